@@ -1,0 +1,26 @@
+"""Fleetrec's simulated world. `simulate(Scenario.load(path))` runs a scenario and returns its RunResult.
+
+The names are looked up when first used, so that reading a scenario does not import PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulator.results import RunResult
+    from simulator.scenario import Scenario
+    from simulator.simulation import simulate
+
+__all__ = ["RunResult", "Scenario", "simulate"]
+
+_HOME = {
+    "RunResult": "simulator.results",
+    "Scenario": "simulator.scenario",
+    "simulate": "simulator.simulation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'simulator' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -12,7 +12,10 @@ def data_dir() -> Path:
     root = os.environ.get("FLEETREC_DATA")
     if not root:
         pytest.skip("FLEETREC_DATA is not set")
-    return Path(root)
+    folder = Path(root)
+    if not (folder / "interactions").is_dir():
+        pytest.fail(f"FLEETREC_DATA is {root}, which holds no folder 'interactions'")
+    return folder
 
 
 @pytest.fixture(autouse=True)

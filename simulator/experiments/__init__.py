@@ -1,0 +1,1 @@
+"""Experiments: several runs compared, and the engine's own speed measured."""

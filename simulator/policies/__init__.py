@@ -1,0 +1,1 @@
+"""Policies: small values that a scenario names. Request policies and their budget, fusion rules."""

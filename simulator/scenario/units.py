@@ -6,45 +6,74 @@ Decimal prefixes are powers of 1000; `KiB`, `MiB`, `GiB` are powers of 1024.
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-_DURATION = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_RATE = {"bps": 1.0, "kbps": 1e3, "Kbps": 1e3, "Mbps": 1e6, "Gbps": 1e9}
-_FLOPS = {"FLOPS": 1.0, "MFLOPS": 1e6, "GFLOPS": 1e9, "TFLOPS": 1e12}
-_POWER = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
-_ENERGY = {"mJ": 1e-3, "J": 1.0, "kJ": 1e3, "MJ": 1e6, "Wh": 3600.0, "kWh": 3.6e6}
 
-_QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*")
+@dataclass(frozen=True)
+class Quantity:
+    """What a number with a unit is: `units` maps a unit's name to its size in `base`."""
 
+    what: str
+    units: dict[str, float]
+    base: str
+    example: str
 
-def _reader(what: str, units: dict[str, float], base: str, example: str) -> BeforeValidator:
-    def read(value: Any) -> Any:
-        if isinstance(value, bool):
-            raise ValueError(f"expected a {what} such as {example}, got {value!r}")
-        if isinstance(value, (int, float)):
-            number = float(value)
-        elif isinstance(value, str):
+    def __hash__(self) -> int:
+        return hash(self.what)
+
+    def show(self, value: float) -> str:
+        """The shortest way to write `value` exactly with a unit: 1800 s is `30min`."""
+        sizes = {size: unit for unit, size in reversed(self.units.items())}
+        texts = [f"{value / size:g}{unit}" for size, unit in sorted(sizes.items(), reverse=True)]
+        exact = [text for text in texts if self.read(text) == value and not text.startswith("0.") and "e" not in text]
+        return min(exact, key=len, default=f"{value!r}{self.base}")
+
+    def read(self, value: Any) -> float:
+        """The value in the base unit. Raises ValueError for anything but a finite number with or without a unit."""
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise ValueError(f"expected a {self.what} such as {self.example}, got {value!r}")
+        if isinstance(value, str):
             match = _QUANTITY.fullmatch(value)
-            if not match or match[2] not in ("", *units):
-                raise ValueError(f"expected a {what} such as {example} (units: {', '.join(units)}), got {value!r}")
-            number = float(match[1]) * units[match[2] or base]
+            if not match or match[2] not in ("", *self.units):
+                units = ", ".join(self.units)
+                raise ValueError(f"expected a {self.what} such as {self.example} (units: {units}), got {value!r}")
+            number = float(match[1].replace("_", "")) * self.units[match[2] or self.base]
         else:
-            raise ValueError(f"expected a {what} such as {example}, got {value!r}")
+            number = float(value)
         if not math.isfinite(number):
-            raise ValueError(f"expected a finite {what}, got {value!r}")
+            raise ValueError(f"expected a finite {self.what}, got {value!r}")
         return number
 
-    return BeforeValidator(read, json_schema_input_type=float | str)
+
+DURATION = Quantity(
+    "duration", {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}, "s", "250ms, 30min or 6h"
+)
+SIZE = Quantity(
+    "size",
+    {"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30},
+    "B",
+    "500kB or 2MB",
+)
+BANDWIDTH = Quantity("bandwidth", {"bps": 1, "kbps": 1e3, "Kbps": 1e3, "Mbps": 1e6, "Gbps": 1e9}, "bps", "20Mbps")
+COMPUTE = Quantity("compute speed", {"FLOPS": 1, "MFLOPS": 1e6, "GFLOPS": 1e9, "TFLOPS": 1e12}, "FLOPS", "8GFLOPS")
+POWER = Quantity("power", {"mW": 1e-3, "W": 1, "kW": 1e3}, "W", "2.5W")
+ENERGY = Quantity("energy", {"mJ": 1e-3, "J": 1, "kJ": 1e3, "MJ": 1e6, "Wh": 3600, "kWh": 3.6e6}, "J", "15kJ or 12Wh")
+
+_QUANTITY = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*")
 
 
-Seconds = Annotated[float, _reader("duration", _DURATION, "s", "250ms, 30min or 6h"), Field(ge=0)]
-Bytes = Annotated[float, _reader("size", _BYTES, "B", "500kB or 2MB"), Field(ge=0)]
-BitsPerSecond = Annotated[float, _reader("bandwidth", _RATE, "bps", "20Mbps"), Field(gt=0)]
-FlopsPerSecond = Annotated[float, _reader("compute speed", _FLOPS, "FLOPS", "8GFLOPS"), Field(gt=0)]
-Watts = Annotated[float, _reader("power", _POWER, "W", "2.5W"), Field(ge=0)]
-Joules = Annotated[float, _reader("energy", _ENERGY, "J", "15kJ or 12Wh"), Field(ge=0)]
+def _reader(quantity: Quantity) -> BeforeValidator:
+    return BeforeValidator(quantity.read, json_schema_input_type=float | str)
+
+
+Seconds = Annotated[float, DURATION, _reader(DURATION), Field(ge=0)]
+Bytes = Annotated[float, SIZE, _reader(SIZE), Field(ge=0)]
+BitsPerSecond = Annotated[float, BANDWIDTH, _reader(BANDWIDTH), Field(gt=0)]
+FlopsPerSecond = Annotated[float, COMPUTE, _reader(COMPUTE), Field(gt=0)]
+Watts = Annotated[float, POWER, _reader(POWER), Field(ge=0)]
+Joules = Annotated[float, ENERGY, _reader(ENERGY), Field(ge=0)]
 
 Share = Annotated[float, Field(ge=0, le=1)]

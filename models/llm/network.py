@@ -1,0 +1,104 @@
+"""A causal language model of the Llama architecture whose tokens are items, as a model with user states.
+
+Token of item i is i + offset (1 in models made here); a window of item code + 1 with 0 as padding (models/sequences.py)
+is mapped to tokens. The state after an item is the model's last hidden state, after its final norm, and an item's score
+the dot product with its row of the (tied) output table: what the model's own head computes. RMSNorm with weights of 1
+keeps states below the square root of the width, so the final norm is not trained.
+"""
+
+from itertools import chain
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from models.sequences import Attributes
+from models.srm.base import StateModel
+
+DEFAULT_OFFSET = 1  # token 0 is padding
+
+
+def new_llama(n_items: int, dim: int, layers: int, heads: int, max_length: int) -> PreTrainedModel:
+    """An untrained Llama with one token per item; draws from PyTorch's current generator."""
+    config = LlamaConfig(
+        vocab_size=n_items + DEFAULT_OFFSET,
+        hidden_size=dim,
+        intermediate_size=2 * dim,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=max_length,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    return LlamaForCausalLM(config)
+
+
+class ItemLm(StateModel):
+    """Any Hugging Face causal LM over item tokens, seen as a sequential recommender."""
+
+    kind = "item_lm"
+    has_user_state = True
+
+    def __init__(self, lm: PreTrainedModel, n_items: int, max_length: int, offset: int = DEFAULT_OFFSET):
+        """`lm` has a vocabulary of at least n_items + offset tokens and an output head without bias."""
+        super().__init__(n_items, lm.config.hidden_size, max_length)
+        self.lm = lm
+        self.embedding = lm.get_input_embeddings()
+        self.offset = offset
+        self._padding = lm.config.pad_token_id or 0
+
+    def states(self, windows: Tensor) -> Tensor:
+        """[B, T, dim] after each item of `windows` [B, T]. Padding comes last, so a causal model never looks at it."""
+        tokens = torch.where(windows > 0, windows - 1 + self.offset, self._padding)
+        states: Tensor = self.lm.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        return states
+
+    def item_vectors(self) -> Tensor:
+        """[n_items, dim]: the items' rows of the output table."""
+        table: Tensor = self.lm.get_output_embeddings().weight
+        return table[self.offset : self.offset + self.n_items]
+
+
+class TrainableItemLm(ItemLm):
+    """An item LM in training: dropout on embeddings and states; an item's embedding is its own plus the mean of its
+    attributes' embeddings, so rare items share what their attributes know. `fold` leaves a plain checkpoint."""
+
+    def __init__(self, lm: PreTrainedModel, n_items: int, max_length: int, dropout: float, attributes: Attributes | None):
+        super().__init__(lm, n_items, max_length)
+        self.dropout = dropout
+        lm.base_model.norm.weight.requires_grad_(False)
+        self.attribute_table: nn.Parameter | None = None
+        names = sorted(set(chain.from_iterable(attributes or ())))
+        if attributes is not None and names:
+            code = {name: place for place, name in enumerate(names)}
+            counts = [len(own) for own in attributes]
+            owner = torch.from_numpy(np.repeat(np.arange(n_items), counts))
+            place = torch.tensor([code[name] for own in attributes for name in own])
+            share = torch.from_numpy(np.repeat([1.0 / max(count, 1) for count in counts], counts)).float()
+            mean = torch.sparse_coo_tensor(torch.stack([owner, place]), share, (n_items, len(names)))
+            self.register_buffer("attribute_mean", mean.coalesce(), persistent=False)
+            self.attribute_table = nn.Parameter(torch.empty(len(names), self.dim).normal_(std=0.02))
+
+    def states(self, windows: Tensor) -> Tensor:
+        padding = self.embedding.weight[:1]
+        embedded = F.embedding(windows, torch.cat([padding, self.item_vectors()]))
+        embedded = F.dropout(embedded, self.dropout, self.training)
+        states = self.lm.base_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        return F.dropout(states, self.dropout, self.training)
+
+    def item_vectors(self) -> Tensor:
+        own = super().item_vectors()
+        if self.attribute_table is None:
+            return own
+        return own + torch.sparse.mm(self.attribute_mean, self.attribute_table)
+
+    @torch.no_grad()
+    def fold(self) -> PreTrainedModel:
+        """The language model with what the attributes gave written into its embedding table."""
+        self.embedding.weight[self.offset : self.offset + self.n_items] = self.item_vectors()
+        return self.lm

@@ -1,0 +1,44 @@
+"""Top-k accuracy with the true next item as the only relevant one. A rank is 0-based; -1 is a miss.
+
+HR@k: 1 where rank < k. NDCG@k: 1 / log2(rank + 2) there (one relevant item, so the ideal is 1). MRR@k: 1 / (rank + 1)
+there. Precision@k: HR@k / k.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def accuracy_per_query(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, Floats]:
+    """`ranks` int[M] -> {"hr@5": float[M], "ndcg@5": ..., "mrr@5": ..., "precision@5": ..., for each k}."""
+    rank = np.asarray(ranks, dtype=np.int64)
+    gain = 1.0 / np.log2(np.maximum(rank, 0) + 2.0)
+    reciprocal = 1.0 / (np.maximum(rank, 0) + 1.0)
+    result: dict[str, Floats] = {}
+    for k in ks:
+        hit = ((rank >= 0) & (rank < k)).astype(np.float64)
+        result |= {f"hr@{k}": hit, f"ndcg@{k}": hit * gain, f"mrr@{k}": hit * reciprocal, f"precision@{k}": hit / k}
+    return result
+
+
+def accuracy(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
+    """Means over queries; NaN where there is no query."""
+    return {name: _mean(values) for name, values in accuracy_per_query(ranks, ks).items()}
+
+
+def accuracy_per_user(ranks: ArrayLike, users: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
+    """Means over users of each user's mean over its queries: every user with a query counts the same.
+
+    `users` int[M]: whose query each one is, any codes. NaN where there is no query.
+    """
+    _, group = np.unique(np.asarray(users), return_inverse=True)
+    counts = np.bincount(group)
+    per_query = accuracy_per_query(ranks, ks)
+    return {name: _mean(np.bincount(group, weights=values) / counts) for name, values in per_query.items()}
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else float("nan")

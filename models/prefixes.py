@@ -1,0 +1,142 @@
+"""User states after every interaction, in one causal pass per anchored segment; never dependent on who asks.
+
+The last bits of a float sum depend on the shape of a batch and on the row in it. So segments are computed in tiles of
+one fixed shape, each in a row that its user and its place alone determine; states and item vectors are then rounded to
+multiples of 2^-16 with magnitude below 16, so that dot products of up to 128 terms are exact in float64.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.errors import InputError
+from models.sequences import even_length, window_start
+from models.srm.base import SmallModel, StateModel
+from models.srm.din import Din
+
+Encoder = Callable[[Tensor], Tensor]  # windows int64[tile, L] -> states float[tile, L, d]
+
+_STEP = 2.0**-16
+_LIMIT = 16.0
+_DIN_STEP = 2.0**-20
+_STRIDE = 37  # rows between a user's consecutive segments: spreads long users over a tile
+
+
+def prefix_states(
+    model: SmallModel,
+    offsets: NDArray[np.int64],
+    items: NDArray[np.int32],
+    first: NDArray[np.int64],
+    users: NDArray[np.int64] | None = None,
+    tile: int = 128,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """States [R, d] after position p for every p in [first[u], length of u), and row offsets int64[U+1].
+
+    Row of (u, p): row_offsets[u] + p - first[u]. With `users`, only theirs are computed (others have no rows). Needs a
+    model with user states (ValueError). Raises InputError where a state reaches magnitude 16.
+    """
+    if not isinstance(model, StateModel):
+        raise ValueError(f"{model.kind} has no user state")
+    model.eval()
+    device = model.embedding.weight.device
+    return tiled_states(
+        lambda windows: model.states(windows.to(device)),
+        model.dim,
+        model.max_length,
+        offsets,
+        items,
+        first,
+        users,
+        tile,
+    )
+
+
+@torch.no_grad()
+def tiled_states(
+    encode: Encoder,
+    dim: int,
+    max_length: int,
+    offsets: NDArray[np.int64],
+    items: NDArray[np.int32],
+    first: NDArray[np.int64],
+    users: NDArray[np.int64] | None = None,
+    tile: int = 128,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """`prefix_states` for any causal encoder of left-aligned windows [tile, max_length]."""
+    length = even_length(max_length)
+    half = length // 2
+    lengths = np.diff(offsets)
+    wanted = np.maximum(lengths - first, 0)
+    if users is not None:
+        asked = np.zeros(len(lengths), dtype=bool)
+        asked[users] = True
+        wanted = np.where(asked, wanted, 0)
+    row_offsets = np.concatenate(([0], np.cumsum(wanted)))
+    states = np.empty((int(row_offsets[-1]), dim), dtype=np.float32)
+
+    # Segments of user u: those of positions first[u] .. length-1; segment k begins at position k * half.
+    some = np.flatnonzero(wanted)
+    k_first = window_start(first[some], length) // half
+    counts = window_start(lengths[some] - 1, length) // half - k_first + 1
+    user = np.repeat(some, counts)
+    k = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(k_first, counts)
+    begin = k * half
+    take_from = np.maximum(np.where(k == 0, 0, begin + half), first[user])  # first position this segment answers for
+    take_to = np.minimum(begin + length, lengths[user])
+    # The tile's row is a function of (user, segment) alone; segments that share a row go to successive tiles.
+    row = (user + k * _STRIDE) % tile
+    order = np.argsort(row, kind="stable")
+    nth = np.arange(len(order)) - np.searchsorted(row[order], row[order])
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = nth
+    by_tile = np.argsort(number, kind="stable")
+    bounds = np.searchsorted(number[by_tile], np.arange(number.max(initial=-1) + 2))
+    column = np.arange(length)
+    for low, high in pairwise(bounds):
+        chosen = by_tile[low:high]
+        at, until = offsets[user[chosen]] + begin[chosen], (take_to - begin)[chosen]
+        inside = column[None, :] < until[:, None]
+        windows = np.zeros((tile, length), dtype=np.int64)
+        flat = np.where(inside, at[:, None] + column[None, :], 0)
+        windows[row[chosen]] = np.where(inside, items[flat].astype(np.int64) + 1, 0)
+        answer = encode(torch.from_numpy(windows)).cpu().numpy()[row[chosen]]
+        taken = inside & (column[None, :] >= (take_from - begin)[chosen][:, None])
+        to = (row_offsets[user] + begin - first[user])[chosen][:, None] + column[None, :]
+        states[to[taken]] = answer[taken]
+    return rounded(states, "a user state"), row_offsets
+
+
+def rounded(values: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+    """Nearest multiples of 2^-16 (exact in float32 below 16). Raises InputError at magnitude 16 or NaN."""
+    result = np.rint(values.astype(np.float64) / _STEP) * _STEP
+    if not (np.abs(result) < _LIMIT).all():
+        raise InputError(
+            f"{what} of the model is not below {_LIMIT:g} in magnitude, so its scores would not be exact; "
+            "train it with a lower learning_rate or more weight_decay"
+        )
+    return result.astype(np.float32)
+
+
+def rounded_item_vectors(model: SmallModel) -> NDArray[np.float32]:
+    """Item vectors [n_items, d], rounded like states."""
+    return rounded(model.item_vectors().detach().cpu().numpy(), "an item vector")
+
+
+@torch.no_grad()
+def din_logits(model: SmallModel, windows: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Scores float64 [B, N] of `candidates` [B, N] (item codes) after `windows` [B, L] (item code + 1, 0 padding).
+
+    Computed in float64, where sums in another order differ by about 1e-15, and rounded to multiples of 2^-20, so the
+    same numbers come out whatever the batch. A negative candidate gives a score of no meaning.
+    """
+    if not isinstance(model, Din):
+        raise ValueError(f"{model.kind} is not scored as a pair of window and candidate")
+    model.eval()
+    device = model.embedding.weight.device
+    at, of = torch.from_numpy(windows).to(device), torch.from_numpy(np.maximum(candidates, 0)).to(device)
+    scores = model.window_logits(at, of, torch.float64).cpu().numpy()
+    return np.asarray(np.rint(scores / _DIN_STEP) * _DIN_STEP)

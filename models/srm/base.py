@@ -1,0 +1,123 @@
+"""One small interface for the small recommendation models (SRMs) that run on devices.
+
+A window is a row of item code + 1, left-aligned, 0 as padding (models/sequences.py). Models of users (SASRec, GRU4Rec)
+give a state after every item of a window and score an item by a dot product; DIN has no user state and scores
+(window, candidate) pairs.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from models.sequences import even_length
+
+
+class TrainingConfig(Protocol):
+    """How a model is trained; the `training` section of a scenario has these fields."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def negatives(self) -> int: ...
+    @property
+    def patience(self) -> int: ...
+
+
+class SrmConfig(Protocol):
+    """What determines a small model; the `srm` section of a scenario has these fields."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def max_length(self) -> int: ...
+    @property
+    def loss(self) -> str: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def training(self) -> TrainingConfig: ...
+
+
+class SmallModel(nn.Module, ABC):
+    """A sequential recommender over items 0..n_items-1 with one embedding table (row 0 is padding)."""
+
+    kind: str
+    has_user_state: bool
+
+    def __init__(self, n_items: int, dim: int, max_length: int):
+        super().__init__()
+        self.n_items, self.dim, self.max_length = n_items, dim, even_length(max_length)
+        self.embedding = nn.Embedding(n_items + 1, dim, padding_idx=0)
+
+    def initialise(self, std: float = 0.02) -> None:
+        """Normal weights of deviation `std`, zero biases; layer norms keep ones. Draws from PyTorch's current RNG."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=std)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            self.embedding.weight[0] = 0.0
+
+    @abstractmethod
+    def position_logits(self, windows: Tensor, candidates: Tensor) -> Tensor:
+        """Scores [B, T, C] of `candidates` [B, T, C] (item codes) after each item of `windows` [B, T]."""
+
+    @abstractmethod
+    def window_logits(self, windows: Tensor, candidates: Tensor) -> Tensor:
+        """Scores [B, N] of `candidates` [B, N] (item codes) after the last item of each of `windows` [B, T]."""
+
+    def item_vectors(self) -> Tensor:
+        """[n_items, dim]: what states are multiplied with (for DIN: its embeddings)."""
+        return self.embedding.weight[1:]
+
+
+class StateModel(SmallModel):
+    """A small model with a user state; an item's score is the dot product of state and item vector."""
+
+    has_user_state = True
+
+    @abstractmethod
+    def states(self, windows: Tensor) -> Tensor:
+        """[B, T, dim]: the state after each item of `windows` [B, T]; columns of padding hold nothing of use."""
+
+    def position_logits(self, windows: Tensor, candidates: Tensor) -> Tensor:
+        vectors: Tensor = self.embedding(candidates + 1)
+        return (vectors @ self.states(windows)[..., None]).squeeze(-1)
+
+    def window_logits(self, windows: Tensor, candidates: Tensor) -> Tensor:
+        last = ((windows > 0).sum(dim=1) - 1).clamp(min=0)
+        state = self.states(windows)[torch.arange(len(windows), device=windows.device), last]
+        vectors: Tensor = self.embedding(candidates + 1)
+        return (vectors @ state[..., None]).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class TrainedSrm:
+    """A trained small model and what a simulation needs to know of it."""
+
+    model: SmallModel
+    loss: str  # "full_softmax" or "bce"
+    flops_encode: int  # one full window into a state, batch 1; 0 for DIN, which has no state
+    flops_per_candidate: float  # scoring one more candidate (DIN: against a full window)
+    encoder_bytes: int  # weights that are not the item table
+    item_bytes: int  # one item's row of the table
+    validation: dict[str, float]  # of the epoch kept; empty where nothing was held out
+    content_hash: str  # of the weights and the architecture

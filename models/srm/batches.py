@@ -1,0 +1,66 @@
+"""Training windows and mini-batches of small models, drawn from one torch.Generator.
+
+A user whose learning part fits one window gives one window from position 0. A longer one is cut, anew in every epoch,
+into consecutive windows at a random offset, so each transition is learnt once an epoch and, as with the anchored
+windows of inference, with contexts of many lengths.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.sequences import TrainingSet
+
+_POOL = 32  # batches that are shuffled together, then sorted by length, so that little is padded
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Left-aligned inputs [B, T] (item code + 1, 0 padding) and, where inputs > 0, next items [B, T] (item code)."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+def training_windows(
+    data: TrainingSet, max_length: int, generator: torch.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each window of inputs begins in `data.items`, and its length (1..max_length); targets lie one further."""
+    inputs = np.maximum(data.fit_end - 1, 0)  # the last event of the learning part is only a target
+    drawn = torch.randint(1, max_length + 1, (data.n_users,), generator=generator).numpy()
+    first = np.where(inputs <= max_length, inputs, drawn)  # length of a user's first window
+    counts = np.where(inputs > 0, 1 + -(-(inputs - first) // max_length), 0)
+    user = np.repeat(np.arange(data.n_users), counts)
+    nth = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
+    begin = np.where(nth == 0, 0, first[user] + (nth - 1) * max_length)
+    length = np.where(nth == 0, first[user], np.minimum(max_length, inputs[user] - begin))
+    return data.offsets[:-1][user] + begin, length
+
+
+def epoch_batches(data: TrainingSet, max_length: int, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+    """The mini-batches of one epoch: `batch_size` windows of similar length each, in random order."""
+    starts, lengths = training_windows(data, max_length, generator)
+    order = torch.randperm(len(starts), generator=generator).numpy()
+    pools = [order[at : at + _POOL * batch_size] for at in range(0, len(order), _POOL * batch_size)]
+    by_length = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
+    parts = [pool[at : at + batch_size] for pool in by_length for at in range(0, len(pool), batch_size)]
+    for index in torch.randperm(len(parts), generator=generator).tolist():
+        yield _batch(data.items, starts[parts[index]], lengths[parts[index]])
+
+
+def n_transitions(data: TrainingSet) -> int:
+    """How many (history, next item) pairs the learning part holds."""
+    return int(np.maximum(data.fit_end - 1, 0).sum())
+
+
+def _batch(items: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Batch:
+    column = np.arange(lengths.max())
+    inside = column[None, :] < lengths[:, None]
+    flat = np.where(inside, starts[:, None] + column[None, :], 0)
+    inputs = np.where(inside, items[flat].astype(np.int64) + 1, 0)
+    targets = np.where(inside, items[np.where(inside, flat + 1, 0)].astype(np.int64), 0)
+    return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))

@@ -1,0 +1,52 @@
+"""Losses of small models over all positions of a batch: the full softmax, and sampled binary cross-entropy."""
+
+import torch
+import torch.nn.functional as F
+
+from models.srm.base import SmallModel, StateModel
+from models.srm.batches import Batch
+
+_CHUNK_FLOATS = 4_000_000  # logits held at once (16 MB): bounded memory, and a buffer that the allocator reuses
+
+
+def full_softmax_backward(model: StateModel, batch: Batch) -> float:
+    """Adds the gradient of the mean cross-entropy over the whole catalogue; returns that mean.
+
+    The gradient with respect to the logits is softmax minus one-hot, so it is formed in place of the softmax, chunk by
+    chunk of positions: half the passes over memory that autograd would take, and no batch-by-catalogue matrix kept.
+    """
+    real = batch.inputs > 0
+    states, targets = model.states(batch.inputs)[real], batch.targets[real]
+    vectors = model.item_vectors()
+    state_gradients, vector_gradients = torch.empty_like(states), torch.zeros_like(vectors)
+    log_likelihood = 0.0
+    rows = max(1, _CHUNK_FLOATS // model.n_items)
+    with torch.no_grad():
+        for at in range(0, len(targets), rows):
+            part = slice(at, at + rows)
+            gradients = torch.softmax(states[part] @ vectors.T, dim=1)
+            own = targets[part, None]
+            log_likelihood += float(gradients.gather(1, own).clamp_min(1e-38).log().sum())
+            gradients.scatter_add_(1, own, torch.full_like(own, -1, dtype=gradients.dtype))
+            torch.mm(gradients, vectors, out=state_gradients[part])
+            vector_gradients.addmm_(gradients.T, states[part])
+        state_gradients /= len(targets)
+        vector_gradients /= len(targets)
+    torch.autograd.backward((states, vectors), (state_gradients, vector_gradients))
+    return -log_likelihood / len(targets)
+
+
+def bce_backward(model: SmallModel, batch: Batch, negatives: int, generator: torch.Generator) -> float:
+    """Adds the gradient of the mean pointwise binary cross-entropy; returns that mean.
+
+    Each position has its next item and `negatives` others, uniform over the catalogue without that item.
+    """
+    positive = batch.targets[..., None]
+    drawn = torch.randint(model.n_items - 1, (*batch.targets.shape, negatives), generator=generator).to(positive.device)
+    candidates = torch.cat((positive, drawn + (drawn >= positive)), dim=-1)
+    logits = model.position_logits(batch.inputs, candidates)[batch.inputs > 0]
+    labels = torch.zeros_like(logits)
+    labels[:, 0] = 1.0
+    loss = F.binary_cross_entropy_with_logits(logits, labels)
+    torch.autograd.backward(loss)
+    return float(loss.item())

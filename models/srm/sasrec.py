@@ -1,0 +1,61 @@
+"""SASRec (Kang and McAuley, 2018): causal self-attention over the window, learned left-aligned positions.
+
+Pre-norm blocks with GELU as in later re-implementations; tied item embeddings. The last layer norm has no weights,
+so no component of a state exceeds sqrt(dim).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.errors import InputError
+from models.srm.base import StateModel
+
+
+class _Block(nn.Module):
+    def __init__(self, dim: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.norm_attention, self.norm_feed = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.query_key_value, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.feed_in, self.feed_out = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, steps, dim = x.shape
+        split = self.query_key_value(self.norm_attention(x)).view(batch, steps, 3, self.heads, dim // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        rate = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=rate, is_causal=True)
+        x = x + self._drop(self.out(mixed.transpose(1, 2).reshape(batch, steps, dim)))
+        return x + self._drop(self.feed_out(F.gelu(self.feed_in(self.norm_feed(x)))))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training)
+
+
+class SasRec(StateModel):
+    """States of a causal Transformer encoder. Raises InputError where `heads` does not divide `dim`."""
+
+    kind = "sasrec"
+
+    def __init__(self, n_items: int, dim: int, max_length: int, layers: int, heads: int, dropout: float):
+        super().__init__(n_items, dim, max_length)
+        if dim % heads:
+            raise InputError(f"srm.heads: {heads} heads do not divide srm.dim {dim}; choose a divisor of {dim}")
+        self.positions = nn.Embedding(self.max_length, dim)
+        self.norm_in = nn.LayerNorm(dim)
+        self.norm_out = nn.LayerNorm(dim, elementwise_affine=False)
+        self.blocks = nn.ModuleList(_Block(dim, heads, dropout) for _ in range(layers))
+        self.dropout = dropout
+        self.initialise()
+
+    def states(self, windows: Tensor) -> Tensor:
+        # Left-aligned and causal: padding comes after every item, so it needs no mask of its own.
+        places = torch.arange(windows.shape[1], device=windows.device)
+        x = self.embedding(windows) * math.sqrt(self.dim) + self.positions(places)
+        x = F.dropout(self.norm_in(x), self.dropout, self.training)
+        for block in self.blocks:
+            x = block(x)
+        return torch.as_tensor(self.norm_out(x))

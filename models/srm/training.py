@@ -1,0 +1,218 @@
+"""Training of small models: mini-batches, early stopping on validation NDCG@10, and a cache by content hash.
+
+Initial weights and dropout come from PyTorch's generator, forked and seeded for the training and then restored; all
+other draws come from a generator of their own. So (configuration, data, threads, PyTorch version, device type)
+determine the weights, and they are the key of the cache.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils import deterministic as filling
+
+from models.artifacts import ArtifactStore, content_hash
+from models.errors import InputError
+from models.progress import NullProgress, Progress, Task
+from models.sequences import TrainingSet
+from models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm
+from models.srm.batches import Batch, epoch_batches, n_transitions
+from models.srm.din import Din
+from models.srm.flops import flops_encode, flops_per_candidate
+from models.srm.gru4rec import Gru4Rec
+from models.srm.losses import bce_backward, full_softmax_backward
+from models.srm.sasrec import SasRec
+from models.srm.validation import validate
+
+FORMAT = 1  # of the artifact and of the training procedure: raise it when either changes
+_ARTIFACT = "srm"
+_CLIP_NORM = 5.0
+_SELECT = "ndcg@10"
+_WARM_UP = 0.05  # share of all epochs
+
+
+def build_model(config: SrmConfig, n_items: int) -> SmallModel:
+    """An untrained model. Raises InputError for an unknown kind, or heads that do not divide the dimension."""
+    rate = config.training.dropout
+    if config.kind == "sasrec":
+        return SasRec(n_items, config.dim, config.max_length, config.layers, config.heads, rate)
+    if config.kind == "gru4rec":
+        return Gru4Rec(n_items, config.dim, config.max_length, config.layers, rate)
+    if config.kind == "din":
+        return Din(n_items, config.dim, config.max_length, rate)
+    raise InputError(f"srm.kind: no small model is called {config.kind!r}; choose sasrec, gru4rec or din")
+
+
+def train_or_load_srm(
+    config: SrmConfig,
+    data: TrainingSet,
+    store: ArtifactStore,
+    threads: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> TrainedSrm:
+    """The small model of `config` trained on `data`, from the cache where it has been trained before.
+
+    Raises InputError for an empty training set, a loss the model cannot have, or a training that diverges.
+    """
+    _check(config, data)
+    key = _key(config, data, threads, device)
+    folder = store.open(_ARTIFACT, key)
+    if folder is None:
+        with _deterministic(config.training.seed, threads, device):
+            model = build_model(config, data.n_items).to(device)
+            history = _train(model, config, data, progress or NullProgress())
+        with store.creating(_ARTIFACT, key) as temporary:
+            save_file(
+                {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()},
+                temporary / "model.safetensors",
+            )
+            (temporary / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
+            return _trained(config, data.n_items, temporary, device)
+    return _trained(config, data.n_items, folder, device)
+
+
+def _check(config: SrmConfig, data: TrainingSet) -> None:
+    if config.loss not in ("full_softmax", "bce"):
+        raise InputError(f"srm.loss: {config.loss!r} is no loss; choose full_softmax or bce")
+    if config.kind == "din" and config.loss != "bce":
+        raise InputError("srm.loss: din scores single pairs and cannot be trained with full_softmax; set srm.loss: bce")
+    if n_transitions(data) == 0:
+        raise InputError(
+            "the training set is empty: no user has two interactions to learn from; "
+            "use a longer log, a later workload.split.at or a smaller workload.split.last"
+        )
+    if config.loss == "bce" and data.n_items < 2:
+        raise InputError("srm.loss: bce needs a catalogue of at least two items; this one has one")
+
+
+def _key(config: SrmConfig, data: TrainingSet, threads: int, device: str) -> dict[str, Any]:
+    names = ("kind", "dim", "layers", "heads", "max_length", "loss", "epochs")
+    training = ("seed", "batch_size", "learning_rate", "weight_decay", "dropout", "negatives", "patience")
+    return {
+        "format": FORMAT,
+        "config": {name: getattr(config, name) for name in names},
+        "training": {name: getattr(config.training, name) for name in training},
+        "data": data.content_hash,
+        "threads": threads,
+        "torch": torch.__version__,
+        "device": torch.device(device).type,
+    }
+
+
+def _train(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Progress) -> dict[str, Any]:
+    """Trains in place and leaves the best epoch's weights; returns what happened, epoch by epoch."""
+    training = config.training
+    generator = torch.Generator().manual_seed(training.seed)
+    optimiser = torch.optim.AdamW(
+        _parameter_groups(model, training.weight_decay), lr=training.learning_rate, betas=(0.9, 0.98)
+    )
+    best, best_weights, best_epoch = validate(model, data), _copy(model), 0
+    epochs: list[dict[str, float]] = []
+    with progress.task(f"training {config.kind}", config.epochs * n_transitions(data)) as task:
+        for epoch in range(1, config.epochs + 1):
+            loss = _epoch(model, config, data, optimiser, generator, task, epoch)
+            now = validate(model, data)
+            epochs.append({"loss": loss, **now})
+            task.advance(0, f"epoch {epoch}, loss {loss:.3f}" + (f", {_SELECT} {now[_SELECT]:.4f}" if now else ""))
+            if not now or now[_SELECT] > best[_SELECT]:
+                best, best_weights, best_epoch = now, _copy(model), epoch
+            elif epoch - best_epoch >= training.patience:
+                break
+    model.load_state_dict(best_weights)
+    return {"validation": best, "best_epoch": best_epoch, "epochs": epochs}
+
+
+def _epoch(
+    model: SmallModel,
+    config: SrmConfig,
+    data: TrainingSet,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    task: Task,
+    epoch: int,
+) -> float:
+    """One pass over the learning part; the mean loss of its transitions."""
+    model.train()
+    transitions_per_epoch = n_transitions(data)
+    device = model.embedding.weight.device
+    total, count = 0.0, 0
+    for batch in epoch_batches(data, model.max_length, config.training.batch_size, generator):
+        done = (epoch - 1 + count / transitions_per_epoch) / config.epochs
+        for group in optimiser.param_groups:
+            group["lr"] = config.training.learning_rate * _rate(done)
+        optimiser.zero_grad(set_to_none=True)
+        here = Batch(batch.inputs.to(device), batch.targets.to(device))
+        if config.loss == "full_softmax" and isinstance(model, StateModel):
+            loss = full_softmax_backward(model, here)
+        else:
+            loss = bce_backward(model, here, config.training.negatives, generator)
+        if not math.isfinite(loss):
+            raise InputError("srm.training: the loss is no longer finite; lower srm.training.learning_rate")
+        nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
+        optimiser.step()
+        transitions = int((batch.inputs > 0).sum())
+        total, count = total + loss * transitions, count + transitions
+        task.advance(transitions)
+    return total / count
+
+
+def _rate(done: float) -> float:
+    """The learning rate's factor when a share `done` of all epochs is behind: a short rise, then a straight fall."""
+    return min(1.0, (done + 0.002) / _WARM_UP) * (1.0 - done)
+
+
+def _parameter_groups(model: SmallModel, weight_decay: float) -> list[dict[str, Any]]:
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _trained(config: SrmConfig, n_items: int, folder: Path, device: str) -> TrainedSrm:
+    weights = load_file(folder / "model.safetensors")
+    with _deterministic(0, torch.get_num_threads(), "cpu"):  # building draws weights, which are then replaced
+        model = build_model(config, n_items)
+    model.load_state_dict(weights)
+    model.eval().requires_grad_(False)
+    table = model.embedding.weight.numel()
+    history: Mapping[str, Any] = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    architecture = [config.kind, model.dim, config.layers, config.heads, model.max_length, n_items]
+    return TrainedSrm(
+        model=model.to(device),
+        loss=config.loss,
+        flops_encode=flops_encode(model),
+        flops_per_candidate=flops_per_candidate(model),
+        encoder_bytes=4 * (sum(p.numel() for p in model.parameters()) - table),
+        item_bytes=4 * model.dim,
+        validation=dict(history["validation"]),
+        content_hash=content_hash(architecture, {name: tensor.numpy() for name, tensor in weights.items()}),
+    )
+
+
+@contextmanager
+def _deterministic(seed: int, threads: int, device: str) -> Iterator[None]:
+    """PyTorch's generator seeded, its algorithms deterministic, its threads set; everything restored at the end."""
+    threads_before, strict_before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    fill_before = filling.fill_uninitialized_memory
+    cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        filling.fill_uninitialized_memory = False  # it costs a pass over every new tensor
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads_before)
+            torch.use_deterministic_algorithms(strict_before)
+            filling.fill_uninitialized_memory = fill_before

@@ -1,0 +1,352 @@
+"""The four pictures of a run, drawn from its folder alone: accuracy over time, latency, freshness, cost.
+
+How to read each of them is in docs/figures.md.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
+
+from models.metrics import accuracy_per_query
+from reports import style
+from reports.cost_panels import draw_cost
+from reports.estimates import GroupedShares, binned_steps, ecdf, grouped_shares, merged_bins, time_edges
+from reports.labels import spread
+from reports.run_folder import RunRecords, figure_footer, read_run, setting
+
+_LEAST_PER_BIN = 200
+_FEW = 20  # groups of fewer interactions are drawn pale and do not set an axis
+_STALENESS_FROM = (0, 1, 2, 3, 5, 9, 17, 33, 65)
+_SHORTEST_S = 1e-4
+
+
+def draw_run(run_dir: Path) -> list[Path]:
+    """Draw a run's figures into `figures/` of its folder; the paths, in the order of docs/figures.md.
+
+    InputError where the folder is not a whole run. A run without interactions, requests or lists gives panels that
+    say so.
+    """
+    run = read_run(run_dir)
+    drawings: tuple[tuple[str, str, int, Callable[[Figure, RunRecords], None]], ...] = (
+        ("accuracy_over_time", "accuracy beside load and queue", 1080, _accuracy_over_time),
+        ("latency", "latency", 800, _latency),
+        ("freshness_and_rank", "freshness and rank", 880, _freshness),
+        ("cost", "cost", 860, draw_cost),
+    )
+    paths = []
+    with style.house_style():
+        for name, subject, height_px, draw in drawings:
+            figure = style.new_figure(1200, height_px)
+            headline = str(run.summary.get("headline") or "")
+            style.frame(figure, f"{run.title}: {subject}", headline, figure_footer(run.summary))
+            draw(figure, run)
+            paths.append(style.save(figure, run_dir / "figures" / f"{name}.png"))
+    return paths
+
+
+# ------------------------------------------------------------------------------------- accuracy, load and queue
+
+
+def _accuracy_over_time(figure: Figure, run: RunRecords) -> None:
+    panels = figure.subplots(4, 1, sharex=True, height_ratios=[2.3, 1.1, 1, 1])
+    unit_s, _ = style.time_unit(run.span_s)
+    edges_s = time_edges(run.span_s, 60)
+    _accuracy_panel(panels[0], run, unit_s)
+    _load_panel(panels[1], run, edges_s, unit_s)
+    _cloud_panels(panels[2], panels[3], run, edges_s, unit_s)
+    for axes in panels:
+        axes.set_xlim(0.0, max(run.span_s, 1.0) / unit_s)
+        axes.tick_params(labelbottom=axes is panels[-1])
+    style.time_axis(panels[-1], run.span_s)
+
+
+def _hits(run: RunRecords) -> NDArray[np.bool_]:
+    ranks = run.interactions["rank"].to_numpy(np.int64)
+    return (ranks >= 0) & (ranks < run.k)
+
+
+def _accuracy_panel(axes: Axes, run: RunRecords, unit_s: float) -> None:
+    k, n = run.k, len(run.interactions)
+    axes.set_title("accuracy of the slate on screen")
+    if n == 0:
+        _note(axes, "no interaction took place")
+        return
+    times = run.interactions["t_s"].to_numpy(np.float64)
+    fine = time_edges(run.span_s, 40)
+    place = np.clip(np.searchsorted(fine, times, side="right") - 1, 0, len(fine) - 2)
+    joined = merged_bins(np.bincount(place, minlength=len(fine) - 1), min(_LEAST_PER_BIN, max(n // 10, 20)))
+    groups = joined[place]
+    n_groups = int(joined.max()) + 1
+    hr = grouped_shares(_hits(run), groups, run.users, n_groups)
+    gains = accuracy_per_query(run.interactions["rank"], (k,))[f"ndcg@{k}"]
+    with np.errstate(invalid="ignore"):
+        centre = np.bincount(groups, times, n_groups) / hr.count / unit_s
+        ndcg = np.bincount(groups, gains, n_groups) / hr.count
+    marker = "o" if n_groups <= 60 else ""
+    if n_groups == 1:
+        spread_bar = [hr.share - hr.low, hr.high - hr.share]
+        axes.errorbar(centre, hr.share, yerr=spread_bar, color=style.BLUE, capsize=5, linestyle="none")
+    axes.fill_between(centre, hr.low, hr.high, color=style.BLUE, alpha=0.18, linewidth=0)
+    axes.plot(centre, hr.share, color=style.BLUE, marker=marker, markersize=4.5, label=f"HR@{k} with 95% band")
+    axes.plot(centre, ndcg, color=style.ORANGE, marker=marker, markersize=4.5, linestyle="--", label=f"NDCG@{k}")
+    baselines = run.baselines(f"hr@{k}")
+    axes.set_ylim(0.0, _accuracy_top(hr, max(baselines.values(), default=0.0)))
+    axes.set_ylabel(f"HR@{k}, NDCG@{k}")
+    _baseline_lines(axes, baselines)
+    label = f"baselines, HR@{k}, whole run"
+    if baselines:
+        axes.plot([], [], color=style.GREY, linewidth=1.1, linestyle=(0, (5, 4)), label=label)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.2)
+
+
+def _accuracy_top(estimates: GroupedShares, least: float) -> float:
+    """The top of an accuracy axis: a group of few users has an interval from floor to ceiling, so others decide it."""
+    if estimates.count.max() < _FEW:
+        return 1.02
+    steady = estimates.high[estimates.high - estimates.low <= 0.25]
+    shares = estimates.share[estimates.count >= _FEW]
+    return min(1.02, float(max([*steady, *shares, least, 0.01])) * 1.12)
+
+
+def _baseline_lines(axes: Axes, baselines: Mapping[str, float]) -> None:
+    """Dashed lines with their names in a column right of the axes."""
+    names = sorted(baselines, key=lambda name: (baselines[name], name))
+    top = axes.get_ylim()[1]
+    places = spread([baselines[name] / top for name in names], 0.075, 0.03, 0.97)
+    for name, place in zip(names, places, strict=True):
+        value = baselines[name]
+        axes.axhline(value, color=style.GREY, linewidth=1.1, linestyle=(0, (5, 4)), zorder=1)
+        ends = [value / top, place]
+        axes.plot([1.0, 1.012], ends, transform=axes.transAxes, color=style.GREY, linewidth=1, clip_on=False)
+        text = f"{name} {value:.3f}"
+        axes.text(1.015, place, text, transform=axes.transAxes, va="center", fontsize=10.5, color="#333333")
+
+
+def _load_panel(axes: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_s: float) -> None:
+    interactions = np.histogram(run.interactions["t_s"].to_numpy(np.float64), edges_s)[0]
+    requests = np.histogram(run.requests["t_issued_s"].to_numpy(np.float64), edges_s)[0]
+    # The last bin may reach beyond the end of the run.
+    width_s = np.maximum(np.minimum(edges_s[1:], max(run.span_s, 1.0)) - edges_s[:-1], 1e-9)
+    peak = float((interactions / width_s).max())
+    per_s, per = next((p for p in ((1.0, "s"), (60.0, "min"), (3600.0, "h")) if peak * p[0] >= 1.0), (86400.0, "day"))
+    axes.set_title("load on the fleet and on the cloud")
+    axes.set_ylabel(f"per {per}")
+    axes.stairs(interactions / width_s * per_s, edges_s / unit_s, color=style.SKY, fill=True, label="interactions")
+    if len(run.requests):
+        rate = requests / width_s * per_s
+        axes.stairs(rate, edges_s / unit_s, color=style.VERMILION, linewidth=2, label="requests")
+    else:
+        axes.plot([], [], color=style.VERMILION, label="requests: none were issued")
+    axes.set_ylim(bottom=0.0)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
+
+
+def _cloud_panels(queue: Axes, busy: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_s: float) -> None:
+    """Rows of cloud.parquet hold the longest queue and the mean number of busy replicas until the next row."""
+    replicas = setting(run.scenario, "cloud", "replicas")
+    on_cpu = setting(run.scenario, "policy", "slate") == "cloud_srm"
+    queue.set_title("longest queue at the cloud")
+    queue.set_ylabel("requests waiting")
+    busy.set_title("cloud CPU cores at work" if on_cpu else f"replicas at work, of {replicas or 'an unknown number'}")
+    busy.set_ylabel("busy, mean")
+    if not len(run.requests) or not len(run.cloud):
+        for axes in (queue, busy):
+            _note(axes, "no request reached the cloud" if len(run.requests) else "no request was issued")
+        return
+    rows = run.cloud.sort_values("t_s", kind="stable")
+    times, end_s, edges = rows["t_s"].to_numpy(np.float64), max(run.span_s, 1.0), edges_s / unit_s
+    waiting = binned_steps(times, rows["queue"].to_numpy(np.float64), edges_s, end_s).peak
+    queue.stairs(waiting, edges, color=style.ORANGE, fill=True)
+    queue.set_ylim(0.0, max(1.0, float(np.nanmax(waiting)) * 1.1))
+    queue.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    working = binned_steps(times, rows["busy"].to_numpy(np.float64), edges_s, end_s).mean
+    whole = float(np.nansum(working * np.diff(np.minimum(edges_s, end_s)))) / end_s
+    busy.stairs(working, edges, color=style.GREEN, fill=True, label=f"mean over the run: {style.number_text(whole)}")
+    busy.set_ylim(0.0, max(float(np.nanmax(working)) * 1.15, 1e-9))
+    busy.yaxis.set_major_locator(MaxNLocator(4))
+    if replicas and not on_cpu and np.nanmax(working) > 0.3 * replicas:
+        busy.axhline(replicas, color=style.BLACK, linewidth=1.2, linestyle=":", label="all replicas")
+        busy.set_ylim(0.0, replicas * 1.15)
+    busy.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
+
+
+def _note(axes: Axes, reason: str) -> None:
+    """A sentence inside axes that share their time axis with others, and so must stay."""
+    axes.set_yticks([])
+    axes.grid(False)
+    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color=style.GREY, fontsize=13)
+
+
+# ------------------------------------------------------------------------------------- latency
+
+
+def _latency(figure: Figure, run: RunRecords) -> None:
+    left, right = figure.subplots(1, 2)
+    left.set_title("until a new slate is on screen")
+    slates = run.interactions["slate_latency_s"].to_numpy(np.float64)
+    _distributions(left, {"slate": (slates, style.BLUE, "-")}, "no slate was renewed in this run")
+    right.set_title("a request, from issue to delivery")
+    r = {name: run.requests[name].to_numpy(np.float64) for name in run.requests.columns if name.startswith("t_")}
+    completed = (run.requests["outcome"] == "completed").to_numpy()
+    delivered = np.where(completed, r["t_delivered_s"], np.nan)
+    parts = {
+        "end to end": (delivered - r["t_issued_s"], style.BLACK, "-"),
+        "network up": (r["t_arrived_s"] - r["t_issued_s"], style.SKY, "--"),
+        "queue": (r["t_started_s"] - r["t_arrived_s"], style.ORANGE, "-"),
+        "service": (r["t_finished_s"] - r["t_started_s"], style.GREEN, "-."),
+        "network down": (delivered - r["t_finished_s"], style.PURPLE, (0, (1, 1))),
+    }
+    nothing = "no request came to an answer" if len(run.requests) else "no request was issued"
+    if _distributions(right, parts, nothing):
+        objective = setting(run.scenario, "cloud", "slo", "p95_latency")
+        if isinstance(objective, int | float):
+            label = f"objective: p95 of at most {style.seconds_text(objective)}"
+            right.axvline(objective, color=style.VERMILION, linewidth=1.2, linestyle=":")
+            right.plot([objective], [0.95], "v:", color=style.VERMILION, linewidth=1.2, markersize=10, label=label)
+            _percentile_legend(right)
+
+
+def _distributions(axes: Axes, samples: Mapping[str, tuple[NDArray[np.float64], str, Any]], nothing: str) -> bool:
+    """One distribution a sample with its percentiles marked and named; False where all samples are empty."""
+    curves = {name: ecdf(sample, _SHORTEST_S) for name, (sample, _, _) in samples.items()}
+    if not any(curves.values()):
+        style.empty_panel(axes, nothing)
+        return False
+    longest, shortest = _SHORTEST_S * 10, math.inf
+    for name, curve in curves.items():
+        if curve is None:
+            continue
+        _, colour, line = samples[name]
+        value, share = np.concatenate([curve.value[:1], curve.value]), np.concatenate([[0.0], curve.share])
+        named = " / ".join(style.seconds_text(q) for q in curve.quantiles.values())
+        label = f"{name}: {named}  (n = {curve.count:,})"
+        axes.plot(value, share, drawstyle="steps-post", color=colour, linestyle=line, label=label)
+        marks = [max(q, _SHORTEST_S) for q in curve.quantiles.values()]
+        heights = [int(p[1:]) / 100 for p in curve.quantiles]
+        axes.plot(marks, heights, marker="o", markersize=6, color=colour, linestyle="none", zorder=4)
+        longest, shortest = max(longest, float(curve.value[-1])), min(shortest, float(curve.value[0]))
+    cut = shortest <= _SHORTEST_S
+    axes.set_xscale("log")
+    axes.set_xlim(_SHORTEST_S * 0.8 if cut else shortest / 2, longest * 1.5)
+    axes.xaxis.set_major_locator(LogLocator(10, numticks=12))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.seconds_text(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", labelsize=11)
+    axes.set_ylim(0.0, 1.02)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.share_text(value)))
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 0.95, 1.0])
+    axes.set_ylabel("share that took at most so long")
+    edge = f"; at the left edge: {style.seconds_text(_SHORTEST_S)} or less" if cut else ""
+    axes.set_xlabel(f"time (logarithmic{edge})")
+    _percentile_legend(axes)
+    return True
+
+
+def _percentile_legend(axes: Axes) -> None:
+    legend = axes.legend(
+        title="p50 / p95 / p99, marked by dots", loc="upper left", bbox_to_anchor=(-0.02, -0.13), alignment="left"
+    )
+    legend.get_title().set_fontsize(11)
+
+
+# ------------------------------------------------------------------------------------- freshness and rank
+
+
+def _freshness(figure: Figure, run: RunRecords) -> None:
+    panels = figure.subplots(2, 2, height_ratios=[1.5, 1])
+    _staleness_panels(panels[0][0], panels[1][0], run)
+    _rank_panels(panels[0][1], panels[1][1], run)
+
+
+def _staleness_panels(above: Axes, below: Axes, run: RunRecords) -> None:
+    above.set_title(f"HR@{run.k} by staleness of the list")
+    below.set_title("how stale the lists on screen were")
+    if not len(run.interactions):
+        for axes in (above, below):
+            style.empty_panel(axes, "no interaction took place")
+        return
+    overall = float(_hits(run).mean())
+    above.set_title(f"HR@{run.k} by staleness of the list (dashed: all, {overall:.3f})")
+    staleness = run.interactions["staleness"].to_numpy(np.int64)
+    last = int(np.searchsorted(_STALENESS_FROM, staleness.max(), side="right"))
+    starts = _STALENESS_FROM[:last]
+    ends = [*(s - 1 for s in starts[1:]), None if last == len(_STALENESS_FROM) else int(staleness.max())]
+    names = [f"{a}+" if b is None else str(a) if b <= a else f"{a}–{b}" for a, b in zip(starts, ends, strict=False)]
+    no_list = len(names)
+    groups = np.where(staleness >= 0, np.searchsorted(starts, staleness, side="right") - 1, no_list)
+    names.append("no list")
+    estimates = grouped_shares(_hits(run), groups.astype(np.int64), run.users, no_list + 1)
+    x = np.arange(no_list + 1)
+    for seen, alpha in ((estimates.count >= _FEW, 1.0), ((estimates.count > 0) & (estimates.count < _FEW), 0.35)):
+        bars = np.stack([estimates.share - estimates.low, estimates.high - estimates.share])[:, seen]
+        look: dict[str, Any] = {"color": style.BLUE, "capsize": 4, "markersize": 8, "alpha": alpha}
+        above.errorbar(x[seen], estimates.share[seen], yerr=bars, fmt="o", **look)
+    above.axhline(overall, color=style.GREY, linewidth=1.2, linestyle=(0, (5, 4)))
+    above.set_ylim(0.0, _accuracy_top(estimates, overall))
+    above.set_ylabel(f"HR@{run.k}, 95% interval")
+    shares = estimates.count / len(staleness)
+    below.bar(x, shares, color=[style.SKY] * no_list + [style.PALE], edgecolor=style.GREY, linewidth=0.6)
+    for place_x, share, count in zip(range(no_list + 1), shares, estimates.count, strict=True):
+        below.text(place_x, share, f"{count:,}", ha="center", va="bottom", fontsize=10)
+    below.set_ylim(0.0, max(float(shares.max()) * 1.15, 0.01))
+    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.share_text(value)))
+    below.set_ylabel("share of interactions")
+    below.set_xlabel("interactions that the list on screen had not seen")
+    for axes in (above, below):
+        axes.set_xticks(x, names, fontsize=11)
+        axes.set_xlim(-0.6, no_list + 0.6)
+        axes.grid(axis="x", visible=False)
+
+
+def _rank_panels(above: Axes, below: Axes, run: RunRecords) -> None:
+    ranks = run.interactions["rank"].to_numpy(np.int64)
+    above.set_title("HR@k for every k")
+    below.set_title("place of the chosen item in the slate")
+    if not (ranks >= 0).any():
+        reason = "the chosen item was in no slate" if len(ranks) else "no interaction took place"
+        for axes in (above, below):
+            style.empty_panel(axes, reason)
+        return
+    below.set_title(f"place of the chosen item in the slate (absent: {(ranks < 0).mean():.1%})")
+    deepest = max(int(ranks.max()) + 1, run.k, 10)
+    at_place = np.bincount(ranks[ranks >= 0], minlength=deepest) / len(ranks)
+    depth = np.arange(1, deepest + 1)
+    above.plot(depth, np.cumsum(at_place), color=style.BLUE, drawstyle="steps-post", label="this run")
+    ks = [int(k) for k in setting(run.scenario, "metrics", "k") or (run.k,)]
+    looks = (("o", style.ORANGE), ("s", style.GREEN), ("^", style.VERMILION), ("D", style.PURPLE), ("v", style.BLACK))
+    for i, name in enumerate(sorted(run.summary.get("baselines") or {})):
+        values = [(k, run.baselines(f"hr@{k}").get(name)) for k in ks]
+        found = [(k, value) for k, value in values if value is not None]
+        if not found:
+            continue
+        marker, colour = looks[i % len(looks)]
+        above.plot(*zip(*found, strict=True), marker=marker, color=colour, markersize=7, linewidth=1, label=name)
+    above.set_xscale("log")
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= deepest]
+    above.set_xticks(ticks, [str(tick) for tick in ticks])
+    above.xaxis.set_minor_formatter(NullFormatter())
+    above.set_xlim(0.93, deepest * 1.05)
+    above.set_ylim(bottom=0.0)
+    above.set_xlabel("k (logarithmic)")
+    above.set_ylabel("HR@k")
+    above.legend(loc="upper left")
+    starts = [s for s in (1, 2, 3, 4, 6, 11, 21, 51, 101, 201, 501) if s <= deepest]
+    ends = [*(s - 1 for s in starts[1:]), deepest]
+    names = [str(a) if a == b else f"{a}–{b}" for a, b in zip(starts, ends, strict=True)]
+    shares = [float(at_place[a - 1 : b].sum()) for a, b in zip(starts, ends, strict=True)]
+    below.bar(range(len(names)), shares, color=style.SKY, edgecolor=style.GREY, linewidth=0.6)
+    for place_x, share in enumerate(shares):
+        below.text(place_x, share, f"{share:.1%}", ha="center", va="bottom", fontsize=10)
+    below.set_ylim(0.0, max(shares) * 1.15)
+    below.set_xticks(range(len(names)), names)
+    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.share_text(value)))
+    below.set_ylabel("share of interactions")
+    below.set_xlabel("place in the slate, from 1")
+    below.grid(axis="x", visible=False)

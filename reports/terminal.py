@@ -1,0 +1,220 @@
+"""What the commands print: short tables at most 100 columns wide, plain text where the output is not a terminal."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, setting
+from reports.style import number_text, seconds_text
+
+WIDTH = 100
+_OUTCOMES = ("completed", "timed_out", "rejected", "lost", "abandoned", "unfinished")
+_COLUMNS = {
+    "policy": "policy",
+    "accuracy": "accuracy",
+    "half_width": "95% ±",
+    "hr@10": "HR@10",
+    "cost": "USD per 1k\ninteractions",
+    "ratio": "request\nratio",
+    "mean_staleness": "list\nstaleness",
+    "latency_p95_s": "p95\nlatency",
+    "utilization": "GPU\nuse",
+}
+_IF_THERE_IS_ROOM = ("hr@10", "mean_staleness", "utilization")
+
+
+def console_for(stderr: bool = False) -> Console:
+    """A console of at most 100 columns, on standard error where standard output is kept for JSON."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    return console
+
+
+def print_run_summary(summary: Mapping[str, Any], console: Console) -> None:
+    """What `simulate` ends with: the headline, accuracy beside the baselines, requests, latency, cost, notes."""
+    _line(console, str(summary.get("headline") or "no headline"), "bold")
+    _line(console, "")
+    _accuracy_table(summary, console)
+    _line(console, "")
+    facts = _table(console, ("", ""), left=2, heads_shown=False)
+    for name, text in _facts(summary):
+        facts.add_row(name, text)
+    console.print(facts)
+    _notes(summary.get("notes") or (), console)
+
+
+def print_policy_comparison(
+    rows: Sequence[Mapping[str, Any]], console: Console, headline: str = "", notes: Sequence[str] = ()
+) -> None:
+    """One line a policy, in the order given; columns that no row has are left out.
+
+    rows: what comparison.json holds for each policy. The headline, where given, comes first.
+    """
+    if headline:
+        _line(console, headline, "bold")
+        _line(console, "")
+    full = [{**row, "half_width": _half_width(row)} for row in rows]
+    wanted = [key for key in _COLUMNS if console.width >= WIDTH or key not in _IF_THERE_IS_ROOM]
+    shown = [key for key in wanted if any(row.get(key) is not None for row in full)]
+    table = _table(console, [_COLUMNS[key] for key in shown])
+    for row in full:
+        table.add_row(*(escape(_cell(key, row.get(key))) for key in shown))
+    console.print(table)
+    _notes(notes, console)
+
+
+def print_describe(described: Mapping[str, Any], console: Console) -> None:
+    """What an interaction log holds, section by section."""
+    _print_tree(described, console)
+
+
+def print_check_table(checked: Mapping[str, Any], console: Console) -> None:
+    """What a table of LLM answers holds; its verdict comes first."""
+    if "verdict" in checked:
+        _line(console, str(checked["verdict"]), "bold")
+        _line(console, "")
+    _print_tree({key: value for key, value in checked.items() if key != "verdict"}, console)
+
+
+# ------------------------------------------------------------------------------------------------------ parts
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    console.print(escape(text), style=style if console.is_terminal else "", overflow="fold")
+
+
+def _table(console: Console, heads: Sequence[str], left: int = 1, heads_shown: bool = True) -> Table:
+    fancy = console.is_terminal
+    table = Table(box=box.SIMPLE_HEAD if fancy and heads_shown else None, show_header=heads_shown, pad_edge=False)
+    table.padding = (0, 2 if console.width >= WIDTH else 1, 0, 0)
+    for i, head in enumerate(heads):
+        words = i < left  # words may wrap; a figure never does
+        table.add_column(head, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+    return table
+
+
+def _half_width(row: Mapping[str, Any]) -> float | None:
+    low, high = row.get("low"), row.get("high")
+    return None if low is None or high is None else (float(high) - float(low)) / 2
+
+
+def _notes(notes: Sequence[str], console: Console) -> None:
+    said = [str(note) for note in notes]
+    if not any("logged choices do not react" in note for note in said):
+        said.append(PREDICTION_NOT_ENGAGEMENT)
+    _line(console, "")
+    for note in said:
+        _line(console, f"note: {note}", "dim")
+
+
+def _accuracy_table(summary: Mapping[str, Any], console: Console) -> None:
+    accuracy = summary.get("accuracy") or {}
+    keys = [key for key in accuracy if key.startswith(("hr@", "ndcg@"))]
+    table = _table(console, ["", *(key.upper() for key in keys)])
+    table.add_row("this run", *(_cell(key, accuracy.get(key)) for key in keys))
+    baselines = {name: values or {} for name, values in (summary.get("baselines") or {}).items()}
+    last = keys[-1] if keys else ""
+    for name in sorted(baselines, key=lambda name: (-(baselines[name].get(last) or 0.0), name)):
+        table.add_row(escape(f"baseline {name}"), *(_cell(key, baselines[name].get(key)) for key in keys))
+    console.print(table)
+
+
+def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def value(*keys: str) -> float:
+        found = setting(summary, *keys)
+        return math.nan if found is None else float(found)
+
+    def count(*keys: str) -> str:
+        found = value(*keys)
+        return "n/a" if math.isnan(found) else f"{found:,.0f}"
+
+    def latency(part: str) -> str:
+        names = ("p50", "p95", "p99")
+        texts = [seconds_text(value("latency_s", part, name)) for name in names]
+        return "none" if set(texts) == {"n/a"} else ", ".join(f"{n} {t}" for n, t in zip(names, texts, strict=True))
+
+    def dollars(key: str) -> str:
+        return f"${number_text(value('cost', key))}"
+
+    ended = [f"{name.replace('_', ' ')} {count('requests', name)}" for name in _OUTCOMES if value("requests", name) > 0]
+    issued = f"{count('requests', 'issued')} ({number_text(value('requests', 'ratio'))} an interaction)"
+    gap_to_response = value("pace", "gap_to_response")
+    facts = [
+        ("fleet", f"{count('devices')} devices, {count('interactions')} interactions"),
+        ("simulated", seconds_text(value("simulated_seconds"))),
+        ("requests", issued + (": " + ", ".join(ended) if ended else "")),
+        ("slate latency", latency("slate")),
+        ("request latency", latency("request")),
+        ("queueing", latency("queue")),
+        ("list on screen", _freshness(value("freshness", "mean_staleness"), value("freshness", "mean_list_age_s"))),
+        (
+            "cloud",
+            f"{number_text(value('cloud', 'gpu_seconds'))} GPU s, use {_cell('share', value('cloud', 'utilization'))}",
+        ),
+        (
+            "cost",
+            f"{dollars('usd_marginal')} marginal, {dollars('usd_marginal_per_1k_interactions')} per 1,000 interactions;"
+            f" replicas, idle or not: {dollars('usd_replicas')}",
+        ),
+        (
+            "devices",
+            f"{number_text(value('cost', 'device_joules'))} J; {number_text(value('cost', 'gco2'))} gCO2 in all",
+        ),
+    ]
+    if not math.isnan(gap_to_response):
+        text = f"the median gap between interactions is {number_text(gap_to_response)} times the median response time"
+        facts.insert(7, ("pace", text))
+    return [(name, escape(text)) for name, text in facts]
+
+
+def _freshness(staleness: float, age_s: float) -> str:
+    if math.isnan(staleness):
+        return "no list was on screen"
+    return f"{number_text(staleness)} interactions and {seconds_text(age_s)} old in the mean"
+
+
+def _cell(key: str, value: Any) -> str:
+    """A figure as the name of its key asks: shares in percent, times with a unit, accuracies to four places."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "n/a"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return str(value)
+    if key.endswith("_s"):
+        return seconds_text(value)
+    if key in ("utilization", "share", "coverage") or key.endswith(("_share", "_coverage")):
+        return f"{value:.1%}"
+    if "@" in key or key in ("accuracy", "half_width"):
+        return f"{value:.4f}"
+    if key == "cost":
+        return f"${number_text(value)}"
+    return number_text(value)
+
+
+def _print_tree(tree: Mapping[str, Any], console: Console) -> None:
+    """Nested mappings as two columns, a sub-mapping indented under its name."""
+    table = _table(console, ("", ""), left=2, heads_shown=False)
+
+    def add(mapping: Mapping[str, Any], depth: int) -> None:
+        for key, value in mapping.items():
+            name = "  " * depth + str(key).replace("_", " ")
+            if isinstance(value, Mapping):
+                table.add_row(escape(name), "" if value else "none")
+                add(value, depth + 1)
+            elif isinstance(value, list | tuple):
+                table.add_row(escape(name), escape(", ".join(_cell(str(key), item) for item in value) or "none"))
+            else:
+                table.add_row(escape(name), escape(_cell(str(key), value)))
+
+    add(tree, 0)
+    console.print(table)

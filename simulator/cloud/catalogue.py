@@ -1,0 +1,163 @@
+"""The catalogue of language models and GPUs that a scenario can name: two YAML files, every figure with its source.
+
+Assumes dense decoder-only transformers with a gated feed-forward block. Prices are list prices on the date their source
+gives; a scenario's `tariffs.gpu_hour` overrides them.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import InputError
+
+_FOLDER = Path(__file__).parent / "catalogue"
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSpec(_Entry):
+    """Architecture of a language model: what its speed and memory follow from."""
+
+    name: str
+    n_params: int = Field(gt=0)
+    layers: int = Field(gt=0)
+    hidden: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    kv_heads: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+    vocab: int = Field(gt=0)
+    dtype_bytes: int = Field(description="bytes of a weight and of a KV-cache number", ge=1, le=4)
+    tied_embeddings: bool = True
+    ffn: int | None = Field(None, gt=0, description="width of the feed-forward block; not needed for timing")
+    qkv_bias: bool = False
+    source: str = "the candidate model itself"
+
+    @property
+    def weight_bytes(self) -> float:
+        return float(self.n_params * self.dtype_bytes)
+
+    @property
+    def kv_bytes_per_token(self) -> float:
+        """Keys and values of one token in all layers, bytes."""
+        return 2.0 * self.layers * self.kv_heads * self.head_dim * self.dtype_bytes
+
+    @property
+    def head_params(self) -> int:
+        """Parameters of the output projection onto the vocabulary."""
+        return self.vocab * self.hidden
+
+    @property
+    def body_params(self) -> int:
+        """Parameters that every token is multiplied with: all but the embedding tables."""
+        return self.n_params - self.head_params * (1 if self.tied_embeddings else 2)
+
+
+class GpuSources(_Entry):
+    hardware: str
+    serving_power: str
+    price: str
+
+
+class GpuSpec(_Entry):
+    """A GPU: peaks of the data sheet, power and price."""
+
+    name: str
+    title: str
+    memory_bytes: float = Field(gt=0)
+    bandwidth_bytes_per_s: float = Field(gt=0)
+    flops_32bit: float = Field(gt=0)
+    flops_16bit: float = Field(gt=0)
+    flops_8bit: float = Field(gt=0)
+    link_bytes_per_s: float = Field(gt=0, description="to another GPU of the same server, one direction")
+    power_w: float = Field(gt=0, description="the board's power limit")
+    serving_power_w: float = Field(gt=0, description="board power while it serves")
+    usd_per_hour: float = Field(ge=0)
+    sources: GpuSources
+
+    def peak_flops(self, dtype_bytes: int) -> float:
+        """Dense peak, FLOP/s, for weights of `dtype_bytes` bytes."""
+        return {1: self.flops_8bit, 2: self.flops_16bit}.get(dtype_bytes, self.flops_32bit)
+
+
+_Spec = TypeVar("_Spec", ModelSpec, GpuSpec)
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+
+
+def _read(path: Path, spec: type[_Spec]) -> dict[str, _Spec]:
+    try:
+        entries = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise InputError(
+            f"{path}: not a catalogue of named entries ({type(error).__name__}); restore the file"
+        ) from None
+    specs = {}
+    for name, entry in entries.items():
+        try:
+            specs[name] = spec.model_validate({"name": name, **(entry or {})})
+        except ValidationError as error:
+            raise InputError(f"{path}: {name}.{_first_problem(error)}; correct the entry") from None
+    return specs
+
+
+def _named(entries: Mapping[str, _Spec], name: str, key: str, what: str) -> _Spec:
+    if name in entries:
+        return entries[name]
+    near = get_close_matches(name.lower(), entries, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(entries)}"
+    raise InputError(f"{key}: the catalogue has no {what} {name!r}; {hint}")
+
+
+class Catalogue:
+    """Models and GPUs by name, in the files' order."""
+
+    def __init__(self, folder: Path = _FOLDER):
+        """Raises InputError where a file of `folder` (models.yaml, gpus.yaml) is missing or an entry is wrong."""
+        self.models = _read(folder / "models.yaml", ModelSpec)
+        self.gpus = _read(folder / "gpus.yaml", GpuSpec)
+
+    def model(self, name: str, key: str = "llm.served_as") -> ModelSpec:
+        """The model of that name; InputError names the nearest ones. `key` is the scenario key to blame."""
+        return _named(self.models, name, key, "model")
+
+    def gpu(self, name: str, key: str = "cloud.gpu") -> GpuSpec:
+        """The GPU of that name; InputError names the nearest ones."""
+        return _named(self.gpus, name, key, "GPU")
+
+
+@cache
+def default_catalogue() -> Catalogue:
+    """The catalogue that comes with the package."""
+    return Catalogue()
+
+
+def served_model(served_as: str | None, architecture: Mapping[str, Any] | None) -> ModelSpec:
+    """The model whose speed is charged: the catalogue's `served_as`, else the candidate model's own `architecture`.
+
+    `architecture` holds n_params, layers, hidden, heads, kv_heads, head_dim, vocab and dtype_bytes. InputError where
+    neither is known, as for a table of answers.
+    """
+    if served_as is not None:
+        return default_catalogue().model(served_as)
+    if architecture is None:
+        raise InputError(
+            "llm.served_as: the candidates do not say which model wrote them; name the catalogue model whose speed "
+            f"is charged, one of {', '.join(default_catalogue().models)}"
+        )
+    try:
+        return ModelSpec.model_validate({"name": "candidate model", **architecture})
+    except ValidationError as error:
+        raise InputError(
+            f"architecture of the candidate model: {_first_problem(error)}; "
+            "correct it, or set llm.served_as to a catalogue model"
+        ) from None

@@ -1,0 +1,79 @@
+"""Cost is a value: dollars, joules, bytes, grams of CO2 and GPU-seconds add up like numbers (after LEAF's power.py).
+
+Functions turn what was used into a Cost by the scenario's tariffs. GB are 1e9 bytes. Figures of a GPU (price, power)
+come from the cloud's catalogue.
+"""
+
+from dataclasses import dataclass
+
+from simulator.scenario.sections import Tariffs
+from simulator.signals import Signal, signal_of
+
+JOULES_PER_KWH = 3.6e6
+HOUR_S = 3600.0
+GB = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What something cost. `joules` counts energy wherever it was drawn: keep accounts apart in Costs of their own."""
+
+    usd: float = 0.0
+    joules: float = 0.0
+    bytes_up: float = 0.0
+    bytes_down: float = 0.0
+    gco2: float = 0.0
+    gpu_seconds: float = 0.0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.usd + other.usd,
+            self.joules + other.joules,
+            self.bytes_up + other.bytes_up,
+            self.bytes_down + other.bytes_down,
+            self.gco2 + other.gco2,
+            self.gpu_seconds + other.gpu_seconds,
+        )
+
+    def __radd__(self, other: int) -> "Cost":
+        """sum() starts from the integer 0."""
+        if other != 0:
+            return NotImplemented
+        return self
+
+
+def carbon_signal(tariffs: Tariffs) -> Signal:
+    """Grid carbon intensity in gCO2 per kWh: a constant, or the CSV's trace from simulated time 0, repeated."""
+    return signal_of(tariffs.carbon, "tariffs.carbon")
+
+
+def gpu_hour_usd(tariffs: Tariffs, catalogue_usd: float) -> float:
+    """Dollars per GPU-hour: the tariff's own, or the catalogue's where it gives none."""
+    return catalogue_usd if tariffs.gpu_hour is None else tariffs.gpu_hour
+
+
+def network_cost(bytes_up: float, bytes_down: float, tariffs: Tariffs) -> Cost:
+    """Traffic between devices and the cloud."""
+    usd = bytes_up / GB * tariffs.gb_up + bytes_down / GB * tariffs.gb_down
+    return Cost(usd=usd, bytes_up=bytes_up, bytes_down=bytes_down)
+
+
+def serving_cost(
+    replica_seconds: float, gpus: int, gpu_usd_per_hour: float, gpu_watts: float, tariffs: Tariffs, gco2_per_kwh: float
+) -> Cost:
+    """`replica_seconds` of replicas of `gpus` GPUs that draw gpu_watts each, at the catalogue's gpu_usd_per_hour."""
+    gpu_seconds = replica_seconds * gpus
+    joules = gpu_seconds * gpu_watts
+    kwh = joules / JOULES_PER_KWH
+    usd = gpu_seconds / HOUR_S * gpu_hour_usd(tariffs, gpu_usd_per_hour) + kwh * tariffs.energy_kwh
+    return Cost(usd=usd, joules=joules, gco2=kwh * gco2_per_kwh, gpu_seconds=gpu_seconds)
+
+
+def cpu_cost(core_seconds: float, tariffs: Tariffs) -> Cost:
+    """Time on a core of a cloud CPU."""
+    return Cost(usd=core_seconds / HOUR_S * tariffs.cpu_hour)
+
+
+def device_cost(joules: float, gco2_per_kwh: float) -> Cost:
+    """Energy that devices drew: no dollars in anyone's bill here, but carbon of the grid that charges them."""
+    return Cost(joules=joules, gco2=joules / JOULES_PER_KWH * gco2_per_kwh)

@@ -1,0 +1,127 @@
+"""One fleet under several request policies: the same users, arrivals, links and outages, one training, shared lists.
+
+Every policy is run in full and leaves a run folder of its own; `comparison.json` sets them side by side.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.artifacts import atomic_path
+from models.errors import InputError
+from models.metrics import accuracy_per_query
+from models.progress import Progress
+from simulator import summary as parts
+from simulator.preparation import WITHOUT_CLOUD, prepare
+from simulator.results import RunResult
+from simulator.scenario import sections
+from simulator.simulation import simulate_prepared
+
+_CONFIDENCE_Z = 1.959964
+
+
+def request_policies(ratio: float) -> dict[str, sections.RequestPolicy]:
+    """The policies compared, by name; those that can be told a share of requests get `ratio`."""
+    every = max(2, round(1 / ratio))
+    return {
+        "never (preloaded list)": sections.NeverRequest(),
+        f"random {ratio:.0%}": sections.RandomRequest(ratio=ratio),
+        f"every {every}th": sections.EveryRequest(n=every),
+        f"inconsistency {ratio:.0%}": sections.InconsistencyRequest(ratio=ratio),
+        "session start": sections.SessionStartRequest(),
+        "always": sections.AlwaysRequest(),
+    }
+
+
+def compare(
+    scenario: sections.Scenario, out: Path, device: str, progress: Progress, ratio: float = 0.2
+) -> dict[str, Any]:
+    """Run `scenario` under each policy, each to a folder below `out`; returns what comparison.json holds."""
+    if scenario.policy.slate in WITHOUT_CLOUD:
+        raise InputError(
+            f"policy.slate: {scenario.policy.slate} never asks the cloud, so request policies cannot differ; "
+            "compare them with --set policy.slate=llm"
+        )
+    prepared = prepare(scenario, device, progress)
+    metric = parts.headline_metric(scenario.metrics.k)
+    points: list[dict[str, Any]] = []
+    result: RunResult | None = None
+    for name, request in request_policies(ratio).items():
+        if isinstance(request, sections.InconsistencyRequest) and scenario.policy.slate not in ("llm", "both"):
+            continue
+        policy = scenario.policy.model_copy(update={"request": request})
+        chosen = scenario.model_copy(update={"policy": policy})
+        folder = out / name.split(" (")[0].replace(" ", "-").replace("%", "")
+        result = simulate_prepared(chosen, prepared, folder, device, progress)
+        points.append({"policy": name, "folder": folder.name, **_point(result, prepared.population.users, metric)})
+    assert result is not None
+    comparison = {
+        "scenario": scenario.name,
+        "seed": scenario.seed,
+        "metric": metric,
+        "cost": "usd_marginal_per_1k_interactions",
+        "policies": points,
+        "baselines": {name: figures[metric] for name, figures in result.summary["baselines"].items()},
+        "headline": _headline(points, result.summary["baselines"], metric),
+        "notes": result.summary["notes"],
+        "split": result.summary["split"],
+    }
+    with atomic_path(out / "comparison.json") as path:
+        path.write_text(json.dumps(comparison, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return comparison
+
+
+def _point(result: RunResult, users: NDArray[np.int64], metric: str) -> dict[str, Any]:
+    ranks = result.interactions["rank"].to_numpy()
+    k = int(metric.split("@")[1])
+    per_query = accuracy_per_query(ranks, (k,))[metric]
+    mean, half = clustered_mean(per_query, users[result.interactions["device"].to_numpy()])
+    summary = result.summary
+    return {
+        "accuracy": mean,
+        "low": mean - half,
+        "high": mean + half,
+        "hr@10": summary["accuracy"].get("hr@10"),
+        "cost": summary["cost"]["usd_marginal_per_1k_interactions"],
+        "ratio": summary["requests"]["ratio"],
+        "completed": summary["requests"]["completed"],
+        "mean_staleness": summary["freshness"]["mean_staleness"],
+        "latency_p95_s": summary["latency_s"]["request"]["p95"],
+        "utilization": summary["cloud"]["utilization"],
+    }
+
+
+def clustered_mean(values: NDArray[np.float64], clusters: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean of `values` [M] and half the width of its 95% interval, with users as clusters (clones are one user).
+
+    The variance is that of a ratio of two sums over clusters (linearisation), with the small-sample factor C/(C-1).
+    """
+    if not len(values):
+        return math.nan, math.nan
+    _, group = np.unique(clusters, return_inverse=True)
+    mean = float(values.mean())
+    residual = np.bincount(group, weights=values - mean)
+    count = len(residual)
+    if count < 2:
+        return mean, math.inf
+    variance = count / (count - 1) * float((residual**2).sum()) / len(values) ** 2
+    return mean, _CONFIDENCE_Z * math.sqrt(variance)
+
+
+def _headline(points: list[dict[str, Any]], baselines: dict[str, Any], metric: str) -> str:
+    best = max(points, key=lambda point: point["accuracy"])
+    name = max(baselines, key=lambda key: baselines[key][metric] or 0.0)
+    bar = baselines[name][metric] or 0.0
+    if best["accuracy"] < bar:
+        return (
+            f"no policy pays: the baseline '{name}' reaches {metric.upper()} {bar:.4f} without a request, "
+            f"the best policy, '{best['policy']}', {best['accuracy']:.4f}"
+        )
+    return (
+        f"'{best['policy']}' is the most accurate ({metric.upper()} {best['accuracy']:.4f}, USD {best['cost']:.4f} per "
+        f"1,000 interactions); the best baseline is '{name}' ({bar:.4f})"
+    )

@@ -1,0 +1,108 @@
+"""Fusion rules: how the LLM's order and the SRM's scores of one candidate list make one slate (docs: lsc4rec rules 1 to 5).
+
+Everything here works on the last axis (the candidates, in the LLM's order) and keeps all others, so one call fuses
+any number of slates. Higher is better; equal scores go by LLM rank. Scores are rounded to 2^-30, so that the last
+bits of a sum or an exponential, which may change with the shape of a batch, never decide a rank.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from simulator.scenario import sections
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+_GRID = 2.0**30
+
+
+def llm_ranks(valid: Bools) -> Floats:
+    """0-based rank of each candidate among the valid ones of its list, in the LLM's order; shape of `valid`."""
+    return np.cumsum(valid, axis=-1, dtype=np.float64) - 1.0
+
+
+def srm_ranks(logits: Floats, valid: Bools) -> NDArray[np.int64]:
+    """0-based rank of each candidate by falling logit, ties by LLM rank; invalid candidates come last."""
+    order = np.argsort(np.where(valid, -logits, np.inf), axis=-1, kind="stable")
+    ranks = np.empty(order.shape, dtype=np.int64)
+    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(order.shape[-1]), order.shape), axis=-1)
+    return ranks
+
+
+def _sigmoid(logits: Floats, valid: Bools) -> Floats:
+    return np.asarray(expit(logits))
+
+
+def _list_softmax(logits: Floats, valid: Bools) -> Floats:
+    masked = np.where(valid, logits, -np.inf)
+    top = np.max(masked, axis=-1, keepdims=True, initial=-1e300)
+    weights = np.exp(masked - top)
+    return np.asarray(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-300))
+
+
+def _zscore(logits: Floats, valid: Bools) -> Floats:
+    count = np.maximum(valid.sum(axis=-1, keepdims=True), 1)
+    centred = np.where(valid, logits - np.where(valid, logits, 0.0).sum(axis=-1, keepdims=True) / count, 0.0)
+    spread = np.sqrt((centred**2).sum(axis=-1, keepdims=True) / count)
+    return np.asarray(expit(centred / np.maximum(spread, 1e-12)))
+
+
+def _rank(logits: Floats, valid: Bools) -> Floats:
+    return 1.0 - (srm_ranks(logits, valid) + 0.5) / logits.shape[-1]
+
+
+_PROBABILITY: dict[str, Callable[[Floats, Bools], Floats]] = {
+    "sigmoid": _sigmoid,
+    "list_softmax": _list_softmax,
+    "zscore": _zscore,
+    "rank": _rank,
+}
+
+
+def fused_scores(rule: sections.Fusion, logits: Floats, valid: Bools, llm_rank: Floats) -> Floats:
+    """Score of every candidate [..., N] under `rule`; invalid candidates score -inf.
+
+    `llm_rank` is the 0-based LLM rank (a candidate that the LLM did not name has rank N).
+    """
+    n = logits.shape[-1]
+    match rule:
+        case sections.LlmOnly():
+            fused = -(llm_rank + 1.0)
+        case sections.SrmOnly():
+            fused = logits
+        case sections.LinearFusion():
+            fused = -(llm_rank + 1.0) / n + rule.srm_weight * (_PROBABILITY[rule.score](logits, valid) - 0.5)
+        case sections.GatedFusion():
+            lead = _PROBABILITY[rule.score](logits, valid) - 0.5
+            fused = 0.5 - (llm_rank + 1.0) / n + np.where(np.abs(lead) > rule.gate, lead, 0.0)
+        case sections.ReciprocalRankFusion():
+            fused = 1.0 / (rule.constant + llm_rank + 1.0)
+            fused = fused + rule.srm_weight / (rule.constant + srm_ranks(logits, valid) + 1.0)
+    return np.where(valid, np.round(fused * _GRID) / _GRID, -np.inf)
+
+
+def inconsistency(logits: Floats, valid: Bools) -> Floats:
+    """How much the two orders of a list disagree, shape [...]: mean |rank_SRM - rank_LLM| + (4 + 0.3 Z)^2.
+
+    The mean is over valid candidates, Z counts invalid or missing ones; infinite for a list with no valid candidate.
+    """
+    count = valid.sum(axis=-1)
+    gaps = np.where(valid, np.abs(srm_ranks(logits, valid) - llm_ranks(valid)), 0.0).sum(axis=-1)
+    penalty = (4.0 + 0.3 * (valid.shape[-1] - count)) ** 2
+    return np.where(count > 0, gaps / np.maximum(count, 1) + penalty, np.inf)
+
+
+def rank_of(target: NDArray[np.int64], fused: Floats, shown: Bools) -> NDArray[np.int64]:
+    """0-based place of candidate number `target` [...] among the `shown` candidates [..., N]; -1 where it is not shown.
+
+    Ties go to the candidate that comes first in the list (the better LLM rank), never to the target by itself.
+    """
+    place = np.maximum(target, 0)[..., None]
+    own = np.take_along_axis(fused, place, axis=-1)
+    index = np.arange(fused.shape[-1])
+    better = shown & ((fused > own) | ((fused == own) & (index < place)))
+    present = (target >= 0) & np.take_along_axis(shown, place, axis=-1)[..., 0]
+    return np.where(present, better.sum(axis=-1), -1)

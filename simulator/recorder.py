@@ -1,0 +1,263 @@
+"""What happened, kept as columns and written in parts as the run goes; a run's files appear whole at its end.
+
+The device story records which slate was on screen; where the item stood in it is computed here, in bulk, since logged
+choices do not react to slates.
+"""
+
+import math
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from models.artifacts import atomic_path
+from simulator.scoring import Scorer
+from simulator.slates import Jobs
+
+NO_SLATE = -1
+_UNKNOWN_RANK = -2
+_ROWS_PER_PART = 65_536
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request, from issue to its one outcome. Times are NaN where the event never happened."""
+
+    request: int
+    device: int
+    step: int
+    t_issued_s: float
+    t_arrived_s: float = math.nan
+    t_started_s: float = math.nan
+    t_finished_s: float = math.nan
+    t_delivered_s: float = math.nan
+    outcome: str = "unfinished"
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    replica: int = -1
+    gpu_seconds: float = 0.0
+    bytes_up: float = 0.0
+    bytes_down: float = 0.0
+    ticket: Any = field(default=None, repr=False)
+
+
+REQUEST_SCHEMA = pa.schema(
+    [
+        ("request", pa.int64()),
+        ("device", pa.int32()),
+        ("step", pa.int32()),
+        ("t_issued_s", pa.float64()),
+        ("t_arrived_s", pa.float64()),
+        ("t_started_s", pa.float64()),
+        ("t_finished_s", pa.float64()),
+        ("t_delivered_s", pa.float64()),
+        ("outcome", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("output_tokens", pa.int32()),
+        ("replica", pa.int32()),
+        ("gpu_seconds", pa.float64()),
+        ("bytes_up", pa.float64()),
+        ("bytes_down", pa.float64()),
+    ]
+)
+
+INTERACTION_SCHEMA = pa.schema(
+    [
+        ("device", pa.int32()),
+        ("step", pa.int32()),
+        ("t_s", pa.float64()),
+        ("item", pa.int32()),
+        ("rank", pa.int32()),
+        ("as_of", pa.int32()),
+        ("staleness", pa.int32()),
+        ("list_age_s", pa.float32()),
+        ("requested", pa.bool_()),
+        ("request", pa.int64()),
+        ("online", pa.bool_()),
+        ("inconsistency", pa.float32()),
+        ("slate_latency_s", pa.float32()),
+    ]
+)
+
+
+def _column(values: "array[Any]", start: int = 0) -> NDArray[Any]:
+    return np.array(values[start:] if start else values)
+
+
+class Recorder:
+    """Columns of interactions, slates and requests. `users` [D]; `step`, `item`, `t_s` [S] describe the stream."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        users: NDArray[np.int64],
+        stream_device: NDArray[np.int64],
+        stream_step: NDArray[np.int64],
+        stream_item: NDArray[np.int64],
+        stream_t_s: NDArray[np.float64],
+        folder: Path | None,
+    ):
+        self._scorer, self._users = scorer, users
+        self._device, self._step, self._item, self._t_s = stream_device, stream_step, stream_item, stream_t_s
+        self._folder = folder
+        self._parts: dict[str, list[pa.Table | Path]] = {"interactions": [], "requests": []}
+        self._placed = 0  # slates [0, _placed) have been ranked
+        self.slate_device, self.slate_as_of, self.slate_step = array("i"), array("i"), array("i")
+        self.slate_list_time_s = array("d")
+        self.slate_rank, self.slate_inconsistency = array("i"), array("d")
+        self.interactions = 0
+        self._clear_rows()
+        self.requests: list[RequestRecord] = []
+
+    def _clear_rows(self) -> None:
+        self._row, self._slate, self._seen = array("i"), array("i"), array("i")
+        self._decided, self._request = array("i"), array("q")
+        self._online, self._latency_s = array("b"), array("d")
+
+    def slate(self, device: int, as_of: int, step: int, list_time_s: float) -> int:
+        """A new slate of `device`: its number."""
+        self.slate_device.append(device)
+        self.slate_as_of.append(as_of)
+        self.slate_step.append(step)
+        self.slate_list_time_s.append(list_time_s)
+        self.slate_rank.append(_UNKNOWN_RANK)
+        self.slate_inconsistency.append(math.nan)
+        return len(self.slate_device) - 1
+
+    def ranked(self, slate: int, rank: int, inconsistency: float) -> None:
+        """What a policy had computed about a slate already: the rank of the next item, and the inconsistency."""
+        self.slate_rank[slate] = rank
+        self.slate_inconsistency[slate] = inconsistency
+
+    def interaction(
+        self, row: int, slate: int, seen_upto: int, decided: int, request: int, online: bool, latency_s: float
+    ) -> None:
+        """Stream row `row` happened while `slate` was on screen; `decided` is the slate the next decision looked at."""
+        self.interactions += 1
+        self._row.append(row)
+        self._slate.append(slate)
+        self._seen.append(seen_upto)
+        self._decided.append(decided)
+        self._request.append(request)
+        self._online.append(online)
+        self._latency_s.append(latency_s)
+        if len(self._row) >= _ROWS_PER_PART:
+            self.flush()
+
+    def flush(self) -> None:
+        """Rank what is new, write it as a part and forget it."""
+        self._place_new_slates()
+        if len(self._row):
+            self._keep("interactions", self._interactions())
+            self._clear_rows()
+        if self.requests:
+            self._keep("requests", self._requests())
+            self.requests = []
+
+    def all_jobs(self) -> Jobs:
+        """Every ranking of the run so far, as jobs."""
+        return self._jobs(0)
+
+    def _jobs(self, start: int) -> Jobs:
+        """The rankings of slates `start` on, each with the user's next item as its target."""
+        users = self._users[_column(self.slate_device, start)]
+        step = _column(self.slate_step, start).astype(np.int64)
+        as_of = _column(self.slate_as_of, start).astype(np.int64)
+        return Jobs(users, step, as_of, self._scorer.next_items(users, step), step)
+
+    def finish(self) -> dict[str, pa.Table]:
+        """The whole tables; where there is a folder they are written to it and the parts are removed."""
+        self.flush()
+        tables = {}
+        for name, schema in (("interactions", INTERACTION_SCHEMA), ("requests", REQUEST_SCHEMA)):
+            parts = [pq.read_table(p) if isinstance(p, Path) else p for p in self._parts[name]]
+            table = pa.concat_tables(parts) if parts else schema.empty_table()
+            tables[name] = table.sort_by("request") if name == "requests" else table
+        return tables
+
+    def remove_parts(self) -> None:
+        """Drop the parts, once what they hold is safe elsewhere."""
+        for part in (p for parts in self._parts.values() for p in parts if isinstance(p, Path)):
+            part.unlink()
+        if self._folder is not None and self._folder.is_dir():
+            self._folder.rmdir()
+
+    def _keep(self, name: str, table: pa.Table) -> None:
+        parts = self._parts[name]
+        if self._folder is None:
+            parts.append(table)
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{name}-{len(parts):05d}.parquet"
+        with atomic_path(path) as temporary:
+            pq.write_table(table, temporary)
+        parts.append(path)
+
+    def _place_new_slates(self) -> None:
+        start = self._placed
+        ranks = _column(self.slate_rank, start)
+        unknown = np.flatnonzero(ranks == _UNKNOWN_RANK)
+        self._placed = len(self.slate_rank)
+        if not len(unknown):
+            return
+        placed, gaps = self._scorer.place(self._jobs(start).take(unknown))
+        np.frombuffer(self.slate_rank, dtype=np.int32)[unknown + start] = placed
+        np.frombuffer(self.slate_inconsistency, dtype=np.float64)[unknown + start] = gaps
+
+    def _interactions(self) -> pa.Table:
+        row, slate = _column(self._row), _column(self._slate)
+        seen, decided = _column(self._seen), _column(self._decided)
+        shown = slate != NO_SLATE
+        slates = np.maximum(slate, 0)
+        step, item, t_s = self._step[row], self._item[row], self._t_s[row]
+        as_of = np.where(shown, _column(self.slate_as_of)[slates], -1)
+        slate_step = _column(self.slate_step)[slates]
+        rank = np.where(shown, _column(self.slate_rank)[slates], -1)
+        other = np.flatnonzero(shown & ((slate_step != step - 1) | (seen != step - 1)))
+        if len(other):
+            jobs = Jobs(
+                self._users[self._device[row[other]]],
+                slate_step[other].astype(np.int64),
+                as_of[other].astype(np.int64),
+                item[other],
+                seen[other].astype(np.int64),
+            )
+            rank[other] = self._scorer.place(jobs)[0]
+        listed = as_of >= 0
+        list_time = _column(self.slate_list_time_s)[slates]
+        gaps = np.where(decided >= 0, _column(self.slate_inconsistency)[np.maximum(decided, 0)], np.nan)
+        request = _column(self._request)
+        columns = [
+            self._device[row],
+            step,
+            t_s,
+            item,
+            rank,
+            as_of,
+            np.where(listed, step - 1 - as_of, -1),
+            np.where(listed, t_s - list_time, np.nan),
+            request >= 0,
+            request,
+            _column(self._online).astype(bool),
+            gaps,
+            _column(self._latency_s),
+        ]
+        return _table(columns, INTERACTION_SCHEMA)
+
+    def _requests(self) -> pa.Table:
+        columns = [[getattr(record, name) for record in self.requests] for name in REQUEST_SCHEMA.names]
+        return _table(columns, REQUEST_SCHEMA)
+
+
+def _table(columns: Iterable[Any], schema: pa.Schema) -> pa.Table:
+    arrays = [
+        pa.array(column.astype(kind.to_pandas_dtype()) if isinstance(column, np.ndarray) else column, kind)
+        for column, kind in zip(columns, schema.types, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

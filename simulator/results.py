@@ -1,0 +1,227 @@
+"""A run's result: its tables, its summary, and the files they become."""
+
+import json
+import math
+import platform
+import resource
+import shutil
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from models.artifacts import atomic_path
+from models.progress import Progress
+from simulator import summary as parts
+from simulator.baselines import NOT_EVALUATED, baseline_ranks
+from simulator.costs import carbon_signal, device_cost, network_cost
+from simulator.messages import install_bytes
+from simulator.preparation import WITHOUT_CLOUD, Population, Prepared
+from simulator.scenario import resolved_yaml, sections
+from simulator.service import Service
+from simulator.workload.arrivals import gap_summary
+from simulator.world import World
+
+Ints = NDArray[np.int64]
+
+CAVEAT = "logged choices do not react to slates: results measure prediction, not engagement"
+
+
+@dataclass
+class RunResult:
+    """What a run found: `summary` and the tables of interactions, requests, devices and cloud load (pandas)."""
+
+    summary: dict[str, Any]
+    interactions: pd.DataFrame
+    requests: pd.DataFrame
+    devices: pd.DataFrame
+    cloud: pd.DataFrame
+    scenario: sections.Scenario
+    timing: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write the run's files to `folder`; each appears whole or not at all, summary.json last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("interactions", "requests", "devices", "cloud"):
+            table = pa.Table.from_pandas(getattr(self, name), preserve_index=False).replace_schema_metadata(None)
+            with atomic_path(folder / f"{name}.parquet") as path:
+                pq.write_table(table, path)
+        self.timing["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        for name, text in (
+            ("scenario.yaml", resolved_yaml(self.scenario)),
+            ("timing.json", _json(self.timing)),
+            ("summary.json", _json(self.summary)),
+        ):
+            with atomic_path(folder / name) as path:
+                path.write_text(text, encoding="utf-8")
+        shutil.rmtree(folder / "parts", ignore_errors=True)
+        self.folder = folder
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def collect(
+    scenario: sections.Scenario, prepared: Prepared, world: World, threshold: float | None, progress: Progress
+) -> RunResult:
+    """The result of a world that has been run."""
+    learnt, population, service = prepared.learnt, prepared.population, world.service
+    horizon_s = population.stream.horizon_s
+    tables = world.recorder.finish()
+    interactions, requests = tables["interactions"].to_pandas(), tables["requests"].to_pandas()
+    requests["usd"] = _request_usd(requests, service, scenario.tariffs)
+    devices = _devices(scenario, prepared, world, requests)
+    users = population.users[interactions["device"].to_numpy()]
+    steps = interactions["step"].to_numpy().astype(np.int64)
+    ranks = interactions["rank"].to_numpy().astype(np.int64)
+    ks = scenario.metrics.k
+    base = baseline_ranks(
+        learnt, prepared.scores, users, steps, scenario.llm.list_length, scenario.workload.exclude_seen, progress
+    )
+    baselines = {
+        name: parts.accuracy_section(values[values >= -1], users[values >= -1], ks) for name, values in base.items()
+    }
+    accuracy = parts.accuracy_section(ranks, users, ks)
+    network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
+    carbon = carbon_signal(scenario.tariffs).mean(0.0, horizon_s)
+    summary: dict[str, Any] = {
+        "schema_version": parts.SCHEMA_VERSION,
+        "scenario": scenario.name,
+        "seed": scenario.seed,
+        "headline": parts.headline(scenario, accuracy, baselines),
+        "notes": [*_notes(scenario, prepared, service, base), CAVEAT],
+        "split": {
+            "kind": learnt.split.kind,
+            "description": learnt.split.description,
+            "future_share": learnt.split.future_share,
+            **learnt.split.counts,
+        },
+        "simulated_seconds": horizon_s,
+        "devices": population.n_devices,
+        "interactions": len(interactions),
+        "accuracy": accuracy,
+        "accuracy_by": _accuracy_by(prepared, interactions, users, steps, ranks, ks),
+        "baselines": baselines,
+        "freshness": parts.freshness_section(interactions),
+        "requests": {**parts.request_section(requests, len(interactions)), "threshold": threshold},
+        "latency_s": parts.latency_section(interactions, requests),
+        "pace": _pace(population, requests),
+        "cloud": service.load(horizon_s),
+        "cost": parts.cost_section(
+            service.used(float(requests["gpu_seconds"].sum())),
+            service.kept(horizon_s),
+            network,
+            device_cost(float(devices["joules"].sum()), carbon),
+            len(interactions),
+        ),
+        "models": {
+            "srm": {"kind": scenario.srm.kind, "validation": learnt.srm.validation},
+            "llm": {"quality_of": _quality(scenario), "cost_of": service.cost_label},
+        },
+        "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}
+        | {"python": platform.python_version()},
+    }
+    return RunResult(parts.finite(summary), interactions, requests, devices, service.timeline(), scenario)
+
+
+def _request_usd(requests: pd.DataFrame, service: Service, tariffs: sections.Tariffs) -> NDArray[np.float64]:
+    per_second, per_up = service.used(1.0).usd, network_cost(1.0, 0.0, tariffs).usd
+    per_down = network_cost(0.0, 1.0, tariffs).usd
+    usd = requests["gpu_seconds"] * per_second + requests["bytes_up"] * per_up + requests["bytes_down"] * per_down
+    return usd.to_numpy(dtype=np.float64)
+
+
+def _devices(
+    scenario: sections.Scenario, prepared: Prepared, world: World, requests: pd.DataFrame
+) -> pd.DataFrame:
+    """One row a device; what it was sent to install its models counts as bytes down once it has joined."""
+    population, fleet = prepared.population, prepared.population.fleet
+    n = population.n_devices
+    joined = population.presence.joined_s <= population.stream.horizon_s
+    owner = requests["device"].to_numpy()
+    up = np.bincount(owner, requests["bytes_up"], minlength=n)
+    down = np.bincount(owner, requests["bytes_down"], minlength=n)
+    installed = install_bytes(scenario, prepared.learnt.srm, prepared.learnt.histories.n_items)
+    return pd.DataFrame(
+        {
+            "device": np.arange(n, dtype=np.int32),
+            "user": prepared.learnt.split.log.user_ids[population.users].astype(str),
+            "class": np.array(fleet.class_names, dtype=object)[fleet.class_index],
+            "link": population.network.link_names,
+            "joules": np.array(world.energy_j),
+            "bytes_up": up,
+            "bytes_down": down + np.where(joined, installed, 0.0),
+            "memory_bytes": np.where(joined, installed + world.messages.answer_bytes, 0.0),
+            "joined_s": population.presence.joined_s,
+            "left_s": population.presence.left_s,
+        }
+    )
+
+
+def _accuracy_by(
+    prepared: Prepared, interactions: pd.DataFrame, users: Ints, steps: Ints, ranks: Ints, ks: tuple[int, ...]
+) -> dict[str, Any]:
+    learnt, population = prepared.learnt, prepared.population
+    fleet, stream = population.fleet, population.stream
+    device = interactions["device"].to_numpy()
+    row = stream.device_offsets[device] + steps - learnt.split.history[users]
+    gap_s = np.where(steps > learnt.split.history[users], stream.t_s[row] - stream.t_s[np.maximum(row - 1, 0)], np.inf)
+    items = interactions["item"].to_numpy().astype(np.int64)
+    learnt_items = learnt.training.items[learnt.training.events_before(learnt.training.valid_end)]
+    counts = np.bincount(learnt_items, minlength=learnt.histories.n_items)
+    first_seen = learnt.histories.first_position(users, items[:, None])[:, 0]
+    targets = parts.target_labels(items, counts, first_seen, steps)
+    classes = np.array(fleet.class_names, dtype=object)[fleet.class_index[device]]
+    return {
+        "gap": parts.by_group(ranks, parts.gap_labels(gap_s), parts.GAPS, ks),
+        "target": parts.by_group(ranks, targets, parts.TARGETS, ks),
+        "class": parts.by_group(ranks, classes, list(fleet.class_names), ks),
+    }
+
+
+def _pace(population: Population, requests: pd.DataFrame) -> dict[str, Any]:
+    """How fast users go on against how fast answers come: it decides what can be learnt from a run about latency."""
+    gaps = gap_summary(population.stream)
+    done = requests[requests["outcome"] == "completed"]
+    response_s = float((done["t_delivered_s"] - done["t_issued_s"]).median()) if len(done) else math.nan
+    ratio = gaps["median_s"] / response_s if response_s else math.nan
+    return {"gap_s": gaps, "median_response_s": response_s, "gap_to_response": ratio}
+
+
+def _quality(scenario: sections.Scenario) -> str:
+    if scenario.policy.slate == "cloud_srm":
+        return f"{scenario.srm.kind} over the catalogue"
+    section = scenario.llm.candidates
+    return f"table {Path(section.path).name}" if isinstance(section, sections.CandidateTable) else section.kind
+
+
+def _notes(
+    scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]
+) -> list[str]:
+    notes = [*prepared.learnt.split.log.notes]
+    notes.append(f"quality of {_quality(scenario)}, cost of {service.cost_label}")
+    notes.append("cost account: marginal (what the requests used); usd_replicas is what the replicas cost, idle or not")
+    if not prepared.population.stream.calendar:
+        notes.append("users are shifted over the run: events are not in calendar order")
+    if prepared.learnt.split.future_share > 0:
+        notes.append(
+            f"split {prepared.learnt.split.kind}: {prepared.learnt.split.future_share:.0%} of training events are later "
+            "than a streamed event they may inform"
+        )
+    if prepared.learnt.split.log.problems:
+        counted = ", ".join(f"{name} {count}" for name, count in prepared.learnt.split.log.problems.items())
+        notes.append(f"the log's problems: {counted}")
+    sampled = base["srm"] != NOT_EVALUATED
+    if not sampled.all():
+        notes.append(f"baseline srm: ranked on a sample of {int(sampled.sum())} interactions")
+    if scenario.policy.slate not in WITHOUT_CLOUD and scenario.workload.exclude_seen:
+        notes.append("items that the user has had leave the slate at display; lists are not refilled")
+    return notes

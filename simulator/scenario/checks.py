@@ -1,0 +1,180 @@
+"""What one key of a scenario means for another: contradictions end a run, `advice` only warns."""
+
+import math
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from simulator.scenario import sections
+
+Contradiction = tuple[str, str]
+"""(dotted key, what is wrong with it and how to mend it)"""
+
+_EVEN = "must be even, since windows move by half of it"
+
+
+def contradictions(scenario: sections.Scenario) -> list[Contradiction]:
+    """Everything in a scenario that cannot be meant, in the order of the file's sections."""
+    return [found for check in _CHECKS for found in check(scenario)]
+
+
+def advice(scenario: sections.Scenario) -> list[str]:
+    """Settings that have no effect, or one that may surprise: a line each."""
+    return [line for source in (_idle_settings, _surprises) for line in source(scenario)]
+
+
+def _basics(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    if scenario.name.endswith("."):
+        yield "name", f"{scenario.name!r} ends with a dot, and it names a folder; drop the dot"
+    if scenario.seed >= 2**63:
+        yield "seed", f"expected a whole number below 2^63, got {scenario.seed}"
+
+
+def _split(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    split = scenario.workload.split
+    if isinstance(split, sections.GlobalTimeSplit):
+        wanted = "expected a share of events between 0 and 1 (both excluded), or an ISO time such as 2019-06-01"
+        if not (_is_time(split.at) if isinstance(split.at, str) else 0 < split.at < 1):
+            yield "workload.split.at", f"{wanted}, got {split.at!r}"
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _fleet(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    classes = scenario.fleet.classes
+    total = math.fsum(device_class.share for device_class in classes)
+    if abs(total - 1) > 1e-6:
+        listed = " + ".join(f"{device_class.share:g}" for device_class in classes[:8])
+        more = " + ..." if len(classes) > 8 else ""
+        yield "fleet.classes", f"the shares must add up to 1, but {listed}{more} = {total:.7g}; change one"
+    first: dict[str, int] = {}
+    for i, device_class in enumerate(classes):
+        key = f"fleet.classes.{i}"
+        if device_class.name in first:
+            yield (
+                f"{key}.name",
+                f"{device_class.name!r} is the name of class {first[device_class.name]} too; rename one",
+            )
+        first.setdefault(device_class.name, i)
+        link = device_class.link
+        if isinstance(link, sections.PresetLink) and (link.outage_every is None) != (link.outage_length is None):
+            missing = "outage_every" if link.outage_every is None else "outage_length"
+            yield f"{key}.link", f"'outage_every' and 'outage_length' go together; add '{missing}'"
+
+
+def _small_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    srm = scenario.srm
+    if srm.kind == "din" and srm.loss == "full_softmax":
+        yield "srm.loss", "full_softmax is too much for kind din, which scores item by item; set srm.loss: bce"
+    if srm.kind == "sasrec" and srm.dim % srm.heads:
+        yield "srm.heads", f"must divide srm.dim, but {srm.dim} is not a multiple of {srm.heads}; change either"
+    if srm.max_length % 2:
+        yield "srm.max_length", f"{_EVEN}; set {srm.max_length + 1}, not {srm.max_length}"
+
+
+def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    lm, key = scenario.llm.candidates, "llm.candidates"
+    if isinstance(lm, sections.ItemLm) and lm.checkpoint is None:
+        if lm.dim % lm.heads:
+            yield f"{key}.heads", f"must divide {key}.dim, but {lm.dim} is not a multiple of {lm.heads}; change either"
+        elif lm.dim // lm.heads % 2:
+            yield f"{key}.heads", f"dim / heads must be even (rotary positions), but is {lm.dim // lm.heads}"
+    if isinstance(lm, sections.ItemLm) and lm.max_length % 2:
+        yield f"{key}.max_length", f"{_EVEN}; set {lm.max_length + 1}, not {lm.max_length}"
+
+
+def _request(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    request, slate, key = scenario.policy.request, scenario.policy.slate, "policy.request"
+    match request:
+        case sections.CloudPush():
+            if scenario.cloud.stores == "none":
+                yield key, "cloud_push needs users' histories in the cloud; set cloud.stores: history (or lists)"
+            if request.at + request.window > request.every:
+                yield f"{key}.window", "'at' + 'window' must end within 'every'; shorten them, or push less often"
+        case sections.StalenessRequest():
+            yield from _exactly_one(key, "staleness", {"threshold": request.threshold, "age": request.age})
+        case sections.InconsistencyRequest():
+            yield from _exactly_one(key, "inconsistency", {"ratio": request.ratio, "threshold": request.threshold})
+            if slate not in ("llm", "both"):
+                yield key, f"inconsistency needs the LLM's list, but policy.slate is {slate}; set it to llm or both"
+
+
+def _exactly_one(key: str, kind: str, values: dict[str, float | None]) -> Iterator[Contradiction]:
+    given = [name for name, value in values.items() if value is not None]
+    if len(given) != 1:
+        what = "neither is given" if not given else "both are given; set one of them to null"
+        yield key, f"kind {kind} takes exactly one of {' and '.join(map(repr, values))}, but {what}"
+
+
+def _budget(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    budget = scenario.policy.budget
+    if budget.burst is not None and budget.burst < 1 and 0 < budget.ratio < 1:
+        text = f"a bucket of {budget.burst:g} never holds the one token that a request costs"
+        yield "policy.budget.burst", f"{text}; set at least 1 (for no requests: policy.request.kind: never)"
+
+
+def _fusion(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    fusion = scenario.policy.fusion
+    sigmoid = isinstance(fusion, (sections.LinearFusion, sections.GatedFusion)) and fusion.score == "sigmoid"
+    if sigmoid and scenario.srm.loss == "full_softmax":
+        text = "sigmoid has no meaning for the logits of srm.loss: full_softmax"
+        yield "policy.fusion.score", f"{text}; use rank, zscore or list_softmax, or set srm.loss: bce"
+
+
+def _tariffs(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    carbon = scenario.tariffs.carbon
+    if isinstance(carbon, float) and carbon < 0:
+        yield "tariffs.carbon", f"expected at least 0 gCO2 per kWh, or a CSV file, got {carbon:g}"
+
+
+def _metrics(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    if len(set(scenario.metrics.k)) != len(scenario.metrics.k):
+        yield "metrics.k", "a cut-off stands there twice; name each once"
+
+
+_CHECKS: tuple[Callable[[sections.Scenario], Iterator[Contradiction]], ...] = (
+    _basics,
+    _split,
+    _fleet,
+    _small_model,
+    _language_model,
+    _request,
+    _budget,
+    _fusion,
+    _tariffs,
+    _metrics,
+)
+
+
+def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
+    workload, fleet, policy = scenario.workload, scenario.fleet, scenario.policy
+    if "patience" in policy.model_fields_set and policy.mode == "background":
+        yield "policy.patience has no effect while policy.mode is background"
+    if "synthetic" in workload.model_fields_set and workload.interactions != "synthetic":
+        yield "workload.synthetic has no effect while workload.interactions is a file"
+    if policy.slate not in ("llm", "both"):
+        if "fallback" in fleet.model_fields_set:
+            yield f"fleet.fallback has no effect while policy.slate is {policy.slate}, which needs no candidate list"
+        if "fusion" in policy.model_fields_set:
+            yield f"policy.fusion has no effect while policy.slate is {policy.slate}, which has no candidate list"
+    if "burst" in policy.budget.model_fields_set and policy.budget.ratio >= 1:
+        yield "policy.budget.burst has no effect while policy.budget.ratio is 1 (no limit)"
+
+
+def _surprises(scenario: sections.Scenario) -> Iterator[str]:
+    fleet, policy, timeout = scenario.fleet, scenario.policy, scenario.cloud.request_timeout
+    if fleet.represents is not None and fleet.represents < fleet.devices:
+        yield f"fleet.represents ({fleet.represents:,}) is smaller than fleet.devices ({fleet.devices:,})"
+    ratio = getattr(policy.request, "ratio", None)
+    if ratio is not None and ratio > policy.budget.ratio:
+        yield f"policy.request.ratio {ratio:g} is capped by policy.budget.ratio {policy.budget.ratio:g}"
+    if policy.mode == "blocking" and policy.patience > timeout:
+        yield f"policy.patience is longer than cloud.request_timeout: a screen waits at most {timeout:g} s"
+    longest, length = max(scenario.metrics.k), scenario.llm.list_length
+    if longest > length:
+        yield f"metrics.k {longest} is longer than llm.list_length {length}: what is not in the list is a miss"

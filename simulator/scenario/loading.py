@@ -1,0 +1,56 @@
+"""Scenario files: read, overridden from the command line, typed, checked."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from models.errors import InputError
+from simulator.scenario import sections
+from simulator.scenario.building import Builder, Problem, raise_first
+from simulator.scenario.checks import contradictions
+from simulator.scenario.overrides import apply_override
+from simulator.scenario.reading import Node, Place, Scalar, read_file
+
+
+class Scenario(sections.Scenario):
+    """A device fleet, its models, its cloud and its policy."""
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Iterable[str] = (), seed: int | None = None) -> Self:
+        """The scenario in the YAML file `path`, with `overrides` ("dotted.key=value") applied in their order.
+
+        `seed` replaces the file's. Raises InputError, one line with file, line and key, for anything that is wrong.
+        """
+        root = read_file(Path(path))
+        if isinstance(root.content, Scalar) and root.content.is_null:
+            raise InputError(f"{path}: is empty; the least that a scenario holds is 'name: my_fleet'")
+        if not isinstance(root.content, dict):
+            raise InputError(f"{root.place}: expected keys such as 'name: my_fleet' at the top of the file")
+        for override in overrides:
+            apply_override(root, override, cls)
+        if seed is not None:
+            root.content["seed"] = Node(Scalar(str(seed)), Place(f"--seed {seed}"))
+        builder = Builder()
+        scenario = builder.section(root, cls, (), None)
+        raise_first(builder.problems)
+        assert isinstance(scenario, cls)
+        raise_first([Problem(_place(root, key), f"{key}: {text}") for key, text in contradictions(scenario)])
+        return scenario
+
+
+def load_scenario(path: str | Path, overrides: Iterable[str] = (), seed: int | None = None) -> Scenario:
+    """`Scenario.load`, as a function."""
+    return Scenario.load(path, overrides, seed)
+
+
+def _place(root: Node, dotted: str) -> Place:
+    """Place of the key, or of the nearest given one that holds it."""
+    node = root
+    for part in dotted.split("."):
+        if isinstance(node.content, dict) and part in node.content:
+            node = node.content[part]
+        elif isinstance(node.content, list) and part.isdecimal() and int(part) < len(node.content):
+            node = node.content[int(part)]
+        else:
+            break
+    return node.place

@@ -1,0 +1,135 @@
+"""`--set dotted.key=value`: changes to a scenario before it is checked.
+
+The value is YAML. Setting a `kind` drops the siblings that the new kind does not have; setting a whole section
+replaces it. List items are named by index or, where they have names, by name. What the file does not give is there
+with its default.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from models.errors import InputError
+from simulator.scenario.building import dotted, suggestion
+from simulator.scenario.reading import Node, Place, Scalar, parse
+from simulator.scenario.shapes import Shape, default_of, fields_of
+
+
+def apply_override(root: Node, text: str, model: type[BaseModel]) -> None:
+    """Change `root`, the tree of a `model`, as `dotted.key=value` says. Raises InputError naming the override."""
+    place = Place(f"--set {text}")
+    key, equals, value = text.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise InputError(f"{place}: expected dotted.key=value, such as fleet.devices=500")
+    new = parse(value, place.source, lines=False)
+    if isinstance(root.content, Scalar) and root.content.is_null:
+        root.content = {}
+    if not isinstance(root.content, dict):
+        return
+    _Setter(place, path, new).section(root, Shape((model,)), None, 0)
+
+
+class _Setter:
+    """One override on its way down the tree."""
+
+    def __init__(self, place: Place, path: list[str], value: Node):
+        self._place = place
+        self._path = path
+        self._value = value
+
+    def _descend(self, node: Node, shape: Shape, default: Any, depth: int) -> None:
+        if shape.sections:
+            self.section(node, shape, default, depth)
+        elif shape.item is not None:
+            self._item(node, shape.item, default, depth)
+        else:
+            raise InputError(
+                f"{self._place}: {self._upto(depth)} holds a plain value; it has no key {self._path[depth]!r}"
+            )
+
+    def section(self, node: Node, shape: Shape, default: Any, depth: int) -> None:
+        """Set a key of the section in `node`, or of one further down."""
+        entries = self._entries(node, shape, default)
+        model = self._model(entries, shape)
+        name = self._path[depth]
+        last = depth == len(self._path) - 1
+        known = {key: field for section in shape.sections for key, field in fields_of(section).items()}
+        if model is not None:
+            known |= fields_of(model)
+        if name not in known:
+            where = f" in {self._upto(depth)}" if depth else ""
+            raise InputError(f"{self._place}: unknown key {name!r}{where}{suggestion(name, list(known), 'keys')}")
+        if last:
+            entries[name] = self._value
+            if name == "kind":
+                self._drop_strangers(entries, shape)
+            return
+        if name not in entries:
+            entries[name] = Node(Scalar(""), self._place)
+        inner = default_of(model, name, default) if model is not None and name in model.model_fields else None
+        self._descend(entries[name], known[name], inner, depth + 1)
+
+    def _entries(self, node: Node, shape: Shape, default: Any) -> dict[str, Node]:
+        """The node's mapping; a bare kind, a word or nothing at all is turned into one first."""
+        if isinstance(node.content, Scalar):
+            kind = node.content.text if node.content.text in shape.kinds else getattr(default, "kind", None)
+            node.content = {"kind": Node(Scalar(kind), node.place)} if kind in shape.kinds else {}
+        if not isinstance(node.content, dict):
+            raise InputError(f"{node.place}: expected a section (keys with values below it), got a list")
+        return node.content
+
+    def _model(self, entries: dict[str, Node], shape: Shape) -> type[BaseModel] | None:
+        if len(shape.sections) == 1:
+            return shape.sections[0]
+        kind = entries.get("kind")
+        return shape.kinds.get(kind.content.text) if kind and isinstance(kind.content, Scalar) else None
+
+    def _drop_strangers(self, entries: dict[str, Node], shape: Shape) -> None:
+        model = self._model(entries, shape)
+        if model is not None:
+            for name in [name for name in entries if name not in model.model_fields]:
+                del entries[name]
+
+    def _item(self, node: Node, shape: Shape, default: Any, depth: int) -> None:
+        if isinstance(node.content, Scalar) and node.content.is_null and default:
+            node.content = [to_node(item, self._place) for item in default]
+        items = node.content
+        if not isinstance(items, list):
+            raise InputError(f"{node.place}: {self._upto(depth)}: expected a list")
+        names = [_name(item) for item in items]
+        step = self._path[depth]
+        if step in names:
+            index = names.index(step)
+        elif step.isdecimal() and int(step) < len(items):
+            index = int(step)
+        else:
+            choices = [name or str(i) for i, name in enumerate(names)]
+            raise InputError(
+                f"{self._place}: {self._upto(depth)} has no item {step!r}{suggestion(step, choices, 'items')}"
+            )
+        if depth == len(self._path) - 1:
+            items[index] = self._value
+        else:
+            self._descend(items[index], shape, None, depth + 1)
+
+    def _upto(self, depth: int) -> str:
+        return dotted(tuple(self._path[:depth]))
+
+
+def to_node(value: Any, place: Place) -> Node:
+    """The tree of a built value: what a file would have to say to give it."""
+    if isinstance(value, BaseModel):
+        return Node({name: to_node(getattr(value, name), place) for name in type(value).model_fields}, place)
+    if isinstance(value, (tuple, list)):
+        return Node([to_node(item, place) for item in value], place)
+    if value is None:
+        return Node(Scalar(""), place)
+    if isinstance(value, bool):
+        return Node(Scalar(str(value).lower()), place)
+    return Node(Scalar(str(value), plain=not isinstance(value, str)), place)
+
+
+def _name(item: Node) -> str:
+    name = item.content.get("name") if isinstance(item.content, dict) else None
+    return name.content.text if name and isinstance(name.content, Scalar) else ""

@@ -1,0 +1,68 @@
+"""A scenario as text again: the resolved YAML of a run, and the JSON Schema for editors."""
+
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from simulator.scenario import sections
+from simulator.scenario.shapes import fields_of, kinds_of
+
+
+def resolved_yaml(scenario: sections.Scenario) -> str:
+    """YAML with every default spelt out, which loads back to an equal scenario.
+
+    Numbers are in base units; a comment beside them says the same with a unit.
+    """
+    return "\n".join(_section_lines(scenario)) + "\n"
+
+
+def _section_lines(section: BaseModel) -> list[str]:
+    lines = []
+    for name, shape in fields_of(type(section)).items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            inner = _section_lines(value)
+            lines += [f"{name}: {{}}"] if not inner else [f"{name}:", *(f"  {line}" for line in inner)]
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            lines.append(f"{name}:")
+            for item in value:
+                first, *rest = _section_lines(item)
+                lines += [f"  - {first}", *(f"    {line}" for line in rest)]
+        else:
+            quantity = next((part.quantity for part in shape.plain if part.quantity), None)
+            note = f"  # {quantity.show(value)}" if quantity and value is not None else ""
+            lines.append(f"{name}: {plain_text(value)}{note}")
+    return lines
+
+
+def plain_text(value: Any) -> str:
+    """A plain value, or a tuple of them, as YAML on one line."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(plain_text(item) for item in value)}]"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    text = yaml.safe_dump(value, width=float("inf"), allow_unicode=True, default_flow_style=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a scenario file, for editors: every key with its meaning, default, unit and limits."""
+    schema = sections.Scenario.model_json_schema()
+    definitions = schema["$defs"]
+    for holder in (schema, *list(definitions.values())):
+        for entry in holder.get("properties", {}).values():
+            if "discriminator" in entry:
+                _open_to_bare_kinds(entry, definitions)
+            elif "$ref" in entry and entry["$ref"].endswith("/Srm"):
+                entry["anyOf"] = [{"enum": list(kinds_of(sections.Srm))}, {"$ref": entry.pop("$ref")}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _open_to_bare_kinds(entry: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Let `churn: always_on` stand for `churn: {kind: always_on}`, and require the kind inside a section."""
+    mapping = entry.pop("discriminator")["mapping"]
+    for reference in mapping.values():
+        section = definitions[reference.rsplit("/", 1)[1]]
+        section["required"] = sorted({"kind", *section.get("required", ())})
+    entry["anyOf"] = [{"enum": list(mapping)}, *entry.pop("oneOf")]

@@ -1,0 +1,266 @@
+"""Slates as pure functions: where an item stands in the slate made of a candidate list, a history and the models.
+
+A job names everything a slate depends on, so any number of jobs may be computed in any order and company with the
+same result: SRM states and item vectors are multiples of 2^-16 and their products are summed exactly in float64.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.baselines import Baseline
+from models.llm.base import CandidateSource
+from simulator.histories import Histories
+from simulator.policies.fusion import fused_scores, inconsistency, llm_ranks, rank_of
+from simulator.scenario import sections
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_STEPS_PER_LIST = 8
+_LISTS_PER_BLOCK = 512
+_CATALOGUE_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Slates to place a target in; every array has one entry a job [M]."""
+
+    user: Ints
+    step: Ints
+    """newest interaction that the SRM has seen"""
+    as_of: Ints
+    """newest interaction that the candidate list has seen; -1: the device has no list"""
+    target: Ints
+    """the item to place; -1: none"""
+    seen_upto: Ints
+    """newest interaction whose item has left the slate, where seen items do"""
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Jobs":
+        """The jobs at `index`."""
+        return Jobs(self.user[index], self.step[index], self.as_of[index], self.target[index], self.seen_upto[index])
+
+
+class SrmScores(Protocol):
+    """The SRM's logits, exact whatever the company of a job."""
+
+    def of_lists(self, users: Ints, steps: Ints, items: Ints) -> Floats:
+        """Logits [G, W, N] of candidates [G, N] after the histories (users [G], steps [G, W])."""
+
+    def of_catalogue(self, users: Ints, steps: Ints) -> Floats:
+        """Logits [M, n_items] of every item after the histories (users [M], steps [M])."""
+
+
+class StateScores:
+    """Logits of an SRM with a user state: dot products of states and item vectors."""
+
+    def __init__(self, states: NDArray[np.float32], row_offsets: Ints, first: Ints, vectors: NDArray[np.float32]):
+        self._states = torch.from_numpy(states)
+        self._row = row_offsets[:-1] - first
+        self._vectors = torch.from_numpy(vectors).double()
+
+    def _rows(self, users: Ints, steps: Ints) -> torch.Tensor:
+        rows = torch.from_numpy(np.ascontiguousarray(self._row[users] + steps).reshape(-1))
+        return self._states.index_select(0, rows).double()
+
+    def of_lists(self, users: Ints, steps: Ints, items: Ints) -> Floats:
+        groups, width = steps.shape
+        states = self._rows(users[:, None], steps).view(groups, width, -1)
+        flat = torch.from_numpy(np.maximum(items, 0).reshape(-1))
+        vectors = self._vectors.index_select(0, flat).view(groups, items.shape[1], -1)
+        return torch.bmm(states, vectors.transpose(1, 2)).numpy()
+
+    def of_catalogue(self, users: Ints, steps: Ints) -> Floats:
+        return torch.matmul(self._rows(users, steps), self._vectors.T).numpy()
+
+
+class WindowScores:
+    """Logits of an SRM without a user state (DIN): every window meets every candidate."""
+
+    def __init__(self, logits: Callable[[Ints, Ints], Floats], windows: Callable[[Ints, Ints], Ints], n_items: int):
+        self._logits = logits
+        self._windows = windows
+        self._catalogue = np.arange(n_items)
+
+    def of_lists(self, users: Ints, steps: Ints, items: Ints) -> Floats:
+        groups, width = steps.shape
+        windows = self._windows(np.repeat(users, width), steps.reshape(-1))
+        scores = self._logits(windows, np.repeat(np.maximum(items, 0), width, axis=0))
+        return scores.reshape(groups, width, -1)
+
+    def of_catalogue(self, users: Ints, steps: Ints) -> Floats:
+        windows = self._windows(users, steps)
+        return self._logits(windows, np.broadcast_to(self._catalogue, (len(users), len(self._catalogue))))
+
+
+class Slates(Protocol):
+    """A kind of slate."""
+
+    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        """0-based rank of each target (-1: absent) and the inconsistency of each list (NaN: no list), both [M]."""
+
+
+def _blocks(total: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, total)) for start in range(0, total, size)]
+
+
+class CatalogueSlates:
+    """The SRM alone over the whole catalogue: its best `length` items that the user has not had."""
+
+    def __init__(self, histories: Histories, scores: SrmScores, length: int, exclude_seen: bool):
+        self._histories, self._scores = histories, scores
+        self._length, self._exclude_seen = length, exclude_seen
+
+    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        ranks = np.empty(len(jobs), dtype=np.int64)
+        for block in _blocks(len(jobs), _CATALOGUE_BLOCK):
+            ranks[block] = self._place(jobs.take(block))
+        return ranks, np.full(len(jobs), np.nan)
+
+    def _place(self, jobs: Jobs) -> Ints:
+        logits = self._scores.of_catalogue(jobs.user, jobs.step)
+        shown = np.ones(logits.shape, dtype=bool)
+        if self._exclude_seen:
+            shown = ~self._histories.seen_mask(jobs.user, jobs.seen_upto)
+        ranks = rank_of(jobs.target, logits, shown)
+        return np.where(ranks < self._length, ranks, -1)
+
+    def top(self, users: Ints, steps: Ints) -> tuple[Ints, Floats]:
+        """The slate itself, items [M, length] best first (-1 past its end), and all logits [M, n_items]."""
+        logits = self._scores.of_catalogue(users, steps)
+        ranked = logits.copy()
+        if self._exclude_seen:
+            ranked[self._histories.seen_mask(users, steps)] = -np.inf
+        order = np.argsort(-ranked, axis=-1, kind="stable")[:, : self._length]
+        order = np.where(np.isfinite(np.take_along_axis(ranked, order, axis=-1)), order, -1)
+        short = self._length - order.shape[1]
+        return np.pad(order, ((0, 0), (0, short)), constant_values=-1) if short > 0 else order, logits
+
+
+class BaselineSlates:
+    """A baseline's best `length` items that the user has not had, made on the device from its own history."""
+
+    def __init__(self, baseline: Baseline, n_items: int, length: int, exclude_seen: bool):
+        self._baseline, self._n_items = baseline, n_items
+        self._length, self._exclude_seen = length, exclude_seen
+
+    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        wanted = jobs.target >= 0
+        ranks = np.full(len(jobs), -1, dtype=np.int64)
+        some = jobs.take(wanted)
+        seen = some.seen_upto if self._exclude_seen else None
+        ranks[wanted] = self._baseline.ranks(some.user, some.step, some.target, seen, self._n_items)
+        return np.where(ranks < self._length, ranks, -1), np.full(len(jobs), np.nan)
+
+
+class ListSlates:
+    """The paper's slate: the LLM's candidate list, re-ranked by the SRM on the newest history and fused."""
+
+    def __init__(
+        self,
+        histories: Histories,
+        scores: SrmScores,
+        source: CandidateSource,
+        fusion: sections.Fusion,
+        fallback: Slates,
+        exclude_seen: bool,
+    ):
+        self._histories, self._scores, self._source = histories, scores, source
+        self._fusion, self._fallback, self._exclude_seen = fusion, fallback, exclude_seen
+
+    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        ranks = np.full(len(jobs), -1, dtype=np.int64)
+        disagreement = np.full(len(jobs), np.nan)
+        without = np.flatnonzero(jobs.as_of < 0)
+        if len(without):
+            ranks[without] = self._fallback.place(jobs.take(without))[0]
+        having = np.flatnonzero(jobs.as_of >= 0)
+        order = having[np.lexsort((jobs.step[having], jobs.as_of[having], jobs.user[having]))]
+        user, as_of = jobs.user[order], jobs.as_of[order]
+        fresh = np.ones(len(order), dtype=bool)
+        fresh[1:] = (user[1:] != user[:-1]) | (as_of[1:] != as_of[:-1])
+        starts = np.flatnonzero(fresh)
+        within = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+        group = np.cumsum(within % _STEPS_PER_LIST == 0) - 1
+        slot = within % _STEPS_PER_LIST
+        for block in _blocks(int(group[-1]) + 1 if len(group) else 0, _LISTS_PER_BLOCK):
+            low, high = np.searchsorted(group, [block.start, block.stop])
+            chosen = order[low:high]
+            ranks[chosen], disagreement[chosen] = self._groups(
+                jobs.take(chosen), group[low:high] - block.start, slot[low:high]
+            )
+        return ranks, disagreement
+
+    def _groups(self, jobs: Jobs, group: Ints, slot: Ints) -> tuple[Ints, Floats]:
+        """Jobs that share lists: `group` [M] numbers the list, `slot` [M] the step within it."""
+        count, width = int(group[-1]) + 1, int(slot.max()) + 1
+        leader = np.flatnonzero(slot == 0)
+        users = jobs.user[leader]
+        items = self._source.lists(users, jobs.as_of[leader]).items.astype(np.int64)
+        steps = np.broadcast_to(jobs.step[leader][:, None], (count, width)).copy()
+        steps[group, slot] = jobs.step
+        logits = self._scores.of_lists(users, steps, items)[group, slot]
+        valid = items >= 0
+        first = self._histories.first_position(users, items)[group]
+        return self._fuse(jobs, items[group], valid[group], logits, first)
+
+    def _fuse(
+        self, jobs: Jobs, items: Ints, valid: NDArray[np.bool_], logits: Floats, first: Ints
+    ) -> tuple[Ints, Floats]:
+        fused = fused_scores(self._fusion, logits, valid, llm_ranks(valid))
+        match = valid & (items == jobs.target[:, None])
+        target = np.where(match.any(axis=1), match.argmax(axis=1), -1)
+        shown = valid & (first > jobs.seen_upto[:, None]) if self._exclude_seen else valid
+        return rank_of(target, fused, shown), inconsistency(logits, valid)
+
+
+class JoinedSlates(ListSlates):
+    """The LLM's list joined with the SRM's own best over the catalogue; what the LLM did not name has LLM rank N."""
+
+    def __init__(
+        self,
+        histories: Histories,
+        scores: SrmScores,
+        source: CandidateSource,
+        fusion: sections.Fusion,
+        fallback: Slates,
+        exclude_seen: bool,
+    ):
+        super().__init__(histories, scores, source, fusion, fallback, exclude_seen)
+        self._length = source.list_length
+        self._own = CatalogueSlates(histories, scores, source.list_length, exclude_seen)
+
+    def _groups(self, jobs: Jobs, group: Ints, slot: Ints) -> tuple[Ints, Floats]:
+        leader = np.flatnonzero(slot == 0)
+        named = self._source.lists(jobs.user[leader], jobs.as_of[leader]).items.astype(np.int64)[group]
+        ranks = np.empty(len(jobs), dtype=np.int64)
+        disagreement = np.empty(len(jobs))
+        for block in _blocks(len(jobs), _CATALOGUE_BLOCK):
+            ranks[block], disagreement[block] = self._join(jobs.take(block), named[block])
+        return ranks, disagreement
+
+    def _join(self, jobs: Jobs, named: Ints) -> tuple[Ints, Floats]:
+        own, catalogue = self._own.top(jobs.user, jobs.step)
+        named_set = np.zeros((len(jobs), catalogue.shape[1] + 1), dtype=bool)
+        np.put_along_axis(named_set, named, True, axis=1)  # -1 lands in the spare last column
+        own = np.where(np.take_along_axis(named_set, own, axis=1), -1, own)
+        items = np.concatenate([named, own], axis=1)
+        valid = items >= 0
+        logits = np.take_along_axis(catalogue, np.maximum(items, 0), axis=1)
+        n = self._length
+        llm_rank = np.concatenate([llm_ranks(valid[:, :n]), np.full((len(jobs), n), float(n))], axis=1)
+        fused = fused_scores(self._fusion, logits, valid, llm_rank)
+        match = valid & (items == jobs.target[:, None])
+        target = np.where(match.any(axis=1), match.argmax(axis=1), -1)
+        shown = valid
+        if self._exclude_seen:
+            shown = valid & (self._histories.first_position(jobs.user, items) > jobs.seen_upto[:, None])
+        ranks = rank_of(target, fused, shown)
+        return np.where(ranks < n, ranks, -1), inconsistency(logits[:, :n], valid[:, :n])

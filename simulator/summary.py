@@ -1,0 +1,164 @@
+"""summary.json: what a run found, from its records alone."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.metrics import accuracy, accuracy_per_user
+from simulator.costs import Cost
+from simulator.scenario import sections
+
+SCHEMA_VERSION = 1
+GAPS = ["tie", "<=60s", "<=1h", "longer"]
+TARGETS = ["head", "middle", "tail", "new", "repeat"]
+OUTCOMES = ("completed", "timed_out", "rejected", "lost", "abandoned", "unfinished")
+
+Ints = NDArray[np.int64]
+
+
+def percentiles(values: "pd.Series[float] | NDArray[np.float64]") -> dict[str, float | None]:
+    """p50, p95 and p99 of the finite values; None where there is none."""
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
+        return {"p50": None, "p95": None, "p99": None}
+    return dict(zip(("p50", "p95", "p99"), np.percentile(finite, [50, 95, 99]).tolist(), strict=True))
+
+
+def accuracy_section(ranks: Ints, users: Ints, ks: tuple[int, ...]) -> dict[str, Any]:
+    """HR, NDCG and MRR at each k over interactions, and as means of users' means."""
+    return {**_kept(accuracy(ranks, ks)), "per_user": _kept(accuracy_per_user(ranks, users, ks))}
+
+
+def _kept(figures: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if not name.startswith("precision")}
+
+
+def by_group(ranks: Ints, labels: NDArray[np.object_], order: list[str], ks: tuple[int, ...]) -> dict[str, Any]:
+    """Accuracy within each group of interactions, with its count."""
+    return {
+        name: {"interactions": int((labels == name).sum()), **_kept(accuracy(ranks[labels == name], ks))}
+        for name in order
+        if (labels == name).any()
+    }
+
+
+def gap_labels(gaps_s: NDArray[np.float64]) -> NDArray[np.object_]:
+    """How long after the user's previous interaction: tie, <=60s, <=1h, longer (also the first of a stream)."""
+    labels = np.full(len(gaps_s), "longer", dtype=object)
+    labels[gaps_s <= 3600] = "<=1h"
+    labels[gaps_s <= 60] = "<=60s"
+    labels[gaps_s == 0] = "tie"
+    return labels
+
+
+def target_labels(
+    items: Ints, learnt_counts: Ints, first_seen: Ints, steps: Ints
+) -> NDArray[np.object_]:
+    """What kind of item was the next one: repeat, new (not in the training part), or head, middle, tail.
+
+    Head are the most popular items that draw half of the training events, tail those that draw the last fifth.
+    """
+    order = np.argsort(-learnt_counts, kind="stable")
+    before = np.concatenate([[0], np.cumsum(learnt_counts[order])[:-1]]) / max(learnt_counts.sum(), 1)
+    kind = np.full(len(learnt_counts), "middle", dtype=object)
+    kind[order[before < 0.5]] = "head"
+    kind[order[before >= 0.8]] = "tail"
+    kind[learnt_counts == 0] = "new"
+    labels = kind[items]
+    labels[first_seen < steps] = "repeat"
+    return labels
+
+
+def request_section(requests: pd.DataFrame, interactions: int) -> dict[str, Any]:
+    """How many requests ended how, and requests per interaction."""
+    counts = requests["outcome"].value_counts()
+    return {
+        "issued": len(requests),
+        **{name: int(counts.get(name, 0)) for name in OUTCOMES},
+        "ratio": len(requests) / max(interactions, 1),
+    }
+
+
+def latency_section(interactions: pd.DataFrame, requests: pd.DataFrame) -> dict[str, Any]:
+    """Percentiles of what users and requests waited for, in seconds."""
+    done = requests[requests["outcome"] == "completed"]
+    return {
+        "slate": percentiles(interactions["slate_latency_s"]),
+        "request": percentiles(done["t_delivered_s"] - done["t_issued_s"]),
+        "queue": percentiles(requests["t_started_s"] - requests["t_arrived_s"]),
+    }
+
+
+def headline_metric(ks: tuple[int, ...]) -> str:
+    """The metric that a headline speaks of: NDCG@10 where it is measured, else NDCG at the first k."""
+    return f"ndcg@{10 if 10 in ks else ks[0]}"
+
+
+def headline(scenario: sections.Scenario, accuracy: dict[str, Any], baselines: dict[str, Any]) -> str:
+    """The run in one line. Where a baseline is better, that comes first."""
+    metric = headline_metric(scenario.metrics.k)
+    own = accuracy[metric]
+    if not math.isfinite(own):
+        return "no interaction was evaluated: the stream is empty, or nobody took part in it"
+    best = max(baselines, key=lambda name: _or_zero(baselines[name][metric]))
+    best_value = _or_zero(baselines[best][metric])
+    label = metric.upper()
+    what = f"{label} {own:.4f} with slate {scenario.policy.slate}"
+    if scenario.policy.slate == best:
+        return what
+    if own < best_value:
+        return (
+            f"the baseline '{best}' is better and needs no request: {label} {best_value:.4f} against "
+            f"{own:.4f} of slate {scenario.policy.slate}"
+        )
+    return f"{what}, ahead of the best baseline, '{best}' ({best_value:.4f})"
+
+
+def _or_zero(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
+def freshness_section(interactions: pd.DataFrame) -> dict[str, Any]:
+    """How old the lists on screen were, over interactions that had one."""
+    listed = interactions["as_of"] >= 0
+    return {
+        "mean_staleness": float(interactions.loc[listed, "staleness"].mean()),
+        "mean_list_age_s": float(interactions.loc[listed, "list_age_s"].mean()),
+        "without_list": int((~listed).sum()),
+    }
+
+
+def cost_section(
+    used: Cost, kept: Cost, network: Cost, devices: Cost, interactions: int
+) -> dict[str, Any]:
+    """The marginal account (what the requests used), and what the configured replicas cost, idle time included."""
+    usd_marginal = used.usd + network.usd
+    return {
+        "usd_marginal": usd_marginal,
+        "usd_replicas": kept.usd,
+        "usd_serving": used.usd,
+        "usd_network": network.usd,
+        "usd_marginal_per_1k_interactions": 1000 * usd_marginal / max(interactions, 1),
+        "gpu_joules": used.joules,
+        "device_joules": devices.joules,
+        "bytes_up": network.bytes_up,
+        "bytes_down": network.bytes_down,
+        "gco2": used.gco2 + devices.gco2,
+    }
+
+
+def finite(value: Any) -> Any:
+    """The same tree of dicts and lists with None for every number that is not finite, and plain Python numbers."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, np.generic):
+        return finite(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

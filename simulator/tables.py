@@ -1,0 +1,45 @@
+"""Small text tables that a scenario names (presence, bandwidth, carbon): read row by row, errors name file and row."""
+
+import csv
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.errors import InputError
+
+
+def resolve_path(text: str) -> Path:
+    """The path with `~` and `${VARIABLE}` expanded; a variable that is not set is an InputError."""
+    expanded = os.path.expandvars(os.path.expanduser(text))
+    missing = re.search(r"\$\{?(\w+)\}?", expanded)
+    if missing:
+        raise InputError(f"{text}: the environment variable {missing[1]} is not set; set it or write the path out")
+    return Path(expanded)
+
+
+def read_rows(text: str, what: str, delimiter: str | None = ",") -> Iterator[tuple[int, list[str]]]:
+    """(row number from 1, cells) of the non-empty rows of a UTF-8 file; delimiter None splits at white space."""
+    path = resolve_path(text)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file, delimiter=delimiter) if delimiter else (line.split() for line in file)
+            for number, cells in enumerate(rows, start=1):
+                if any(cell.strip() for cell in cells):
+                    yield number, [cell.strip() for cell in cells]
+    except OSError as error:
+        raise InputError(f"{what} {text}: cannot be read ({error.strerror}); give a readable file") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{what} {text}: not a text table ({error}); give a UTF-8 text file") from error
+
+
+def number(cell: str, where: str) -> float:
+    """The finite number in a cell; `where` opens the message of the InputError otherwise."""
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{where}: expected a finite number, got {cell!r}; mend or remove the row")
+    return value

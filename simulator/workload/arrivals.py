@@ -1,0 +1,198 @@
+"""When each device's streamed interactions happen: the log's own times, or generated ones for the log's items.
+
+The items of a device always keep the log's order. Every generated time is keyed by (device, position), so a
+device's stream does not depend on the rest of the fleet, on the policy or on what was drawn before.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.errors import InputError
+from simulator.randomness import Draws
+from simulator.scenario.sections import Arrivals, DiurnalArrivals, PoissonArrivals, ReplayArrivals, SessionArrivals
+from simulator.signals import DAY_S, Diurnal
+from simulator.workload.splitting import SplitLog
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_GAP_SPREAD = 1.0  # log-normal sigma of gaps inside a session
+_DAY_GRID = 1440  # points at which the daily cycle's integral is tabulated
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Who interacts when. Rows of device d are device_offsets[d] .. device_offsets[d+1], in order of time."""
+
+    device_offsets: Ints  # [D+1]
+    step: NDArray[np.int32]  # [S] position of the interaction in its user's log
+    t_s: Floats  # [S] seconds; equal times of a device are one group
+    horizon_s: float  # end of the simulated time
+    calendar: bool  # devices are in the order of the log's calendar
+    dropped_after_horizon: int  # streamed interactions that would come after the horizon
+    start_s: Floats  # [D] when the device's history is complete and it may join
+
+    @property
+    def n_devices(self) -> int:
+        return len(self.device_offsets) - 1
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The streamed events of every device before they have times; flat arrays [S] in device order."""
+
+    users: Ints  # [D]
+    lengths: Ints  # [D]
+    device: Ints  # [S]
+    place: Ints  # [S] 0, 1, 2, ... within the device
+    step: Ints  # [S] position in the user's log
+    event: Ints  # [S] index into the log's flat arrays
+
+
+def arrival_times(
+    split: SplitLog, section: Arrivals, devices_users: Ints, horizon_s: float | None, draws: Draws
+) -> Stream:
+    """The stream of devices that follow the users `devices_users` [D] (places in the log; repeats are clones).
+
+    horizon_s None: until the last interaction. InputError where the log has no times to replay.
+    """
+    users = np.asarray(devices_users, dtype=np.int64)
+    lengths = split.log.lengths[users] - split.history[users]
+    device = np.repeat(np.arange(len(users)), lengths)
+    place = np.arange(len(device)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    step = split.history[users][device] + place
+    rows = _Rows(users, lengths, device, place, step, split.log.offsets[users][device] + step)
+    start_s = np.zeros(len(users))
+    calendar = False
+    if isinstance(section, ReplayArrivals):
+        times, start_s, calendar = _replay(split, section, rows, horizon_s, draws)
+    elif isinstance(section, PoissonArrivals):
+        times = _running_sums(draws.exponential("arrival gap", device, place) * DAY_S / section.per_day, device)
+    elif isinstance(section, DiurnalArrivals):
+        arrived = _running_sums(draws.exponential("arrival gap", device, place), device)
+        times = _daily_moments(arrived, section)
+    else:
+        times = _sessions(section, rows, draws)
+    end_s = horizon_s if horizon_s is not None else float(times.max(initial=0.0))
+    kept = times <= end_s
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(device[kept], minlength=len(users)))])
+    return Stream(offsets, step[kept].astype(np.int32), times[kept], end_s, calendar, int((~kept).sum()), start_s)
+
+
+def gap_summary(stream: Stream) -> dict[str, float | None]:
+    """Median, mean and 95th percentile of the gaps between a device's consecutive interactions, and the share of
+    zero gaps; None where no device has two."""
+    starts = np.zeros(len(stream.t_s), dtype=bool)
+    starts[stream.device_offsets[:-1][np.diff(stream.device_offsets) > 0]] = True
+    gaps = np.diff(stream.t_s)[~starts[1:]]
+    if not len(gaps):
+        return {"median_gap_s": None, "mean_gap_s": None, "p95_gap_s": None, "zero_gap_share": None}
+    return {
+        "median_gap_s": float(np.median(gaps)),
+        "mean_gap_s": float(gaps.mean()),
+        "p95_gap_s": float(np.percentile(gaps, 95)),
+        "zero_gap_share": float((gaps == 0).mean()),
+    }
+
+
+def _replay(
+    split: SplitLog, section: ReplayArrivals, rows: _Rows, horizon_s: float | None, draws: Draws
+) -> tuple[Floats, Floats, bool]:
+    """Times [S], starts [D] and whether devices stay in calendar order.
+
+    In calendar order time 0 is the cut, or the first streamed interaction of the fleet under a per-user split, and a
+    device starts with its newest known event. Without a common clock each device starts at 0, at that event. Shifted
+    devices all start at 0, and their first interactions come at a keyed uniform moment.
+    """
+    log, users = split.log, rows.users
+    if log.clock == "none":
+        raise InputError(
+            f"{log.source} has no times to replay; set workload.arrivals={{kind: sessions}} (or poisson, or diurnal)"
+        )
+    newest_known = log.times[log.offsets[users] + split.history[users] - 1]
+    if not log.common_clock:
+        anchor = origin = newest_known
+    else:
+        first = split.cut_time if split.cut_time is not None else float(log.times[rows.event].min(initial=np.inf))
+        origin = np.full(len(users), first)
+        anchor = np.maximum(newest_known, origin)
+    start_s = _scaled(anchor - origin, section)
+    if section.time_scale == 1 or section.scale == "all":
+        times = (log.times[rows.event] - origin[rows.device]) * section.time_scale
+    else:
+        earlier = np.where(rows.place == 0, anchor[rows.device], log.times[rows.event - 1])
+        gaps = _scaled(log.times[rows.event] - earlier, section)
+        gaps[rows.place == 0] += start_s[rows.device[rows.place == 0]]
+        times = _running_sums(gaps, rows.device)
+    if section.shift == "none":
+        uniform_scale = section.time_scale == 1 or section.scale == "all"
+        return times, start_s, log.common_clock and uniform_scale
+    return _shifted(times, rows, horizon_s, draws), np.zeros(len(users)), False
+
+
+def _scaled(gaps: Floats, section: ReplayArrivals) -> Floats:
+    """Scaled pauses: what exceeds `pause` is scaled, so that a longer pause never becomes the shorter one."""
+    if section.scale == "all":
+        return gaps * section.time_scale
+    return np.minimum(gaps, section.pause) + np.maximum(gaps - section.pause, 0.0) * section.time_scale
+
+
+def _shifted(times: Floats, rows: _Rows, horizon_s: float | None, draws: Draws) -> Floats:
+    """Each device's stream moved to begin at a uniform moment that lets it end before the horizon, if it can."""
+    present = rows.lengths > 0
+    ends = np.cumsum(rows.lengths)
+    first, last = np.zeros(len(present)), np.zeros(len(present))
+    first[present], last[present] = times[(ends - rows.lengths)[present]], times[ends[present] - 1]
+    spans = last - first
+    room = (horizon_s if horizon_s is not None else float(spans.max(initial=0.0))) - spans
+    begin = draws.uniform("replay shift", np.arange(len(present))) * np.maximum(room, 0.0)
+    return times - first[rows.device] + begin[rows.device]
+
+
+def _running_sums(values: Floats, group: Ints) -> Floats:
+    """Running sums within each run of equal `group`, each in its own arithmetic: other groups do not change a bit.
+
+    A plain sum on purpose: a compensated one may move by a last bit where a zero is added, and so break ties.
+    """
+    sums = np.empty_like(values)
+    bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(group)]
+    for begin, end in pairwise(bounds):
+        np.cumsum(values[begin:end], out=sums[begin:end])
+    return sums
+
+
+def _daily_moments(arrived: Floats, section: DiurnalArrivals | SessionArrivals) -> Floats:
+    """Moments of a Poisson process whose rate follows the daily cycle, from a unit-rate process, by inversion.
+
+    `arrived`: increasing arrival times of the unit-rate process. Time 0 is midnight.
+    """
+    cycle = Diurnal(1.0, section.peak_hour, section.peak_to_mean)
+    clock = np.linspace(0.0, DAY_S, _DAY_GRID + 1)
+    share = np.array([t * cycle.mean(0.0, t) / DAY_S for t in clock])  # of a day's arrivals, until t
+    days, rest = np.divmod(arrived / section.per_day, 1.0)
+    return days * DAY_S + np.interp(rest, share, clock)
+
+
+def _sessions(section: SessionArrivals, rows: _Rows, draws: Draws) -> Floats:
+    """Sessions start by the daily cycle and hold a geometric number of interactions with log-normal gaps.
+
+    A session that would start before the device's previous one has ended starts one median gap after its end.
+    """
+    device, place = rows.device, rows.place
+    opens = (place == 0) | (draws.uniform("session opens", device, place) < 1 / section.events)
+    gaps: Floats = section.gap * np.exp(_GAP_SPREAD * draws.normal("session gap", device, place))
+    gaps[opens] = 0.0
+    owner = device[opens]
+    number = np.cumsum(opens) - 1  # of the session, over all devices
+    arrived = _running_sums(draws.exponential("session moment", owner, place[opens]), owner)
+    moments = _daily_moments(arrived, section)
+    # start_i = max(moment_i, start_{i-1} + taken_{i-1}): with busy_i the sum of what earlier sessions of the device
+    # take, start_i - busy_i is the running maximum of moment_i - busy_i.
+    lasts: Floats = np.bincount(number, weights=gaps, minlength=len(owner)) + section.gap
+    busy = _running_sums(lasts, owner) - lasts
+    begun: Floats = pd.Series(moments - busy).groupby(owner).cummax().to_numpy(dtype=np.float64) + busy
+    return np.asarray(begun[number] + _running_sums(gaps, number))

@@ -1,0 +1,93 @@
+"""Files that users bring, as bytes and text: where they are, packed or not, and in which encoding.
+
+Every way in which a file cannot be read is one InputError line that says how to mend it.
+"""
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.artifacts import ArtifactStore
+from models.errors import InputError
+from simulator.tables import resolve_path
+
+CACHE_PREFIX = "cache:"
+_PROBE = 1 << 16
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """The text of a file as UTF-8 bytes without a byte-order mark."""
+
+    path: Path
+    data: bytes
+    notes: tuple[str, ...]
+
+
+def datasets_folder() -> Path:
+    """Where `data fetch` puts data sets: `datasets` in the artifact cache."""
+    return ArtifactStore().root / "datasets"
+
+
+def locate(text: str) -> Path:
+    """The file that a scenario names: `~`, `${VARIABLE}` and `cache:NAME/...` (a fetched data set) are expanded."""
+    if not text.startswith(CACHE_PREFIX):
+        path = resolve_path(text)
+        hint = "check the path (it is taken from the folder in which the command runs)"
+    else:
+        path = datasets_folder() / text.removeprefix(CACHE_PREFIX)
+        hint = f"fetch it first: python cli.py data fetch {text.removeprefix(CACHE_PREFIX).split('/')[0]}"
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory; name the file of interactions in it")
+        if not path.exists():
+            raise InputError(f"{path} does not exist; {hint}")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); {hint}") from error
+    return path
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file, unpacked where it is gzip; InputError where it cannot be read, is empty or another archive."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a file that you may read") from error
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{path} is a damaged gzip file ({error}); download or pack it again") from error
+    for magic, what in (
+        (b"PK\x03\x04", "a zip archive"),
+        (b"BZh", "a bzip2 file"),
+        (b"\x28\xb5\x2f\xfd", "a zstd file"),
+    ):
+        if data.startswith(magic):
+            raise InputError(f"{path} is {what}; unpack it (or pack it with gzip) and name the file inside")
+    if not data.strip():
+        raise InputError(f"{path} is empty; give a file with interactions")
+    return data
+
+
+def read_text(path: Path) -> TextFile:
+    """The file's text: UTF-8, UTF-16 with a byte-order mark, or else Latin-1. InputError for binary files."""
+    data = read_bytes(path)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return TextFile(path, data.decode("utf-16").encode(), ("the file is UTF-16",))
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not readable as UTF-16 ({error.reason}); save it as UTF-8") from error
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in data[:_PROBE]:
+        raise InputError(f"{path} is a binary file, not text; give CSV, TSV, .inter, .dat, lines of ids, or Parquet")
+    if not data.strip():
+        raise InputError(f"{path} is empty; give a file with interactions")
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        if sum(byte < 32 and byte not in b"\t\n\r\f" for byte in data[:_PROBE]) > len(data[:_PROBE]) // 50:
+            raise InputError(f"{path} is a binary file, not text; give CSV, TSV, .inter, .dat or Parquet") from None
+        return TextFile(path, data.decode("latin-1").encode(), ("the file is not UTF-8; it was read as Latin-1",))
+    return TextFile(path, data, ())

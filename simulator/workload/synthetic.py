@@ -1,0 +1,110 @@
+"""The built-in world: users with a long-term taste, and sessions in which an intent goes through series of items.
+
+Every event follows the intent with probability `freshness` and the taste otherwise. Users are simulated side by side,
+one step of all their logs at a time. Rules, formulas and knobs: docs/synthetic_world.md.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import i0e
+
+from models.artifacts import content_hash
+from simulator.randomness import Draws
+from simulator.scenario.sections import SyntheticWorld
+from simulator.workload.log import InteractionLog
+from simulator.workload.synthetic_catalogue import make_catalogue, titles
+from simulator.workload.synthetic_walk import Walk
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+START_S = 1_704_067_200.0  # 2024-01-01T00:00:00Z
+_DAY_S = 86_400.0
+_LENGTH_SPREAD = 0.5  # log-normal sigma of a user's number of events
+_GAP_SPREAD = 1.0  # log-normal sigma of pauses inside a session
+_BREAK_S = 2_400.0  # shortest pause between two sessions
+_BLOCK_CELLS = 16_000_000  # users x items of one block's table of seen items, in bytes
+
+
+def synthetic_log(section: SyntheticWorld) -> InteractionLog:
+    """The log of a world: a pure function of `section` (its seed included), in absolute time from 2024-01-01 UTC.
+
+    Users and items are labelled u0.. and i0..; items carry titles and attributes (genre, style, series, part, maker).
+    """
+    draws = Draws(section.seed)
+    catalogue = make_catalogue(
+        section.items, section.genres, section.styles, section.series_length, section.popularity_exponent, draws
+    )
+    users = np.arange(section.users)
+    spread = np.exp(_LENGTH_SPREAD * draws.normal("log length", users) - _LENGTH_SPREAD**2 / 2)
+    lengths = np.maximum(1, np.rint(section.events_per_user * spread)).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    user = np.repeat(users, lengths)
+    step = np.arange(offsets[-1]) - offsets[user]
+    starts = (step == 0) | (draws.uniform("session start", user, step) < 1 / section.session_length)
+    times = _event_times(section, offsets, user, step, starts, draws)
+    del user, step
+
+    items = np.empty(offsets[-1], dtype=np.int32)
+    by_length = np.argsort(-lengths, kind="stable")
+    block = int(np.clip(_BLOCK_CELLS // section.items, 64, 16_384))
+    for begin in range(0, section.users, block):
+        Walk(section, catalogue, by_length[begin : begin + block], draws).run(offsets, starts, items)
+    attributes = catalogue.attributes()
+    return InteractionLog(
+        user_ids=np.array([f"u{u}" for u in range(section.users)], dtype=object),
+        item_ids=np.array([f"i{i}" for i in range(section.items)], dtype=object),
+        offsets=offsets,
+        items=items,
+        times=times,
+        clock="absolute",
+        titles=titles(attributes),
+        attributes=attributes,
+        problems={},
+        source="synthetic",
+        content_hash=content_hash("synthetic world", offsets, items, times),
+    )
+
+
+def _event_times(
+    section: SyntheticWorld, offsets: Ints, user: Ints, step: Ints, starts: Flags, draws: Draws
+) -> Floats:
+    """Seconds since 1970 of every event [E]: sessions by the daily cycle, log-normal pauses inside them."""
+    span_s = section.days * _DAY_S
+    session = np.cumsum(starts) - 1
+    owner, first = user[starts], np.flatnonzero(starts)
+    moments = _daily_cycle(section, draws.uniform("session moment", owner, step[starts]), span_s)
+    moments = moments[np.lexsort((moments, owner))]
+
+    pauses = section.event_gap * np.exp(_GAP_SPREAD * draws.normal("pause", user, step))
+    pauses[starts] = 0.0
+    elapsed = np.cumsum(pauses)
+    inside = elapsed - elapsed[first][session]
+    lasts = np.append(inside[first[1:] - 1], inside[-1:])
+
+    # A session waits for the user's previous one: start_i = max(moment_i, start_{i-1} + last_{i-1} + break). With
+    # busy_i = sum of what earlier sessions take, start_i - busy_i is the running maximum of moment_i - busy_i.
+    taken = np.concatenate([[0.0], np.cumsum(lasts + _BREAK_S)[:-1]])
+    opening = np.flatnonzero(np.diff(owner, prepend=-1))
+    place = np.cumsum(np.diff(owner, prepend=-1) > 0) - 1
+    busy = taken - taken[opening][place]
+    lift = place * 10.0 * (span_s + busy.max() + 1.0)  # keeps users apart in one running maximum
+    begun = np.maximum.accumulate(moments - busy + lift) - lift + busy
+
+    times = begun[session] + inside
+    last = times[offsets[1:] - 1]
+    squeeze = np.minimum(1.0, span_s * (1 - 1e-9) / last)  # a user too busy for the calendar lives faster
+    return START_S + np.round(times * squeeze[user], 3)
+
+
+def _daily_cycle(section: SyntheticWorld, uniform: Floats, span_s: float) -> Floats:
+    """Moments in [0, span_s) whose rate over the day is a von Mises curve with the section's peak."""
+    if section.peak_to_mean == 1:
+        return uniform * span_s
+    sharpness = brentq(lambda k: 1 / i0e(k) - section.peak_to_mean, 0, 100)  # i0e(k) = I0(k) exp(-k)
+    grid = np.linspace(0, span_s, max(2, int(span_s / 300) + 1))
+    rate = np.exp(sharpness * np.cos(2 * np.pi * (grid / 3600 - section.peak_hour) / 24))
+    cumulative = np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2)])
+    return np.interp(uniform, cumulative / cumulative[-1], grid)

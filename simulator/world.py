@@ -1,0 +1,93 @@
+"""What the devices of one run share: the clock, the stream, the cloud, the network, the policy and the records."""
+
+
+from dataclasses import dataclass, field
+
+import simpy
+
+from simulator.churn import Presence
+from simulator.cloud import Ticket
+from simulator.service import Service
+from simulator.messages import Messages
+from simulator.network import Network
+from simulator.policies.request import Budget, RequestPolicy
+from simulator.recorder import Recorder, RequestRecord
+from simulator.scoring import Scorer
+
+
+@dataclass
+class World:
+    """Everything that is not a device. Per-device and per-row values are plain lists: they are read one at a time."""
+
+    env: simpy.Environment
+    t_s: list[float]
+    """time of each row of the stream"""
+    first_row: list[int]
+    end_row: list[int]
+    first_step: list[int]
+    """place, in the user's log, of each device's first streamed interaction"""
+    joined_s: list[float]
+    left_s: list[float]
+    compute_s: list[float]
+    """time of one ranking on each device"""
+    compute_j: list[float]
+    battery_j: list[float]
+    preloaded_as_of: list[int]
+    presence: Presence
+    network: Network
+    service: Service
+    """answers requests"""
+    messages: Messages
+    scorer: Scorer
+    recorder: Recorder
+    policy: RequestPolicy
+    budget: Budget
+    request_timeout_s: float
+    patience_s: float
+    blocking: bool
+    fails_offline: bool
+    decides_at_join: bool
+    decides_at_interaction: bool
+    empty_is_miss: bool
+    looks_ahead: bool
+    """whether the policy asks for rankings while the run goes"""
+    stored_lists: list[int] | None
+    """newest list that the cloud has kept for each device; none where it keeps no lists"""
+    open_requests: dict[int, RequestRecord] = field(default_factory=dict)
+    unsettled: dict[int, RequestRecord] = field(default_factory=dict)
+    """requests that have ended for their device and still run on a GPU"""
+    issued: int = 0
+    energy_j: list[float] = field(default_factory=list)
+    """what each device has used, once the run has ended"""
+
+    def new_request(self, device: int, step: int, now: float) -> RequestRecord:
+        """A request is issued; it stays open until `close_request`."""
+        record = RequestRecord(self.issued, device, step, now)
+        self.open_requests[self.issued] = record
+        self.issued += 1
+        return record
+
+    def close_request(self, record: RequestRecord) -> None:
+        """The request has its one outcome; it is recorded once its cost is known too."""
+        del self.open_requests[record.request]
+        ticket = record.ticket
+        if ticket is not None and ticket.in_service:
+            self.unsettled[ticket.number] = record
+        else:
+            self.recorder.requests.append(record)
+
+    def settle(self, ticket: Ticket) -> None:
+        """A request that had been given up has left its GPU."""
+        record = self.unsettled.pop(ticket.number, None)
+        if record is not None:
+            record.gpu_seconds = ticket.gpu_seconds
+            self.recorder.requests.append(record)
+
+    def take_stored(self, device: int, step: int) -> bool:
+        """Whether the cloud has kept a list of exactly this history."""
+        return self.stored_lists is not None and self.stored_lists[device] == step
+
+    def store(self, device: int, step: int) -> None:
+        """The cloud made a list for this device."""
+        if self.stored_lists is not None:
+            self.stored_lists[device] = max(step, self.stored_lists[device])

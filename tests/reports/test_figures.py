@@ -1,0 +1,98 @@
+"""The figures of a run: they exist, show something, say what is missing, and are the same bytes every time."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from models.errors import InputError
+from reports.figures import draw_run
+from reports.run_folder import read_run
+from tests.reports.fake_runs import summary_of, write_run
+
+NAMES = ["accuracy_over_time.png", "latency.png", "freshness_and_rank.png", "cost.png"]
+
+
+def ink(path: Path) -> float:
+    """Share of pixels that are not white."""
+    return float((imread(path)[..., :3] < 0.98).any(axis=-1).mean())
+
+
+def test_a_run_leaves_four_pictures_in_its_figures_folder_and_none_is_blank(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", devices=60)
+    paths = draw_run(run)
+    assert [path.name for path in paths] == NAMES
+    assert all(path.parent == run / "figures" and ink(path) > 0.02 for path in paths)
+    assert sorted(os.listdir(run / "figures")) == sorted(NAMES)
+
+
+def test_the_same_run_gives_the_same_bytes_whatever_matplotlibrc_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "run", devices=20)
+    first = [path.read_bytes() for path in draw_run(run)]
+    import matplotlib
+
+    monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "red")
+    monkeypatch.setitem(matplotlib.rcParams, "savefig.dpi", 50)
+    assert [path.read_bytes() for path in draw_run(run)] == first
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"request_share": 0.0},
+        {"lists": False, "baselines": {}},
+        {"devices": 1, "per_device": 1, "seed": 5, "span_s": 100.0},
+        {"devices": 3, "per_device": 0, "request_share": 0.0, "cost": {}, "headline": None, "notes": []},
+    ],
+    ids=["no request", "no list and no baseline", "two interactions", "no interaction"],
+)
+def test_a_run_without_requests_lists_or_interactions_still_draws(tmp_path: Path, kind: dict[str, object]) -> None:
+    paths = draw_run(write_run(tmp_path / "run", **{"devices": 30, **kind}))  # type: ignore[arg-type]
+    assert [path.name for path in paths] == NAMES
+    assert all(ink(path) > 0.01 for path in paths)
+
+
+def test_null_figures_in_a_summary_are_left_out(tmp_path: Path) -> None:
+    nothing = {"hr@5": None, "hr@10": None, "hr@20": None}
+    assert draw_run(write_run(tmp_path / "run", devices=10, baselines={"srm": nothing, "markov": nothing}))
+
+
+def test_clones_of_a_user_are_one_cluster(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", devices=40, users=8))
+    assert len(np.unique(run.users)) == 8
+
+
+def test_a_damaged_or_missing_file_is_named_in_one_line(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", devices=5)
+    with pytest.raises(InputError, match=r"nowhere.*not a run folder"):
+        draw_run(tmp_path / "nowhere")
+    table = (run / "requests.parquet").read_bytes()
+    (run / "requests.parquet").write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"requests\.parquet") as caught:
+        draw_run(run)
+    assert "\n" not in str(caught.value)
+    (run / "requests.parquet").write_bytes(table)
+    (run / "summary.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"summary\.json"):
+        draw_run(run)
+    (run / "summary.json").unlink()
+    with pytest.raises(InputError, match=r"summary\.json"):
+        draw_run(run)
+
+
+def test_an_interaction_of_an_unknown_device_is_an_error(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", devices=5)
+    devices = pd.read_parquet(run / "devices.parquet")
+    devices[devices["device"] != 3].to_parquet(run / "devices.parquet", index=False)
+    with pytest.raises(InputError, match="device 3 is not in"):
+        draw_run(run)
+
+
+def test_a_long_headline_and_text_like_mathematics_do_not_break_a_figure(tmp_path: Path) -> None:
+    notes = ["quality of $x_1$, cost of llama_{3", *summary_of()["notes"]]
+    assert draw_run(write_run(tmp_path / "run", devices=5, headline="word $ " * 60, notes=notes))

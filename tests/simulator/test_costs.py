@@ -1,0 +1,46 @@
+"""Costs add up like numbers and follow the tariffs."""
+
+import pytest
+
+from simulator.costs import Cost, carbon_signal, cpu_cost, device_cost, gpu_hour_usd, network_cost, serving_cost
+from simulator.scenario.sections import Tariffs
+
+
+def test_costs_add_up_like_numbers() -> None:
+    one = Cost(usd=1, joules=2, bytes_up=3, bytes_down=4, gco2=5, gpu_seconds=6)
+    assert one + one + Cost() == Cost(2, 4, 6, 8, 10, 12)
+    assert sum([one, one, one], Cost()) == sum([one, one, one]) == Cost(3, 6, 9, 12, 15, 18)
+    assert sum([]) == 0
+
+
+def test_a_cost_does_not_add_to_a_plain_number() -> None:
+    with pytest.raises(TypeError):
+        1 + Cost()
+
+
+def test_traffic_is_charged_by_direction_and_decimal_gigabyte() -> None:
+    cost = network_cost(2e9, 5e9, Tariffs(gb_up=0.01, gb_down=0.08))
+    assert cost == Cost(usd=2 * 0.01 + 5 * 0.08, bytes_up=2e9, bytes_down=5e9)
+
+
+def test_one_hour_of_a_replica_of_two_gpus_costs_two_gpu_hours() -> None:
+    tariffs = Tariffs(energy_kwh=0.1)
+    cost = serving_cost(3600, 2, gpu_usd_per_hour=3.0, gpu_watts=700, tariffs=tariffs, gco2_per_kwh=400)
+    assert cost.gpu_seconds == 7200
+    assert cost.joules == pytest.approx(2 * 700 * 3600)
+    assert cost.usd == pytest.approx(2 * 3.0 + 1.4 * 0.1)  # 1.4 kWh
+    assert cost.gco2 == pytest.approx(1.4 * 400)
+
+
+def test_the_scenarios_own_gpu_price_replaces_the_catalogues_even_when_it_is_zero() -> None:
+    assert gpu_hour_usd(Tariffs(), 3.0) == 3.0
+    assert gpu_hour_usd(Tariffs(gpu_hour=0.0), 3.0) == 0.0
+
+
+def test_carbon_follows_the_signal_at_the_moment_of_use() -> None:
+    assert carbon_signal(Tariffs(carbon=250.0)).at(1e6) == 250.0
+    assert device_cost(3.6e6, carbon_signal(Tariffs(carbon=250.0)).at(0)) == Cost(joules=3.6e6, gco2=250.0)
+
+
+def test_a_core_hour_costs_its_tariff() -> None:
+    assert cpu_cost(1800, Tariffs(cpu_hour=0.06)) == Cost(usd=0.03)

@@ -1,0 +1,208 @@
+"""What must always hold of a run, whatever its policy, mode, churn and network."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.artifacts import ArtifactStore
+from simulator.results import RunResult
+from simulator.summary import OUTCOMES
+from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
+
+CHURN = {"kind": "on_off", "online": "1h", "offline": "20min", "late_joiners": 0.3, "leavers": 0.4}
+SLOW_CLOUD = {"replicas": 1, "slots": 1, "queue_limit": 3, "request_timeout": "4s"}
+WORLDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "always": {"policy": {"request": {"kind": "always"}}},
+    "inconsistency": {"policy": {"request": {"kind": "inconsistency", "threshold": 22}}},
+    "churn": {"fleet": {"churn": CHURN}, "policy": {"request": {"kind": "always"}, "when_offline": "wait"}},
+    "churn, fail": {"fleet": {"churn": CHURN}, "policy": {"request": {"kind": "every", "n": 2}}},
+    "overload": {"cloud": SLOW_CLOUD, "policy": {"request": {"kind": "always"}}},
+    "blocking": {"cloud": SLOW_CLOUD, "policy": {"request": {"kind": "always"}, "mode": "blocking"}},
+    "no list": {"fleet": {"preloaded": False}, "policy": {"request": {"kind": "random", "ratio": 0.2}}},
+    "stored lists": {"cloud": {"stores": "lists"}, "policy": {"request": {"kind": "always"}}},
+    "push": {
+        "cloud": {"stores": "history"},
+        "policy": {"request": {"kind": "cloud_push", "every": "2h", "at": "10min", "window": "1h"}},
+    },
+    "both": {"policy": {"slate": "both"}},
+    "lossy": {
+        "fleet": {"classes": [{"name": "only", "share": 1, "link": {"kind": "constant", "loss": 0.3}}]},
+        "policy": {"request": {"kind": "always"}},
+    },
+    "battery": {"fleet": {"classes": [{"name": "only", "share": 1, "battery": "0.03J"}]}},
+    "lag": {"fleet": {"preloaded": {"lag": 3}}, "policy": {"request": {"kind": "staleness", "threshold": 4}}},
+    "ties": {"workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}}},
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
+    return ArtifactStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module", params=list(WORLDS))
+def run(request: pytest.FixtureRequest, store: ArtifactStore) -> RunResult:
+    return simulate_tiny(scenario_of(**WORLDS[request.param]), store)
+
+
+def test_every_interaction_is_evaluated_once(run: RunResult, store: ArtifactStore) -> None:
+    prepared = prepare_tiny(run.scenario, store)
+    population, stream = prepared.population, prepared.population.stream
+    expected = []
+    for device in range(population.n_devices):
+        for row in range(int(stream.device_offsets[device]), int(stream.device_offsets[device + 1])):
+            taking_part = population.presence.joined_s[device] <= stream.t_s[row] <= population.presence.left_s[device]
+            if taking_part and stream.t_s[row] <= stream.horizon_s:
+                expected.append((device, int(stream.step[row]), float(stream.t_s[row])))
+    got = list(run.interactions[["device", "step", "t_s"]].itertuples(index=False, name=None))
+    assert len(expected) > 100
+    assert sorted(got) == sorted(expected)
+
+
+def test_every_request_ends_exactly_once_and_the_counts_add_up(run: RunResult) -> None:
+    requests, counts = run.requests, run.summary["requests"]
+    assert requests["request"].tolist() == list(range(len(requests)))
+    assert set(requests["outcome"]) <= set(OUTCOMES)
+    assert sum(counts[name] for name in OUTCOMES) == counts["issued"] == len(requests)
+
+
+def test_a_requests_times_are_in_order(run: RunResult) -> None:
+    times = run.requests[["t_issued_s", "t_arrived_s", "t_started_s", "t_finished_s", "t_delivered_s"]].to_numpy()
+    for row in times:
+        known = row[np.isfinite(row)]
+        assert (np.diff(known) >= -1e-9).all()
+
+
+def test_only_what_was_served_costs_gpu_time(run: RunResult) -> None:
+    requests = run.requests
+    never = requests[~np.isfinite(requests["t_started_s"])]
+    assert (never["gpu_seconds"] == 0).all()
+    assert requests["gpu_seconds"].sum() == pytest.approx(run.summary["cloud"]["gpu_seconds"], rel=1e-9, abs=1e-9)
+
+
+def test_no_slate_uses_a_list_that_had_not_landed(run: RunResult) -> None:
+    """Each list on screen was preloaded, or was delivered to this device before the interaction."""
+    landed: dict[tuple[int, int], float] = {}
+    for request in run.requests[run.requests["outcome"] == "completed"].itertuples():
+        landed.setdefault((request.device, request.step), request.t_delivered_s)
+    first = run.interactions.groupby("device")["step"].min()
+    preloaded = run.scenario.fleet.preloaded
+    joined = run.devices.set_index("device")["joined_s"]
+    for row in run.interactions[run.interactions["as_of"] >= 0].itertuples():
+        assert row.as_of < row.step
+        assert row.staleness == row.step - 1 - row.as_of
+        key = (row.device, row.as_of)
+        if key in landed and landed[key] < row.t_s:
+            continue
+        assert preloaded
+        assert row.as_of == first[row.device] - 1 - preloaded.lag
+        assert joined[row.device] < row.t_s or row.t_s == 0
+
+
+def test_lists_on_screen_only_get_newer(run: RunResult) -> None:
+    ordered = run.interactions.sort_values(["device", "step"])
+    for _, of_device in ordered.groupby("device"):
+        assert (np.diff(of_device["as_of"]) >= 0).all()
+
+
+def test_one_request_is_in_flight_per_device(run: RunResult) -> None:
+    ended = run.requests["t_delivered_s"]
+    for _, of_device in run.requests[ended.notna()].groupby("device"):
+        ordered = of_device.sort_values("t_issued_s")
+        assert (ordered["t_issued_s"].to_numpy()[1:] >= ordered["t_delivered_s"].to_numpy()[:-1] - 1e-9).all()
+
+
+def test_interactions_point_at_their_requests(run: RunResult) -> None:
+    asked = run.interactions[run.interactions["requested"]]
+    requests = run.requests.set_index("request")
+    for row in asked.itertuples():
+        assert requests.loc[row.request, "device"] == row.device
+        assert requests.loc[row.request, "step"] == row.step
+        assert requests.loc[row.request, "t_issued_s"] == pytest.approx(row.t_s)
+
+
+def test_the_same_scenario_gives_the_same_bytes(run: RunResult, store: ArtifactStore, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        simulate_tiny(run.scenario, store, tmp_path / name)
+    for file in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "summary.json"):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def test_one_job_a_call_gives_the_same_ranks_and_decisions(run: RunResult, store: ArtifactStore) -> None:
+    single = simulate_tiny(run.scenario.model_copy(update={"engine": run.scenario.engine.model_copy(
+        update={"batching": False})}), store)
+    pd.testing.assert_frame_equal(single.interactions, run.interactions)
+    pd.testing.assert_frame_equal(single.requests, run.requests)
+
+
+def test_no_wait_is_negative_and_none_outlasts_the_gap(run: RunResult) -> None:
+    ordered = run.interactions.sort_values(["device", "step"])
+    gaps = ordered.groupby("device")["t_s"].diff()
+    late = ordered["slate_latency_s"] > gaps.where(gaps > 0) + 1e-3
+    assert (ordered["slate_latency_s"] >= 0).all()
+    assert not late.any()
+
+
+def test_two_policies_at_one_seed_share_arrivals_links_and_presence(store: ArtifactStore) -> None:
+    world = {"fleet": {"churn": CHURN}}
+    one = simulate_tiny(scenario_of(**world, policy={"request": {"kind": "always"}}), store)
+    other = simulate_tiny(scenario_of(**world, policy={"request": {"kind": "every", "n": 3}}), store)
+    shared = ["device", "step", "t_s", "item", "online"]
+    pd.testing.assert_frame_equal(one.interactions[shared], other.interactions[shared])
+    pd.testing.assert_frame_equal(one.devices[["joined_s", "left_s", "link"]], other.devices[["joined_s", "left_s", "link"]])
+    both = one.requests.merge(other.requests, on=["device", "step"], suffixes=("", "_other"))
+    same_up = both[(both["bytes_up"] == both["bytes_up_other"]) & both["t_arrived_s"].notna() & both["t_arrived_s_other"].notna()]
+    assert len(same_up) > 50
+    up = same_up["t_arrived_s"] - same_up["t_issued_s"]
+    assert np.allclose(up, same_up["t_arrived_s_other"] - same_up["t_issued_s_other"], atol=1e-9)
+
+
+def test_a_request_that_times_out_still_costs_its_gpu_seconds(store: ArtifactStore) -> None:
+    slow = {"replicas": 4, "slots": 1, "request_timeout": "1s", "gpu": "h100"}
+    run = simulate_tiny(scenario_of(cloud=slow, policy={"request": {"kind": "always"}}), store)
+    late = run.requests[(run.requests["outcome"] == "timed_out") & run.requests["t_started_s"].notna()]
+    assert len(late) > 20
+    assert (late["gpu_seconds"] > 1.0).all()  # 160 output tokens of an 8B model take longer than the second it was given
+
+
+def test_a_fresher_list_is_better_where_lists_know_the_next_items(store: ArtifactStore) -> None:
+    never = simulate_tiny(scenario_of(policy={"request": {"kind": "never"}}), store)
+    always = simulate_tiny(scenario_of(policy={"request": {"kind": "always"}}), store)
+    assert always.summary["accuracy"]["hr@10"] > never.summary["accuracy"]["hr@10"] + 0.1
+    assert always.summary["freshness"]["mean_staleness"] < never.summary["freshness"]["mean_staleness"]
+
+
+def test_an_answer_that_comes_too_late_was_not_on_screen(store: ArtifactStore) -> None:
+    """The same requests against a slower network: staler slates, lower accuracy."""
+
+    def with_rtt(rtt: str) -> RunResult:
+        classes = [{"name": "only", "share": 1, "link": {"kind": "constant", "rtt": rtt}}]
+        arrivals = {"kind": "poisson", "per_day": 20_000}
+        return simulate_tiny(
+            scenario_of(
+                fleet={"classes": classes},
+                workload={"arrivals": arrivals},
+                cloud={"request_timeout": "10min", "replicas": 8},
+                policy={"request": {"kind": "always"}},
+            ),
+            store,
+        )
+
+    fast, slow = with_rtt("1ms"), with_rtt("1min")
+    assert slow.summary["freshness"]["mean_staleness"] > fast.summary["freshness"]["mean_staleness"] + 1
+    assert slow.summary["accuracy"]["hr@10"] < fast.summary["accuracy"]["hr@10"]
+
+
+def test_a_device_out_of_battery_keeps_counting(store: ArtifactStore) -> None:
+    def with_battery(when_empty: str) -> RunResult:
+        classes = [{"name": "only", "share": 1, "battery": "0.01J", "link": {"kind": "constant"}}]
+        return simulate_tiny(scenario_of(fleet={"classes": classes, "when_empty": when_empty}), store)
+
+    frozen, miss = with_battery("frozen"), with_battery("miss")
+    assert len(frozen.interactions) == len(miss.interactions)
+    assert (miss.interactions["rank"] == -1).mean() > (frozen.interactions["rank"] == -1).mean()
+    assert (frozen.devices["joules"] < 0.2).all()

@@ -1,0 +1,200 @@
+"""Slates against a slow, independent computation, one job at a time, in exact rational arithmetic."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from models.baselines import all_baselines
+from models.llm.base import CandidateLists
+from simulator.histories import Histories
+from simulator.scenario import sections
+from simulator.scoring import Scorer
+from simulator.slates import BaselineSlates, CatalogueSlates, JoinedSlates, Jobs, ListSlates, StateScores
+
+ITEMS, USERS, LENGTH, DIM, N = 40, 6, 30, 8, 10
+
+
+@dataclass
+class FixedLists:
+    """Lists drawn once per (user, as_of), some places invalid."""
+
+    items: np.ndarray
+    list_length: int = N
+    name = "fixed"
+    content_hash = "fixed"
+    architecture = None
+
+    def lists(self, users: np.ndarray, as_of: np.ndarray) -> CandidateLists:
+        return CandidateLists(self.items[users, as_of], np.ones(len(users), dtype=bool), None, None, None)
+
+
+@dataclass
+class World:
+    histories: Histories
+    scores: StateScores
+    states: np.ndarray
+    vectors: np.ndarray
+    source: FixedLists
+
+    def sequence(self, user: int) -> list[int]:
+        low, high = self.histories.offsets[user : user + 2]
+        return [int(item) for item in self.histories.items[low:high]]
+
+    def logit(self, user: int, step: int, item: int) -> Fraction:
+        state = self.states[user * LENGTH + step]
+        return sum((Fraction(float(a)) * Fraction(float(b)) for a, b in zip(state, self.vectors[item])), Fraction(0))
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    generator = np.random.default_rng(5)
+
+    def grid(*shape: int) -> np.ndarray:
+        return (np.round(generator.normal(size=shape) * 4) / 4).astype(np.float32)  # coarse, so that ties occur
+
+    offsets = np.arange(USERS + 1) * LENGTH
+    items = generator.integers(ITEMS, size=USERS * LENGTH).astype(np.int32)
+    states, vectors = grid(USERS * LENGTH, DIM), grid(ITEMS, DIM)
+    lists = np.stack([[generator.permutation(ITEMS)[:N] for _ in range(LENGTH)] for _ in range(USERS)])
+    lists[generator.random(lists.shape) < 0.1] = -1
+    scores = StateScores(states, offsets, np.zeros(USERS, dtype=np.int64), vectors)
+    return World(Histories(offsets, items, ITEMS), scores, states, vectors, FixedLists(lists.astype(np.int32)))
+
+
+def some_jobs(world: World, count: int, seed: int = 0) -> Jobs:
+    generator = np.random.default_rng(seed)
+    user = generator.integers(USERS, size=count)
+    step = generator.integers(5, LENGTH - 3, size=count)
+    as_of = np.maximum(step - generator.integers(0, 5, size=count), 0)
+    target = generator.integers(ITEMS, size=count)
+    return Jobs(user, step, as_of, target, step + generator.integers(0, 2, size=count))
+
+
+def place_by_hand(order: list[int], target: int, seen: set[int]) -> int:
+    shown = [item for item in order if item not in seen]
+    return shown.index(target) if target in shown else -1
+
+
+def linear_rank_order(world: World, user: int, step: int, named: list[int], extra: list[int]) -> list[int]:
+    """Rule 3 on ranks, as the paper would do it with a sorted list: the LLM's order first, then the SRM's own."""
+    items = [item for item in named if item >= 0] + extra
+    width = len(named) + (len(named) if extra else 0)
+    by_srm = sorted(range(len(items)), key=lambda i: (-world.logit(user, step, items[i]), i))
+    srm_rank = {i: place for place, i in enumerate(by_srm)}
+    llm_rank = {i: (i if i < len(items) - len(extra) else len(named)) for i in range(len(items))}
+
+    def fused(i: int) -> Fraction:
+        lead = Fraction(1) - (Fraction(srm_rank[i]) + Fraction(1, 2)) / width - Fraction(1, 2)
+        return -Fraction(llm_rank[i] + 1, width) + lead
+
+    return [items[i] for i in sorted(range(len(items)), key=lambda i: (-fused(i), i))]
+
+
+def list_slates(world: World, exclude_seen: bool = True) -> ListSlates:
+    fallback = CatalogueSlates(world.histories, world.scores, N, exclude_seen)
+    return ListSlates(world.histories, world.scores, world.source, sections.LinearFusion(), fallback, exclude_seen)
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_a_list_is_reranked_and_fused_as_by_hand(world: World, exclude_seen: bool) -> None:
+    jobs = some_jobs(world, 300)
+    ranks, _ = list_slates(world, exclude_seen).place(jobs)
+    for i in range(len(jobs)):
+        user, step = int(jobs.user[i]), int(jobs.step[i])
+        order = linear_rank_order(world, user, step, world.source.items[user, jobs.as_of[i]].tolist(), [])
+        seen = set(world.sequence(user)[: int(jobs.seen_upto[i]) + 1]) if exclude_seen else set()
+        assert ranks[i] == place_by_hand(order, int(jobs.target[i]), seen)
+
+
+def test_the_srm_over_the_catalogue_shows_its_best_unseen_items(world: World) -> None:
+    jobs = some_jobs(world, 200)
+    ranks, _ = CatalogueSlates(world.histories, world.scores, N, True).place(jobs)
+    for i in range(len(jobs)):
+        user, step = int(jobs.user[i]), int(jobs.step[i])
+        order = sorted(range(ITEMS), key=lambda item: (-world.logit(user, step, item), item))
+        seen = set(world.sequence(user)[: int(jobs.seen_upto[i]) + 1])
+        rank = place_by_hand(order, int(jobs.target[i]), seen)
+        assert ranks[i] == (rank if rank < N else -1)
+
+
+def test_joined_slates_add_the_srms_own_best_behind_the_llms_list(world: World) -> None:
+    jobs = some_jobs(world, 120)
+    fallback = CatalogueSlates(world.histories, world.scores, N, True)
+    joined = JoinedSlates(world.histories, world.scores, world.source, sections.LinearFusion(), fallback, True)
+    ranks, _ = joined.place(jobs)
+    for i in range(len(jobs)):
+        user, step = int(jobs.user[i]), int(jobs.step[i])
+        named = world.source.items[user, jobs.as_of[i]].tolist()
+        past = set(world.sequence(user)[: step + 1])
+        best = sorted(set(range(ITEMS)) - past, key=lambda item: (-world.logit(user, step, item), item))[:N]
+        order = linear_rank_order(world, user, step, named, [item for item in best if item not in named])
+        rank = place_by_hand(order, int(jobs.target[i]), set(world.sequence(user)[: int(jobs.seen_upto[i]) + 1]))
+        assert ranks[i] == (rank if rank < N else -1)
+
+
+def test_permuting_the_jobs_of_a_batch_changes_nothing(world: World) -> None:
+    jobs = some_jobs(world, 500, seed=3)
+    shuffle = np.random.default_rng(1).permutation(len(jobs))
+    for slates in (list_slates(world), CatalogueSlates(world.histories, world.scores, N, True)):
+        ranks, gaps = slates.place(jobs)
+        again, gaps_again = slates.place(jobs.take(shuffle))
+        assert (again == ranks[shuffle]).all()
+        np.testing.assert_array_equal(gaps_again, gaps[shuffle])
+
+
+def test_one_job_a_call_gives_what_a_batch_gives(world: World) -> None:
+    jobs = some_jobs(world, 200, seed=4)
+    users = np.arange(USERS)
+    batched = Scorer(list_slates(world), world.histories, users, 8, True).place(jobs)
+    single = Scorer(list_slates(world), world.histories, users, 8, False).place(jobs)
+    assert (batched[0] == single[0]).all()
+    np.testing.assert_array_equal(batched[1], single[1])
+
+
+def test_what_is_computed_ahead_is_what_is_computed_on_demand(world: World) -> None:
+    users = np.arange(USERS)
+    ahead = Scorer(list_slates(world), world.histories, users, 8, True)
+    bare = Scorer(list_slates(world), world.histories, users, 1, False)
+    generator = np.random.default_rng(2)
+    step, as_of = np.full(USERS, 5), np.full(USERS, 5)
+    for _ in range(150):
+        device = int(generator.integers(USERS))
+        step[device] = min(step[device] + 1, LENGTH - 1)
+        if generator.random() < 0.3:
+            as_of[device] = step[device]
+            ahead.expect(device, int(as_of[device]), int(step[device]))
+        asked = (device, int(as_of[device]), int(step[device]))
+        assert ahead.ranking(*asked) == bare.ranking(*asked)
+
+
+def test_a_device_without_a_list_shows_its_fallback(world: World) -> None:
+    jobs = some_jobs(world, 50)
+    bare = Jobs(jobs.user, jobs.step, np.full(50, -1), jobs.target, jobs.seen_upto)
+    ranks, gaps = list_slates(world).place(bare)
+    assert (ranks == CatalogueSlates(world.histories, world.scores, N, True).place(bare)[0]).all()
+    assert np.isnan(gaps).all()
+
+
+def test_the_popular_slate_refills_what_the_user_has_had(world: World) -> None:
+    learn_end = np.full(USERS, LENGTH // 2)
+    popular = all_baselines(world.histories.offsets, world.histories.items, ITEMS, learn_end)["popular"]
+    learnt = [item for user in range(USERS) for item in world.sequence(user)[: LENGTH // 2]]
+    order = sorted(range(ITEMS), key=lambda item: (-learnt.count(item), item))
+    jobs = some_jobs(world, 200)
+    ranks, _ = BaselineSlates(popular, ITEMS, N, True).place(jobs)
+    for i in range(len(jobs)):
+        seen = set(world.sequence(int(jobs.user[i]))[: int(jobs.seen_upto[i]) + 1])
+        rank = place_by_hand(order, int(jobs.target[i]), seen)
+        assert ranks[i] == (rank if rank < N else -1)
+
+
+def test_first_positions_are_those_of_a_plain_search(world: World) -> None:
+    users = np.arange(USERS)
+    items = np.tile(np.arange(ITEMS), (USERS, 1))
+    found = world.histories.first_position(users, items)
+    for user in range(USERS):
+        sequence = world.sequence(user)
+        for item in range(ITEMS):
+            assert found[user, item] == (sequence.index(item) if item in sequence else 2**62)

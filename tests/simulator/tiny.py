@@ -1,0 +1,104 @@
+"""A small world for tests of the engine: a synthetic log, an untrained SRM, candidate lists drawn at random."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.artifacts import ArtifactStore
+from models.baselines import all_baselines
+from models.llm.base import CandidateLists
+from models.progress import NullProgress
+from models.srm.base import TrainedSrm
+from models.srm.training import build_model
+from simulator.histories import Histories
+from simulator.learning import Learnt, srm_scores
+from simulator.preparation import Prepared, populate
+from simulator.randomness import Draws
+from simulator.results import RunResult
+from simulator.scenario import Scenario, sections
+from simulator.simulation import simulate_prepared
+from simulator.workload.splitting import split_log, training_set
+from simulator.workload.synthetic import synthetic_log
+
+BASE: dict[str, Any] = {
+    "name": "tiny",
+    "workload": {
+        "synthetic": {"users": 60, "items": 200, "events_per_user": 40, "days": 2},
+        "split": {"kind": "per_user", "last": 12, "min_history": 5},
+        "arrivals": {"kind": "poisson", "per_day": 200},
+    },
+    "fleet": {"devices": 50},
+    "srm": {"kind": "sasrec", "dim": 8, "layers": 1, "heads": 1, "max_length": 10, "epochs": 0},
+    "llm": {"list_length": 20, "served_as": "llama-3.1-8b"},
+    "policy": {"request": {"kind": "random", "ratio": 0.4}},
+}
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with nested `changes`; a mapping that names a kind replaces what was there."""
+    result = dict(base)
+    for key, value in changes.items():
+        old = result.get(key)
+        both = isinstance(value, dict) and isinstance(old, dict) and "kind" not in value
+        result[key] = merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def scenario_of(**changes: Any) -> sections.Scenario:
+    """The tiny scenario with changes."""
+    return Scenario.model_validate(merged(BASE, changes))
+
+
+class RandomLists:
+    """Half of each list leads to the user's true next items, so that fresher lists are better; the rest is random."""
+
+    name = "random"
+    content_hash = "random"
+    architecture = None
+
+    def __init__(self, histories: Histories, list_length: int):
+        self.list_length = list_length
+        self._histories = histories
+        self.asked: list[tuple[int, int]] = []
+
+    def lists(self, users: np.ndarray, as_of: np.ndarray) -> CandidateLists:
+        rows = []
+        for user, step in zip(users.tolist(), as_of.tolist(), strict=True):
+            self.asked.append((user, step))
+            generator = np.random.default_rng([user, step])
+            low, high = self._histories.offsets[user : user + 2]
+            following = self._histories.items[low + step + 1 : min(low + step + 4, high)].tolist()
+            others = generator.permutation(self._histories.n_items).tolist()
+            rows.append(list(dict.fromkeys([*others[:5], *following, *others[5:]]))[: self.list_length])
+        items = np.array(rows, dtype=np.int32).reshape(len(users), self.list_length)
+        return CandidateLists(items, np.ones(len(users), dtype=bool), None, None, None)
+
+    def save(self) -> None:
+        """Nothing is kept."""
+
+
+def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
+    """Everything but a training and an LLM."""
+    torch.set_num_threads(1)
+    split = split_log(synthetic_log(scenario.workload.synthetic), scenario.workload.split)
+    data = training_set(split, 1, 8, 5)
+    log = split.log
+    torch.manual_seed(3)
+    model = build_model(scenario.srm, log.n_items)
+    model.initialise(0.2)
+    srm = TrainedSrm(model, "full_softmax", 1_000_000, 100.0, 50_000, 32, {}, "untrained")
+    histories = Histories(log.offsets, log.items, log.n_items)
+    baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
+    learnt = Learnt(split, data, histories, srm, baselines, store)
+    draws = Draws(scenario.seed)
+    population = populate(scenario, learnt, draws)
+    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
+    first = np.maximum(split.history - 1 - lag, 0)
+    scores = srm_scores(learnt, first, np.unique(population.users))
+    return Prepared(learnt, draws, population, scores, RandomLists(histories, scenario.llm.list_length))  # type: ignore[arg-type]
+
+
+def simulate_tiny(scenario: sections.Scenario, store: ArtifactStore, out: Any = None) -> RunResult:
+    """Prepare and run."""
+    return simulate_prepared(scenario, prepare_tiny(scenario, store), out, "cpu", NullProgress())
