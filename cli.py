@@ -79,7 +79,7 @@ def simulate(
         from reports.terminal import console_for, print_run_summary
         from simulator import Scenario
         from simulator import simulate as run
-        from simulator.checks import run_folder, usable_device
+        from simulator.outputs import run_folder, usable_device
 
         loaded = Scenario.load(scenario, overrides or [], seed)
         folder = run_folder(out, loaded)
@@ -107,7 +107,7 @@ def compare_policies(
         from reports.comparison import draw_comparison
         from reports.terminal import console_for, print_policy_comparison
         from simulator import Scenario
-        from simulator.checks import run_folder, usable_device
+        from simulator.outputs import run_folder, usable_device
         from simulator.experiments.policy_comparison import compare
 
         loaded = Scenario.load(scenario, overrides or [], seed)
@@ -117,7 +117,9 @@ def compare_policies(
         if as_json:
             print_json(comparison)
         if not quiet:
-            print_policy_comparison(comparison["policies"], console_for(as_json))
+            print_policy_comparison(
+                comparison["policies"], console_for(as_json), comparison["headline"], comparison["notes"]
+            )
             print(f"cost-accuracy plot: {figure}", file=sys.stderr if as_json else sys.stdout)
 
 

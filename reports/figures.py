@@ -74,7 +74,7 @@ def _hits(run: RunRecords) -> NDArray[np.bool_]:
 
 def _accuracy_panel(axes: Axes, run: RunRecords, unit_s: float) -> None:
     k, n = run.k, len(run.interactions)
-    axes.set_title("accuracy of the slate on screen")
+    axes.set_title("accuracy of the slate")
     if n == 0:
         _note(axes, "no interaction took place")
         return
@@ -153,7 +153,7 @@ def _cloud_panels(queue: Axes, busy: Axes, run: RunRecords, edges_s: NDArray[np.
     replicas = setting(run.scenario, "cloud", "replicas")
     on_cpu = setting(run.scenario, "policy", "slate") == "cloud_srm"
     queue.set_title("longest queue at the cloud")
-    queue.set_ylabel("requests waiting")
+    queue.set_ylabel("waiting")
     busy.set_title("cloud CPU cores at work" if on_cpu else f"replicas at work, of {replicas or 'an unknown number'}")
     busy.set_ylabel("busy, mean")
     if not len(run.requests) or not len(run.cloud):

@@ -71,7 +71,10 @@ def new_figure(width_px: int, height_px: int, layout: str | None = "constrained"
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a PNG whose bytes hold no date and no version; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = figure.get_layout_engine()
+    if engine is not None:  # done once here: savefig would draw the whole figure one more time for it
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
     return path

@@ -102,7 +102,7 @@ def _edges(
     edges[offsets[:-1][comes]] = joined_s[comes]
     edges[offsets[1:][goes] - 1] = left_s[goes]
     nth = np.arange(len(owner)) - np.repeat(np.cumsum(rows) - rows, rows)  # of its device's periods
-    at = offsets[:-1][owner] + comes[owner] + 2 * nth
+    at = offsets[:-1][owner] + 1 + 2 * nth
     edges[at], edges[at + 1] = start, end
     # Two equal edges of a device bound an empty period (offline at the moment of joining or leaving): drop both.
     same = edges[1:] == edges[:-1]

@@ -245,9 +245,9 @@ class Device:
     def _land(self, record: RequestRecord) -> None:
         """A list arrives: it replaces the cached one unless a newer one has landed, and the SRM orders it."""
         world, now = self.world, self.world.env.now
-        if record.step < self.as_of:
+        if record.as_of < self.as_of:
             return
-        self.as_of, self.list_time_s = record.step, record.t_issued_s
+        self.as_of, self.list_time_s = record.as_of, record.t_issued_s
         if self.energy_j >= world.battery_j[self.device]:
             return
         unfinished = self.next_ready_s >= now

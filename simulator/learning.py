@@ -1,5 +1,6 @@
 """What a run needs before its clock starts and what no policy changes: the log, its split, the trained models."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,10 +72,14 @@ def learn(scenario: sections.Scenario, store: ArtifactStore, device: str, progre
 
 def candidate_source(
     scenario: sections.Scenario, learnt: Learnt, first: Ints, scores: SrmScores, device: str, progress: Progress
-) -> CachedCandidates:
-    """The cloud's candidate lists, for as_of from `first` [U] on: the LLM's, or those of the SRM in the cloud."""
+) -> tuple[CachedCandidates, Mapping[str, int] | None]:
+    """The cloud's candidate lists, for as_of from `first` [U] on: the LLM's, or those of the SRM in the cloud.
+
+    With them the architecture of the model that makes them, where it is known.
+    """
     log, section = learnt.split.log, scenario.llm.candidates
     source: CandidateSource
+    architecture = None
     if scenario.policy.slate == "cloud_srm":
         source = SrmCandidates(learnt, scores, scenario.llm.list_length, scenario.workload.exclude_seen)
     elif isinstance(section, sections.CandidateTable):
@@ -83,10 +88,11 @@ def candidate_source(
         trained = train_or_load_item_lm(
             section, learnt.training, learnt.store, scenario.engine.threads, device, progress
         )
+        architecture = trained.architecture
         source = ItemLmCandidates(
             trained, log.offsets, log.items, first, scenario.llm.list_length, scenario.workload.exclude_seen
         )
-    return CachedCandidates(source, log.offsets, first, learnt.store)
+    return CachedCandidates(source, log.offsets, learnt.store), architecture
 
 
 def srm_scores(learnt: Learnt, first: Ints, users: Ints) -> SrmScores:
@@ -107,7 +113,6 @@ class SrmCandidates:
     """The SRM over the catalogue as a source of lists: what a cheap cloud without an LLM would answer."""
 
     name = "srm"
-    architecture = None
 
     def __init__(self, learnt: Learnt, scores: SrmScores, list_length: int, exclude_seen: bool):
         self.list_length = list_length
@@ -118,12 +123,10 @@ class SrmCandidates:
 
     def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
         items = self._slates.top(users, as_of)[0].astype(np.int32)
-        return CandidateLists(items, np.ones(len(users), dtype=bool), None, None, None)
+        return CandidateLists(items, np.ones(len(users), dtype=bool), as_of)
 
 
-def slates_of(
-    scenario: sections.Scenario, learnt: Learnt, scores: SrmScores, source: CandidateSource | None
-) -> Slates:
+def slates_of(scenario: sections.Scenario, learnt: Learnt, scores: SrmScores, source: CandidateSource | None) -> Slates:
     """The slates of a scenario's policy."""
     exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
     kind = scenario.policy.slate

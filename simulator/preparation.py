@@ -1,14 +1,16 @@
 """What every policy of a scenario meets alike: who takes part and when, the models, their scores and lists."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from models.artifacts import ArtifactStore
-from models.llm.cache import CachedCandidates
+from models.llm.base import CandidateSource
 from models.progress import Progress
 from simulator.churn import Presence, build_presence
 from simulator.fleet import FleetTable, build_fleet
@@ -60,6 +62,13 @@ def populate(scenario: sections.Scenario, learnt: Learnt, draws: Draws) -> Popul
     return Population(fleet, users, network, stream, presence, first_row, end_row, learnt.split.history[users] + before)
 
 
+class CandidateStore(CandidateSource, Protocol):
+    """Candidate lists that are kept on disk once they have been asked for."""
+
+    def save(self) -> None:
+        """Keep what was asked since the last save."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """All that a run needs and that neither its request policy nor its fusion changes."""
@@ -68,7 +77,9 @@ class Prepared:
     draws: Draws
     population: Population
     scores: SrmScores
-    source: CachedCandidates | None
+    source: CandidateStore | None
+    architecture: Mapping[str, int] | None
+    """of the model that makes the lists; None where nobody says"""
 
 
 def prepare(
@@ -83,10 +94,10 @@ def prepare(
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
     first = np.maximum(newest_known - lag, 0)
     scores = srm_scores(learnt, first, np.unique(population.users))
-    source = None
+    source, architecture = None, None
     if scenario.policy.slate not in WITHOUT_CLOUD:
-        source = candidate_source(scenario, learnt, first, scores, device, progress)
-    return Prepared(learnt, draws, population, scores, source)
+        source, architecture = candidate_source(scenario, learnt, first, scores, device, progress)
+    return Prepared(learnt, draws, population, scores, source, architecture)
 
 
 def push_times(section: sections.CloudPush, population: Population, draws: Draws) -> list[list[float]]:

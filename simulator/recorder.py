@@ -44,7 +44,12 @@ class RequestRecord:
     gpu_seconds: float = 0.0
     bytes_up: float = 0.0
     bytes_down: float = 0.0
+    as_of: int = -1
+    """what the answer has seen: `step`, or less where a table's older list stands in"""
     ticket: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.as_of = self.step
 
 
 REQUEST_SCHEMA = pa.schema(

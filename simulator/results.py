@@ -139,9 +139,7 @@ def _request_usd(requests: pd.DataFrame, service: Service, tariffs: sections.Tar
     return usd.to_numpy(dtype=np.float64)
 
 
-def _devices(
-    scenario: sections.Scenario, prepared: Prepared, world: World, requests: pd.DataFrame
-) -> pd.DataFrame:
+def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requests: pd.DataFrame) -> pd.DataFrame:
     """One row a device; what it was sent to install its models counts as bytes down once it has joined."""
     population, fleet = prepared.population, prepared.population.fleet
     n = population.n_devices
@@ -192,8 +190,9 @@ def _pace(population: Population, requests: pd.DataFrame) -> dict[str, Any]:
     gaps = gap_summary(population.stream)
     done = requests[requests["outcome"] == "completed"]
     response_s = float((done["t_delivered_s"] - done["t_issued_s"]).median()) if len(done) else math.nan
-    ratio = gaps["median_s"] / response_s if response_s else math.nan
-    return {"gap_s": gaps, "median_response_s": response_s, "gap_to_response": ratio}
+    median_s = gaps["median_gap_s"]
+    ratio = median_s / response_s if median_s is not None and response_s > 0 else math.nan
+    return {**gaps, "median_response_s": response_s, "gap_to_response": ratio}
 
 
 def _quality(scenario: sections.Scenario) -> str:
@@ -203,9 +202,7 @@ def _quality(scenario: sections.Scenario) -> str:
     return f"table {Path(section.path).name}" if isinstance(section, sections.CandidateTable) else section.kind
 
 
-def _notes(
-    scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]
-) -> list[str]:
+def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[str]:
     notes = [*prepared.learnt.split.log.notes]
     notes.append(f"quality of {_quality(scenario)}, cost of {service.cost_label}")
     notes.append("cost account: marginal (what the requests used); usd_replicas is what the replicas cost, idle or not")
@@ -213,8 +210,8 @@ def _notes(
         notes.append("users are shifted over the run: events are not in calendar order")
     if prepared.learnt.split.future_share > 0:
         notes.append(
-            f"split {prepared.learnt.split.kind}: {prepared.learnt.split.future_share:.0%} of training events are later "
-            "than a streamed event they may inform"
+            f"split {prepared.learnt.split.kind}: {prepared.learnt.split.future_share:.0%} of training events are "
+            "later than a streamed event they may inform"
         )
     if prepared.learnt.split.log.problems:
         counted = ", ".join(f"{name} {count}" for name, count in prepared.learnt.split.log.problems.items())

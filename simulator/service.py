@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ import simpy
 from numpy.typing import NDArray
 
 from models.llm.base import CandidateSource
-from simulator.cloud import CpuNode, LlmNode, Ticket, build_llm_node, default_catalogue, llm_request_tokens
+from simulator.cloud import CpuNode, LlmNode, Ticket, build_llm_node, llm_request_tokens
 from simulator.cloud.queueing import QueueingNode
 from simulator.costs import Cost, carbon_signal, cpu_cost, serving_cost
-from simulator.learning import Learnt
+from simulator.preparation import Prepared
 from simulator.recorder import RequestRecord
 from simulator.scenario import sections
 
@@ -70,10 +70,11 @@ class LlmService(Service):
         env: simpy.Environment,
         scenario: sections.Scenario,
         source: CandidateSource,
+        architecture: Mapping[str, int] | None,
         users: Ints,
         late_cost: LateCost,
     ):
-        self.node: LlmNode = build_llm_node(env, scenario.llm, scenario.cloud, source.architecture, late_cost)
+        self.node: LlmNode = build_llm_node(env, scenario.llm, scenario.cloud, architecture, late_cost)
         self._scenario, self._source, self._users = scenario, source, users
         window = range(scenario.llm.prompt.history + 1)
         self._tokens = [llm_request_tokens(scenario.llm, n) for n in window]
@@ -86,6 +87,7 @@ class LlmService(Service):
         prompt, output, service_s = tokens.prompt_tokens, tokens.output_tokens, None
         if self._from_table:
             answer = self._source.lists(*self._place(record))
+            record.as_of = int(answer.as_of[0])
             prompt = _given(answer.prompt_tokens, prompt)
             output = _given(answer.output_tokens, output)
             latency_s = _given(answer.latency_s, math.nan)
@@ -149,16 +151,11 @@ def _given(values: NDArray[np.float64] | None, otherwise: float) -> float:
 
 
 def build_service(
-    env: simpy.Environment,
-    scenario: sections.Scenario,
-    learnt: Learnt,
-    source: CandidateSource | None,
-    users: Ints,
-    late_cost: LateCost,
+    env: simpy.Environment, scenario: sections.Scenario, prepared: Prepared, late_cost: LateCost
 ) -> Service:
     """The service behind a scenario's slate; slates that never ask get cores that stay idle."""
-    if source is None or scenario.policy.slate == "cloud_srm":
-        srm = learnt.srm
-        flops = srm.flops_encode + srm.flops_per_candidate * learnt.histories.n_items
+    if prepared.source is None or scenario.policy.slate == "cloud_srm":
+        srm = prepared.learnt.srm
+        flops = srm.flops_encode + srm.flops_per_candidate * prepared.learnt.histories.n_items
         return CpuService(env, scenario, flops, late_cost)
-    return LlmService(env, scenario, source, users, late_cost)
+    return LlmService(env, scenario, prepared.source, prepared.architecture, prepared.population.users, late_cost)

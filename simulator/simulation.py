@@ -1,6 +1,5 @@
 """Builds the world of a scenario, runs it and returns what was recorded: `simulate` is the whole tool in one call."""
 
-import math
 import time
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import simpy
 from numpy.typing import NDArray
 
 from models.artifacts import ArtifactStore
-from models.llm.cache import CachedCandidates
+from models.llm.base import CandidateSource
 from models.progress import NullProgress, Progress, Task
 from simulator.device import NO_LIST, Device
 from simulator.learning import Learnt, candidate_source, slates_of, srm_scores
@@ -81,7 +80,7 @@ def calibrated_threshold(
     newest_known = np.maximum(data.fit_end - 1, 0)
     first = np.maximum(newest_known - (lag or 0), 0)
     scores = srm_scores(learnt, first, users)
-    source = candidate_source(scenario, learnt, first, scores, device, progress)
+    source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
     slates = slates_of(scenario, learnt, scores, source)
     threshold = inconsistency_threshold(
         slates, users, newest_known[users] + 1, data.valid_end[users], lag, section.ratio
@@ -90,9 +89,7 @@ def calibrated_threshold(
     return threshold
 
 
-def build_world(
-    scenario: sections.Scenario, prepared: Prepared, threshold: float | None, folder: Path | None
-) -> World:
+def build_world(scenario: sections.Scenario, prepared: Prepared, threshold: float | None, folder: Path | None) -> World:
     """The world of one run; its records are written to `folder` in parts where one is given."""
     learnt, population, draws, source = prepared.learnt, prepared.population, prepared.draws, prepared.source
     policy, fleet, stream = scenario.policy, population.fleet, population.stream
@@ -119,7 +116,7 @@ def build_world(
         preloaded_as_of=preloaded.tolist(),
         presence=population.presence,
         network=population.network,
-        service=build_service(env, scenario, learnt, source, population.users, lambda ticket: world.settle(ticket)),
+        service=build_service(env, scenario, prepared, lambda ticket: world.settle(ticket)),
         messages=messages_of(scenario.llm, scenario.srm, scenario.cloud),
         scorer=scorer,
         recorder=recorder,
@@ -150,15 +147,15 @@ def ranking_flops(scenario: sections.Scenario, learnt: Learnt) -> float:
     return srm.flops_encode + srm.flops_per_candidate * scored
 
 
-def preloaded_lists(scenario: sections.Scenario, population: Population, source: CachedCandidates | None) -> Ints:
+def preloaded_lists(scenario: sections.Scenario, population: Population, source: CandidateSource | None) -> Ints:
     """What the list of each device [D] is as of when it joins; -1: none."""
     if not scenario.fleet.preloaded or source is None:
         return np.full(population.n_devices, NO_LIST)
     as_of = np.maximum(population.first_step - 1 - scenario.fleet.preloaded.lag, NO_LIST)
     if isinstance(scenario.llm.candidates, sections.CandidateTable):
         having = np.flatnonzero(as_of >= 0)
-        found = source.lists(population.users[having], as_of[having]).found
-        as_of[having[~found]] = NO_LIST
+        lists = source.lists(population.users[having], as_of[having])
+        as_of[having] = np.where(lists.found, lists.as_of, NO_LIST)
     return as_of
 
 

@@ -55,9 +55,7 @@ def gap_labels(gaps_s: NDArray[np.float64]) -> NDArray[np.object_]:
     return labels
 
 
-def target_labels(
-    items: Ints, learnt_counts: Ints, first_seen: Ints, steps: Ints
-) -> NDArray[np.object_]:
+def target_labels(items: Ints, learnt_counts: Ints, first_seen: Ints, steps: Ints) -> NDArray[np.object_]:
     """What kind of item was the next one: repeat, new (not in the training part), or head, middle, tail.
 
     Head are the most popular items that draw half of the training events, tail those that draw the last fifth.
@@ -132,9 +130,7 @@ def freshness_section(interactions: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def cost_section(
-    used: Cost, kept: Cost, network: Cost, devices: Cost, interactions: int
-) -> dict[str, Any]:
+def cost_section(used: Cost, kept: Cost, network: Cost, devices: Cost, interactions: int) -> dict[str, Any]:
     """The marginal account (what the requests used), and what the configured replicas cost, idle time included."""
     usd_marginal = used.usd + network.usd
     return {

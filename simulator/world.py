@@ -1,18 +1,17 @@
 """What the devices of one run share: the clock, the stream, the cloud, the network, the policy and the records."""
 
-
 from dataclasses import dataclass, field
 
 import simpy
 
 from simulator.churn import Presence
 from simulator.cloud import Ticket
-from simulator.service import Service
 from simulator.messages import Messages
 from simulator.network import Network
 from simulator.policies.request import Budget, RequestPolicy
 from simulator.recorder import Recorder, RequestRecord
 from simulator.scoring import Scorer
+from simulator.service import Service
 
 
 @dataclass

@@ -18,7 +18,9 @@ class CandidateLists:
 
     items: NDArray[np.int32]  # [M, N], best first
     found: NDArray[np.bool_]  # [M], False: there is no such list, and its row holds -1 only
-    as_of: NDArray[np.int64]  # [M], the position the list has really seen: older than asked where an older list stands in
+    as_of: NDArray[
+        np.int64
+    ]  # [M], the position the list has really seen: older than asked where an older list stands in
     prompt_tokens: Floats | None = None  # [M] each; NaN or None: not given
     output_tokens: Floats | None = None
     latency_s: Floats | None = None

@@ -68,7 +68,9 @@ class TrainableItemLm(ItemLm):
     """An item LM in training: dropout on embeddings and states; an item's embedding is its own plus the mean of its
     attributes' embeddings, so rare items share what their attributes know. `fold` leaves a plain checkpoint."""
 
-    def __init__(self, lm: PreTrainedModel, n_items: int, max_length: int, dropout: float, attributes: Attributes | None):
+    def __init__(
+        self, lm: PreTrainedModel, n_items: int, max_length: int, dropout: float, attributes: Attributes | None
+    ):
         super().__init__(lm, n_items, max_length)
         self.dropout = dropout
         lm.base_model.norm.weight.requires_grad_(False)

@@ -18,7 +18,7 @@ def flops_encode(model: SmallModel) -> int:
     """FLOPs of turning one full window into a state at batch 1; 0 for a model without user states."""
     if not isinstance(model, StateModel):
         return 0
-    window = torch.ones(1, model.max_length, dtype=torch.int64)
+    window = _full_window(model)
     return _count(lambda: model.states(window))
 
 
@@ -26,9 +26,13 @@ def flops_per_candidate(model: SmallModel) -> float:
     """FLOPs of scoring one more candidate: a dot product, or for DIN attention over a full window and the MLP."""
     if isinstance(model, StateModel):
         return 2.0 * model.dim
-    window = torch.ones(1, model.max_length, dtype=torch.int64)
-    few, many = torch.zeros(1, 8, dtype=torch.int64), torch.zeros(1, 24, dtype=torch.int64)
+    window = _full_window(model)
+    few, many = (torch.zeros(1, count, dtype=torch.int64, device=window.device) for count in (8, 24))
     return (_count(lambda: model.window_logits(window, many)) - _count(lambda: model.window_logits(window, few))) / 16
+
+
+def _full_window(model: SmallModel) -> Tensor:
+    return torch.ones(1, model.max_length, dtype=torch.int64, device=model.embedding.weight.device)
 
 
 def _count(call: Callable[[], Tensor]) -> int:

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.utils import deterministic as filling
 
 from models.artifacts import ArtifactStore, content_hash
 from models.errors import InputError
@@ -35,6 +34,7 @@ _ARTIFACT = "srm"
 _CLIP_NORM = 5.0
 _SELECT = "ndcg@10"
 _WARM_UP = 0.05  # share of all epochs
+_FILLING: Any = torch.utils.deterministic  # a module whose settings PyTorch's type stubs do not know
 
 
 def build_model(config: SrmConfig, n_items: int) -> SmallModel:
@@ -68,6 +68,8 @@ def train_or_load_srm(
         with _deterministic(config.training.seed, threads, device):
             model = build_model(config, data.n_items).to(device)
             history = _train(model, config, data, progress or NullProgress())
+            # Counted here and kept: the first count of a process loads seconds' worth of PyTorch.
+            history["flops"] = {"encode": flops_encode(model), "candidate": flops_per_candidate(model)}
         with store.creating(_ARTIFACT, key) as temporary:
             save_file(
                 {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()},
@@ -190,8 +192,8 @@ def _trained(config: SrmConfig, n_items: int, folder: Path, device: str) -> Trai
     return TrainedSrm(
         model=model.to(device),
         loss=config.loss,
-        flops_encode=flops_encode(model),
-        flops_per_candidate=flops_per_candidate(model),
+        flops_encode=int(history["flops"]["encode"]),
+        flops_per_candidate=float(history["flops"]["candidate"]),
         encoder_bytes=4 * (sum(p.numel() for p in model.parameters()) - table),
         item_bytes=4 * model.dim,
         validation=dict(history["validation"]),
@@ -203,16 +205,16 @@ def _trained(config: SrmConfig, n_items: int, folder: Path, device: str) -> Trai
 def _deterministic(seed: int, threads: int, device: str) -> Iterator[None]:
     """PyTorch's generator seeded, its algorithms deterministic, its threads set; everything restored at the end."""
     threads_before, strict_before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    fill_before = filling.fill_uninitialized_memory
+    fill_before = _FILLING.fill_uninitialized_memory
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
-        filling.fill_uninitialized_memory = False  # it costs a pass over every new tensor
+        _FILLING.fill_uninitialized_memory = False  # it costs a pass over every new tensor
         try:
             yield
         finally:
             torch.set_num_threads(threads_before)
             torch.use_deterministic_algorithms(strict_before)
-            filling.fill_uninitialized_memory = fill_before
+            _FILLING.fill_uninitialized_memory = fill_before

@@ -253,7 +253,7 @@ class QueueingNode:
             _call_after(self.env, ticket.deadline_s - now, self._on_deadline_in_service, ticket)
 
     def _settle(self, ticket: Ticket, now: float) -> bool:
-        """The ticket leaves its server, whose clock stands at `now`: its cost is final. True: the client knew before."""
+        """The ticket leaves its server, whose clock is at `now`; its cost is final. True: told before."""
         ticket.in_service = False
         ticket.t_finished_s = now
         ticket.gpu_seconds = (self._shares[ticket.replica] - ticket._share_at_start) * self.gpus_per_replica

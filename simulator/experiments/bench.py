@@ -58,7 +58,6 @@ class RandomLists:
 
     name = "random lists"
     content_hash = "random lists"
-    architecture = None
 
     def __init__(self, n_items: int, list_length: int, draws: Draws):
         self.list_length = list_length
@@ -69,7 +68,7 @@ class RandomLists:
         start = self._draws.integers(self._n_items, "bench.start", users, as_of)
         stride = 1 + self._draws.integers(self._n_items // self.list_length - 1, "bench.stride", users, as_of)
         items = (start[:, None] + stride[:, None] * np.arange(self.list_length)) % self._n_items
-        return CandidateLists(items.astype(np.int32), np.ones(len(users), dtype=bool), None, None, None)
+        return CandidateLists(items.astype(np.int32), np.ones(len(users), dtype=bool), as_of)
 
     def save(self) -> None:
         """Nothing is kept."""
@@ -97,8 +96,9 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
         chosen = scenario.model_copy(update={"policy": scenario.policy.model_copy(update={"request": request})})
         started = time.perf_counter()
         scores = srm_scores(learnt, first, np.unique(population.users))
-        world = build_world(chosen, Prepared(learnt, draws, population, scores, source), None, None)
-        run(world, chosen, Prepared(learnt, draws, population, scores, source), progress)
+        prepared = Prepared(learnt, draws, population, scores, source, None)
+        world = build_world(chosen, prepared, None, None)
+        run(world, chosen, prepared, progress)
         world.recorder.flush()
         return time.perf_counter() - started, world
 
@@ -108,7 +108,8 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
     requests = tables["requests"].num_rows
     asking_s, _ = full(sections.InconsistencyRequest(threshold=_threshold(tables["interactions"])))
 
-    prepared = Prepared(learnt, draws, population, srm_scores(learnt, first, np.unique(population.users)), source)
+    scores = srm_scores(learnt, first, np.unique(population.users))
+    prepared = Prepared(learnt, draws, population, scores, source, None)
     events_s = _timed(lambda: _events_only(scenario, prepared, progress))
     tensor_s = _timed(lambda: _tensors_only(scenario, prepared, first, world))
     naive_rate, disagreement = naive_loop(learnt, population.users, source, world, naive_interactions)

@@ -15,6 +15,7 @@ Path = tuple[str | int, ...]
 
 _INT = re.compile(r"[-+]?\d[\d_]{0,40}")
 _FLOAT = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
+NONE_WORDS = ("none", "null", "~")
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
 
@@ -173,7 +174,7 @@ class Builder:
 def plain_value(scalar: Scalar, shape: Shape) -> Any:
     """A plain value of the type that `shape` asks for, as far as the text allows; WRONG where no type fits it."""
     text = scalar.text
-    if scalar.plain and shape.optional and (scalar.is_null or text in ("none", "None")):
+    if scalar.plain and shape.optional and (scalar.is_null or text.lower() in NONE_WORDS):
         return None
     if scalar.is_null:
         return WRONG
@@ -186,13 +187,14 @@ def plain_value(scalar: Scalar, shape: Shape) -> Any:
         return True if lowered in _TRUE else False if lowered in _FALSE else WRONG
     if any(part.quantity for part in shape.plain):
         return text
-    number = _number(text) if (scalar.plain or str not in types) else None
+    number = number_of(text) if (scalar.plain or str not in types) else None
     if number is not None and (int in types or float in types):
         return number
     return text if str in types else WRONG
 
 
-def _number(text: str) -> int | float | None:
+def number_of(text: str) -> int | float | None:
+    """The number that an unquoted text is, by YAML 1.2 (`010` is ten, `1e-3` a number) with `_` between digits."""
     if _INT.fullmatch(text):
         return int(text.replace("_", ""))
     if _FLOAT.fullmatch(text) or re.fullmatch(r"[-+]?\.?(inf|nan|infinity)", text, re.IGNORECASE):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from models.errors import InputError
 from simulator.scenario import sections
 
 Contradiction = tuple[str, str]
@@ -15,6 +16,12 @@ _EVEN = "must be even, since windows move by half of it"
 def contradictions(scenario: sections.Scenario) -> list[Contradiction]:
     """Everything in a scenario that cannot be meant, in the order of the file's sections."""
     return [found for check in _CHECKS for found in check(scenario)]
+
+
+def check_scenario(scenario: sections.Scenario) -> None:
+    """Raises InputError for the first contradiction; `Scenario.load` has done so, one built in Python has not."""
+    for key, text in contradictions(scenario):
+        raise InputError(f"{key}: {text}")
 
 
 def advice(scenario: sections.Scenario) -> list[str]:

@@ -1,6 +1,6 @@
 """Scenario files: read, overridden from the command line, typed, checked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -44,7 +44,7 @@ def load_scenario(path: str | Path, overrides: Iterable[str] = (), seed: int | N
 
 
 def _place(root: Node, dotted: str) -> Place:
-    """Place of the key, or of the nearest given one that holds it."""
+    """Place of the key, or of the nearest given one that holds it; of an override inside it before that."""
     node = root
     for part in dotted.split("."):
         if isinstance(node.content, dict) and part in node.content:
@@ -53,4 +53,12 @@ def _place(root: Node, dotted: str) -> Place:
             node = node.content[int(part)]
         else:
             break
-    return node.place
+    return next((inner.place for inner in _inside(node) if not inner.place.line), node.place)
+
+
+def _inside(node: Node) -> Iterator[Node]:
+    """The node and all below it."""
+    yield node
+    if not isinstance(node.content, Scalar):
+        for child in node.content.values() if isinstance(node.content, dict) else node.content:
+            yield from _inside(child)

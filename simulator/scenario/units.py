@@ -26,6 +26,8 @@ class Quantity:
 
     def show(self, value: float) -> str:
         """The shortest way to write `value` exactly with a unit: 1800 s is `30min`."""
+        if value == 0:
+            return f"0{self.base}"
         sizes = {size: unit for unit, size in reversed(self.units.items())}
         texts = [f"{value / size:g}{unit}" for size, unit in sorted(sizes.items(), reverse=True)]
         exact = [text for text in texts if self.read(text) == value and not text.startswith("0.") and "e" not in text]

@@ -6,6 +6,7 @@ import yaml
 from pydantic import BaseModel
 
 from simulator.scenario import sections
+from simulator.scenario.building import NONE_WORDS, number_of
 from simulator.scenario.shapes import fields_of, kinds_of
 
 
@@ -42,6 +43,8 @@ def plain_text(value: Any) -> str:
         return f"[{', '.join(plain_text(item) for item in value)}]"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, str) and (number_of(value) is not None or value.lower() in NONE_WORDS):
+        return f"'{value}'"
     text = yaml.safe_dump(value, width=float("inf"), allow_unicode=True, default_flow_style=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
@@ -56,7 +59,22 @@ def json_schema() -> dict[str, Any]:
                 _open_to_bare_kinds(entry, definitions)
             elif "$ref" in entry and entry["$ref"].endswith("/Srm"):
                 entry["anyOf"] = [{"enum": list(kinds_of(sections.Srm))}, {"$ref": entry.pop("$ref")}]
+    _limit_quantities(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+_LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+
+
+def _limit_quantities(part: Any) -> None:
+    """Pydantic leaves the limits of a number that may also be text beside both; they belong to the number."""
+    if isinstance(part, dict):
+        found = {word: part.pop(key) for key, word in _LIMITS.items() if key in part and "anyOf" in part}
+        for choice in part.get("anyOf", ()) if found else ():
+            if choice == {"type": "number"}:
+                choice.update(found)
+    for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _limit_quantities(inner)
 
 
 def _open_to_bare_kinds(entry: dict[str, Any], definitions: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def locate(text: str) -> Path:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file, unpacked where it is gzip; InputError where it cannot be read, is empty or another archive."""
+    """The bytes of a file, unpacked where it is gzip. InputError where it cannot be read, is empty or other archive."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -80,6 +80,8 @@ def read_text(path: Path) -> TextFile:
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not readable as UTF-16 ({error.reason}); save it as UTF-8") from error
     data = data.removeprefix(b"\xef\xbb\xbf")
+    if b"\n" not in data:
+        data = data.replace(b"\r", b"\n")  # ends of lines of old spreadsheets
     if b"\0" in data[:_PROBE]:
         raise InputError(f"{path} is a binary file, not text; give CSV, TSV, .inter, .dat, lines of ids, or Parquet")
     if not data.strip():

@@ -70,7 +70,7 @@ def _split_at(log: InteractionLog, section: GlobalTimeSplit) -> SplitLog:
         "streamed_events": int((lengths - history).sum()),
     }
     share = counts["training_events"] / log.n_events
-    moment = _iso(cut) if log.clock == "absolute" else f"{cut:g} s after the log's start"
+    moment = _iso(cut) if log.clock == "absolute" else f"{cut:.0f} s after the start of the log"
     if not counts["training_events"]:
         raise InputError(f"no event of {log.source} is before the cut at {moment}; set a later workload.split.at")
     if not streamed.any():

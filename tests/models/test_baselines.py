@@ -122,7 +122,12 @@ def stream_queries(folder: Path) -> tuple[dict[str, Baseline], NDArray[np.int64]
     learn_end = np.maximum(length - 20, 1)
     user = np.repeat(np.arange(len(length)), length - learn_end)
     position = np.concatenate([np.arange(end, n) for end, n in zip(learn_end, length, strict=True)])
-    return all_baselines(offsets, items, int(items.max()) + 1, learn_end), user, position, items[offsets[user] + position]
+    return (
+        all_baselines(offsets, items, int(items.max()) + 1, learn_end),
+        user,
+        position,
+        items[offsets[user] + position],
+    )
 
 
 def hr_and_ndcg_at_10(ranks: NDArray[np.int64]) -> tuple[float, float]:

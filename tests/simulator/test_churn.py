@@ -80,6 +80,16 @@ def test_a_device_that_never_joins_is_never_reachable() -> None:
     assert presence.next_reachable(0, 0) == inf
 
 
+def test_outages_inside_and_across_offline_periods_merge_with_them() -> None:
+    union = merged(
+        intervals([(0, 50), (60, 70)], [], [(5, 6)]),
+        intervals([(10, 20), (30, 40), (65, 80), (90, 95)], [(1, 2)], [(6, 7)]),
+    )
+    assert union.offsets.tolist() == [0, 3, 4, 5]
+    assert union.start_s.tolist() == [0, 60, 90, 1, 5]
+    assert union.end_s.tolist() == [50, 80, 95, 2, 7]
+
+
 @st.composite
 def _spans(draw: st.DrawFn) -> list[tuple[float, float]]:
     cuts = sorted(draw(st.sets(st.integers(0, 60), max_size=10)))

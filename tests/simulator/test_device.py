@@ -133,8 +133,9 @@ def test_the_same_scenario_gives_the_same_bytes(run: RunResult, store: ArtifactS
 
 
 def test_one_job_a_call_gives_the_same_ranks_and_decisions(run: RunResult, store: ArtifactStore) -> None:
-    single = simulate_tiny(run.scenario.model_copy(update={"engine": run.scenario.engine.model_copy(
-        update={"batching": False})}), store)
+    single = simulate_tiny(
+        run.scenario.model_copy(update={"engine": run.scenario.engine.model_copy(update={"batching": False})}), store
+    )
     pd.testing.assert_frame_equal(single.interactions, run.interactions)
     pd.testing.assert_frame_equal(single.requests, run.requests)
 
@@ -153,9 +154,13 @@ def test_two_policies_at_one_seed_share_arrivals_links_and_presence(store: Artif
     other = simulate_tiny(scenario_of(**world, policy={"request": {"kind": "every", "n": 3}}), store)
     shared = ["device", "step", "t_s", "item", "online"]
     pd.testing.assert_frame_equal(one.interactions[shared], other.interactions[shared])
-    pd.testing.assert_frame_equal(one.devices[["joined_s", "left_s", "link"]], other.devices[["joined_s", "left_s", "link"]])
+    pd.testing.assert_frame_equal(
+        one.devices[["joined_s", "left_s", "link"]], other.devices[["joined_s", "left_s", "link"]]
+    )
     both = one.requests.merge(other.requests, on=["device", "step"], suffixes=("", "_other"))
-    same_up = both[(both["bytes_up"] == both["bytes_up_other"]) & both["t_arrived_s"].notna() & both["t_arrived_s_other"].notna()]
+    same_up = both[
+        (both["bytes_up"] == both["bytes_up_other"]) & both["t_arrived_s"].notna() & both["t_arrived_s_other"].notna()
+    ]
     assert len(same_up) > 50
     up = same_up["t_arrived_s"] - same_up["t_issued_s"]
     assert np.allclose(up, same_up["t_arrived_s_other"] - same_up["t_issued_s_other"], atol=1e-9)
@@ -166,7 +171,9 @@ def test_a_request_that_times_out_still_costs_its_gpu_seconds(store: ArtifactSto
     run = simulate_tiny(scenario_of(cloud=slow, policy={"request": {"kind": "always"}}), store)
     late = run.requests[(run.requests["outcome"] == "timed_out") & run.requests["t_started_s"].notna()]
     assert len(late) > 20
-    assert (late["gpu_seconds"] > 1.0).all()  # 160 output tokens of an 8B model take longer than the second it was given
+    assert (
+        late["gpu_seconds"] > 1.0
+    ).all()  # 160 output tokens of an 8B model take longer than the second it was given
 
 
 def test_a_fresher_list_is_better_where_lists_know_the_next_items(store: ArtifactStore) -> None:

@@ -78,7 +78,7 @@ def test_the_default_classes_are_the_fits_to_measured_phones(data_dir: Path) -> 
         assert cls.speed == pytest.approx(compute.speed_flops * relative, rel=0.02)
         assert cls.speed_spread == pytest.approx(sigma, abs=0.01)
     assert default_classes()[0].power == pytest.approx(compute.power_w, rel=0.02)
-    # five times LeNet's operators, and slower phones need longer for each; halves are rounded up
+    # five times LeNet's operators, slower phones need longer for each; rounded up to a millisecond
     assert default_classes()[0].overhead == pytest.approx(5 * compute.overhead_s, rel=0.12)
     assert default_classes()[1].overhead == pytest.approx(5 * compute.overhead_s / scores["mid_range"][0], rel=0.16)
     assert default_classes()[2].overhead == pytest.approx(5 * compute.overhead_s / scores["low_end"][0], rel=0.12)

@@ -173,4 +173,4 @@ def test_times_without_a_zone_do_not_depend_on_where_the_run_is(
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert [carbon.at(t) for t in (2.49 * 3600, 2.5 * 3600, 5 * 3600)] == [1, 2, 3]
+    assert [carbon.at(t) for t in (2.49 * 3600, 2.5 * 3600, 4.9 * 3600, 5 * 3600)] == [1, 2, 2, 3]

@@ -11,7 +11,7 @@ from models.llm.base import CandidateLists
 from simulator.histories import Histories
 from simulator.scenario import sections
 from simulator.scoring import Scorer
-from simulator.slates import BaselineSlates, CatalogueSlates, JoinedSlates, Jobs, ListSlates, StateScores
+from simulator.slates import BaselineSlates, CatalogueSlates, Jobs, JoinedSlates, ListSlates, StateScores
 
 ITEMS, USERS, LENGTH, DIM, N = 40, 6, 30, 8, 10
 
@@ -24,10 +24,9 @@ class FixedLists:
     list_length: int = N
     name = "fixed"
     content_hash = "fixed"
-    architecture = None
 
     def lists(self, users: np.ndarray, as_of: np.ndarray) -> CandidateLists:
-        return CandidateLists(self.items[users, as_of], np.ones(len(users), dtype=bool), None, None, None)
+        return CandidateLists(self.items[users, as_of], np.ones(len(users), dtype=bool), as_of)
 
 
 @dataclass
@@ -44,7 +43,7 @@ class World:
 
     def logit(self, user: int, step: int, item: int) -> Fraction:
         state = self.states[user * LENGTH + step]
-        return sum((Fraction(float(a)) * Fraction(float(b)) for a, b in zip(state, self.vectors[item])), Fraction(0))
+        return sum((Fraction(float(a)) * Fraction(float(b)) for a, b in zip(state, self.vectors[item], strict=True)), Fraction(0))
 
 
 @pytest.fixture(scope="module")

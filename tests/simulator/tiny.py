@@ -55,7 +55,6 @@ class RandomLists:
 
     name = "random"
     content_hash = "random"
-    architecture = None
 
     def __init__(self, histories: Histories, list_length: int):
         self.list_length = list_length
@@ -72,7 +71,7 @@ class RandomLists:
             others = generator.permutation(self._histories.n_items).tolist()
             rows.append(list(dict.fromkeys([*others[:5], *following, *others[5:]]))[: self.list_length])
         items = np.array(rows, dtype=np.int32).reshape(len(users), self.list_length)
-        return CandidateLists(items, np.ones(len(users), dtype=bool), None, None, None)
+        return CandidateLists(items, np.ones(len(users), dtype=bool), as_of)
 
     def save(self) -> None:
         """Nothing is kept."""
@@ -96,7 +95,8 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
     first = np.maximum(split.history - 1 - lag, 0)
     scores = srm_scores(learnt, first, np.unique(population.users))
-    return Prepared(learnt, draws, population, scores, RandomLists(histories, scenario.llm.list_length))  # type: ignore[arg-type]
+    source = RandomLists(histories, scenario.llm.list_length)
+    return Prepared(learnt, draws, population, scores, source, None)
 
 
 def simulate_tiny(scenario: sections.Scenario, store: ArtifactStore, out: Any = None) -> RunResult:

@@ -1,0 +1,296 @@
+"""The item LM as the cloud's recommender: trained here or loaded from a saved checkpoint, it ranks the whole catalogue.
+
+An artifact is a standard Hugging Face checkpoint folder (config.json, model.safetensors). A checkpoint of the user's own
+may be any causal LM whose vocabulary holds one token per item: token = item code + `item_offset` of its config.json
+(1 where that is not given), so at least n_items + item_offset tokens.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from models.artifacts import ArtifactStore, content_hash
+from models.errors import InputError
+from models.llm.base import CandidateLists
+from models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
+from models.llm.ranking import best_items
+from models.prefixes import prefix_states, rounded_item_vectors
+from models.progress import NullProgress, Progress
+from models.sequences import TrainingSet, even_length
+from models.srm.base import TrainingConfig
+from models.srm.batches import n_transitions
+from models.srm.training import _deterministic as deterministic
+from models.srm.training import _train as train
+
+FORMAT = 1  # of the artifact and of the training procedure: raise it when either changes
+_ARTIFACT = "item_lm"
+_HISTORY = "history.json"
+_TILE = 128
+
+
+class ItemLmConfig(Protocol):
+    """What determines an item LM; the `llm.candidates` section of a scenario has these fields."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def max_length(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def item_text(self) -> bool: ...
+    @property
+    def checkpoint(self) -> str | None: ...
+    @property
+    def training(self) -> TrainingConfig: ...
+
+
+@dataclass(frozen=True)
+class _Schooling:
+    """An ItemLmConfig in the words of the trainer that it shares with the small models."""
+
+    epochs: int
+    training: TrainingConfig
+    dim: int
+    layers: int
+    heads: int
+    max_length: int
+    kind: str = "item_lm"
+    loss: str = "full_softmax"
+
+
+@dataclass(frozen=True)
+class TrainedItemLm:
+    """An item LM ready to rank, and what serving it takes."""
+
+    model: ItemLm
+    architecture: dict[
+        str, int
+    ]  # n_params, layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, dtype_bytes
+    validation: dict[str, float]  # of the epoch kept; empty for a loaded checkpoint or where nothing was held out
+    folder: Path  # the Hugging Face checkpoint
+    content_hash: str  # of the weights and the way they are used
+
+
+def train_or_load_item_lm(
+    config: ItemLmConfig,
+    data: TrainingSet,
+    store: ArtifactStore,
+    threads: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> TrainedItemLm:
+    """The item LM of `config`: its checkpoint where one is named, else trained on `data` or taken from the cache.
+
+    Raises InputError for an empty training set, a width that heads do not divide evenly, a training that diverges, or
+    a checkpoint that cannot be read or does not fit the catalogue.
+    """
+    if config.checkpoint is not None:
+        return _loaded(Path(config.checkpoint).expanduser(), data.n_items, config.max_length, threads, device, {})
+    if config.dim % (2 * config.heads):
+        raise InputError(
+            f"llm.candidates: dim {config.dim} must be a multiple of twice the heads ({config.heads}); "
+            "change llm.candidates.dim or llm.candidates.heads"
+        )
+    if n_transitions(data) == 0:
+        raise InputError(
+            "llm.candidates: the training set is empty: no user has two interactions to learn from; "
+            "use a longer log, a later workload.split.at or a smaller workload.split.last"
+        )
+    key = _key(config, data, threads, device)
+    folder = store.open(_ARTIFACT, key)
+    if folder is None:
+        with deterministic(config.training.seed, threads, device):
+            lm, history = _train(config, data, device, progress or NullProgress())
+        with store.creating(_ARTIFACT, key) as temporary:
+            lm.save_pretrained(temporary)
+            (temporary / _HISTORY).write_text(json.dumps(history, indent=1), encoding="utf-8")
+        folder = store.folder(_ARTIFACT, key)
+    history = json.loads((folder / _HISTORY).read_text(encoding="utf-8"))
+    return _loaded(folder, data.n_items, config.max_length, threads, device, dict(history["validation"]))
+
+
+def _train(
+    config: ItemLmConfig, data: TrainingSet, device: str, progress: Progress
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The best epoch's language model, attributes folded in, and what happened epoch by epoch (JSON-able)."""
+    length = even_length(config.max_length)
+    schooling = _Schooling(config.epochs, config.training, config.dim, config.layers, config.heads, length)
+    lm = new_llama(data.n_items, config.dim, config.layers, config.heads, length)
+    attributes = data.attributes if config.item_text else None
+    model = TrainableItemLm(lm, data.n_items, length, config.training.dropout, attributes).to(device)
+    history = train(model, schooling, data, progress)
+    return model.fold().cpu(), history
+
+
+def _key(config: ItemLmConfig, data: TrainingSet, threads: int, device: str) -> dict[str, Any]:
+    names = ("dim", "layers", "heads", "max_length", "epochs", "item_text")
+    training = ("seed", "batch_size", "learning_rate", "weight_decay", "dropout", "patience")
+    return {
+        "format": FORMAT,
+        "config": {name: getattr(config, name) for name in names},
+        "training": {name: getattr(config.training, name) for name in training},
+        "data": data.content_hash,
+        "threads": threads,
+        "torch": torch.__version__,
+        "device": torch.device(device).type,
+    }
+
+
+def _loaded(
+    folder: Path, n_items: int, max_length: int, threads: int, device: str, validation: dict[str, float]
+) -> TrainedItemLm:
+    lm = _read_checkpoint(folder)
+    offset = int(getattr(lm.config, "item_offset", DEFAULT_OFFSET))
+    vocabulary = lm.get_output_embeddings().weight.shape[0]
+    if offset < 0 or vocabulary < n_items + offset:
+        raise InputError(
+            f"{folder}: its vocabulary of {vocabulary} tokens is too small: the log has {n_items} items and item codes "
+            f"start at token {offset}, so at least {n_items + offset} are needed; use a checkpoint trained on this log"
+        )
+    if getattr(lm.get_output_embeddings(), "bias", None) is not None:
+        raise InputError(f"{folder}: its output head has a bias, which is not supported; use a head without bias")
+    positions = int(getattr(lm.config, "max_position_embeddings", max_length))
+    length = even_length(min(max_length, positions))
+    model = ItemLm(lm, n_items, length, offset).eval().requires_grad_(False)
+    weights = {name: tensor.numpy() for name, tensor in lm.state_dict().items()}
+    used = [lm.config.model_type, length, offset, n_items, threads, torch.__version__, torch.device(device).type]
+    return TrainedItemLm(
+        model=model.to(device),
+        architecture=_architecture(lm),
+        validation=validation,
+        folder=folder,
+        content_hash=content_hash(used, lm.config.to_json_string(), weights),
+    )
+
+
+def _read_checkpoint(folder: Path) -> PreTrainedModel:
+    """A causal LM in float32 from local safetensors only: nothing is fetched, unpickled or run."""
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"llm.candidates.checkpoint: {folder} is not a Hugging Face checkpoint folder (it has no config.json); "
+            "give the folder that save_pretrained wrote"
+        )
+    bars = transformers_logging.is_progress_bar_enabled()
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # what it would warn of is an error below
+    try:
+        lm, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except Exception as error:  # transformers raises whatever a broken file makes its parts raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"llm.candidates.checkpoint: {folder} cannot be loaded: {reason}") from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+    lacking = sorted(info["missing_keys"])
+    if lacking:
+        raise InputError(
+            f"llm.candidates.checkpoint: {folder} lacks the weights {lacking[0]} and {len(lacking) - 1} others; "
+            "save the whole model with save_pretrained"
+        )
+    model: PreTrainedModel = lm
+    return model
+
+
+def _architecture(lm: PreTrainedModel) -> dict[str, int]:
+    config = lm.config
+    heads = int(config.num_attention_heads)
+    return {
+        "n_params": sum(parameter.numel() for parameter in lm.parameters()),
+        "layers": int(config.num_hidden_layers),
+        "hidden": int(config.hidden_size),
+        "heads": heads,
+        "kv_heads": int(getattr(config, "num_key_value_heads", None) or heads),
+        "head_dim": int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+        "intermediate": int(getattr(config, "intermediate_size", None) or 4 * config.hidden_size),
+        "vocab": int(config.vocab_size),
+        "dtype_bytes": 4,  # float32, as trained and run here
+    }
+
+
+class ItemLmCandidates:
+    """Candidate lists of an item LM for any prefix of any log of its items."""
+
+    def __init__(
+        self,
+        trained: TrainedItemLm,
+        offsets: NDArray[np.int64],
+        items: NDArray[np.int32],
+        first: NDArray[np.int64],
+        list_length: int,
+        exclude_seen: bool,
+    ):
+        """Lists may be asked for positions first[u] and later; first[u] = length of u for a user nobody asks about.
+
+        `exclude_seen`: items that the user had up to as_of are left out of the ranking (the list is still full).
+        """
+        self.name = "item_lm"
+        self.list_length = list_length
+        self.content_hash = content_hash(trained.content_hash, offsets, items, list_length, exclude_seen, _TILE)
+        self._model = trained.model
+        self._offsets, self._items, self._first = offsets, items, first
+        self._exclude_seen = exclude_seen
+        self._item_vectors = rounded_item_vectors(trained.model)
+        self._states: dict[int, tuple[NDArray[np.float32], NDArray[np.int64]]] = {}  # by block of _TILE users
+
+    def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:
+        """See CandidateSource.lists. No list is found at as_of = -1; ValueError for others below the user's `first`."""
+        items = np.full((len(users), self.list_length), -1, dtype=np.int32)
+        found = as_of >= 0
+        who, when = users[found], as_of[found]
+        if (when < self._first[who]).any():
+            raise ValueError("a list was asked for a position before the user's first")
+        states = self._states_at(who, when)
+
+        def seen(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+            counts = when[rows] + 1
+            place = np.repeat(np.arange(len(rows)), counts)
+            within = np.arange(len(place)) - np.repeat(np.cumsum(counts) - counts, counts)
+            return place, self._items[self._offsets[who[rows]][place] + within].astype(np.int64)
+
+        excluded = seen if self._exclude_seen else None
+        items[found] = best_items(states, self._item_vectors, self.list_length, excluded)
+        return CandidateLists(items=items, found=found, as_of=as_of.copy())
+
+    def _states_at(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> NDArray[np.float32]:
+        """States [M, d]. Users are encoded a whole block at a time: their segments then fill the tiles evenly."""
+        states = np.empty((len(users), self._model.dim), dtype=np.float32)
+        block = users // _TILE
+        wanted = np.unique(block)
+        lacking = np.array([b for b in wanted.tolist() if b not in self._states], dtype=np.int64)
+        if len(lacking):
+            self._encode(lacking)
+        for b in wanted.tolist():
+            rows = np.flatnonzero(block == b)
+            own, row_offsets = self._states[b]
+            at = row_offsets[users[rows] - b * _TILE] + as_of[rows] - self._first[users[rows]]
+            states[rows] = own[at]
+        return states
+
+    def _encode(self, blocks: NDArray[np.int64]) -> None:
+        members = (blocks[:, None] * _TILE + np.arange(_TILE)).ravel()
+        members = members[members < len(self._first)]
+        states, row_offsets = prefix_states(self._model, self._offsets, self._items, self._first, members, _TILE)
+        for b in blocks.tolist():
+            bounds = row_offsets[b * _TILE : (b + 1) * _TILE + 1]
+            self._states[b] = (states[bounds[0] : bounds[-1]], bounds - bounds[0])

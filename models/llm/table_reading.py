@@ -1,0 +1,217 @@
+"""Reading a table of a user's own LLM's answers: Parquet of user_id, as_of or as_of_time, item_id, rank or score.
+
+`as_of` is the 0-based position, in the user's log, of the newest interaction that the list has seen; `as_of_time`
+stands for the last event not later. Optional prompt_tokens, output_tokens and latency_s speak of the whole list.
+Labels match as text, so 7, 7.0 and "7" are one. Gaps in ranks close; items of equal rank go by the log's item code.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from models.errors import InputError
+from models.llm.base import Floats
+
+_EXTRAS = ("prompt_tokens", "output_tokens", "latency_s")
+_MILLISECONDS = 1e11  # seconds since 1970 reach this in the year 5138; milliseconds passed it in 1973
+
+
+class LabelledLog(Protocol):
+    """What a table is matched with: the log and its labels (simulator.workload.log.InteractionLog is one)."""
+
+    @property
+    def user_ids(self) -> NDArray[Any]: ...
+    @property
+    def item_ids(self) -> NDArray[Any]: ...
+    @property
+    def offsets(self) -> NDArray[np.int64]: ...
+    @property
+    def items(self) -> NDArray[np.int32]: ...
+    @property
+    def times(self) -> NDArray[np.float64]: ...
+    @property
+    def clock(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class AnswerTable:
+    """Lists of a table, in order of (user, as_of). Rows of list l are start[l] .. start[l+1]-1, best first."""
+
+    users: NDArray[np.int64]  # [lists]
+    as_of: NDArray[np.int64]  # [lists]
+    start: NDArray[np.int64]  # [lists + 1]
+    items: NDArray[np.int32]  # [rows]; -1: unknown, or already higher in the list
+    extras: dict[str, Floats]  # [lists] each
+    counts: dict[str, int]  # rows, unknown_items, repeated_items, unknown_user_rows, beyond_log_rows, replaced_lists
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """[lists]: rows of each."""
+        return np.diff(self.start)
+
+
+def read_table(path: Path | str, log: LabelledLog) -> AnswerTable:
+    """The table matched with the log's labels. Rows of unknown users, and of positions past a user's last event, are
+    counted and left out. Raises InputError for an unreadable file, lacking columns or a bad value (with its row)."""
+    frame = _read(Path(path))
+    counts = {"rows": len(frame)}
+    user = _codes(frame, "user_id", log.user_ids, path)
+    item = _codes(frame, "item_id", log.item_ids, path)
+    order_by = "rank" if "rank" in frame else "score"
+    value = _numbers(frame, order_by, path)
+    worse = value if order_by == "rank" else -value
+    moment, as_of = _positions(frame, user, log, path)
+    extras = {name: _numbers(frame, name, path, may_lack=True) for name in _EXTRAS if name in frame}
+
+    length = np.diff(log.offsets)[np.maximum(user, 0)]
+    beyond = (user >= 0) & (as_of >= length)
+    counts |= {"unknown_user_rows": int((user < 0).sum()), "beyond_log_rows": int(beyond.sum())}
+    kept = np.flatnonzero((user >= 0) & ~beyond)
+    by = (np.where(item < 0, len(log.item_ids), item), worse, moment, as_of, user)
+    order = kept[np.lexsort([key[kept] for key in by])]
+    user, as_of, moment, item = user[order], as_of[order], moment[order], item[order]
+    # Of several lists that see the same events, the one made last stands.
+    new_list = _changes(user, as_of, moment)
+    firsts = np.flatnonzero(new_list)
+    replaced = np.zeros(len(firsts), dtype=bool)
+    replaced[:-1] = ~_changes(user[firsts], as_of[firsts])[1:]
+    counts["replaced_lists"] = int(replaced.sum())
+    stays = ~replaced[np.cumsum(new_list) - 1]
+    order, user, as_of, item = order[stays], user[stays], as_of[stays], item[stays]
+    firsts = np.flatnonzero(_changes(user, as_of))
+    start = np.append(firsts, len(order))
+    counts["unknown_items"] = int((item < 0).sum())
+    repeated = _repeats(np.repeat(np.arange(len(firsts)), np.diff(start)), item)
+    counts["repeated_items"] = int(repeated.sum())
+    return AnswerTable(
+        users=user[firsts],
+        as_of=as_of[firsts],
+        start=start,
+        items=np.where(repeated, -1, item).astype(np.int32),
+        extras={name: values[order][firsts] for name, values in extras.items()},
+        counts=counts,
+    )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        frame: pd.DataFrame = parquet.read_table(path).to_pandas()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such table; give the path of a Parquet file") from error
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not readable as Parquet ({reason}); write it with DataFrame.to_parquet") from error
+    for choices in (("user_id",), ("item_id",), ("as_of", "as_of_time"), ("rank", "score")):
+        if not set(choices) & set(frame.columns):
+            raise InputError(
+                f"{path}: it has no column {' or '.join(choices)} (it has {', '.join(map(str, frame.columns))}); "
+                "a table needs user_id, as_of or as_of_time, item_id, and rank or score"
+            )
+    if len(frame) == 0:
+        raise InputError(f"{path}: the table is empty; it needs one row per candidate item")
+    return frame
+
+
+def _bad_row(path: Path | str, bad: NDArray[np.bool_], column: str, what: str) -> InputError:
+    row = int(np.flatnonzero(bad)[0])
+    return InputError(f"{path}: row {row} (from 0): {column} {what} ({int(bad.sum())} such rows); mend or drop them")
+
+
+def _numbers(frame: pd.DataFrame, column: str, path: Path | str, may_lack: bool = False) -> Floats:
+    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    bad = np.isinf(values) | (values < 0) if may_lack else ~np.isfinite(values)
+    if may_lack:
+        bad |= np.isnan(values) & frame[column].notna().to_numpy()
+    if bad.any():
+        raise _bad_row(path, bad, column, "is not a number" if not may_lack else "is not a number of 0 or more")
+    return values
+
+
+def _text(values: Any) -> "pd.Series[str]":
+    """Labels as text, so that 7, 7.0 and "7" are the same; missing ones stay missing."""
+    series = pd.Series(values)
+    if pd.api.types.is_float_dtype(series.dtype):
+        whole = series.notna() & (series % 1 == 0)
+        return series.astype("Int64").astype("string") if whole.equals(series.notna()) else series.astype("string")
+    return series.astype("string")
+
+
+def _codes(frame: pd.DataFrame, column: str, labels: NDArray[Any], path: Path | str) -> NDArray[np.int64]:
+    """Codes [rows] of labels; -1 for one that the log does not have. InputError for an empty cell."""
+    unique = frame[column].factorize()
+    bad = unique[0] < 0
+    if bad.any():
+        raise _bad_row(path, bad, column, "is empty")
+    known = pd.Series(np.arange(len(labels)), index=_text(labels))
+    codes = known.reindex(_text(unique[1])).fillna(-1).to_numpy(dtype=np.int64)
+    return np.asarray(codes[unique[0]])
+
+
+def _positions(
+    frame: pd.DataFrame, user: NDArray[np.int64], log: LabelledLog, path: Path | str
+) -> tuple[Floats, NDArray[np.int64]]:
+    """When each row's list was made (0 where only positions are given), and the position it has seen."""
+    if "as_of" in frame:
+        as_of = _numbers(frame, "as_of", path)
+        bad = (as_of % 1 != 0) | (as_of < -1)
+        if bad.any():
+            raise _bad_row(path, bad, "as_of", "is not a position (-1, 0, 1, ...)")
+        return np.zeros(len(frame)), as_of.astype(np.int64)
+    if log.clock != "absolute":
+        raise InputError(
+            f"{path}: as_of_time needs a log with calendar times, and this log's clock is {log.clock}; give as_of, "
+            "the 0-based position of the newest interaction that the list has seen"
+        )
+    moment = _seconds(frame["as_of_time"], path)
+    # One sorted key per event, (user, time), finds the last event not later for all rows at once.
+    event_user = np.repeat(np.arange(len(log.offsets) - 1), np.diff(log.offsets))
+    rows = np.lexsort((moment, user))
+    merged_user = np.concatenate([event_user, user[rows]])
+    merged_time = np.concatenate([log.times, moment[rows]])
+    is_row = np.concatenate([np.zeros(len(event_user), dtype=np.int64), np.ones(len(rows), dtype=np.int64)])
+    order = np.lexsort((is_row, merged_time, merged_user))
+    events_before = np.cumsum(1 - is_row[order])
+    as_of = np.empty(len(rows), dtype=np.int64)
+    row_places = np.flatnonzero(is_row[order])
+    as_of[rows[order[row_places] - len(event_user)]] = events_before[row_places]
+    return moment, np.where(user >= 0, as_of - log.offsets[np.maximum(user, 0)] - 1, -1)
+
+
+def _seconds(column: "pd.Series[Any]", path: Path | str) -> Floats:
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        if np.nanmedian(np.abs(values)) > _MILLISECONDS:
+            values = values / 1000.0
+    else:
+        times = pd.to_datetime(column, utc=True, errors="coerce", format=None if _is_time(column) else "ISO8601")
+        values = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise _bad_row(path, ~np.isfinite(values), "as_of_time", "is neither seconds since 1970 nor an ISO time")
+    return values
+
+
+def _is_time(column: "pd.Series[Any]") -> bool:
+    return bool(pd.api.types.is_datetime64_any_dtype(column.dtype))
+
+
+def _changes(*sorted_columns: NDArray[Any]) -> NDArray[np.bool_]:
+    """[rows]: whether a row differs from the one before it in any column."""
+    changed = np.ones(len(sorted_columns[0]), dtype=bool)
+    changed[1:] = False
+    for column in sorted_columns:
+        changed[1:] |= column[1:] != column[:-1]
+    return changed
+
+
+def _repeats(group: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[rows]: whether a known item has already come in its group."""
+    order = np.lexsort((np.arange(len(item)), item, group))
+    repeated = np.zeros(len(item), dtype=bool)
+    repeated[order] = ~_changes(group[order], item[order])
+    return repeated & (item >= 0)

@@ -1,0 +1,91 @@
+"""What a log holds, in figures: the answer of `data describe`, to read before writing a scenario."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import InputError
+from simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
+from simulator.workload.log import InteractionLog
+from simulator.workload.splitting import split_log
+
+_DAY_S = 86_400.0
+
+
+def describe(log: InteractionLog) -> dict[str, Any]:
+    """JSON-able facts of a log. Shares are of 1, gaps in seconds (None where there are no times), `splits` tells for
+    each kind of split with its defaults what it leaves, or why it is refused."""
+    user = log.user_of_event
+    same_user = np.diff(user) == 0
+    gaps = np.diff(log.times)[same_user] if log.clock != "none" else np.empty(0)
+    popularity = np.sort(np.bincount(log.items, minlength=log.n_items))[::-1]
+    head = max(1, log.n_items // 100)
+    pairs = len(np.unique(user * log.n_items + log.items))
+    return {
+        "source": log.source,
+        "users": log.n_users,
+        "items": log.n_items,
+        "events": log.n_events,
+        "clock": log.clock,
+        "span": _span(log),
+        "events_per_user": {**_percentiles(log.lengths), "max": int(log.lengths.max())},
+        "gap_s": _percentiles(gaps),
+        "zero_gap_share": float((gaps == 0).mean()) if len(gaps) else None,
+        "repeat_share": 1 - pairs / log.n_events,
+        "share_of_most_popular_1_percent": float(popularity[:head].sum() / log.n_events),
+        "items_with_title": sum(map(bool, log.titles)) if log.titles else 0,
+        "items_with_attributes": sum(map(bool, log.attributes)) if log.attributes else 0,
+        "splits": {section.kind: _usable(log, section) for section in (GlobalTimeSplit(), PerUserSplit())},
+        "problems": dict(log.problems),
+        "notes": [*log.notes, *_advice(log, 1 - pairs / log.n_events, gaps)],
+        "content_hash": log.content_hash,
+    }
+
+
+def _percentiles(values: NDArray[Any]) -> dict[str, float | None]:
+    if not len(values):
+        return {"p5": None, "p50": None, "p95": None}
+    return {f"p{q}": float(np.percentile(values, q)) for q in (5, 50, 95)}
+
+
+def _span(log: InteractionLog) -> dict[str, Any] | None:
+    if log.clock == "none":
+        return None
+    first, last = float(log.times.min()), float(log.times.max())
+    days = {"days": (last - first) / _DAY_S}
+    if log.clock != "absolute":
+        return days
+    start, end = (datetime.fromtimestamp(moment, UTC).isoformat() for moment in (first, last))
+    return {"start": start, "end": end, **days}
+
+
+def _usable(log: InteractionLog, section: GlobalTimeSplit | PerUserSplit) -> dict[str, Any]:
+    try:
+        split = split_log(log, section)
+    except InputError as error:
+        return {"refused": str(error)}
+    return {
+        "description": split.description,
+        "streamed_user_share": split.counts["streamed"] / log.n_users,
+        "streamed_event_share": split.counts["streamed_events"] / log.n_events,
+        "future_share": None if np.isnan(split.future_share) else split.future_share,
+        "counts": dict(split.counts),
+    }
+
+
+def _advice(log: InteractionLog, repeat_share: float, gaps: NDArray[np.float64]) -> list[str]:
+    advice = []
+    if repeat_share > 0.2:
+        advice.append(f"{repeat_share:.0%} of events repeat an item of the same user: set workload.exclude_seen=false")
+    if log.clock == "none":
+        advice.append("there is nothing to replay: set workload.arrivals to poisson, diurnal or sessions")
+    elif len(gaps) and (np.mod(log.times, _DAY_S) == 0).all():
+        advice.append("times are whole days: generated arrivals (poisson, sessions) tell more than replayed ones")
+    elif len(gaps) and (gaps == 0).mean() > 0.1:
+        advice.append(
+            f"{(gaps == 0).mean():.0%} of gaps are zero: events of one time stamp are one group, "
+            "and part of what looks like freshness may be the order in which items were shown"
+        )
+    return advice

@@ -1,0 +1,117 @@
+"""Times of a log as seconds: numbers in whatever unit, ISO times with or without zones, or no times at all.
+
+The unit of numbers is told by their size: since 1973 the seconds of a date lie between 1e8 and 1e11, its
+milliseconds between 1e11 and 1e14, and so on. Smaller numbers are seconds since an unknown start.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from simulator.workload.log import Clock
+
+Floats = NDArray[np.float64]
+
+_FIRST_DATE_S = 1e8  # March 1973: smaller numbers are taken as relative
+_LAST_DATE_S = 1e11
+_UNITS = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
+_ZONE = r"(?:[Zz]|[+-]\d\d:?\d\d)\s*$"
+
+
+@dataclass(frozen=True)
+class ParsedTimes:
+    """Seconds [R], NaN where a row's time cannot be used; whether they are dates; what was assumed."""
+
+    seconds: Floats
+    dated: bool
+    problems: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def parse_times(raw: Any, in_seconds: bool) -> ParsedTimes:
+    """Seconds from a pyarrow array [R] of strings or doubles; `in_seconds`: they are seconds since 1970 already."""
+    if in_seconds:
+        seconds = _floats(raw)
+        seconds[seconds < 0] = np.nan
+        return ParsedTimes(seconds, True, {}, ())
+    if not pa.types.is_string(raw.type):
+        return _numbers(_floats(raw))
+    trimmed = pc.utf8_trim_whitespace(raw)
+    try:
+        return _numbers(_floats(pc.cast(trimmed, pa.float64())))
+    except pa.ArrowInvalid:
+        texts = trimmed.to_pandas().astype(object)
+    numbers = pd.to_numeric(texts, errors="coerce")
+    moments = pd.to_datetime(texts.where(numbers.isna()), errors="coerce", format="ISO8601", utc=True)
+    if numbers.notna().sum() >= moments.notna().sum():
+        return _numbers(numbers.to_numpy(dtype=np.float64))
+    seconds = (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64, copy=True)
+    seconds[seconds < 0] = np.nan
+    local = int((moments.notna() & ~texts.str.contains(_ZONE, na=False)).sum())
+    notes = (f"{local} ISO times without a zone are taken as UTC",) if local else ()
+    return ParsedTimes(seconds, True, {}, notes)
+
+
+def why_unusable(raw: Any, in_seconds: bool, row: int) -> str:
+    """What is wrong with the time of a row that `parse_times` made NaN."""
+    value = raw[row].as_py()
+    if value is None or not str(value).strip() or str(value).strip().lower() in ("nan", "null", "none"):
+        return "the time is empty"
+    try:
+        number = float(value)
+    except ValueError:
+        negative = in_seconds or pd.notna(
+            pd.to_datetime(str(value).strip(), errors="coerce", format="ISO8601", utc=True)
+        )
+        told = "is before 1970, or the other times are numbers" if negative else "is not a number or an ISO time"
+        return f"the time {str(value)[:40]!r} {told} (2020-01-31T23:59:59Z)"
+    if not np.isfinite(number):
+        return f"the time {value!r} is not finite"
+    if number < 0:
+        return f"the time {value!r} is negative"
+    return f"the time {value!r} is not a date like most of the others (another unit?)"
+
+
+def clock_of(times: Floats, offsets: NDArray[np.int64], dated: bool) -> Clock:
+    """The clock of sorted times [E]: relative where most users start at the log's smallest time, each on its own."""
+    if dated:
+        return "absolute"
+    firsts = times[offsets[:-1]]
+    alone = (firsts == times.min()).mean() > 0.5
+    return "relative" if alone else "shared"
+
+
+def _floats(array: Any) -> Floats:
+    return np.array(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _numbers(values: Floats) -> ParsedTimes:
+    values = np.where(np.isfinite(values), values, np.nan)
+    known = values[~np.isnan(values)]
+    typical = float(np.median(known)) if len(known) else 0.0
+    if _are_days(known):
+        days = pd.to_datetime(pd.Series(values).astype("Int64").astype("string"), format="%Y%m%d", utc=True)
+        since = (days - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+        return ParsedTimes(np.asarray(since, dtype=np.float64), True, {}, ("times like 20200131 are taken as days",))
+    if typical < _FIRST_DATE_S:
+        note = ("times are small numbers: seconds since a start that the log does not tell",)
+        return ParsedTimes(np.where(values < 0, np.nan, values), False, {}, note)
+    unit, scale = next((u for u in _UNITS if typical < _LAST_DATE_S * u[1]), _UNITS[-1])
+    seconds = values / scale
+    seconds[(seconds < _FIRST_DATE_S) | (seconds >= _LAST_DATE_S)] = np.nan
+    if unit == "seconds":
+        return ParsedTimes(seconds, True, {}, ())
+    return ParsedTimes(seconds, True, {f"times_in_{unit}": len(known)}, (f"times are {unit} since 1970",))
+
+
+def _are_days(known: Floats) -> bool:
+    """Whether every number reads as a day, like 20200131."""
+    if not len(known) or known.min() < 19000101 or known.max() > 21001231 or (known != np.floor(known)).any():
+        return False
+    unique = pd.Series(np.unique(known)).astype(np.int64).astype(str)
+    return bool(pd.to_datetime(unique, format="%Y%m%d", errors="coerce").notna().all())

@@ -1,0 +1,40 @@
+"""HR, NDCG, MRR and precision against hand-made cases."""
+
+import math
+
+import numpy as np
+import pytest
+
+from models.metrics import accuracy, accuracy_per_query, accuracy_per_user
+
+
+def test_metrics_of_hand_made_ranks() -> None:
+    # ranks 0, 1, 4, 5, miss at k = 5: gains 1, 1/log2(3), 1/log2(6), 0, 0
+    found = accuracy([0, 1, 4, 5, -1], [5])
+    assert found["hr@5"] == pytest.approx(3 / 5)
+    assert found["ndcg@5"] == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(6)) / 5)
+    assert found["mrr@5"] == pytest.approx((1 + 1 / 2 + 1 / 5) / 5)
+    assert found["precision@5"] == pytest.approx(3 / 25)
+
+
+def test_a_rank_of_k_is_a_miss_at_k_and_a_hit_at_k_plus_one() -> None:
+    per_query = accuracy_per_query([3], [3, 4])
+    assert per_query["hr@3"].tolist() == [0.0]
+    assert per_query["hr@4"].tolist() == [1.0]
+
+
+def test_hit_rate_mrr_and_ndcg_agree_at_one() -> None:
+    ranks = np.array([0, 0, 1, -1])
+    assert accuracy(ranks, [1]) == {"hr@1": 0.5, "ndcg@1": 0.5, "mrr@1": 0.5, "precision@1": 0.5}
+
+
+def test_every_user_counts_the_same_in_the_mean_over_users() -> None:
+    # user 7 hits 3 of 3, user 2 hits 0 of 1: 3/4 over queries, 1/2 over users
+    ranks, users = [0, 0, 0, -1], [7, 7, 7, 2]
+    assert accuracy(ranks, [5])["hr@5"] == 0.75
+    assert accuracy_per_user(ranks, users, [5])["hr@5"] == 0.5
+
+
+def test_no_query_gives_no_number() -> None:
+    assert math.isnan(accuracy([], [5])["hr@5"])
+    assert math.isnan(accuracy_per_user([], [], [5])["ndcg@5"])

@@ -1,0 +1,211 @@
+"""Training of small models: it learns, stops, is cached, leaves no trace, and gives the same weights again."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models.artifacts import ArtifactStore
+from models.errors import InputError
+from models.sequences import training_set
+from models.srm.base import StateModel, TrainedSrm
+from models.srm.batches import Batch, epoch_batches, training_windows
+from models.srm.losses import full_softmax_backward
+from models.srm.training import build_model, train_or_load_srm
+from models.srm.validation import catalogue_ranks, validate
+from tests.models.srm_cases import KINDS, Config, Training, cycle_log, random_log
+
+
+def _train(config: Config, tmp_path: Path, **world: int) -> TrainedSrm:
+    data = cycle_log(**({"users": 120, "n_items": 30, "length": 12} | world))
+    return train_or_load_srm(config, data, ArtifactStore(tmp_path), threads=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "needed"),
+    [
+        ("sasrec", "full_softmax", 0.9),
+        ("gru4rec", "full_softmax", 0.9),
+        ("sasrec", "bce", 0.5),
+        ("gru4rec", "bce", 0.5),
+    ],
+)
+def test_models_learn_a_walk_round_the_catalogue(kind: str, loss: str, needed: float, tmp_path: Path) -> None:
+    trained = _train(Config(kind, loss=loss, epochs=15, training=Training(learning_rate=1e-2)), tmp_path)
+    assert trained.validation["ndcg@10"] > needed
+    assert trained.loss == loss
+
+
+def test_din_learns_which_items_belong_together(tmp_path: Path) -> None:
+    # Two halves of a catalogue; a user stays in one. By chance an item of the right half is in the top 15 of 30 half
+    # the time.
+    rng = np.random.default_rng(0)
+    half = np.repeat(rng.integers(0, 2, 120), 10)
+    items = half * 15 + rng.integers(0, 15, 1200)
+    data = training_set(np.arange(121) * 10, items, 30, np.full(120, 8), np.full(120, 10))
+    config = Config("din", loss="bce", epochs=15, training=Training(learning_rate=1e-2, patience=15))
+    trained = train_or_load_srm(config, data, ArtifactStore(tmp_path), threads=1)
+    users = np.arange(120)
+    ranks = catalogue_ranks(trained.model, data.offsets, data.items, users, np.full(120, 9))
+    assert (ranks < 15).mean() > 0.95
+
+
+@pytest.mark.parametrize("config", KINDS, ids=lambda config: config.kind)
+def test_the_same_inputs_give_the_same_weights_and_another_seed_gives_others(config: Config, tmp_path: Path) -> None:
+    dropped = replace(config, training=Training(dropout=0.3))
+    one = _train(dropped, tmp_path / "a")
+    two = _train(dropped, tmp_path / "b")
+    other = _train(replace(config, training=Training(dropout=0.3, seed=2)), tmp_path / "c")
+    assert one.content_hash == two.content_hash != other.content_hash
+
+
+def test_training_leaves_global_random_state_and_settings_alone(tmp_path: Path) -> None:
+    torch.manual_seed(11)
+    before = torch.random.get_rng_state(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    _train(replace(KINDS[0], training=Training(dropout=0.3)), tmp_path)
+    _train(replace(KINDS[0], training=Training(dropout=0.3)), tmp_path)  # from the cache
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert before[1:] == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+
+
+def test_a_cached_model_is_the_trained_one_and_is_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = _train(KINDS[0], tmp_path)
+    monkeypatch.setattr("models.srm.training._train", None)
+    loaded = _train(KINDS[0], tmp_path)
+    assert loaded.content_hash == trained.content_hash
+    assert loaded.validation == trained.validation
+    assert torch.equal(loaded.model.item_vectors(), trained.model.item_vectors())
+    with pytest.raises(TypeError):  # anything else would have to be trained
+        _train(replace(KINDS[0], epochs=2), tmp_path)
+    with pytest.raises(TypeError):
+        _train(KINDS[0], tmp_path, length=13)
+
+
+def test_nothing_beyond_validation_is_learnt_from(tmp_path: Path) -> None:
+    data = cycle_log(users=40, n_items=30, length=12)
+    shorter = data.valid_end - 3
+    base = training_set(data.offsets, data.items, 30, shorter - 2, shorter)
+    changed = data.items.copy()
+    changed[~data.events_before(shorter)] = 0
+    other = training_set(data.offsets, changed, 30, shorter - 2, shorter)
+    first = train_or_load_srm(KINDS[0], base, ArtifactStore(tmp_path / "a"), threads=1)
+    second = train_or_load_srm(KINDS[0], other, ArtifactStore(tmp_path / "b"), threads=1)
+    assert first.content_hash == second.content_hash
+
+
+def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+    offsets, items = random_log(users=60, n_items=50, longest=15)  # nothing to learn
+    lengths = np.diff(offsets)
+    data = training_set(offsets, items, 50, np.maximum(lengths - 2, 0), lengths)
+    store = ArtifactStore(tmp_path)
+    trained = train_or_load_srm(replace(KINDS[0], epochs=40, training=Training(patience=2)), data, store, threads=1)
+    folder = next((tmp_path / "srm").iterdir())
+    history = store.load_json("srm", _json(folder / "key.json"), "history.json")
+    assert history is not None
+    assert len(history["epochs"]) == history["best_epoch"] + 2 < 40
+    best = max([epoch["ndcg@10"] for epoch in history["epochs"]])
+    assert trained.validation["ndcg@10"] >= best
+    assert validate(trained.model, data) == trained.validation
+
+
+def test_without_validation_events_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    data = cycle_log(users=20, n_items=10, length=6, held_out=0)
+    assert train_or_load_srm(KINDS[0], data, ArtifactStore(tmp_path), threads=1).validation == {}
+
+
+def test_no_epochs_give_an_untrained_model(tmp_path: Path) -> None:
+    assert _train(replace(KINDS[0], epochs=0), tmp_path).validation["hr@10"] < 0.9
+
+
+def test_full_softmax_gradients_are_those_of_cross_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.srm.losses._CHUNK_FLOATS", 3 * 20)  # several chunks
+    model = build_model(KINDS[0], 20)
+    assert isinstance(model, StateModel)
+    batch = Batch(torch.tensor([[3, 1, 7, 20], [2, 5, 0, 0]]), torch.tensor([[0, 6, 19, 2], [4, 4, 0, 0]]))
+    loss = full_softmax_backward(model, batch)
+    found = [parameter.grad for parameter in model.parameters()]
+    model.zero_grad()
+    real = batch.inputs > 0
+    expected = F.cross_entropy(model.states(batch.inputs)[real] @ model.item_vectors().T, batch.targets[real])
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), abs=1e-5)
+    for one, parameter in zip(found, model.parameters(), strict=True):
+        assert one is not None
+        assert parameter.grad is not None
+        assert torch.allclose(one, parameter.grad, atol=1e-6)
+
+
+def test_every_transition_of_the_learning_part_is_learnt_once_an_epoch() -> None:
+    offsets, items = random_log(users=30, n_items=1000, longest=40)
+    lengths = np.diff(offsets)
+    data = training_set(offsets, items, 1000, np.maximum(lengths - 3, 0), lengths)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        seen: list[tuple[int, int]] = []
+        for batch in epoch_batches(data, 8, 4, generator):
+            real = batch.inputs > 0
+            seen += zip((batch.inputs[real] - 1).tolist(), batch.targets[real].tolist(), strict=True)
+        due = [
+            (int(items[at]), int(items[at + 1]))
+            for user in range(30)
+            for at in range(offsets[user], offsets[user] + data.fit_end[user] - 1)
+        ]
+        assert sorted(seen) == sorted(due)
+
+
+def test_windows_of_long_users_begin_elsewhere_in_every_epoch() -> None:
+    data = cycle_log(users=5, n_items=30, length=40)
+    generator = torch.Generator().manual_seed(0)
+    first, second = (training_windows(data, 8, generator)[0].tolist() for _ in range(2))
+    assert first != second
+
+
+def test_ranks_against_a_plain_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.srm.validation._CHUNK_FLOATS", 5 * 30)  # several chunks
+    data = cycle_log(users=15, n_items=30, length=12)
+    model = build_model(KINDS[1], 30).eval()
+    assert isinstance(model, StateModel)
+    users, positions = np.arange(15), np.full(15, 5)
+    rank = catalogue_ranks(model, data.offsets, data.items, users, positions)
+    without_seen = catalogue_ranks(model, data.offsets, data.items, users, positions, exclude_seen=True)
+    for user in users:
+        own = data.items[data.offsets[user] : data.offsets[user] + 6].astype(np.int64)
+        with torch.no_grad():
+            scores = (model.states(torch.from_numpy(own[None, :5] + 1))[0, -1] @ model.item_vectors().T).numpy()
+        order = np.argsort(-scores, kind="stable")
+        assert rank[user] == np.flatnonzero(order == own[5])[0]
+        unseen = order[~np.isin(order, own[:5])]
+        assert without_seen[user] == np.flatnonzero(unseen == own[5])[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [(Config("din"), "srm.loss"), (Config(loss="hinge"), "srm.loss"), (Config("bert"), "srm.kind")],
+)
+def test_what_cannot_be_trained_is_a_one_line_error(config: Config, names: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=names) as caught:
+        _train(config, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_training_set_is_refused(tmp_path: Path) -> None:
+    data = training_set([0, 1, 2], [0, 1], 2, [1, 1], [1, 1])
+    with pytest.raises(InputError, match="empty"):
+        train_or_load_srm(KINDS[0], data, ArtifactStore(tmp_path), threads=1)
+
+
+def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="learning_rate"):
+        _train(replace(KINDS[1], epochs=30, training=Training(learning_rate=1e30)), tmp_path)
+
+
+def _json(path: Path) -> dict[str, object]:
+    found = json.loads(path.read_text())
+    assert isinstance(found, dict)
+    return found

@@ -1,0 +1,348 @@
+"""Every mistake in a scenario ends with one line that says what is wrong, where, and how to mend it."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import InputError
+from simulator.scenario import Scenario, check_files, load_scenario
+
+BAD_FILES = {
+    # text of the file: (line of the mistake, 0 for the file itself; what the message says)
+    "unknown key": ("name: a\npolcy: {}\n", 2, "unknown key 'polcy' (did you mean 'policy'?)"),
+    "unknown key in a section": (
+        "name: a\nfleet:\n  devics: 5\n",
+        3,
+        "unknown key 'devics' in fleet (did you mean 'devices'?)",
+    ),
+    "unknown key inside a kind": (
+        "name: a\npolicy:\n  request:\n    kind: random\n    ratoi: 0.3\n",
+        5,
+        "unknown key 'ratoi' in policy.request of kind 'random' (did you mean 'ratio'?)",
+    ),
+    "key of another kind": (
+        "name: a\npolicy:\n  request: {kind: every, ratio: 0.3}\n",
+        3,
+        "unknown key 'ratio' in policy.request of kind 'every' (keys: kind, n)",
+    ),
+    "unknown key in a list": (
+        "name: a\nfleet:\n  classes:\n  - name: x\n    share: 1\n    sped: 3\n",
+        6,
+        "unknown key 'sped' in fleet.classes.0 (did you mean 'speed'?)",
+    ),
+    "unknown kind": (
+        "name: a\npolicy:\n  request:\n    kind: randm\n",
+        4,
+        "policy.request: unknown kind 'randm' (did you mean 'random'? kinds: never, always, every, random, ",
+    ),
+    "unknown bare kind": (
+        "name: a\nfleet: {churn: sometimes}\n",
+        2,
+        "fleet.churn: unknown kind 'sometimes' (kinds: always_on, on_off, trace)",
+    ),
+    "missing kind": (
+        "name: a\nworkload:\n  split:\n    last: 10\n",
+        3,
+        "workload.split: 'kind' is missing; give one of global_time, per_user (these keys fit: per_user)",
+    ),
+    "missing required key": ("seed: 1\n", 0, "'name' is missing; give text"),
+    "missing required key in a list": (
+        "name: a\nfleet:\n  classes:\n  - share: 1\n",
+        4,
+        "fleet.classes.0: 'name' is missing; give text",
+    ),
+    "share above one": (
+        "name: a\nfleet:\n  classes:\n  - name: x\n    share: 1.5\n",
+        5,
+        "fleet.classes.0.share: expected a number between 0 and 1, got '1.5'",
+    ),
+    "negative size": (
+        "name: a\nfleet: {devices: -3}\n",
+        2,
+        "fleet.devices: expected a whole number of at least 1, got '-3'",
+    ),
+    "zero devices": (
+        "name: a\nfleet: {devices: 0}\n",
+        2,
+        "fleet.devices: expected a whole number of at least 1, got '0'",
+    ),
+    "fraction for a count": ("name: a\nseed: 1.5\n", 2, "seed: expected a whole number of at least 0, got '1.5'"),
+    "boolean for a number": ("name: a\nseed: true\n", 2, "seed: expected a whole number of at least 0, got 'true'"),
+    "word for a number": (
+        "name: a\ntariffs: {gb_up: cheap}\n",
+        2,
+        "tariffs.gb_up: expected a number of at least 0, got 'cheap'",
+    ),
+    "number for a boolean": (
+        "name: a\nengine: {batching: 7}\n",
+        2,
+        "engine.batching: expected true or false, got '7'",
+    ),
+    "not a number": ("name: a\nllm: {prompt: {tokens_per_item: .nan}}\n", 2, "expected a number above 0, got '.nan'"),
+    "infinite duration": ("name: a\nduration: .inf\n", 2, "duration: expected a duration above 0 s such as"),
+    "wrong unit": (
+        "name: a\nduration: 5 parsecs\n",
+        2,
+        "got '5 parsecs' (units: us, ms, s, min, m, h, d)",
+    ),
+    "unit of something else": (
+        "name: a\ncloud:\n  request_timeout: 2MB\n",
+        3,
+        "cloud.request_timeout: expected a duration above 0 s such as 250ms, 30min or 6h, got '2MB'",
+    ),
+    "negative duration": ("name: a\nduration: -3s\n", 2, "expected a duration above 0 s such as 250ms"),
+    "unknown choice": (
+        "name: a\npolicy: {slate: lmm}\n",
+        2,
+        "policy.slate: expected one of llm, srm, both, cloud_srm, popular, recent, frequent, markov, got 'lmm' "
+        "(did you mean 'llm'?)",
+    ),
+    "list for a value": ("name: a\nseed: [1, 2]\n", 2, "seed: expected a whole number of at least 0, got a list"),
+    "value for a section": (
+        "name: a\nfleet: 2000\n",
+        2,
+        "fleet: expected a section (keys with values below it), got '2000'",
+    ),
+    "value for a list": (
+        "name: a\nmetrics: {k: 10}\n",
+        2,
+        "metrics.k: expected a list, each a whole number of at least 1, got '10'",
+    ),
+    "bad item in a list": (
+        "name: a\nmetrics:\n  k:\n  - 5\n  - 0\n",
+        5,
+        "metrics.k.1: expected a whole number of at least 1, got '0'",
+    ),
+    "empty list": ("name: a\nmetrics: {k: []}\n", 2, "metrics.k: expected a list, each a whole number of at least 1"),
+    "path without its key": (
+        "name: a\nworkload: {interactions: log.csv}\n",
+        2,
+        "workload.interactions: expected synthetic, or a section such as {path: ...}, got 'log.csv'",
+    ),
+    "nothing for a value": ("name: a\nseed:\n", 2, "seed: expected a whole number of at least 0, got nothing"),
+    "name that is no folder": ("name: a/b\n", 1, "name: expected text of letters, digits"),
+    "duplicate key": ("name: a\nseed: 1\nseed: 2\n", 3, "duplicate key 'seed' (first on line 2)"),
+    "duplicate key deep down": (
+        "name: a\nsrm:\n  dim: 32\n  heads: 2\n  dim: 64\n",
+        5,
+        "duplicate key 'dim' (first on line 3)",
+    ),
+    "broken YAML": ("name: a\nfleet: {devices: 3\nseed: 2\n", 3, "cannot be read as YAML: "),
+    "tab": ("name: a\nfleet:\n\tdevices: 3\n", 3, "indent with spaces, not tabs"),
+    "two documents": ("name: a\n---\nname: b\n", 2, "more than one document"),
+    "tag": ("name: !!python/name:os.system\n", 1, "is not allowed in a scenario; write plain values"),
+    "anchor that holds itself": ("name: a\nfleet: &f\n  churn: *f\n", 3, "an anchor holds itself"),
+    "merge of a list": ("name: a\nfleet:\n  <<: [1, 2]\n", 3, "'<<' merges mappings only"),
+    "list at the top": ("- name: a\n", 0, "expected keys such as 'name: my_fleet' at the top of the file"),
+    "text at the top": ("hello\n", 0, "expected keys such as 'name: my_fleet' at the top of the file"),
+    "empty file": ("", 0, "is empty; the least that a scenario holds is 'name: my_fleet'"),
+    "comments only": ("# nothing\n", 0, "is empty"),
+    "control character": ("name: a\ndescription: \x07\n", 2, "holds a character that YAML does not allow"),
+}
+
+
+def message(path: Path, *overrides: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load_scenario(path, overrides)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("mistake", BAD_FILES)
+def test_a_mistake_in_a_file_is_named_with_its_line(tmp_path: Path, mistake: str) -> None:
+    text, line, expected = BAD_FILES[mistake]
+    path = tmp_path / "fleet.yaml"
+    path.write_text(text)
+    told = message(path)
+    assert told.startswith(f"{path}:{line}: " if line else f"{path}: ")
+    assert expected in told
+
+
+def test_of_several_mistakes_the_first_is_told_and_the_others_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text("name: a\nsrm:\n  dim: 1000\nfleet:\n  devics: 5\n  represents: -1\n")
+    assert message(path) == f"{path}:3: srm.dim: expected a whole number between 4 and 128, got '1000' (and 2 more)"
+
+
+def test_a_missing_file_suggests_its_near_namesake(tmp_path: Path) -> None:
+    (tmp_path / "high_churn.yaml").write_text("name: a\n")
+    assert f"no such file (did you mean {tmp_path / 'high_churn.yaml'}?)" in message(tmp_path / "high_chrun.yaml")
+    assert f"did you mean {tmp_path / 'high_churn.yaml'}?" in message(tmp_path / "high_churn")
+    assert "(there are: high_churn.yaml)" in message(tmp_path / "zzz")
+    assert "does not exist)" in message(tmp_path / "nowhere" / "a.yaml")
+
+
+def test_a_directory_is_not_a_scenario(tmp_path: Path) -> None:
+    assert message(tmp_path).startswith(f"{tmp_path}: is a directory")
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_bytes(b"name: \xff\xfe\x00")
+    assert message(path) == f"{path}: is not UTF-8 text (byte 6); save it as UTF-8"
+
+
+def test_a_data_file_is_not_read_as_a_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"1,2,3\n" * 300_000)
+    assert "has 1,800,000 bytes; a scenario file is a short YAML text" in message(path)
+
+
+def test_a_file_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text("name: a\n")
+
+    def refuse(_path: Path) -> bytes:  # as for a user who is not root, which the user of the tests may be
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert message(path) == f"{path}: no permission to read it"
+
+
+def test_nesting_and_anchors_without_end_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text("name: " + "[\n " * 5_000)
+    assert "nested too deeply" in message(path)
+    laughs = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    laughs += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    path.write_text("\n".join(laughs))
+    assert "expands to more than 20,000 values" in message(path)
+
+
+CONTRADICTIONS = {
+    "shares below one": (
+        "fleet: {classes: [{name: x, share: 0.5}, {name: y, share: 0.4}]}",
+        "fleet.classes: the shares must add up to 1, but 0.5 + 0.4 = 0.9; change one",
+    ),
+    "two classes of one name": (
+        "fleet: {classes: [{name: x, share: 0.5}, {name: x, share: 0.5}]}",
+        "fleet.classes.1.name: 'x' is the name of class 0 too; rename one",
+    ),
+    "half an outage": (
+        "fleet: {classes: [{name: x, share: 1, link: {kind: lte, outage_every: 1h}}]}",
+        "fleet.classes.0.link: 'outage_every' and 'outage_length' go together; add 'outage_length'",
+    ),
+    "cut at the end": (
+        "workload: {split: {kind: global_time, at: 1}}",
+        "workload.split.at: expected a share of events between 0 and 1 (both excluded), or an ISO time",
+    ),
+    "cut at no time": (
+        "workload: {split: {kind: global_time, at: yesterday}}",
+        "or an ISO time such as 2019-06-01, got",
+    ),
+    "din with a softmax": ("srm: {kind: din}", "srm.loss: full_softmax is too much for kind din"),
+    "heads that do not divide": (
+        "srm: {dim: 64, heads: 3}",
+        "srm.heads: must divide srm.dim, but 64 is not a multiple",
+    ),
+    "odd window": ("srm: {max_length: 51}", "srm.max_length: must be even, since windows move by half of it; set 52"),
+    "odd window of the LLM": (
+        "llm: {candidates: {kind: item_lm, max_length: 51}}",
+        "llm.candidates.max_length: must be",
+    ),
+    "LLM heads that do not divide": (
+        "llm: {candidates: {kind: item_lm, dim: 100, heads: 3}}",
+        "llm.candidates.heads: must divide llm.candidates.dim, but 100 is not a multiple of 3; change either",
+    ),
+    "odd size of an LLM head": ("llm: {candidates: {kind: item_lm, dim: 12, heads: 4}}", "dim / heads must be even"),
+    "sigmoid of softmax logits": (
+        "policy: {fusion: {kind: linear, score: sigmoid}}",
+        "policy.fusion.score: sigmoid has no meaning for the logits of srm.loss: full_softmax; use rank, zscore",
+    ),
+    "gated sigmoid of softmax logits": (
+        "policy: {fusion: {kind: gated, score: sigmoid}}",
+        "policy.fusion.score: sigmoid",
+    ),
+    "push without histories": (
+        "policy: {request: cloud_push}",
+        "policy.request: cloud_push needs users' histories in the cloud; set cloud.stores: history (or lists)",
+    ),
+    "push window that overruns": (
+        "cloud: {stores: lists}\npolicy: {request: {kind: cloud_push, every: 1h}}",
+        "policy.request.window: 'at' + 'window' must end within 'every'",
+    ),
+    "staleness without a limit": (
+        "policy: {request: staleness}",
+        "policy.request: kind staleness takes exactly one of 'threshold' and 'age', but neither is given",
+    ),
+    "staleness by two limits": (
+        "policy: {request: {kind: staleness, threshold: 3, age: 1h}}",
+        "but both are given; set one of them to null",
+    ),
+    "inconsistency without a limit": (
+        "policy: {request: inconsistency}",
+        "policy.request: kind inconsistency takes exactly one of 'ratio' and 'threshold', but neither is given",
+    ),
+    "inconsistency without a list": (
+        "policy: {slate: srm, request: {kind: inconsistency, ratio: 0.2}}",
+        "policy.request: inconsistency needs the LLM's list, but policy.slate is srm; set it to llm or both",
+    ),
+    "bucket that never fills": (
+        "policy: {budget: {ratio: 0.5, burst: 0.5}}",
+        "policy.budget.burst: a bucket of 0.5 never holds the one token that a request costs; set at least 1",
+    ),
+    "negative carbon": ("tariffs: {carbon: -4}", "tariffs.carbon: expected at least 0 gCO2 per kWh"),
+    "cut-off twice": ("metrics: {k: [5, 5]}", "metrics.k: a cut-off stands there twice; name each once"),
+    "seed beyond the generators": ("seed: 9223372036854775808", "seed: expected a whole number below 2^63"),
+}
+
+
+@pytest.mark.parametrize("contradiction", CONTRADICTIONS)
+def test_keys_that_contradict_each_other_are_named(tmp_path: Path, contradiction: str) -> None:
+    text, expected = CONTRADICTIONS[contradiction]
+    path = tmp_path / "fleet.yaml"
+    path.write_text(f"name: a\n{text}\n")
+    told = message(path)
+    assert told.startswith((f"{path}:2: ", f"{path}:3: "))
+    assert expected in told
+
+
+def test_a_contradiction_between_file_and_command_line_blames_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text("name: a\npolicy:\n  fusion: {kind: linear, score: sigmoid}\nsrm: {loss: bce}\n")
+    Scenario.load(path)
+    assert message(path, "srm.max_length=7").startswith("--set srm.max_length=7: srm.max_length: must be even")
+
+
+FILES = {
+    "workload.interactions.path": "workload.interactions={path: %s}",
+    "workload.interactions.items": "workload.interactions={path: %s, items: %s}",
+    "fleet.churn.path": "fleet.churn={kind: trace, path: %s}",
+    "fleet.classes.0.link.path": "fleet.classes.0.link={kind: trace, path: %s}",
+    "llm.candidates.path": "llm.candidates={kind: table, path: %s}",
+    "llm.candidates.checkpoint": "llm.candidates={kind: item_lm, checkpoint: %s}",
+    "tariffs.carbon": "tariffs.carbon=%s",
+}
+
+
+@pytest.mark.parametrize("key", FILES)
+def test_files_that_a_scenario_names_are_checked_before_a_run(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text("name: a\n")
+    override = FILES[key]
+
+    def check(*files: Path) -> None:
+        check_files(load_scenario(path, [override % files]))
+
+    present = [path] * (override.count("%s") - 1)
+    with pytest.raises(InputError, match=rf"^{key}: .*missing\.csv does not exist"):
+        check(*present, tmp_path / "missing.csv")
+    right, wrong = (tmp_path, path) if key.endswith("checkpoint") else (path, tmp_path)
+    check(*present, right)
+    with pytest.raises(InputError, match=rf"^{key}: .* is a (file|directory); name a"):
+        check(*present, wrong)
+
+
+def test_a_path_whose_variable_is_not_set_is_an_error_that_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLEETREC_DATA", raising=False)
+    path = tmp_path / "fleet.yaml"
+    path.write_text('name: a\nworkload: {interactions: {path: "${FLEETREC_DATA}/log.csv"}}\n')
+    scenario = load_scenario(path)
+    with pytest.raises(InputError, match=r"^workload\.interactions\.path: .*FLEETREC_DATA is not set"):
+        check_files(scenario)
+    monkeypatch.setenv("FLEETREC_DATA", str(tmp_path))
+    (tmp_path / "log.csv").write_text("")
+    check_files(scenario)

@@ -1,0 +1,115 @@
+"""A resolved scenario loads back to itself, and the schema accepts what the loader accepts."""
+
+from pathlib import Path
+from typing import Any
+
+import annotated_types
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from simulator.scenario import Scenario, json_schema, load_scenario, resolved_yaml, sections
+from simulator.scenario.building import Builder
+from simulator.scenario.reading import parse
+from simulator.scenario.shapes import Plain, Shape, fields_of, kinds_of
+
+
+def plain_values(part: Plain) -> st.SearchStrategy[Any]:
+    if part.words:
+        return st.sampled_from(part.words)
+    if part.type is bool:
+        return st.booleans()
+    if part.type is str:
+        if any(getattr(limit, "pattern", None) for limit in part.limits):
+            return st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)
+        awkward = st.sampled_from(
+            ["none", "Null", "~", "1e-3", "true", "off", "12:30", "2019-06-01", " a", "a: b", "#x", "é\n'"]
+        )
+        return (st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1) | awkward).filter(
+            lambda t: t != ""
+        )
+    low, high = 0.0, 1e9
+    strict = False
+    for limit in part.limits:
+        if isinstance(limit, (annotated_types.Ge, annotated_types.Gt)):
+            bound = limit.ge if isinstance(limit, annotated_types.Ge) else limit.gt
+            low, strict = max(low, float(bound)), strict or isinstance(limit, annotated_types.Gt)  # type: ignore[arg-type]
+        elif isinstance(limit, (annotated_types.Le, annotated_types.Lt)):
+            high = (
+                float(limit.le if isinstance(limit, annotated_types.Le) else limit.lt)
+                - isinstance(  # type: ignore[arg-type]
+                    limit, annotated_types.Lt
+                )
+                * 1e-3
+            )
+    if part.type is int:
+        return st.integers(int(low), int(high))
+    return st.floats(low, high, exclude_min=strict, allow_subnormal=False)
+
+
+def values(shape: Shape) -> st.SearchStrategy[Any]:
+    options = [plain_values(part) for part in shape.plain] + [instances(model) for model in shape.sections]
+    if shape.item is not None:
+        options.append(st.lists(values(shape.item), min_size=1, max_size=3).map(tuple))
+    return st.one_of(options + ([st.none()] if shape.optional else []))
+
+
+def instances(model: type[BaseModel]) -> st.SearchStrategy[Any]:
+    """Sections of any allowed content, not all of it sensible."""
+    fields = {name: values(shape) for name, shape in fields_of(model).items() if name != "kind" or not kinds_of(model)}
+    if kinds_of(model):
+        fields["kind"] = st.sampled_from(kinds_of(model))
+    return st.builds(model, **fields)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(instances(Scenario))
+def test_any_scenario_written_out_is_read_back_equal(scenario: Scenario) -> None:
+    text = resolved_yaml(scenario)
+    builder = Builder()
+    again = builder.section(parse(text, "resolved.yaml"), Scenario, (), None)
+    assert builder.problems == []
+    assert again == scenario
+    assert resolved_yaml(again) == text
+
+
+def test_the_resolved_text_loads_and_tells_every_key_in_the_order_of_the_sections(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text("name: a\nduration: 6h\nfleet: {churn: on_off, preloaded: off}\n")
+    scenario = load_scenario(path)
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(resolved_yaml(scenario))
+    assert load_scenario(resolved) == scenario
+    plain = yaml.safe_load(resolved.read_text())
+    assert list(plain) == list(sections.Scenario.model_fields)
+    assert plain["duration"] == 21600
+    assert plain["fleet"]["preloaded"] is False
+    assert plain["fleet"]["churn"]["online"] == 14400
+    assert "duration: 21600  # 6h\n" in resolved.read_text()
+
+
+def test_the_schema_describes_every_key_and_allows_units_and_bare_kinds() -> None:
+    schema = json_schema()
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert schema["required"] == ["name"]
+    assert schema["additionalProperties"] is False
+    number, text = schema["$defs"]["Cloud"]["properties"]["request_timeout"]["anyOf"]
+    assert (number["type"], number["minimum"], text) == ("number", 0, {"type": "string"})
+    definitions = schema["$defs"]
+    request = definitions["Policy"]["properties"]["request"]["anyOf"]
+    assert "random" in request[0]["enum"]
+    assert {"$ref": "#/$defs/RandomRequest"} in request
+    assert definitions["RandomRequest"]["required"] == ["kind"]
+    assert definitions["RandomRequest"]["properties"]["ratio"]["description"]
+    assert "gru4rec" in schema["properties"]["srm"]["anyOf"][0]["enum"]
+
+
+@pytest.mark.parametrize(
+    "model", [m for m in vars(sections).values() if isinstance(m, type) and issubclass(m, sections.Section)]
+)
+def test_every_key_says_what_it_means(model: type[BaseModel]) -> None:
+    for name, shape in fields_of(model).items():
+        told = model.model_fields[name].description or shape.sections or (name == "kind" and kinds_of(model))
+        assert told, f"{model.__name__}.{name} has no description"
