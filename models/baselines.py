@@ -1,4 +1,4 @@
-"""Baselines that need no neural network, as exact ranks of single items: popular, recent, frequent and first-order Markov.
+"""Baselines without a neural network, as exact ranks of single items: popular, recent, frequent, first-order Markov.
 
 Popularity and transitions are counted on the learning part of a log only; a query (user, as_of) shows a baseline that
 user's events up to and including position as_of. Nothing is ever left to chance: every tie ends with the item id.

@@ -77,12 +77,15 @@ class Presence:
             return t_s
         return self._edges[edge] if edge < high else math.inf
 
-    def online_share(self, t_s: ArrayLike) -> NDArray[np.float64]:
-        """Share of all devices, absent ones included, that can be reached at each of the given moments."""
-        place = np.arange(len(self.edges_s)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        came, went = np.sort(self.edges_s[place % 2 == 0]), np.sort(self.edges_s[place % 2 == 1])
-        here = np.searchsorted(came, t_s, side="right") - np.searchsorted(went, t_s, side="right")
-        return np.asarray(here / len(self.joined_s))
+    def reachable_at(self, device: NDArray[np.int64], t_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """`reachable` for many pairs [M] at once."""
+        edge_device = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        is_edge = np.concatenate([np.ones(len(self.edges_s), dtype=bool), np.zeros(len(t_s), dtype=bool)])
+        whose = np.concatenate([edge_device, device])
+        order = np.lexsort((~is_edge, np.concatenate([self.edges_s, t_s]), whose))  # an edge comes before its moment
+        passed = np.empty(len(order), dtype=np.int64)
+        passed[order] = np.cumsum(is_edge[order])
+        return (passed[len(self.edges_s) :] - self.offsets[device]) % 2 == 1
 
 
 def _edges(

@@ -101,10 +101,9 @@ class Device:
             self.first_ready_s = now
             if world.empty_is_miss:
                 slate = NO_SLATE
-        online = world.presence.reachable(self.device, now)
         for other in range(row, after - 1):
-            world.recorder.interaction(other, slate, seen_upto, NO_SLATE, -1, online, latency_s)
-        world.recorder.interaction(after - 1, slate, seen_upto, decided, request, online, latency_s)
+            world.recorder.interaction(other, slate, seen_upto, NO_SLATE, -1, latency_s)
+        world.recorder.interaction(after - 1, slate, seen_upto, decided, request, latency_s)
 
     def _on_screen(self, now: float) -> int:
         """The newest slate that was ready before now."""
@@ -199,7 +198,7 @@ class Device:
                 return
         record.bytes_up = world.messages.request_bytes(record.step, self.as_of)
         up_s = world.network.up(device, record.step, attempt, record.bytes_up, env.now)
-        if up_s is None or not presence.reachable(device, env.now + up_s):
+        if up_s is None or presence.reachable_until(device, env.now) < env.now + up_s:
             yield from self._lose(record, deadline_s)
             return
         self.energy_j += world.network.radio_joules(device, up_s)
@@ -226,7 +225,7 @@ class Device:
         world, env, device = self.world, self.world.env, self.device
         record.bytes_down = world.messages.answer_bytes
         down_s = world.network.down(device, record.step, attempt, record.bytes_down, env.now)
-        if down_s is None or not world.presence.reachable(device, env.now + down_s):
+        if down_s is None or world.presence.reachable_until(device, env.now) < env.now + down_s:
             yield from self._lose(record, deadline_s)
             return
         self.energy_j += world.network.radio_joules(device, down_s)

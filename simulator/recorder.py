@@ -21,7 +21,6 @@ from simulator.scoring import Scorer
 from simulator.slates import Jobs
 
 NO_SLATE = -1
-_UNKNOWN_RANK = -2
 _ROWS_PER_PART = 65_536
 
 
@@ -96,7 +95,7 @@ def _column(values: "array[Any]", start: int = 0) -> NDArray[Any]:
 
 
 class Recorder:
-    """Columns of interactions, slates and requests. `users` [D]; `step`, `item`, `t_s` [S] describe the stream."""
+    """Columns of interactions, slates and requests. `users` [D]; what begins with `stream` [S] describes the stream."""
 
     def __init__(
         self,
@@ -106,16 +105,19 @@ class Recorder:
         stream_step: NDArray[np.int64],
         stream_item: NDArray[np.int64],
         stream_t_s: NDArray[np.float64],
+        stream_online: NDArray[np.bool_],
         folder: Path | None,
     ):
         self._scorer, self._users = scorer, users
         self._device, self._step, self._item, self._t_s = stream_device, stream_step, stream_item, stream_t_s
+        self._online = stream_online
         self._folder = folder
         self._parts: dict[str, list[pa.Table | Path]] = {"interactions": [], "requests": []}
-        self._placed = 0  # slates [0, _placed) have been ranked
         self.slate_device, self.slate_as_of, self.slate_step = array("i"), array("i"), array("i")
         self.slate_list_time_s = array("d")
-        self.slate_rank, self.slate_inconsistency = array("i"), array("d")
+        self._ranked: dict[int, tuple[int, float]] = {}  # of slates that have not been placed in bulk yet
+        self._rank = np.empty(0, dtype=np.int64)
+        self._inconsistency = np.empty(0, dtype=np.float64)
         self.interactions = 0
         self._clear_rows()
         self.requests: list[RequestRecord] = []
@@ -123,7 +125,7 @@ class Recorder:
     def _clear_rows(self) -> None:
         self._row, self._slate, self._seen = array("i"), array("i"), array("i")
         self._decided, self._request = array("i"), array("q")
-        self._online, self._latency_s = array("b"), array("d")
+        self._latency_s = array("d")
 
     def slate(self, device: int, as_of: int, step: int, list_time_s: float) -> int:
         """A new slate of `device`: its number."""
@@ -131,18 +133,13 @@ class Recorder:
         self.slate_as_of.append(as_of)
         self.slate_step.append(step)
         self.slate_list_time_s.append(list_time_s)
-        self.slate_rank.append(_UNKNOWN_RANK)
-        self.slate_inconsistency.append(math.nan)
         return len(self.slate_device) - 1
 
     def ranked(self, slate: int, rank: int, inconsistency: float) -> None:
         """What a policy had computed about a slate already: the rank of the next item, and the inconsistency."""
-        self.slate_rank[slate] = rank
-        self.slate_inconsistency[slate] = inconsistency
+        self._ranked[slate] = (rank, inconsistency)
 
-    def interaction(
-        self, row: int, slate: int, seen_upto: int, decided: int, request: int, online: bool, latency_s: float
-    ) -> None:
+    def interaction(self, row: int, slate: int, seen_upto: int, decided: int, request: int, latency_s: float) -> None:
         """Stream row `row` happened while `slate` was on screen; `decided` is the slate the next decision looked at."""
         self.interactions += 1
         self._row.append(row)
@@ -150,7 +147,6 @@ class Recorder:
         self._seen.append(seen_upto)
         self._decided.append(decided)
         self._request.append(request)
-        self._online.append(online)
         self._latency_s.append(latency_s)
         if len(self._row) >= _ROWS_PER_PART:
             self.flush()
@@ -205,15 +201,16 @@ class Recorder:
         parts.append(path)
 
     def _place_new_slates(self) -> None:
-        start = self._placed
-        ranks = _column(self.slate_rank, start)
-        unknown = np.flatnonzero(ranks == _UNKNOWN_RANK)
-        self._placed = len(self.slate_rank)
-        if not len(unknown):
-            return
-        placed, gaps = self._scorer.place(self._jobs(start).take(unknown))
-        np.frombuffer(self.slate_rank, dtype=np.int32)[unknown + start] = placed
-        np.frombuffer(self.slate_inconsistency, dtype=np.float64)[unknown + start] = gaps
+        start, end = len(self._rank), len(self.slate_device)
+        ranks, gaps = np.empty(end - start, dtype=np.int64), np.empty(end - start)
+        known = np.fromiter(self._ranked, dtype=np.int64, count=len(self._ranked)) - start
+        unknown = np.ones(end - start, dtype=bool)
+        unknown[known] = False
+        for column, values in zip((ranks, gaps), zip(*self._ranked.values(), strict=True), strict=False):
+            column[known] = values
+        ranks[unknown], gaps[unknown] = self._scorer.place(self._jobs(start).take(unknown))
+        self._rank, self._inconsistency = np.append(self._rank, ranks), np.append(self._inconsistency, gaps)
+        self._ranked = {}
 
     def _interactions(self) -> pa.Table:
         row, slate = _column(self._row), _column(self._slate)
@@ -223,7 +220,7 @@ class Recorder:
         step, item, t_s = self._step[row], self._item[row], self._t_s[row]
         as_of = np.where(shown, _column(self.slate_as_of)[slates], -1)
         slate_step = _column(self.slate_step)[slates]
-        rank = np.where(shown, _column(self.slate_rank)[slates], -1)
+        rank = np.where(shown, self._rank[slates], -1)
         other = np.flatnonzero(shown & ((slate_step != step - 1) | (seen != step - 1)))
         if len(other):
             jobs = Jobs(
@@ -236,7 +233,7 @@ class Recorder:
             rank[other] = self._scorer.place(jobs)[0]
         listed = as_of >= 0
         list_time = _column(self.slate_list_time_s)[slates]
-        gaps = np.where(decided >= 0, _column(self.slate_inconsistency)[np.maximum(decided, 0)], np.nan)
+        gaps = np.where(decided >= 0, self._inconsistency[np.maximum(decided, 0)], np.nan)
         request = _column(self._request)
         columns = [
             self._device[row],
@@ -249,7 +246,7 @@ class Recorder:
             np.where(listed, t_s - list_time, np.nan),
             request >= 0,
             request,
-            _column(self._online).astype(bool),
+            self._online[row],
             gaps,
             _column(self._latency_s),
         ]

@@ -1,4 +1,4 @@
-"""What every generator of candidate lists offers: a function of (user, as_of), asked in batches, never of anything else.
+"""What every generator of candidate lists offers: a function of (user, as_of) alone, asked in batches.
 
 An LLM recommender of any kind (a trained item LM, a table of a user's own LLM's answers) stands behind this interface.
 """

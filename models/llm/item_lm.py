@@ -1,7 +1,7 @@
 """The item LM as the cloud's recommender: trained here or loaded from a saved checkpoint, it ranks the whole catalogue.
 
-An artifact is a standard Hugging Face checkpoint folder (config.json, model.safetensors). A checkpoint of the user's own
-may be any causal LM whose vocabulary holds one token per item: token = item code + `item_offset` of its config.json
+An artifact is a standard Hugging Face checkpoint folder (config.json, model.safetensors). A checkpoint of the user's
+own may be any causal LM whose vocabulary holds one token per item: token = item code + `item_offset` of its config.json
 (1 where that is not given), so at least n_items + item_offset tokens.
 """
 
@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from models.artifacts import ArtifactStore, content_hash
 from models.errors import InputError
@@ -33,6 +32,7 @@ FORMAT = 1  # of the artifact and of the training procedure: raise it when eithe
 _ARTIFACT = "item_lm"
 _HISTORY = "history.json"
 _TILE = 128
+_AutoModel: Any = AutoModelForCausalLM  # its type hides that it may return loading information too
 
 
 class ItemLmConfig(Protocol):
@@ -175,19 +175,15 @@ def _loaded(
     )
 
 
-def _read_checkpoint(folder: Path) -> PreTrainedModel:
+def _read_checkpoint(folder: Path) -> Any:
     """A causal LM in float32 from local safetensors only: nothing is fetched, unpickled or run."""
     if not (folder / "config.json").is_file():
         raise InputError(
             f"llm.candidates.checkpoint: {folder} is not a Hugging Face checkpoint folder (it has no config.json); "
             "give the folder that save_pretrained wrote"
         )
-    bars = transformers_logging.is_progress_bar_enabled()
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()  # what it would warn of is an error below
     try:
-        lm, info = AutoModelForCausalLM.from_pretrained(
+        lm, info = _AutoModel.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
@@ -198,21 +194,16 @@ def _read_checkpoint(folder: Path) -> PreTrainedModel:
     except Exception as error:  # transformers raises whatever a broken file makes its parts raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"llm.candidates.checkpoint: {folder} cannot be loaded: {reason}") from error
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
     lacking = sorted(info["missing_keys"])
     if lacking:
         raise InputError(
             f"llm.candidates.checkpoint: {folder} lacks the weights {lacking[0]} and {len(lacking) - 1} others; "
             "save the whole model with save_pretrained"
         )
-    model: PreTrainedModel = lm
-    return model
+    return lm
 
 
-def _architecture(lm: PreTrainedModel) -> dict[str, int]:
+def _architecture(lm: Any) -> dict[str, int]:
     config = lm.config
     heads = int(config.num_attention_heads)
     return {

@@ -7,6 +7,7 @@ keeps states below the square root of the width, so the final norm is not traine
 """
 
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,8 +45,8 @@ class ItemLm(StateModel):
     kind = "item_lm"
     has_user_state = True
 
-    def __init__(self, lm: PreTrainedModel, n_items: int, max_length: int, offset: int = DEFAULT_OFFSET):
-        """`lm` has a vocabulary of at least n_items + offset tokens and an output head without bias."""
+    def __init__(self, lm: Any, n_items: int, max_length: int, offset: int = DEFAULT_OFFSET):
+        """`lm`, a PreTrainedModel, has at least n_items + offset tokens and an output head without bias."""
         super().__init__(n_items, lm.config.hidden_size, max_length)
         self.lm = lm
         self.embedding = lm.get_input_embeddings()
@@ -68,9 +69,7 @@ class TrainableItemLm(ItemLm):
     """An item LM in training: dropout on embeddings and states; an item's embedding is its own plus the mean of its
     attributes' embeddings, so rare items share what their attributes know. `fold` leaves a plain checkpoint."""
 
-    def __init__(
-        self, lm: PreTrainedModel, n_items: int, max_length: int, dropout: float, attributes: Attributes | None
-    ):
+    def __init__(self, lm: Any, n_items: int, max_length: int, dropout: float, attributes: Attributes | None):
         super().__init__(lm, n_items, max_length)
         self.dropout = dropout
         lm.base_model.norm.weight.requires_grad_(False)
@@ -90,17 +89,19 @@ class TrainableItemLm(ItemLm):
         padding = self.embedding.weight[:1]
         embedded = F.embedding(windows, torch.cat([padding, self.item_vectors()]))
         embedded = F.dropout(embedded, self.dropout, self.training)
-        states = self.lm.base_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        states: Tensor = self.lm.base_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
         return F.dropout(states, self.dropout, self.training)
 
     def item_vectors(self) -> Tensor:
         own = super().item_vectors()
         if self.attribute_table is None:
             return own
-        return own + torch.sparse.mm(self.attribute_mean, self.attribute_table)
+        shared: Tensor = torch.sparse.mm(self.attribute_mean, self.attribute_table)
+        return own + shared
 
     @torch.no_grad()
     def fold(self) -> PreTrainedModel:
         """The language model with what the attributes gave written into its embedding table."""
         self.embedding.weight[self.offset : self.offset + self.n_items] = self.item_vectors()
-        return self.lm
+        lm: PreTrainedModel = self.lm
+        return lm

@@ -1,7 +1,7 @@
 """A user's own LLM's answers as candidate lists, and a check of such a table for gaps and leaks."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +18,35 @@ _CLEAR = 4.0  # standard errors from which a difference of two recalls is no acc
 _JUMP = 2.5  # times the recall of the item after the next from which the next one's is suspicious
 
 
+class TableConfig(Protocol):
+    """Which table, and how strict; the `llm.candidates` section of a scenario has these fields."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def missing(self) -> Missing: ...
+    @property
+    def max_invalid(self) -> float: ...
+
+
 class TableCandidates:
     """Candidate lists of a table."""
 
-    def __init__(self, path: Path | str, log: LabelledLog, list_length: int, missing: Missing, max_invalid: float):
+    def __init__(self, config: TableConfig, log: LabelledLog, list_length: int):
         """`missing`: what a query without a list of its own gets: an error, the user's newest older list, or none.
 
         Raises InputError where unknown items, or rows of unknown users, are a larger share than `max_invalid`.
         """
         self.name = "table"
         self.list_length = list_length
-        self.table = read_table(path, log)
-        _refuse_strangers(self.table, path, max_invalid)
-        self._path, self._missing, self._user_ids = Path(path), missing, log.user_ids
+        self._path, self._missing, self._user_ids = Path(config.path).expanduser(), config.missing, log.user_ids
+        self.table = read_table(self._path, log)
+        _refuse_strangers(self.table, self._path, config.max_invalid)
         self._longest = int(np.diff(log.offsets).max(initial=0)) + 2
         self._keys = self.table.users * self._longest + self.table.as_of + 1
         table = self.table
         arrays = [table.users, table.as_of, table.start, table.items, table.extras]
-        self.content_hash = content_hash("table", arrays, list_length, missing, log.offsets, log.items)
+        self.content_hash = content_hash("table", arrays, list_length, config.missing, log.offsets, log.items)
 
     def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:
         """See CandidateSource.lists. Under `previous`, `as_of` of the answer says how old the list is that stands in.
@@ -128,8 +139,8 @@ def _verdict(recalls: dict[str, dict[str, float]], judged: int) -> str:
         return f"too few lists ({judged}) with two later events to judge"
     if _clearly_above(later, following, judged):
         return (
-            "suspicious: the item at as_of+2 is found more often than the one at as_of+1; the lists seem to be made one "
-            "interaction later than as_of says (a leak), so as_of may have to be 1 higher"
+            "suspicious: the item at as_of+2 is found more often than the one at as_of+1; the lists seem to be made "
+            "one interaction later than as_of says (a leak), so as_of may have to be 1 higher"
         )
     if _clearly_above(following, later, judged) and following > _JUMP * later:
         return (

@@ -142,6 +142,8 @@ class Budget:
 
     def earn(self, device: int) -> None:
         """One decision of `device` was taken."""
+        if self._unlimited:
+            return
         place = 0 if self._fleet else device
         self._tokens[place] = min(self._tokens[place] + self.ratio, max(self.burst, self.ratio))
 

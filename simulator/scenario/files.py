@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from models.errors import InputError
 from simulator.scenario import sections
 from simulator.tables import resolve_path
-
-CACHED = "cache:"
-"""prefix of a path inside the cache of fetched data sets"""
+from simulator.workload.files import locate
 
 
 def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
@@ -35,20 +34,26 @@ def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
 def check_files(scenario: sections.Scenario) -> None:
     """Raises InputError for the first file that is missing, of the wrong kind, or not readable."""
     for key, text in named_files(scenario):
-        if not text.startswith(CACHED):
-            _check(key, text, folder=key.endswith(".checkpoint"))
+        try:
+            if key.startswith("workload.interactions."):
+                _check_readable(locate(text))
+            else:
+                _check(resolve_path(text), folder=key.endswith(".checkpoint"))
+        except (InputError, OSError) as error:
+            raise InputError(f"{key}: {error}") from None
 
 
-def _check(key: str, text: str, folder: bool) -> None:
-    try:
-        path = resolve_path(text)
-    except InputError as error:
-        raise InputError(f"{key}: {error}") from None
-    shown = text if str(path) == text else f"{text} ({path})"
+def _check(path: Path, folder: bool) -> None:
     if not path.exists():
-        raise InputError(f"{key}: {shown} does not exist (relative paths start at the current folder)")
+        raise InputError(
+            f"{path} does not exist; check the path (it is taken from the folder in which the command runs)"
+        )
     if path.is_dir() != folder:
-        wanted = "a folder" if folder else "a file"
-        raise InputError(f"{key}: {shown} is {'a file' if folder else 'a directory'}; name {wanted}")
-    if not os.access(path, os.R_OK | (os.X_OK if folder else 0)):
-        raise InputError(f"{key}: {shown}: no permission to read it")
+        found, wanted = ("a file", "the folder of a checkpoint") if folder else ("a directory", "a file in it")
+        raise InputError(f"{path} is {found}; name {wanted}")
+    _check_readable(path)
+
+
+def _check_readable(path: Path) -> None:
+    if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+        raise InputError(f"{path} may not be read; give yourself permission, or name another")

@@ -68,9 +68,7 @@ def synthetic_log(section: SyntheticWorld) -> InteractionLog:
     )
 
 
-def _event_times(
-    section: SyntheticWorld, offsets: Ints, user: Ints, step: Ints, starts: Flags, draws: Draws
-) -> Floats:
+def _event_times(section: SyntheticWorld, offsets: Ints, user: Ints, step: Ints, starts: Flags, draws: Draws) -> Floats:
     """Seconds since 1970 of every event [E]: sessions by the daily cycle, log-normal pauses inside them."""
     span_s = section.days * _DAY_S
     session = np.cumsum(starts) - 1

@@ -63,7 +63,13 @@ class Catalogue:
         series = _names([f"{a} {n}" for n, a in product(_NOUNS, _ADJECTIVES)], self.n_series)
         makers = _names([f"{f} {n}" for n, f in product(_LAST, _FIRST)], len(self.chain_start) - 1 - self.n_series)
         return tuple(
-            (genres[c // self.styles], styles[c % self.styles], series[s], f"part {p}", f"by {makers[m - self.n_series]}")
+            (
+                genres[c // self.styles],
+                styles[c % self.styles],
+                series[s],
+                f"part {p}",
+                f"by {makers[m - self.n_series]}",
+            )
             for c, p, (s, m) in zip(self.cell.tolist(), part.tolist(), self.chains_of.tolist(), strict=True)
         )
 

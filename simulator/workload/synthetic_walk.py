@@ -19,9 +19,9 @@ Flags = NDArray[np.bool_]
 
 _TASTE_GENRES = (0.5, 0.3, 0.2)  # shares of a user's genres, before popularity weighs in
 _TASTE_STYLES = (0.45, 0.3)  # shares of a user's two styles; all styles share the rest
-_FOLLOW = 0.7  # share of the intent's events that take the thread's next item; the others browse around it
 _TURN = 0.6  # chance that the next event belongs to the session's other thread
-_SKIP = 0.3  # chance that a step along a thread passes over one item
+_JUMP = 0.5  # chance that a step along a thread passes over one more item, for now
+_BY_MAKER = 0.3  # share of new threads that go through a maker's works instead of a series
 _LEFT = 6  # threads that a user can come back to
 _TRIES = (4, 32, 256)  # draws of an unseen item at once, before any unseen one is taken
 _TASTE, _ANY = -1, -2  # where to draw an item from, beside the cells 0, 1, ...
@@ -30,8 +30,8 @@ _TASTE, _ANY = -1, -2  # where to draw an item from, beside the cells 0, 1, ...
 class _Choice(IntEnum):
     """Rows of a step's uniforms. Those of a new thread are per slot, hence the strides of two."""
 
-    SOURCE, INTENT, BACK, DRIFT, TURN, FOLLOW, SKIP = range(7)
-    RESUME, WHICH, OFF_TASTE, ORDER = range(7, 15, 2)
+    SOURCE, INTENT, BACK, DRIFT, TURN, JUMP = range(6)
+    RESUME, WHICH, OFF_TASTE, BY_MAKER = range(6, 14, 2)
 
 
 class Walk:
@@ -45,10 +45,8 @@ class Walk:
         bounds = catalogue.cumulative[catalogue.cell_start]
         self.cell_low = np.append(bounds[:-1], [0.0, 0.0])  # at _ANY: the whole catalogue
         self.cell_high = np.append(bounds[1:], [catalogue.cumulative[-1], 0.0])
-        self.chain = np.full((n, 2), -1)  # the thread in each slot; -1: none
-        self.place = np.full((n, 2), -1)  # the place it has reached in its chain
-        self.left_chain = np.full((n, _LEFT), -1)
-        self.left_place = np.full((n, _LEFT), -1)
+        self.thread = np.full((n, 2), -1)  # the chain in each of the session's two slots; -1: none
+        self.left = np.full((n, _LEFT), -1)  # chains laid aside
         self.left_count = np.zeros(n, dtype=np.int64)
         self.slot = np.zeros(n, dtype=np.int64)
 
@@ -59,7 +57,7 @@ class Walk:
         for step in range(int(lengths[0])):
             rows = np.arange(int(np.searchsorted(-lengths, -step)))  # users whose log goes on: a prefix of the block
             here = base[rows] + step
-            self.chance = self.draws.uniform("choices", self.users[rows], step, np.arange(15)[:, None])
+            self.chance = self.draws.uniform("choices", self.users[rows], step, np.arange(14)[:, None])
             self._move_on(rows, step, starts[here])
             items[here] = item = self._next(rows, step, items, base)
             self.seen[rows, item] = True
@@ -72,16 +70,12 @@ class Walk:
         noisy = ~again & (source < section.repeats + section.noise)
         intent = ~again & ~noisy & (self.chance[_Choice.INTENT] < section.freshness)
 
-        follow = self.chance[_Choice.FOLLOW] < _FOLLOW
         item = np.full(len(rows), -1)
-        item[intent & follow] = self._follow(rows[intent & follow])
+        item[intent] = self._follow(rows[intent])
         back = (self.chance[_Choice.BACK, again] * step).astype(np.int64)
         item[again] = items[base[rows[again]] + back]
-        origin = np.where(noisy, _ANY, _TASTE)
-        browse = intent & ~follow
-        origin[browse] = self._cell_reached(rows[browse])
         free = item < 0
-        item[free] = self._unseen(rows[free], origin[free], "event", step)
+        item[free] = self._unseen(rows[free], np.where(noisy, _ANY, _TASTE)[free], "event", step)
         return item
 
     # ------------------------------------------------------------------------------------------ threads
@@ -90,52 +84,40 @@ class Walk:
         """The turn passes between the two threads; a drift replaces one, the start of a session both."""
         turn = self.chance[_Choice.TURN] < _TURN
         self.slot[rows] = np.where(turn, 1 - self.slot[rows], self.slot[rows])
-        moved = (self.chance[_Choice.DRIFT] < self.section.intent_drift) | (self.chain[rows, self.slot[rows]] < 0)
+        moved = (self.chance[_Choice.DRIFT] < self.section.intent_drift) | (self.thread[rows, self.slot[rows]] < 0)
         fresh = [self._leave(rows[starts | (moved & (self.slot[rows] == slot))], slot) for slot in range(2)]
         new, slot = np.concatenate(fresh), np.repeat(np.arange(2), [len(f) for f in fresh])
         off_taste = self.chance[_Choice.OFF_TASTE + slot, new] < self.section.off_taste
         first = self._unseen(new, np.where(off_taste, _ANY, _TASTE), "thread", step, slot)
-        order = (self.chance[_Choice.ORDER + slot, new] < 0.5).astype(np.int64)
-        self.chain[new, slot] = self.catalogue.chains_of[first, order]
-        self.place[new, slot] = -1
+        by_maker = self.chance[_Choice.BY_MAKER + slot, new] < _BY_MAKER
+        self.thread[new, slot] = self.catalogue.chains_of[first, by_maker.astype(np.int64)]
 
     def _leave(self, rows: Ints, slot: int) -> Ints:
         """Lay aside the slot's threads and take up ones laid aside earlier; the rows that need a new one instead."""
-        count, chain, place = self.left_count[rows], self.chain[rows, slot], self.place[rows, slot]
+        count, thread = self.left_count[rows], self.thread[rows, slot]
         resume = (count > 0) & (self.chance[_Choice.RESUME + slot, rows] < self.section.resume)
         which = (self.chance[_Choice.WHICH + slot, rows] * np.minimum(count, _LEFT)).astype(np.int64)
         entry = np.where(resume, which, count % _LEFT)
-        self.chain[rows, slot] = np.where(resume, self.left_chain[rows, entry], -1)
-        self.place[rows, slot] = self.left_place[rows, entry]
-        leave = resume | (chain >= 0)  # a resumed thread's entry takes the one that it replaces, even none
-        self.left_chain[rows[leave], entry[leave]] = chain[leave]
-        self.left_place[rows[leave], entry[leave]] = place[leave]
-        self.left_count[rows] = count + (~resume & (chain >= 0))
-        return rows[self.chain[rows, slot] < 0]
+        self.thread[rows, slot] = np.where(resume, self.left[rows, entry], -1)
+        leave = resume | (thread >= 0)  # a resumed thread's entry takes the one that it replaces, even none
+        self.left[rows[leave], entry[leave]] = thread[leave]
+        self.left_count[rows] = count + (~resume & (thread >= 0))
+        return rows[self.thread[rows, slot] < 0]
 
     def _follow(self, rows: Ints) -> Ints:
-        """The next unseen item of each row's thread; -1 where the thread has ended, which leaves the slot empty."""
+        """An unseen item of each row's thread, the j-th with probability about (1 - _JUMP) _JUMP^j; -1 where none is
+        left, which ends the thread."""
         catalogue, slot = self.catalogue, self.slot[rows]
-        chain = self.chain[rows, slot]
-        begin, end = catalogue.chain_start[chain], catalogue.chain_start[chain + 1]
-        at = begin + self.place[rows, slot] + 1 + (self.chance[_Choice.SKIP, rows] < _SKIP)
-        item = np.full(len(rows), -1)
-        walking = np.arange(len(rows))
-        while len(walking):
-            walking = walking[at[walking] < end[walking]]
-            found = catalogue.chain_items[at[walking]]
-            met = self.seen[rows[walking], found]
-            item[walking[~met]] = found[~met]
-            walking = walking[met]
-            at[walking] += 1
-        self.place[rows, slot] = at - begin
-        self.chain[rows, slot] = np.where(item < 0, -1, chain)
-        return item
-
-    def _cell_reached(self, rows: Ints) -> Ints:
-        """The cell of the item at which each row's thread stands."""
-        chain, place = self.chain[rows, self.slot[rows]], self.place[rows, self.slot[rows]]
-        return self.catalogue.cell[self.catalogue.chain_items[self.catalogue.chain_start[chain] + np.maximum(place, 0)]]
+        thread = self.thread[rows, slot]
+        begin, end = catalogue.chain_start[thread], catalogue.chain_start[thread + 1]
+        at = begin[:, None] + np.arange(int((end - begin).max(initial=1)))
+        item = catalogue.chain_items[np.minimum(at, end[:, None] - 1)]
+        unseen = ~self.seen[rows[:, None], item] & (at < end[:, None])
+        left = unseen.sum(axis=1)
+        jump = np.floor(np.log(self.chance[_Choice.JUMP, rows]) / np.log(_JUMP)).astype(np.int64) % np.maximum(left, 1)
+        place = (np.cumsum(unseen, axis=1) == jump[:, None] + 1).argmax(axis=1)
+        self.thread[rows, slot] = np.where(left > 0, thread, -1)
+        return np.where(left > 0, item[np.arange(len(rows)), place], -1)
 
     # ------------------------------------------------------------------------------------------ draws
 

@@ -114,17 +114,20 @@ def test_reachable_means_joined_not_left_not_offline_and_no_outage(
                 assert presence.next_reachable(device, float(t)) == t
 
 
-def test_the_online_share_counts_every_device_like_the_scalar_query() -> None:
+def test_many_queries_at_once_give_what_each_gives_alone() -> None:
     presence = presence_of(OnOff(online=3000, offline=2000, late_joiners=0.3, leavers=0.4), 400, 86400.0)
-    grid = np.linspace(0, 86400, 50)
-    counted = [np.mean([presence.reachable(d, float(t)) for d in range(400)]) for t in grid]
-    assert presence.online_share(grid) == pytest.approx(counted)
+    device, moment = np.repeat(np.arange(400), 51), np.tile(np.linspace(0, 86400, 51), 400)
+    moment[::7] = presence.edges_s[np.arange(len(moment[::7])) % len(presence.edges_s)]
+    alone = [presence.reachable(d, t) for d, t in zip(device.tolist(), moment.tolist(), strict=True)]
+    assert presence.reachable_at(device, moment).tolist() == alone
 
 
 def test_the_share_online_is_stationary_from_the_first_moment_at_on_over_on_plus_off() -> None:
     n_devices = 20_000
     presence = presence_of(OnOff(online=4 * HOUR_S, offline=HOUR_S), n_devices, 86400.0)
-    share = presence.online_share(np.array([0.0, 60.0, HOUR_S, 6 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S]))
+    everyone = np.arange(n_devices)
+    moments = (0.0, 60.0, HOUR_S, 6 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S)
+    share = np.array([presence.reachable_at(everyone, np.full(n_devices, t)).mean() for t in moments])
     assert np.abs(share - 0.8).max() < 4.5 * np.sqrt(0.8 * 0.2 / n_devices)
 
 

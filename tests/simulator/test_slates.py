@@ -43,7 +43,10 @@ class World:
 
     def logit(self, user: int, step: int, item: int) -> Fraction:
         state = self.states[user * LENGTH + step]
-        return sum((Fraction(float(a)) * Fraction(float(b)) for a, b in zip(state, self.vectors[item], strict=True)), Fraction(0))
+        return sum(
+            (Fraction(float(a)) * Fraction(float(b)) for a, b in zip(state, self.vectors[item], strict=True)),
+            Fraction(0),
+        )
 
 
 @pytest.fixture(scope="module")

@@ -330,7 +330,7 @@ def test_files_that_a_scenario_names_are_checked_before_a_run(tmp_path: Path, ke
         check(*present, tmp_path / "missing.csv")
     right, wrong = (tmp_path, path) if key.endswith("checkpoint") else (path, tmp_path)
     check(*present, right)
-    with pytest.raises(InputError, match=rf"^{key}: .* is a (file|directory); name a"):
+    with pytest.raises(InputError, match=rf"^{key}: .* is a (file|directory); name (a|the) f"):
         check(*present, wrong)
 
 
@@ -346,3 +346,10 @@ def test_a_path_whose_variable_is_not_set_is_an_error_that_names_the_variable(
     monkeypatch.setenv("FLEETREC_DATA", str(tmp_path))
     (tmp_path / "log.csv").write_text("")
     check_files(scenario)
+
+
+def test_a_data_set_that_was_not_fetched_is_named_with_the_command_that_fetches_it(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text("name: a\nworkload: {interactions: {path: 'cache:ml-100k/u.data'}}\n")
+    with pytest.raises(InputError, match=r"does not exist; fetch it first: python cli\.py data fetch ml-100k$"):
+        check_files(load_scenario(path))
