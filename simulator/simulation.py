@@ -190,7 +190,6 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
 def _fewer_collections() -> Iterator[None]:
     """Python's cycle collector would look at the same long-lived records again and again: a fifth of the run's time."""
     before = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
     try:

@@ -1,6 +1,7 @@
 """Validation of small models: the rank of each held-out item among the whole catalogue.
 
-Items that the user has seen stay in the ranking; ties go to the lower item code.
+Where no user of the learning part has an item twice, seen items leave the ranking, as they do in use; else they stay.
+Ties go to the lower item code.
 """
 
 import numpy as np
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.metrics import accuracy
-from models.sequences import TrainingSet, windows_at
+from models.sequences import TrainingSet, window_start, windows_at
 from models.srm.base import SmallModel, StateModel
 
 _PAIRS_WITHOUT_STATE = 10_000_000  # DIN scores every (window, item) pair by an MLP: targets are thinned to this many
 _CHUNK_FLOATS = 8_000_000
+_WINDOWS_AT_ONCE = 256
 
 
 def validation_targets(data: TrainingSet, model: SmallModel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -33,7 +35,17 @@ def validation_targets(data: TrainingSet, model: SmallModel) -> tuple[NDArray[np
 def validate(model: SmallModel, data: TrainingSet, ks: tuple[int, ...] = (5, 10, 20)) -> dict[str, float]:
     """Metrics over the held-out items, each ranked among the whole catalogue; empty where nothing is held out."""
     users, positions = validation_targets(data, model)
-    return accuracy(catalogue_ranks(model, data.offsets, data.items, users, positions), ks) if len(users) else {}
+    if len(users) == 0:
+        return {}
+    exclude_seen = not repeats_items(data)
+    return accuracy(catalogue_ranks(model, data.offsets, data.items, users, positions, exclude_seen), ks)
+
+
+def repeats_items(data: TrainingSet) -> bool:
+    """Whether some user has an item more than once in the learning part."""
+    learnt = data.events_before(data.fit_end)
+    pairs = data.user_of_event[learnt] * data.n_items + data.items[learnt]
+    return len(np.unique(pairs)) < len(pairs)
 
 
 @torch.no_grad()
@@ -51,17 +63,30 @@ def catalogue_ranks(
     """
     model.eval()
     device = model.embedding.weight.device
-    windows = torch.from_numpy(windows_at(offsets, items, users, positions - 1, model.max_length))
     targets = torch.from_numpy(items[offsets[users] + positions].astype(np.int64))
+    # With a user state, one window serves every position that it is anchored for; DIN scores each by itself.
+    anchor = window_start(positions - 1, model.max_length) if isinstance(model, StateModel) else positions
+    anchored, group = np.unique(np.stack([users, anchor]), axis=1, return_inverse=True)
+    newest = np.zeros(anchored.shape[1], dtype=np.int64)
+    np.maximum.at(newest, group, positions - 1)
+    windows = torch.from_numpy(windows_at(offsets, items, anchored[0], newest, model.max_length))
     lengths = (windows > 0).sum(dim=1)
     ranks = torch.empty(len(users), dtype=torch.int64)
-    order = torch.argsort(lengths, stable=True)  # windows of similar length together: little is padded
-    for rows in torch.split(order, max(1, _CHUNK_FLOATS // model.n_items)):
-        batch = windows[rows, : int(lengths[rows].max())].to(device)
-        scores = _catalogue_scores(model, batch)
-        if exclude_seen:
-            _drop_seen(scores, offsets, items, users[rows.numpy()], positions[rows.numpy()])
-        ranks[rows] = _ranks(scores, targets[rows].to(device)).cpu()
+    by_group = np.argsort(group, kind="stable")
+    bounds = np.searchsorted(group[by_group], np.arange(len(newest) + 1))
+    for some in torch.split(torch.argsort(lengths, stable=True), _WINDOWS_AT_ONCE):  # similar lengths: little padding
+        batch = windows[some, : int(lengths[some].max())].to(device)
+        place = np.concatenate([by_group[bounds[one] : bounds[one + 1]] for one in some.tolist()])
+        row = np.repeat(np.arange(len(some)), np.diff(bounds)[some.numpy()])
+        encoded = model.states(batch) if isinstance(model, StateModel) else batch
+        column = lengths[some].numpy()[row] - 1 - (newest[group[place]] - (positions[place] - 1))
+        rows_at_once = max(1, _CHUNK_FLOATS // model.n_items)
+        for at in range(0, len(place), rows_at_once):
+            part = slice(at, at + rows_at_once)
+            scores = _catalogue_scores(model, encoded, row[part], column[part])
+            if exclude_seen:
+                _drop_seen(scores, offsets, items, users[place[part]], positions[place[part]])
+            ranks[place[part]] = _ranks(scores, targets[place[part]].to(device)).cpu()
     return ranks.numpy()
 
 
@@ -78,12 +103,12 @@ def _drop_seen(
         scores[row, torch.from_numpy(seen[seen != items[begin + position]].astype(np.int64))] = -torch.inf
 
 
-def _catalogue_scores(model: SmallModel, windows: Tensor) -> Tensor:
+def _catalogue_scores(model: SmallModel, encoded: Tensor, row: NDArray[np.int64], column: NDArray[np.int64]) -> Tensor:
+    """[K, n_items] from states [B, T, d] at (row, column), or, without a user state, from windows [B, T] at row."""
     if isinstance(model, StateModel):
-        last = (windows > 0).sum(dim=1) - 1
-        return model.states(windows)[torch.arange(len(windows), device=windows.device), last] @ model.item_vectors().T
-    everything = torch.arange(model.n_items, device=windows.device)
-    return torch.cat([model.window_logits(row[None], everything[None]) for row in windows])
+        return encoded[torch.from_numpy(row), torch.from_numpy(column)] @ model.item_vectors().T
+    everything = torch.arange(model.n_items, device=encoded.device)
+    return torch.cat([model.window_logits(encoded[one][None], everything[None]) for one in row.tolist()])
 
 
 def _ranks(scores: Tensor, targets: Tensor) -> Tensor:
