@@ -7,9 +7,8 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -34,14 +33,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="print nothing but errors")
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="seed of the world, instead of the scenario's")]
 
 
-class ComputeDevice(StrEnum):
-    """Where the models run."""
-
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-OnDevice = Annotated[ComputeDevice, typer.Option("--device", help="where models are trained and run")]
+OnDevice = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="where models are trained and run")]
+LogFormat = Literal["auto", "csv", "tsv", "parquet", "inter", "movielens_dat", "movielens_csv", "lines"]
 
 
 @contextmanager
@@ -69,7 +62,7 @@ def simulate(
     out: Annotated[Path | None, typer.Option("--out", help="folder of the run", show_default=False)] = None,
     seed: Seed = None,
     overrides: Overrides = None,
-    device: OnDevice = ComputeDevice.cpu,
+    device: OnDevice = "cpu",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -98,7 +91,7 @@ def compare_policies(
     out: Annotated[Path | None, typer.Option("--out", help="folder of the comparison", show_default=False)] = None,
     seed: Seed = None,
     overrides: Overrides = None,
-    device: OnDevice = ComputeDevice.cpu,
+    device: OnDevice = "cpu",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -163,19 +156,21 @@ def bench(
 @data_app.command()
 def describe(
     path: Annotated[str, typer.Argument(help="interaction log")],
-    file_format: Annotated[str, typer.Option("--format", help="format of the log; guessed where not given")] = "auto",
+    log_format: Annotated[LogFormat, typer.Option("--format", help="format of the log")] = "auto",
     items: Annotated[str | None, typer.Option("--items", help="CSV of item_id,title,attributes")] = None,
-    on_error: Annotated[str, typer.Option("--on-error", help="fail or skip at a row that cannot be read")] = "fail",
+    on_error: Annotated[
+        Literal["fail", "skip"], typer.Option("--on-error", help="at a row that cannot be read")
+    ] = "fail",
     as_json: AsJson = False,
 ) -> None:
     """What a log holds: users, items, events, lengths, gaps, ties, the share usable per split, problems."""
     with user_errors():
         from reports.terminal import console_for, print_describe
-        from simulator.scenario import log_file
+        from simulator.scenario.sections import LogFile
         from simulator.workload.describe import describe as described
         from simulator.workload.loading import load_log
 
-        figures = described(load_log(log_file(path, file_format, items, on_error)))
+        figures = described(load_log(LogFile(path=path, format=log_format, items=items, on_error=on_error)))
         if as_json:
             print_json(figures)
         else:
@@ -192,10 +187,10 @@ def check_table(
     with user_errors():
         from models.llm.table import check_table as checked
         from reports.terminal import console_for, print_check_table
-        from simulator.scenario import log_file
+        from simulator.scenario.sections import LogFile
         from simulator.workload.loading import load_log
 
-        figures = checked(table, load_log(log_file(log)))
+        figures = checked(table, load_log(LogFile(path=log)))
         if as_json:
             print_json(figures)
         else:
@@ -211,8 +206,13 @@ def fetch(
     """Download a public data set from its publisher, check its checksum and unpack it."""
     with user_errors():
         from simulator.workload.fetch import fetch as fetched
+        from simulator.workload.fetch import terms_of
 
-        print(fetched(name, to, base_url, progress_bars(False)))
+        print(terms_of(name), file=sys.stderr)
+        got = fetched(name, to, base_url, progress_bars(False))
+        print(f"{got.folder}: {'there already' if got.md5 is None else f'MD5 {got.md5} as published ({got.md5_from})'}")
+        print("in a scenario, or after --set:")
+        print(f"  workload.interactions={{path: {got.interactions}, items: {got.items}}}")
 
 
 def progress_bars(quiet: bool) -> Any:
@@ -222,5 +222,20 @@ def progress_bars(quiet: bool) -> Any:
     return NullProgress() if quiet else RichProgress()
 
 
+def main() -> None:
+    """Run a command; a wrong flag is one line and exit code 2, like every other mistake."""
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # not the command line's own
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            sys.exit(0)
+        print(f"error: {error.format_message()} (see `python cli.py --help`)", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(code or 0)
+
+
 if __name__ == "__main__":
-    app()
+    main()

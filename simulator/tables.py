@@ -11,12 +11,15 @@ from models.errors import InputError
 
 
 def resolve_path(text: str) -> Path:
-    """The path with `~` and `${VARIABLE}` expanded; a variable that is not set is an InputError."""
-    expanded = os.path.expandvars(os.path.expanduser(text))
-    missing = re.search(r"\$\{?(\w+)\}?", expanded)
-    if missing:
-        raise InputError(f"{text}: the environment variable {missing[1]} is not set; set it or write the path out")
-    return Path(expanded)
+    """The path with `~` and `${VARIABLE}` expanded; a variable that is unset or empty is an InputError."""
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if not found:
+            raise InputError(f"{text}: the environment variable {match[1]} is not set; set it or write the path out")
+        return found
+
+    return Path(os.path.expanduser(re.sub(r"\$\{(\w+)\}", value, text)))
 
 
 def read_rows(text: str, what: str, delimiter: str | None = ",") -> Iterator[tuple[int, list[str]]]:

@@ -15,15 +15,21 @@ from torch import Tensor
 
 from models.sequences import TrainingSet
 
-_POOL = 32  # batches that are shuffled together, then sorted by length, so that little is padded
+_SHORT = 8  # windows up to this length form one group; each further group holds lengths up to twice as long
 
 
 @dataclass(frozen=True)
-class Batch:
+class Windows:
     """Left-aligned inputs [B, T] (item code + 1, 0 padding) and, where inputs > 0, next items [B, T] (item code)."""
 
     inputs: Tensor
     targets: Tensor
+
+    def to(self, device: torch.device) -> "Windows":
+        return Windows(self.inputs.to(device), self.targets.to(device))
+
+
+Batch = list[Windows]  # one mini-batch, in groups of similar length so that little is padded
 
 
 def training_windows(
@@ -42,14 +48,14 @@ def training_windows(
 
 
 def epoch_batches(data: TrainingSet, max_length: int, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
-    """The mini-batches of one epoch: `batch_size` windows of similar length each, in random order."""
+    """The mini-batches of one epoch: `batch_size` windows each, in random order whatever their length."""
     starts, lengths = training_windows(data, max_length, generator)
+    size = np.ceil(np.log2(np.maximum(lengths, _SHORT) / _SHORT)).astype(np.int64)
     order = torch.randperm(len(starts), generator=generator).numpy()
-    pools = [order[at : at + _POOL * batch_size] for at in range(0, len(order), _POOL * batch_size)]
-    by_length = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
-    parts = [pool[at : at + batch_size] for pool in by_length for at in range(0, len(pool), batch_size)]
-    for index in torch.randperm(len(parts), generator=generator).tolist():
-        yield _batch(data.items, starts[parts[index]], lengths[parts[index]])
+    for at in range(0, len(order), batch_size):
+        chosen = order[at : at + batch_size]
+        groups = [chosen[size[chosen] == one] for one in np.unique(size[chosen])]
+        yield [_windows(data.items, starts[group], lengths[group]) for group in groups]
 
 
 def n_transitions(data: TrainingSet) -> int:
@@ -57,10 +63,10 @@ def n_transitions(data: TrainingSet) -> int:
     return int(np.maximum(data.fit_end - 1, 0).sum())
 
 
-def _batch(items: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Batch:
+def _windows(items: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Windows:
     column = np.arange(lengths.max())
     inside = column[None, :] < lengths[:, None]
     flat = np.where(inside, starts[:, None] + column[None, :], 0)
     inputs = np.where(inside, items[flat].astype(np.int64) + 1, 0)
     targets = np.where(inside, items[np.where(inside, flat + 1, 0)].astype(np.int64), 0)
-    return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+    return Windows(torch.from_numpy(inputs), torch.from_numpy(targets))

@@ -15,8 +15,8 @@ def full_softmax_backward(model: StateModel, batch: Batch) -> float:
     The gradient with respect to the logits is softmax minus one-hot, so it is formed in place of the softmax, chunk by
     chunk of positions: half the passes over memory that autograd would take, and no batch-by-catalogue matrix kept.
     """
-    real = batch.inputs > 0
-    states, targets = model.states(batch.inputs)[real], batch.targets[real]
+    states = torch.cat([model.states(windows.inputs)[windows.inputs > 0] for windows in batch])
+    targets = torch.cat([windows.targets[windows.inputs > 0] for windows in batch])
     vectors = model.item_vectors()
     state_gradients, vector_gradients = torch.empty_like(states), torch.zeros_like(vectors)
     log_likelihood = 0.0
@@ -41,10 +41,14 @@ def bce_backward(model: SmallModel, batch: Batch, negatives: int, generator: tor
 
     Each position has its next item and `negatives` others, uniform over the catalogue without that item.
     """
-    positive = batch.targets[..., None]
-    drawn = torch.randint(model.n_items - 1, (*batch.targets.shape, negatives), generator=generator).to(positive.device)
-    candidates = torch.cat((positive, drawn + (drawn >= positive)), dim=-1)
-    logits = model.position_logits(batch.inputs, candidates)[batch.inputs > 0]
+    parts = []
+    for windows in batch:
+        positive = windows.targets[..., None]
+        drawn = torch.randint(model.n_items - 1, (*windows.targets.shape, negatives), generator=generator)
+        others = drawn.to(positive.device)
+        candidates = torch.cat((positive, others + (others >= positive)), dim=-1)
+        parts.append(model.position_logits(windows.inputs, candidates)[windows.inputs > 0])
+    logits = torch.cat(parts)
     labels = torch.zeros_like(logits)
     labels[:, 0] = 1.0
     loss = F.binary_cross_entropy_with_logits(logits, labels)

@@ -21,7 +21,7 @@ from models.errors import InputError
 from models.progress import NullProgress, Progress, Task
 from models.sequences import TrainingSet
 from models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm
-from models.srm.batches import Batch, epoch_batches, n_transitions
+from models.srm.batches import epoch_batches, n_transitions
 from models.srm.din import Din
 from models.srm.flops import flops_encode, flops_per_candidate
 from models.srm.gru4rec import Gru4Rec
@@ -150,7 +150,7 @@ def _epoch(
         for group in optimiser.param_groups:
             group["lr"] = config.training.learning_rate * _rate(done)
         optimiser.zero_grad(set_to_none=True)
-        here = Batch(batch.inputs.to(device), batch.targets.to(device))
+        here = [windows.to(device) for windows in batch]
         if config.loss == "full_softmax" and isinstance(model, StateModel):
             loss = full_softmax_backward(model, here)
         else:
@@ -159,7 +159,7 @@ def _epoch(
             raise InputError("srm.training: the loss is no longer finite; lower srm.training.learning_rate")
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
         optimiser.step()
-        transitions = int((batch.inputs > 0).sum())
+        transitions = sum(int((windows.inputs > 0).sum()) for windows in batch)
         total, count = total + loss * transitions, count + transitions
         task.advance(transitions)
     return total / count

@@ -17,7 +17,7 @@ from simulator.scenario.shapes import Shape, default_of, fields_of
 
 def apply_override(root: Node, text: str, model: type[BaseModel]) -> None:
     """Change `root`, the tree of a `model`, as `dotted.key=value` says. Raises InputError naming the override."""
-    place = Place(f"--set {text}")
+    place = Place("--set " + " ".join(text.splitlines()))
     key, equals, value = text.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):

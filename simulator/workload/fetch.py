@@ -82,6 +82,13 @@ class Fetched:
     md5_from: str  # who says that it is right
     terms: str
 
+    def __str__(self) -> str:
+        checked = f"MD5 {self.md5} ({self.md5_from})" if self.md5 else self.md5_from
+        return (
+            f"{self.terms}\n{self.folder}: {checked}\nin a scenario:\n  workload:\n    interactions:\n"
+            f"      path: {self.interactions}\n      items: {self.items}"
+        )
+
 
 def terms_of(name: str) -> str:
     """The terms of use, to show before fetching. InputError for a name that is not known."""

@@ -81,7 +81,7 @@ def _guess(path: Path, text: TextFile, first: str) -> str:
         return "inter"
     if "::" in first:
         return "movielens_dat"
-    if any(delimiter in first for delimiter in _DELIMITERS):
+    if any(delimiter in first for delimiter in _DELIMITERS) or len(first.split()) == 1:
         return "csv"
     probe = [line.split() for line, _ in zip(_lines(text), range(_PROBE_LINES), strict=False) if line.strip()]
     if len(probe[0]) in (3, 4) and all(len(cells) == len(probe[0]) for cells in probe):

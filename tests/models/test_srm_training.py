@@ -13,7 +13,7 @@ from models.artifacts import ArtifactStore
 from models.errors import InputError
 from models.sequences import training_set
 from models.srm.base import StateModel, TrainedSrm
-from models.srm.batches import Batch, epoch_batches, training_windows
+from models.srm.batches import Windows, epoch_batches, training_windows
 from models.srm.losses import full_softmax_backward
 from models.srm.training import build_model, train_or_load_srm
 from models.srm.validation import catalogue_ranks, validate
@@ -127,8 +127,8 @@ def test_full_softmax_gradients_are_those_of_cross_entropy(monkeypatch: pytest.M
     monkeypatch.setattr("models.srm.losses._CHUNK_FLOATS", 3 * 20)  # several chunks
     model = build_model(KINDS[0], 20)
     assert isinstance(model, StateModel)
-    batch = Batch(torch.tensor([[3, 1, 7, 20], [2, 5, 0, 0]]), torch.tensor([[0, 6, 19, 2], [4, 4, 0, 0]]))
-    loss = full_softmax_backward(model, batch)
+    batch = Windows(torch.tensor([[3, 1, 7, 20], [2, 5, 0, 0]]), torch.tensor([[0, 6, 19, 2], [4, 4, 0, 0]]))
+    loss = full_softmax_backward(model, [batch])
     found = [parameter.grad for parameter in model.parameters()]
     model.zero_grad()
     real = batch.inputs > 0
@@ -149,8 +149,9 @@ def test_every_transition_of_the_learning_part_is_learnt_once_an_epoch() -> None
     for _ in range(2):
         seen: list[tuple[int, int]] = []
         for batch in epoch_batches(data, 8, 4, generator):
-            real = batch.inputs > 0
-            seen += zip((batch.inputs[real] - 1).tolist(), batch.targets[real].tolist(), strict=True)
+            for windows in batch:
+                real = windows.inputs > 0
+                seen += zip((windows.inputs[real] - 1).tolist(), windows.targets[real].tolist(), strict=True)
         due = [
             (int(items[at]), int(items[at + 1]))
             for user in range(30)

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from models.errors import InputError
 from simulator.scenario import Scenario, check_files, load_scenario
@@ -353,3 +355,28 @@ def test_a_data_set_that_was_not_fetched_is_named_with_the_command_that_fetches_
     path.write_text("name: a\nworkload: {interactions: {path: 'cache:ml-100k/u.data'}}\n")
     with pytest.raises(InputError, match=r"does not exist; fetch it first: python cli\.py data fetch ml-100k$"):
         check_files(load_scenario(path))
+
+
+GOOD = "name: a\nfleet:\n  churn: {kind: on_off, online: 2h}\n  classes:\n  - {name: x, share: 1, link: 5g}\nseed: 3\n"
+SCRAPS = st.sampled_from(
+    [":", "{", "}", "[", "]", "'", "- ", "\n", "&a", "*a", "<<: ", "null", "nan", "1e999", "!!int x"]
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    edits=st.lists(st.tuples(st.integers(0, len(GOOD)), st.integers(0, 9), SCRAPS | st.text(max_size=3)), max_size=3),
+    override=st.none() | st.builds("{}={}".format, st.sampled_from(["fleet.churn", "fleet.classes.0", "seed"]), SCRAPS),
+)
+def test_whatever_is_written_ends_in_a_scenario_or_in_one_line(
+    tmp_path: Path, edits: list[tuple[int, int, str]], override: str | None
+) -> None:
+    text = GOOD
+    for at, cut, scrap in edits:
+        text = text[:at] + scrap + text[at + cut :]
+    path = tmp_path / "fleet.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        load_scenario(path, [override] if override else [])
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017

@@ -1,7 +1,7 @@
 """Bad input ends with one line that says what is wrong, where (1-based line of the file), and how to mend it."""
 
+import errno
 import gzip
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -95,13 +95,15 @@ def test_a_directory_a_missing_file_and_an_unset_variable_are_told_apart(tmp_pat
     assert "data fetch ml-1m" in _message(Path("cache:ml-1m/ratings.dat"), None)
 
 
-def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
+def test_a_file_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "secret.csv"
     path.write_text(GOOD)
-    path.chmod(0)
-    if os.access(path, os.R_OK):
-        pytest.skip("this user may read everything")
-    assert "cannot be read" in _message(path, None)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # chmod would not stop a superuser
+    assert "cannot be read (Permission denied)" in _message(path, None)
 
 
 def test_bad_parquet_rows_and_columns_are_named(tmp_path: Path) -> None:
