@@ -100,8 +100,8 @@ def compare_policies(
         from reports.comparison import draw_comparison
         from reports.terminal import console_for, print_policy_comparison
         from simulator import Scenario
-        from simulator.outputs import run_folder, usable_device
         from simulator.experiments.policy_comparison import compare
+        from simulator.outputs import run_folder, usable_device
 
         loaded = Scenario.load(scenario, overrides or [], seed)
         folder = run_folder(out, loaded, suffix="policies")

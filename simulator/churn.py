@@ -85,7 +85,7 @@ class Presence:
         order = np.lexsort((~is_edge, np.concatenate([self.edges_s, t_s]), whose))  # an edge comes before its moment
         passed = np.empty(len(order), dtype=np.int64)
         passed[order] = np.cumsum(is_edge[order])
-        return (passed[len(self.edges_s) :] - self.offsets[device]) % 2 == 1
+        return np.asarray((passed[len(self.edges_s) :] - self.offsets[device]) % 2 == 1)
 
 
 def _edges(

@@ -15,7 +15,8 @@ from models.llm.table import TableCandidates
 from models.prefixes import din_logits, prefix_states, rounded_item_vectors
 from models.progress import Progress
 from models.sequences import TrainingSet, windows_at
-from models.srm.training import TrainedSrm, train_or_load_srm
+from models.srm.base import TrainedSrm
+from models.srm.training import train_or_load_srm
 from simulator.histories import Histories
 from simulator.scenario import sections
 from simulator.slates import (

@@ -13,11 +13,12 @@ from models.artifacts import ArtifactStore
 from models.llm.base import CandidateSource
 from models.progress import Progress
 from simulator.churn import Presence, build_presence
+from simulator.cloud import default_catalogue
 from simulator.fleet import FleetTable, build_fleet
 from simulator.learning import Learnt, candidate_source, learn, srm_scores
 from simulator.network import Network
 from simulator.randomness import Draws
-from simulator.scenario import sections
+from simulator.scenario import check_files, sections
 from simulator.slates import SrmScores
 from simulator.workload.arrivals import Stream, arrival_times
 
@@ -86,6 +87,10 @@ def prepare(
     scenario: sections.Scenario, device: str, progress: Progress, store: ArtifactStore | None = None
 ) -> Prepared:
     """Load or train what `scenario` needs and draw its population."""
+    check_files(scenario)
+    default_catalogue().gpu(scenario.cloud.gpu)
+    if scenario.llm.served_as is not None:
+        default_catalogue().model(scenario.llm.served_as)
     torch.set_num_threads(scenario.engine.threads)
     learnt = learn(scenario, store or ArtifactStore(), device, progress)
     draws = Draws(scenario.seed)

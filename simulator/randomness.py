@@ -38,7 +38,7 @@ def _mix_array(state: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np
         z = state + (key + np.uint64(1)) * np.uint64(_GOLDEN)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(_M1)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(_M2)
-    return z ^ (z >> np.uint64(31))
+    return np.asarray(z ^ (z >> np.uint64(31)))
 
 
 class Draws:

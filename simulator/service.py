@@ -11,7 +11,15 @@ import simpy
 from numpy.typing import NDArray
 
 from models.llm.base import CandidateSource
-from simulator.cloud import CpuNode, LlmNode, Ticket, build_llm_node, llm_request_tokens
+from simulator.cloud import (
+    CpuNode,
+    LlmNode,
+    Ticket,
+    build_llm_node,
+    default_catalogue,
+    llm_request_tokens,
+    served_model,
+)
 from simulator.cloud.queueing import QueueingNode
 from simulator.costs import Cost, carbon_signal, cpu_cost, serving_cost
 from simulator.preparation import Prepared
@@ -76,6 +84,8 @@ class LlmService(Service):
     ):
         self.node: LlmNode = build_llm_node(env, scenario.llm, scenario.cloud, architecture, late_cost)
         self._scenario, self._source, self._users = scenario, source, users
+        self._gpu = default_catalogue().gpu(scenario.cloud.gpu)
+        self._model = served_model(scenario.llm.served_as, architecture)
         window = range(scenario.llm.prompt.history + 1)
         self._tokens = [llm_request_tokens(scenario.llm, n) for n in window]
         table = scenario.llm.candidates if isinstance(scenario.llm.candidates, sections.CandidateTable) else None
@@ -84,7 +94,8 @@ class LlmService(Service):
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
         tokens = self._tokens[min(record.step + 1, len(self._tokens) - 1)]
-        prompt, output, service_s = tokens.prompt_tokens, tokens.output_tokens, None
+        prompt, output = float(tokens.prompt_tokens), float(tokens.output_tokens)
+        service_s: float | None = None
         if self._from_table:
             answer = self._source.lists(*self._place(record))
             record.as_of = int(answer.as_of[0])
@@ -102,7 +113,7 @@ class LlmService(Service):
         return self._users[record.device : record.device + 1], np.array([record.step])
 
     def used(self, busy_seconds: float) -> Cost:
-        gpu, tariffs, gpus = self.node.timing.gpu, self._scenario.tariffs, self.node.gpus_per_replica
+        gpu, tariffs, gpus = self._gpu, self._scenario.tariffs, self.node.gpus_per_replica
         carbon = carbon_signal(tariffs).mean(0.0, max(self.node.env.now, 1.0))
         return serving_cost(busy_seconds / gpus, gpus, gpu.usd_per_hour, gpu.serving_power_w, tariffs, carbon)
 
@@ -115,7 +126,7 @@ class LlmService(Service):
 
     @property
     def cost_label(self) -> str:
-        return self.node.timing.model.name
+        return self._model.name
 
 
 class CpuService(Service):

@@ -46,16 +46,22 @@ def simulate(
     progress = progress or NullProgress()
     started = time.perf_counter()
     prepared = prepare(scenario, device, progress, store)
-    prepare_s = time.perf_counter() - started
-    result = simulate_prepared(scenario, prepared, Path(out) if out is not None else None, device, progress)
-    result.timing = {"prepare_s": prepare_s, **result.timing}
-    return result
+    folder = Path(out) if out is not None else None
+    return simulate_prepared(scenario, prepared, folder, device, progress, time.perf_counter() - started)
 
 
 def simulate_prepared(
-    scenario: sections.Scenario, prepared: Prepared, out: Path | None, device: str, progress: Progress
+    scenario: sections.Scenario,
+    prepared: Prepared,
+    out: Path | None,
+    device: str,
+    progress: Progress,
+    prepare_s: float = 0.0,
 ) -> RunResult:
-    """Run `scenario` on what was prepared for it, or for a scenario that differs in request policy or fusion only."""
+    """Run `scenario` on what was prepared for it, or for a scenario that differs in request policy or fusion only.
+
+    `prepare_s`, the wall time that the preparation took, is passed on to the run's timing.
+    """
     started = time.perf_counter()
     threshold = calibrated_threshold(scenario, prepared, device, progress)
     world = build_world(scenario, prepared, threshold, out / "parts" if out is not None else None)
@@ -64,7 +70,11 @@ def simulate_prepared(
     result = collect(scenario, prepared, world, threshold, progress)
     if prepared.source is not None:
         prepared.source.save()
-    result.timing = {"simulate_s": simulated - started, "collect_s": time.perf_counter() - simulated}
+    result.timing = {
+        "prepare_s": prepare_s,
+        "simulate_s": simulated - started,
+        "collect_s": time.perf_counter() - simulated,
+    }
     if out is not None:
         result.write(out)
     return result

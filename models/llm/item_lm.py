@@ -6,6 +6,8 @@ own may be any causal LM whose vocabulary holds one token per item: token = item
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from models.artifacts import ArtifactStore, content_hash
 from models.errors import InputError
@@ -33,6 +36,7 @@ _ARTIFACT = "item_lm"
 _HISTORY = "history.json"
 _TILE = 128
 _AutoModel: Any = AutoModelForCausalLM  # its type hides that it may return loading information too
+_logging: Any = transformers_logging  # its functions have no types
 
 
 class ItemLmConfig(Protocol):
@@ -114,7 +118,8 @@ def train_or_load_item_lm(
         with deterministic(config.training.seed, threads, device):
             lm, history = _train(config, data, device, progress or NullProgress())
         with store.creating(_ARTIFACT, key) as temporary:
-            lm.save_pretrained(temporary)
+            with _quiet():
+                lm.save_pretrained(temporary)
             (temporary / _HISTORY).write_text(json.dumps(history, indent=1), encoding="utf-8")
         folder = store.folder(_ARTIFACT, key)
     history = json.loads((folder / _HISTORY).read_text(encoding="utf-8"))
@@ -183,14 +188,15 @@ def _read_checkpoint(folder: Path) -> Any:
             "give the folder that save_pretrained wrote"
         )
     try:
-        lm, info = _AutoModel.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        with _quiet():
+            lm, info = _AutoModel.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
     except Exception as error:  # transformers raises whatever a broken file makes its parts raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"llm.candidates.checkpoint: {folder} cannot be loaded: {reason}") from error
@@ -201,6 +207,20 @@ def _read_checkpoint(folder: Path) -> Any:
             "save the whole model with save_pretrained"
         )
     return lm
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Transformers without bars and warnings: what it would warn of is an error here."""
+    bars, verbosity = _logging.is_progress_bar_enabled(), _logging.get_verbosity()
+    _logging.disable_progress_bar()
+    _logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        _logging.set_verbosity(verbosity)
+        if bars:
+            _logging.enable_progress_bar()
 
 
 def _architecture(lm: Any) -> dict[str, int]:
@@ -241,7 +261,7 @@ class ItemLmCandidates:
         self._model = trained.model
         self._offsets, self._items, self._first = offsets, items, first
         self._exclude_seen = exclude_seen
-        self._item_vectors = rounded_item_vectors(trained.model)
+        self._item_vectors = rounded_item_vectors(trained.model).astype(np.float64)
         self._states: dict[int, tuple[NDArray[np.float32], NDArray[np.int64]]] = {}  # by block of _TILE users
 
     def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:

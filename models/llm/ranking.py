@@ -13,7 +13,7 @@ Excluded = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int
 
 def best_items(
     states: NDArray[np.float32],
-    item_vectors: NDArray[np.float32],
+    item_vectors: NDArray[np.float64],
     length: int,
     excluded: Excluded | None = None,
 ) -> NDArray[np.int32]:
@@ -24,7 +24,7 @@ def best_items(
     """
     n_items, kept = len(item_vectors), min(length, len(item_vectors))
     result = np.full((len(states), length), -1, dtype=np.int32)
-    transposed = torch.from_numpy(item_vectors.astype(np.float64)).T
+    transposed = torch.from_numpy(item_vectors).T
     rows_at_once = max(1, _SCORES_AT_ONCE // n_items)
     for at in range(0, len(states), rows_at_once):
         rows = np.arange(at, min(at + rows_at_once, len(states)))

@@ -18,6 +18,7 @@ from models.artifacts import ArtifactStore
 from models.llm.base import CandidateLists
 from models.progress import Progress
 from models.sequences import windows_at
+from models.srm.base import StateModel
 from simulator.learning import Learnt, learn, srm_scores
 from simulator.preparation import Prepared, populate
 from simulator.randomness import Draws
@@ -170,6 +171,7 @@ def naive_loop(
     jobs = jobs.take(chosen)
     expected, _ = world.scorer.place(jobs)
     model, log = learnt.srm.model.eval(), learnt.split.log
+    assert isinstance(model, StateModel)
     vectors = model.item_vectors().detach()
     got = np.empty(len(jobs), dtype=np.int64)
     started = time.perf_counter()

@@ -37,10 +37,12 @@ def request_policies(ratio: float) -> dict[str, sections.RequestPolicy]:
     }
 
 
-def compare(
-    scenario: sections.Scenario, out: Path, device: str, progress: Progress, ratio: float = 0.2
-) -> dict[str, Any]:
-    """Run `scenario` under each policy, each to a folder below `out`; returns what comparison.json holds."""
+def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progress) -> dict[str, Any]:
+    """Run `scenario` under each policy, each to a folder below `out`; returns what comparison.json holds.
+
+    Policies that can be told a share of requests get that of the scenario's own policy, or 0.2 where it has none.
+    """
+    ratio = getattr(scenario.policy.request, "ratio", None) or 0.2
     if scenario.policy.slate in WITHOUT_CLOUD:
         raise InputError(
             f"policy.slate: {scenario.policy.slate} never asks the cloud, so request policies cannot differ; "

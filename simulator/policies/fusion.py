@@ -1,4 +1,4 @@
-"""Fusion rules: how the LLM's order and the SRM's scores of one candidate list make one slate (docs: lsc4rec rules 1 to 5).
+"""Fusion rules: how the LLM's order and the SRM's scores of one candidate list make one slate (LSC4Rec's rules 1 to 5).
 
 Everything here works on the last axis (the candidates, in the LLM's order) and keeps all others, so one call fuses
 any number of slates. Higher is better; equal scores go by LLM rank. Scores are rounded to 2^-30, so that the last
@@ -51,7 +51,7 @@ def _zscore(logits: Floats, valid: Bools) -> Floats:
 
 
 def _rank(logits: Floats, valid: Bools) -> Floats:
-    return 1.0 - (srm_ranks(logits, valid) + 0.5) / logits.shape[-1]
+    return np.asarray(1.0 - (srm_ranks(logits, valid) + 0.5) / logits.shape[-1])
 
 
 _PROBABILITY: dict[str, Callable[[Floats, Bools], Floats]] = {

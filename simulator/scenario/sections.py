@@ -36,23 +36,23 @@ class SyntheticWorld(Section):
     """Users with a long-term taste and a short-term intent (see docs/synthetic_world.md)."""
 
     users: int = Field(2000, ge=1, description="users of the log")
-    items: int = Field(2000, ge=10, description="items of the catalogue")
-    events_per_user: float = Field(150, gt=0, description="mean length of a user's whole log")
-    days: float = Field(5, gt=0, description="calendar length of the log")
-    freshness: Share = Field(0.7, description="how much the newest items tell about the next; 0: nothing")
-    genres: int = Field(20, ge=1, description="genres of items; a user's taste is over these")
-    styles: int = Field(8, ge=1, description="finer attributes, shared by all genres")
+    items: int = Field(1500, ge=10, description="items of the catalogue")
+    events_per_user: float = Field(100, gt=0, description="mean length of a user's whole log")
+    days: float = Field(4, gt=0, description="calendar length of the log")
+    freshness: Share = Field(0.8, description="how much the newest items tell about the next; 0: nothing")
+    genres: int = Field(15, ge=1, description="genres of items; a user's taste is over these")
+    styles: int = Field(6, ge=1, description="finer attributes, shared by all genres")
     series_length: int = Field(10, ge=1, description="items of a series, and of a maker's works, about")
     popularity_exponent: float = Field(0.8, ge=0, description="Zipf exponent of item popularity")
     session_length: float = Field(8, ge=1, description="mean events a session")
     event_gap: Seconds = Field(30.0, gt=0, description="median pause between two events of a session")
     peak_hour: float = Field(20, ge=0, lt=24, description="hour (UTC) at which most sessions start")
     peak_to_mean: float = Field(2.0, ge=1, le=4, description="rate of sessions at the peak over the day's mean")
-    intent_drift: Share = Field(0.1, description="chance, per event, that the session's intent moves on")
-    resume: Share = Field(0.5, description="share of new intents that go back to a series left earlier")
+    intent_drift: Share = Field(0.08, description="chance, per event, that the session's intent moves on")
+    resume: Share = Field(0.7, description="share of new intents that go back to a series left earlier")
     off_taste: Share = Field(0.1, description="share of new intents that ignore the user's taste")
-    noise: Share = Field(0.03, description="share of events drawn from popularity alone")
-    repeats: Share = Field(0.02, description="share of events that go back to one of the user's earlier items")
+    noise: Share = Field(0.02, description="share of events drawn from popularity alone")
+    repeats: Share = Field(0.0, description="share of events that go back to one of the user's earlier items")
     seed: int = Field(1, ge=0, description="of the world alone; another `seed` above leaves the log as it is")
 
 
@@ -301,12 +301,12 @@ class ItemLm(Section):
     kind: Literal["item_lm"] = "item_lm"
     dim: int = Field(128, ge=8, le=1024, description="hidden size")
     layers: int = Field(2, ge=1, description="transformer layers")
-    heads: int = Field(4, ge=1, description="attention heads; must divide `dim`")
-    max_length: int = Field(200, ge=2, description="longest history window, in items")
-    epochs: int = Field(20, ge=0, description="most passes over the training events; 0 leaves the model untrained")
+    heads: int = Field(4, ge=1, description="attention heads; twice their number must divide `dim`")
+    max_length: int = Field(100, ge=2, description="longest history window, in items")
+    epochs: int = Field(6, ge=0, description="most passes over the training events; 0 leaves the model untrained")
     item_text: bool = Field(True, description="items share embeddings of their attributes where the log has them")
     checkpoint: str | None = Field(None, description="folder of a saved Hugging Face causal LM, instead of training")
-    training: Training = Training(batch_size=64)
+    training: Training = Training(batch_size=32, learning_rate=3e-3, weight_decay=0.01)
 
 
 class CandidateTable(Section):

@@ -192,7 +192,7 @@ def _sessions(section: SessionArrivals, rows: _Rows, draws: Draws) -> Floats:
     moments = _daily_moments(arrived, section)
     # start_i = max(moment_i, start_{i-1} + taken_{i-1}): with busy_i the sum of what earlier sessions of the device
     # take, start_i - busy_i is the running maximum of moment_i - busy_i.
-    lasts: Floats = np.bincount(number, weights=gaps, minlength=len(owner)) + section.gap
+    lasts = np.asarray(np.bincount(number, weights=gaps, minlength=len(owner)) + section.gap, dtype=np.float64)
     busy = _running_sums(lasts, owner) - lasts
     begun: Floats = pd.Series(moments - busy).groupby(owner).cummax().to_numpy(dtype=np.float64) + busy
     return np.asarray(begun[number] + _running_sums(gaps, number))

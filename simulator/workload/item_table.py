@@ -43,7 +43,7 @@ def read_items(path: Path) -> ItemTable:
     content = text.data.decode()
     first = content.lstrip("\r\n").split("\n", 1)[0]
     if "::" in first:
-        rows = [line.split("::") for line in content.splitlines() if line.strip()]
+        rows = [line.split("::") for line in content.split("\n") if line.strip()]
         return _from_rows(["item_id", "title", "genres"], rows, path, first_line=1)
     if path.name == "u.item":
         return _from_flags(content, path)
@@ -120,9 +120,9 @@ def _from_flags(content: str, path: Path) -> ItemTable:
     genres_path = path.with_name("u.genre")
     if not genres_path.is_file():
         raise InputError(f"{genres_path} does not exist; u.item needs it beside it for the names of the genres")
-    genres = [line.split("|")[0] for line in read_text(genres_path).data.decode().splitlines() if line.strip()]
+    genres = [line.split("|")[0] for line in read_text(genres_path).data.decode().split("\n") if line.strip()]
     rows = []
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.rstrip().split("\n"), start=1):
         cells = line.split("|")
         if len(cells) != _ML100K_FLAGS + len(genres):
             raise InputError(

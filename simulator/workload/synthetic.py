@@ -94,7 +94,7 @@ def _event_times(section: SyntheticWorld, offsets: Ints, user: Ints, step: Ints,
     times = begun[session] + inside
     last = times[offsets[1:] - 1]
     squeeze = np.minimum(1.0, span_s * (1 - 1e-9) / last)  # a user too busy for the calendar lives faster
-    return START_S + np.round(times * squeeze[user], 3)
+    return np.asarray(START_S + np.round(times * squeeze[user], 3))
 
 
 def _daily_cycle(section: SyntheticWorld, uniform: Floats, span_s: float) -> Floats:

@@ -24,12 +24,12 @@ _ADJECTIVES = (
 ).split()
 _NOUNS = (
     "Harbor Garden River Letter Crown Road Window Orchard Island Tower Mirror Forest Bridge Lantern Station Valley "
-    "Kitchen Summer Archive Market Compass Shore Theatre Circus Engine Meadow Village Desert Song Mountain Ocean Planet "
-    "Court Empire Voyage Machine Shadow Promise Neighbour Signal"
+    "Kitchen Summer Archive Market Compass Shore Theatre Circus Engine Meadow Village Desert Song Mountain Ocean "
+    "Planet Court Empire Voyage Machine Shadow Promise Neighbour Signal"
 ).split()
 _FIRST = (
-    "Mara Ivo Lena Otis Nadia Bruno Selma Viktor Ada Jonas Priya Tomas Inez Hugo Yuki Dario Freya Omar Celia Anton Rosa "
-    "Emil Thea Kofi Greta Luis Hana Piotr Zoe Malik"
+    "Mara Ivo Lena Otis Nadia Bruno Selma Viktor Ada Jonas Priya Tomas Inez Hugo Yuki Dario Freya Omar Celia Anton "
+    "Rosa Emil Thea Kofi Greta Luis Hana Piotr Zoe Malik"
 ).split()
 _LAST = (
     "Quill Brandt Okafor Lindqvist Moreau Tanaka Vega Castell Hartley Novak Singh Ferro Dahl Abara Keane Rossi Maro "
@@ -103,7 +103,7 @@ def make_catalogue(
     chains_of[by_genre, 1] = makers + n_series
     lengths = np.concatenate([np.bincount(series, minlength=n_series), np.bincount(makers, minlength=n_makers)])
     return Catalogue(
-        weight=weight,
+        weight=np.asarray(weight, dtype=np.float64),
         cell=cell,
         by_cell=by_cell,
         cumulative=np.concatenate([[0.0], np.cumsum(weight[by_cell])]),

@@ -102,7 +102,7 @@ class Walk:
         leave = resume | (thread >= 0)  # a resumed thread's entry takes the one that it replaces, even none
         self.left[rows[leave], entry[leave]] = thread[leave]
         self.left_count[rows] = count + (~resume & (thread >= 0))
-        return rows[self.thread[rows, slot] < 0]
+        return np.asarray(rows[self.thread[rows, slot] < 0])
 
     def _follow(self, rows: Ints) -> Ints:
         """An unseen item of each row's thread, the j-th with probability about (1 - _JUMP) _JUMP^j; -1 where none is

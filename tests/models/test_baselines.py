@@ -1,6 +1,7 @@
 """Baselines against slates written out in full, by hand and by a plain independent implementation."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def slate_in_full(name: str, log: Log, learn_end: list[int], n_items: int, user:
     if name == "popular":
         return sorted(range(n_items), key=lambda item: (-popularity[item], item))
     if name == "markov":
-        follows = Counter(pair for items in learnt for pair in zip(items, items[1:], strict=False))
+        follows = Counter(pair for items in learnt for pair in pairwise(items))
         newest = seen[-1] if seen else None
         return sorted(range(n_items), key=lambda item: (-follows[newest, item], -popularity[item], item))
     newest_place = {item: place for place, item in enumerate(seen)}

@@ -1,0 +1,70 @@
+"""The figures of a summary against hand-made cases."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simulator import summary as parts
+from simulator.costs import Cost
+from tests.simulator.tiny import scenario_of
+
+
+def test_targets_are_repeat_new_head_middle_or_tail() -> None:
+    counts = np.array([50, 30, 15, 5, 0])  # shares .5 .3 .15 .05: item 0 draws half, items 2 and 3 the last fifth
+    items = np.array([0, 1, 2, 3, 4, 0])
+    first_seen = np.array([7, 7, 7, 7, 7, 2])
+    labels = parts.target_labels(items, counts, first_seen, np.full(6, 7))
+    assert labels.tolist() == ["head", "middle", "tail", "tail", "new", "repeat"]
+
+
+def test_gaps_are_tie_minute_hour_or_longer() -> None:
+    labels = parts.gap_labels(np.array([0.0, 60.0, 61.0, 3600.0, 3601.0, math.inf]))
+    assert labels.tolist() == ["tie", "<=60s", "<=1h", "<=1h", "longer", "longer"]
+
+
+def test_per_user_accuracy_counts_each_user_the_same() -> None:
+    ranks, users = np.array([0, 0, 0, -1]), np.array([1, 1, 1, 2])
+    section = parts.accuracy_section(ranks, users, (5,))
+    assert section["hr@5"] == 0.75
+    assert section["per_user"]["hr@5"] == 0.5
+
+
+def test_a_baseline_that_is_better_comes_first_in_the_headline() -> None:
+    scenario = scenario_of()
+    line = parts.headline(scenario, {"ndcg@10": 0.1}, {"popular": {"ndcg@10": 0.05}, "markov": {"ndcg@10": 0.2}})
+    assert line.startswith("the baseline 'markov' is better")
+    line = parts.headline(scenario, {"ndcg@10": 0.3}, {"popular": {"ndcg@10": 0.05}, "markov": {"ndcg@10": 0.2}})
+    assert line.startswith("NDCG@10 0.3000")
+
+
+def test_costs_add_up_and_are_given_per_thousand_interactions() -> None:
+    section = parts.cost_section(
+        Cost(usd=2, joules=5, gco2=1), Cost(usd=9), Cost(usd=1, bytes_up=3), Cost(joules=4), 500
+    )
+    assert section["usd_marginal"] == 3
+    assert section["usd_marginal_per_1k_interactions"] == 6
+    assert section["usd_replicas"] == 9
+    assert (section["gpu_joules"], section["device_joules"], section["bytes_up"], section["gco2"]) == (5, 4, 3, 1)
+
+
+def test_percentiles_leave_out_what_never_happened() -> None:
+    assert parts.percentiles(pd.Series([1.0, math.nan, 3.0]))["p50"] == 2.0
+    assert parts.percentiles(pd.Series([math.nan]))["p50"] is None
+
+
+def test_no_number_that_is_not_finite_reaches_a_file() -> None:
+    assert parts.finite({"a": [math.nan, np.float64(2.0), (np.int64(3), math.inf)]}) == {"a": [None, 2.0, [3, None]]}
+
+
+def test_the_interval_of_a_mean_takes_users_as_clusters() -> None:
+    """Copies of each user's values narrow a naive interval, not this one."""
+    from simulator.experiments.policy_comparison import clustered_mean
+
+    values = np.random.default_rng(1).random(200)
+    mean, half = clustered_mean(values, np.arange(200))
+    again, half_again = clustered_mean(np.tile(values, 5), np.tile(np.arange(200), 5))
+    assert mean == pytest.approx(again)
+    assert half_again == pytest.approx(half)
+    assert half == pytest.approx(1.96 * values.std(ddof=1) / math.sqrt(200), rel=0.01)

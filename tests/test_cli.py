@@ -1,0 +1,251 @@
+"""The command line as a user meets it: real commands, in processes of their own where that matters."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+import cli
+from simulator import Scenario, simulate
+
+ROOT = Path(__file__).parent.parent
+SMALL = """
+name: small
+workload:
+  synthetic: {users: 80, items: 120, events_per_user: 50, days: 2}
+  split: {kind: global_time, at: 0.6}
+fleet: {devices: 60}
+srm: {kind: gru4rec, dim: 8, layers: 1, max_length: 10, epochs: 1}
+llm:
+  candidates: {kind: item_lm, dim: 16, layers: 1, heads: 2, max_length: 20, epochs: 1}
+  list_length: 20
+  served_as: llama-3.1-8b
+policy:
+  request: {kind: random, ratio: 0.3}
+engine: {threads: 1}
+"""
+
+
+def fleetrec(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def scenario_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "small.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+def test_simulate_writes_every_file_and_prints_one_json_object(scenario_file: Path, cache: str) -> None:
+    folder = scenario_file.parent
+    done = fleetrec("simulate", scenario_file, "--json", cwd=folder, FLEETREC_CACHE=cache)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    run = folder / "runs" / "small-1"
+    assert json.loads((run / "summary.json").read_text()) == summary
+    for name in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "timing.json"):
+        assert (run / name).stat().st_size > 0
+    assert len(list((run / "figures").glob("*.png"))) == 4
+    assert not (run / "parts").exists()
+    assert summary["interactions"] == pq.read_metadata(run / "interactions.parquet").num_rows > 200
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stderr  # no progress bars where output is redirected
+    again = Scenario.load(run / "scenario.yaml")
+    assert again == Scenario.load(scenario_file)
+
+
+def test_a_second_run_from_cache_gives_the_same_bytes(scenario_file: Path, cache: str, tmp_path: Path) -> None:
+    runs = []
+    for name, options in (("a", []), ("b", []), ("c", ["--set", "engine.batching=off"])):
+        done = fleetrec(
+            "simulate", scenario_file, "--out", tmp_path / name, "--quiet", *options, cwd=tmp_path, FLEETREC_CACHE=cache
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == ""
+        runs.append(tmp_path / name)
+    for file in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "summary.json"):
+        assert (runs[0] / file).read_bytes() == (runs[1] / file).read_bytes() == (runs[2] / file).read_bytes()
+
+
+def test_retraining_from_nothing_gives_the_same_bytes(scenario_file: Path, cache: str, tmp_path: Path) -> None:
+    for name, store in (("cached", cache), ("fresh", str(tmp_path / "store"))):
+        done = fleetrec(
+            "simulate", scenario_file, "--out", tmp_path / name, "--quiet", cwd=tmp_path, FLEETREC_CACHE=store
+        )
+        assert done.returncode == 0, done.stderr
+    for file in ("interactions.parquet", "requests.parquet", "summary.json"):
+        assert (tmp_path / "cached" / file).read_bytes() == (tmp_path / "fresh" / file).read_bytes()
+
+
+def test_compare_policies_draws_the_cost_accuracy_plot(scenario_file: Path, cache: str, tmp_path: Path) -> None:
+    done = fleetrec(
+        "compare-policies", scenario_file, "--out", tmp_path / "p", "--json", cwd=tmp_path, FLEETREC_CACHE=cache
+    )
+    assert done.returncode == 0, done.stderr
+    comparison = json.loads(done.stdout)
+    cost = {point["policy"]: point["cost"] for point in comparison["policies"]}
+    assert cost["always"] > cost["random 20%"] > cost["never (preloaded list)"] >= 0
+    assert (tmp_path / "p" / "figures" / "cost_accuracy.png").stat().st_size > 10_000
+    sets = [
+        set(
+            map(
+                tuple,
+                pd.read_parquet(tmp_path / "p" / point["folder"] / "interactions.parquet")[
+                    ["device", "step"]
+                ].to_numpy(),
+            )
+        )
+        for point in comparison["policies"]
+    ]
+    assert all(one == sets[0] for one in sets)
+
+
+def test_validate_prints_a_scenario_that_loads_back(scenario_file: Path, tmp_path: Path) -> None:
+    done = fleetrec("validate", scenario_file, "--set", "policy.request.kind=always", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    resolved = yaml.safe_load(done.stdout)
+    assert resolved["policy"]["request"] == {"kind": "always"}  # the ratio of the old kind is gone
+    (tmp_path / "again.yaml").write_text(done.stdout, encoding="utf-8")
+    assert fleetrec("validate", tmp_path / "again.yaml", cwd=tmp_path).stdout == done.stdout
+
+
+def test_schema_is_json(tmp_path: Path) -> None:
+    assert "properties" in json.loads(fleetrec("schema", cwd=tmp_path).stdout)
+
+
+BAD = {
+    "missing file": ["simulate", "nowhere.yaml"],
+    "directory for a file": ["simulate", "."],
+    "unknown key": ["simulate", "small.yaml", "--set", "polcy.mode=blocking"],
+    "wrong unit": ["simulate", "small.yaml", "--set", "duration=6parsecs"],
+    "negative size": ["simulate", "small.yaml", "--set", "fleet.devices=-5"],
+    "not a number": ["simulate", "small.yaml", "--set", "tariffs.gb_up=.nan"],
+    "shares that do not add up": ["simulate", "small.yaml", "--set", "fleet.classes.0.share=0.9"],
+    "unknown kind": ["simulate", "small.yaml", "--set", "policy.request.kind=telepathy"],
+    "unknown GPU": ["simulate", "small.yaml", "--set", "cloud.gpu=h1000"],
+    "model that does not fit": [
+        "simulate",
+        "small.yaml",
+        "--set",
+        "llm.served_as=llama-3.1-70b",
+        "--set",
+        "cloud.gpu=t4",
+    ],
+    "sigmoid of a softmax": ["simulate", "small.yaml", "--set", "policy.fusion={kind: linear, score: sigmoid}"],
+    "log that is not there": ["simulate", "small.yaml", "--set", "workload.interactions={path: no.csv}"],
+    "empty log": ["simulate", "small.yaml", "--set", "workload.interactions={path: empty.csv}"],
+    "cut outside the log": ["simulate", "small.yaml", "--set", "workload.split.at=2031-01-01"],
+    "too short histories": ["simulate", "small.yaml", "--set", "workload.split={kind: per_user, min_history: 5000}"],
+    "table that is not there": ["simulate", "small.yaml", "--set", "llm.candidates={kind: table, path: no.parquet}"],
+    "phone too small": ["simulate", "small.yaml", "--set", "fleet.classes.low_end.memory=1kB"],
+    "no CUDA": ["simulate", "small.yaml", "--device", "cuda"],
+    "unknown flag": ["simulate", "small.yaml", "--fast"],
+    "output is a file": ["simulate", "small.yaml", "--out", "empty.csv"],
+    "output of somebody else": ["simulate", "small.yaml", "--out", "."],
+    "negative seed": ["simulate", "small.yaml", "--seed", "-1"],
+    "unknown data set": ["data", "fetch", "ml-2m"],
+    "comparison without a cloud": ["compare-policies", "small.yaml", "--set", "policy.slate=popular"],
+}
+
+
+@pytest.mark.parametrize("what", list(BAD))
+def test_bad_input_is_one_line_and_exit_code_2(
+    what: str, tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if what == "no CUDA" and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
+    (tmp_path / "empty.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLEETREC_CACHE", cache)
+    monkeypatch.setattr(sys, "argv", ["cli.py", *BAD[what]])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert said.out == ""
+    assert [line.startswith("error: ") for line in said.err.splitlines()] == [True]
+
+
+def test_the_python_interface_gives_data_frames(
+    scenario_file: Path, cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEETREC_CACHE", cache)
+    result = simulate(Scenario.load(scenario_file, ["policy.request=always"]))
+    assert result.summary["requests"]["issued"] == len(result.requests) > 0
+    assert len(result.interactions) == result.summary["interactions"]
+    assert len(result.devices) == 60
+
+
+def test_parts_already_written_survive_an_interrupt(tmp_path: Path, cache: str) -> None:
+    """A long run is interrupted; the parts on disk are whole Parquet files."""
+    (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
+    command = [sys.executable, str(ROOT / "cli.py"), "simulate", "small.yaml", "--out", "run"]
+    changes = ["fleet.devices=40000", "policy.request=never", "engine.threads=1"]
+    command += [part for change in changes for part in ("--set", change)]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "FLEETREC_CACHE": cache}, stderr=subprocess.PIPE, text=True
+    )
+    parts = tmp_path / "run" / "parts"
+    deadline = time.monotonic() + 120
+    while not list(parts.glob("interactions-*.parquet")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    written = list(parts.glob("interactions-*.parquet"))
+    assert written
+    assert all(pq.read_table(path).num_rows == 65_536 for path in written)
+    assert not list(parts.glob(".*"))
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_where_fresh_history_carries_no_information_no_policy_gains_from_requesting(
+    tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEETREC_CACHE", cache)
+    (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
+    common = [
+        "workload.synthetic={users: 300, items: 150, events_per_user: 60, days: 2, freshness: 0, repeats: 0.02}",
+        "workload.exclude_seen=false",
+        "fleet.devices=300",
+        "fleet.preloaded.lag=0",
+        "llm.candidates.epochs=6",
+        "srm.epochs=4",
+        "policy.fusion=llm_only",
+    ]
+    gains = []
+    hits = {}
+    for kind in ("never", "always"):
+        result = simulate(Scenario.load(tmp_path / "small.yaml", [*common, f"policy.request={kind}"]))
+        table = result.interactions
+        hits[kind] = ((table["rank"] >= 0) & (table["rank"] < 10)).groupby(table["device"]).sum()
+        hits["n"] = table.groupby("device").size()
+    difference = (hits["always"] - hits["never"]).to_numpy()
+    n = hits["n"].to_numpy()
+    gain = difference.sum() / n.sum()
+    error = np.sqrt(((difference - gain * n) ** 2).sum()) / n.sum()
+    gains.append(gain)
+    assert len(n) > 100
+    assert error < 0.01
+    assert abs(gain) < 3 * error + 0.005
