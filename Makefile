@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/python cli.py compare-policies scenarios/high_churn.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

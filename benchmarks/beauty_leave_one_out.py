@@ -28,7 +28,7 @@ from simulator.scenario.sections import Srm, Training
 
 PROTOCOL = (
     "leave-one-out: last item test, second last validation; full ranking of the whole catalogue; "
-    "ties to the lower item id; `excluding_seen` drops the user's earlier items from the ranking"
+    "ties to the lower item id; `test` keeps the user's earlier items in the ranking, `test_excluding_seen` drops them"
 )
 
 
@@ -52,9 +52,9 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--max-length", type=int, default=50)
     parser.add_argument("--layers", type=int, default=None, help="default: 2 for sasrec, 1 for gru4rec")
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--dropout", type=float, default=0.5)
-    parser.add_argument("--learning-rate", type=float, default=Training().learning_rate)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--dropout", type=float, default=0.3)
+    parser.add_argument("--learning-rate", type=float, default=None, help="default: 2e-3 for gru4rec, else 1e-3")
     parser.add_argument("--weight-decay", type=float, default=Training().weight_decay)
     parser.add_argument("--batch-size", type=int, default=Training().batch_size)
     parser.add_argument("--patience", type=int, default=Training().patience)
@@ -73,7 +73,7 @@ def main() -> None:
         training=Training(
             seed=given.seed,
             batch_size=given.batch_size,
-            learning_rate=given.learning_rate,
+            learning_rate=given.learning_rate or (2e-3 if given.srm == "gru4rec" else 1e-3),
             weight_decay=given.weight_decay,
             dropout=given.dropout,
             patience=given.patience,

@@ -103,7 +103,7 @@ def test_compare_policies_draws_the_cost_accuracy_plot(scenario_file: Path, cach
     assert done.returncode == 0, done.stderr
     comparison = json.loads(done.stdout)
     cost = {point["policy"]: point["cost"] for point in comparison["policies"]}
-    assert cost["always"] > cost["random 20%"] > cost["never (preloaded list)"] >= 0
+    assert cost["always"] > cost["random 30%"] > cost["never (preloaded list)"] >= 0
     assert (tmp_path / "p" / "figures" / "cost_accuracy.png").stat().st_size > 10_000
     sets = [
         set(
@@ -226,15 +226,14 @@ def test_where_fresh_history_carries_no_information_no_policy_gains_from_request
     monkeypatch.setenv("FLEETREC_CACHE", cache)
     (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
     common = [
-        "workload.synthetic={users: 300, items: 150, events_per_user: 60, days: 2, freshness: 0, repeats: 0.02}",
-        "workload.exclude_seen=false",
+        "workload.synthetic={users: 300, items: 400, events_per_user: 40, days: 2, freshness: 0}",
+        "llm.list_length=100",
         "fleet.devices=300",
         "fleet.preloaded.lag=0",
         "llm.candidates.epochs=6",
         "srm.epochs=4",
         "policy.fusion=llm_only",
     ]
-    gains = []
     hits = {}
     for kind in ("never", "always"):
         result = simulate(Scenario.load(tmp_path / "small.yaml", [*common, f"policy.request={kind}"]))
@@ -245,7 +244,6 @@ def test_where_fresh_history_carries_no_information_no_policy_gains_from_request
     n = hits["n"].to_numpy()
     gain = difference.sum() / n.sum()
     error = np.sqrt(((difference - gain * n) ** 2).sum()) / n.sum()
-    gains.append(gain)
     assert len(n) > 100
     assert error < 0.01
     assert abs(gain) < 3 * error + 0.005

@@ -5,11 +5,13 @@ give a state after every item of a window and score an item by a dot product; DI
 (window, candidate) pairs.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.sequences import even_length
@@ -87,6 +89,21 @@ class SmallModel(nn.Module, ABC):
     def item_vectors(self) -> Tensor:
         """[n_items, dim]: what states are multiplied with (for DIN: its embeddings)."""
         return self.embedding.weight[1:]
+
+
+class BoundedNorm(nn.Module):
+    """Layer norm whose outputs stay below 16 in magnitude, whatever the input: states are rounded to multiples of 2^-16
+    of that range (models/prefixes.py). A normalised component is at most sqrt(dim); gain times that is held to 14, the
+    shift to 1.9."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.gain, self.shift = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        limit = 14.0 / math.sqrt(self.dim)
+        return F.layer_norm(x, (self.dim,), self.gain.clamp(-limit, limit), self.shift.clamp(-1.9, 1.9))
 
 
 class StateModel(SmallModel):

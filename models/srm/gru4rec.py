@@ -1,13 +1,10 @@
-"""GRU4Rec (Hidasi et al., 2016): a gated recurrent unit over the window, one state a step, tied item embeddings.
-
-The last layer norm has no weights, so no component of a state exceeds sqrt(dim).
-"""
+"""GRU4Rec (Hidasi et al., 2016): a gated recurrent unit over the window, one state a step, tied item embeddings."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.srm.base import StateModel
+from models.srm.base import BoundedNorm, StateModel
 
 
 class Gru4Rec(StateModel):
@@ -20,7 +17,7 @@ class Gru4Rec(StateModel):
         self.gru = nn.GRU(dim, dim, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
         self.out = nn.Linear(dim, dim)
         self.norm_in = nn.LayerNorm(dim)
-        self.norm_out = nn.LayerNorm(dim, elementwise_affine=False)
+        self.norm_out = BoundedNorm(dim)
         self.dropout = dropout
         self.initialise()
         nn.init.eye_(self.out.weight)

@@ -1,7 +1,7 @@
 """SASRec (Kang and McAuley, 2018): causal self-attention over the window, learned left-aligned positions.
 
-Pre-norm blocks with GELU as in later re-implementations; tied item embeddings. The last layer norm has no weights,
-so no component of a state exceeds sqrt(dim).
+Pre-norm blocks with GELU as in later re-implementations; tied item embeddings. The gain of the last layer norm
+matters: without it, validation NDCG@10 rose markedly more slowly.
 """
 
 import math
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.errors import InputError
-from models.srm.base import StateModel
+from models.srm.base import BoundedNorm, StateModel
 
 
 class _Block(nn.Module):
@@ -46,7 +46,7 @@ class SasRec(StateModel):
             raise InputError(f"srm.heads: {heads} heads do not divide srm.dim {dim}; choose a divisor of {dim}")
         self.positions = nn.Embedding(self.max_length, dim)
         self.norm_in = nn.LayerNorm(dim)
-        self.norm_out = nn.LayerNorm(dim, elementwise_affine=False)
+        self.norm_out = BoundedNorm(dim)
         self.blocks = nn.ModuleList(_Block(dim, heads, dropout) for _ in range(layers))
         self.dropout = dropout
         self.initialise()

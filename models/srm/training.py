@@ -29,7 +29,7 @@ from models.srm.losses import bce_backward, full_softmax_backward
 from models.srm.sasrec import SasRec
 from models.srm.validation import validate
 
-FORMAT = 1  # of the artifact and of the training procedure: raise it when either changes
+FORMAT = 2  # of the artifact and of the training procedure: raise it when either changes
 _ARTIFACT = "srm"
 _CLIP_NORM = 5.0
 _SELECT = "ndcg@10"

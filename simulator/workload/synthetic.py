@@ -64,7 +64,7 @@ def synthetic_log(section: SyntheticWorld) -> InteractionLog:
         attributes=attributes,
         problems={},
         source="synthetic",
-        content_hash=content_hash("synthetic world", offsets, items, times),
+        content_hash=content_hash("synthetic world", offsets, items, times, attributes),
     )
 
 
@@ -94,7 +94,7 @@ def _event_times(section: SyntheticWorld, offsets: Ints, user: Ints, step: Ints,
     times = begun[session] + inside
     last = times[offsets[1:] - 1]
     squeeze = np.minimum(1.0, span_s * (1 - 1e-9) / last)  # a user too busy for the calendar lives faster
-    return np.asarray(START_S + np.round(times * squeeze[user], 3))
+    return np.asarray(START_S + np.floor(times * squeeze[user] * 1000) / 1000)  # whole ms, before the end
 
 
 def _daily_cycle(section: SyntheticWorld, uniform: Floats, span_s: float) -> Floats:
