@@ -23,6 +23,7 @@ Encoder = Callable[[Tensor], Tensor]  # windows int64[tile, L] -> states float[t
 _STEP = 2.0**-16
 _LIMIT = 16.0
 _DIN_STEP = 2.0**-20
+_DIN_WINDOWS = 128  # scored at once: hidden layers of more leave the processor's cache
 _STRIDE = 37  # rows between a user's consecutive segments: spreads long users over a tile
 
 
@@ -137,6 +138,10 @@ def din_logits(model: SmallModel, windows: NDArray[np.int64], candidates: NDArra
         raise ValueError(f"{model.kind} is not scored as a pair of window and candidate")
     model.eval()
     device = model.embedding.weight.device
-    at, of = torch.from_numpy(windows).to(device), torch.from_numpy(np.maximum(candidates, 0)).to(device)
-    scores = model.window_logits(at, of, torch.float64).cpu().numpy()
+    scores = np.empty(candidates.shape, dtype=np.float64)
+    for begin in range(0, len(windows), _DIN_WINDOWS):
+        part = slice(begin, begin + _DIN_WINDOWS)
+        at = torch.from_numpy(windows[part]).to(device)
+        of = torch.from_numpy(np.maximum(candidates[part], 0)).to(device)
+        scores[part] = model.window_logits(at, of, torch.float64).cpu().numpy()
     return np.asarray(np.rint(scores / _DIN_STEP) * _DIN_STEP)

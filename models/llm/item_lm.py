@@ -31,7 +31,7 @@ from models.srm.batches import n_transitions
 from models.srm.training import _deterministic as deterministic
 from models.srm.training import _train as train
 
-FORMAT = 1  # of the artifact and of the training procedure: raise it when either changes
+FORMAT = 2  # of the artifact and of the training procedure: raise it when either changes
 _ARTIFACT = "item_lm"
 _HISTORY = "history.json"
 _TILE = 128

@@ -19,6 +19,8 @@ from models.sequences import Attributes
 from models.srm.base import StateModel
 
 DEFAULT_OFFSET = 1  # token 0 is padding
+_ATTRIBUTE_STD = 0.1
+_OWN_SHARE = 0.1
 
 
 def new_llama(n_items: int, dim: int, layers: int, heads: int, max_length: int) -> PreTrainedModel:
@@ -85,7 +87,10 @@ class TrainableItemLm(ItemLm):
                 torch.stack([owner, place]), share, (n_items, len(names)), check_invariants=True
             )
             self.register_buffer("attribute_mean", mean.coalesce(), persistent=False)
-            self.attribute_table = nn.Parameter(torch.empty(len(names), self.dim).normal_(std=0.02))
+            # Attributes speak first: they are learnt from many items each, and an item's own vector grows from little.
+            self.attribute_table = nn.Parameter(torch.empty(len(names), self.dim).normal_(std=_ATTRIBUTE_STD))
+            with torch.no_grad():
+                self.embedding.weight.mul_(_OWN_SHARE)
 
     def states(self, windows: Tensor) -> Tensor:
         padding = self.embedding.weight[:1]

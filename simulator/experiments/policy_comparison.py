@@ -30,7 +30,7 @@ def request_policies(ratio: float) -> dict[str, sections.RequestPolicy]:
     return {
         "never (preloaded list)": sections.NeverRequest(),
         f"random {ratio:.0%}": sections.RandomRequest(ratio=ratio),
-        f"every {every}th": sections.EveryRequest(n=every),
+        f"every {every} interactions": sections.EveryRequest(n=every),
         f"inconsistency {ratio:.0%}": sections.InconsistencyRequest(ratio=ratio),
         "session start": sections.SessionStartRequest(),
         "always": sections.AlwaysRequest(),
@@ -40,7 +40,8 @@ def request_policies(ratio: float) -> dict[str, sections.RequestPolicy]:
 def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progress) -> dict[str, Any]:
     """Run `scenario` under each policy, each to a folder below `out`; returns what comparison.json holds.
 
-    Policies that can be told a share of requests get that of the scenario's own policy, or 0.2 where it has none.
+    Policies that can be told a share of requests get that of the scenario's own policy, or 0.2 where it has none. The
+    scenario's budget is lifted, so that each policy asks as often as it would.
     """
     ratio = getattr(scenario.policy.request, "ratio", None) or 0.2
     if scenario.policy.slate in WITHOUT_CLOUD:
@@ -55,7 +56,7 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
     for name, request in request_policies(ratio).items():
         if isinstance(request, sections.InconsistencyRequest) and scenario.policy.slate not in ("llm", "both"):
             continue
-        policy = scenario.policy.model_copy(update={"request": request})
+        policy = scenario.policy.model_copy(update={"request": request, "budget": sections.Budget()})
         chosen = scenario.model_copy(update={"policy": policy})
         folder = out / name.split(" (")[0].replace(" ", "-").replace("%", "")
         result = simulate_prepared(chosen, prepared, folder, device, progress)

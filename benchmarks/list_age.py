@@ -1,0 +1,78 @@
+"""What a list is worth by its age, under each fusion rule and slate, at no latency: no simulated time, every streamed
+interaction is ranked as if its device had held a list of that age.
+
+    python benchmarks/list_age.py scenarios/movielens_1m.yaml [--set key=value]... [--json]
+"""
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+
+from models.metrics import accuracy
+from models.progress import RichProgress
+from simulator import Scenario
+from simulator.baselines import baseline_ranks
+from simulator.learning import slates_of
+from simulator.preparation import prepare
+from simulator.scenario import sections
+from simulator.slates import Jobs
+
+AGES = (0, 1, 2, 4, 8, 16)
+RULES: dict[str, sections.Fusion] = {
+    "LLM order": sections.LlmOnly(),
+    "SRM re-rank": sections.SrmOnly(),
+    "fused, weight 0.5": sections.LinearFusion(srm_weight=0.5),
+    "fused, weight 1": sections.LinearFusion(srm_weight=1.0),
+    "fused, weight 2": sections.LinearFusion(srm_weight=2.0),
+    "gated": sections.GatedFusion(),
+    "reciprocal rank": sections.ReciprocalRankFusion(),
+}
+
+
+def main() -> None:
+    """Print HR@10 / NDCG@10 by age and rule."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenario")
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    scenario = Scenario.load(arguments.scenario, [*arguments.overrides, f"fleet.preloaded.lag={max(AGES)}"])
+    prepared = prepare(scenario, "cpu", RichProgress())
+    population, learnt = prepared.population, prepared.learnt
+    owner = np.repeat(np.arange(population.n_devices), np.diff(population.stream.device_offsets))
+    users, steps = population.users[owner], population.stream.step.astype(np.int64)
+    enough = steps - 1 - max(AGES) >= 0
+    users, steps = users[enough], steps[enough]
+    items = learnt.histories.item_at(users, steps)
+    found: dict[str, Any] = {"interactions": len(users), "by_rule": {}, "baselines": {}}
+    for slate, rules in (("llm", RULES), ("both", {"joined, weight 1": sections.LinearFusion(srm_weight=1.0)})):
+        for name, rule in rules.items():
+            policy = scenario.policy.model_copy(update={"fusion": rule, "slate": slate})
+            slates = slates_of(scenario.model_copy(update={"policy": policy}), learnt, prepared.scores, prepared.source)
+            row = {}
+            for age in AGES:
+                ranks, _ = slates.place(Jobs(users, steps - 1, steps - 1 - age, items, steps - 1))
+                row[age] = accuracy(ranks, (10,))
+            found["by_rule"][name] = {age: [figures["hr@10"], figures["ndcg@10"]] for age, figures in row.items()}
+    if prepared.source is not None:
+        prepared.source.save()
+    exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
+    base = baseline_ranks(learnt, prepared.scores, users, steps, length, exclude_seen, RichProgress())
+    for name, ranks in base.items():
+        figures = accuracy(ranks[ranks >= -1], (10,))
+        found["baselines"][name] = [figures["hr@10"], figures["ndcg@10"]]
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return
+    print(f"{scenario.name}: {found['interactions']} interactions, HR@10/NDCG@10 by age of the list in interactions")
+    print(f"{'':20}" + "".join(f"{age:>14}" for age in AGES))
+    for name, by_age in found["by_rule"].items():
+        print(f"{name:20}" + "".join(f"{hr:>8.4f}/{ndcg:.4f}"[1:].rjust(14) for hr, ndcg in by_age.values()))
+    for name, (hr, ndcg) in found["baselines"].items():
+        print(f"baseline {name:11}{hr:>8.4f}/{ndcg:.4f}")
+
+
+if __name__ == "__main__":
+    main()
