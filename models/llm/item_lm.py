@@ -28,8 +28,7 @@ from models.progress import NullProgress, Progress
 from models.sequences import TrainingSet, even_length
 from models.srm.base import TrainingConfig
 from models.srm.batches import n_transitions
-from models.srm.training import _deterministic as deterministic
-from models.srm.training import _train as train
+from models.srm.training import deterministic, train
 
 FORMAT = 2  # of the artifact and of the training procedure: raise it when either changes
 _ARTIFACT = "item_lm"

@@ -65,9 +65,9 @@ def train_or_load_srm(
     key = _key(config, data, threads, device)
     folder = store.open(_ARTIFACT, key)
     if folder is None:
-        with _deterministic(config.training.seed, threads, device):
+        with deterministic(config.training.seed, threads, device):
             model = build_model(config, data.n_items).to(device)
-            history = _train(model, config, data, progress or NullProgress())
+            history = train(model, config, data, progress or NullProgress())
             # Counted here and kept: the first count of a process loads seconds' worth of PyTorch.
             history["flops"] = {"encode": flops_encode(model), "candidate": flops_per_candidate(model)}
         with store.creating(_ARTIFACT, key) as temporary:
@@ -108,7 +108,7 @@ def _key(config: SrmConfig, data: TrainingSet, threads: int, device: str) -> dic
     }
 
 
-def _train(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Progress) -> dict[str, Any]:
+def train(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Progress) -> dict[str, Any]:
     """Trains in place and leaves the best epoch's weights; returns what happened, epoch by epoch."""
     training = config.training
     generator = torch.Generator().manual_seed(training.seed)
@@ -182,7 +182,7 @@ def _copy(model: nn.Module) -> dict[str, Tensor]:
 
 def _trained(config: SrmConfig, n_items: int, folder: Path, device: str) -> TrainedSrm:
     weights = load_file(folder / "model.safetensors")
-    with _deterministic(0, torch.get_num_threads(), "cpu"):  # building draws weights, which are then replaced
+    with deterministic(0, torch.get_num_threads(), "cpu"):  # building draws weights, which are then replaced
         model = build_model(config, n_items)
     model.load_state_dict(weights)
     model.eval().requires_grad_(False)
@@ -202,7 +202,7 @@ def _trained(config: SrmConfig, n_items: int, folder: Path, device: str) -> Trai
 
 
 @contextmanager
-def _deterministic(seed: int, threads: int, device: str) -> Iterator[None]:
+def deterministic(seed: int, threads: int, device: str) -> Iterator[None]:
     """PyTorch's generator seeded, its algorithms deterministic, its threads set; everything restored at the end."""
     threads_before, strict_before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     fill_before = _FILLING.fill_uninitialized_memory
