@@ -22,6 +22,7 @@ from simulator.scenario import sections
 from simulator.simulation import simulate_prepared
 
 _CONFIDENCE_Z = 1.959964
+_RATIO = 0.4
 
 
 def request_policies(ratio: float) -> dict[str, sections.RequestPolicy]:
@@ -40,10 +41,10 @@ def request_policies(ratio: float) -> dict[str, sections.RequestPolicy]:
 def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progress) -> dict[str, Any]:
     """Run `scenario` under each policy, each to a folder below `out`; returns what comparison.json holds.
 
-    Policies that can be told a share of requests get that of the scenario's own policy, or 0.2 where it has none. The
+    Policies that can be told a share of requests get that of the scenario's own policy, or 0.4 where it has none. The
     scenario's budget is lifted, so that each policy asks as often as it would.
     """
-    ratio = getattr(scenario.policy.request, "ratio", None) or 0.2
+    ratio = getattr(scenario.policy.request, "ratio", None) or _RATIO
     if scenario.policy.slate in WITHOUT_CLOUD:
         raise InputError(
             f"policy.slate: {scenario.policy.slate} never asks the cloud, so request policies cannot differ; "
