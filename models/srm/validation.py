@@ -14,7 +14,7 @@ from models.metrics import accuracy
 from models.sequences import TrainingSet, window_start, windows_at
 from models.srm.base import SmallModel, StateModel
 
-_PAIRS_WITHOUT_STATE = 10_000_000  # DIN scores every (window, item) pair by an MLP: targets are thinned to this many
+_PAIRS_WITHOUT_STATE = 4_000_000  # DIN runs an MLP for every (window, item): targets are thinned to this many pairs
 _CHUNK_FLOATS = 8_000_000
 _WINDOWS_AT_ONCE = 256
 _RARE = 0.1  # share of repeats from which a log is one of repeated consumption

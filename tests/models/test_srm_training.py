@@ -76,7 +76,7 @@ def test_a_cached_model_is_the_trained_one_and_is_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = _train(KINDS[0], tmp_path)
-    monkeypatch.setattr("models.srm.training._train", None)
+    monkeypatch.setattr("models.srm.training.train", None)
     loaded = _train(KINDS[0], tmp_path)
     assert loaded.content_hash == trained.content_hash
     assert loaded.validation == trained.validation
