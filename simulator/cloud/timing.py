@@ -9,6 +9,7 @@ from typing import Protocol
 
 from models.errors import InputError
 from simulator.cloud.catalogue import Catalogue, GpuSpec, ModelSpec, default_catalogue
+from simulator.cloud.steps import Line, StepTime
 
 DEFAULT_MFU = 0.78
 DEFAULT_MBU = 0.78
@@ -58,6 +59,16 @@ class RooflineTiming:
             sent = 2 * (gpus_per_replica - 1) / gpus_per_replica * model.hidden * model.dtype_bytes  # ring, per token
             self._reduce_s = reduces * ALL_REDUCE_LATENCY_S
             self._reduce_token_s = reduces * sent / (gpu.link_bytes_per_s * ALL_REDUCE_LINK_SHARE)
+
+    @property
+    def steps(self) -> StepTime:
+        """The same as two lines, for a replica that is simulated step by step."""
+        fixed = self._overhead_s + self._reduce_s
+        compute = Line(
+            fixed, self._token_s + self._reduce_token_s, self._head_s + self._sequence_overhead_s, 0.0, self._pair_s
+        )
+        memory = Line(fixed + self._weights_s, self._reduce_token_s, self._sequence_overhead_s, self._kv_s)
+        return StepTime(compute, memory)
 
     def _step_s(self, new_tokens: float, pairs: float, kv_tokens: float, sequences: float) -> float:
         compute = new_tokens * self._token_s + sequences * self._head_s + pairs * self._pair_s
