@@ -68,7 +68,7 @@ def test_a_model_that_does_not_fit_is_refused_with_what_would_fit():
     # weights 16.061 GB; cache 30 x 2000 x 131,072 B = 7.864 GB; offered 0.9 x 24 GB; the 5.539 GB left hold 21 requests
     assert "weights of 16.1 GB and KV cache of 7.9 GB" in message
     assert "exceed 21.6 GB (90% of the memory) by 2.3 GB" in message
-    assert "cloud.gpu: l40s or a100 or h100 or h200; cloud.slots: 21; cloud.gpus_per_replica: 2" in message
+    assert "cloud.gpu: l40s or a100 or h100 or h200 or rtxpro6000; cloud.slots: 21; cloud.gpus_per_replica: 2" in message
 
 
 @pytest.mark.parametrize(
