@@ -61,6 +61,10 @@ class ModelSpec(_Entry):
         """Keys and values of one token in all layers, bytes."""
         return 2.0 * self.layers * self.kv_heads * self.head_dim * (self.kv_dtype_bytes or self.dtype_bytes)
 
+    def replica_kv_bytes_per_token(self, gpus: int) -> float:
+        """The same over all GPUs of a replica, which copy the KV heads where they are more than there are heads."""
+        return self.kv_bytes_per_token * max(1.0, gpus / self.kv_heads)
+
     @property
     def head_params(self) -> int:
         """Parameters of the output projection onto the vocabulary."""
