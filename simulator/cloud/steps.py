@@ -4,6 +4,7 @@ A roofline has a compute line and a memory line; a calibrated profile may have o
 what a step holds grows by the same amount at every step, so many steps are timed in closed form.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,3 +53,63 @@ class StepTime:
     def at(self, batch: Batch) -> float:
         """Seconds of a step that holds `batch`."""
         return max(self.compute.at(batch), self.memory.at(batch))
+
+    def decoding(self, sequences: float, context_tokens: float) -> "DecodeRun":
+        """The run of steps in which `sequences` sequences decode; the first of them reads `context_tokens` in all."""
+        batch = Batch(sequences, sequences, context_tokens, context_tokens)
+        compute, memory = self.compute, self.memory
+        return DecodeRun.of(
+            compute.at(batch),
+            (compute.per_context_token_s + compute.per_pair_s) * sequences,
+            memory.at(batch),
+            (memory.per_context_token_s + memory.per_pair_s) * sequences,
+        )
+
+
+class DecodeRun(NamedTuple):
+    """Consecutive steps of one batch. Each sequence's context grows by a token a step, so a step's time is a line in its
+    number, or two lines one after the other where compute and memory change places."""
+
+    first_s: float
+    growth_s: float
+    switch: float
+    """steps that follow the first line; inf where there is no second one"""
+    later_first_s: float
+    later_growth_s: float
+
+    @classmethod
+    def of(cls, a_first_s: float, a_growth_s: float, b_first_s: float, b_growth_s: float) -> "DecodeRun":
+        """The larger of two lines: step k (0, 1, ...) takes max(a_first + k a_growth, b_first + k b_growth)."""
+        if a_first_s < b_first_s or (a_first_s == b_first_s and a_growth_s < b_growth_s):
+            a_first_s, a_growth_s, b_first_s, b_growth_s = b_first_s, b_growth_s, a_first_s, a_growth_s
+        if b_growth_s <= a_growth_s:
+            return cls(a_first_s, a_growth_s, math.inf, 0.0, 0.0)
+        switch = math.ceil((a_first_s - b_first_s) / (b_growth_s - a_growth_s))
+        return cls(a_first_s, a_growth_s, switch, b_first_s, b_growth_s)
+
+    def seconds(self, steps: int) -> float:
+        """Seconds of the first `steps` steps."""
+        if steps <= self.switch:
+            return steps * (self.first_s + 0.5 * self.growth_s * (steps - 1))
+        switch = self.switch
+        before = switch * (self.first_s + 0.5 * self.growth_s * (switch - 1))
+        more = steps - switch
+        return before + more * (self.later_first_s + 0.5 * self.later_growth_s * (steps + switch - 1))
+
+    def steps_until(self, elapsed_s: float) -> int:
+        """The fewest steps that take at least `elapsed_s` seconds; at least 1."""
+        first, growth, elapsed, done = self.first_s, self.growth_s, elapsed_s, 0.0
+        if self.switch < math.inf:
+            before = self.seconds(int(self.switch))
+            if before < elapsed_s:
+                first, growth = self.later_first_s + self.switch * self.later_growth_s, self.later_growth_s
+                elapsed, done = elapsed_s - before, self.switch
+        linear = first - 0.5 * growth
+        # the positive root of growth/2 m^2 + linear m = elapsed, in the form that does not cancel
+        root = 2.0 * elapsed / (linear + math.sqrt(linear * linear + 2.0 * growth * elapsed))
+        steps = max(1, math.ceil(done + root))
+        while steps > 1 and self.seconds(steps - 1) >= elapsed_s:
+            steps -= 1
+        while self.seconds(steps) < elapsed_s:
+            steps += 1
+        return steps

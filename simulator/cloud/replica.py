@@ -1,0 +1,470 @@
+"""One replica of a model: iteration-level continuous batching as vLLM V1 does it, as a state machine without a clock.
+
+Each step takes the running sequences' next tokens first, then chunks of waiting prompts, under a token budget, a limit
+of sequences and of KV-cache blocks; where blocks run out the last in order is preempted and later recomputed. Steps in
+which the same sequences decode are taken as one run in closed form, cut short where an arrival could join.
+Idea: Orca (Yu et al., OSDI 2022) and the scheduler of vLLM V1.
+"""
+
+import math
+from bisect import bisect_left, insort
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Literal
+
+from models.errors import InputError
+from simulator.cloud.orders import ORDERS
+from simulator.cloud.steps import Batch, DecodeRun, StepTime
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Limits of a serving engine; the defaults are vLLM's."""
+
+    kv_blocks: int
+    max_batched_tokens: int = 2048
+    max_sequences: int = 256
+    block_tokens: int = 16
+    prefix_caching: bool = False
+    order: str = "fcfs"
+    async_scheduling: bool = False
+    """the next step is composed while one runs, so arrivals and freed memory are seen a step later"""
+
+    def __post_init__(self) -> None:
+        if min(self.kv_blocks, self.max_sequences, self.block_tokens) < 1:
+            raise InputError(
+                f"engine: kv_blocks {self.kv_blocks}, max_sequences {self.max_sequences} and block_tokens "
+                f"{self.block_tokens} must be at least 1"
+            )
+        if self.max_batched_tokens < self.max_sequences:
+            raise InputError(
+                f"engine: max_batched_tokens {self.max_batched_tokens} is less than max_sequences "
+                f"{self.max_sequences}, so not every sequence could decode; raise it"
+            )
+        if self.order not in ORDERS:
+            raise InputError(f"engine: no order {self.order!r}; known: {', '.join(ORDERS)}")
+
+
+class Job:
+    """A request at a replica: what it asks, and what became of it. Times are NaN until they happen."""
+
+    __slots__ = (
+        "_blocks",
+        "_clock",
+        "_computed",
+        "_finish_step",
+        "_generated",
+        "_key",
+        "_number",
+        "_prefill",
+        "_state",
+        "busy_share_s",
+        "cached_tokens",
+        "output_tokens",
+        "preemptions",
+        "prefix",
+        "priority",
+        "prompt_tokens",
+        "sequences",
+        "t_added_s",
+        "t_finished_s",
+        "t_first_token_s",
+    )
+
+    def __init__(
+        self,
+        prompt_tokens: int,
+        output_tokens: int,
+        sequences: int = 1,
+        priority: float = 0.0,
+        prefix: tuple[int, int] | None = None,
+    ):
+        """`output_tokens` are those of each of its `sequences` (beams); 0 or 1: one prefill is all (scoring).
+
+        `prefix` (key, tokens): the first `tokens` of the prompt are those of earlier prompts of the same key.
+        """
+        if prompt_tokens < 1 or output_tokens < 0 or sequences < 1:
+            raise ValueError(f"a job of {prompt_tokens} prompt, {output_tokens} output tokens, {sequences} sequences")
+        self.prompt_tokens = prompt_tokens
+        self.output_tokens = output_tokens
+        self.sequences = sequences
+        self.priority = priority
+        self.prefix = prefix
+        self.t_added_s = math.nan
+        self.t_first_token_s = math.nan
+        self.t_finished_s = math.nan  # when it left the replica, finished or removed
+        self.preemptions = 0
+        self.cached_tokens = 0  # prompt tokens not computed, thanks to prefix caching
+        self.busy_share_s = 0.0  # replica-seconds: busy time is divided equally among the sequences then running
+        self._state: Literal["new", "waiting", "prefill", "decode", "finished", "removed"] = "new"
+        self._generated = 0  # tokens of each sequence at the last (re)admission
+        self._number = 0
+        self._key = 0.0
+        self._computed = 0  # of the tokens to prefill
+        self._prefill = prompt_tokens  # tokens to prefill before it decodes
+        self._blocks = 0  # held while it prefills
+        self._finish_step = 0
+        self._clock = 0.0
+
+    @property
+    def completed(self) -> bool:
+        """It got all its tokens (a job that was removed while it ran did not)."""
+        return self._state == "finished"
+
+    def blocks_at(self, tokens: int, block: int) -> int:
+        """KV blocks at `tokens` of context a sequence: the prompt's full blocks once, the rest once a sequence."""
+        shared = min(tokens, self.prompt_tokens) // block
+        return shared + self.sequences * -((shared * block - tokens) // block)
+
+
+class Replica:
+    """The state machine. The caller looks at `next_s()` after every call and calls `advance` at that time."""
+
+    def __init__(self, timing: StepTime, engine: Engine):
+        self.timing, self.engine = timing, engine
+        self.busy_s = 0.0
+        self.tokens_computed = 0  # that passed through the weights, recomputation included
+        self.tokens_generated = 0
+        self.outstanding = 0  # jobs that wait or run
+        self.waiting = 0
+        self.running = 0  # sequences, as `max_sequences` counts them
+        self.preemptions = 0
+        self._order = ORDERS[engine.order]
+        self._free = engine.kv_blocks
+        self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
+        self._fresh: list[Job] = []  # added and not yet seen by the scheduler
+        self._batch: list[tuple[float, int, Job]] = []  # running jobs in order
+        self._finishing: list[tuple[int, int, Job]] = []  # heap by last step; stale entries stay until they surface
+        self._phases = [0] * engine.block_tokens  # sequences by the step, modulo block size, that opens a block
+        self._decoding = 0  # sequences
+        self._context = 0  # tokens of KV cache of the decoding sequences
+        self._partial: Job | None = None  # the job whose prompt is cut by the token budget
+        self._prefills: list[Job] = []  # jobs with a chunk in the step at hand
+        self._leaving: list[Job] = []  # running jobs to be dropped at the next boundary
+        self._held: list[Job] = []  # asynchronous: finished, memory not yet given back
+        self._numbers = 0
+        self._step = 0
+        self._clock = 0.0  # grows by elapsed time over running sequences
+        self._start_s = 0.0  # of the run of steps at hand
+        self._end_s = math.inf
+        self._steps = 0
+        self._run: DecodeRun | None = None  # None: one step with prompt chunks
+        self._left: list[Job] = []
+
+    def next_s(self) -> float:
+        """When `advance` must next be called; inf while idle."""
+        return self._end_s
+
+    @property
+    def kv_blocks_used(self) -> int:
+        """KV blocks held at the start of the run of steps at hand."""
+        return self.engine.kv_blocks - self._free
+
+    def add(self, job: Job, now: float) -> None:
+        """`job` joins the waiting line. InputError where it could not fit the KV cache or the batch even alone."""
+        self._check_time(now)
+        needed = job.blocks_at(job.prompt_tokens + max(job.output_tokens, 1) - 1, self.engine.block_tokens)
+        if needed > self.engine.kv_blocks:
+            raise InputError(
+                f"request of {job.prompt_tokens} prompt and {job.sequences} x {job.output_tokens} output tokens: it "
+                f"needs {needed} KV-cache blocks of {self.engine.block_tokens} tokens and the replica has "
+                f"{self.engine.kv_blocks}; shorten it, or use a GPU with more memory"
+            )
+        if job.sequences > self.engine.max_sequences:
+            raise InputError(
+                f"request of {job.sequences} sequences: the engine runs at most {self.engine.max_sequences}; "
+                "lower the beams or raise max_sequences"
+            )
+        job.t_added_s = now
+        job._state = "waiting"
+        job._number, job._key = self._numbers, self._order(job)
+        self._numbers += 1
+        self._fresh.append(job)
+        self.outstanding += 1
+        self.waiting += 1
+        if self._end_s == math.inf:
+            self._start_s = self._end_s = now
+            self._steps = 0
+        else:
+            head = self._head()
+            if head is None or (job._key, job._number) < (head._key, head._number):
+                self._cut(now)
+
+    def remove(self, job: Job, now: float) -> bool:
+        """`job` is withdrawn: it leaves the line at once, or the batch at the next step boundary, when `advance`
+        returns it with its cost. False where it is not here any more."""
+        self._check_time(now)
+        if job._state == "waiting":
+            job._state = "removed"
+            job.t_finished_s = now
+            self.waiting -= 1
+            self.outstanding -= 1
+            self._cut(now)
+            return True
+        if job._state in ("prefill", "decode") and job not in self._leaving:
+            self._leaving.append(job)
+            self._cut(now)
+            return True
+        return False
+
+    def advance(self, now: float) -> list[Job]:
+        """Run up to `now`; returns the jobs that left the batch (finished or removed), in order."""
+        while self._end_s <= now:
+            self._complete()
+            self._begin()
+        left, self._left = self._left, []
+        return left
+
+    def _check_time(self, now: float) -> None:
+        if now > self._end_s:
+            raise ValueError(f"time {now}: advance to {self._end_s} first")
+
+    def _head(self) -> Job | None:
+        while self._line:
+            job = self._line[0][2]
+            if job._state == "waiting":
+                return job
+            heappop(self._line)
+        return None
+
+    def _cut(self, now: float) -> None:
+        """Let the run at hand end at the first boundary at or after `now`."""
+        if self._steps > 1 and self._run is not None:
+            self._steps = min(self._steps, self._run.steps_until(now - self._start_s))
+            self._end_s = self._start_s + self._run.seconds(self._steps)
+
+    # The end of a run
+
+    def _complete(self) -> None:
+        """Account for the run that ends now: tokens, memory, jobs that finish."""
+        steps, end = self._steps, self._end_s
+        if steps:
+            elapsed = end - self._start_s
+            self.busy_s += elapsed
+            self._clock += elapsed / self.running_now
+            self._free -= self._blocks_over(steps)
+            n = self._decoding
+            self._step += steps
+            self._context += n * steps
+            self.tokens_generated += n * steps
+            self.tokens_computed += n * steps
+        released, self._held = self._held, []
+        if steps:
+            for job in self._prefills:
+                self._chunk_done(job, end)
+            while self._finishing and self._finishing[0][0] <= self._step:
+                finish_step, _, job = heappop(self._finishing)
+                if job._state == "decode" and job._finish_step == finish_step:
+                    self._leave_decode(job)
+                    self._finish(job, end)
+        for job in self._leaving:
+            if job._state == "decode":
+                self._leave_decode(job)
+            elif job._state != "prefill":
+                continue
+            self._leave_batch(job, end, "removed")
+            self._release(job)
+        self._leaving.clear()
+        if not self.engine.async_scheduling:
+            released, self._held = released + self._held, []
+        for job in released:
+            self._release(job)
+        self._prefills = []
+
+    def _chunk_done(self, job: Job, end: float) -> None:
+        if job._computed < job._prefill:
+            self._partial = job
+            return
+        if job is self._partial:
+            self._partial = None
+        if math.isnan(job.t_first_token_s):
+            job.t_first_token_s = end
+        self.tokens_generated += job.sequences if job.output_tokens else 0
+        generated = job._generated + 1
+        if generated >= job.output_tokens:
+            self._finish(job, end)
+            return
+        job._state = "decode"
+        job._finish_step = self._step + job.output_tokens - generated
+        heappush(self._finishing, (job._finish_step, job._number, job))
+        context = job.prompt_tokens + generated - 1
+        self._decoding += job.sequences
+        self._context += job.sequences * context
+        self._phases[(self._step - context) % self.engine.block_tokens] += job.sequences
+
+    def _leave_decode(self, job: Job) -> None:
+        """Take a job out of what the decoding steps count, at the boundary at hand."""
+        generated = job.output_tokens - (job._finish_step - self._step)
+        context = job.prompt_tokens + generated - 1
+        self._decoding -= job.sequences
+        self._context -= job.sequences * context
+        self._phases[(self._step - context) % self.engine.block_tokens] -= job.sequences
+        job._generated = generated
+        job._blocks = job.blocks_at(context, self.engine.block_tokens)
+
+    def _finish(self, job: Job, end: float) -> None:
+        self._leave_batch(job, end, "finished")
+        self._held.append(job)
+
+    def _leave_batch(self, job: Job, end: float, state: Literal["finished", "removed", "waiting"]) -> None:
+        del self._batch[bisect_left(self._batch, (job._key, job._number))]  # type: ignore[arg-type]
+        if job is self._partial:
+            self._partial = None
+        job.busy_share_s += job.sequences * (self._clock - job._clock)
+        job._state = state
+        if state != "waiting":
+            job.t_finished_s = end
+            self.outstanding -= 1
+            self._left.append(job)
+
+    def _release(self, job: Job) -> None:
+        self._free += job._blocks
+        self.running -= job.sequences
+        job._blocks = 0
+
+    # The start of a run
+
+    def _blocks_over(self, steps: int) -> int:
+        """Blocks that the decoding sequences open in the next `steps` steps."""
+        block, phases, first = self.engine.block_tokens, self._phases, self._step
+        cycles, rest = divmod(steps, block)
+        return cycles * self._decoding + sum(phases[(first + k) % block] for k in range(rest))
+
+    def _steps_in_memory(self) -> int:
+        """The most steps that the decoding sequences can take in the free blocks."""
+        block, phases, first = self.engine.block_tokens, self._phases, self._step
+        cycles, free = divmod(self._free, self._decoding)
+        for k in range(block):
+            free -= phases[(first + k) % block]
+            if free < 0:
+                return cycles * block + k
+        return (cycles + 1) * block
+
+    @property
+    def running_now(self) -> int:
+        """Sequences that are being served."""
+        return self.running - sum(job.sequences for job in self._held)
+
+    def _see(self, until_s: float) -> bool:
+        """Let the scheduler see what was added up to `until_s`."""
+        fresh, self._fresh = self._fresh, []
+        seen = False
+        for job in fresh:
+            if job.t_added_s > until_s:
+                self._fresh.append(job)
+            elif job._state == "waiting":
+                heappush(self._line, (job._key, job._number, job))
+                seen = True
+        return seen
+
+    def _begin(self) -> None:
+        """Compose what runs next and set when it ends."""
+        now = self._end_s
+        pipelined = self.engine.async_scheduling and self._steps > 0
+        if pipelined:
+            last = self._start_s if self._run is None else self._start_s + self._run.seconds(self._steps - 1)
+            self._see(last)
+        else:
+            self._see(now)
+        preempted = self._make_room()
+        batch = self._chunks(admit=not preempted)
+        if not self._prefills and not self._decoding and (self._held or self._fresh):
+            for job in self._held:  # nothing runs: the scheduler has caught up
+                self._release(job)
+            self._held = []
+            self._see(now)
+            batch = self._chunks(admit=True)
+        self._start_s = now
+        if self._prefills:
+            self._run = None
+            self._steps = 1
+            self._see(now)
+            self._end_s = now + self.timing.at(batch)
+        elif self._decoding:
+            changes = self._see(now) or preempted or bool(self._held)
+            self._run = self.timing.decoding(self._decoding, self._context + self._decoding)
+            self._steps = 1
+            if not (changes and self.waiting):
+                finish = self._next_finish() - self._step
+                self._steps = min(finish, self._steps_in_memory())
+            self._end_s = now + self._run.seconds(self._steps)
+        else:
+            self._steps = 0
+            self._end_s = math.inf
+
+    def _next_finish(self) -> int:
+        while True:
+            finish_step, _, job = self._finishing[0]
+            if job._state == "decode" and job._finish_step == finish_step:
+                return finish_step
+            heappop(self._finishing)
+
+    def _make_room(self) -> bool:
+        """Preempt the last in order until the next step's blocks are there; True where any was."""
+        engine, preempted = self.engine, False
+        while True:
+            needed = self._phases[self._step % engine.block_tokens]
+            if self._partial is not None:
+                job = self._partial
+                chunk = min(job._prefill - job._computed, engine.max_batched_tokens - self._decoding)
+                needed += self._prefill_blocks(job, job._computed + chunk) - job._blocks
+            if needed <= self._free:
+                return preempted
+            victim = self._batch[-1][2]
+            if victim._state == "decode":
+                self._leave_decode(victim)
+            self._leave_batch(victim, self._end_s, "waiting")
+            self._release(victim)
+            victim.preemptions += 1
+            self.preemptions += 1
+            self.waiting += 1
+            heappush(self._line, (victim._key, victim._number, victim))
+            preempted = True
+
+    def _prefill_blocks(self, job: Job, computed: int) -> int:
+        """Blocks once `computed` tokens are prefilled; beams get theirs with the last chunk."""
+        block = self.engine.block_tokens
+        if computed < job._prefill:
+            return -(-computed // block)
+        return job.blocks_at(job.prompt_tokens + job._generated, block)
+
+    def _chunks(self, admit: bool) -> Batch:
+        """Take prompt chunks into the next step, and admit from the line if told to."""
+        engine = self.engine
+        budget = engine.max_batched_tokens - self._decoding
+        # the blocks that the decoding sequences open come first
+        reserved = self._phases[self._step % engine.block_tokens]
+        tokens = ends = context = pairs = 0
+        job = self._partial
+        while True:
+            if job is None:
+                job = self._head() if admit and budget > 0 else None
+                if job is None or self.running + job.sequences > engine.max_sequences:
+                    break
+                job._prefill = job.prompt_tokens + job.sequences * job._generated
+                if self._prefill_blocks(job, job._prefill) > self._free - reserved:
+                    break
+                heappop(self._line)
+                self.waiting -= 1
+                self.running += job.sequences
+                job._computed = 0
+                job._clock = self._clock
+                job._state = "prefill"
+                insort(self._batch, (job._key, job._number, job))
+            chunk = min(job._prefill - job._computed, budget)
+            if chunk > 0:
+                start, end = job._computed, job._computed + chunk
+                blocks = self._prefill_blocks(job, end)
+                self._free -= blocks - job._blocks
+                job._blocks, job._computed = blocks, end
+                budget -= chunk
+                tokens += chunk
+                context += end
+                pairs += (end * (end + 1) - start * (start + 1)) // 2
+                ends += end == job._prefill
+                self._prefills.append(job)
+            job = None
+        self.tokens_computed += tokens
+        n = self._decoding
+        decode_context = self._context + n
+        return Batch(n + tokens, n + ends, decode_context + context, decode_context + pairs)
