@@ -166,6 +166,11 @@ class Replica:
         """KV blocks held at the start of the run of steps at hand."""
         return self.engine.kv_blocks - self._free
 
+    @property
+    def kv_share(self) -> float:
+        """Share of the KV cache that is held."""
+        return 1.0 - self._free / self.engine.kv_blocks
+
     def add(self, job: Job, now: float) -> None:
         """`job` joins the waiting line. InputError where it could not fit the KV cache or the batch even alone."""
         self._check_time(now)

@@ -1,6 +1,6 @@
 """Which replica gets a request: a router is a plain function with a name in `ROUTERS`.
 
-It looks at the replicas that take requests (there is at least one) and at the request, and returns one of them.
+It looks at the replicas that take requests (there is at least one) and at the request, and returns a replica's number.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +16,13 @@ _PROBES = 64  # places that an affine device tries before it takes the least loa
 class Routable(Protocol):
     """What a router may know of a replica."""
 
-    number: int
-    accepting: bool
-    stamp: int
-    """raised whenever `load` or `accepting` changes"""
+    @property
+    def number(self) -> int:
+        """Its place among all replicas."""
+
+    @property
+    def accepting(self) -> bool:
+        """Whether it takes requests."""
 
     @property
     def load(self) -> float:
@@ -43,31 +46,33 @@ class LoadIndex:
 
     def __init__(self, replicas: Sequence[Routable]):
         self._replicas = replicas
+        self._newest = [0] * len(replicas)
         self._heap: list[tuple[float, int, int]] = []
 
     def changed(self, replica: Routable) -> None:
         """The load of `replica`, or whether it takes requests, is now another."""
-        replica.stamp += 1
+        number = replica.number
+        self._newest[number] += 1
         if replica.accepting:
-            heappush(self._heap, (replica.load, replica.number, replica.stamp))
-            if len(self._heap) > 8 * len(self._replicas) + 64:
-                self._heap = [(r.load, r.number, r.stamp) for r in self._replicas if r.accepting]
+            heappush(self._heap, (replica.load, number, self._newest[number]))
+            if len(self._heap) > 8 * len(self._newest) + 64:
+                self._heap = [(r.load, r.number, self._newest[r.number]) for r in self._replicas if r.accepting]
                 heapify(self._heap)
 
     def least(self) -> int:
-        """Number of the least loaded replica that takes requests, the first of them in number."""
-        heap, replicas = self._heap, self._replicas
-        while replicas[heap[0][1]].stamp != heap[0][2]:
+        """The least loaded replica that takes requests, the first of several."""
+        heap, newest = self._heap, self._newest
+        while newest[heap[0][1]] != heap[0][2]:
             heappop(heap)
         return heap[0][1]
 
 
-class Choice[R: Routable]:
+class Choice:
     """The replicas to choose from: all of them by number, and those that take requests, in order of number."""
 
-    def __init__(self, replicas: Sequence[R], draws: Draws):
+    def __init__(self, replicas: Sequence[Routable], draws: Draws):
         self.replicas, self.draws = replicas, draws
-        self.accepting: list[R] = []
+        self.accepting: list[Routable] = []
         self.loads = LoadIndex(replicas)
         self.turn = 0
 
@@ -76,45 +81,48 @@ class Choice[R: Routable]:
         self.accepting = [replica for replica in self.replicas if replica.accepting]
 
 
-def round_robin[R: Routable](choice: Choice[R], ask: Ask) -> R:
+Router = Callable[[Choice, Ask], int]
+
+
+def round_robin(choice: Choice, ask: Ask) -> int:
     """One after the other."""
     choice.turn += 1
-    return choice.accepting[(choice.turn - 1) % len(choice.accepting)]
+    return choice.accepting[(choice.turn - 1) % len(choice.accepting)].number
 
 
-def random[R: Routable](choice: Choice[R], ask: Ask) -> R:
+def random(choice: Choice, ask: Ask) -> int:
     """Any, with equal chances."""
     uniform = choice.draws.uniform_one("cloud.router", ask.number, ask.attempt)
-    return choice.accepting[int(uniform * len(choice.accepting))]
+    return choice.accepting[int(uniform * len(choice.accepting))].number
 
 
-def least_outstanding[R: Routable](choice: Choice[R], ask: Ask) -> R:
+def least_outstanding(choice: Choice, ask: Ask) -> int:
     """The one with the fewest requests that wait or are served, over its speed; the first of several."""
-    return choice.replicas[choice.loads.least()]
+    return choice.loads.least()
 
 
-def least_kv[R: Routable](choice: Choice[R], ask: Ask) -> R:
+def least_kv(choice: Choice, ask: Ask) -> int:
     """The one whose KV cache is emptiest, then the least loaded, then the first. Looks at each of them."""
-    return min(choice.accepting, key=lambda replica: (replica.kv_share, replica.load, replica.number))
+    return min(choice.accepting, key=lambda replica: (replica.kv_share, replica.load, replica.number)).number
 
 
-def device_affine[R: Routable](choice: Choice[R], ask: Ask) -> R:
+def device_affine(choice: Choice, ask: Ask) -> int:
     """The device's own, for the sake of its cached prefix.
 
-    Each device has a sequence of places of its own, drawn over all replicas, and goes to the first that takes requests:
-    where a replica comes or goes, only the devices that it serves move.
+    Each device has a sequence of places, drawn over all replicas, and goes to the first that takes requests: where a
+    replica comes or goes, only the devices that it serves move.
     """
     for probe in range(_PROBES):
-        uniform = choice.draws.uniform_one("cloud.affinity", ask.device, probe)
-        replica = choice.replicas[int(uniform * len(choice.replicas))]
-        if replica.accepting:
-            return replica
-    return least_outstanding(choice, ask)
+        place = int(choice.draws.uniform_one("cloud.affinity", ask.device, probe) * len(choice.replicas))
+        if choice.replicas[place].accepting:
+            return place
+    return choice.loads.least()
 
 
-def router_of[R: Routable](name: RouterName) -> Callable[[Choice[R], Ask], R]:
-    """The router of that name."""
-    return ROUTERS[name]
-
-
-ROUTERS: dict[RouterName, Callable[..., object]] = {}
+ROUTERS: dict[RouterName, Router] = {
+    "round_robin": round_robin,
+    "random": random,
+    "least_outstanding": least_outstanding,
+    "least_kv": least_kv,
+    "device_affine": device_affine,
+}
