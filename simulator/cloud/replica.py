@@ -8,115 +8,16 @@ Idea: Orca (Yu et al., OSDI 2022) and the scheduler of vLLM V1.
 
 import math
 from bisect import bisect_left, insort
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Literal
 
 from models.errors import InputError
+from simulator.cloud.jobs import Engine, Job
+from simulator.cloud.kv_cache import KvCache
 from simulator.cloud.orders import ORDERS
 from simulator.cloud.steps import Batch, DecodeRun, StepTime
 
-
-@dataclass(frozen=True)
-class Engine:
-    """Limits of a serving engine; the defaults are vLLM's."""
-
-    kv_blocks: int
-    max_batched_tokens: int = 2048
-    max_sequences: int = 256
-    block_tokens: int = 16
-    prefix_caching: bool = False
-    order: str = "fcfs"
-    async_scheduling: bool = False
-    """the next step is composed while one runs, so arrivals and freed memory are seen a step later"""
-
-    def __post_init__(self) -> None:
-        if min(self.kv_blocks, self.max_sequences, self.block_tokens) < 1:
-            raise InputError(
-                f"engine: kv_blocks {self.kv_blocks}, max_sequences {self.max_sequences} and block_tokens "
-                f"{self.block_tokens} must be at least 1"
-            )
-        if self.max_batched_tokens < self.max_sequences:
-            raise InputError(
-                f"engine: max_batched_tokens {self.max_batched_tokens} is less than max_sequences "
-                f"{self.max_sequences}, so not every sequence could decode; raise it"
-            )
-        if self.order not in ORDERS:
-            raise InputError(f"engine: no order {self.order!r}; known: {', '.join(ORDERS)}")
-
-
-class Job:
-    """A request at a replica: what it asks, and what became of it. Times are NaN until they happen."""
-
-    __slots__ = (
-        "_blocks",
-        "_clock",
-        "_computed",
-        "_finish_step",
-        "_generated",
-        "_key",
-        "_number",
-        "_prefill",
-        "_state",
-        "busy_share_s",
-        "cached_tokens",
-        "output_tokens",
-        "preemptions",
-        "prefix",
-        "priority",
-        "prompt_tokens",
-        "sequences",
-        "t_added_s",
-        "t_finished_s",
-        "t_first_token_s",
-        "t_started_s",
-    )
-
-    def __init__(
-        self,
-        prompt_tokens: int,
-        output_tokens: int,
-        sequences: int = 1,
-        priority: float = 0.0,
-        prefix: tuple[int, int] | None = None,
-    ):
-        """`output_tokens` are those of each of its `sequences` (beams); 0 or 1: one prefill is all (scoring).
-
-        `prefix` (key, tokens): the first `tokens` of the prompt are those of earlier prompts of the same key.
-        """
-        if prompt_tokens < 1 or output_tokens < 0 or sequences < 1:
-            raise ValueError(f"a job of {prompt_tokens} prompt, {output_tokens} output tokens, {sequences} sequences")
-        self.prompt_tokens = prompt_tokens
-        self.output_tokens = output_tokens
-        self.sequences = sequences
-        self.priority = priority
-        self.prefix = prefix
-        self.t_added_s = math.nan
-        self.t_started_s = math.nan  # when it first left the waiting line
-        self.t_first_token_s = math.nan
-        self.t_finished_s = math.nan  # when it left the replica, finished or removed
-        self.preemptions = 0
-        self.cached_tokens = 0  # prompt tokens not computed, thanks to prefix caching
-        self.busy_share_s = 0.0  # replica-seconds: busy time is divided equally among the sequences then running
-        self._state: Literal["new", "waiting", "prefill", "decode", "finished", "removed"] = "new"
-        self._generated = 0  # tokens of each sequence at the last (re)admission
-        self._number = 0
-        self._key = 0.0
-        self._computed = 0  # of the tokens to prefill
-        self._prefill = prompt_tokens  # tokens to prefill before it decodes
-        self._blocks = 0  # held while it prefills
-        self._finish_step = 0
-        self._clock = 0.0
-
-    @property
-    def completed(self) -> bool:
-        """It got all its tokens (a job that was removed while it ran did not)."""
-        return self._state == "finished"
-
-    def blocks_at(self, tokens: int, block: int) -> int:
-        """KV blocks at `tokens` of context a sequence: the prompt's full blocks once, the rest once a sequence."""
-        shared = min(tokens, self.prompt_tokens) // block
-        return shared + self.sequences * -((shared * block - tokens) // block)
+__all__ = ["Engine", "Job", "Replica"]
 
 
 class Replica:
@@ -135,15 +36,16 @@ class Replica:
 
     def _empty(self) -> None:
         """Nothing waits, nothing runs, nothing is in memory."""
+        engine = self.engine
         self.outstanding = 0  # jobs that wait or run
         self.waiting = 0
         self.running = 0  # sequences, as `max_sequences` counts them
-        self._free = self.engine.kv_blocks
+        self._kv = KvCache(engine.kv_blocks, engine.prefix_caching)
         self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
         self._fresh: list[Job] = []  # added and not yet seen by the scheduler
         self._batch: list[tuple[float, int, Job]] = []  # running jobs in order
         self._finishing: list[tuple[int, int, Job]] = []  # heap by last step; stale entries stay until they surface
-        self._phases = [0] * self.engine.block_tokens  # sequences by the step, modulo block size, that opens a block
+        self._phases = [0] * engine.block_tokens  # sequences by the step, modulo block size, that opens a block
         self._decoding = 0  # sequences
         self._context = 0  # tokens of KV cache of the decoding sequences
         self._partial: Job | None = None  # the job whose prompt is cut by the token budget
@@ -164,12 +66,12 @@ class Replica:
     @property
     def kv_blocks_used(self) -> int:
         """KV blocks held at the start of the run of steps at hand."""
-        return self.engine.kv_blocks - self._free
+        return self.engine.kv_blocks - self._kv.free
 
     @property
     def kv_share(self) -> float:
         """Share of the KV cache that is held."""
-        return 1.0 - self._free / self.engine.kv_blocks
+        return self.kv_blocks_used / self.engine.kv_blocks
 
     def add(self, job: Job, now: float) -> None:
         """`job` joins the waiting line. InputError where it could not fit the KV cache or the batch even alone."""
@@ -282,8 +184,8 @@ class Replica:
             elapsed = end - self._start_s
             self.busy_s += elapsed
             self._clock += elapsed / self.running_now
-            self._free -= self._blocks_over(steps)
             n = self._decoding
+            self._kv.take(self._blocks_over(self._step + 1, steps - 1))  # those of the first step are taken
             self._step += steps
             self._context += n * steps
             self.tokens_generated += n * steps
@@ -340,7 +242,7 @@ class Replica:
         self._context -= job.sequences * context
         self._phases[(self._step - context) % self.engine.block_tokens] -= job.sequences
         job._generated = generated
-        job._blocks = job.blocks_at(context, self.engine.block_tokens)
+        job._blocks = job.blocks_at(context, self.engine.block_tokens) - job._shared
 
     def _finish(self, job: Job, end: float) -> None:
         self._leave_batch(job, end, "finished")
@@ -357,23 +259,45 @@ class Replica:
             self.outstanding -= 1
             self._left.append(job)
 
-    def _release(self, job: Job) -> None:
-        self._free += job._blocks
+    def _release(self, job: Job, resumes_from: int = 0) -> None:
+        """Give back a job's memory; one that will resume may find its first `resumes_from` tokens again."""
+        kv = self._kv
+        if kv.caching:
+            if resumes_from and job.sequences == 1:
+                full = resumes_from // self.engine.block_tokens - job._shared
+                kv.give(job._blocks - full)
+                kv.keep(job, full)
+            else:
+                kv.give(job._blocks)
+            if job.prefix is not None:
+                kv.drop(job.prefix[0], job._shared)
+        else:
+            kv.free += job._blocks
         self.running -= job.sequences
-        job._blocks = 0
+        job._blocks = job._shared = 0
+
+    def _cached(self, job: Job) -> tuple[int, int]:
+        """Blocks of a waiting job's tokens that are in memory: of its prefix's chain, and of its own before preemption.
+        At least one token is left to compute."""
+        block, kv = self.engine.block_tokens, self._kv
+        most = (job._prefill - 1) // block
+        prefix = min(job.prefix[1], job.prompt_tokens) // block if job.prefix is not None else 0
+        shared = min(prefix, most, kv.resident(job.prefix[0])) if job.prefix is not None else 0
+        own = min(most - shared, kv.resident(job)) if job.preemptions and shared == prefix else 0
+        return shared, own
 
     # The start of a run
 
-    def _blocks_over(self, steps: int) -> int:
-        """Blocks that the decoding sequences open in the next `steps` steps."""
-        block, phases, first = self.engine.block_tokens, self._phases, self._step
+    def _blocks_over(self, first: int, steps: int) -> int:
+        """Blocks that the decoding sequences open in `steps` steps from step number `first` on."""
+        block, phases = self.engine.block_tokens, self._phases
         cycles, rest = divmod(steps, block)
         return cycles * self._decoding + sum(phases[(first + k) % block] for k in range(rest))
 
     def _steps_in_memory(self) -> int:
-        """The most steps that the decoding sequences can take in the free blocks."""
+        """The most steps that the decoding sequences can take in the free blocks; those of the first are taken."""
         block, phases, first = self.engine.block_tokens, self._phases, self._step
-        cycles, free = divmod(self._free, self._decoding)
+        cycles, free = divmod(self._kv.free + phases[first % block], self._decoding)
         for k in range(block):
             free -= phases[(first + k) % block]
             if free < 0:
@@ -447,14 +371,16 @@ class Replica:
             if self._partial is not None:
                 job = self._partial
                 chunk = min(job._prefill - job._computed, engine.max_batched_tokens - self._decoding)
-                needed += self._prefill_blocks(job, job._computed + chunk) - job._blocks
-            if needed <= self._free:
+                needed += self._prefill_blocks(job, job._computed + chunk) - job._blocks - job._shared
+            if needed <= self._kv.free:
+                self._kv.take(self._phases[self._step % engine.block_tokens])
                 return preempted
             victim = self._batch[-1][2]
-            if victim._state == "decode":
+            decoded = victim._state == "decode"
+            if decoded:
                 self._leave_decode(victim)
             self._leave_batch(victim, self._end_s, "waiting")
-            self._release(victim)
+            self._release(victim, victim.prompt_tokens + victim._generated - 1 if decoded else victim._computed)
             victim.preemptions += 1
             self.preemptions += 1
             self.waiting += 1
@@ -472,33 +398,17 @@ class Replica:
         """Take prompt chunks into the next step, and admit from the line if told to."""
         engine = self.engine
         budget = engine.max_batched_tokens - self._decoding
-        # the blocks that the decoding sequences open come first
-        reserved = self._phases[self._step % engine.block_tokens]
         tokens = ends = context = pairs = 0
         job = self._partial
         while True:
             if job is None:
                 job = self._head() if admit and budget > 0 else None
-                if job is None or self.running + job.sequences > engine.max_sequences:
+                if job is None or not self._admit(job):
                     break
-                job._prefill = job.prompt_tokens + job.sequences * job._generated
-                if self._prefill_blocks(job, job._prefill) > self._free - reserved:
-                    break
-                heappop(self._line)
-                self.waiting -= 1
-                self.running += job.sequences
-                job._computed = 0
-                job._clock = self._clock
-                job._state = "prefill"
-                if math.isnan(job.t_started_s):
-                    job.t_started_s = self._end_s
-                insort(self._batch, (job._key, job._number, job))
             chunk = min(job._prefill - job._computed, budget)
             if chunk > 0:
                 start, end = job._computed, job._computed + chunk
-                blocks = self._prefill_blocks(job, end)
-                self._free -= blocks - job._blocks
-                job._blocks, job._computed = blocks, end
+                self._hold_chunk(job, end)
                 budget -= chunk
                 tokens += chunk
                 context += end
@@ -510,3 +420,50 @@ class Replica:
         n = self._decoding
         decode_context = self._context + n
         return Batch(n + tokens, n + ends, decode_context + context, decode_context + pairs)
+
+    def _admit(self, job: Job) -> bool:
+        """Move the head of the line into the batch, if its whole prompt fits the free memory."""
+        engine, kv = self.engine, self._kv
+        if self.running + job.sequences > engine.max_sequences:
+            return False
+        job._prefill = job.prompt_tokens + job.sequences * job._generated
+        needed = self._prefill_blocks(job, job._prefill)
+        shared = own = 0
+        if kv.caching:
+            shared, own = self._cached(job)
+            needed -= shared
+            if shared and job.prefix is not None:
+                needed += kv.free_among(job.prefix[0], shared)
+        if needed > kv.free:
+            return False
+        if kv.caching:
+            if job.prefix is not None:
+                kv.hold(job.prefix[0], shared)
+            if job.preemptions:
+                kv.claim(job, own)
+            elif shared:
+                job.cached_tokens = shared * engine.block_tokens
+        heappop(self._line)
+        self.waiting -= 1
+        self.running += job.sequences
+        job._shared, job._blocks = shared, own
+        job._computed = (shared + own) * engine.block_tokens
+        job._clock = self._clock
+        job._state = "prefill"
+        if math.isnan(job.t_started_s):
+            job.t_started_s = self._end_s
+        insort(self._batch, (job._key, job._number, job))
+        return True
+
+    def _hold_chunk(self, job: Job, end: int) -> None:
+        """Take the blocks of a prompt chunk up to token `end`."""
+        kv, held = self._kv, job._blocks + job._shared
+        total = self._prefill_blocks(job, end)
+        kv.take(total - held)
+        if kv.caching and job.prefix is not None:
+            block = self.engine.block_tokens
+            shared = min(job.prefix[1], job.prompt_tokens, end) // block
+            if shared > job._shared and kv.extend(job.prefix[0], job._shared, shared):
+                job._shared = shared
+        job._blocks = total - job._shared
+        job._computed = end
