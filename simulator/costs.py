@@ -59,13 +59,23 @@ def network_cost(bytes_up: float, bytes_down: float, tariffs: Tariffs) -> Cost:
 
 
 def serving_cost(
-    replica_seconds: float, gpus: int, gpu_usd_per_hour: float, gpu_watts: float, tariffs: Tariffs, gco2_per_kwh: float
+    replica_seconds: float,
+    gpus: int,
+    gpu_usd_per_hour: float,
+    gpu_watts: float,
+    tariffs: Tariffs,
+    gco2_per_kwh: float,
+    price_factor: float = 1.0,
 ) -> Cost:
-    """`replica_seconds` of replicas of `gpus` GPUs that draw gpu_watts each, at the catalogue's gpu_usd_per_hour."""
+    """`replica_seconds` of replicas of `gpus` GPUs that draw gpu_watts each, at the catalogue's gpu_usd_per_hour.
+
+    `price_factor` is for spot capacity: it lowers the price of the GPU, not that of energy.
+    """
     gpu_seconds = replica_seconds * gpus
     joules = gpu_seconds * gpu_watts
     kwh = joules / JOULES_PER_KWH
-    usd = gpu_seconds / HOUR_S * gpu_hour_usd(tariffs, gpu_usd_per_hour) + kwh * tariffs.energy_kwh
+    rent = gpu_seconds / HOUR_S * gpu_hour_usd(tariffs, gpu_usd_per_hour) * price_factor
+    usd = rent + kwh * tariffs.energy_kwh
     return Cost(usd=usd, joules=joules, gco2=kwh * gco2_per_kwh, gpu_seconds=gpu_seconds)
 
 

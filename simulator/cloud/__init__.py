@@ -1,8 +1,9 @@
 """The cloud: catalogue of models and GPUs, their timing, and the nodes that serve requests."""
 
 from simulator.cloud.catalogue import Catalogue, GpuSpec, ModelSpec, default_catalogue, served_model
+from simulator.cloud.cluster import Pool
 from simulator.cloud.cpu import CpuNode
-from simulator.cloud.node import LlmNode, build_llm_node
+from simulator.cloud.node import LlmNode
 from simulator.cloud.queueing import Outcome, Served, Ticket
 from simulator.cloud.timing import RooflineTiming, check_memory
 from simulator.cloud.tokens import RequestTokens, llm_request_tokens
@@ -14,11 +15,11 @@ __all__ = [
     "LlmNode",
     "ModelSpec",
     "Outcome",
+    "Pool",
     "RequestTokens",
     "RooflineTiming",
     "Served",
     "Ticket",
-    "build_llm_node",
     "check_memory",
     "default_catalogue",
     "llm_request_tokens",

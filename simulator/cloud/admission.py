@@ -37,9 +37,7 @@ def admission_rule(section: Admission, draws: Draws) -> Rule | None:
         case DeadlineAdmission(margin=margin):
             return lambda arrival: expected_s(arrival) * margin <= arrival.seconds_left
         case RandomEarlyAdmission(start=start):
-            return lambda arrival: (
-                _fill(arrival, start) <= draws.uniform_one("cloud.admission", arrival.number)
-            )
+            return lambda arrival: _fill(arrival, start) <= draws.uniform_one("cloud.admission", arrival.number)
     return None
 
 

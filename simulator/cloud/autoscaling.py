@@ -62,7 +62,9 @@ class Autoscaler:
         return max(replicas, min(usable, max(replicas for _, replicas in self._wanted)))
 
 
-def autoscale(cluster: Cluster, pool: Pool, section: Autoscale, unplaced: Callable[[], int]) -> Generator[Any, Any, None]:
+def autoscale(
+    cluster: Cluster, pool: Pool, section: Autoscale, unplaced: Callable[[], int]
+) -> Generator[Any, Any, None]:
     """Looks after a pool until the node closes. `unplaced`: requests that no replica takes."""
     env, machines, scaler = cluster.env, cluster.of(pool), Autoscaler(section)
     busy_s = up_s = 0.0

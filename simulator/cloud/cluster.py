@@ -5,7 +5,7 @@ What is served where is the node's business; a cluster says which replicas take 
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from simpy import Environment, Event, Timeout
@@ -24,7 +24,6 @@ State = Literal["off", "starting", "up", "draining", "down"]
 class Pool:
     """Replicas of one kind."""
 
-    name: str
     replica: Callable[[], Serving]
     """makes a replica, empty"""
     replicas: int = 1
@@ -32,7 +31,7 @@ class Pool:
     gpus_per_replica: int = 1
     speed: float = 1.0
     """requests a second of one of its replicas, as a share of the fastest pool's"""
-    rate: Cost = Cost()
+    rate: Cost = field(default_factory=Cost)
     """of one GPU for one second: what it is rented for, and what it draws while it serves"""
     cold_start_s: float = 0.0
     autoscale: Autoscale | None = None

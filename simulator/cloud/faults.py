@@ -29,14 +29,10 @@ def takings(section: Spot, draws: Draws, replica: int) -> Iterator[Outage]:
     """Takings of one spot machine in order of time; none where the rate is zero."""
     if section.taken_per_hour <= 0:
         return iter(())
-    return _outages(
-        "cloud.taken", 3600.0 / section.taken_per_hour, section.notice, section.replacement, draws, replica
-    )
+    return _outages("cloud.taken", 3600.0 / section.taken_per_hour, section.notice, section.replacement, draws, replica)
 
 
-def _outages(
-    purpose: str, up_s: float, notice_s: float, down_s: float, draws: Draws, replica: int
-) -> Iterator[Outage]:
+def _outages(purpose: str, up_s: float, notice_s: float, down_s: float, draws: Draws, replica: int) -> Iterator[Outage]:
     now = 0.0
     for n in count():
         warned = now + up_s * float(draws.exponential(f"{purpose}.after", replica, n))

@@ -7,7 +7,7 @@ at the door. A request costs its share of its replica's busy time, and the share
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 from typing import cast
 
@@ -51,7 +51,7 @@ class LlmNode:
         self._on_late_cost = on_late_cost
         self._open: dict[int, LlmTicket] = {}  # waiting or served
         self._door: dict[int, LlmTicket] = {}  # those that no replica takes, in order of arrival
-        self._deadlines: list[tuple[float, int]] = []  # heap; entries of requests that have ended stay until they are due
+        self._deadlines: list[tuple[float, int]] = []  # heap; entries of ended requests stay until due
         self._alarm_s = math.inf
         self._waiting = self._served = self._busy = 0  # at the replicas
         self._closed_s: float | None = None
@@ -73,7 +73,7 @@ class LlmNode:
         deadline_s: float = math.inf,
         device: int = 0,
         priority: float = 0.0,
-        prefix: tuple[int, int] | None = None,
+        prefix: tuple[Hashable, int] | None = None,
     ) -> LlmTicket:
         """A request arrives now; `served = yield ticket.done` waits for its end.
 

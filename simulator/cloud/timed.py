@@ -6,10 +6,11 @@ arrival. Theory's M/M/c, M/D/1 and M/G/1 are this.
 
 import math
 from collections import OrderedDict
+from collections.abc import Hashable
 from heapq import heappop, heappush
 from typing import Protocol, cast
 
-from simulator.cloud.replica import Job
+from simulator.cloud.jobs import Job
 
 
 class Serving(Protocol):
@@ -43,7 +44,7 @@ class TimedJob(Job):
         output_tokens: int,
         sequences: int = 1,
         priority: float = 0.0,
-        prefix: tuple[int, int] | None = None,
+        prefix: tuple[Hashable, int] | None = None,
         service_s: float = math.nan,
     ):
         super().__init__(prompt_tokens, output_tokens, sequences, priority, prefix)
