@@ -15,7 +15,7 @@ from simulator.scenario.writing import plain_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenario.md"
 MARKER = (
-    "<!-- Below: written by `python -m simulator.scenario.reference`. Edit simulator/scenario/sections.py instead. -->"
+    "<!-- Below: written by `python -m simulator.scenario.reference`. Edit simulator/scenario/sections/ instead. -->"
 )
 
 

@@ -1,0 +1,94 @@
+"""The `srm` and `llm` sections: the small model on devices, and the LLM recommender in the cloud."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from simulator.scenario.sections.base import Section, kind_of
+from simulator.scenario.units import Share
+
+
+class Training(Section):
+    """How a model is trained."""
+
+    seed: int = Field(
+        1, ge=0, description="of weights, batches and negatives; another `seed` of the scenario does not retrain"
+    )
+    batch_size: int = Field(128, ge=1, description="windows of history in a step of the optimiser")
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam (AdamW where `weight_decay` is not 0)")
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped in training")
+    negatives: int = Field(4, ge=1, description="uniform negatives per positive, for bce")
+    patience: int = Field(3, ge=1, description="epochs without better validation NDCG@10 before it stops")
+
+
+class Srm(Section):
+    """The small recommendation model on each device."""
+
+    kind: Literal["sasrec", "gru4rec", "din"] = Field(
+        "sasrec", description="the small model: self-attention, a recurrent network, or target attention"
+    )
+    dim: int = Field(64, ge=4, le=128, description="size of item and state vectors")
+    layers: int = Field(2, ge=1, le=8, description="encoder blocks (sasrec) or recurrent layers (gru4rec)")
+    heads: int = Field(2, ge=1, description="attention heads (sasrec); must divide `dim`")
+    max_length: int = Field(50, ge=2, description="longest history window, in items")
+    loss: Literal["full_softmax", "bce"] = Field(
+        "full_softmax",
+        description="softmax over the catalogue, or binary cross-entropy with sampled negatives (din: this one only)",
+    )
+    epochs: int = Field(20, ge=0, description="most passes over the training events; 0 leaves the model untrained")
+    item_table: Literal["on_device", "with_list"] = Field(
+        "on_device", description="item vectors are installed with the model, or travel with each candidate list"
+    )
+    training: Training = Training()
+
+
+class ItemLm(Section):
+    """A causal language model (Llama architecture) whose tokens are the catalogue's items."""
+
+    kind: Literal["item_lm"] = "item_lm"
+    dim: int = Field(128, ge=8, le=1024, description="hidden size")
+    layers: int = Field(2, ge=1, description="transformer layers")
+    heads: int = Field(4, ge=1, description="attention heads; twice their number must divide `dim`")
+    max_length: int = Field(100, ge=2, description="longest history window, in items")
+    epochs: int = Field(6, ge=0, description="most passes over the training events; 0 leaves the model untrained")
+    item_text: bool = Field(True, description="items share embeddings of their attributes where the log has them")
+    checkpoint: str | None = Field(None, description="folder of a saved Hugging Face causal LM, instead of training")
+    training: Training = Training(batch_size=32, learning_rate=3e-3, weight_decay=0.01)
+
+
+class CandidateTable(Section):
+    """The user's own LLM's answers: Parquet of user_id, as_of or as_of_time, item_id, rank or score."""
+
+    kind: Literal["table"] = "table"
+    path: str = Field(description="the Parquet file; `${VARIABLE}` and `~` are expanded")
+    missing: Literal["error", "previous", "fail_request"] = Field(
+        "error",
+        description="no list for (user, as_of): the run ends, the newest older list serves, or the request fails",
+    )
+    max_invalid: Share = Field(0.05, description="share of unknown items above which the table is refused")
+
+
+Candidates = Annotated[ItemLm | CandidateTable, kind_of()]
+
+
+class Prompt(Section):
+    """What a request's prompt holds, in tokens."""
+
+    instruction_tokens: int = Field(60, ge=0, description="tokens of the prompt that are the same in every request")
+    tokens_per_item: float = Field(8, gt=0, description="tokens that one item of the history takes")
+    history: int = Field(100, ge=1, description="newest items that the prompt holds")
+
+
+class Llm(Section):
+    """The LLM recommender: where its candidate lists come from and what they cost to make."""
+
+    candidates: Candidates = Field(ItemLm(), description="the model whose lists are shown")
+    list_length: int = Field(50, ge=1, le=1000, description="candidates in a list")
+    served_as: str | None = Field(None, description="catalogue model whose speed is charged; none: the model itself")
+    prompt: Prompt = Prompt()
+    generation: Literal["list", "beam", "score"] = Field(
+        "list", description="how the LLM answers: writes the list, searches with beams, or scores given candidates"
+    )
+    beams: int = Field(50, ge=1, description="beams of `generation: beam`")
+    output_tokens_per_item: float = Field(8, gt=0, description="tokens that one item of the answer takes")

@@ -1,0 +1,62 @@
+"""The whole scenario, and its sections that hold a few keys only."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from simulator.scenario.sections.base import Section
+from simulator.scenario.sections.cloud import Cloud
+from simulator.scenario.sections.fleet import Fleet
+from simulator.scenario.sections.models import Llm, Srm
+from simulator.scenario.sections.policy import Policy
+from simulator.scenario.sections.workload import Workload
+from simulator.scenario.units import Seconds
+
+
+class Tariffs(Section):
+    """Prices and carbon of what a run uses."""
+
+    gpu_hour: float | None = Field(None, ge=0, description="USD; none: the catalogue's price")
+    cpu_hour: float = Field(0.05, ge=0, description="USD per core-hour")
+    gb_up: float = Field(0.0, ge=0, description="USD per GB from devices to the cloud")
+    gb_down: float = Field(0.08, ge=0, description="USD per GB from the cloud to devices")
+    energy_kwh: float = Field(0.0, ge=0, description="USD per kWh, where the GPU price does not include it")
+    carbon: float | str = Field(400.0, description="gCO2 per kWh, or a CSV of time,gCO2/kWh")
+
+
+class Metrics(Section):
+    """What is evaluated."""
+
+    k: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (5, 10, 20), min_length=1, description="cut-offs of HR, NDCG, MRR and precision"
+    )
+
+
+class Engine(Section):
+    """How the simulation is computed; never what comes out."""
+
+    batching: bool = Field(True, description="off: one job a call, through the same code, with identical results")
+    lookahead: int = Field(8, ge=1, le=64, description="steps of a cached list that are scored at once")
+    threads: int = Field(2, ge=1, description="PyTorch threads; part of the scenario, since sums depend on it")
+
+
+class Scenario(Section):
+    """A device fleet, its models, its cloud and its policy."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80, description="names the run's folder")
+    description: str = Field("", description="one sentence for reports")
+    seed: int = Field(
+        1,
+        ge=0,
+        description="of devices, arrivals, links and policies; models and the synthetic log have seeds of their own",
+    )
+    duration: Seconds | None = Field(None, gt=0, description="simulated time; none: until the stream ends")
+    workload: Workload = Workload()
+    fleet: Fleet = Fleet()
+    srm: Srm = Srm()
+    llm: Llm = Llm()
+    cloud: Cloud = Cloud()
+    policy: Policy = Policy()
+    tariffs: Tariffs = Tariffs()
+    metrics: Metrics = Metrics()
+    engine: Engine = Engine()

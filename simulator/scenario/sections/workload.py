@@ -1,0 +1,115 @@
+"""The `workload` section: which interactions devices replay, what is learnt from and when they happen."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from simulator.scenario.sections.base import Section, kind_of
+from simulator.scenario.units import Seconds, Share
+
+
+class LogFile(Section):
+    """An interaction log on disk."""
+
+    path: str = Field(description="the log; `${FLEETREC_DATA}` and `~` are expanded")
+    items: str | None = Field(None, description="CSV of item_id,title,attributes")
+    format: Literal["auto", "csv", "tsv", "parquet", "inter", "movielens_dat", "movielens_csv", "lines"] = Field(
+        "auto", description="`auto` guesses from the name and the first lines"
+    )
+    on_error: Literal["fail", "skip"] = Field("fail", description="an unreadable row ends the run, or is counted")
+    k_core: int = Field(0, ge=0, description="keep users and items with at least k events, repeatedly; 0 keeps all")
+
+
+class SyntheticWorld(Section):
+    """Users with a long-term taste and a short-term intent (see docs/synthetic_world.md)."""
+
+    users: int = Field(2000, ge=1, description="users of the log")
+    items: int = Field(1000, ge=10, description="items of the catalogue")
+    events_per_user: float = Field(100, gt=0, description="mean length of a user's whole log")
+    days: float = Field(4, gt=0, description="calendar length of the log")
+    freshness: Share = Field(0.85, description="how much the newest items tell about the next; 0: nothing")
+    genres: int = Field(10, ge=1, description="genres of items; a user's taste is over these")
+    styles: int = Field(6, ge=1, description="finer attributes, shared by all genres")
+    series_length: int = Field(10, ge=1, description="items of a series, and of a maker's works, about")
+    popularity_exponent: float = Field(0.8, ge=0, description="Zipf exponent of item popularity")
+    session_length: float = Field(8, ge=1, description="mean events a session")
+    event_gap: Seconds = Field(30.0, gt=0, description="median pause between two events of a session")
+    peak_hour: float = Field(20, ge=0, lt=24, description="hour (UTC) at which most sessions start")
+    peak_to_mean: float = Field(2.0, ge=1, le=4, description="rate of sessions at the peak over the day's mean")
+    intent_drift: Share = Field(0.1, description="chance, per event, that the session's intent moves on")
+    resume: Share = Field(0.5, description="share of new intents that go back to a series left earlier")
+    off_taste: Share = Field(0.1, description="share of new intents that ignore the user's taste")
+    noise: Share = Field(0.02, description="share of events drawn from popularity alone")
+    repeats: Share = Field(0.0, description="share of events that go back to one of the user's earlier items")
+    seed: int = Field(1, ge=0, description="of the world alone; another `seed` above leaves the log as it is")
+
+
+class GlobalTimeSplit(Section):
+    """Everything before one moment is for learning; what follows is streamed."""
+
+    kind: Literal["global_time"] = "global_time"
+    at: float | str = Field(0.8, description="share of events before the cut, or an ISO time")
+    min_history: int = Field(5, ge=1, description="events a user must have had before the first streamed one")
+
+
+class PerUserSplit(Section):
+    """Each user's last events are streamed; later events of other users may precede them in training."""
+
+    kind: Literal["per_user"] = "per_user"
+    last: int = Field(20, ge=1, description="events of each user that are streamed")
+    min_history: int = Field(5, ge=1, description="events a user must have before the first streamed one")
+
+
+Split = Annotated[GlobalTimeSplit | PerUserSplit, kind_of()]
+
+
+class ReplayArrivals(Section):
+    """The log's own times."""
+
+    kind: Literal["replay"] = "replay"
+    time_scale: float = Field(1.0, gt=0, description="0.1 makes pauses ten times shorter")
+    scale: Literal["pauses", "all"] = Field("pauses", description="what is scaled: gaps over `pause`, or every gap")
+    pause: Seconds = Field(1800.0, description="gaps longer than this are pauses")
+    shift: Literal["none", "uniform"] = Field("none", description="uniform: each user starts at a moment of its own")
+
+
+class PoissonArrivals(Section):
+    """Interactions at random moments; the items keep the log's order."""
+
+    kind: Literal["poisson"] = "poisson"
+    per_day: float = Field(30, gt=0, description="interactions per device and day")
+
+
+class DiurnalArrivals(Section):
+    """Interactions at random moments that follow the day; the items keep the log's order."""
+
+    kind: Literal["diurnal"] = "diurnal"
+    per_day: float = Field(30, gt=0, description="interactions per device and day")
+    peak_hour: float = Field(20, ge=0, lt=24, description="hour of the day (UTC) with the highest rate")
+    peak_to_mean: float = Field(2.0, ge=1, le=4, description="rate at the peak over the day's mean")
+
+
+class SessionArrivals(Section):
+    """Bursts of interactions that follow the day; the items keep the log's order."""
+
+    kind: Literal["sessions"] = "sessions"
+    per_day: float = Field(4, gt=0, description="sessions per device and day")
+    events: float = Field(8, ge=1, description="mean interactions a session")
+    gap: Seconds = Field(20.0, description="median gap inside a session")
+    peak_hour: float = Field(20, ge=0, lt=24, description="hour of the day (UTC) at which most sessions start")
+    peak_to_mean: float = Field(2.0, ge=1, le=4, description="rate of sessions at the peak over the day's mean")
+
+
+Arrivals = Annotated[ReplayArrivals | PoissonArrivals | DiurnalArrivals | SessionArrivals, kind_of()]
+
+
+class Workload(Section):
+    """The interactions that devices replay."""
+
+    interactions: Literal["synthetic"] | LogFile = Field(
+        "synthetic", description="the built-in world, or a log on disk"
+    )
+    synthetic: SyntheticWorld = SyntheticWorld()
+    split: Split = Field(GlobalTimeSplit(), description="what is learnt from, and what is streamed")
+    arrivals: Arrivals = Field(ReplayArrivals(), description="when the streamed interactions happen")
+    exclude_seen: bool = Field(True, description="items the user has had leave every slate at display")
