@@ -8,12 +8,13 @@ from simulator.cloud.catalogue import (
     model_from_config,
     served_model,
 )
+from simulator.cloud.cluster import Pool
 from simulator.cloud.cpu import CpuNode
 from simulator.cloud.memory import kv_blocks
-from simulator.cloud.node import LlmNode, build_llm_node
+from simulator.cloud.node import LlmNode
 from simulator.cloud.power import ReplicaPower
 from simulator.cloud.queueing import Outcome, Served, Ticket
-from simulator.cloud.timing import Efficiency, RooflineTiming, check_memory
+from simulator.cloud.timing import Efficiency, RooflineTiming
 from simulator.cloud.tokens import RequestTokens, llm_request_tokens
 
 __all__ = [
@@ -24,13 +25,12 @@ __all__ = [
     "LlmNode",
     "ModelSpec",
     "Outcome",
+    "Pool",
     "ReplicaPower",
     "RequestTokens",
     "RooflineTiming",
     "Served",
     "Ticket",
-    "build_llm_node",
-    "check_memory",
     "default_catalogue",
     "kv_blocks",
     "llm_request_tokens",

@@ -64,6 +64,7 @@ class Job:
         "t_added_s",
         "t_finished_s",
         "t_first_token_s",
+        "t_started_s",
     )
 
     def __init__(
@@ -87,6 +88,7 @@ class Job:
         self.priority = priority
         self.prefix = prefix
         self.t_added_s = math.nan
+        self.t_started_s = math.nan  # when it first left the waiting line
         self.t_first_token_s = math.nan
         self.t_finished_s = math.nan  # when it left the replica, finished or removed
         self.preemptions = 0
@@ -107,6 +109,13 @@ class Job:
     def completed(self) -> bool:
         """It got all its tokens (a job that was removed while it ran did not)."""
         return self._state == "finished"
+
+    @property
+    def tokens_passed(self) -> int:
+        """Its tokens that passed through the weights, as of the last time that it left the batch or a prompt chunk
+        ended; what preemption made it compute again is not counted."""
+        prompt = max(min(self._computed, self.prompt_tokens) - self.cached_tokens, 0)
+        return prompt + self.sequences * max(self._generated - 1, 0)
 
     def blocks_at(self, tokens: int, block: int) -> int:
         """KV blocks at `tokens` of context a sequence: the prompt's full blocks once, the rest once a sequence."""

@@ -28,11 +28,18 @@ class Replica:
         self.busy_s = 0.0
         self.tokens_computed = 0  # that passed through the weights, recomputation included
         self.tokens_generated = 0
+        self.preemptions = 0
+        self._order = ORDERS[engine.order]
+        self._numbers = 0
+        self._clock = 0.0  # grows by elapsed time over running sequences
+        self._empty()
+
+    def _empty(self) -> None:
+        """Nothing waits, nothing runs, nothing is in memory."""
+        engine = self.engine
         self.outstanding = 0  # jobs that wait or run
         self.waiting = 0
         self.running = 0  # sequences, as `max_sequences` counts them
-        self.preemptions = 0
-        self._order = ORDERS[engine.order]
         self._kv = KvCache(engine.kv_blocks, engine.prefix_caching)
         self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
         self._fresh: list[Job] = []  # added and not yet seen by the scheduler
@@ -45,9 +52,7 @@ class Replica:
         self._prefills: list[Job] = []  # jobs with a chunk in the step at hand
         self._leaving: list[Job] = []  # running jobs to be dropped at the next boundary
         self._held: list[Job] = []  # asynchronous: finished, memory not yet given back
-        self._numbers = 0
         self._step = 0
-        self._clock = 0.0  # grows by elapsed time over running sequences
         self._start_s = 0.0  # of the run of steps at hand
         self._end_s = math.inf
         self._steps = 0
@@ -62,6 +67,11 @@ class Replica:
     def kv_blocks_used(self) -> int:
         """KV blocks held at the start of the run of steps at hand."""
         return self.engine.kv_blocks - self._kv.free
+
+    @property
+    def kv_share(self) -> float:
+        """Share of the KV cache that is held."""
+        return self.kv_blocks_used / self.engine.kv_blocks
 
     def add(self, job: Job, now: float) -> None:
         """`job` joins the waiting line. InputError where it could not fit the KV cache or the batch even alone."""
@@ -117,6 +127,35 @@ class Replica:
             self._begin()
         left, self._left = self._left, []
         return left
+
+    def busy_until(self, now: float) -> float:
+        """`busy_s` at `now`, the part of the run at hand included."""
+        return self.busy_s + (now - self._start_s if self._steps else 0.0)
+
+    def share_until(self, job: Job, now: float) -> float:
+        """The share of busy time, replica-seconds, of a job up to `now`."""
+        if job._state not in ("prefill", "decode"):
+            return job.busy_share_s
+        return job.busy_share_s + job.sequences * (self._clock_at(now) - job._clock)
+
+    def halt(self, now: float) -> list[Job]:
+        """Everything stops at `now`, as when the machine is lost: the jobs that were here, in order of arrival, with
+        the busy time that they used. The replica is then as new, its memory empty; what it has counted stays."""
+        self._check_time(now)
+        self.busy_s, self._clock = self.busy_until(now), self._clock_at(now)
+        running = [job for _, _, job in self._batch]
+        waiting = [job for _, _, job in self._line if job._state == "waiting"]
+        waiting += [job for job in self._fresh if job._state == "waiting"]
+        for job in running:
+            job.busy_share_s += job.sequences * (self._clock - job._clock)
+        jobs = sorted(running + waiting, key=lambda job: job._number)
+        for job in jobs:
+            job._state, job.t_finished_s = "removed", now
+        self._empty()
+        return jobs
+
+    def _clock_at(self, now: float) -> float:
+        return self._clock + (now - self._start_s) / self.running_now if self._steps else self._clock
 
     def _check_time(self, now: float) -> None:
         if now > self._end_s:
@@ -413,6 +452,8 @@ class Replica:
         job._computed = (shared + own) * engine.block_tokens
         job._clock = self._clock
         job._state = "prefill"
+        if math.isnan(job.t_started_s):
+            job.t_started_s = self._end_s
         insort(self._batch, (job._key, job._number, job))
         return True
 

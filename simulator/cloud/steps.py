@@ -54,7 +54,7 @@ class ExpertWeights:
 
     def at(self, new_tokens: float) -> float:
         """Seconds in expectation, where each token picks its experts evenly and on its own."""
-        return self.all_s * (1.0 - (1.0 - self.routed_share) ** new_tokens)
+        return self.all_s * float(1.0 - (1.0 - self.routed_share) ** new_tokens)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,9 @@ both and adds two all-reduces a layer. Constants are fitted to measured TPOT of 
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
-from models.errors import InputError
-from simulator.cloud.catalogue import Catalogue, GpuSpec, ModelSpec, default_catalogue
+from simulator.cloud.catalogue import GpuSpec, ModelSpec
 from simulator.cloud.steps import Batch, ExpertWeights, Line, StepTime
-
-MEMORY_UTILIZATION = 0.9  # vLLM's default share of GPU memory for weights and KV cache
 
 
 @dataclass(frozen=True)
@@ -32,16 +28,6 @@ class Efficiency:
     """of an all-reduce, times log2 of the GPUs"""
     reduce_link_share: float = 0.57
     """share of the link's bandwidth that a ring all-reduce gets"""
-
-
-class Timing(Protocol):
-    """What a node needs to know of its hardware and model."""
-
-    gpus_per_replica: int
-
-    def service_s(self, prompt_tokens: float, output_tokens: float, sequences: float, concurrency: int) -> float:
-        """Seconds from start to end of a request on a replica that serves `concurrency` requests like it."""
-        ...
 
 
 class RooflineTiming:
@@ -69,21 +55,6 @@ class RooflineTiming:
         the prefills that come between (each sequence needs one per `output_tokens` steps)."""
         step = self.step_time(batch, batch * (prompt_tokens + (output_tokens + 1) / 2), batch)
         return step + batch / output_tokens * self.prefill_s(prompt_tokens)
-
-    def service_s(
-        self, prompt_tokens: float, output_tokens: float, sequences: float = 1, concurrency: int = 1
-    ) -> float:
-        """Start to end of one request of `sequences` sequences (beams), `output_tokens` each, where the replica serves
-        `concurrency` requests like it: their prefills take turns, their decode steps are shared.
-
-        A prompt is read once per request. output_tokens 0 or 1: the prefill is all (scoring).
-        """
-        service = concurrency * self.prefill_s(prompt_tokens)
-        if output_tokens > 1:
-            running = concurrency * sequences
-            context = running * (prompt_tokens + output_tokens / 2)
-            service += (output_tokens - 1) * self._step_s(running, context, context, running)
-        return service
 
 
 def _roofline(model: ModelSpec, gpu: GpuSpec, gpus: int, efficiency: Efficiency) -> StepTime:
@@ -117,38 +88,3 @@ def _all_reduces(model: ModelSpec, gpu: GpuSpec, gpus: int, efficiency: Efficien
     sent_bytes = 2.0 * (gpus - 1) / gpus * model.hidden * 2  # ring, per token, activations of 16 bits
     latency_s = reduces * efficiency.reduce_latency_s * math.log2(gpus)
     return latency_s, reduces * sent_bytes / (gpu.link_bytes_per_s * efficiency.reduce_link_share)
-
-
-def check_memory(
-    model: ModelSpec,
-    gpu: GpuSpec,
-    gpus_per_replica: int,
-    slots: int,
-    tokens_per_sequence: int,
-    sequences: int = 1,
-    catalogue: Catalogue | None = None,
-) -> None:
-    """InputError unless the weights and the KV cache of `slots` requests fit into a replica's memory.
-
-    A request holds `sequences` sequences of up to `tokens_per_sequence` tokens, each with KV cache of its own.
-    """
-    request_bytes = sequences * tokens_per_sequence * model.kv_bytes_per_token
-    needed = model.weight_bytes + slots * request_bytes
-    offered = gpus_per_replica * gpu.memory_bytes * MEMORY_UTILIZATION
-    if needed <= offered:
-        return
-    gpus = (catalogue or default_catalogue()).gpus.values()
-    fitting = [other.name for other in gpus if needed <= gpus_per_replica * other.memory_bytes * MEMORY_UTILIZATION]
-    per_gpu = gpu.memory_bytes * MEMORY_UTILIZATION
-    remedies = [f"cloud.gpu: {' or '.join(fitting)}"] if fitting else []
-    fewer = int((offered - model.weight_bytes) // request_bytes) if request_bytes else 0
-    if fewer >= 1:
-        remedies.append(f"cloud.slots: {fewer}")
-    remedies.append(f"cloud.gpus_per_replica: {int(-(-needed // per_gpu))}")
-    cache_bytes = slots * request_bytes
-    raise InputError(
-        f"cloud.gpu: {model.name} does not fit {gpus_per_replica} x {gpu.name}: weights of "
-        f"{model.weight_bytes / 1e9:.1f} GB and KV cache of {cache_bytes / 1e9:.1f} GB ({slots} slots x {sequences} "
-        f"sequences x {tokens_per_sequence} tokens) exceed {offered / 1e9:.1f} GB ({MEMORY_UTILIZATION:.0%} of the "
-        f"memory) by {(needed - offered) / 1e9:.1f} GB; any of these would fit: {'; '.join(remedies)}"
-    )

@@ -1,16 +1,13 @@
-"""The roofline: by hand, its memory check, and against measured time per output token."""
+"""The roofline: by hand, with experts, and against measured time per output token."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simpy import Environment
 
-from models.errors import InputError
-from simulator.cloud import Efficiency, RooflineTiming, build_llm_node, check_memory, default_catalogue
+from simulator.cloud import Efficiency, RooflineTiming, default_catalogue
 from simulator.cloud.steps import Batch, ExpertWeights
-from simulator.scenario.sections import Cloud, Llm
 
 CATALOGUE = default_catalogue()
 PEAK = Efficiency(mfu=1.0, mbu=1.0, overhead_s=0.0)
@@ -35,33 +32,23 @@ def test_a_long_prompt_is_read_at_the_speed_of_compute():
     assert timing.prefill_s(4096) == pytest.approx(flops / 989e12)
 
 
-def test_a_request_is_its_prefill_and_one_step_per_further_token():
-    timing = _timing()
-    steps = sum(timing.step_time(1, 500 + done, 1) for done in range(1, 64))
-    assert timing.service_s(500, 64) == pytest.approx(timing.prefill_s(500) + steps)
-
-
-def test_scoring_is_one_prefill():
-    timing = _timing()
-    assert timing.service_s(900, 0) == timing.prefill_s(900)
-
-
-def test_sharing_a_replica_slows_each_request_but_serves_more_per_second():
-    timing = _timing()
-    alone, shared = timing.service_s(860, 400, 1, 1), timing.service_s(860, 400, 1, 16)
-    assert alone < shared < 16 * alone / 4
-
-
 def test_every_beam_reads_kv_cache_of_its_own():
-    timing = _timing(efficiency=PEAK)
-    beams = timing.service_s(860, 8, sequences=50)
-    extra_bytes = 49 * (860 + 4) * 131072 * 7
-    assert beams - timing.service_s(860, 8) == pytest.approx(extra_bytes / 3.35e12)
+    steps = _timing(efficiency=PEAK).steps
+    beams = steps.decoding(50, 50 * 861).seconds(7) - steps.decoding(1, 861).seconds(7)
+    extra_bytes = 49 * (861 * 7 + sum(range(7))) * 131072
+    assert beams == pytest.approx(extra_bytes / 3.35e12)
 
 
 def test_two_gpus_are_faster_than_one_but_not_twice():
     one, two = _timing(), _timing(gpus=2)
-    assert one.service_s(860, 400) / 2 < two.service_s(860, 400) < one.service_s(860, 400)
+    assert one.step_time(16, 16_000, 16) / 2 < two.step_time(16, 16_000, 16) < one.step_time(16, 16_000, 16)
+    assert one.prefill_s(4096) / 2 < two.prefill_s(4096) < one.prefill_s(4096)
+
+
+def test_a_token_takes_its_step_and_its_share_of_the_prefills_between():
+    timing = _timing()
+    step, prefill = timing.step_time(8, 8 * (1000 + 50.5), 8), timing.prefill_s(1000)
+    assert timing.tpot_s(1000, 100, 8) == pytest.approx(step + prefill * 8 / 100)
 
 
 def test_a_ring_of_four_sends_one_and_a_half_times_the_activations_and_waits_twice_as_long_as_a_pair():
@@ -116,39 +103,6 @@ def test_a_step_that_holds_more_never_takes_less(model, gpu, gpus, tokens, conte
     assert one <= steps.at(Batch(tokens + 1, 1, context, context))
     assert one <= steps.at(Batch(tokens, 1, context + 1, context + 1))
     assert one <= steps.at(Batch(tokens + 1, 2, context, context))
-
-
-def test_a_model_that_does_not_fit_is_refused_with_what_would_fit():
-    model = CATALOGUE.model("llama-3.1-8b")
-    with pytest.raises(InputError) as caught:
-        check_memory(model, CATALOGUE.gpu("l4"), 1, slots=30, tokens_per_sequence=2000)
-    message = str(caught.value)
-    # weights 16.061 GB; cache 30 x 2000 x 131,072 B = 7.864 GB; offered 0.9 x 23.65 GB; 5.2 GB left hold 19 requests
-    assert "weights of 16.1 GB and KV cache of 7.9 GB" in message
-    assert "exceed 21.3 GB (90% of the memory) by 2.6 GB" in message
-    assert "cloud.gpu: l40s or " in message
-    assert "; cloud.slots: 19; cloud.gpus_per_replica: 2" in message
-
-
-@pytest.mark.parametrize(
-    ("gpu", "slots", "fits"),
-    [("l4", 16, False), ("l4", 10, False), ("l4", 9, True), ("h100", 16, True), ("t4", 1, False)],
-)
-def test_weights_and_the_kv_cache_of_all_slots_must_fit(gpu, slots, fits):
-    needed = 2 * 8_030_261_248 + slots * 4000 * 131072
-    assert (needed <= 0.9 * CATALOGUE.gpu(gpu).memory_bytes) == fits
-    arguments = (CATALOGUE.model("llama-3.1-8b"), CATALOGUE.gpu(gpu), 1, slots, 4000)
-    if fits:
-        check_memory(*arguments)
-    else:
-        with pytest.raises(InputError, match="does not fit"):
-            check_memory(*arguments)
-
-
-def test_a_scenario_builds_a_node_that_serves_as_the_named_model():
-    llm = Llm(served_as="qwen2.5-0.5b")
-    node = build_llm_node(Environment(), llm, Cloud(), None)
-    assert node.timing.model.name == "qwen2.5-0.5b"
 
 
 @pytest.mark.data
