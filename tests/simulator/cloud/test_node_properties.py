@@ -15,7 +15,7 @@ from simulator.scenario.sections import (
     RandomEarlyAdmission,
     Spot,
 )
-from tests.simulator.cloud.nodes import DOLLAR_A_SECOND, node_of, stepwise_pool, timed_pool
+from tests.simulator.cloud.nodes import node_of, stepwise_pool, timed_pool
 
 KV_BLOCKS, SEQUENCES = 12, 4
 
@@ -78,7 +78,7 @@ def _run(requests, pools, rules, timed, horizon_s):
     size = {"slots": SEQUENCES} if timed else {"kv_blocks": KV_BLOCKS, "max_sequences": SEQUENCES}
     late, tickets, told = [], [], []
     env, node = node_of(
-        *(make(**size, **pool, rate=DOLLAR_A_SECOND) for pool in pools),
+        *(make(**size, **pool, rent_usd=1.0) for pool in pools),
         on_late_cost=late.append,
         max_sequences=SEQUENCES,
         **rules,
