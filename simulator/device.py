@@ -170,7 +170,9 @@ class Device:
         for t_s in times_s:
             yield env.timeout(max(t_s - env.now, 0.0))
             if presence.reachable(device, env.now) and not self.in_flight and self.step > self.as_of:
-                yield from self._request(self._new_request(env.now), _FROM_PUSH)
+                record = self._new_request(env.now)
+                record.pushed = True
+                yield from self._request(record, _FROM_PUSH)
 
     # ------------------------------------------------------------------------------------------ one request
 
@@ -215,7 +217,7 @@ class Device:
         else:
             record.ticket = world.service.submit(record, deadline_s)
             served = yield record.ticket.done
-            record.outcome, record.replica, record.gpu_seconds = served.outcome, served.replica, served.gpu_seconds
+            record.outcome, record.replica = served.outcome, served.replica
             record.t_started_s, record.t_finished_s = served.t_started_s, served.t_finished_s
         if record.outcome == "completed":
             world.store(device, record.step)

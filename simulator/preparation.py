@@ -13,7 +13,7 @@ from models.artifacts import ArtifactStore
 from models.llm.base import CandidateSource
 from models.progress import Progress
 from simulator.churn import Presence, build_presence
-from simulator.cloud import default_catalogue
+from simulator.cloud.building import check_cloud
 from simulator.fleet import FleetTable, build_fleet
 from simulator.learning import Learnt, candidate_source, learn, srm_scores
 from simulator.network import Network
@@ -88,9 +88,7 @@ def prepare(
 ) -> Prepared:
     """Load or train what `scenario` needs and draw its population."""
     check_files(scenario)
-    default_catalogue().gpu(scenario.cloud.gpu)
-    if scenario.llm.served_as is not None:
-        default_catalogue().model(scenario.llm.served_as)
+    check_cloud(scenario.llm, scenario.cloud)
     torch.set_num_threads(scenario.engine.threads)
     learnt = learn(scenario, store or ArtifactStore(), device, progress)
     draws = Draws(scenario.seed)

@@ -34,6 +34,7 @@ class RequestRecord:
     t_issued_s: float
     t_arrived_s: float = math.nan
     t_started_s: float = math.nan
+    t_first_token_s: float = math.nan
     t_finished_s: float = math.nan
     t_delivered_s: float = math.nan
     outcome: str = "unfinished"
@@ -41,10 +42,18 @@ class RequestRecord:
     output_tokens: int = 0
     replica: int = -1
     gpu_seconds: float = 0.0
+    usd: float = 0.0
+    """of serving it; traffic comes on top in the finished table"""
+    joules: float = 0.0
+    """of the GPUs"""
+    gco2: float = 0.0
+    """of those joules, at the carbon intensity while it was served"""
     bytes_up: float = 0.0
     bytes_down: float = 0.0
     as_of: int = -1
     """what the answer has seen: `step`, or less where a table's older list stands in"""
+    pushed: bool = False
+    """whether the cloud made it unasked"""
     ticket: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +68,7 @@ REQUEST_SCHEMA = pa.schema(
         ("t_issued_s", pa.float64()),
         ("t_arrived_s", pa.float64()),
         ("t_started_s", pa.float64()),
+        ("t_first_token_s", pa.float64()),
         ("t_finished_s", pa.float64()),
         ("t_delivered_s", pa.float64()),
         ("outcome", pa.string()),
@@ -66,6 +76,9 @@ REQUEST_SCHEMA = pa.schema(
         ("output_tokens", pa.int32()),
         ("replica", pa.int32()),
         ("gpu_seconds", pa.float64()),
+        ("usd", pa.float64()),
+        ("joules", pa.float64()),
+        ("gco2", pa.float64()),
         ("bytes_up", pa.float64()),
         ("bytes_down", pa.float64()),
     ]

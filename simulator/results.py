@@ -77,7 +77,8 @@ def collect(
     horizon_s = population.stream.horizon_s
     tables = world.recorder.finish()
     interactions, requests = tables["interactions"].to_pandas(), tables["requests"].to_pandas()
-    requests["usd"] = _request_usd(requests, service, scenario.tariffs)
+    used = service.used(requests, horizon_s)
+    requests["usd"] += _traffic_usd(requests, scenario.tariffs)
     devices = _devices(scenario, prepared, world, requests)
     users = population.users[interactions["device"].to_numpy()]
     steps = interactions["step"].to_numpy().astype(np.int64)
@@ -116,7 +117,7 @@ def collect(
         "pace": _pace(population, requests),
         "cloud": service.load(horizon_s),
         "cost": parts.cost_section(
-            service.used(float(requests["gpu_seconds"].sum())),
+            used,
             service.kept(horizon_s),
             network,
             device_cost(float(devices["joules"].sum()), carbon),
@@ -132,10 +133,9 @@ def collect(
     return RunResult(parts.finite(summary), interactions, requests, devices, service.timeline(), scenario)
 
 
-def _request_usd(requests: pd.DataFrame, service: Service, tariffs: sections.Tariffs) -> NDArray[np.float64]:
-    per_second, per_up = service.used(1.0).usd, network_cost(1.0, 0.0, tariffs).usd
-    per_down = network_cost(0.0, 1.0, tariffs).usd
-    usd = requests["gpu_seconds"] * per_second + requests["bytes_up"] * per_up + requests["bytes_down"] * per_down
+def _traffic_usd(requests: pd.DataFrame, tariffs: sections.Tariffs) -> NDArray[np.float64]:
+    per_up, per_down = network_cost(1.0, 0.0, tariffs).usd, network_cost(0.0, 1.0, tariffs).usd
+    usd = requests["bytes_up"] * per_up + requests["bytes_down"] * per_down
     return usd.to_numpy(dtype=np.float64)
 
 

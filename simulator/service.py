@@ -11,20 +11,16 @@ import simpy
 from numpy.typing import NDArray
 
 from models.llm.base import CandidateSource
-from simulator.cloud import (
-    CpuNode,
-    LlmNode,
-    Ticket,
-    build_llm_node,
-    default_catalogue,
-    llm_request_tokens,
-    served_model,
-)
-from simulator.cloud.queueing import QueueingNode
-from simulator.costs import Cost, carbon_signal, cpu_cost, serving_cost
+from models.llm.table_reading import brings_latency
+from simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, llm_request_tokens, served_model
+from simulator.cloud.building import alone_s, kinds_of, pools_of
+from simulator.cloud.tokens import history_tokens, history_window
+from simulator.costs import Cost, carbon_signal, cpu_cost, energy_cost
 from simulator.preparation import Prepared
+from simulator.randomness import Draws
 from simulator.recorder import RequestRecord
 from simulator.scenario import sections
+from simulator.tables import resolve_path
 
 Ints = NDArray[np.int64]
 LateCost = Callable[[Ticket], None]
@@ -33,35 +29,34 @@ LateCost = Callable[[Ticket], None]
 class Service(ABC):
     """Takes requests in at the cloud's door and tells what serving them used."""
 
-    node: QueueingNode
+    node: CpuNode | LlmNode
 
     @abstractmethod
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
         """Queue a request and note its tokens in `record`."""
 
     @abstractmethod
-    def used(self, busy_seconds: float) -> Cost:
-        """What `busy_seconds` (GPU-seconds, or core-seconds) of serving cost."""
+    def charge(self, record: RequestRecord) -> None:
+        """Note in `record` what its ticket has used."""
+
+    def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
+        """What serving the requests (columns usd, joules, gco2, gpu_seconds) cost."""
+        return Cost(usd=float(requests["usd"].sum()))
 
     @abstractmethod
     def kept(self, horizon_s: float) -> Cost:
-        """What keeping the configured replicas for `horizon_s` costs, idle time included."""
+        """What keeping the replicas for `horizon_s` costs, idle time included."""
 
     def answerable(self, record: RequestRecord) -> bool:
         """Whether the cloud has an answer to this request at all."""
         return True
 
+    @abstractmethod
     def load(self, horizon_s: float) -> dict[str, Any]:
         """The `cloud` section of a summary."""
-        return {
-            "gpu_seconds": self.node.busy_gpu_seconds,
-            "utilization": self.node.utilization(horizon_s),
-            "prompt_tokens": 0,
-            "output_tokens": 0,
-        }
 
     def timeline(self) -> pd.DataFrame:
-        """Queue and busy replicas over time: t_s, queue, busy, in_service; a row holds until the next."""
+        """Queue and busy replicas over time: t_s, queue, busy, in_service, up; a row holds until the next."""
         return pd.DataFrame(self.node.timeline())
 
     @property
@@ -73,6 +68,8 @@ class Service(ABC):
 class LlmService(Service):
     """The LLM node. `source` tells which lists exist; a table may bring tokens and latencies of its own."""
 
+    node: LlmNode
+
     def __init__(
         self,
         env: simpy.Environment,
@@ -80,31 +77,50 @@ class LlmService(Service):
         source: CandidateSource,
         architecture: Mapping[str, int] | None,
         users: Ints,
+        draws: Draws,
         late_cost: LateCost,
     ):
-        self.node: LlmNode = build_llm_node(env, scenario.llm, scenario.cloud, architecture, late_cost)
+        llm, cloud = scenario.llm, scenario.cloud
+        table = llm.candidates if isinstance(llm.candidates, sections.CandidateTable) else None
+        self._model = served_model(llm.served_as, architecture)
+        timed = table is not None and brings_latency(resolve_path(table.path))
+        self._steps = kinds_of(llm, cloud, self._model)[0][1].steps
+        pools = pools_of(llm, cloud, scenario.tariffs, self._model, timed)
+        self.node = LlmNode(env, pools, cloud, draws, late_cost)
         self._scenario, self._source, self._users = scenario, source, users
-        self._gpu = default_catalogue().gpu(scenario.cloud.gpu)
-        self._model = served_model(scenario.llm.served_as, architecture)
-        window = range(scenario.llm.prompt.history + 1)
-        self._tokens = [llm_request_tokens(scenario.llm, n) for n in window]
-        table = scenario.llm.candidates if isinstance(scenario.llm.candidates, sections.CandidateTable) else None
+        self._carbon = carbon_signal(scenario.tariffs)
         self._from_table = table is not None
         self._missing_fails = table is not None and table.missing == "fail_request"
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
-        tokens = self._tokens[min(record.step + 1, len(self._tokens) - 1)]
-        prompt, output = float(tokens.prompt_tokens), float(tokens.output_tokens)
-        service_s: float | None = None
+        llm, n_history = self._scenario.llm, record.step + 1
+        tokens = llm_request_tokens(llm, n_history)
+        prompt, output = tokens.prompt_tokens, tokens.output_tokens
+        service_s = math.nan
         if self._from_table:
             answer = self._source.lists(*self._place(record))
             record.as_of = int(answer.as_of[0])
-            prompt = _given(answer.prompt_tokens, prompt)
-            output = _given(answer.output_tokens, output)
-            latency_s = _given(answer.latency_s, math.nan)
-            service_s = None if math.isnan(latency_s) else latency_s
-        record.prompt_tokens, record.output_tokens = int(prompt), int(output * tokens.sequences)
-        return self.node.submit(prompt, output, tokens.sequences, service_s, deadline_s)
+            prompt = int(_given(answer.prompt_tokens, prompt))
+            output = int(_given(answer.output_tokens, output))
+            alone = alone_s(self._steps, RequestTokens(prompt, output, tokens.sequences))
+            service_s = _given(answer.latency_s, alone)
+        record.prompt_tokens, record.output_tokens = prompt, output * tokens.sequences
+        prefix = None
+        if self._scenario.cloud.prefix_caching and not self._from_table:
+            first, _ = history_window(llm.prompt, n_history)
+            prefix = ((record.device, first), history_tokens(llm.prompt, n_history))
+        priority = 1.0 if record.pushed else 0.0
+        return self.node.submit(
+            prompt, output, tokens.sequences, service_s, deadline_s, record.device, priority, prefix
+        )
+
+    def charge(self, record: RequestRecord) -> None:
+        ticket = record.ticket
+        record.gpu_seconds, record.usd, record.joules = ticket.gpu_seconds, ticket.usd, ticket.joules
+        record.t_first_token_s = ticket.t_first_token_s
+        if record.joules:
+            carbon = self._carbon.mean(ticket.t_started_s, ticket.t_finished_s)
+            record.gco2 = energy_cost(record.joules, self._scenario.tariffs, carbon).gco2
 
     def answerable(self, record: RequestRecord) -> bool:
         return not self._missing_fails or bool(self._source.lists(*self._place(record)).found[0])
@@ -112,17 +128,25 @@ class LlmService(Service):
     def _place(self, record: RequestRecord) -> tuple[Ints, Ints]:
         return self._users[record.device : record.device + 1], np.array([record.step])
 
-    def used(self, busy_seconds: float) -> Cost:
-        gpu, tariffs, gpus = self._gpu, self._scenario.tariffs, self.node.gpus_per_replica
-        carbon = carbon_signal(tariffs).mean(0.0, max(self.node.env.now, 1.0))
-        return serving_cost(busy_seconds / gpus, gpus, gpu.usd_per_hour, gpu.serving_power_w, tariffs, carbon)
+    def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
+        sums = {name: float(requests[name].sum()) for name in ("joules", "gco2", "gpu_seconds")}
+        return super().used(requests, horizon_s) + Cost(**sums)
 
     def kept(self, horizon_s: float) -> Cost:
-        return self.used(horizon_s * self.node.replicas * self.node.gpus_per_replica)
+        joules = self.node.busy_joules + self.node.idle_joules
+        energy = energy_cost(joules, self._scenario.tariffs, self._carbon.mean(0.0, horizon_s))
+        return energy + Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
 
     def load(self, horizon_s: float) -> dict[str, Any]:
-        tokens = {"prompt_tokens": self.node.prompt_tokens, "output_tokens": self.node.output_tokens}
-        return {**super().load(horizon_s), **tokens}
+        node = self.node
+        return {
+            "gpu_seconds": node.busy_gpu_seconds,
+            "utilization": node.utilization(),
+            "prompt_tokens": node.prompt_tokens,
+            "output_tokens": node.output_tokens,
+            "paid_gpu_seconds": node.paid_gpu_seconds,
+            "retries": node.retries,
+        }
 
     @property
     def cost_label(self) -> str:
@@ -132,22 +156,30 @@ class LlmService(Service):
 class CpuService(Service):
     """CPU cores in the cloud that run the SRM over the whole catalogue; `gpu_seconds` are core-seconds here."""
 
+    node: CpuNode
+
     def __init__(self, env: simpy.Environment, scenario: sections.Scenario, flops: float, late_cost: LateCost):
-        self.node: CpuNode = CpuNode(env, scenario.cloud.cpu_cores, scenario.cloud.queue_limit, on_late_cost=late_cost)
+        self.node = CpuNode(env, scenario.cloud.cpu_cores, scenario.cloud.queue_limit, on_late_cost=late_cost)
         self._tariffs, self._flops = scenario.tariffs, flops
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
         return self.node.submit(self._flops, deadline_s)
 
-    def used(self, busy_seconds: float) -> Cost:
-        return cpu_cost(busy_seconds, self._tariffs)
+    def charge(self, record: RequestRecord) -> None:
+        record.gpu_seconds = record.ticket.gpu_seconds
+        record.usd = cpu_cost(record.gpu_seconds, self._tariffs).usd
 
     def kept(self, horizon_s: float) -> Cost:
         return cpu_cost(horizon_s * self.node.replicas, self._tariffs)
 
     def load(self, horizon_s: float) -> dict[str, Any]:
-        busy = self.node.busy_gpu_seconds
-        return {**super().load(horizon_s), "gpu_seconds": 0.0, "cpu_seconds": busy}
+        return {
+            "gpu_seconds": 0.0,
+            "utilization": self.node.utilization(horizon_s),
+            "prompt_tokens": 0,
+            "output_tokens": 0,
+            "cpu_seconds": self.node.busy_gpu_seconds,
+        }
 
     @property
     def cost_label(self) -> str:
@@ -169,4 +201,5 @@ def build_service(
         srm = prepared.learnt.srm
         flops = srm.flops_encode + srm.flops_per_candidate * prepared.learnt.histories.n_items
         return CpuService(env, scenario, flops, late_cost)
-    return LlmService(env, scenario, prepared.source, prepared.architecture, prepared.population.users, late_cost)
+    users = prepared.population.users
+    return LlmService(env, scenario, prepared.source, prepared.architecture, users, prepared.draws, late_cost)

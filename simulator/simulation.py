@@ -221,7 +221,6 @@ def _close_open_requests(world: World) -> None:
     """At the horizon, what is still under way is unfinished; what it has cost so far it has cost."""
     for record in list(world.open_requests.values()):
         if record.ticket is not None:
-            record.gpu_seconds = record.ticket.gpu_seconds
             record.t_started_s, record.replica = record.ticket.t_started_s, record.ticket.replica
         record.outcome = "unfinished"
         world.close_request(record)

@@ -73,14 +73,18 @@ class World:
         if ticket is not None and ticket.in_service:
             self.unsettled[ticket.number] = record
         else:
-            self.recorder.requests.append(record)
+            self._finish(record)
 
     def settle(self, ticket: Ticket) -> None:
         """A request that had been given up has left its GPU."""
         record = self.unsettled.pop(ticket.number, None)
         if record is not None:
-            record.gpu_seconds = ticket.gpu_seconds
-            self.recorder.requests.append(record)
+            self._finish(record)
+
+    def _finish(self, record: RequestRecord) -> None:
+        if record.ticket is not None:
+            self.service.charge(record)
+        self.recorder.requests.append(record)
 
     def take_stored(self, device: int, step: int) -> bool:
         """Whether the cloud has kept a list of exactly this history."""

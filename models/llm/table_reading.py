@@ -56,6 +56,11 @@ class AnswerTable:
         return np.diff(self.start)
 
 
+def brings_latency(path: Path) -> bool:
+    """Whether the table says how long each of its lists took to make."""
+    return "latency_s" in parquet.read_schema(path).names
+
+
 def read_table(path: Path | str, log: LabelledLog) -> AnswerTable:
     """The table matched with the log's labels. Rows of unknown users, and of positions past a user's last event, are
     counted and left out. Raises InputError for an unreadable file, lacking columns or a bad value (with its row)."""

@@ -17,7 +17,7 @@ from simpy import Environment, Event, Timeout
 
 from simulator.cloud.timeline import Timeline
 
-Outcome = Literal["completed", "timed_out", "rejected", "withdrawn", "unfinished"]
+Outcome = Literal["completed", "timed_out", "rejected", "lost", "withdrawn", "unfinished"]
 
 
 class Served(NamedTuple):
@@ -45,6 +45,7 @@ class Ticket:
         "replica",
         "t_arrived_s",
         "t_finished_s",
+        "t_first_token_s",
         "t_started_s",
     )
 
@@ -55,6 +56,7 @@ class Ticket:
         self.done = done
         self.replica = -1
         self.t_started_s = math.nan
+        self.t_first_token_s = math.nan
         self.t_finished_s = math.nan  # when it left the node
         self.gpu_seconds = 0.0
         self.in_service = False
@@ -206,13 +208,13 @@ class QueueingNode:
         return self.busy_gpu_seconds / (self.replicas * self.gpus_per_replica * horizon_s) if horizon_s > 0 else 0.0
 
     def timeline(self) -> dict[str, NDArray[np.float64]]:
-        """Columns t_s, queue (longest in the bin), busy (mean busy replicas), in_service (mean requests served)."""
+        """Columns t_s, queue (longest in the bin), and means: busy and up (replicas), in_service (requests served)."""
         return self._timeline.rows(self.env.now if self._closed_s is None else self._closed_s)
 
     # ------------------------------------------------------------------------------------------ inside
 
     def _record(self, now: float) -> None:
-        self._timeline.change(now, len(self._waiting), self._busy_replicas, len(self._serving))
+        self._timeline.change(now, len(self._waiting), self._busy_replicas, len(self._serving), self.replicas)
 
     def _accrue(self, replica: int, now: float) -> int:
         """Books the replica's time since its load last changed; returns that load."""

@@ -10,20 +10,20 @@ _FINEST_S = 2.0**-10
 
 
 class Timeline:
-    """Per bin: longest queue, mean number of busy replicas, mean number of requests in service."""
+    """Per bin: longest queue, and means of the busy replicas, the requests in service and the replicas that are up."""
 
     def __init__(self, bins: int = 5000):
         self._bins = bins
         self._width = _FINEST_S
         self._queue_max = np.zeros(bins, dtype=np.int64)
-        self._areas = np.zeros((bins, 2))  # integrals of (busy replicas, requests in service) over the bin
+        self._areas = np.zeros((bins, 3))  # integrals of (busy, requests in service, up) over the bin
         self._bin = 0
         self._bin_end = self._width
         self._last_s = 0.0
-        self._longest = self._queue = self._busy = self._in_service = 0
-        self._busy_area = self._service_area = 0.0
+        self._longest = self._queue = self._busy = self._in_service = self._up = 0
+        self._busy_area = self._service_area = self._up_area = 0.0
 
-    def change(self, now: float, queue: int, busy: int, in_service: int) -> None:
+    def change(self, now: float, queue: int, busy: int, in_service: int, up: int) -> None:
         """From `now` on these numbers hold. Calls come in time order."""
         if now >= self._bin_end:
             self._advance(now)
@@ -31,16 +31,18 @@ class Timeline:
         if elapsed > 0.0:
             self._busy_area += elapsed * self._busy
             self._service_area += elapsed * self._in_service
+            self._up_area += elapsed * self._up
             self._last_s = now
         if queue > self._longest:
             self._longest = queue
         self._queue = queue
         self._busy = busy
         self._in_service = in_service
+        self._up = up
 
     def _store(self) -> None:
         self._queue_max[self._bin] = self._longest
-        self._areas[self._bin] = self._busy_area, self._service_area
+        self._areas[self._bin] = self._busy_area, self._service_area, self._up_area
 
     def _advance(self, now: float) -> None:
         """Closes the current bin and fills those up to the one that holds `now`."""
@@ -51,14 +53,16 @@ class Timeline:
             rest = self._bin_end - self._last_s
             self._busy_area += rest * self._busy
             self._service_area += rest * self._in_service
+            self._up_area += rest * self._up
             self._store()
             between = slice(self._bin + 1, target)
             self._queue_max[between] = self._queue
-            self._areas[between] = self._busy * self._width, self._in_service * self._width
+            held = np.array([self._busy, self._in_service, self._up])
+            self._areas[between] = held * self._width
             self._bin = target
             self._last_s = target * self._width
             self._longest = self._queue
-            self._busy_area = self._service_area = 0.0
+            self._busy_area = self._service_area = self._up_area = 0.0
         self._bin_end = (self._bin + 1) * self._width
 
     def _coarsen(self) -> None:
@@ -68,19 +72,19 @@ class Timeline:
         self._areas[used:] = 0.0
         half = self._bins // 2
         self._queue_max[:half] = self._queue_max[: 2 * half].reshape(half, 2).max(axis=1)
-        self._areas[:half] = self._areas[: 2 * half].reshape(half, 2, 2).sum(axis=1)
+        self._areas[:half] = self._areas[: 2 * half].reshape(half, 2, 3).sum(axis=1)
         self._width *= 2.0
         self._bin //= 2
         self._bin_end = (self._bin + 1) * self._width
         self._longest = int(self._queue_max[self._bin])
-        self._busy_area, self._service_area = map(float, self._areas[self._bin])
+        self._busy_area, self._service_area, self._up_area = map(float, self._areas[self._bin])
 
     def rows(self, until_s: float) -> dict[str, NDArray[np.float64]]:
-        """Columns t_s (start of the bin), queue, busy and in_service up to `until_s`; a row holds until the next one.
+        """Columns t_s (start of the bin), queue, busy, in_service and up, up to `until_s`; a row holds until the next.
 
         At most `bins` rows; a bin equal to the one before it has no row.
         """
-        self.change(until_s, self._queue, self._busy, self._in_service)
+        self.change(until_s, self._queue, self._busy, self._in_service, self._up)
         self._store()
         used = self._bin + 1
         starts = np.arange(used) * self._width
@@ -96,4 +100,5 @@ class Timeline:
             "queue": table[kept, 0],
             "busy": table[kept, 1],
             "in_service": table[kept, 2],
+            "up": table[kept, 3],
         }

@@ -95,6 +95,39 @@ def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
         yield f"{key}.max_length", f"{_EVEN}; set {lm.max_length + 1}, not {lm.max_length}"
 
 
+def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    cloud, llm = scenario.cloud, scenario.llm
+    if llm.generation == "beam" and llm.beams > cloud.max_sequences:
+        text = f"a request of {llm.beams} beams (llm.beams) never fits {cloud.max_sequences} sequences"
+        yield "cloud.max_sequences", f"{text}; set at least {llm.beams}"
+    if cloud.max_batched_tokens < cloud.max_sequences:
+        text = f"a step of {cloud.max_batched_tokens} tokens has no place for one token of each of"
+        yield "cloud.max_batched_tokens", f"{text} {cloud.max_sequences} sequences; set at least {cloud.max_sequences}"
+    yield from _autoscale("cloud", cloud)
+    first: dict[str, int] = {}
+    for i, pool in enumerate(cloud.pools):
+        key = f"cloud.pools.{i}"
+        if pool.name in first:
+            yield f"{key}.name", f"{pool.name!r} is the name of pool {first[pool.name]} too; rename one"
+        first.setdefault(pool.name, i)
+        yield from _autoscale(key, pool)
+
+
+def _autoscale(key: str, machines: sections.Machines) -> Iterator[Contradiction]:
+    autoscale, replicas = machines.autoscale, machines.replicas
+    if autoscale is None:
+        return
+    low, high = autoscale.min, autoscale.max
+    if low > high:
+        yield f"{key}.autoscale.min", f"{low} replicas at least and {high} at most (max) contradict; change either"
+    elif not low <= replicas <= high:
+        text = f"{replicas} at the start are outside autoscale.min {low} to autoscale.max {high}"
+        yield f"{key}.replicas", f"{text}; set {low if replicas < low else high}, or widen the limits"
+    if autoscale.metric == "utilization" and autoscale.target > 1:
+        text = f"a utilization of {autoscale.target:g} is never reached"
+        yield f"{key}.autoscale.target", f"{text}; set a share below 1, such as 0.7"
+
+
 def _request(scenario: sections.Scenario) -> Iterator[Contradiction]:
     request, slate, key = scenario.policy.request, scenario.policy.slate, "policy.request"
     match request:
@@ -150,6 +183,7 @@ _CHECKS: tuple[Callable[[sections.Scenario], Iterator[Contradiction]], ...] = (
     _fleet,
     _small_model,
     _language_model,
+    _cloud,
     _request,
     _budget,
     _fusion,
@@ -169,6 +203,13 @@ def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
             yield f"fleet.fallback has no effect while policy.slate is {policy.slate}, which needs no candidate list"
         if "fusion" in policy.model_fields_set:
             yield f"policy.fusion has no effect while policy.slate is {policy.slate}, which has no candidate list"
+    cloud = scenario.cloud
+    if cloud.pools:
+        for key, field in sections.Machines.model_fields.items():
+            if getattr(cloud, key) != field.default:
+                yield f"cloud.{key} has no effect while cloud.pools is given; set it in the pools"
+    if "max_retries" in cloud.model_fields_set and cloud.on_failure == "lost":
+        yield "cloud.max_retries has no effect while cloud.on_failure is lost"
     if "burst" in policy.budget.model_fields_set and policy.budget.ratio >= 1:
         yield "policy.budget.burst has no effect while policy.budget.ratio is 1 (no limit)"
 

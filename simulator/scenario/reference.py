@@ -66,8 +66,10 @@ def _children(path: str, model: type[BaseModel], base: object, depth: int) -> li
                 lines += _children(deeper[0], section, default if type(default) is section else None, deeper[1])
         elif shape.item is not None and shape.item.sections:
             item = shape.item.sections[0]
-            lines += [*heading, f"A list. {_doc(item)} The default:", ""]
-            lines += ["```yaml", f"{name}:", *(_flow(one) for one in default), "```", ""]
+            shown = "The default:" if default else "None by default."
+            lines += [*heading, f"A list. {_doc(item)} {shown}", ""]
+            if default:
+                lines += ["```yaml", f"{name}:", *(_flow(one) for one in default), "```", ""]
             lines += _section(f"{path}{name}.N.", item, None, deeper[1])
     return lines
 
@@ -85,8 +87,8 @@ def _default(name: str, shape: Shape, model: type[BaseModel], base: object) -> s
     if isinstance(value, BaseModel):
         kind = getattr(value, "kind", None)
         return f"`{kind}`" if kind and len(shape.sections) > 1 else "its defaults"
-    if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
-        return "below"
+    if shape.item is not None and shape.item.sections:
+        return "below" if value else "none"
     if value is None:
         return "none"
     quantity = next((part.quantity for part in shape.plain if part.quantity), None)

@@ -13,7 +13,7 @@ from simulator.summary import OUTCOMES
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
 CHURN = {"kind": "on_off", "online": "1h", "offline": "20min", "late_joiners": 0.3, "leavers": 0.4}
-SLOW_CLOUD = {"replicas": 1, "slots": 1, "queue_limit": 3, "request_timeout": "4s"}
+SLOW_CLOUD = {"replicas": 1, "max_sequences": 1, "queue_limit": 3, "request_timeout": "4s"}
 WORLDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "always": {"policy": {"request": {"kind": "always"}}},
@@ -24,6 +24,18 @@ WORLDS: dict[str, dict[str, Any]] = {
     "blocking": {"cloud": SLOW_CLOUD, "policy": {"request": {"kind": "always"}, "mode": "blocking"}},
     "no list": {"fleet": {"preloaded": False}, "policy": {"request": {"kind": "random", "ratio": 0.2}}},
     "stored lists": {"cloud": {"stores": "lists"}, "policy": {"request": {"kind": "always"}}},
+    "faults": {
+        "cloud": {
+            "replicas": 2,
+            "cold_start": "30s",
+            "spot": {"taken_per_hour": 60, "notice": "0s", "replacement": "1min"},
+            "failures": {"every": "2min", "repair": "20s"},
+            "autoscale": {"min": 1, "max": 3, "period": "20s", "cooldown": "1min"},
+            "router": "device_affine",
+            "max_retries": 1,
+        },
+        "policy": {"request": {"kind": "always"}},
+    },
     "push": {
         "cloud": {"stores": "history"},
         "policy": {"request": {"kind": "cloud_push", "every": "2h", "at": "10min", "window": "1h"}},
@@ -167,7 +179,7 @@ def test_two_policies_at_one_seed_share_arrivals_links_and_presence(store: Artif
 
 
 def test_a_request_that_times_out_still_costs_its_gpu_seconds(store: ArtifactStore) -> None:
-    slow = {"replicas": 4, "slots": 1, "request_timeout": "1s", "gpu": "h100"}
+    slow = {"replicas": 4, "max_sequences": 1, "request_timeout": "1s", "gpu": "h100"}
     run = simulate_tiny(scenario_of(cloud=slow, policy={"request": {"kind": "always"}}), store)
     late = run.requests[(run.requests["outcome"] == "timed_out") & run.requests["t_started_s"].notna()]
     assert len(late) > 20

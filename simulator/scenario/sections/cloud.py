@@ -1,11 +1,11 @@
-"""The `cloud` section: the GPUs that serve the LLM."""
+"""The `cloud` section: the GPUs that serve the LLM, who gets which request, and what goes wrong with them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from simulator.scenario.sections.base import Section
-from simulator.scenario.units import Seconds
+from simulator.scenario.sections.base import Section, kind_of
+from simulator.scenario.units import Seconds, Share
 
 
 class Slo(Section):
@@ -14,15 +14,102 @@ class Slo(Section):
     p95_latency: Seconds = Field(1.0, description="95% of the requests should be answered within this")
 
 
-class Cloud(Section):
-    """The GPUs that serve the LLM."""
+class Autoscale(Section):
+    """Replicas start and end with the load: replicas x measured / target, as Kubernetes has it."""
+
+    metric: Literal["utilization", "queue"] = Field(
+        "utilization", description="share of time a replica is busy, or requests that wait or are served per replica"
+    )
+    target: float = Field(0.7, gt=0, description="value of the metric that is aimed at")
+    period: Seconds = Field(30.0, gt=0, description="time between two looks at the metric")
+    min: int = Field(1, ge=1, description="fewest replicas")
+    max: int = Field(8, ge=1, description="most replicas")
+    cooldown: Seconds = Field(300.0, description="scale in to the most that was wanted during this long")
+
+
+class Spot(Section):
+    """Replicas on spare capacity: cheaper, and taken away now and then."""
+
+    taken_per_hour: float = Field(0.05, ge=0, le=3600, description="takings per replica and hour, at random moments")
+    notice: Seconds = Field(30.0, description="warning before; a warned replica takes no new requests")
+    replacement: Seconds = Field(300.0, description="mean time until another machine can be had; exponential")
+    price_factor: Share = Field(0.4, description="price of a GPU as a share of the regular one")
+
+
+class Failures(Section):
+    """Replicas that fail at once, with all that they serve, and come back."""
+
+    every: Seconds = Field(7 * 86400.0, gt=0, description="mean time between failures of a replica; exponential")
+    repair: Seconds = Field(600.0, description="mean time to repair; exponential; a cold start follows")
+
+
+class Machines(Section):
+    """Replicas of one kind."""
 
     gpu: str = Field("h100", description="a GPU of the catalogue")
-    replicas: int = Field(1, ge=1, description="copies of the LLM that serve requests")
+    replicas: int = Field(1, ge=1, description="copies of the LLM that serve requests; with `autoscale`, at the start")
     gpus_per_replica: int = Field(1, ge=1, description="GPUs that hold one copy (tensor parallel)")
-    cpu_cores: int = Field(4, ge=1, description="cores that answer where the slate is cloud_srm")
-    slots: int = Field(16, ge=1, description="requests that one replica serves at once")
+    profile: str | None = Field(
+        None, description="step times and memory calibrated from a server's log (`cli.py calibrate`); none: roofline"
+    )
+    cold_start: Seconds = Field(120.0, description="from the decision for another replica until it serves")
+    autoscale: Autoscale | None = Field(None, description="none: `replicas` all the time")
+    spot: Spot | None = Field(None, description="none: the replicas are never taken away")
+
+
+class Pool(Machines):
+    """A kind of replicas beside others."""
+
+    name: str = Field(min_length=1, description="names the pool in messages; unique")
+
+
+class QueueLimitOnly(Section):
+    """Requests are turned away above `queue_limit` alone."""
+
+    kind: Literal["queue_limit"] = "queue_limit"
+
+
+class DeadlineAdmission(Section):
+    """A request whose answer is expected after its deadline is turned away, as the replica's line and pace tell."""
+
+    kind: Literal["deadline"] = "deadline"
+    margin: float = Field(1.0, gt=0, description="the expected time is multiplied by this; more turns away earlier")
+
+
+class RandomEarlyAdmission(Section):
+    """Requests are turned away at random, more of them the longer the queue is (random early detection)."""
+
+    kind: Literal["random_early"] = "random_early"
+    start: float = Field(
+        0.2, ge=0, lt=1, description="share of `queue_limit` at which it begins; at `queue_limit` all are turned away"
+    )
+
+
+Admission = Annotated[QueueLimitOnly | DeadlineAdmission | RandomEarlyAdmission, kind_of()]
+RouterName = Literal["round_robin", "random", "least_outstanding", "least_kv", "device_affine"]
+
+
+class Cloud(Machines):
+    """The GPUs that serve the LLM: one kind of replicas, or several `pools`."""
+
+    pools: tuple[Pool, ...] = Field((), description="kinds of replicas; where given, the keys above say nothing")
+    router: RouterName = Field("least_outstanding", description="which replica gets a request")
+    max_sequences: int = Field(256, ge=1, description="sequences (beams count) that one replica serves at once")
+    max_batched_tokens: int = Field(8192, ge=1, description="new tokens that one step holds at most")
+    block_tokens: int = Field(16, ge=1, description="tokens of a block of KV cache")
+    order: Literal["fcfs", "priority", "shortest_prompt"] = Field(
+        "fcfs", description="which waiting request a replica takes first"
+    )
+    prefix_caching: bool = Field(False, description="prompts whose beginning is still in memory skip that part")
+    failures: Failures | None = Field(None, description="none: replicas never fail")
+    on_failure: Literal["retry", "lost"] = Field(
+        "retry", description="requests of a replica that fails or is taken away start anew elsewhere, or are lost"
+    )
+    max_retries: int = Field(2, ge=0, description="times that one request starts anew; then it is lost")
+    admission: Admission = Field(QueueLimitOnly(), description="which requests are turned away at the door")
     queue_limit: int = Field(1000, ge=0, description="waiting requests above which new ones are rejected")
     request_timeout: Seconds = Field(10.0, gt=0, description="an answer that takes longer is given up")
+    abort_on_timeout: bool = Field(False, description="a request given up while it is served leaves its replica")
+    cpu_cores: int = Field(4, ge=1, description="cores that answer where the slate is cloud_srm")
     slo: Slo = Slo()
     stores: Literal["none", "history", "lists"] = Field("none", description="what the cloud keeps of each user")

@@ -77,7 +77,10 @@ class Prompt(Section):
 
     instruction_tokens: int = Field(60, ge=0, description="tokens of the prompt that are the same in every request")
     tokens_per_item: float = Field(8, gt=0, description="tokens that one item of the history takes")
-    history: int = Field(100, ge=1, description="newest items that the prompt holds")
+    history: int = Field(100, ge=1, description="most of the newest items that the prompt holds")
+    window: Literal["sliding", "blocks"] = Field(
+        "sliding", description="always the newest items; or it grows and then drops its older half (prefix caching)"
+    )
 
 
 class Llm(Section):
@@ -85,7 +88,9 @@ class Llm(Section):
 
     candidates: Candidates = Field(ItemLm(), description="the model whose lists are shown")
     list_length: int = Field(50, ge=1, le=1000, description="candidates in a list")
-    served_as: str | None = Field(None, description="catalogue model whose speed is charged; none: the model itself")
+    served_as: str | None = Field(
+        None, description="catalogue model, or path of a config.json, whose speed is charged; none: the model itself"
+    )
     prompt: Prompt = Prompt()
     generation: Literal["list", "beam", "score"] = Field(
         "list", description="how the LLM answers: writes the list, searches with beams, or scores given candidates"

@@ -1,0 +1,471 @@
+"""One replica of a model: iteration-level continuous batching as vLLM V1 does it, as a state machine without a clock.
+
+Each step takes the running sequences' next tokens first, then chunks of waiting prompts, under a token budget, a limit
+of sequences and of KV-cache blocks; where blocks run out the last in order is preempted and later recomputed. Steps in
+which the same sequences decode are taken as one run in closed form, cut short where an arrival could join.
+Idea: Orca (Yu et al., OSDI 2022) and the scheduler of vLLM V1.
+"""
+
+import math
+from bisect import bisect_left, insort
+from heapq import heappop, heappush
+from typing import Literal
+
+from models.errors import InputError
+from simulator.cloud.jobs import Engine, Job
+from simulator.cloud.kv_cache import KvCache
+from simulator.cloud.orders import ORDERS
+from simulator.cloud.steps import Batch, DecodeRun, StepTime
+
+__all__ = ["Engine", "Job", "Replica"]
+
+
+class Replica:
+    """The state machine. The caller looks at `next_s()` after every call and calls `advance` at that time."""
+
+    def __init__(self, timing: StepTime, engine: Engine):
+        self.timing, self.engine = timing, engine
+        self.busy_s = 0.0
+        self.tokens_computed = 0  # that passed through the weights, recomputation included
+        self.tokens_generated = 0
+        self.preemptions = 0
+        self._order = ORDERS[engine.order]
+        self._numbers = 0
+        self._clock = 0.0  # grows by elapsed time over running sequences
+        self._empty()
+
+    def _empty(self) -> None:
+        """Nothing waits, nothing runs, nothing is in memory."""
+        engine = self.engine
+        self.outstanding = 0  # jobs that wait or run
+        self.waiting = 0
+        self.running = 0  # sequences, as `max_sequences` counts them
+        self._kv = KvCache(engine.kv_blocks, engine.prefix_caching)
+        self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
+        self._fresh: list[Job] = []  # added and not yet seen by the scheduler
+        self._batch: list[tuple[float, int, Job]] = []  # running jobs in order
+        self._finishing: list[tuple[int, int, Job]] = []  # heap by last step; stale entries stay until they surface
+        self._phases = [0] * engine.block_tokens  # sequences by the step, modulo block size, that opens a block
+        self._decoding = 0  # sequences
+        self._context = 0  # tokens of KV cache of the decoding sequences
+        self._partial: Job | None = None  # the job whose prompt is cut by the token budget
+        self._prefills: list[Job] = []  # jobs with a chunk in the step at hand
+        self._leaving: list[Job] = []  # running jobs to be dropped at the next boundary
+        self._held: list[Job] = []  # asynchronous: finished, memory not yet given back
+        self._step = 0
+        self._start_s = 0.0  # of the run of steps at hand
+        self._end_s = math.inf
+        self._steps = 0
+        self._run: DecodeRun | None = None  # None: one step with prompt chunks
+        self._left: list[Job] = []
+
+    def next_s(self) -> float:
+        """When `advance` must next be called; inf while idle."""
+        return self._end_s
+
+    @property
+    def kv_blocks_used(self) -> int:
+        """KV blocks held at the start of the run of steps at hand."""
+        return self.engine.kv_blocks - self._kv.free
+
+    @property
+    def kv_share(self) -> float:
+        """Share of the KV cache that is held."""
+        return self.kv_blocks_used / self.engine.kv_blocks
+
+    def add(self, job: Job, now: float) -> None:
+        """`job` joins the waiting line. InputError where it could not fit the KV cache or the batch even alone."""
+        self._check_time(now)
+        needed = job.blocks_at(job.prompt_tokens + max(job.output_tokens, 1) - 1, self.engine.block_tokens)
+        if needed > self.engine.kv_blocks:
+            raise InputError(
+                f"request of {job.prompt_tokens} prompt and {job.sequences} x {job.output_tokens} output tokens: it "
+                f"needs {needed} KV-cache blocks of {self.engine.block_tokens} tokens and the replica has "
+                f"{self.engine.kv_blocks}; shorten it, or use a GPU with more memory"
+            )
+        if job.sequences > self.engine.max_sequences:
+            raise InputError(
+                f"request of {job.sequences} sequences: the engine runs at most {self.engine.max_sequences}; "
+                "lower the beams or raise max_sequences"
+            )
+        job.t_added_s = now
+        job._state = "waiting"
+        job._number, job._key = self._numbers, self._order(job)
+        self._numbers += 1
+        self._fresh.append(job)
+        self.outstanding += 1
+        self.waiting += 1
+        if self._end_s == math.inf:
+            self._start_s = self._end_s = now
+            self._steps = 0
+        else:
+            head = self._head()
+            if head is None or (job._key, job._number) < (head._key, head._number):
+                self._cut(now)
+
+    def remove(self, job: Job, now: float) -> bool:
+        """`job` is withdrawn: it leaves the line at once, or the batch at the next step boundary, when `advance`
+        returns it with its cost. False where it is not here any more."""
+        self._check_time(now)
+        if job._state == "waiting":
+            job._state = "removed"
+            job.t_finished_s = now
+            self.waiting -= 1
+            self.outstanding -= 1
+            self._cut(now)
+            return True
+        if job._state in ("prefill", "decode") and job not in self._leaving:
+            self._leaving.append(job)
+            self._cut(now)
+            return True
+        return False
+
+    def advance(self, now: float) -> list[Job]:
+        """Run up to `now`; returns the jobs that left the batch (finished or removed), in order."""
+        while self._end_s <= now:
+            self._complete()
+            self._begin()
+        left, self._left = self._left, []
+        return left
+
+    def busy_until(self, now: float) -> float:
+        """`busy_s` at `now`, the part of the run at hand included."""
+        return self.busy_s + (now - self._start_s if self._steps else 0.0)
+
+    def share_until(self, job: Job, now: float) -> float:
+        """The share of busy time, replica-seconds, of a job up to `now`."""
+        if job._state not in ("prefill", "decode"):
+            return job.busy_share_s
+        return job.busy_share_s + job.sequences * (self._clock_at(now) - job._clock)
+
+    def halt(self, now: float) -> list[Job]:
+        """Everything stops at `now`, as when the machine is lost: the jobs that were here, in order of arrival, with
+        the busy time that they used. The replica is then as new, its memory empty; what it has counted stays."""
+        self._check_time(now)
+        self.busy_s, self._clock = self.busy_until(now), self._clock_at(now)
+        running = [job for _, _, job in self._batch]
+        waiting = [job for _, _, job in self._line if job._state == "waiting"]
+        waiting += [job for job in self._fresh if job._state == "waiting"]
+        for job in running:
+            job.busy_share_s += job.sequences * (self._clock - job._clock)
+        jobs = sorted(running + waiting, key=lambda job: job._number)
+        for job in jobs:
+            job._state, job.t_finished_s = "removed", now
+        self._empty()
+        return jobs
+
+    def _clock_at(self, now: float) -> float:
+        return self._clock + (now - self._start_s) / self.running_now if self._steps else self._clock
+
+    def _check_time(self, now: float) -> None:
+        if now > self._end_s:
+            raise ValueError(f"time {now}: advance to {self._end_s} first")
+
+    def _head(self) -> Job | None:
+        while self._line:
+            job = self._line[0][2]
+            if job._state == "waiting":
+                return job
+            heappop(self._line)
+        return None
+
+    def _cut(self, now: float) -> None:
+        """Let the run at hand end at the first boundary at or after `now`."""
+        if self._steps > 1 and self._run is not None:
+            self._steps = min(self._steps, self._run.steps_until(now - self._start_s))
+            self._end_s = self._start_s + self._run.seconds(self._steps)
+
+    # The end of a run
+
+    def _complete(self) -> None:
+        """Account for the run that ends now: tokens, memory, jobs that finish or leave."""
+        steps, end = self._steps, self._end_s
+        if steps:
+            elapsed = end - self._start_s
+            self.busy_s += elapsed
+            self._clock += elapsed / self.running_now
+        for job in self._held:
+            self._release(job)
+        self._held.clear()
+        if steps:
+            n = self._decoding
+            self._kv.take(self._blocks_over(self._step + 1, steps - 1))  # those of the first step are taken
+            self._step += steps
+            self._context += n * steps
+            self.tokens_generated += n * steps
+            self.tokens_computed += n * steps
+            for job in self._prefills:
+                self._chunk_done(job, end)
+            self._prefills.clear()
+            while self._finishing and self._finishing[0][0] <= self._step:
+                finish_step, _, job = heappop(self._finishing)
+                if job._state == "decode" and job._finish_step == finish_step:
+                    self._leave_decode(job)
+                    self._finish(job, end)
+        for job in self._leaving:
+            if job._state == "decode":
+                self._leave_decode(job)
+            elif job._state != "prefill":
+                continue
+            self._leave_batch(job, end, "removed")
+            self._release(job)
+        self._leaving.clear()
+        if not self.engine.async_scheduling:
+            for job in self._held:
+                self._release(job)
+            self._held.clear()
+
+    def _chunk_done(self, job: Job, end: float) -> None:
+        if job._computed < job._prefill:
+            self._partial = job
+            return
+        if job is self._partial:
+            self._partial = None
+        if math.isnan(job.t_first_token_s):
+            job.t_first_token_s = end
+        self.tokens_generated += job.sequences if job.output_tokens else 0
+        generated = job._generated + 1
+        if generated >= job.output_tokens:
+            self._finish(job, end)
+            return
+        job._state = "decode"
+        job._finish_step = self._step + job.output_tokens - generated
+        heappush(self._finishing, (job._finish_step, job._number, job))
+        context = job.prompt_tokens + generated - 1
+        self._decoding += job.sequences
+        self._context += job.sequences * context
+        self._phases[(self._step - context) % self.engine.block_tokens] += job.sequences
+
+    def _leave_decode(self, job: Job) -> None:
+        """Take a job out of what the decoding steps count, at the boundary at hand."""
+        generated = job.output_tokens - (job._finish_step - self._step)
+        context = job.prompt_tokens + generated - 1
+        self._decoding -= job.sequences
+        self._context -= job.sequences * context
+        self._phases[(self._step - context) % self.engine.block_tokens] -= job.sequences
+        job._generated = generated
+        job._blocks = job.blocks_at(context, self.engine.block_tokens) - job._shared
+
+    def _finish(self, job: Job, end: float) -> None:
+        self._leave_batch(job, end, "finished")
+        self._held.append(job)
+
+    def _leave_batch(self, job: Job, end: float, state: Literal["finished", "removed", "waiting"]) -> None:
+        del self._batch[bisect_left(self._batch, (job._key, job._number))]
+        if job is self._partial:
+            self._partial = None
+        job.busy_share_s += job.sequences * (self._clock - job._clock)
+        job._state = state
+        if state != "waiting":
+            job.t_finished_s = end
+            self.outstanding -= 1
+            self._left.append(job)
+
+    def _release(self, job: Job, resumes_from: int = 0) -> None:
+        """Give back a job's memory; one that will resume may find its first `resumes_from` tokens again."""
+        kv = self._kv
+        if kv.caching:
+            if resumes_from and job.sequences == 1:
+                full = resumes_from // self.engine.block_tokens - job._shared
+                kv.give(job._blocks - full)
+                kv.keep(job, full)
+            else:
+                kv.give(job._blocks)
+            if job.prefix is not None:
+                kv.drop(job.prefix[0], job._shared)
+        else:
+            kv.free += job._blocks
+        self.running -= job.sequences
+        job._blocks = job._shared = 0
+
+    def _cached(self, job: Job) -> tuple[int, int]:
+        """Blocks of a waiting job's tokens that are in memory: of its prefix's chain, and of its own before preemption.
+        At least one token is left to compute."""
+        block, kv = self.engine.block_tokens, self._kv
+        most = (job._prefill - 1) // block
+        prefix = min(job.prefix[1], job.prompt_tokens) // block if job.prefix is not None else 0
+        shared = min(prefix, most, kv.resident(job.prefix[0])) if job.prefix is not None else 0
+        own = min(most - shared, kv.resident(job)) if job.preemptions and shared == prefix else 0
+        return shared, own
+
+    # The start of a run
+
+    def _blocks_over(self, first: int, steps: int) -> int:
+        """Blocks that the decoding sequences open in `steps` steps from step number `first` on."""
+        block, phases = self.engine.block_tokens, self._phases
+        cycles, rest = divmod(steps, block)
+        return cycles * self._decoding + sum(phases[(first + k) % block] for k in range(rest))
+
+    def _steps_in_memory(self) -> int:
+        """The most steps that the decoding sequences can take in the free blocks; those of the first are taken."""
+        block, phases, first = self.engine.block_tokens, self._phases, self._step
+        cycles, free = divmod(self._kv.free + phases[first % block], self._decoding)
+        for k in range(block):
+            free -= phases[(first + k) % block]
+            if free < 0:
+                return cycles * block + k
+        return (cycles + 1) * block
+
+    @property
+    def running_now(self) -> int:
+        """Sequences that are being served."""
+        return self.running - sum(job.sequences for job in self._held)
+
+    def _see(self, until_s: float) -> bool:
+        """Let the scheduler see what was added up to `until_s`."""
+        fresh, self._fresh = self._fresh, []
+        seen = False
+        for job in fresh:
+            if job.t_added_s > until_s:
+                self._fresh.append(job)
+            elif job._state == "waiting":
+                heappush(self._line, (job._key, job._number, job))
+                seen = True
+        return seen
+
+    def _begin(self) -> None:
+        """Compose what runs next and set when it ends."""
+        now = self._end_s
+        pipelined = self.engine.async_scheduling and self._steps > 0
+        if pipelined:
+            last = self._start_s if self._run is None else self._start_s + self._run.seconds(self._steps - 1)
+            self._see(last)
+        else:
+            self._see(now)
+        preempted = self._make_room()
+        batch = self._chunks(admit=not preempted)
+        if not self._prefills and not self._decoding and (self._held or self._fresh):
+            for job in self._held:  # nothing runs: the scheduler has caught up
+                self._release(job)
+            self._held = []
+            self._see(now)
+            batch = self._chunks(admit=True)
+        self._start_s = now
+        if self._prefills:
+            self._run = None
+            self._steps = 1
+            self._see(now)
+            self._end_s = now + self.timing.at(batch)
+        elif self._decoding:
+            changes = self._see(now) or preempted or bool(self._held)
+            self._run = self.timing.decoding(self._decoding, self._context + self._decoding)
+            self._steps = 1
+            if not (changes and self.waiting):
+                finish = self._next_finish() - self._step
+                self._steps = min(finish, self._steps_in_memory())
+            self._end_s = now + self._run.seconds(self._steps)
+        else:
+            self._steps = 0
+            self._end_s = math.inf
+
+    def _next_finish(self) -> int:
+        while True:
+            finish_step, _, job = self._finishing[0]
+            if job._state == "decode" and job._finish_step == finish_step:
+                return finish_step
+            heappop(self._finishing)
+
+    def _make_room(self) -> bool:
+        """Preempt the last in order until the next step's blocks are there; True where any was."""
+        engine, preempted = self.engine, False
+        while True:
+            needed = self._phases[self._step % engine.block_tokens]
+            if self._partial is not None:
+                job = self._partial
+                chunk = min(job._prefill - job._computed, engine.max_batched_tokens - self._decoding)
+                needed += self._prefill_blocks(job, job._computed + chunk) - job._blocks - job._shared
+            if needed <= self._kv.free:
+                self._kv.take(self._phases[self._step % engine.block_tokens])
+                return preempted
+            victim = self._batch[-1][2]
+            decoded = victim._state == "decode"
+            if decoded:
+                self._leave_decode(victim)
+            self._leave_batch(victim, self._end_s, "waiting")
+            self._release(victim, victim.prompt_tokens + victim._generated - 1 if decoded else victim._computed)
+            victim.preemptions += 1
+            self.preemptions += 1
+            self.waiting += 1
+            heappush(self._line, (victim._key, victim._number, victim))
+            preempted = True
+
+    def _prefill_blocks(self, job: Job, computed: int) -> int:
+        """Blocks once `computed` tokens are prefilled; beams get theirs with the last chunk."""
+        block = self.engine.block_tokens
+        if computed < job._prefill:
+            return -(-computed // block)
+        return job.blocks_at(job.prompt_tokens + job._generated, block)
+
+    def _chunks(self, admit: bool) -> Batch:
+        """Take prompt chunks into the next step, and admit from the line if told to."""
+        engine = self.engine
+        budget = engine.max_batched_tokens - self._decoding
+        tokens = ends = context = pairs = 0
+        job = self._partial
+        while True:
+            if job is None:
+                job = self._head() if admit and budget > 0 else None
+                if job is None or not self._admit(job):
+                    break
+            chunk = min(job._prefill - job._computed, budget)
+            if chunk > 0:
+                start, end = job._computed, job._computed + chunk
+                self._hold_chunk(job, end)
+                budget -= chunk
+                tokens += chunk
+                context += end
+                pairs += (end * (end + 1) - start * (start + 1)) // 2
+                ends += end == job._prefill
+                self._prefills.append(job)
+            job = None
+        self.tokens_computed += tokens
+        n = self._decoding
+        decode_context = self._context + n
+        return Batch(n + tokens, n + ends, decode_context + context, decode_context + pairs)
+
+    def _admit(self, job: Job) -> bool:
+        """Move the head of the line into the batch, if its whole prompt fits the free memory."""
+        engine, kv = self.engine, self._kv
+        if self.running + job.sequences > engine.max_sequences:
+            return False
+        job._prefill = job.prompt_tokens + job.sequences * job._generated
+        needed = self._prefill_blocks(job, job._prefill)
+        shared = own = 0
+        if kv.caching:
+            shared, own = self._cached(job)
+            needed -= shared
+            if shared and job.prefix is not None:
+                needed += kv.free_among(job.prefix[0], shared)
+        if needed > kv.free:
+            return False
+        if kv.caching:
+            if job.prefix is not None:
+                kv.hold(job.prefix[0], shared)
+            if job.preemptions:
+                kv.claim(job, own)
+            elif shared:
+                job.cached_tokens = shared * engine.block_tokens
+        heappop(self._line)
+        self.waiting -= 1
+        self.running += job.sequences
+        job._shared, job._blocks = shared, own
+        job._computed = (shared + own) * engine.block_tokens
+        job._clock = self._clock
+        job._state = "prefill"
+        if math.isnan(job.t_started_s):
+            job.t_started_s = self._end_s
+        insort(self._batch, (job._key, job._number, job))
+        return True
+
+    def _hold_chunk(self, job: Job, end: int) -> None:
+        """Take the blocks of a prompt chunk up to token `end`."""
+        kv, held = self._kv, job._blocks + job._shared
+        total = self._prefill_blocks(job, end)
+        kv.take(total - held)
+        if kv.caching and job.prefix is not None:
+            block = self.engine.block_tokens
+            shared = min(job.prefix[1], job.prompt_tokens, end) // block
+            if shared > job._shared and kv.extend(job.prefix[0], job._shared, shared):
+                job._shared = shared
+        job._blocks = total - job._shared
+        job._computed = end

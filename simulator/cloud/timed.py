@@ -1,0 +1,167 @@
+"""A replica whose requests bring their service time along, as a table of answers with measured latencies does.
+
+`slots` requests are served at once, each for its own time, whatever else is served; the others wait in order of
+arrival. Theory's M/M/c, M/D/1 and M/G/1 are this.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Hashable
+from heapq import heappop, heappush
+from typing import Protocol, cast
+
+from simulator.cloud.jobs import Job
+
+
+class Serving(Protocol):
+    """What a fleet needs of one replica: a passive state machine that is looked at at `next_s()` and when it changes.
+
+    See `Replica`, which serves step by step, for what each method does.
+    """
+
+    outstanding: int
+    waiting: int
+
+    def add(self, job: Job, now: float) -> None: ...
+    def remove(self, job: Job, now: float) -> bool: ...
+    def next_s(self) -> float: ...
+    def advance(self, now: float) -> list[Job]: ...
+    def halt(self, now: float) -> list[Job]: ...
+    def busy_until(self, now: float) -> float: ...
+    def share_until(self, job: Job, now: float) -> float: ...
+    @property
+    def kv_share(self) -> float: ...
+
+
+class TimedJob(Job):
+    """A job that takes `service_s` seconds from start to end."""
+
+    __slots__ = ("order", "service_s", "share_at_start_s")
+
+    def __init__(
+        self,
+        prompt_tokens: int,
+        output_tokens: int,
+        sequences: int = 1,
+        priority: float = 0.0,
+        prefix: tuple[Hashable, int] | None = None,
+        service_s: float = math.nan,
+    ):
+        super().__init__(prompt_tokens, output_tokens, sequences, priority, prefix)
+        self.service_s = service_s
+        self.order = 0
+        self.share_at_start_s = 0.0
+
+    @property
+    def tokens_passed(self) -> int:
+        """All its tokens: how far it has got is not known."""
+        return self.prompt_tokens + self.sequences * max(self.output_tokens - 1, 0)
+
+
+class TimedReplica:
+    """Slots for jobs of known service time; see `Serving`. A job's share: busy time divided by the jobs served."""
+
+    def __init__(self, slots: int):
+        self.slots = slots
+        self.outstanding = 0
+        self.waiting = 0
+        self._line: OrderedDict[int, TimedJob] = OrderedDict()
+        self._running: dict[int, TimedJob] = {}
+        self._ends: list[tuple[float, int]] = []  # heap; entries of removed jobs stay until they surface
+        self._left: list[Job] = []
+        self._added = 0
+        self._busy_s = 0.0
+        self._share_s = 0.0  # grows by elapsed time over jobs served
+        self._changed_s = 0.0
+
+    @property
+    def kv_share(self) -> float:
+        """Share of the slots in use."""
+        return len(self._running) / self.slots
+
+    def next_s(self) -> float:
+        while self._ends and self._ends[0][1] not in self._running:
+            heappop(self._ends)
+        return self._ends[0][0] if self._ends else math.inf
+
+    def add(self, job: Job, now: float) -> None:
+        timed = cast(TimedJob, job)
+        if not 0.0 <= timed.service_s < math.inf:
+            raise ValueError(f"service time {timed.service_s} s")
+        timed.order = self._added
+        timed.t_added_s = now
+        self._added += 1
+        self.outstanding += 1
+        if len(self._running) < self.slots:
+            self._start(timed, now)
+        else:
+            self._line[timed.order] = timed
+            self.waiting += 1
+
+    def remove(self, job: Job, now: float) -> bool:
+        order = cast(TimedJob, job).order
+        if self._line.pop(order, None) is not None:
+            self.waiting -= 1
+            self.outstanding -= 1
+            job.t_finished_s = now
+            return True
+        if order not in self._running:
+            return False
+        self._end(order, now)
+        self._next(now)
+        return True
+
+    def advance(self, now: float) -> list[Job]:
+        while (end_s := self.next_s()) <= now:
+            self._end(heappop(self._ends)[1], end_s)
+            self._next(end_s)
+        left, self._left = self._left, []
+        return left
+
+    def halt(self, now: float) -> list[Job]:
+        self._account(now)
+        jobs = [job for _, job in sorted((self._running | self._line).items())]
+        for job in jobs:
+            job.busy_share_s = self.share_until(job, now)
+            job.t_finished_s = now
+        self._running.clear()
+        self._line.clear()
+        self._ends.clear()
+        self.outstanding = self.waiting = 0
+        return list[Job](jobs)
+
+    def busy_until(self, now: float) -> float:
+        return self._busy_s + (now - self._changed_s if self._running else 0.0)
+
+    def share_until(self, job: Job, now: float) -> float:
+        timed = cast(TimedJob, job)
+        if timed.order not in self._running:
+            return job.busy_share_s
+        return self._share_s + (now - self._changed_s) / len(self._running) - timed.share_at_start_s
+
+    def _account(self, now: float) -> None:
+        if self._running:
+            elapsed = now - self._changed_s
+            self._busy_s += elapsed
+            self._share_s += elapsed / len(self._running)
+        self._changed_s = now
+
+    def _start(self, job: TimedJob, now: float) -> None:
+        self._account(now)
+        job.t_started_s = now
+        job.share_at_start_s = self._share_s
+        self._running[job.order] = job
+        heappush(self._ends, (now + job.service_s, job.order))
+
+    def _end(self, order: int, now: float) -> None:
+        self._account(now)
+        job = self._running.pop(order)
+        job.busy_share_s = self._share_s - job.share_at_start_s
+        job.t_finished_s = now
+        self.outstanding -= 1
+        self._left.append(job)
+
+    def _next(self, now: float) -> None:
+        if self._line:
+            self.waiting -= 1
+            self._start(self._line.popitem(last=False)[1], now)

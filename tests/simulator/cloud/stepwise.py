@@ -1,0 +1,266 @@
+"""A replica one step at a time, in plain lists: what `simulator.cloud.replica` must equal. Every KV block is an object
+with a label, every sequence has a block table, every step is timed and added. Written apart from the code under test.
+"""
+
+from dataclasses import dataclass, field
+
+from simulator.cloud.steps import Batch
+
+
+@dataclass
+class Ask:
+    """One request of a test case."""
+
+    at: float
+    prompt: int
+    output: int
+    sequences: int = 1
+    key: float = 0.0
+    prefix: tuple | None = None
+    removed_at: float | None = None
+
+
+@dataclass
+class Entry:
+    number: int
+    ask: Ask
+    state: str = "future"
+    computed: int = 0  # tokens of this admission's prefill, then context of each sequence
+    generated: int = 0
+    tables: list = field(default_factory=list)  # shared blocks first, then a list of blocks per sequence
+    first: float | None = None
+    left: float | None = None
+    completed: bool = False
+    labelled: int = 0
+    preemptions: int = 0
+    cached: int = 0
+    share: float = 0.0
+
+    @property
+    def to_prefill(self):
+        return self.ask.prompt + self.ask.sequences * self.generated
+
+
+class Pool:
+    """Free blocks in the order in which they are taken; a label names a block's content until it is taken again."""
+
+    def __init__(self, n, caching):
+        self.free = list(range(n))
+        self.labels = {}  # block -> label
+        self.where = {}  # label -> block
+        self.references = {}
+        self.caching = caching
+
+    def take(self):
+        block = self.free.pop(0)
+        if block in self.labels:
+            del self.where[self.labels.pop(block)]
+        self.references[block] = 1
+        return block
+
+    def share(self, block):
+        if self.references.get(block, 0) == 0:
+            self.free.remove(block)
+        self.references[block] = self.references.get(block, 0) + 1
+
+    def label(self, block, label):
+        if self.caching and label is not None and label not in self.where and block not in self.labels:
+            self.labels[block], self.where[label] = label, block
+
+    def give(self, blocks):
+        for block in reversed(blocks):
+            self.references[block] -= 1
+            if self.references[block] == 0:
+                self.free.append(block)
+
+
+class Stepwise:
+    """Serve `asks`, sorted by time; then read `entries` and `steps` (start, end, batch, sequences, used blocks)."""
+
+    def __init__(self, asks, timing, blocks, budget, sequences, block, pipelined=False, caching=False):
+        self.entries = [Entry(number, ask) for number, ask in enumerate(asks)]
+        self.timing, self.budget, self.limit, self.block = timing, budget, sequences, block
+        self.pipelined, self.pool = pipelined, Pool(blocks, caching)
+        self.running, self.held, self.steps, self.finished = [], [], [], []
+        self.run()
+
+    def waiting(self, until):
+        seen = [e for e in self.entries if e.state in ("future", "waiting") and e.ask.at <= until]
+        return sorted(seen, key=lambda e: (e.ask.key, e.number))
+
+    def labels(self, entry, index):
+        if entry.ask.prefix is not None and (index + 1) * self.block <= min(entry.ask.prefix[1], entry.ask.prompt):
+            return ("chain", entry.ask.prefix[0], index)
+        return ("own", entry.number, index) if entry.ask.sequences == 1 else None
+
+    def shape(self, entry, tokens, whole):
+        """(shared blocks, blocks of each sequence) once `tokens` are computed."""
+        if not whole:
+            return -(-tokens // self.block), 0
+        shared = entry.ask.prompt // self.block
+        context = tokens if entry.state == "decode" else entry.ask.prompt + entry.generated
+        return shared, -(-(context - shared * self.block) // self.block)
+
+    def wanted(self, entry, tokens, whole):
+        shared, each = self.shape(entry, tokens, whole)
+        return shared + each * entry.ask.sequences
+
+    def grow(self, entry, tokens, whole):
+        wanted = self.wanted(entry, tokens, whole)
+        while len(entry.tables) < wanted:
+            entry.tables.append(self.pool.take())
+        full = min(tokens // self.block, len(entry.tables))
+        for index in range(entry.labelled, full):  # a copy of a block that is there already is not remembered
+            self.pool.label(entry.tables[index], self.labels(entry, index))
+        entry.labelled = max(entry.labelled, full)
+
+    def release(self, entry):
+        self.pool.give(entry.tables)
+        entry.tables = []
+
+    def preempt(self, entry):
+        self.running.remove(entry)
+        self.release(entry)
+        entry.state, entry.computed = "waiting", 0
+        entry.preemptions += 1
+
+    def withdraw(self, now):
+        leaving = [e for e in self.entries if e.left is None and e.ask.removed_at is not None]
+        for entry in sorted(leaving, key=lambda e: e.ask.removed_at):
+            at = entry.ask.removed_at
+            if at > now:
+                continue
+            if entry in self.running:
+                self.running.remove(entry)
+                self.release(entry)
+                entry.state, entry.left = "removed", now
+                self.finished.append(entry)
+            elif at >= entry.ask.at:
+                entry.state, entry.left = "removed", at
+
+    def plan(self):
+        """Tokens of each running entry: one for each decoding sequence, and what is left of the budget for a prompt."""
+        budget = self.budget - sum(e.ask.sequences for e in self.running if e.state == "decode")
+        return {
+            e.number: e.ask.sequences if e.state == "decode" else min(budget, e.to_prefill - e.computed)
+            for e in self.running
+        }
+
+    def schedule(self, waiting):
+        """[(entry, tokens)] of the next step."""
+        plan = self.plan()
+        preempted = False
+
+        def short():
+            return sum(
+                self.wanted(e, e.computed + (1 if e.state == "decode" else plan[e.number]), self.whole(e, plan))
+                - len(e.tables)
+                for e in self.running
+            ) - len(self.pool.free)
+
+        while short() > 0:
+            self.preempt(max(self.running, key=lambda e: (e.ask.key, e.number)))
+            preempted, plan = True, self.plan()
+        for entry in self.running:
+            tokens = entry.computed + (1 if entry.state == "decode" else plan[entry.number])
+            self.grow(entry, tokens, self.whole(entry, plan))
+        budget = self.budget - sum(plan.values())
+        for entry in [] if preempted else waiting:
+            occupied = sum(e.ask.sequences for e in self.running + self.held)
+            if budget <= 0 or occupied + entry.ask.sequences > self.limit:
+                break
+            hits = []
+            if self.pool.caching:
+                for index in range((entry.to_prefill - 1) // self.block):
+                    block = self.pool.where.get(self.labels(entry, index))
+                    if block is None:
+                        break
+                    hits.append(block)
+            idle = sum(self.pool.references.get(block, 0) == 0 for block in hits)
+            if self.wanted(entry, entry.to_prefill, True) - len(hits) + idle > len(self.pool.free):
+                break
+            for block in hits:
+                self.pool.share(block)
+            entry.tables, entry.labelled = list(hits), len(hits)
+            entry.state, entry.computed = "prefill", len(hits) * self.block
+            if entry.preemptions == 0:
+                entry.cached = entry.computed
+            self.running.append(entry)
+            plan[entry.number] = min(budget, entry.to_prefill - entry.computed)
+            budget -= plan[entry.number]
+            self.grow(entry, entry.computed + plan[entry.number], self.whole(entry, plan))
+        return plan
+
+    def whole(self, entry, plan):
+        return entry.state == "decode" or entry.computed + plan[entry.number] == entry.to_prefill
+
+    def run(self):
+        now, step_start, idle = 0.0, 0.0, True
+        while True:
+            self.withdraw(now)
+            eligible = self.waiting(now if idle or not self.pipelined else step_start)
+            plan = self.schedule(eligible)
+            if not any(plan.values()):
+                for entry in self.held:
+                    self.release(entry)
+                self.held = []
+                plan = self.schedule(self.waiting(now))
+            if not any(plan.values()):
+                later = [e.ask.at for e in self.entries if e.state == "future" and e.ask.at > now]
+                if not later:
+                    for entry in self.entries:  # withdrawn after all work was done
+                        assert entry.left is not None, "a request was left waiting"
+                    return
+                now, idle = min(later), True
+                continue
+            end = now + self.step(now, plan)
+            step_start, now, idle = now, end, False
+
+    def step(self, now, plan):
+        new = sequences = context = pairs = 0
+        for entry in self.running:
+            if entry.state == "decode":
+                n = entry.ask.sequences
+                new, sequences = new + n, sequences + n
+                context, pairs = context + n * (entry.computed + 1), pairs + n * (entry.computed + 1)
+            elif plan[entry.number]:
+                start, stop = entry.computed, entry.computed + plan[entry.number]
+                new, context = new + stop - start, context + stop
+                pairs += sum(range(start + 1, stop + 1))
+                sequences += stop == entry.to_prefill
+        seconds = self.timing.at(Batch(new, sequences, context, pairs))
+        served = sum(e.ask.sequences for e in self.running)
+        for entry in self.running:
+            entry.share += seconds * entry.ask.sequences / served
+        used = sum(count > 0 for count in self.pool.references.values())
+        self.steps.append((now, now + seconds, new, served, used))
+        end = now + seconds
+        released, done = self.held, []
+        for entry in list(self.running):
+            if entry.state == "prefill":
+                entry.computed += plan[entry.number]
+                if entry.computed < entry.to_prefill:
+                    continue
+                if entry.first is None:
+                    entry.first = end
+                entry.generated += 1
+                entry.state, entry.computed = "decode", entry.ask.prompt + entry.generated - 1
+                if entry.generated >= entry.ask.output:
+                    done.append((0, entry))
+            else:
+                entry.generated += 1
+                entry.computed += 1
+                if entry.generated >= entry.ask.output:
+                    done.append((1, entry))
+        ended = []
+        for _, entry in done:
+            self.running.remove(entry)
+            entry.state, entry.left, entry.completed = "finished", end, True
+            ended.append(entry)
+        # those that only prefilled give their memory back in the order of the step, the others in order of arrival
+        ended = [e for order, e in done if order == 0] + sorted((e for o, e in done if o), key=lambda e: e.number)
+        self.finished += ended
+        self.held = ended if self.pipelined else []
+        for entry in released + ([] if self.pipelined else ended):
+            self.release(entry)
+        return seconds
