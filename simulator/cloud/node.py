@@ -171,6 +171,11 @@ class LlmNode:
         return math.fsum(m.paid_until(now) * m.pool.gpus_per_replica * m.pool.rate.usd for m in machines)
 
     @property
+    def machines(self) -> list[Machine]:
+        """The places of its replicas, by number."""
+        return self._cluster.machines
+
+    @property
     def replicas(self) -> int:
         """Replicas that are up."""
         return self._cluster.up
