@@ -58,25 +58,16 @@ def network_cost(bytes_up: float, bytes_down: float, tariffs: Tariffs) -> Cost:
     return Cost(usd=usd, bytes_up=bytes_up, bytes_down=bytes_down)
 
 
-def serving_cost(
-    replica_seconds: float,
-    gpus: int,
-    gpu_usd_per_hour: float,
-    gpu_watts: float,
-    tariffs: Tariffs,
-    gco2_per_kwh: float,
-    price_factor: float = 1.0,
-) -> Cost:
-    """`replica_seconds` of replicas of `gpus` GPUs that draw gpu_watts each, at the catalogue's gpu_usd_per_hour.
+def rent_cost(gpu_seconds: float, catalogue_usd_per_hour: float, tariffs: Tariffs, price_factor: float = 1.0) -> Cost:
+    """GPUs rented for `gpu_seconds` in all; `price_factor` is for spot capacity."""
+    usd = gpu_seconds / HOUR_S * gpu_hour_usd(tariffs, catalogue_usd_per_hour) * price_factor
+    return Cost(usd=usd, gpu_seconds=gpu_seconds)
 
-    `price_factor` is for spot capacity: it lowers the price of the GPU, not that of energy.
-    """
-    gpu_seconds = replica_seconds * gpus
-    joules = gpu_seconds * gpu_watts
+
+def energy_cost(joules: float, tariffs: Tariffs, gco2_per_kwh: float) -> Cost:
+    """Energy that GPUs drew: its tariff comes on top of the rent."""
     kwh = joules / JOULES_PER_KWH
-    rent = gpu_seconds / HOUR_S * gpu_hour_usd(tariffs, gpu_usd_per_hour) * price_factor
-    usd = rent + kwh * tariffs.energy_kwh
-    return Cost(usd=usd, joules=joules, gco2=kwh * gco2_per_kwh, gpu_seconds=gpu_seconds)
+    return Cost(usd=kwh * tariffs.energy_kwh, joules=joules, gco2=kwh * gco2_per_kwh)
 
 
 def cpu_cost(core_seconds: float, tariffs: Tariffs) -> Cost:

@@ -46,6 +46,8 @@ class RequestRecord:
     """of serving it; traffic comes on top in the finished table"""
     joules: float = 0.0
     """of the GPUs"""
+    gco2: float = 0.0
+    """of those joules, at the carbon intensity while it was served"""
     bytes_up: float = 0.0
     bytes_down: float = 0.0
     as_of: int = -1
@@ -76,6 +78,7 @@ REQUEST_SCHEMA = pa.schema(
         ("gpu_seconds", pa.float64()),
         ("usd", pa.float64()),
         ("joules", pa.float64()),
+        ("gco2", pa.float64()),
         ("bytes_up", pa.float64()),
         ("bytes_down", pa.float64()),
     ]

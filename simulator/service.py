@@ -15,7 +15,7 @@ from models.llm.table_reading import brings_latency
 from simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, llm_request_tokens, served_model
 from simulator.cloud.building import alone_s, kinds_of, pools_of
 from simulator.cloud.tokens import history_tokens, history_window
-from simulator.costs import JOULES_PER_KWH, Cost, carbon_signal, cpu_cost
+from simulator.costs import Cost, carbon_signal, cpu_cost, energy_cost
 from simulator.preparation import Prepared
 from simulator.randomness import Draws
 from simulator.recorder import RequestRecord
@@ -40,7 +40,7 @@ class Service(ABC):
         """Note in `record` what its ticket has used."""
 
     def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
-        """What serving the requests (columns usd, joules, gpu_seconds) cost."""
+        """What serving the requests (columns usd, joules, gco2, gpu_seconds) cost."""
         return Cost(usd=float(requests["usd"].sum()))
 
     @abstractmethod
@@ -88,6 +88,7 @@ class LlmService(Service):
         pools = pools_of(llm, cloud, scenario.tariffs, self._model, timed)
         self.node = LlmNode(env, pools, cloud, draws, late_cost)
         self._scenario, self._source, self._users = scenario, source, users
+        self._carbon = carbon_signal(scenario.tariffs)
         self._from_table = table is not None
         self._missing_fails = table is not None and table.missing == "fail_request"
 
@@ -117,6 +118,9 @@ class LlmService(Service):
         ticket = record.ticket
         record.gpu_seconds, record.usd, record.joules = ticket.gpu_seconds, ticket.usd, ticket.joules
         record.t_first_token_s = ticket.t_first_token_s
+        if record.joules:
+            carbon = self._carbon.mean(ticket.t_started_s, ticket.t_finished_s)
+            record.gco2 = energy_cost(record.joules, self._scenario.tariffs, carbon).gco2
 
     def answerable(self, record: RequestRecord) -> bool:
         return not self._missing_fails or bool(self._source.lists(*self._place(record)).found[0])
@@ -125,14 +129,13 @@ class LlmService(Service):
         return self._users[record.device : record.device + 1], np.array([record.step])
 
     def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
-        joules = float(requests["joules"].sum())
-        gco2 = joules / JOULES_PER_KWH * carbon_signal(self._scenario.tariffs).mean(0.0, horizon_s)
-        return super().used(requests, horizon_s) + Cost(
-            joules=joules, gco2=gco2, gpu_seconds=float(requests["gpu_seconds"].sum())
-        )
+        sums = {name: float(requests[name].sum()) for name in ("joules", "gco2", "gpu_seconds")}
+        return super().used(requests, horizon_s) + Cost(**sums)
 
     def kept(self, horizon_s: float) -> Cost:
-        return Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
+        joules = self.node.busy_joules + self.node.idle_joules
+        energy = energy_cost(joules, self._scenario.tariffs, self._carbon.mean(0.0, horizon_s))
+        return energy + Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
 
     def load(self, horizon_s: float) -> dict[str, Any]:
         node = self.node

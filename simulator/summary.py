@@ -140,6 +140,7 @@ def cost_section(used: Cost, kept: Cost, network: Cost, devices: Cost, interacti
         "usd_network": network.usd,
         "usd_marginal_per_1k_interactions": 1000 * usd_marginal / max(interactions, 1),
         "gpu_joules": used.joules,
+        "gpu_joules_replicas": kept.joules,
         "device_joules": devices.joules,
         "bytes_up": network.bytes_up,
         "bytes_down": network.bytes_down,

@@ -9,13 +9,15 @@ from functools import partial
 
 from simulator.cloud.catalogue import GpuSpec, ModelSpec, default_catalogue
 from simulator.cloud.cluster import Pool
-from simulator.cloud.jobs import Engine
+from simulator.cloud.jobs import Engine, Job
+from simulator.cloud.memory import kv_blocks
+from simulator.cloud.power import ReplicaPower
 from simulator.cloud.replica import Replica
 from simulator.cloud.steps import Batch, StepTime
 from simulator.cloud.timed import TimedReplica
-from simulator.cloud.timing import MEMORY_UTILIZATION, RooflineTiming, check_memory
+from simulator.cloud.timing import RooflineTiming
 from simulator.cloud.tokens import RequestTokens, longest_request
-from simulator.costs import serving_cost
+from simulator.costs import energy_cost, rent_cost
 from simulator.scenario import sections
 
 
@@ -55,11 +57,10 @@ def kind_of(
     """The kind of a section's replicas, with room for the longest request; `key` is blamed where there is none."""
     gpu = default_catalogue().gpu(section.gpu, f"{key}.gpu")
     gpus, block = section.gpus_per_replica, cloud.block_tokens
-    tokens = longest.prompt_tokens + longest.output_tokens
-    check_memory(model, gpu, gpus, 1, tokens, longest.sequences)
-    free = gpus * gpu.memory_bytes * MEMORY_UTILIZATION - model.weight_bytes
+    job = Job(longest.prompt_tokens, longest.output_tokens, longest.sequences)
+    needed = job.blocks_at(longest.prompt_tokens + longest.output_tokens, block)
     engine = Engine(
-        int(free // (model.kv_bytes_per_token * block)),
+        kv_blocks(model, gpu, gpus, block, at_least=needed, key=key),
         cloud.max_batched_tokens,
         cloud.max_sequences,
         block,
@@ -84,14 +85,15 @@ def pools_of(
     pools = []
     for (section, kind), took_s in zip(kinds, seconds, strict=True):
         factor = section.spot.price_factor if section.spot is not None else 1.0
-        gpu = kind.gpu
         pools.append(
             Pool(
                 replica=partial(TimedReplica, cloud.max_sequences) if timed else kind.replica,
                 replicas=section.replicas,
                 gpus_per_replica=section.gpus_per_replica,
                 speed=min(seconds) / took_s,
-                rate=serving_cost(1.0, 1, gpu.usd_per_hour, gpu.serving_power_w, tariffs, 0.0, factor),
+                rent_usd=rent_cost(1.0, kind.gpu.usd_per_hour, tariffs, factor).usd,
+                power=ReplicaPower(model, kind.gpu, section.gpus_per_replica),
+                usd_per_joule=energy_cost(1.0, tariffs, 0.0).usd,
                 cold_start_s=section.cold_start,
                 autoscale=section.autoscale,
                 spot=section.spot,

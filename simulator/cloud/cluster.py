@@ -5,15 +5,15 @@ What is served where is the node's business; a cluster says which replicas take 
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from simpy import Environment, Event, Timeout
 
 from simulator.cloud.faults import Outage, failures, takings
+from simulator.cloud.power import ReplicaPower
 from simulator.cloud.routers import Choice
 from simulator.cloud.timed import Serving
-from simulator.costs import Cost
 from simulator.randomness import Draws
 from simulator.scenario.sections import Autoscale, Failures, Spot
 
@@ -31,8 +31,11 @@ class Pool:
     gpus_per_replica: int = 1
     speed: float = 1.0
     """requests a second of one of its replicas, as a share of the fastest pool's"""
-    rate: Cost = field(default_factory=Cost)
-    """of one GPU for one second: what it is rented for, and what it draws while it serves"""
+    rent_usd: float = 0.0
+    """of one GPU for one second"""
+    power: ReplicaPower | None = None
+    """what a replica draws; None: nothing that is counted"""
+    usd_per_joule: float = 0.0
     cold_start_s: float = 0.0
     autoscale: Autoscale | None = None
     spot: Spot | None = None

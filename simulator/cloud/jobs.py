@@ -110,6 +110,13 @@ class Job:
         """It got all its tokens (a job that was removed while it ran did not)."""
         return self._state == "finished"
 
+    @property
+    def tokens_passed(self) -> int:
+        """Its tokens that passed through the weights, as of the last time that it left the batch or a prompt chunk
+        ended; what preemption made it compute again is not counted."""
+        prompt = max(min(self._computed, self.prompt_tokens) - self.cached_tokens, 0)
+        return prompt + self.sequences * max(self._generated - 1, 0)
+
     def blocks_at(self, tokens: int, block: int) -> int:
         """KV blocks at `tokens` of context a sequence: the prompt's full blocks once, the rest once a sequence."""
         shared = min(tokens, self.prompt_tokens) // block

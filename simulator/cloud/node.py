@@ -43,6 +43,7 @@ class LlmNode:
         self.env = env
         self.outcomes: Counter[Outcome] = Counter()
         self.prompt_tokens = self.output_tokens = 0  # of requests that reached a GPU, each attempt counted
+        self.busy_joules = 0.0  # that the requests drew, each attempt counted when it is over
         self.retries = 0
         self.submitted = 0
         self._cloud = cloud
@@ -165,10 +166,20 @@ class LlmNode:
 
     @property
     def paid_usd(self) -> float:
-        """What those GPU seconds cost, dollars."""
+        """The rent of those GPU seconds, dollars."""
         now = self._now
         machines = self._cluster.machines
-        return math.fsum(m.paid_until(now) * m.pool.gpus_per_replica * m.pool.rate.usd for m in machines)
+        return math.fsum(m.paid_until(now) * m.pool.gpus_per_replica * m.pool.rent_usd for m in machines)
+
+    @property
+    def idle_joules(self) -> float:
+        """What replicas drew that were paid for and served nothing, up to now: cold starts too."""
+        now = self._now
+        return math.fsum(
+            m.pool.power.idle_joules(max(m.paid_until(now) - m.replica.busy_until(now), 0.0))
+            for m in self._cluster.machines
+            if m.pool.power is not None
+        )
 
     @property
     def machines(self) -> list[Machine]:
@@ -283,7 +294,7 @@ class LlmNode:
         """The newest attempt is over: what it used is known."""
         job, machine = ticket.job, ticket.machine
         if machine is not None:
-            ticket.bill(job.busy_share_s, machine)
+            self.busy_joules += ticket.bill(job.busy_share_s, machine)
             if ticket.started:
                 self.prompt_tokens += job.prompt_tokens
                 self.output_tokens += job.output_tokens * job.sequences

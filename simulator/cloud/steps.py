@@ -44,15 +44,37 @@ class Line:
 
 
 @dataclass(frozen=True)
+class ExpertWeights:
+    """Expert weights of a mixture of experts: a step reads those of the experts that its tokens are routed to."""
+
+    all_s: float
+    """seconds to read every expert's weights"""
+    routed_share: float
+    """experts per token over experts"""
+
+    def at(self, new_tokens: float) -> float:
+        """Seconds in expectation, where each token picks its experts evenly and on its own."""
+        return self.all_s * float(1.0 - (1.0 - self.routed_share) ** new_tokens)
+
+
+@dataclass(frozen=True)
 class StepTime:
-    """Seconds of a step: the larger of `compute` and `memory`; fixed overheads are part of both."""
+    """Seconds of a step: the larger of `compute` and `memory`; fixed overheads are part of both.
+
+    A mixture of experts also reads, on the memory line, the weights of the experts that the step touches.
+    """
 
     compute: Line
     memory: Line
+    experts: ExpertWeights | None = None
 
     def at(self, batch: Batch) -> float:
         """Seconds of a step that holds `batch`."""
-        return max(self.compute.at(batch), self.memory.at(batch))
+        return max(self.compute.at(batch), self._memory_s(batch))
+
+    def _memory_s(self, batch: Batch) -> float:
+        seconds = self.memory.at(batch)
+        return seconds if self.experts is None else seconds + self.experts.at(batch.new_tokens)
 
     def decoding(self, sequences: float, context_tokens: float) -> "DecodeRun":
         """The run of steps in which `sequences` sequences decode; the first of them reads `context_tokens` in all."""
@@ -61,7 +83,7 @@ class StepTime:
         return DecodeRun.of(
             compute.at(batch),
             (compute.per_context_token_s + compute.per_pair_s) * sequences,
-            memory.at(batch),
+            self._memory_s(batch),
             (memory.per_context_token_s + memory.per_pair_s) * sequences,
         )
 

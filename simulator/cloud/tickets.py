@@ -32,19 +32,21 @@ class LlmTicket(Ticket):
         """Whether its newest attempt has ever left the waiting line."""
         return not math.isnan(self.job.t_started_s)
 
-    def bill(self, share_s: float, machine: Machine) -> None:
-        """Its newest attempt has used `share_s` seconds of the machine so far."""
+    def bill(self, share_s: float, machine: Machine) -> float:
+        """Its newest attempt has used `share_s` seconds of the machine so far; returns the attempt's joules."""
         pool: Pool = machine.pool
         gpu_seconds, usd, joules = self._before
         used = share_s * pool.gpus_per_replica
+        drawn = pool.power.busy_joules(share_s, self.job.tokens_passed) if pool.power else 0.0
         self.gpu_seconds = gpu_seconds + used
-        self.usd = usd + used * pool.rate.usd
-        self.joules = joules + used * pool.rate.joules
+        self.usd = usd + used * pool.rent_usd + drawn * pool.usd_per_joule
+        self.joules = joules + drawn
         if self.started:
             self.replica = machine.number
             self.t_first_token_s = self.job.t_first_token_s
             if math.isnan(self.t_started_s):
                 self.t_started_s = self.job.t_started_s
+        return drawn
 
     def retry(self) -> None:
         """What the newest attempt has used is spent; another one begins."""

@@ -52,6 +52,11 @@ class TimedJob(Job):
         self.order = 0
         self.share_at_start_s = 0.0
 
+    @property
+    def tokens_passed(self) -> int:
+        """All its tokens: how far it has got is not known."""
+        return self.prompt_tokens + self.sequences * max(self.output_tokens - 1, 0)
+
 
 class TimedReplica:
     """Slots for jobs of known service time; see `Serving`. A job's share: busy time divided by the jobs served."""

@@ -2,7 +2,16 @@
 
 import pytest
 
-from simulator.costs import Cost, carbon_signal, cpu_cost, device_cost, gpu_hour_usd, network_cost, serving_cost
+from simulator.costs import (
+    Cost,
+    carbon_signal,
+    cpu_cost,
+    device_cost,
+    energy_cost,
+    gpu_hour_usd,
+    network_cost,
+    rent_cost,
+)
 from simulator.scenario.sections import Tariffs
 
 
@@ -23,13 +32,16 @@ def test_traffic_is_charged_by_direction_and_decimal_gigabyte() -> None:
     assert cost == Cost(usd=2 * 0.01 + 5 * 0.08, bytes_up=2e9, bytes_down=5e9)
 
 
-def test_one_hour_of_a_replica_of_two_gpus_costs_two_gpu_hours() -> None:
-    tariffs = Tariffs(energy_kwh=0.1)
-    cost = serving_cost(3600, 2, gpu_usd_per_hour=3.0, gpu_watts=700, tariffs=tariffs, gco2_per_kwh=400)
-    assert cost.gpu_seconds == 7200
-    assert cost.joules == pytest.approx(2 * 700 * 3600)
-    assert cost.usd == pytest.approx(2 * 3.0 + 1.4 * 0.1)  # 1.4 kWh
-    assert cost.gco2 == pytest.approx(1.4 * 400)
+def test_two_gpus_for_an_hour_cost_two_gpu_hours_and_spot_capacity_its_share() -> None:
+    assert rent_cost(7200, 3.0, Tariffs()) == Cost(usd=6.0, gpu_seconds=7200)
+    assert rent_cost(7200, 3.0, Tariffs(), price_factor=0.25).usd == pytest.approx(1.5)
+
+
+def test_the_energy_of_gpus_is_charged_by_its_tariff_and_emits_what_the_grid_emits() -> None:
+    cost = energy_cost(1.4 * 3.6e6, Tariffs(energy_kwh=0.1), gco2_per_kwh=400)
+    assert cost.joules == 1.4 * 3.6e6
+    assert cost.usd == pytest.approx(0.14)
+    assert cost.gco2 == pytest.approx(560)
 
 
 def test_the_scenarios_own_gpu_price_replaces_the_catalogues_even_when_it_is_zero() -> None:

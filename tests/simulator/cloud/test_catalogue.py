@@ -12,22 +12,36 @@ CATALOGUE = default_catalogue()
 def test_the_number_of_parameters_follows_from_the_architecture(model):
     attention = model.hidden * model.head_dim * 2 * (model.heads + model.kv_heads)
     bias = model.head_dim * (model.heads + 2 * model.kv_heads) if model.qkv_bias else 0
-    block = attention + bias + 3 * model.hidden * model.ffn + 2 * model.hidden
+    norms = 2 * model.hidden + (2 * model.head_dim if model.qk_norm else 0)
+    router = model.hidden * model.experts if model.experts > 1 else 0
+    block = attention + bias + norms + router + model.experts * 3 * model.hidden * model.ffn
     tables = model.vocab * model.hidden * (1 if model.tied_embeddings else 2)
     assert model.n_params == model.layers * block + tables + model.hidden
 
 
-def test_models_span_half_a_billion_to_seventy_billion_parameters_and_there_are_six_gpus():
+def test_models_span_half_a_billion_to_seventy_billion_parameters_dense_and_with_experts_and_there_are_ten_gpus():
     sizes = [model.n_params for model in CATALOGUE.models.values()]
-    assert (len(sizes) >= 4, min(sizes) < 0.5e9, max(sizes) > 70e9) == (True, True, True)
-    assert len(CATALOGUE.gpus) >= 6
+    assert (len(sizes) >= 12, min(sizes) < 0.5e9, max(sizes) > 70e9) == (True, True, True)
+    assert sum(model.experts > 1 for model in CATALOGUE.models.values()) >= 2
+    assert len(CATALOGUE.gpus) >= 10
+
+
+@pytest.mark.parametrize(
+    ("name", "active"),
+    [("mixtral-8x7b", 12.9e9), ("qwen3-30b-a3b", 3.3e9), ("llama-3.1-8b", 8.03e9)],  # model cards; embeddings included
+)
+def test_a_token_meets_only_the_experts_that_it_is_routed_to(name, active):
+    model = CATALOGUE.model(name)
+    embeddings = 0 if model.tied_embeddings else model.head_params
+    assert model.active_params + embeddings == pytest.approx(active, rel=0.02)
 
 
 @pytest.mark.parametrize("gpu", CATALOGUE.gpus.values(), ids=lambda gpu: gpu.name)
-def test_narrower_numbers_are_faster_and_serving_takes_less_than_the_power_limit(gpu):
+def test_narrower_numbers_are_faster_and_power_rises_from_idle_to_the_limit(gpu):
     assert gpu.peak_flops(4) < gpu.peak_flops(2) < gpu.peak_flops(1)
-    assert gpu.serving_power_w < gpu.power_w
+    assert gpu.idle_power_w < gpu.busy_power_w < gpu.power_w
     assert "2026" in gpu.sources.price
+    assert ("fitted" in gpu.sources.power_curve) != ("assumed" in gpu.sources.power_curve)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""Energy of the node: requests carry what they drew; what is busy and what is idle add up."""
+
+import pytest
+from simpy import Environment
+
+from simulator.cloud import LlmNode, Pool, ReplicaPower, RooflineTiming, default_catalogue
+from simulator.cloud.jobs import Engine
+from simulator.cloud.replica import Replica
+from simulator.cloud.timed import TimedReplica
+from simulator.randomness import Draws
+from simulator.scenario.sections import Cloud
+
+CATALOGUE = default_catalogue()
+MODEL, GPU = CATALOGUE.model("llama-3.1-8b"), CATALOGUE.gpu("h100")
+POWER = ReplicaPower(MODEL, GPU, 2)
+
+
+def _node(env, replica, replicas=1, usd_per_joule=0.0):
+    pool = Pool(replica, replicas, gpus_per_replica=2, power=POWER, rent_usd=1.0, usd_per_joule=usd_per_joule)
+    return LlmNode(env, (pool,), Cloud(), Draws(1))
+
+
+def _stepping():
+    return Replica(RooflineTiming(MODEL, GPU, 2).steps, Engine(kv_blocks=40_000))
+
+
+def test_a_request_alone_draws_what_its_tokens_and_busy_time_draw():
+    env = Environment()
+    node = _node(env, _stepping)
+    ticket = node.submit(1000, 51)
+    env.run(100)
+    busy_s = ticket.gpu_seconds / 2
+    assert ticket.joules == pytest.approx(POWER.busy_joules(busy_s, 1000 + 50))
+    assert node.busy_joules == ticket.joules
+
+
+def test_joules_of_all_requests_and_of_idle_time_are_those_of_the_replicas():
+    env = Environment()
+    node = _node(env, _stepping, replicas=2)
+    tickets = [node.submit(500 + 100 * k, 40 + k) for k in range(12)]
+    env.run(60.0)
+    node.close(60.0)
+    assert node.busy_joules == pytest.approx(sum(ticket.joules for ticket in tickets))
+    assert node.idle_joules == pytest.approx((2 * 2 * 60.0 - node.busy_gpu_seconds) * GPU.idle_power_w)
+    assert GPU.busy_power_w < node.busy_joules / node.busy_gpu_seconds < GPU.power_w
+
+
+def test_beams_and_a_request_that_is_only_scored_count_the_tokens_that_pass_the_weights():
+    env = Environment()
+    node = _node(env, _stepping)
+    beams = node.submit(800, 9, sequences=20)
+    env.run(10)
+    scored = node.submit(800, 0)
+    env.run(20)
+    assert beams.joules == pytest.approx(POWER.busy_joules(beams.gpu_seconds / 2, 800 + 20 * 8))
+    assert scored.joules == pytest.approx(POWER.busy_joules(scored.gpu_seconds / 2, 800))
+
+
+def test_energy_is_paid_on_top_of_the_rent():
+    env = Environment()
+    node = _node(env, lambda: TimedReplica(4), usd_per_joule=0.01)
+    ticket = node.submit(100, 10, service_s=5.0)
+    env.run(10)
+    assert ticket.joules == pytest.approx(POWER.busy_joules(5.0, 109))
+    assert ticket.usd == pytest.approx(2 * 5.0 * 1.0 + ticket.joules * 0.01)
+
+
+def test_a_replica_that_serves_nothing_draws_its_idle_power():
+    env = Environment()
+    node = _node(env, _stepping)
+    env.run(10)
+    assert (node.busy_joules, node.idle_joules) == (0.0, 10 * 2 * GPU.idle_power_w)
