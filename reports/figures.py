@@ -149,8 +149,8 @@ def _load_panel(axes: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_
 
 
 def _cloud_panels(queue: Axes, busy: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_s: float) -> None:
-    """Rows of cloud.parquet hold the longest queue, and the mean numbers of busy replicas and of those that are up, until
-    the next row."""
+    """Rows of cloud.parquet hold the longest queue and the mean numbers of busy replicas and of those that are up; each
+    holds until the next row."""
     on_cpu = setting(run.scenario, "policy", "slate") == "cloud_srm"
     queue.set_title("longest queue at the cloud")
     queue.set_ylabel("waiting")
