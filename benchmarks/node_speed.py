@@ -54,9 +54,10 @@ def main() -> None:
     for replicas in arguments.replicas:
         requests = arguments.requests if replicas == most else min(arguments.requests, 200_000)
         seconds, node = run(replicas, requests)
+        each = f"{1e6 * seconds / requests:6.1f} us each  {requests / seconds:7,.0f}/s"
         print(
-            f"{replicas:3d} replicas  {requests:9,d} requests  {seconds:7.1f} s  {1e6 * seconds / requests:6.1f} us each  "
-            f"{requests / seconds:7,.0f}/s  utilization {node.utilization():.2f}  {dict(node.outcomes)}"
+            f"{replicas:3d} replicas  {requests:9,d} requests  {seconds:6.1f} s  {each}  "
+            f"utilization {node.utilization():.2f}  {dict(node.outcomes)}"
         )
 
 

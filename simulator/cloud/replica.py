@@ -178,22 +178,25 @@ class Replica:
     # The end of a run
 
     def _complete(self) -> None:
-        """Account for the run that ends now: tokens, memory, jobs that finish."""
+        """Account for the run that ends now: tokens, memory, jobs that finish or leave."""
         steps, end = self._steps, self._end_s
         if steps:
             elapsed = end - self._start_s
             self.busy_s += elapsed
             self._clock += elapsed / self.running_now
+        for job in self._held:
+            self._release(job)
+        self._held.clear()
+        if steps:
             n = self._decoding
             self._kv.take(self._blocks_over(self._step + 1, steps - 1))  # those of the first step are taken
             self._step += steps
             self._context += n * steps
             self.tokens_generated += n * steps
             self.tokens_computed += n * steps
-        released, self._held = self._held, []
-        if steps:
             for job in self._prefills:
                 self._chunk_done(job, end)
+            self._prefills.clear()
             while self._finishing and self._finishing[0][0] <= self._step:
                 finish_step, _, job = heappop(self._finishing)
                 if job._state == "decode" and job._finish_step == finish_step:
@@ -208,10 +211,9 @@ class Replica:
             self._release(job)
         self._leaving.clear()
         if not self.engine.async_scheduling:
-            released, self._held = released + self._held, []
-        for job in released:
-            self._release(job)
-        self._prefills = []
+            for job in self._held:
+                self._release(job)
+            self._held.clear()
 
     def _chunk_done(self, job: Job, end: float) -> None:
         if job._computed < job._prefill:
@@ -249,7 +251,7 @@ class Replica:
         self._held.append(job)
 
     def _leave_batch(self, job: Job, end: float, state: Literal["finished", "removed", "waiting"]) -> None:
-        del self._batch[bisect_left(self._batch, (job._key, job._number))]  # type: ignore[arg-type]
+        del self._batch[bisect_left(self._batch, (job._key, job._number))]
         if job is self._partial:
             self._partial = None
         job.busy_share_s += job.sequences * (self._clock - job._clock)

@@ -9,7 +9,6 @@ from simulator.cloud import LlmNode, Pool
 from simulator.cloud.replica import Engine, Replica
 from simulator.cloud.steps import Line, StepTime
 from simulator.cloud.timed import TimedReplica
-from simulator.costs import Cost
 from simulator.randomness import Draws
 from simulator.scenario.sections import Cloud
 
@@ -30,6 +29,3 @@ def node_of(*pools: Pool, seed: int = 1, on_late_cost: Any = None, **cloud: Any)
     """A node under the given rules, and its clock."""
     env = Environment()
     return env, LlmNode(env, pools, Cloud(**cloud), Draws(seed), on_late_cost)
-
-
-DOLLAR_A_SECOND = Cost(usd=1.0, joules=500.0)

@@ -31,6 +31,7 @@ class Entry:
     first: float | None = None
     left: float | None = None
     completed: bool = False
+    labelled: int = 0
     preemptions: int = 0
     cached: int = 0
     share: float = 0.0
@@ -108,8 +109,10 @@ class Stepwise:
         wanted = self.wanted(entry, tokens, whole)
         while len(entry.tables) < wanted:
             entry.tables.append(self.pool.take())
-        for index in range(min(tokens // self.block, len(entry.tables))):
+        full = min(tokens // self.block, len(entry.tables))
+        for index in range(entry.labelled, full):  # a copy of a block that is there already is not remembered
             self.pool.label(entry.tables[index], self.labels(entry, index))
+        entry.labelled = max(entry.labelled, full)
 
     def release(self, entry):
         self.pool.give(entry.tables)
@@ -122,9 +125,10 @@ class Stepwise:
         entry.preemptions += 1
 
     def withdraw(self, now):
-        for entry in self.entries:
+        leaving = [e for e in self.entries if e.left is None and e.ask.removed_at is not None]
+        for entry in sorted(leaving, key=lambda e: e.ask.removed_at):
             at = entry.ask.removed_at
-            if at is None or at > now or entry.left is not None:
+            if at > now:
                 continue
             if entry in self.running:
                 self.running.remove(entry)
@@ -134,15 +138,17 @@ class Stepwise:
             elif at >= entry.ask.at:
                 entry.state, entry.left = "removed", at
 
+    def plan(self):
+        """Tokens of each running entry: one for each decoding sequence, and what is left of the budget for a prompt."""
+        budget = self.budget - sum(e.ask.sequences for e in self.running if e.state == "decode")
+        return {
+            e.number: e.ask.sequences if e.state == "decode" else min(budget, e.to_prefill - e.computed)
+            for e in self.running
+        }
+
     def schedule(self, waiting):
         """[(entry, tokens)] of the next step."""
-        budget = self.budget - sum(e.ask.sequences for e in self.running if e.state == "decode")
-        plan = {}
-        for entry in self.running:
-            if entry.state == "decode":
-                plan[entry.number] = entry.ask.sequences
-            else:
-                plan[entry.number] = min(budget, entry.to_prefill - entry.computed)
+        plan = self.plan()
         preempted = False
 
         def short():
@@ -154,8 +160,7 @@ class Stepwise:
 
         while short() > 0:
             self.preempt(max(self.running, key=lambda e: (e.ask.key, e.number)))
-            preempted = True
-        plan = {e.number: plan[e.number] for e in self.running}
+            preempted, plan = True, self.plan()
         for entry in self.running:
             tokens = entry.computed + (1 if entry.state == "decode" else plan[entry.number])
             self.grow(entry, tokens, self.whole(entry, plan))
@@ -176,7 +181,7 @@ class Stepwise:
                 break
             for block in hits:
                 self.pool.share(block)
-            entry.tables = list(hits)
+            entry.tables, entry.labelled = list(hits), len(hits)
             entry.state, entry.computed = "prefill", len(hits) * self.block
             if entry.preemptions == 0:
                 entry.cached = entry.computed
