@@ -251,7 +251,7 @@ class Replica:
         self._held.append(job)
 
     def _leave_batch(self, job: Job, end: float, state: Literal["finished", "removed", "waiting"]) -> None:
-        del self._batch[bisect_left(self._batch, (job._key, job._number))]  # type: ignore[arg-type]
+        del self._batch[bisect_left(self._batch, (job._key, job._number))]
         if job is self._partial:
             self._partial = None
         job.busy_share_s += job.sequences * (self._clock - job._clock)

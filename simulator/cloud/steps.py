@@ -89,8 +89,8 @@ class StepTime:
 
 
 class DecodeRun(NamedTuple):
-    """Consecutive steps of one batch. Each sequence's context grows by a token a step, so a step's time is a line in its
-    number, or two lines one after the other where compute and memory change places."""
+    """Consecutive steps of one batch. Each sequence's context grows by a token a step, so a step's time is a line in
+    its number, or two lines one after the other where compute and memory change places."""
 
     first_s: float
     growth_s: float

@@ -85,7 +85,9 @@ def test_runs_in_closed_form_equal_single_steps(case):
         assert job.preemptions == entry.preemptions
         assert job.cached_tokens == entry.cached
         assert job.t_finished_s == pytest.approx(entry.left, rel=1e-9)
-        assert job.t_first_token_s == pytest.approx(math.nan if entry.first is None else entry.first, rel=1e-9, nan_ok=True)
+        assert job.t_first_token_s == pytest.approx(
+            math.nan if entry.first is None else entry.first, rel=1e-9, nan_ok=True
+        )
         assert job.busy_share_s == pytest.approx(entry.share, rel=1e-9, abs=1e-12)
     assert [jobs.index(job) for job in left] == [entry.number for entry in expected.finished]
     assert replica.busy_s == pytest.approx(sum(end - start for start, end, *_ in expected.steps), rel=1e-9)
