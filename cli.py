@@ -167,6 +167,39 @@ def bench(
                 print(f"{name:28} {value:,.4g}" if isinstance(value, float) else f"{name:28} {value}")
 
 
+@app.command()
+def calibrate(
+    log: Annotated[Path, typer.Argument(help="request log of a server: JSON lines of vLLM's benchmark, or CSV")],
+    engine: Annotated[Path, typer.Option("--engine", help="the run's meta.json: model, GPU, engine settings")],
+    out: Annotated[Path | None, typer.Option("--out", help="profile (YAML) to write", show_default=False)] = None,
+    fit_first: Annotated[
+        float, typer.Option("--fit-first", help="share of the log to fit; the rest is held out")
+    ] = 1.0,
+    model: Annotated[
+        str | None, typer.Option("--model", help="catalogue model or config.json, instead of the engine file's")
+    ] = None,
+    gpu: Annotated[str | None, typer.Option("--gpu", help="catalogue GPU, instead of the engine file's")] = None,
+    figure: Annotated[Path | None, typer.Option("--figure", help="PNG of measured against simulated times")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit step times to a server's request log by simulating it; write a profile that `cloud.profile` can name."""
+    with user_errors():
+        from reports.calibration import draw_calibration
+        from reports.terminal import console_for, print_calibration
+        from simulator.cloud.calibration import calibrate as fit
+        from simulator.cloud.calibration import read_log, read_server, save_profile
+
+        found = fit(read_log(log), read_server(engine, model, gpu), fit_first)
+        if out is not None:
+            save_profile(found, out)
+        if figure is not None:
+            draw_calibration(found, figure)
+        if as_json:
+            print_json(found.figures())
+        else:
+            print_calibration(found, console_for(False))
+
+
 @data_app.command()
 def describe(
     path: Annotated[str, typer.Argument(help="interaction log")],

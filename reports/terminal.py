@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.table import Table
 
 from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, setting
 from reports.style import number_text, seconds_text
+
+if TYPE_CHECKING:
+    from simulator.cloud.calibration import Calibration
 
 WIDTH = 100
 _MODEL_HEADS = (
@@ -76,6 +79,25 @@ def print_policy_comparison(
         table.add_row(*(escape(_cell(key, row.get(key))) for key in shown))
     console.print(table)
     _notes(notes, console)
+
+
+def print_calibration(found: "Calibration", console: Console) -> None:
+    """The server, its coefficients, and the errors on what was fitted and on what was held out."""
+    server = found.server
+    limits = f"{server.engine.kv_blocks:,} KV blocks, at most {server.engine.max_sequences} sequences"
+    _line(console, f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.name}: {limits}", "bold")
+    coefficients = _table(console, ("coefficient", "value"))
+    for name, value in found.coefficients._asdict().items():
+        coefficients.add_row(name, f"{value:.4g}")
+    console.print(coefficients)
+    _line(console, "errors, simulated over measured", "bold")
+    errors = _table(console, ("time", "fitted", "held out") if found.held_out else ("time", "fitted"))
+    for name, error in found.in_sample.items():
+        held_out = [f"{found.held_out[name]:+.2%}"] if found.held_out else []
+        errors.add_row(escape(name.replace("_", " ")), f"{error:+.2%}", *held_out)
+    console.print(errors)
+    _line(console, f"{found.fitted} of {len(found.log)} requests fitted; {found.simulated.preemptions} preemptions")
+    _line(console, f"{number_text(found.simulated_requests_per_s)} simulated requests per second")
 
 
 def print_describe(described: Mapping[str, Any], console: Console) -> None:
