@@ -97,7 +97,7 @@ def collect(
     represents = scenario.fleet.represents or population.n_devices
     scale = represents / population.n_devices
     objective = Objective(0.95, scenario.cloud.slo.p95_latency)
-    provision = service.provision(world.recorder.requests, horizon_s, scale, objective, prepared.draws)
+    provision = service.provision(horizon_s, scale, objective, prepared.draws)
     account = _provisioned_note(scenario, service, represents, objective, provision)
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,

@@ -2,7 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,7 @@ class Service(ABC):
         """What keeping the replicas for `horizon_s` costs, idle time included."""
 
     @abstractmethod
-    def provision(
-        self, records: Sequence[RequestRecord], horizon_s: float, scale: float, objective: Objective, draws: Draws
-    ) -> Provision:
+    def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
         """The fewest replicas (cores) that meet the objective for a fleet `scale` times this one."""
 
     @abstractmethod
@@ -103,6 +102,7 @@ class LlmService(Service):
         self._steps = kinds_of(llm, cloud, self._model)[0][1].steps
         pools = pools_of(llm, cloud, scenario.tariffs, self._model, timed)
         self.node = LlmNode(env, pools, cloud, draws, late_cost)
+        self._came = array("d")  # of each request: when, its tokens, device and service time, as `provision` reads them
         (self._steady,) = pools_of(llm, steady(cloud), scenario.tariffs, self._model, timed)
         self._scenario, self._source, self._users = scenario, source, users
         self._carbon = carbon_signal(scenario.tariffs)
@@ -126,6 +126,7 @@ class LlmService(Service):
         if self._scenario.cloud.prefix_caching and not self._from_table:
             first, _ = history_window(llm.prompt, n_history)
             prefix = ((record.device, first), history_tokens(llm.prompt, n_history))
+        self._came.extend((self.node.env.now, prompt, output, tokens.sequences, record.device, service_s))
         priority = 1.0 if record.pushed else 0.0
         return self.node.submit(
             prompt, output, tokens.sequences, service_s, deadline_s, record.device, priority, prefix
@@ -154,19 +155,10 @@ class LlmService(Service):
         energy = energy_cost(joules, self._scenario.tariffs, self._carbon.mean(0.0, horizon_s))
         return energy + Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
 
-    def provision(
-        self, records: Sequence[RequestRecord], horizon_s: float, scale: float, objective: Objective, draws: Draws
-    ) -> Provision:
-        arrived = _arrived(records)
-        jobs = [record.ticket.job for record in arrived]
-        requests = Requests.of(
-            np.array([record.t_arrived_s for record in arrived]),
-            np.array([job.prompt_tokens for job in jobs], dtype=np.int64),
-            np.array([job.output_tokens for job in jobs], dtype=np.int64),
-            np.array([job.sequences for job in jobs], dtype=np.int64),
-            np.array([job.service_s for job in jobs]),
-            np.array([record.device for record in arrived], dtype=np.int64),
-        )
+    def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
+        table = np.array(self._came).reshape(-1, 6)
+        prompt, output, sequences, device = table[:, 1:5].astype(np.int64).T
+        requests = Requests.of(table[:, 0], prompt, output, sequences, table[:, 5], device)
         replicas = Replicas(self._steady, steady(self._scenario.cloud), draws, objective)
         return provision_scaled(requests, horizon_s, scale, replicas, objective, draws)
 
@@ -206,8 +198,10 @@ class CpuService(Service):
     def __init__(self, env: simpy.Environment, scenario: sections.Scenario, flops: float, late_cost: LateCost):
         self.node = CpuNode(env, scenario.cloud.cpu_cores, scenario.cloud.queue_limit, on_late_cost=late_cost)
         self._tariffs, self._flops = scenario.tariffs, flops
+        self._came = array("d")  # when each request did
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
+        self._came.append(self.node.env.now)
         return self.node.submit(self._flops, deadline_s)
 
     def charge(self, record: RequestRecord) -> None:
@@ -217,10 +211,8 @@ class CpuService(Service):
     def kept(self, horizon_s: float) -> Cost:
         return cpu_cost(horizon_s * self.node.replicas, self._tariffs)
 
-    def provision(
-        self, records: Sequence[RequestRecord], horizon_s: float, scale: float, objective: Objective, draws: Draws
-    ) -> Provision:
-        arrival_s = np.array([record.t_arrived_s for record in _arrived(records)])
+    def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
+        arrival_s = np.array(self._came)
         none = np.zeros(len(arrival_s), dtype=np.int64)
         cores = Cores(self._flops / self.node.core_flops_per_s + self.node.overhead_s, objective)
         return provision_scaled(Requests.of(arrival_s, none, none), horizon_s, scale, cores, objective, draws)
@@ -240,12 +232,6 @@ class CpuService(Service):
     @property
     def cost_label(self) -> str:
         return "a cloud CPU"
-
-
-def _arrived(records: Sequence[RequestRecord]) -> list[RequestRecord]:
-    """Those that came to the cloud's door, in order of arrival."""
-    arrived = [record for record in records if record.ticket is not None]
-    return sorted(arrived, key=lambda record: (record.t_arrived_s, record.ticket.number))
 
 
 def _given(values: NDArray[np.float64] | None, otherwise: float) -> float:
