@@ -150,6 +150,37 @@ def catalog(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def replay(
+    trace: Annotated[Path, typer.Argument(help="request trace: Azure CSV, vLLM JSON lines or plain CSV")],
+    model: Annotated[str, typer.Option("--model", help="model of the catalogue, or a config.json")],
+    gpu: Annotated[str, typer.Option("--gpu", help="GPU of the catalogue")],
+    replicas: Annotated[int | None, typer.Option("--replicas", min=1, help="copies of the model; 1 by default")] = None,
+    gpus_per_replica: Annotated[int, typer.Option("--gpus-per-replica", min=1, help="GPUs of one copy")] = 1,
+    router: Annotated[
+        Literal["round_robin", "random", "least_outstanding", "least_kv", "device_affine"],
+        typer.Option("--router", help="which replica gets a request"),
+    ] = "least_outstanding",
+    profile: Annotated[str | None, typer.Option("--profile", help="step times of `calibrate`")] = None,
+    rate_scale: Annotated[float, typer.Option("--rate-scale", help="arrivals come so many times as fast")] = 1.0,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="only the first requests")] = None,
+    slo: Annotated[str | None, typer.Option("--slo", help="p95=1s, ttft_p95=200ms: find the fewest replicas")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a request trace on the LLM node alone: latency, throughput, use, cost; or the fewest replicas."""
+    with user_errors():
+        from reports.terminal import console_for, print_replay
+        from simulator.cloud.sizing import Plan, size
+
+        plan = Plan(model, gpu, gpus_per_replica, replicas, router, profile, rate_scale, limit, slo)
+        figures = size(trace, plan, progress_bars(quiet))
+        if as_json:
+            print_json(figures)
+        elif not quiet:
+            print_replay(figures, console_for(False))
+
+
+@app.command()
 def bench(
     devices: Annotated[int, typer.Option("--devices", min=1, help="size of the fleet")] = 10_000,
     naive: Annotated[int, typer.Option("--naive", min=1, help="interactions of the naive run")] = 2_000,

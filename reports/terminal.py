@@ -113,6 +113,24 @@ def print_check_table(checked: Mapping[str, Any], console: Console) -> None:
     _print_tree({key: value for key, value in checked.items() if key != "verdict"}, console)
 
 
+def print_replay(figures: Mapping[str, Any], console: Console) -> None:
+    """What serving a trace took: how many replicas, latency, throughput, use and cost, then what to know of it."""
+    served = figures["served_by"]
+    many = "1 replica" if served["replicas"] == 1 else f"{served['replicas']:,} replicas"
+    use = _cell("share", setting(figures, "load", "utilization"))
+    latency = seconds_text(setting(figures, "latency_s", "p95") or math.nan)
+    _line(console, f"{many} of {served['model']} on {served['gpu']}: p95 latency {latency}, busy {use}", "bold")
+    _line(console, "")
+    times = _table(console, ["", "mean", "p50", "p95", "p99"])
+    for key, name in (("ttft_s", "time to first token"), ("tpot_s", "per output token"), ("latency_s", "latency")):
+        times.add_row(name, *(seconds_text(math.nan if v is None else v) for v in figures[key].values()))
+    console.print(times)
+    _line(console, "")
+    _print_tree({key: figures[key] for key in ("trace", "served_by", "throughput", "load", "cost")}, console)
+    for note in figures["notes"]:
+        _line(console, f"note: {note}", "dim")
+
+
 def print_catalogue(catalogue: Mapping[str, Any], console: Console) -> None:
     """The models and GPUs of `Catalogue.figures()`, sources aside."""
     models = _table(console, (*_MODEL_HEADS, "weights\nGB", "KV cache\nkB/token"))

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import InputError
+from models.progress import NullProgress, Progress
 from simulator.cloud.cluster import Pool
-from simulator.cloud.replay import Floats, Replayed, Requests, replay
+from simulator.cloud.replay import Floats, Replayed, Requests, Watch, replay
 from simulator.cloud.tickets import LlmTicket
 from simulator.randomness import Draws
 from simulator.scenario import sections
@@ -94,12 +95,21 @@ class Replicas:
 
     group: int | None = GROUP
 
-    def __init__(self, pool: Pool, cloud: sections.Cloud, draws: Draws, objective: Objective):
+    def __init__(
+        self, pool: Pool, cloud: sections.Cloud, draws: Draws, objective: Objective, progress: Progress | None = None
+    ):
         self.pool, self.cloud, self.draws, self.objective = pool, cloud, draws, objective
+        self.progress = progress or NullProgress()
 
-    def replayed(self, requests: Requests, replicas: int) -> Replayed:
-        """What becomes of all requests."""
-        return replay(requests, (replace(self.pool, replicas=replicas),), self.cloud, self.draws)
+    def replayed(self, requests: Requests, replicas: int, watch: Watch | None = None) -> Replayed:
+        """What becomes of all requests; see `replay` for `watch`."""
+        with self.progress.task(f"{replicas} replicas" if replicas > 1 else "one replica", len(requests)) as task:
+
+            def arrived(number: int, now: float, tickets: list[LlmTicket]) -> bool:
+                task.advance()
+                return watch is not None and watch(number, now, tickets)
+
+            return replay(requests, (replace(self.pool, replicas=replicas),), self.cloud, self.draws, arrived)
 
     def alone(self, requests: Requests) -> Floats:
         work = np.stack([requests.prompt_tokens, requests.output_tokens, requests.sequences, requests.service_s], 1)
@@ -128,8 +138,7 @@ class Replicas:
             return missed > allowed
 
         watch = None if objective.measure == "tpot" else hopeless
-        pools = (replace(self.pool, replicas=servers),)
-        values = objective.of(replay(requests, pools, self.cloud, self.draws, watch))
+        values = objective.of(self.replayed(requests, servers, watch))
         return int(objective.misses(values[warm_up:]).sum()) <= allowed
 
 
