@@ -1,7 +1,7 @@
 """What the commands print: short tables at most 100 columns wide, plain text where the output is not a terminal."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -32,13 +32,13 @@ _COLUMNS = {
     "accuracy": "accuracy",
     "half_width": "95% ±",
     "hr@10": "HR@10",
-    "cost": "USD per 1k\ninteractions",
+    "cost": "USD\nper 1k",
+    "usd_marginal_per_1k_interactions": "marginal\nper 1k",
     "ratio": "request\nratio",
     "mean_staleness": "list\nstaleness",
     "latency_p95_s": "p95\nlatency",
-    "utilization": "GPU\nuse",
 }
-_IF_THERE_IS_ROOM = ("hr@10", "mean_staleness", "utilization")
+_IF_THERE_IS_ROOM = ("hr@10", "mean_staleness", "usd_marginal_per_1k_interactions")
 
 
 def console_for(stderr: bool = False) -> Console:
@@ -247,6 +247,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{dollars('usd_marginal')} marginal, {dollars('usd_marginal_per_1k_interactions')} per 1,000 interactions;"
             f" replicas, idle or not: {dollars('usd_replicas')}",
         ),
+        ("provisioned", _provisioned(value, dollars)),
         (
             "devices",
             f"{number_text(value('cost', 'device_joules'))} J; {number_text(value('cost', 'gco2'))} gCO2 in all",
@@ -256,6 +257,17 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         text = f"the median gap between interactions is {number_text(gap_to_response)} times the median response time"
         facts.insert(7, ("pace", text))
     return [(name, escape(text)) for name, text in facts]
+
+
+def _provisioned(value: Callable[..., float], dollars: Callable[[str], str]) -> str:
+    replicas, devices = value("cost", "replicas_provisioned"), value("cost", "devices_per_replica")
+    if math.isnan(replicas):
+        return "no number of replicas meets the objective"
+    each = "" if math.isnan(devices) else f", one for {devices:,.0f} devices"
+    return (
+        f"{dollars('usd_provisioned')} with {replicas:,.0f} replicas{each}; "
+        f"{dollars('usd_provisioned_per_1k_interactions')} per 1,000 interactions"
+    )
 
 
 def _freshness(staleness: float, age_s: float) -> str:
@@ -282,7 +294,7 @@ def _cell(key: str, value: Any) -> str:
         return f"{value:.1%}"
     if "@" in key or key in ("accuracy", "half_width"):
         return f"{value:.4f}"
-    if key == "cost":
+    if key == "cost" or key.startswith("usd"):
         return f"${number_text(value)}"
     return number_text(value)
 

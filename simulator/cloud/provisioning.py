@@ -132,7 +132,7 @@ class Replicas:
             nonlocal judged, missed
             while judged < arrived and tickets[judged].t_arrived_s + objective.at_most_s < now:
                 ticket = tickets[judged]
-                done_s = ticket.t_finished_s if objective.measure == "latency" else ticket.t_first_token_s
+                done_s = ticket.t_finished_s if objective.measure == "latency" else ticket.job.t_first_token_s
                 missed += not done_s <= ticket.t_arrived_s + objective.at_most_s
                 judged += 1
             return missed > allowed
@@ -218,9 +218,12 @@ def provision_scaled(
 ) -> Provision:
     """The fewest servers for the busiest five minutes of a fleet `scale` times the one whose requests these are.
 
-    `span_s`: how long that fleet was watched. At scale 1 its own requests are served; otherwise as many as tell a
+    `span_s`: how long that fleet was watched, from time 0. Its first five minutes do not count unless it ends within
+    ten: there all devices join at once. At scale 1 its own requests are served; otherwise as many as tell a
     percentile, Poisson at the scaled rate, drawn from the busiest minutes.
     """
+    if span_s > 2 * PEAK_S:
+        requests = requests.take(np.flatnonzero(requests.arrival_s >= PEAK_S))
     first, end = busiest(requests.arrival_s, PEAK_S)
     peak = requests.take(slice(first, end))
     if not len(peak) or scale == 1:

@@ -108,9 +108,9 @@ def _figures(requests: Requests, replayed: Replayed) -> dict[str, Any]:
         "tpot_s": _percentiles(replayed.tpot_s),
         "latency_s": _percentiles(replayed.latency_s),
         "throughput": {
-            "requests_per_s": len(requests) / seconds,
-            "prompt_tokens_per_s": read / seconds,
-            "output_tokens_per_s": generated / seconds,
+            "requests_per_second": len(requests) / seconds,
+            "prompt_tokens_per_second": read / seconds,
+            "output_tokens_per_second": generated / seconds,
         },
         "load": {
             "utilization": node.utilization(),
