@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from simulator.cloud.replica import Engine, Job, Replica
-from simulator.cloud.steps import Batch, Line, StepTime
+from simulator.cloud.steps import Line, StepTime
 from tests.simulator.cloud.stepwise import Ask, Stepwise
 
 ONE_SECOND = StepTime(Line(1.0), Line(1.0))
