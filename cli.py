@@ -136,6 +136,20 @@ def schema() -> None:
 
 
 @app.command()
+def catalog(as_json: AsJson = False) -> None:
+    """List the language models and GPUs that a scenario can name."""
+    with user_errors():
+        from reports.terminal import console_for, print_catalogue
+        from simulator.cloud import default_catalogue
+
+        figures = default_catalogue().figures()
+        if as_json:
+            print_json(figures)
+        else:
+            print_catalogue(figures, console_for(False))
+
+
+@app.command()
 def bench(
     devices: Annotated[int, typer.Option("--devices", min=1, help="size of the fleet")] = 10_000,
     naive: Annotated[int, typer.Option("--naive", min=1, help="interactions of the naive run")] = 2_000,

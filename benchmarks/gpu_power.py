@@ -60,7 +60,7 @@ def fit_curve(rows: pd.DataFrame, gpu: GpuSpec) -> Floats:
     """The curve of least relative error in power."""
 
     def residuals(values: Floats) -> Floats:
-        return busy_watts(with_curve(gpu, values), rows.load.to_numpy()) / rows.watts.to_numpy() - 1  # type: ignore
+        return busy_watts(with_curve(gpu, values), rows.load.to_numpy()) / rows.watts.to_numpy() - 1
 
     return least_squares(residuals, (0.5, 0.1), bounds=((0.1, 0.001), (1.0, 1.0))).x
 
@@ -175,7 +175,7 @@ def main() -> None:
     table.add_row("all", str(len(rows)), f"{results['error']:.1%}", "", "", f"{results['roofline_error']:.1%}")
     console.print(table)
     check = Table("A100 (Splitwise)", "error", "bias", title="power at the assumed curve")
-    for name, numbers_of in results["a100"].items():  # type: ignore[attr-defined]
+    for name, numbers_of in results["a100"].items():
         check.add_row(name, f"{numbers_of['error']:.1%}", f"{numbers_of['bias']:+.1%}")
     console.print(check)
 

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from simulator.cloud.calibration import Calibration
 
 WIDTH = 100
+_MODEL_HEADS = (
+    "model",
+    "parameters\nbillions",
+    "active\nbillions",
+    "layers",
+    "hidden",
+    "heads\nQ/KV",
+    "experts\nused/all",
+)
+_GPU_HEADS = ("GPU", "memory\nGB", "bandwidth\nGB/s", "16-bit\nTFLOP/s", "8-bit\nTFLOP/s", "link\nGB/s")
 _OUTCOMES = ("completed", "timed_out", "rejected", "lost", "abandoned", "unfinished")
 _COLUMNS = {
     "policy": "policy",
@@ -101,6 +111,42 @@ def print_check_table(checked: Mapping[str, Any], console: Console) -> None:
         _line(console, str(checked["verdict"]), "bold")
         _line(console, "")
     _print_tree({key: value for key, value in checked.items() if key != "verdict"}, console)
+
+
+def print_catalogue(catalogue: Mapping[str, Any], console: Console) -> None:
+    """The models and GPUs of `Catalogue.figures()`, sources aside."""
+    models = _table(console, (*_MODEL_HEADS, "weights\nGB", "KV cache\nkB/token"))
+    for name, m in catalogue["models"].items():
+        experts = f"{m['experts_per_token']}/{m['experts']}" if m["experts"] > 1 else "dense"
+        models.add_row(
+            escape(name),
+            f"{m['n_params'] / 1e9:.2f}",
+            f"{m['active_params'] / 1e9:.2f}",
+            str(m["layers"]),
+            str(m["hidden"]),
+            f"{m['heads']}/{m['kv_heads']}",
+            experts,
+            f"{m['weight_bytes'] / 1e9:.1f}",
+            f"{m['kv_bytes_per_token'] / 1e3:.1f}",
+        )
+    console.print(models)
+    _line(console, "")
+    gpus = _table(console, (*_GPU_HEADS, "power, W\nidle/busy/limit", "USD/h"))
+    for name, g in catalogue["gpus"].items():
+        gpus.add_row(
+            escape(name),
+            f"{g['memory_bytes'] / 1e9:.1f}",
+            number_text(g["bandwidth_bytes_per_s"] / 1e9),
+            number_text(g["flops_16bit"] / 1e12),
+            number_text(g["flops_8bit"] / 1e12),
+            number_text(g["link_bytes_per_s"] / 1e9),
+            f"{g['idle_power_w']:.0f}/{g['busy_power_w']:.0f}/{g['power_w']:.0f}",
+            f"{g['usd_per_hour']:.2f}",
+        )
+    console.print(gpus)
+    _line(console, "")
+    _line(console, "active: parameters that one token meets. busy: power while serving at few tokens a second.")
+    _line(console, "The source of every figure: --json. A path to a model's config.json stands for its name too.")
 
 
 # ------------------------------------------------------------------------------------------------------ parts

@@ -132,6 +132,18 @@ def test_schema_is_json(tmp_path: Path) -> None:
     assert "properties" in json.loads(fleetrec("schema", cwd=tmp_path).stdout)
 
 
+def test_the_catalogue_lists_every_model_and_gpu_with_units_in_a_hundred_columns(tmp_path: Path) -> None:
+    figures = json.loads(fleetrec("catalog", "--json", cwd=tmp_path).stdout)
+    text = fleetrec("catalog", cwd=tmp_path).stdout
+    assert max(map(len, text.splitlines())) <= 100
+    for name in (*figures["models"], *figures["gpus"]):
+        assert f"\n{name} " in text
+    assert figures["gpus"]["h100"]["sources"]["price"]
+    assert figures["models"]["mixtral-8x7b"]["active_params"] == pytest.approx(12.9e9, rel=0.02)
+    for unit in ("GB/s", "TFLOP/s", "kB/token", "USD/h", "power, W"):
+        assert unit in text
+
+
 BAD = {
     "missing file": ["simulate", "nowhere.yaml"],
     "directory for a file": ["simulate", "."],

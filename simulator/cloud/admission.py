@@ -13,6 +13,8 @@ class Arrival(NamedTuple):
     number: int
     seconds_left: float
     """until its deadline"""
+    must_wait: bool
+    """whether its replica has no room for it now"""
     waiting_there: int
     running_there: int
     service_s: float
@@ -26,9 +28,9 @@ Rule = Callable[[Arrival], bool]
 
 
 def expected_s(arrival: Arrival) -> float:
-    """Expected time to the answer: those running end at their recent pace, each lets one waiting start."""
-    turns = arrival.waiting_there / max(arrival.running_there, 1)
-    return arrival.service_s * (1.0 + turns)
+    """Expected time to the answer: those running end at their recent pace, and each lets one that waits start."""
+    ahead = arrival.waiting_there + 1 if arrival.must_wait else 0
+    return arrival.service_s * (1.0 + ahead / max(arrival.running_there, 1))
 
 
 def admission_rule(section: Admission, draws: Draws) -> Rule | None:

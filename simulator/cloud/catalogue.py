@@ -183,6 +183,15 @@ class Catalogue:
         """The GPU of that name; InputError names the nearest ones."""
         return _named(self.gpus, name, key, "GPU")
 
+    def figures(self) -> dict[str, Any]:
+        """Everything in the catalogue, and what follows from a model's architecture, as plain values."""
+        derived = ("active_params", "weight_bytes", "kv_bytes_per_token")
+        models = {
+            name: {**model.model_dump(exclude={"name"}), **{key: getattr(model, key) for key in derived}}
+            for name, model in self.models.items()
+        }
+        return {"models": models, "gpus": {name: gpu.model_dump(exclude={"name"}) for name, gpu in self.gpus.items()}}
+
 
 def model_from_config(path: Path) -> ModelSpec:
     """The model of a Hugging Face `config.json`, named after its folder; InputError where it cannot be served."""

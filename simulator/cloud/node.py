@@ -91,7 +91,7 @@ class LlmNode:
         elif deadline_s <= now:
             self._tell(ticket, "timed_out", now)
         else:
-            machine = self._choose(ticket, now)
+            machine = self._choose(ticket)
             if self._turned_away(ticket, machine, now):
                 self._tell(ticket, "rejected", now)
             else:
@@ -201,31 +201,27 @@ class LlmNode:
 
     # ------------------------------------------------------------------------------------------ into a replica
 
-    def _choose(self, ticket: LlmTicket, now: float) -> Machine | None:
-        """The replica that gets the request, looked at; None where none takes requests."""
+    def _choose(self, ticket: LlmTicket) -> Machine | None:
+        """The replica that gets the request; None where none takes requests."""
         choice = self._cluster.choice
         if not choice.accepting:
             return None
-        number = self._router(choice, Ask(ticket.number, ticket.retries, ticket.device))
-        machine = self._cluster.machines[number]
-        self._look(machine, now)
-        return machine
+        return self._cluster.machines[self._router(choice, Ask(ticket.number, ticket.retries, ticket.device))]
 
     def _turned_away(self, ticket: LlmTicket, machine: Machine | None, now: float) -> bool:
-        """Whether admission refuses it. A replica with none waiting and room for a sequence refuses nobody for the
-        length of the queue."""
+        """Whether admission refuses it. The length of the queue is no reason where its replica has room for it."""
         limit, waiting = self._cloud.queue_limit, self.queue_length
         if machine is None:
             return waiting >= limit
-        line, outstanding = machine.replica.waiting, machine.replica.outstanding
-        if waiting >= limit and (line or outstanding >= self._cloud.max_sequences):
+        line = machine.replica.waiting
+        running = machine.replica.outstanding - line
+        must_wait = line > 0 or (running + 1) * ticket.job.sequences > self._cloud.max_sequences
+        if must_wait and waiting >= limit:
             return True
         if self._admits is None:
             return False
-        left_s = ticket.deadline_s - now
-        return not self._admits(
-            Arrival(ticket.number, left_s, line, outstanding - line, machine.service_s, waiting, limit)
-        )
+        left_s, service_s = ticket.deadline_s - now, machine.service_s
+        return not self._admits(Arrival(ticket.number, left_s, must_wait, line, running, service_s, waiting, limit))
 
     def _place(self, ticket: LlmTicket, machine: Machine | None, now: float) -> None:
         ticket.machine = machine
@@ -354,7 +350,7 @@ class LlmNode:
         now = self.env.now
         for number in list(self._door):
             ticket = self._door.pop(number)
-            self._place(ticket, self._choose(ticket, now), now)
+            self._place(ticket, self._choose(ticket), now)
 
     def machine_lost(self, machine: Machine) -> None:
         """See cluster.Listener: what it served starts anew elsewhere, or is lost."""
@@ -370,7 +366,7 @@ class LlmNode:
                 self._bill(ticket)
                 ticket.retry()
                 self.retries += 1
-                self._place(ticket, self._choose(ticket, now), now)
+                self._place(ticket, self._choose(ticket), now)
             else:
                 self._settle(ticket, "lost", now)
 

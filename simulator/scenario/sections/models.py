@@ -88,7 +88,9 @@ class Llm(Section):
 
     candidates: Candidates = Field(ItemLm(), description="the model whose lists are shown")
     list_length: int = Field(50, ge=1, le=1000, description="candidates in a list")
-    served_as: str | None = Field(None, description="catalogue model whose speed is charged; none: the model itself")
+    served_as: str | None = Field(
+        None, description="catalogue model, or path of a config.json, whose speed is charged; none: the model itself"
+    )
     prompt: Prompt = Prompt()
     generation: Literal["list", "beam", "score"] = Field(
         "list", description="how the LLM answers: writes the list, searches with beams, or scores given candidates"

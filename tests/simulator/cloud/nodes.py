@@ -1,0 +1,31 @@
+"""Nodes for tests: replicas whose requests bring their service time along, or whose every step takes one second."""
+
+from functools import partial
+from typing import Any
+
+from simpy import Environment
+
+from simulator.cloud import LlmNode, Pool
+from simulator.cloud.replica import Engine, Replica
+from simulator.cloud.steps import Line, StepTime
+from simulator.cloud.timed import TimedReplica
+from simulator.randomness import Draws
+from simulator.scenario.sections import Cloud
+
+
+def timed_pool(slots: int = 1, **changes: Any) -> Pool:
+    """Replicas of `slots` places."""
+    return Pool(replica=partial(TimedReplica, slots), **changes)
+
+
+def stepwise_pool(kv_blocks: int = 1000, max_sequences: int = 8, **changes: Any) -> Pool:
+    """Replicas whose every step takes one second: a request alone takes as many as it generates tokens."""
+    second = Line(1.0)
+    engine = Engine(kv_blocks=kv_blocks, max_sequences=max_sequences)
+    return Pool(replica=partial(Replica, StepTime(second, second), engine), **changes)
+
+
+def node_of(*pools: Pool, seed: int = 1, on_late_cost: Any = None, **cloud: Any) -> tuple[Environment, LlmNode]:
+    """A node under the given rules, and its clock."""
+    env = Environment()
+    return env, LlmNode(env, pools, Cloud(**cloud), Draws(seed), on_late_cost)
