@@ -2,7 +2,7 @@
 
 Each user's last item is the test target, the one before it the validation target (early stopping), the rest is learnt
 from; the test window holds everything before the last item. Every target is ranked among the whole catalogue.
-Usage: python benchmarks/beauty_leave_one_out.py --data LOG.csv.gz --srm sasrec [--json]
+Usage: FLEETREC_DATA=... python benchmarks/beauty_leave_one_out.py --srm sasrec [--json], or --data LOG.csv.gz
 """
 
 import argparse
@@ -25,6 +25,7 @@ from models.sequences import TrainingSet, training_set
 from models.srm.training import train_or_load_srm
 from models.srm.validation import catalogue_ranks
 from simulator.scenario.sections import Srm, Training
+from simulator.tables import resolve_path
 
 PROTOCOL = (
     "leave-one-out: last item test, second last validation; full ranking of the whole catalogue; "
@@ -46,7 +47,11 @@ def leave_one_out(path: Path) -> TrainingSet:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="interactions.csv.gz with user_id and item_id")
+    parser.add_argument(
+        "--data",
+        default="${FLEETREC_DATA}/interactions/beauty/interactions.csv.gz",
+        help="log with user_id and item_id (default: %(default)s)",
+    )
     parser.add_argument("--srm", choices=("sasrec", "gru4rec", "din"), default="sasrec")
     parser.add_argument("--loss", choices=("full_softmax", "bce"), default=None)
     parser.add_argument("--dim", type=int, default=64)
@@ -79,7 +84,7 @@ def main() -> None:
             patience=given.patience,
         ),
     )
-    data = leave_one_out(given.data)
+    data = leave_one_out(resolve_path(given.data))
     with tempfile.TemporaryDirectory() as cache:  # always trained anew: the time is part of the result
         began, cpu_began = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime
         srm = train_or_load_srm(config, data, ArtifactStore(cache), given.threads, progress=RichProgress())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.errors import InputError
+from models.parallel import for_each
 from models.sequences import even_length, window_start
 from models.srm.base import SmallModel, StateModel
 from models.srm.din import Din
@@ -56,7 +57,6 @@ def prefix_states(
     )
 
 
-@torch.no_grad()
 def tiled_states(
     encode: Encoder,
     dim: int,
@@ -97,7 +97,9 @@ def tiled_states(
     by_tile = np.argsort(number, kind="stable")
     bounds = np.searchsorted(number[by_tile], np.arange(number.max(initial=-1) + 2))
     column = np.arange(length)
-    for low, high in pairwise(bounds):
+
+    def compute(bound: tuple[int, int]) -> None:
+        low, high = bound
         chosen = by_tile[low:high]
         at, until = offsets[user[chosen]] + begin[chosen], (take_to - begin)[chosen]
         inside = column[None, :] < until[:, None]
@@ -107,8 +109,10 @@ def tiled_states(
         answer = encode(torch.from_numpy(windows)).cpu().numpy()[row[chosen]]
         taken = inside & (column[None, :] >= (take_from - begin)[chosen][:, None])
         to = (row_offsets[user] + begin - first[user])[chosen][:, None] + column[None, :]
-        states[to[taken]] = answer[taken]
-    return rounded(states, "a user state"), row_offsets
+        states[to[taken]] = rounded(answer[taken], "a user state")
+
+    for_each(torch.no_grad()(compute), list(pairwise(bounds.tolist())))
+    return states, row_offsets
 
 
 def rounded(values: NDArray[np.float32], what: str) -> NDArray[np.float32]:

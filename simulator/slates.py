@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from models.baselines import Baseline
 from models.llm.base import CandidateSource
+from models.parallel import for_each
 from simulator.histories import Histories
-from simulator.policies.fusion import fused_scores, inconsistency, llm_ranks, rank_of
+from simulator.policies.fusion import ScoredLists, fused_scores, inconsistency, llm_ranks, rank_of
 from simulator.scenario import sections
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _STEPS_PER_LIST = 8
-_LISTS_PER_BLOCK = 512
+_LISTS_PER_BLOCK = 128
 _CATALOGUE_BLOCK = 256
 
 
@@ -120,8 +121,11 @@ class CatalogueSlates:
 
     def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
         ranks = np.empty(len(jobs), dtype=np.int64)
-        for block in _blocks(len(jobs), _CATALOGUE_BLOCK):
+
+        def compute(block: slice) -> None:
             ranks[block] = self._place(jobs.take(block))
+
+        for_each(compute, _blocks(len(jobs), _CATALOGUE_BLOCK))
         return ranks, np.full(len(jobs), np.nan)
 
     def _place(self, jobs: Jobs) -> Ints:
@@ -190,20 +194,24 @@ class ListSlates:
         within = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
         group = np.cumsum(within % _STEPS_PER_LIST == 0) - 1
         slot = within % _STEPS_PER_LIST
-        for block in _blocks(int(group[-1]) + 1 if len(group) else 0, _LISTS_PER_BLOCK):
+        leader = order[slot == 0]
+        lists = self._source.lists(jobs.user[leader], jobs.as_of[leader]).items
+
+        def compute(block: slice) -> None:
             low, high = np.searchsorted(group, [block.start, block.stop])
             chosen = order[low:high]
             ranks[chosen], disagreement[chosen] = self._groups(
-                jobs.take(chosen), group[low:high] - block.start, slot[low:high]
+                jobs.take(chosen), lists[block].astype(np.int64), group[low:high] - block.start, slot[low:high]
             )
+
+        for_each(compute, _blocks(len(leader), _LISTS_PER_BLOCK))
         return ranks, disagreement
 
-    def _groups(self, jobs: Jobs, group: Ints, slot: Ints) -> tuple[Ints, Floats]:
-        """Jobs that share lists: `group` [M] numbers the list, `slot` [M] the step within it."""
-        count, width = int(group[-1]) + 1, int(slot.max()) + 1
+    def _groups(self, jobs: Jobs, items: Ints, group: Ints, slot: Ints) -> tuple[Ints, Floats]:
+        """Jobs that share lists `items` [G, N]: `group` [M] numbers the list, `slot` [M] the step within it."""
+        count, width = len(items), int(slot.max()) + 1
         leader = np.flatnonzero(slot == 0)
         users = jobs.user[leader]
-        items = self._source.lists(users, jobs.as_of[leader]).items.astype(np.int64)
         steps = np.broadcast_to(jobs.step[leader][:, None], (count, width)).copy()
         steps[group, slot] = jobs.step
         logits = self._scores.of_lists(users, steps, items)[group, slot]
@@ -214,11 +222,12 @@ class ListSlates:
     def _fuse(
         self, jobs: Jobs, items: Ints, valid: NDArray[np.bool_], logits: Floats, first: Ints
     ) -> tuple[Ints, Floats]:
-        fused = fused_scores(self._fusion, logits, valid, llm_ranks(valid))
+        lists = ScoredLists.of(logits, valid)
+        fused = fused_scores(self._fusion, lists)
         match = valid & (items == jobs.target[:, None])
         target = np.where(match.any(axis=1), match.argmax(axis=1), -1)
         shown = valid & (first > jobs.seen_upto[:, None]) if self._exclude_seen else valid
-        return rank_of(target, fused, shown), inconsistency(logits, valid)
+        return rank_of(target, fused, shown), inconsistency(lists)
 
 
 class JoinedSlates(ListSlates):
@@ -237,9 +246,8 @@ class JoinedSlates(ListSlates):
         self._length = source.list_length
         self._own = CatalogueSlates(histories, scores, source.list_length, exclude_seen)
 
-    def _groups(self, jobs: Jobs, group: Ints, slot: Ints) -> tuple[Ints, Floats]:
-        leader = np.flatnonzero(slot == 0)
-        named = self._source.lists(jobs.user[leader], jobs.as_of[leader]).items.astype(np.int64)[group]
+    def _groups(self, jobs: Jobs, items: Ints, group: Ints, slot: Ints) -> tuple[Ints, Floats]:
+        named = items[group]
         ranks = np.empty(len(jobs), dtype=np.int64)
         disagreement = np.empty(len(jobs))
         for block in _blocks(len(jobs), _CATALOGUE_BLOCK):
@@ -256,11 +264,11 @@ class JoinedSlates(ListSlates):
         logits = np.take_along_axis(catalogue, np.maximum(items, 0), axis=1)
         n = self._length
         llm_rank = np.concatenate([llm_ranks(valid[:, :n]), np.full((len(jobs), n), float(n))], axis=1)
-        fused = fused_scores(self._fusion, logits, valid, llm_rank)
+        fused = fused_scores(self._fusion, ScoredLists(logits, valid, llm_rank))
         match = valid & (items == jobs.target[:, None])
         target = np.where(match.any(axis=1), match.argmax(axis=1), -1)
         shown = valid
         if self._exclude_seen:
             shown = valid & (self._histories.first_position(jobs.user, items) > jobs.seen_upto[:, None])
         ranks = rank_of(target, fused, shown)
-        return np.where(ranks < n, ranks, -1), inconsistency(logits[:, :n], valid[:, :n])
+        return np.where(ranks < n, ranks, -1), inconsistency(ScoredLists.of(logits[:, :n], valid[:, :n]))

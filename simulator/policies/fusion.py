@@ -6,6 +6,8 @@ bits of a sum or an exponential, which may change with the shape of a batch, nev
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _GRID = 2.0**30
+_LOGIT_GRID = 2.0**32
+_LOGIT_LIMIT = 2.0**19
 
 
 def llm_ranks(valid: Bools) -> Floats:
@@ -24,37 +28,66 @@ def llm_ranks(valid: Bools) -> Floats:
     return np.cumsum(valid, axis=-1, dtype=np.float64) - 1.0
 
 
+@dataclass(frozen=True)
+class ScoredLists:
+    """Candidate lists with the SRM's logits, all arrays [..., N]."""
+
+    logits: Floats
+    valid: Bools
+    llm_rank: Floats
+    """0-based; a candidate that the LLM did not name has rank N"""
+
+    @classmethod
+    def of(cls, logits: Floats, valid: Bools) -> "ScoredLists":
+        """Lists whose valid candidates all stand in the LLM's order."""
+        return cls(logits, valid, llm_ranks(valid))
+
+    @cached_property
+    def srm_rank(self) -> NDArray[np.int64]:
+        """0-based rank by falling logit, ties by LLM rank; invalid candidates come last."""
+        return srm_ranks(self.logits, self.valid)
+
+
 def srm_ranks(logits: Floats, valid: Bools) -> NDArray[np.int64]:
-    """0-based rank of each candidate by falling logit, ties by LLM rank; invalid candidates come last."""
-    order = np.argsort(np.where(valid, -logits, np.inf), axis=-1, kind="stable")
+    """0-based rank [..., N] of each candidate by falling logit, ties by place in the list; invalid ones come last.
+
+    Logits are compared on a grid of 2^-32 up to a magnitude of 2^19, which holds exact SRM logits as they are. So logit
+    and place fit into one integer, and sorting those is many times faster than a stable sort of floats.
+    """
+    n = logits.shape[-1]
+    bits = max(n - 1, 1).bit_length()
+    on_grid = np.rint(np.clip(logits, -_LOGIT_LIMIT, _LOGIT_LIMIT) * -_LOGIT_GRID).astype(np.int64)
+    on_grid[~valid] = int(_LOGIT_LIMIT * _LOGIT_GRID)
+    order = np.sort((on_grid << bits) | np.arange(n), axis=-1) & ((1 << bits) - 1)
     ranks = np.empty(order.shape, dtype=np.int64)
-    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(order.shape[-1]), order.shape), axis=-1)
+    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(n), order.shape), axis=-1)
     return ranks
 
 
-def _sigmoid(logits: Floats, valid: Bools) -> Floats:
-    return np.asarray(expit(logits))
+def _sigmoid(lists: ScoredLists) -> Floats:
+    return np.asarray(expit(lists.logits))
 
 
-def _list_softmax(logits: Floats, valid: Bools) -> Floats:
-    masked = np.where(valid, logits, -np.inf)
+def _list_softmax(lists: ScoredLists) -> Floats:
+    masked = np.where(lists.valid, lists.logits, -np.inf)
     top = np.max(masked, axis=-1, keepdims=True, initial=-1e300)
     weights = np.exp(masked - top)
     return np.asarray(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-300))
 
 
-def _zscore(logits: Floats, valid: Bools) -> Floats:
+def _zscore(lists: ScoredLists) -> Floats:
+    logits, valid = lists.logits, lists.valid
     count = np.maximum(valid.sum(axis=-1, keepdims=True), 1)
     centred = np.where(valid, logits - np.where(valid, logits, 0.0).sum(axis=-1, keepdims=True) / count, 0.0)
     spread = np.sqrt((centred**2).sum(axis=-1, keepdims=True) / count)
     return np.asarray(expit(centred / np.maximum(spread, 1e-12)))
 
 
-def _rank(logits: Floats, valid: Bools) -> Floats:
-    return np.asarray(1.0 - (srm_ranks(logits, valid) + 0.5) / logits.shape[-1])
+def _rank(lists: ScoredLists) -> Floats:
+    return np.asarray(1.0 - (lists.srm_rank + 0.5) / lists.logits.shape[-1])
 
 
-_PROBABILITY: dict[str, Callable[[Floats, Bools], Floats]] = {
+_PROBABILITY: dict[str, Callable[[ScoredLists], Floats]] = {
     "sigmoid": _sigmoid,
     "list_softmax": _list_softmax,
     "zscore": _zscore,
@@ -62,35 +95,33 @@ _PROBABILITY: dict[str, Callable[[Floats, Bools], Floats]] = {
 }
 
 
-def fused_scores(rule: sections.Fusion, logits: Floats, valid: Bools, llm_rank: Floats) -> Floats:
-    """Score of every candidate [..., N] under `rule`; invalid candidates score -inf.
-
-    `llm_rank` is the 0-based LLM rank (a candidate that the LLM did not name has rank N).
-    """
-    n = logits.shape[-1]
+def fused_scores(rule: sections.Fusion, lists: ScoredLists) -> Floats:
+    """Score of every candidate [..., N] under `rule`; invalid candidates score -inf."""
+    llm_rank, n = lists.llm_rank, lists.logits.shape[-1]
     match rule:
         case sections.LlmOnly():
             fused = -(llm_rank + 1.0)
         case sections.SrmOnly():
-            fused = logits
+            fused = lists.logits
         case sections.LinearFusion():
-            fused = -(llm_rank + 1.0) / n + rule.srm_weight * (_PROBABILITY[rule.score](logits, valid) - 0.5)
+            fused = -(llm_rank + 1.0) / n + rule.srm_weight * (_PROBABILITY[rule.score](lists) - 0.5)
         case sections.GatedFusion():
-            lead = _PROBABILITY[rule.score](logits, valid) - 0.5
+            lead = _PROBABILITY[rule.score](lists) - 0.5
             fused = 0.5 - (llm_rank + 1.0) / n + np.where(np.abs(lead) > rule.gate, lead, 0.0)
         case sections.ReciprocalRankFusion():
             fused = 1.0 / (rule.constant + llm_rank + 1.0)
-            fused = fused + rule.srm_weight / (rule.constant + srm_ranks(logits, valid) + 1.0)
-    return np.where(valid, np.round(fused * _GRID) / _GRID, -np.inf)
+            fused = fused + rule.srm_weight / (rule.constant + lists.srm_rank + 1.0)
+    return np.where(lists.valid, np.round(fused * _GRID) / _GRID, -np.inf)
 
 
-def inconsistency(logits: Floats, valid: Bools) -> Floats:
+def inconsistency(lists: ScoredLists) -> Floats:
     """How much the two orders of a list disagree, shape [...]: mean |rank_SRM - rank_LLM| + (4 + 0.3 Z)^2.
 
     The mean is over valid candidates, Z counts invalid or missing ones; infinite for a list with no valid candidate.
     """
+    valid = lists.valid
     count = valid.sum(axis=-1)
-    gaps = np.where(valid, np.abs(srm_ranks(logits, valid) - llm_ranks(valid)), 0.0).sum(axis=-1)
+    gaps = np.where(valid, np.abs(lists.srm_rank - lists.llm_rank), 0.0).sum(axis=-1)
     penalty = (4.0 + 0.3 * (valid.shape[-1] - count)) ** 2
     return np.where(count > 0, gaps / np.maximum(count, 1) + penalty, np.inf)
 

@@ -151,7 +151,7 @@ def write_run(
     events = np.sort(np.concatenate([arrived, finished])) if m else np.zeros(0)
     busy = np.searchsorted(np.sort(started), events, "right") - np.searchsorted(np.sort(finished), events, "right")
     queue = np.searchsorted(np.sort(arrived), events, "right") - np.searchsorted(np.sort(started), events, "right")
-    cloud = pd.DataFrame({"t_s": events, "queue": queue.astype(np.int32), "busy": busy.astype(np.int32)})
+    cloud = pd.DataFrame({"t_s": events, "queue": queue.astype(np.int32), "busy": busy.astype(np.int32), "up": 2})
     folder.mkdir(parents=True, exist_ok=True)
     tables = {"interactions": interactions, "requests": requests, "devices": table, "cloud": cloud}
     for name, frame in tables.items():
