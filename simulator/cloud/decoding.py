@@ -18,12 +18,13 @@ class Decoding:
         self.context = 0  # tokens of KV cache, over all sequences
         self._block = block_tokens
         self._phases = [0] * block_tokens  # sequences by the step, modulo block size, that opens a block
-        self._finishing: list[tuple[int, int, Job]] = []  # heap by last step; stale entries stay until they surface
+        # heap of (last step, number, preemptions, job); entries from before a preemption stay until they surface
+        self._finishing: list[tuple[int, int, int, Job]] = []
 
     def join(self, job: Job, generated: int) -> None:
         """`job` has its prompt and `generated` tokens of each sequence."""
         job._finish_step = self.step + job.output_tokens - generated
-        heappush(self._finishing, (job._finish_step, job._number, job))
+        heappush(self._finishing, (job._finish_step, job._number, job.preemptions, job))
         self._count(job, job.prompt_tokens + generated - 1, 1)
 
     def leave(self, job: Job) -> None:
@@ -47,8 +48,8 @@ class Decoding:
     def steps_to_finish(self) -> int:
         """Steps until the next job has all its tokens. There must be a job."""
         while True:
-            finish_step, _, job = self._finishing[0]
-            if job._state == "decode" and job._finish_step == finish_step:
+            finish_step, _, preemptions, job = self._finishing[0]
+            if job._state == "decode" and job.preemptions == preemptions:
                 return finish_step - self.step
             heappop(self._finishing)
 
@@ -56,8 +57,8 @@ class Decoding:
         """The jobs that have all their tokens, in order of arrival; they are still to leave."""
         jobs = []
         while self._finishing and self._finishing[0][0] <= self.step:
-            finish_step, _, job = heappop(self._finishing)
-            if job._state == "decode" and job._finish_step == finish_step:
+            _, _, preemptions, job = heappop(self._finishing)
+            if job._state == "decode" and job.preemptions == preemptions:
                 jobs.append(job)
         return jobs
 

@@ -85,6 +85,8 @@ class Replica:
                 f"request of {job.sequences} sequences: the engine runs at most {self.engine.max_sequences}; "
                 "lower the beams or raise max_sequences"
             )
+        if job._state != "new":
+            raise ValueError(f"a job is served once, and this one is {job._state}")
         job.t_added_s = now
         job._state = "waiting"
         job._number, job._key = self._numbers, self._order(job)

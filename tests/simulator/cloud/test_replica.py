@@ -129,6 +129,14 @@ def test_where_blocks_run_out_the_last_admitted_is_preempted_and_recomputes_its_
     assert jobs[1].t_first_token_s == 1.0
 
 
+def test_a_job_that_is_preempted_and_resumes_at_once_ends_once():
+    # The beams' blocks run out while a finished job's are not yet given back; then nothing runs, and they resume.
+    asks = [Ask(0.0, 1, 17, 2), Ask(0.0, 32, 0), Ask(0.0, 46, 0)]
+    jobs, _, left = serve(asks, ROOFLINE, Engine(16, 17, 3, 4, async_scheduling=True))
+    assert jobs[0].preemptions == 1
+    assert sorted(map(jobs.index, left)) == [0, 1, 2]
+
+
 def test_a_prompt_waits_until_all_of_it_fits_the_free_blocks_even_where_its_first_chunk_would():
     jobs, _, _ = serve([Ask(0.0, 5, 3), Ask(0.0, 6, 1)], ONE_SECOND, Engine(10, 8, 8, 1))
     assert jobs[1].t_first_token_s == 4.0
