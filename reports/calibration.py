@@ -37,7 +37,7 @@ def draw_calibration(found: Calibration, path: Path) -> Path:
         )
         frame(
             figure,
-            f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.title}: measured and simulated",
+            f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.name}: measured and simulated",
             f"{len(theirs.latency_s)} requests of {found.log.name}{held_out}. "
             f"Mean errors: {_percentages(errors, 'mean')}; 99th percentile: {_percentages(errors, 'p99')}",
             [],

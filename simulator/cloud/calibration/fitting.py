@@ -111,11 +111,13 @@ class Calibration:
         }
 
 
-def calibrate(log: RequestLog, server: Server, fit_first: float = 1.0, form: Form = as_larger) -> Calibration:
+def calibrate(
+    log: RequestLog, server: Server, fit_first: float = 1.0, form: Form = as_larger, misfit: float = MISFIT
+) -> Calibration:
     """Fit the step time of `server` to the first part, `fit_first`, of the log by arrival; judge it on the rest.
 
-    All requests are simulated either way. InputError where a part holds too few requests to be judged, or a request
-    does not fit the server.
+    All requests are simulated either way; `misfit` 0 fits without the prior. InputError where a part holds too few
+    requests to be judged, or a request does not fit the server.
     """
     fitted = _fitted_requests(log, fit_first)
     check_fits(log, server.engine)
@@ -137,7 +139,7 @@ def calibrate(log: RequestLog, server: Server, fit_first: float = 1.0, form: For
                 (ours.latency_s, theirs.latency_s),
             )
         ]
-        return np.concatenate([np.concatenate(by_kind) / math.sqrt(3.0), shift * MISFIT / PRIOR_SPREAD])
+        return np.concatenate([np.concatenate(by_kind) / math.sqrt(3.0), shift * misfit / PRIOR_SPREAD])
 
     shift = _least_squares(misses, len(prior))
     steps = steps_at(shift)

@@ -13,9 +13,9 @@ from simulator.cloud.jobs import Engine
 from simulator.cloud.steps import ExpertWeights, Line, StepTime
 
 _HEAD = """\
-# Step times of a server, fitted to its request log by `cli.py calibrate`. A step takes the larger of compute and
-# memory: fixed_s + per_token_s x new tokens + per_sequence_s x sequences + per_context_token_s x KV tokens read + per_pair_s x
-# pairs of a new token and one that it attends to. Errors are simulated over measured, less one.
+# Step times of a server, fitted to its log by `cli.py calibrate`. A step takes the larger of compute and memory:
+# fixed_s + per_token_s x new tokens + per_sequence_s x sequences + per_context_token_s x KV tokens read
+# + per_pair_s x pairs of a new token and one that it attends to. Errors are simulated over measured, less one.
 """
 
 
