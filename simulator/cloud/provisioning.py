@@ -24,9 +24,7 @@ from simulator.scenario.units import DURATION
 PEAK_S = 300.0
 """the busiest stretch of a run, for which it is provisioned"""
 SAMPLE = 4000
-"""requests of one replay of a scaled stream"""
-WARM_UP = 400
-"""of them, not judged: the node starts empty"""
+"""requests of one replay of a scaled stream; the first tenth is not judged, since the node starts empty"""
 GROUP = 8
 """replicas simulated for more: each group of so many gets its share of the stream"""
 _BURST = 400  # requests that tell how many a second a replica serves at most
@@ -214,7 +212,13 @@ def provision(requests: Requests, servers: Servers, objective: Objective) -> Pro
 
 
 def provision_scaled(
-    requests: Requests, span_s: float, scale: float, servers: Servers, objective: Objective, draws: Draws
+    requests: Requests,
+    span_s: float,
+    scale: float,
+    servers: Servers,
+    objective: Objective,
+    draws: Draws,
+    sample_size: int = SAMPLE,
 ) -> Provision:
     """The fewest servers for the busiest five minutes of a fleet `scale` times the one whose requests these are.
 
@@ -229,7 +233,7 @@ def provision_scaled(
     if not len(peak) or scale == 1:
         return provision(peak, servers, objective)
     rate = len(peak) / min(PEAK_S, span_s) * scale
-    numbers = np.arange(SAMPLE)
+    numbers = np.arange(sample_size)
     sample = peak.take(draws.integers(len(peak), "provisioning.request", numbers))
     units = np.cumsum(draws.exponential("provisioning.gap", numbers))
     alone_s = _percentile(servers.alone(sample), objective)
@@ -238,7 +242,7 @@ def provision_scaled(
 
     def meet(n: int) -> bool:
         simulated = min(n, servers.group or n)
-        return servers.meet(sample.at(units / (rate * simulated / n)), simulated, WARM_UP)
+        return servers.meet(sample.at(units / (rate * simulated / n)), simulated, sample_size // 10)
 
     return Provision(fewest(meet, math.floor(rate / servers.rate(sample))), rate, alone_s)
 
