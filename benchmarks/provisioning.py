@@ -1,5 +1,5 @@
-"""How exact and how quick the provisioned account is: the replicas found over ten seeds, by groups of eight with 4,000
-requests (as runs use), with 16 times as many, and with all replicas simulated and 1,600 requests each.
+"""How exact and how quick the provisioned account is: the replicas found over ten seeds, by groups of eight with 8,000
+requests (as runs use), with eight times as many, and with all replicas simulated and 2,500 requests each.
 
     python benchmarks/provisioning.py
 """
@@ -45,13 +45,13 @@ def found(case: str, seed: int, sample: int, group: int | None = 8) -> tuple[int
 
 def main() -> None:
     """Print one line a case."""
-    print(f"{'case':18} {'ten seeds':>12} {'core-s each':>12} {'16 x requests':>14} {'all simulated':>14}")
+    print(f"{'case':18} {'ten seeds':>12} {'core-s each':>12} {'8 x requests':>14} {'all simulated':>14}")
     for case in CASES:
         runs = [found(case, seed, SAMPLE) for seed in range(1, 11)]
         replicas = [n for n, _ in runs]
         seconds = float(np.mean([s for _, s in runs]))
-        many, _ = found(case, 1, 16 * SAMPLE)
-        whole, _ = found(case, 1, 1600 * many, None)
+        many, _ = found(case, 1, 8 * SAMPLE)
+        whole, _ = found(case, 1, 2500 * many, None)
         spread = f"{min(replicas)} to {max(replicas)}"
         print(f"{case:18} {spread:>12} {seconds:12.2f} {many:14} {whole:14}", flush=True)
 

@@ -23,8 +23,8 @@ from simulator.scenario.units import DURATION
 
 PEAK_S = 300.0
 """the busiest stretch of a run, for which it is provisioned"""
-SAMPLE = 4000
-"""requests of one replay of a scaled stream; the first tenth is not judged, since the node starts empty"""
+SAMPLE = 8000
+"""requests of one replay of a scaled stream; the first half is not judged: the node starts empty"""
 GROUP = 8
 """replicas simulated for more: each group of so many gets its share of the stream"""
 _BURST = 400  # requests that tell how many a second a replica serves at most
@@ -242,7 +242,7 @@ def provision_scaled(
 
     def meet(n: int) -> bool:
         simulated = min(n, servers.group or n)
-        return servers.meet(sample.at(units / (rate * simulated / n)), simulated, sample_size // 10)
+        return servers.meet(sample.at(units / (rate * simulated / n)), simulated, sample_size // 2)
 
     return Provision(fewest(meet, math.floor(rate / servers.rate(sample))), rate, alone_s)
 
