@@ -39,9 +39,14 @@ def draw_comparison(folder: Path) -> Path:
         points,
         baselines,
         folder / "figures" / "cost_accuracy.png",
-        _COST_LABELS.get(cost, cost),
+        _cost_label(cost, comparison.get("represents")),
         f"{metric.upper()}, with 95% interval",
         title=f"{comparison.get('scenario', 'fleet')}, seed {comparison.get('seed', '?')}: accuracy against cost",
         subtitle=str(comparison.get("headline") or ""),
         footer=figure_footer(comparison),
     )
+
+
+def _cost_label(cost: str, represents: object) -> str:
+    label = _COST_LABELS.get(cost, cost)
+    return f"{label}, fleet of {represents:,}" if "provisioned" in cost and isinstance(represents, int) else label

@@ -100,7 +100,7 @@ def _draw(
         bar: dict[str, Any] = {
             "color": colour,
             "linewidth": 1.8,
-            "capsize": 4 + 3 * (i % 3),
+            "capsize": _cap_size(i),
             "capthick": 1.8,
             "zorder": 3,
         }
@@ -112,6 +112,11 @@ def _draw(
     _baselines(axes, baselines, y_low, y_high)
     figure.draw_without_rendering()
     _label_points(axes, points, front, baselines, x_end)
+
+
+def _cap_size(i: int) -> float:
+    """Half the width of the caps of policy i's interval, in points."""
+    return 4.0 + 3 * (i % 3)
 
 
 def _cost_axis(axes: Axes, costs: Sequence[float], x_label: str) -> float:
@@ -215,9 +220,10 @@ def _label_points(
     texts = [axes.text(0, 0, p.name, color=colour, **look) for p, colour in zip(points, colours, strict=True)]
     extents = [text.get_window_extent() for text in texts]
     markers = [Box(x - 7, y - 7, x + 7, y + 7) for x, y in places]
+    caps = [_cap_size(i) * style.DPI / 72 + 3 for i in range(len(points))]
     bars = [
-        Box(x - 8, pixel(p.cost, p.low)[1], x + 8, pixel(p.cost, p.high)[1])
-        for (x, _), p in zip(places, points, strict=True)
+        Box(x - cap, pixel(p.cost, p.low)[1] - 2, x + cap, pixel(p.cost, p.high)[1] + 2)
+        for (x, _), p, cap in zip(places, points, caps, strict=True)
     ]
     corners = [places[i] for i in front] + [pixel(x_end, points[front[-1]].accuracy)]
     steps = [

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from reports import style
 from reports.run_folder import RunRecords, setting
@@ -41,15 +42,25 @@ def _bars(
 
 
 def _dollars(axes: Axes, run: RunRecords) -> None:
-    marginal, serving, network = (_cost(run, f"usd_{part}") for part in ("marginal", "serving", "network"))
-    axes.set_title(f"dollars, marginal account: ${style.number_text(marginal)}")
-    values = [serving, network]
-    if not any(values):
-        style.empty_panel(axes, "on the marginal account this run cost nothing")
+    """Each account a bar in two parts: computing and network."""
+    n = max(len(run.interactions), 1)
+    marginal, network = _cost(run, "usd_marginal") * 1000 / n, _cost(run, "usd_network") * 1000 / n
+    provisioned = setting(run.summary, "cost", "usd_provisioned_per_1k_interactions")
+    replicas = setting(run.summary, "cost", "replicas_provisioned")
+    axes.set_title("dollars per 1,000 interactions, by account")
+    if not marginal and not provisioned:
+        style.empty_panel(axes, "this run cost nothing")
         return
-    texts = [f"${style.number_text(value)} ({value / sum(values):.0%})" for value in values]
-    _bars(axes, ["computing\nin the cloud", "network"], values, [style.BLUE, style.SKY], texts)
-    axes.set_xlabel("US dollars over the run")
+    names, values = ["marginal"], [marginal]
+    if provisioned is not None:
+        names, values = [f"provisioned\n({replicas:,} replicas)", "marginal"], [float(provisioned), marginal]
+    texts = [f"${style.number_text(value)}" for value in values]
+    _bars(axes, names, values, [style.BLUE] * len(names), texts)
+    y = np.arange(len(names))[::-1]
+    axes.barh(y, [network] * len(names), color=style.SKY, edgecolor=style.GREY, linewidth=0.6, height=0.62)
+    shown = [Patch(color=style.BLUE), Patch(color=style.SKY)]
+    axes.legend(shown, ["computing in the cloud", "network"], loc="lower right", ncols=2, bbox_to_anchor=(1.0, -0.32))
+    axes.set_xlabel("US dollars" if provisioned is not None else "US dollars; provisioned: the objective cannot be met")
 
 
 def _by_class(run: RunRecords, column: str) -> tuple[list[str], list[float], list[int]]:

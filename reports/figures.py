@@ -149,12 +149,12 @@ def _load_panel(axes: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_
 
 
 def _cloud_panels(queue: Axes, busy: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_s: float) -> None:
-    """Rows of cloud.parquet hold the longest queue and the mean number of busy replicas until the next row."""
-    replicas = setting(run.scenario, "cloud", "replicas")
+    """Rows of cloud.parquet hold the longest queue and the mean numbers of busy replicas and of those that are up; each
+    holds until the next row."""
     on_cpu = setting(run.scenario, "policy", "slate") == "cloud_srm"
     queue.set_title("longest queue at the cloud")
     queue.set_ylabel("waiting")
-    busy.set_title("cloud CPU cores at work" if on_cpu else f"replicas at work, of {replicas or 'an unknown number'}")
+    busy.set_title("cloud CPU cores at work" if on_cpu else "replicas at work, and up")
     busy.set_ylabel("busy, mean")
     if not len(run.requests) or not len(run.cloud):
         for axes in (queue, busy):
@@ -171,9 +171,10 @@ def _cloud_panels(queue: Axes, busy: Axes, run: RunRecords, edges_s: NDArray[np.
     busy.stairs(working, edges, color=style.GREEN, fill=True, label=f"mean over the run: {style.number_text(whole)}")
     busy.set_ylim(0.0, max(float(np.nanmax(working)) * 1.15, 1e-9))
     busy.yaxis.set_major_locator(MaxNLocator(4))
-    if replicas and not on_cpu and np.nanmax(working) > 0.3 * replicas:
-        busy.axhline(replicas, color=style.BLACK, linewidth=1.2, linestyle=":", label="all replicas")
-        busy.set_ylim(0.0, replicas * 1.15)
+    up = binned_steps(times, rows["up"].to_numpy(np.float64), edges_s, end_s).mean
+    if not on_cpu and np.nanmax(working) > 0.3 * np.nanmax(up):
+        busy.stairs(up, edges, color=style.BLACK, linewidth=1.2, linestyle=":", label="up", baseline=None)
+        busy.set_ylim(0.0, float(np.nanmax(up)) * 1.15)
     busy.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
 
 

@@ -20,7 +20,7 @@ _COLUMNS = {
     "interactions": ("device", "t_s", "rank", "as_of", "staleness", "slate_latency_s"),
     "requests": ("t_issued_s", "t_arrived_s", "t_started_s", "t_finished_s", "t_delivered_s", "outcome"),
     "devices": ("device", "user", "class", "joules", "bytes_up", "bytes_down"),
-    "cloud": ("t_s", "queue", "busy"),
+    "cloud": ("t_s", "queue", "busy", "up"),
 }
 
 

@@ -1,8 +1,8 @@
 """What the commands print: short tables at most 100 columns wide, plain text where the output is not a terminal."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.table import Table
 
 from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, setting
 from reports.style import number_text, seconds_text
+
+if TYPE_CHECKING:
+    from simulator.cloud.calibration import Calibration
 
 WIDTH = 100
 _MODEL_HEADS = (
@@ -29,13 +32,13 @@ _COLUMNS = {
     "accuracy": "accuracy",
     "half_width": "95% ±",
     "hr@10": "HR@10",
-    "cost": "USD per 1k\ninteractions",
+    "cost": "USD\nper 1k",
+    "usd_marginal_per_1k_interactions": "marginal\nper 1k",
     "ratio": "request\nratio",
     "mean_staleness": "list\nstaleness",
     "latency_p95_s": "p95\nlatency",
-    "utilization": "GPU\nuse",
 }
-_IF_THERE_IS_ROOM = ("hr@10", "mean_staleness", "utilization")
+_IF_THERE_IS_ROOM = ("hr@10", "mean_staleness", "usd_marginal_per_1k_interactions")
 
 
 def console_for(stderr: bool = False) -> Console:
@@ -78,6 +81,25 @@ def print_policy_comparison(
     _notes(notes, console)
 
 
+def print_calibration(found: "Calibration", console: Console) -> None:
+    """The server, its coefficients, and the errors on what was fitted and on what was held out."""
+    server = found.server
+    limits = f"{server.engine.kv_blocks:,} KV blocks, at most {server.engine.max_sequences} sequences"
+    _line(console, f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.name}: {limits}", "bold")
+    coefficients = _table(console, ("coefficient", "value"))
+    for name, value in found.coefficients._asdict().items():
+        coefficients.add_row(name, f"{value:.4g}")
+    console.print(coefficients)
+    _line(console, "errors, simulated over measured", "bold")
+    errors = _table(console, ("time", "fitted", "held out") if found.held_out else ("time", "fitted"))
+    for name, error in found.in_sample.items():
+        held_out = [f"{found.held_out[name]:+.2%}"] if found.held_out else []
+        errors.add_row(escape(name.replace("_", " ")), f"{error:+.2%}", *held_out)
+    console.print(errors)
+    _line(console, f"{found.fitted} of {len(found.log)} requests fitted; {found.simulated.preemptions} preemptions")
+    _line(console, f"{number_text(found.simulated_requests_per_s)} simulated requests per second")
+
+
 def print_describe(described: Mapping[str, Any], console: Console) -> None:
     """What an interaction log holds, section by section."""
     _print_tree(described, console)
@@ -89,6 +111,24 @@ def print_check_table(checked: Mapping[str, Any], console: Console) -> None:
         _line(console, str(checked["verdict"]), "bold")
         _line(console, "")
     _print_tree({key: value for key, value in checked.items() if key != "verdict"}, console)
+
+
+def print_replay(figures: Mapping[str, Any], console: Console) -> None:
+    """What serving a trace took: how many replicas, latency, throughput, use and cost, then what to know of it."""
+    served = figures["served_by"]
+    many = "1 replica" if served["replicas"] == 1 else f"{served['replicas']:,} replicas"
+    use = _cell("share", setting(figures, "load", "utilization"))
+    latency = seconds_text(setting(figures, "latency_s", "p95") or math.nan)
+    _line(console, f"{many} of {served['model']} on {served['gpu']}: p95 latency {latency}, busy {use}", "bold")
+    _line(console, "")
+    times = _table(console, ["", "mean", "p50", "p95", "p99"])
+    for key, name in (("ttft_s", "time to first token"), ("tpot_s", "per output token"), ("latency_s", "latency")):
+        times.add_row(name, *(seconds_text(math.nan if v is None else v) for v in figures[key].values()))
+    console.print(times)
+    _line(console, "")
+    _print_tree({key: figures[key] for key in ("trace", "served_by", "throughput", "load", "cost")}, console)
+    for note in figures["notes"]:
+        _line(console, f"note: {note}", "dim")
 
 
 def print_catalogue(catalogue: Mapping[str, Any], console: Console) -> None:
@@ -207,6 +247,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{dollars('usd_marginal')} marginal, {dollars('usd_marginal_per_1k_interactions')} per 1,000 interactions;"
             f" replicas, idle or not: {dollars('usd_replicas')}",
         ),
+        ("provisioned", _provisioned(value, dollars)),
         (
             "devices",
             f"{number_text(value('cost', 'device_joules'))} J; {number_text(value('cost', 'gco2'))} gCO2 in all",
@@ -216,6 +257,17 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         text = f"the median gap between interactions is {number_text(gap_to_response)} times the median response time"
         facts.insert(7, ("pace", text))
     return [(name, escape(text)) for name, text in facts]
+
+
+def _provisioned(value: Callable[..., float], dollars: Callable[[str], str]) -> str:
+    replicas, devices = value("cost", "replicas_provisioned"), value("cost", "devices_per_replica")
+    if math.isnan(replicas):
+        return "no number of replicas meets the objective"
+    each = "" if math.isnan(devices) else f", one for {devices:,.0f} devices"
+    return (
+        f"{dollars('usd_provisioned')} with {replicas:,.0f} replicas{each}; "
+        f"{dollars('usd_provisioned_per_1k_interactions')} per 1,000 interactions"
+    )
 
 
 def _freshness(staleness: float, age_s: float) -> str:
@@ -242,7 +294,7 @@ def _cell(key: str, value: Any) -> str:
         return f"{value:.1%}"
     if "@" in key or key in ("accuracy", "half_width"):
         return f"{value:.4f}"
-    if key == "cost":
+    if key == "cost" or key.startswith("usd"):
         return f"${number_text(value)}"
     return number_text(value)
 

@@ -20,7 +20,8 @@ from models.artifacts import atomic_path
 from models.progress import Progress
 from simulator import summary as parts
 from simulator.baselines import NOT_EVALUATED, baseline_ranks
-from simulator.costs import carbon_signal, device_cost, network_cost
+from simulator.cloud.provisioning import Objective, Provision
+from simulator.costs import Cost, carbon_signal, device_cost, network_cost
 from simulator.messages import install_bytes
 from simulator.preparation import WITHOUT_CLOUD, Population, Prepared
 from simulator.scenario import resolved_yaml, sections
@@ -93,12 +94,17 @@ def collect(
     accuracy = parts.accuracy_section(ranks, users, ks)
     network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
     carbon = carbon_signal(scenario.tariffs).mean(0.0, horizon_s)
+    represents = scenario.fleet.represents or population.n_devices
+    scale = represents / population.n_devices
+    objective = Objective(0.95, scenario.cloud.slo.p95_latency)
+    provision = service.provision(horizon_s, scale, objective, prepared.draws)
+    account = _provisioned_note(scenario, service, represents, objective, provision)
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
         "scenario": scenario.name,
         "seed": scenario.seed,
         "headline": parts.headline(scenario, accuracy, baselines),
-        "notes": [*_notes(scenario, prepared, service, base), CAVEAT],
+        "notes": [*_notes(scenario, prepared, service, base), *account, CAVEAT],
         "split": {
             "kind": learnt.split.kind,
             "description": learnt.split.description,
@@ -122,6 +128,13 @@ def collect(
             network,
             device_cost(float(devices["joules"].sum()), carbon),
             len(interactions),
+        )
+        | parts.provisioned_section(
+            provision.servers,
+            service.provisioned(provision.servers or 0, horizon_s, scale),
+            _scaled(network, scale),
+            represents,
+            len(interactions) * scale,
         ),
         "models": {
             "srm": {"kind": scenario.srm.kind, "validation": learnt.srm.validation},
@@ -202,10 +215,34 @@ def _quality(scenario: sections.Scenario) -> str:
     return f"table {Path(section.path).name}" if isinstance(section, sections.CandidateTable) else section.kind
 
 
+def _provisioned_note(
+    scenario: sections.Scenario, service: Service, represents: int, objective: Objective, provision: Provision
+) -> list[str]:
+    """What the two accounts are; where the second one cannot be had, or leaves something out, why."""
+    what = f"cost account: provisioned, the fewest replicas with {objective} for a fleet of {represents:,}"
+    if scenario.policy.slate == "cloud_srm":
+        what = what.replace("replicas", "cores")
+    notes = [f"{what} in its busiest five minutes; marginal, what the requests used"]
+    if provision.servers is None:
+        alone = "never ends" if math.isnan(provision.alone_s) else f"takes {provision.alone_s:.3g} s"
+        notes.append(
+            f"provisioned account: none, since the p95 request {alone} on an empty node; "
+            "relax cloud.slo.p95_latency, or serve a smaller model or a faster GPU"
+        )
+    left_out = service.not_provisioned()
+    if left_out:
+        notes.append(f"provisioned account: leaves out {', '.join(left_out)}")
+    return notes
+
+
+def _scaled(cost: Cost, scale: float) -> Cost:
+    """`scale` times the traffic."""
+    return Cost(usd=cost.usd * scale, bytes_up=cost.bytes_up * scale, bytes_down=cost.bytes_down * scale)
+
+
 def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[str]:
     notes = [*prepared.learnt.split.log.notes]
     notes.append(f"quality of {_quality(scenario)}, cost of {service.cost_label}")
-    notes.append("cost account: marginal (what the requests used); usd_replicas is what the replicas cost, idle or not")
     if not prepared.population.stream.calendar:
         notes.append("users are shifted over the run: events are not in calendar order")
     if prepared.learnt.split.future_share > 0:

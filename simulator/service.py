@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from models.llm.base import CandidateSource
 from models.llm.table_reading import brings_latency
 from simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, llm_request_tokens, served_model
 from simulator.cloud.building import alone_s, kinds_of, pools_of
+from simulator.cloud.provisioning import Cores, Objective, Provision, Replicas, left_out, provision_scaled, steady
+from simulator.cloud.replay import Requests
 from simulator.cloud.tokens import history_tokens, history_window
 from simulator.costs import Cost, carbon_signal, cpu_cost, energy_cost
 from simulator.preparation import Prepared
@@ -46,6 +49,18 @@ class Service(ABC):
     @abstractmethod
     def kept(self, horizon_s: float) -> Cost:
         """What keeping the replicas for `horizon_s` costs, idle time included."""
+
+    @abstractmethod
+    def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
+        """The fewest replicas (cores) that meet the objective for a fleet `scale` times this one."""
+
+    @abstractmethod
+    def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
+        """What `servers` replicas (cores) cost in `horizon_s` while they serve `scale` times what was served here."""
+
+    def not_provisioned(self) -> list[str]:
+        """What of the scenario's cloud the provisioned account leaves out, in words."""
+        return []
 
     def answerable(self, record: RequestRecord) -> bool:
         """Whether the cloud has an answer to this request at all."""
@@ -87,6 +102,8 @@ class LlmService(Service):
         self._steps = kinds_of(llm, cloud, self._model)[0][1].steps
         pools = pools_of(llm, cloud, scenario.tariffs, self._model, timed)
         self.node = LlmNode(env, pools, cloud, draws, late_cost)
+        self._came = array("d")  # of each request: when, its tokens, device and service time, as `provision` reads them
+        (self._steady,) = pools_of(llm, steady(cloud), scenario.tariffs, self._model, timed)
         self._scenario, self._source, self._users = scenario, source, users
         self._carbon = carbon_signal(scenario.tariffs)
         self._from_table = table is not None
@@ -109,6 +126,7 @@ class LlmService(Service):
         if self._scenario.cloud.prefix_caching and not self._from_table:
             first, _ = history_window(llm.prompt, n_history)
             prefix = ((record.device, first), history_tokens(llm.prompt, n_history))
+        self._came.extend((self.node.env.now, prompt, output, tokens.sequences, record.device, service_s))
         priority = 1.0 if record.pushed else 0.0
         return self.node.submit(
             prompt, output, tokens.sequences, service_s, deadline_s, record.device, priority, prefix
@@ -137,6 +155,25 @@ class LlmService(Service):
         energy = energy_cost(joules, self._scenario.tariffs, self._carbon.mean(0.0, horizon_s))
         return energy + Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
 
+    def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
+        table = np.array(self._came).reshape(-1, 6)
+        prompt, output, sequences, device = table[:, 1:5].astype(np.int64).T
+        requests = Requests.of(table[:, 0], prompt, output, sequences, table[:, 5], device)
+        replicas = Replicas(self._steady, steady(self._scenario.cloud), draws, objective)
+        return provision_scaled(requests, horizon_s, scale, replicas, objective, draws)
+
+    def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
+        pool, power, tariffs = self._steady, self._steady.power, self._scenario.tariffs
+        paid_s = servers * horizon_s
+        busy_s = scale * self.node.busy_gpu_seconds / pool.gpus_per_replica
+        idle_joules = power.idle_joules(max(paid_s - busy_s, 0.0)) if power is not None else 0.0
+        joules = scale * self.node.busy_joules + idle_joules
+        rent = Cost(usd=paid_s * pool.gpus_per_replica * pool.rent_usd, gpu_seconds=paid_s * pool.gpus_per_replica)
+        return rent + energy_cost(joules, tariffs, self._carbon.mean(0.0, horizon_s))
+
+    def not_provisioned(self) -> list[str]:
+        return left_out(self._scenario.cloud)
+
     def load(self, horizon_s: float) -> dict[str, Any]:
         node = self.node
         return {
@@ -161,8 +198,10 @@ class CpuService(Service):
     def __init__(self, env: simpy.Environment, scenario: sections.Scenario, flops: float, late_cost: LateCost):
         self.node = CpuNode(env, scenario.cloud.cpu_cores, scenario.cloud.queue_limit, on_late_cost=late_cost)
         self._tariffs, self._flops = scenario.tariffs, flops
+        self._came = array("d")  # when each request did
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
+        self._came.append(self.node.env.now)
         return self.node.submit(self._flops, deadline_s)
 
     def charge(self, record: RequestRecord) -> None:
@@ -171,6 +210,15 @@ class CpuService(Service):
 
     def kept(self, horizon_s: float) -> Cost:
         return cpu_cost(horizon_s * self.node.replicas, self._tariffs)
+
+    def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
+        arrival_s = np.array(self._came)
+        none = np.zeros(len(arrival_s), dtype=np.int64)
+        cores = Cores(self._flops / self.node.core_flops_per_s + self.node.overhead_s, objective)
+        return provision_scaled(Requests.of(arrival_s, none, none), horizon_s, scale, cores, objective, draws)
+
+    def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
+        return cpu_cost(servers * horizon_s, self._tariffs)
 
     def load(self, horizon_s: float) -> dict[str, Any]:
         return {

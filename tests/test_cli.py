@@ -175,6 +175,7 @@ BAD = {
     "output of somebody else": ["simulate", "small.yaml", "--out", "."],
     "negative seed": ["simulate", "small.yaml", "--seed", "-1"],
     "unknown data set": ["data", "fetch", "ml-2m"],
+    "no request trace": ["replay", "small.yaml", "--model", "llama-3.1-8b", "--gpu", "h100"],
     "comparison without a cloud": ["compare-policies", "small.yaml", "--set", "policy.slate=popular"],
 }
 

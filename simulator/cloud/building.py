@@ -4,9 +4,11 @@ InputError where a name is not in the catalogue, or the model or its longest req
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from models.errors import InputError
+from simulator.cloud.calibration import load_profile
 from simulator.cloud.catalogue import GpuSpec, ModelSpec, default_catalogue
 from simulator.cloud.cluster import Pool
 from simulator.cloud.jobs import Engine, Job
@@ -19,6 +21,7 @@ from simulator.cloud.timing import RooflineTiming
 from simulator.cloud.tokens import RequestTokens, longest_request
 from simulator.costs import energy_cost, rent_cost
 from simulator.scenario import sections
+from simulator.tables import resolve_path
 
 
 def machines_of(cloud: sections.Cloud) -> Iterator[tuple[str, sections.Machines]]:
@@ -56,11 +59,13 @@ def kind_of(
 ) -> Kind:
     """The kind of a section's replicas, with room for the longest request; `key` is blamed where there is none."""
     gpu = default_catalogue().gpu(section.gpu, f"{key}.gpu")
-    gpus, block = section.gpus_per_replica, cloud.block_tokens
     job = Job(longest.prompt_tokens, longest.output_tokens, longest.sequences)
-    needed = job.blocks_at(longest.prompt_tokens + longest.output_tokens, block)
+    tokens = longest.prompt_tokens + longest.output_tokens
+    if section.profile is not None:
+        return _profiled(f"{key}.profile", section, cloud, model, gpu, job)
+    gpus, block = section.gpus_per_replica, cloud.block_tokens
     engine = Engine(
-        kv_blocks(model, gpu, gpus, block, at_least=needed, key=key),
+        kv_blocks(model, gpu, gpus, block, at_least=job.blocks_at(tokens, block), key=key),
         cloud.max_batched_tokens,
         cloud.max_sequences,
         block,
@@ -68,6 +73,28 @@ def kind_of(
         cloud.order,
     )
     return Kind(RooflineTiming(model, gpu, gpus).steps, engine, gpu)
+
+
+def _profiled(
+    key: str, section: sections.Machines, cloud: sections.Cloud, model: ModelSpec, gpu: GpuSpec, longest: Job
+) -> Kind:
+    """A kind as its profile has it: step times and the server's limits; order and prefix caching are the scenario's."""
+    profile = load_profile(resolve_path(section.profile or ""))
+    profile.check_model(model.name, key)
+    if (profile.gpu, profile.gpus_per_replica) != (gpu.name, section.gpus_per_replica):
+        raise InputError(
+            f"{key}: the profile is of {profile.gpus_per_replica} x {profile.gpu}, these replicas are "
+            f"{section.gpus_per_replica} x {gpu.name}; set both alike"
+        )
+    engine = replace(profile.engine, prefix_caching=cloud.prefix_caching, order=cloud.order)
+    needed = longest.blocks_at(longest.prompt_tokens + longest.output_tokens, engine.block_tokens)
+    if needed > engine.kv_blocks or longest.sequences > engine.max_sequences:
+        raise InputError(
+            f"{key}: its server holds {engine.kv_blocks * engine.block_tokens} tokens of KV cache and "
+            f"{engine.max_sequences} sequences, the longest request needs {needed * engine.block_tokens} and "
+            f"{longest.sequences}; shorten it, or calibrate a larger server"
+        )
+    return Kind(profile.steps, engine, gpu)
 
 
 def kinds_of(llm: sections.Llm, cloud: sections.Cloud, model: ModelSpec) -> list[tuple[sections.Machines, Kind]]:

@@ -182,6 +182,11 @@ class LlmNode:
         )
 
     @property
+    def machines(self) -> list[Machine]:
+        """The places of its replicas, by number."""
+        return self._cluster.machines
+
+    @property
     def replicas(self) -> int:
         """Replicas that are up."""
         return self._cluster.up

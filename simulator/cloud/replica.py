@@ -12,8 +12,9 @@ from heapq import heappop, heappush
 from typing import Literal
 
 from models.errors import InputError
+from simulator.cloud.decoding import Decoding
+from simulator.cloud.job_memory import JobMemory
 from simulator.cloud.jobs import Engine, Job
-from simulator.cloud.kv_cache import KvCache
 from simulator.cloud.orders import ORDERS
 from simulator.cloud.steps import Batch, DecodeRun, StepTime
 
@@ -40,19 +41,15 @@ class Replica:
         self.outstanding = 0  # jobs that wait or run
         self.waiting = 0
         self.running = 0  # sequences, as `max_sequences` counts them
-        self._kv = KvCache(engine.kv_blocks, engine.prefix_caching)
+        self._memory = JobMemory(engine.kv_blocks, engine.block_tokens, engine.prefix_caching)
         self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
         self._fresh: list[Job] = []  # added and not yet seen by the scheduler
         self._batch: list[tuple[float, int, Job]] = []  # running jobs in order
-        self._finishing: list[tuple[int, int, Job]] = []  # heap by last step; stale entries stay until they surface
-        self._phases = [0] * engine.block_tokens  # sequences by the step, modulo block size, that opens a block
-        self._decoding = 0  # sequences
-        self._context = 0  # tokens of KV cache of the decoding sequences
+        self._decoding = Decoding(engine.block_tokens)
         self._partial: Job | None = None  # the job whose prompt is cut by the token budget
         self._prefills: list[Job] = []  # jobs with a chunk in the step at hand
         self._leaving: list[Job] = []  # running jobs to be dropped at the next boundary
         self._held: list[Job] = []  # asynchronous: finished, memory not yet given back
-        self._step = 0
         self._start_s = 0.0  # of the run of steps at hand
         self._end_s = math.inf
         self._steps = 0
@@ -66,7 +63,7 @@ class Replica:
     @property
     def kv_blocks_used(self) -> int:
         """KV blocks held at the start of the run of steps at hand."""
-        return self.engine.kv_blocks - self._kv.free
+        return self.engine.kv_blocks - self._memory.free
 
     @property
     def kv_share(self) -> float:
@@ -88,6 +85,8 @@ class Replica:
                 f"request of {job.sequences} sequences: the engine runs at most {self.engine.max_sequences}; "
                 "lower the beams or raise max_sequences"
             )
+        if job._state != "new":
+            raise ValueError(f"a job is served once, and this one is {job._state}")
         job.t_added_s = now
         job._state = "waiting"
         job._number, job._key = self._numbers, self._order(job)
@@ -188,23 +187,20 @@ class Replica:
             self._release(job)
         self._held.clear()
         if steps:
-            n = self._decoding
-            self._kv.take(self._blocks_over(self._step + 1, steps - 1))  # those of the first step are taken
-            self._step += steps
-            self._context += n * steps
-            self.tokens_generated += n * steps
-            self.tokens_computed += n * steps
+            decoding = self._decoding
+            self._memory.take(decoding.blocks_after_first(steps))  # those of the first step are taken
+            decoding.advance(steps)
+            self.tokens_generated += decoding.sequences * steps
+            self.tokens_computed += decoding.sequences * steps
             for job in self._prefills:
                 self._chunk_done(job, end)
             self._prefills.clear()
-            while self._finishing and self._finishing[0][0] <= self._step:
-                finish_step, _, job = heappop(self._finishing)
-                if job._state == "decode" and job._finish_step == finish_step:
-                    self._leave_decode(job)
-                    self._finish(job, end)
+            for job in decoding.finished():
+                decoding.leave(job)
+                self._finish(job, end)
         for job in self._leaving:
             if job._state == "decode":
-                self._leave_decode(job)
+                self._decoding.leave(job)
             elif job._state != "prefill":
                 continue
             self._leave_batch(job, end, "removed")
@@ -229,22 +225,7 @@ class Replica:
             self._finish(job, end)
             return
         job._state = "decode"
-        job._finish_step = self._step + job.output_tokens - generated
-        heappush(self._finishing, (job._finish_step, job._number, job))
-        context = job.prompt_tokens + generated - 1
-        self._decoding += job.sequences
-        self._context += job.sequences * context
-        self._phases[(self._step - context) % self.engine.block_tokens] += job.sequences
-
-    def _leave_decode(self, job: Job) -> None:
-        """Take a job out of what the decoding steps count, at the boundary at hand."""
-        generated = job.output_tokens - (job._finish_step - self._step)
-        context = job.prompt_tokens + generated - 1
-        self._decoding -= job.sequences
-        self._context -= job.sequences * context
-        self._phases[(self._step - context) % self.engine.block_tokens] -= job.sequences
-        job._generated = generated
-        job._blocks = job.blocks_at(context, self.engine.block_tokens) - job._shared
+        self._decoding.join(job, generated)
 
     def _finish(self, job: Job, end: float) -> None:
         self._leave_batch(job, end, "finished")
@@ -262,49 +243,10 @@ class Replica:
             self._left.append(job)
 
     def _release(self, job: Job, resumes_from: int = 0) -> None:
-        """Give back a job's memory; one that will resume may find its first `resumes_from` tokens again."""
-        kv = self._kv
-        if kv.caching:
-            if resumes_from and job.sequences == 1:
-                full = resumes_from // self.engine.block_tokens - job._shared
-                kv.give(job._blocks - full)
-                kv.keep(job, full)
-            else:
-                kv.give(job._blocks)
-            if job.prefix is not None:
-                kv.drop(job.prefix[0], job._shared)
-        else:
-            kv.free += job._blocks
+        self._memory.release(job, resumes_from)
         self.running -= job.sequences
-        job._blocks = job._shared = 0
-
-    def _cached(self, job: Job) -> tuple[int, int]:
-        """Blocks of a waiting job's tokens that are in memory: of its prefix's chain, and of its own before preemption.
-        At least one token is left to compute."""
-        block, kv = self.engine.block_tokens, self._kv
-        most = (job._prefill - 1) // block
-        prefix = min(job.prefix[1], job.prompt_tokens) // block if job.prefix is not None else 0
-        shared = min(prefix, most, kv.resident(job.prefix[0])) if job.prefix is not None else 0
-        own = min(most - shared, kv.resident(job)) if job.preemptions and shared == prefix else 0
-        return shared, own
 
     # The start of a run
-
-    def _blocks_over(self, first: int, steps: int) -> int:
-        """Blocks that the decoding sequences open in `steps` steps from step number `first` on."""
-        block, phases = self.engine.block_tokens, self._phases
-        cycles, rest = divmod(steps, block)
-        return cycles * self._decoding + sum(phases[(first + k) % block] for k in range(rest))
-
-    def _steps_in_memory(self) -> int:
-        """The most steps that the decoding sequences can take in the free blocks; those of the first are taken."""
-        block, phases, first = self.engine.block_tokens, self._phases, self._step
-        cycles, free = divmod(self._kv.free + phases[first % block], self._decoding)
-        for k in range(block):
-            free -= phases[(first + k) % block]
-            if free < 0:
-                return cycles * block + k
-        return (cycles + 1) * block
 
     @property
     def running_now(self) -> int:
@@ -334,7 +276,7 @@ class Replica:
             self._see(now)
         preempted = self._make_room()
         batch = self._chunks(admit=not preempted)
-        if not self._prefills and not self._decoding and (self._held or self._fresh):
+        if not self._prefills and not self._decoding.sequences and (self._held or self._fresh):
             for job in self._held:  # nothing runs: the scheduler has caught up
                 self._release(job)
             self._held = []
@@ -346,41 +288,36 @@ class Replica:
             self._steps = 1
             self._see(now)
             self._end_s = now + self.timing.at(batch)
-        elif self._decoding:
+        elif self._decoding.sequences:
             changes = self._see(now) or preempted or bool(self._held)
-            self._run = self.timing.decoding(self._decoding, self._context + self._decoding)
+            decoding = self._decoding
+            self._run = self.timing.decoding(decoding.sequences, decoding.context + decoding.sequences)
             self._steps = 1
             if not (changes and self.waiting):
-                finish = self._next_finish() - self._step
-                self._steps = min(finish, self._steps_in_memory())
+                # the blocks of the first step are taken
+                in_memory = decoding.steps_in(self._memory.free + decoding.opening)
+                self._steps = min(decoding.steps_to_finish(), in_memory)
             self._end_s = now + self._run.seconds(self._steps)
         else:
             self._steps = 0
             self._end_s = math.inf
 
-    def _next_finish(self) -> int:
-        while True:
-            finish_step, _, job = self._finishing[0]
-            if job._state == "decode" and job._finish_step == finish_step:
-                return finish_step
-            heappop(self._finishing)
-
     def _make_room(self) -> bool:
         """Preempt the last in order until the next step's blocks are there; True where any was."""
         engine, preempted = self.engine, False
         while True:
-            needed = self._phases[self._step % engine.block_tokens]
+            needed = self._decoding.opening
             if self._partial is not None:
                 job = self._partial
-                chunk = min(job._prefill - job._computed, engine.max_batched_tokens - self._decoding)
-                needed += self._prefill_blocks(job, job._computed + chunk) - job._blocks - job._shared
-            if needed <= self._kv.free:
-                self._kv.take(self._phases[self._step % engine.block_tokens])
+                chunk = min(job._prefill - job._computed, engine.max_batched_tokens - self._decoding.sequences)
+                needed += self._memory.prefill_blocks(job, job._computed + chunk) - job._blocks - job._shared
+            if needed <= self._memory.free:
+                self._memory.take(self._decoding.opening)
                 return preempted
             victim = self._batch[-1][2]
             decoded = victim._state == "decode"
             if decoded:
-                self._leave_decode(victim)
+                self._decoding.leave(victim)
             self._leave_batch(victim, self._end_s, "waiting")
             self._release(victim, victim.prompt_tokens + victim._generated - 1 if decoded else victim._computed)
             victim.preemptions += 1
@@ -389,17 +326,10 @@ class Replica:
             heappush(self._line, (victim._key, victim._number, victim))
             preempted = True
 
-    def _prefill_blocks(self, job: Job, computed: int) -> int:
-        """Blocks once `computed` tokens are prefilled; beams get theirs with the last chunk."""
-        block = self.engine.block_tokens
-        if computed < job._prefill:
-            return -(-computed // block)
-        return job.blocks_at(job.prompt_tokens + job._generated, block)
-
     def _chunks(self, admit: bool) -> Batch:
         """Take prompt chunks into the next step, and admit from the line if told to."""
         engine = self.engine
-        budget = engine.max_batched_tokens - self._decoding
+        budget = engine.max_batched_tokens - self._decoding.sequences
         tokens = ends = context = pairs = 0
         job = self._partial
         while True:
@@ -410,7 +340,7 @@ class Replica:
             chunk = min(job._prefill - job._computed, budget)
             if chunk > 0:
                 start, end = job._computed, job._computed + chunk
-                self._hold_chunk(job, end)
+                self._memory.hold_chunk(job, end)
                 budget -= chunk
                 tokens += chunk
                 context += end
@@ -419,53 +349,23 @@ class Replica:
                 self._prefills.append(job)
             job = None
         self.tokens_computed += tokens
-        n = self._decoding
-        decode_context = self._context + n
+        n = self._decoding.sequences
+        decode_context = self._decoding.context + n
         return Batch(n + tokens, n + ends, decode_context + context, decode_context + pairs)
 
     def _admit(self, job: Job) -> bool:
         """Move the head of the line into the batch, if its whole prompt fits the free memory."""
-        engine, kv = self.engine, self._kv
-        if self.running + job.sequences > engine.max_sequences:
+        if self.running + job.sequences > self.engine.max_sequences:
             return False
         job._prefill = job.prompt_tokens + job.sequences * job._generated
-        needed = self._prefill_blocks(job, job._prefill)
-        shared = own = 0
-        if kv.caching:
-            shared, own = self._cached(job)
-            needed -= shared
-            if shared and job.prefix is not None:
-                needed += kv.free_among(job.prefix[0], shared)
-        if needed > kv.free:
+        if not self._memory.admit(job):
             return False
-        if kv.caching:
-            if job.prefix is not None:
-                kv.hold(job.prefix[0], shared)
-            if job.preemptions:
-                kv.claim(job, own)
-            elif shared:
-                job.cached_tokens = shared * engine.block_tokens
         heappop(self._line)
         self.waiting -= 1
         self.running += job.sequences
-        job._shared, job._blocks = shared, own
-        job._computed = (shared + own) * engine.block_tokens
         job._clock = self._clock
         job._state = "prefill"
         if math.isnan(job.t_started_s):
             job.t_started_s = self._end_s
         insort(self._batch, (job._key, job._number, job))
         return True
-
-    def _hold_chunk(self, job: Job, end: int) -> None:
-        """Take the blocks of a prompt chunk up to token `end`."""
-        kv, held = self._kv, job._blocks + job._shared
-        total = self._prefill_blocks(job, end)
-        kv.take(total - held)
-        if kv.caching and job.prefix is not None:
-            block = self.engine.block_tokens
-            shared = min(job.prefix[1], job.prompt_tokens, end) // block
-            if shared > job._shared and kv.extend(job.prefix[0], job._shared, shared):
-                job._shared = shared
-        job._blocks = total - job._shared
-        job._computed = end

@@ -23,6 +23,8 @@ from simulator.simulation import simulate_prepared
 
 _CONFIDENCE_Z = 1.959964
 _RATIO = 0.4
+PROVISIONED = "usd_provisioned_per_1k_interactions"
+MARGINAL = "usd_marginal_per_1k_interactions"
 
 
 def request_policies(ratio: float) -> dict[str, sections.RequestPolicy]:
@@ -42,7 +44,8 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
     """Run `scenario` under each policy, each to a folder below `out`; returns what comparison.json holds.
 
     Policies that can be told a share of requests get that of the scenario's own policy, or 0.4 where it has none. The
-    scenario's budget is lifted, so that each policy asks as often as it would.
+    scenario's budget is lifted, so that each policy asks as often as it would. Cost is that of the provisioned account,
+    or of the marginal one where a policy's objective cannot be met.
     """
     ratio = getattr(scenario.policy.request, "ratio", None) or _RATIO
     if scenario.policy.slate in WITHOUT_CLOUD:
@@ -63,11 +66,14 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
         result = simulate_prepared(chosen, prepared, folder, device, progress)
         points.append({"policy": name, "folder": folder.name, **_point(result, prepared.population.users, metric)})
     assert result is not None
+    account = PROVISIONED if all(point[PROVISIONED] is not None for point in points) else MARGINAL
+    points = [{**point, "cost": point[account]} for point in points]
     comparison = {
         "scenario": scenario.name,
         "seed": scenario.seed,
         "metric": metric,
-        "cost": "usd_marginal_per_1k_interactions",
+        "cost": account,
+        "represents": scenario.fleet.represents or prepared.population.n_devices,
         "policies": points,
         "baselines": {name: figures[metric] for name, figures in result.summary["baselines"].items()},
         "headline": _headline(points, result.summary["baselines"], metric),
@@ -90,7 +96,7 @@ def _point(result: RunResult, users: NDArray[np.int64], metric: str) -> dict[str
         "low": mean - half,
         "high": mean + half,
         "hr@10": summary["accuracy"].get("hr@10"),
-        "cost": summary["cost"]["usd_marginal_per_1k_interactions"],
+        **{key: summary["cost"][key] for key in (PROVISIONED, MARGINAL, "replicas_provisioned")},
         "ratio": summary["requests"]["ratio"],
         "completed": summary["requests"]["completed"],
         "mean_staleness": summary["freshness"]["mean_staleness"],

@@ -50,6 +50,10 @@ def summary_of(**changes: Any) -> dict[str, Any]:
             "usd_replicas": 57.6,
             "usd_network": 0.013,
             "usd_marginal_per_1k_interactions": 0.07,
+            "replicas_provisioned": 8,
+            "usd_provisioned": 771.7,
+            "usd_provisioned_per_1k_interactions": 0.0386,
+            "devices_per_replica": 125_000.0,
             "device_joules": 5210.0,
             "bytes_up": 3.1e6,
             "bytes_down": 4.2e8,
@@ -151,7 +155,7 @@ def write_run(
     events = np.sort(np.concatenate([arrived, finished])) if m else np.zeros(0)
     busy = np.searchsorted(np.sort(started), events, "right") - np.searchsorted(np.sort(finished), events, "right")
     queue = np.searchsorted(np.sort(arrived), events, "right") - np.searchsorted(np.sort(started), events, "right")
-    cloud = pd.DataFrame({"t_s": events, "queue": queue.astype(np.int32), "busy": busy.astype(np.int32)})
+    cloud = pd.DataFrame({"t_s": events, "queue": queue.astype(np.int32), "busy": busy.astype(np.int32), "up": 2})
     folder.mkdir(parents=True, exist_ok=True)
     tables = {"interactions": interactions, "requests": requests, "devices": table, "cloud": cloud}
     for name, frame in tables.items():

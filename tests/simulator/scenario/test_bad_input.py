@@ -99,6 +99,17 @@ BAD_FILES = {
         "policy.slate: expected one of llm, srm, both, cloud_srm, popular, recent, frequent, markov, got 'lmm' "
         "(did you mean 'llm'?)",
     ),
+    "unknown router": (
+        "name: a\ncloud: {router: least_outstandin}\n",
+        2,
+        "cloud.router: expected one of round_robin, random, least_outstanding, least_kv, device_affine, got "
+        "'least_outstandin' (did you mean 'least_outstanding'?)",
+    ),
+    "pool without a name": (
+        "name: a\ncloud:\n  pools:\n  - gpu: l4\n",
+        4,
+        "cloud.pools.0: 'name' is missing; give text",
+    ),
     "list for a value": ("name: a\nseed: [1, 2]\n", 2, "seed: expected a whole number of at least 0, got a list"),
     "value for a section": (
         "name: a\nfleet: 2000\n",
@@ -248,6 +259,34 @@ CONTRADICTIONS = {
         "llm.candidates.heads: must divide llm.candidates.dim, but 100 is not a multiple of 3; change either",
     ),
     "odd size of an LLM head": ("llm: {candidates: {kind: item_lm, dim: 12, heads: 4}}", "dim / heads must be even"),
+    "fewer replicas at most than at least": (
+        "cloud: {replicas: 4, autoscale: {min: 4, max: 2}}",
+        "cloud.autoscale.min: 4 replicas at least and 2 at most (max) contradict; change either",
+    ),
+    "replicas outside the autoscaler's limits": (
+        "cloud: {replicas: 9, autoscale: {min: 2, max: 6}}",
+        "cloud.replicas: 9 at the start are outside autoscale.min 2 to autoscale.max 6; set 6, or widen the limits",
+    ),
+    "replicas of a pool outside its limits": (
+        "cloud: {pools: [{name: x, autoscale: {min: 2}}]}",
+        "cloud.pools.0.replicas: 1 at the start are outside autoscale.min 2 to autoscale.max 8; set 2",
+    ),
+    "utilization that is never reached": (
+        "cloud: {autoscale: {target: 1.5}}",
+        "cloud.autoscale.target: a utilization of 1.5 is never reached; set a share below 1, such as 0.7",
+    ),
+    "two pools of one name": (
+        "cloud: {pools: [{name: x}, {name: x}]}",
+        "cloud.pools.1.name: 'x' is the name of pool 0 too; rename one",
+    ),
+    "more beams than sequences": (
+        "cloud: {max_sequences: 16}\nllm: {generation: beam, beams: 50}",
+        "cloud.max_sequences: a request of 50 beams (llm.beams) never fits 16 sequences; set at least 50",
+    ),
+    "steps too small for the batch": (
+        "cloud: {max_batched_tokens: 128}",
+        "cloud.max_batched_tokens: a step of 128 tokens has no place for one token of each of 256 sequences; set at",
+    ),
     "sigmoid of softmax logits": (
         "policy: {fusion: {kind: linear, score: sigmoid}}",
         "policy.fusion.score: sigmoid has no meaning for the logits of srm.loss: full_softmax; use rank, zscore",

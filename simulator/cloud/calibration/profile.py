@@ -1,0 +1,129 @@
+"""A profile: the step times and limits of one model on one server, as a YAML file that a scenario can name."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.artifacts import atomic_path
+from models.errors import InputError
+from simulator.cloud.calibration.fitting import Calibration
+from simulator.cloud.jobs import Engine
+from simulator.cloud.steps import ExpertWeights, Line, StepTime
+
+_HEAD = """\
+# Step times of a server, fitted to its log by `cli.py calibrate`. A step takes the larger of compute and memory:
+# fixed_s + per_token_s x new tokens + per_sequence_s x sequences + per_context_token_s x KV tokens read
+# + per_pair_s x pairs of a new token and one that it attends to. Errors are simulated over measured, less one.
+"""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Line(_Section):
+    fixed_s: float = Field(gt=0)
+    per_token_s: float = Field(ge=0)
+    per_sequence_s: float = Field(ge=0)
+    per_context_token_s: float = Field(ge=0)
+    per_pair_s: float = Field(ge=0)
+
+
+class _Experts(_Section):
+    all_s: float = Field(ge=0)
+    routed_share: float = Field(gt=0, le=1)
+
+
+class _Limits(_Section):
+    kv_blocks: int = Field(ge=1)
+    max_batched_tokens: int = Field(ge=1)
+    max_sequences: int = Field(ge=1)
+    block_tokens: int = Field(ge=1)
+    prefix_caching: bool
+    order: str
+    async_scheduling: bool
+
+
+class _Source(_Section):
+    log: str
+    sha256: str
+    requests: int = Field(ge=1)
+    fitted_first: int = Field(ge=1)
+
+
+class Profile(_Section):
+    """What a profile file holds."""
+
+    model: str = Field(description="catalogue name")
+    gpu: str = Field(description="catalogue name")
+    gpus_per_replica: int = Field(ge=1)
+    engine_limits: _Limits
+    compute: _Line
+    memory: _Line
+    experts: _Experts | None = None
+    source: _Source
+    in_sample: dict[str, float]
+    held_out: dict[str, float] | None = None
+
+    @property
+    def steps(self) -> StepTime:
+        """How long a step takes."""
+        experts = None if self.experts is None else ExpertWeights(**self.experts.model_dump())
+        return StepTime(Line(**self.compute.model_dump()), Line(**self.memory.model_dump()), experts)
+
+    @property
+    def engine(self) -> Engine:
+        """The server's limits. InputError where they contradict one another."""
+        return Engine(**self.engine_limits.model_dump())
+
+    def check_model(self, name: str, key: str = "cloud.profile") -> None:
+        """InputError unless the profile is of model `name`; `key` is the scenario key to blame."""
+        if name != self.model:
+            raise InputError(
+                f"{key}: the profile is of {self.model}, the scenario charges {name}; set llm.served_as: {self.model}, "
+                f"or calibrate a profile to a log of {name}"
+            )
+
+
+def save_profile(found: Calibration, path: Path) -> None:
+    """Write what a calibration found; the file appears whole or not at all."""
+    steps, server = found.steps, found.server
+    content: dict[str, Any] = {
+        "model": server.model.name,
+        "gpu": server.gpu.name,
+        "gpus_per_replica": server.gpus_per_replica,
+        "engine_limits": vars(server.engine),
+        "compute": vars(steps.compute),
+        "memory": vars(steps.memory),
+        "experts": None if steps.experts is None else vars(steps.experts),
+        "source": {
+            "log": found.log.name,
+            "sha256": found.log.sha256,
+            "requests": len(found.log),
+            "fitted_first": found.fitted,
+        },
+        "in_sample": found.in_sample,
+        "held_out": found.held_out,
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(_HEAD + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def load_profile(path: Path) -> Profile:
+    """The profile in file `path`. InputError where it cannot be read, or a key is missing, unknown or out of range."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"{path}: not a readable profile ({type(error).__name__}); write one with `cli.py calibrate`"
+        ) from None
+    try:
+        return Profile.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "the file"
+        raise InputError(
+            f"{path}: {where}: {problem['msg']}; correct it, or write the profile anew with `cli.py calibrate`"
+        ) from None

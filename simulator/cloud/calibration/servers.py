@@ -1,0 +1,137 @@
+"""What served a log: model, GPU and engine limits, from the `meta.json` that vLLM's benchmark writes.
+
+What the file does not say has vLLM's default; KV memory that it does not say follows from model and GPU. One block of
+vLLM's KV cache is never used (its null block).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import InputError
+from simulator.cloud.catalogue import GpuSpec, ModelSpec, default_catalogue, model_from_config
+from simulator.cloud.jobs import Engine
+from simulator.cloud.memory import MEMORY_UTILIZATION, kv_blocks
+from simulator.cloud.orders import ORDERS
+
+
+@dataclass(frozen=True)
+class Server:
+    """A replica that wrote a log."""
+
+    model: ModelSpec
+    gpu: GpuSpec
+    gpus_per_replica: int
+    engine: Engine
+
+
+def read_server(path: Path, model: str | None = None, gpu: str | None = None) -> Server:
+    """The server that `path` describes. `model` (a catalogue name or a config.json) and `gpu` are what the user says;
+    without them the file's model and device are looked up in the catalogue, the device also by the folder's name.
+
+    InputError where the file cannot be read, holds a setting of the wrong kind, or model or GPU stay unknown.
+    """
+    settings = _Settings(path)
+    spec = _model(settings, model)
+    board = _gpu(settings, gpu)
+    gpus = settings.count("tensor_parallel_size", 1, "engine_kwargs")
+    block = settings.count("block_size", 16, "kv_cache", "resolved_config.cache_config")
+    blocks = settings.count("num_gpu_blocks", 0, "kv_cache", "resolved_config.cache_config")
+    if blocks == 0:
+        utilization = settings.find(
+            "gpu_memory_utilization", "kv_cache", "resolved_config.cache_config", "engine_kwargs"
+        )
+        share = MEMORY_UTILIZATION if utilization is None else float(utilization)
+        blocks = kv_blocks(spec, board, gpus, block, share, key="server")
+    else:
+        blocks -= 1  # the null block
+    scheduler = ("engine_kwargs", "resolved_config.scheduler_config")
+    order = settings.find("policy", "resolved_config.scheduler_config") or "fcfs"
+    if order not in ORDERS:
+        raise InputError(f"{path}: scheduling policy {order!r} is not simulated; one of {', '.join(ORDERS)} is")
+    engine = Engine(
+        kv_blocks=blocks,
+        max_batched_tokens=settings.count("max_num_batched_tokens", 2048, *scheduler),
+        max_sequences=settings.count("max_num_seqs", 256, *scheduler),
+        block_tokens=block,
+        prefix_caching=settings.flag("enable_prefix_caching", "kv_cache", "resolved_config.cache_config"),
+        order=order,
+        async_scheduling=settings.flag("async_scheduling", *scheduler),
+    )
+    return Server(spec, board, gpus, engine)
+
+
+class _Settings:
+    """The file's keys; a section is a dotted path."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path}: not a readable engine file ({type(error).__name__}); give the meta.json of the run"
+            ) from None
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: holds no object of keys; give the meta.json of the run")
+        self.content: Mapping[str, Any] = content
+
+    def find(self, key: str, *sections: str) -> Any:
+        """The value of `key` in the first of `sections` that has one; else None."""
+        for section in sections:
+            value: Any = self.content
+            for part in [*filter(None, section.split(".")), key]:
+                value = value.get(part) if isinstance(value, Mapping) else None
+            if value is not None:
+                return value
+        return None
+
+    def count(self, key: str, default: int, *sections: str) -> int:
+        value = self.find(key, *sections)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{self.path}: {key} is {value!r}; it must be a whole number of at least 1")
+        return value
+
+    def flag(self, key: str, *sections: str) -> bool:
+        """vLLM's switches are on where the file does not say."""
+        return self.find(key, *sections) is not False
+
+
+def _known(text: str, names: Mapping[str, Any]) -> str | None:
+    """The longest catalogue name that stands in `text`, letters and digits compared alone."""
+    plain = _plain(text)
+    return max((name for name in names if _plain(name) in plain), key=len, default=None)
+
+
+def _plain(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalnum())
+
+
+def _model(settings: _Settings, model: str | None) -> ModelSpec:
+    if model is not None:
+        path = Path(model)
+        return model_from_config(path) if path.suffix == ".json" else default_catalogue().model(model, "--model")
+    named = str(settings.find("model", "", "engine_kwargs") or "")
+    known = _known(named.rsplit("/", 1)[-1], default_catalogue().models)
+    if known is None:
+        raise InputError(
+            f"{settings.path}: model {named!r} is not in the catalogue; give --model a name or a config.json"
+        )
+    return default_catalogue().models[known]
+
+
+def _gpu(settings: _Settings, gpu: str | None) -> GpuSpec:
+    if gpu is not None:
+        return default_catalogue().gpu(gpu, "--gpu")
+    gpus = default_catalogue().gpus
+    device = str(settings.find("device_name", "hardware") or "")
+    known = _known(device, gpus) or (None if device else _known(settings.path.resolve().parent.name, gpus))
+    if known is None:
+        raise InputError(
+            f"{settings.path}: GPU {device!r} is not in the catalogue; give --gpu the name of one of {', '.join(gpus)}"
+        )
+    return gpus[known]

@@ -1,0 +1,110 @@
+"""Request logs and engine files: two formats read alike, and what is wrong with one is said in one line."""
+
+import json
+
+import pytest
+
+from models.errors import InputError
+from simulator.cloud.calibration import read_log, read_server
+from simulator.cloud.calibration.outcomes import check_fits
+from simulator.cloud.jobs import Engine
+
+ROW = {"queued_ts": 100.0, "input_toks": 30, "output_toks": 4, "first_token_ts": 100.5, "last_token_ts": 101.25}
+LATER = {**ROW, "queued_ts": 102.0, "first_token_ts": 103.0, "last_token_ts": 104.0}
+
+
+def jsonl(folder, *rows):
+    path = folder / "requests.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def meta(folder, **content):
+    path = folder / "meta.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_json_lines_and_csv_of_the_same_requests_read_alike(tmp_path):
+    csv = tmp_path / "log.csv"
+    csv.write_text("arrival_s,prompt_tokens,output_tokens,first_token_s,last_token_s\n7,30,4,7.5,8.25\n9,30,4,10,11\n")
+    for log in (read_log(jsonl(tmp_path, ROW, LATER)), read_log(csv)):
+        assert log.arrival_s.tolist() == [0.0, 2.0]
+        assert log.first_s.tolist() == [0.5, 3.0]
+        assert log.last_s.tolist() == [1.25, 4.0]
+        assert log.prompt_tokens.tolist() == [30, 30]
+        assert log.output_tokens.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "holds no requests"),
+        ([ROW, {**LATER, "first_token_ts": None}], "row 2: first_token_ts is None, no number"),
+        ([{**ROW, "first_token_ts": 99.0}], "row 1: queued_ts 100.000000, first_token_ts 99.000000 .* run backwards"),
+        ([{**ROW, "last_token_ts": 100.2}], "row 1: .* run backwards"),
+        ([LATER, ROW], "row 2: queued_ts is before that of the row above; sort"),
+        ([{**ROW, "output_toks": 0}], "row 1: output_toks is 0"),
+        ([{**ROW, "input_toks": 2.5}], "row 1: input_toks is 2.5"),
+        (["text"], "row 1 is no JSON object"),
+    ],
+)
+def test_a_bad_log_is_refused_with_the_number_of_the_row(tmp_path, rows, message):
+    with pytest.raises(InputError, match=message) as caught:
+        read_log(jsonl(tmp_path, *rows))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_csv_without_a_column_is_refused(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("arrival_s,prompt_tokens\n1,2\n")
+    with pytest.raises(InputError, match="no column output_tokens"):
+        read_log(path)
+
+
+def test_a_prompt_longer_than_the_kv_cache_is_refused(tmp_path):
+    log = read_log(jsonl(tmp_path, ROW, {**LATER, "input_toks": 1000}))
+    with pytest.raises(InputError, match="request 2 of 1000 prompt and 4 output tokens needs 63 KV-cache blocks"):
+        check_fits(log, Engine(62))
+
+
+def test_engine_settings_come_from_the_file_and_the_null_block_is_not_used(tmp_path):
+    path = meta(
+        tmp_path,
+        engine_kwargs={"model": "meta-llama/Llama-3.1-8B", "max_num_seqs": 64, "max_num_batched_tokens": 512},
+        kv_cache={"num_gpu_blocks": 2588, "block_size": 16, "enable_prefix_caching": False},
+        hardware={"device_name": "NVIDIA GeForce RTX 4090"},
+        resolved_config={"scheduler_config": {"async_scheduling": False, "policy": "priority"}},
+    )
+    server = read_server(path)
+    assert (server.model.name, server.gpu.name, server.gpus_per_replica) == ("llama-3.1-8b", "rtx4090", 1)
+    assert server.engine == Engine(2587, 512, 64, 16, False, "priority", False)
+
+
+def test_kv_memory_that_the_file_does_not_give_follows_from_model_and_gpu(tmp_path):
+    server = read_server(meta(tmp_path, engine_kwargs={"model": "meta-llama/Llama-3.1-8B"}), gpu="h100")
+    # about 0.9 x 80 GB less 16.1 GB of weights and 1 to 2 GB of reserve, in blocks of 16 x 131,072 B
+    assert 24_500 < server.engine.kv_blocks < 28_500
+    assert server.engine.async_scheduling
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "model '' is not in the catalogue; give --model"),
+        ({"model": "llama-3.1-8b"}, "GPU '' is not in the catalogue; give --gpu"),
+        ({"model": "llama-3.1-8b", "hardware": {"device_name": "Abacus"}}, "GPU 'Abacus' is not in the catalogue"),
+        ({"model": "llama-3.1-8b", "engine_kwargs": {"tensor_parallel_size": "two"}}, "tensor_parallel_size is 'two'"),
+    ],
+)
+def test_an_engine_file_that_does_not_say_enough_is_refused(tmp_path, content, message):
+    gpu = "h100" if "engine_kwargs" in content else None
+    with pytest.raises(InputError, match=message):
+        read_server(meta(tmp_path, **content), gpu=gpu)
+
+
+def test_an_unreadable_engine_file_is_refused(tmp_path):
+    path = tmp_path / "meta.json"
+    path.write_text("{")
+    with pytest.raises(InputError, match="not a readable engine file"):
+        read_server(path)

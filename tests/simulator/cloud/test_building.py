@@ -1,0 +1,69 @@
+"""From a scenario's cloud section to pools of replicas, or to one line that says why not."""
+
+import pytest
+
+from models.errors import InputError
+from simulator.cloud import default_catalogue
+from simulator.cloud.building import alone_s, check_cloud, kinds_of, pools_of
+from simulator.cloud.jobs import Job
+from simulator.cloud.tokens import RequestTokens, history_window, longest_request
+from simulator.scenario.sections import Cloud, Llm, Pool, Prompt, Spot, Tariffs
+
+LLM = Llm(served_as="llama-3.1-8b")
+MODEL = default_catalogue().model("llama-3.1-8b")
+
+
+def test_without_pools_the_keys_of_the_cloud_are_the_one_pool():
+    (pool,) = pools_of(LLM, Cloud(gpu="l4", replicas=3, gpus_per_replica=2, cold_start=9.0), Tariffs(), MODEL)
+    assert (pool.replicas, pool.gpus_per_replica, pool.cold_start_s, pool.speed) == (3, 2, 9.0, 1.0)
+
+
+def test_pools_differ_in_speed_memory_and_price():
+    cloud = Cloud(pools=(Pool(name="fast", gpu="h100"), Pool(name="slow", gpu="l4", spot=Spot(price_factor=0.25))))
+    fast, slow = pools_of(LLM, cloud, Tariffs(gpu_hour=3.6), MODEL)
+    (_, h100), (_, l4) = kinds_of(LLM, cloud, MODEL)
+    longest = longest_request(LLM)
+    assert (fast.speed, slow.speed) == (1.0, pytest.approx(alone_s(h100.steps, longest) / alone_s(l4.steps, longest)))
+    assert h100.engine.kv_blocks > l4.engine.kv_blocks
+    assert (fast.rent_usd, slow.rent_usd) == (pytest.approx(0.001), pytest.approx(0.00025))
+
+
+def test_a_request_alone_takes_what_an_idle_replica_takes():
+    (_, kind), *_ = kinds_of(LLM, Cloud(gpu="h100"), MODEL)
+    from_replica = kind.replica()
+    job = Job(860, 400)
+    from_replica.add(job, 0.0)
+    while from_replica.outstanding:
+        from_replica.advance(from_replica.next_s())
+    assert alone_s(kind.steps, RequestTokens(860, 400, 1)) == pytest.approx(job.t_finished_s, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("llm", "cloud", "message"),
+    [
+        ({}, {"gpu": "h10"}, "^cloud.gpu: the catalogue has no GPU 'h10'; did you mean h100"),
+        ({}, {"pools": (Pool(name="x", gpu="h10"),)}, "^cloud.pools.0.gpu: the catalogue has no GPU 'h10'"),
+        ({"served_as": "llama3-8b"}, {}, "^llm.served_as: the catalogue has no model 'llama3-8b'; did you mean"),
+        (
+            {"served_as": "llama-3.1-70b"},
+            {"gpu": "h100"},
+            r"does not fit 1 x h100: weights of .* by [\d.]+ GB; .*would fit",
+        ),
+        (
+            {"prompt": Prompt(history=20_000)},
+            {"pools": (Pool(name="big", gpu="h200"), Pool(name="small", gpu="l4"))},
+            r"^cloud.pools.1.gpu: .* KV cache of [\d.]+ GB for the longest request exceed .* by [\d.]+ GB",
+        ),
+    ],
+)
+def test_what_does_not_fit_or_is_not_known_is_refused_before_anything_is_trained(llm, cloud, message):
+    with pytest.raises(InputError, match=message) as caught:
+        check_cloud(LLM.model_copy(update=llm), Cloud(**cloud))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_window_in_blocks_keeps_the_beginning_of_most_prompts():
+    prompt = Prompt(history=8, window="blocks")
+    assert [history_window(prompt, n) for n in (3, 8, 9, 12, 13)] == [(0, 3), (0, 8), (4, 9), (4, 12), (8, 13)]
+    sliding = Prompt(history=8)
+    assert [history_window(sliding, n) for n in (8, 9, 12)] == [(0, 8), (1, 9), (4, 12)]

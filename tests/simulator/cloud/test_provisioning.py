@@ -1,0 +1,197 @@
+"""The fewest servers that meet an objective, against queueing theory, brute force and hand-made cases."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.errors import InputError
+from simulator.cloud.cluster import Pool
+from simulator.cloud.jobs import Engine
+from simulator.cloud.provisioning import (
+    PEAK_S,
+    Cores,
+    Objective,
+    Replicas,
+    busiest,
+    fewest,
+    left_out,
+    provision,
+    provision_scaled,
+    steady,
+)
+from simulator.cloud.replay import Requests, replay
+from simulator.cloud.replica import Replica
+from simulator.cloud.steps import Line, StepTime
+from simulator.randomness import Draws
+from simulator.scenario.sections import Autoscale, Cloud, Failures
+from simulator.scenario.sections import Pool as PoolSection
+
+SECOND = StepTime(Line(1.0), Line(0.0))  # every step takes a second, whatever it holds
+CLOUD = steady(Cloud())
+
+
+def pool(sequences: int = 1) -> Pool:
+    return Pool(lambda: Replica(SECOND, Engine(kv_blocks=10_000, max_sequences=sequences)))
+
+
+def requests_at(times: list[float] | np.ndarray, output: int = 1) -> Requests:
+    n = len(times)
+    return Requests.of(np.asarray(times, dtype=float), np.full(n, 10), np.full(n, output))
+
+
+def md1_latency_within(t: float, rate: float) -> float:
+    """P(latency <= t) of M/D/1 with service time 1 (Erlang 1909)."""
+    w = t - 1.0
+    terms = ((rate * (k - w)) ** k / math.factorial(k) * math.exp(-rate * (k - w)) for k in range(int(w) + 1))
+    return (1 - rate) * sum(terms)
+
+
+def test_one_core_serves_the_load_at_which_m_d_1_meets_the_objective() -> None:
+    """p95 latency of at most 4 service times: theory says up to which rate one core is enough."""
+    low, high = 0.1, 0.99
+    while high - low > 1e-6:
+        rate = (low + high) / 2
+        low, high = (rate, high) if md1_latency_within(4.0, rate) >= 0.95 else (low, rate)
+    units = np.cumsum(np.random.default_rng(5).exponential(size=60_000))
+    cores = Cores(1.0, Objective(0.95, 4.0))
+    assert cores.meet(requests_at(units / (0.96 * low)), 1, 1000)
+    assert not cores.meet(requests_at(units / (1.04 * low)), 1, 1000)
+
+
+def test_cores_with_one_queue_serve_in_order_of_arrival() -> None:
+    """Arrivals at 0, 0, 0, 0 on two cores of one second end at 1, 1, 2, 2."""
+    four = requests_at([0.0] * 4)
+    assert Cores(1.0, Objective(0.5, 1.0)).meet(four, 2)
+    assert not Cores(1.0, Objective(0.75, 1.0)).meet(four, 2)
+    assert Cores(1.0, Objective(0.75, 2.0)).meet(four, 2)
+
+
+@pytest.mark.parametrize("text", ["p95=2500ms", "p50=2s", "p99=6s", "ttft_p95=1500ms"])
+def test_replicas_found_are_those_of_trying_every_number(text: str) -> None:
+    objective, draws = Objective.parse(text), Draws(1)
+    rng = np.random.default_rng(2)
+    requests = requests_at(np.sort(rng.uniform(0, 60, 240)), output=2)
+
+    def meets(replicas: int) -> bool:
+        done = replay(requests, (Pool(pool(2).replica, replicas=replicas),), CLOUD, draws)
+        values = {"latency": done.latency_s, "ttft": done.ttft_s}[objective.measure]
+        return float((values <= objective.at_most_s).mean()) >= objective.share - 1e-12
+
+    expected = next(n for n in range(1, 241) if meets(n))
+    found = provision(requests, Replicas(pool(2), CLOUD, draws, objective), objective)
+    assert found.servers == expected > 1
+    assert found.alone_s == (1.0 if objective.measure == "ttft" else 2.0)
+
+
+def test_a_tighter_objective_never_needs_fewer() -> None:
+    rng = np.random.default_rng(3)
+    requests = requests_at(np.sort(rng.uniform(0, 300, 100)))
+    found = []
+    for bound in (1.0, 1.5, 3.0):
+        objective = Objective(0.95, bound)
+        servers = Replicas(pool(), CLOUD, Draws(4), objective)
+        found.append(provision_scaled(requests, 300.0, 30.0, servers, objective, Draws(4)).servers)
+    assert found == sorted(found, reverse=True)
+    assert found[-1] >= 10  # as many as are busy: 10 a second, a second each
+
+
+def test_a_fleet_that_stands_for_itself_is_given_its_own_requests() -> None:
+    rng = np.random.default_rng(6)
+    requests = requests_at(np.sort(rng.uniform(0, 250, 300)))
+    objective = Objective(0.9, 1.5)
+    servers = Replicas(pool(), CLOUD, Draws(1), objective)
+    assert provision_scaled(requests, 260.0, 1.0, servers, objective, Draws(1)) == provision(
+        requests, servers, objective
+    )
+
+
+def test_the_same_seed_gives_the_same_number() -> None:
+    requests, objective = requests_at(np.arange(0, 300, 3.0)), Objective(0.95, 1.3)
+
+    def found() -> object:
+        servers = Replicas(pool(), CLOUD, Draws(9), objective)
+        return provision_scaled(requests, 300.0, 60.0, servers, objective, Draws(9))
+
+    assert found() == found()
+
+
+def test_without_requests_nothing_is_needed() -> None:
+    objective = Objective(0.95, 1.0)
+    for servers in (Replicas(pool(), CLOUD, Draws(1), objective), Cores(1.0, objective)):
+        assert provision_scaled(requests_at([]), 86400.0, 500.0, servers, objective, Draws(1)).servers == 0
+
+
+def test_a_service_that_is_too_slow_alone_is_not_provisioned_and_says_how_slow() -> None:
+    objective = Objective(0.95, 2.5)
+    servers = Replicas(pool(), CLOUD, Draws(1), objective)
+    for scale in (1.0, 100.0):
+        found = provision_scaled(requests_at([1.0, 2.0], output=3), 60.0, scale, servers, objective, Draws(1))
+        assert (found.servers, found.alone_s) == (None, 3.0)
+
+
+def test_the_moment_at_which_all_devices_join_is_not_what_a_fleet_is_built_for() -> None:
+    later = PEAK_S + np.arange(0, 3000, 50.0)
+    requests = requests_at(np.concatenate([np.zeros(1000), later]))
+    objective = Objective(0.95, 1.0)
+    found = provision_scaled(requests, 4000.0, 1.0, Cores(1.0, objective), objective, Draws(1))
+    assert found.servers == 1
+
+
+def test_the_busiest_window_is_the_first_that_holds_the_most() -> None:
+    assert busiest(np.array([0.0, 1.0, 5.0, 6.0, 7.0, 20.0, 21.0, 22.0]), 3.0) == (2, 5)
+    assert busiest(np.array([0.0, 3.0]), 3.0) == (0, 1)
+    assert busiest(np.array([]), 3.0) == (0, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5000), st.integers(0, 6000))
+def test_the_search_finds_the_number_to_the_one_up_to_200_and_to_a_hundredth_above(needed: int, guess: int) -> None:
+    tried: list[int] = []
+
+    def meet(n: int) -> bool:
+        tried.append(n)
+        return n >= needed
+
+    found = fewest(meet, guess)
+    assert needed <= found <= max(needed, needed * 1.011)
+    assert found == needed or needed > 199
+    assert len(tried) <= 40
+
+
+@pytest.mark.parametrize(
+    ("text", "measure", "share", "bound"),
+    [
+        ("p95=1s", "latency", 0.95, 1.0),
+        ("ttft_p99=200ms", "ttft", 0.99, 0.2),
+        ("tpot_p50=0.03", "tpot", 0.5, 0.03),
+        ("p99.9=2s", "latency", 0.999, 2.0),
+    ],
+)
+def test_objectives_are_read_as_they_are_written(text: str, measure: str, share: float, bound: float) -> None:
+    objective = Objective.parse(text)
+    assert (objective.measure, objective.share, objective.at_most_s) == (measure, pytest.approx(share), bound)
+
+
+@pytest.mark.parametrize("text", ["", "p95", "95=1s", "p95=1parsec", "p0=1s", "p100=1s", "p95=0", "wait_p95=1s"])
+def test_what_is_no_objective_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="not an objective"):
+        Objective.parse(text)
+
+
+def test_a_missing_answer_misses_every_objective_but_that_of_tpot() -> None:
+    values = np.array([0.5, 1.0, 1.1, np.nan])
+    assert Objective(0.5, 1.0).misses(values).tolist() == [False, False, True, True]
+    assert Objective(0.5, 1.0, "tpot").misses(values).tolist() == [False, False, True, False]
+    assert Objective(0.95, 1.0).allows(4000) == 200
+
+
+def test_the_provisioned_cloud_is_the_first_kind_of_replicas_without_faults() -> None:
+    kinds = (PoolSection(name="big", gpu="h200", autoscale=Autoscale()), PoolSection(name="small", gpu="l4"))
+    cloud = Cloud(pools=kinds, failures=Failures(), queue_limit=3)
+    alike = steady(cloud)
+    assert (alike.gpu, alike.pools, alike.autoscale, alike.failures) == ("h200", (), None, None)
+    assert left_out(cloud) == ["pools after the first", "autoscaling", "failures"]
+    assert left_out(Cloud()) == []

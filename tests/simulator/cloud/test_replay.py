@@ -1,0 +1,126 @@
+"""The node alone under a trace: times by hand, and the command's figures on a production trace."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cli
+from models.errors import InputError
+from models.progress import NullProgress
+from simulator.cloud.cluster import Pool
+from simulator.cloud.jobs import Engine
+from simulator.cloud.provisioning import steady
+from simulator.cloud.replay import Requests, replay
+from simulator.cloud.replica import Replica
+from simulator.cloud.sizing import Plan, size
+from simulator.cloud.steps import Line, StepTime
+from simulator.randomness import Draws
+from simulator.scenario.sections import Cloud
+
+TRACE = "arrival_s,prompt_tokens,output_tokens\n" + "".join(
+    f"{i * 0.05},{200 + 13 * (i % 50)},60\n" for i in range(200)
+)
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    path = tmp_path / "trace.csv"
+    path.write_text(TRACE, encoding="utf-8")
+    return path
+
+
+def test_times_of_requests_by_hand() -> None:
+    """Each step takes a second: one request at 0 with three tokens, another at 0.5 with one joins the second step."""
+    requests = Requests.of(np.array([0.0, 0.5]), np.array([5, 5]), np.array([3, 1]))
+    pool = Pool(lambda: Replica(StepTime(Line(1.0), Line(0.0)), Engine(kv_blocks=100)))
+    done = replay(requests, (pool,), steady(Cloud()), Draws(1))
+    assert done.ttft_s.tolist() == [1.0, 1.5]
+    assert done.latency_s.tolist() == [3.0, 1.5]
+    assert done.tpot_s[0] == 1.0
+    assert np.isnan(done.tpot_s[1])
+    assert done.end_s == 3.0
+    assert done.node.utilization() == 1.0
+
+
+def test_a_replay_that_is_given_up_leaves_the_rest_without_an_answer() -> None:
+    requests = Requests.of(np.array([0.0, 10.0, 20.0]), np.full(3, 5), np.full(3, 1))
+    pool = Pool(lambda: Replica(StepTime(Line(1.0), Line(0.0)), Engine(kv_blocks=100)))
+    done = replay(requests, (pool,), steady(Cloud()), Draws(1), lambda arrived, now, tickets: arrived == 2)
+    assert done.latency_s[0] == 1.0
+    assert np.isnan(done.latency_s[1:]).all()
+    assert done.end_s == 10.0
+
+
+def test_the_replicas_of_an_objective_meet_it_and_one_fewer_does_not(trace: Path) -> None:
+    plan = Plan("llama-3.1-8b", "l4", rate_scale=4.0, slo="p95=6s")
+    found = size(trace, plan, NullProgress())
+    replicas = found["served_by"]["replicas"]
+    assert replicas > 1
+    p95 = [
+        size(trace, Plan("llama-3.1-8b", "l4", replicas=n, rate_scale=4.0), NullProgress())["latency_s"]["p95"]
+        for n in (replicas, replicas - 1)
+    ]
+    assert p95[0] <= 6.0 < p95[1]
+    assert found["latency_s"]["p95"] == p95[0]
+
+
+def test_dollars_are_replicas_times_time_at_the_list_price(trace: Path) -> None:
+    figures = size(trace, Plan("llama-3.1-8b", "h100", replicas=3), NullProgress())
+    seconds = 200 / figures["throughput"]["requests_per_second"]
+    assert figures["cost"]["replica_hours"] == pytest.approx(3 * seconds / 3600)
+    one = size(trace, Plan("llama-3.1-8b", "h100", replicas=1), NullProgress())["cost"]
+    assert figures["cost"]["usd"] / figures["cost"]["replica_hours"] == pytest.approx(one["usd"] / one["replica_hours"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"slo": "p95=1ms"}, "no number of replicas meets it"),
+        ({"slo": "p95=1s", "replicas": 2}, "contradict"),
+        ({"model": "llama-3.1-80b"}, "--model: the catalogue has no model"),
+        ({"gpu": "h1000"}, "did you mean h100"),
+        ({"model": "llama-3.1-70b"}, "--gpus-per-replica: 2"),
+        ({"rate_scale": 0.0}, "--rate-scale 0"),
+        ({"profile": "nowhere.yaml"}, "nowhere.yaml"),
+    ],
+)
+def test_what_cannot_be_sized_is_one_line(trace: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        size(trace, Plan(**{"model": "llama-3.1-8b", "gpu": "h100", **changes}), NullProgress())  # type: ignore[arg-type]
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "cloud." not in str(error.value)
+
+
+def test_the_command_prints_figures_or_one_json_object(
+    trace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["cli.py", "replay", str(trace), "--model", "llama-3.1-8b", "--gpu", "h100"]
+    for options in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", [*command, *options])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0
+        said = capsys.readouterr()
+        assert said.err == ""
+        if options:
+            assert json.loads(said.out)["trace"]["requests"] == 200
+        else:
+            assert said.out.startswith("1 replica of llama-3.1-8b on h100: p95 latency")
+
+
+@pytest.mark.data
+def test_a_production_trace_is_served_whole_and_sized(data_dir: Path) -> None:
+    path = data_dir / "llm" / "azure_2023_conv.csv"
+    plan = Plan("llama-3.1-8b", "a100", limit=2000, rate_scale=4.0, slo="ttft_p95=400ms")
+    figures = size(path, plan, NullProgress())
+    assert figures["trace"]["requests"] == 2000
+    assert figures["trace"]["span_s"] == pytest.approx(427.8 / 4, rel=0.5)
+    assert figures["ttft_s"]["p95"] <= 0.4
+    replicas = figures["served_by"]["replicas"]
+    assert replicas > 1
+    fewer = Plan("llama-3.1-8b", "a100", limit=2000, rate_scale=4.0, replicas=replicas - 1)
+    assert size(path, fewer, NullProgress())["ttft_s"]["p95"] > 0.4
