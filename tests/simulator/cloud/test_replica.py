@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.errors import InputError
 from simulator.cloud.replica import Engine, Job, Replica
 from simulator.cloud.steps import Line, StepTime
 from tests.simulator.cloud.stepwise import Ask, Stepwise
