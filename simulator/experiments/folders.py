@@ -1,0 +1,127 @@
+"""The folder of an experiment: many runs of variants of one scenario, over seeds, and what was concluded from them.
+
+experiment.json      `Manifest`: what was to be run
+experiment.yaml      the file that the user wrote, as it was read
+runs/<variant>/<seed>/   a run folder each, as `simulate` writes it; `failure.json` instead of a summary where it failed
+results.parquet      one row a finished run; timing.parquet: its wall-clock figures
+comparisons.parquet  one row a variant and metric; answer.json: the conclusion
+report.html, figures/
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from models.artifacts import atomic_path
+from models.errors import InputError
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["sweep", "optimisation"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One setting of the base scenario: dotted keys and their values, under a name that labels it everywhere."""
+
+    name: str
+    folder: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an experiment runs. `base_hash` and `versions` say whether finished runs can be joined by new ones."""
+
+    kind: Kind
+    name: str
+    question: str
+    base: str
+    base_hash: str
+    seeds: list[int]
+    axes: Mapping[str, list[Any]]
+    variants: list[Variant]
+    metrics: list[str]
+    baseline: str | None
+    versions: Mapping[str, str]
+    warm_up: float | Literal["mser5"] | None = None
+    directions: Mapping[str, Literal["maximize", "minimize"]] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class RunPlace:
+    """One run of an experiment and where it is kept."""
+
+    variant: Variant
+    seed: int
+    folder: Path
+
+    @property
+    def finished(self) -> bool:
+        """Its summary is written last, so where there is one all its records are there."""
+        return (self.folder / "summary.json").is_file()
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, where it did."""
+        path = self.folder / "failure.json"
+        return str(json.loads(path.read_text(encoding="utf-8"))["error"]) if path.is_file() else None
+
+
+class ExperimentFolder:
+    """Reads and writes the plan of an experiment; the runs are whoever's that makes them."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write experiment.json whole."""
+        with atomic_path(self.path / "experiment.json") as path:
+            path.write_text(json.dumps(asdict(manifest), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+    def manifest(self) -> Manifest:
+        """Read experiment.json; InputError where it is missing, damaged or of another version."""
+        path = self.path / "experiment.json"
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+            if held["schema_version"] != SCHEMA_VERSION:
+                raise InputError(f"{path}: written by another version of Fleetrec; run the experiment again")
+            return Manifest(**{**held, "variants": [Variant(**variant) for variant in held["variants"]]})
+        except FileNotFoundError:
+            raise InputError(f"{self.path}: not an experiment's folder; give the --out of `sweep`") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); run the experiment again") from error
+
+    def run_folder(self, variant: Variant, seed: int) -> Path:
+        """Where the run of `variant` at `seed` is kept."""
+        return self.path / "runs" / variant.folder / str(seed)
+
+    def runs(self, manifest: Manifest | None = None) -> Iterator[RunPlace]:
+        """Every planned run, by variant and then seed in the manifest's order."""
+        manifest = manifest or self.manifest()
+        for variant in manifest.variants:
+            for seed in manifest.seeds:
+                yield RunPlace(variant, seed, self.run_folder(variant, seed))
+
+
+def flat_figures(summary: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Every number of a summary under its dotted name; words, lists and what is not known are left out."""
+    figures: dict[str, float] = {}
+    for key, value in summary.items():
+        if isinstance(value, Mapping):
+            figures |= flat_figures(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            figures[f"{prefix}{key}"] = float(value)
+    return figures
+
+
+def full_metric(name: str) -> str:
+    """The dotted name of a metric: `ndcg@10` is short for `accuracy.ndcg@10`."""
+    return f"accuracy.{name}" if name.split("@")[0] in ("hr", "ndcg", "mrr") and "." not in name else name
