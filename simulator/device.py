@@ -1,12 +1,16 @@
 """The life of one device, in the order of section "What happens to one device" of docs/model.md.
 
-A SimPy generator sleeps until the user's next interaction; a request is a small process of its own. When the device
-is present and reachable is a timeline fixed before the run, so nothing is ever interrupted.
+A SimPy generator sleeps until the next interaction at which the device may ask the cloud; those before it are met in
+one go when it wakes, or when an answer lands. A request is a small process of its own. When the device is present and
+reachable is a timeline fixed before the run, so nothing is ever interrupted.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
+
+from simpy import Process
 
 from simulator.recorder import NO_SLATE, RequestRecord
 
@@ -27,13 +31,17 @@ class Device:
         "awaited",
         "decisions",
         "device",
-        "energy_j",
+        "end",
         "first_ready_s",
         "in_flight",
         "last_gap_s",
         "list_time_s",
         "next_ready_s",
         "next_slate",
+        "radio_j",
+        "rankings",
+        "request",
+        "row",
         "shown_slate",
         "since_s",
         "step",
@@ -43,33 +51,31 @@ class Device:
     def __init__(self, world: "World", device: int):
         self.world = world
         self.device = device
+        self.row, self.end = world.first_row[device], world.end_row[device]  # of the stream: not yet met
         self.step = world.first_step[device] - 1
         self.as_of, self.list_time_s = NO_LIST, -math.inf
         self.shown_slate, self.next_slate, self.next_ready_s = NO_SLATE, NO_SLATE, math.inf
         self.since_s = self.first_ready_s = 0.0  # the newest event on the device, and when its first slate is ready
         self.in_flight = 0
+        self.request: Process | None = None  # under way, decided by the device
         self.awaited = -1  # the request that a blocking screen waits for
         self.decisions = 0
         self.last_gap_s = math.inf
-        self.energy_j = 0.0
+        self.rankings, self.radio_j = 0, 0.0
 
     # ------------------------------------------------------------------------------------------ the story
 
     def live(self) -> Story:
-        """Join, rank and decide once; then meet the user's interactions until the stream ends."""
+        """Join, rank and decide once; then sleep from one interaction at which it may ask to the next."""
         world, env, device = self.world, self.world.env, self.device
-        yield env.timeout(world.joined_s[device])
+        yield env.until(world.joined_s[device], device)
         self._join()
-        times = world.t_s
-        row, end = world.first_row[device], world.end_row[device]
-        while row < end:
-            t_s = times[row]
-            after = row + 1
-            while after < end and times[after] == t_s:
-                after += 1
-            yield env.timeout(max(t_s - env.now, 0.0))
-            self._interact(row, after)
-            row = after
+        while self.row < self.end:
+            if world.sleeps and self.request is not None:
+                yield self.request  # nothing is asked before it has ended
+            else:
+                yield env.until(world.t_s[self._next_decision()], device)
+                self.catch_up(env.now, decides=world.decides_at_interaction)
 
     def _join(self) -> None:
         world, now = self.world, self.world.env.now
@@ -81,9 +87,63 @@ class Device:
         if world.decides_at_join:
             self._decide(now)
 
-    def _interact(self, row: int, after: int) -> None:
+    def _next_decision(self) -> int:
+        """The row of the stream at which the device must look up again: it may ask there, or the stream ends."""
+        world, last = self.world, self.end - 1
+        if not world.sleeps:
+            return self.row
+        if not world.decides_at_interaction or self.exhausted:
+            return last
+        return min(world.policy.next_ask(self, self.row), last)
+
+    def catch_up(self, until_s: float, decides: bool = False) -> None:
+        """Meet the user's interactions up to `until_s`; those of that very moment are decided on if `decides`."""
+        times, row, end = self.world.t_s, self.row, self.end
+        while row < end and times[row] <= until_s:
+            t_s, after = times[row], row + 1
+            while after < end and times[after] == t_s:
+                after += 1
+            self.row = after
+            self._interact(row, after, t_s, decides and t_s == until_s)
+            row = after
+            if row < end and times[row] < until_s:
+                row = self.row = self._meet_calmly(row, until_s)
+
+    def _meet_calmly(self, row: int, until_s: float) -> int:
+        """Meet at once, as `_interact` would one by one, the interactions from stream row `row` that come before
+        `until_s`, have a moment of their own, and find the battery in charge; returns the row after them."""
+        world, device = self.world, self.device
+        times, compute_s = world.t_s, world.compute_s[device]
+        stop = min(bisect_left(times, until_s, row, self.end), world.next_tie[row])
+        n = stop - row
+        used_j = (self.rankings + n) * world.compute_j[device] + self.radio_j
+        if n < 2 or world.looks_ahead or used_j >= world.battery_j[device]:
+            return row
+        recorder = world.recorder
+        slate, first = self.next_slate, recorder.slates(device, self.as_of, self.step + 1, self.list_time_s, n)
+        shown, before_s, shown_slates, latencies_s = self.shown_slate, self.since_s, [], []
+        for number, t_s in enumerate(times[row:stop], first):
+            ready_s = before_s + compute_s
+            if ready_s < t_s:
+                shown = slate
+                latencies_s.append(ready_s - before_s)
+            else:
+                latencies_s.append(t_s - before_s)
+            shown_slates.append(shown)
+            slate, before_s = number, t_s
+        recorder.calm_interactions(row, self.step, first, shown_slates, latencies_s)
+        self.shown_slate, self.next_slate = shown, slate
+        self.last_gap_s, self.since_s = before_s - times[stop - 2], before_s
+        self.next_ready_s = self.first_ready_s = before_s + compute_s
+        self.step += n
+        self.rankings += n
+        if world.decides_at_interaction:
+            self._pass(n)
+        return stop
+
+    def _interact(self, row: int, after: int, now: float, decides: bool) -> None:
         """The user has the items of stream rows [row, after), all at this moment."""
-        world, now = self.world, self.world.env.now
+        world = self.world
         slate = self._on_screen(now)
         latency_s = min(self.first_ready_s, now) - self.since_s
         seen_upto = self.step
@@ -91,12 +151,14 @@ class Device:
         self.last_gap_s, self.since_s = now - self.since_s, now
         self.awaited = -1
         decided, request = NO_SLATE, -1
-        if self.energy_j < world.battery_j[self.device]:
+        if not self.exhausted:
             self._rerank(now)
             self.first_ready_s = self.next_ready_s
             decided = self.next_slate
-            if world.decides_at_interaction:
+            if decides:
                 request = self._decide(now)
+            elif world.decides_at_interaction:
+                self._pass()
         else:
             self.first_ready_s = now
             if world.empty_is_miss:
@@ -117,7 +179,21 @@ class Device:
         self._on_screen(now)
         self.next_slate = world.recorder.slate(device, self.as_of, self.step, self.list_time_s)
         self.next_ready_s = now + world.compute_s[device]
-        self.energy_j += world.compute_j[device]
+        self.rankings += 1
+        if world.looks_ahead:
+            known = world.scorer.known(device, self.as_of, self.step)
+            if known is not None:
+                world.recorder.ranked(self.next_slate, *known)
+
+    @property
+    def energy_j(self) -> float:
+        """What its rankings and its radio have used."""
+        return self.rankings * self.world.compute_j[self.device] + self.radio_j
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether its battery is empty."""
+        return self.energy_j >= self.world.battery_j[self.device]
 
     # ------------------------------------------------------------------------------------------ deciding
 
@@ -133,13 +209,17 @@ class Device:
         self.world.recorder.ranked(self.next_slate, rank, gap)
         return gap
 
+    def _pass(self, decisions: int = 1) -> None:
+        """So many decisions not to ask."""
+        self.world.budget.earn(self.device, decisions)
+        self.decisions += decisions
+
     def _decide(self, now: float) -> int:
         """Ask the cloud if the policy wants to and the budget allows it; the number of the request, or -1."""
         world = self.world
-        world.budget.earn(self.device)
-        wants = world.policy.wants(self)
-        self.decisions += 1
-        if not wants or self.in_flight:
+        wants = not self.in_flight and world.policy.wants(self)
+        self._pass()
+        if not wants:
             return -1
         if world.fails_offline and not world.presence.reachable(self.device, now):
             return self._fail_offline(now)
@@ -150,7 +230,7 @@ class Device:
             self.awaited = record.request
             self.next_ready_s = max(self.next_ready_s, now + world.patience_s)
             self.first_ready_s = self.next_ready_s
-        world.env.process(self._request(record, _FROM_INTERACTION))
+        self.request = world.env.process(self._request(record, _FROM_INTERACTION))
         return record.request
 
     def _fail_offline(self, now: float) -> int:
@@ -169,6 +249,7 @@ class Device:
         env, device, presence = self.world.env, self.device, self.world.presence
         for t_s in times_s:
             yield env.timeout(max(t_s - env.now, 0.0))
+            self.catch_up(env.now)
             if presence.reachable(device, env.now) and not self.in_flight and self.step > self.as_of:
                 record = self._new_request(env.now)
                 record.pushed = True
@@ -181,9 +262,11 @@ class Device:
         world, env = self.world, self.world.env
         deadline_s = record.t_issued_s + world.request_timeout_s
         yield from self._exchange(record, attempt, deadline_s)
+        self.catch_up(env.now)
         if env.now > world.left_s[self.device]:
             record.outcome = "abandoned"
         self.in_flight -= 1
+        self.request = None
         if record.outcome == "completed":
             self._land(record)
         elif self.awaited == record.request:
@@ -203,7 +286,7 @@ class Device:
         if up_s is None or presence.reachable_until(device, env.now) < env.now + up_s:
             yield from self._lose(record, deadline_s)
             return
-        self.energy_j += world.network.radio_joules(device, up_s)
+        self.radio_j += world.network.radio_joules(device, up_s)
         if env.now + up_s >= deadline_s:
             yield env.timeout(deadline_s - env.now)
             record.outcome = "timed_out"
@@ -230,7 +313,8 @@ class Device:
         if down_s is None or world.presence.reachable_until(device, env.now) < env.now + down_s:
             yield from self._lose(record, deadline_s)
             return
-        self.energy_j += world.network.radio_joules(device, down_s)
+        self.catch_up(env.now)  # with the battery as it was
+        self.radio_j += world.network.radio_joules(device, down_s)
         if env.now + down_s > deadline_s:
             yield env.timeout(max(deadline_s - env.now, 0.0))
             record.outcome = "timed_out"
@@ -249,7 +333,7 @@ class Device:
         if record.as_of < self.as_of:
             return
         self.as_of, self.list_time_s = record.as_of, record.t_issued_s
-        if self.energy_j >= world.battery_j[self.device]:
+        if self.exhausted:
             return
         unfinished = self.next_ready_s >= now
         self._rerank(now)

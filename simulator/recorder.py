@@ -148,6 +148,15 @@ class Recorder:
         self.slate_list_time_s.append(list_time_s)
         return len(self.slate_device) - 1
 
+    def slates(self, device: int, as_of: int, step: int, list_time_s: float, n: int) -> int:
+        """`n` new slates of one list at `step` and the steps after it: the number of the first."""
+        first = len(self.slate_device)
+        self.slate_device.extend([device] * n)
+        self.slate_as_of.extend([as_of] * n)
+        self.slate_step.extend(range(step, step + n))
+        self.slate_list_time_s.extend([list_time_s] * n)
+        return first
+
     def ranked(self, slate: int, rank: int, inconsistency: float) -> None:
         """What a policy had computed about a slate already: the rank of the next item, and the inconsistency."""
         self._ranked[slate] = (rank, inconsistency)
@@ -161,6 +170,22 @@ class Recorder:
         self._decided.append(decided)
         self._request.append(request)
         self._latency_s.append(latency_s)
+        if len(self._row) >= _ROWS_PER_PART:
+            self.flush()
+
+    def calm_interactions(
+        self, row: int, seen_upto: int, decided: int, slates: list[int], latencies_s: list[float]
+    ) -> None:
+        """As `interaction`, for stream rows `row` on at moments of their own; each decision looked at the next slate
+        from `decided` on, and did not ask."""
+        n = len(slates)
+        self.interactions += n
+        self._row.extend(range(row, row + n))
+        self._slate.extend(slates)
+        self._seen.extend(range(seen_upto, seen_upto + n))
+        self._decided.extend(range(decided, decided + n))
+        self._request.extend([-1] * n)
+        self._latency_s.extend(latencies_s)
         if len(self._row) >= _ROWS_PER_PART:
             self.flush()
 
@@ -192,7 +217,10 @@ class Recorder:
         for name, schema in (("interactions", INTERACTION_SCHEMA), ("requests", REQUEST_SCHEMA)):
             parts = [pq.read_table(p) if isinstance(p, Path) else p for p in self._parts[name]]
             table = pa.concat_tables(parts) if parts else schema.empty_table()
-            tables[name] = table.sort_by("request") if name == "requests" else table
+            order = (
+                [("request", "ascending")] if name == "requests" else [("device", "ascending"), ("step", "ascending")]
+            )
+            tables[name] = table.sort_by(order)
         return tables
 
     def remove_parts(self) -> None:

@@ -43,6 +43,13 @@ class Scorer:
             self._expected[device] = (as_of, step + 1)
         return known[2][place], known[3][place]
 
+    def known(self, device: int, as_of: int, step: int) -> tuple[int, float] | None:
+        """What `ranking` would answer, where that has been computed already."""
+        known = self._known[device]
+        if known is None or known[0] != as_of or not known[1] <= step < known[1] + len(known[2]):
+            return None
+        return known[2][step - known[1]], known[3][step - known[1]]
+
     def expect(self, device: int, as_of: int, step: int) -> None:
         """A list landed: its rankings from `step` on are likely to be asked soon."""
         self._expected[device] = (as_of, step)

@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import simpy
 from numpy.typing import NDArray
 
 from models.artifacts import ArtifactStore
 from models.llm.base import CandidateSource
 from models.progress import NullProgress, Progress, Task
+from simulator.clock import Clock
 from simulator.device import NO_LIST, Device
 from simulator.learning import Learnt, candidate_source, slates_of, srm_scores
 from simulator.messages import messages_of
 from simulator.policies.calibration import inconsistency_threshold
-from simulator.policies.request import Budget, request_policy
+from simulator.policies.request import Budget, Moments, next_true, request_policy
 from simulator.preparation import WITHOUT_CLOUD, Population, Prepared, prepare, push_times
 from simulator.recorder import Recorder
 from simulator.results import RunResult, collect
@@ -106,7 +106,7 @@ def build_world(scenario: sections.Scenario, prepared: Prepared, threshold: floa
     """The world of one run; its records are written to `folder` in parts where one is given."""
     learnt, population, draws, source = prepared.learnt, prepared.population, prepared.draws, prepared.source
     policy, fleet, stream = scenario.policy, population.fleet, population.stream
-    env = simpy.Environment()
+    env = Clock()
     slates = slates_of(scenario, learnt, prepared.scores, source)
     scorer = Scorer(slates, learnt.histories, population.users, scenario.engine.lookahead, scenario.engine.batching)
     owner = np.repeat(np.arange(population.n_devices), np.diff(stream.device_offsets))
@@ -117,9 +117,11 @@ def build_world(scenario: sections.Scenario, prepared: Prepared, threshold: floa
     flops = ranking_flops(scenario, learnt)
     compute_s = fleet.overhead_s + flops / fleet.speed_flops
     preloaded = preloaded_lists(scenario, population, source)
+    moments = Moments(owner, steps, stream.t_s, population.first_row, population.presence.joined_s, scorer)
     world = World(
         env=env,
         t_s=stream.t_s.tolist(),
+        next_tie=next_true(moments.ties),
         first_row=population.first_row.tolist(),
         end_row=population.end_row.tolist(),
         first_step=population.first_step.tolist(),
@@ -135,7 +137,7 @@ def build_world(scenario: sections.Scenario, prepared: Prepared, threshold: floa
         messages=messages_of(scenario.llm, scenario.srm, scenario.cloud),
         scorer=scorer,
         recorder=recorder,
-        policy=request_policy(policy.request, draws, threshold),
+        policy=request_policy(policy.request, draws, threshold, moments),
         budget=Budget(policy.budget, population.n_devices),
         request_timeout_s=scenario.cloud.request_timeout,
         patience_s=policy.patience,
@@ -145,6 +147,7 @@ def build_world(scenario: sections.Scenario, prepared: Prepared, threshold: floa
         decides_at_interaction=policy.decide_at != "join" and policy.slate not in WITHOUT_CLOUD,
         empty_is_miss=scenario.fleet.when_empty == "miss",
         looks_ahead=isinstance(policy.request, sections.InconsistencyRequest),
+        sleeps=scenario.engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
         stored_lists=preloaded.tolist() if scenario.cloud.stores == "lists" else None,
     )
     return world
@@ -191,6 +194,8 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
     with progress.task("simulating", total) as task, _fewer_collections():
         world.env.process(_report(world, task, end_s))
         world.env.run(until=end_s)
+        for device in devices:
+            device.catch_up(end_s)
     world.energy_j = [device.energy_j for device in devices]
     world.service.node.close(end_s)
     _close_open_requests(world)

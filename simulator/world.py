@@ -1,10 +1,10 @@
 """What the devices of one run share: the clock, the stream, the cloud, the network, the policy and the records."""
 
+from array import array
 from dataclasses import dataclass, field
 
-import simpy
-
 from simulator.churn import Presence
+from simulator.clock import Clock
 from simulator.cloud import Ticket
 from simulator.messages import Messages
 from simulator.network import Network
@@ -18,9 +18,11 @@ from simulator.service import Service
 class World:
     """Everything that is not a device. Per-device and per-row values are plain lists: they are read one at a time."""
 
-    env: simpy.Environment
+    env: Clock
     t_s: list[float]
     """time of each row of the stream"""
+    next_tie: "array[int]"
+    """first row at or after each that shares its moment with the row after it"""
     first_row: list[int]
     end_row: list[int]
     first_step: list[int]
@@ -50,6 +52,8 @@ class World:
     empty_is_miss: bool
     looks_ahead: bool
     """whether the policy asks for rankings while the run goes"""
+    sleeps: bool
+    """whether devices sleep through interactions at which nothing is decided"""
     stored_lists: list[int] | None
     """newest list that the cloud has kept for each device; none where it keeps no lists"""
     open_requests: dict[int, RequestRecord] = field(default_factory=dict)

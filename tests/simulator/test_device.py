@@ -47,6 +47,26 @@ WORLDS: dict[str, dict[str, Any]] = {
     },
     "battery": {"fleet": {"classes": [{"name": "only", "share": 1, "battery": "0.03J"}]}},
     "lag": {"fleet": {"preloaded": {"lag": 3}}, "policy": {"request": {"kind": "staleness", "threshold": 4}}},
+    "session start": {"policy": {"request": {"kind": "session_start", "gap": "10min"}}},
+    "old lists, blocking": {
+        "cloud": SLOW_CLOUD,
+        "fleet": {"churn": CHURN},
+        "policy": {"request": {"kind": "staleness", "age": "20min"}, "mode": "blocking", "when_offline": "wait"},
+    },
+    "inconsistency, budget": {
+        "policy": {"request": {"kind": "inconsistency", "threshold": 18}, "budget": {"ratio": 0.1, "scope": "device"}}
+    },
+    "fleet budget": {"policy": {"request": {"kind": "always"}, "budget": {"ratio": 0.2, "scope": "fleet"}}},
+    "battery, no delay": {
+        "fleet": {
+            "classes": [{"name": "only", "share": 1, "battery": "0.05J", "link": {"kind": "constant", "rtt": "0s"}}]
+        },
+        "policy": {"request": {"kind": "random", "ratio": 0.7}, "mode": "blocking"},
+    },
+    "ties, always": {
+        "workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}},
+        "policy": {"request": {"kind": "always"}},
+    },
     "ties": {"workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}}},
 }
 
@@ -150,6 +170,14 @@ def test_one_job_a_call_gives_the_same_ranks_and_decisions(run: RunResult, store
     )
     pd.testing.assert_frame_equal(single.interactions, run.interactions)
     pd.testing.assert_frame_equal(single.requests, run.requests)
+
+
+def test_sleeping_through_interactions_changes_nothing(run: RunResult, store: ArtifactStore, tmp_path: Path) -> None:
+    stepping = run.scenario.model_copy(update={"engine": run.scenario.engine.model_copy(update={"sleep": False})})
+    simulate_tiny(run.scenario, store, tmp_path / "asleep")
+    simulate_tiny(stepping, store, tmp_path / "awake")
+    for file in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "summary.json"):
+        assert (tmp_path / "asleep" / file).read_bytes() == (tmp_path / "awake" / file).read_bytes()
 
 
 def test_no_wait_is_negative_and_none_outlasts_the_gap(run: RunResult) -> None:

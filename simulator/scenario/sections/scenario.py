@@ -36,6 +36,11 @@ class Engine(Section):
     """How the simulation is computed; never what comes out."""
 
     batching: bool = Field(True, description="off: one job a call, through the same code, with identical results")
+    sleep: bool = Field(
+        True,
+        description="off: every interaction is an event of its own, with identical results; a budget of the fleet, "
+        "which watches all devices, steps like that in any case",
+    )
     lookahead: int = Field(8, ge=1, le=64, description="steps of a cached list that are scored at once")
     threads: int = Field(2, ge=1, description="PyTorch threads; part of the scenario, since sums depend on it")
 
