@@ -10,8 +10,6 @@ from bisect import bisect_left
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from simpy import Process
-
 from simulator.recorder import NO_SLATE, RequestRecord
 
 if TYPE_CHECKING:
@@ -28,6 +26,7 @@ class Device:
 
     __slots__ = (
         "as_of",
+        "asked",
         "awaited",
         "decisions",
         "device",
@@ -40,7 +39,6 @@ class Device:
         "next_slate",
         "radio_j",
         "rankings",
-        "request",
         "row",
         "shown_slate",
         "since_s",
@@ -57,7 +55,7 @@ class Device:
         self.shown_slate, self.next_slate, self.next_ready_s = NO_SLATE, NO_SLATE, math.inf
         self.since_s = self.first_ready_s = 0.0  # the newest event on the device, and when its first slate is ready
         self.in_flight = 0
-        self.request: Process | None = None  # under way, decided by the device
+        self.asked: RequestRecord | None = None  # decided now, and to be sent
         self.awaited = -1  # the request that a blocking screen waits for
         self.decisions = 0
         self.last_gap_s = math.inf
@@ -70,12 +68,16 @@ class Device:
         world, env, device = self.world, self.world.env, self.device
         yield env.until(world.joined_s[device], device)
         self._join()
-        while self.row < self.end:
-            if world.sleeps and self.request is not None:
-                yield self.request  # nothing is asked before it has ended
-            else:
-                yield env.until(world.t_s[self._next_decision()], device)
-                self.catch_up(env.now, decides=world.decides_at_interaction)
+        while True:
+            asked, self.asked = self.asked, None
+            if asked is not None and world.sleeps:
+                yield from self._request(asked, _FROM_INTERACTION)  # nothing else is asked before it has ended
+            elif asked is not None:
+                env.process(self._request(asked, _FROM_INTERACTION))
+            if self.row >= self.end:
+                return
+            yield env.until(world.t_s[self._next_decision()], device)
+            self.catch_up(env.now, decides=world.decides_at_interaction)
 
     def _join(self) -> None:
         world, now = self.world, self.world.env.now
@@ -230,7 +232,7 @@ class Device:
             self.awaited = record.request
             self.next_ready_s = max(self.next_ready_s, now + world.patience_s)
             self.first_ready_s = self.next_ready_s
-        self.request = world.env.process(self._request(record, _FROM_INTERACTION))
+        self.asked = record
         return record.request
 
     def _fail_offline(self, now: float) -> int:
@@ -266,7 +268,6 @@ class Device:
         if env.now > world.left_s[self.device]:
             record.outcome = "abandoned"
         self.in_flight -= 1
-        self.request = None
         if record.outcome == "completed":
             self._land(record)
         elif self.awaited == record.request:

@@ -26,13 +26,6 @@ def _start(seed: int, purpose: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _mix_int(state: int, key: int) -> int:
-    z = (state + (key + 1) * _GOLDEN) & _MASK
-    z = ((z ^ (z >> 30)) * _M1) & _MASK
-    z = ((z ^ (z >> 27)) * _M2) & _MASK
-    return z ^ (z >> 31)
-
-
 def _mix_array(state: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:
     with np.errstate(over="ignore"):
         z = state + (key + np.uint64(1)) * np.uint64(_GOLDEN)
@@ -58,8 +51,11 @@ class Draws:
     def uniform_one(self, purpose: str, *keys: int) -> float:
         """The same number as `uniform` with scalar keys, several times faster."""
         state = _start(self.seed, purpose)
-        for key in keys:
-            state = _mix_int(state, key)
+        for key in keys:  # `_mix_array` for plain ints
+            z = (state + (key + 1) * _GOLDEN) & _MASK
+            z = ((z ^ (z >> 30)) * _M1) & _MASK
+            z = ((z ^ (z >> 27)) * _M2) & _MASK
+            state = z ^ (z >> 31)
         return ((state >> 12) + 0.5) * 2.0**-52
 
     def normal(self, purpose: str, *keys: ArrayLike) -> NDArray[np.float64]:

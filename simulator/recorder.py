@@ -8,6 +8,7 @@ import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ REQUEST_SCHEMA = pa.schema(
         ("bytes_down", pa.float64()),
     ]
 )
+
+_REQUEST_ROW = attrgetter(*REQUEST_SCHEMA.names)
 
 INTERACTION_SCHEMA = pa.schema(
     [
@@ -294,8 +297,7 @@ class Recorder:
         return _table(columns, INTERACTION_SCHEMA)
 
     def _requests(self) -> pa.Table:
-        columns = [[getattr(record, name) for record in self.requests] for name in REQUEST_SCHEMA.names]
-        return _table(columns, REQUEST_SCHEMA)
+        return _table(zip(*map(_REQUEST_ROW, self.requests), strict=True), REQUEST_SCHEMA)
 
 
 def _table(columns: Iterable[Any], schema: pa.Schema) -> pa.Table:
