@@ -27,21 +27,17 @@ class Scorer:
         self._histories, self._users = histories, users
         self._ahead = lookahead if batching else 1
         self._batching = batching
-        self._last_step = (histories.lengths[users] - 1).tolist()
         self._known: list[tuple[int, int, list[int], list[float]] | None] = [None] * len(users)
         self._expected: dict[int, tuple[int, int]] = {}
 
     def ranking(self, device: int, as_of: int, step: int) -> tuple[int, float]:
         """Rank of the device's next item in the slate made now (-1: absent), and the list's inconsistency."""
-        known = self._known[device]
-        if known is None or known[0] != as_of or not known[1] <= step < known[1] + len(known[2]):
+        known = self.known(device, as_of, step)
+        if known is None:
             self._fill(device, as_of, step)
-            known = self._known[device]
+            known = self.known(device, as_of, step)
             assert known is not None
-        place = step - known[1]
-        if place == len(known[2]) - 1 and step < self._last_step[device]:
-            self._expected[device] = (as_of, step + 1)
-        return known[2][place], known[3][place]
+        return known
 
     def known(self, device: int, as_of: int, step: int) -> tuple[int, float] | None:
         """What `ranking` would answer, where that has been computed already."""
@@ -51,7 +47,7 @@ class Scorer:
         return known[2][step - known[1]], known[3][step - known[1]]
 
     def expect(self, device: int, as_of: int, step: int) -> None:
-        """A list landed: its rankings from `step` on are likely to be asked soon."""
+        """The rankings of this list from `step` on are likely to be asked soon: it landed, or those before are used."""
         self._expected[device] = (as_of, step)
 
     def next_items(self, users: Ints, steps: Ints) -> Ints:

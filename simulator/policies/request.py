@@ -162,7 +162,7 @@ class Inconsistency:
 
     def __init__(self, threshold: float, moments: Moments):
         self._threshold = threshold
-        self._known = moments.scorer.known
+        self._scorer = moments.scorer
         self._step: list[int] = moments.step.tolist()
 
     def wants(self, device: Knowledge) -> bool:
@@ -172,8 +172,11 @@ class Inconsistency:
         if device.as_of < 0:
             return row
         for later in range(row, device.end):
-            known = self._known(device.device, device.as_of, self._step[later])
-            if known is None or known[1] >= self._threshold:
+            known = self._scorer.known(device.device, device.as_of, self._step[later])
+            if known is None:
+                self._scorer.expect(device.device, device.as_of, self._step[later])
+                return later
+            if known[1] >= self._threshold:
                 return later
         return _NO_ROW
 

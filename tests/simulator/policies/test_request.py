@@ -40,6 +40,9 @@ class Rankings:
     def known(self, device: int, as_of: int, step: int) -> tuple[int, float] | None:
         return (0, self.gaps[step]) if step in self.gaps else None
 
+    def expect(self, device: int, as_of: int, step: int) -> None:
+        self.expected = step
+
 
 def moments(t_s: list[float], gaps: dict[int, float] | None = None) -> Moments:
     """A device that joined at 0 and meets step 11 in row 0, step 12 in row 1, and so on."""
@@ -162,6 +165,7 @@ def test_a_device_sleeps_until_orders_disagree_or_nobody_knows_yet() -> None:
     policy = policy_of(sections.InconsistencyRequest(threshold=9), at)
     assert policy.next_ask(Knows(), 0) == 2
     assert policy.next_ask(Knows(), 3) == 4
+    assert at.scorer.expected == 15  # type: ignore[attr-defined]
     assert policy.next_ask(Knows(as_of=-1), 0) == 0
 
 
