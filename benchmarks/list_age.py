@@ -14,7 +14,7 @@ from models.metrics import accuracy
 from models.progress import RichProgress
 from simulator import Scenario
 from simulator.baselines import baseline_ranks
-from simulator.learning import slates_of
+from simulator.learning import candidate_source, slates_of
 from simulator.preparation import prepare
 from simulator.scenario import sections
 from simulator.slates import Jobs
@@ -46,11 +46,15 @@ def main() -> None:
     enough = steps - 1 - max(AGES) >= 0
     users, steps = users[enough], steps[enough]
     items = learnt.histories.item_at(users, steps)
+    first = np.maximum(learnt.split.history - 1 - max(AGES), 0)
     found: dict[str, Any] = {"interactions": len(users), "by_rule": {}, "baselines": {}}
-    for slate, rules in (("llm", RULES), ("both", {"joined, weight 1": sections.LinearFusion(srm_weight=1.0)})):
+    joined = {"joined, weight 1": sections.LinearFusion(srm_weight=1.0)}
+    for slate, rules in (("llm", RULES), ("both", joined), ("cloud_srm", {"cloud SRM": sections.LlmOnly()})):
         for name, rule in rules.items():
             policy = scenario.policy.model_copy(update={"fusion": rule, "slate": slate})
-            slates = slates_of(scenario.model_copy(update={"policy": policy}), learnt, prepared.scores, prepared.source)
+            chosen = scenario.model_copy(update={"policy": policy})
+            source, _ = candidate_source(chosen, learnt, first, prepared.scores, "cpu", RichProgress())
+            slates = slates_of(chosen, learnt, prepared.scores, source)
             row = {}
             for age in AGES:
                 ranks, _ = slates.place(Jobs(users, steps - 1, steps - 1 - age, items, steps - 1))

@@ -228,7 +228,7 @@ def test_parts_already_written_survive_an_interrupt(tmp_path: Path, cache: str) 
     assert "Traceback" not in stderr
     written = list(parts.glob("interactions-*.parquet"))
     assert written
-    assert all(pq.read_table(path).num_rows == 65_536 for path in written)
+    assert all(pq.read_table(path).num_rows >= 65_536 for path in written)
     assert not list(parts.glob(".*"))
     assert not (tmp_path / "run" / "summary.json").exists()
 
