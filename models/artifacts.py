@@ -37,6 +37,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def place_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files to `folder` by their paths below it, each whole or not at all, in their order."""
+    for name, content in files.items():
+        with atomic_path(folder / name) as path:
+            path.write_bytes(content)
+
+
 def content_hash(*parts: Any) -> str:
     """First 20 hex digits of the SHA-256 of `parts`: JSON-like values, NumPy arrays (dtype, shape, bytes), bytes.
 
@@ -112,6 +119,21 @@ class ArtifactStore:
         """The JSON file `name` of an artifact, or None where there is no such artifact."""
         folder = self.open(kind, key)
         return None if folder is None else json.loads((folder / name).read_text(encoding="utf-8"))
+
+    def place(self, files: Mapping[str, bytes]) -> None:
+        """Keep artifacts that another store has sent: their files by path below the root. Undamaged ones stay."""
+        folders: dict[str, dict[str, bytes]] = {}
+        for name, content in files.items():
+            kind, key, *rest = Path(name).parts
+            folders.setdefault(f"{kind}/{key}", {})["/".join(rest)] = content
+        for name, held in folders.items():
+            if _intact_sums(self.root / name) is None:
+                temporary = (self.root / name).with_name(f".{secrets.token_hex(6)}-{Path(name).name}")
+                try:
+                    place_files(temporary, held)
+                    _move_into_place(temporary, self.root / name)
+                finally:
+                    shutil.rmtree(temporary, ignore_errors=True)
 
     @contextmanager
     def locked(self, kind: str, key: Mapping[str, Any]) -> Iterator[None]:

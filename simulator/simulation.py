@@ -103,9 +103,7 @@ def _calibrate(scenario: sections.Scenario, learnt: Learnt, ratio: float, device
     scores = srm_scores(learnt, first, users)
     source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
     slates = slates_of(scenario, learnt, scores, source)
-    threshold = inconsistency_threshold(
-        slates, users, newest_known[users] + 1, data.valid_end[users], lag, ratio
-    )
+    threshold = inconsistency_threshold(slates, users, newest_known[users] + 1, data.valid_end[users], lag, ratio)
     source.save()
     return threshold
 

@@ -25,7 +25,8 @@ class Scenario(sections.Scenario):
     ) -> Self:
         """The scenario in the YAML file `path`, with `overrides` ("dotted.key=value") applied in their order.
 
-        `settings`, of a sweep, come after those: dotted keys and what they hold. `seed` replaces the file's. Raises InputError, one line with file, line and key, for anything that is wrong.
+        `settings`, of a sweep, come after those: dotted keys and what they hold. `seed` replaces the file's. Raises
+        InputError, one line with file, line and key, for anything that is wrong.
         """
         root = read_file(Path(path))
         if isinstance(root.content, Scalar) and root.content.is_null:
@@ -35,7 +36,7 @@ class Scenario(sections.Scenario):
         for override in overrides:
             apply_override(root, override, cls)
         for key, value in (settings or {}).items():
-            apply_setting(root, key.split("."), value, value.place, cls)
+            apply_setting(root, key, value, cls)
         if seed is not None:
             root.content["seed"] = Node(Scalar(str(seed)), Place(f"--seed {seed}"))
         builder = Builder()

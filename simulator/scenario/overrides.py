@@ -19,21 +19,26 @@ from simulator.scenario.shapes import Shape, default_of, fields_of
 
 def apply_override(root: Node, text: str, model: type[BaseModel]) -> None:
     """Change `root`, the tree of a `model`, as `dotted.key=value` says. Raises InputError naming the override."""
+    key, value = setting_of(text)
+    apply_setting(root, key, value, model)
+
+
+def setting_of(text: str) -> tuple[str, Node]:
+    """The dotted key and the value of "dotted.key=value". Raises InputError naming the override."""
     place = Place("--set " + " ".join(text.splitlines()))
     key, equals, value = text.partition("=")
-    path = key.strip().split(".")
-    if not equals or not all(path):
+    if not equals or not all(key.strip().split(".")):
         raise InputError(f"{place}: expected dotted.key=value, such as fleet.devices=500")
-    apply_setting(root, path, parse(value, place.source, lines=False), place, model)
+    return key.strip(), Node(parse(value, place.source, lines=False).content, place)
 
 
-def apply_setting(root: Node, path: list[str], value: Node, place: Place, model: type[BaseModel]) -> None:
-    """Set the key `path` of `root`, the tree of a `model`, to `value`. Raises InputError naming `place`."""
+def apply_setting(root: Node, key: str, value: Node, model: type[BaseModel]) -> None:
+    """Set the dotted `key` of `root`, the tree of a `model`, to `value`. Raises InputError naming the value's place."""
     if isinstance(root.content, Scalar) and root.content.is_null:
         root.content = {}
     if not isinstance(root.content, dict):
         return
-    _Setter(place, path, deepcopy(value)).section(root, Shape((model,)), None, 0)
+    _Setter(value.place, key.split("."), deepcopy(value)).section(root, Shape((model,)), None, 0)
 
 
 class _Setter:

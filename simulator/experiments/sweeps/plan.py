@@ -12,9 +12,10 @@ from models.artifacts import content_hash
 from models.errors import InputError
 from simulator.cloud.building import check_cloud
 from simulator.experiments.folders import Manifest
-from simulator.experiments.sweeps.reading import Sweep
+from simulator.experiments.sweeps.reading import Settings, Sweep
 from simulator.experiments.sweeps.variants import Point, draw, expand
 from simulator.scenario import Scenario, check_files, resolved_yaml
+from simulator.scenario.overrides import setting_of
 
 ASK_ABOVE = 1000
 """runs that a plan may have without being asked for twice"""
@@ -45,8 +46,10 @@ def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = Fal
     """
     points = expand(sweep)
     file = sweep.file
-    for override in overrides:
-        _check_not_swept(override.partition("=")[0].strip(), points)
+    given = dict(setting_of(override) for override in overrides)
+    for key in given:
+        _check_not_swept(key, points)
+    fixed = {**sweep.fixed, **given}
     names = [point.variant.name for point in points]
     if file.baseline is not None and file.baseline not in names:
         near = get_close_matches(file.baseline, names, n=1, cutoff=0.4)
@@ -64,8 +67,8 @@ def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = Fal
             f"{sweep.path}: {len(points):,} variants x {len(file.seeds)} seeds are {n_runs:,} runs; "
             "add --yes if they are meant, or set 'budget'"
         )
-    base = Scenario.load(sweep.base, overrides, None, sweep.fixed)
-    scenarios = {point.variant.name: _resolve(sweep, overrides, point) for point in points}
+    base = Scenario.load(sweep.base, settings=fixed)
+    scenarios = {point.variant.name: _resolve(sweep, fixed, point) for point in points}
     manifest = Manifest(
         kind="sweep",
         name=file.name,
@@ -83,9 +86,9 @@ def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = Fal
     return Plan(manifest, scenarios, sweep.text)
 
 
-def _resolve(sweep: Sweep, overrides: Sequence[str], point: Point) -> Scenario:
+def _resolve(sweep: Sweep, fixed: Settings, point: Point) -> Scenario:
     try:
-        scenario = Scenario.load(sweep.base, overrides, None, {**sweep.fixed, **point.settings})
+        scenario = Scenario.load(sweep.base, settings={**fixed, **point.settings})
         check_files(scenario)
         check_cloud(scenario.llm, scenario.cloud)
     except InputError as error:
