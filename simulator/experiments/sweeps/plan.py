@@ -51,10 +51,6 @@ def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = Fal
         _check_not_swept(key, points)
     fixed = {**sweep.fixed, **given}
     names = [point.variant.name for point in points]
-    if file.baseline is not None and file.baseline not in names:
-        near = get_close_matches(file.baseline, names, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names[:6])}"
-        raise InputError(f"{sweep.place('baseline')}: baseline: no variant is named {file.baseline!r} ({hint})")
     if file.budget is not None:
         most = file.budget // len(file.seeds)
         if most < 1:
@@ -69,6 +65,10 @@ def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = Fal
         )
     base = Scenario.load(sweep.base, settings=fixed)
     scenarios = {point.variant.name: _resolve(sweep, fixed, point) for point in points}
+    if file.baseline is not None and file.baseline not in names:
+        near = get_close_matches(file.baseline, names, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names[:6])}"
+        raise InputError(f"{sweep.place('baseline')}: baseline: no variant is named {file.baseline!r} ({hint})")
     manifest = Manifest(
         kind="sweep",
         name=file.name,

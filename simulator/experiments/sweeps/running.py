@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,13 +45,16 @@ class Finished:
         return [*lines, f"{of} (failure.json in their folders says why); --resume tries them again"]
 
 
-def executor_for(engine: Literal["local", "ray"], jobs: int, address: str | None) -> Executor:
-    """The executor of `--engine`, `--jobs` and `--ray-address`; a context manager."""
+def executor_for(
+    engine: Literal["local", "ray"] = "local", jobs: int | None = None, address: str | None = None
+) -> Executor:
+    """The executor of `--engine`, `--jobs` and `--ray-address`. Without `jobs`, as many workers as processors."""
     if engine == "ray":
-        return RayCluster(None if address else jobs, address)
+        return RayCluster(jobs, address)
     if address is not None:
         raise InputError("--ray-address needs --engine ray")
-    return ThisProcess() if jobs == 1 else LocalProcesses(jobs)
+    workers = jobs or os.cpu_count() or 1
+    return ThisProcess() if workers == 1 else LocalProcesses(workers)
 
 
 def run_sweep(

@@ -35,26 +35,27 @@ class Point:
 
 def expand(sweep: Sweep) -> list[Point]:
     """Every variant of the file, in its order. InputError where two of them have one name, or there are too many."""
-    common = [_grid(sweep.axes), _zipped(sweep.zipped), _sampled(sweep.samples)]
-    sizes = [math.prod(len(values) for values in sweep.axes.values()), len(common[1]), len(common[2])]
     groups = [(group.name, group.settings, group.axes) for group in sweep.groups] or [("", {}, {})]
-    total = math.prod(sizes) * sum(math.prod(len(values) for values in axes.values()) for _, _, axes in groups)
+    zipped, sampled = _zipped(sweep.zipped), _sampled(sweep.samples)
+    total = len(zipped) * len(sampled) * _size(sweep.axes) * sum(_size(axes) for _, _, axes in groups)
     if total > MOST:
         raise InputError(f"{sweep.path}: describes {total:,} variants, more than {MOST:,}; shorten an axis or sample")
-    found: list[tuple[str, Settings, Settings]] = []  # group, what the group sets, what the axes set
+    found: list[tuple[list[str], Settings, Settings]] = []  # names, what the group sets, what the axes set
     for name, settings, axes in groups:
-        own = _grid(axes)
-        for parts in itertools.product(own, *common):
-            found.append((name, settings, {key: value for part in parts for key, value in part.items()}))
+        for number, (own, grid, pair, drawn) in enumerate(
+            itertools.product(_grid(axes), _grid(sweep.axes), zipped, sampled)
+        ):
+            point = [f"p{number % len(sampled) + 1}"] if sweep.samples else []  # draws may come out alike
+            found.append(([*([name] if name else []), *point], settings, {**own, **grid, **pair, **drawn}))
     labels = _labels([key for _, _, on_axes in found for key in on_axes])
     points: dict[str, Point] = {}
     folders: set[str] = set()
-    for name, settings, on_axes in found:
+    for called_so_far, settings, on_axes in found:
         clash = next((key for key in on_axes if key in settings), None)
         if clash is not None:
+            name = called_so_far[0]
             raise InputError(f"{on_axes[clash].place}: {clash} is set by the variant {name!r} too; drop one of the two")
-        called = " ".join([*([name] if name else []), *(f"{labels[key]}={text(v)}" for key, v in on_axes.items())])
-        called = called or ONLY
+        called = " ".join([*called_so_far, *(f"{labels[key]}={text(value)}" for key, value in on_axes.items())]) or ONLY
         if called in points:
             where = next(iter(on_axes.values())).place if on_axes else sweep.place("variants")
             raise InputError(f"{where}: two variants are named {called!r}; drop one of the two equal values")
@@ -72,6 +73,10 @@ def draw(points: Sequence[Point], most: int, kept: str | None) -> list[Point]:
     first = [i for i, point in enumerate(points) if point.variant.name == kept]
     others = [int(i) for i in np.argsort(rank) if int(i) not in first]
     return [points[i] for i in sorted([*first, *others][:most])]
+
+
+def _size(axes: Axes) -> int:
+    return math.prod(len(values) for values in axes.values())
 
 
 def _grid(axes: Axes) -> list[Settings]:
