@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -139,7 +138,11 @@ def sweep(
         plan = make_plan(read_sweep(file), overrides or [], yes)
         executor = executor_for(engine, jobs, ray_address)
         folder = out or Path("runs") / plan.manifest.name
-        say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True) if not quiet else lambda line: None
+
+        def say(line: str) -> None:
+            if not quiet:
+                print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+
         found = run_sweep(plan, folder, executor, progress_bars(quiet), say, resume)
         if as_json:
             print_json(found.figures())

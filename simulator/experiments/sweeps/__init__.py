@@ -1,7 +1,7 @@
 """Sweeps: many variants of a scenario over seeds, on this machine or a Ray cluster, to be continued at any moment."""
 
 from simulator.experiments.sweeps.jobs import Executor, Outcome, RunJob
-from simulator.experiments.sweeps.plan import Plan, make_plan
+from simulator.experiments.sweeps.plan import Plan, make_plan, scenario_with
 from simulator.experiments.sweeps.reading import Sweep, read_sweep
 from simulator.experiments.sweeps.running import Finished, executor_for, run_all, run_sweep
 
@@ -17,4 +17,5 @@ __all__ = [
     "read_sweep",
     "run_all",
     "run_sweep",
+    "scenario_with",
 ]

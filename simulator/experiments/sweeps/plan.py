@@ -15,7 +15,8 @@ from simulator.experiments.folders import Manifest
 from simulator.experiments.sweeps.reading import Settings, Sweep
 from simulator.experiments.sweeps.variants import Point, draw, expand
 from simulator.scenario import Scenario, check_files, resolved_yaml
-from simulator.scenario.overrides import setting_of
+from simulator.scenario.overrides import setting_of, to_node
+from simulator.scenario.reading import Place
 
 ASK_ABOVE = 1000
 """runs that a plan may have without being asked for twice"""
@@ -84,6 +85,15 @@ def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = Fal
         warm_up=file.warm_up,
     )
     return Plan(manifest, scenarios, sweep.text)
+
+
+def scenario_with(base: Path, settings: Mapping[str, Any], seed: int | None = None) -> Scenario:
+    """The scenario in `base` with dotted keys set to JSON-like values, as a variant's settings are.
+
+    Raises InputError, one line that names the key.
+    """
+    nodes = {key: to_node(value, Place(f"{key} of {base}")) for key, value in settings.items()}
+    return Scenario.load(base, seed=seed, settings=nodes)
 
 
 def _resolve(sweep: Sweep, fixed: Settings, point: Point) -> Scenario:

@@ -71,12 +71,15 @@ def run_sweep(
         jobs = [RunJob(plan.scenario(place.variant.name, place.seed), place.folder) for place in todo]
         failed: list[tuple[RunPlace, str]] = []
         if jobs:
-            with executor, progress.task("runs", len(jobs)) as task:
-                for number, outcome in run_all(jobs, executor):
-                    task.advance(note=f"{len(failed)} failed" if failed else "")
+            with executor:
+                for count, (number, outcome) in enumerate(run_all(jobs, executor, progress), start=1):
                     if outcome.error is not None:
                         write_failure(todo[number].folder, outcome.error, outcome.details)
                         failed.append((todo[number], outcome.error))
+                    elif count == 1 < len(jobs) == len(places):
+                        took = _seconds(todo[number].folder)
+                        left = duration(took * (len(jobs) - 1) / executor.workers)
+                        say(f"the first run took {took:.1f} s; if the others do, about {left} to go")
         order = {place.folder: i for i, place in enumerate(places)}
         failed.sort(key=lambda pair: order[pair[0].folder])
         runs = finish(folder)
@@ -84,10 +87,11 @@ def run_sweep(
         return Finished(out, runs, failed)
 
 
-def run_all(jobs: Sequence[RunJob], executor: Executor) -> Iterator[tuple[int, Outcome]]:
+def run_all(jobs: Sequence[RunJob], executor: Executor, progress: Progress) -> Iterator[tuple[int, Outcome]]:
     """Do the runs; (number, outcome) of each as it ends. Models are trained first, each once.
 
-    Raises OSError (ENOSPC) when a worker finds the disk full.
+    To be called inside the executor's `with` block, as often as need be: its workers keep what they know. Raises
+    OSError (ENOSPC) when a worker finds the disk full.
     """
     learning: dict[tuple[str, str], LearnJob] = {}
     key_of = []
@@ -97,18 +101,24 @@ def run_all(jobs: Sequence[RunJob], executor: Executor) -> Iterator[tuple[int, O
         learning.setdefault(key_of[-1], learn)
     unlearnt: dict[tuple[str, str], Outcome] = {}
     keys = list(learning)
-    for number, outcome in executor.outcomes(list(learning.values())):
-        _stop_if_full(outcome)
-        if outcome.error is not None:
-            unlearnt[keys[number]] = outcome
+    with progress.task("models", len(learning)) as task:
+        for number, outcome in executor.outcomes(list(learning.values())):
+            _stop_if_full(outcome)
+            task.advance()
+            if outcome.error is not None:
+                unlearnt[keys[number]] = outcome
     yield from ((number, unlearnt[key]) for number, key in enumerate(key_of) if key in unlearnt)
     able = [number for number, key in enumerate(key_of) if key not in unlearnt]
     first: dict[str, int] = {}  # runs on one preparation come one after the other: a worker keeps the last one
     prepared = {number: first.setdefault(preparation_key(jobs[number].scenario), number) for number in able}
     able.sort(key=lambda number: (prepared[number], number))
-    for place, outcome in executor.outcomes([jobs[number] for number in able]):
-        _stop_if_full(outcome)
-        yield able[place], outcome
+    failed = 0
+    with progress.task("runs", len(able)) as task:
+        for place, outcome in executor.outcomes([jobs[number] for number in able]):
+            _stop_if_full(outcome)
+            failed += outcome.error is not None
+            task.advance(note=f"{failed} failed" if failed else "")
+            yield able[place], outcome
 
 
 def finish(folder: ExperimentFolder) -> int:

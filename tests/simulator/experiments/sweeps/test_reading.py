@@ -1,12 +1,14 @@
 """Sweep files: what is wrong in one is told in one line that names the file, the line and the way out."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from models.errors import InputError
-from simulator.experiments.sweeps import make_plan, read_sweep
-from tests.simulator.experiments.sweeps.files import write_files
+from simulator.experiments.sweeps import make_plan, read_sweep, scenario_with
+from tests.simulator.experiments.sweeps.files import SWEEP, write_files
 
 HEAD = "name: s\nbase: tiny.yaml\n"
 
@@ -65,3 +67,22 @@ def test_a_command_line_setting_changes_the_base_and_never_a_swept_key(tmp_path:
     assert make_plan(sweep, ["fleet.devices=7"]).scenario("ratio=0.1", 4).fleet.devices == 7
     with pytest.raises(InputError, match=r"--set policy.request: the sweep varies policy.request.ratio"):
         make_plan(sweep, ["policy.request=never"])
+
+
+def test_settings_in_json_make_the_scenario_that_the_file_s_settings_make(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, SWEEP)
+    for variant in plan.manifest.variants:
+        made = scenario_with(tmp_path / "tiny.yaml", json.loads(json.dumps(variant.settings)), seed=2)
+        assert made == plan.scenario(variant.name, 2)
+
+
+def test_every_sweep_file_of_the_gallery_and_of_the_docs_is_valid(tmp_path: Path) -> None:
+    root = Path(__file__).parents[4]
+    blocks = re.findall(r"```yaml\n(.*?)```", (root / "docs" / "experiments.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    texts = [*blocks, *(path.read_text() for path in sorted((root / "experiments").glob("*.yaml")))]
+    for text in texts:
+        base = re.search(r"base: (\S+)", text)
+        assert base is not None
+        (tmp_path / "sweep.yaml").write_text(text.replace(base[1], str(root / base[1])))
+        assert make_plan(read_sweep(tmp_path / "sweep.yaml")).n_runs > 1
