@@ -127,3 +127,27 @@ def test_artifacts_are_readable_by_others_as_the_umask_says(tmp_path: Path) -> N
         assert _make(ArtifactStore(tmp_path)).stat().st_mode & 0o777 == 0o755
     finally:
         os.umask(before)
+
+
+def test_an_artifact_made_twice_alike_stays_where_others_may_be_reading_it(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    inodes = []
+    for content in ("same", "same", "other"):
+        with store.creating("thing", {"a": 1}) as folder:
+            (folder / "file").write_text(content)
+        inodes.append(store.folder("thing", {"a": 1}).stat().st_ino)
+    assert inodes[0] == inodes[1] != inodes[2]
+    assert (store.folder("thing", {"a": 1}) / "file").read_text() == "other"
+
+
+def test_artifacts_that_another_store_sent_are_checked_like_one_s_own(tmp_path: Path) -> None:
+    here, there = ArtifactStore(tmp_path / "here"), ArtifactStore(tmp_path / "there")
+    with here.creating("thing", {"a": 1}) as folder:
+        (folder / "file").write_text("content")
+    (name,) = here.used
+    files = {str(p.relative_to(here.root)): p.read_bytes() for p in (here.root / name).iterdir()}
+    there.place(files)
+    assert there.has("thing", {"a": 1})
+    (there.root / name / "file").write_text("damaged")
+    there.place(files)
+    assert (there.root / name / "file").read_text() == "content"

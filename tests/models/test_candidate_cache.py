@@ -1,5 +1,6 @@
 """The cache of candidate lists: it saves work and changes nothing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,20 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, capsys: pytest.CaptureFix
     again = CachedCandidates(Arithmetic(), OFFSETS, store)
     assert "damaged" in capsys.readouterr().err
     same(again.lists(users, as_of), Arithmetic().lists(users, as_of))
+
+
+def test_savers_at_the_same_time_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    users, as_of = every_query()
+
+    def saves(part: int) -> None:
+        cache = CachedCandidates(Arithmetic(), OFFSETS, ArtifactStore(tmp_path))
+        cache.lists(users[part : part + 1], as_of[part : part + 1])
+        cache.save()
+
+    with ThreadPoolExecutor(len(users)) as pool:
+        list(pool.map(saves, range(len(users))))
+    source = Arithmetic()
+    same(
+        CachedCandidates(source, OFFSETS, ArtifactStore(tmp_path)).lists(users, as_of), Arithmetic().lists(users, as_of)
+    )
+    assert source.asked == []

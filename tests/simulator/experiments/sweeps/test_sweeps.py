@@ -1,0 +1,201 @@
+"""Sweeps that are run: the same bytes whoever runs them and however often they are broken off."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from models.errors import InputError
+from models.progress import NullProgress
+from simulator.experiments.folders import ExperimentFolder
+from simulator.experiments.sweeps import Plan, executor_for, make_plan, read_sweep, run_sweep
+from simulator.results import RunResult
+from simulator.scenario import Scenario
+from simulator.simulation import simulate
+from tests.simulator.experiments.sweeps.files import results_of, write_files
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return make_plan(read_sweep(write_files(tmp_path_factory.mktemp("files"))))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep run one after the other in this process, with a cache of its own."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLEETREC_CACHE", str(folder / "cache"))
+        run_sweep(plan, folder / "out", executor_for(jobs=1), NullProgress(), lambda line: None)
+    return folder / "out"
+
+
+def again(plan: Plan, undisturbed: Path, out: Path, resume: bool = True) -> list[str]:
+    """Resume a sweep in a copy of the finished one; what it says."""
+    if not out.exists():
+        shutil.copytree(undisturbed, out)
+    said: list[str] = []
+    found = run_sweep(plan, out, executor_for(jobs=1), NullProgress(), said.append, resume)
+    return said + found.failures()
+
+
+def test_a_row_holds_every_swept_key_and_the_figures_of_its_run(undisturbed: Path) -> None:
+    rows = pd.read_parquet(undisturbed / "results.parquet")
+    assert rows["variant"].tolist() == [
+        name for name in ("never", "random ratio=0.2", "random ratio=0.6") for _ in "12"
+    ]
+    assert rows["seed"].tolist() == [1, 2] * 3
+    assert rows["policy.request"].tolist() == ["never"] * 2 + ["random"] * 4
+    assert rows["policy.request.ratio"].fillna(-1).tolist() == [-1, -1, 0.2, 0.2, 0.6, 0.6]
+    for row, run in zip(rows.to_dict("records"), ExperimentFolder(undisturbed).runs(), strict=True):
+        summary = json.loads((run.folder / "summary.json").read_text())
+        assert row["accuracy.ndcg@10"] == summary["accuracy"]["ndcg@10"]
+        assert row["requests.issued"] == summary["requests"]["issued"]
+    assert not [name for name in rows.columns if "simulate_s" in name or "rss" in name]
+    assert (pd.read_parquet(undisturbed / "timing.parquet")["simulate_s"] > 0).all()
+
+
+def test_a_run_of_a_sweep_has_the_bytes_of_a_run_of_its_own(plan: Plan, undisturbed: Path, tmp_path: Path) -> None:
+    run = list(ExperimentFolder(undisturbed).runs())[-1]
+    simulate(plan.scenario(run.variant.name, run.seed), tmp_path / "own")
+    assert results_of(tmp_path / "own") == results_of(run.folder)
+
+
+def test_a_sweep_killed_at_work_ends_with_the_same_bytes_when_resumed(
+    plan: Plan, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "cli.py", "sweep", str(Path(plan.manifest.base).parent / "sweep.yaml"), "--jobs", "2"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "FLEETREC_CACHE": str(tmp_path / "cache")}
+    process = subprocess.Popen([*command, "--out", str(out), "--quiet"], cwd=ROOT, env=environment)
+    finished = lambda: len(list(out.glob("runs/*/*/summary.json")))  # noqa: E731
+    deadline = time.monotonic() + 120
+    while finished() < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(0.5)  # its workers end with it
+    before = finished()
+    time.sleep(0.5)
+    assert 2 <= finished() == before
+    (out / ".0123456789ab-results.parquet").write_text("half written")
+    again(plan, undisturbed, out)
+    assert results_of(out) == results_of(undisturbed)
+
+
+def test_ray_gives_the_same_bytes(plan: Plan, undisturbed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    one_seed = replace(plan, manifest=replace(plan.manifest, seeds=[1]))
+    run_sweep(one_seed, tmp_path / "out", executor_for("ray", 1), NullProgress(), lambda line: None)
+    for run in ExperimentFolder(tmp_path / "out").runs():
+        assert results_of(run.folder) == results_of(undisturbed / run.folder.relative_to(tmp_path / "out"))
+
+
+def test_a_ray_address_where_nothing_answers_is_told_within_seconds() -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    started = time.monotonic()
+    with pytest.raises(InputError, match=rf"--ray-address {address}: nothing answers there"):
+        executor_for("ray", 1, address)
+    assert time.monotonic() - started < 5
+
+
+def test_a_run_that_fails_is_told_and_the_others_go_on(
+    plan: Plan, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, write = tmp_path / "out", RunResult.write
+
+    def breaks(self: RunResult, folder: Path) -> None:
+        if self.scenario.seed == 2 and folder.parent.name == "never":
+            raise ValueError("a\nbroken run")
+        write(self, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunResult, "write", breaks)
+        found = run_sweep(plan, out, executor_for(jobs=1), NullProgress(), lambda line: None)
+    assert [(run.variant.name, run.seed, why) for run, why in found.failed] == [
+        ("never", 2, "ValueError: a broken run")
+    ]
+    assert found.runs == 5
+    assert "1 of 6 runs failed" in found.failures()[-1]
+    assert json.loads((out / "runs/never/2/failure.json").read_text())["error"] == "ValueError: a broken run"
+    assert len(pd.read_parquet(out / "results.parquet")) == 5
+    assert again(plan, undisturbed, out)[-1].startswith("6 finished runs")
+    assert results_of(out) == results_of(undisturbed)
+
+
+def test_a_full_disk_stops_the_sweep_and_keeps_what_is_finished(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = RunResult.write
+
+    def full(self: RunResult, folder: Path) -> None:
+        if self.scenario.seed == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, folder)
+
+    monkeypatch.setattr(RunResult, "write", full)
+    with pytest.raises(InputError, match=r"the disk is full.*finished runs are kept"):
+        run_sweep(plan, tmp_path / "out", executor_for(jobs=1), NullProgress(), lambda line: None)
+    finished = [run for run in ExperimentFolder(tmp_path / "out").runs() if run.finished]
+    assert [run.seed for run in finished] == [1, 1, 1]
+
+
+def test_a_folder_is_continued_only_by_the_same_sweep_of_the_same_versions(
+    plan: Plan, undisturbed: Path, tmp_path: Path
+) -> None:
+    out, manifest = tmp_path / "out", plan.manifest
+    with pytest.raises(InputError, match=r"holds this sweep already; add --resume"):
+        again(plan, undisturbed, out, resume=False)
+    with pytest.raises(InputError, match=r"holds another experiment, the sweep 'tiny_sweep'"):
+        again(replace(plan, manifest=replace(manifest, name="other")), undisturbed, out)
+    newer = replace(manifest, versions={**manifest.versions, "numpy": "99.0"})
+    with pytest.raises(InputError, match=r"was made by other versions \(numpy .*, now 99.0\)"):
+        again(replace(plan, manifest=newer), undisturbed, out)
+    changed = {
+        name: scenario.model_copy(update={"fleet": scenario.fleet.model_copy(update={"devices": 9})})
+        for name, scenario in plan.scenarios.items()
+    }
+    with pytest.raises(InputError, match=r"its run of 'never' at seed 1 had other settings"):
+        again(replace(plan, scenarios=changed), undisturbed, out)
+    assert results_of(out) == results_of(undisturbed)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep me")
+    with pytest.raises(InputError, match=r"holds files that are not a sweep's"):
+        again(plan, undisturbed, tmp_path / "mine")
+
+
+def test_more_seeds_join_the_finished_ones(plan: Plan, undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    more = replace(plan, manifest=replace(plan.manifest, seeds=[1, 2, 3]))
+    said = again(more, undisturbed, out)
+    assert said[0].startswith("9 runs (3 variants x 3 seeds), 3 of them to do: about ")
+    assert pd.read_parquet(out / "results.parquet")["seed"].tolist() == [1, 2, 3] * 3
+
+
+def test_two_sweeps_do_not_write_to_one_folder(plan: Plan, undisturbed: Path, tmp_path: Path) -> None:
+    def busy(line: str) -> None:
+        with pytest.raises(InputError, match=r"another sweep is writing to it"):
+            again(plan, undisturbed, tmp_path / "out")
+
+    shutil.copytree(undisturbed, tmp_path / "out")
+    run_sweep(plan, tmp_path / "out", executor_for(jobs=1), NullProgress(), busy, resume=True)
+
+
+def test_scenarios_are_the_ones_that_a_file_with_those_settings_would_give(plan: Plan) -> None:
+    own = Scenario.load(plan.manifest.base, ["policy.request=random", "policy.request.ratio=0.6"], seed=2)
+    assert plan.scenario("random ratio=0.6", 2) == own

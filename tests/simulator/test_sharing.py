@@ -1,0 +1,114 @@
+"""What runs share changes nothing: a run on what another has prepared has the bytes of a run of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from models.artifacts import ArtifactStore
+from models.progress import NullProgress
+from simulator.experiments.sweeps.jobs import RunJob
+from simulator.experiments.sweeps.workshop import Workshop
+from simulator.learning import learn
+from simulator.preparation import prepare
+from simulator.scenario import Scenario, sections
+from simulator.sharing import learning_key, preparation_key
+from simulator.simulation import simulate
+from tests.simulator.experiments.sweeps.files import results_of, write_files
+
+SHARED = [
+    ["policy.request=always", "policy.mode=blocking"],
+    ["policy.request={kind: inconsistency, ratio: 0.3}"],
+    ["policy.request={kind: inconsistency, ratio: 0.3}", "policy.fusion=reciprocal_rank"],
+    ["policy.request={kind: inconsistency, ratio: 0.3}", "policy.slate=both"],
+    ["policy.fusion=llm_only", "metrics.k=[3]", "tariffs.gb_up=1"],
+    ["cloud.gpu=l4", "cloud.replicas=2"],
+    ["cloud.gpu=l4", "cloud.replicas=3", "cloud.slo.p95_latency=20s"],
+    ["llm.served_as=llama-3.2-3b", "llm.generation=beam"],
+]
+UNLIKE = [
+    "seed=2",
+    "duration=1h",
+    "fleet.devices=20",
+    "fleet.preloaded.lag=3",
+    "workload.split.last=6",
+    "workload.exclude_seen=false",
+    "workload.arrivals.per_day=100",
+    "srm.dim=16",
+    "llm.list_length=10",
+    "llm.candidates.epochs=2",
+    "engine.threads=1",
+    "policy.slate=srm",
+    "policy.slate=cloud_srm",
+]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return write_files(tmp_path).with_name("tiny.yaml")
+
+
+def test_runs_on_one_preparation_have_the_bytes_of_runs_of_their_own(base: Path, tmp_path: Path) -> None:
+    workshop = Workshop()
+    scenarios = [Scenario.load(base, overrides) for overrides in SHARED]
+    assert len({preparation_key(scenario) for scenario in scenarios}) == 1
+    for number, scenario in enumerate(scenarios):
+        assert workshop.do(RunJob(scenario, tmp_path / "shared" / str(number))).error is None
+        simulate(scenario, tmp_path / "own" / str(number))
+        assert results_of(tmp_path / "shared" / str(number)) == results_of(tmp_path / "own" / str(number))
+
+
+def test_scenarios_that_differ_in_what_is_prepared_share_no_preparation(base: Path) -> None:
+    keys = [preparation_key(Scenario.load(base, [override])) for override in UNLIKE]
+    assert len({*keys, preparation_key(Scenario.load(base))}) == len(UNLIKE) + 1
+
+
+class Spy:
+    """Stands for a section of a scenario and notes what is read of it."""
+
+    def __init__(self, section: BaseModel, path: str, read: set[str]):
+        self.__dict__.update(_section=section, _path=path, _read=read)
+
+    @property
+    def __class__(self) -> Any:
+        return type(self._section)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._section, name)
+        if name not in type(self._section).model_fields:
+            return value
+        path = f"{self._path}.{name}".removeprefix(".")
+        if isinstance(value, BaseModel):
+            return Spy(value, path, self._read)
+        self._read.add(path)
+        return value
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._section == other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulator.preparation.check_files", lambda scenario: None)  # these two look, and keep nothing
+    monkeypatch.setattr("simulator.preparation.check_cloud", lambda llm, cloud: None)
+    read: set[str] = set()
+    spied: sections.Scenario = Spy(Scenario.load(base), "", read)  # type: ignore[assignment]
+    prepare(spied, "cpu", NullProgress())
+    known = ("seed", "duration", "workload.", "fleet.", "srm.", "llm.candidates.", "llm.list_length", "engine.threads")
+    assert [path for path in sorted(read) if not path.startswith((*known, "policy.slate"))] == []
+    assert {"seed", "duration", "llm.list_length", "engine.threads", "policy.slate"} <= read
+
+
+def test_learning_reads_nothing_that_its_key_leaves_out(base: Path) -> None:
+    read: set[str] = set()
+    spied: sections.Scenario = Spy(Scenario.load(base), "", read)  # type: ignore[assignment]
+    learn(spied, ArtifactStore(), "cpu", NullProgress())
+    known = ("workload.interactions", "workload.synthetic", "workload.split", "srm.", "engine.threads")
+    assert [path for path in sorted(read) if not path.startswith(known)] == []
+
+
+def test_what_is_learnt_is_shared_by_seeds_and_fleets(base: Path) -> None:
+    alike = [Scenario.load(base, [text]) for text in ("seed=2", "fleet.devices=9", "workload.arrivals.per_day=7")]
+    assert {learning_key(scenario) for scenario in alike} == {learning_key(Scenario.load(base))}
