@@ -19,6 +19,7 @@ def headline(
     sign: -1 where less of the metric is better. rivals: those baselines, best first, against the winner or the best.
     """
     label = metric.removeprefix("accuracy.").upper() if metric.startswith("accuracy.") else metric
+    equal = "accuracy" if metric.startswith("accuracy.") else metric
     base, b = plane.names[plane.baseline], plane.baseline
 
     def reached(v: int) -> str:
@@ -35,7 +36,7 @@ def headline(
     if found is not None:
         name, saving = plane.names[found[0]], found[1]
         said += (
-            f"'{name}' is at least as good as '{base}' ({reached(found[0])}) and at equal accuracy saves "
+            f"'{name}' is at least as good as '{base}' ({reached(found[0])}) and at equal {equal} saves "
             f"{saving.share:.0%} of {_what(cost)} (95% {saving.low:.0%} to {saving.high:.0%}); "
         )
         sure = f"the probability that it saves is {saving.probability:.0%}"

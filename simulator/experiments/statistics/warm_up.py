@@ -21,5 +21,6 @@ def mser5(series: NDArray[np.float64]) -> int | None:
     total = np.cumsum(means[::-1])[::-1]
     squares = np.cumsum((means**2)[::-1])[::-1]
     statistic = np.maximum(squares - total**2 / left, 0.0) / left**2
-    cut = int(np.argmin(statistic[: max(batches - _BATCH, 1)]))  # the last few batches are near each other by chance
+    statistic = statistic[: max(batches - _BATCH, 1)]  # the last few batches are near each other by chance
+    cut = int(np.argmax(statistic <= statistic.min() + 1e-12 * statistic[0]))  # the first of equals
     return cut * _BATCH if cut <= batches // 2 else None
