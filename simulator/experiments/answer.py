@@ -48,8 +48,8 @@ def conclude(
     notes = list(records.notes)
     signs = [1.0 if higher_is_better(name, records.manifest.directions) else -1.0 for name in (metric, *costs)]
     plane, points, drawn = _plane(records, baseline, signs, metric, costs, measures, notes)
-    found = best_saving(plane, next(f for f in families(records.variants).values() if baseline in f))
-    winner = found[0] if found is not None else _shown_better(plane, table[table["metric"] == metric])
+    found = best_saving(plane, families(records.variants))
+    winner = found.variant if found is not None else _shown_better(plane, table[table["metric"] == metric])
     if len(records.seeds) == 1:
         notes.append("one seed: cost and latency have no interval, and probabilities are over users alone")
     rivals = _without_cloud(records, metric, plane, winner)
@@ -70,7 +70,7 @@ def conclude(
         "cost": costs[0],
         "third": costs[1] if len(costs) > 1 else None,
         "winner": None if winner is None else plane.names[winner],
-        "saving": None if found is None else _saving(plane, *found),
+        "saving": None if found is None else _saving(plane, found),
         "frontier": [
             {"variant": plane.names[v], "x": places[v, 0], "y": places[v, -1]}
             | ({"z": places[v, 1]} if len(costs) > 1 else {})
@@ -134,15 +134,17 @@ def _shown_better(plane: Plane, rows: pd.DataFrame) -> int | None:
     return int(np.argmin(np.where(better, plane.cost, np.inf))) if better.any() else None
 
 
-def _saving(plane: Plane, winner: int, saving: Saving) -> dict[str, Any]:
+def _saving(plane: Plane, found: Saving) -> dict[str, Any]:
     return {
-        "variant": plane.names[winner],
-        "cost_baseline": saving.price,
-        "cost_variant": plane.cost[winner],
-        "share_saved": saving.share,
-        "low": saving.low,
-        "high": saving.high,
-        "probability": saving.probability,
+        "variant": plane.names[found.variant],
+        "family": found.family,
+        "below": None if found.below is None else plane.names[found.below],
+        "cost_baseline": plane.cost[plane.baseline],
+        "cost_variant": found.price,
+        "share_saved": found.share,
+        "low": found.low,
+        "high": found.high,
+        "probability": found.probability,
     }
 
 

@@ -10,7 +10,7 @@ def headline(
     metric: str,
     cost: str,
     sign: float,
-    found: tuple[int, Saving] | None,
+    found: Saving | None,
     winner: int | None,
     rivals: list[dict[str, Any]],
 ) -> str:
@@ -34,13 +34,15 @@ def headline(
             f"against {rival['mean'] + rival['difference']:.4g} of '{rival['variant']}'. "
         )
     if found is not None:
-        name, saving = plane.names[found[0]], found[1]
-        said += (
-            f"'{name}' is at least as good as '{base}' ({reached(found[0])}) and at equal {equal} saves "
-            f"{saving.share:.0%} of {_what(cost)} (95% {saving.low:.0%} to {saving.high:.0%}); "
+        name = plane.names[found.variant]
+        who = f"'{name}' ({reached(found.variant)})"
+        if found.below is not None:
+            who = f"'{found.family}', between its runs '{plane.names[found.below]}' and '{name}',"
+        sure = f"probability {found.probability:.0%}" + ("" if found.probability >= SURE else ", so not sure yet")
+        return said + (
+            f"At the {equal} of '{base}' {who} costs {found.share:.0%} less: "
+            f"{_price(cost, found.price, plane.cost[b])} (95% {found.low:.0%} to {found.high:.0%} less, {sure})."
         )
-        sure = f"the probability that it saves is {saving.probability:.0%}"
-        return said + (f"{sure}." if saving.probability >= SURE else f"that is not sure yet: {sure}.")
     if winner is not None:
         return said + (
             f"Nothing is as good as '{base}' for less; '{plane.names[winner]}' is shown to be better "
@@ -48,10 +50,6 @@ def headline(
         )
     own = f"{label} {sign * plane.worth[b]:.4g} at {_price(cost, plane.cost[b])}"
     return said + f"No variant is shown to beat '{base}' ({own})."
-
-
-def _what(cost: str) -> str:
-    return "the cost" if cost.startswith("cost.usd") else cost
 
 
 def _price(cost: str, *values: float) -> str:

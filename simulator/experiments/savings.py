@@ -1,12 +1,14 @@
-"""Savings at equal accuracy: what a variant costs against what the baseline's family would pay for the same worth."""
+"""Savings at equal accuracy: what a family of variants pays for the baseline's worth, against what the baseline pays.
 
-from collections.abc import Sequence
+The baseline is a run as it was; the family is interpolated between its runs. Where more costs ever more, as requests
+do, a line between two runs lies above what a run between them would cost, so a saving is understated.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from simulator.experiments.frontier import nondominated
 
 Floats = NDArray[np.float64]
 
@@ -31,8 +33,16 @@ class Plane:
 
 @dataclass(frozen=True)
 class Saving:
-    """Share of the price saved, with its 95% interval, and the chance that it is a saving at no loss of worth."""
+    """What a family saves: its price of the baseline's worth, the share of the baseline's cost saved.
 
+    variant: the cheapest member that is as good as the baseline; below: the member under the baseline's worth, where
+    the price lies between the two. low, high: of the draws in which the family is as good at all; probability: of
+    being as good and saving, over all draws.
+    """
+
+    family: str
+    variant: int
+    below: int | None
     price: float
     share: float
     low: float
@@ -40,45 +50,54 @@ class Saving:
     probability: float
 
 
-def best_saving(plane: Plane, family: Sequence[int]) -> tuple[int, Saving] | None:
-    """The variant that saves most of those that save with probability 0.95; else the surest, if likelier than not.
+def best_saving(plane: Plane, families: Mapping[str, Sequence[int]]) -> Saving | None:
+    """The greatest saving of those with a probability of 0.95; else the surest, if likelier than not; else None."""
+    found = [_saving(plane, label, members) for label, members in families.items()]
+    likely = [saving for saving in found if saving is not None and saving.share > 0 and saving.probability > 0.5]
+    sure = [saving for saving in likely if saving.probability >= SURE]
+    if sure:
+        return max(sure, key=lambda saving: saving.share)
+    return max(likely, key=lambda saving: saving.probability, default=None)
 
-    Variants count that are at least as good as the baseline and cost less than its `family` would pay for as much
-    worth. None where there is none.
-    """
-    others = [v for v in family if plane.allowed[v] or v == plane.baseline]
-    kin = np.isin(np.arange(len(plane.names)), family)  # members are compared with the baseline alone
-    shares = _shares(plane.worth, plane.cost, others, plane.baseline, kin)
-    drawn = np.stack(
-        [
-            _shares(worth, cost, others, plane.baseline, kin)
-            for worth, cost in zip(plane.worths, plane.costs, strict=True)
-        ]
-    )
-    chance = ((drawn > 0) & (plane.worths >= plane.worths[:, [plane.baseline]])).mean(axis=0)
-    fit = plane.allowed & (plane.worth >= plane.worth[plane.baseline]) & (shares > 0)
-    fit = fit & (chance > 0.5)
-    if not fit.any():
+
+def _saving(plane: Plane, label: str, members: Sequence[int]) -> Saving | None:
+    b = plane.baseline
+    others = np.array([v for v in members if v != b and plane.allowed[v]], dtype=np.int64)
+    as_good = others[plane.worth[others] >= plane.worth[b]]
+    if not len(as_good) or plane.cost[b] <= 0:
         return None
-    surely = fit & (chance >= SURE)
-    v = int(np.argmax(np.where(surely, shares, -np.inf) if surely.any() else np.where(fit, chance, -np.inf)))
-    low, high = np.quantile(drawn[:, v], [0.025, 0.975])
-    price = plane.cost[v] / (1 - shares[v]) if shares[v] < 1 else plane.cost[plane.baseline]
-    return v, Saving(float(price), float(shares[v]), float(low), float(high), float(chance[v]))
-
-
-def _shares(worth: Floats, cost: Floats, family: Sequence[int], baseline: int, kin: NDArray[np.bool_]) -> Floats:
-    """1 - cost / price for each variant [V]: the price of its worth is linear between members of the family's front.
-
-    Above the most accurate member the price is that member's cost, so what it saves is understated.
-    """
-    price = price_of(worth, worth[family], cost[family])
-    price = np.where(kin, cost[baseline], price)
-    return np.asarray(1 - np.divide(cost, price, out=np.full_like(cost, np.inf), where=price > 0))
+    price = float(price_of(plane.worth[[b]], plane.worth[None, others], plane.cost[None, others])[0])
+    prices = price_of(plane.worths[:, b], plane.worths[:, others], plane.costs[:, others])
+    shares = 1 - prices / plane.costs[:, b]
+    reached = np.isfinite(prices)
+    low, high = np.quantile(shares[reached], [0.025, 0.975]) if reached.any() else (np.nan, np.nan)
+    variant = int(as_good[np.argmin(plane.cost[as_good])])
+    under = others[plane.worth[others] < plane.worth[b]]
+    between = len(under) > 0 and price < plane.cost[variant]
+    return Saving(
+        family=label,
+        variant=variant,
+        below=int(under[np.argmax(plane.worth[under])]) if between else None,
+        price=price,
+        share=1 - price / float(plane.cost[b]),
+        low=float(low),
+        high=float(high),
+        probability=float((prices < plane.costs[:, b]).mean()),
+    )
 
 
 def price_of(wanted: Floats, worth: Floats, cost: Floats) -> Floats:
-    """Cost of each wanted worth on the front of points (worth, cost); the costs of its ends beyond them."""
-    kept = np.flatnonzero(nondominated(np.stack([cost, -worth], axis=-1)))
-    kept = kept[np.argsort(worth[kept], kind="stable")]
-    return np.asarray(np.interp(wanted, worth[kept], cost[kept]))
+    """Cost [B] of as much worth as wanted [B] from points worth, cost [B, F]; infinite where none is worth as much.
+
+    Linear between neighbours in worth; a point counts at the cost of the cheapest that is worth at least as much.
+    """
+    order = np.argsort(worth, axis=1, kind="stable")
+    worth, cost = np.take_along_axis(worth, order, axis=1), np.take_along_axis(cost, order, axis=1)
+    cost = np.minimum.accumulate(cost[:, ::-1], axis=1)[:, ::-1]
+    rows, above = np.arange(len(worth)), (worth < wanted[:, None]).sum(axis=1)
+    high, low = np.minimum(above, worth.shape[1] - 1), np.maximum(above - 1, 0)
+    gap = worth[rows, high] - worth[rows, low]
+    share = np.divide(wanted - worth[rows, low], gap, out=np.ones(len(worth)), where=gap > 0)
+    share = np.where(above == 0, 0.0, share)
+    price = cost[rows, low] + share * (cost[rows, high] - cost[rows, low])
+    return np.where(above < worth.shape[1], price, np.inf)
