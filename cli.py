@@ -153,6 +153,29 @@ def sweep(
 
 
 @app.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(help="folder of a sweep or an optimisation", show_default=False)],
+    baseline: Annotated[str | None, typer.Option("--baseline", help="variant that others are compared to")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="what is wanted, such as ndcg@10")] = None,
+    cost: Annotated[str | None, typer.Option("--against-cost", help="what it costs: a figure of the runs")] = None,
+    third: Annotated[str | None, typer.Option("--third", help="a third objective of the front")] = None,
+    equal_ratio: Annotated[bool, typer.Option("--equal-ratio", help="also at equal realised request ratios")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the variants of an experiment: intervals, differences to a baseline, front, winner and its saving."""
+    with user_errors():
+        from reports.terminal import console_for
+        from reports.terminal_comparison import print_comparison
+        from simulator.experiments.comparison import compare as compared
+
+        found = compared(folder, baseline, metric, cost, third, equal_ratio)
+        if as_json:
+            print_json(found.answer)
+        else:
+            print_comparison(found.table, found.answer, console_for(False))
+
+
+@app.command()
 def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = None) -> None:
     """Check a scenario and print it with every default filled in."""
     with user_errors():

@@ -1,0 +1,99 @@
+"""What `compare` prints: the answer, a line a variant, the same ratios where asked, which key matters, notes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+
+from reports.terminal import _line, _notes, _table
+
+_MOST_ROWS = 30
+
+
+def print_comparison(table: pd.DataFrame, answer: Mapping[str, Any], console: Console) -> None:
+    """table: comparisons.parquet; answer: answer.json. Beyond 30 variants only those on the front, and those named."""
+    _line(console, str(answer["headline"]), "bold")
+    _line(console, "")
+    metric, cost = answer["metric"], answer["cost"]
+    on_front = {row["variant"]: row["probability_on_front"] for row in answer["frontier"]}
+    rows = table[table["metric"] == metric].set_index("variant")
+    costs = table[table["metric"] == cost].set_index("variant")
+    shown = list(rows.index)
+    if len(shown) > _MOST_ROWS:
+        named = {*on_front, answer["baseline"], answer["winner"]}
+        shown = [name for name in shown if name in named]
+    heads = ("variant", f"{_name(metric)}\n95%", "difference\n95%", "p\nadjusted", "cost\n95%", "on\nfront")
+    lines = _table(console, heads)
+    for name in shown:
+        own, spent = rows.loc[name], costs.loc[name]
+        lines.add_row(
+            escape(name),
+            _estimate(own["mean"], own["high"]),
+            "baseline" if name == answer["baseline"] else _estimate(own["difference"], own["difference_high"], "+"),
+            "" if name == answer["baseline"] else _p(own["p_adjusted"]),
+            _estimate(spent["mean"], spent["high"]),
+            f"{on_front[name]:.0%}" if name in on_front else "",
+        )
+    console.print(lines)
+    if len(shown) < len(rows):
+        _line(console, f"{len(rows) - len(shown)} variants that are on no front: comparisons.parquet", "dim")
+    _equal_ratios(answer.get("equal_ratio") or (), console)
+    _sensitivity(answer["sensitivity"], console)
+    first = rows.iloc[0]
+    said = [f"cost: {cost}"]
+    said.append(f"{_name(metric)}: {first['method']}, {int(first['n_seeds'])} seeds; for {first['generalises_to']}")
+    said.append(f"cost: {costs.iloc[0]['method']}; for {costs.iloc[0]['generalises_to']}")
+    open_rows = rows[(rows["seeds_to_resolve"] > 0).fillna(False).astype(bool)]
+    if len(open_rows):
+        hints = ", ".join(f"'{name}' {int(more)}" for name, more in open_rows["seeds_to_resolve"].items())
+        said.append(f"more seeds that would resolve a difference as large as the one seen: {hints}")
+    _notes([*said, *answer["notes"]], console)
+
+
+def _equal_ratios(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    if not rows:
+        return
+    _line(console, "")
+    _line(console, "at equal request ratios", "bold")
+    lines = _table(console, ("family", "ratio", "mean\n95%", "difference\n95%", "p\nadjusted"))
+    for row in rows:
+        reference = row["difference"] is None
+        lines.add_row(
+            escape(str(row["family"])),
+            f"{row['ratio']:.3f}",
+            _estimate(row["mean"], row["high"]),
+            "reference" if reference else _estimate(row["difference"], row["difference_high"], "+"),
+            "" if reference else _p(row["p_adjusted"]),
+        )
+    console.print(lines)
+
+
+def _sensitivity(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        shares = ", ".join(f"{row['key']} {row['share_of_variance']:.0%}" for row in rows if row["metric"] == metric)
+        _line(console, f"what explains {_name(metric)} over variants: {shares}")
+
+
+def _name(metric: str) -> str:
+    short = metric.removeprefix("accuracy.")
+    return short.upper() if short != metric else metric
+
+
+def _estimate(mean: float, high: float, sign: str = "") -> str:
+    """Mean and half the width of its interval, with the same number of places."""
+    if _unknown(mean):
+        return "n/a"
+    places = 4 if abs(mean) < 10 else max(4 - len(f"{abs(mean):.0f}"), 0)
+    text = f"{mean:{sign},.{places}f}"
+    return text if _unknown(high) else f"{text} ±{high - mean:,.{places}f}"
+
+
+def _p(value: float) -> str:
+    return "n/a" if _unknown(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _unknown(value: Any) -> bool:
+    return value is None or pd.isna(value) or math.isinf(value)

@@ -1,0 +1,254 @@
+"""`compare` on hand-made experiments whose answer is known."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from rich.console import Console
+from typer.testing import CliRunner
+
+from cli import app
+from models.errors import InputError
+from reports.terminal_comparison import print_comparison
+from simulator.experiments.comparison import compare
+from tests.simulator.experiments.made_experiment import N_DEVICES, N_STEPS, STEP_S, make_experiment
+
+HIT_SHARE = {"plain": 0.30, "twin": 0.30, "better": 0.45, "cheap": 0.31}
+COST = {"plain": 2.0, "twin": 2.0, "better": 4.0, "cheap": 1.0}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {name: {"policy.slate": name} for name in HIT_SHARE}
+
+
+def hits(variant: str, _: int, u: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.where(u < HIT_SHARE[variant], 0, -1)
+
+
+def costs(variant: str, seed: int) -> Mapping[str, Any]:
+    return {"cost": {"usd": COST[variant] * (1 + 0.01 * seed)}, "baselines": {"srm": {"ndcg@10": 0.2}}}
+
+
+def made(path: Path, **changes: Any) -> Path:
+    return make_experiment(path, **({"variants": SETTINGS, "ranks": hits, "figures": costs} | changes)).path
+
+
+def row(table: pd.DataFrame, variant: str, metric: str = "accuracy.ndcg@10") -> pd.Series:
+    return table[(table["variant"] == variant) & (table["metric"] == metric)].iloc[0]
+
+
+def test_means_and_differences_are_those_of_the_ranks(tmp_path: Path) -> None:
+    """A hit is at rank 0, so NDCG is the share of hits; draws are shared, so the difference is that of the shares."""
+    table = compare(made(tmp_path)).table
+    u = np.stack([np.random.default_rng(seed).random(N_DEVICES * N_STEPS) for seed in (1, 2, 3)])
+    plain, better = (u < 0.30).mean(), (u < 0.45).mean()
+    assert row(table, "better")["mean"] == pytest.approx(better)
+    assert row(table, "better")["difference"] == pytest.approx(better - plain)
+    assert row(table, "better")["p_adjusted"] < 0.001
+
+
+def test_paired_policies_that_rank_alike_differ_by_exactly_nothing(tmp_path: Path) -> None:
+    found = row(compare(made(tmp_path)).table, "twin")
+    assert (found["difference"], found["difference_low"], found["difference_high"], found["p"]) == (0, 0, 0, 1)
+
+
+def test_clones_of_a_user_tell_no_more_than_the_user(tmp_path: Path) -> None:
+    """Four devices that replay one user with the same ranks: intervals are those of 10 users, twice as wide."""
+
+    def cloned(variant: str, seed: int, u: NDArray[np.float64]) -> NDArray[np.int64]:
+        return np.repeat(hits(variant, seed, u[::4]), 4, axis=0)
+
+    four = row(compare(made(tmp_path / "c", ranks=cloned, clones=4, seeds=(1,))).table, "plain")
+    apart = row(compare(made(tmp_path / "d", ranks=cloned, clones=1, seeds=(1,))).table, "plain")
+    assert four["high"] - four["low"] == pytest.approx(2 * (apart["high"] - apart["low"]), rel=0.2)
+
+
+def test_the_method_says_what_so_many_seeds_allow(tmp_path: Path) -> None:
+    for seeds, method, about in (
+        ((4,), "user clusters", "new users in the world of seed 4"),
+        ((1, 2), "user clusters crossed with seeds", "new users and new worlds"),
+        ((1, 2, 3, 4, 5), "t over seeds", "new worlds of this log's users"),
+    ):
+        found = row(compare(made(tmp_path / str(len(seeds)), seeds=seeds)).table, "better")
+        assert (found["method"], found["generalises_to"]) == (method, about)
+
+
+def test_one_seed_gives_cost_no_interval(tmp_path: Path) -> None:
+    found = compare(made(tmp_path, seeds=(1,)))
+    assert np.isnan(row(found.table, "better", "cost.usd")["low"])
+    assert any("cost and latency have no interval" in note for note in found.answer["notes"])
+
+
+def test_the_winner_is_as_good_for_less_and_its_saving_is_against_the_baseline(tmp_path: Path) -> None:
+    """`cheap` is a little better than `plain` at half its cost; `better` costs twice as much."""
+    answer = compare(made(tmp_path)).answer
+    assert answer["winner"] == "cheap"
+    assert answer["saving"]["share_saved"] == pytest.approx(0.5)
+    assert answer["saving"]["probability"] > 0.95
+    assert [point["variant"] for point in answer["frontier"]] == ["cheap", "better"]
+    assert "'cheap' (NDCG@10" in answer["headline"]
+    assert "costs 50% less" in answer["headline"]
+
+
+def test_a_baseline_without_a_cloud_that_wins_comes_first(tmp_path: Path) -> None:
+    def strong(variant: str, seed: int) -> Mapping[str, Any]:
+        return {**costs(variant, seed), "baselines": {"srm": {"ndcg@10": 0.9}, "popular": {"ndcg@10": 0.1}}}
+
+    answer = compare(made(tmp_path, figures=strong)).answer
+    assert answer["headline"].startswith(
+        "'cheap' does not beat the baseline 'srm' alone: NDCG@10 0.9 without a request"
+    )
+
+
+def test_nothing_beats_a_baseline_that_is_best_and_cheapest(tmp_path: Path) -> None:
+    answer = compare(made(tmp_path), baseline="better", cost="cost.usd").answer
+    assert answer["winner"] is None
+    alone = compare(made(tmp_path / "one", variants={k: SETTINGS[k] for k in ("cheap", "plain")})).answer
+    assert alone["headline"].startswith("No variant is shown to beat 'cheap'")
+
+
+def test_saving_at_equal_accuracy_is_of_a_family_between_its_runs(tmp_path: Path) -> None:
+    """The rivals pay 1 for 0.2 and 3 for 0.4, so 2 for the 0.3 of a baseline that costs 2.5: a fifth less."""
+    settings: Mapping[str, Mapping[str, Any]] = {
+        "own": {"policy.slate": "llm"},
+        "low": {"policy.request.ratio": 0.1},
+        "high": {"policy.request.ratio": 0.9},
+    }
+    share, cost = {"low": 0.2, "high": 0.4, "own": 0.3}, {"low": 1.0, "high": 3.0, "own": 2.5}
+
+    def evenly(variant: str, _: int, u: NDArray[np.float64]) -> NDArray[np.int64]:
+        order = u.argsort(axis=None).argsort().reshape(u.shape)  # exact shares
+        return np.where(order < share[variant] * u.size, 0, -1)
+
+    def figures(variant: str, _: int) -> Mapping[str, Any]:
+        return {"cost": {"usd": cost[variant]}}
+
+    answer = compare(made(tmp_path, variants=settings, ranks=evenly, figures=figures)).answer
+    assert (answer["winner"], answer["saving"]["below"]) == ("high", "low")
+    assert answer["saving"]["cost_variant"] == pytest.approx(2.0)
+    assert answer["saving"]["share_saved"] == pytest.approx(0.2)
+    assert "between its runs 'low' and 'high'" in answer["headline"]
+
+
+def test_families_are_compared_at_equal_realised_ratios(tmp_path: Path) -> None:
+    """`smart` adds 0.1 at every ratio but asks more often than it is told: at equal settings it looks better still."""
+    settings = {
+        f"{kind} {ratio}": {"policy.request": {"kind": kind, "ratio": ratio}}
+        for kind in ("plain", "smart")
+        for ratio in (0.2, 0.6)
+    }
+    settings["never"] = {"policy.request": {"kind": "never"}}
+    realised = {"plain 0.2": 0.2, "plain 0.6": 0.6, "smart 0.2": 0.3, "smart 0.6": 0.7, "never": 0.0}
+
+    def ranks(variant: str, _: int, u: NDArray[np.float64]) -> NDArray[np.int64]:
+        order = u.argsort(axis=None).argsort().reshape(u.shape)
+        share = 0.1 + 0.5 * realised[variant] + 0.1 * variant.startswith("smart")
+        return np.where(order < share * u.size, 0, -1)
+
+    def figures(variant: str, _: int) -> Mapping[str, Any]:
+        return {"cost": {"usd": 1.0}, "requests": {"ratio": realised[variant]}}
+
+    found = compare(made(tmp_path, variants=settings, ranks=ranks, figures=figures), equal_ratio=True).answer
+    smart = [line for line in found["equal_ratio"] if line["family"] == "smart"]
+    assert [line["ratio"] for line in smart] == [0.6]  # plain's 0.2 is below all of smart's
+    assert smart[0]["difference"] == pytest.approx(0.1, abs=2e-3)
+    assert smart[0]["difference_low"] > 0.05
+    assert any("'never' has no variants on two sides" in note for note in found["notes"])
+
+
+def test_a_limit_keeps_a_variant_off_the_front(tmp_path: Path) -> None:
+    def slow(variant: str, seed: int) -> Mapping[str, Any]:
+        return {**costs(variant, seed), "latency_s": {"slate": {"p95": 5.0 if variant == "better" else 0.1}}}
+
+    answer = compare(made(tmp_path, figures=slow, limits={"latency_s.slate.p95": 0.2})).answer
+    assert "better" not in [point["variant"] for point in answer["frontier"]]
+    assert any("over the limit latency_s.slate.p95 <= 0.2: better" in note for note in answer["notes"])
+
+
+def test_a_warm_up_is_cut_from_accuracy_and_requests(tmp_path: Path) -> None:
+    """All miss in the first ten minutes and all hit after it."""
+
+    def cold(_variant: str, _seed: int, u: NDArray[np.float64]) -> NDArray[np.int64]:
+        return np.where(np.arange(N_STEPS)[None, :] * STEP_S < 600, -1, 0) + 0 * u.astype(np.int64)
+
+    whole = compare(made(tmp_path / "whole", ranks=cold)).table
+    assert row(whole, "plain")["mean"] == pytest.approx(15 / 25)
+    for name, asked in (("given", 600.0), ("found", "mser5")):
+        table = compare(made(tmp_path / name, ranks=cold, warm_up=asked)).table
+        assert row(table, "plain")["mean"] == 1.0
+        assert row(table, "plain", "requests.ratio")["mean"] == pytest.approx(3 / (N_DEVICES * 15))
+
+
+def test_runs_that_evaluate_other_interactions_are_refused(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    path = folder / "runs" / "v2" / "2" / "interactions.parquet"
+    pd.read_parquet(path).iloc[1:].to_parquet(path)
+    with pytest.raises(
+        InputError, match=r"'better' and the baseline 'plain' evaluate different interactions at seed 2"
+    ):
+        compare(folder)
+
+
+def test_a_failed_run_leaves_its_variant_out_with_the_reason(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    run = folder / "runs" / "v2" / "3"
+    shutil.rmtree(run)
+    run.mkdir()
+    (run / "failure.json").write_text(json.dumps({"error": "out of memory"}))
+    found = compare(folder)
+    assert "left out: 'better', not finished at seed 3 (out of memory)" in found.answer["notes"]
+    assert set(found.table["variant"]) == {"plain", "twin", "cheap"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"baseline": "plian"}, "did you mean 'plain'"),
+        ({"metric": "ndgc@10"}, "no figure of the runs has that name"),
+        ({"cost": "cost.used"}, "did you mean 'cost.usd'"),
+        ({"metric": "cost.usd", "cost": "cost.usd"}, "twice"),
+    ],
+)
+def test_a_name_that_is_not_known_is_one_line(tmp_path: Path, asked: dict[str, str], said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        compare(made(tmp_path), **asked)
+    assert "\n" not in str(error.value)
+
+
+def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    written = []
+    for _ in range(2):
+        compare(folder)
+        written.append([(folder / name).read_bytes() for name in ("comparisons.parquet", "answer.json")])
+    assert written[0] == written[1]
+
+
+def test_three_objectives_share_a_front(tmp_path: Path) -> None:
+    """`plain` is beaten on accuracy and cost, but it is the fastest."""
+
+    def timed(variant: str, seed: int) -> Mapping[str, Any]:
+        return {**costs(variant, seed), "latency_s": {"slate": {"p95": 0.1 if variant == "plain" else 0.5}}}
+
+    answer = compare(made(tmp_path, figures=timed), third="latency_s.slate.p95").answer
+    assert {point["variant"] for point in answer["frontier"]} == {"plain", "better", "cheap"}
+
+
+def test_the_command_prints_the_answer_first_and_json_where_asked(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    printed = CliRunner().invoke(app, ["compare", str(folder), "--equal-ratio"])
+    assert printed.exit_code == 0, printed.output
+    assert printed.output.startswith("At the accuracy of 'plain' 'cheap'")
+    as_json = CliRunner().invoke(app, ["compare", str(folder), "--metric", "hr@10", "--json"])
+    assert json.loads(as_json.stdout)["metric"] == "accuracy.hr@10"
+
+
+def test_a_variant_may_be_named_in_markup(tmp_path: Path) -> None:
+    found = compare(made(tmp_path))
+    found.table.loc[found.table["variant"] == "twin", "variant"] = "[red]twin[/red]"
+    console = Console(width=100, record=True, force_terminal=False)
+    print_comparison(found.table, found.answer, console)
+    assert "[red]twin[/red]" in console.export_text()
