@@ -24,8 +24,8 @@ _FEW = 20  # groups of fewer interactions are drawn pale and do not set an axis
 _SHORTEST_S = 1e-4
 
 
-def draw_run(run_dir: Path) -> list[Path]:
-    """Draw a run's figures into `figures/` of its folder; the paths, in the order of docs/figures.md.
+def draw_run(run_dir: Path, svg: bool = False) -> list[Path]:
+    """Draw a run's figures into `figures/` of its folder, PNG and, if asked, SVG; the paths as in docs/figures.md.
 
     InputError where the folder is not a whole run. A run without interactions, requests or lists gives panels that
     say so.
@@ -37,14 +37,14 @@ def draw_run(run_dir: Path) -> list[Path]:
         ("freshness_and_rank", "freshness and rank", 880, _freshness),
         ("cost", "cost", 860, draw_cost),
     )
-    paths = []
+    paths: list[Path] = []
     with style.house_style():
         for name, subject, height_px, draw in drawings:
             figure = style.new_figure(1200, height_px)
             headline = str(run.summary.get("headline") or "")
             style.frame(figure, f"{run.title}: {subject}", headline, figure_footer(run.summary))
             draw(figure, run)
-            paths.append(style.save(figure, run_dir / "figures" / f"{name}.png"))
+            paths += style.save_as(figure, run_dir / "figures" / name, (".png", ".svg") if svg else (".png",))
     return paths
 
 
