@@ -97,7 +97,7 @@ class Experiment:
         return {"mean": groups.mean(), "std": groups.std(ddof=1), "count": groups.count()}
 
     def estimate(self, variant: str, key: str) -> Estimate:
-        """Mean and interval of a figure: as compared, else Student's t over seeds (two seeds or more), else no interval."""
+        """Mean and interval of a figure: as compared, else Student's t over seeds where there are two or more."""
         row = self._compared.get((variant, key))
         if row is not None and _finite(row["mean"]):
             return Estimate(float(row["mean"]), _number(row["low"]), _number(row["high"]))

@@ -73,7 +73,7 @@ def test_no_number_that_is_not_finite_reaches_a_file() -> None:
 
 def test_the_interval_of_a_mean_takes_users_as_clusters() -> None:
     """Copies of each user's values narrow a naive interval, not this one."""
-    from simulator.experiments.policy_comparison import clustered_mean
+    from models.metrics import clustered_mean
 
     values = np.random.default_rng(1).random(200)
     mean, half = clustered_mean(values, np.arange(200))
