@@ -69,12 +69,12 @@ class Experiment:
         for name in wanted:
             if name and full_metric(name) in self.results and metric(full_metric(name)).higher_is_better:
                 return full_metric(name)
-        return next((name for name in self.results if name.startswith("accuracy.")), "interactions")
+        return next((str(name) for name in self.results if str(name).startswith("accuracy.")), "interactions")
 
     @cached_property
     def cost(self) -> str:
         """Dotted name of the cost metric, one that the results hold for every run where there is such a one."""
-        wanted = [(self.answer or {}).get("cost"), *self.manifest.directions, *COSTS]
+        wanted = [str((self.answer or {}).get("cost")), *self.manifest.directions, *COSTS]
         held = [name for name in wanted if name in self.results and not metric(name).higher_is_better]
         whole = [name for name in held if self.results[name].notna().all()]
         return next(iter([*whole, *held]), "requests.ratio")
@@ -87,7 +87,7 @@ class Experiment:
 
     @cached_property
     def _compared(self) -> dict[tuple[str, str], Mapping[str, Any]]:
-        rows = [] if self.comparisons is None else self.comparisons.to_dict("records")
+        rows: list[Any] = [] if self.comparisons is None else self.comparisons.to_dict("records")
         return {(str(row["variant"]), full_metric(str(row["metric"]))): row for row in rows}
 
     @cached_property
@@ -103,7 +103,8 @@ class Experiment:
             return Estimate(float(row["mean"]), _number(row["low"]), _number(row["high"]))
         if key not in self._moments["mean"] or variant not in self._moments["mean"].index:
             return Estimate(math.nan, math.nan, math.nan)
-        mean, std, n = (float(self._moments[name].at[variant, key]) for name in ("mean", "std", "count"))
+        held: list[Any] = [self._moments[name].at[variant, key] for name in ("mean", "std", "count")]
+        mean, std, n = map(float, held)
         if n < 2:
             return Estimate(mean, math.nan, math.nan)
         half = float(stdtrit(n - 1, 0.975)) * std / math.sqrt(n)
@@ -264,7 +265,12 @@ def _read_comparison(folder: Path) -> Experiment:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: not a whole comparison ({error!r}); run the comparison again") from error
     comparisons = pd.DataFrame(compared).reindex(columns=list(_COMPARED))
-    answer = {"headline": held.get("headline"), "metric": key, "cost": f"cost.{held['cost']}", "notes": []}
+    answer: dict[str, Any] = {
+        "headline": held.get("headline"),
+        "metric": key,
+        "cost": f"cost.{held['cost']}",
+        "notes": [],
+    }
     return Experiment(folder, "comparison", manifest, pd.DataFrame(results), comparisons, answer, [], [], summaries[0])
 
 
@@ -275,7 +281,7 @@ def base_value(scenario: Mapping[str, Any], key: str) -> Any:
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
-        table = pyarrow.parquet.read_table(path).to_pandas()
+        table: pd.DataFrame = pyarrow.parquet.read_table(path).to_pandas()
     except (OSError, ValueError, ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be read ({reason}); run the experiment again with --resume") from error

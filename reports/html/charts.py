@@ -17,6 +17,7 @@ from reports.style import number_text, seconds_text, time_unit
 COLOURS = ("@blue", "@vermilion", "@green", "@purple", "@orange", "@ink", "@sky")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid", "dash")
 _SHORTEST_S = 1e-4
+_FEW = 20  # a group of fewer interactions has an interval from floor to ceiling
 _QUANTILES = np.concatenate([np.linspace(0, 0.99, 100), [0.992, 0.994, 0.996, 0.998, 1.0]])
 
 
@@ -31,6 +32,11 @@ class Chart:
     layout: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     height: int = 340
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the page's script draws it from."""
+        return {"id": self.id, "traces": self.traces, "layout": self.layout, "height": self.height}
 
 
 def plain(text: object) -> str:
@@ -56,7 +62,7 @@ def steps(edges: Any, values: Any) -> tuple[list[float | None], list[float | Non
 
 
 def over_time(runs: Mapping[str, RunRecords]) -> list[Chart]:
-    """Accuracy, load and queue by simulated time, a line a run; a single run has its band, requests and replicas too."""
+    """Accuracy, load and the cloud by simulated time, a line a run; a single run has its band and its NDCG too."""
     span_s = max(run.span_s for run in runs.values())
     return [_accuracy(runs, span_s), _load(runs, span_s), *_cloud(runs, span_s)]
 
@@ -90,7 +96,7 @@ def _accuracy(runs: Mapping[str, RunRecords], span_s: float) -> Chart:
     return Chart(
         "accuracy-over-time",
         "Accuracy of the slate on screen",
-        f"HR@{first.k} by simulated time, beside the baselines over the whole run; the table of accuracy has the means.",
+        f"HR@{first.k} by simulated time, beside the baselines over the whole run; the tables have the means.",
         traces,
         {"xaxis": time_axis(span_s), "yaxis": {"title": {"text": f"HR@{first.k}"}, "rangemode": "tozero"}},
         note="Bins are joined until they hold enough interactions; baselines need no cloud.",
@@ -170,21 +176,21 @@ def latency(curves: Mapping[str, Any], id_: str, title: str, objective_s: float 
     ticks = {"tickvals": [10.0**d for d in decades], "ticktext": [seconds_text(10.0**d) for d in decades]}
     layout: dict[str, Any] = {
         "xaxis": {
+            "range": [decades[0], decades[-1]],
             "type": "log",
-            "title": {"text": f"time (logarithmic; {seconds_text(_SHORTEST_S)} or less at the left)"},
+            "title": {"text": "time (logarithmic)"},
             **ticks,
         },
         "yaxis": {"title": {"text": "share that took at most so long"}, "range": [0, 1.02], "tickformat": ".0%"},
     }
+    note = f"In the legend: p50 / p95 / p99. What took {seconds_text(_SHORTEST_S)} or less stands there."
     if objective_s and traces:
         label = f"objective: p95 of at most {seconds_text(objective_s)}"
         marker = {"symbol": "triangle-down", "size": 12, "color": "@vermilion"}
         traces.append(
             {"type": "scatter", "mode": "markers", "name": label, "x": [objective_s], "y": [0.95], "marker": marker}
         )
-    return Chart(
-        id_, title, f"{title}: cumulative distributions.", traces, layout, "In the legend: p50 / p95 / p99.", 420
-    )
+    return Chart(id_, title, f"{title}: cumulative distributions.", traces, layout, note, 420)
 
 
 def staleness(run: RunRecords) -> Chart | None:
@@ -192,7 +198,7 @@ def staleness(run: RunRecords) -> Chart | None:
     groups = series.hr_by_staleness(run)
     if groups is None:
         return None
-    kept = groups.shares.count > 0
+    kept = groups.shares.count >= _FEW
     share, low, high = groups.shares.share[kept], groups.shares.low[kept], groups.shares.high[kept]
     names = [name for name, there in zip(groups.names, kept, strict=True) if there]
     counts = [f"{n:,} interactions" for n in groups.shares.count[kept]]
@@ -203,7 +209,8 @@ def staleness(run: RunRecords) -> Chart | None:
         "xaxis": {"title": {"text": "interactions that the list had not seen"}, "type": "category"},
         "yaxis": {"title": {"text": f"HR@{run.k}"}, "rangemode": "tozero"},
     }
-    note = "Not an experiment: lists are stale where users are quick, offline or far along."
+    note = "Not an experiment: lists are stale where users are quick, offline or far along. "
+    note += f"Groups of fewer than {_FEW} interactions are left out."
     return Chart(
         "staleness", f"HR@{run.k} by staleness of the list", "Hit ratio by staleness.", [trace | look], layout, note
     )

@@ -1,4 +1,4 @@
-"""The page of a sweep, an optimisation or a policy comparison: question, answer, frontier, table, knobs, a closer look."""
+"""The page of a sweep, an optimisation or a policy comparison: question, answer, frontier, tables, knobs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -49,8 +49,8 @@ def write_experiment_page(folder: Path) -> Path:
         "metrics": metrics,
         "axes": {"x": experiment.cost, "y": experiment.accuracy},
         "group_keys": list(group_keys),
-        "frontier_note": "Up and to the left is better. The line joins variants that no other beats on both axes; bars are "
-        "95% intervals; dashed lines are baselines that need no cloud.",
+        "frontier_note": "The line joins variants that no other beats on both axes; bars are 95% intervals, cut where "
+        "they leave the picture; dashed lines are baselines that need no cloud, where they are near.",
         "knobs": experiment.keys,
         "shown": experiment.shown,
         "closer_note": f"One run of each, at seed {experiment.first_seed(experiment.shown[0])}: "
@@ -63,7 +63,7 @@ def write_experiment_page(folder: Path) -> Path:
             "differences": differences_table(experiment, read_mapping(scenario)),
             "failures": failures_table(experiment),
         },
-        "no_sensitivity": "This folder states no sensitivity (answer.json has none); the picture below shows each knob.",
+        "no_sensitivity": "answer.json states no sensitivity here; the picture below shows each knob.",
         "scenario_of": base,
         "scenario": scenario.read_text(encoding="utf-8"),
         "reading": [
@@ -79,7 +79,7 @@ def write_experiment_page(folder: Path) -> Path:
         "caveat": PREDICTION_NOT_ENGAGEMENT,
     }
     data = {
-        "charts": [{"id": c.id, "traces": c.traces, "layout": c.layout} for c in every if c.traces],
+        "charts": [chart.data for chart in every if chart.traces],
         "metrics": [
             {"key": m.key, "label": m.label, "form": m.form, "higher_is_better": m.higher_is_better} for m in metrics
         ],
@@ -132,7 +132,7 @@ def headline(experiment: Experiment) -> str:
         return f"No finished run has {main.label}."
     cost = metric(experiment.cost)
     spent = cost.text(experiment.estimate(best, cost.key).mean)
-    return f"Highest mean so far: “{best}” with {main.label} {main.text(means[best])} ({cost.label}: {spent}); not compared yet."
+    return f"Not compared yet. Best mean: “{best}”, {main.label} {main.text(means[best])}; {cost.label}: {spent}."
 
 
 def _saving(answer: Mapping[str, Any]) -> list[str]:
@@ -154,7 +154,7 @@ def _warnings(experiment: Experiment) -> list[str]:
     found = []
     if experiment.answer is None:
         found.append(
-            "There is no answer.json here: nothing was concluded yet. `python cli.py compare` on this folder does it."
+            "There is no answer.json here, so nothing is concluded: “python cli.py compare” on this folder does it."
         )
     if experiment.comparisons is None:
         found.append(
@@ -163,7 +163,7 @@ def _warnings(experiment: Experiment) -> list[str]:
     if experiment.failures:
         found.append(f"{len(experiment.failures)} runs failed; the reasons are listed below.")
     if experiment.missing:
-        found.append(f"{len(experiment.missing)} planned runs have not finished; `--resume` runs them.")
+        found.append(f"{len(experiment.missing)} planned runs have not finished; “--resume” runs them.")
     return found
 
 
@@ -281,7 +281,7 @@ def _points(
 
 def _reproduce(experiment: Experiment) -> dict[str, Any]:
     manifest = experiment.manifest
-    text = "With the file of this folder, as it was read, and the scenario that it names; the same versions give the same bytes."
+    text = "With the file of this folder and the scenario that it names; the same versions give the same bytes."
     command = "python cli.py sweep experiment.yaml --out again"
     if experiment.kind == "optimisation":
         goals = [f"--{way} {name}" for name, way in manifest.directions.items()]

@@ -21,7 +21,7 @@ from reports.style import number_text, seconds_text
 
 _TOTALS = (
     ("marginal account, USD", "usd_marginal"),
-    ("provisioned account, USD", "usd_provisioned"),
+    ("provisioned account, USD, for the fleet that this one stands for", "usd_provisioned"),
     ("configured replicas, USD", "usd_replicas"),
     ("network, USD", "usd_network"),
     ("energy of the GPUs, J", "gpu_joules"),
@@ -76,13 +76,13 @@ def write_run_page(folder: Path) -> Path:
         ],
         "notes": words.other_notes(summary),
         "reproduce": {
-            "words": "With the scenario of this folder, every default filled in; the same versions give the same bytes.",
+            "words": "With the scenario of this folder, defaults filled in; the same versions give the same bytes.",
             "command": "python cli.py simulate scenario.yaml --out again",
             "facts": [("seed", str(summary.get("seed"))), *words.versions(summary.get("versions") or {})],
         },
         "caveat": PREDICTION_NOT_ENGAGEMENT,
     }
-    data = {"charts": [{"id": c.id, "traces": c.traces, "layout": c.layout} for c in every if c.traces]}
+    data = {"charts": [chart.data for chart in every if chart.traces]}
     return write_page(folder / "report.html", "run.html.j2", page, data)
 
 
@@ -217,7 +217,8 @@ def _cost_table(run: RunRecords) -> Any:
     for name, key in _TOTALS:
         value = cost.get(key)
         if isinstance(value, int | float):
-            rows.append([name, number_text(float(value)), number_text(value * 1000 / n) if n else "n/a"])
+            each = cost.get(f"{key}_per_1k_interactions", value * 1000 / n if n else None)
+            rows.append([name, number_text(float(value)), "n/a" if each is None else number_text(each)])
     return pairs_table("cost-table", "What the run cost", ["", "whole run", "per 1,000 interactions"], rows)
 
 

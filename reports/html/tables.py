@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from reports.experiment_folder import Estimate, Experiment, base_value
 from reports.metric_names import Metric, metric
@@ -49,6 +49,7 @@ class Table:
     heads: Sequence[str]
     rows: Sequence[Row] = field(default_factory=list)
     sortable: bool = False
+    cells: Literal["number", "text"] = "number"
 
 
 def estimate_cell(of: Metric, value: Estimate) -> Cell:
@@ -138,14 +139,15 @@ def differences_table(experiment: Experiment, scenario: Mapping[str, Any]) -> Ta
         ]
         rows.append(Row([Cell(variant.name), *cells], variant.name, strong=variant.name == experiment.baseline))
     whom = f"“{experiment.baseline}”" if experiment.baseline else "the scenario below"
-    return Table("differences", f"Values that differ; “same” is as in {whom}", ["variant", *keys], rows)
+    return Table("differences", f"Values that differ; “same” is as in {whom}", ["variant", *keys], rows, cells="text")
 
 
 def failures_table(experiment: Experiment) -> Table | None:
     """Runs that failed, with the reason, and those that have not run yet."""
     rows = [Row([Cell(name), Cell(str(seed)), Cell(reason)]) for name, seed, reason in experiment.failures]
     rows += [Row([Cell(name), Cell(str(seed)), Cell("not run yet")]) for name, seed in experiment.missing]
-    return Table("failures", "They are not in any figure above", ["variant", "seed", "reason"], rows) if rows else None
+    heads = ["variant", "seed", "reason"]
+    return Table("failures", "They are in no figure above", heads, rows, cells="text") if rows else None
 
 
 def value_text(value: Any) -> str:

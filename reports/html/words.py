@@ -6,9 +6,9 @@ from typing import Any
 from reports.run_folder import setting
 
 ACCOUNTS = (
-    "Provisioned: what it costs to own the fewest GPUs that keep the latency objective in the busiest five minutes of "
-    "the fleet that this one stands for, paid for all the time, idle or not. Marginal: what the requests alone used, as "
-    "if every GPU were rented by the second. A policy that asks less saves marginal dollars at once; it saves "
+    "Provisioned: what it costs to own the fewest GPUs that keep the latency objective in the busiest five minutes "
+    "of the fleet that this one stands for, paid all the time, idle or not. Marginal: what the requests alone used, "
+    "as if every GPU were rented by the second. A policy that asks less saves marginal dollars at once; it saves "
     "provisioned dollars only where the peak falls."
 )
 PREDICTION = (
@@ -52,8 +52,8 @@ def split_note(summary: Mapping[str, Any]) -> str:
 def models_note(summary: Mapping[str, Any]) -> str:
     """`quality of X, cost of Y`, explained."""
     return (
-        f"{quality_and_cost(summary)}: the candidate lists come from the first model, their time and price are those of "
-        "the second."
+        f"{quality_and_cost(summary)}: the candidate lists come from the first model, their time and price are those "
+        "of the second."
     )
 
 

@@ -44,7 +44,7 @@
     const base = {
       font: { family: "system-ui, sans-serif", size: narrow() ? 12 : 13, color: colours.ink },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false, hovermode: "closest",
-      margin: { l: 56, r: 14, t: 10, b: 48 }, autosize: true,
+      margin: { l: 56, r: 16, t: 10, b: 52 }, autosize: true,
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: narrow() ? 11 : 12 } },
       hoverlabel: { align: "left", bgcolor: colours.paper, bordercolor: colours.grey, font: { color: colours.ink } },
     };
@@ -141,16 +141,32 @@
     return sorted.filter((v) => sign(y, v) < best && ((best = sign(y, v)), true));
   }
 
-  function baselineLines(x, y, points) {
+  // Means decide an axis; intervals widen it by a good half at most, and reach below zero only where a mean does.
+  function rangeOf(m, points) {
+    const held = points.map((v) => v.values[m]);
+    const means = held.map((value) => value[0]);
+    const [least, most] = [Math.min(...means), Math.max(...means)];
+    const span = Math.max(most - least, 0.1 * Math.abs(most), 1e-9);
+    const ends = held.flatMap((value) => value.filter((end) => end !== null));
+    const low = Math.max(Math.min(...ends), least - 0.6 * span) - 0.07 * span;
+    const high = Math.min(Math.max(...ends), most + 0.6 * span) + 0.07 * span;
+    return [least >= 0 ? Math.max(low, -0.07 * span) : low, high];
+  }
+
+  function baselineLines(y, range) {
     const stated = Object.entries(data.baselines[data.metrics[y].key] || {}).sort((a, b) => b[1] - a[1]);
-    const seen = points.map((v) => v.values[y][0]);
-    const [low, high] = [Math.min(...seen), Math.max(...seen)];
-    const near = stated.filter(([, value]) => value > low - 1.8 * Math.max(high - low, 0.05 * high));
+    if (stated.length) range[1] = Math.max(range[1], stated[0][1] + 0.05 * (range[1] - range[0]));
+    const near = [];
+    for (const [name, value] of stated.filter(([, one]) => one >= range[0])) {
+      const last = near[near.length - 1];
+      if (last && last.value - value < 0.03 * (range[1] - range[0])) last.names.push(`${name} ${value.toFixed(4)}`);
+      else near.push({ value, names: [`${name} ${value.toFixed(4)}`] });
+    }
     const line = { type: "line", xref: "paper", x0: 0, x1: 1, line: { color: "@grey", dash: "dash", width: 1.2 }, layer: "below" };
     const text = { xref: "paper", x: 1, xanchor: "right", yanchor: "bottom", showarrow: false, font: { color: "@grey", size: 12 } };
     return {
-      shapes: near.map(([, value]) => ({ ...line, y0: value, y1: value })),
-      annotations: near.map(([name, value]) => ({ ...text, y: value, text: `${plain(name)} ${value.toFixed(4)}` })),
+      shapes: near.map(({ value }) => ({ ...line, y0: value, y1: value })),
+      annotations: near.map(({ value, names }) => ({ ...text, y: value, text: plain(names.join(", ")) })),
     };
   }
 
@@ -182,7 +198,8 @@
       x: best.map((v) => v.values[x][0]), y: best.map((v) => v.values[y][0]),
       line: { color: colours.grey, width: 2, shape: data.metrics[x].higher_is_better ? "vh" : "hv" },
     });
-    const { shapes, annotations } = shown.length ? baselineLines(x, y, shown) : { shapes: [], annotations: [] };
+    const ranges = [x, y].map((m) => (shown.length ? rangeOf(m, shown) : [0, 1]));
+    const { shapes, annotations } = baselineLines(y, ranges[1]);
     const roles = new Map();
     for (const role of ["baseline", "winner", "knee"]) {
       const v = shown.find((one) => one.name === data[role]);
@@ -194,7 +211,8 @@
       annotations.push({ x: v.values[x][0], y: v.values[y][0], text: names.join(", "), showarrow: true, ...arrow });
       turn += 1;
     }
-    draw("frontier", traces, { xaxis: axisOf(data.metrics[x]), yaxis: axisOf(data.metrics[y]), shapes, annotations });
+    const [xaxis, yaxis] = [x, y].map((m, i) => ({ ...axisOf(data.metrics[m]), range: ranges[i] }));
+    draw("frontier", traces, { xaxis, yaxis, shapes, annotations });
     const names = new Set(shown.map((v) => v.name));
     for (const row of document.querySelectorAll("#variants tbody tr")) row.hidden = !names.has(row.dataset.variant);
   }
@@ -273,7 +291,14 @@
     }));
   }
 
-  const drawers = new Map(data.charts.map((chart) => [chart.id, () => draw(chart.id, chart.traces, chart.layout)]));
+  // A legend that does not fit beside itself on a phone gets room of its own.
+  function drawChart({ id, traces, layout, height }) {
+    const lines = traces.filter((trace) => trace.showlegend !== false && trace.name).length;
+    byId(id).style.height = `${height + (narrow() ? 17 * lines : 0)}px`;
+    return draw(id, traces, layout);
+  }
+
+  const drawers = new Map(data.charts.map((chart) => [chart.id, () => drawChart(chart)]));
   if (byId("frontier")) drawers.set("frontier", frontier);
   if (byId("knob-plot")) drawers.set("knob-plot", knobs);
   const drawn = new Set();
@@ -309,4 +334,5 @@
     redraw();
   });
   addEventListener("afterprint", () => { printing = false; redraw(); });
+  document.documentElement.dataset.ready = "true";
 })();
