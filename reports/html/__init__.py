@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from models.errors import InputError
+from reports.folder_kind import folder_kind
+from reports.html.experiment_page import write_experiment_page
+from reports.html.run_page import write_run_page
 
 
 def write_report(folder: Path) -> Path:
@@ -10,14 +12,4 @@ def write_report(folder: Path) -> Path:
 
     InputError where the folder is none of these, or a file of it is missing or damaged.
     """
-    if (folder / "experiment.json").is_file() or (folder / "comparison.json").is_file():
-        from reports.html.experiment_page import write_experiment_page
-
-        return write_experiment_page(folder)
-    if (folder / "summary.json").is_file():
-        from reports.html.run_page import write_run_page
-
-        return write_run_page(folder)
-    raise InputError(
-        f"{folder}: not the folder of a run, a sweep, an optimisation or a policy comparison; give the --out of one"
-    )
+    return write_run_page(folder) if folder_kind(folder) == "run" else write_experiment_page(folder)

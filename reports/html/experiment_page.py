@@ -5,16 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from reports import series
+from reports import charts
+from reports.experiment_charts import experiment_charts
 from reports.experiment_folder import Experiment, read_experiment
-from reports.html import charts, words
-from reports.html.charts import Chart
+from reports.html import words
 from reports.html.render import write_page
-from reports.html.tables import cost_table, differences_table, failures_table, value_text, variants_table
+from reports.html.tables import cost_table, differences_table, failures_table, variants_table
 from reports.metric_names import Metric, metric, worth_showing
-from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, RunRecords, read_mapping, read_run
+from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, read_mapping
+from reports.settings_text import value_text
 from simulator.experiments.folders import full_metric
 
 _KICKERS = {"sweep": "Sweep", "optimisation": "Optimisation", "comparison": "Policy comparison"}
@@ -26,18 +25,12 @@ def write_experiment_page(folder: Path) -> Path:
     """Write report.html of an experiment's folder; InputError names what is missing or damaged."""
     experiment = read_experiment(folder)
     answer = experiment.answer or {}
-    records = closer_runs(experiment)
+    drawn = experiment_charts(experiment)
     metrics = [metric(key) for key in axis_keys(experiment)]
     main = main_keys(experiment)
     base = experiment.baseline if experiment.baseline in {v.name for v in experiment.variants} else experiment.shown[0]
     scenario = experiment.run_folder(base, experiment.first_seed(base)) / "scenario.yaml"
-    drawn: dict[str, Any] = {
-        "sensitivity": _sensitivity(answer),
-        "time": charts.over_time(records) if records else [],
-        "latency": charts.latency(end_to_end(records), "latency-plot", "A request, from issue to delivery"),
-        "cost": _cost_chart(experiment),
-    }
-    every: list[Chart] = [c for c in (drawn["sensitivity"], *drawn["time"], drawn["latency"], drawn["cost"]) if c]
+    every = [chart for chart in (drawn.sensitivity, *drawn.time, drawn.latency, drawn.cost) if chart]
     group_keys = _group_keys(experiment)
     page = {
         "title": experiment.manifest.question or experiment.manifest.name,
@@ -90,17 +83,6 @@ def write_experiment_page(folder: Path) -> Path:
         "baseline": experiment.baseline,
     }
     return write_page(folder / "report.html", "experiment.html.j2", page, data)
-
-
-def closer_runs(experiment: Experiment) -> dict[str, RunRecords]:
-    """The records of one run of each variant that is looked at closely."""
-    return {name: read_run(experiment.run_folder(name, experiment.first_seed(name))) for name in experiment.shown}
-
-
-def end_to_end(records: Mapping[str, RunRecords]) -> dict[str, Any]:
-    """Seconds from issue to delivery by variant, for those with a completed request."""
-    times = {name: series.request_times_s(run)["end to end"] for name, run in records.items()}
-    return {name: sample for name, sample in times.items() if np.isfinite(sample).any()}
 
 
 def main_keys(experiment: Experiment) -> list[str]:
@@ -161,10 +143,14 @@ def _warnings(experiment: Experiment) -> list[str]:
             "There is no comparisons.parquet here: intervals below are Student's t over seeds, none for one seed."
         )
     if experiment.failures:
-        found.append(f"{len(experiment.failures)} runs failed; the reasons are listed below.")
+        found.append(f"{_runs(len(experiment.failures))} failed; the reasons are listed below.")
     if experiment.missing:
-        found.append(f"{len(experiment.missing)} planned runs have not finished; “--resume” runs them.")
+        found.append(f"{_runs(len(experiment.missing))} not finished yet; “--resume” runs what is left.")
     return found
+
+
+def _runs(n: int) -> str:
+    return "1 run" if n == 1 else f"{n} runs"
 
 
 def _cards(experiment: Experiment) -> list[dict[str, str]]:
@@ -195,52 +181,6 @@ def _range(held: Mapping[str, Any]) -> str:
 
 def _seeds(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds)) if len(seeds) <= 8 else f"{seeds[0]} to {seeds[-1]} ({len(seeds)})"
-
-
-def _sensitivity(answer: Mapping[str, Any]) -> Chart | None:
-    rows = [row for row in answer.get("sensitivity") or () if isinstance(row.get("share_of_variance"), int | float)]
-    if not rows:
-        return None
-    parts: dict[str, dict[str, float]] = {}
-    for row in rows:
-        parts.setdefault(metric(full_metric(str(row["metric"]))).label, {})[str(row["key"])] = float(
-            row["share_of_variance"]
-        )
-    keys = list(dict.fromkeys(str(row["key"]) for row in rows))
-    values = {label: [held.get(key, 0.0) for key in keys] for label, held in parts.items()}
-    chart = charts.bars(
-        "sensitivity",
-        "Share of the variance that each knob explains",
-        keys,
-        values,
-        "share of variance",
-        "Of the differences between variants in the mean; knobs that act together share what they explain.",
-    )
-    return Chart(
-        **{**vars(chart), "layout": {**chart.layout, "barmode": "group"}, "height": 150 + 26 * len(keys) * len(values)}
-    )
-
-
-def _cost_chart(experiment: Experiment) -> Chart:
-    """Marginal dollars by part and provisioned dollars per 1,000 interactions of the variants looked at closely."""
-    names = experiment.shown
-
-    def mean(name: str, key: str) -> float:
-        value = experiment.estimate(name, key).mean
-        return value if math.isfinite(value) else 0.0
-
-    each = {name: 1000 / max(mean(name, "interactions"), 1.0) for name in names}
-    marginal = {name: mean(name, "cost.usd_marginal_per_1k_interactions") for name in names}
-    network = {name: mean(name, "cost.usd_network") * each[name] for name in names}
-    parts = {
-        "computing, used by requests": [max(marginal[n] - network[n], 0.0) for n in names],
-        "network": [network[n] for n in names],
-        "computing, idle for the peak": [
-            max(mean(n, "cost.usd_provisioned_per_1k_interactions") - marginal[n], 0.0) for n in names
-        ],
-    }
-    note = "The first two parts are the marginal account, all three the provisioned one; means over seeds."
-    return charts.bars("cost-chart", "Dollars per 1,000 interactions", names, parts, "US dollars", note)
 
 
 def _group_keys(experiment: Experiment) -> dict[str, list[str]]:

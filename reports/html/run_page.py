@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from models.metrics import accuracy_per_query, clustered_mean
-from reports import series
+from reports import charts, series
+from reports.charts import Chart
 from reports.estimates import grouped_shares
 from reports.experiment_folder import Estimate
-from reports.html import charts, words
-from reports.html.charts import Chart
+from reports.html import words
 from reports.html.render import write_page
 from reports.html.tables import pairs_table, run_accuracy_table, run_groups_table
 from reports.metric_names import metric

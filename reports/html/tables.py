@@ -8,6 +8,7 @@ from typing import Any, Literal
 from reports.experiment_folder import Estimate, Experiment, base_value
 from reports.metric_names import Metric, metric
 from reports.run_folder import setting
+from reports.settings_text import value_text
 
 _COSTS = (
     "cost.usd_provisioned_per_1k_interactions",
@@ -148,17 +149,6 @@ def failures_table(experiment: Experiment) -> Table | None:
     rows += [Row([Cell(name), Cell(str(seed)), Cell("not run yet")]) for name, seed in experiment.missing]
     heads = ["variant", "seed", "reason"]
     return Table("failures", "They are in no figure above", heads, rows, cells="text") if rows else None
-
-
-def value_text(value: Any) -> str:
-    """A setting in one line, as a scenario file would write it."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {value_text(part)}" for key, part in value.items())
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(value_text(part) for part in value)}]"
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def run_accuracy_table(summary: Mapping[str, Any], intervals: Mapping[str, Estimate]) -> Table:

@@ -1,5 +1,8 @@
-"""Charts of an HTML report as Plotly figures in plain JSON. Colours are names ("@blue") that the page gives a shade,
-one for light and one for dark; names from a scenario are escaped, for Plotly reads tags in its texts."""
+"""Charts as Plotly figures in plain JSON, which an HTML page and Matplotlib draw alike.
+
+Colours are names ("@blue") that get a shade for light and one for dark; names from a scenario are escaped, for Plotly
+reads tags in its texts.
+"""
 
 import html
 import math
@@ -264,7 +267,7 @@ def bars(
         )
     yaxis = {
         "tickvals": list(range(len(names))),
-        "ticktext": [plain(_short(name)) for name in names],
+        "ticktext": [plain(short(name)) for name in names],
         "autorange": "reversed",
     }
     layout = {"barmode": "stack", "xaxis": {"title": {"text": unit}, "rangemode": "tozero"}, "yaxis": yaxis}
@@ -272,5 +275,6 @@ def bars(
     return Chart(id_, title, f"{title}, in {unit}.", traces, layout, note, height)
 
 
-def _short(name: str, most: int = 34) -> str:
+def short(name: str, most: int = 34) -> str:
+    """A name cut to fit beside an axis."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
