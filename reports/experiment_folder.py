@@ -137,15 +137,10 @@ class Experiment:
         """The few variants that are looked at closely: baseline, winner, knee, then the front from both ends."""
         answer, front = self.answer or {}, self.front
         ends = [front[i] for pair in zip(range(len(front)), range(len(front) - 1, -1, -1), strict=True) for i in pair]
-        wanted = [
-            self.baseline,
-            answer.get("winner"),
-            answer.get("knee"),
-            *reversed(ends),
-            *(v.name for v in self.variants),
-        ]
         known = {variant.name for variant in self.variants}
-        chosen = list(dict.fromkeys(name for name in wanted if name in known))[:_MOST_SHOWN]
+        wanted = [self.baseline, answer.get("winner"), answer.get("knee"), *ends]
+        found = [name for name in wanted if name in known] or [variant.name for variant in self.variants]
+        chosen = list(dict.fromkeys(found))[:_MOST_SHOWN]
         return [variant.name for variant in self.variants if variant.name in chosen]
 
     @cached_property

@@ -38,6 +38,7 @@ class Page:
         self.requests: list[str] = []
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
+        self.send("Performance.enable", timeDomain="threadTicks")
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a command and return its result; events that arrive meanwhile are noted."""
@@ -120,6 +121,16 @@ class Page:
     def type(self, text: str) -> None:
         """Type into what has the focus."""
         self.send("Input.insertText", text=text)
+
+    def press(self, key: str, code: int) -> None:
+        """Press and release a key (its name and virtual code) where the focus is."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def busy_s(self) -> float:
+        """CPU seconds that the page's main thread has used since the page was opened."""
+        metrics = self.send("Performance.getMetrics")["metrics"]
+        return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
 
     def screenshot(self, whole: bool = False) -> bytes:
         """A PNG of the window, or of the whole page."""

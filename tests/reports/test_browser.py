@@ -1,4 +1,4 @@
-"""Reports in a real Chromium: nothing fails, nothing is fetched, and what a reader does with the mouse has its effect."""
+"""Reports in a real Chromium: nothing fails, nothing is fetched, and what a reader does has its effect."""
 
 import io
 from collections.abc import Iterator
@@ -66,8 +66,7 @@ def test_a_report_draws_every_chart_without_an_error_a_request_or_a_page_too_wid
 def test_pointing_at_a_variant_shows_all_its_figures(page: Page, sweep: Path) -> None:
     page.look(1440, 900)
     page.open(sweep)
-    page.place("#frontier")
-    page.hover(*page.place("#frontier .scatterlayer .point", 3))
+    page.hover(*page.place("#frontier .scatterlayer .point", 1))  # the second of kind "never"
     page.wait("document.querySelector('#point h3') !== null")
     assert page.evaluate("document.querySelector('#point h3').textContent") == "always"
     text = page.evaluate("document.getElementById('point').textContent")
@@ -94,17 +93,9 @@ def test_the_axes_can_be_chosen(page: Page, sweep: Path) -> None:
     page.open(sweep)
     title = "document.querySelector('#frontier .ytitle').textContent"
     assert page.evaluate(title) == "NDCG@10"
-    page.click("#axis-y")
     page.evaluate("document.getElementById('axis-y').focus()")
-    for key in ("Home", "Enter"):
-        for kind in ("rawKeyDown", "keyUp"):
-            code = {"Home": 36, "Enter": 13}[key]
-            page.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
-    page.evaluate(
-        "(s => { s.value = 'latency_s.request.p95'; s.dispatchEvent(new Event('change')); })"
-        "(document.getElementById('axis-y'))"
-    )
-    assert page.evaluate(title) == "p95 latency of a request"
+    page.press("ArrowDown", 40)
+    assert page.evaluate(title) == "USD per 1,000 interactions, provisioned"
     assert page.problems == []
 
 
@@ -129,10 +120,12 @@ def test_a_printed_report_is_light_and_has_every_chart(page: Page, sweep: Path) 
     assert page.pdf().startswith(b"%PDF")
 
 
-def test_five_hundred_runs_open_in_under_two_seconds_and_stay_under_eight_megabytes(page: Page, tmp_path: Path) -> None:
+def test_five_hundred_runs_take_two_seconds_of_one_core_at_most_and_eight_megabytes(page: Page, tmp_path: Path) -> None:
+    """CPU time, since a machine that runs tests does other things too."""
     names = [f"variant {i}" for i in range(250)]
     report = write_report(write_experiment(tmp_path / "large", names, (1, 2), with_records=0))
     assert report.stat().st_size < 8e6
     page.look(1440, 900)
     page.open(report)
     assert page.evaluate(DOTS) == 250
+    assert page.busy_s() < 2.0
