@@ -17,6 +17,7 @@ from simulator.experiments.folders import full_metric
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 _MOST_NAMED = 10
+_MOST_LEVELS = 12
 
 
 @dataclass(frozen=True)
@@ -114,33 +115,22 @@ def _knob(experiment: Experiment, key: str, of: Metric, number: int) -> Chart:
     held = [v for v in experiment.variants if math.isfinite(values[v.name])]
     texts = {v.name: value_text(v.settings[key]) if key in v.settings else "(not set)" for v in held}
     levels = list(dict.fromkeys(texts.values()))
-    means = [float(np.mean([values[v.name] for v in held if texts[v.name] == level])) for level in levels]
-    dots: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "variants",
-        "marker": {"color": "@sky", "size": 7},
-    }
-    dots |= {"x": [levels.index(texts[v.name]) for v in held], "y": charts.numbers([values[v.name] for v in held])}
-    mean: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": "mean at this value",
-        "line": {"color": "@vermilion"},
-    }
-    mean |= {
-        "x": list(range(len(levels))),
-        "y": charts.numbers(means),
-        "marker": {"color": "@vermilion", "symbol": "diamond", "size": 9},
-    }
-    ticks = {
-        "tickvals": list(range(len(levels))),
-        "ticktext": [charts.plain(charts.short(level, 26)) for level in levels],
-    }
-    layout = {"xaxis": {"title": {"text": charts.plain(key)}, **ticks}, "yaxis": {"title": {"text": of.label}}}
-    return Chart(
-        f"knob_{number + 1}", f"{of.label} by {key}", f"{of.label} by {key}.", [dots, mean], layout, height=400
-    )
+    continuous = len(levels) > _MOST_LEVELS and all(isinstance(v.settings.get(key), int | float) for v in held)
+    x = [float(v.settings[key]) if continuous else levels.index(texts[v.name]) for v in held]
+    y = charts.numbers([values[v.name] for v in held])
+    dots = {"type": "scatter", "mode": "markers", "name": "variants", "x": charts.numbers(x), "y": y}
+    traces: list[dict[str, Any]] = [dots | {"marker": {"color": "@sky", "size": 7}}]
+    xaxis: dict[str, Any] = {"title": {"text": charts.plain(key)}}
+    if not continuous:
+        places = list(range(len(levels)))
+        means = [float(np.mean([values[v.name] for v in held if texts[v.name] == level])) for level in levels]
+        look = {"line": {"color": "@vermilion"}, "marker": {"color": "@vermilion", "symbol": "diamond", "size": 9}}
+        line = {"type": "scatter", "mode": "lines+markers", "name": "mean at this value", "x": places}
+        traces.append(line | look | {"y": charts.numbers(means)})
+        xaxis |= {"tickvals": places, "ticktext": [charts.plain(charts.short(level, 26)) for level in levels]}
+    layout = {"xaxis": xaxis, "yaxis": {"title": {"text": of.label}}}
+    title = f"{of.label} by {key}"
+    return Chart(f"knob_{number + 1}", title, f"{title}.", traces, layout, height=400)
 
 
 def _end_to_end(records: Mapping[str, RunRecords]) -> dict[str, Any]:

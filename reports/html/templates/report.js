@@ -45,7 +45,7 @@
       font: { family: "system-ui, sans-serif", size: narrow() ? 12 : 13, color: colours.ink },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false, hovermode: "closest",
       margin: { l: 56, r: 16, t: 10, b: 52 }, autosize: true,
-      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: narrow() ? 11 : 12 } },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: narrow() ? 10 : 12 } },
       hoverlabel: { align: "left", bgcolor: colours.paper, bordercolor: colours.grey, font: { color: colours.ink } },
     };
     const full = { ...base, ...shaded(layout), xaxis: axis(shaded(layout.xaxis)), yaxis: axis(shaded(layout.yaxis)) };
@@ -245,13 +245,16 @@
     const points = data.variants.filter((v) => v.values[m][0] !== null);
     const level = (v) => v.settings[key] ?? "(not set)";
     const levels = [...new Set(points.map(level))];
-    if (levels.every((name) => name !== "" && Number.isFinite(Number(name)))) levels.sort((a, b) => a - b);
+    const isNumber = levels.every((name) => name !== "" && Number.isFinite(Number(name)));
+    const continuous = isNumber && levels.length > 12;
+    if (isNumber) levels.sort((a, b) => a - b);
+    const place = (name) => (continuous ? Number(name) : levels.indexOf(name));
     const means = levels.map((name) => {
       const held = points.filter((v) => level(v) === name).map((v) => v.values[m][0]);
       return held.reduce((sum, value) => sum + value, 0) / held.length;
     });
     const dots = {
-      type: "scatter", mode: "markers", name: "variants", x: points.map((v) => levels.indexOf(level(v))),
+      type: "scatter", mode: "markers", name: "variants", x: points.map((v) => place(level(v))),
       y: points.map((v) => v.values[m][0]), marker: { color: "@sky", size: 8, opacity: 0.75 },
       text: points.map((v) => `${plain(v.name)}<br>${wordsWithInterval(data.metrics[m], v.values[m])}`),
       hovertemplate: "%{text}<extra></extra>",
@@ -263,11 +266,11 @@
       hovertemplate: "%{text}<extra></extra>",
     };
     const short = (name) => (name.length > 22 ? `${name.slice(0, 21)}…` : name);
-    const xaxis = {
+    const xaxis = continuous ? { title: { text: plain(key) } } : {
       title: { text: plain(key) }, tickvals: levels.map((_, i) => i), ticktext: levels.map((name) => plain(short(name))),
       range: [-0.5, levels.length - 0.5], showgrid: false,
     };
-    draw("knob-plot", [dots, line], { xaxis, yaxis: axisOf(data.metrics[m]) });
+    draw("knob-plot", continuous ? [dots] : [dots, line], { xaxis, yaxis: axisOf(data.metrics[m]) });
   }
 
   // ---------------------------------------------------------------- tables, drawing when seen, printing
