@@ -66,9 +66,10 @@ def simulate(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate a fleet; write its records, summary and figures to a folder."""
+    """Simulate a fleet; write its records, summary, figures and report.html to a folder."""
     with user_errors():
         from reports.figures import draw_run
+        from reports.html import write_report
         from reports.terminal import console_for, print_run_summary
         from simulator import Scenario
         from simulator import simulate as run
@@ -78,6 +79,7 @@ def simulate(
         folder = run_folder(out, loaded)
         result = run(loaded, folder, usable_device(device), progress_bars(quiet))
         draw_run(folder)
+        write_report(folder)
         if as_json:
             print_json(result.summary)
         if not quiet:
@@ -173,6 +175,22 @@ def compare(
             print_json(found.answer)
         else:
             print_comparison(found.table, found.answer, console_for(False))
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="folder of a run, a sweep, an optimisation or a policy comparison")],
+    quiet: Quiet = False,
+) -> None:
+    """Write report.html, and every figure as PNG and SVG, from a folder's files alone."""
+    with user_errors():
+        from reports.experiment_figures import draw_figures
+        from reports.html import write_report
+
+        page, figures = write_report(folder), draw_figures(folder)
+        if not quiet:
+            print(f"report: {page}")
+            print(f"figures: {len(figures)} files in {figures[0].parent}")
 
 
 @app.command()

@@ -4,12 +4,15 @@ HR@k: 1 where rank < k. NDCG@k: 1 / log2(rank + 2) there (one relevant item, so 
 there. Precision@k: HR@k / k.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+
+_CONFIDENCE_Z = 1.959964
 
 
 def accuracy_per_query(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, Floats]:
@@ -38,6 +41,23 @@ def accuracy_per_user(ranks: ArrayLike, users: ArrayLike, ks: Sequence[int]) -> 
     counts = np.bincount(group)
     per_query = accuracy_per_query(ranks, ks)
     return {name: _mean(np.bincount(group, weights=values) / counts) for name, values in per_query.items()}
+
+
+def clustered_mean(values: Floats, clusters: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean of `values` [M] and half the width of its 95% interval, with users as clusters (clones are one user).
+
+    The variance is that of a ratio of two sums over clusters (linearisation), with the small-sample factor C/(C-1).
+    """
+    if not len(values):
+        return math.nan, math.nan
+    _, group = np.unique(clusters, return_inverse=True)
+    mean = float(values.mean())
+    residual = np.bincount(group, weights=values - mean)
+    count = len(residual)
+    if count < 2:
+        return mean, math.inf
+    variance = count / (count - 1) * float((residual**2).sum()) / len(values) ** 2
+    return mean, _CONFIDENCE_Z * math.sqrt(variance)
 
 
 def _mean(values: Floats) -> float:

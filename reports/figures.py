@@ -14,21 +14,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from models.metrics import accuracy_per_query
-from reports import style
+from reports import series, style
 from reports.cost_panels import draw_cost
-from reports.estimates import GroupedShares, binned_steps, ecdf, grouped_shares, merged_bins, time_edges
+from reports.estimates import GroupedShares, ecdf, time_edges
 from reports.labels import spread
 from reports.run_folder import RunRecords, figure_footer, read_run, setting
 
-_LEAST_PER_BIN = 200
 _FEW = 20  # groups of fewer interactions are drawn pale and do not set an axis
-_STALENESS_FROM = (0, 1, 2, 3, 5, 9, 17, 33, 65)
 _SHORTEST_S = 1e-4
 
 
-def draw_run(run_dir: Path) -> list[Path]:
-    """Draw a run's figures into `figures/` of its folder; the paths, in the order of docs/figures.md.
+def draw_run(run_dir: Path, svg: bool = False) -> list[Path]:
+    """Draw a run's figures into `figures/` of its folder, PNG and, if asked, SVG; the paths as in docs/figures.md.
 
     InputError where the folder is not a whole run. A run without interactions, requests or lists gives panels that
     say so.
@@ -40,14 +37,14 @@ def draw_run(run_dir: Path) -> list[Path]:
         ("freshness_and_rank", "freshness and rank", 880, _freshness),
         ("cost", "cost", 860, draw_cost),
     )
-    paths = []
+    paths: list[Path] = []
     with style.house_style():
         for name, subject, height_px, draw in drawings:
             figure = style.new_figure(1200, height_px)
             headline = str(run.summary.get("headline") or "")
             style.frame(figure, f"{run.title}: {subject}", headline, figure_footer(run.summary))
             draw(figure, run)
-            paths.append(style.save(figure, run_dir / "figures" / f"{name}.png"))
+            paths += style.save_as(figure, run_dir / "figures" / name, (".png", ".svg") if svg else (".png",))
     return paths
 
 
@@ -67,28 +64,13 @@ def _accuracy_over_time(figure: Figure, run: RunRecords) -> None:
     style.time_axis(panels[-1], run.span_s)
 
 
-def _hits(run: RunRecords) -> NDArray[np.bool_]:
-    ranks = run.interactions["rank"].to_numpy(np.int64)
-    return (ranks >= 0) & (ranks < run.k)
-
-
 def _accuracy_panel(axes: Axes, run: RunRecords, unit_s: float) -> None:
-    k, n = run.k, len(run.interactions)
+    k, seen = run.k, series.accuracy_over_time(run)
     axes.set_title("accuracy of the slate")
-    if n == 0:
+    if seen is None:
         _note(axes, "no interaction took place")
         return
-    times = run.interactions["t_s"].to_numpy(np.float64)
-    fine = time_edges(run.span_s, 40)
-    place = np.clip(np.searchsorted(fine, times, side="right") - 1, 0, len(fine) - 2)
-    joined = merged_bins(np.bincount(place, minlength=len(fine) - 1), min(_LEAST_PER_BIN, max(n // 10, 20)))
-    groups = joined[place]
-    n_groups = int(joined.max()) + 1
-    hr = grouped_shares(_hits(run), groups, run.users, n_groups)
-    gains = accuracy_per_query(run.interactions["rank"], (k,))[f"ndcg@{k}"]
-    with np.errstate(invalid="ignore"):
-        centre = np.bincount(groups, times, n_groups) / hr.count / unit_s
-        ndcg = np.bincount(groups, gains, n_groups) / hr.count
+    hr, ndcg, centre, n_groups = seen.hr, seen.ndcg, seen.centre_s / unit_s, len(seen.ndcg)
     marker = "o" if n_groups <= 60 else ""
     if n_groups == 1:
         spread_bar = [hr.share - hr.low, hr.high - hr.share]
@@ -130,17 +112,13 @@ def _baseline_lines(axes: Axes, baselines: Mapping[str, float]) -> None:
 
 
 def _load_panel(axes: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_s: float) -> None:
-    interactions = np.histogram(run.interactions["t_s"].to_numpy(np.float64), edges_s)[0]
-    requests = np.histogram(run.requests["t_issued_s"].to_numpy(np.float64), edges_s)[0]
-    # The last bin may reach beyond the end of the run.
-    width_s = np.maximum(np.minimum(edges_s[1:], max(run.span_s, 1.0)) - edges_s[:-1], 1e-9)
-    peak = float((interactions / width_s).max())
-    per_s, per = next((p for p in ((1.0, "s"), (60.0, "min"), (3600.0, "h")) if peak * p[0] >= 1.0), (86400.0, "day"))
+    load = series.load_over_time(run, edges_s)
+    per_s, per = series.rate_unit(load.interactions_per_s)
     axes.set_title("load on the fleet and on the cloud")
     axes.set_ylabel(f"per {per}")
-    axes.stairs(interactions / width_s * per_s, edges_s / unit_s, color=style.SKY, fill=True, label="interactions")
+    axes.stairs(load.interactions_per_s * per_s, edges_s / unit_s, color=style.SKY, fill=True, label="interactions")
     if len(run.requests):
-        rate = requests / width_s * per_s
+        rate = load.requests_per_s * per_s
         axes.stairs(rate, edges_s / unit_s, color=style.VERMILION, linewidth=2, label="requests")
     else:
         axes.plot([], [], color=style.VERMILION, label="requests: none were issued")
@@ -149,32 +127,27 @@ def _load_panel(axes: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_
 
 
 def _cloud_panels(queue: Axes, busy: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_s: float) -> None:
-    """Rows of cloud.parquet hold the longest queue and the mean numbers of busy replicas and of those that are up; each
-    holds until the next row."""
-    on_cpu = setting(run.scenario, "policy", "slate") == "cloud_srm"
+    on_cpu = series.on_cpu(run)
     queue.set_title("longest queue at the cloud")
     queue.set_ylabel("waiting")
     busy.set_title("cloud CPU cores at work" if on_cpu else "replicas at work, and up")
     busy.set_ylabel("busy, mean")
-    if not len(run.requests) or not len(run.cloud):
+    seen = series.cloud_over_time(run, edges_s)
+    if seen is None:
         for axes in (queue, busy):
             _note(axes, "no request reached the cloud" if len(run.requests) else "no request was issued")
         return
-    rows = run.cloud.sort_values("t_s", kind="stable")
-    times, end_s, edges = rows["t_s"].to_numpy(np.float64), max(run.span_s, 1.0), edges_s / unit_s
-    waiting = binned_steps(times, rows["queue"].to_numpy(np.float64), edges_s, end_s).peak
-    queue.stairs(waiting, edges, color=style.ORANGE, fill=True)
-    queue.set_ylim(0.0, max(1.0, float(np.nanmax(waiting)) * 1.1))
+    edges = edges_s / unit_s
+    queue.stairs(seen.queue, edges, color=style.ORANGE, fill=True)
+    queue.set_ylim(0.0, max(1.0, float(np.nanmax(seen.queue)) * 1.1))
     queue.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    working = binned_steps(times, rows["busy"].to_numpy(np.float64), edges_s, end_s).mean
-    whole = float(np.nansum(working * np.diff(np.minimum(edges_s, end_s)))) / end_s
-    busy.stairs(working, edges, color=style.GREEN, fill=True, label=f"mean over the run: {style.number_text(whole)}")
-    busy.set_ylim(0.0, max(float(np.nanmax(working)) * 1.15, 1e-9))
+    label = f"mean over the run: {style.number_text(seen.busy_in_the_mean)}"
+    busy.stairs(seen.busy, edges, color=style.GREEN, fill=True, label=label)
+    busy.set_ylim(0.0, max(float(np.nanmax(seen.busy)) * 1.15, 1e-9))
     busy.yaxis.set_major_locator(MaxNLocator(4))
-    up = binned_steps(times, rows["up"].to_numpy(np.float64), edges_s, end_s).mean
-    if not on_cpu and np.nanmax(working) > 0.3 * np.nanmax(up):
-        busy.stairs(up, edges, color=style.BLACK, linewidth=1.2, linestyle=":", label="up", baseline=None)
-        busy.set_ylim(0.0, float(np.nanmax(up)) * 1.15)
+    if not on_cpu and np.nanmax(seen.busy) > 0.3 * np.nanmax(seen.up):
+        busy.stairs(seen.up, edges, color=style.BLACK, linewidth=1.2, linestyle=":", label="up", baseline=None)
+        busy.set_ylim(0.0, float(np.nanmax(seen.up)) * 1.15)
     busy.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
 
 
@@ -194,16 +167,14 @@ def _latency(figure: Figure, run: RunRecords) -> None:
     slates = run.interactions["slate_latency_s"].to_numpy(np.float64)
     _distributions(left, {"slate": (slates, style.BLUE, "-")}, "no slate was renewed in this run")
     right.set_title("a request, from issue to delivery")
-    r = {name: run.requests[name].to_numpy(np.float64) for name in run.requests.columns if name.startswith("t_")}
-    completed = (run.requests["outcome"] == "completed").to_numpy()
-    delivered = np.where(completed, r["t_delivered_s"], np.nan)
-    parts = {
-        "end to end": (delivered - r["t_issued_s"], style.BLACK, "-"),
-        "network up": (r["t_arrived_s"] - r["t_issued_s"], style.SKY, "--"),
-        "queue": (r["t_started_s"] - r["t_arrived_s"], style.ORANGE, "-"),
-        "service": (r["t_finished_s"] - r["t_started_s"], style.GREEN, "-."),
-        "network down": (delivered - r["t_finished_s"], style.PURPLE, (0, (1, 1))),
+    looks: Mapping[str, tuple[str, Any]] = {
+        "end to end": (style.BLACK, "-"),
+        "network up": (style.SKY, "--"),
+        "queue": (style.ORANGE, "-"),
+        "service": (style.GREEN, "-."),
+        "network down": (style.PURPLE, (0, (1, 1))),
     }
+    parts = {name: (sample, *looks[name]) for name, sample in series.request_times_s(run).items()}
     nothing = "no request came to an answer" if len(run.requests) else "no request was issued"
     if _distributions(right, parts, nothing):
         objective = setting(run.scenario, "cloud", "slo", "p95_latency")
@@ -269,21 +240,14 @@ def _freshness(figure: Figure, run: RunRecords) -> None:
 def _staleness_panels(above: Axes, below: Axes, run: RunRecords) -> None:
     above.set_title(f"HR@{run.k} by staleness of the list")
     below.set_title("how stale the lists on screen were")
-    if not len(run.interactions):
+    groups = series.hr_by_staleness(run)
+    if groups is None:
         for axes in (above, below):
             style.empty_panel(axes, "no interaction took place")
         return
-    overall = float(_hits(run).mean())
+    overall = float(series.hits(run).mean())
     above.set_title(f"HR@{run.k} by staleness of the list (dashed: all, {overall:.3f})")
-    staleness = run.interactions["staleness"].to_numpy(np.int64)
-    last = int(np.searchsorted(_STALENESS_FROM, staleness.max(), side="right"))
-    starts = _STALENESS_FROM[:last]
-    ends = [*(s - 1 for s in starts[1:]), None if last == len(_STALENESS_FROM) else int(staleness.max())]
-    names = [f"{a}+" if b is None else str(a) if b <= a else f"{a}–{b}" for a, b in zip(starts, ends, strict=False)]
-    no_list = len(names)
-    groups = np.where(staleness >= 0, np.searchsorted(starts, staleness, side="right") - 1, no_list)
-    names.append("no list")
-    estimates = grouped_shares(_hits(run), groups.astype(np.int64), run.users, no_list + 1)
+    names, estimates, no_list = groups.names, groups.shares, len(groups.names) - 1
     x = np.arange(no_list + 1)
     for seen, alpha in ((estimates.count >= _FEW, 1.0), ((estimates.count > 0) & (estimates.count < _FEW), 0.35)):
         bars = np.stack([estimates.share - estimates.low, estimates.high - estimates.share])[:, seen]
@@ -292,7 +256,7 @@ def _staleness_panels(above: Axes, below: Axes, run: RunRecords) -> None:
     above.axhline(overall, color=style.GREY, linewidth=1.2, linestyle=(0, (5, 4)))
     above.set_ylim(0.0, _accuracy_top(estimates, overall))
     above.set_ylabel(f"HR@{run.k}, 95% interval")
-    shares = estimates.count / len(staleness)
+    shares = estimates.count / len(run.interactions)
     below.bar(x, shares, color=[style.SKY] * no_list + [style.PALE], edgecolor=style.GREY, linewidth=0.6)
     for place_x, share, count in zip(range(no_list + 1), shares, estimates.count, strict=True):
         below.text(place_x, share, f"{count:,}", ha="center", va="bottom", fontsize=10)
@@ -307,19 +271,18 @@ def _staleness_panels(above: Axes, below: Axes, run: RunRecords) -> None:
 
 
 def _rank_panels(above: Axes, below: Axes, run: RunRecords) -> None:
-    ranks = run.interactions["rank"].to_numpy(np.int64)
     above.set_title("HR@k for every k")
     below.set_title("place of the chosen item in the slate")
-    if not (ranks >= 0).any():
-        reason = "the chosen item was in no slate" if len(ranks) else "no interaction took place"
+    places = series.places(run)
+    if places is None:
+        reason = "the chosen item was in no slate" if len(run.interactions) else "no interaction took place"
         for axes in (above, below):
             style.empty_panel(axes, reason)
         return
-    below.set_title(f"place of the chosen item in the slate (absent: {(ranks < 0).mean():.1%})")
-    deepest = max(int(ranks.max()) + 1, run.k, 10)
-    at_place = np.bincount(ranks[ranks >= 0], minlength=deepest) / len(ranks)
+    below.set_title(f"place of the chosen item in the slate (absent: {places.absent:.1%})")
+    deepest = len(places.hr)
     depth = np.arange(1, deepest + 1)
-    above.plot(depth, np.cumsum(at_place), color=style.BLUE, drawstyle="steps-post", label="this run")
+    above.plot(depth, places.hr, color=style.BLUE, drawstyle="steps-post", label="this run")
     ks = [int(k) for k in setting(run.scenario, "metrics", "k") or (run.k,)]
     looks = (("o", style.ORANGE), ("s", style.GREEN), ("^", style.VERMILION), ("D", style.PURPLE), ("v", style.BLACK))
     for i, name in enumerate(sorted(run.summary.get("baselines") or {})):
@@ -338,10 +301,7 @@ def _rank_panels(above: Axes, below: Axes, run: RunRecords) -> None:
     above.set_xlabel("k (logarithmic)")
     above.set_ylabel("HR@k")
     above.legend(loc="upper left")
-    starts = [s for s in (1, 2, 3, 4, 6, 11, 21, 51, 101, 201, 501) if s <= deepest]
-    ends = [*(s - 1 for s in starts[1:]), deepest]
-    names = [str(a) if a == b else f"{a}–{b}" for a, b in zip(starts, ends, strict=True)]
-    shares = [float(at_place[a - 1 : b].sum()) for a, b in zip(starts, ends, strict=True)]
+    names, shares = places.names, places.shares
     below.bar(range(len(names)), shares, color=style.SKY, edgecolor=style.GREY, linewidth=0.6)
     for place_x, share in enumerate(shares):
         below.text(place_x, share, f"{share:.1%}", ha="center", va="bottom", fontsize=10)

@@ -1,4 +1,4 @@
-"""How every figure looks: one page size, Okabe-Ito colours, bundled fonts, and PNG bytes that depend on nothing else.
+"""How every figure looks: one page size, Okabe-Ito colours, bundled fonts, and bytes that depend on nothing else.
 
 Colours: Okabe and Ito, "Color Universal Design" (2008), told apart with every common kind of colour blindness.
 """
@@ -70,14 +70,20 @@ def new_figure(width_px: int, height_px: int, layout: str | None = "constrained"
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG whose bytes hold no date and no version; the file appears whole or not at all."""
+    """Write a PNG or an SVG, as the path ends, whose bytes hold no date and no version; whole or not at all."""
     engine = figure.get_layout_engine()
     if engine is not None:  # done once here: savefig would draw the whole figure one more time for it
         engine.execute(figure)
         figure.set_layout_engine("none")
+    metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
     return path
+
+
+def save_as(figure: Figure, path: Path, suffixes: Sequence[str] = (".png", ".svg")) -> list[Path]:
+    """Write the figure in each of these formats; `path` names them and has no suffix of its own."""
+    return [save(figure, path.with_name(path.name + suffix)) for suffix in suffixes]
 
 
 def _lines(text: str, width_px: float, font_size: float) -> list[str]:

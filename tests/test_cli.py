@@ -65,6 +65,7 @@ def test_simulate_writes_every_file_and_prints_one_json_object(scenario_file: Pa
     for name in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "timing.json"):
         assert (run / name).stat().st_size > 0
     assert len(list((run / "figures").glob("*.png"))) == 4
+    assert "Logged choices do not react to slates" in (run / "report.html").read_text(encoding="utf-8")
     assert not (run / "parts").exists()
     assert summary["interactions"] == pq.read_metadata(run / "interactions.parquet").num_rows > 200
     assert "Traceback" not in done.stderr
@@ -260,3 +261,10 @@ def test_where_fresh_history_carries_no_information_no_policy_gains_from_request
     assert len(n) > 100
     assert error < 0.01
     assert abs(gain) < 3 * error + 0.005
+
+
+def test_a_report_of_a_folder_that_is_none_is_one_line(tmp_path: Path) -> None:
+    done = fleetrec("report", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1

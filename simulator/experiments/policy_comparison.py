@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from models.artifacts import atomic_path
 from models.errors import InputError
-from models.metrics import accuracy_per_query
+from models.metrics import accuracy_per_query, clustered_mean
 from models.progress import Progress
 from simulator import summary as parts
-from simulator.experiments.statistics import clustered_mean
 from simulator.preparation import WITHOUT_CLOUD, prepare
 from simulator.results import RunResult
 from simulator.scenario import sections

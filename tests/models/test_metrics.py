@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from models.metrics import accuracy, accuracy_per_query, accuracy_per_user
+from models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean
 
 
 def test_metrics_of_hand_made_ranks() -> None:
@@ -38,3 +38,14 @@ def test_every_user_counts_the_same_in_the_mean_over_users() -> None:
 def test_no_query_gives_no_number() -> None:
     assert math.isnan(accuracy([], [5])["hr@5"])
     assert math.isnan(accuracy_per_user([], [], [5])["ndcg@5"])
+
+
+def test_the_interval_of_a_mean_takes_users_as_clusters() -> None:
+    """Copies of each user's values narrow a naive interval, not this one."""
+    values = np.random.default_rng(1).random(200)
+    mean, half = clustered_mean(values, np.arange(200))
+    again, half_again = clustered_mean(np.tile(values, 5), np.tile(np.arange(200), 5))
+    assert mean == pytest.approx(again)
+    assert half_again == pytest.approx(half)
+    assert half == pytest.approx(1.96 * values.std(ddof=1) / math.sqrt(200), rel=0.01)
+    assert clustered_mean(values, np.zeros(200, dtype=np.int64))[1] == math.inf

@@ -4,7 +4,6 @@ from simulator.experiments.statistics.draws import N_DRAWS, joint_draws
 from simulator.experiments.statistics.estimates import (
     ENOUGH_SEEDS,
     Estimates,
-    clustered_mean,
     over_seeds,
     over_users_and_seeds,
     variance_parts,
@@ -17,7 +16,6 @@ __all__ = [
     "ENOUGH_SEEDS",
     "N_DRAWS",
     "Estimates",
-    "clustered_mean",
     "holm",
     "joint_draws",
     "mser5",

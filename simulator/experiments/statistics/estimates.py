@@ -131,14 +131,3 @@ def cluster_residuals(sums: Floats, counts: Floats) -> Floats:
     totals = counts.sum(axis=-1)
     means = sums.sum(axis=-1) / totals
     return np.asarray((sums - means[..., None] * counts) / (totals[:, None] * counts.shape[0]))
-
-
-def clustered_mean(values: Floats, clusters: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean of `values` [M] and half the width of its 95% interval, with users as clusters (clones are one user)."""
-    if not len(values):
-        return float("nan"), float("nan")
-    _, group = np.unique(clusters, return_inverse=True)
-    counts = np.bincount(group).astype(np.float64)
-    sums = np.asarray(np.bincount(group, weights=values), dtype=np.float64)
-    found = over_users_and_seeds(sums[None, :], counts[None, :], [0])
-    return float(values.mean()), float(found.half_width())

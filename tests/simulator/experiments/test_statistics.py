@@ -90,17 +90,6 @@ def test_policies_that_do_the_same_do_not_differ() -> None:
     assert (found.low, found.high, found.p) == (0.0, 0.0, 1.0)
 
 
-def test_the_interval_of_a_mean_takes_users_as_clusters() -> None:
-    """Copies of each user's values narrow a naive interval, not this one."""
-    values = np.random.default_rng(1).random(200)
-    mean, half = st.clustered_mean(values, np.arange(200))
-    again, half_again = st.clustered_mean(np.tile(values, 5), np.tile(np.arange(200), 5))
-    assert mean == pytest.approx(again)
-    assert half_again == pytest.approx(half)
-    assert half == pytest.approx(1.96 * values.std(ddof=1) / math.sqrt(200), rel=0.01)
-    assert st.clustered_mean(values, np.zeros(200, dtype=np.int64))[1] == math.inf
-
-
 def test_holm_steps_down() -> None:
     """By hand: sorted .01 .03 .04 times 3 2 1 is .03 .06 .04, and no value is under the one before it."""
     np.testing.assert_allclose(st.holm(np.array([0.04, 0.01, math.nan, 0.03])), [0.06, 0.03, math.nan, 0.06])

@@ -1,0 +1,173 @@
+"""Charts as static pictures: what the HTML report draws with Plotly, drawn by Matplotlib for papers and slides."""
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.transforms import ScaledTranslation
+from numpy.typing import NDArray
+
+from reports import style
+from reports.charts import Chart
+
+_COLOURS = {
+    "@ink": style.BLACK,
+    "@grey": style.GREY,
+    "@blue": style.BLUE,
+    "@vermilion": style.VERMILION,
+    "@green": style.GREEN,
+    "@purple": style.PURPLE,
+    "@orange": style.ORANGE,
+    "@sky": style.SKY,
+    "@band": style.BLUE,
+    "@area": style.SKY,
+}
+_DASHES: Mapping[str, Any] = {
+    "solid": "-",
+    "dash": (0, (5, 3)),
+    "dot": (0, (1.2, 1.6)),
+    "dashdot": (0, (5, 2, 1, 2)),
+    "longdash": (0, (9, 3)),
+    "longdashdot": (0, (9, 3, 1, 3)),
+}
+# Beyond so many letters the labels of the horizontal axis are turned, and the legend moves out of their way.
+_TICK_LETTERS = 110
+_LEGEND_BELOW_IN = {False: 0.62, True: 1.1}
+_MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "cross": "P",
+    "x": "X",
+    "star": "*",
+}
+
+
+def draw_chart(chart: Chart, folder: Path, title: str, subtitle: str, footer: Sequence[str]) -> list[Path]:
+    """Draw a chart as `<id>.png` and `<id>.svg` of `folder`; their paths."""
+    with style.house_style():
+        named = sum(1 for trace in chart.traces if trace.get("showlegend", True) and trace.get("name"))
+        figure = style.new_figure(1200, chart.height * 6 // 5 + 210 + 13 * named)
+        style.frame(figure, title, subtitle, footer)
+        axes = figure.subplots()
+        axes.set_title(html.unescape(chart.title))
+        if chart.traces:
+            _draw(axes, chart)
+        else:
+            style.empty_panel(axes, "no run here has such records")
+        return style.save_as(figure, folder / chart.id.replace("-", "_"))
+
+
+def _draw(axes: Axes, chart: Chart) -> None:
+    stacked = np.zeros(0)
+    bars = [trace for trace in chart.traces if trace["type"] == "bar"]
+    for i, trace in enumerate(chart.traces):
+        if trace["type"] == "bar":
+            stacked = _bars(axes, trace, stacked, bars.index(trace), len(bars), chart.layout.get("barmode") == "group")
+        elif trace.get("fill") == "tonexty":
+            _, low = _points(chart.traces[i - 1])
+            x, high = _points(trace)
+            axes.fill_between(x, low, high, color=_COLOURS[trace["fillcolor"]], alpha=0.18, linewidth=0)
+        elif "lines" in trace.get("mode", "") and trace["line"].get("width") != 0:
+            _line(axes, trace)
+        elif "markers" in trace.get("mode", ""):
+            _markers(axes, trace)
+    for name in ("x", "y"):
+        _axis(axes, name, chart.layout.get(f"{name}axis") or {})
+    crowded = sum(len(label.get_text()) for label in axes.get_xticklabels()) > _TICK_LETTERS
+    if crowded:
+        axes.tick_params(axis="x", labelrotation=18)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        columns = 2 if max(map(len, labels)) > 24 else 4
+        below = axes.transAxes + ScaledTranslation(0.0, -_LEGEND_BELOW_IN[crowded], axes.figure.dpi_scale_trans)
+        axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=below, ncols=columns)
+
+
+def _points(trace: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """x and y, NaN where there is none."""
+    x, y = (np.array([np.nan if value is None else value for value in trace[name]], np.float64) for name in ("x", "y"))
+    return x, y
+
+
+def _label(trace: Mapping[str, Any]) -> str | None:
+    return html.unescape(trace["name"]) if trace.get("showlegend", True) and trace.get("name") else None
+
+
+def _line(axes: Axes, trace: Mapping[str, Any]) -> None:
+    x, y = _points(trace)
+    line = trace["line"]
+    steps = "steps-post" if line.get("shape") == "hv" else "default"
+    look: dict[str, Any] = {"color": _COLOURS[line["color"]], "linestyle": _DASHES[line.get("dash", "solid")]}
+    if trace.get("fill") == "tozeroy":
+        step: Any = "post" if steps == "steps-post" else None
+        axes.fill_between(x, 0.0, y, step=step, color=_COLOURS[trace["fillcolor"]], alpha=0.45, linewidth=0)
+    if "markers" in trace["mode"]:
+        look |= {"marker": _MARKERS[trace["marker"].get("symbol", "circle")], "markersize": 8}
+    axes.plot(x, y, drawstyle=steps, linewidth=line.get("width", 2), label=_label(trace), **look)
+
+
+def _markers(axes: Axes, trace: Mapping[str, Any]) -> None:
+    x, y = _points(trace)
+    marker = trace["marker"]
+    look = {"color": _COLOURS[marker["color"]], "markersize": 0.8 * marker.get("size", 8)}
+    errors: dict[str, Any] = {}
+    for name in ("x", "y"):
+        bar = trace.get(f"error_{name}")
+        errors[f"{name}err"] = [bar["arrayminus"], bar["array"]] if bar else None
+    many = len(x) > 40
+    axes.errorbar(
+        x,
+        y,
+        fmt=_MARKERS[marker.get("symbol", "circle")],
+        label=_label(trace),
+        linestyle="none",
+        elinewidth=0.6 if many else 1.4,
+        capsize=0 if many else 3,
+        **errors,
+        **look,
+    )
+
+
+def _bars(axes: Axes, trace: Mapping[str, Any], stacked: Any, place: int, of: int, grouped: bool) -> Any:
+    """Horizontal bars; returns where the next part of a stack begins."""
+    x, y = _points(trace)
+    colour = _COLOURS[trace["marker"]["color"]]
+    look: dict[str, Any] = {"color": colour, "edgecolor": style.GREY, "linewidth": 0.6, "label": _label(trace)}
+    if grouped:
+        axes.barh(y + 0.8 * ((place + 0.5) / of - 0.5), x, height=0.8 / of, **look)
+        return stacked
+    start = stacked if len(stacked) else np.zeros(len(x))
+    axes.barh(y, x, left=start, height=0.62, **look)
+    return start + x
+
+
+def _axis(axes: Axes, name: str, held: Mapping[str, Any]) -> None:
+    axis = axes.xaxis if name == "x" else axes.yaxis
+    axis.set_label_text(html.unescape((held.get("title") or {}).get("text", "")))
+    limits = axes.set_xlim if name == "x" else axes.set_ylim
+    if held.get("type") == "log":
+        (axes.set_xscale if name == "x" else axes.set_yscale)("log")
+        axis.set_minor_formatter(NullFormatter())
+    if held.get("tickvals"):
+        axis.set_ticks(
+            held["tickvals"], [html.unescape(str(text)) for text in held.get("ticktext") or held["tickvals"]]
+        )
+        axis.set_minor_locator(NullLocator())
+    if held.get("tickformat") == ".0%":
+        axis.set_major_formatter(FuncFormatter(lambda value, _: style.share_text(value)))
+    if held.get("range"):
+        limits(*(10.0 ** np.array(held["range"]) if held.get("type") == "log" else held["range"]))
+    elif held.get("rangemode") == "tozero":
+        limits(0.0)
+    if held.get("autorange") == "reversed":
+        axis.set_inverted(True)
+        axes.grid(axis="y", visible=False)

@@ -1,0 +1,185 @@
+"""The charts of an experiment: its frontier, what each knob does, and a closer look at a few of its variants."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reports import charts, series
+from reports.charts import Chart
+from reports.experiment_folder import Estimate, Experiment
+from reports.metric_names import Metric, metric
+from reports.run_folder import RunRecords, read_run
+from reports.settings_text import value_text
+from simulator.experiments.folders import full_metric
+
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+_MOST_NAMED = 10
+_MOST_LEVELS = 12
+
+
+@dataclass(frozen=True)
+class ExperimentCharts:
+    """What a report of an experiment draws besides the interactive frontier and knobs."""
+
+    sensitivity: Chart | None
+    time: Sequence[Chart]
+    latency: Chart
+    cost: Chart
+
+
+def experiment_charts(experiment: Experiment) -> ExperimentCharts:
+    """Sensitivity as stated, and time series, latencies and costs of the variants that are looked at closely."""
+    records = {name: read_run(experiment.run_folder(name, experiment.first_seed(name))) for name in experiment.shown}
+    return ExperimentCharts(
+        sensitivity=_sensitivity(experiment.answer or {}),
+        time=charts.over_time(records),
+        latency=charts.latency(_end_to_end(records), "latency", "A request, from issue to delivery"),
+        cost=_cost_chart(experiment),
+    )
+
+
+def frontier_chart(experiment: Experiment) -> Chart:
+    """Every variant by cost and accuracy with intervals; those on the front are named."""
+    x, y = metric(experiment.cost), metric(experiment.accuracy)
+    places = {
+        v.name: (experiment.estimate(v.name, x.key), experiment.estimate(v.name, y.key)) for v in experiment.variants
+    }
+    front = sorted((name for name in experiment.front if name in places), key=lambda name: places[name][0].mean)
+    special = [name for name in (experiment.baseline, (experiment.answer or {}).get("winner")) if name in places]
+    named = list(dict.fromkeys([*special, *front]))[:_MOST_NAMED]
+    rest = [name for name in places if name not in named]
+    line = {"color": "@grey", "shape": "hv", "width": 1.5}
+    corners = [places[name] for name in front]
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "front",
+            "line": line,
+            "x": charts.numbers([c[0].mean for c in corners]),
+            "y": charts.numbers([c[1].mean for c in corners]),
+        },
+        _dots("other variants", [places[name] for name in rest], {"color": "@grey", "symbol": "circle", "size": 6}),
+    ]
+    for i, name in enumerate(sorted(named, key=lambda name: places[name][0].mean)):
+        role = [
+            part
+            for part, who in (("baseline", experiment.baseline), ("winner", (experiment.answer or {}).get("winner")))
+            if who == name
+        ]
+        label = charts.plain(name) + (f" ({', '.join(role)})" if role else "")
+        marker = {"color": charts.COLOURS[i % len(charts.COLOURS)], "symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 10}
+        traces.append(_dots(label, [places[name]], marker))
+    layout: dict[str, Any] = {"xaxis": {"title": {"text": x.label}}, "yaxis": {"title": {"text": y.label}}}
+    for axis, part in (("xaxis", 0), ("yaxis", 1)):
+        found = [place[part] for place in places.values() if math.isfinite(place[part].mean)]
+        if found:
+            layout[axis]["range"] = _range(found)
+    return Chart(
+        "frontier", "What accuracy costs", "Accuracy by cost.", [t for t in traces if t["x"]], layout, height=520
+    )
+
+
+def _range(estimates: Sequence[Estimate]) -> list[float]:
+    """Means decide an axis; intervals widen it by a good half at most, and reach below zero only where a mean does."""
+    means = [e.mean for e in estimates]
+    ends = [end for e in estimates for end in (e.mean, e.low, e.high) if math.isfinite(end)]
+    span = max(max(means) - min(means), 0.1 * abs(max(means)), 1e-9)
+    low = max(min(ends), min(means) - 0.6 * span) - 0.07 * span
+    high = min(max(ends), max(means) + 0.6 * span) + 0.07 * span
+    return [max(low, -0.07 * span) if min(means) >= 0 else low, high]
+
+
+def _dots(name: str, places: Sequence[tuple[Estimate, Estimate]], marker: Mapping[str, Any]) -> dict[str, Any]:
+    found = [place for place in places if all(math.isfinite(e.mean) for e in place)]
+    bars = {}
+    for part, key in ((0, "error_x"), (1, "error_y")):
+        up = [place[part].high - place[part].mean for place in found]
+        down = [place[part].mean - place[part].low for place in found]
+        ends = {"array": charts.numbers(np.nan_to_num(up)), "arrayminus": charts.numbers(np.nan_to_num(down))}
+        bars[key] = {"type": "data", "symmetric": False, **ends}
+    x, y = (charts.numbers([place[part].mean for place in found]) for part in (0, 1))
+    return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": dict(marker), **bars}
+
+
+def knob_charts(experiment: Experiment) -> list[Chart]:
+    """The metric of the question by the value of each swept key: a dot a variant, a line through the means."""
+    return [_knob(experiment, key, metric(experiment.accuracy), i) for i, key in enumerate(experiment.keys)]
+
+
+def _knob(experiment: Experiment, key: str, of: Metric, number: int) -> Chart:
+    values = {v.name: experiment.estimate(v.name, of.key).mean for v in experiment.variants}
+    held = [v for v in experiment.variants if math.isfinite(values[v.name])]
+    texts = {v.name: value_text(v.settings[key]) if key in v.settings else "(not set)" for v in held}
+    levels = list(dict.fromkeys(texts.values()))
+    continuous = len(levels) > _MOST_LEVELS and all(isinstance(v.settings.get(key), int | float) for v in held)
+    x = [float(v.settings[key]) if continuous else levels.index(texts[v.name]) for v in held]
+    y = charts.numbers([values[v.name] for v in held])
+    dots = {"type": "scatter", "mode": "markers", "name": "variants", "x": charts.numbers(x), "y": y}
+    traces: list[dict[str, Any]] = [dots | {"marker": {"color": "@sky", "size": 7}}]
+    xaxis: dict[str, Any] = {"title": {"text": charts.plain(key)}}
+    if not continuous:
+        places = list(range(len(levels)))
+        means = [float(np.mean([values[v.name] for v in held if texts[v.name] == level])) for level in levels]
+        look = {"line": {"color": "@vermilion"}, "marker": {"color": "@vermilion", "symbol": "diamond", "size": 9}}
+        line = {"type": "scatter", "mode": "lines+markers", "name": "mean at this value", "x": places}
+        traces.append(line | look | {"y": charts.numbers(means)})
+        xaxis |= {"tickvals": places, "ticktext": [charts.plain(charts.short(level, 26)) for level in levels]}
+    layout = {"xaxis": xaxis, "yaxis": {"title": {"text": of.label}}}
+    title = f"{of.label} by {key}"
+    return Chart(f"knob_{number + 1}", title, f"{title}.", traces, layout, height=400)
+
+
+def _end_to_end(records: Mapping[str, RunRecords]) -> dict[str, Any]:
+    """Seconds from issue to delivery by variant, for those with a completed request."""
+    times = {name: series.request_times_s(run)["end to end"] for name, run in records.items()}
+    return {name: sample for name, sample in times.items() if np.isfinite(sample).any()}
+
+
+def _sensitivity(answer: Mapping[str, Any]) -> Chart | None:
+    rows = [row for row in answer.get("sensitivity") or () if isinstance(row.get("share_of_variance"), int | float)]
+    if not rows:
+        return None
+    parts: dict[str, dict[str, float]] = {}
+    for row in rows:
+        parts.setdefault(metric(full_metric(str(row["metric"]))).label, {})[str(row["key"])] = float(
+            row["share_of_variance"]
+        )
+    keys = list(dict.fromkeys(str(row["key"]) for row in rows))
+    values = {label: [held.get(key, 0.0) for key in keys] for label, held in parts.items()}
+    chart = charts.bars(
+        "sensitivity",
+        "Share of the variance that each knob explains",
+        keys,
+        values,
+        "share of variance",
+        "Of the differences between variants in the mean; knobs that act together share what they explain.",
+    )
+    return Chart(
+        **{**vars(chart), "layout": {**chart.layout, "barmode": "group"}, "height": 150 + 26 * len(keys) * len(values)}
+    )
+
+
+def _cost_chart(experiment: Experiment) -> Chart:
+    """Marginal dollars by part and provisioned dollars per 1,000 interactions of the variants looked at closely."""
+    names = experiment.shown
+
+    def mean(name: str, key: str) -> float:
+        value = experiment.estimate(name, key).mean
+        return value if math.isfinite(value) else 0.0
+
+    each = {name: 1000 / max(mean(name, "interactions"), 1.0) for name in names}
+    marginal = {name: mean(name, "cost.usd_marginal_per_1k_interactions") for name in names}
+    network = {name: mean(name, "cost.usd_network") * each[name] for name in names}
+    parts = {
+        "computing, used by requests": [max(marginal[n] - network[n], 0.0) for n in names],
+        "network": [network[n] for n in names],
+        "computing, idle for the peak": [
+            max(mean(n, "cost.usd_provisioned_per_1k_interactions") - marginal[n], 0.0) for n in names
+        ],
+    }
+    note = "The first two parts are the marginal account, all three the provisioned one; means over seeds."
+    return charts.bars("cost", "Dollars per 1,000 interactions", names, parts, "US dollars", note)

@@ -1,0 +1,16 @@
+"""What a folder holds: one run, or several that are compared."""
+
+from pathlib import Path
+from typing import Literal
+
+from models.errors import InputError
+
+
+def folder_kind(folder: Path) -> Literal["run", "experiment"]:
+    """By the files that `simulate`, `sweep`, `optimize` and `compare-policies` leave; InputError if there is none."""
+    if (folder / "experiment.json").is_file() or (folder / "comparison.json").is_file():
+        return "experiment"
+    if (folder / "summary.json").is_file():
+        return "run"
+    what = "not the folder of a run, a sweep, an optimisation or a policy comparison"
+    raise InputError(f"{folder}: {what if folder.is_dir() else 'no such folder'}; give the --out of one")

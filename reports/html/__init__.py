@@ -1,0 +1,15 @@
+"""Reports as one self-contained HTML file, from what a run, a sweep, an optimisation or a comparison wrote."""
+
+from pathlib import Path
+
+from reports.folder_kind import folder_kind
+from reports.html.experiment_page import write_experiment_page
+from reports.html.run_page import write_run_page
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` of a folder that `simulate`, `sweep`, `optimize` or `compare-policies` wrote; its path.
+
+    InputError where the folder is none of these, or a file of it is missing or damaged.
+    """
+    return write_run_page(folder) if folder_kind(folder) == "run" else write_experiment_page(folder)

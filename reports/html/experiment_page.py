@@ -1,0 +1,246 @@
+"""The page of a sweep, an optimisation or a policy comparison: question, answer, frontier, tables, knobs."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reports import charts
+from reports.experiment_charts import experiment_charts
+from reports.experiment_folder import Experiment, read_experiment
+from reports.html import words
+from reports.html.render import write_page
+from reports.html.tables import cost_table, differences_table, failures_table, variants_table
+from reports.metric_names import Metric, metric, worth_showing
+from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, read_mapping
+from reports.settings_text import value_text
+from simulator.experiments.folders import full_metric
+
+_KICKERS = {"sweep": "Sweep", "optimisation": "Optimisation", "comparison": "Policy comparison"}
+_FURTHER = ("requests.ratio", "latency_s.request.p95", "freshness.mean_staleness")
+_MOST_GROUPS = 12
+
+
+def write_experiment_page(folder: Path) -> Path:
+    """Write report.html of an experiment's folder; InputError names what is missing or damaged."""
+    experiment = read_experiment(folder)
+    answer = experiment.answer or {}
+    drawn = experiment_charts(experiment)
+    metrics = [metric(key) for key in axis_keys(experiment)]
+    main = main_keys(experiment)
+    base = experiment.baseline if experiment.baseline in {v.name for v in experiment.variants} else experiment.shown[0]
+    scenario = experiment.run_folder(base, experiment.first_seed(base)) / "scenario.yaml"
+    every = [chart for chart in (drawn.sensitivity, *drawn.time, drawn.latency, drawn.cost) if chart]
+    group_keys = _group_keys(experiment)
+    page = {
+        "title": experiment.manifest.question or experiment.manifest.name,
+        "kicker": f"{_KICKERS[experiment.kind]} “{experiment.manifest.name}”",
+        "headline": headline(experiment),
+        "under_headline": [*_saving(answer), words.quality_and_cost(experiment.summary).capitalize() + "."],
+        "warnings": _warnings(experiment),
+        "cards": _cards(experiment),
+        "metrics": metrics,
+        "axes": {"x": experiment.cost, "y": experiment.accuracy},
+        "group_keys": list(group_keys),
+        "frontier_note": "The line joins variants that no other beats on both axes; bars are 95% intervals, cut where "
+        "they leave the picture; dashed lines are baselines that need no cloud, where they are near.",
+        "knobs": experiment.keys,
+        "shown": experiment.shown,
+        "closer_note": f"One run of each, at seed {experiment.first_seed(experiment.shown[0])}: "
+        "the baseline, the winner and the knee where there are such, and the ends of the front.",
+        "baseline": experiment.baseline,
+        "charts": drawn,
+        "tables": {
+            "variants": variants_table(experiment, main),
+            "cost": cost_table(experiment),
+            "differences": differences_table(experiment, read_mapping(scenario)),
+            "failures": failures_table(experiment),
+        },
+        "no_sensitivity": "answer.json states no sensitivity here; the picture below shows each knob.",
+        "scenario_of": base,
+        "scenario": scenario.read_text(encoding="utf-8"),
+        "reading": [
+            ("Front", words.FRONT),
+            ("Intervals", words.OVER_USERS if experiment.kind == "comparison" else words.OVER_SEEDS),
+            ("Quality and cost", words.models_note(experiment.summary)),
+            ("Cost account", words.account_note(experiment.summary)),
+            ("Split", words.split_note(experiment.summary)),
+            ("Prediction, not engagement", words.PREDICTION),
+        ],
+        "notes": [*(str(note) for note in answer.get("notes") or ()), *words.other_notes(experiment.summary)],
+        "reproduce": _reproduce(experiment),
+        "caveat": PREDICTION_NOT_ENGAGEMENT,
+    }
+    data = {
+        "charts": [chart.data for chart in every if chart.traces],
+        "metrics": [
+            {"key": m.key, "label": m.label, "form": m.form, "higher_is_better": m.higher_is_better} for m in metrics
+        ],
+        "variants": _points(experiment, metrics, group_keys),
+        "baselines": experiment.baselines,
+        "main": main,
+        **{role: answer.get(role) for role in ("winner", "knee")},
+        "baseline": experiment.baseline,
+    }
+    return write_page(folder / "report.html", "experiment.html.j2", page, data)
+
+
+def main_keys(experiment: Experiment) -> list[str]:
+    """The metrics of the question: accuracy and cost first, the experiment's own, then a few that explain them."""
+    wanted = [experiment.accuracy, experiment.cost, *map(full_metric, experiment.manifest.metrics), *_FURTHER]
+    return [key for key in dict.fromkeys(wanted) if key in experiment.results]
+
+
+def axis_keys(experiment: Experiment) -> list[str]:
+    """What a reader can put on an axis: the metrics of the question first, then all others that vary or are known."""
+    numbers = experiment.results.select_dtypes("number")
+    swept = {key for variant in experiment.manifest.variants for key in variant.settings}
+    held = [str(key) for key in numbers if key not in swept and numbers[key].notna().any()]
+    return list(dict.fromkeys([*main_keys(experiment), *worth_showing(held)]))
+
+
+def headline(experiment: Experiment) -> str:
+    """The answer's headline; without one, what the means say and that nothing was compared yet."""
+    stated = (experiment.answer or {}).get("headline")
+    if stated:
+        return str(stated)
+    main = metric(experiment.accuracy)
+    sign = 1 if main.higher_is_better else -1
+    means = {v.name: experiment.estimate(v.name, main.key).mean for v in experiment.variants}
+    best = max(
+        (name for name in means if math.isfinite(means[name])), key=lambda name: sign * means[name], default=None
+    )
+    if best is None:
+        return f"No finished run has {main.label}."
+    cost = metric(experiment.cost)
+    spent = cost.text(experiment.estimate(best, cost.key).mean)
+    return f"Not compared yet. Best mean: “{best}”, {main.label} {main.text(means[best])}; {cost.label}: {spent}."
+
+
+def _saving(answer: Mapping[str, Any]) -> list[str]:
+    saving = answer.get("saving")
+    if not isinstance(saving, Mapping) or not isinstance(saving.get("share_saved"), int | float):
+        return []
+    cost = metric(str(answer.get("cost") or "cost"))
+    text = f"“{saving.get('variant')}” saves {saving['share_saved']:.0%} of {cost.label}"
+    if isinstance(saving.get("low"), int | float) and isinstance(saving.get("high"), int | float):
+        text += f" (95% interval {saving['low']:.0%} to {saving['high']:.0%})"
+    if isinstance(saving.get("cost_baseline"), int | float) and isinstance(saving.get("cost_variant"), int | float):
+        text += f": {cost.text(saving['cost_variant'])} instead of {cost.text(saving['cost_baseline'])}"
+    if isinstance(saving.get("probability"), int | float):
+        text += f"; probability {saving['probability']:.0%}"
+    return [f"{text}."]
+
+
+def _warnings(experiment: Experiment) -> list[str]:
+    found = []
+    if experiment.answer is None:
+        found.append(
+            "There is no answer.json here, so nothing is concluded: “python cli.py compare” on this folder does it."
+        )
+    if experiment.comparisons is None:
+        found.append(
+            "There is no comparisons.parquet here: intervals below are Student's t over seeds, none for one seed."
+        )
+    if experiment.failures:
+        found.append(f"{_runs(len(experiment.failures))} failed; the reasons are listed below.")
+    if experiment.missing:
+        found.append(f"{_runs(len(experiment.missing))} not finished yet; “--resume” runs what is left.")
+    return found
+
+
+def _runs(n: int) -> str:
+    return "1 run" if n == 1 else f"{n} runs"
+
+
+def _cards(experiment: Experiment) -> list[dict[str, str]]:
+    answer, manifest = experiment.answer or {}, experiment.manifest
+    cards = [
+        {"name": "variants", "value": f"{len(experiment.variants):,}", "note": ""},
+        {"name": "finished runs", "value": f"{len(experiment.results):,}", "note": f"seeds {_seeds(manifest.seeds)}"},
+    ]
+    for name, role in (
+        ("baseline", experiment.baseline),
+        ("winner", answer.get("winner")),
+        ("knee", answer.get("knee")),
+    ):
+        if role:
+            estimate = experiment.estimate(str(role), experiment.accuracy)
+            of = metric(experiment.accuracy)
+            cards.append({"name": name, "value": str(role), "note": f"{of.label} {of.text(estimate.mean)}"})
+    volume = answer.get("hypervolume")
+    if isinstance(volume, Mapping) and isinstance(volume.get("value"), int | float):
+        cards.append({"name": "hypervolume of the front", "value": f"{volume['value']:.4g}", "note": _range(volume)})
+    return cards
+
+
+def _range(held: Mapping[str, Any]) -> str:
+    ends = [held.get("low"), held.get("high")]
+    return f"{ends[0]:.4g} to {ends[1]:.4g}" if all(isinstance(end, int | float) for end in ends) else ""
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds)) if len(seeds) <= 8 else f"{seeds[0]} to {seeds[-1]} ({len(seeds)})"
+
+
+def _group_keys(experiment: Experiment) -> dict[str, list[str]]:
+    """What the frontier can be coloured by: every swept key, and kinds inside it, each with a text a variant."""
+    found: dict[str, list[str]] = {}
+    for key in experiment.keys:
+        values = [variant.settings.get(key) for variant in experiment.variants]
+        kinds = [value["kind"] if isinstance(value, Mapping) and "kind" in value else None for value in values]
+        if any(kinds):
+            found[f"{key}.kind"] = [str(kind or "not set") for kind in kinds]
+        found[key] = [value_text(value) for value in values]
+    found["variant"] = [variant.name for variant in experiment.variants]
+    few = {key: texts for key, texts in found.items() if 1 < len(set(texts)) <= _MOST_GROUPS}
+    return few or {"all together": ["all variants"] * len(experiment.variants)}
+
+
+def _points(
+    experiment: Experiment, metrics: Sequence[Metric], groups: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    frontier = (experiment.answer or {}).get("frontier") or ()
+    on_front = {str(row["variant"]): row.get("probability_on_front") for row in frontier}
+    counts = experiment.results["variant"].value_counts()
+    points = []
+    for i, variant in enumerate(experiment.variants):
+        estimates = [experiment.estimate(variant.name, m.key) for m in metrics]
+        points.append(
+            {
+                "name": variant.name,
+                "settings": {key: value_text(value) for key, value in variant.settings.items()},
+                "groups": [texts[i] for texts in groups.values()],
+                "seeds": int(counts[variant.name]),
+                "front": on_front.get(variant.name),
+                "values": [charts.numbers([e.mean, e.low, e.high], 6) for e in estimates],
+            }
+        )
+    return points
+
+
+def _reproduce(experiment: Experiment) -> dict[str, Any]:
+    manifest = experiment.manifest
+    text = "With the file of this folder and the scenario that it names; the same versions give the same bytes."
+    command = "python cli.py sweep experiment.yaml --out again"
+    if experiment.kind == "optimisation":
+        goals = [f"--{way} {name}" for name, way in manifest.directions.items()]
+        limits = [f"--limit {name}={value:g}" for name, value in manifest.limits.items()]
+        command = " ".join(
+            ["python cli.py optimize", manifest.base, *goals, *limits, f"--trials {len(manifest.variants)}"]
+        )
+        text = "The search is seeded: the same versions ask for the same trials."
+    if experiment.kind == "comparison":
+        first = experiment.variants[0]
+        command = f"python cli.py compare-policies {first.folder}/scenario.yaml --out again"
+        text = "With the scenario of any of the runs; its request policy is replaced by each of those compared."
+    facts = [("base scenario", manifest.base), ("hash of the base", manifest.base_hash)]
+    facts += [
+        ("seeds", _seeds(manifest.seeds)),
+        ("baseline", experiment.baseline or "none"),
+        *words.versions(manifest.versions),
+    ]
+    if manifest.warm_up is not None:
+        facts.append(("warm-up cut", str(manifest.warm_up)))
+    facts += [(f"limit on {name}", f"{value:g}") for name, value in manifest.limits.items()]
+    return {"words": text, "command": command, "facts": [(name, value) for name, value in facts if value]}

@@ -1,0 +1,49 @@
+"""Pages from templates: one file that holds its styles, scripts and data, asks no network and runs no other script."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from models.artifacts import atomic_path
+
+_HERE = Path(__file__).parent / "templates"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False, "separators": (",", ":")}
+    return environment
+
+
+def write_page(path: Path, template: str, page: Mapping[str, Any], data: Mapping[str, Any]) -> Path:
+    """Render `template` with `page`, embed `data` for the page's script, and write the file whole.
+
+    The page's Content-Security-Policy admits these two scripts by their hashes and no connection at all, so that
+    nothing that a scenario's names could smuggle in would run.
+    """
+    scripts = [Markup(get_plotlyjs()), Markup((_HERE / "report.js").read_text(encoding="utf-8"))]
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            **page,
+            data=data,
+            scripts=scripts,
+            script_hashes=hashes,
+            styles=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
+        )
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path

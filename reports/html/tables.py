@@ -1,0 +1,194 @@
+"""Tables of an HTML report as plain values: cells with their text and what they are sorted by."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from reports.experiment_folder import Estimate, Experiment, base_value
+from reports.metric_names import Metric, metric
+from reports.run_folder import setting
+from reports.settings_text import value_text
+
+_COSTS = (
+    "cost.usd_provisioned_per_1k_interactions",
+    "cost.usd_marginal_per_1k_interactions",
+    "cost.replicas_provisioned",
+    "requests.ratio",
+    "latency_s.request.p95",
+    "freshness.mean_staleness",
+    "cloud.utilization",
+    "cost.device_joules",
+    "cost.gco2",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, a smaller one beside it (an interval), and the number that it is sorted by."""
+
+    text: str
+    small: str = ""
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells, the first being the row's head; `name`: the variant that the row is about."""
+
+    cells: Sequence[Cell]
+    name: str | None = None
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A captioned table; a sortable one has a button in every head."""
+
+    id: str
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Row] = field(default_factory=list)
+    sortable: bool = False
+    cells: Literal["number", "text"] = "number"
+
+
+def estimate_cell(of: Metric, value: Estimate) -> Cell:
+    """A mean with its interval below."""
+    return Cell(of.text(value.mean), _interval(of, value), _sortable(value.mean))
+
+
+def _interval(of: Metric, value: Estimate) -> str:
+    if not (math.isfinite(value.low) and math.isfinite(value.high)):
+        return ""
+    return f"{of.text(value.low)} to {of.text(value.high)}"
+
+
+def _sortable(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def roles(experiment: Experiment, name: str) -> str:
+    """What a variant is in the conclusion: baseline, winner, knee, on the front."""
+    answer = experiment.answer or {}
+    held = [role for role, who in (("baseline", experiment.baseline), ("winner", answer.get("winner"))) if who == name]
+    held += ["knee"] if answer.get("knee") == name else []
+    return ", ".join([*held, *(["on the front"] if name in experiment.front else [])])
+
+
+def variants_table(experiment: Experiment, keys: Sequence[str]) -> Table:
+    """Every variant with the metrics of the question, their intervals, and the difference to the baseline."""
+    metrics = [metric(key) for key in keys]
+    compared = experiment.comparisons is not None and experiment.baseline is not None
+    main = metric(experiment.accuracy)
+    heads = ["variant", "seeds", *(m.label for m in metrics)]
+    heads += [f"{main.label} against the baseline", "adjusted p"] if compared else []
+    rows = []
+    for variant in experiment.variants:
+        name = variant.name
+        n = int((experiment.results["variant"] == name).sum())
+        cells = [Cell(name, roles(experiment, name)), Cell(str(n), value=n)]
+        cells += [estimate_cell(m, experiment.estimate(name, m.key)) for m in metrics]
+        if compared:
+            cells += _difference_cells(experiment, name, main)
+        rows.append(Row(cells, name, strong=name == experiment.baseline))
+    caption = f"{len(rows)} variants: means over seeds with 95% intervals. A click on a head sorts."
+    return Table("variants", caption, heads, rows, sortable=True)
+
+
+def _difference_cells(experiment: Experiment, name: str, main: Metric) -> list[Cell]:
+    if name == experiment.baseline:
+        return [Cell("baseline"), Cell("")]
+    found = experiment.difference(name, main.key)
+    if found is None:
+        return [Cell("n/a"), Cell("n/a")]
+    difference, p = found
+    interval = _interval(main, difference)
+    p_text = "n/a" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return [
+        Cell(main.change_text(difference.mean), interval, _sortable(difference.mean)),
+        Cell(p_text, value=_sortable(p)),
+    ]
+
+
+def cost_table(experiment: Experiment) -> Table:
+    """What the variants that are looked at closely cost, in every unit."""
+    metrics = [metric(key) for key in _COSTS if key in experiment.results]
+    rows = [
+        Row(
+            [
+                Cell(name, roles(experiment, name)),
+                *(estimate_cell(m, experiment.estimate(name, m.key)) for m in metrics),
+            ]
+        )
+        for name in experiment.shown
+    ]
+    return Table("costs", "What they cost; means over seeds", ["variant", *(m.label for m in metrics)], rows)
+
+
+def differences_table(experiment: Experiment, scenario: Mapping[str, Any]) -> Table:
+    """Per variant, every swept key with its value; those that are the baseline's are marked as such."""
+    keys = list(dict.fromkeys(key for variant in experiment.variants for key in variant.settings))
+    own = {variant.name: variant.settings for variant in experiment.variants}.get(experiment.baseline or "", {})
+    base = {key: own.get(key, base_value(scenario, key)) for key in keys}
+    rows = []
+    for variant in experiment.variants:
+        values = [variant.settings.get(key, base[key]) for key in keys]
+        cells = [
+            Cell(value_text(value), "" if value != base[key] or variant.name == experiment.baseline else "same")
+            for key, value in zip(keys, values, strict=True)
+        ]
+        rows.append(Row([Cell(variant.name), *cells], variant.name, strong=variant.name == experiment.baseline))
+    whom = f"“{experiment.baseline}”" if experiment.baseline else "the scenario below"
+    return Table("differences", f"Values that differ; “same” is as in {whom}", ["variant", *keys], rows, cells="text")
+
+
+def failures_table(experiment: Experiment) -> Table | None:
+    """Runs that failed, with the reason, and those that have not run yet."""
+    rows = [Row([Cell(name), Cell(str(seed)), Cell(reason)]) for name, seed, reason in experiment.failures]
+    rows += [Row([Cell(name), Cell(str(seed)), Cell("not run yet")]) for name, seed in experiment.missing]
+    heads = ["variant", "seed", "reason"]
+    return Table("failures", "They are in no figure above", heads, rows, cells="text") if rows else None
+
+
+def run_accuracy_table(summary: Mapping[str, Any], intervals: Mapping[str, Estimate]) -> Table:
+    """Accuracy of a run beside its baselines, for every reported metric; intervals where the records give them."""
+    names = [name for name in summary.get("accuracy") or {} if "@" in name]
+    metrics = [metric(f"accuracy.{name}") for name in names]
+    own = [
+        Cell(m.text(_of(summary, "accuracy", n)), _interval(m, intervals[n]) if n in intervals else "")
+        for m, n in zip(metrics, names, strict=True)
+    ]
+    rows = [Row([Cell("this run"), *own], strong=True)]
+    for baseline, held in (summary.get("baselines") or {}).items():
+        rows.append(Row([Cell(baseline), *(Cell(m.text(_of(held, n))) for m, n in zip(metrics, names, strict=True))]))
+    caption = "Accuracy of the run, with its 95% interval over users, beside baselines on the same interactions"
+    return Table("accuracy-table", caption, ["", *(m.label for m in metrics)], rows)
+
+
+def run_groups_table(summary: Mapping[str, Any], k: int) -> Table:
+    """Accuracy by the time since the last interaction, by popularity of the target, by device class."""
+    kinds = {
+        "gap": "time since the last interaction",
+        "target": "popularity of the chosen item",
+        "class": "device class",
+    }
+    names = [f"{name}@{k}" for name in ("hr", "ndcg", "mrr")]
+    rows = []
+    for kind, held in (summary.get("accuracy_by") or {}).items():
+        for group, figures in (held or {}).items():
+            texts = [Cell(metric(f"accuracy.{name}").text(_of(figures, name))) for name in names]
+            rows.append(
+                Row([Cell(f"{kinds.get(kind, kind)}: {group}"), Cell(f"{figures.get('interactions', 0):,}"), *texts])
+            )
+    return Table("groups", "Whom it serves", ["group", "interactions", *(n.upper() for n in names)], rows)
+
+
+def pairs_table(id_: str, caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table of plain texts."""
+    return Table(id_, caption, heads, [Row([Cell(text) for text in row]) for row in rows])
+
+
+def _of(held: Any, *keys: str) -> float | None:
+    value = setting(held or {}, *keys)
+    return float(value) if isinstance(value, int | float) else None

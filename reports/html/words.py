@@ -1,0 +1,74 @@
+"""What every HTML report says in the same words: accounts of cost, split, caveats, how intervals are meant."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.run_folder import setting
+
+ACCOUNTS = (
+    "Provisioned: what it costs to own the fewest GPUs that keep the latency objective in the busiest five minutes "
+    "of the fleet that this one stands for, paid all the time, idle or not. Marginal: what the requests alone used, "
+    "as if every GPU were rented by the second. A policy that asks less saves marginal dollars at once; it saves "
+    "provisioned dollars only where the peak falls."
+)
+PREDICTION = (
+    "Logged choices do not react to slates: what users chose is taken from a log, whatever was on their screen. "
+    "Accuracy says how well the choice was predicted, not how much more people would have chosen."
+)
+OVER_USERS = (
+    "95%. Interactions of one user are not independent and clones of a user are one user, so intervals count users."
+)
+OVER_SEEDS = (
+    "95%, as the comparison made them (its column generalises_to says to what); figures that were not compared have "
+    "Student's t over seeds, and one seed gives no interval. Variants at one seed saw the same users, links and "
+    "outages, so the interval of a difference is narrower than two intervals side by side suggest."
+)
+FRONT = (
+    "A variant is on the front where no other is at least as good on both axes and better on one. Where intervals "
+    "overlap widely, the order may be chance; the probability of being on the front, where given, says how sure it is."
+)
+
+
+def quality_and_cost(summary: Mapping[str, Any]) -> str:
+    """Whose quality was simulated and whose cost charged."""
+    stated = [str(note) for note in summary.get("notes") or () if str(note).startswith("quality of")]
+    return stated[0] if stated else "quality and cost: not stated by the run"
+
+
+def account_note(summary: Mapping[str, Any]) -> str:
+    """The accounts in plain words, then the objective and fleet as the run states them."""
+    stated = [str(note) for note in summary.get("notes") or () if str(note).startswith("cost account")]
+    return " ".join([ACCOUNTS, *(f"Here, {note.removeprefix('cost account: ')}." for note in stated)])
+
+
+def split_note(summary: Mapping[str, Any]) -> str:
+    """How the log was cut into what models learn from and what is replayed."""
+    split = summary.get("split") or "not stated"
+    if isinstance(split, Mapping):
+        return str(split.get("description") or split.get("kind") or "not stated")
+    return str(split)
+
+
+def models_note(summary: Mapping[str, Any]) -> str:
+    """`quality of X, cost of Y`, explained."""
+    return (
+        f"{quality_and_cost(summary)}: the candidate lists come from the first model, their time and price are those "
+        "of the second."
+    )
+
+
+def other_notes(summary: Mapping[str, Any]) -> Sequence[str]:
+    """Notes of the run that no other part of a report shows."""
+    shown = ("quality of", "cost account", "logged choices")
+    return [str(note) for note in summary.get("notes") or () if not str(note).startswith(shown)]
+
+
+def versions(held: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Versions by name, as they were when it ran."""
+    return [(str(name), str(version)) for name, version in held.items()]
+
+
+def represents(scenario: Mapping[str, Any]) -> int | None:
+    """The size of the fleet that the simulated one stands for."""
+    value = setting(scenario, "fleet", "represents")
+    return value if isinstance(value, int) else None

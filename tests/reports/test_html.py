@@ -1,0 +1,212 @@
+"""HTML reports hold what the folder holds, load nothing, run nothing that a name smuggles in, and are reproducible."""
+
+import json
+import math
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from models.errors import InputError
+from reports.experiment_folder import read_experiment
+from reports.html import write_report
+from reports.metric_names import metric
+from tests.reports.fake_experiments import COST, NDCG, answer_of, write_experiment
+from tests.reports.fake_runs import write_run
+
+HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
+
+
+class Elements(HTMLParser):
+    """Counts elements, collects text outside scripts and attributes that could load something."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.count: dict[str, int] = {}
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self._raw = 0
+        self.feed(page)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.count[tag] = self.count.get(tag, 0) + 1
+        self.addresses += [value or "" for name, value in attributes if name in ("src", "href", "srcset", "action")]
+        self._raw += tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._raw -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._raw:
+            self.words.append(data)
+
+
+def read(path: Path) -> Elements:
+    return Elements(path.read_text(encoding="utf-8"))
+
+
+def test_a_report_loads_nothing_and_is_the_same_bytes_again(tmp_path: Path) -> None:
+    folder = write_experiment(tmp_path / "sweep")
+    page = write_report(folder)
+    assert page == folder / "report.html"
+    assert read(page).addresses == ["data:,"]
+    assert "default-src 'none'" in page.read_text(encoding="utf-8")
+    first = page.read_bytes()
+    assert write_report(folder).read_bytes() == first
+
+
+def test_an_experiments_report_says_question_answer_saving_caveats_and_how_to_reproduce(tmp_path: Path) -> None:
+    text = read(write_report(write_experiment(tmp_path / "sweep"))).text
+    for words in (
+        "Which policy is worth its cost?",
+        "inconsistency 20% costs a quarter less than always at the same accuracy.",
+        "saves 25% of USD per 1,000 interactions, provisioned (95% interval 20% to 30%): $0.03 instead of $0.04",
+        "Quality of item_lm, cost of llama-3.1-8b",
+        "Logged choices do not react to slates",
+        "global_time at 80% of events",
+        "python cli.py sweep experiment.yaml",
+        "numpy 2.0.0",
+        "4 more seeds would resolve the rest",
+        "0.1835 to 0.1915",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize("kind", ["sweep", "run"])
+def test_names_that_look_like_markup_are_shown_as_text(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "x"
+    if kind == "sweep":
+        names = ["a", "b", "c", HOSTILE]
+        write_experiment(folder, names, question=HOSTILE, answer=answer_of(names, notes=[HOSTILE]))
+    else:
+        write_run(folder, devices=10, headline=HOSTILE, notes=[HOSTILE], scenario=HOSTILE)
+    found = read(write_report(folder))
+    assert found.count["script"] == 3
+    assert "img" not in found.count
+    assert HOSTILE in found.text
+
+
+def test_without_conclusions_the_report_says_so_and_shows_the_results(tmp_path: Path) -> None:
+    folder = write_experiment(tmp_path / "sweep", concluded=False)
+    text = read(write_report(folder)).text
+    assert "no answer.json here" in text
+    assert "no comparisons.parquet here" in text
+    assert "Not compared yet. Best mean: “always”" in text
+
+
+def test_a_folder_that_is_nothing_and_damaged_files_are_one_line_each(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"not the folder of a run, a sweep"):
+        write_report(tmp_path / "empty")
+    with pytest.raises(InputError, match="no such folder"):
+        write_report(tmp_path / "nowhere")
+    folder = write_experiment(tmp_path / "sweep")
+    for name in ("answer.json", "comparisons.parquet", "results.parquet", "experiment.json"):
+        held = (folder / name).read_bytes()
+        (folder / name).write_bytes(b"{")
+        with pytest.raises(InputError, match=name.replace(".", r"\.")) as caught:
+            write_report(folder)
+        assert "\n" not in str(caught.value)
+        (folder / name).write_bytes(held)
+    (folder / "results.parquet").unlink()
+    with pytest.raises(InputError, match=r"results\.parquet"):
+        write_report(folder)
+
+
+def test_failed_and_missing_runs_are_listed_with_the_reason(tmp_path: Path) -> None:
+    folder = write_experiment(tmp_path / "sweep")
+    results = pd.read_parquet(folder / "results.parquet")
+    gone = (results["seed"] == 3) & results["variant"].isin(["never", "always"])
+    results[~gone].to_parquet(folder / "results.parquet", index=False)
+    failed = folder / "runs" / "v0" / "3"
+    failed.mkdir(parents=True)
+    (failed / "failure.json").write_text(json.dumps({"error": "the disk is full"}), encoding="utf-8")
+    text = read(write_report(folder)).text
+    assert "1 run failed" in text
+    assert "never 3 the disk is full" in text
+    assert "always 3 not run yet" in text
+
+
+def test_without_comparisons_intervals_are_students_t_over_seeds(tmp_path: Path) -> None:
+    folder = write_experiment(tmp_path / "sweep", concluded=False)
+    results = pd.read_parquet(folder / "results.parquet")
+    results.loc[results["variant"] == "never", NDCG] = [0.10, 0.12, 0.14]
+    results.to_parquet(folder / "results.parquet", index=False)
+    found = read_experiment(folder).estimate("never", NDCG)
+    half = 4.302653 * 0.02 / math.sqrt(3)  # t(0.975, 2) from a table; the sample's deviation is 0.02
+    assert (found.mean, found.low, found.high) == pytest.approx((0.12, 0.12 - half, 0.12 + half), rel=1e-6)
+
+
+def test_the_front_without_an_answer_holds_what_nothing_beats(tmp_path: Path) -> None:
+    """Dearer variants are more accurate here, so all are on the front until one is made dear and poor."""
+    folder = write_experiment(tmp_path / "sweep", concluded=False)
+    assert read_experiment(folder).front == ["never", "random 20%", "inconsistency 20%", "always"]
+    results = pd.read_parquet(folder / "results.parquet")
+    results.loc[results["variant"] == "random 20%", COST] = 1.0
+    results.to_parquet(folder / "results.parquet", index=False)
+    assert read_experiment(folder).front == ["never", "inconsistency 20%", "always"]
+
+
+def test_an_optimisation_is_reproduced_by_its_goals_and_limits(tmp_path: Path) -> None:
+    goals = {"accuracy.ndcg@10": "maximize", COST: "minimize"}
+    limits = {"latency_s.slate.p95": 0.2}
+    folder = write_experiment(tmp_path / "study", kind="optimisation", directions=goals, limits=limits)
+    command = (
+        f"optimize scenarios/fake.yaml --maximize accuracy.ndcg@10 --minimize {COST} --limit latency_s.slate.p95=0.2"
+    )
+    assert command in read(write_report(folder)).text
+
+
+def test_a_comparison_of_policies_has_a_report(tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    rows = []
+    for i, name in enumerate(("never", "always")):
+        write_run(folder / name, devices=15, request_share=0.5 * i)
+        rows.append({"policy": name, "folder": name, "accuracy": 0.1 + i / 20, "low": 0.09 + i / 20, "high": None})
+    comparison = {
+        "scenario": "fake",
+        "seed": 7,
+        "metric": "ndcg@10",
+        "cost": COST.split(".")[1],
+        "policies": rows,
+        "headline": "'always' is the most accurate",
+    }
+    (folder / "comparison.json").write_text(json.dumps(comparison), encoding="utf-8")
+    text = read(write_report(folder)).text
+    assert "'always' is the most accurate" in text
+    assert "python cli.py compare-policies never/scenario.yaml" in text
+    (folder / "comparison.json").write_text(json.dumps({"seed": 1}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"comparison\.json: not a whole comparison"):
+        write_report(folder)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"request_share": 0.0},
+        {"lists": False, "baselines": {}},
+        {"devices": 1, "per_device": 1, "seed": 5, "span_s": 100.0},
+        {"devices": 3, "per_device": 0, "request_share": 0.0, "cost": {}, "headline": None, "notes": []},
+    ],
+    ids=["no request", "no list and no baseline", "two interactions", "no interaction"],
+)
+def test_a_run_without_requests_lists_or_interactions_has_a_report(tmp_path: Path, kind: dict[str, object]) -> None:
+    folder = write_run(tmp_path / "run", **{"devices": 30, **kind})  # type: ignore[arg-type]
+    assert "Logged choices do not react to slates" in read(write_report(folder)).text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("accuracy.ndcg@10", 0.13081, "0.1308"),
+        ("latency_s.request.p95", 0.3064, "306 ms"),
+        ("cost.usd_marginal_per_1k_interactions", 0.03148, "$0.0315"),
+        ("cloud.utilization", 0.314, "31.4%"),
+        ("cost.device_joules", 12345.0, "12,345"),
+        ("requests.ratio", math.nan, "n/a"),
+    ],
+)
+def test_figures_are_written_in_the_form_of_their_unit(key: str, value: float, text: str) -> None:
+    assert metric(key).text(value) == text
