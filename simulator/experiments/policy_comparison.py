@@ -4,7 +4,6 @@ Every policy is run in full and leaves a run folder of its own; `comparison.json
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ from models.errors import InputError
 from models.metrics import accuracy_per_query
 from models.progress import Progress
 from simulator import summary as parts
+from simulator.experiments.statistics import clustered_mean
 from simulator.preparation import WITHOUT_CLOUD, prepare
 from simulator.results import RunResult
 from simulator.scenario import sections
 from simulator.simulation import simulate_prepared
 
-_CONFIDENCE_Z = 1.959964
 _RATIO = 0.4
 PROVISIONED = "usd_provisioned_per_1k_interactions"
 MARGINAL = "usd_marginal_per_1k_interactions"
@@ -103,23 +102,6 @@ def _point(result: RunResult, users: NDArray[np.int64], metric: str) -> dict[str
         "latency_p95_s": summary["latency_s"]["request"]["p95"],
         "utilization": summary["cloud"]["utilization"],
     }
-
-
-def clustered_mean(values: NDArray[np.float64], clusters: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean of `values` [M] and half the width of its 95% interval, with users as clusters (clones are one user).
-
-    The variance is that of a ratio of two sums over clusters (linearisation), with the small-sample factor C/(C-1).
-    """
-    if not len(values):
-        return math.nan, math.nan
-    _, group = np.unique(clusters, return_inverse=True)
-    mean = float(values.mean())
-    residual = np.bincount(group, weights=values - mean)
-    count = len(residual)
-    if count < 2:
-        return mean, math.inf
-    variance = count / (count - 1) * float((residual**2).sum()) / len(values) ** 2
-    return mean, _CONFIDENCE_Z * math.sqrt(variance)
 
 
 def _headline(points: list[dict[str, Any]], baselines: dict[str, Any], metric: str) -> str:

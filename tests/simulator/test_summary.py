@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from simulator import summary as parts
 from simulator.costs import Cost
@@ -69,15 +68,3 @@ def test_percentiles_leave_out_what_never_happened() -> None:
 
 def test_no_number_that_is_not_finite_reaches_a_file() -> None:
     assert parts.finite({"a": [math.nan, np.float64(2.0), (np.int64(3), math.inf)]}) == {"a": [None, 2.0, [3, None]]}
-
-
-def test_the_interval_of_a_mean_takes_users_as_clusters() -> None:
-    """Copies of each user's values narrow a naive interval, not this one."""
-    from simulator.experiments.policy_comparison import clustered_mean
-
-    values = np.random.default_rng(1).random(200)
-    mean, half = clustered_mean(values, np.arange(200))
-    again, half_again = clustered_mean(np.tile(values, 5), np.tile(np.arange(200), 5))
-    assert mean == pytest.approx(again)
-    assert half_again == pytest.approx(half)
-    assert half == pytest.approx(1.96 * values.std(ddof=1) / math.sqrt(200), rel=0.01)
