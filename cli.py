@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -114,6 +115,38 @@ def compare_policies(
                 comparison["policies"], console_for(as_json), comparison["headline"], comparison["notes"]
             )
             print(f"cost-accuracy plot: {figure}", file=sys.stderr if as_json else sys.stdout)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="sweep file (YAML)", show_default=False)],
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="workers; as many as processors")] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="who runs: this machine or Ray")
+    ] = "local",
+    ray_address: Annotated[str | None, typer.Option("--ray-address", help="a Ray cluster: host:port or auto")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder; runs/<name>", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="finish what is there, keep what is finished")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="so many runs are meant")] = False,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run every variant of a sweep file at every seed; write one table of all figures."""
+    with user_errors():
+        from simulator.experiments.sweeps import executor_for, make_plan, read_sweep, run_sweep
+
+        plan = make_plan(read_sweep(file), overrides or [], yes)
+        executor = executor_for(engine, jobs, ray_address)
+        folder = out or Path("runs") / plan.manifest.name
+        say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True) if not quiet else lambda line: None
+        found = run_sweep(plan, folder, executor, progress_bars(quiet), say, resume)
+        if as_json:
+            print_json(found.figures())
+        for line in found.failures():
+            print(f"error: {line}", file=sys.stderr)
+    if found.failed:
+        raise typer.Exit(1)
 
 
 @app.command()

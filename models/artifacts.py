@@ -4,6 +4,7 @@ Everything is written to a temporary name beside its place and renamed when comp
 artifact. Each artifact folder holds its key and a manifest of SHA-256 sums; nothing in it is ever unpickled.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def place_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files to `folder` by their paths below it, each whole or not at all, in their order."""
+    for name, content in files.items():
+        with atomic_path(folder / name) as path:
+            path.write_bytes(content)
 
 
 def content_hash(*parts: Any) -> str:
@@ -83,6 +91,8 @@ class ArtifactStore:
     def __init__(self, root: Path | str | None = None):
         chosen = root if root is not None else os.environ.get("FLEETREC_CACHE") or "~/.cache/fleetrec"
         self.root = Path(chosen).expanduser()
+        self.used: dict[str, None] = {}
+        """places below the root of the artifacts opened or made through this object, in that order"""
 
     def folder(self, kind: str, key: Mapping[str, Any]) -> Path:
         """Where the artifact of that kind and key is, or would be."""
@@ -99,6 +109,7 @@ class ArtifactStore:
             return None
         problem = _damage(folder)
         if problem is None:
+            self.used[str(folder.relative_to(self.root))] = None
             return folder
         print(f"warning: {folder} is damaged ({problem}); it is removed and built again", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
@@ -108,6 +119,39 @@ class ArtifactStore:
         """The JSON file `name` of an artifact, or None where there is no such artifact."""
         folder = self.open(kind, key)
         return None if folder is None else json.loads((folder / name).read_text(encoding="utf-8"))
+
+    def place(self, files: Mapping[str, bytes]) -> None:
+        """Keep artifacts that another store has sent: their files by path below the root. Undamaged ones stay."""
+        folders: dict[str, dict[str, bytes]] = {}
+        for name, content in files.items():
+            kind, key, *rest = Path(name).parts
+            folders.setdefault(f"{kind}/{key}", {})["/".join(rest)] = content
+        for name, held in folders.items():
+            if _intact_sums(self.root / name) is None:
+                temporary = (self.root / name).with_name(f".{secrets.token_hex(6)}-{Path(name).name}")
+                try:
+                    place_files(temporary, held)
+                    _move_into_place(temporary, self.root / name)
+                finally:
+                    shutil.rmtree(temporary, ignore_errors=True)
+
+    @contextmanager
+    def locked(self, kind: str, key: Mapping[str, Any]) -> Iterator[None]:
+        """Keeps other processes that lock the same artifact out: for one that grows, while it is read or replaced.
+
+        Where a lock or its file cannot be had (a cache that may only be read), there is none.
+        """
+        folder = self.folder(kind, key)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            file = folder.with_name(f".{folder.name}.lock").open("a")
+        except OSError:
+            yield
+            return
+        with file:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     @contextmanager
     def creating(self, kind: str, key: Mapping[str, Any]) -> Iterator[Path]:
@@ -126,7 +170,9 @@ class ArtifactStore:
             (temporary / _KEY).write_text(json.dumps(key, indent=1, sort_keys=True), encoding="utf-8")
             sums = {name: _sha256(temporary / name) for name in _files(temporary)}
             (temporary / _MANIFEST).write_text(json.dumps(sums, indent=1, sort_keys=True), encoding="utf-8")
-            _move_into_place(temporary, folder)
+            if sums != _intact_sums(folder):  # what another process has made alike meanwhile may be in use
+                _move_into_place(temporary, folder)
+            self.used[str(folder.relative_to(self.root))] = None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -155,6 +201,14 @@ def _files(folder: Path) -> list[str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _intact_sums(folder: Path) -> dict[str, str] | None:
+    """The manifest of an undamaged artifact; None where there is none."""
+    if not folder.is_dir() or _damage(folder) is not None:
+        return None
+    sums: dict[str, str] = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    return sums
 
 
 def _damage(folder: Path) -> str | None:

@@ -10,7 +10,7 @@ from models.artifacts import ArtifactStore, content_hash
 from models.baselines import Baseline, all_baselines
 from models.llm.base import CandidateLists, CandidateSource
 from models.llm.cache import CachedCandidates
-from models.llm.item_lm import ItemLmCandidates, train_or_load_item_lm
+from models.llm.item_lm import ItemLmCandidates, TrainedItemLm, train_or_load_item_lm
 from models.llm.table import TableCandidates
 from models.prefixes import din_logits, prefix_states, rounded_item_vectors
 from models.progress import Progress
@@ -86,14 +86,21 @@ def candidate_source(
     elif isinstance(section, sections.CandidateTable):
         source = TableCandidates(section, log, scenario.llm.list_length)
     else:
-        trained = train_or_load_item_lm(
-            section, learnt.training, learnt.store, scenario.engine.threads, device, progress
-        )
+        trained = train_item_lm(scenario, learnt, device, progress)
+        assert trained is not None
         architecture = trained.architecture
         source = ItemLmCandidates(
             trained, log.offsets, log.items, first, scenario.llm.list_length, scenario.workload.exclude_seen
         )
     return CachedCandidates(source, log.offsets, learnt.store), architecture
+
+
+def train_item_lm(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> TrainedItemLm | None:
+    """Train (or fetch) the item LM that makes the lists; None where they come from a table."""
+    section = scenario.llm.candidates
+    if isinstance(section, sections.CandidateTable):
+        return None
+    return train_or_load_item_lm(section, learnt.training, learnt.store, scenario.engine.threads, device, progress)
 
 
 def srm_scores(learnt: Learnt, first: Ints, users: Ints) -> SrmScores:

@@ -1,15 +1,15 @@
 """What every policy of a scenario meets alike: who takes part and when, the models, their scores and lists."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.artifacts import ArtifactStore
+from models.artifacts import ArtifactStore, content_hash
 from models.llm.base import CandidateSource
 from models.progress import Progress
 from simulator.churn import Presence, build_presence
@@ -23,6 +23,7 @@ from simulator.slates import SrmScores
 from simulator.workload.arrivals import Stream, arrival_times
 
 Ints = NDArray[np.int64]
+Found = TypeVar("Found")
 
 WITHOUT_CLOUD = ("srm", "popular", "recent", "frequent", "markov")
 """slates that never use a list, so a request could not change them"""
@@ -70,6 +71,24 @@ class CandidateStore(CandidateSource, Protocol):
         """Keep what was asked since the last save."""
 
 
+class Memo:
+    """What runs on the same preparation have worked out, by all that it depends on: the newest few hundred."""
+
+    def __init__(self, most: int = 256):
+        self._most = most
+        self._known: dict[str, Any] = {}
+
+    def get(self, key: Any, work_out: Callable[[], Found]) -> Found:
+        """What is known under `key` (JSON-like values and arrays), worked out where nothing is. Never change it."""
+        name = content_hash(key)
+        if name not in self._known:
+            self._known[name] = work_out()
+            if len(self._known) > self._most:
+                del self._known[next(iter(self._known))]
+        found: Found = self._known[name]
+        return found
+
+
 @dataclass(frozen=True)
 class Prepared:
     """All that a run needs and that neither its request policy nor its fusion changes."""
@@ -81,16 +100,27 @@ class Prepared:
     source: CandidateStore | None
     architecture: Mapping[str, int] | None
     """of the model that makes the lists; None where nobody says"""
+    memo: Memo = field(default_factory=Memo)
+    """of what depends on more than this, but not on all of a scenario"""
 
 
 def prepare(
-    scenario: sections.Scenario, device: str, progress: Progress, store: ArtifactStore | None = None
+    scenario: sections.Scenario,
+    device: str,
+    progress: Progress,
+    store: ArtifactStore | None = None,
+    learnt: Learnt | None = None,
+    threads: int | None = None,
 ) -> Prepared:
-    """Load or train what `scenario` needs and draw its population."""
+    """Load or train what `scenario` needs and draw its population.
+
+    `learnt`: what has been learnt for a scenario of the same `learning_key`. `threads`: how many PyTorch uses for all
+    but training, which has those of the scenario since its sums depend on them; nothing else does.
+    """
     check_files(scenario)
     check_cloud(scenario.llm, scenario.cloud)
-    torch.set_num_threads(scenario.engine.threads)
-    learnt = learn(scenario, store or ArtifactStore(), device, progress)
+    torch.set_num_threads(threads or scenario.engine.threads)
+    learnt = learnt or learn(scenario, store or ArtifactStore(), device, progress)
     draws = Draws(scenario.seed)
     population = populate(scenario, learnt, draws)
     newest_known = learnt.split.history - 1

@@ -19,7 +19,7 @@ from simulator.cloud.provisioning import Cores, Objective, Provision, Replicas, 
 from simulator.cloud.replay import Requests
 from simulator.cloud.tokens import history_tokens, history_window
 from simulator.costs import Cost, carbon_signal, cpu_cost, energy_cost
-from simulator.preparation import Prepared
+from simulator.preparation import Memo, Prepared
 from simulator.randomness import Draws
 from simulator.recorder import RequestRecord
 from simulator.scenario import sections
@@ -94,6 +94,7 @@ class LlmService(Service):
         users: Ints,
         draws: Draws,
         late_cost: LateCost,
+        memo: Memo,
     ):
         llm, cloud = scenario.llm, scenario.cloud
         table = llm.candidates if isinstance(llm.candidates, sections.CandidateTable) else None
@@ -104,7 +105,7 @@ class LlmService(Service):
         self.node = LlmNode(env, pools, cloud, draws, late_cost)
         self._came = array("d")  # of each request: when, its tokens, device and service time, as `provision` reads them
         (self._steady,) = pools_of(llm, steady(cloud), scenario.tariffs, self._model, timed)
-        self._scenario, self._source, self._users = scenario, source, users
+        self._scenario, self._source, self._users, self._memo = scenario, source, users, memo
         self._carbon = carbon_signal(scenario.tariffs)
         self._from_table = table is not None
         self._missing_fails = table is not None and table.missing == "fail_request"
@@ -160,7 +161,11 @@ class LlmService(Service):
         prompt, output, sequences, device = table[:, 1:5].astype(np.int64).T
         requests = Requests.of(table[:, 0], prompt, output, sequences, table[:, 5], device)
         replicas = Replicas(self._steady, steady(self._scenario.cloud), draws, objective)
-        return provision_scaled(requests, horizon_s, scale, replicas, objective, draws)
+        served = [self._scenario.llm.model_dump(mode="json"), self._scenario.cloud.model_dump(mode="json")]
+        return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
+            ["provision", table, horizon_s, scale, objective.share, *served],
+            lambda: provision_scaled(requests, horizon_s, scale, replicas, objective, draws),
+        )
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
         pool, power, tariffs = self._steady, self._steady.power, self._scenario.tariffs
@@ -249,5 +254,13 @@ def build_service(
         srm = prepared.learnt.srm
         flops = srm.flops_encode + srm.flops_per_candidate * prepared.learnt.histories.n_items
         return CpuService(env, scenario, flops, late_cost)
-    users = prepared.population.users
-    return LlmService(env, scenario, prepared.source, prepared.architecture, users, prepared.draws, late_cost)
+    return LlmService(
+        env,
+        scenario,
+        prepared.source,
+        prepared.architecture,
+        prepared.population.users,
+        prepared.draws,
+        late_cost,
+        prepared.memo,
+    )

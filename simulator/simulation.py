@@ -84,9 +84,17 @@ def calibrated_threshold(
     scenario: sections.Scenario, prepared: Prepared, device: str, progress: Progress
 ) -> float | None:
     """The threshold of an inconsistency policy that was given a ratio, from the validation users; None for others."""
-    section, learnt = scenario.policy.request, prepared.learnt
+    section = scenario.policy.request
     if not isinstance(section, sections.InconsistencyRequest) or section.ratio is None:
         return None
+    ratio = section.ratio
+    return prepared.memo.get(
+        ["threshold", scenario.policy.slate, ratio],  # the two orders of a list do not depend on how they are fused
+        lambda: _calibrate(scenario, prepared.learnt, ratio, device, progress),
+    )
+
+
+def _calibrate(scenario: sections.Scenario, learnt: Learnt, ratio: float, device: str, progress: Progress) -> float:
     data = learnt.training
     users = np.flatnonzero(data.fit_end < data.valid_end)
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else None
@@ -95,9 +103,7 @@ def calibrated_threshold(
     scores = srm_scores(learnt, first, users)
     source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
     slates = slates_of(scenario, learnt, scores, source)
-    threshold = inconsistency_threshold(
-        slates, users, newest_known[users] + 1, data.valid_end[users], lag, section.ratio
-    )
+    threshold = inconsistency_threshold(slates, users, newest_known[users] + 1, data.valid_end[users], lag, ratio)
     source.save()
     return threshold
 

@@ -36,7 +36,8 @@ class CachedCandidates:
             "list_length": self.list_length,
             "slots": len(self._row_of_slot),
         }
-        self._take(self._on_disk())
+        with store.locked(_ARTIFACT, self._key):
+            self._take(self._on_disk())
         self._saved = self._lists.count
 
     def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:
@@ -55,10 +56,11 @@ class CachedCandidates:
         """Writes every list known here, and those that another process has saved meanwhile."""
         if self._lists.count == self._saved:
             return
-        self._take(self._on_disk())
-        columns = self._lists.take(self._row_of_slot[self._row_of_slot >= 0])  # in order of slot
-        with self._store.creating(_ARTIFACT, self._key) as folder:
-            save_file({name: np.ascontiguousarray(values) for name, values in columns.items()}, folder / _FILE)
+        with self._store.locked(_ARTIFACT, self._key):
+            self._take(self._on_disk())
+            columns = self._lists.take(self._row_of_slot[self._row_of_slot >= 0])  # in order of slot
+            with self._store.creating(_ARTIFACT, self._key) as folder:
+                save_file({name: np.ascontiguousarray(values) for name, values in columns.items()}, folder / _FILE)
         self._saved = self._lists.count
 
     def _on_disk(self) -> Columns:

@@ -110,8 +110,9 @@ class Replicas:
             return replay(requests, (replace(self.pool, replicas=replicas),), self.cloud, self.draws, arrived)
 
     def alone(self, requests: Requests) -> Floats:
-        work = np.stack([requests.prompt_tokens, requests.output_tokens, requests.sequences, requests.service_s], 1)
-        _, first, kind = np.unique(work, axis=0, return_index=True, return_inverse=True, equal_nan=True)
+        service_s = np.nan_to_num(requests.service_s, nan=-1.0)  # rows with a NaN never count as equal
+        work = np.stack([requests.prompt_tokens, requests.output_tokens, requests.sequences, service_s], 1)
+        _, first, kind = np.unique(work, axis=0, return_index=True, return_inverse=True)
         kinds = requests.take(first)
         far_apart = 1e5 * np.arange(len(kinds), dtype=np.float64)
         return self.objective.of(self.replayed(kinds.at(far_apart), 1))[kind.ravel()]

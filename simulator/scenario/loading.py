@@ -1,6 +1,6 @@
 """Scenario files: read, overridden from the command line, typed, checked."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -8,7 +8,7 @@ from models.errors import InputError
 from simulator.scenario import sections
 from simulator.scenario.building import Builder, Problem, raise_first
 from simulator.scenario.checks import contradictions
-from simulator.scenario.overrides import apply_override
+from simulator.scenario.overrides import apply_override, apply_setting
 from simulator.scenario.reading import Node, Place, Scalar, read_file
 
 
@@ -16,10 +16,17 @@ class Scenario(sections.Scenario):
     """A device fleet, its models, its cloud and its policy."""
 
     @classmethod
-    def load(cls, path: str | Path, overrides: Iterable[str] = (), seed: int | None = None) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        overrides: Iterable[str] = (),
+        seed: int | None = None,
+        settings: Mapping[str, Node] | None = None,
+    ) -> Self:
         """The scenario in the YAML file `path`, with `overrides` ("dotted.key=value") applied in their order.
 
-        `seed` replaces the file's. Raises InputError, one line with file, line and key, for anything that is wrong.
+        `settings`, of a sweep, come after those: dotted keys and what they hold. `seed` replaces the file's. Raises
+        InputError, one line with file, line and key, for anything that is wrong.
         """
         root = read_file(Path(path))
         if isinstance(root.content, Scalar) and root.content.is_null:
@@ -28,6 +35,8 @@ class Scenario(sections.Scenario):
             raise InputError(f"{root.place}: expected keys such as 'name: my_fleet' at the top of the file")
         for override in overrides:
             apply_override(root, override, cls)
+        for key, value in (settings or {}).items():
+            apply_setting(root, key, value, cls)
         if seed is not None:
             root.content["seed"] = Node(Scalar(str(seed)), Place(f"--seed {seed}"))
         builder = Builder()

@@ -1,10 +1,12 @@
-"""`--set dotted.key=value`: changes to a scenario before it is checked.
+"""`--set dotted.key=value`, and the settings of a sweep: changes to a scenario before it is checked.
 
 The value is YAML. Setting a `kind` drops the siblings that the new kind does not have; setting a whole section
 replaces it. List items are named by index or, where they have names, by name. What the file does not give is there
 with its default.
 """
 
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,17 +19,26 @@ from simulator.scenario.shapes import Shape, default_of, fields_of
 
 def apply_override(root: Node, text: str, model: type[BaseModel]) -> None:
     """Change `root`, the tree of a `model`, as `dotted.key=value` says. Raises InputError naming the override."""
+    key, value = setting_of(text)
+    apply_setting(root, key, value, model)
+
+
+def setting_of(text: str) -> tuple[str, Node]:
+    """The dotted key and the value of "dotted.key=value". Raises InputError naming the override."""
     place = Place("--set " + " ".join(text.splitlines()))
     key, equals, value = text.partition("=")
-    path = key.strip().split(".")
-    if not equals or not all(path):
+    if not equals or not all(key.strip().split(".")):
         raise InputError(f"{place}: expected dotted.key=value, such as fleet.devices=500")
-    new = parse(value, place.source, lines=False)
+    return key.strip(), Node(parse(value, place.source, lines=False).content, place)
+
+
+def apply_setting(root: Node, key: str, value: Node, model: type[BaseModel]) -> None:
+    """Set the dotted `key` of `root`, the tree of a `model`, to `value`. Raises InputError naming the value's place."""
     if isinstance(root.content, Scalar) and root.content.is_null:
         root.content = {}
     if not isinstance(root.content, dict):
         return
-    _Setter(place, path, new).section(root, Shape((model,)), None, 0)
+    _Setter(value.place, key.split("."), deepcopy(value)).section(root, Shape((model,)), None, 0)
 
 
 class _Setter:
@@ -121,6 +132,8 @@ def to_node(value: Any, place: Place) -> Node:
     """The tree of a built value: what a file would have to say to give it."""
     if isinstance(value, BaseModel):
         return Node({name: to_node(getattr(value, name), place) for name in type(value).model_fields}, place)
+    if isinstance(value, Mapping):
+        return Node({str(name): to_node(item, place) for name, item in value.items()}, place)
     if isinstance(value, (tuple, list)):
         return Node([to_node(item, place) for item in value], place)
     if value is None:

@@ -1,0 +1,74 @@
+"""What workers are given and what they give back: values that travel between processes and machines."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from simulator.scenario import sections
+from simulator.sharing import learning_key, uses_llm
+
+
+@dataclass(frozen=True)
+class LearnJob:
+    """Train what a scenario needs, or find it trained: done before its runs, so that no two workers train the same."""
+
+    scenario: sections.Scenario
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Equal for scenarios that need the same models."""
+        lm = self.scenario.llm.candidates.model_dump_json() if uses_llm(self.scenario) else ""
+        return learning_key(self.scenario), lm
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """One run: its scenario, seed and all, and the folder that it leaves its files in."""
+
+    scenario: sections.Scenario
+    folder: Path
+
+
+Job = LearnJob | RunJob
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended. `error`: one line on why it failed; none: it did not."""
+
+    error: str | None = None
+    details: str = ""
+    """where in the code it failed, for what is not a user's mistake"""
+    disk_full: bool = False
+    artifacts: tuple[str, ...] = ()
+    """places below the artifact store's root of what a LearnJob made or found"""
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """by path below the store's root (LearnJob) or the run's folder, from a worker that does not share the disk"""
+
+
+class Executor(Protocol):
+    """Who does jobs while its `with` block lasts: local processes, or a cluster."""
+
+    workers: int
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+    def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
+        """Do the jobs, begun in their order; (number of a job, how it ended) for each as it ends."""
+        ...
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came of, says that no space is left."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

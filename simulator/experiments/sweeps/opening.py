@@ -1,0 +1,91 @@
+"""The folder of a sweep, opened to run in: new, or left unfinished by a sweep like this one."""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.artifacts import atomic_path
+from models.errors import InputError
+from simulator.experiments.folders import ExperimentFolder, Manifest
+from simulator.experiments.sweeps.plan import Plan
+from simulator.scenario import resolved_yaml
+
+_LOCK = ".lock"
+
+
+@contextmanager
+def opened(path: Path, plan: Plan, resume: bool) -> Iterator[ExperimentFolder]:
+    """The folder, held against other processes; what unfinished and failed runs left in it is gone.
+
+    Raises InputError for a folder that cannot be written, holds something else or another sweep, was made by other
+    versions, or is in use; and for one with finished runs unless `resume`.
+    """
+    folder = ExperimentFolder(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        present = {entry.name for entry in path.iterdir()} - {_LOCK}
+        lock = (path / _LOCK).open("a")
+    except FileExistsError:
+        raise InputError(f"--out {path}: is a file; name a folder") from None
+    except OSError as error:
+        raise InputError(f"--out {path}: cannot be written ({error.strerror}); name another folder") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"--out {path}: another sweep is writing to it; wait for it, or name another") from None
+        if "experiment.json" in present:
+            _check_continues(folder, plan, resume)
+        elif present:
+            raise InputError(f"--out {path}: holds files that are not a sweep's; name a new or an empty folder")
+        with atomic_path(path / "experiment.yaml") as temporary:
+            temporary.write_text(plan.text, encoding="utf-8")
+        folder.write_manifest(plan.manifest)
+        _clean(folder, plan.manifest)
+        yield folder
+
+
+def _check_continues(folder: ExperimentFolder, plan: Plan, resume: bool) -> None:
+    old, new, path = folder.manifest(), plan.manifest, folder.path
+    if (old.kind, old.name) != (new.kind, new.name):
+        raise InputError(f"--out {path}: holds another experiment, the {old.kind} {old.name!r}; name another folder")
+    done = [run for run in folder.runs(new) if run.finished]
+    if done and not resume:
+        raise InputError(f"--out {path}: holds this sweep already; add --resume to finish it, or name another folder")
+    changed = [name for name in new.versions if old.versions.get(name) != new.versions[name]]
+    if done and changed:
+        was = ", ".join(f"{name} {old.versions.get(name, 'unknown')}, now {new.versions[name]}" for name in changed[:3])
+        raise InputError(f"--resume: {path} was made by other versions ({was}); run the sweep anew in another --out")
+    for run in done:
+        meant = resolved_yaml(plan.scenario(run.variant.name, run.seed))
+        if (run.folder / "scenario.yaml").read_text(encoding="utf-8") != meant:
+            raise InputError(
+                f"--out {path}: its run of {run.variant.name!r} at seed {run.seed} had other settings than the sweep "
+                "file has now; undo the change, or name another folder"
+            )
+
+
+def _clean(folder: ExperimentFolder, manifest: Manifest) -> None:
+    """Take away all runs but the finished ones of this sweep, and files that were being written."""
+    meant = {run.folder for run in folder.runs(manifest) if run.finished}
+    for place in (folder.path / "runs").glob("*/*"):
+        if place not in meant:
+            shutil.rmtree(place, ignore_errors=True)
+        for left in place.glob(".*"):  # of a write that did not end
+            left.unlink()
+        shutil.rmtree(place / "parts", ignore_errors=True)
+    for variant in (folder.path / "runs").glob("*"):
+        if not any(variant.iterdir()):
+            variant.rmdir()
+    for left in folder.path.glob(".*-*"):
+        left.unlink()
+
+
+def write_failure(folder: Path, error: str, details: str) -> None:
+    """failure.json of a run, instead of what it had written."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with atomic_path(folder / "failure.json") as path:
+        path.write_text(json.dumps({"error": error, "details": details}, indent=2) + "\n", encoding="utf-8")

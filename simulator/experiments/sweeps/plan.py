@@ -1,0 +1,128 @@
+"""A sweep checked whole: every variant meets the base scenario before anything runs."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from models.artifacts import content_hash
+from models.errors import InputError
+from simulator.cloud.building import check_cloud
+from simulator.experiments.folders import Manifest
+from simulator.experiments.sweeps.reading import Settings, Sweep
+from simulator.experiments.sweeps.variants import Point, draw, expand
+from simulator.scenario import Scenario, check_files, resolved_yaml
+from simulator.scenario.overrides import setting_of
+
+ASK_ABOVE = 1000
+"""runs that a plan may have without being asked for twice"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep runs: its manifest, and the scenario of each variant before its seed is set."""
+
+    manifest: Manifest
+    scenarios: Mapping[str, Scenario]
+    text: str
+
+    def scenario(self, variant: str, seed: int) -> Scenario:
+        """The scenario of one run."""
+        return self.scenarios[variant].model_copy(update={"seed": seed})
+
+    @property
+    def n_runs(self) -> int:
+        return len(self.manifest.variants) * len(self.manifest.seeds)
+
+
+def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = False) -> Plan:
+    """Every variant of `sweep` resolved and checked. `overrides` ("dotted.key=value") change the base for all of them.
+
+    Raises InputError for the first thing that is wrong, naming the file, its line and the variant; and for a plan of
+    more than ASK_ABOVE runs unless it is `confirmed`.
+    """
+    points = expand(sweep)
+    file = sweep.file
+    given = dict(setting_of(override) for override in overrides)
+    for key in given:
+        _check_not_swept(key, points)
+    fixed = {**sweep.fixed, **given}
+    names = [point.variant.name for point in points]
+    if file.baseline is not None and file.baseline not in names:
+        near = get_close_matches(file.baseline, names, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names[:6])}"
+        raise InputError(f"{sweep.place('baseline')}: baseline: no variant is named {file.baseline!r} ({hint})")
+    if file.budget is not None:
+        most = file.budget // len(file.seeds)
+        if most < 1:
+            text = f"{file.budget} runs do not reach for one variant at {len(file.seeds)} seeds"
+            raise InputError(f"{sweep.place('budget')}: budget: {text}; raise it, or drop seeds")
+        points = draw(points, most, file.baseline)
+    n_runs = len(points) * len(file.seeds)
+    if n_runs > ASK_ABOVE and not confirmed:
+        raise InputError(
+            f"{sweep.path}: {len(points):,} variants x {len(file.seeds)} seeds are {n_runs:,} runs; "
+            "add --yes if they are meant, or set 'budget'"
+        )
+    base = Scenario.load(sweep.base, settings=fixed)
+    scenarios = {point.variant.name: _resolve(sweep, fixed, point) for point in points}
+    manifest = Manifest(
+        kind="sweep",
+        name=file.name,
+        question=file.question,
+        base=str(sweep.base),
+        base_hash=content_hash(resolved_yaml(base)),
+        seeds=list(file.seeds),
+        axes=_values(points),
+        variants=[point.variant for point in points],
+        metrics=list(file.metrics),
+        baseline=file.baseline,
+        versions=versions(),
+        warm_up=file.warm_up,
+    )
+    return Plan(manifest, scenarios, sweep.text)
+
+
+def _resolve(sweep: Sweep, fixed: Settings, point: Point) -> Scenario:
+    try:
+        scenario = Scenario.load(sweep.base, settings={**fixed, **point.settings})
+        check_files(scenario)
+        check_cloud(scenario.llm, scenario.cloud)
+    except InputError as error:
+        raise InputError(f"{error} (variant {point.variant.name!r} of {sweep.path})") from None
+    return scenario
+
+
+def _check_not_swept(key: str, points: Sequence[Point]) -> None:
+    for point in points:
+        for swept in point.settings:
+            if f"{swept}.".startswith(f"{key}.") or f"{key}.".startswith(f"{swept}."):
+                raise InputError(f"--set {key}: the sweep varies {swept}; change the sweep file instead")
+
+
+def _values(points: Sequence[Point]) -> dict[str, list[Any]]:
+    """Every value that each swept key has, in order of appearance."""
+    values: dict[str, list[Any]] = {}
+    for point in points:
+        for key, value in point.variant.settings.items():
+            known = values.setdefault(key, [])
+            if value not in known:
+                known.append(value)
+    return values
+
+
+def versions() -> dict[str, str]:
+    """What results depend on beside scenario and seed: libraries, Python, and this simulator's own source."""
+    root = Path(__file__).parents[3]
+    paths = sorted(
+        path
+        for folder in ("models", "simulator")
+        for path in (root / folder).rglob("*")
+        if path.suffix in (".py", ".yaml") and "experiments" not in path.parts[len(root.parts) :]
+    )
+    own = content_hash([[str(path.relative_to(root)), path.read_bytes()] for path in paths])
+    libraries = ("torch", "numpy", "simpy", "transformers", "scipy", "pandas", "pyarrow")
+    return {"fleetrec": own, "python": platform.python_version()} | {name: version(name) for name in libraries}

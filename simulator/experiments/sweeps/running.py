@@ -1,0 +1,154 @@
+"""`run_sweep`: a sweep file from its plan to its tables; `run_all`: any runs on any executor."""
+
+import errno
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from models.errors import InputError
+from models.progress import Progress
+from simulator.experiments.folders import ExperimentFolder, RunPlace
+from simulator.experiments.sweeps.jobs import Executor, LearnJob, Outcome, RunJob, is_disk_full
+from simulator.experiments.sweeps.local import LocalProcesses, ThisProcess
+from simulator.experiments.sweeps.opening import opened, write_failure
+from simulator.experiments.sweeps.plan import Plan
+from simulator.experiments.sweeps.ray_cluster import RayCluster
+from simulator.experiments.sweeps.tables import write_tables
+from simulator.sharing import preparation_key
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of a sweep: runs in its tables, and the failed ones with their reasons."""
+
+    folder: Path
+    runs: int
+    failed: list[tuple[RunPlace, str]]
+
+    def figures(self) -> dict[str, Any]:
+        """As JSON."""
+        failed = [{"variant": run.variant.name, "seed": run.seed, "error": why} for run, why in self.failed]
+        return {"folder": str(self.folder), "runs": self.runs, "failed": failed}
+
+    def failures(self, most: int = 5) -> list[str]:
+        """Lines on what failed, the first few by name, with the count last."""
+        if not self.failed:
+            return []
+        lines = [f"{run.variant.name!r} at seed {run.seed}: {why}" for run, why in self.failed[:most]]
+        of = f"{len(self.failed)} of {self.runs + len(self.failed)} runs failed"
+        return [*lines, f"{of} (failure.json in their folders says why); --resume tries them again"]
+
+
+def executor_for(engine: Literal["local", "ray"], jobs: int, address: str | None) -> Executor:
+    """The executor of `--engine`, `--jobs` and `--ray-address`; a context manager."""
+    if engine == "ray":
+        return RayCluster(None if address else jobs, address)
+    if address is not None:
+        raise InputError("--ray-address needs --engine ray")
+    return ThisProcess() if jobs == 1 else LocalProcesses(jobs)
+
+
+def run_sweep(
+    plan: Plan, out: Path, executor: Executor, progress: Progress, say: Say, resume: bool = False
+) -> Finished:
+    """Run what is still to be run of `plan` in the folder `out`, then `finish`. `say` takes a line for the user.
+
+    Raises InputError for a folder that cannot be used (see `opened`) and when the disk is full; what is finished stays.
+    """
+    with _disk_full_told(out), opened(out, plan, resume) as folder:
+        places = list(folder.runs(plan.manifest))
+        todo = [place for place in places if not place.finished]
+        say(_intention(plan, places, len(todo), executor.workers))
+        jobs = [RunJob(plan.scenario(place.variant.name, place.seed), place.folder) for place in todo]
+        failed: list[tuple[RunPlace, str]] = []
+        if jobs:
+            with executor, progress.task("runs", len(jobs)) as task:
+                for number, outcome in run_all(jobs, executor):
+                    task.advance(note=f"{len(failed)} failed" if failed else "")
+                    if outcome.error is not None:
+                        write_failure(todo[number].folder, outcome.error, outcome.details)
+                        failed.append((todo[number], outcome.error))
+        order = {place.folder: i for i, place in enumerate(places)}
+        failed.sort(key=lambda pair: order[pair[0].folder])
+        runs = finish(folder)
+        say(f"{runs} finished runs: {out / 'results.parquet'}")
+        return Finished(out, runs, failed)
+
+
+def run_all(jobs: Sequence[RunJob], executor: Executor) -> Iterator[tuple[int, Outcome]]:
+    """Do the runs; (number, outcome) of each as it ends. Models are trained first, each once.
+
+    Raises OSError (ENOSPC) when a worker finds the disk full.
+    """
+    learning: dict[tuple[str, str], LearnJob] = {}
+    key_of = []
+    for job in jobs:
+        learn = LearnJob(job.scenario)
+        key_of.append(learn.key)
+        learning.setdefault(key_of[-1], learn)
+    unlearnt: dict[tuple[str, str], Outcome] = {}
+    keys = list(learning)
+    for number, outcome in executor.outcomes(list(learning.values())):
+        _stop_if_full(outcome)
+        if outcome.error is not None:
+            unlearnt[keys[number]] = outcome
+    yield from ((number, unlearnt[key]) for number, key in enumerate(key_of) if key in unlearnt)
+    able = [number for number, key in enumerate(key_of) if key not in unlearnt]
+    first: dict[str, int] = {}  # runs on one preparation come one after the other: a worker keeps the last one
+    prepared = {number: first.setdefault(preparation_key(jobs[number].scenario), number) for number in able}
+    able.sort(key=lambda number: (prepared[number], number))
+    for place, outcome in executor.outcomes([jobs[number] for number in able]):
+        _stop_if_full(outcome)
+        yield able[place], outcome
+
+
+def finish(folder: ExperimentFolder) -> int:
+    """What is made of the runs at the end of a sweep; the number of runs that went in."""
+    return write_tables(folder)
+
+
+def _stop_if_full(outcome: Outcome) -> None:
+    if outcome.disk_full:
+        raise OSError(errno.ENOSPC, outcome.error)
+
+
+@contextmanager
+def _disk_full_told(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise InputError(
+                f"the disk is full, so the sweep in {out} has stopped; its finished runs are kept: make room "
+                "(also in the artifact cache), then add --resume"
+            ) from error
+        raise
+
+
+def _intention(plan: Plan, places: list[RunPlace], todo: int, workers: int) -> str:
+    """How many runs there are and, where earlier ones tell, about how long the rest takes."""
+    variants, seeds = len(plan.manifest.variants), len(plan.manifest.seeds)
+    counted = f"{plan.n_runs} runs ({variants} variants x {seeds} seeds)"
+    with_whom = f" on {workers} workers" if workers > 1 else ""
+    if todo == len(places):
+        return f"{counted}{with_whom}; how long they take is known once the first have ended"
+    took = [_seconds(place.folder) for place in places if place.finished]
+    left = sum(took) / len(took) * todo / max(workers, 1)
+    return f"{counted}, {todo} of them to do{with_whom}: about {duration(left)}, as the finished ones took"
+
+
+def _seconds(folder: Path) -> float:
+    timing = json.loads((folder / "timing.json").read_text(encoding="utf-8"))
+    return float(sum(timing[name] for name in ("prepare_s", "simulate_s", "collect_s")))
+
+
+def duration(seconds: float) -> str:
+    """A time in words: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,35 @@
+"""Which scenarios can share what: hashes of exactly those parts of a scenario that learning and preparing read."""
+
+from models.artifacts import content_hash
+from simulator.scenario import sections
+
+
+def learning_key(scenario: sections.Scenario) -> str:
+    """Hash of all that `learn` reads of a scenario: those alike in it have the same log, split and SRM."""
+    return content_hash(
+        scenario.workload.model_dump(mode="json", exclude={"arrivals", "exclude_seen"}),
+        scenario.srm.model_dump(mode="json"),
+        scenario.engine.threads,
+    )
+
+
+def preparation_key(scenario: sections.Scenario) -> str:
+    """Hash of all that `prepare` reads of a scenario: those alike in it may be run on the same `Prepared`."""
+    return content_hash(
+        learning_key(scenario),
+        scenario.seed,
+        scenario.duration,
+        scenario.workload.model_dump(mode="json", include={"arrivals", "exclude_seen"}),
+        scenario.fleet.model_dump(mode="json"),
+        scenario.llm.model_dump(mode="json", include={"candidates", "list_length"}),
+        _lists_of(scenario),
+    )
+
+
+def uses_llm(scenario: sections.Scenario) -> bool:
+    """Whether its slates are made of an LLM's lists."""
+    return scenario.policy.slate in ("llm", "both")
+
+
+def _lists_of(scenario: sections.Scenario) -> str:
+    return "llm" if uses_llm(scenario) else "srm" if scenario.policy.slate == "cloud_srm" else "none"
