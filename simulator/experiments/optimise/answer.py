@@ -1,5 +1,6 @@
 """What a search concluded: the front of the points that keep the limits, the base scenario's place beside it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -98,7 +99,9 @@ def _headline(
     if cheaper is None:
         return front[0].upper() + front[1:] + "."
     saved = 1 - figures[cheaper][cost] / figures[base][cost]
-    return f"'{cheaper}' is at least as accurate as the scenario as it stands and saves {saved:.0%} of its cost; {front}."
+    return (
+        f"'{cheaper}' is at least as accurate as the scenario as it stands and saves {saved:.0%} of its cost; {front}."
+    )
 
 
 def _at(point: Mapping[str, float], metric: str, cost: str) -> str:
@@ -112,11 +115,15 @@ def _notes(
     kept: Sequence[str],
     asked: int,
 ) -> list[str]:
-    notes = ["values are means over the seeds without intervals, and the best of many points looks better than it is: "
-             "confirm a point of the front at other seeds"]
+    notes = [
+        "values are means over the seeds without intervals, and the best of many points looks better than it is: "
+        "confirm a point of the front at other seeds"
+    ]
     if len(variants) < asked:
         notes.append(f"the space has no more points that the sampler would find: {len(variants)} of {asked} were run")
     if len(kept) < len(figures):
         notes.append(f"{len(figures) - len(kept)} points pass a limit")
-    notes += [f"failed: {name}: {reason}" for name, reason in failures.items()]
+    for reason, count in Counter(failures.values()).most_common():
+        first = next(name for name, why in failures.items() if why == reason)
+        notes.append(f"failed: {first}{f' and {count - 1} more' if count > 1 else ''}: {reason}")
     return notes

@@ -76,3 +76,11 @@ def _limit(name: str, text: str) -> float | None:
             return None
     number = number_of(text)
     return None if number is None else float(number)
+
+
+def read_seeds(text: str) -> list[int]:
+    """Seeds from `1,2,3`; InputError for anything but different whole numbers from 0 on."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words) or len(set(words)) < len(words):
+        raise InputError(f"--seeds {text}: expected different whole numbers, such as 1,2,3")
+    return [int(word) for word in words]

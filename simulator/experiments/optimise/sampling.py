@@ -74,7 +74,7 @@ class Search:
         repeats = 0
         while len(fresh) < size and repeats < _MOST_REPEATS:
             trial, settings = self._ask(study)
-            text = json.dumps(settings, sort_keys=True)
+            text = json.dumps(settings)
             if text in self._known or text in fresh:
                 repeats += 1
             else:
@@ -118,6 +118,8 @@ def settings_of(trial: FrozenTrial) -> Settings:
 def _tell(study: optuna.Study, trial: optuna.Trial, text: str, result: Result) -> None:
     trial.set_user_attr(_SETTINGS, text)
     trial.set_user_attr(_EXCESS, list(result.excess))
+    for number, excess in enumerate(result.excess):
+        trial.set_constraint(f"limit {number}", excess)
     if result.failure is None:
         study.tell(trial, result.values)
     else:
@@ -130,19 +132,14 @@ def _result(trial: FrozenTrial) -> Result:
     return Result(values, tuple(trial.user_attrs[_EXCESS]), trial.user_attrs.get(_FAILURE))
 
 
-def _excess(trial: FrozenTrial) -> list[float]:
-    held: list[float] = trial.user_attrs[_EXCESS]
-    return held
-
-
 def _sampler(name: SamplerName, seed: int, number: int, start: int) -> BaseSampler:
     """The sampler of one trial."""
     own = (seed * 1_000_003 + number) % 2**32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if name == "tpe":
-            return TPESampler(seed=own, n_startup_trials=start, multivariate=True, group=True, constraints_func=_excess)
-        return NSGAIISampler(seed=own, population_size=start, constraints_func=_excess)
+            return TPESampler(seed=own, n_startup_trials=start, multivariate=True, group=True)
+        return NSGAIISampler(seed=own, population_size=start)
 
 
 def _is_category(knob: Knob) -> bool:

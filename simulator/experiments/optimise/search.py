@@ -4,6 +4,7 @@ Each new point is a variant whose runs are kept like those of a sweep; study.db,
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,9 @@ class _State:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def optimise(problem: Problem, out: Path, executor: Executor, progress: Progress, resume: bool = False) -> dict[str, Any]:
+def optimise(
+    problem: Problem, out: Path, executor: Executor, progress: Progress, resume: bool = False
+) -> dict[str, Any]:
     """Run the search in the folder `out`; returns what answer.json holds.
 
     Deterministic in the problem, whoever executes the runs and however often it was interrupted. Raises InputError for
@@ -88,7 +91,7 @@ def optimise(problem: Problem, out: Path, executor: Executor, progress: Progress
     folder, study = _open(problem, out, resume)
     search = Search(problem.space, problem.goals, problem.sampler, problem.sampler_seed, problem.start)
     recorded = study.get_trials()
-    whole = [trial for trial in recorded if trial.user_attrs["of_batch"] == _batch_sizes(recorded)[trial.user_attrs["batch"]]]
+    whole = _whole_batches(recorded)
     search.recall(whole)
     state = _State()
     with executor, progress.task("points", problem.trials) as task:
@@ -103,9 +106,7 @@ def optimise(problem: Problem, out: Path, executor: Executor, progress: Progress
             return results
 
         evaluate([{}])
-        known = [settings_of(trial) for trial in _first_of_each(whole)]
-        if known:
-            evaluate(known)
+        evaluate(_points(whole))
         number = len(whole) and whole[-1].user_attrs["batch"] + 1
         while len(state.variants) < problem.trials:
             before = len(state.variants)
@@ -124,17 +125,15 @@ def optimise(problem: Problem, out: Path, executor: Executor, progress: Progress
     return found
 
 
-def _batch_sizes(trials: Sequence[optuna.trial.FrozenTrial]) -> dict[int, int]:
-    """How many trials of each batch are recorded: a crash may have left fewer than it had."""
-    sizes: dict[int, int] = {}
-    for trial in trials:
-        batch = trial.user_attrs["batch"]
-        sizes[batch] = sizes.get(batch, 0) + 1
-    return sizes
+def _whole_batches(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.FrozenTrial]:
+    """The trials of batches that are recorded whole: a crash may have left a part of the last one."""
+    recorded = Counter(trial.user_attrs["batch"] for trial in trials)
+    return [trial for trial in trials if recorded[trial.user_attrs["batch"]] == trial.user_attrs["of_batch"]]
 
 
-def _first_of_each(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.FrozenTrial]:
-    return list({json.dumps(settings_of(trial)): trial for trial in reversed(trials)}.values())[::-1]
+def _points(trials: Sequence[optuna.trial.FrozenTrial]) -> list[Settings]:
+    """The settings of the trials, each once, in order of appearance."""
+    return [json.loads(text) for text in dict.fromkeys(json.dumps(settings_of(trial)) for trial in trials)]
 
 
 def _variant(settings: Settings) -> Variant:
@@ -174,7 +173,8 @@ def _judge(problem: Problem, folder: ExperimentFolder, variant: Variant, state: 
         rows.append(flat_figures(summary))
     missing = [name for name in problem.goals.names if any(name not in row for row in rows)]
     if missing:
-        reason = f"{missing[0]} has no value"
+        why = next((note for note in summary["notes"] if ": none, since" in note), "")
+        reason = f"{missing[0]} has no value" + (f" ({why})" if why else "")
         state.failures[variant.name] = reason
         return Result(failure=reason)
     means = {name: sum(row[name] for row in rows) / len(rows) for name in problem.goals.names}
@@ -214,7 +214,8 @@ def _open(problem: Problem, out: Path, resume: bool) -> tuple[ExperimentFolder, 
     elif held != terms:
         changed = ", ".join(name for name, value in terms.items() if held.get(name) != value)
         raise InputError(f"--resume: {out} was searched with another {changed}; undo the change or name another folder")
-    given = {"base": str(problem.base), "set": list(problem.overrides), "directions": dict(problem.goals.directions)}
+    given: dict[str, Any] = {"base": str(problem.base), "set": list(problem.overrides)}
+    given["directions"] = dict(problem.goals.directions)
     given |= {"limits": dict(problem.goals.limits), "seeds": list(problem.seeds), "trials": problem.trials}
     given |= {"sampler": problem.sampler, "space": [knob.name for knob in problem.space.knobs]}
     with atomic_path(out / "experiment.yaml") as temporary:
@@ -233,7 +234,9 @@ def _study(problem: Problem, path: Path) -> optuna.Study:
         )
     except Exception as error:  # whatever the database library raises for a file that is not its own
         reason = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: cannot be read ({reason}); remove it to begin anew: finished runs are kept") from error
+        raise InputError(
+            f"{path}: cannot be read ({reason}); remove it to begin anew: finished runs are kept"
+        ) from error
 
 
 def _manifest(problem: Problem, variants: Sequence[Variant]) -> Manifest:

@@ -193,7 +193,9 @@ def read_space(path: Path) -> Space:
     """The space in a file. InputError, naming file, line and key, for what is not one."""
     root = read_file(path)
     if not isinstance(root.content, dict) or not root.content:
-        raise InputError(f"{path}: expected dotted keys with what they may be, such as policy.request.ratio: [0.1, 0.5]")
+        raise InputError(
+            f"{path}: expected dotted keys with what they may be, such as policy.request.ratio: [0.1, 0.5]"
+        )
     knobs: list[Knob] = []
     for key, node in root.content.items():
         knobs.append(_knob(key, node, knobs))
