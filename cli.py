@@ -65,6 +65,9 @@ def simulate(
     seed: Seed = None,
     overrides: Overrides = None,
     device: OnDevice = "cpu",
+    trace: Annotated[Path | None, typer.Option("--trace", help="timeline (JSON) for ui.perfetto.dev to write")] = None,
+    trace_devices: Annotated[str | None, typer.Option("--trace-devices", help="0,3,7-9; 0-9 by default")] = None,
+    trace_replicas: Annotated[str | None, typer.Option("--trace-replicas", help="0,1; all by default")] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -75,10 +78,12 @@ def simulate(
         from simulator import Scenario
         from simulator import simulate as run
         from simulator.outputs import run_folder, usable_device
+        from simulator.tracing import read_trace_request
 
         loaded = Scenario.load(scenario, overrides or [], seed)
+        tracing = read_trace_request(trace, trace_devices, trace_replicas) if trace is not None else None
         folder = run_folder(out, loaded)
-        result = run(loaded, folder, usable_device(device), progress_bars(quiet))
+        result = run(loaded, folder, usable_device(device), progress_bars(quiet), trace=tracing)
         draw_run(folder)
         if as_json:
             print_json(result.summary)

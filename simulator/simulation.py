@@ -24,6 +24,7 @@ from simulator.results import RunResult, collect
 from simulator.scenario import sections
 from simulator.scoring import Scorer
 from simulator.service import build_service
+from simulator.tracing import Tracer, TraceRequest
 from simulator.world import World
 
 Ints = NDArray[np.int64]
@@ -37,8 +38,9 @@ def simulate(
     device: str = "cpu",
     progress: Progress | None = None,
     store: ArtifactStore | None = None,
+    trace: TraceRequest | None = None,
 ) -> RunResult:
-    """Run `scenario`; with `out` its files are written there.
+    """Run `scenario`; with `out` its files are written there, with `trace` also a timeline of chosen devices.
 
     Deterministic in the scenario, whatever the machine's load, the number of workers or `engine.batching`. Raises
     InputError for what the user can mend.
@@ -47,7 +49,7 @@ def simulate(
     started = time.perf_counter()
     prepared = prepare(scenario, device, progress, store)
     folder = Path(out) if out is not None else None
-    return simulate_prepared(scenario, prepared, folder, device, progress, time.perf_counter() - started)
+    return simulate_prepared(scenario, prepared, folder, device, progress, time.perf_counter() - started, trace)
 
 
 def simulate_prepared(
@@ -57,6 +59,7 @@ def simulate_prepared(
     device: str,
     progress: Progress,
     prepare_s: float = 0.0,
+    trace: TraceRequest | None = None,
 ) -> RunResult:
     """Run `scenario` on what was prepared for it, or for a scenario that differs in request policy or fusion only.
 
@@ -65,6 +68,9 @@ def simulate_prepared(
     started = time.perf_counter()
     threshold = calibrated_threshold(scenario, prepared, device, progress)
     world = build_world(scenario, prepared, threshold, out / "parts" if out is not None else None)
+    tracer = Tracer(trace) if trace is not None else None
+    if tracer is not None:
+        tracer.watch(world)
     run(world, scenario, prepared, progress)
     simulated = time.perf_counter()
     result = collect(scenario, prepared, world, threshold, progress)
@@ -77,6 +83,8 @@ def simulate_prepared(
     }
     if out is not None:
         result.write(out)
+    if tracer is not None:
+        tracer.write(world, scenario, result)
     return result
 
 
