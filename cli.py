@@ -34,6 +34,7 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="seed of the wor
 
 
 OnDevice = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="where models are trained and run")]
+_PROVISIONED_USD = "cost.usd_provisioned_per_1k_interactions"
 LogFormat = Literal["auto", "csv", "tsv", "parquet", "inter", "movielens_dat", "movielens_csv", "lines"]
 
 
@@ -63,6 +64,9 @@ def simulate(
     seed: Seed = None,
     overrides: Overrides = None,
     device: OnDevice = "cpu",
+    trace: Annotated[Path | None, typer.Option("--trace", help="timeline (JSON) for ui.perfetto.dev to write")] = None,
+    trace_devices: Annotated[str | None, typer.Option("--trace-devices", help="0,3,7-9; 0-9 by default")] = None,
+    trace_replicas: Annotated[str | None, typer.Option("--trace-replicas", help="0,1; all by default")] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -74,10 +78,12 @@ def simulate(
         from simulator import Scenario
         from simulator import simulate as run
         from simulator.outputs import run_folder, usable_device
+        from simulator.tracing import read_trace_request
 
         loaded = Scenario.load(scenario, overrides or [], seed)
+        tracing = read_trace_request(trace, trace_devices, trace_replicas) if trace is not None else None
         folder = run_folder(out, loaded)
-        result = run(loaded, folder, usable_device(device), progress_bars(quiet))
+        result = run(loaded, folder, usable_device(device), progress_bars(quiet), trace=tracing)
         draw_run(folder)
         write_report(folder)
         if as_json:
@@ -191,6 +197,52 @@ def report(
         if not quiet:
             print(f"report: {page}")
             print(f"figures: {len(figures)} files in {figures[0].parent}")
+
+
+@app.command()
+def optimize(
+    scenario: ScenarioFile,
+    maximize: Annotated[list[str], typer.Option("--maximize", help="figure of a summary; repeatable")] = ["ndcg@10"],  # noqa: B006
+    minimize: Annotated[list[str], typer.Option("--minimize", help="likewise")] = [_PROVISIONED_USD],  # noqa: B006
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", metavar="FIGURE=MOST", help="latency_s.slate.p95=200ms")
+    ] = None,
+    trials: Annotated[
+        int, typer.Option("--trials", min=2, help="points to run, the scenario as it is among them")
+    ] = 40,
+    sampler: Annotated[Literal["nsga2", "tpe"], typer.Option("--sampler", help="who proposes points")] = "nsga2",
+    sampler_seed: Annotated[int, typer.Option("--sampler-seed", min=0, help="of the proposals")] = 0,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="points proposed at once")] = 4,
+    space: Annotated[Path | None, typer.Option("--space", help="what may change (YAML)", show_default=False)] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="seeds of the world, such as 1,2")] = "1",
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="workers; as many as processors")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder; runs/<name>-optimised", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the search in the folder")] = False,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search a scenario's policies for the best accuracy at each cost, under limits."""
+    with user_errors():
+        from reports.optimisation import print_front
+        from reports.terminal import console_for
+        from simulator import Scenario
+        from simulator.experiments import optimise as search
+        from simulator.experiments.sweeps import executor_for
+
+        loaded = Scenario.load(scenario, overrides or [])
+        goals = search.read_goals(maximize, minimize, limit or [])
+        chosen = search.read_space(space) if space else search.default_space(loaded)
+        worlds = search.read_seeds(seeds)
+        problem = search.Problem(scenario, overrides or [], goals, chosen, trials, worlds, sampler, sampler_seed, batch)
+        folder = out or Path("runs") / f"{loaded.name}-optimised"
+        executor = executor_for("local", jobs, None)
+        found = search.optimise(problem, folder, executor, progress_bars(quiet), resume)
+        if as_json:
+            print_json(found)
+        elif not quiet:
+            print_front(found, console_for(False))
+            print(f"written to {folder}")
 
 
 @app.command()

@@ -1,20 +1,37 @@
-"""How long work tells that it goes on: a tiny protocol, a silent one, and one that draws bars on a terminal."""
+"""How long work tells that it goes on: a tiny protocol, a silent one, and a live view of it on a terminal."""
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichBars
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+SHOWN_AFTER_S = 2.0
+"""work that is done sooner shows nothing"""
+_REFRESHES_PER_S = 2.0
+_BAR_WIDTH = 40
 
 
 class Task(Protocol):
     """One piece of work under way."""
 
+    @property
+    def watched(self) -> bool:
+        """Whether figures would be seen now: where they would not, nobody need compute them."""
+        ...
+
     def advance(self, n: float = 1, note: str = "") -> None:
         """`n` more units are done; `note` (a loss, a score) replaces the last one where it is not empty."""
+        ...
+
+    def show(self, figures: Mapping[str, str]) -> None:
+        """Figures of the moment, by name: they take the place of those before."""
         ...
 
 
@@ -27,7 +44,12 @@ class Progress(Protocol):
 
 
 class _SilentTask:
+    watched = False
+
     def advance(self, n: float = 1, note: str = "") -> None:
+        """Says nothing."""
+
+    def show(self, figures: Mapping[str, str]) -> None:
         """Says nothing."""
 
 
@@ -39,35 +61,95 @@ class NullProgress:
         yield _SilentTask()
 
 
-class _RichTask:
-    def __init__(self, bars: RichBars, name: str, total: float):
-        self._bars = bars
-        self._id = bars.add_task(name, total=total, note="")
+class LiveView:
+    """One task as a few lines on a terminal: a bar, units done, how many a second, time left, figures of the moment.
+
+    It appears once the task has gone on for SHOWN_AFTER_S, and goes when the task ends. A thread redraws it from what
+    it was last told; the work itself is never looked at.
+    """
+
+    def __init__(self, console: Console, name: str, total: float, clock: Callable[[], float] = time.monotonic):
+        self._console, self._name, self._total, self._clock = console, name, total, clock
+        self._begun_s = clock()
+        self._done = 0.0
+        self._note = ""
+        self._figures: Mapping[str, str] = {}
+        self._live: Live | None = None
+
+    @property
+    def watched(self) -> bool:
+        """See Task."""
+        return self._clock() - self._begun_s >= SHOWN_AFTER_S
 
     def advance(self, n: float = 1, note: str = "") -> None:
-        """Moves the bar."""
-        if note:
-            self._bars.update(self._id, note=note)
-        self._bars.advance(self._id, n)
+        """See Task."""
+        self._done += n
+        self._note = note or self._note
+        self._appear()
+
+    def show(self, figures: Mapping[str, str]) -> None:
+        """See Task."""
+        self._figures = figures
+        self._appear()
+
+    def end(self) -> None:
+        """Take it away."""
+        if self._live is not None:
+            self._live.stop()
+
+    def _appear(self) -> None:
+        if self._live is None and self.watched:
+            self._live = Live(
+                get_renderable=self.__rich__,
+                console=self._console,
+                refresh_per_second=_REFRESHES_PER_S,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+
+    def __rich__(self) -> RenderableType:
+        elapsed_s = self._clock() - self._begun_s
+        rate = self._done / elapsed_s if elapsed_s > 0 else 0.0
+        line = Table.grid(padding=(0, 1))
+        parts = [f"{self._done:,.0f}/{self._total:,.0f}"]
+        if self._done:
+            parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s")
+            parts.append(f"{in_words((self._total - self._done) / rate)} left")
+        parts += [self._note] if self._note else []
+        bar = ProgressBar(total=max(self._total, 1), completed=min(self._done, self._total), width=_BAR_WIDTH)
+        line.add_row(Text(self._name), bar, Text("  ".join(parts)))
+        if not self._figures:
+            return line
+        return Group(line, Text("  ".join(f"{name} {value}" for name, value in self._figures.items())))
+
+
+def in_words(seconds: float) -> str:
+    """A time in two places: `41 s`, `3 min 20 s`, `5 h 07 min`, `2 d 3 h`."""
+    whole = max(round(seconds), 0)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
 class RichProgress:
-    """Bars on standard error while it is a terminal; silent otherwise. Tasks do not nest."""
+    """Live views on standard error while it is a terminal; silent otherwise. Tasks do not nest."""
 
-    def __init__(self) -> None:
-        self._console = Console(file=sys.stderr)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(file=sys.stderr)
 
     @contextmanager
     def task(self, name: str, total: float) -> Iterator[Task]:
         if not self._console.is_terminal:
             yield _SilentTask()
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with RichBars(*columns, console=self._console, transient=True) as bars:
-            yield _RichTask(bars, name, total)
+        view = LiveView(self._console, name, total)
+        try:
+            yield view
+        finally:
+            view.end()

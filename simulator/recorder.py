@@ -23,6 +23,7 @@ from simulator.slates import Jobs
 
 NO_SLATE = -1
 _ROWS_PER_PART = 65_536
+_MOST_RANKS = 1000
 
 
 @dataclass(slots=True)
@@ -135,6 +136,9 @@ class Recorder:
         self._rank = np.empty(0, dtype=np.int64)
         self._inconsistency = np.empty(0, dtype=np.float64)
         self.interactions = 0
+        self._rank_counts = np.zeros(
+            _MOST_RANKS + 1, dtype=np.int64
+        )  # of interactions ranked so far: misses, 0, 1, ...
         self._clear_rows()
         self.requests: list[RequestRecord] = []
 
@@ -201,6 +205,12 @@ class Recorder:
         if self.requests:
             self._keep("requests", self._requests())
             self.requests = []
+
+    def ndcg_so_far(self, k: int) -> float | None:
+        """NDCG@k of the interactions that have been ranked, those of whole parts; None before the first part."""
+        ranked = self._rank_counts.sum()
+        gains = self._rank_counts[1 : k + 1] / np.log2(np.arange(min(k, _MOST_RANKS)) + 2.0)
+        return float(gains.sum() / ranked) if ranked else None
 
     def all_jobs(self) -> Jobs:
         """Every ranking of the run so far, as jobs."""
@@ -275,6 +285,7 @@ class Recorder:
                 seen[other].astype(np.int64),
             )
             rank[other] = self._scorer.place(jobs)[0]
+        self._rank_counts += np.bincount(np.minimum(rank, _MOST_RANKS - 1) + 1, minlength=_MOST_RANKS + 1)
         listed = as_of >= 0
         list_time = _column(self.slate_list_time_s)[slates]
         gaps = np.where(decided >= 0, self._inconsistency[np.maximum(decided, 0)], np.nan)

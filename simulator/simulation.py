@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.artifacts import ArtifactStore
 from models.llm.base import CandidateSource
-from models.progress import NullProgress, Progress, Task
+from models.progress import NullProgress, Progress, Task, in_words
 from simulator.clock import Clock
 from simulator.device import NO_LIST, Device
 from simulator.learning import Learnt, candidate_source, slates_of, srm_scores
@@ -24,11 +24,13 @@ from simulator.results import RunResult, collect
 from simulator.scenario import sections
 from simulator.scoring import Scorer
 from simulator.service import build_service
+from simulator.summary import headline_metric
+from simulator.tracing import Tracer, TraceRequest
 from simulator.world import World
 
 Ints = NDArray[np.int64]
 
-_PROGRESS_STEPS = 100
+_PROGRESS_STEPS = 400
 
 
 def simulate(
@@ -37,8 +39,9 @@ def simulate(
     device: str = "cpu",
     progress: Progress | None = None,
     store: ArtifactStore | None = None,
+    trace: TraceRequest | None = None,
 ) -> RunResult:
-    """Run `scenario`; with `out` its files are written there.
+    """Run `scenario`; with `out` its files are written there, with `trace` also a timeline of chosen devices.
 
     Deterministic in the scenario, whatever the machine's load, the number of workers or `engine.batching`. Raises
     InputError for what the user can mend.
@@ -47,7 +50,7 @@ def simulate(
     started = time.perf_counter()
     prepared = prepare(scenario, device, progress, store)
     folder = Path(out) if out is not None else None
-    return simulate_prepared(scenario, prepared, folder, device, progress, time.perf_counter() - started)
+    return simulate_prepared(scenario, prepared, folder, device, progress, time.perf_counter() - started, trace)
 
 
 def simulate_prepared(
@@ -57,6 +60,7 @@ def simulate_prepared(
     device: str,
     progress: Progress,
     prepare_s: float = 0.0,
+    trace: TraceRequest | None = None,
 ) -> RunResult:
     """Run `scenario` on what was prepared for it, or for a scenario that differs in request policy or fusion only.
 
@@ -65,6 +69,9 @@ def simulate_prepared(
     started = time.perf_counter()
     threshold = calibrated_threshold(scenario, prepared, device, progress)
     world = build_world(scenario, prepared, threshold, out / "parts" if out is not None else None)
+    tracer = Tracer(trace) if trace is not None else None
+    if tracer is not None:
+        tracer.watch(world)
     run(world, scenario, prepared, progress)
     simulated = time.perf_counter()
     result = collect(scenario, prepared, world, threshold, progress)
@@ -77,6 +84,8 @@ def simulate_prepared(
     }
     if out is not None:
         result.write(out)
+    if tracer is not None:
+        tracer.write(world, scenario, result)
     return result
 
 
@@ -197,8 +206,8 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
             world.env.process(device.pushes(times_s))
     end_s = horizon_s * (1 + 1e-12) + 1e-9  # what happens at the horizon itself still happens
     total = population.end_row.sum() - population.first_row.sum()
-    with progress.task("simulating", total) as task, _fewer_collections():
-        world.env.process(_report(world, task, end_s))
+    with progress.task("simulating interactions", total) as task, _fewer_collections():
+        world.env.process(_report(world, task, end_s, int(headline_metric(scenario.metrics.k).split("@")[1])))
         world.env.run(until=end_s)
         for device in devices:
             device.catch_up(end_s)
@@ -220,12 +229,21 @@ def _fewer_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _report(world: World, task: Task, end_s: float):  # type: ignore[no-untyped-def]
+def _report(world: World, task: Task, end_s: float, k: int):  # type: ignore[no-untyped-def]
+    """Tells how the run goes, at moments of simulated time that are the same whoever looks."""
     done = 0
     while True:
         yield world.env.timeout(end_s / _PROGRESS_STEPS)
         task.advance(world.recorder.interactions - done)
         done = world.recorder.interactions
+        if task.watched:
+            ndcg = world.recorder.ndcg_so_far(k)
+            figures = {
+                "simulated": f"{in_words(world.env.now)} of {in_words(end_s)}",
+                "requests in flight": f"{len(world.open_requests):,}",
+                "queue": f"{world.service.node.queue_length:,}",
+            }
+            task.show(figures if ndcg is None else figures | {f"NDCG@{k} so far": f"{ndcg:.4f}"})
 
 
 def _close_open_requests(world: World) -> None:

@@ -61,6 +61,11 @@ class Replica:
         return self._end_s
 
     @property
+    def at_hand(self) -> tuple[float, float, int, int]:
+        """The run of steps at hand: its start and end, its steps (0 while idle), and the prompt chunks in it."""
+        return self._start_s, self._end_s, self._steps, len(self._prefills)
+
+    @property
     def kv_blocks_used(self) -> int:
         """KV blocks held at the start of the run of steps at hand."""
         return self.engine.kv_blocks - self._memory.free

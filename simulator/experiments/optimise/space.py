@@ -1,0 +1,276 @@
+"""What an optimisation may change: knobs on dotted keys of a scenario, some of which exist under certain kinds only.
+
+A space file is a mapping of dotted keys, in which a knob comes after those that it depends on:
+
+    policy.request.kind: [random, inconsistency]
+    policy.request.ratio: {low: 0.1, high: 1.0, step: 0.05, when: {policy.request.kind: [random, inconsistency]}}
+    policy.fusion.srm_weight: {low: 0.25, high: 8, log: true}
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.errors import InputError
+from simulator.scenario import Scenario, sections
+from simulator.scenario.building import number_of
+from simulator.scenario.reading import Node, Scalar, read_file
+
+Value = str | float | int | bool
+Settings = dict[str, Value]
+
+_DIGITS = 3
+_ASKS = ("llm", "both")
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One key and the values that it may take: `choices`, or else a range whose ends belong to it."""
+
+    key: str
+    choices: tuple[Value, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    integer: bool = False
+    when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    """earlier keys and the values of them under which this knob exists"""
+
+    @property
+    def name(self) -> str:
+        """Tells it from other knobs on its key."""
+        return " ".join([self.key, *(f"{key}={'|'.join(map(str, values))}" for key, values in self.when.items())])
+
+    def applies(self, settings: Mapping[str, Value]) -> bool:
+        """Whether it exists beside these settings."""
+        return all(settings.get(key) in values for key, values in self.when.items())
+
+    @property
+    def points(self) -> int | None:
+        """How many values it has where they are counted: choices in order, or steps; None: a continuous range."""
+        if self.choices:
+            return len(self.choices)
+        if self.step is not None:
+            return math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        return int(self.high - self.low) + 1 if self.integer and not self.log else None
+
+    def value(self, place: float) -> Value:
+        """The value at a place in [0, 1): equal shares for choices and steps; a range's numbers have three digits."""
+        if self.points is not None:
+            index = min(int(place * self.points), self.points - 1)
+            if self.choices:
+                return self.choices[index]
+            number = self.low + index * (1 if self.step is None else self.step)
+        elif self.log:
+            number = self.low * (self.high / self.low) ** place
+        else:
+            number = self.low + (self.high - self.low) * place
+        if self.integer:
+            return round(number)
+        return float(f"{number:.12g}" if self.points is not None else f"{number:.{_DIGITS}g}")
+
+
+@dataclass(frozen=True)
+class Space:
+    """Knobs, each after those that it depends on."""
+
+    knobs: tuple[Knob, ...]
+
+    @property
+    def keys(self) -> list[str]:
+        """The dotted keys, each once."""
+        return list(dict.fromkeys(knob.key for knob in self.knobs))
+
+    def settings(self, place_of: Callable[[Knob], float]) -> Settings:
+        """The settings at the places, in [0, 1), that `place_of` gives for the knobs that exist."""
+        found: Settings = {}
+        for knob in self.knobs:
+            if knob.applies(found):
+                found[knob.key] = knob.value(place_of(knob))
+        return found
+
+    def check(self, load: Callable[[Settings], Scenario], source: str) -> None:
+        """Raises InputError unless every choice and both ends of every range make a scenario that holds together."""
+        for knob in self.knobs:
+            for place in _places(knob):
+                settings = self._with(knob, place)
+                if settings is None:
+                    raise InputError(f"{source}: {knob.key}: no choice of the knobs before it meets its 'when'")
+                try:
+                    load(settings)
+                except InputError as error:
+                    raise InputError(f"{source}: {knob.key}={settings[knob.key]}: {error}") from None
+
+    def _with(self, knob: Knob, place: float) -> Settings | None:
+        """Settings in which `knob` stands at `place` and those that it depends on make it exist; others at their
+        first value."""
+        wanted = dict(knob.when)
+        for other in reversed(self.knobs[: self.knobs.index(knob)]):
+            if other.key in wanted:
+                wanted = {**other.when, **wanted}
+        found: Settings = {}
+        for other in self.knobs:
+            if other.applies(found):
+                meets = [choice for choice in other.choices if choice in wanted.get(other.key, other.choices)]
+                found[other.key] = other.value(place) if other is knob else next(iter(meets), other.value(0.0))
+        return found if knob.applies(found) else None
+
+
+def _places(knob: Knob) -> list[float]:
+    n = knob.points
+    return [(i + 0.5) / n for i in range(n)] if n is not None and knob.choices else [0.0, 1 - 1e-9]
+
+
+def overrides_of(settings: Mapping[str, Value]) -> list[str]:
+    """The settings as "key=value". A section whose kind is set is set anew, so nothing of another kind stays in it."""
+    sections_set = {key.removesuffix(".kind"): {"kind": value} for key, value in settings.items() if _is_kind(key)}
+    others: dict[str, Any] = {}
+    for key, value in settings.items():
+        section, _, name = key.rpartition(".")
+        if section in sections_set:
+            sections_set[section][name] = value
+        else:
+            others[key] = value
+    return [f"{key}={json.dumps(value)}" for key, value in (sections_set | others).items()]
+
+
+def _is_kind(key: str) -> bool:
+    return key.endswith(".kind")
+
+
+def label_of(settings: Mapping[str, Value]) -> str:
+    """The settings in a few words: `random ratio=0.3, linear srm_weight=1`."""
+    words: dict[str, list[str]] = {}
+    for key, value in settings.items():
+        section, _, name = key.rpartition(".")
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        words.setdefault(section, []).append(shown if name == "kind" else f"{name}={shown}")
+    return ", ".join(" ".join(parts) for parts in words.values())
+
+
+# ------------------------------------------------------------------------------------------ the space of a scenario
+
+
+def default_space(scenario: sections.Scenario) -> Space:
+    """When to ask, how to fuse and how to make the slate, wherever the scenario's slate uses the LLM's lists.
+
+    Kinds of request that cannot help are left out: a list that is always asked for is the ratio 1 of `random`.
+    """
+    if scenario.policy.slate not in _ASKS:
+        raise InputError(
+            f"policy.slate: {scenario.policy.slate} uses no list of the LLM, so there is nothing to optimise by "
+            "default; set policy.slate=llm, or name a space file with --space"
+        )
+    request, fusion, budget = "policy.request", "policy.fusion", "policy.budget"
+    kinds = ("random", "inconsistency", "staleness", "session_start", "never")
+    shared = tuple(kind for kind in ("random", "inconsistency") if kind in kinds)
+    score = scenario.policy.fusion.score if isinstance(scenario.policy.fusion, sections.LinearFusion) else "rank"
+    return Space(
+        (
+            Knob("policy.slate", _ASKS),
+            Knob(f"{request}.kind", kinds),
+            Knob(f"{request}.ratio", low=0.05, high=1.0, step=0.05, when={f"{request}.kind": shared}),
+            Knob(f"{request}.threshold", (1, 2, 3, 4, 6, 8, 12, 20), when={f"{request}.kind": ("staleness",)}),
+            Knob(f"{request}.gap", (60, 300, 1800, 7200, 21600), when={f"{request}.kind": ("session_start",)}),
+            Knob(f"{budget}.ratio", (1.0, 0.5, 0.25), when={f"{request}.kind": ("staleness", "session_start")}),
+            Knob(f"{fusion}.kind", ("linear", "reciprocal_rank")),
+            Knob(f"{fusion}.score", (score,), when={f"{fusion}.kind": ("linear",)}),
+            Knob(f"{fusion}.srm_weight", (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 8.0)),
+        )
+    )
+
+
+# ------------------------------------------------------------------------------------------ a space from a file
+
+_RANGE = ("low", "high", "step", "log", "integer", "choices", "when")
+
+
+def read_space(path: Path) -> Space:
+    """The space in a file. InputError, naming file, line and key, for what is not one."""
+    root = read_file(path)
+    if not isinstance(root.content, dict) or not root.content:
+        raise InputError(
+            f"{path}: expected dotted keys with what they may be, such as policy.request.ratio: [0.1, 0.5]"
+        )
+    knobs: list[Knob] = []
+    for key, node in root.content.items():
+        knobs.append(_knob(key, node, knobs))
+    return Space(tuple(knobs))
+
+
+def _knob(key: str, node: Node, before: Sequence[Knob]) -> Knob:
+    where, content = f"{node.place}: {key}", node.content
+    if isinstance(content, list):
+        return Knob(key, _values(content, where))
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: expected a list of values, or a range such as {{low: 0.1, high: 1, step: 0.1}}")
+    for name in content:
+        if name not in _RANGE:
+            raise InputError(f"{where}: unknown key {name!r}; a knob has {', '.join(_RANGE)}")
+    when = _when(content["when"], before, where) if "when" in content else {}
+    if "choices" in content:
+        if set(content) - {"choices", "when"}:
+            raise InputError(f"{where}: gives choices and a range; drop one of the two")
+        given = content["choices"].content
+        return Knob(key, _values(given if isinstance(given, list) else [content["choices"]], where), when=when)
+    if not {"low", "high"} <= set(content):
+        raise InputError(f"{where}: a range needs low and high")
+    low, high = _number(content["low"], where), _number(content["high"], where)
+    step = _number(content["step"], where) if "step" in content else None
+    log, integer = (_flag(content[name], where) if name in content else False for name in ("log", "integer"))
+    if not low < high:
+        raise InputError(f"{where}: low {low:g} is not less than high {high:g}")
+    if (step is not None and step <= 0) or (log and (low <= 0 or step is not None)):
+        raise InputError(f"{where}: a step must be positive, and a log range needs low above 0 and no step")
+    if integer and not all(number is None or float(number).is_integer() for number in (low, high, step)):
+        raise InputError(f"{where}: integer, but low, high or step is not")
+    return Knob(key, (), low, high, step, log, integer, when)
+
+
+def _when(node: Node, before: Sequence[Knob], where: str) -> dict[str, tuple[Value, ...]]:
+    if not isinstance(node.content, dict) or not node.content:
+        raise InputError(f"{where}: when: expected keys and their values, such as {{policy.request.kind: [random]}}")
+    known = {knob.key for knob in before}
+    found = {}
+    for key, values in node.content.items():
+        if key not in known:
+            raise InputError(f"{where}: when: {key!r} is no knob above this one; move it up, or mend its name")
+        found[key] = _values(values.content if isinstance(values.content, list) else [values], where)
+    return found
+
+
+def _values(nodes: list[Node], where: str) -> tuple[Value, ...]:
+    values = tuple(_value(node, where) for node in nodes)
+    if not values:
+        raise InputError(f"{where}: an empty list; give at least one value")
+    if len(set(values)) < len(values):
+        raise InputError(f"{where}: names a value twice")
+    return values
+
+
+def _value(node: Node, where: str) -> Value:
+    if not isinstance(node.content, Scalar) or node.content.is_null:
+        raise InputError(f"{where}: expected plain values; give a section key by key")
+    text = node.content.text
+    if node.content.plain and text in ("true", "false"):
+        return text == "true"
+    number = number_of(text) if node.content.plain else None
+    return text if number is None else number
+
+
+def _number(node: Node, where: str) -> float:
+    value = _value(node, where)
+    if isinstance(value, str | bool) or not math.isfinite(value):
+        raise InputError(f"{where}: expected a finite number, got {value!r}")
+    return value
+
+
+def _flag(node: Node, where: str) -> bool:
+    value = _value(node, where)
+    if not isinstance(value, bool):
+        raise InputError(f"{where}: expected true or false, got {value!r}")
+    return value

@@ -1,0 +1,75 @@
+"""The live view: on a terminal, after a while, and only then."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from models.progress import LiveView, RichProgress, in_words
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=140)
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_work_that_ends_within_two_seconds_shows_nothing() -> None:
+    console, clock = terminal(), Clock()
+    view = LiveView(console, "simulating", 100, clock)
+    clock.now = 1.9
+    view.advance(99)
+    view.show({"queue": "3"})
+    view.end()
+    assert written(console) == ""
+    assert not view.watched
+
+
+def test_longer_work_shows_how_far_it_is_how_fast_and_how_long_it_takes() -> None:
+    console, clock = terminal(), Clock()
+    view = LiveView(console, "simulating", 1000, clock)
+    clock.now = 10.0
+    view.advance(250, "1 failed")
+    view.show({"queue": "3", "NDCG@10 so far": "0.1234"})
+    with console.capture() as shown:
+        console.print(view)
+    view.end()
+    text = shown.get()
+    for part in ("simulating", "250/1,000", "25/s", "30 s left", "1 failed", "queue 3", "NDCG@10 so far 0.1234"):
+        assert part in text  # 250 in 10 s: 25 a second, so 750 more take 30 s
+
+
+def test_output_that_goes_to_a_file_holds_nothing_of_it() -> None:
+    console = Console(file=io.StringIO())
+    with RichProgress(console).task("runs", 3) as task:
+        assert not task.watched
+        task.advance(3)
+        task.show({"failed": "1"})
+    assert written(console) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (200, "3 min 20 s"),
+        (18_420, "5 h 07 min"),
+        (86_400, "24 h 00 min"),
+        (270_000, "3 d 3 h"),
+    ],
+)
+def test_times_are_told_in_two_places(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+    assert in_words(float(np.float64(seconds))) == words
