@@ -141,6 +141,8 @@ def sweep(
 ) -> None:
     """Run every variant of a sweep file at every seed; write one table of all figures."""
     with user_errors():
+        from reports.experiment_figures import draw_figures
+        from reports.html import write_report
         from simulator.experiments.sweeps import executor_for, make_plan, read_sweep, run_sweep
 
         plan = make_plan(read_sweep(file), overrides or [], yes)
@@ -152,6 +154,9 @@ def sweep(
                 print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
         found = run_sweep(plan, folder, executor, progress_bars(quiet), say, resume)
+        if found.runs:
+            draw_figures(folder)
+            say(f"report: {write_report(folder)}")
         if as_json:
             print_json(found.figures())
         for line in found.failures():
@@ -224,6 +229,8 @@ def optimize(
 ) -> None:
     """Search a scenario's policies for the best accuracy at each cost, under limits."""
     with user_errors():
+        from reports.experiment_figures import draw_figures
+        from reports.html import write_report
         from reports.optimisation import print_front
         from reports.terminal import console_for
         from simulator import Scenario
@@ -238,11 +245,13 @@ def optimize(
         folder = out or Path("runs") / f"{loaded.name}-optimised"
         executor = executor_for("local", jobs, None)
         found = search.optimise(problem, folder, executor, progress_bars(quiet), resume)
+        draw_figures(folder)
+        page = write_report(folder)
         if as_json:
             print_json(found)
         elif not quiet:
             print_front(found, console_for(False))
-            print(f"written to {folder}")
+            print(f"report: {page}")
 
 
 @app.command()

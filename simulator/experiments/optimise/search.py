@@ -15,7 +15,7 @@ import yaml
 
 from models.artifacts import atomic_path, content_hash
 from models.errors import InputError
-from models.progress import Progress
+from models.progress import NullProgress, Progress
 from simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures
 from simulator.experiments.optimise.answer import answer
 from simulator.experiments.optimise.goals import Goals
@@ -153,7 +153,7 @@ def _run(problem: Problem, folder: ExperimentFolder, variants: Sequence[Variant]
             jobs.append(RunJob(problem.scenario(dict(variant.settings), seed), place))
         except InputError as error:
             write_failure(place, str(error), "")
-    for number, outcome in run_all(jobs, executor):
+    for number, outcome in run_all(jobs, executor, NullProgress()):
         if outcome.error is not None:
             write_failure(jobs[number].folder, outcome.error, outcome.details)
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from models.errors import InputError
 from models.progress import Progress
-from simulator.experiments.folders import ExperimentFolder, RunPlace
+from simulator.experiments.comparison import compare
+from simulator.experiments.folders import RunPlace
 from simulator.experiments.sweeps.jobs import Executor, LearnJob, Outcome, RunJob, is_disk_full
 from simulator.experiments.sweeps.local import LocalProcesses, ThisProcess
 from simulator.experiments.sweeps.opening import opened, write_failure
@@ -60,7 +61,7 @@ def executor_for(
 def run_sweep(
     plan: Plan, out: Path, executor: Executor, progress: Progress, say: Say, resume: bool = False
 ) -> Finished:
-    """Run what is still to be run of `plan` in the folder `out`, then `finish`. `say` takes a line for the user.
+    """Run what is still to be run of `plan` in the folder `out`, then compare. `say` takes a line for the user.
 
     Raises InputError for a folder that cannot be used (see `opened`) and when the disk is full; what is finished stays.
     """
@@ -82,8 +83,10 @@ def run_sweep(
                         say(f"the first run took {took:.1f} s; if the others do, about {left} to go")
         order = {place.folder: i for i, place in enumerate(places)}
         failed.sort(key=lambda pair: order[pair[0].folder])
-        runs = finish(folder)
+        runs = write_tables(folder)
         say(f"{runs} finished runs: {out / 'results.parquet'}")
+        if runs:
+            say(_conclusion(out))
         return Finished(out, runs, failed)
 
 
@@ -121,9 +124,12 @@ def run_all(jobs: Sequence[RunJob], executor: Executor, progress: Progress) -> I
             yield able[place], outcome
 
 
-def finish(folder: ExperimentFolder) -> int:
-    """What is made of the runs at the end of a sweep; the number of runs that went in."""
-    return write_tables(folder)
+def _conclusion(out: Path) -> str:
+    """Compares the finished runs; what was found in a line, or why they cannot be compared."""
+    try:
+        return str(compare(out).answer["headline"])
+    except InputError as error:
+        return f"not compared: {error}"
 
 
 def _stop_if_full(outcome: Outcome) -> None:
