@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,15 +73,16 @@ def run_sweep(
         jobs = [RunJob(plan.scenario(place.variant.name, place.seed), place.folder) for place in todo]
         failed: list[tuple[RunPlace, str]] = []
         if jobs:
+            sample = max(2 * executor.workers, len(jobs) // 20)
             with executor:
+                started = time.monotonic()
                 for count, (number, outcome) in enumerate(run_all(jobs, executor, progress), start=1):
                     if outcome.error is not None:
                         write_failure(todo[number].folder, outcome.error, outcome.details)
                         failed.append((todo[number], outcome.error))
-                    elif count == 1 < len(jobs) == len(places):
-                        took = _seconds(todo[number].folder)
-                        left = duration(took * (len(jobs) - 1) / executor.workers)
-                        say(f"the first run took {took:.1f} s; if the others do, about {left} to go")
+                    if count == sample < len(jobs):
+                        left = duration((time.monotonic() - started) / count * (len(jobs) - count))
+                        say(f"{count} runs are done; at this pace about {left} to go")
         order = {place.folder: i for i, place in enumerate(places)}
         failed.sort(key=lambda pair: order[pair[0].folder])
         runs = write_tables(folder)

@@ -60,9 +60,23 @@ def expand(sweep: Sweep) -> list[Point]:
             where = next(iter(on_axes.values())).place if on_axes else sweep.place("variants")
             raise InputError(f"{where}: two variants are named {called!r}; drop one of the two equal values")
         every = {**settings, **on_axes}
-        variant = Variant(called, _folder(called, folders), {key: plain(value) for key, value in every.items()})
+        variant = Variant(called, _folder(called, folders), _settings(every))
         points[called] = Point(variant, every)
     return list(points.values())
+
+
+def _settings(every: Settings) -> dict[str, Any]:
+    """Settings as a manifest holds them: a section that is given with its kind is that kind and the rest of its keys,
+    so that it stands beside variants that name the kind alone."""
+    settings: dict[str, Any] = {}
+    for key, node in every.items():
+        value = plain(node)
+        if isinstance(value, dict) and "kind" in value:
+            settings[key] = value["kind"]
+            settings |= {f"{key}.{name}": held for name, held in value.items() if name != "kind"}
+        else:
+            settings[key] = value
+    return settings
 
 
 def draw(points: Sequence[Point], most: int, kept: str | None) -> list[Point]:
