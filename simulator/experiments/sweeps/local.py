@@ -75,7 +75,7 @@ class LocalProcesses:
                 outcome = worker.take()
                 if outcome is None:
                     self._crew.remove(worker)
-                    outcome = Outcome(f"the worker process ended: {worker.end()}")
+                    outcome = Outcome(f"the worker process ended: {worker.fate()}")
                 yield number, outcome
 
     def _hire(self) -> "_Worker":
@@ -91,7 +91,7 @@ class _Worker:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs,), daemon=True)
-        with _one_thread():
+        with _one_thread(), _deaf_to_ctrl_c():
             self._process.start()
         theirs.close()
 
@@ -110,13 +110,16 @@ class _Worker:
         except (EOFError, OSError):
             return None
 
-    def end(self) -> str:
-        """End the process where it has not; how it ended, in words."""
+    def end(self) -> None:
+        """End the process, in the middle of a job if need be."""
+        self._process.kill()
+        self._process.join()
         self.pipe.close()
-        self._process.join(0.2)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+
+    def fate(self) -> str:
+        """How a process that no longer answers ended, in words."""
+        self._process.join(1.0)
+        self.end()
         code = self._process.exitcode or 0
         if code == -signal.SIGKILL:
             return "killed, perhaps for want of memory; try fewer --jobs"
@@ -124,7 +127,6 @@ class _Worker:
 
 
 def _work(pipe: connection.Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     workshop = import_module(_WORKSHOP).Workshop()
     while True:
@@ -140,6 +142,19 @@ def _end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C from their first moment: it is for the one that starts them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

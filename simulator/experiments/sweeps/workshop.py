@@ -1,5 +1,6 @@
 """A worker's bench: does jobs one after the other, and keeps what the next one can use again."""
 
+import time
 import traceback
 
 from models.artifacts import ArtifactStore
@@ -44,7 +45,10 @@ class Workshop:
             train_item_lm(job.scenario, learnt, _DEVICE, NullProgress())
 
     def _run(self, job: RunJob) -> None:
-        simulate_prepared(job.scenario, self._prepared_for(job.scenario), job.folder, _DEVICE, NullProgress())
+        started = time.perf_counter()
+        prepared = self._prepared_for(job.scenario)
+        prepare_s = time.perf_counter() - started
+        simulate_prepared(job.scenario, prepared, job.folder, _DEVICE, NullProgress(), prepare_s)
 
     def _learnt_for(self, scenario: sections.Scenario) -> Learnt:
         key = learning_key(scenario)

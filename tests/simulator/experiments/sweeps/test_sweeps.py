@@ -2,12 +2,14 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,8 @@ import pytest
 from models.errors import InputError
 from models.progress import NullProgress
 from simulator.experiments.folders import ExperimentFolder
-from simulator.experiments.sweeps import Plan, executor_for, make_plan, read_sweep, run_sweep
+from simulator.experiments.sweeps import Outcome, Plan, RunJob, executor_for, make_plan, read_sweep, run_sweep
+from simulator.experiments.sweeps.local import LocalProcesses
 from simulator.results import RunResult
 from simulator.scenario import Scenario
 from simulator.simulation import simulate
@@ -199,3 +202,17 @@ def test_two_sweeps_do_not_write_to_one_folder(plan: Plan, undisturbed: Path, tm
 def test_scenarios_are_the_ones_that_a_file_with_those_settings_would_give(plan: Plan) -> None:
     own = Scenario.load(plan.manifest.base, ["policy.request=random", "policy.request.ratio=0.6"], seed=2)
     assert plan.scenario("random ratio=0.6", 2) == own
+
+
+def test_a_worker_that_dies_takes_only_its_own_run_along(plan: Plan, tmp_path: Path) -> None:
+    """The first run of two is a worker's death; the second is done by another worker."""
+    runs = [RunJob(plan.scenario("never", 1), tmp_path / str(number)) for number in range(2)]
+    with LocalProcesses(1) as crew:
+        outcomes = crew.outcomes(runs)
+        killer = threading.Timer(0.2, lambda: os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL))
+        killer.start()
+        number, outcome = next(outcomes)
+        assert number == 0
+        assert outcome.error == "the worker process ended: killed, perhaps for want of memory; try fewer --jobs"
+        assert next(outcomes) == (1, Outcome())
+    assert (tmp_path / "1" / "summary.json").exists()
