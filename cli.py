@@ -215,7 +215,7 @@ def optimize(
     trials: Annotated[
         int, typer.Option("--trials", min=2, help="points to run, the scenario as it is among them")
     ] = 40,
-    sampler: Annotated[Literal["nsga2", "tpe"], typer.Option("--sampler", help="who proposes points")] = "nsga2",
+    sampler: Annotated[Literal["gp", "nsga2", "tpe"], typer.Option("--sampler", help="who proposes points")] = "gp",
     sampler_seed: Annotated[int, typer.Option("--sampler-seed", min=0, help="of the proposals")] = 0,
     batch: Annotated[int, typer.Option("--batch", min=1, help="points proposed at once")] = 4,
     space: Annotated[Path | None, typer.Option("--space", help="what may change (YAML)", show_default=False)] = None,

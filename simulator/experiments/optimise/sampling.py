@@ -1,4 +1,4 @@
-"""Which points to try next: a space-filling start, then Optuna's NSGA-II or TPE, batch by batch.
+"""Which points to try next: a space-filling start, then Optuna's GP, NSGA-II or TPE sampler, batch by batch.
 
 A batch depends on the trials before it and on the seed alone: every study that asks is built anew from what is
 recorded and every trial has a sampler of its own, so a search that was interrupted goes on as if it had not been.
@@ -6,19 +6,21 @@ recorded and every trial has a sampler of its own, so a search that was interrup
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+import torch
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
 from simulator.experiments.optimise.goals import Goals
 from simulator.experiments.optimise.space import Knob, Settings, Space
 
-SamplerName = Literal["nsga2", "tpe"]
+SamplerName = Literal["gp", "nsga2", "tpe"]
 
 _MOST_REPEATS = 40
 """asks in a row that give known points, after which the space counts as searched through"""
@@ -102,8 +104,11 @@ class Search:
         if number < self._start:
             row = self._design[number]
             study.enqueue_trial({knob.name: _param(knob, row[self._free[knob.name]]) for knob in self._known_free()})
-        trial = study.ask()
-        return trial, self._space.settings(lambda knob: _place(trial, knob))
+        with _one_thread():
+            trial = study.ask()
+        # Knobs that do not exist beside the others are asked for too: samplers learn from what all trials have.
+        places = {knob.name: _place(trial, knob) for knob in self._space.knobs}
+        return trial, self._space.settings(lambda knob: places[knob.name])
 
     def _known_free(self) -> list[Knob]:
         return [knob for knob in self._space.knobs if knob.name in self._free]
@@ -137,9 +142,22 @@ def _sampler(name: SamplerName, seed: int, number: int, start: int) -> BaseSampl
     own = (seed * 1_000_003 + number) % 2**32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if name == "gp":
+            return GPSampler(seed=own, n_startup_trials=start, deterministic_objective=True)
         if name == "tpe":
-            return TPESampler(seed=own, n_startup_trials=start, multivariate=True, group=True)
-        return NSGAIISampler(seed=own, population_size=start)
+            return TPESampler(seed=own, n_startup_trials=start, multivariate=True)
+    return NSGAIISampler(seed=own, population_size=start)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A sampler's sums must not depend on how many threads this process happens to have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _is_category(knob: Knob) -> bool:

@@ -41,7 +41,7 @@ class Problem:
     space: Space
     trials: int = 40
     seeds: Sequence[int] = (1,)
-    sampler: SamplerName = "nsga2"
+    sampler: SamplerName = "gp"
     sampler_seed: int = 0
     batch: int = 4
     """points that are asked for at once, so the most that can run at a time"""
@@ -50,7 +50,7 @@ class Problem:
     def start(self) -> int:
         """Trials of the space-filling start, the same however long the search goes on."""
         free = sum(knob.points != 1 for knob in self.space.knobs)
-        return min(max(4 * free, 8), 24)
+        return min(max(2 * free, 8), 16)
 
     def scenario(self, settings: Settings, seed: int | None = None) -> Scenario:
         """The base scenario with settings; InputError where they do not go together."""

@@ -1,0 +1,124 @@
+"""Spaces and goals as users write them."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import InputError
+from simulator.experiments.optimise import default_space, read_goals, read_seeds, read_space
+from simulator.experiments.optimise.space import Knob, Space, label_of, overrides_of
+from simulator.scenario import Scenario
+from tests.simulator.tiny import scenario_of
+
+SPACE = """
+policy.request.kind: [random, every]
+policy.request.ratio: {low: 0.1, high: 0.5, step: 0.2, when: {policy.request.kind: random}}
+policy.request.n: {low: 2, high: 32, log: true, integer: true, when: {policy.request.kind: [every]}}
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "space.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_knob_exists_only_beside_the_kinds_that_it_belongs_to(tmp_path: Path) -> None:
+    space = read_space(written(tmp_path, SPACE))
+    low = space.settings(lambda knob: 0.0)
+    high = space.settings(lambda knob: 0.99)
+    assert low == {"policy.request.kind": "random", "policy.request.ratio": 0.1}
+    assert high["policy.request.kind"] == "every"
+    assert "policy.request.ratio" not in high
+
+
+def test_steps_have_equal_shares_and_a_log_range_is_even_in_ratios() -> None:
+    step = Knob("a", low=0.1, high=0.5, step=0.2)
+    assert [step.value(place) for place in (0.0, 0.32, 0.34, 0.65, 0.67, 0.999)] == [0.1, 0.1, 0.3, 0.3, 0.5, 0.5]
+    log = Knob("b", low=2, high=32, log=True, integer=True)
+    assert [log.value(place) for place in (0.0, 0.25, 0.5, 0.75)] == [2, 4, 8, 16]
+
+
+def test_a_section_whose_kind_changes_keeps_nothing_of_its_old_kind(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("name: s\npolicy: {request: {kind: staleness, threshold: 2}}\n", encoding="utf-8")
+    settings = {"policy.request.kind": "inconsistency", "policy.request.ratio": 0.3, "fleet.devices": 7}
+    loaded = Scenario.load(path, overrides_of(settings))
+    assert loaded.policy.request.model_dump() == {"kind": "inconsistency", "ratio": 0.3, "threshold": None}
+    assert loaded.fleet.devices == 7
+
+
+def test_the_default_space_holds_together_at_all_its_ends(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("name: s\n", encoding="utf-8")
+    space = default_space(Scenario.load(path))
+    space.check(lambda settings: Scenario.load(path, overrides_of(settings)), "space")
+    assert {"policy.request.kind", "policy.request.ratio", "policy.fusion.srm_weight", "policy.slate"} <= set(
+        space.keys
+    )
+
+
+def test_a_scenario_whose_slate_never_asks_has_no_default_space() -> None:
+    with pytest.raises(InputError, match=r"policy\.slate: srm uses no list"):
+        default_space(scenario_of(policy={"slate": "srm", "request": {"kind": "never"}}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 3\n", r"space\.yaml:1: a: expected a list"),
+        ("a: []\n", "an empty list"),
+        ("a: [1, 1]\n", "names a value twice"),
+        ("a: {low: 1}\n", "needs low and high"),
+        ("a: {low: 2, high: 1}\n", "not less than"),
+        ("a: {low: 0, high: 1, log: true}\n", "above 0"),
+        ("a: {low: 0, high: 1, steps: 3}\n", "unknown key 'steps'"),
+        ("a: {low: 0.5, high: 2, integer: true}\n", "integer, but"),
+        ("a: {choices: [1], low: 0, high: 1}\n", "drop one of the two"),
+        ("a: {low: 0, high: 1, when: {b: [1]}}\nb: [1]\n", "'b' is no knob above"),
+        ("", "expected dotted keys"),
+    ],
+)
+def test_what_is_no_space_is_one_line_that_says_where(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        read_space(written(tmp_path, text))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_key_that_no_scenario_has_is_found_before_anything_runs(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("name: s\n", encoding="utf-8")
+    space = Space((Knob("policy.budgt.ratio", (0.5, 1.0)),))
+    with pytest.raises(InputError, match=r"policy\.budgt\.ratio=0\.5: .*did you mean"):
+        space.check(lambda settings: Scenario.load(path, overrides_of(settings)), "space.yaml")
+
+
+def test_a_label_says_kinds_first_and_what_they_are_set_to() -> None:
+    settings = {"policy.request.kind": "random", "policy.request.ratio": 0.3, "policy.fusion.srm_weight": 2.0}
+    assert label_of(settings) == "random ratio=0.3, srm_weight=2"
+
+
+def test_goals_are_dotted_names_and_limits_may_have_units() -> None:
+    goals = read_goals(["ndcg@10"], ["cost.usd_marginal"], ["latency_s.slate.p95=200ms", "requests.ratio=0.4"])
+    assert dict(goals.directions) == {"accuracy.ndcg@10": "maximize", "cost.usd_marginal": "minimize"}
+    assert dict(goals.limits) == {"latency_s.slate.p95": 0.2, "requests.ratio": 0.4}
+    figures = {"latency_s.slate.p95": 0.3, "requests.ratio": 0.2}
+    assert goals.excess(figures) == pytest.approx([0.5, -0.5])
+
+
+@pytest.mark.parametrize("limit", ["latency_s.slate.p95", "latency_s.slate.p95=fast", "requests.ratio=a", "=3"])
+def test_a_limit_that_cannot_be_read_is_one_line(limit: str) -> None:
+    with pytest.raises(InputError, match="--limit"):
+        read_goals(["ndcg@10"], ["cost.usd_marginal"], [limit])
+
+
+def test_one_way_alone_is_no_front() -> None:
+    with pytest.raises(InputError, match="one to --minimize"):
+        read_goals(["ndcg@10"], [], [])
+
+
+def test_seeds_are_different_whole_numbers() -> None:
+    assert read_seeds("3, 1") == [3, 1]
+    for wrong in ("1,1", "a", "1.5", ""):
+        with pytest.raises(InputError, match="--seeds"):
+            read_seeds(wrong)
