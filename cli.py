@@ -117,6 +117,28 @@ def compare_policies(
 
 
 @app.command()
+def evaluate(
+    scenario: ScenarioFile,
+    overrides: Overrides = None,
+    device: OnDevice = "cpu",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Leave-one-out accuracy of a scenario's SRM and LLM, full ranking, beside baselines and published figures."""
+    with user_errors():
+        from reports.terminal import console_for, print_evaluation
+        from simulator import Scenario
+        from simulator.evaluation import evaluate as evaluated
+        from simulator.outputs import usable_device
+
+        figures = evaluated(Scenario.load(scenario, overrides or []), usable_device(device), progress_bars(quiet))
+        if as_json:
+            print_json(figures)
+        elif not quiet:
+            print_evaluation(figures, console_for(False))
+
+
+@app.command()
 def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = None) -> None:
     """Check a scenario and print it with every default filled in."""
     with user_errors():

@@ -64,6 +64,18 @@ def learn(scenario: sections.Scenario, store: ArtifactStore, device: str, progre
     """Load, split, and train (or fetch) the SRM; deterministic in the scenario without its `seed`."""
     split = split_log(load_workload(scenario.workload), scenario.workload.split)
     data = training_set(split, scenario.srm.training.seed, CALIBRATION_USERS, CALIBRATION_TAIL)
+    return learn_from(scenario, split, data, store, device, progress)
+
+
+def learn_from(
+    scenario: sections.Scenario,
+    split: SplitLog,
+    data: TrainingSet,
+    store: ArtifactStore,
+    device: str,
+    progress: Progress,
+) -> Learnt:
+    """What `scenario` learns from `data`, the learning part of `split`."""
     srm = train_or_load_srm(scenario.srm, data, store, scenario.engine.threads, device, progress)
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)
