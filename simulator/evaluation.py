@@ -68,7 +68,7 @@ def evaluate(
     notes = [f"srm: a sample of {len(judged['srm'])} users"] if len(judged["srm"]) < len(users) else []
     if length < max(ks):
         notes.append(f"llm: lists hold {length} items (llm.list_length), so beyond that every item is a miss")
-    return finite(
+    result: dict[str, Any] = finite(
         {
             "scenario": scenario.name,
             "data": log.source if known is None else known.name,
@@ -88,6 +88,7 @@ def evaluate(
             "notes": [*log.notes, *notes],
         }
     )
+    return result
 
 
 def _protocol(exclude_seen: bool, length: int) -> str:

@@ -10,13 +10,13 @@ from models.artifacts import ArtifactStore, content_hash
 from models.baselines import Baseline, all_baselines
 from models.llm.base import CandidateLists, CandidateSource
 from models.llm.cache import CachedCandidates
-from models.llm.item_lm import ItemLmCandidates, train_or_load_item_lm
-from models.llm.table import TableCandidates
+from models.memory import enough_memory
 from models.prefixes import din_logits, prefix_states, rounded_item_vectors
 from models.progress import Progress
 from models.sequences import TrainingSet, windows_at
 from models.srm.base import TrainedSrm
 from models.srm.training import train_or_load_srm
+from simulator.candidates import llm_candidates
 from simulator.histories import Histories
 from simulator.scenario import sections
 from simulator.slates import (
@@ -76,7 +76,8 @@ def learn_from(
     progress: Progress,
 ) -> Learnt:
     """What `scenario` learns from `data`, the learning part of `split`."""
-    srm = train_or_load_srm(scenario.srm, data, store, scenario.engine.threads, device, progress)
+    with enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim"):
+        srm = train_or_load_srm(scenario.srm, data, store, scenario.engine.threads, device, progress)
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
@@ -90,21 +91,11 @@ def candidate_source(
 
     With them the architecture of the model that makes them, where it is known.
     """
-    log, section = learnt.split.log, scenario.llm.candidates
-    source: CandidateSource
-    architecture = None
+    log = learnt.split.log
     if scenario.policy.slate == "cloud_srm":
-        source = SrmCandidates(learnt, scores, scenario.llm.list_length, scenario.workload.exclude_seen)
-    elif isinstance(section, sections.CandidateTable):
-        source = TableCandidates(section, log, scenario.llm.list_length)
-    else:
-        trained = train_or_load_item_lm(
-            section, learnt.training, learnt.store, scenario.engine.threads, device, progress
-        )
-        architecture = trained.architecture
-        source = ItemLmCandidates(
-            trained, log.offsets, log.items, first, scenario.llm.list_length, scenario.workload.exclude_seen
-        )
+        lists = SrmCandidates(learnt, scores, scenario.llm.list_length, scenario.workload.exclude_seen)
+        return CachedCandidates(lists, log.offsets, learnt.store), None
+    source, architecture = llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
     return CachedCandidates(source, log.offsets, learnt.store), architecture
 
 

@@ -91,6 +91,8 @@ def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
             yield f"{key}.heads", f"must divide {key}.dim, but {lm.dim} is not a multiple of {lm.heads}; change either"
         elif lm.dim // lm.heads % 2:
             yield f"{key}.heads", f"dim / heads must be even (rotary positions), but is {lm.dim // lm.heads}"
+    if isinstance(lm, sections.P5) and lm.checkpoint is None and lm.dim % lm.heads:
+        yield f"{key}.heads", f"must divide {key}.dim, but {lm.dim} is not a multiple of {lm.heads}; change either"
     if isinstance(lm, sections.ItemLm) and lm.max_length % 2:
         yield f"{key}.max_length", f"{_EVEN}; set {lm.max_length + 1}, not {lm.max_length}"
 

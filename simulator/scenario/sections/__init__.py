@@ -31,7 +31,7 @@ from simulator.scenario.sections.fleet import (
     TraceLink,
     default_classes,
 )
-from simulator.scenario.sections.models import Candidates, CandidateTable, ItemLm, Llm, Prompt, Srm, Training
+from simulator.scenario.sections.models import P5, Candidates, CandidateTable, ItemLm, Llm, Prompt, Srm, Training
 from simulator.scenario.sections.policy import (
     AlwaysRequest,
     Budget,
@@ -69,6 +69,7 @@ from simulator.scenario.sections.workload import (
 )
 
 __all__ = [
+    "P5",
     "Admission",
     "AlwaysOn",
     "AlwaysRequest",
