@@ -17,6 +17,7 @@ from models.artifacts import ArtifactStore
 from models.metrics import accuracy
 from models.progress import NullProgress, Progress
 from simulator.baselines import NOT_EVALUATED, baseline_ranks
+from simulator.candidates import answer_figures, answer_note
 from simulator.learning import candidate_source, learn_from, load_workload, srm_scores
 from simulator.scenario import check_files, sections
 from simulator.summary import finite
@@ -66,6 +67,8 @@ def evaluate(
     figures = {name: _rounded(accuracy(values, ks)) for name, values in judged.items()}
     known = recognise(log)
     notes = [f"srm: a sample of {len(judged['srm'])} users"] if len(judged["srm"]) < len(users) else []
+    if isinstance(scenario.llm.candidates, sections.TitlePrompt) and scenario.policy.slate != "cloud_srm":
+        notes.append(answer_note(answer_figures(source, users, steps - 1)))
     if length < max(ks):
         notes.append(f"llm: lists hold {length} items (llm.list_length), so beyond that every item is a miss")
     result: dict[str, Any] = finite(

@@ -16,7 +16,7 @@ from models.progress import Progress
 from models.sequences import TrainingSet, windows_at
 from models.srm.base import TrainedSrm
 from models.srm.training import train_or_load_srm
-from simulator.candidates import llm_candidates
+from simulator.candidates import llm_candidates, save_every
 from simulator.histories import Histories
 from simulator.scenario import sections
 from simulator.slates import (
@@ -96,7 +96,8 @@ def candidate_source(
         lists = SrmCandidates(learnt, scores, scenario.llm.list_length, scenario.workload.exclude_seen)
         return CachedCandidates(lists, log.offsets, learnt.store), None
     source, architecture = llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
-    return CachedCandidates(source, log.offsets, learnt.store), architecture
+    every = save_every(scenario.llm.candidates)
+    return CachedCandidates(source, log.offsets, learnt.store, every), architecture
 
 
 def srm_scores(learnt: Learnt, first: Ints, users: Ints) -> SrmScores:

@@ -54,6 +54,7 @@ from simulator.scenario.sections.policy import (
     StalenessRequest,
 )
 from simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
+from simulator.scenario.sections.text import Endpoint, TextLm, TitlePrompt
 from simulator.scenario.sections.workload import (
     Arrivals,
     DiurnalArrivals,
@@ -85,6 +86,7 @@ __all__ = [
     "DeadlineAdmission",
     "DeviceClass",
     "DiurnalArrivals",
+    "Endpoint",
     "Engine",
     "EveryRequest",
     "Failures",
@@ -132,6 +134,8 @@ __all__ = [
     "StalenessRequest",
     "SyntheticWorld",
     "Tariffs",
+    "TextLm",
+    "TitlePrompt",
     "TraceLink",
     "Training",
     "Workload",

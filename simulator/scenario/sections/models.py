@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from simulator.scenario.sections.base import Section, kind_of
+from simulator.scenario.sections.text import Endpoint, TextLm
 from simulator.scenario.units import Share
 
 
@@ -94,7 +95,7 @@ class CandidateTable(Section):
     max_invalid: Share = Field(0.05, description="share of unknown items above which the table is refused")
 
 
-Candidates = Annotated[ItemLm | P5 | CandidateTable, kind_of()]
+Candidates = Annotated[ItemLm | P5 | TextLm | Endpoint | CandidateTable, kind_of()]
 
 
 class Prompt(Section):
