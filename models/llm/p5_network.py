@@ -36,7 +36,7 @@ def new_t5(ids: ItemIds, dim: int, layers: int, heads: int, dropout: float) -> A
 def extend(t5: Any, ids: ItemIds) -> int:
     """Adds the tokens of `ids` to the vocabulary of a checkpoint; their first place in it."""
     offset = int(t5.get_input_embeddings().weight.shape[0])
-    spread = float(t5.get_input_embeddings().weight.std())
+    spread = float(t5.get_input_embeddings().weight.detach().std())
     t5.resize_token_embeddings(offset + ids.n_tokens, mean_resizing=False)
     with torch.no_grad():
         t5.get_input_embeddings().weight[offset:].normal_(std=spread)
