@@ -94,7 +94,6 @@ def causal_architecture(lm: Any) -> dict[str, int]:
         "heads": heads,
         "kv_heads": int(getattr(config, "num_key_value_heads", None) or heads),
         "head_dim": int(getattr(config, "head_dim", None) or config.hidden_size // heads),
-        "intermediate": int(getattr(config, "intermediate_size", None) or 4 * config.hidden_size),
         "vocab": int(config.vocab_size),
         "dtype_bytes": 4,  # float32, as trained and run here
     }

@@ -75,9 +75,7 @@ class TrainedItemLm:
     """An item LM ready to rank, and what serving it takes."""
 
     model: ItemLm
-    architecture: dict[
-        str, int
-    ]  # n_params, layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, dtype_bytes
+    architecture: dict[str, int]  # n_params, layers, hidden, heads, kv_heads, head_dim, vocab, dtype_bytes
     validation: dict[str, float]  # of the epoch kept; empty for a loaded checkpoint or where nothing was held out
     folder: Path  # the Hugging Face checkpoint
     content_hash: str  # of the weights and the way they are used

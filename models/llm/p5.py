@@ -206,7 +206,6 @@ def _ready(
         "heads": int(c.num_heads),
         "kv_heads": int(c.num_heads),
         "head_dim": int(c.d_kv),
-        "intermediate": int(c.d_ff),
         "vocab": int(c.vocab_size),
         "dtype_bytes": 4,  # float32, as trained and run here
     }

@@ -18,6 +18,11 @@ from models.llm.base import CandidateLists
 from models.llm.grounding import Grounding, answers_of
 from models.sequences import TrainingSet
 
+INSTRUCTION = (
+    "A user has chosen these items, oldest first:\n{history}\n\nName {titles} other items that this user is most "
+    "likely to choose next, most likely first. Write one title a line and nothing else."
+)
+
 Ints = NDArray[np.int64]
 
 
@@ -25,7 +30,7 @@ class TitlePromptConfig(Protocol):
     """How titles are asked for and taken; the text kinds of `llm.candidates` have these fields."""
 
     @property
-    def instruction(self) -> str: ...
+    def instruction(self) -> str | None: ...
     @property
     def history(self) -> int: ...
     @property
@@ -75,7 +80,7 @@ def prompt_of(config: TitlePromptConfig, names: Sequence[str], history: Sequence
     """The prompt of a user who has had the items `history`, oldest first; of them the newest named ones are shown."""
     shown = [names[item] for item in history if names[item]][-config.history :]
     listed = "\n".join(f"{place}. {name}" for place, name in enumerate(shown, start=1))
-    return config.instruction.replace("{history}", listed).replace("{titles}", str(config.titles))
+    return (config.instruction or INSTRUCTION).replace("{history}", listed).replace("{titles}", str(config.titles))
 
 
 def popular_items(data: TrainingSet) -> Ints:
@@ -107,7 +112,7 @@ class TitleCandidates:
         self._offsets, self._items, self._popular = log.offsets, log.items, popular
         self._exclude_seen = exclude_seen
         self._grounding = Grounding(log.titles, config.min_similarity)
-        wording = [config.instruction, config.history, config.titles, config.min_similarity, config.fill]
+        wording = [config.instruction or INSTRUCTION, config.history, config.titles, config.min_similarity, config.fill]
         used = [wording, list_length, exclude_seen, log.titles, popular if config.fill == "popular" else None]
         self.content_hash = content_hash("titles", answerer.content_hash, used, log.offsets, log.items)
 

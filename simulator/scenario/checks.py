@@ -93,7 +93,7 @@ def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
             yield f"{key}.heads", f"dim / heads must be even (rotary positions), but is {lm.dim // lm.heads}"
     if isinstance(lm, sections.P5) and lm.checkpoint is None and lm.dim % lm.heads:
         yield f"{key}.heads", f"must divide {key}.dim, but {lm.dim} is not a multiple of {lm.heads}; change either"
-    if isinstance(lm, sections.TitlePrompt) and "{history}" not in lm.instruction:
+    if isinstance(lm, sections.TitlePrompt) and lm.instruction and "{history}" not in lm.instruction:
         yield f"{key}.instruction", "does not say where the user's titles go; write {history} at that place"
     if (
         isinstance(lm, sections.Endpoint)

@@ -1,24 +1,20 @@
 """Kinds of `llm.candidates` whose model reads and writes titles."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from simulator.scenario.sections.base import Section
 from simulator.scenario.units import Seconds, Share
 
-INSTRUCTION = (
-    "A user has chosen these items, oldest first:\n{history}\n\nName {titles} other items that this user is most "
-    "likely to choose next, most likely first. Write one title a line and nothing else."
-)
-
 
 class TitlePrompt(Section):
     """How titles are asked for, and what becomes of the answers."""
 
-    instruction: str = Field(
-        INSTRUCTION,
-        description="the prompt; `{history}` stands for the user's titles, `{titles}` for how many are asked for",
+    instruction: str | None = Field(
+        None,
+        description="the prompt; `{history}` stands for the user's titles, `{titles}` for how many are asked for; none: "
+        "a plain request (docs/llm_candidates.md)",
     )
     history: int = Field(20, ge=1, description="newest titles that a prompt shows")
     titles: int = Field(20, ge=1, le=1000, description="titles asked for; what an answer holds beyond them is ignored")
@@ -44,7 +40,7 @@ class Endpoint(TitlePrompt):
     kind: Literal["endpoint"] = "endpoint"
     url: str = Field(description="the address before `/chat/completions`, such as `http://localhost:8000/v1`")
     model: str = Field(description="name of the model as the endpoint knows it")
-    key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] | None = Field(
+    key_variable: str | None = Field(
         None, description="environment variable that holds the key; the key itself is never written anywhere"
     )
     timeout: Seconds = Field(60.0, gt=0, description="for one answer")
