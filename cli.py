@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Interaction logs and tables of LLM answers.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+prompts_app = typer.Typer(help="Prompts for a language model of your own.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(prompts_app, name="prompts")
 
 ScenarioFile = Annotated[Path, typer.Argument(help="scenario file (YAML)", show_default=False)]
 Overrides = Annotated[
@@ -255,6 +257,28 @@ def optimize(
 
 
 @app.command()
+def evaluate(
+    scenario: ScenarioFile,
+    overrides: Overrides = None,
+    device: OnDevice = "cpu",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Leave-one-out accuracy of a scenario's SRM and LLM, full ranking, beside baselines and published figures."""
+    with user_errors():
+        from reports.terminal import console_for, print_evaluation
+        from simulator import Scenario
+        from simulator.evaluation import evaluate as evaluated
+        from simulator.outputs import usable_device
+
+        figures = evaluated(Scenario.load(scenario, overrides or []), usable_device(device), progress_bars(quiet))
+        if as_json:
+            print_json(figures)
+        elif not quiet:
+            print_evaluation(figures, console_for(False))
+
+
+@app.command()
 def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = None) -> None:
     """Check a scenario and print it with every default filled in."""
     with user_errors():
@@ -429,6 +453,21 @@ def fetch(
         print(f"{got.folder}: {'there already' if got.md5 is None else f'MD5 {got.md5} as published ({got.md5_from})'}")
         print("in a scenario, or after --set:")
         print(f"  workload.interactions={{path: {got.interactions}, items: {got.items}}}")
+
+
+@prompts_app.command()
+def export(
+    scenario: ScenarioFile,
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write", show_default=False)],
+    overrides: Overrides = None,
+) -> None:
+    """Write the prompts of a scenario's requests: user_id, as_of, prompt. The answers become a `table`."""
+    with user_errors():
+        from simulator import Scenario
+        from simulator.prompts import export_prompts
+
+        rows = export_prompts(Scenario.load(scenario, overrides or []), out)
+        print(f"{rows:,} prompts written to {out}; docs/llm_candidates.md says how the answers become a table")
 
 
 def progress_bars(quiet: bool) -> Any:

@@ -113,6 +113,24 @@ def print_check_table(checked: Mapping[str, Any], console: Console) -> None:
     _print_tree({key: value for key, value in checked.items() if key != "verdict"}, console)
 
 
+def print_evaluation(figures: Mapping[str, Any], console: Console) -> None:
+    """The SRM and the LLM, then the baselines, then what others have published, one line each; the protocol below."""
+    _line(console, f"{figures['data']}: {figures['users']:,} users, {figures['items']:,} items", "bold")
+    keys = [key for key in figures["srm"] if key.startswith(("hr@", "ndcg@"))]
+    table = _table(console, ["", *(key.upper() for key in keys)])
+    rows = {f"{name.upper()} ({figures['models'][name]})": figures[name] for name in ("srm", "llm")}
+    rows |= {f"baseline {name}": values for name, values in figures["baselines"].items()}
+    rows |= {f"published: {one['model']} [{place}]": one for place, one in enumerate(figures["published"], start=1)}
+    for name, values in rows.items():
+        table.add_row(escape(name), *(_cell(key, values[key]) if key in values else "" for key in keys))
+    console.print(table)
+    for place, one in enumerate(figures["published"], start=1):
+        _line(console, f"[{place}] {one['source']}" + (f"; {one['note']}" if one["note"] else ""), "dim")
+    _line(console, f"protocol: {figures['protocol']}")
+    for note in figures["notes"]:
+        _line(console, f"note: {note}", "dim")
+
+
 def print_replay(figures: Mapping[str, Any], console: Console) -> None:
     """What serving a trace took: how many replicas, latency, throughput, use and cost, then what to know of it."""
     served = figures["served_by"]

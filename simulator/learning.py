@@ -10,13 +10,13 @@ from models.artifacts import ArtifactStore, content_hash
 from models.baselines import Baseline, all_baselines
 from models.llm.base import CandidateLists, CandidateSource
 from models.llm.cache import CachedCandidates
-from models.llm.item_lm import ItemLmCandidates, TrainedItemLm, train_or_load_item_lm
-from models.llm.table import TableCandidates
+from models.memory import enough_memory
 from models.prefixes import din_logits, prefix_states, rounded_item_vectors
 from models.progress import Progress
 from models.sequences import TrainingSet, windows_at
 from models.srm.base import TrainedSrm
 from models.srm.training import train_or_load_srm
+from simulator.candidates import llm_candidates, save_every
 from simulator.histories import Histories
 from simulator.scenario import sections
 from simulator.slates import (
@@ -64,7 +64,20 @@ def learn(scenario: sections.Scenario, store: ArtifactStore, device: str, progre
     """Load, split, and train (or fetch) the SRM; deterministic in the scenario without its `seed`."""
     split = split_log(load_workload(scenario.workload), scenario.workload.split)
     data = training_set(split, scenario.srm.training.seed, CALIBRATION_USERS, CALIBRATION_TAIL)
-    srm = train_or_load_srm(scenario.srm, data, store, scenario.engine.threads, device, progress)
+    return learn_from(scenario, split, data, store, device, progress)
+
+
+def learn_from(
+    scenario: sections.Scenario,
+    split: SplitLog,
+    data: TrainingSet,
+    store: ArtifactStore,
+    device: str,
+    progress: Progress,
+) -> Learnt:
+    """What `scenario` learns from `data`, the learning part of `split`."""
+    with enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim"):
+        srm = train_or_load_srm(scenario.srm, data, store, scenario.engine.threads, device, progress)
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
@@ -78,29 +91,21 @@ def candidate_source(
 
     With them the architecture of the model that makes them, where it is known.
     """
-    log, section = learnt.split.log, scenario.llm.candidates
-    source: CandidateSource
-    architecture = None
+    log = learnt.split.log
     if scenario.policy.slate == "cloud_srm":
-        source = SrmCandidates(learnt, scores, scenario.llm.list_length, scenario.workload.exclude_seen)
-    elif isinstance(section, sections.CandidateTable):
-        source = TableCandidates(section, log, scenario.llm.list_length)
-    else:
-        trained = train_item_lm(scenario, learnt, device, progress)
-        assert trained is not None
-        architecture = trained.architecture
-        source = ItemLmCandidates(
-            trained, log.offsets, log.items, first, scenario.llm.list_length, scenario.workload.exclude_seen
-        )
-    return CachedCandidates(source, log.offsets, learnt.store), architecture
+        lists = SrmCandidates(learnt, scores, scenario.llm.list_length, scenario.workload.exclude_seen)
+        return CachedCandidates(lists, log.offsets, learnt.store), None
+    source, architecture = llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
+    every = save_every(scenario.llm.candidates)
+    return CachedCandidates(source, log.offsets, learnt.store, every), architecture
 
 
-def train_item_lm(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> TrainedItemLm | None:
-    """Train (or fetch) the item LM that makes the lists; None where they come from a table."""
-    section = scenario.llm.candidates
-    if isinstance(section, sections.CandidateTable):
-        return None
-    return train_or_load_item_lm(section, learnt.training, learnt.store, scenario.engine.threads, device, progress)
+def train_llm(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> None:
+    """Train the model that makes the lists, where it is one of ours and the store does not hold it."""
+    if isinstance(scenario.llm.candidates, sections.ItemLm | sections.P5):
+        log = learnt.split.log
+        first = np.zeros(len(log.offsets) - 1, dtype=np.int64)
+        llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
 
 
 def srm_scores(learnt: Learnt, first: Ints, users: Ints) -> SrmScores:

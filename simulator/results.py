@@ -20,6 +20,7 @@ from models.artifacts import atomic_path
 from models.progress import Progress
 from simulator import summary as parts
 from simulator.baselines import NOT_EVALUATED, baseline_ranks
+from simulator.candidates import answer_figures, answer_note
 from simulator.cloud.provisioning import Objective, Provision
 from simulator.costs import Cost, carbon_signal, device_cost, network_cost
 from simulator.messages import install_bytes
@@ -97,6 +98,7 @@ def collect(
     represents = scenario.fleet.represents or population.n_devices
     scale = represents / population.n_devices
     objective = Objective(0.95, scenario.cloud.slo.p95_latency)
+    answers = _answers(scenario, prepared, interactions, users)
     provision = service.provision(horizon_s, scale, objective, prepared.draws)
     account = _provisioned_note(scenario, service, represents, objective, provision)
     summary: dict[str, Any] = {
@@ -104,7 +106,12 @@ def collect(
         "scenario": scenario.name,
         "seed": scenario.seed,
         "headline": parts.headline(scenario, accuracy, baselines),
-        "notes": [*_notes(scenario, prepared, service, base), *account, CAVEAT],
+        "notes": [
+            *_notes(scenario, prepared, service, base),
+            *([answer_note(answers)] if answers else []),
+            *account,
+            CAVEAT,
+        ],
         "split": {
             "kind": learnt.split.kind,
             "description": learnt.split.description,
@@ -138,7 +145,8 @@ def collect(
         ),
         "models": {
             "srm": {"kind": scenario.srm.kind, "validation": learnt.srm.validation},
-            "llm": {"quality_of": _quality(scenario), "cost_of": service.cost_label},
+            "llm": {"quality_of": _quality(scenario), "cost_of": service.cost_label}
+            | ({"answers": answers} if answers else {}),
         },
         "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}
         | {"python": platform.python_version()},
@@ -213,6 +221,17 @@ def _quality(scenario: sections.Scenario) -> str:
         return f"{scenario.srm.kind} over the catalogue"
     section = scenario.llm.candidates
     return f"table {Path(section.path).name}" if isinstance(section, sections.CandidateTable) else section.kind
+
+
+def _answers(
+    scenario: sections.Scenario, prepared: Prepared, interactions: pd.DataFrame, users: Ints
+) -> dict[str, float] | None:
+    """How the titles of the lists on screen were grounded; None where nobody wrote titles."""
+    titles = isinstance(scenario.llm.candidates, sections.TitlePrompt) and scenario.policy.slate != "cloud_srm"
+    if prepared.source is None or not titles:
+        return None
+    as_of = interactions["as_of"].to_numpy().astype(np.int64)
+    return answer_figures(prepared.source, users[as_of >= 0], as_of[as_of >= 0])
 
 
 def _provisioned_note(

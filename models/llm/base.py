@@ -24,6 +24,8 @@ class CandidateLists:
     prompt_tokens: Floats | None = None  # [M] each; NaN or None: not given
     output_tokens: Floats | None = None
     latency_s: Floats | None = None
+    written: Floats | None = None  # titles that a model wrote for the list
+    ungrounded: Floats | None = None  # those of them that no item of the catalogue is near
 
 
 class CandidateSource(Protocol):

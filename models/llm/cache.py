@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from models.artifacts import ArtifactStore
 from models.llm.base import CandidateLists, CandidateSource, Floats
 
-FORMAT = 1  # of the artifact: raise it when it changes
+FORMAT = 2  # of the artifact: raise it when it changes
 _ARTIFACT = "candidates"
 _FILE = "lists.safetensors"
 
@@ -22,8 +22,18 @@ Columns = dict[str, NDArray[Any]]
 class CachedCandidates:
     """A CandidateSource that asks another one for each list once, ever. `save` puts what is new on disk."""
 
-    def __init__(self, source: CandidateSource, offsets: NDArray[np.int64], store: ArtifactStore):
-        """`offsets` int64[U+1] of the log that the source speaks of; reads what `store` holds of this source."""
+    def __init__(
+        self,
+        source: CandidateSource,
+        offsets: NDArray[np.int64],
+        store: ArtifactStore,
+        save_every: int | None = None,
+    ):
+        """`offsets` int64[U+1] of the log that the source speaks of; reads what `store` holds of this source.
+
+        `save_every`: a source whose lists are dear is asked for so many at a time, and they are saved at once.
+        """
+        self._save_every = save_every
         self.name, self.list_length, self.content_hash = source.name, source.list_length, source.content_hash
         self._source, self._store = source, store
         # The list of (user, as_of) has slot offsets[user] + user + as_of + 1; its row is -1 where it is not known.
@@ -46,8 +56,10 @@ class CachedCandidates:
         unknown = np.flatnonzero(self._row_of_slot[slots] < 0)
         if len(unknown):
             _, once = np.unique(slots[unknown], return_index=True)
-            asked = unknown[once]
-            self._take(_columns(slots[asked], self._source.lists(users[asked], as_of[asked])))
+            for asked in _portions(unknown[once], self._save_every):
+                self._take(_columns(slots[asked], self._source.lists(users[asked], as_of[asked])))
+                if self._save_every is not None:
+                    self.save()
         got = self._lists.take(self._row_of_slot[slots])
         del got["slot"]
         return CandidateLists(**got)
@@ -87,6 +99,8 @@ class _Lists:
             "prompt_tokens": np.empty(0),
             "output_tokens": np.empty(0),
             "latency_s": np.empty(0),
+            "written": np.empty(0),
+            "ungrounded": np.empty(0),
         }
 
     def append(self, columns: Columns) -> None:
@@ -104,6 +118,10 @@ class _Lists:
         return {name: values[rows] for name, values in self._columns.items()}
 
 
+def _portions(rows: NDArray[np.int64], size: int | None) -> list[NDArray[np.int64]]:
+    return [rows] if size is None else [rows[at : at + size] for at in range(0, len(rows), size)]
+
+
 def _columns(slots: NDArray[np.int64], lists: CandidateLists) -> Columns:
     def given(values: Floats | None) -> Floats:
         return np.full(len(slots), np.nan) if values is None else values
@@ -116,4 +134,6 @@ def _columns(slots: NDArray[np.int64], lists: CandidateLists) -> Columns:
         "prompt_tokens": given(lists.prompt_tokens),
         "output_tokens": given(lists.output_tokens),
         "latency_s": given(lists.latency_s),
+        "written": given(lists.written),
+        "ungrounded": given(lists.ungrounded),
     }

@@ -6,8 +6,6 @@ own may be any causal LM whose vocabulary holds one token per item: token = item
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from models.artifacts import ArtifactStore, content_hash
 from models.errors import InputError
 from models.llm.base import CandidateLists
+from models.llm.checkpoints import causal_architecture, quiet, read_checkpoint, require_checkpoint
 from models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
 from models.llm.ranking import best_items
 from models.prefixes import prefix_states, rounded_item_vectors
@@ -35,7 +33,6 @@ _ARTIFACT = "item_lm"
 _HISTORY = "history.json"
 _TILE = 128
 _AutoModel: Any = AutoModelForCausalLM  # its type hides that it may return loading information too
-_logging: Any = transformers_logging  # its functions have no types
 
 
 class ItemLmConfig(Protocol):
@@ -78,9 +75,7 @@ class TrainedItemLm:
     """An item LM ready to rank, and what serving it takes."""
 
     model: ItemLm
-    architecture: dict[
-        str, int
-    ]  # n_params, layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, dtype_bytes
+    architecture: dict[str, int]  # n_params, layers, hidden, heads, kv_heads, head_dim, vocab, dtype_bytes
     validation: dict[str, float]  # of the epoch kept; empty for a loaded checkpoint or where nothing was held out
     folder: Path  # the Hugging Face checkpoint
     content_hash: str  # of the weights and the way they are used
@@ -117,7 +112,7 @@ def train_or_load_item_lm(
         with deterministic(config.training.seed, threads, device):
             lm, history = _train(config, data, device, progress or NullProgress())
         with store.creating(_ARTIFACT, key) as temporary:
-            with _quiet():
+            with quiet():
                 lm.save_pretrained(temporary)
             (temporary / _HISTORY).write_text(json.dumps(history, indent=1), encoding="utf-8")
         folder = store.folder(_ARTIFACT, key)
@@ -155,7 +150,7 @@ def _key(config: ItemLmConfig, data: TrainingSet, threads: int, device: str) -> 
 def _loaded(
     folder: Path, n_items: int, max_length: int, threads: int, device: str, validation: dict[str, float]
 ) -> TrainedItemLm:
-    lm = _read_checkpoint(folder)
+    lm = read_checkpoint(_AutoModel, require_checkpoint(folder))
     offset = int(getattr(lm.config, "item_offset", DEFAULT_OFFSET))
     vocabulary = lm.get_output_embeddings().weight.shape[0]
     if offset < 0 or vocabulary < n_items + offset:
@@ -172,70 +167,11 @@ def _loaded(
     used = [lm.config.model_type, length, offset, n_items, threads, torch.__version__, torch.device(device).type]
     return TrainedItemLm(
         model=model.to(device),
-        architecture=_architecture(lm),
+        architecture=causal_architecture(lm),
         validation=validation,
         folder=folder,
         content_hash=content_hash(used, lm.config.to_json_string(), weights),
     )
-
-
-def _read_checkpoint(folder: Path) -> Any:
-    """A causal LM in float32 from local safetensors only: nothing is fetched, unpickled or run."""
-    if not (folder / "config.json").is_file():
-        raise InputError(
-            f"llm.candidates.checkpoint: {folder} is not a Hugging Face checkpoint folder (it has no config.json); "
-            "give the folder that save_pretrained wrote"
-        )
-    try:
-        with _quiet():
-            lm, info = _AutoModel.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    except Exception as error:  # transformers raises whatever a broken file makes its parts raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"llm.candidates.checkpoint: {folder} cannot be loaded: {reason}") from error
-    lacking = sorted(info["missing_keys"])
-    if lacking:
-        raise InputError(
-            f"llm.candidates.checkpoint: {folder} lacks the weights {lacking[0]} and {len(lacking) - 1} others; "
-            "save the whole model with save_pretrained"
-        )
-    return lm
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Transformers without bars and warnings: what it would warn of is an error here."""
-    bars, verbosity = _logging.is_progress_bar_enabled(), _logging.get_verbosity()
-    _logging.disable_progress_bar()
-    _logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        _logging.set_verbosity(verbosity)
-        if bars:
-            _logging.enable_progress_bar()
-
-
-def _architecture(lm: Any) -> dict[str, int]:
-    config = lm.config
-    heads = int(config.num_attention_heads)
-    return {
-        "n_params": sum(parameter.numel() for parameter in lm.parameters()),
-        "layers": int(config.num_hidden_layers),
-        "hidden": int(config.hidden_size),
-        "heads": heads,
-        "kv_heads": int(getattr(config, "num_key_value_heads", None) or heads),
-        "head_dim": int(getattr(config, "head_dim", None) or config.hidden_size // heads),
-        "intermediate": int(getattr(config, "intermediate_size", None) or 4 * config.hidden_size),
-        "vocab": int(config.vocab_size),
-        "dtype_bytes": 4,  # float32, as trained and run here
-    }
 
 
 class ItemLmCandidates:

@@ -31,11 +31,11 @@ def best_items(
         scores = (torch.from_numpy(states[rows].astype(np.float64)) @ transposed).numpy()
         if excluded is not None:
             scores[excluded(rows)] = -np.inf
-        result[rows, :kept] = _best(scores, kept)
+        result[rows, :kept] = best_columns(scores, kept)
     return result
 
 
-def _best(scores: NDArray[np.float64], kept: int) -> NDArray[np.int32]:
+def best_columns(scores: NDArray[np.float64], kept: int) -> NDArray[np.int32]:
     """Columns [M, kept] of the highest scores of each row, ties to the lower column; -1 where the score is -inf."""
     n_rows, n_items = scores.shape
     bar = np.partition(scores, n_items - kept, axis=1)[:, n_items - kept]

@@ -148,7 +148,7 @@ def _epoch(
     for batch in epoch_batches(data, model.max_length, config.training.batch_size, generator):
         done = (epoch - 1 + count / transitions_per_epoch) / config.epochs
         for group in optimiser.param_groups:
-            group["lr"] = config.training.learning_rate * _rate(done)
+            group["lr"] = config.training.learning_rate * rate_at(done)
         optimiser.zero_grad(set_to_none=True)
         here = [windows.to(device) for windows in batch]
         if config.loss == "full_softmax" and isinstance(model, StateModel):
@@ -165,7 +165,7 @@ def _epoch(
     return total / count
 
 
-def _rate(done: float) -> float:
+def rate_at(done: float) -> float:
     """The learning rate's factor when a share `done` of all epochs is behind: a short rise, then a straight fall."""
     return min(1.0, (done + 0.002) / _WARM_UP) * (1.0 - done)
 

@@ -91,6 +91,17 @@ def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
             yield f"{key}.heads", f"must divide {key}.dim, but {lm.dim} is not a multiple of {lm.heads}; change either"
         elif lm.dim // lm.heads % 2:
             yield f"{key}.heads", f"dim / heads must be even (rotary positions), but is {lm.dim // lm.heads}"
+    if isinstance(lm, sections.P5) and lm.checkpoint is None and lm.dim % lm.heads:
+        yield f"{key}.heads", f"must divide {key}.dim, but {lm.dim} is not a multiple of {lm.heads}; change either"
+    if isinstance(lm, sections.TitlePrompt) and lm.instruction and "{history}" not in lm.instruction:
+        yield f"{key}.instruction", "does not say where the user's titles go; write {history} at that place"
+    if (
+        isinstance(lm, sections.Endpoint)
+        and scenario.llm.served_as is None
+        and scenario.policy.slate in ("llm", "both")
+    ):
+        text = "an endpoint does not say whose speed is charged; name a catalogue model (`cli.py catalog`)"
+        yield "llm.served_as", text
     if isinstance(lm, sections.ItemLm) and lm.max_length % 2:
         yield f"{key}.max_length", f"{_EVEN}; set {lm.max_length + 1}, not {lm.max_length}"
 

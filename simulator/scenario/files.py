@@ -25,7 +25,7 @@ def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
     candidates = scenario.llm.candidates
     if isinstance(candidates, sections.CandidateTable):
         yield "llm.candidates.path", candidates.path
-    elif candidates.checkpoint is not None:
+    elif isinstance(candidates, sections.ItemLm) and candidates.checkpoint is not None:
         yield "llm.candidates.checkpoint", candidates.checkpoint
     if isinstance(scenario.tariffs.carbon, str):
         yield "tariffs.carbon", scenario.tariffs.carbon

@@ -142,6 +142,24 @@ def _future_share(log: InteractionLog, history: Ints) -> float:
     return float(1 - np.searchsorted(past, log.times[~learnt], side="right").mean() / len(past))
 
 
+def leave_one_out(log: InteractionLog) -> tuple[SplitLog, TrainingSet]:
+    """Each user's last event is streamed, the one before it validates, the rest is learnt from.
+
+    Users of fewer than three events are learnt from only. InputError where all users are such.
+    """
+    lengths = log.lengths
+    judged = lengths >= 3
+    if not judged.any():
+        raise InputError(f"no user of {log.source} has three events, as leave-one-out needs; use a longer log")
+    history = np.where(judged, lengths - 1, lengths)
+    counts = {"users": log.n_users, "streamed": int(judged.sum()), "too_short": int((~judged).sum())}
+    description = "leave-one-out: the last event of each user tests, the one before it validates"
+    future = _future_share(log, history)
+    split = SplitLog(log, "per_user", 2, history, history, judged, None, future, description, counts)
+    fit_end = np.where(judged, lengths - 2, lengths)
+    return split, make_training_set(log.offsets, log.items, log.n_items, fit_end, history, log.attributes)
+
+
 def training_set(split: SplitLog, seed: int, valid_users: int = 512, valid_tail: int = 10) -> TrainingSet:
     """What models may learn from, with the newest training events of some users held out for validation.
 

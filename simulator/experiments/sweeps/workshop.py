@@ -7,7 +7,7 @@ from models.artifacts import ArtifactStore
 from models.errors import InputError
 from models.progress import NullProgress
 from simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob, is_disk_full
-from simulator.learning import Learnt, learn, train_item_lm
+from simulator.learning import Learnt, learn, train_llm
 from simulator.preparation import Prepared, prepare
 from simulator.scenario import sections
 from simulator.sharing import learning_key, preparation_key, uses_llm
@@ -42,7 +42,7 @@ class Workshop:
     def _learn(self, job: LearnJob) -> None:
         learnt = self._learnt_for(job.scenario)
         if uses_llm(job.scenario):
-            train_item_lm(job.scenario, learnt, _DEVICE, NullProgress())
+            train_llm(job.scenario, learnt, _DEVICE, NullProgress())
 
     def _run(self, job: RunJob) -> None:
         started = time.perf_counter()

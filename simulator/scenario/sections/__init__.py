@@ -31,7 +31,7 @@ from simulator.scenario.sections.fleet import (
     TraceLink,
     default_classes,
 )
-from simulator.scenario.sections.models import Candidates, CandidateTable, ItemLm, Llm, Prompt, Srm, Training
+from simulator.scenario.sections.models import P5, Candidates, CandidateTable, ItemLm, Llm, Prompt, Srm, Training
 from simulator.scenario.sections.policy import (
     AlwaysRequest,
     Budget,
@@ -54,6 +54,7 @@ from simulator.scenario.sections.policy import (
     StalenessRequest,
 )
 from simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
+from simulator.scenario.sections.text import Endpoint, TextLm, TitlePrompt
 from simulator.scenario.sections.workload import (
     Arrivals,
     DiurnalArrivals,
@@ -69,6 +70,7 @@ from simulator.scenario.sections.workload import (
 )
 
 __all__ = [
+    "P5",
     "Admission",
     "AlwaysOn",
     "AlwaysRequest",
@@ -84,6 +86,7 @@ __all__ = [
     "DeadlineAdmission",
     "DeviceClass",
     "DiurnalArrivals",
+    "Endpoint",
     "Engine",
     "EveryRequest",
     "Failures",
@@ -131,6 +134,8 @@ __all__ = [
     "StalenessRequest",
     "SyntheticWorld",
     "Tariffs",
+    "TextLm",
+    "TitlePrompt",
     "TraceLink",
     "Training",
     "Workload",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from simulator.scenario.sections.base import Section, kind_of
+from simulator.scenario.sections.text import Endpoint, TextLm
 from simulator.scenario.units import Share
 
 
@@ -57,6 +58,31 @@ class ItemLm(Section):
     training: Training = Training(batch_size=32, learning_rate=3e-3, weight_decay=0.01)
 
 
+class P5(Section):
+    """A T5 that reads the ids of a user's items and writes the id of the next, in the style of P5 and OpenP5."""
+
+    kind: Literal["p5"] = "p5"
+    item_ids: Literal["sequential", "collaborative"] = Field(
+        "sequential",
+        description="ids as token sequences: numbered as users come to have items, or by clusters of items that the "
+        "same users have",
+    )
+    dim: int = Field(64, ge=8, le=1024, description="hidden size; with a `checkpoint`, the checkpoint's")
+    layers: int = Field(2, ge=1, description="blocks of the encoder, and of the decoder")
+    heads: int = Field(4, ge=1, description="attention heads; must divide `dim`")
+    max_length: int = Field(20, ge=1, description="newest items that a prompt holds")
+    epochs: int = Field(10, ge=0, description="most passes over the prompts; 0 takes model or checkpoint untrained")
+    prompts_per_epoch: int | None = Field(
+        None, ge=1, description="prompts drawn for each epoch; none: every history with a next item"
+    )
+    beams: int | None = Field(None, ge=1, description="beams of the search for lists; none: `list_length`")
+    checkpoint: str | None = Field(
+        None,
+        description="T5 to start from: a folder, or OWNER/MODEL of the Hugging Face hub, which is then downloaded",
+    )
+    training: Training = Training(batch_size=64, dropout=0.1)
+
+
 class CandidateTable(Section):
     """The user's own LLM's answers: Parquet of user_id, as_of or as_of_time, item_id, rank or score."""
 
@@ -69,7 +95,7 @@ class CandidateTable(Section):
     max_invalid: Share = Field(0.05, description="share of unknown items above which the table is refused")
 
 
-Candidates = Annotated[ItemLm | CandidateTable, kind_of()]
+Candidates = Annotated[ItemLm | P5 | TextLm | Endpoint | CandidateTable, kind_of()]
 
 
 class Prompt(Section):

@@ -258,6 +258,18 @@ CONTRADICTIONS = {
         "llm: {candidates: {kind: item_lm, dim: 100, heads: 3}}",
         "llm.candidates.heads: must divide llm.candidates.dim, but 100 is not a multiple of 3; change either",
     ),
+    "heads of a T5 that do not fit": (
+        "llm: {candidates: {kind: p5, dim: 100, heads: 3}}",
+        "llm.candidates.heads: must divide llm.candidates.dim, but 100 is not a multiple of 3; change either",
+    ),
+    "prompt without a history": (
+        "llm: {candidates: {kind: text_lm, checkpoint: x, instruction: Name films.}}",
+        "llm.candidates.instruction: does not say where the user's titles go; write {history} at that place",
+    ),
+    "endpoint that nobody pays for": (
+        "llm: {candidates: {kind: endpoint, url: http://x/v1, model: m}}",
+        "llm.served_as: an endpoint does not say whose speed is charged; name a catalogue model (`cli.py catalog`)",
+    ),
     "odd size of an LLM head": ("llm: {candidates: {kind: item_lm, dim: 12, heads: 4}}", "dim / heads must be even"),
     "fewer replicas at most than at least": (
         "cloud: {replicas: 4, autoscale: {min: 4, max: 2}}",

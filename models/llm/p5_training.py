@@ -1,0 +1,144 @@
+"""Training of P5 networks: every (history, next item) pair of the learning part is a prompt with its answer.
+
+Early stopping on validation NDCG@10, of beam searches, as for the other models.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.errors import InputError
+from models.llm.item_ids import ItemIds
+from models.llm.p5_network import P5Network
+from models.llm.p5_search import BeamSearch, newest_windows
+from models.metrics import accuracy
+from models.progress import Progress, Task
+from models.sequences import TrainingSet
+from models.srm.base import TrainingConfig
+from models.srm.training import rate_at
+
+_SELECT = "ndcg@10"
+_JUDGED = 512  # validation prompts at most: each is a beam search
+_SORTED = 64  # batches whose prompts are sorted by length together
+_CLIP_NORM = 1.0
+
+Ints = NDArray[np.int64]
+
+
+class P5Training(Protocol):
+    """How a P5 network is trained."""
+
+    @property
+    def max_length(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def prompts_per_epoch(self) -> int | None: ...
+    @property
+    def training(self) -> TrainingConfig: ...
+
+
+def training_prompts(data: TrainingSet) -> tuple[Ints, Ints]:
+    """Users [M] and positions [M] >= 1 of the learning part: the item there is learnt from those before it."""
+    counts = np.maximum(data.fit_end - 1, 0)
+    users = np.repeat(np.arange(data.n_users), counts)
+    return users, 1 + np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def train_p5(
+    network: P5Network, ids: ItemIds, config: P5Training, data: TrainingSet, progress: Progress
+) -> dict[str, Any]:
+    """Trains in place and leaves the best epoch's weights; returns what happened, epoch by epoch (JSON-able)."""
+    training = config.training
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=training.learning_rate, betas=(0.9, 0.98), weight_decay=training.weight_decay
+    )
+    generator = np.random.default_rng(training.seed)
+    users, positions = training_prompts(data)
+    per_epoch = min(len(users), config.prompts_per_epoch or len(users))
+    best, best_weights, best_epoch = _validate(network, ids, data, config), _copy(network), 0
+    epochs: list[dict[str, float]] = []
+    with progress.task("training p5", config.epochs * per_epoch) as task:
+        for epoch in range(1, config.epochs + 1):
+            chosen = generator.permutation(len(users))[:per_epoch]
+            loss = _epoch(network, data, config, users[chosen], positions[chosen], optimiser, generator, epoch, task)
+            now = _validate(network, ids, data, config)
+            epochs.append({"loss": loss, **now})
+            task.advance(0, f"epoch {epoch}, loss {loss:.3f}" + (f", {_SELECT} {now[_SELECT]:.4f}" if now else ""))
+            if not now or now[_SELECT] > best[_SELECT]:
+                best, best_weights, best_epoch = now, _copy(network), epoch
+            elif epoch - best_epoch >= training.patience:
+                break
+    network.load_state_dict(best_weights)
+    return {"validation": best, "best_epoch": best_epoch, "epochs": epochs}
+
+
+def _epoch(
+    network: P5Network,
+    data: TrainingSet,
+    config: P5Training,
+    users: Ints,
+    positions: Ints,
+    optimiser: torch.optim.Optimizer,
+    generator: np.random.Generator,
+    epoch: int,
+    task: Task,
+) -> float:
+    """One pass over the prompts; the mean loss of a target, in nats."""
+    network.train()
+    device = network.item_tokens.device
+    size, total, done = config.training.batch_size, 0.0, 0
+    for batch in _batches(np.minimum(positions, config.max_length), size, generator):
+        length = int(np.minimum(positions[batch], config.max_length).max())
+        windows = newest_windows(data.offsets, data.items, users[batch], positions[batch], length)
+        targets = data.items[data.offsets[users[batch]] + positions[batch]].astype(np.int64)
+        codes = network.item_tokens[torch.from_numpy(targets).to(device)] - network.offset
+        codes = codes - torch.arange(network.depth, device=device) * network.width
+        encoded, counts = network.encode(network.prompts(torch.from_numpy(windows).to(device)))
+        likely = network.log_probabilities(encoded, counts, codes[:, None, :-1])
+        loss = -likely[:, 0].gather(2, codes[:, :, None]).sum() / len(batch)
+        if not math.isfinite(loss.item()):
+            raise InputError("llm.candidates.training: the loss is no longer finite; lower its learning_rate")
+        for group in optimiser.param_groups:
+            group["lr"] = config.training.learning_rate * rate_at((epoch - 1 + done / len(users)) / config.epochs)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), _CLIP_NORM)
+        optimiser.step()
+        total, done = total + loss.item() * len(batch), done + len(batch)
+        task.advance(len(batch))
+    return total / done
+
+
+def _batches(lengths: Ints, size: int, generator: np.random.Generator) -> Iterator[Ints]:
+    """Batches of prompts of similar length, in random order; the prompts came in random order."""
+    batches = []
+    for at in range(0, len(lengths), size * _SORTED):
+        part = at + np.argsort(lengths[at : at + size * _SORTED], kind="stable")
+        batches += [part[i : i + size] for i in range(0, len(part), size)]
+    for place in generator.permutation(len(batches)).tolist():
+        yield batches[place]
+
+
+def _validate(network: P5Network, ids: ItemIds, data: TrainingSet, config: P5Training) -> dict[str, float]:
+    """Metrics of lists of 10 over held-out items, evenly thinned; empty where nothing is held out."""
+    counts = data.valid_end - data.fit_end
+    users = np.repeat(np.arange(data.n_users), counts)
+    positions = data.fit_end[users] + np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    users, positions = users[positions > 0], positions[positions > 0]
+    if len(users) == 0:
+        return {}
+    thinned = np.unique(np.linspace(0, len(users) - 1, _JUDGED).astype(np.int64))
+    users, positions = users[thinned], positions[thinned]
+    search = BeamSearch(network.eval(), ids, data.offsets, data.items, config.max_length, 10, 20, False)
+    hit = search.lists(users, positions - 1) == data.items[data.offsets[users] + positions][:, None]
+    return accuracy(np.where(hit.any(axis=1), hit.argmax(axis=1), -1), (10,))
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,128 @@
+"""Any Hugging Face causal LM as an answerer of prompts: greedy, in tiles whose shape and rows the query determines.
+
+A checkpoint is a local folder, or a model of the hub where the user names one. Its chat template is used where its
+tokenizer has one; else the answer begins on a new line of the prompt.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from models.artifacts import content_hash
+from models.errors import InputError
+from models.llm.checkpoints import attempt, causal_architecture, checkpoint_source, quiet, read_checkpoint
+from models.llm.titles import Answer
+from models.memory import enough_memory
+from models.progress import Progress
+
+_AutoModel: Any = AutoModelForCausalLM  # untyped in part
+_AutoTokenizer: Any = AutoTokenizer
+_TILE = {"cpu": 4, "cuda": 32}
+_STRIDE = 37  # rows between a user's consecutive queries
+_ROUND = 64  # tokens; prompts are padded to a multiple of this
+
+Ints = NDArray[np.int64]
+
+
+class TextLmConfig(Protocol):
+    """Which checkpoint, and how much it may write; the `llm.candidates` section of a scenario has these fields."""
+
+    @property
+    def checkpoint(self) -> str: ...
+    @property
+    def max_new_tokens(self) -> int: ...
+
+
+class TextLm:
+    """A causal LM with its tokenizer."""
+
+    name = "text_lm"
+
+    def __init__(self, config: TextLmConfig, threads: int, device: str, progress: Progress):
+        """Raises InputError for a checkpoint that cannot be read, or whose tokenizer knows more tokens than it."""
+        source = checkpoint_source(config.checkpoint)
+        self._tokenizer = attempt(lambda: _AutoTokenizer.from_pretrained(source), source)
+        lm = read_checkpoint(_AutoModel, source)
+        vocabulary = lm.get_input_embeddings().weight.shape[0]
+        if len(self._tokenizer) > vocabulary:
+            raise InputError(
+                f"llm.candidates.checkpoint: {source} has a tokenizer of {len(self._tokenizer)} tokens and a model of "
+                f"{vocabulary}; use a tokenizer and a model that belong together"
+            )
+        self.architecture = causal_architecture(lm)
+        weights = {name: tensor.numpy() for name, tensor in lm.state_dict().items()}
+        self._max_new, self._device, self._progress = config.max_new_tokens, device, progress
+        self._tile = _TILE[torch.device(device).type]
+        limit = int(getattr(lm.config, "max_position_embeddings", 0) or 10**9)
+        self._longest = limit - config.max_new_tokens
+        if self._longest < _ROUND:
+            raise InputError(
+                f"llm.candidates.max_new_tokens: {config.max_new_tokens} leave no room for a prompt in the {limit} "
+                f"positions of {source}; set at most {max(1, limit - _ROUND)}"
+            )
+        self._padding = self._tokenizer.pad_token_id or 0
+        machine = [threads, torch.__version__, torch.device(device).type, self._tile, self._max_new]
+        written = [
+            len(self._tokenizer),
+            self._tokenizer.chat_template or "",
+            sorted(self._tokenizer.get_vocab().items()),
+        ]
+        self.content_hash = content_hash("text_lm", machine, written, lm.config.to_json_string(), weights)
+        self._lm = lm.to(device).eval().requires_grad_(False)
+
+    def answers(self, prompts: Sequence[str], users: Ints, as_of: Ints) -> list[Answer]:
+        """See Answerer.answers. A prompt too long for the model loses its beginning."""
+        tokens = [self._tokens(prompt) for prompt in prompts]
+        padded = np.array([min(-(-len(one) // _ROUND) * _ROUND, self._longest) for one in tokens], dtype=np.int64)
+        row = (users + as_of * _STRIDE) % self._tile
+        tiles: dict[tuple[int, int], list[int]] = {}
+        nth: dict[tuple[int, int], int] = {}
+        for query in range(len(tokens)):
+            place = (int(padded[query]), int(row[query]))
+            nth[place] = nth.get(place, -1) + 1
+            tiles.setdefault((place[0], nth[place]), []).append(query)
+        texts: list[Answer | None] = [None] * len(tokens)
+        with self._progress.task("asking the language model", len(tokens)) as task:
+            for (length, _), queries in tiles.items():
+                for query, answer in zip(queries, self._generate(tokens, queries, row, length), strict=True):
+                    texts[query] = answer
+                task.advance(len(queries))
+        return [answer for answer in texts if answer is not None]
+
+    def _tokens(self, prompt: str) -> list[int]:
+        if self._tokenizer.chat_template:
+            message = [{"role": "user", "content": prompt}]
+            text = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+            return list(self._tokenizer(text, add_special_tokens=False).input_ids)
+        return list(self._tokenizer(prompt + "\n").input_ids)
+
+    @torch.no_grad()
+    def _generate(self, tokens: list[list[int]], queries: list[int], row: Ints, length: int) -> list[Answer]:
+        inputs = torch.full((self._tile, length), self._padding, dtype=torch.int64)
+        counts = torch.zeros((self._tile, length), dtype=torch.int64)
+        counts[:, -1] = 1  # an empty row attends to something
+        for query in queries:
+            own = tokens[query][-length:]
+            inputs[row[query], length - len(own) :] = torch.tensor(own, dtype=torch.int64)
+            counts[row[query], length - len(own) :] = 1
+        lower = "llm.candidates.history, titles or max_new_tokens, or use a smaller checkpoint"
+        with enough_memory("asking the language model", lower), quiet():
+            written = self._lm.generate(
+                input_ids=inputs.to(self._device),
+                attention_mask=counts.to(self._device),
+                max_new_tokens=self._max_new,
+                do_sample=False,
+                num_beams=1,
+                pad_token_id=self._padding,
+            )[:, length:].cpu()
+        answers = []
+        for query in queries:
+            own = written[int(row[query])]
+            text = self._tokenizer.decode(own, skip_special_tokens=True)
+            n_written = int((own != self._padding).sum())
+            answers.append(Answer(text, float(min(len(tokens[query]), length)), float(n_written)))
+        return answers

@@ -1,0 +1,209 @@
+"""The endpoint against a local server that answers, fails, hangs, refuses and talks nonsense."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.artifacts import ArtifactStore
+from models.errors import InputError
+from models.llm.base import CandidateLists
+from models.llm.cache import CachedCandidates
+from models.llm.endpoint import Endpoint
+from models.progress import NullProgress
+from simulator.scenario.sections import Endpoint as Section
+
+KEY = "sk-very-secret"
+Reply = tuple[int, dict[str, str], bytes] | float  # or seconds of silence
+
+
+class Server:
+    """Replies in turn with what it was given, the last reply for ever; remembers what it was asked."""
+
+    def __init__(self, *replies: Reply):
+        self.asked: list[tuple[dict[str, str], dict[str, Any]]] = []
+        self.moments: list[float] = []
+        lock, server = threading.Lock(), self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with lock:
+                    reply = replies[min(len(server.asked), len(replies) - 1)]
+                    server.asked.append((dict(self.headers), body | {"path": self.path}))
+                    server.moments.append(time.monotonic())
+                if isinstance(reply, float):
+                    time.sleep(reply)
+                    return
+                self.send_response(reply[0])
+                for name, value in reply[1].items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(reply[2])
+
+            def log_message(self, *_: object) -> None:
+                """Silence."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    servers: list[Server] = []
+
+    def start(*replies: Reply) -> Server:
+        servers.append(Server(*replies))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def ok(text: str | None, **usage: int) -> Reply:
+    answer = {"choices": [{"message": {"role": "assistant", "content": text}}]} | ({"usage": usage} if usage else {})
+    return 200, {}, json.dumps(answer).encode()
+
+
+def endpoint(server: Server, **changes: Any) -> Endpoint:
+    base = {"url": server.url, "model": "m", "timeout": 0.3, "backoff": 0.01, "retries": 2, "parallel": 4}
+    return Endpoint(Section.model_validate(base | changes), NullProgress())
+
+
+def ask(source: Endpoint, *prompts: str) -> list[str]:
+    nobody = np.zeros(len(prompts), dtype=np.int64)
+    return [answer.text for answer in source.answers(prompts, nobody, nobody)]
+
+
+def refused(source: Endpoint) -> str:
+    with pytest.raises(InputError) as error:
+        ask(source, "hello")
+    assert "\n" not in str(error.value)
+    assert KEY not in str(error.value)
+    return str(error.value)
+
+
+def test_an_answer_comes_with_its_tokens_and_the_key_goes_in_the_header_alone(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    server = serve(ok("Heat", prompt_tokens=12, completion_tokens=3))
+    source = endpoint(server, key_variable="MY_KEY")
+    nobody = np.zeros(1, dtype=np.int64)
+    (answer,) = source.answers(["hello"], nobody, nobody)
+    assert (answer.text, answer.prompt_tokens, answer.output_tokens) == ("Heat", 12, 3)
+    headers, body = server.asked[0]
+    assert headers["Authorization"] == f"Bearer {KEY}"
+    assert body["path"] == "/v1/chat/completions"
+    assert body["messages"] == [{"role": "user", "content": "hello"}]
+    assert body["temperature"] == 0
+    assert KEY not in json.dumps(body)
+
+
+def test_answers_come_in_the_order_of_their_prompts(serve: Callable[..., Server]) -> None:
+    server = serve(ok("same"))
+    assert ask(endpoint(server), *"abcdefgh") == ["same"] * 8
+    assert sorted(body["messages"][0]["content"] for _, body in server.asked) == list("abcdefgh")
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_may_pass_is_tried_again(serve: Callable[..., Server], status: int) -> None:
+    server = serve((status, {}, b"busy"), (status, {}, b"busy"), ok("Heat"))
+    assert ask(endpoint(server), "hello") == ["Heat"]
+    assert len(server.asked) == 3
+
+
+def test_the_server_may_say_how_long_to_wait(serve: Callable[..., Server]) -> None:
+    server = serve((429, {"Retry-After": "0.4"}, b""), ok("Heat"))
+    assert ask(endpoint(server), "hello") == ["Heat"]
+    assert server.moments[1] - server.moments[0] >= 0.4
+
+
+def test_a_server_that_keeps_failing_ends_after_the_given_number_of_tries(serve: Callable[..., Server]) -> None:
+    server = serve((500, {}, b"internal\nerror"))
+    assert "no answer in 3 tries: HTTP 500 internal" in refused(endpoint(server))
+    assert len(server.asked) == 3
+
+
+def test_a_server_that_hangs_is_left_after_the_timeout(serve: Callable[..., Server]) -> None:
+    assert "no answer within 0.1 s" in refused(endpoint(serve(1.0), timeout=0.1, retries=0))
+
+
+def test_nobody_at_the_address_is_said_so(serve: Callable[..., Server]) -> None:
+    server = serve(ok("Heat"))
+    server.close()
+    assert "refused" in refused(endpoint(server, retries=1))
+
+
+def test_a_refusal_is_not_tried_again_and_does_not_show_the_key(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    server = serve((401, {}, f"bad key {KEY}".encode()))
+    assert "refuses with HTTP 401 bad key ***" in refused(endpoint(server, key_variable="MY_KEY"))
+    assert len(server.asked) == 1
+
+
+def test_a_redirect_is_not_followed_so_the_key_stays_with_its_host(serve: Callable[..., Server]) -> None:
+    elsewhere = serve(ok("Heat"))
+    server = serve((307, {"Location": elsewhere.url + "/chat/completions"}, b""))
+    assert "HTTP 307" in refused(endpoint(server))
+    assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize("body", [b"<html>hello", b"[]", b'{"choices": []}', b'{"choices": [{"text": "Heat"}]}', b""])
+def test_nonsense_is_said_to_be_no_answer(serve: Callable[..., Server], body: bytes) -> None:
+    assert "no answer of an OpenAI-compatible" in refused(endpoint(serve((200, {}, body))))
+
+
+def test_an_answer_without_content_is_an_answer_without_titles(serve: Callable[..., Server]) -> None:
+    assert ask(endpoint(serve(ok(None))), "hello") == [""]
+
+
+def test_an_address_that_is_none_and_a_key_that_is_not_set_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MY_KEY", raising=False)
+    for changes, message in (
+        ({"url": "localhost:8000"}, "is no address"),
+        ({"url": "https://user:pw@host/v1"}, "holds a user"),
+        ({"url": "https://host/v1", "key_variable": "MY_KEY"}, "MY_KEY is not set"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Endpoint(Section.model_validate({"model": "m"} | changes), NullProgress())
+
+
+class Failing:
+    """Fails at the third portion."""
+
+    name, list_length, content_hash = "failing", 1, "failing"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def lists(self, users: Any, as_of: Any) -> CandidateLists:
+        self.calls += 1
+        if self.calls == 3:
+            raise InputError("gone")
+        return CandidateLists(np.zeros((len(users), 1), dtype=np.int32), np.ones(len(users), dtype=bool), as_of)
+
+
+def test_answers_that_came_before_a_failure_are_kept(tmp_path: Any) -> None:
+    offsets, store = np.array([0, 100]), ArtifactStore(tmp_path)
+    first = CachedCandidates(Failing(), offsets, store, save_every=10)
+    users, as_of = np.zeros(50, dtype=np.int64), np.arange(50)
+    with pytest.raises(InputError):
+        first.lists(users, as_of)
+    again = Failing()
+    CachedCandidates(again, offsets, store, save_every=10).lists(users[:20], as_of[:20])
+    assert again.calls == 0

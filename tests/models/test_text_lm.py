@@ -1,0 +1,85 @@
+"""Causal LMs on prompts against Hugging Face's own generation, with a tiny random checkpoint made on the fly."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from models.errors import InputError
+from models.llm.text_lm import TextLm
+from models.progress import NullProgress
+from simulator.scenario.sections import TextLm as Section
+
+WORDS = [f"w{i}" for i in range(28)]
+PROMPTS = ["w1 w2 w3", "w4 " * 70, "w9", "w5 w6 w7 w8 w1", "w2 w2"]
+
+
+def checkpoint(folder: Path, vocabulary: int = 30, positions: int = 160) -> Path:
+    words = {word: place for place, word in enumerate(["<pad>", "<unk>", *WORDS])}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>").save_pretrained(folder)
+    torch.manual_seed(2)
+    size = {"n_positions": positions, "n_embd": 16, "n_layer": 1, "n_head": 2, "initializer_range": 0.5}
+    GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, eos_token_id=29, **size)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("gpt"))
+
+
+def text_lm(folder: Path, **changes: object) -> TextLm:
+    section = Section.model_validate({"checkpoint": str(folder), "max_new_tokens": 12} | changes)
+    return TextLm(section, 1, "cpu", NullProgress())
+
+
+def test_answers_are_what_plain_greedy_generation_writes(folder: Path) -> None:
+    lm = GPT2LMHeadModel.from_pretrained(folder).eval()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    answers = text_lm(folder).answers(PROMPTS, np.arange(5), np.arange(5))
+    for prompt, answer in zip(PROMPTS, answers, strict=True):
+        inputs = tokenizer(prompt, return_tensors="pt").input_ids
+        written = lm.generate(inputs, max_new_tokens=12, do_sample=False, pad_token_id=0)[0, inputs.shape[1] :]
+        assert answer.text == tokenizer.decode(written, skip_special_tokens=True)
+        assert answer.prompt_tokens == inputs.shape[1]
+        assert answer.output_tokens == (written != 0).sum()
+
+
+def test_an_answer_does_not_depend_on_what_else_is_asked(folder: Path) -> None:
+    source = text_lm(folder)
+    users, as_of = np.array([0, 3, 8, 4, 0]), np.array([5, 1, 2, 2, 6])
+    together = source.answers(PROMPTS, users, as_of)
+    for i in range(5):
+        assert source.answers(PROMPTS[i : i + 1], users[i : i + 1], as_of[i : i + 1]) == [together[i]]
+
+
+def test_a_prompt_longer_than_the_model_loses_its_beginning(folder: Path) -> None:
+    source = text_lm(folder)
+    long = " ".join(WORDS[i % 28] for i in range(400))
+    end = " ".join(long.split()[-148:])
+    nobody = np.zeros(1, dtype=np.int64)
+    assert source.answers([long], nobody, nobody) == source.answers([end], nobody, nobody)
+
+
+def test_a_checkpoint_that_cannot_serve_is_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
+    small = checkpoint(tmp_path / "small", vocabulary=10)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.json").write_bytes((folder / "config.json").read_bytes())
+    cases: list[tuple[Path, dict[str, object], str]] = [
+        (small, {}, "tokenizer of 30 tokens and a model of 10"),
+        (bare, {}, "cannot be loaded"),
+        (tmp_path, {}, "no config.json"),
+        (folder, {"max_new_tokens": 150}, "no room for a prompt in the 160 positions"),
+    ]
+    for path, changes, message in cases:
+        with pytest.raises(InputError, match=message) as error:
+            text_lm(path, **changes)
+        assert "\n" not in str(error.value)
