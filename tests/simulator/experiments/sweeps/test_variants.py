@@ -44,7 +44,7 @@ def test_keys_with_one_ending_are_told_apart_by_more_of_their_path(tmp_path: Pat
 def test_a_value_that_is_a_section_is_named_by_its_kind(tmp_path: Path) -> None:
     found = variants(tmp_path, "axes: {policy.request: [never, {kind: random, ratio: 0.2}]}\n")
     assert [v.name for v in found] == ["request=never", "request=random(ratio=0.2)"]
-    assert found[1].settings == {"policy.request": {"kind": "random", "ratio": 0.2}}
+    assert found[1].settings == {"policy.request": "random", "policy.request.ratio": 0.2}
 
 
 def test_a_latin_hypercube_has_one_point_in_each_part_of_every_range(tmp_path: Path) -> None:
