@@ -44,8 +44,10 @@ def print_comparison(table: pd.DataFrame, answer: Mapping[str, Any], console: Co
     _sensitivity(answer["sensitivity"], console)
     first = rows.iloc[0]
     said = [f"cost: {cost}"]
-    said.append(f"{_name(metric)}: {first['method']}, {int(first['n_seeds'])} seeds; for {first['generalises_to']}")
-    said.append(f"cost: {costs.iloc[0]['method']}; for {costs.iloc[0]['generalises_to']}")
+    many = "1 seed" if first["n_seeds"] == 1 else f"{int(first['n_seeds'])} seeds"
+    for label, of in ((_name(metric), first), ("cost", costs.iloc[0])):
+        if of["method"] != "none":
+            said.append(f"intervals of {label}: {of['method']}, {many}; for {of['generalises_to']}")
     open_rows = rows[(rows["seeds_to_resolve"] > 0).fillna(False).astype(bool)]
     if len(open_rows):
         hints = ", ".join(f"'{name}' {int(more)}" for name, more in open_rows["seeds_to_resolve"].items())

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 SCHEMA_VERSION = 1
 _SEED = 0
-_PAIRS_DRAWN = 4e8  # pairs of variants that are compared over all draws
+_PAIRS_DRAWN = 1e8  # pairs of variants that are compared over all draws
 _LEAST_DRAWS = 200
 _MORE_IS_BETTER = ("hr@", "ndcg@", "mrr@", "precision@", "devices_per_replica")
 
