@@ -73,10 +73,10 @@ class Experiment:
 
     @cached_property
     def cost(self) -> str:
-        """Dotted name of the cost metric, one that the results hold for every run where there is such a one."""
-        wanted = [str((self.answer or {}).get("cost")), *self.manifest.directions, *COSTS]
-        held = [name for name in wanted if name in self.results and not metric(name).higher_is_better]
-        whole = [name for name in held if self.results[name].notna().all()]
+        """Dotted name of the cost metric: the one stated; else the account that every run has a figure of."""
+        stated = [str((self.answer or {}).get("cost")), *self.manifest.directions]
+        held = [name for name in (*stated, *COSTS) if name in self.results and not metric(name).higher_is_better]
+        whole = [name for name in held if name in stated or self.results[name].notna().all()]
         return next(iter([*whole, *held]), "requests.ratio")
 
     @cached_property
@@ -209,15 +209,11 @@ def read_experiment(folder: Path) -> Experiment:
         missing=missing,
         summary={},
     )
-    first = experiment.baseline if experiment.baseline in done_names(results) else str(results["variant"].iloc[0])
+    baseline = experiment.baseline
+    first = baseline if baseline and baseline in set(results["variant"]) else str(results["variant"].iloc[0])
     return replace(
         experiment, summary=read_mapping(experiment.run_folder(first, experiment.first_seed(first)) / "summary.json")
     )
-
-
-def done_names(results: pd.DataFrame) -> set[str]:
-    """The variants that have a row."""
-    return set(results["variant"])
 
 
 def _read_comparison(folder: Path) -> Experiment:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.run_folder import setting
-
 ACCOUNTS = (
     "Provisioned: what it costs to own the fewest GPUs that keep the latency objective in the busiest five minutes "
     "of the fleet that this one stands for, paid all the time, idle or not. Marginal: what the requests alone used, "
@@ -66,9 +64,3 @@ def other_notes(summary: Mapping[str, Any]) -> Sequence[str]:
 def versions(held: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Versions by name, as they were when it ran."""
     return [(str(name), str(version)) for name, version in held.items()]
-
-
-def represents(scenario: Mapping[str, Any]) -> int | None:
-    """The size of the fleet that the simulated one stands for."""
-    value = setting(scenario, "fleet", "represents")
-    return value if isinstance(value, int) else None

@@ -210,3 +210,14 @@ def test_a_run_without_requests_lists_or_interactions_has_a_report(tmp_path: Pat
 )
 def test_figures_are_written_in_the_form_of_their_unit(key: str, value: float, text: str) -> None:
     assert metric(key).text(value) == text
+
+
+def test_the_stated_cost_stands_on_the_axis_and_else_the_account_that_every_run_has(tmp_path: Path) -> None:
+    stated = write_experiment(tmp_path / "stated")
+    silent = write_experiment(tmp_path / "silent", concluded=False)
+    for folder in (stated, silent):
+        results = pd.read_parquet(folder / "results.parquet")
+        results.loc[0, COST] = math.nan
+        results.to_parquet(folder / "results.parquet", index=False)
+    assert read_experiment(stated).cost == COST
+    assert read_experiment(silent).cost == "cost.usd_marginal_per_1k_interactions"

@@ -174,6 +174,8 @@
     const [x, y] = [metricAt(byId("axis-x").value), metricAt(byId("axis-y").value)];
     const all = data.variants.filter((v) => v.values[x][0] !== null && v.values[y][0] !== null);
     const shown = all.filter((v) => named(v) && !hiddenGroups.has(groupOf(v)));
+    const absent = data.variants.length - all.length;
+    byId("unplaced").textContent = absent ? `Without a figure on these axes, so not shown: ${absent} of ${data.variants.length}.` : "";
     const intervals = byId("show-intervals").checked;
     const colours = palette();
     const traces = groups().map((name, i) => {
