@@ -137,7 +137,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
     assert "1 of 6 runs failed" in found.failures()[-1]
     assert json.loads((out / "runs/never/2/failure.json").read_text())["error"] == "ValueError: a broken run"
     assert len(pd.read_parquet(out / "results.parquet")) == 5
-    assert again(plan, undisturbed, out)[-1].startswith("6 finished runs")
+    assert again(plan, undisturbed, out)[-2].startswith("6 finished runs")
     assert results_of(out) == results_of(undisturbed)
 
 
