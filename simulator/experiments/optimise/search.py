@@ -88,7 +88,8 @@ def optimise(
     what the user can mend; runs that fail are recorded with the reason, and the rest goes on.
     """
     problem.space.check(problem.scenario, "search space")
-    folder, study = _open(problem, out, resume)
+    base, terms = problem.scenario({}), problem.terms()
+    folder, study = _open(problem, terms, out, resume)
     search = Search(problem.space, problem.goals, problem.sampler, problem.sampler_seed, problem.start)
     recorded = study.get_trials()
     whole = _whole_batches(recorded)
@@ -99,7 +100,7 @@ def optimise(
         def evaluate(points: Sequence[Settings]) -> list[Result]:
             new = [_variant(settings) for settings in points]
             state.variants += new
-            folder.write_manifest(_manifest(problem, state.variants))
+            folder.write_manifest(_manifest(problem, base.name, terms, state.variants))
             _run(problem, folder, new, executor)
             results = [_judge(problem, folder, variant, state) for variant in new]
             task.advance(len(new), f"{len(state.failures)} failed" if state.failures else "")
@@ -193,7 +194,7 @@ def _names(summary: dict[str, Any], prefix: str = "") -> list[str]:
 # ------------------------------------------------------------------------------------------ the folder
 
 
-def _open(problem: Problem, out: Path, resume: bool) -> tuple[ExperimentFolder, optuna.Study]:
+def _open(problem: Problem, terms: dict[str, Any], out: Path, resume: bool) -> tuple[ExperimentFolder, optuna.Study]:
     folder = ExperimentFolder(out)
     path = out / "study.db"
     try:
@@ -208,7 +209,7 @@ def _open(problem: Problem, out: Path, resume: bool) -> tuple[ExperimentFolder, 
     if present and path.name not in present:
         raise InputError(f"--out {out}: holds files that are not an optimisation's; name a new or an empty folder")
     study = _study(problem, path)
-    terms, held = problem.terms(), study.user_attrs.get("terms")
+    held = study.user_attrs.get("terms")
     if held is None:
         study.set_user_attr("terms", terms)
     elif held != terms:
@@ -239,24 +240,23 @@ def _study(problem: Problem, path: Path) -> optuna.Study:
         ) from error
 
 
-def _manifest(problem: Problem, variants: Sequence[Variant]) -> Manifest:
-    base = problem.scenario({})
+def _manifest(problem: Problem, name: str, terms: dict[str, Any], variants: Sequence[Variant]) -> Manifest:
     axes = {
         key: list(dict.fromkeys(variant.settings[key] for variant in variants if key in variant.settings))
         for key in problem.space.keys
     }
     return Manifest(
         kind="optimisation",
-        name=f"{base.name}-optimised",
-        question=f"Which policy of {base.name} is best, and at what cost?",
+        name=f"{name}-optimised",
+        question=f"Which policy of {name} is best, and at what cost?",
         base=str(problem.base),
-        base_hash=content_hash(resolved_yaml(base)),
+        base_hash=terms["base"],
         seeds=list(problem.seeds),
         axes=axes,
         variants=list(variants),
         metrics=problem.goals.names,
         baseline=BASE.name,
-        versions=versions(),
+        versions=terms["versions"],
         directions=dict(problem.goals.directions),
         limits=dict(problem.goals.limits),
     )

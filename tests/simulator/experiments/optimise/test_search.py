@@ -87,11 +87,13 @@ def kept_bytes(out: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])
 def test_a_search_that_was_interrupted_ends_as_one_that_was_not(problem: Problem, tmp_path: Path, sampler: str) -> None:
-    problem = replace(problem, sampler=sampler, trials=13 if sampler == "gp" else 18)
+    problem = replace(
+        problem, sampler=sampler, trials=10 if sampler == "gp" else 18, seeds=(1,) if sampler == "gp" else (1, 2)
+    )
     whole = Formula()
     run(problem, tmp_path / "whole", whole)
     ran = 0
-    for most in (3, 9, 7):
+    for most in (3, 5) if sampler == "gp" else (3, 9, 7):
         broken = Formula(most=most)
         with pytest.raises(KeyboardInterrupt):
             run(problem, tmp_path / "broken", broken, resume=True)
