@@ -86,6 +86,7 @@ def evaluate(
                 "srm": f"{scenario.srm.kind}, {scenario.srm.loss}, d={scenario.srm.dim}",
                 "llm": "srm" if scenario.policy.slate == "cloud_srm" else scenario.llm.candidates.kind,
                 "srm_validation": learnt.srm.validation,
+                "llm_validation": source.validation,
             },
             "published": [] if known is None else list(known.figures),
             "notes": [*log.notes, *notes],

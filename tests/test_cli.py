@@ -177,6 +177,15 @@ BAD = {
     "negative seed": ["simulate", "small.yaml", "--seed", "-1"],
     "unknown data set": ["data", "fetch", "ml-2m"],
     "no request trace": ["replay", "small.yaml", "--model", "llama-3.1-8b", "--gpu", "h100"],
+    "T5 that is not there": ["simulate", "small.yaml", "--set", "llm.candidates={kind: p5, checkpoint: ./no_t5}"],
+    "LM without weights": ["evaluate", "small.yaml", "--set", "llm.candidates={kind: text_lm, checkpoint: .}"],
+    "endpoint where nobody is": [
+        "simulate",
+        "small.yaml",
+        "--set",
+        "llm.candidates={kind: endpoint, url: 'http://127.0.0.1:9', model: m, retries: 0}",
+    ],
+    "prompts into a folder": ["prompts", "export", "small.yaml", "--out", "."],
     "comparison without a cloud": ["compare-policies", "small.yaml", "--set", "policy.slate=popular"],
 }
 

@@ -34,6 +34,7 @@ class CachedCandidates:
         `save_every`: a source whose lists are dear is asked for so many at a time, and they are saved at once.
         """
         self._save_every = save_every
+        self.validation: dict[str, float] = dict(getattr(source, "validation", {}))  # of a model that was trained here
         self.name, self.list_length, self.content_hash = source.name, source.list_length, source.content_hash
         self._source, self._store = source, store
         # The list of (user, as_of) has slot offsets[user] + user + as_of + 1; its row is -1 where it is not known.

@@ -191,7 +191,7 @@ class ItemLmCandidates:
         `exclude_seen`: items that the user had up to as_of are left out of the ranking (the list is still full).
         """
         self.name = "item_lm"
-        self.list_length = list_length
+        self.list_length, self.validation = list_length, trained.validation
         self.content_hash = content_hash(trained.content_hash, offsets, items, list_length, exclude_seen, _TILE)
         self._model = trained.model
         self._offsets, self._items, self._first = offsets, items, first

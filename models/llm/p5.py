@@ -234,7 +234,7 @@ class P5Candidates:
         exclude_seen: bool,
     ):
         """`beams`: prefixes of ids that a search keeps; None: as many as a list is long."""
-        self.list_length = list_length
+        self.list_length, self.validation = list_length, trained.validation
         width = beams or list_length
         self._search = BeamSearch(
             trained.network, trained.ids, offsets, items, trained.max_length, list_length, width, exclude_seen

@@ -179,6 +179,21 @@ def test_items_without_a_title_are_shown_by_their_label(circle: Path) -> None:
     assert "1. item i7\n2. item i8" in table[table["user_id"] == "u7"]["prompt"].iloc[0]
 
 
+def test_the_page_on_candidates_turns_exported_prompts_into_a_table_that_serves(
+    circle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(circle.parent)
+    export_prompts(Scenario.load(circle), Path("prompts.parquet"))
+    prompts = pd.read_parquet("prompts.parquet")
+    newest = prompts["prompt"].str.split("\n\n").str[0].str.split("Film ").str[-1].astype(int)
+    prompts["answer"] = [f"1. FILM {(n + 1) % ITEMS}\n2. Nothing known" for n in newest]
+    prompts.drop(columns="prompt").to_parquet("answers.parquet")
+    page = Path(cli.__file__).parent / "docs" / "llm_candidates.md"
+    exec(page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0], {})
+    found = evaluate(Scenario.load(circle, ["llm.candidates={kind: table, path: my_llm.parquet}"]))
+    assert found["llm"]["mrr@10"] == 1.0
+
+
 def test_answers_that_cost_time_or_money_are_saved_as_they_come() -> None:
     dear = sections.Endpoint(url="http://localhost/v1", model="m")
     assert candidates_module.save_every(dear) == 64
