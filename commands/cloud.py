@@ -1,0 +1,88 @@
+"""Commands on the LLM node alone: what it can be made of, a request trace, a server's own step times."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from commands.common import AsJson, Quiet, print_json, progress_bars, user_errors
+
+app = typer.Typer()
+
+
+@app.command()
+def catalog(as_json: AsJson = False) -> None:
+    """List the language models and GPUs that a scenario can name."""
+    with user_errors():
+        from reports.terminal import console_for, print_catalogue
+        from simulator.cloud import default_catalogue
+
+        figures = default_catalogue().figures()
+        if as_json:
+            print_json(figures)
+        else:
+            print_catalogue(figures, console_for(False))
+
+
+@app.command()
+def replay(
+    trace: Annotated[Path, typer.Argument(help="request trace: Azure CSV, vLLM JSON lines or plain CSV")],
+    model: Annotated[str, typer.Option("--model", help="model of the catalogue, or a config.json")],
+    gpu: Annotated[str, typer.Option("--gpu", help="GPU of the catalogue")],
+    replicas: Annotated[int | None, typer.Option("--replicas", min=1, help="copies of the model; 1 by default")] = None,
+    gpus_per_replica: Annotated[int, typer.Option("--gpus-per-replica", min=1, help="GPUs of one copy")] = 1,
+    router: Annotated[
+        Literal["round_robin", "random", "least_outstanding", "least_kv", "device_affine"],
+        typer.Option("--router", help="which replica gets a request"),
+    ] = "least_outstanding",
+    profile: Annotated[str | None, typer.Option("--profile", help="step times of `calibrate`")] = None,
+    rate_scale: Annotated[float, typer.Option("--rate-scale", help="arrivals come so many times as fast")] = 1.0,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="only the first requests")] = None,
+    slo: Annotated[str | None, typer.Option("--slo", help="p95=1s, ttft_p95=200ms: find the fewest replicas")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a request trace on the LLM node alone: latency, throughput, use, cost; or the fewest replicas."""
+    with user_errors():
+        from reports.terminal import console_for, print_replay
+        from simulator.cloud.sizing import Plan, size
+
+        plan = Plan(model, gpu, gpus_per_replica, replicas, router, profile, rate_scale, limit, slo)
+        figures = size(trace, plan, progress_bars(quiet))
+        if as_json:
+            print_json(figures)
+        elif not quiet:
+            print_replay(figures, console_for(False))
+
+
+@app.command()
+def calibrate(
+    log: Annotated[Path, typer.Argument(help="request log of a server: JSON lines of vLLM's benchmark, or CSV")],
+    engine: Annotated[Path, typer.Option("--engine", help="the run's meta.json: model, GPU, engine settings")],
+    out: Annotated[Path | None, typer.Option("--out", help="profile (YAML) to write", show_default=False)] = None,
+    fit_first: Annotated[
+        float, typer.Option("--fit-first", help="share of the log to fit; the rest is held out")
+    ] = 1.0,
+    model: Annotated[
+        str | None, typer.Option("--model", help="catalogue model or config.json, instead of the engine file's")
+    ] = None,
+    gpu: Annotated[str | None, typer.Option("--gpu", help="catalogue GPU, instead of the engine file's")] = None,
+    figure: Annotated[Path | None, typer.Option("--figure", help="PNG of measured against simulated times")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit step times to a server's request log by simulating it; write a profile that `cloud.profile` can name."""
+    with user_errors():
+        from reports.calibration import draw_calibration
+        from reports.terminal import console_for, print_calibration
+        from simulator.cloud.calibration import calibrate as fit
+        from simulator.cloud.calibration import read_log, read_server, save_profile
+
+        found = fit(read_log(log), read_server(engine, model, gpu), fit_first)
+        if out is not None:
+            save_profile(found, out)
+        if figure is not None:
+            draw_calibration(found, figure)
+        if as_json:
+            print_json(found.figures())
+        else:
+            print_calibration(found, console_for(False))

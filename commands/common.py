@@ -1,0 +1,50 @@
+"""What the commands share: options, how a user's mistakes are told, and what goes to which output."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from models.errors import InputError
+
+ScenarioFile = Annotated[Path, typer.Argument(help="scenario file (YAML)", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key of the scenario; repeatable")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, all else on standard error")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="print nothing but errors")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="seed of the world, instead of the scenario's")]
+
+
+OnDevice = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="where models are trained and run")]
+LogFormat = Literal["auto", "csv", "tsv", "parquet", "inter", "movielens_dat", "movielens_csv", "lines"]
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """A user's mistake is one line and exit code 2; Ctrl-C says what is kept."""
+    try:
+        yield
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted: finished results and parts already written are kept", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on standard output."""
+    json.dump(value, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def progress_bars(quiet: bool) -> Any:
+    """Bars on a terminal; silence otherwise."""
+    from models.progress import NullProgress, RichProgress
+
+    return NullProgress() if quiet else RichProgress()

@@ -1,0 +1,97 @@
+"""Commands on interaction logs, tables of LLM answers and the prompts for them."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from commands.common import (
+    AsJson,
+    LogFormat,
+    Overrides,
+    ScenarioFile,
+    print_json,
+    progress_bars,
+    user_errors,
+)
+
+data_app = typer.Typer(help="Interaction logs and tables of LLM answers.", no_args_is_help=True, rich_markup_mode=None)
+prompts_app = typer.Typer(help="Prompts for a language model of your own.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@data_app.command()
+def describe(
+    path: Annotated[str, typer.Argument(help="interaction log")],
+    log_format: Annotated[LogFormat, typer.Option("--format", help="format of the log")] = "auto",
+    items: Annotated[str | None, typer.Option("--items", help="CSV of item_id,title,attributes")] = None,
+    on_error: Annotated[
+        Literal["fail", "skip"], typer.Option("--on-error", help="at a row that cannot be read")
+    ] = "fail",
+    as_json: AsJson = False,
+) -> None:
+    """What a log holds: users, items, events, lengths, gaps, ties, the share usable per split, problems."""
+    with user_errors():
+        from reports.terminal import console_for, print_describe
+        from simulator.scenario.sections import LogFile
+        from simulator.workload.describe import describe as described
+        from simulator.workload.loading import load_log
+
+        figures = described(load_log(LogFile(path=path, format=log_format, items=items, on_error=on_error)))
+        if as_json:
+            print_json(figures)
+        else:
+            print_describe(figures, console_for(False))
+
+
+@data_app.command("check-table")
+def check_table(
+    table: Annotated[Path, typer.Argument(help="Parquet of LLM answers")],
+    log: Annotated[str, typer.Argument(help="interaction log that the table belongs to")],
+    as_json: AsJson = False,
+) -> None:
+    """A table of LLM answers: coverage, invalid share, recall, and signs of an off-by-one leak."""
+    with user_errors():
+        from models.llm.table import check_table as checked
+        from reports.terminal import console_for, print_check_table
+        from simulator.scenario.sections import LogFile
+        from simulator.workload.loading import load_log
+
+        figures = checked(table, load_log(LogFile(path=log)))
+        if as_json:
+            print_json(figures)
+        else:
+            print_check_table(figures, console_for(False))
+
+
+@data_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="ml-1m, ml-latest-small or ml-100k")],
+    to: Annotated[Path | None, typer.Option("--to", help="folder; the cache where not given")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="a mirror of the publisher's folder")] = None,
+) -> None:
+    """Download a public data set from its publisher, check its checksum and unpack it."""
+    with user_errors():
+        from simulator.workload.fetch import fetch as fetched
+        from simulator.workload.fetch import terms_of
+
+        print(terms_of(name), file=sys.stderr)
+        got = fetched(name, to, base_url, progress_bars(False))
+        print(f"{got.folder}: {'there already' if got.md5 is None else f'MD5 {got.md5} as published ({got.md5_from})'}")
+        print("in a scenario, or after --set:")
+        print(f"  workload.interactions={{path: {got.interactions}, items: {got.items}}}")
+
+
+@prompts_app.command()
+def export(
+    scenario: ScenarioFile,
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write", show_default=False)],
+    overrides: Overrides = None,
+) -> None:
+    """Write the prompts of a scenario's requests: user_id, as_of, prompt. The answers become a `table`."""
+    with user_errors():
+        from simulator import Scenario
+        from simulator.prompts import export_prompts
+
+        rows = export_prompts(Scenario.load(scenario, overrides or []), out)
+        print(f"{rows:,} prompts written to {out}; docs/llm_candidates.md says how the answers become a table")

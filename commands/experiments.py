@@ -1,0 +1,151 @@
+"""Commands on many runs: sweep, compare, search, report."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from commands.common import (
+    AsJson,
+    Overrides,
+    Quiet,
+    ScenarioFile,
+    print_json,
+    progress_bars,
+    user_errors,
+)
+
+app = typer.Typer()
+
+_PROVISIONED_USD = "cost.usd_provisioned_per_1k_interactions"
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="sweep file (YAML)", show_default=False)],
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="workers; as many as processors")] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="who runs: this machine or Ray")
+    ] = "local",
+    ray_address: Annotated[str | None, typer.Option("--ray-address", help="a Ray cluster: host:port or auto")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder; runs/<name>", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="finish what is there, keep what is finished")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="so many runs are meant")] = False,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run every variant of a sweep file at every seed; write one table of all figures."""
+    with user_errors():
+        from reports.experiment_figures import draw_figures
+        from reports.html import write_report
+        from simulator.experiments.sweeps import executor_for, make_plan, read_sweep, run_sweep
+
+        plan = make_plan(read_sweep(file), overrides or [], yes)
+        executor = executor_for(engine, jobs, ray_address)
+        folder = out or Path("runs") / plan.manifest.name
+
+        def say(line: str) -> None:
+            if not quiet:
+                print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+        found = run_sweep(plan, folder, executor, progress_bars(quiet), say, resume)
+        if found.runs:
+            draw_figures(folder)
+            say(f"report: {write_report(folder)}")
+        if as_json:
+            print_json(found.figures())
+        for line in found.failures():
+            print(f"error: {line}", file=sys.stderr)
+    if found.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(help="folder of a sweep or an optimisation", show_default=False)],
+    baseline: Annotated[str | None, typer.Option("--baseline", help="variant that others are compared to")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="what is wanted, such as ndcg@10")] = None,
+    cost: Annotated[str | None, typer.Option("--against-cost", help="what it costs: a figure of the runs")] = None,
+    third: Annotated[str | None, typer.Option("--third", help="a third objective of the front")] = None,
+    equal_ratio: Annotated[bool, typer.Option("--equal-ratio", help="also at equal realised request ratios")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the variants of an experiment: intervals, differences to a baseline, front, winner and its saving."""
+    with user_errors():
+        from reports.terminal import console_for
+        from reports.terminal_comparison import print_comparison
+        from simulator.experiments.comparison import compare as compared
+
+        found = compared(folder, baseline, metric, cost, third, equal_ratio)
+        if as_json:
+            print_json(found.answer)
+        else:
+            print_comparison(found.table, found.answer, console_for(False))
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="folder of a run, a sweep, an optimisation or a policy comparison")],
+    quiet: Quiet = False,
+) -> None:
+    """Write report.html, and every figure as PNG and SVG, from a folder's files alone."""
+    with user_errors():
+        from reports.experiment_figures import draw_figures
+        from reports.html import write_report
+
+        page, figures = write_report(folder), draw_figures(folder)
+        if not quiet:
+            print(f"report: {page}")
+            print(f"figures: {len(figures)} files in {figures[0].parent}")
+
+
+@app.command()
+def optimize(
+    scenario: ScenarioFile,
+    maximize: Annotated[list[str], typer.Option("--maximize", help="figure of a summary; repeatable")] = ["ndcg@10"],  # noqa: B006
+    minimize: Annotated[list[str], typer.Option("--minimize", help="likewise")] = [_PROVISIONED_USD],  # noqa: B006
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", metavar="FIGURE=MOST", help="latency_s.slate.p95=200ms")
+    ] = None,
+    trials: Annotated[
+        int, typer.Option("--trials", min=2, help="points to run, the scenario as it is among them")
+    ] = 40,
+    sampler: Annotated[Literal["gp", "nsga2", "tpe"], typer.Option("--sampler", help="who proposes points")] = "gp",
+    sampler_seed: Annotated[int, typer.Option("--sampler-seed", min=0, help="of the proposals")] = 0,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="points proposed at once")] = 4,
+    space: Annotated[Path | None, typer.Option("--space", help="what may change (YAML)", show_default=False)] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="seeds of the world, such as 1,2")] = "1",
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="workers; as many as processors")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder; runs/<name>-optimised", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the search in the folder")] = False,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search a scenario's policies for the best accuracy at each cost, under limits."""
+    with user_errors():
+        from reports.experiment_figures import draw_figures
+        from reports.html import write_report
+        from reports.optimisation import print_front
+        from reports.terminal import console_for
+        from simulator import Scenario
+        from simulator.experiments import optimise as search
+        from simulator.experiments.sweeps import executor_for
+
+        loaded = Scenario.load(scenario, overrides or [])
+        goals = search.read_goals(maximize, minimize, limit or [])
+        chosen = search.read_space(space) if space else search.default_space(loaded)
+        worlds = search.read_seeds(seeds)
+        problem = search.Problem(scenario, overrides or [], goals, chosen, trials, worlds, sampler, sampler_seed, batch)
+        folder = out or Path("runs") / f"{loaded.name}-optimised"
+        executor = executor_for("local", jobs, None)
+        found = search.optimise(problem, folder, executor, progress_bars(quiet), resume)
+        draw_figures(folder)
+        page = write_report(folder)
+        if as_json:
+            print_json(found)
+        elif not quiet:
+            print_front(found, console_for(False))
+            print(f"report: {page}")

@@ -1,0 +1,147 @@
+"""Commands on a scenario: check it, run it, run it under several policies, evaluate its models."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.common import (
+    AsJson,
+    OnDevice,
+    Overrides,
+    Quiet,
+    ScenarioFile,
+    Seed,
+    print_json,
+    progress_bars,
+    user_errors,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def simulate(
+    scenario: ScenarioFile,
+    out: Annotated[Path | None, typer.Option("--out", help="folder of the run", show_default=False)] = None,
+    seed: Seed = None,
+    overrides: Overrides = None,
+    device: OnDevice = "cpu",
+    trace: Annotated[Path | None, typer.Option("--trace", help="timeline (JSON) for ui.perfetto.dev to write")] = None,
+    trace_devices: Annotated[str | None, typer.Option("--trace-devices", help="0,3,7-9; 0-9 by default")] = None,
+    trace_replicas: Annotated[str | None, typer.Option("--trace-replicas", help="0,1; all by default")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a fleet; write its records, summary, figures and report.html to a folder."""
+    with user_errors():
+        from reports.figures import draw_run
+        from reports.html import write_report
+        from reports.terminal import console_for, print_run_summary
+        from simulator import Scenario
+        from simulator import simulate as run
+        from simulator.outputs import run_folder, usable_device
+        from simulator.tracing import read_trace_request
+
+        loaded = Scenario.load(scenario, overrides or [], seed)
+        tracing = read_trace_request(trace, trace_devices, trace_replicas) if trace is not None else None
+        folder = run_folder(out, loaded)
+        result = run(loaded, folder, usable_device(device), progress_bars(quiet), trace=tracing)
+        draw_run(folder)
+        write_report(folder)
+        if as_json:
+            print_json(result.summary)
+        if not quiet:
+            print_run_summary(result.summary, console_for(as_json))
+            print(f"written to {folder}", file=sys.stderr if as_json else sys.stdout)
+
+
+@app.command()
+def compare_policies(
+    scenario: ScenarioFile,
+    out: Annotated[Path | None, typer.Option("--out", help="folder of the comparison", show_default=False)] = None,
+    seed: Seed = None,
+    overrides: Overrides = None,
+    device: OnDevice = "cpu",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run one fleet under several request policies and draw accuracy against cost."""
+    with user_errors():
+        from reports.comparison import draw_comparison
+        from reports.terminal import console_for, print_policy_comparison
+        from simulator import Scenario
+        from simulator.experiments.policy_comparison import compare
+        from simulator.outputs import run_folder, usable_device
+
+        loaded = Scenario.load(scenario, overrides or [], seed)
+        folder = run_folder(out, loaded, suffix="policies")
+        comparison = compare(loaded, folder, usable_device(device), progress_bars(quiet))
+        figure = draw_comparison(folder)
+        if as_json:
+            print_json(comparison)
+        if not quiet:
+            print_policy_comparison(
+                comparison["policies"], console_for(as_json), comparison["headline"], comparison["notes"]
+            )
+            print(f"cost-accuracy plot: {figure}", file=sys.stderr if as_json else sys.stdout)
+
+
+@app.command()
+def evaluate(
+    scenario: ScenarioFile,
+    overrides: Overrides = None,
+    device: OnDevice = "cpu",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Leave-one-out accuracy of a scenario's SRM and LLM, full ranking, beside baselines and published figures."""
+    with user_errors():
+        from reports.terminal import console_for, print_evaluation
+        from simulator import Scenario
+        from simulator.evaluation import evaluate as evaluated
+        from simulator.outputs import usable_device
+
+        figures = evaluated(Scenario.load(scenario, overrides or []), usable_device(device), progress_bars(quiet))
+        if as_json:
+            print_json(figures)
+        elif not quiet:
+            print_evaluation(figures, console_for(False))
+
+
+@app.command()
+def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = None) -> None:
+    """Check a scenario and print it with every default filled in."""
+    with user_errors():
+        from simulator.scenario import Scenario, check_files, resolved_yaml
+
+        loaded = Scenario.load(scenario, overrides or [], seed)
+        check_files(loaded)
+        sys.stdout.write(resolved_yaml(loaded))
+
+
+@app.command()
+def schema() -> None:
+    """JSON Schema of a scenario, for completion in an editor."""
+    from simulator.scenario import json_schema
+
+    print_json(json_schema())
+
+
+@app.command()
+def bench(
+    devices: Annotated[int, typer.Option("--devices", min=1, help="size of the fleet")] = 10_000,
+    naive: Annotated[int, typer.Option("--naive", min=1, help="interactions of the naive run")] = 2_000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the engine's speed: against a naive loop and against the floor of its own parts."""
+    with user_errors():
+        from simulator.experiments.bench import run_bench
+
+        figures = run_bench(devices, naive, progress_bars(False))
+        if as_json:
+            print_json(figures)
+        else:
+            for name, value in figures.items():
+                print(f"{name:28} {value:,.4g}" if isinstance(value, float) else f"{name:28} {value}")
