@@ -24,6 +24,7 @@ _PROVISIONED_USD = "cost.usd_provisioned_per_1k_interactions"
 @app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(help="sweep file (YAML)", show_default=False)],
+    base: Annotated[Path | None, typer.Option("--base", help="another scenario than the file's")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="workers; as many as processors")] = None,
     engine: Annotated[
         Literal["local", "ray"], typer.Option("--engine", help="who runs: this machine or Ray")
@@ -42,9 +43,9 @@ def sweep(
         from reports.html import write_report
         from simulator.experiments.sweeps import executor_for, make_plan, read_sweep, run_sweep
 
-        plan = make_plan(read_sweep(file), overrides or [], yes)
+        plan = make_plan(read_sweep(file, base), overrides or [], yes)
         executor = executor_for(engine, jobs, ray_address)
-        folder = out or Path("runs") / plan.manifest.name
+        folder = out or Path("runs") / (plan.manifest.name + (f"-{base.stem}" if base else ""))
 
         def say(line: str) -> None:
             if not quiet:

@@ -71,10 +71,11 @@ class Sweep:
         return self.places.get(key, Place(str(self.path)))
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path, base: Path | None = None) -> Sweep:
     """The sweep in the YAML file `path`. Raises InputError, one line with file, line and key, for what is wrong in it.
 
-    Whether its dotted keys exist is seen when they meet the base scenario.
+    `base`: another scenario to start from than the file's own. Whether the file's dotted keys exist is seen when they
+    meet that scenario.
     """
     root = read_file(path)
     top = _mapping(root, f"{path}: expected keys such as 'name: my_sweep' and 'base: scenarios/high_churn.yaml'")
@@ -89,11 +90,14 @@ def read_sweep(path: Path) -> Sweep:
         values = getattr(file, name)
         if len(set(values)) < len(values):
             raise InputError(f"{places[name]}: {name}: one of them stands there twice; name each once")
+    text = path.read_text(encoding="utf-8-sig")
+    if base is not None and not base.exists():
+        raise InputError(f"--base {base}: no such file")
     sweep = Sweep(
         path=path,
-        text=path.read_text(encoding="utf-8-sig"),
+        text=text if base is None else re.sub(r"(?m)^base:.*$", lambda _: f"base: {base}", text),
         file=file,
-        base=_base(file.base, path, places["base"]),
+        base=base or _base(file.base, path, places["base"]),
         fixed=_keys(free.get("set"), "set"),
         groups=_groups(free.get("variants")),
         axes=_axes(free.get("axes"), "axes"),
