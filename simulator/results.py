@@ -37,7 +37,7 @@ CAVEAT = "logged choices do not react to slates: results measure prediction, not
 
 @dataclass
 class RunResult:
-    """What a run found: `summary` and the tables of interactions, requests, devices, cloud load and updates (pandas)."""
+    """What a run found: `summary`, and tables of interactions, requests, devices, cloud load, updates (pandas)."""
 
     summary: dict[str, Any]
     interactions: pd.DataFrame

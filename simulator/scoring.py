@@ -52,7 +52,7 @@ class Scorer:
         return known[3][step - known[1]], known[4][step - known[1]]
 
     def expect(self, device: int, as_of: int, step: int, weights: int) -> None:
-        """The rankings of this list by these weights from `step` on are likely to be asked soon: it landed, or those before are used."""
+        """The rankings of this list by these weights from `step` on are likely to be asked soon."""
         self._expected[device] = (as_of, step, weights)
 
     def next_items(self, users: Ints, steps: Ints) -> Ints:

@@ -158,7 +158,7 @@ class ListSlates:
         return ranks, disagreement
 
     def _groups(self, jobs: Jobs, items: Ints, group: Ints, slot: Ints) -> tuple[Ints, Floats]:
-        """Jobs that share lists `items` [G, N] and weights: `group` [M] numbers the list, `slot` [M] the step within it."""
+        """Jobs that share lists `items` [G, N] and weights: `group` [M] is the list's number, `slot` [M] its step's."""
         count, width = len(items), int(slot.max()) + 1
         leader = np.flatnonzero(slot == 0)
         users = jobs.user[leader]

@@ -46,7 +46,7 @@ class StateScores:
         self._row = row_offsets[:-1] - first
         self._vectors = torch.from_numpy(vectors).double()
         self._unknown = np.flatnonzero(~known)
-        self._known = known
+        self.known = known
         self.adapt = adapt
 
     def states(self, users: Ints, steps: Ints) -> Tensor:
@@ -68,7 +68,7 @@ class StateScores:
         states = self._adapted(*each).view(groups, width, -1)
         logits: Floats = torch.bmm(states, self.vectors(np.maximum(items, 0)).transpose(1, 2)).numpy()
         if len(self._unknown):
-            logits[np.broadcast_to(~self._known[items][:, None], logits.shape)] = -np.inf
+            logits[np.broadcast_to(~self.known[items][:, None], logits.shape)] = -np.inf
         return logits
 
     def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
@@ -87,19 +87,19 @@ class WindowScores:
         known: NDArray[np.bool_],
     ):
         self._logits, self._windows = logits, windows
-        self._known = known
+        self.known = known
         self._catalogue = np.arange(len(known))
 
     def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
         groups, width = steps.shape
         windows = self._windows(np.repeat(users, width), steps.reshape(-1))
         scores = self._logits(windows, np.repeat(np.maximum(items, 0), width, axis=0)).reshape(groups, width, -1)
-        return np.where(self._known[items][:, None], scores, -np.inf)
+        return np.where(self.known[items][:, None], scores, -np.inf)
 
     def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
         windows = self._windows(users, steps)
         scores = self._logits(windows, np.broadcast_to(self._catalogue, (len(users), len(self._catalogue))))
-        return np.where(self._known, scores, -np.inf)
+        return np.where(self.known, scores, -np.inf)
 
 
 def with_floor(logits: Floats, valid: NDArray[np.bool_]) -> Floats:

@@ -79,16 +79,13 @@ def update_section(
         "schedule": kind,
         "versions": [
             {
-                "version": int(row.version),
-                "released_s": float(row.t_s),
-                "interactions": int(row.interactions),
-                "new_interactions": int(row.new_interactions),
-                "loss": float(row.loss),
-                "gpu_seconds": float(row.gpu_seconds),
-                "push_bytes": float(row.bytes),
-                "installs": int((installed["version"] == row.version).sum()),
+                "version": row["version"],
+                "released_s": row["t_s"],
+                **{name: row[name] for name in ("interactions", "new_interactions", "loss", "gpu_seconds")},
+                "push_bytes": row["bytes"],
+                "installs": int((installed["version"] == row["version"]).sum()),
             }
-            for row in released.itertuples()
+            for row in released.to_dict("records")
         ],
         "adoption": _adoption(installed, released, devices, horizon_s) if len(released) else [],
         "installs": len(installed),

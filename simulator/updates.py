@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import InputError
 from models.metrics import accuracy
 from models.progress import Progress
 from models.srm.deployment import Deployed, deploy, most_popular
@@ -82,6 +83,11 @@ class FleetLearning:
         ends = [stage.share for stage in section.stages]
         self._stage: list[int] = np.searchsorted(ends, draws, side="left").tolist()  # of the rollout, of each device
         self._steady_s = section.every  # no release before
+        if section.every >= population.stream.horizon_s:
+            raise InputError(
+                f"policy.update.every: a schedule of every {section.every:g} s never fires in a run of "
+                f"{population.stream.horizon_s:g} s; shorten it"
+            )
 
     # ------------------------------------------------------------------------------------------ uploads
 
@@ -105,10 +111,11 @@ class FleetLearning:
         known[population.users] = np.maximum(known, sent)[population.users]
         return known
 
-    def uploads(self, world: "World", device: "Device", period_s: float) -> Story:
-        """A device sends, once in `period_s`, what the cloud lacks, when it is reachable over an allowed link."""
+    def uploads(self, world: "World", device: "Device") -> Story:
+        """A device sends, once in a period, what the cloud lacks, when it is reachable over an allowed link."""
         env, number = world.env, device.device
-        if world.joined_s[number] == math.inf:
+        period_s = self.uploads_s
+        if world.joined_s[number] == math.inf or period_s is None:
             return
         phase = self._prepared.draws.uniform_one("update.upload", number)
         turn = 0

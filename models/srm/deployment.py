@@ -1,4 +1,4 @@
-"""An SRM as it is on a phone: its weights at the precision that they travelled in, and the items that it has vectors of.
+"""An SRM as it is on a phone: weights at the precision in which they travelled, and the items that it has vectors of.
 
 Half-precision, 8-bit and delta weights are really rounded, so that what a phone computes with is what it was sent.
 """

@@ -54,7 +54,7 @@ class RequestPolicy(Protocol):
         """Whether the device asks for a new list now."""
 
     def next_ask(self, device: Knowledge, row: int) -> int:
-        """A row of the stream, from `row` on, before which the device surely does not ask while it keeps its list and weights.
+        """A row of the stream, from `row` on, before which the device surely does not ask with this list and weights.
 
         The device has met the rows before `row`; it asks after the last of those that share a moment.
         """

@@ -68,6 +68,37 @@ WORLDS: dict[str, dict[str, Any]] = {
         "policy": {"request": {"kind": "always"}},
     },
     "fleet": {"policy": {"update": {"kind": "fleet", "every": "20min"}}},
+    "on device": {"policy": {"update": {"kind": "on_device", "when": {"kind": "every", "n": 3}}}},
+    "on device, idle, inconsistency": {
+        "policy": {
+            "request": {"kind": "inconsistency", "threshold": 22},
+            "update": {
+                "kind": "on_device",
+                "when": {"kind": "idle", "gap": "5min", "min_new": 2},
+                "adapter": {"kind": "last_layer"},
+            },
+        },
+    },
+    "on device, worse, a module": {
+        "policy": {
+            "update": {
+                "kind": "on_device",
+                "when": {"kind": "rank_drop", "window": 2, "drop": 0.1},
+                "adapter": {"kind": "module", "name": "norm_out"},
+            },
+        },
+    },
+    "both, battery": {
+        "fleet": {"classes": [{"name": "only", "share": 1, "battery": "0.08J"}]},
+        "policy": {
+            "request": {"kind": "inconsistency", "threshold": 21},
+            "update": {
+                "kind": "both",
+                "fleet": {"every": "25min", "start": "10s"},
+                "on_device": {"when": {"kind": "every", "n": 2}, "adapter": {"kind": "bias"}},
+            },
+        },
+    },
     "fleet, inconsistency": {
         "fleet": {"churn": CHURN},
         "policy": {
