@@ -25,31 +25,12 @@ FIRST_WEIGHTS = 0
 class Device:
     """One device: what it knows, what is on its screen, and what it does next."""
 
-    __slots__ = (
-        "adapter",
-        "as_of",
-        "asked",
-        "awaited",
-        "decisions",
-        "device",
-        "end",
-        "first_ready_s",
-        "in_flight",
-        "last_gap_s",
-        "list_time_s",
-        "list_weights",
-        "next_ready_s",
-        "next_slate",
-        "other_j",
-        "rankings",
-        "row",
-        "shown_slate",
-        "since_s",
-        "step",
-        "used_weights",
-        "version",
-        "weights",
-        "world",
+    __slots__ = tuple(
+        (
+            "adapter as_of asked awaited decisions device end first_ready_s in_flight last_gap_s list_time_s "
+            "list_weights next_ready_s next_slate other_j rankings row shown_slate since_s step used_weights "
+            "version weights world"
+        ).split()
     )
 
     def __init__(self, world: "World", device: int):

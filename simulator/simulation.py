@@ -1,29 +1,23 @@
 """Builds the world of a scenario, runs it and returns what was recorded: `simulate` is the whole tool in one call."""
 
 import gc
-import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts import ArtifactStore
-from models.errors import InputError
 from models.llm.base import CandidateSource
 from models.progress import NullProgress, Progress, Task
-from models.srm.adapters import adapter_form
 from models.srm.base import SmallModel
+from simulator.adaptations import own_adapters, own_weights
 from simulator.clock import Clock
 from simulator.device import NO_LIST, Device
 from simulator.learning import Learnt, candidate_source, slates_of, srm_scores
 from simulator.messages import held_bytes, messages_of
-from simulator.own_weights import OwnWeights
-from simulator.policies.adapting import OwnAdapter, rules
 from simulator.policies.calibration import inconsistency_threshold
 from simulator.policies.request import Budget, Moments, next_true, request_policy
 from simulator.preparation import WITHOUT_CLOUD, Population, Prepared, prepare, push_times
@@ -180,74 +174,6 @@ def build_world(
         stored_lists=preloaded.tolist() if scenario.cloud.stores == "lists" else None,
     )
     return world
-
-
-def own_weights(
-    scenario: sections.Scenario, prepared: Prepared, model_of: Callable[[int], SmallModel]
-) -> OwnWeights | None:
-    """What devices will learn by themselves; None where they do not. InputError for an adapter that cannot be."""
-    section, learnt = sections.adaptation_of(scenario.policy.update), prepared.learnt
-    if section is None:
-        return None
-    adapter_form(section, prepared.srm.model)
-    return OwnWeights(
-        section,
-        cache(lambda version: adapter_form(section, model_of(version))),
-        learnt.histories,
-        prepared.srm.model.max_length,
-        scenario.srm.loss == "full_softmax",
-        prepared.population.users,
-        prepared.draws,
-    )
-
-
-def own_adapters(scenario: sections.Scenario, prepared: Prepared, moments: Moments) -> list[OwnAdapter] | None:
-    """When each device fine-tunes, and what it takes; None where none does."""
-    section, fleet = sections.adaptation_of(scenario.policy.update), prepared.population.fleet
-    if section is None:
-        return None
-    flops = adaptation_flops(section, prepared)
-    train_s = fleet.overhead_s + flops / fleet.speed_flops
-    _check_that_it_fires(section, prepared, moments)
-    rule = rules(section.when, moments, prepared.population.stream.horizon_s)
-    columns = (train_s.tolist(), (train_s * fleet.power_w).tolist(), prepared.population.first_step.tolist())
-    return [OwnAdapter(rule(), *values) for values in zip(*columns, strict=True)]
-
-
-def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, moments: Moments) -> None:
-    """InputError for a schedule that no device can follow, or whose parameters do not fit into memory."""
-    when, population = section.when, prepared.population
-    longest = int((population.end_row - population.first_row).max(initial=0))
-    needed = {"every": ("n", 1), "idle": ("min_new", 1), "rank_drop": ("window", 2)}[when.kind]
-    wanted = getattr(when, needed[0]) * needed[1]
-    if wanted > longest:
-        raise InputError(
-            f"policy.update.when.{needed[0]}: no device ever adapts, since it takes {wanted} interactions and the "
-            f"busiest device has {longest}; lower it"
-        )
-    if isinstance(when, sections.WhenIdle) and not (moments.gaps_s() > when.gap).any():
-        raise InputError(f"policy.update.when.gap: no user ever pauses for {when.gap:g} s; lower it")
-    rows = int((population.end_row - population.first_row).sum())
-    size = adapter_form(section, prepared.srm.model).size
-    needed_bytes = 4.0 * size * rows / getattr(when, needed[0])
-    available = 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed_bytes > available:
-        raise InputError(
-            f"policy.update: adaptations of {size:,} numbers each may take {needed_bytes / 1e9:,.1f} GB, and half of this "
-            f"machine's memory is {available / 1e9:,.1f} GB; lower adapter.rank, adapt a smaller module, adapt less "
-            "often, or lower fleet.devices"
-        )
-
-
-def adaptation_flops(section: sections.Adaptation, prepared: Prepared) -> float:
-    """FLOPs of one adaptation on a device: states of its window, then forward and backward passes."""
-    srm, model = prepared.learnt.srm, prepared.srm.model
-    form = adapter_form(section, model)
-    compared = section.window * 2.0 * model.dim * (1 + section.negatives)
-    windows = math.ceil(section.window / model.max_length)
-    if form.inside:
-        return section.steps * 3.0 * (srm.flops_encode + compared)
-    return windows * srm.flops_encode + section.steps * 3.0 * (section.window * 2.0 * form.size + compared)
 
 
 def ranking_flops(scenario: sections.Scenario, learnt: Learnt) -> float:

@@ -38,7 +38,7 @@ def _fleet(scenario: sections.Scenario, fleet: sections.Retraining, key: str) ->
     if shares != sorted(set(shares)) or times != sorted(times) or shares[-1] == 0:
         yield (
             f"{key}.stages",
-            "shares must grow from stage to stage, times must not fall, and the last share be above 0",
+            "shares must grow from stage to stage, above 0 at the end, and times must not fall",
         )
     links = {cls.link.kind for cls in scenario.fleet.classes if cls.share > 0}
     if fleet.links is not None and not links & set(fleet.links):
