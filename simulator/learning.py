@@ -15,7 +15,9 @@ from models.prefixes import din_logits, prefix_states, rounded_item_vectors
 from models.progress import Progress
 from models.sequences import TrainingSet, windows_at
 from models.srm.base import TrainedSrm
+from models.srm.deployment import Deployed, deploy, most_popular
 from models.srm.training import train_or_load_srm
+from models.srm.updating import MasterWeights
 from simulator.candidates import llm_candidates, save_every
 from simulator.histories import Histories
 from simulator.scenario import sections
@@ -25,10 +27,8 @@ from simulator.slates import (
     JoinedSlates,
     ListSlates,
     Slates,
-    SrmScores,
-    StateScores,
-    WindowScores,
 )
+from simulator.srm_scores import SrmScores, StateScores, WindowScores
 from simulator.workload.loading import load_log
 from simulator.workload.log import InteractionLog
 from simulator.workload.splitting import SplitLog, split_log, training_set
@@ -93,7 +93,9 @@ def candidate_source(
     """
     log = learnt.split.log
     if scenario.policy.slate == "cloud_srm":
-        lists = SrmCandidates(learnt, scores, scenario.llm.list_length, scenario.workload.exclude_seen)
+        lists = SrmCandidates(
+            learnt, scores, first_deployed(scenario, learnt), scenario.llm.list_length, scenario.workload.exclude_seen
+        )
         return CachedCandidates(lists, log.offsets, learnt.store), None
     source, architecture = llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
     every = save_every(scenario.llm.candidates)
@@ -108,17 +110,31 @@ def train_llm(scenario: sections.Scenario, learnt: Learnt, device: str, progress
         llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
 
 
-def srm_scores(learnt: Learnt, first: Ints, users: Ints) -> SrmScores:
-    """The SRM's exact logits for these users, at positions from `first` [U] on."""
-    model, log = learnt.srm.model, learnt.split.log
-    vectors = rounded_item_vectors(model)
+def item_table(scenario: sections.Scenario) -> sections.ItemTable:
+    """Where the SRM that makes a scenario's slates has its vectors from: in the cloud it has all of them."""
+    return sections.OnDeviceTable() if scenario.policy.slate == "cloud_srm" else scenario.srm.item_table
+
+
+def first_deployed(scenario: sections.Scenario, learnt: Learnt) -> Deployed:
+    """The SRM of before the stream, where it ranks: it knows the items that somebody had in the training part."""
+    table = item_table(scenario)
+    data = learnt.training
+    counts = np.bincount(data.items[data.events_before(data.valid_end)], minlength=data.n_items)
+    known = most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None)
+    return deploy(MasterWeights(learnt.srm.model, learnt.srm.content_hash), known, table.precision)
+
+
+def srm_scores(learnt: Learnt, first: Ints, users: Ints, srm: Deployed) -> SrmScores:
+    """The exact logits of `srm` for these users, at positions from `first` [U] on."""
+    model, log = srm.model, learnt.split.log
     if model.has_user_state:
+        vectors = rounded_item_vectors(model)
         states, row_offsets = prefix_states(model, log.offsets, log.items, first, users)
-        return StateScores(states, row_offsets, first, vectors)
+        return StateScores(states, row_offsets, first, vectors, srm.known)
     return WindowScores(
         lambda windows, items: din_logits(model, windows, items),
         lambda who, steps: windows_at(log.offsets, log.items, who, steps, model.max_length),
-        log.n_items,
+        srm.known,
     )
 
 
@@ -127,15 +143,13 @@ class SrmCandidates:
 
     name = "srm"
 
-    def __init__(self, learnt: Learnt, scores: SrmScores, list_length: int, exclude_seen: bool):
+    def __init__(self, learnt: Learnt, scores: SrmScores, srm: Deployed, list_length: int, exclude_seen: bool):
         self.list_length = list_length
-        self.content_hash = content_hash(
-            learnt.srm.content_hash, learnt.split.log.content_hash, list_length, exclude_seen
-        )
+        self.content_hash = content_hash(srm.content_hash, learnt.split.log.content_hash, list_length, exclude_seen)
         self._slates = CatalogueSlates(learnt.histories, scores, list_length, exclude_seen)
 
     def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
-        items = self._slates.top(users, as_of)[0].astype(np.int32)
+        items = self._slates.top(users, as_of, np.zeros_like(users))[0].astype(np.int32)
         return CandidateLists(items, np.ones(len(users), dtype=bool), as_of)
 
 

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from models.artifacts import ArtifactStore, content_hash
 from models.llm.base import CandidateSource
 from models.progress import Progress
+from models.srm.deployment import Deployed
 from simulator.churn import Presence, build_presence
 from simulator.cloud.building import check_cloud
 from simulator.fleet import FleetTable, build_fleet
-from simulator.learning import Learnt, candidate_source, learn, srm_scores
+from simulator.learning import Learnt, candidate_source, first_deployed, learn, srm_scores
 from simulator.network import Network
 from simulator.randomness import Draws
 from simulator.scenario import check_files, sections
-from simulator.slates import SrmScores
+from simulator.srm_scores import SrmScores
 from simulator.workload.arrivals import Stream, arrival_times
 
 Ints = NDArray[np.int64]
@@ -96,7 +97,10 @@ class Prepared:
     learnt: Learnt
     draws: Draws
     population: Population
+    srm: Deployed
+    """as it is on devices when the stream begins"""
     scores: SrmScores
+    """its logits"""
     source: CandidateStore | None
     architecture: Mapping[str, int] | None
     """of the model that makes the lists; None where nobody says"""
@@ -125,12 +129,14 @@ def prepare(
     population = populate(scenario, learnt, draws)
     newest_known = learnt.split.history - 1
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
-    first = np.maximum(newest_known - lag, 0)
-    scores = srm_scores(learnt, first, np.unique(population.users))
+    adaptation = sections.adaptation_of(scenario.policy.update)
+    first = np.maximum(newest_known - max(lag, adaptation.window if adaptation is not None else 0), 0)
+    srm = first_deployed(scenario, learnt)
+    scores = srm_scores(learnt, first, np.unique(population.users), srm)
     source, architecture = None, None
     if scenario.policy.slate not in WITHOUT_CLOUD:
         source, architecture = candidate_source(scenario, learnt, first, scores, device, progress)
-    return Prepared(learnt, draws, population, scores, source, architecture)
+    return Prepared(learnt, draws, population, srm, scores, source, architecture)
 
 
 def push_times(section: sections.CloudPush, population: Population, draws: Draws) -> list[list[float]]:

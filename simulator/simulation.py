@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from models.artifacts import ArtifactStore
 from models.llm.base import CandidateSource
 from models.progress import NullProgress, Progress, Task, in_words
+from models.srm.base import SmallModel
+from simulator.adaptations import own_adapters, own_weights
 from simulator.clock import Clock
 from simulator.device import NO_LIST, Device
-from simulator.learning import Learnt, candidate_source, slates_of, srm_scores
-from simulator.messages import messages_of
+from simulator.learning import Learnt, candidate_source, first_deployed, slates_of, srm_scores
+from simulator.messages import held_bytes, messages_of
 from simulator.policies.calibration import inconsistency_threshold
 from simulator.policies.request import Budget, Moments, next_true, request_policy
 from simulator.preparation import WITHOUT_CLOUD, Population, Prepared, prepare, push_times
@@ -26,6 +28,9 @@ from simulator.scoring import Scorer
 from simulator.service import build_service
 from simulator.summary import headline_metric
 from simulator.tracing import Tracer, TraceRequest
+from simulator.update_log import UpdateLog
+from simulator.updates import FleetLearning
+from simulator.weights import DeviceWeights
 from simulator.world import World
 
 Ints = NDArray[np.int64]
@@ -68,7 +73,7 @@ def simulate_prepared(
     """
     started = time.perf_counter()
     threshold = calibrated_threshold(scenario, prepared, device, progress)
-    world = build_world(scenario, prepared, threshold, out / "parts" if out is not None else None)
+    world = build_world(scenario, prepared, threshold, out / "parts" if out is not None else None, device)
     tracer = Tracer(trace) if trace is not None else None
     if tracer is not None:
         tracer.watch(world)
@@ -109,7 +114,7 @@ def _calibrate(scenario: sections.Scenario, learnt: Learnt, ratio: float, device
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else None
     newest_known = np.maximum(data.fit_end - 1, 0)
     first = np.maximum(newest_known - (lag or 0), 0)
-    scores = srm_scores(learnt, first, users)
+    scores = srm_scores(learnt, first, users, first_deployed(scenario, learnt))
     source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
     slates = slates_of(scenario, learnt, scores, source)
     threshold = inconsistency_threshold(slates, users, newest_known[users] + 1, data.valid_end[users], lag, ratio)
@@ -117,22 +122,34 @@ def _calibrate(scenario: sections.Scenario, learnt: Learnt, ratio: float, device
     return threshold
 
 
-def build_world(scenario: sections.Scenario, prepared: Prepared, threshold: float | None, folder: Path | None) -> World:
-    """The world of one run; its records are written to `folder` in parts where one is given."""
+def build_world(
+    scenario: sections.Scenario, prepared: Prepared, threshold: float | None, folder: Path | None, device: str = "cpu"
+) -> World:
+    """The world of one run; its records are written to `folder` in parts where one is given. `device` retrains."""
+    messages = messages_of(scenario.llm, scenario.srm, scenario.cloud)
+    held_bytes(scenario, prepared.srm, messages.answer_bytes)
     learnt, population, draws, source = prepared.learnt, prepared.population, prepared.draws, prepared.source
     policy, fleet, stream = scenario.policy, population.fleet, population.stream
     env = Clock()
-    slates = slates_of(scenario, learnt, prepared.scores, source)
-    scorer = Scorer(slates, learnt.histories, population.users, scenario.engine.lookahead, scenario.engine.batching)
+    weights = DeviceWeights(prepared.scores, own_weights(scenario, prepared, lambda version: model_of(version)))
+    slates = slates_of(scenario, learnt, weights, source)
+    engine = scenario.engine
+    scorer = Scorer(slates, learnt.histories, population.users, engine.lookahead, engine.batching, weights)
     owner = np.repeat(np.arange(population.n_devices), np.diff(stream.device_offsets))
     items = learnt.histories.item_at(population.users[owner], stream.step.astype(np.int64))
     online = population.presence.reachable_at(owner, stream.t_s)
     steps = stream.step.astype(np.int64)
-    recorder = Recorder(scorer, population.users, owner, steps, items, stream.t_s, online, folder)
+    recorder = Recorder(scorer, weights, population.users, owner, steps, items, stream.t_s, online, folder)
     flops = ranking_flops(scenario, learnt)
     compute_s = fleet.overhead_s + flops / fleet.speed_flops
     preloaded = preloaded_lists(scenario, population, source)
     moments = Moments(owner, steps, stream.t_s, population.first_row, population.presence.joined_s, scorer)
+    retraining = sections.retraining_of(policy.update)
+    learning = FleetLearning(scenario, retraining, prepared, preloaded, device) if retraining is not None else None
+
+    def model_of(version: int) -> SmallModel:
+        return learning.releases[version - 1].srm.model if version and learning is not None else prepared.srm.model
+
     world = World(
         env=env,
         t_s=stream.t_s.tolist(),
@@ -149,7 +166,8 @@ def build_world(scenario: sections.Scenario, prepared: Prepared, threshold: floa
         presence=population.presence,
         network=population.network,
         service=build_service(env, scenario, prepared, lambda ticket: world.settle(ticket)),
-        messages=messages_of(scenario.llm, scenario.srm, scenario.cloud),
+        messages=messages,
+        weights=weights,
         scorer=scorer,
         recorder=recorder,
         policy=request_policy(policy.request, draws, threshold, moments),
@@ -163,6 +181,11 @@ def build_world(scenario: sections.Scenario, prepared: Prepared, threshold: floa
         empty_is_miss=scenario.fleet.when_empty == "miss",
         looks_ahead=isinstance(policy.request, sections.InconsistencyRequest),
         sleeps=scenario.engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
+        vectors_with_list=isinstance(scenario.srm.item_table, sections.WithListTable),
+        updates=policy.update.kind != "none",
+        learning=learning,
+        adapters=own_adapters(scenario, prepared, moments),
+        log=UpdateLog(population.n_devices),
         stored_lists=preloaded.tolist() if scenario.cloud.stores == "lists" else None,
     )
     return world
@@ -200,6 +223,10 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
     for device in devices:
         if world.joined_s[device.device] <= horizon_s:
             world.env.process(device.live())
+    if world.learning is not None:
+        world.env.process(world.learning.retrain(world, devices, progress))
+        for device in devices if world.learning.uploads_s is not None else []:
+            world.env.process(world.learning.uploads(world, device))
     section = scenario.policy.request
     if isinstance(section, sections.CloudPush):
         for device, times_s in zip(devices, push_times(section, population, prepared.draws), strict=True):

@@ -19,7 +19,7 @@ from models.llm.base import CandidateLists
 from models.progress import Progress
 from models.sequences import windows_at
 from models.srm.base import StateModel
-from simulator.learning import Learnt, learn, srm_scores
+from simulator.learning import Learnt, first_deployed, learn, srm_scores
 from simulator.preparation import Prepared, populate
 from simulator.randomness import Draws
 from simulator.scenario import sections
@@ -91,13 +91,14 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
     draws = Draws(scenario.seed)
     population = populate(scenario, learnt, draws)
     first = np.maximum(learnt.split.history - 1, 0)
+    srm = first_deployed(scenario, learnt)
     source = RandomLists(learnt.histories.n_items, LIST_LENGTH, draws)
 
     def full(request: sections.RequestPolicy) -> tuple[float, World]:
         chosen = scenario.model_copy(update={"policy": scenario.policy.model_copy(update={"request": request})})
         started = time.perf_counter()
-        scores = srm_scores(learnt, first, np.unique(population.users))
-        prepared = Prepared(learnt, draws, population, scores, source, None)
+        scores = srm_scores(learnt, first, np.unique(population.users), srm)
+        prepared = Prepared(learnt, draws, population, srm, scores, source, None)
         world = build_world(chosen, prepared, None, None)
         run(world, chosen, prepared, progress)
         world.recorder.flush()
@@ -109,8 +110,8 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
     requests = tables["requests"].num_rows
     asking_s, _ = full(sections.InconsistencyRequest(threshold=_threshold(tables["interactions"])))
 
-    scores = srm_scores(learnt, first, np.unique(population.users))
-    prepared = Prepared(learnt, draws, population, scores, source, None)
+    scores = srm_scores(learnt, first, np.unique(population.users), srm)
+    prepared = Prepared(learnt, draws, population, srm, scores, source, None)
     events_s = _timed(lambda: _events_only(scenario, prepared, progress))
     tensor_s = _timed(lambda: _tensors_only(scenario, prepared, first, world))
     naive_rate, disagreement = naive_loop(learnt, population.users, source, world, naive_interactions)
@@ -154,7 +155,7 @@ def _events_only(scenario: sections.Scenario, prepared: Prepared, progress: Prog
 
 def _tensors_only(scenario: sections.Scenario, prepared: Prepared, first: Ints, world: World) -> None:
     """All states, and all rankings of the full run in one call."""
-    scores = srm_scores(prepared.learnt, first, np.unique(prepared.population.users))
+    scores = srm_scores(prepared.learnt, first, np.unique(prepared.population.users), prepared.srm)
     again = build_world(scenario, replace(prepared, scores=scores), None, None)
     again.scorer.place(world.recorder.all_jobs())
 

@@ -27,7 +27,9 @@ def realised_ratio(slates: Slates, users: Ints, first: Ints, end: Ints, lag: int
         if not len(active):
             break
         nothing = np.full(len(active), -1)
-        _, gaps = slates.place(Jobs(users[active], step[active], as_of[active], nothing, step[active]))
+        _, gaps = slates.place(
+            Jobs(users[active], step[active], as_of[active], nothing, step[active], np.zeros_like(active))
+        )
         asks = active[(as_of[active] < 0) | (gaps >= threshold)]
         as_of[asks] = step[asks]
         requests, decisions = requests + len(asks), decisions + len(active)

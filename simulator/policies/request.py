@@ -37,6 +37,8 @@ class Knowledge(Protocol):
     """time between the newest interaction and the one before; infinite when the device joins"""
     end: int
     """row of the stream after its last interaction"""
+    used_weights: int
+    """what its SRM has learnt (`DeviceWeights`)"""
 
     def list_age_s(self) -> float:
         """Time since the cached list's history was sent; infinite without a list."""
@@ -52,7 +54,7 @@ class RequestPolicy(Protocol):
         """Whether the device asks for a new list now."""
 
     def next_ask(self, device: Knowledge, row: int) -> int:
-        """A row of the stream, from `row` on, before which the device surely does not ask while it keeps its list.
+        """A row of the stream, from `row` on, before which the device surely does not ask with this list and weights.
 
         The device has met the rows before `row`; it asks after the last of those that share a moment.
         """
@@ -172,9 +174,9 @@ class Inconsistency:
         if device.as_of < 0:
             return row
         for later in range(row, device.end):
-            known = self._scorer.known(device.device, device.as_of, self._step[later])
+            known = self._scorer.known(device.device, device.as_of, self._step[later], device.used_weights)
             if known is None:
-                self._scorer.expect(device.device, device.as_of, self._step[later])
+                self._scorer.expect(device.device, device.as_of, self._step[later], device.used_weights)
                 return later
             if known[1] >= self._threshold:
                 return later

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from models.errors import InputError
 from simulator.scenario import sections
+from simulator.scenario.update_checks import table_contradictions, update_contradictions
 
 Contradiction = tuple[str, str]
 """(dotted key, what is wrong with it and how to mend it)"""
@@ -196,6 +197,8 @@ _CHECKS: tuple[Callable[[sections.Scenario], Iterator[Contradiction]], ...] = (
     _language_model,
     _cloud,
     _request,
+    update_contradictions,
+    table_contradictions,
     _budget,
     _fusion,
     _tariffs,

@@ -67,6 +67,61 @@ WORLDS: dict[str, dict[str, Any]] = {
         "workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}},
         "policy": {"request": {"kind": "always"}},
     },
+    "fleet": {"policy": {"update": {"kind": "fleet", "every": "20min"}}},
+    "on device": {"policy": {"update": {"kind": "on_device", "when": {"kind": "every", "n": 3}}}},
+    "on device, idle, inconsistency": {
+        "policy": {
+            "request": {"kind": "inconsistency", "threshold": 22},
+            "update": {
+                "kind": "on_device",
+                "when": {"kind": "idle", "gap": "5min", "min_new": 2},
+                "adapter": {"kind": "last_layer"},
+            },
+        },
+    },
+    "on device, worse, a module": {
+        "policy": {
+            "update": {
+                "kind": "on_device",
+                "when": {"kind": "rank_drop", "window": 2, "drop": 0.1},
+                "adapter": {"kind": "module", "name": "norm_out"},
+            },
+        },
+    },
+    "both, battery": {
+        "fleet": {"classes": [{"name": "only", "share": 1, "battery": "0.08J"}]},
+        "policy": {
+            "request": {"kind": "inconsistency", "threshold": 21},
+            "update": {
+                "kind": "both",
+                "fleet": {"every": "25min", "start": "10s"},
+                "on_device": {"when": {"kind": "every", "n": 2}, "adapter": {"kind": "bias"}},
+            },
+        },
+    },
+    "fleet, inconsistency": {
+        "fleet": {"churn": CHURN},
+        "policy": {
+            "request": {"kind": "inconsistency", "threshold": 22},
+            "update": {
+                "kind": "fleet",
+                "every": "25min",
+                "weights": "delta",
+                "learn_from": "new",
+                "upload": "15min",
+                "stages": [{"share": 0.2}, {"share": 0.9, "after": "10min"}],
+            },
+        },
+    },
+    "fleet, with list, blocking": {
+        "srm": {"item_table": {"kind": "with_list", "precision": "int8"}},
+        "cloud": SLOW_CLOUD,
+        "policy": {
+            "request": {"kind": "every", "n": 3},
+            "mode": "blocking",
+            "update": {"kind": "fleet", "every": "20min", "weights": "half", "drift": 0.01},
+        },
+    },
     "ties": {"workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}}},
 }
 
@@ -160,7 +215,14 @@ def test_interactions_point_at_their_requests(run: RunResult) -> None:
 def test_the_same_scenario_gives_the_same_bytes(run: RunResult, store: ArtifactStore, tmp_path: Path) -> None:
     for name in ("first", "second"):
         simulate_tiny(run.scenario, store, tmp_path / name)
-    for file in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "summary.json"):
+    for file in (
+        "interactions.parquet",
+        "requests.parquet",
+        "devices.parquet",
+        "cloud.parquet",
+        "updates.parquet",
+        "summary.json",
+    ):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
@@ -176,7 +238,14 @@ def test_sleeping_through_interactions_changes_nothing(run: RunResult, store: Ar
     stepping = run.scenario.model_copy(update={"engine": run.scenario.engine.model_copy(update={"sleep": False})})
     simulate_tiny(run.scenario, store, tmp_path / "asleep")
     simulate_tiny(stepping, store, tmp_path / "awake")
-    for file in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "summary.json"):
+    for file in (
+        "interactions.parquet",
+        "requests.parquet",
+        "devices.parquet",
+        "cloud.parquet",
+        "updates.parquet",
+        "summary.json",
+    ):
         assert (tmp_path / "asleep" / file).read_bytes() == (tmp_path / "awake" / file).read_bytes()
 
 

@@ -11,7 +11,9 @@ from models.llm.base import CandidateLists
 from simulator.histories import Histories
 from simulator.scenario import sections
 from simulator.scoring import Scorer
-from simulator.slates import BaselineSlates, CatalogueSlates, Jobs, JoinedSlates, ListSlates, StateScores
+from simulator.slates import BaselineSlates, CatalogueSlates, Jobs, JoinedSlates, ListSlates
+from simulator.srm_scores import StateScores
+from simulator.weights import DeviceWeights
 
 ITEMS, USERS, LENGTH, DIM, N = 40, 6, 30, 8, 10
 
@@ -61,7 +63,7 @@ def world() -> World:
     states, vectors = grid(USERS * LENGTH, DIM), grid(ITEMS, DIM)
     lists = np.stack([[generator.permutation(ITEMS)[:N] for _ in range(LENGTH)] for _ in range(USERS)])
     lists[generator.random(lists.shape) < 0.1] = -1
-    scores = StateScores(states, offsets, np.zeros(USERS, dtype=np.int64), vectors)
+    scores = StateScores(states, offsets, np.zeros(USERS, dtype=np.int64), vectors, np.ones(ITEMS, dtype=bool))
     return World(Histories(offsets, items, ITEMS), scores, states, vectors, FixedLists(lists.astype(np.int32)))
 
 
@@ -71,7 +73,8 @@ def some_jobs(world: World, count: int, seed: int = 0) -> Jobs:
     step = generator.integers(5, LENGTH - 3, size=count)
     as_of = np.maximum(step - generator.integers(0, 5, size=count), 0)
     target = generator.integers(ITEMS, size=count)
-    return Jobs(user, step, as_of, target, step + generator.integers(0, 2, size=count))
+    weights = np.zeros(count, dtype=np.int64)
+    return Jobs(user, step, as_of, target, step + generator.integers(0, 2, size=count), weights)
 
 
 def place_by_hand(order: list[int], target: int, seen: set[int]) -> int:
@@ -149,16 +152,16 @@ def test_permuting_the_jobs_of_a_batch_changes_nothing(world: World) -> None:
 def test_one_job_a_call_gives_what_a_batch_gives(world: World) -> None:
     jobs = some_jobs(world, 200, seed=4)
     users = np.arange(USERS)
-    batched = Scorer(list_slates(world), world.histories, users, 8, True).place(jobs)
-    single = Scorer(list_slates(world), world.histories, users, 8, False).place(jobs)
+    batched = Scorer(list_slates(world), world.histories, users, 8, True, DeviceWeights(world.scores)).place(jobs)
+    single = Scorer(list_slates(world), world.histories, users, 8, False, DeviceWeights(world.scores)).place(jobs)
     assert (batched[0] == single[0]).all()
     np.testing.assert_array_equal(batched[1], single[1])
 
 
 def test_what_is_computed_ahead_is_what_is_computed_on_demand(world: World) -> None:
     users = np.arange(USERS)
-    ahead = Scorer(list_slates(world), world.histories, users, 8, True)
-    bare = Scorer(list_slates(world), world.histories, users, 1, False)
+    ahead = Scorer(list_slates(world), world.histories, users, 8, True, DeviceWeights(world.scores))
+    bare = Scorer(list_slates(world), world.histories, users, 1, False, DeviceWeights(world.scores))
     generator = np.random.default_rng(2)
     step, as_of = np.full(USERS, 5), np.full(USERS, 5)
     for _ in range(150):
@@ -166,14 +169,14 @@ def test_what_is_computed_ahead_is_what_is_computed_on_demand(world: World) -> N
         step[device] = min(step[device] + 1, LENGTH - 1)
         if generator.random() < 0.3:
             as_of[device] = step[device]
-            ahead.expect(device, int(as_of[device]), int(step[device]))
-        asked = (device, int(as_of[device]), int(step[device]))
+            ahead.expect(device, int(as_of[device]), int(step[device]), 0)
+        asked = (device, int(as_of[device]), int(step[device]), 0)
         assert ahead.ranking(*asked) == bare.ranking(*asked)
 
 
 def test_a_device_without_a_list_shows_its_fallback(world: World) -> None:
     jobs = some_jobs(world, 50)
-    bare = Jobs(jobs.user, jobs.step, np.full(50, -1), jobs.target, jobs.seen_upto)
+    bare = Jobs(jobs.user, jobs.step, np.full(50, -1), jobs.target, jobs.seen_upto, jobs.weights)
     ranks, gaps = list_slates(world).place(bare)
     assert (ranks == CatalogueSlates(world.histories, world.scores, N, True).place(bare)[0]).all()
     assert np.isnan(gaps).all()

@@ -8,6 +8,8 @@ from simulator.scenario.sections.base import Section, kind_of
 from simulator.scenario.sections.text import Endpoint, TextLm
 from simulator.scenario.units import Share
 
+Precision = Literal["float32", "float16", "int8"]
+
 
 class Training(Section):
     """How a model is trained."""
@@ -21,6 +23,24 @@ class Training(Section):
     dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped in training")
     negatives: int = Field(4, ge=1, description="uniform negatives per positive, for bce")
     patience: int = Field(3, ge=1, description="epochs without better validation NDCG@10 before it stops")
+
+
+class OnDeviceTable(Section):
+    """The vectors of all known items, or of the most popular ones, are installed with the model."""
+
+    kind: Literal["on_device"] = "on_device"
+    precision: Precision = Field("float32", description="of a number in a vector; int8 has a scale a vector")
+    top: int | None = Field(None, ge=1, description="most items that it holds, by popularity so far; none: all")
+
+
+class WithListTable(Section):
+    """The vectors of its items travel with each candidate list; a phone holds the encoder and those of its list."""
+
+    kind: Literal["with_list"] = "with_list"
+    precision: Precision = Field("float32", description="of a number in a vector; int8 has a scale a vector")
+
+
+ItemTable = Annotated[OnDeviceTable | WithListTable, kind_of()]
 
 
 class Srm(Section):
@@ -38,9 +58,7 @@ class Srm(Section):
         description="softmax over the catalogue, or binary cross-entropy with sampled negatives (din: this one only)",
     )
     epochs: int = Field(20, ge=0, description="most passes over the training events; 0 leaves the model untrained")
-    item_table: Literal["on_device", "with_list"] = Field(
-        "on_device", description="item vectors are installed with the model, or travel with each candidate list"
-    )
+    item_table: ItemTable = Field(OnDeviceTable(), description="where a phone has the vectors of items from")
     training: Training = Training()
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from simulator.scenario.sections.base import Section, kind_of
+from simulator.scenario.sections.update import NoUpdate, UpdateSchedule
 from simulator.scenario.units import Seconds, Share
 
 
@@ -153,4 +154,5 @@ class Policy(Section):
     mode: Literal["background", "blocking"] = Field(
         "background", description="the user goes on while a request runs, or the screen waits for it"
     )
+    update: UpdateSchedule = Field(NoUpdate(), description="when and where the small model learns from the stream")
     patience: Seconds = Field(2.0, description="how long a blocking screen waits for an answer")
