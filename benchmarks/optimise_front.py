@@ -4,7 +4,7 @@ Both look for accuracy (NDCG@10) against provisioned cost over the kind and rati
 The grid is run once, each optimiser at several seeds; hypervolumes share the grid's worst corner as reference. Runs are
 kept in --out, so a benchmark that was stopped goes on where it was.
 
-    python benchmarks/optimise_front.py --out runs/optimise_front [--devices 500] [--samplers gp,tpe,nsga2] [--seeds 0,1,2]
+    python benchmarks/optimise_front.py [--out DIR] [--devices 500] [--samplers gp,tpe,nsga2] [--seeds 0,1,2]
 """
 
 import argparse
@@ -55,7 +55,8 @@ def main() -> None:
         front = [[point["x"], -point["y"]] for point in answer["frontier"] if point["variant"] != "base"]
         share = hypervolume(np.array(front), reference) / whole
         print(
-            f"{sampler} seed {seed}: {one.trials} runs, {len(front)} on the front, {share:.4f} of the grid's hypervolume"
+            f"{sampler} seed {seed}: {one.trials} runs, {len(front)} on the front, "
+            f"{share:.4f} of the grid's hypervolume"
         )
 
 
