@@ -4,8 +4,7 @@ Both look for accuracy (NDCG@10) against provisioned cost over the kind and rati
 The grid is run once, each optimiser at several seeds; hypervolumes share the grid's worst corner as reference. Runs are
 kept in --out, so a benchmark that was stopped goes on where it was.
 
-    python benchmarks/optimise_front.py --out runs/optimise_front [--devices 500] [--samplers gp,tpe,nsga2]
-        [--seeds 0,1,2]
+    python benchmarks/optimise_front.py [--out DIR] [--devices 500] [--samplers gp,tpe,nsga2] [--seeds 0,1,2]
 """
 
 import argparse
