@@ -34,6 +34,7 @@ class Device:
         "first_ready_s",
         "in_flight",
         "last_gap_s",
+        "late_answers",
         "list_time_s",
         "next_ready_s",
         "next_slate",
@@ -59,6 +60,7 @@ class Device:
         self.awaited = -1  # the request that a blocking screen waits for
         self.decisions = 0
         self.last_gap_s = math.inf
+        self.late_answers = 0
         self.rankings, self.radio_j = 0, 0.0
 
     # ------------------------------------------------------------------------------------------ the story
@@ -119,7 +121,7 @@ class Device:
         stop = min(bisect_left(times, until_s, row, self.end), world.next_tie[row])
         n = stop - row
         used_j = (self.rankings + n) * world.compute_j[device] + self.radio_j
-        if n < 2 or world.looks_ahead or used_j >= world.battery_j[device]:
+        if n < 2 or used_j >= world.battery_j[device]:
             return row
         recorder = world.recorder
         slate, first = self.next_slate, recorder.slates(device, self.as_of, self.step + 1, self.list_time_s, n)
@@ -182,10 +184,6 @@ class Device:
         self.next_slate = world.recorder.slate(device, self.as_of, self.step, self.list_time_s)
         self.next_ready_s = now + world.compute_s[device]
         self.rankings += 1
-        if world.looks_ahead:
-            known = world.scorer.known(device, self.as_of, self.step)
-            if known is not None:
-                world.recorder.ranked(self.next_slate, *known)
 
     @property
     def energy_j(self) -> float:
@@ -203,13 +201,9 @@ class Device:
         """Time since the history behind the cached list was sent; infinite without a list."""
         return self.world.env.now - self.list_time_s if self.as_of >= 0 else math.inf
 
-    def inconsistency(self) -> float:
-        """Disagreement of SRM and LLM over the cached list at this step; infinite without a list."""
-        if self.as_of < 0:
-            return math.inf
-        rank, gap = self.world.scorer.ranking(self.device, self.as_of, self.step)
-        self.world.recorder.ranked(self.next_slate, rank, gap)
-        return gap
+    def doubt(self) -> float:
+        """What the policy's measure says of the cached list at this step; infinite without a list."""
+        return self.world.scorer.doubt(self.device, self.as_of, self.step) if self.as_of >= 0 else math.inf
 
     def _pass(self, decisions: int = 1) -> None:
         """So many decisions not to ask."""
@@ -268,6 +262,8 @@ class Device:
         if env.now > world.left_s[self.device]:
             record.outcome = "abandoned"
         self.in_flight -= 1
+        late = record.outcome != "completed" or env.now - record.t_issued_s > world.late_s
+        self.late_answers = self.late_answers + 1 if late else max(self.late_answers - 1, 0)
         if record.outcome == "completed":
             self._land(record)
         elif self.awaited == record.request:

@@ -112,3 +112,15 @@ def push_times(section: sections.CloudPush, population: Population, draws: Draws
     end = np.minimum(population.presence.left_s, population.stream.horizon_s)
     taking_part = (times >= population.presence.joined_s[:, None]) & (times <= end[:, None])
     return [row[kept].tolist() for row, kept in zip(times, taking_part, strict=True)]
+
+
+def preloaded_lists(scenario: sections.Scenario, population: Population, source: CandidateSource | None) -> Ints:
+    """What the list of each device [D] is as of when it joins; -1: none."""
+    if not scenario.fleet.preloaded or source is None:
+        return np.full(population.n_devices, -1)
+    as_of = np.maximum(population.first_step - 1 - scenario.fleet.preloaded.lag, -1)
+    if isinstance(scenario.llm.candidates, sections.CandidateTable):
+        having = np.flatnonzero(as_of >= 0)
+        lists = source.lists(population.users[having], as_of[having])
+        as_of[having] = np.where(lists.found, lists.as_of, -1)
+    return as_of

@@ -47,6 +47,14 @@ class ScoredLists:
         """0-based rank by falling logit, ties by LLM rank; invalid candidates come last."""
         return srm_ranks(self.logits, self.valid)
 
+    @cached_property
+    def probabilities(self) -> Floats:
+        """The SRM's softmax over the valid candidates; 0 for invalid ones."""
+        masked = np.where(self.valid, self.logits, -np.inf)
+        top = np.max(masked, axis=-1, keepdims=True, initial=-1e300)
+        weights = np.exp(masked - top)
+        return np.asarray(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-300))
+
 
 def srm_ranks(logits: Floats, valid: Bools) -> NDArray[np.int64]:
     """0-based rank [..., N] of each candidate by falling logit, ties by place in the list; invalid ones come last.
@@ -69,10 +77,7 @@ def _sigmoid(lists: ScoredLists) -> Floats:
 
 
 def _list_softmax(lists: ScoredLists) -> Floats:
-    masked = np.where(lists.valid, lists.logits, -np.inf)
-    top = np.max(masked, axis=-1, keepdims=True, initial=-1e300)
-    weights = np.exp(masked - top)
-    return np.asarray(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-300))
+    return lists.probabilities
 
 
 def _zscore(lists: ScoredLists) -> Floats:
@@ -95,7 +100,17 @@ _PROBABILITY: dict[str, Callable[[ScoredLists], Floats]] = {
 }
 
 
-def fused_scores(rule: sections.Fusion, lists: ScoredLists) -> Floats:
+def lead_of_srm(score: sections.Score, lists: ScoredLists) -> Floats:
+    """The SRM's score of every candidate [..., N] less 0.5: what linear fusion weighs."""
+    return _PROBABILITY[score](lists) - 0.5
+
+
+def rounded(fused: Floats, valid: Bools) -> Floats:
+    """Scores as they are compared: on the grid of 2^-30, -inf where there is no candidate."""
+    return np.where(valid, np.round(fused * _GRID) / _GRID, -np.inf)
+
+
+def fused_scores(rule: sections.FixedFusion, lists: ScoredLists) -> Floats:
     """Score of every candidate [..., N] under `rule`; invalid candidates score -inf."""
     llm_rank, n = lists.llm_rank, lists.logits.shape[-1]
     match rule:
@@ -104,26 +119,36 @@ def fused_scores(rule: sections.Fusion, lists: ScoredLists) -> Floats:
         case sections.SrmOnly():
             fused = lists.logits
         case sections.LinearFusion():
-            fused = -(llm_rank + 1.0) / n + rule.srm_weight * (_PROBABILITY[rule.score](lists) - 0.5)
+            fused = -(llm_rank + 1.0) / n + rule.srm_weight * lead_of_srm(rule.score, lists)
         case sections.GatedFusion():
-            lead = _PROBABILITY[rule.score](lists) - 0.5
+            lead = lead_of_srm(rule.score, lists)
             fused = 0.5 - (llm_rank + 1.0) / n + np.where(np.abs(lead) > rule.gate, lead, 0.0)
         case sections.ReciprocalRankFusion():
             fused = 1.0 / (rule.constant + llm_rank + 1.0)
             fused = fused + rule.srm_weight / (rule.constant + lists.srm_rank + 1.0)
-    return np.where(lists.valid, np.round(fused * _GRID) / _GRID, -np.inf)
+    return rounded(fused, lists.valid)
 
 
-def inconsistency(lists: ScoredLists) -> Floats:
-    """How much the two orders of a list disagree, shape [...]: mean |rank_SRM - rank_LLM| + (4 + 0.3 Z)^2.
+def rank_gap(lists: ScoredLists) -> Floats:
+    """Mean |rank_SRM - rank_LLM| over the valid candidates, shape [...]: the first term of the inconsistency."""
+    count = lists.valid.sum(axis=-1)
+    gaps = np.where(lists.valid, np.abs(lists.srm_rank - lists.llm_rank), 0.0).sum(axis=-1)
+    return np.asarray(gaps / np.maximum(count, 1))
 
-    The mean is over valid candidates, Z counts invalid or missing ones; infinite for a list with no valid candidate.
+
+def invalid_penalty(lists: ScoredLists) -> Floats:
+    """(4 + 0.3 Z)^2 where Z counts invalid or missing candidates, shape [...]: the second term."""
+    return np.asarray((4.0 + 0.3 * (~lists.valid).sum(axis=-1)) ** 2)
+
+
+def inconsistency(lists: ScoredLists, terms: sections.InconsistencyTerms = "both") -> Floats:
+    """How much the two orders of a list disagree, shape [...]: the sum of both terms, or one of them.
+
+    Infinite for a list with no valid candidate.
     """
-    valid = lists.valid
-    count = valid.sum(axis=-1)
-    gaps = np.where(valid, np.abs(lists.srm_rank - lists.llm_rank), 0.0).sum(axis=-1)
-    penalty = (4.0 + 0.3 * (valid.shape[-1] - count)) ** 2
-    return np.where(count > 0, gaps / np.maximum(count, 1) + penalty, np.inf)
+    gap = rank_gap(lists) if terms != "invalid" else np.zeros(lists.valid.shape[:-1])
+    penalty = invalid_penalty(lists) if terms != "rank" else np.zeros(lists.valid.shape[:-1])
+    return np.where(lists.valid.any(axis=-1), gap + penalty, np.inf)
 
 
 def rank_of(target: NDArray[np.int64], fused: Floats, shown: Bools) -> NDArray[np.int64]:
