@@ -24,7 +24,7 @@ from simulator.scenario import sections
 from simulator.scoring import Foresight, Scorer
 from simulator.service import build_service
 from simulator.slates import ListSlates, Slates
-from simulator.tuning import Tuned, tune
+from simulator.tuning import Tuned, tails_of, tune
 from simulator.world import World
 
 Ints = NDArray[np.int64]
@@ -58,13 +58,16 @@ def simulate_prepared(
     device: str,
     progress: Progress,
     prepare_s: float = 0.0,
+    tuned: Tuned | None = None,
 ) -> RunResult:
     """Run `scenario` on what was prepared for it, or for a scenario that differs in request policy or fusion only.
 
-    `prepare_s`, the wall time that the preparation took, is passed on to the run's timing.
+    `prepare_s`, the wall time that the preparation took, is passed on to the run's timing. `tuned` is what the policy
+    has learnt before the stream, where that is known already.
     """
     started = time.perf_counter()
-    tuned = tune(scenario, prepared, device, progress)
+    if tuned is None:
+        tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, device, progress))
     world = build_world(scenario, prepared, tuned, out / "parts" if out is not None else None)
     run(world, scenario, prepared, progress)
     simulated = time.perf_counter()

@@ -85,7 +85,8 @@ class StateScores:
 
     def similarity(self, users: Ints, steps: Ints, others: Ints) -> Floats:
         one, other = self._rows(users, steps), self._rows(users, others)
-        cosine = (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1)).clamp_min(1e-9)
+        products = ((one * other).sum(1), (one * one).sum(1), (other * other).sum(1))
+        cosine = products[0] / (products[1] * products[2]).sqrt().clamp_min(1e-9)
         return np.asarray(cosine.numpy())
 
 

@@ -68,22 +68,28 @@ class Tails:
     source: CandidateStore
 
 
-def tails_of(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> Tails:
-    """Every decision in the tails of the validation users, who begin with a preloaded list as a fleet does."""
+def tails_of(
+    scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress, source: CandidateStore | None = None
+) -> Tails:
+    """Every decision in the tails of the validation users, who begin with a preloaded list as a fleet does.
+
+    Lists come from `source` where one is given, else from what the scenario names.
+    """
     data = learnt.training
     users = np.flatnonzero(data.fit_end < data.valid_end)
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else None
     newest_known = np.maximum(data.fit_end - 1, 0)
     first = np.maximum(newest_known - (lag or 0), 0)
     scores = srm_scores(learnt, first, users)
-    source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
+    if source is None:
+        source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
     step = newest_known[users]
     begins_with = np.maximum(step - lag, -1) if lag is not None else np.full(len(users), -1)
     return Tails(Decisions(users, step, data.valid_end[users] - 1 - step, begins_with), scores, source)
 
 
-def tune(scenario: sections.Scenario, prepared: Prepared, device: str, progress: Progress) -> Tuned:
-    """What the scenario's policy needs to know before its run."""
+def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[], Tails]) -> Tuned:
+    """What the scenario's policy needs to know before its run; `tails_of` is called where held-out tails are needed."""
     request, fusion = scenario.policy.request, scenario.policy.fusion
     if scenario.policy.slate in WITHOUT_CLOUD:
         return Tuned()
@@ -91,7 +97,7 @@ def tune(scenario: sections.Scenario, prepared: Prepared, device: str, progress:
     ratio = request.ratio if isinstance(request, Calibrated) else None
     fitted, doubt, threshold = None, None, None
     if logistic or ratio is not None:
-        tails = tails_of(scenario, prepared.learnt, device, progress)
+        tails = tails_of()
         if logistic:
             fitted = fusion_of(fusion, logistic_weights(scenario, prepared.learnt, tails))
         if ratio is not None:

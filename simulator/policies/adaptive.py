@@ -1,8 +1,8 @@
 """Fusion that learns: the SRM's weight follows the list's age, what the newest interactions say of it, or a fit.
 
-Linear fusion is -(rank + 1) / N + weight * (score - 0.5); what differs is where the weight comes from. Every weight is a
-pure function of (user, step, list): a device looks back at its interactions since the list's own history, at most the
-newest `view.NEWEST` of them.
+Linear fusion is -(rank + 1) / N + weight * (score - 0.5); what differs is where the weight comes from. Every weight is
+a pure function of (user, step, list): a device looks back at its interactions since the list's own history, the newest
+`view.NEWEST` of them at most.
 """
 
 from collections.abc import Callable

@@ -43,9 +43,30 @@ class ScoredLists:
         return cls(logits, valid, llm_ranks(valid))
 
     @cached_property
+    def srm_order(self) -> NDArray[np.int64]:
+        """The candidates by falling logit, ties by LLM rank; invalid ones come last."""
+        return srm_order(self.logits, self.valid)
+
+    @cached_property
     def srm_rank(self) -> NDArray[np.int64]:
-        """0-based rank by falling logit, ties by LLM rank; invalid candidates come last."""
-        return srm_ranks(self.logits, self.valid)
+        """0-based rank in that order."""
+        return places_of(self.srm_order)
+
+    @cached_property
+    def count(self) -> NDArray[np.int64]:
+        """Valid candidates [...]."""
+        return np.asarray(self.valid.sum(axis=-1))
+
+    @cached_property
+    def rank_gap(self) -> Floats:
+        """Mean |rank_SRM - rank_LLM| over the valid candidates [...]: the first term of the inconsistency."""
+        gaps = np.abs(self.srm_rank - self.llm_rank)
+        return np.asarray(np.where(self.valid, gaps, 0.0).sum(axis=-1) / np.maximum(self.count, 1))
+
+    @cached_property
+    def invalid_penalty(self) -> Floats:
+        """(4 + 0.3 Z)^2 where Z counts invalid or missing candidates [...]: the second term."""
+        return np.asarray((4.0 + 0.3 * (self.valid.shape[-1] - self.count)) ** 2)
 
     @cached_property
     def probabilities(self) -> Floats:
@@ -56,8 +77,8 @@ class ScoredLists:
         return np.asarray(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-300))
 
 
-def srm_ranks(logits: Floats, valid: Bools) -> NDArray[np.int64]:
-    """0-based rank [..., N] of each candidate by falling logit, ties by place in the list; invalid ones come last.
+def srm_order(logits: Floats, valid: Bools) -> NDArray[np.int64]:
+    """The candidates' places [..., N] by falling logit, ties by place in the list; invalid ones come last.
 
     Logits are compared on a grid of 2^-32 up to a magnitude of 2^19, which holds exact SRM logits as they are. So logit
     and place fit into one integer, and sorting those is many times faster than a stable sort of floats.
@@ -66,7 +87,12 @@ def srm_ranks(logits: Floats, valid: Bools) -> NDArray[np.int64]:
     bits = max(n - 1, 1).bit_length()
     on_grid = np.rint(np.clip(logits, -_LOGIT_LIMIT, _LOGIT_LIMIT) * -_LOGIT_GRID).astype(np.int64)
     on_grid[~valid] = int(_LOGIT_LIMIT * _LOGIT_GRID)
-    order = np.sort((on_grid << bits) | np.arange(n), axis=-1) & ((1 << bits) - 1)
+    return np.asarray(np.sort((on_grid << bits) | np.arange(n), axis=-1) & ((1 << bits) - 1))
+
+
+def places_of(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each number stands in `order` [..., N]."""
+    n = order.shape[-1]
     ranks = np.empty(order.shape, dtype=np.int64)
     np.put_along_axis(ranks, order, np.broadcast_to(np.arange(n), order.shape), axis=-1)
     return ranks
@@ -129,26 +155,16 @@ def fused_scores(rule: sections.FixedFusion, lists: ScoredLists) -> Floats:
     return rounded(fused, lists.valid)
 
 
-def rank_gap(lists: ScoredLists) -> Floats:
-    """Mean |rank_SRM - rank_LLM| over the valid candidates, shape [...]: the first term of the inconsistency."""
-    count = lists.valid.sum(axis=-1)
-    gaps = np.where(lists.valid, np.abs(lists.srm_rank - lists.llm_rank), 0.0).sum(axis=-1)
-    return np.asarray(gaps / np.maximum(count, 1))
-
-
-def invalid_penalty(lists: ScoredLists) -> Floats:
-    """(4 + 0.3 Z)^2 where Z counts invalid or missing candidates, shape [...]: the second term."""
-    return np.asarray((4.0 + 0.3 * (~lists.valid).sum(axis=-1)) ** 2)
-
-
 def inconsistency(lists: ScoredLists, terms: sections.InconsistencyTerms = "both") -> Floats:
     """How much the two orders of a list disagree, shape [...]: the sum of both terms, or one of them.
 
     Infinite for a list with no valid candidate.
     """
-    gap = rank_gap(lists) if terms != "invalid" else np.zeros(lists.valid.shape[:-1])
-    penalty = invalid_penalty(lists) if terms != "rank" else np.zeros(lists.valid.shape[:-1])
-    return np.where(lists.valid.any(axis=-1), gap + penalty, np.inf)
+    if terms == "both":
+        score = lists.rank_gap + lists.invalid_penalty
+    else:
+        score = lists.rank_gap if terms == "rank" else lists.invalid_penalty
+    return np.where(lists.count > 0, score, np.inf)
 
 
 def rank_of(target: NDArray[np.int64], fused: Floats, shown: Bools) -> NDArray[np.int64]:

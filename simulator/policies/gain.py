@@ -14,9 +14,7 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from models.srm.training import deterministic
-from simulator.policies.adaptive import discounts
-from simulator.policies.doubt import closeness, entropy, on_grid
-from simulator.policies.fusion import rank_gap
+from simulator.policies.doubt import on_grid, sureness
 from simulator.policies.replay import Decisions
 from simulator.policies.view import Floats, Ints, ListView
 
@@ -54,26 +52,26 @@ class Features:
         """Features [M, F]."""
         lists, age = view.lists, view.age
         n = lists.valid.shape[1]
-        count = np.maximum(lists.valid.sum(axis=1), 1)
-        _, unseen = view.newest
-        looked = np.maximum(unseen.sum(axis=1), 1)
-        found = discounts(view)
-        best = np.argmin(np.where(lists.valid, lists.srm_rank, n), axis=1)[:, None]
+        count, looked = np.maximum(lists.count, 1), np.maximum(age, 1)
+        spread, close, best_logit = sureness(view)
+        met = lists.valid & (view.first <= view.step[:, None])
+        since = met & (view.first > view.as_of[:, None])
+        worth = 1.0 / np.log2(np.arange(n) + 2.0)
         newest = view.histories.item_at(view.user, view.step)
         columns = [
             np.log1p(age),
             np.minimum(age, 8) / 8,
-            rank_gap(lists) / n,
-            1.0 - count / n,
-            entropy(view),
-            closeness(view),
-            np.where(lists.valid, lists.logits, -1e3).max(axis=1),
+            lists.rank_gap / n,
+            1.0 - lists.count / n,
+            spread,
+            close,
+            best_logit,
             view.similarity,
-            (lists.valid & (view.first <= view.step[:, None])).sum(axis=1) / count,
-            (view.places >= 0).sum(axis=1) / looked,
-            found.sum(axis=1) / looked,
-            found[:, 0],
-            np.take_along_axis(lists.llm_rank, best, axis=1)[:, 0] / n,
+            met.sum(axis=1) / count,
+            since.sum(axis=1) / looked,
+            since @ worth / looked,
+            (since & (view.first == view.step[:, None])) @ worth,
+            np.take_along_axis(lists.llm_rank, lists.srm_order[:, :1], axis=1)[:, 0] / n,
             np.log1p(self.popularity[newest]),
         ]
         return np.stack(columns, axis=1)
