@@ -11,6 +11,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from simulator.recorder import NO_SLATE, RequestRecord
+from simulator.weights import FIRST_WEIGHTS
 
 if TYPE_CHECKING:
     from simulator.world import World
@@ -19,7 +20,6 @@ Story = Generator[Any, Any, None]
 
 _FROM_INTERACTION, _FROM_PUSH = 0, 1
 NO_LIST = -1
-FIRST_WEIGHTS = 0
 
 
 class Device:
@@ -27,9 +27,9 @@ class Device:
 
     __slots__ = tuple(
         (
-            "adapter as_of asked awaited decisions device end first_ready_s in_flight last_gap_s list_time_s "
-            "list_weights next_ready_s next_slate other_j rankings row shown_slate since_s step used_weights "
-            "version weights world"
+            "adapter as_of asked awaited decisions device end first_ready_s in_flight last_gap_s late_answers "
+            "list_time_s list_weights next_ready_s next_slate other_j rankings row shown_slate since_s step "
+            "used_weights version weights world"
         ).split()
     )
 
@@ -46,6 +46,7 @@ class Device:
         self.awaited = -1  # the request that a blocking screen waits for
         self.decisions = 0
         self.last_gap_s = math.inf
+        self.late_answers = 0
         self.rankings, self.other_j = 0, 0.0  # joules of its radio and of its training
         # Installed; those that the item vectors of the list belong to; those that rank.
         self.weights = self.list_weights = self.used_weights = FIRST_WEIGHTS
@@ -124,7 +125,7 @@ class Device:
             stop = self.adapter.calm_until(self, row, stop)
         n = stop - row
         used_j = (self.rankings + n) * world.compute_j[device] + self.other_j
-        if n < 2 or world.looks_ahead or used_j >= world.battery_j[device]:
+        if n < 2 or used_j >= world.battery_j[device]:
             return row
         recorder = world.recorder
         slate, first = (
@@ -190,10 +191,6 @@ class Device:
         self.next_slate = world.recorder.slate(device, self.as_of, self.step, self.list_time_s, self.used_weights)
         self.next_ready_s = now + world.compute_s[device]
         self.rankings += 1
-        if world.looks_ahead:
-            known = world.scorer.known(device, self.as_of, self.step, self.used_weights)
-            if known is not None:
-                world.recorder.ranked(self.next_slate, *known)
 
     @property
     def energy_j(self) -> float:
@@ -247,13 +244,11 @@ class Device:
         """Time since the history behind the cached list was sent; infinite without a list."""
         return self.world.env.now - self.list_time_s if self.as_of >= 0 else math.inf
 
-    def inconsistency(self) -> float:
-        """Disagreement of SRM and LLM over the cached list at this step; infinite without a list."""
+    def doubt(self) -> float:
+        """What the policy's measure says of the cached list at this step; infinite without a list."""
         if self.as_of < 0:
             return math.inf
-        rank, gap = self.world.scorer.ranking(self.device, self.as_of, self.step, self.used_weights)
-        self.world.recorder.ranked(self.next_slate, rank, gap)
-        return gap
+        return self.world.scorer.doubt(self.device, self.as_of, self.step, self.used_weights)
 
     def _pass(self, decisions: int = 1) -> None:
         """So many decisions not to ask."""
@@ -314,6 +309,8 @@ class Device:
         if env.now > world.left_s[self.device]:
             record.outcome = "abandoned"
         self.in_flight -= 1
+        late = record.outcome != "completed" or env.now - record.t_issued_s > world.late_s
+        self.late_answers = self.late_answers + 1 if late else max(self.late_answers - 1, 0)
         if record.outcome == "completed":
             self._land(record)
         elif self.awaited == record.request:

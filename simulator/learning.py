@@ -20,10 +20,13 @@ from models.srm.training import train_or_load_srm
 from models.srm.updating import MasterWeights
 from simulator.candidates import llm_candidates, save_every
 from simulator.histories import Histories
+from simulator.policies.adaptive import fusion_of
+from simulator.policies.doubt import Doubt
 from simulator.scenario import sections
 from simulator.slates import (
     BaselineSlates,
     CatalogueSlates,
+    Fusion,
     JoinedSlates,
     ListSlates,
     Slates,
@@ -153,19 +156,39 @@ class SrmCandidates:
         return CandidateLists(items, np.ones(len(users), dtype=bool), as_of)
 
 
-def slates_of(scenario: sections.Scenario, learnt: Learnt, scores: SrmScores, source: CandidateSource | None) -> Slates:
-    """The slates of a scenario's policy."""
+def slates_of(
+    scenario: sections.Scenario,
+    learnt: Learnt,
+    scores: SrmScores,
+    source: CandidateSource | None,
+    fusion: Fusion | None = None,
+    doubt: Doubt | None = None,
+) -> Slates:
+    """The slates of a scenario's policy; `fusion` stands in for one that had to be fitted."""
     exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
     kind = scenario.policy.slate
     if kind in BASELINES:
         return BaselineSlates(learnt.baselines[kind], learnt.histories.n_items, length, exclude_seen)
-    catalogue = CatalogueSlates(learnt.histories, scores, length, exclude_seen)
     if kind == "srm":
-        return catalogue
-    fallback: Slates = catalogue
+        return CatalogueSlates(learnt.histories, scores, length, exclude_seen)
+    return list_slates(scenario, learnt, scores, source, fusion, doubt)
+
+
+def list_slates(
+    scenario: sections.Scenario,
+    learnt: Learnt,
+    scores: SrmScores,
+    source: CandidateSource | None,
+    fusion: Fusion | None = None,
+    doubt: Doubt | None = None,
+) -> ListSlates:
+    """The slates of a policy that shows candidate lists."""
+    exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
+    fallback: Slates = CatalogueSlates(learnt.histories, scores, length, exclude_seen)
     if scenario.fleet.fallback == "popular":
         fallback = BaselineSlates(learnt.baselines["popular"], learnt.histories.n_items, length, exclude_seen)
     assert source is not None
-    make = JoinedSlates if kind == "both" else ListSlates
-    fusion = sections.LlmOnly() if kind == "cloud_srm" else scenario.policy.fusion
-    return make(learnt.histories, scores, source, fusion, fallback, exclude_seen)
+    make = JoinedSlates if scenario.policy.slate == "both" else ListSlates
+    if fusion is None:
+        fusion = fusion_of(sections.LlmOnly() if scenario.policy.slate == "cloud_srm" else scenario.policy.fusion)
+    return make(learnt.histories, scores, source, fusion, fallback, exclude_seen, doubt)

@@ -5,6 +5,7 @@ device's number, so it may be computed long after the moment at which the device
 """
 
 from collections.abc import Callable
+from threading import Lock
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ class OwnWeights:
         self._own: Parameters = {}
         self._states: dict[tuple[int, int], int] = {}  # of adapters inside the encoder: row by (weights, step)
         self._inside = torch.empty(0)
+        self._encoding = Lock()  # steps that a job looks back at are encoded by the thread that needs them
 
     @property
     def parameter_bytes(self) -> int:
@@ -142,8 +144,11 @@ class OwnWeights:
     def encode(self, version: int, users: Ints, steps: Ints, weights: Ints) -> None:
         """Keep the states of these jobs [M] ready where adapters are inside the encoder."""
         form = self._form_of(version)
-        if not form.inside:
-            return
+        if form.inside:
+            with self._encoding:
+                self._encode(form, users, steps, weights)
+
+    def _encode(self, form: AdapterForm, users: Ints, steps: Ints, weights: Ints) -> None:
         jobs = dict.fromkeys(zip(weights.tolist(), steps.tolist(), users.tolist(), strict=True))
         lacking = np.array([job for job in jobs if job[:2] not in self._states], dtype=np.int64).reshape(-1, 3)
         if not len(lacking):
@@ -157,10 +162,11 @@ class OwnWeights:
         self._inside = torch.cat((self._inside, states)) if start else states
         self._states.update({(w, s): start + i for i, (w, s) in enumerate(zip(by.tolist(), at.tolist(), strict=True))})
 
-    def adapted(self, version: int, states: Tensor, steps: Ints, weights: Ints) -> Tensor:
+    def adapted(self, version: int, states: Tensor, users: Ints, steps: Ints, weights: Ints) -> Tensor:
         """States float64 [M, d] by the parameters of `weights` [M]."""
         form = self._form_of(version)
         if form.inside:
+            self.encode(version, users, steps, weights)
             rows = [self._states[key] for key in zip(weights.tolist(), steps.tolist(), strict=True)]
             return self._inside[torch.tensor(rows)].double()
         own = {name: tensor[torch.from_numpy(weights)] for name, tensor in self._own.items()}

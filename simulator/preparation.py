@@ -127,16 +127,20 @@ def prepare(
     learnt = learnt or learn(scenario, store or ArtifactStore(), device, progress)
     draws = Draws(scenario.seed)
     population = populate(scenario, learnt, draws)
-    newest_known = learnt.split.history - 1
-    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
-    adaptation = sections.adaptation_of(scenario.policy.update)
-    first = np.maximum(newest_known - max(lag, adaptation.window if adaptation is not None else 0), 0)
+    first = first_needed(scenario, learnt)
     srm = first_deployed(scenario, learnt)
     scores = srm_scores(learnt, first, np.unique(population.users), srm)
     source, architecture = None, None
     if scenario.policy.slate not in WITHOUT_CLOUD:
         source, architecture = candidate_source(scenario, learnt, first, scores, device, progress)
     return Prepared(learnt, draws, population, srm, scores, source, architecture)
+
+
+def first_needed(scenario: sections.Scenario, learnt: Learnt) -> Ints:
+    """The first place [U] in each user's log after which a run may need a state or a list."""
+    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
+    adaptation = sections.adaptation_of(scenario.policy.update)
+    return np.maximum(learnt.split.history - 1 - max(lag, adaptation.window if adaptation is not None else 0), 0)
 
 
 def push_times(section: sections.CloudPush, population: Population, draws: Draws) -> list[list[float]]:
@@ -148,3 +152,15 @@ def push_times(section: sections.CloudPush, population: Population, draws: Draws
     end = np.minimum(population.presence.left_s, population.stream.horizon_s)
     taking_part = (times >= population.presence.joined_s[:, None]) & (times <= end[:, None])
     return [row[kept].tolist() for row, kept in zip(times, taking_part, strict=True)]
+
+
+def preloaded_lists(scenario: sections.Scenario, population: Population, source: CandidateSource | None) -> Ints:
+    """What the list of each device [D] is as of when it joins; -1: none."""
+    if not scenario.fleet.preloaded or source is None:
+        return np.full(population.n_devices, -1)
+    as_of = np.maximum(population.first_step - 1 - scenario.fleet.preloaded.lag, -1)
+    if isinstance(scenario.llm.candidates, sections.CandidateTable):
+        having = np.flatnonzero(as_of >= 0)
+        lists = source.lists(population.users[having], as_of[having])
+        as_of[having] = np.where(lists.found, lists.as_of, -1)
+    return as_of

@@ -138,7 +138,6 @@ class Recorder:
         self._parts: dict[str, list[pa.Table | Path]] = {"interactions": [], "requests": []}
         self.slate_device, self.slate_as_of, self.slate_step = array("i"), array("i"), array("i")
         self.slate_weights, self.slate_list_time_s = array("i"), array("d")
-        self._ranked: dict[int, tuple[int, float]] = {}  # of slates that have not been placed in bulk yet
         self._rank = np.empty(0, dtype=np.int64)
         self._inconsistency = np.empty(0, dtype=np.float64)
         self.interactions = 0
@@ -171,10 +170,6 @@ class Recorder:
         self.slate_list_time_s.extend([list_time_s] * n)
         self.slate_weights.extend([weights] * n)
         return first
-
-    def ranked(self, slate: int, rank: int, inconsistency: float) -> None:
-        """What a policy had computed about a slate already: the rank of the next item, and the inconsistency."""
-        self._ranked[slate] = (rank, inconsistency)
 
     def interaction(self, row: int, slate: int, seen_upto: int, decided: int, request: int, latency_s: float) -> None:
         """Stream row `row` happened while `slate` was on screen; `decided` is the slate the next decision looked at."""
@@ -264,16 +259,9 @@ class Recorder:
         parts.append(path)
 
     def _place_new_slates(self) -> None:
-        start, end = len(self._rank), len(self.slate_device)
-        ranks, gaps = np.empty(end - start, dtype=np.int64), np.empty(end - start)
-        known = np.fromiter(self._ranked, dtype=np.int64, count=len(self._ranked)) - start
-        unknown = np.ones(end - start, dtype=bool)
-        unknown[known] = False
-        for column, values in zip((ranks, gaps), zip(*self._ranked.values(), strict=True), strict=False):
-            column[known] = values
-        ranks[unknown], gaps[unknown] = self._scorer.place(self._jobs(start).take(unknown))
+        start = len(self._rank)
+        ranks, gaps = self._scorer.place_next(self._jobs(start))
         self._rank, self._inconsistency = np.append(self._rank, ranks), np.append(self._inconsistency, gaps)
-        self._ranked = {}
 
     def _interactions(self) -> pa.Table:
         row, slate = _column(self._row), _column(self._slate)

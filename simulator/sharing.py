@@ -15,6 +15,7 @@ def learning_key(scenario: sections.Scenario) -> str:
 
 def preparation_key(scenario: sections.Scenario) -> str:
     """Hash of all that `prepare` reads of a scenario: those alike in it may be run on the same `Prepared`."""
+    adaptation = sections.adaptation_of(scenario.policy.update)
     return content_hash(
         learning_key(scenario),
         scenario.seed,
@@ -23,6 +24,7 @@ def preparation_key(scenario: sections.Scenario) -> str:
         scenario.fleet.model_dump(mode="json"),
         scenario.llm.model_dump(mode="json", include={"candidates", "list_length"}),
         _lists_of(scenario),
+        adaptation.window if adaptation is not None else 0,
     )
 
 

@@ -27,6 +27,10 @@ class SrmScores(Protocol):
     def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
         """Logits [M, n_items] of every item after the histories (users [M], steps [M]) by `weights` [M]."""
 
+    def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:
+        """Cosine [M] of the user states after `steps` and after `others`, both by `weights` [M]; 1 for an SRM without
+        a user state."""
+
 
 class StateScores:
     """Logits of an SRM with a user state: dot products of states and item vectors."""
@@ -76,6 +80,12 @@ class StateScores:
         logits[:, self._unknown] = -np.inf
         return logits
 
+    def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:
+        one, other = self._adapted(users, steps, weights), self._adapted(users, others, weights)
+        products = ((one * other).sum(1), (one * one).sum(1), (other * other).sum(1))
+        cosine = products[0] / (products[1] * products[2]).sqrt().clamp_min(1e-9)
+        return np.asarray(cosine.numpy())
+
 
 class WindowScores:
     """Logits of an SRM without a user state (DIN): every window meets every candidate."""
@@ -100,6 +110,9 @@ class WindowScores:
         windows = self._windows(users, steps)
         scores = self._logits(windows, np.broadcast_to(self._catalogue, (len(users), len(self._catalogue))))
         return np.where(self.known, scores, -np.inf)
+
+    def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:
+        return np.ones(len(users))
 
 
 def with_floor(logits: Floats, valid: NDArray[np.bool_]) -> Floats:

@@ -21,7 +21,8 @@ from models.srm.updating import MasterWeights, Plan, Update, known_data, newest_
 from models.srm.validation import catalogue_ranks
 from simulator.cloud.catalogue import default_catalogue
 from simulator.learning import item_table, srm_scores
-from simulator.preparation import Prepared
+from simulator.policies.view import looks_back
+from simulator.preparation import Prepared, first_needed
 from simulator.scenario import sections
 
 if TYPE_CHECKING:
@@ -229,7 +230,9 @@ class FleetLearning:
 
     def _first_steps(self, now: float) -> Ints:
         """Newest interaction [U] before now, less what an adaptation looks back at: no slate of a version that is
-        released now needs an earlier state."""
+        released now needs an earlier state, unless the policy looks back as far as a list's history."""
+        if looks_back(self._scenario.policy):
+            return first_needed(self._scenario, self._prepared.learnt)
         population, history = self._prepared.population, self._prepared.learnt.split.history
         stream = population.stream
         adaptation = sections.adaptation_of(self._scenario.policy.update)

@@ -18,6 +18,7 @@ from simulator.srm_scores import Floats, Ints, SrmScores, StateScores
 
 MakeScores = Callable[[], SrmScores]
 
+FIRST_WEIGHTS = 0
 _FROM_THE_BEGINNING = -1
 
 
@@ -120,7 +121,7 @@ class DeviceWeights:
             rows = np.flatnonzero(self.adaptation_of(weights))
             if len(rows):
                 at = torch.from_numpy(rows)
-                states[at] = own.adapted(version, states[at], steps[rows], weights[rows])
+                states[at] = own.adapted(version, states[at], users[rows], steps[rows], weights[rows])
             return states
 
         adaptable.adapt = adapt
@@ -151,6 +152,13 @@ class DeviceWeights:
         for part, some in parts:
             logits[part] = some
         return logits
+
+    def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:
+        """See SrmScores."""
+        cosine = np.empty(len(users))
+        for version, part in self._parts(weights):
+            cosine[part] = self.scores(version).similarity(users[part], steps[part], others[part], weights[part])
+        return cosine
 
     def _parts(self, weights: Ints) -> list[tuple[int, Ints]]:
         """Of jobs by `weights` [M], those of each version."""

@@ -50,13 +50,15 @@ class World:
     budget: Budget
     request_timeout_s: float
     patience_s: float
+    late_s: float
+    """an answer that takes longer is late to the device that waits for it"""
     blocking: bool
     fails_offline: bool
     decides_at_join: bool
     decides_at_interaction: bool
     empty_is_miss: bool
     looks_ahead: bool
-    """whether the policy asks for rankings while the run goes"""
+    """whether the policy looks at rankings while the run goes"""
     sleeps: bool
     """whether devices sleep through interactions at which nothing is decided"""
     log: UpdateLog

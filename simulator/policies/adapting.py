@@ -114,8 +114,7 @@ class OwnAdapter:
         """The user is about to have the next item: note where the newest ordering has it."""
         if isinstance(self._rule, Worse) and not device.exhausted:
             scorer = device.world.scorer
-            rank, _ = scorer.ranking(device.device, device.as_of, device.step, device.used_weights)
-            self._rule.note(rank)
+            self._rule.note(scorer.rank(device.device, device.as_of, device.step, device.used_weights))
 
     def consider(self, device: "Device", row: int, now: float) -> None:
         """After the interaction of stream row `row`: begin to train now, or later if nothing else happens, or not."""

@@ -56,6 +56,32 @@ WORLDS: dict[str, dict[str, Any]] = {
     "inconsistency, budget": {
         "policy": {"request": {"kind": "inconsistency", "threshold": 18}, "budget": {"ratio": 0.1, "scope": "device"}}
     },
+    "entropy": {"policy": {"request": {"kind": "uncertainty", "threshold": 0.93}}},
+    "margin, blocking": {
+        "cloud": SLOW_CLOUD,
+        "policy": {"request": {"kind": "uncertainty", "measure": "margin", "threshold": 0.97}, "mode": "blocking"},
+    },
+    "learned": {"policy": {"request": {"kind": "learned", "ratio": 0.3}}},
+    "learned, ties": {
+        "workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}},
+        "fleet": {"preloaded": {"lag": 2}},
+        "policy": {"request": {"kind": "learned", "ratio": 0.3}},
+    },
+    "rank term, churn": {
+        "fleet": {"churn": CHURN, "preloaded": False},
+        "policy": {"request": {"kind": "inconsistency", "terms": "rank", "ratio": 0.3}, "when_offline": "wait"},
+    },
+    "congestion": {"cloud": SLOW_CLOUD, "policy": {"request": {"kind": "congestion", "late": "1s"}}},
+    "nightly": {
+        "fleet": {"churn": CHURN},
+        "policy": {"request": {"kind": "nightly_on_wifi", "links": ["wifi", "lte"], "window": "6h"}},
+    },
+    "oracle greedy": {"policy": {"request": {"kind": "oracle_greedy"}, "slate": "both"}},
+    "oracle dp": {"policy": {"request": {"kind": "oracle_dp", "ratio": 0.3}}},
+    "weight by age": {"policy": {"fusion": {"kind": "staleness"}}},
+    "weight by reliability": {"policy": {"fusion": {"kind": "reliability"}, "slate": "both"}},
+    "logistic fusion": {"policy": {"fusion": {"kind": "logistic"}}},
+    "weight learnt online": {"policy": {"fusion": {"kind": "online"}, "request": {"kind": "random", "ratio": 0.1}}},
     "fleet budget": {"policy": {"request": {"kind": "always"}, "budget": {"ratio": 0.2, "scope": "fleet"}}},
     "battery, no delay": {
         "fleet": {

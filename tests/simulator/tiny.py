@@ -18,6 +18,7 @@ from simulator.randomness import Draws
 from simulator.results import RunResult
 from simulator.scenario import Scenario, sections
 from simulator.simulation import simulate_prepared
+from simulator.tuning import tails_of, tune
 from simulator.workload.splitting import split_log, training_set
 from simulator.workload.synthetic import synthetic_log
 
@@ -104,4 +105,7 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
 
 def simulate_tiny(scenario: sections.Scenario, store: ArtifactStore, out: Any = None) -> RunResult:
     """Prepare and run."""
-    return simulate_prepared(scenario, prepare_tiny(scenario, store), out, "cpu", NullProgress())
+    prepared = prepare_tiny(scenario, store)
+    source = RandomLists(prepared.learnt.histories, scenario.llm.list_length)
+    tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, "cpu", NullProgress(), source))
+    return simulate_prepared(scenario, prepared, out, "cpu", NullProgress(), tuned=tuned)
