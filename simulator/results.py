@@ -279,6 +279,8 @@ def _scaled(cost: Cost, scale: float) -> Cost:
 def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[str]:
     notes = [*prepared.learnt.split.log.notes]
     notes.append(f"quality of {_quality(scenario)}, cost of {service.cost_label}")
+    if isinstance(scenario.policy.request, sections.OracleGreedyRequest | sections.OracleDpRequest):
+        notes.append(f"request policy {scenario.policy.request.kind} knows the future: a bound, which nobody can run")
     if not prepared.population.stream.calendar:
         notes.append("users are shifted over the run: events are not in calendar order")
     if prepared.learnt.split.future_share > 0:

@@ -150,6 +150,15 @@ def _request(scenario: sections.Scenario) -> Iterator[Contradiction]:
                 yield f"{key}.window", "'at' + 'window' must end within 'every'; shorten them, or push less often"
         case sections.StalenessRequest():
             yield from _exactly_one(key, "staleness", {"threshold": request.threshold, "age": request.age})
+        case sections.CongestionRequest(threshold=threshold, longest=longest) if longest < threshold:
+            yield f"{key}.longest", f"{longest} is below 'threshold' {threshold}, which grows; set at least {threshold}"
+        case sections.NightlyRequest():
+            kinds = sorted({device_class.link.kind for device_class in scenario.fleet.classes})
+            if not set(kinds) & set(request.links):
+                yield (
+                    f"{key}.links",
+                    f"no device has such a link, so none would ever ask; name some of {', '.join(kinds)}",
+                )
         case sections.InconsistencyRequest() | sections.UncertaintyRequest():
             yield from _exactly_one(key, request.kind, {"ratio": request.ratio, "threshold": request.threshold})
     looks = isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest | sections.LearnedRequest)
