@@ -148,6 +148,32 @@ WORLDS: dict[str, dict[str, Any]] = {
             "update": {"kind": "fleet", "every": "20min", "weights": "half", "drift": 0.01},
         },
     },
+    "learned, both updates inside": {
+        "policy": {
+            "request": {"kind": "learned", "ratio": 0.3},
+            "update": {
+                "kind": "both",
+                "fleet": {"every": "25min", "start": "10s"},
+                "on_device": {"when": {"kind": "every", "n": 3}, "adapter": {"kind": "module", "name": "norm_out"}},
+            },
+        },
+    },
+    "learnt online, both updates": {
+        "policy": {
+            "slate": "both",
+            "request": {"kind": "uncertainty", "threshold": 0.93},
+            "fusion": {"kind": "online"},
+            "update": {
+                "kind": "both",
+                "fleet": {"every": "25min", "start": "10s"},
+                "on_device": {"when": {"kind": "rank_drop", "window": 2, "drop": 0.1}, "adapter": {"kind": "low_rank"}},
+            },
+        },
+    },
+    "oracle greedy, fleet, with list": {
+        "srm": {"item_table": {"kind": "with_list", "precision": "int8"}},
+        "policy": {"request": {"kind": "oracle_greedy"}, "update": {"kind": "fleet", "every": "20min"}},
+    },
     "ties": {"workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}}},
 }
 

@@ -18,10 +18,13 @@ LOG = [4, 5, 6, 0, 7, 2, 8]  # of one user; the list [0, 1, 2, 3] has seen the i
 class Scores:
     """An SRM that prefers candidate 2 at every step."""
 
-    def of_lists(self, users: np.ndarray, steps: np.ndarray, items: np.ndarray) -> np.ndarray:
+    def of_lists(self, users: np.ndarray, steps: np.ndarray, items: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return np.broadcast_to((items == 2) * 5.0, (*steps.shape, items.shape[1])).copy()
 
-    def similarity(self, users: np.ndarray, steps: np.ndarray, others: np.ndarray) -> np.ndarray:
+    def of_catalogue(self, users: np.ndarray, steps: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        raise AssertionError("a look at a list needs no catalogue")
+
+    def similarity(self, users: np.ndarray, steps: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return np.ones(len(users))
 
 
@@ -32,7 +35,7 @@ def view(step: int, as_of: int = 2, logits: tuple[float, ...] = (0, 0, 5, 0), in
     user = np.array([0])
     lists = ScoredLists.of(np.array([logits], dtype=float), items >= 0)
     first = histories.first_position(user, items)
-    return ListView(user, np.array([step]), np.array([as_of]), items, lists, first, histories, Scores())
+    return ListView(user, np.array([step]), np.array([as_of]), user, items, lists, first, histories, Scores())
 
 
 def test_the_newest_interactions_are_looked_up_in_the_list_and_those_it_has_seen_are_not() -> None:

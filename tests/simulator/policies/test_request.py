@@ -25,6 +25,7 @@ class Knows:
     end: int = 8
     age_s: float = 100.0
     gap: float = 20.0
+    used_weights: int = 0
 
     def list_age_s(self) -> float:
         return self.age_s
@@ -39,7 +40,7 @@ class Rankings:
     def __init__(self, high: list[int]):
         self.high = high
 
-    def next_doubt(self, device: int, as_of: int, step: int) -> int:
+    def next_doubt(self, device: int, as_of: int, step: int, weights: int) -> int:
         return next((h for h in self.high if h >= step), 1000)
 
 
