@@ -241,7 +241,7 @@ class FleetLearning:
         return np.where(first < np.iinfo(np.int64).max, np.maximum(first - back, 0), history)
 
     def _may_carry(self, world: "World", device: int) -> bool:
-        return self._section.links is None or world.network.link_names[device] in self._section.links
+        return world.network.link_names[device] in self._section.links
 
     def _fetch(self, world: "World", device: "Device", release: Release, after_s: float) -> Story:
         """A device downloads a version, over and over until it is there or a newer one has come."""

@@ -41,7 +41,7 @@ def _fleet(scenario: sections.Scenario, fleet: sections.Retraining, key: str) ->
             "shares must grow from stage to stage, above 0 at the end, and times must not fall",
         )
     links = {cls.link.kind for cls in scenario.fleet.classes if cls.share > 0}
-    if fleet.links is not None and not links & set(fleet.links):
+    if not links & set(fleet.links):
         text = (
             f"no device has one of these links, so no version is ever fetched; the fleet has {', '.join(sorted(links))}"
         )

@@ -40,6 +40,7 @@ from simulator.scenario.sections.models import (
     OnDeviceTable,
     Prompt,
     Srm,
+    SrmTraining,
     Training,
     WithListTable,
 )
@@ -176,6 +177,7 @@ __all__ = [
     "Spot",
     "Srm",
     "SrmOnly",
+    "SrmTraining",
     "Stage",
     "StalenessRequest",
     "SubModule",

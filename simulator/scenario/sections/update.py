@@ -41,7 +41,9 @@ class Retraining(Section):
         "1 byte a weight and a scale a row",
     )
     stages: tuple[Stage, ...] = Field((Stage(),), min_length=1, description="rollout, by growing share of the devices")
-    links: tuple[LinkName, ...] | None = Field(None, description="links over which weights travel; none: any")
+    links: tuple[LinkName, ...] = Field(
+        ("wifi", "lte", "5g", "3g", "constant", "trace"), min_length=1, description="links over which weights travel"
+    )
     upload: Seconds | None = Field(
         None, gt=0, description="period at which a device sends what the cloud lacks; none: with its requests only"
     )
