@@ -85,8 +85,8 @@ class FleetLearning:
         self._steady_s = section.every  # no release before
         if section.every >= population.stream.horizon_s:
             raise InputError(
-                f"policy.update.every: a schedule of every {section.every:g} s never fires in a run of "
-                f"{population.stream.horizon_s:g} s; shorten it"
+                f"policy.update.every: a schedule of every {section.every:,.0f} s never fires in a run of "
+                f"{population.stream.horizon_s:,.0f} s; shorten it"
             )
 
     # ------------------------------------------------------------------------------------------ uploads
@@ -178,6 +178,8 @@ class FleetLearning:
         data = known
         if section.learn_from == "new":
             data = newest_data(known, self._learnt_ends, srm.max_length)
+        elif section.learn_from == "before":
+            data = known_data(learnt.training, learnt.training.valid_end)
         training = srm.training
         if section.learning_rate is not None:
             training = training.model_copy(update={"learning_rate": section.learning_rate})

@@ -164,12 +164,13 @@ def _train(
             for rows in torch.split(order, training.batch_size):
                 optimiser.zero_grad(set_to_none=True)
                 value = _list_loss(model, loss, learning.take(rows), training.negatives, generator)
-                if not math.isfinite(float(value)):
+                amount = float(value.item())
+                if not math.isfinite(amount):
                     raise InputError("srm.training: the loss is no longer finite; lower srm.training.learning_rate")
                 torch.autograd.backward(value)
                 nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
                 optimiser.step()
-                total += float(value) * len(rows)
+                total += amount * len(rows)
                 task.advance(len(rows))
             now = order_quality(model, held_out)
             history["loss"].append(total / len(order))

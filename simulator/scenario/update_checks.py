@@ -29,7 +29,7 @@ def update_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, st
 
 def _fleet(scenario: sections.Scenario, fleet: sections.Retraining, key: str) -> Iterator[tuple[str, str]]:
     if scenario.duration is not None and fleet.every >= scenario.duration:
-        text = f"a schedule of every {fleet.every:g} s never fires in a run of {scenario.duration:g} s"
+        text = f"a schedule of every {fleet.every:,.0f} s never fires in a run of {scenario.duration:,.0f} s"
         yield f"{key}.every", f"{text}; shorten it"
     silent = isinstance(scenario.policy.request, sections.NeverRequest) or scenario.policy.slate == "srm"
     if fleet.upload is None and silent:

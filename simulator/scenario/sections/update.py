@@ -27,8 +27,10 @@ class Retraining(Section):
         "best look so far; none: at every look",
     )
     min_new: int = Field(1, ge=1, description="uploaded interactions, not yet learnt from, below which it waits")
-    learn_from: Literal["all", "new"] = Field(
-        "all", description="everything that the cloud has, or what came since the last training with its context"
+    learn_from: Literal["all", "new", "before"] = Field(
+        "all",
+        description="everything that the cloud has; what came since the last training, with its context; or only what "
+        "it had before the stream, a control that tells longer training from newer data",
     )
     epochs: int = Field(1, ge=1, description="passes over it, from the last weights on")
     learning_rate: float | None = Field(None, gt=0, description="of Adam; none: that of `srm.training`")
