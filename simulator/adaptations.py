@@ -59,7 +59,7 @@ def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, momen
             f"busiest device has {longest}; lower it"
         )
     if isinstance(when, sections.WhenIdle) and not (moments.gaps_s() > when.gap).any():
-        raise InputError(f"policy.update.when.gap: no user ever pauses for {when.gap:g} s; lower it")
+        raise InputError(f"policy.update.when.gap: no user ever pauses for {when.gap:,.0f} s; lower it")
     rows = int((population.end_row - population.first_row).sum())
     size = adapter_form(section, prepared.srm.model).size
     needed_bytes = 4.0 * size * rows / getattr(when, needed[0])

@@ -1,7 +1,7 @@
 """What a run needs before its clock starts and what no policy changes: the log, its split, the trained models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from models.prefixes import din_logits, prefix_states, rounded_item_vectors
 from models.progress import Progress
 from models.sequences import TrainingSet, windows_at
 from models.srm.base import TrainedSrm
+from models.srm.cooperative import cooperate_or_load
 from models.srm.deployment import Deployed, deploy, most_popular
 from models.srm.training import train_or_load_srm
 from models.srm.updating import MasterWeights
@@ -84,7 +85,37 @@ def learn_from(
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
-    return Learnt(split, data, histories, srm, baselines, store)
+    learnt = Learnt(split, data, histories, srm, baselines, store)
+    if scenario.srm.training.kind == "cooperative":
+        learnt = replace(learnt, srm=_cooperative_srm(scenario, learnt, device, progress))
+    return learnt
+
+
+def _cooperative_srm(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> TrainedSrm:
+    """The SRM after the cooperative step, on lists of an LLM that is shown nothing but the training part."""
+    log, data = learnt.split.log, learnt.training
+    kept = data.events_before(data.valid_end)
+    offsets = np.concatenate(([0], np.cumsum(data.valid_end)))
+    past = replace(log, offsets=offsets, items=log.items[kept], times=log.times[kept])
+    candidates = scenario.llm.candidates
+    if isinstance(candidates, sections.CandidateTable):
+        candidates = candidates.model_copy(update={"missing": "fail_request"})
+    asked = scenario.model_copy(
+        update={
+            "llm": scenario.llm.model_copy(update={"candidates": candidates}),
+            "policy": scenario.policy.model_copy(update={"slate": "llm"}),
+        }
+    )
+    users = np.arange(data.n_users)
+    first = np.zeros(data.n_users, dtype=np.int64)
+    then = replace(learnt, split=replace(learnt.split, log=past), histories=Histories(offsets, past.items, log.n_items))
+    scores = srm_scores(then, data.valid_end, users[:0], first_deployed(asked, then))  # of nobody: no list is the SRM's
+    source, _ = candidate_source(asked, then, first, scores, device, progress)
+    srm, training = scenario.srm, scenario.srm.training
+    threads = scenario.engine.threads
+    taught = cooperate_or_load(learnt.srm, srm, training, data, source, learnt.store, threads, device, progress)
+    source.save()
+    return taught
 
 
 def candidate_source(

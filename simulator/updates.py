@@ -86,8 +86,8 @@ class FleetLearning:
         self._steady_s = section.every  # no release before
         if section.every >= population.stream.horizon_s:
             raise InputError(
-                f"policy.update.every: a schedule of every {section.every:g} s never fires in a run of "
-                f"{population.stream.horizon_s:g} s; shorten it"
+                f"policy.update.every: a schedule of every {section.every:,.0f} s never fires in a run of "
+                f"{population.stream.horizon_s:,.0f} s; shorten it"
             )
 
     # ------------------------------------------------------------------------------------------ uploads
@@ -179,6 +179,8 @@ class FleetLearning:
         data = known
         if section.learn_from == "new":
             data = newest_data(known, self._learnt_ends, srm.max_length)
+        elif section.learn_from == "before":
+            data = known_data(learnt.training, learnt.training.valid_end)
         training = srm.training
         if section.learning_rate is not None:
             training = training.model_copy(update={"learning_rate": section.learning_rate})
@@ -244,7 +246,7 @@ class FleetLearning:
         return np.where(first < np.iinfo(np.int64).max, np.maximum(first - back, 0), history)
 
     def _may_carry(self, world: "World", device: int) -> bool:
-        return self._section.links is None or world.network.link_names[device] in self._section.links
+        return world.network.link_names[device] in self._section.links
 
     def _fetch(self, world: "World", device: "Device", release: Release, after_s: float) -> Story:
         """A device downloads a version, over and over until it is there or a newer one has come."""

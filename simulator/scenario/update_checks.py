@@ -29,7 +29,7 @@ def update_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, st
 
 def _fleet(scenario: sections.Scenario, fleet: sections.Retraining, key: str) -> Iterator[tuple[str, str]]:
     if scenario.duration is not None and fleet.every >= scenario.duration:
-        text = f"a schedule of every {fleet.every:g} s never fires in a run of {scenario.duration:g} s"
+        text = f"a schedule of every {fleet.every:,.0f} s never fires in a run of {scenario.duration:,.0f} s"
         yield f"{key}.every", f"{text}; shorten it"
     silent = isinstance(scenario.policy.request, sections.NeverRequest) or scenario.policy.slate == "srm"
     if fleet.upload is None and silent:
@@ -41,7 +41,7 @@ def _fleet(scenario: sections.Scenario, fleet: sections.Retraining, key: str) ->
             "shares must grow from stage to stage, above 0 at the end, and times must not fall",
         )
     links = {cls.link.kind for cls in scenario.fleet.classes if cls.share > 0}
-    if fleet.links is not None and not links & set(fleet.links):
+    if not links & set(fleet.links):
         text = (
             f"no device has one of these links, so no version is ever fetched; the fleet has {', '.join(sorted(links))}"
         )

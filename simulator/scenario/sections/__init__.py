@@ -41,6 +41,7 @@ from simulator.scenario.sections.models import (
     OnDeviceTable,
     Prompt,
     Srm,
+    SrmTraining,
     Training,
     WithListTable,
 )
@@ -202,6 +203,7 @@ __all__ = [
     "Spot",
     "Srm",
     "SrmOnly",
+    "SrmTraining",
     "Stage",
     "StalenessFusion",
     "StalenessRequest",

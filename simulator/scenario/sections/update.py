@@ -27,8 +27,10 @@ class Retraining(Section):
         "best look so far; none: at every look",
     )
     min_new: int = Field(1, ge=1, description="uploaded interactions, not yet learnt from, below which it waits")
-    learn_from: Literal["all", "new"] = Field(
-        "all", description="everything that the cloud has, or what came since the last training with its context"
+    learn_from: Literal["all", "new", "before"] = Field(
+        "all",
+        description="everything that the cloud has; what came since the last training, with its context; or only what "
+        "it had before the stream, a control that tells longer training from newer data",
     )
     epochs: int = Field(1, ge=1, description="passes over it, from the last weights on")
     learning_rate: float | None = Field(None, gt=0, description="of Adam; none: that of `srm.training`")
@@ -41,7 +43,9 @@ class Retraining(Section):
         "1 byte a weight and a scale a row",
     )
     stages: tuple[Stage, ...] = Field((Stage(),), min_length=1, description="rollout, by growing share of the devices")
-    links: tuple[LinkName, ...] | None = Field(None, description="links over which weights travel; none: any")
+    links: tuple[LinkName, ...] = Field(
+        ("wifi", "lte", "5g", "3g", "constant", "trace"), min_length=1, description="links over which weights travel"
+    )
     upload: Seconds | None = Field(
         None, gt=0, description="period at which a device sends what the cloud lacks; none: with its requests only"
     )
