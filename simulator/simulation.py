@@ -188,7 +188,7 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
             world.env.process(device.pushes(times_s))
     end_s = horizon_s * (1 + 1e-12) + 1e-9  # what happens at the horizon itself still happens
     total = population.end_row.sum() - population.first_row.sum()
-    with progress.task("simulating", total) as task, _fewer_collections():
+    with progress.task("simulating", total) as task, fewer_collections():
         world.env.process(_report(world, task, end_s))
         world.env.run(until=end_s)
     world.energy_j = [device.energy_j for device in devices]
@@ -197,7 +197,7 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
 
 
 @contextmanager
-def _fewer_collections() -> Iterator[None]:
+def fewer_collections() -> Iterator[None]:
     """Python's cycle collector would look at the same long-lived records again and again: a fifth of the run's time."""
     before = gc.get_threshold()
     gc.freeze()
