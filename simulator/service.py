@@ -159,12 +159,12 @@ class LlmService(Service):
         return energy + Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
 
     def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
-        requests = Requests.of_rows(np.array(self._came))
+        came = np.array(self._came)
         replicas = Replicas(self._steady, steady(self._scenario.cloud), draws, objective)
         served = [self._scenario.llm.model_dump(mode="json"), self._scenario.cloud.model_dump(mode="json")]
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
-            ["provision", table, horizon_s, scale, objective.share, *served],
-            lambda: provision_scaled(requests, horizon_s, scale, replicas, objective, draws),
+            ["provision", came, horizon_s, scale, objective.share, *served],
+            lambda: provision_scaled(Requests.of_rows(came), horizon_s, scale, replicas, objective, draws),
         )
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
