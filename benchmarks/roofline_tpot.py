@@ -1,7 +1,8 @@
 """The roofline against measured time per output token of Llama-3.1-8B on H100 and H200 (ai-dynamo/aiconfigurator).
 
-One MFU, MBU and overhead per backend and GPU, one communication law for all. Every group of rows of one backend, number
-of GPUs and input length is predicted by constants that are fitted to all other groups.
+Constants per backend and GPU, one communication law for all. Every group of rows of one backend, number of GPUs and
+input length is predicted by constants that are fitted to all other groups. Two forms: one MFU, MBU and overhead each,
+and the same with a share of bandwidth for the KV cache and a floor under steps with prompts.
 
     python benchmarks/roofline_tpot.py [--data FOLDER] [--json]
 
@@ -14,10 +15,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.table import Table
 from scipy.optimize import least_squares
 
@@ -34,26 +37,41 @@ class Backend:
     """A serving engine whose rows share constants, and what its rows hold."""
 
     title: str
+    model: ModelSpec
     gpu: str
-    eight_bit: bool
     sequence_overhead: bool
     """the host's work for each sequence is not hidden behind the GPU's"""
     prefills: bool
     """other requests' prefills fall between a request's steps"""
 
 
+MODEL = default_catalogue().model("llama-3.1-8b")
+EIGHT_BIT = MODEL.model_copy(update={"dtype_bytes": 1, "kv_dtype_bytes": 2})  # 8-bit weights, 16-bit KV cache
 BACKENDS = {
-    "trtllm": Backend("TensorRT-LLM 1.0rc3, H100, BF16", "h100", False, False, True),
-    "sglang": Backend("SGLang 0.5.6, H200, FP8", "h200", True, True, True),
-    "vllm": Backend("vLLM 0.12, H200, FP8", "h200", True, False, False),
+    "trtllm": Backend("TensorRT-LLM 1.0rc3, H100, BF16", MODEL, "h100", False, True),
+    "sglang": Backend("SGLang 0.5.6, H200, FP8", EIGHT_BIT, "h200", True, True),
+    "vllm": Backend("vLLM 0.12, H200, FP8", EIGHT_BIT, "h200", False, False),
 }
-START = {"mfu": 0.7, "mbu": 0.8, "overhead_s": 1e-3, "sequence_overhead_s": 2e-5}
-LAW = {"reduce_latency_s": 4e-6, "reduce_link_share": 0.35}
+PLAIN = ("mfu", "mbu", "overhead_s")
+FULL = ("kv_mbu", "prompt_floor_s")  # where prefills tell compute and weights from the KV cache
+START = {
+    "mfu": 0.7,
+    "mbu": 0.8,
+    "overhead_s": 1e-3,
+    "sequence_overhead_s": 2e-5,
+    "kv_mbu": 0.8,
+    "prompt_floor_s": 1e-2,
+    "reduce_latency_s": 4e-6,
+    "reduce_link_share": 0.35,
+}
+LAW = ("reduce_latency_s", "reduce_link_share")
 BOUNDS = {
     "mfu": (0.4, 1.0),
     "mbu": (0.4, 1.0),
     "overhead_s": (1e-5, 2e-2),
     "sequence_overhead_s": (1e-7, 2e-4),
+    "kv_mbu": (0.4, 1.0),
+    "prompt_floor_s": (1e-4, 4e-2),
     "reduce_latency_s": (1e-8, 5e-5),
     "reduce_link_share": (0.05, 1.0),
 }
@@ -62,14 +80,17 @@ BOUNDS = {
 class Constants:
     """Positions of the constants in one vector of logarithms: each backend's own, then the communication law."""
 
-    def __init__(self, backends: Sequence[str]):
+    def __init__(self, backends: Sequence[str], full: bool):
         self.names: list[tuple[str, str]] = []
-        for backend in backends:
-            own = [name for name in START if name != "sequence_overhead_s" or BACKENDS[backend].sequence_overhead]
-            self.names += [(backend, name) for name in own]
-        self.names += [("", name) for name in LAW]
-        self.start = np.log([(START | LAW)[name] for _, name in self.names])
-        self.bounds = np.log([BOUNDS[name] for _, name in self.names]).T
+        for name in backends:
+            backend = BACKENDS[name]
+            own = PLAIN + (FULL if full and backend.prefills else ())
+            self.names += [(name, constant) for constant in own]
+            if backend.sequence_overhead:
+                self.names.append((name, "sequence_overhead_s"))
+        self.names += [("", constant) for constant in LAW]
+        self.start = np.log([START[constant] for _, constant in self.names])
+        self.bounds = np.log([BOUNDS[constant] for _, constant in self.names]).T
 
     def efficiency(self, values: Floats, backend: str) -> Efficiency:
         """The constants of `backend` in the vector."""
@@ -78,113 +99,130 @@ class Constants:
         )
 
 
-def served_model(backend: Backend) -> ModelSpec:
-    """Llama-3.1-8B as that backend held it: 8-bit weights go with a 16-bit KV cache."""
-    model = default_catalogue().model("llama-3.1-8b")
-    return model.model_copy(update={"dtype_bytes": 1, "kv_dtype_bytes": 2}) if backend.eight_bit else model
+@dataclass(frozen=True)
+class Fit:
+    """Constants found, and the values that they have."""
+
+    constants: Constants
+    values: Floats
+
+    def efficiency(self, backend: str) -> Efficiency:
+        """The constants of `backend`."""
+        return self.constants.efficiency(self.values, backend)
 
 
 def predictions(rows: pd.DataFrame, constants: Constants, values: Floats) -> Floats:
     """Predicted TPOT [rows], ms."""
     timings: dict[tuple[str, int], RooflineTiming] = {}
     predicted = []
-    for row in rows.itertuples():
-        key = (row.backend, int(row.tp_size))
-        backend = BACKENDS[row.backend]
-        if key not in timings:
+    columns = ("backend", "tp_size", "isl", "osl", "batch_size")
+    for name, gpus, isl, osl, batch in zip(*(rows[column].tolist() for column in columns), strict=True):
+        backend = BACKENDS[name]
+        timing = timings.get((name, gpus))
+        if timing is None:
             gpu = default_catalogue().gpu(backend.gpu)
-            efficiency = constants.efficiency(values, row.backend)
-            timings[key] = RooflineTiming(served_model(backend), gpu, key[1], efficiency)
-        batch, context = row.batch_size, row.isl + (row.osl + 1) / 2
+            timing = RooflineTiming(backend.model, gpu, int(gpus), constants.efficiency(values, name))
+            timings[name, gpus] = timing
         if backend.prefills:
-            seconds = timings[key].tpot_s(row.isl, row.osl, batch)
+            seconds = timing.tpot_s(isl, osl, batch)
         else:
-            seconds = timings[key].step_time(batch, batch * context, batch)
+            seconds = timing.step_time(batch, batch * (isl + (osl + 1) / 2), batch)
         predicted.append(seconds * 1e3)
     return np.array(predicted)
 
 
-def fit(rows: pd.DataFrame) -> tuple[Constants, Floats]:
-    """Constants that fit the logarithm of measured TPOT, outliers weighed down."""
-    constants = Constants([name for name in BACKENDS if (rows.backend == name).any()])
+def fit(rows: pd.DataFrame, full: bool, near: Fit | None = None) -> Fit:
+    """Constants that fit the logarithm of measured TPOT, outliers weighed down; the search begins at `near`."""
+    constants = Constants([name for name in BACKENDS if (rows.backend == name).any()], full)
     measured = rows.silicon_tpot_ms.to_numpy()
 
     def residuals(values: Floats) -> Floats:
         return np.log(predictions(rows, constants, values) / measured)
 
-    fitted = least_squares(
-        residuals, constants.start, bounds=constants.bounds, loss="soft_l1", f_scale=TIGHT, diff_step=1e-4
-    )
-    return constants, fitted.x
+    start = constants.start
+    if near is not None and near.constants.names == constants.names:
+        start = near.values
+    fitted = least_squares(residuals, start, bounds=constants.bounds, loss="soft_l1", f_scale=TIGHT, diff_step=1e-4)
+    return Fit(constants, fitted.x)
 
 
-def held_out_errors(rows: pd.DataFrame) -> pd.Series:
+def held_out_errors(rows: pd.DataFrame, full: bool, near: Fit) -> pd.Series:
     """Signed relative error of each row, predicted by a fit to all rows outside its group."""
     errors = pd.Series(np.nan, index=rows.index)
     for _, group in rows.groupby(GROUP):
-        constants, values = fit(rows.drop(group.index))
-        errors[group.index] = predictions(group, constants, values) / group.silicon_tpot_ms - 1
+        found = fit(rows.drop(group.index), full, near)
+        errors[group.index] = predictions(group, found.constants, found.values) / group.silicon_tpot_ms - 1
     return errors
 
 
-def read_rows(data: Path) -> pd.DataFrame:
-    """The measured rows, in file order."""
-    return pd.read_csv(data / "llm" / "measured_tpot_llama8b_h100.csv")
+def sizes(rows: pd.DataFrame) -> dict[str, float]:
+    """Mean absolute held-out error by number of GPUs, and in all."""
+    by_size = {f"tp{int(tp)}": float(part.held_out.abs().mean()) for tp, part in rows.groupby("tp_size")}
+    return by_size | {"held_out": float(rows.held_out.abs().mean())}
+
+
+def results_of(rows: pd.DataFrame, full: bool) -> dict[str, Any]:
+    """Constants fitted to all rows, and errors, in-sample and held out."""
+    found = fit(rows, full)
+    in_sample = predictions(rows, found.constants, found.values) / rows.silicon_tpot_ms - 1
+    rows = rows.assign(in_sample=in_sample, held_out=held_out_errors(rows, full, found))
+    backends = []
+    for name, backend in BACKENDS.items():
+        own = rows[rows.backend == name]
+        backends.append(
+            {
+                "backend": backend.title,
+                "rows": len(own),
+                **asdict(found.efficiency(name)),
+                "in_sample": float(own.in_sample.abs().mean()),
+                "held_out_bias": float(own.held_out.mean()),
+                "held_out_worst": float(own.held_out.abs().max()),
+                **sizes(own),
+            }
+        )
+    groups = rows.groupby(GROUP).ngroups
+    return {"constants": len(found.values), "groups": groups, "rows": len(rows), **sizes(rows), "backends": backends}
+
+
+def show(console: Console, title: str, results: dict[str, Any]) -> None:
+    """Print one form's constants and errors."""
+    heads = ("backend", "rows", "MFU", "MBU", "MBU of KV", "overhead ms", "per seq. us", "floor ms")
+    table = Table(*heads, title=f"{title}: {results['constants']} constants, all {results['rows']} rows fitted")
+    for r in results["backends"]:
+        kv = "as MBU" if r["kv_mbu"] is None else f"{r['kv_mbu']:.2f}"
+        milliseconds = (f"{1e3 * r['overhead_s']:.2f}", f"{1e6 * r['sequence_overhead_s']:.1f}")
+        floor = f"{1e3 * r['prompt_floor_s']:.1f}"
+        table.add_row(r["backend"], str(r["rows"]), f"{r['mfu']:.2f}", f"{r['mbu']:.2f}", kv, *milliseconds, floor)
+    console.print(table)
+    law = results["backends"][0]
+    console.print(
+        f"all-reduce: {law['reduce_latency_s'] * 1e6:.2f} us x log2(GPUs), {law['reduce_link_share']:.2f} of the link"
+    )
+    heads = ("backend", "in-sample", "held out", "bias", "worst", "TP1", "TP2", "TP4", "TP8")
+    errors = Table(
+        *heads, title=f"mean absolute TPOT error; each of {results['groups']} groups predicted from the others"
+    )
+    keys = ("in_sample", "held_out", "held_out_bias", "held_out_worst", "tp1", "tp2", "tp4", "tp8")
+    for r in results["backends"]:
+        errors.add_row(r["backend"], *(f"{r[key]:.1%}" for key in keys))
+    errors.add_row("all rows", "", *(f"{results[key]:.1%}" if key in results else "" for key in keys[1:]))
+    console.print(errors)
 
 
 def main() -> None:
-    """Print constants and errors, in-sample and held out."""
+    """Print constants and errors, in-sample and held out, of both forms."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLEETREC_DATA", ".")))
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    rows = read_rows(arguments.data)
-    constants, values = fit(rows)
-    rows["in_sample"] = predictions(rows, constants, values) / rows.silicon_tpot_ms - 1
-    rows["held_out"] = held_out_errors(rows)
-    results = []
-    for name, backend in BACKENDS.items():
-        own = rows[rows.backend == name]
-        sizes = {f"tp{int(tp)}": float(part.held_out.abs().mean()) for tp, part in own.groupby("tp_size")}
-        results.append(
-            {
-                "backend": backend.title,
-                "rows": len(own),
-                **asdict(constants.efficiency(values, name)),
-                "in_sample": float(own.in_sample.abs().mean()),
-                "held_out": float(own.held_out.abs().mean()),
-                "held_out_bias": float(own.held_out.mean()),
-                "held_out_worst": float(own.held_out.abs().max()),
-                **sizes,
-            }
-        )
+    rows = pd.read_csv(arguments.data / "llm" / "measured_tpot_llama8b_h100.csv")
+    forms = {"plain": results_of(rows, full=False), "full": results_of(rows, full=True)}
     if arguments.json:
-        print(json.dumps(results, indent=2))
+        print(json.dumps(forms, indent=2))
         return
     console = console_for()
-    table = Table("backend", "rows", "MFU", "MBU", "overhead ms", "per seq. us", title="constants, all rows fitted")
-    for r in results:
-        per_sequence = f"{r['sequence_overhead_s'] * 1e6:.1f}"
-        table.add_row(
-            r["backend"],
-            str(r["rows"]),
-            f"{r['mfu']:.2f}",
-            f"{r['mbu']:.2f}",
-            f"{r['overhead_s'] * 1e3:.2f}",
-            per_sequence,
-        )
-    console.print(table)
-    law = constants.efficiency(values, "trtllm")
-    console.print(
-        f"all-reduce: {law.reduce_latency_s * 1e6:.2f} us x log2(GPUs), {law.reduce_link_share:.2f} of the link"
-    )
-    heads = ("backend", "in-sample", "held out", "bias", "worst", "TP1", "TP2", "TP4", "TP8")
-    errors = Table(*heads, title="mean absolute TPOT error; each group predicted from the others")
-    for r in results:
-        keys = ("in_sample", "held_out", "held_out_bias", "held_out_worst", "tp1", "tp2", "tp4", "tp8")
-        errors.add_row(str(r["backend"]), *(f"{r[key]:.1%}" for key in keys))
-    console.print(errors)
-    console.print(f"all {len(rows)} rows, held out: {rows.held_out.abs().mean():.1%}")
+    show(console, "one MFU, MBU and overhead each", forms["plain"])
+    show(console, "a share for the KV cache, a floor under steps with prompts", forms["full"])
 
 
 if __name__ == "__main__":

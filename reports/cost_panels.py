@@ -46,14 +46,14 @@ def _dollars(axes: Axes, run: RunRecords) -> None:
     n = max(len(run.interactions), 1)
     marginal, network = _cost(run, "usd_marginal") * 1000 / n, _cost(run, "usd_network") * 1000 / n
     provisioned = setting(run.summary, "cost", "usd_provisioned_per_1k_interactions")
-    replicas = setting(run.summary, "cost", "replicas_provisioned")
+    number = setting(run.summary, "cost", "replicas_provisioned")
     axes.set_title("dollars per 1,000 interactions, by account")
     if not marginal and not provisioned:
         style.empty_panel(axes, "this run cost nothing")
         return
     names, values = ["marginal"], [marginal]
     if provisioned is not None:
-        names, values = [f"provisioned\n({replicas:,} replicas)", "marginal"], [float(provisioned), marginal]
+        names, values = [f"provisioned\n({number:,} {_servers(run)})", "marginal"], [float(provisioned), marginal]
     texts = [f"${style.number_text(value)}" for value in values]
     _bars(axes, names, values, [style.BLUE] * len(names), texts)
     y = np.arange(len(names))[::-1]
@@ -111,6 +111,11 @@ def _bytes(axes: Axes, run: RunRecords) -> None:
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
 
 
+def _servers(run: RunRecords) -> str:
+    """What the cloud of a run consists of."""
+    return "replicas" if setting(run.summary, "cloud", "cpu_seconds") is None else "cores"
+
+
 def _totals(axes: Axes, run: RunRecords) -> None:
     """A small table: the whole run and a thousand interactions."""
     axes.set_title("totals")
@@ -123,7 +128,7 @@ def _totals(axes: Axes, run: RunRecords) -> None:
     gpu_s = float(setting(run.summary, "cloud", "gpu_seconds") or 0.0)
     rows = (
         ("marginal cost, dollars", _cost(run, "usd_marginal"), ""),
-        ("configured replicas, dollars", _cost(run, "usd_replicas"), ""),
+        (f"configured {_servers(run)}, dollars", _cost(run, "usd_replicas"), ""),
         ("GPU time used", gpu_s, "GPU s"),
         ("energy of the cloud", _cost(run, "gpu_joules"), "J"),
         ("energy of the devices", _cost(run, "device_joules"), "J"),

@@ -245,6 +245,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     def dollars(key: str) -> str:
         return f"${number_text(value('cost', key))}"
 
+    servers = "replicas" if setting(summary, "cloud", "cpu_seconds") is None else "cores"
     ended = [f"{name.replace('_', ' ')} {count('requests', name)}" for name in _OUTCOMES if value("requests", name) > 0]
     issued = f"{count('requests', 'issued')} ({number_text(value('requests', 'ratio'))} an interaction)"
     gap_to_response = value("pace", "gap_to_response")
@@ -263,9 +264,9 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "cost",
             f"{dollars('usd_marginal')} marginal, {dollars('usd_marginal_per_1k_interactions')} per 1,000 interactions;"
-            f" replicas, idle or not: {dollars('usd_replicas')}",
+            f" {servers}, idle or not: {dollars('usd_replicas')}",
         ),
-        ("provisioned", _provisioned(value, dollars)),
+        ("provisioned", _provisioned(value, dollars, servers)),
         (
             "devices",
             f"{number_text(value('cost', 'device_joules'))} J; {number_text(value('cost', 'gco2'))} gCO2 in all",
@@ -277,13 +278,13 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, escape(text)) for name, text in facts]
 
 
-def _provisioned(value: Callable[..., float], dollars: Callable[[str], str]) -> str:
-    replicas, devices = value("cost", "replicas_provisioned"), value("cost", "devices_per_replica")
-    if math.isnan(replicas):
-        return "no number of replicas meets the objective"
+def _provisioned(value: Callable[..., float], dollars: Callable[[str], str], servers: str) -> str:
+    number, devices = value("cost", "replicas_provisioned"), value("cost", "devices_per_replica")
+    if math.isnan(number):
+        return f"no number of {servers} meets the objective"
     each = "" if math.isnan(devices) else f", one for {devices:,.0f} devices"
     return (
-        f"{dollars('usd_provisioned')} with {replicas:,.0f} replicas{each}; "
+        f"{dollars('usd_provisioned')} with {number:,.0f} {servers}{each}; "
         f"{dollars('usd_provisioned_per_1k_interactions')} per 1,000 interactions"
     )
 

@@ -110,7 +110,7 @@ def collect(
     objective = Objective(0.95, scenario.cloud.slo.p95_latency)
     answers = _answers(scenario, prepared, interactions, users)
     provision = service.provision(horizon_s, scale, objective, prepared.draws)
-    account = _provisioned_note(scenario, service, represents, objective, provision)
+    account = _provisioned_note(scenario, service, scale, represents, objective, provision)
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
         "scenario": scenario.name,
@@ -252,7 +252,12 @@ def _answers(
 
 
 def _provisioned_note(
-    scenario: sections.Scenario, service: Service, represents: int, objective: Objective, provision: Provision
+    scenario: sections.Scenario,
+    service: Service,
+    scale: float,
+    represents: int,
+    objective: Objective,
+    provision: Provision,
 ) -> list[str]:
     """What the two accounts are; where the second one cannot be had, or leaves something out, why."""
     what = f"cost account: provisioned, the fewest replicas with {objective} for a fleet of {represents:,}"
@@ -265,7 +270,7 @@ def _provisioned_note(
             f"provisioned account: none, since the p95 request {alone} on an empty node; "
             "relax cloud.slo.p95_latency, or serve a smaller model or a faster GPU"
         )
-    left_out = service.not_provisioned()
+    left_out = service.not_provisioned(scale)
     if left_out:
         notes.append(f"provisioned account: leaves out {', '.join(left_out)}")
     return notes

@@ -58,8 +58,8 @@ class Service(ABC):
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
         """What `servers` replicas (cores) cost in `horizon_s` while they serve `scale` times what was served here."""
 
-    def not_provisioned(self) -> list[str]:
-        """What of the scenario's cloud the provisioned account leaves out, in words."""
+    def not_provisioned(self, scale: float) -> list[str]:
+        """What of the scenario's cloud the provisioned account of `scale` such fleets leaves out, in words."""
         return []
 
     def answerable(self, record: RequestRecord) -> bool:
@@ -103,7 +103,7 @@ class LlmService(Service):
         self._steps = kinds_of(llm, cloud, self._model)[0][1].steps
         pools = pools_of(llm, cloud, scenario.tariffs, self._model, timed)
         self.node = LlmNode(env, pools, cloud, draws, late_cost)
-        self._came = array("d")  # of each request: when, its tokens, device and service time, as `provision` reads them
+        self._came = array("d")  # the columns of `Requests`, request after request
         (self._steady,) = pools_of(llm, steady(cloud), scenario.tariffs, self._model, timed)
         self._scenario, self._source, self._users, self._memo = scenario, source, users, memo
         self._carbon = carbon_signal(scenario.tariffs)
@@ -123,12 +123,14 @@ class LlmService(Service):
             alone = alone_s(self._steps, RequestTokens(prompt, output, tokens.sequences))
             service_s = _given(answer.latency_s, alone)
         record.prompt_tokens, record.output_tokens = prompt, output * tokens.sequences
-        prefix = None
+        prefix, first, shared = None, -1, 0
         if self._scenario.cloud.prefix_caching and not self._from_table:
             first, _ = history_window(llm.prompt, n_history)
-            prefix = ((record.device, first), history_tokens(llm.prompt, n_history))
-        self._came.extend((self.node.env.now, prompt, output, tokens.sequences, record.device, service_s))
+            shared = history_tokens(llm.prompt, n_history)
+            prefix = ((record.device, first), shared)
         priority = 1.0 if record.pushed else 0.0
+        asked = (prompt, output, tokens.sequences, service_s, record.device, priority, first, shared)
+        self._came.extend((self.node.env.now, *asked))
         return self.node.submit(
             prompt, output, tokens.sequences, service_s, deadline_s, record.device, priority, prefix
         )
@@ -157,14 +159,12 @@ class LlmService(Service):
         return energy + Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
 
     def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
-        table = np.array(self._came).reshape(-1, 6)
-        prompt, output, sequences, device = table[:, 1:5].astype(np.int64).T
-        requests = Requests.of(table[:, 0], prompt, output, sequences, table[:, 5], device)
+        came = np.array(self._came)
         replicas = Replicas(self._steady, steady(self._scenario.cloud), draws, objective)
         served = [self._scenario.llm.model_dump(mode="json"), self._scenario.cloud.model_dump(mode="json")]
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
-            ["provision", table, horizon_s, scale, objective.share, *served],
-            lambda: provision_scaled(requests, horizon_s, scale, replicas, objective, draws),
+            ["provision", came, horizon_s, scale, objective.share, *served],
+            lambda: provision_scaled(Requests.of_rows(came), horizon_s, scale, replicas, objective, draws),
         )
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
@@ -176,8 +176,8 @@ class LlmService(Service):
         rent = Cost(usd=paid_s * pool.gpus_per_replica * pool.rent_usd, gpu_seconds=paid_s * pool.gpus_per_replica)
         return rent + energy_cost(joules, tariffs, self._carbon.mean(0.0, horizon_s))
 
-    def not_provisioned(self) -> list[str]:
-        return left_out(self._scenario.cloud)
+    def not_provisioned(self, scale: float) -> list[str]:
+        return left_out(self._scenario.cloud, scale)
 
     def load(self, horizon_s: float) -> dict[str, Any]:
         node = self.node

@@ -10,6 +10,7 @@ def learning_key(scenario: sections.Scenario) -> str:
         scenario.workload.model_dump(mode="json", exclude={"arrivals", "exclude_seen"}),
         scenario.srm.model_dump(mode="json"),
         scenario.engine.threads,
+        _lists_learnt_from(scenario),
     )
 
 
@@ -31,6 +32,14 @@ def preparation_key(scenario: sections.Scenario) -> str:
 def uses_llm(scenario: sections.Scenario) -> bool:
     """Whether its slates are made of an LLM's lists."""
     return scenario.policy.slate in ("llm", "both")
+
+
+def _lists_learnt_from(scenario: sections.Scenario) -> list[object]:
+    """What makes the lists that a cooperative training learns from."""
+    if scenario.srm.training.kind != "cooperative":
+        return []
+    lists = scenario.llm.model_dump(mode="json", include={"candidates", "list_length"})
+    return [lists, scenario.workload.exclude_seen]
 
 
 def _lists_of(scenario: sections.Scenario) -> str:

@@ -229,7 +229,7 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
             world.env.process(device.pushes(times_s))
     end_s = horizon_s * (1 + 1e-12) + 1e-9  # what happens at the horizon itself still happens
     total = population.end_row.sum() - population.first_row.sum()
-    with progress.task("simulating interactions", total) as task, _fewer_collections():
+    with progress.task("simulating interactions", total) as task, fewer_collections():
         world.env.process(_report(world, task, end_s, int(headline_metric(scenario.metrics.k).split("@")[1])))
         world.env.run(until=end_s)
         for device in devices:
@@ -240,7 +240,7 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
 
 
 @contextmanager
-def _fewer_collections() -> Iterator[None]:
+def fewer_collections() -> Iterator[None]:
     """Python's cycle collector would look at the same long-lived records again and again: a fifth of the run's time."""
     before = gc.get_threshold()
     gc.freeze()

@@ -1,11 +1,16 @@
-"""Small text tables that a scenario names (presence, bandwidth, carbon): read row by row, errors name file and row."""
+"""Small files that a user names: text tables (presence, bandwidth, carbon), read row by row, and JSON objects.
+
+Errors name file and row.
+"""
 
 import csv
+import json
 import math
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from models.errors import InputError
 
@@ -46,3 +51,14 @@ def number(cell: str, where: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"{where}: expected a finite number, got {cell!r}; mend or remove the row")
     return value
+
+
+def read_object(path: Path, what: str, give: str) -> dict[str, Any]:
+    """The object in a JSON file that is `what`; InputError, which says what to `give`, where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable {what} ({type(error).__name__}); give {give}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no object of keys; give {give}")
+    return content

@@ -4,12 +4,12 @@ Decoder-only transformers with gated feed-forward blocks: Llama, Mistral, Qwen2,
 their defaults are those of the transformers library; weights of 4 bits and layers of mixed kinds are refused.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from models.errors import InputError
+from simulator.tables import read_object
 
 _KINDS = ("llama", "mistral", "qwen2", "qwen3", "mixtral", "qwen3_moe")
 _DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -17,14 +17,7 @@ _DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 def architecture_of(path: Path) -> dict[str, Any]:
     """The fields of a `ModelSpec`, its name aside. InputError names the key that is missing or cannot be served."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a readable config.json ({type(error).__name__}); give the file of the model's repository"
-        ) from None
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: holds no object of keys; give the config.json of the model's repository")
+    config = read_object(path, "config.json", "that of the model's repository")
     kind = config.get("model_type")
     if kind not in _KINDS:
         raise InputError(f"{path}: model_type {kind!r} is not served; one of {', '.join(_KINDS)} is")

@@ -61,6 +61,7 @@ class Job:
         "priority",
         "prompt_tokens",
         "sequences",
+        "service_s",
         "t_added_s",
         "t_finished_s",
         "t_first_token_s",
@@ -74,11 +75,13 @@ class Job:
         sequences: int = 1,
         priority: float = 0.0,
         prefix: tuple[Hashable, int] | None = None,
+        service_s: float = math.nan,
     ):
         """`output_tokens` are those of each of its `sequences` (beams); 0 or 1: one prefill is all (scoring).
 
         `prefix` (key, tokens): of two prompts with this key, one is the beginning of the other over their first
         `tokens`, as in a device's history window that grows; a window that has dropped items is another key.
+        `service_s`, seconds from start to end, is for replicas of a table's times alone.
         """
         if prompt_tokens < 1 or output_tokens < 0 or sequences < 1:
             raise ValueError(f"a job of {prompt_tokens} prompt, {output_tokens} output tokens, {sequences} sequences")
@@ -87,6 +90,7 @@ class Job:
         self.sequences = sequences
         self.priority = priority
         self.prefix = prefix
+        self.service_s = service_s
         self.t_added_s = math.nan
         self.t_started_s = math.nan  # when it first left the waiting line
         self.t_first_token_s = math.nan

@@ -220,7 +220,7 @@ class LlmNode:
             return waiting >= limit
         line = machine.replica.waiting
         running = machine.replica.outstanding - line
-        must_wait = line > 0 or (running + 1) * ticket.job.sequences > self._cloud.max_sequences
+        must_wait = line > 0 or (running + 1) * ticket.job.sequences > machine.replica.max_sequences
         if must_wait and waiting >= limit:
             return True
         if self._admits is None:

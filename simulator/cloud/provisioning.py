@@ -113,7 +113,7 @@ class Replicas:
         service_s = np.nan_to_num(requests.service_s, nan=-1.0)  # rows with a NaN never count as equal
         work = np.stack([requests.prompt_tokens, requests.output_tokens, requests.sequences, service_s], 1)
         _, first, kind = np.unique(work, axis=0, return_index=True, return_inverse=True)
-        kinds = requests.take(first)
+        kinds = requests.take(first).strangers()
         far_apart = 1e5 * np.arange(len(kinds), dtype=np.float64)
         return self.objective.of(self.replayed(kinds.at(far_apart), 1))[kind.ravel()]
 
@@ -225,7 +225,8 @@ def provision_scaled(
 
     `span_s`: how long that fleet was watched, from time 0. Its first five minutes do not count unless it ends within
     ten: there all devices join at once. At scale 1 its own requests are served; otherwise as many as tell a
-    percentile, Poisson at the scaled rate, drawn from the busiest minutes.
+    percentile, Poisson at the scaled rate, drawn from the busiest minutes: no two of one device, so without cached
+    prefixes.
     """
     if span_s > 2 * PEAK_S:
         requests = requests.take(np.flatnonzero(requests.arrival_s >= PEAK_S))
@@ -235,7 +236,7 @@ def provision_scaled(
         return provision(peak, servers, objective)
     rate = len(peak) / min(PEAK_S, span_s) * scale
     numbers = np.arange(sample_size)
-    sample = peak.take(draws.integers(len(peak), "provisioning.request", numbers))
+    sample = peak.take(draws.integers(len(peak), "provisioning.request", numbers)).strangers()
     units = np.cumsum(draws.exponential("provisioning.gap", numbers))
     alone_s = _percentile(servers.alone(sample), objective)
     if not alone_s <= objective.at_most_s:
@@ -271,8 +272,8 @@ def steady(cloud: sections.Cloud) -> sections.Cloud:
     return cloud.model_copy(update={**machines, **alike, "admission": sections.QueueLimitOnly(), "queue_limit": 10**9})
 
 
-def left_out(cloud: sections.Cloud) -> list[str]:
-    """What of a cloud `steady` leaves out, in words."""
+def left_out(cloud: sections.Cloud, scale: float) -> list[str]:
+    """What of a cloud the account of a fleet `scale` times its own leaves out, in words."""
     kind = cloud.pools[0] if cloud.pools else cloud
     parts = {
         "pools after the first": len(cloud.pools) > 1,
@@ -280,6 +281,6 @@ def left_out(cloud: sections.Cloud) -> list[str]:
         "spot prices and takings": kind.spot is not None,
         "failures": cloud.failures is not None,
         "admission control": not isinstance(cloud.admission, sections.QueueLimitOnly),
-        "cached prefixes": cloud.prefix_caching,
+        "cached prefixes": cloud.prefix_caching and scale != 1,
     }
     return [what for what, there in parts.items() if there]

@@ -35,6 +35,11 @@ class Requests:
     """for replicas whose requests bring their service time along; NaN elsewhere"""
     device: Ints
     """who asks, for routers that care"""
+    priority: Floats
+    prefix_start: Ints
+    """where its prompt's history begins: prompts of a device that begin alike share their prefix; -1: none to share"""
+    prefix_tokens: Ints
+    """how much of the prompt that prefix is"""
 
     @classmethod
     def of(
@@ -45,8 +50,12 @@ class Requests:
         sequences: Ints | None = None,
         service_s: Floats | None = None,
         device: Ints | None = None,
+        priority: Floats | None = None,
+        prefix_start: Ints | None = None,
+        prefix_tokens: Ints | None = None,
     ) -> "Requests":
-        """Without `sequences` one each; without `device` each request has a device of its own."""
+        """Without `sequences` one each; without `device` each request has a device of its own; without
+        `prefix_start` nothing is shared."""
         n = len(arrival_s)
         return cls(
             arrival_s,
@@ -55,7 +64,17 @@ class Requests:
             np.ones(n, dtype=np.int64) if sequences is None else sequences,
             np.full(n, math.nan) if service_s is None else service_s,
             np.arange(n) if device is None else device,
+            np.zeros(n) if priority is None else priority,
+            np.full(n, -1) if prefix_start is None else prefix_start,
+            np.zeros(n, dtype=np.int64) if prefix_tokens is None else prefix_tokens,
         )
+
+    @classmethod
+    def of_rows(cls, values: Floats) -> "Requests":
+        """From [N x 9] numbers: all columns of the first request, then of the second, and so on."""
+        columns: list[Any] = list(values.reshape(-1, len(fields(cls))).T)
+        counts = [field.name not in ("arrival_s", "service_s", "priority") for field in fields(cls)]
+        return cls(*(c.astype(np.int64) if count else c for count, c in zip(counts, columns, strict=True)))
 
     def __len__(self) -> int:
         return len(self.arrival_s)
@@ -72,6 +91,10 @@ class Requests:
     def at(self, arrival_s: Floats) -> "Requests":
         """The same requests at other times."""
         return replace(self, arrival_s=arrival_s)
+
+    def strangers(self) -> "Requests":
+        """The same requests where none shares its prefix with another."""
+        return replace(self, prefix_start=np.full(len(self), -1))
 
 
 @dataclass(frozen=True)
@@ -117,10 +140,14 @@ def replay(
 
     def arrivals() -> Generator[Any, Any, None]:
         columns = [getattr(requests, field.name).tolist() for field in fields(requests)]
-        for number, (arrival_s, prompt, output, sequences, service_s, device) in enumerate(zip(*columns, strict=True)):
+        for number, row in enumerate(zip(*columns, strict=True)):
+            arrival_s, prompt, output, sequences, service_s, device, priority, start, shared = row
             if arrival_s > env.now:
                 yield env.timeout(arrival_s - env.now)
-            tickets.append(node.submit(prompt, output, sequences, service_s, device=device))
+            prefix = None if start < 0 else ((device, start), shared)
+            tickets.append(
+                node.submit(prompt, output, sequences, service_s, device=device, priority=priority, prefix=prefix)
+            )
             if number % every == 0:
                 shares.append(float(np.mean([machine.replica.kv_share for machine in node.machines])))
             if watch is not None and watch(number + 1, env.now, tickets):

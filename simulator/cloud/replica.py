@@ -75,6 +75,11 @@ class Replica:
         """Share of the KV cache that is held."""
         return self.kv_blocks_used / self.engine.kv_blocks
 
+    @property
+    def max_sequences(self) -> int:
+        """Sequences that are served at once."""
+        return self.engine.max_sequences
+
     def add(self, job: Job, now: float) -> None:
         """`job` joins the waiting line. InputError where it could not fit the KV cache or the batch even alone."""
         self._check_time(now)

@@ -61,16 +61,19 @@ class ExpertWeights:
 class StepTime:
     """Seconds of a step: the larger of `compute` and `memory`; fixed overheads are part of both.
 
-    A mixture of experts also reads, on the memory line, the weights of the experts that the step touches.
+    A mixture of experts also reads, on the memory line, the weights of the experts that the step touches. A step that
+    holds more than one token a sequence, so part of a prompt, takes at least `prompt_floor_s`.
     """
 
     compute: Line
     memory: Line
     experts: ExpertWeights | None = None
+    prompt_floor_s: float = 0.0
 
     def at(self, batch: Batch) -> float:
         """Seconds of a step that holds `batch`."""
-        return max(self.compute.at(batch), self._memory_s(batch))
+        seconds = max(self.compute.at(batch), self._memory_s(batch))
+        return max(seconds, self.prompt_floor_s) if batch.new_tokens > batch.sequences else seconds
 
     def _memory_s(self, batch: Batch) -> float:
         seconds = self.memory.at(batch)

@@ -6,7 +6,6 @@ arrival. Theory's M/M/c, M/D/1 and M/G/1 are this.
 
 import math
 from collections import OrderedDict
-from collections.abc import Hashable
 from heapq import heappop, heappush
 from typing import Protocol, cast
 
@@ -31,26 +30,19 @@ class Serving(Protocol):
     def share_until(self, job: Job, now: float) -> float: ...
     @property
     def kv_share(self) -> float: ...
+    @property
+    def max_sequences(self) -> int: ...
 
 
 class TimedJob(Job):
-    """A job that takes `service_s` seconds from start to end."""
+    """A job that takes its `service_s` from start to end."""
 
-    __slots__ = ("order", "service_s", "share_at_start_s")
+    __slots__ = ("order", "share_at_start_s")
 
-    def __init__(
-        self,
-        prompt_tokens: int,
-        output_tokens: int,
-        sequences: int = 1,
-        priority: float = 0.0,
-        prefix: tuple[Hashable, int] | None = None,
-        service_s: float = math.nan,
-    ):
-        super().__init__(prompt_tokens, output_tokens, sequences, priority, prefix)
-        self.service_s = service_s
-        self.order = 0
-        self.share_at_start_s = 0.0
+    order: int
+    """among those added to its replica"""
+    share_at_start_s: float
+    """what a job served from the replica's beginning would have used when this one started"""
 
     @property
     def tokens_passed(self) -> int:
@@ -78,6 +70,11 @@ class TimedReplica:
     def kv_share(self) -> float:
         """Share of the slots in use."""
         return len(self._running) / self.slots
+
+    @property
+    def max_sequences(self) -> int:
+        """Jobs that are served at once."""
+        return self.slots
 
     def next_s(self) -> float:
         while self._ends and self._ends[0][1] not in self._running:

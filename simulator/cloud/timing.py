@@ -20,10 +20,14 @@ class Efficiency:
     """share of the peak FLOP/s"""
     mbu: float = 0.89
     """share of the memory bandwidth"""
+    kv_mbu: float | None = None
+    """the same for reads of KV cache; None: as `mbu`"""
     overhead_s: float = 0.0017
     """of each step"""
     sequence_overhead_s: float = 0.0
     """of each sequence in a step (sampling, block tables)"""
+    prompt_floor_s: float = 0.0
+    """the least that a step with part of a prompt takes: the host launches its kernels one by one"""
     reduce_latency_s: float = 3.5e-6
     """of an all-reduce, times log2 of the GPUs"""
     reduce_link_share: float = 0.57
@@ -52,14 +56,19 @@ class RooflineTiming:
 
     def tpot_s(self, prompt_tokens: float, output_tokens: float, batch: float) -> float:
         """Time per output token where `batch` such sequences run all the time: a decode step at the mean context, and
-        the prefills that come between (each sequence needs one per `output_tokens` steps)."""
+        the prefills between two of them (each sequence needs one per `output_tokens` steps), taken as one step."""
         step = self.step_time(batch, batch * (prompt_tokens + (output_tokens + 1) / 2), batch)
-        return step + batch / output_tokens * self.prefill_s(prompt_tokens)
+        prompts = batch / output_tokens  # per decode step
+        n = max(prompts, 1.0)  # of one step with prompts
+        pairs = prompt_tokens * (prompt_tokens + 1) / 2
+        return step + prompts / n * self._step_s(n * prompt_tokens, n * pairs, 0.0, n)
 
 
 def _roofline(model: ModelSpec, gpu: GpuSpec, gpus: int, efficiency: Efficiency) -> StepTime:
     flops = gpu.peak_flops(model.dtype_bytes) * efficiency.mfu * gpus
     bandwidth = gpu.bandwidth_bytes_per_s * efficiency.mbu * gpus
+    kv_mbu = efficiency.mbu if efficiency.kv_mbu is None else efficiency.kv_mbu
+    kv_bandwidth = gpu.bandwidth_bytes_per_s * kv_mbu * gpus
     dense_params = model.body_params + model.head_params - model.expert_params
     dense_s = dense_params * model.dtype_bytes / bandwidth
     reduce_s, reduce_token_s = _all_reduces(model, gpu, gpus, efficiency)
@@ -74,12 +83,13 @@ def _roofline(model: ModelSpec, gpu: GpuSpec, gpus: int, efficiency: Efficiency)
         fixed_s + dense_s,
         per_token_s=reduce_token_s,
         per_sequence_s=efficiency.sequence_overhead_s,
-        per_context_token_s=model.replica_kv_bytes_per_token(gpus) / bandwidth,
+        per_context_token_s=model.replica_kv_bytes_per_token(gpus) / kv_bandwidth,
     )
-    if model.experts == 1:
-        return StepTime(compute, memory)
-    experts_s = model.expert_params * model.dtype_bytes / bandwidth
-    return StepTime(compute, memory, ExpertWeights(experts_s, model.experts_per_token / model.experts))
+    experts = None
+    if model.experts > 1:
+        experts_s = model.expert_params * model.dtype_bytes / bandwidth
+        experts = ExpertWeights(experts_s, model.experts_per_token / model.experts)
+    return StepTime(compute, memory, experts, efficiency.prompt_floor_s)
 
 
 def _all_reduces(model: ModelSpec, gpu: GpuSpec, gpus: int, efficiency: Efficiency) -> tuple[float, float]:

@@ -27,6 +27,11 @@ def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
         yield "llm.candidates.path", candidates.path
     elif isinstance(candidates, sections.ItemLm) and candidates.checkpoint is not None:
         yield "llm.candidates.checkpoint", candidates.checkpoint
+    if not scenario.cloud.pools and scenario.cloud.profile is not None:
+        yield "cloud.profile", scenario.cloud.profile
+    for i, pool in enumerate(scenario.cloud.pools):
+        if pool.profile is not None:
+            yield f"cloud.pools.{i}.profile", pool.profile
     if isinstance(scenario.tariffs.carbon, str):
         yield "tariffs.carbon", scenario.tariffs.carbon
 

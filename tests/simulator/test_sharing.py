@@ -116,6 +116,13 @@ def test_learning_reads_nothing_that_its_key_leaves_out(base: Path) -> None:
     assert [path for path in sorted(read) if not path.startswith(known)] == []
 
 
+def test_what_is_learnt_from_lists_is_shared_only_by_those_with_the_same_lists(base: Path) -> None:
+    unlike = ["llm.candidates.epochs=2", "llm.list_length=10", "workload.exclude_seen=false", "seed=1"]
+    for kind, different in (("independent", 1), ("cooperative", 4)):
+        alike = [Scenario.load(base, [f"srm.training.kind={kind}", text]) for text in unlike]
+        assert len({learning_key(scenario) for scenario in alike}) == different
+
+
 def test_what_is_learnt_is_shared_by_seeds_and_fleets(base: Path) -> None:
     alike = [Scenario.load(base, [text]) for text in ("seed=2", "fleet.devices=9", "workload.arrivals.per_day=7")]
     assert {learning_key(scenario) for scenario in alike} == {learning_key(Scenario.load(base))}

@@ -4,7 +4,6 @@ What the file does not say has vLLM's default; KV memory that it does not say fo
 vLLM's KV cache is never used (its null block).
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from simulator.cloud.catalogue import GpuSpec, ModelSpec, default_catalogue, mod
 from simulator.cloud.jobs import Engine
 from simulator.cloud.memory import MEMORY_UTILIZATION, kv_blocks
 from simulator.cloud.orders import ORDERS
+from simulator.tables import read_object
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,7 @@ class _Settings:
 
     def __init__(self, path: Path):
         self.path = path
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{path}: not a readable engine file ({type(error).__name__}); give the meta.json of the run"
-            ) from None
-        if not isinstance(content, dict):
-            raise InputError(f"{path}: holds no object of keys; give the meta.json of the run")
-        self.content: Mapping[str, Any] = content
+        self.content: Mapping[str, Any] = read_object(path, "engine file", "the meta.json of the run")
 
     def find(self, key: str, *sections: str) -> Any:
         """The value of `key` in the first of `sections` that has one; else None."""

@@ -108,6 +108,18 @@ def test_a_fleet_that_stands_for_itself_is_given_its_own_requests() -> None:
     )
 
 
+def test_a_fleet_that_stands_for_itself_needs_less_where_prefixes_are_cached() -> None:
+    """96 tokens of prompt at 10 ms each, twice a second: more than one replica can read, unless it keeps 80 of them."""
+    engine = Engine(kv_blocks=100, prefix_caching=True)
+    reads = Pool(lambda: Replica(StepTime(Line(0.0, per_token_s=0.01), Line(1e-9)), engine))
+    times, n = 0.5 * np.arange(100), np.full(100, 1)
+    alike = {"device": 0 * n, "prefix_start": 0 * n, "prefix_tokens": 96 * n}
+    requests, objective = Requests.of(times, 96 * n, n, **alike), Objective(0.9, 1.5)
+    servers = Replicas(reads, CLOUD, Draws(1), objective)
+    assert provision_scaled(requests, 60.0, 1.0, servers, objective, Draws(1)).servers == 1
+    assert provision(requests.strangers(), servers, objective).servers == 2
+
+
 def test_the_same_seed_gives_the_same_number() -> None:
     requests, objective = requests_at(np.arange(0, 300, 3.0)), Objective(0.95, 1.3)
 
@@ -193,5 +205,6 @@ def test_the_provisioned_cloud_is_the_first_kind_of_replicas_without_faults() ->
     cloud = Cloud(pools=kinds, failures=Failures(), queue_limit=3)
     alike = steady(cloud)
     assert (alike.gpu, alike.pools, alike.autoscale, alike.failures) == ("h200", (), None, None)
-    assert left_out(cloud) == ["pools after the first", "autoscaling", "failures"]
-    assert left_out(Cloud()) == []
+    assert left_out(cloud, 1.0) == ["pools after the first", "autoscaling", "failures"]
+    assert left_out(Cloud(prefix_caching=True), 1.0) == []
+    assert left_out(Cloud(prefix_caching=True), 2.0) == ["cached prefixes"]

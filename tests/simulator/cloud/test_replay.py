@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,25 @@ def test_times_of_requests_by_hand() -> None:
     assert np.isnan(done.tpot_s[1])
     assert done.end_s == 3.0
     assert done.node.utilization() == 1.0
+
+
+def test_a_request_of_lower_priority_lets_others_pass() -> None:
+    """One place, two seconds each: of the two that wait for it, the later one is more urgent."""
+    times, two = np.array([0.0, 0.1, 0.2]), np.full(3, 2)
+    requests = Requests.of(times, two, two, priority=np.array([0.0, 1.0, 0.0]))
+    engine = Engine(kv_blocks=100, max_sequences=1, order="priority")
+    pool = Pool(lambda: Replica(StepTime(Line(1.0), Line(0.0)), engine))
+    done = replay(requests, (pool,), steady(Cloud()), Draws(1))
+    assert (times + done.latency_s).tolist() == [2.0, 6.0, 4.0]
+
+
+def test_requests_row_after_row_are_the_same_as_in_columns() -> None:
+    columns = Requests.of(np.array([0.5, 2.5]), np.array([5, 6]), np.array([3, 1]), prefix_start=np.array([-1, 4]))
+    rows = np.array([[0.5, 5, 3, 1, np.nan, 0, 0, -1, 0], [2.5, 6, 1, 1, np.nan, 1, 0, 4, 0]])
+    for column in fields(Requests):
+        ours, theirs = (getattr(r, column.name) for r in (Requests.of_rows(rows.ravel()), columns))
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_replay_that_is_given_up_leaves_the_rest_without_an_answer() -> None:

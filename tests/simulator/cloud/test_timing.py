@@ -51,6 +51,28 @@ def test_a_token_takes_its_step_and_its_share_of_the_prefills_between():
     assert timing.tpot_s(1000, 100, 8) == pytest.approx(step + prefill * 8 / 100)
 
 
+def test_prompts_that_fall_between_two_steps_are_read_in_one_step():
+    timing = _timing(efficiency=PEAK)
+    step = timing.step_time(300, 300 * (1000 + 50.5), 300)
+    body, head = 8_030_261_248 - 2 * 128_256 * 4096, 128_256 * 4096
+    flops = 3 * (2 * body * 1000 + 2 * head + 4 * 32 * 32 * 128 * (1000 * 1001 / 2))  # 300 sequences, 100 tokens each
+    assert timing.tpot_s(1000, 100, 300) == pytest.approx(step + flops / 989e12)
+
+
+def test_the_kv_cache_is_read_at_its_own_share_of_the_bandwidth():
+    timing = _timing(efficiency=Efficiency(mfu=1.0, mbu=1.0, kv_mbu=0.5, overhead_s=0.0))
+    weights_bytes = 2 * (8_030_261_248 - 128_256 * 4096)
+    assert timing.step_time(4, 1000, 4) == pytest.approx((weights_bytes + 1000 * 131_072 / 0.5) / 3.35e12)
+
+
+def test_a_step_with_part_of_a_prompt_takes_at_least_the_time_to_launch_it():
+    launched = _timing(gpus=8, efficiency=Efficiency(prompt_floor_s=0.016))
+    free = _timing(gpus=8)
+    assert launched.prefill_s(200) == 0.016
+    assert launched.prefill_s(20_000) == free.prefill_s(20_000) > 0.016
+    assert launched.step_time(8, 8000, 8) == free.step_time(8, 8000, 8) < 0.016
+
+
 def test_a_ring_of_four_sends_one_and_a_half_times_the_activations_and_waits_twice_as_long_as_a_pair():
     law = Efficiency(mfu=1.0, mbu=1.0, overhead_s=0.0, reduce_latency_s=5e-6, reduce_link_share=0.5)
     four = _timing(gpus=4, efficiency=law).step_time(8, 0, 8)

@@ -1,0 +1,16 @@
+"""What a mistake in a scenario says."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import InputError
+from simulator.scenario import load_scenario
+
+
+def message(path: Path, *overrides: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load_scenario(path, overrides)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
