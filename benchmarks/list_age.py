@@ -57,13 +57,14 @@ def main() -> None:
             slates = slates_of(chosen, learnt, prepared.scores, source)
             row = {}
             for age in AGES:
-                ranks, _ = slates.place(Jobs(users, steps - 1, steps - 1 - age, items, steps - 1))
+                jobs = Jobs(users, steps - 1, steps - 1 - age, items, steps - 1, np.zeros_like(users))
+                ranks, _ = slates.place(jobs)
                 row[age] = accuracy(ranks, (10,))
             found["by_rule"][name] = {age: [figures["hr@10"], figures["ndcg@10"]] for age, figures in row.items()}
     if prepared.source is not None:
         prepared.source.save()
     exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
-    base = baseline_ranks(learnt, prepared.scores, users, steps, length, exclude_seen, RichProgress())
+    base = baseline_ranks(learnt, prepared.srm, prepared.scores, users, steps, length, exclude_seen, RichProgress())
     for name, ranks in base.items():
         figures = accuracy(ranks[ranks >= -1], (10,))
         found["baselines"][name] = [figures["hr@10"], figures["ndcg@10"]]

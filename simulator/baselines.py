@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from models.artifacts import content_hash
 from models.progress import Progress
+from models.srm.deployment import Deployed
 from simulator.learning import BASELINES, Learnt
 from simulator.randomness import Draws
-from simulator.slates import BaselineSlates, CatalogueSlates, Jobs, Slates, SrmScores
+from simulator.slates import BaselineSlates, CatalogueSlates, Jobs, Slates
+from simulator.srm_scores import SrmScores
 
 Ints = NDArray[np.int64]
 
@@ -22,7 +24,14 @@ NOT_EVALUATED = -2
 
 
 def baseline_ranks(
-    learnt: Learnt, scores: SrmScores, users: Ints, steps: Ints, length: int, exclude_seen: bool, progress: Progress
+    learnt: Learnt,
+    srm: Deployed,
+    scores: SrmScores,
+    users: Ints,
+    steps: Ints,
+    length: int,
+    exclude_seen: bool,
+    progress: Progress,
 ) -> dict[str, Ints]:
     """Rank [M] of the item of each (user, step) under every baseline; -1 absent, NOT_EVALUATED outside a sample.
 
@@ -33,7 +42,7 @@ def baseline_ranks(
         "pairs": content_hash(pairs),
         "log": learnt.split.log.content_hash,
         "training": learnt.training.content_hash,
-        "srm": learnt.srm.content_hash,
+        "srm": srm.content_hash,
         "length": length,
         "exclude_seen": exclude_seen,
         "sample": DIN_SAMPLE,
@@ -57,7 +66,8 @@ def _ranks(
         name: BaselineSlates(learnt.baselines[name], histories.n_items, length, exclude_seen) for name in BASELINES
     }
     kinds["srm"] = CatalogueSlates(histories, scores, length, exclude_seen)
-    jobs = Jobs(users, steps - 1, np.full(len(users), -1), histories.item_at(users, steps), steps - 1)
+    nothing, first_weights = np.full(len(users), -1), np.zeros(len(users), dtype=np.int64)
+    jobs = Jobs(users, steps - 1, nothing, histories.item_at(users, steps), steps - 1, first_weights)
     result = {}
     with progress.task("baselines", len(kinds) * len(users)) as task:
         for name, slates in kinds.items():

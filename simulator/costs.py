@@ -42,6 +42,9 @@ class Cost:
         return self
 
 
+NOTHING = Cost()
+
+
 def carbon_signal(tariffs: Tariffs) -> Signal:
     """Grid carbon intensity in gCO2 per kWh: a constant, or the CSV's trace from simulated time 0, repeated."""
     return signal_of(tariffs.carbon, "tariffs.carbon")

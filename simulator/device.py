@@ -11,6 +11,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from simulator.recorder import NO_SLATE, RequestRecord
+from simulator.weights import FIRST_WEIGHTS
 
 if TYPE_CHECKING:
     from simulator.world import World
@@ -24,26 +25,12 @@ NO_LIST = -1
 class Device:
     """One device: what it knows, what is on its screen, and what it does next."""
 
-    __slots__ = (
-        "as_of",
-        "asked",
-        "awaited",
-        "decisions",
-        "device",
-        "end",
-        "first_ready_s",
-        "in_flight",
-        "last_gap_s",
-        "list_time_s",
-        "next_ready_s",
-        "next_slate",
-        "radio_j",
-        "rankings",
-        "row",
-        "shown_slate",
-        "since_s",
-        "step",
-        "world",
+    __slots__ = tuple(
+        (
+            "adapter as_of asked awaited decisions device end first_ready_s in_flight last_gap_s late_answers "
+            "list_time_s list_weights next_ready_s next_slate other_j rankings row shown_slate since_s step "
+            "used_weights version weights world"
+        ).split()
     )
 
     def __init__(self, world: "World", device: int):
@@ -59,7 +46,12 @@ class Device:
         self.awaited = -1  # the request that a blocking screen waits for
         self.decisions = 0
         self.last_gap_s = math.inf
-        self.rankings, self.radio_j = 0, 0.0
+        self.late_answers = 0
+        self.rankings, self.other_j = 0, 0.0  # joules of its radio and of its training
+        # Installed; those that the item vectors of the list belong to; those that rank.
+        self.weights = self.list_weights = self.used_weights = FIRST_WEIGHTS
+        self.version = 0  # of the fleet's
+        self.adapter = world.adapters[device] if world.adapters else None
 
     # ------------------------------------------------------------------------------------------ the story
 
@@ -96,20 +88,32 @@ class Device:
             return self.row
         if not world.decides_at_interaction or self.exhausted:
             return last
-        return min(world.policy.next_ask(self, self.row), last)
+        ask = world.policy.next_ask(self, self.row)
+        if world.looks_ahead and world.updates:
+            ask = min(ask, bisect_left(world.t_s, self._steady_until(), self.row, self.end))
+        return min(ask, last)
 
     def catch_up(self, until_s: float, decides: bool = False) -> None:
         """Meet the user's interactions up to `until_s`; those of that very moment are decided on if `decides`."""
         times, row, end = self.world.t_s, self.row, self.end
+        adapter = self.adapter
         while row < end and times[row] <= until_s:
             t_s, after = times[row], row + 1
+            if adapter is not None and adapter.ready_s < t_s:
+                adapter.finish(self)
             while after < end and times[after] == t_s:
                 after += 1
+            if adapter is not None and adapter.watches:
+                adapter.watch(self)
             self.row = after
             self._interact(row, after, t_s, decides and t_s == until_s)
+            if adapter is not None:
+                adapter.consider(self, after - 1, t_s)
             row = after
             if row < end and times[row] < until_s:
                 row = self.row = self._meet_calmly(row, until_s)
+        if adapter is not None and adapter.ready_s <= until_s:
+            adapter.finish(self)
 
     def _meet_calmly(self, row: int, until_s: float) -> int:
         """Meet at once, as `_interact` would one by one, the interactions from stream row `row` that come before
@@ -117,12 +121,17 @@ class Device:
         world, device = self.world, self.device
         times, compute_s = world.t_s, world.compute_s[device]
         stop = min(bisect_left(times, until_s, row, self.end), world.next_tie[row])
+        if self.adapter is not None:
+            stop = self.adapter.calm_until(self, row, stop)
         n = stop - row
-        used_j = (self.rankings + n) * world.compute_j[device] + self.radio_j
-        if n < 2 or world.looks_ahead or used_j >= world.battery_j[device]:
+        used_j = (self.rankings + n) * world.compute_j[device] + self.other_j
+        if n < 2 or used_j >= world.battery_j[device]:
             return row
         recorder = world.recorder
-        slate, first = self.next_slate, recorder.slates(device, self.as_of, self.step + 1, self.list_time_s, n)
+        slate, first = (
+            self.next_slate,
+            recorder.slates(device, self.as_of, self.step + 1, self.list_time_s, self.used_weights, n),
+        )
         shown, before_s, shown_slates, latencies_s = self.shown_slate, self.since_s, [], []
         for number, t_s in enumerate(times[row:stop], first):
             ready_s = before_s + compute_s
@@ -179,23 +188,55 @@ class Device:
         """Start ordering the cached list by the history up to `step`; supersedes an unfinished ordering."""
         world, device = self.world, self.device
         self._on_screen(now)
-        self.next_slate = world.recorder.slate(device, self.as_of, self.step, self.list_time_s)
+        self.next_slate = world.recorder.slate(device, self.as_of, self.step, self.list_time_s, self.used_weights)
         self.next_ready_s = now + world.compute_s[device]
         self.rankings += 1
-        if world.looks_ahead:
-            known = world.scorer.known(device, self.as_of, self.step)
-            if known is not None:
-                world.recorder.ranked(self.next_slate, *known)
 
     @property
     def energy_j(self) -> float:
-        """What its rankings and its radio have used."""
-        return self.rankings * self.world.compute_j[self.device] + self.radio_j
+        """What its rankings, its radio and its training have used."""
+        return self.rankings * self.world.compute_j[self.device] + self.other_j
 
     @property
     def exhausted(self) -> bool:
         """Whether its battery is empty."""
         return self.energy_j >= self.world.battery_j[self.device]
+
+    # ------------------------------------------------------------------------------------------ its weights
+
+    def receive(self, version: int, weights: int, now: float) -> None:
+        """A version of the fleet's weights has arrived; what the device had adapted itself goes with the old one."""
+        self.version = version
+        if self.adapter is not None:
+            self.adapter.restart(now)
+        self.install(weights, now)
+
+    def install(self, weights: int, now: float) -> None:
+        """New weights are there, from now on; every interaction up to now has been met. The slate is made anew."""
+        before = self.used_weights
+        self.weights = weights
+        self._choose_weights()
+        if self.used_weights == before or self.exhausted:
+            return
+        waits, unfinished = self.awaited >= 0, self.next_ready_s >= now
+        due_s = self.next_ready_s
+        self._rerank(now)
+        if waits:
+            self.next_ready_s = due_s  # a blocking screen still waits for the answer
+        elif unfinished:
+            self.first_ready_s = self.next_ready_s
+
+    def _steady_until(self) -> float:
+        """A moment before which its weights surely stay as they are."""
+        world = self.world
+        own_s = self.adapter.steady_until(self) if self.adapter is not None else math.inf
+        return min(own_s, world.learning.steady_until(self.device, self.version) if world.learning else math.inf)
+
+    def _choose_weights(self) -> None:
+        """The newest weights rank; where item vectors travel with lists, those that the cached list's belong to, since
+        embeddings and encoders of different versions never mix."""
+        own = self.as_of < 0 or not self.world.vectors_with_list
+        self.used_weights = self.weights if own else self.list_weights
 
     # ------------------------------------------------------------------------------------------ deciding
 
@@ -203,13 +244,11 @@ class Device:
         """Time since the history behind the cached list was sent; infinite without a list."""
         return self.world.env.now - self.list_time_s if self.as_of >= 0 else math.inf
 
-    def inconsistency(self) -> float:
-        """Disagreement of SRM and LLM over the cached list at this step; infinite without a list."""
+    def doubt(self) -> float:
+        """What the policy's measure says of the cached list at this step; infinite without a list."""
         if self.as_of < 0:
             return math.inf
-        rank, gap = self.world.scorer.ranking(self.device, self.as_of, self.step)
-        self.world.recorder.ranked(self.next_slate, rank, gap)
-        return gap
+        return self.world.scorer.doubt(self.device, self.as_of, self.step, self.used_weights)
 
     def _pass(self, decisions: int = 1) -> None:
         """So many decisions not to ask."""
@@ -244,7 +283,9 @@ class Device:
 
     def _new_request(self, now: float) -> RequestRecord:
         self.in_flight += 1
-        return self.world.new_request(self.device, self.step, now)
+        record = self.world.new_request(self.device, self.step, now)
+        record.weights = self.weights
+        return record
 
     def pushes(self, times_s: list[float]) -> Story:
         """The cloud refreshes this device's list at the given times, unasked."""
@@ -268,6 +309,8 @@ class Device:
         if env.now > world.left_s[self.device]:
             record.outcome = "abandoned"
         self.in_flight -= 1
+        late = record.outcome != "completed" or env.now - record.t_issued_s > world.late_s
+        self.late_answers = self.late_answers + 1 if late else max(self.late_answers - 1, 0)
         if record.outcome == "completed":
             self._land(record)
         elif self.awaited == record.request:
@@ -282,18 +325,21 @@ class Device:
             if back_s >= deadline_s:
                 record.outcome = "lost"
                 return
-        record.bytes_up = world.messages.request_bytes(record.step, self.as_of)
+        lacking = world.learning.lacking(device, record.step) if world.learning is not None else 0
+        record.bytes_up = world.messages.request_bytes(record.step, self.as_of, lacking)
         up_s = world.network.up(device, record.step, attempt, record.bytes_up, env.now)
         if up_s is None or presence.reachable_until(device, env.now) < env.now + up_s:
             yield from self._lose(record, deadline_s)
             return
-        self.radio_j += world.network.radio_joules(device, up_s)
+        self.other_j += world.network.radio_joules(device, up_s)
         if env.now + up_s >= deadline_s:
             yield env.timeout(deadline_s - env.now)
             record.outcome = "timed_out"
             return
         yield env.timeout(up_s)
         record.t_arrived_s = env.now
+        if world.learning is not None:
+            world.learning.receive(device, record.step)
         if world.take_stored(device, record.step):
             record.outcome, record.t_started_s, record.t_finished_s = "completed", env.now, env.now
         elif not world.service.answerable(record):
@@ -315,7 +361,7 @@ class Device:
             yield from self._lose(record, deadline_s)
             return
         self.catch_up(env.now)  # with the battery as it was
-        self.radio_j += world.network.radio_joules(device, down_s)
+        self.other_j += world.network.radio_joules(device, down_s)
         if env.now + down_s > deadline_s:
             yield env.timeout(max(deadline_s - env.now, 0.0))
             record.outcome = "timed_out"
@@ -333,7 +379,8 @@ class Device:
         world, now = self.world, self.world.env.now
         if record.as_of < self.as_of:
             return
-        self.as_of, self.list_time_s = record.as_of, record.t_issued_s
+        self.as_of, self.list_time_s, self.list_weights = record.as_of, record.t_issued_s, record.weights
+        self._choose_weights()
         if self.exhausted:
             return
         unfinished = self.next_ready_s >= now
@@ -341,7 +388,7 @@ class Device:
         if unfinished:
             self.first_ready_s = self.next_ready_s
         if world.looks_ahead:
-            world.scorer.expect(self.device, self.as_of, self.step)
+            world.scorer.expect(self.device, self.as_of, self.step, self.used_weights)
 
     def _give_up_waiting(self, now: float) -> None:
         """A blocking screen learns that no answer will come: it shows what the device has."""

@@ -18,7 +18,7 @@ from models.metrics import accuracy
 from models.progress import NullProgress, Progress
 from simulator.baselines import NOT_EVALUATED, baseline_ranks
 from simulator.candidates import answer_figures, answer_note
-from simulator.learning import candidate_source, learn_from, load_workload, srm_scores
+from simulator.learning import candidate_source, first_deployed, learn_from, load_workload, srm_scores
 from simulator.scenario import check_files, sections
 from simulator.summary import finite
 from simulator.workload.log import InteractionLog
@@ -55,10 +55,11 @@ def evaluate(
     learnt = learn_from(scenario, split, data, store or ArtifactStore(), device, progress)
     users, steps = np.flatnonzero(split.streamed), split.history[split.streamed]
     first = np.maximum(split.history - 1, 0)
-    scores = srm_scores(learnt, first, users)
+    srm = first_deployed(scenario, learnt)
+    scores = srm_scores(learnt, first, users, srm)
     ks = tuple(sorted({*scenario.metrics.k, 10}))
     exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
-    ranks = baseline_ranks(learnt, scores, users, steps, max(ks), exclude_seen, progress)
+    ranks = baseline_ranks(learnt, srm, scores, users, steps, max(ks), exclude_seen, progress)
     source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
     lists = source.lists(users, steps - 1).items
     source.save()

@@ -1,7 +1,7 @@
 """What a run needs before its clock starts and what no policy changes: the log, its split, the trained models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +15,24 @@ from models.prefixes import din_logits, prefix_states, rounded_item_vectors
 from models.progress import Progress
 from models.sequences import TrainingSet, windows_at
 from models.srm.base import TrainedSrm
+from models.srm.cooperative import cooperate_or_load
+from models.srm.deployment import Deployed, deploy, most_popular
 from models.srm.training import train_or_load_srm
+from models.srm.updating import MasterWeights
 from simulator.candidates import llm_candidates, save_every
 from simulator.histories import Histories
+from simulator.policies.adaptive import fusion_of
+from simulator.policies.doubt import Doubt
 from simulator.scenario import sections
 from simulator.slates import (
     BaselineSlates,
     CatalogueSlates,
+    Fusion,
     JoinedSlates,
     ListSlates,
     Slates,
-    SrmScores,
-    StateScores,
-    WindowScores,
 )
+from simulator.srm_scores import SrmScores, StateScores, WindowScores
 from simulator.workload.loading import load_log
 from simulator.workload.log import InteractionLog
 from simulator.workload.splitting import SplitLog, split_log, training_set
@@ -81,7 +85,37 @@ def learn_from(
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
-    return Learnt(split, data, histories, srm, baselines, store)
+    learnt = Learnt(split, data, histories, srm, baselines, store)
+    if scenario.srm.training.kind == "cooperative":
+        learnt = replace(learnt, srm=_cooperative_srm(scenario, learnt, device, progress))
+    return learnt
+
+
+def _cooperative_srm(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> TrainedSrm:
+    """The SRM after the cooperative step, on lists of an LLM that is shown nothing but the training part."""
+    log, data = learnt.split.log, learnt.training
+    kept = data.events_before(data.valid_end)
+    offsets = np.concatenate(([0], np.cumsum(data.valid_end)))
+    past = replace(log, offsets=offsets, items=log.items[kept], times=log.times[kept])
+    candidates = scenario.llm.candidates
+    if isinstance(candidates, sections.CandidateTable):
+        candidates = candidates.model_copy(update={"missing": "fail_request"})
+    asked = scenario.model_copy(
+        update={
+            "llm": scenario.llm.model_copy(update={"candidates": candidates}),
+            "policy": scenario.policy.model_copy(update={"slate": "llm"}),
+        }
+    )
+    users = np.arange(data.n_users)
+    first = np.zeros(data.n_users, dtype=np.int64)
+    then = replace(learnt, split=replace(learnt.split, log=past), histories=Histories(offsets, past.items, log.n_items))
+    scores = srm_scores(then, data.valid_end, users[:0], first_deployed(asked, then))  # of nobody: no list is the SRM's
+    source, _ = candidate_source(asked, then, first, scores, device, progress)
+    srm, training = scenario.srm, scenario.srm.training
+    threads = scenario.engine.threads
+    taught = cooperate_or_load(learnt.srm, srm, training, data, source, learnt.store, threads, device, progress)
+    source.save()
+    return taught
 
 
 def candidate_source(
@@ -93,7 +127,9 @@ def candidate_source(
     """
     log = learnt.split.log
     if scenario.policy.slate == "cloud_srm":
-        lists = SrmCandidates(learnt, scores, scenario.llm.list_length, scenario.workload.exclude_seen)
+        lists = SrmCandidates(
+            learnt, scores, first_deployed(scenario, learnt), scenario.llm.list_length, scenario.workload.exclude_seen
+        )
         return CachedCandidates(lists, log.offsets, learnt.store), None
     source, architecture = llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
     every = save_every(scenario.llm.candidates)
@@ -108,17 +144,31 @@ def train_llm(scenario: sections.Scenario, learnt: Learnt, device: str, progress
         llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
 
 
-def srm_scores(learnt: Learnt, first: Ints, users: Ints) -> SrmScores:
-    """The SRM's exact logits for these users, at positions from `first` [U] on."""
-    model, log = learnt.srm.model, learnt.split.log
-    vectors = rounded_item_vectors(model)
+def item_table(scenario: sections.Scenario) -> sections.ItemTable:
+    """Where the SRM that makes a scenario's slates has its vectors from: in the cloud it has all of them."""
+    return sections.OnDeviceTable() if scenario.policy.slate == "cloud_srm" else scenario.srm.item_table
+
+
+def first_deployed(scenario: sections.Scenario, learnt: Learnt) -> Deployed:
+    """The SRM of before the stream, where it ranks: it knows the items that somebody had in the training part."""
+    table = item_table(scenario)
+    data = learnt.training
+    counts = np.bincount(data.items[data.events_before(data.valid_end)], minlength=data.n_items)
+    known = most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None)
+    return deploy(MasterWeights(learnt.srm.model, learnt.srm.content_hash), known, table.precision)
+
+
+def srm_scores(learnt: Learnt, first: Ints, users: Ints, srm: Deployed) -> SrmScores:
+    """The exact logits of `srm` for these users, at positions from `first` [U] on."""
+    model, log = srm.model, learnt.split.log
     if model.has_user_state:
+        vectors = rounded_item_vectors(model)
         states, row_offsets = prefix_states(model, log.offsets, log.items, first, users)
-        return StateScores(states, row_offsets, first, vectors)
+        return StateScores(states, row_offsets, first, vectors, srm.known)
     return WindowScores(
         lambda windows, items: din_logits(model, windows, items),
         lambda who, steps: windows_at(log.offsets, log.items, who, steps, model.max_length),
-        log.n_items,
+        srm.known,
     )
 
 
@@ -127,31 +177,49 @@ class SrmCandidates:
 
     name = "srm"
 
-    def __init__(self, learnt: Learnt, scores: SrmScores, list_length: int, exclude_seen: bool):
+    def __init__(self, learnt: Learnt, scores: SrmScores, srm: Deployed, list_length: int, exclude_seen: bool):
         self.list_length = list_length
-        self.content_hash = content_hash(
-            learnt.srm.content_hash, learnt.split.log.content_hash, list_length, exclude_seen
-        )
+        self.content_hash = content_hash(srm.content_hash, learnt.split.log.content_hash, list_length, exclude_seen)
         self._slates = CatalogueSlates(learnt.histories, scores, list_length, exclude_seen)
 
     def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
-        items = self._slates.top(users, as_of)[0].astype(np.int32)
+        items = self._slates.top(users, as_of, np.zeros_like(users))[0].astype(np.int32)
         return CandidateLists(items, np.ones(len(users), dtype=bool), as_of)
 
 
-def slates_of(scenario: sections.Scenario, learnt: Learnt, scores: SrmScores, source: CandidateSource | None) -> Slates:
-    """The slates of a scenario's policy."""
+def slates_of(
+    scenario: sections.Scenario,
+    learnt: Learnt,
+    scores: SrmScores,
+    source: CandidateSource | None,
+    fusion: Fusion | None = None,
+    doubt: Doubt | None = None,
+) -> Slates:
+    """The slates of a scenario's policy; `fusion` stands in for one that had to be fitted."""
     exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
     kind = scenario.policy.slate
     if kind in BASELINES:
         return BaselineSlates(learnt.baselines[kind], learnt.histories.n_items, length, exclude_seen)
-    catalogue = CatalogueSlates(learnt.histories, scores, length, exclude_seen)
     if kind == "srm":
-        return catalogue
-    fallback: Slates = catalogue
+        return CatalogueSlates(learnt.histories, scores, length, exclude_seen)
+    return list_slates(scenario, learnt, scores, source, fusion, doubt)
+
+
+def list_slates(
+    scenario: sections.Scenario,
+    learnt: Learnt,
+    scores: SrmScores,
+    source: CandidateSource | None,
+    fusion: Fusion | None = None,
+    doubt: Doubt | None = None,
+) -> ListSlates:
+    """The slates of a policy that shows candidate lists."""
+    exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
+    fallback: Slates = CatalogueSlates(learnt.histories, scores, length, exclude_seen)
     if scenario.fleet.fallback == "popular":
         fallback = BaselineSlates(learnt.baselines["popular"], learnt.histories.n_items, length, exclude_seen)
     assert source is not None
-    make = JoinedSlates if kind == "both" else ListSlates
-    fusion = sections.LlmOnly() if kind == "cloud_srm" else scenario.policy.fusion
-    return make(learnt.histories, scores, source, fusion, fallback, exclude_seen)
+    make = JoinedSlates if scenario.policy.slate == "both" else ListSlates
+    if fusion is None:
+        fusion = fusion_of(sections.LlmOnly() if scenario.policy.slate == "cloud_srm" else scenario.policy.fusion)
+    return make(learnt.histories, scores, source, fusion, fallback, exclude_seen, doubt)

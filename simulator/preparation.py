@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from models.artifacts import ArtifactStore, content_hash
 from models.llm.base import CandidateSource
 from models.progress import Progress
+from models.srm.deployment import Deployed
 from simulator.churn import Presence, build_presence
 from simulator.cloud.building import check_cloud
 from simulator.fleet import FleetTable, build_fleet
-from simulator.learning import Learnt, candidate_source, learn, srm_scores
+from simulator.learning import Learnt, candidate_source, first_deployed, learn, srm_scores
 from simulator.network import Network
 from simulator.randomness import Draws
 from simulator.scenario import check_files, sections
-from simulator.slates import SrmScores
+from simulator.srm_scores import SrmScores
 from simulator.workload.arrivals import Stream, arrival_times
 
 Ints = NDArray[np.int64]
@@ -96,7 +97,10 @@ class Prepared:
     learnt: Learnt
     draws: Draws
     population: Population
+    srm: Deployed
+    """as it is on devices when the stream begins"""
     scores: SrmScores
+    """its logits"""
     source: CandidateStore | None
     architecture: Mapping[str, int] | None
     """of the model that makes the lists; None where nobody says"""
@@ -123,14 +127,20 @@ def prepare(
     learnt = learnt or learn(scenario, store or ArtifactStore(), device, progress)
     draws = Draws(scenario.seed)
     population = populate(scenario, learnt, draws)
-    newest_known = learnt.split.history - 1
-    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
-    first = np.maximum(newest_known - lag, 0)
-    scores = srm_scores(learnt, first, np.unique(population.users))
+    first = first_needed(scenario, learnt)
+    srm = first_deployed(scenario, learnt)
+    scores = srm_scores(learnt, first, np.unique(population.users), srm)
     source, architecture = None, None
     if scenario.policy.slate not in WITHOUT_CLOUD:
         source, architecture = candidate_source(scenario, learnt, first, scores, device, progress)
-    return Prepared(learnt, draws, population, scores, source, architecture)
+    return Prepared(learnt, draws, population, srm, scores, source, architecture)
+
+
+def first_needed(scenario: sections.Scenario, learnt: Learnt) -> Ints:
+    """The first place [U] in each user's log after which a run may need a state or a list."""
+    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
+    adaptation = sections.adaptation_of(scenario.policy.update)
+    return np.maximum(learnt.split.history - 1 - max(lag, adaptation.window if adaptation is not None else 0), 0)
 
 
 def push_times(section: sections.CloudPush, population: Population, draws: Draws) -> list[list[float]]:
@@ -142,3 +152,15 @@ def push_times(section: sections.CloudPush, population: Population, draws: Draws
     end = np.minimum(population.presence.left_s, population.stream.horizon_s)
     taking_part = (times >= population.presence.joined_s[:, None]) & (times <= end[:, None])
     return [row[kept].tolist() for row, kept in zip(times, taking_part, strict=True)]
+
+
+def preloaded_lists(scenario: sections.Scenario, population: Population, source: CandidateSource | None) -> Ints:
+    """What the list of each device [D] is as of when it joins; -1: none."""
+    if not scenario.fleet.preloaded or source is None:
+        return np.full(population.n_devices, -1)
+    as_of = np.maximum(population.first_step - 1 - scenario.fleet.preloaded.lag, -1)
+    if isinstance(scenario.llm.candidates, sections.CandidateTable):
+        having = np.flatnonzero(as_of >= 0)
+        lists = source.lists(population.users[having], as_of[having])
+        as_of[having] = np.where(lists.found, lists.as_of, -1)
+    return as_of

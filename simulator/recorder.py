@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from models.artifacts import atomic_path
 from simulator.scoring import Scorer
 from simulator.slates import Jobs
+from simulator.weights import DeviceWeights
 
 NO_SLATE = -1
 _ROWS_PER_PART = 65_536
@@ -56,6 +57,8 @@ class RequestRecord:
     """what the answer has seen: `step`, or less where a table's older list stands in"""
     pushed: bool = False
     """whether the cloud made it unasked"""
+    weights: int = 0
+    """of the SRM on the device when it asked (`DeviceWeights`)"""
     ticket: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +106,8 @@ INTERACTION_SCHEMA = pa.schema(
         ("online", pa.bool_()),
         ("inconsistency", pa.float32()),
         ("slate_latency_s", pa.float32()),
+        ("version", pa.int32()),
+        ("adaptation", pa.int32()),
     ]
 )
 
@@ -117,6 +122,7 @@ class Recorder:
     def __init__(
         self,
         scorer: Scorer,
+        weights: DeviceWeights,
         users: NDArray[np.int64],
         stream_device: NDArray[np.int64],
         stream_step: NDArray[np.int64],
@@ -125,14 +131,13 @@ class Recorder:
         stream_online: NDArray[np.bool_],
         folder: Path | None,
     ):
-        self._scorer, self._users = scorer, users
+        self._scorer, self._users, self._weights = scorer, users, weights
         self._device, self._step, self._item, self._t_s = stream_device, stream_step, stream_item, stream_t_s
         self._online = stream_online
         self._folder = folder
         self._parts: dict[str, list[pa.Table | Path]] = {"interactions": [], "requests": []}
         self.slate_device, self.slate_as_of, self.slate_step = array("i"), array("i"), array("i")
-        self.slate_list_time_s = array("d")
-        self._ranked: dict[int, tuple[int, float]] = {}  # of slates that have not been placed in bulk yet
+        self.slate_weights, self.slate_list_time_s = array("i"), array("d")
         self._rank = np.empty(0, dtype=np.int64)
         self._inconsistency = np.empty(0, dtype=np.float64)
         self.interactions = 0
@@ -147,26 +152,24 @@ class Recorder:
         self._decided, self._request = array("i"), array("q")
         self._latency_s = array("d")
 
-    def slate(self, device: int, as_of: int, step: int, list_time_s: float) -> int:
+    def slate(self, device: int, as_of: int, step: int, list_time_s: float, weights: int) -> int:
         """A new slate of `device`: its number."""
         self.slate_device.append(device)
         self.slate_as_of.append(as_of)
         self.slate_step.append(step)
         self.slate_list_time_s.append(list_time_s)
+        self.slate_weights.append(weights)
         return len(self.slate_device) - 1
 
-    def slates(self, device: int, as_of: int, step: int, list_time_s: float, n: int) -> int:
+    def slates(self, device: int, as_of: int, step: int, list_time_s: float, weights: int, n: int) -> int:
         """`n` new slates of one list at `step` and the steps after it: the number of the first."""
         first = len(self.slate_device)
         self.slate_device.extend([device] * n)
         self.slate_as_of.extend([as_of] * n)
         self.slate_step.extend(range(step, step + n))
         self.slate_list_time_s.extend([list_time_s] * n)
+        self.slate_weights.extend([weights] * n)
         return first
-
-    def ranked(self, slate: int, rank: int, inconsistency: float) -> None:
-        """What a policy had computed about a slate already: the rank of the next item, and the inconsistency."""
-        self._ranked[slate] = (rank, inconsistency)
 
     def interaction(self, row: int, slate: int, seen_upto: int, decided: int, request: int, latency_s: float) -> None:
         """Stream row `row` happened while `slate` was on screen; `decided` is the slate the next decision looked at."""
@@ -221,7 +224,8 @@ class Recorder:
         users = self._users[_column(self.slate_device, start)]
         step = _column(self.slate_step, start).astype(np.int64)
         as_of = _column(self.slate_as_of, start).astype(np.int64)
-        return Jobs(users, step, as_of, self._scorer.next_items(users, step), step)
+        weights = _column(self.slate_weights, start).astype(np.int64)
+        return Jobs(users, step, as_of, self._scorer.next_items(users, step), step, weights)
 
     def finish(self) -> dict[str, pa.Table]:
         """The whole tables; where there is a folder they are written to it and the parts are removed."""
@@ -255,16 +259,9 @@ class Recorder:
         parts.append(path)
 
     def _place_new_slates(self) -> None:
-        start, end = len(self._rank), len(self.slate_device)
-        ranks, gaps = np.empty(end - start, dtype=np.int64), np.empty(end - start)
-        known = np.fromiter(self._ranked, dtype=np.int64, count=len(self._ranked)) - start
-        unknown = np.ones(end - start, dtype=bool)
-        unknown[known] = False
-        for column, values in zip((ranks, gaps), zip(*self._ranked.values(), strict=True), strict=False):
-            column[known] = values
-        ranks[unknown], gaps[unknown] = self._scorer.place(self._jobs(start).take(unknown))
+        start = len(self._rank)
+        ranks, gaps = self._scorer.place_next(self._jobs(start))
         self._rank, self._inconsistency = np.append(self._rank, ranks), np.append(self._inconsistency, gaps)
-        self._ranked = {}
 
     def _interactions(self) -> pa.Table:
         row, slate = _column(self._row), _column(self._slate)
@@ -274,6 +271,7 @@ class Recorder:
         step, item, t_s = self._step[row], self._item[row], self._t_s[row]
         as_of = np.where(shown, _column(self.slate_as_of)[slates], -1)
         slate_step = _column(self.slate_step)[slates]
+        weights = _column(self.slate_weights)[slates]
         rank = np.where(shown, self._rank[slates], -1)
         other = np.flatnonzero(shown & ((slate_step != step - 1) | (seen != step - 1)))
         if len(other):
@@ -283,6 +281,7 @@ class Recorder:
                 as_of[other].astype(np.int64),
                 item[other],
                 seen[other].astype(np.int64),
+                weights[other].astype(np.int64),
             )
             rank[other] = self._scorer.place(jobs)[0]
         self._rank_counts += np.bincount(np.minimum(rank, _MOST_RANKS - 1) + 1, minlength=_MOST_RANKS + 1)
@@ -304,6 +303,8 @@ class Recorder:
             self._online[row],
             gaps,
             _column(self._latency_s),
+            np.where(shown, self._weights.version_of(weights), -1),
+            np.where(shown, self._weights.adaptation_of(weights), 0),
         ]
         return _table(columns, INTERACTION_SCHEMA)
 

@@ -23,10 +23,11 @@ from simulator.baselines import NOT_EVALUATED, baseline_ranks
 from simulator.candidates import answer_figures, answer_note
 from simulator.cloud.provisioning import Objective, Provision
 from simulator.costs import Cost, carbon_signal, device_cost, network_cost
-from simulator.messages import install_bytes
+from simulator.messages import held_bytes, install_bytes
 from simulator.preparation import WITHOUT_CLOUD, Population, Prepared
 from simulator.scenario import resolved_yaml, sections
 from simulator.service import Service
+from simulator.update_log import training_cost, update_section
 from simulator.workload.arrivals import gap_summary
 from simulator.world import World
 
@@ -37,13 +38,14 @@ CAVEAT = "logged choices do not react to slates: results measure prediction, not
 
 @dataclass
 class RunResult:
-    """What a run found: `summary` and the tables of interactions, requests, devices and cloud load (pandas)."""
+    """What a run found: `summary`, and tables of interactions, requests, devices, cloud load, updates (pandas)."""
 
     summary: dict[str, Any]
     interactions: pd.DataFrame
     requests: pd.DataFrame
     devices: pd.DataFrame
     cloud: pd.DataFrame
+    updates: pd.DataFrame
     scenario: sections.Scenario
     timing: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
@@ -51,7 +53,7 @@ class RunResult:
     def write(self, folder: Path) -> None:
         """Write the run's files to `folder`; each appears whole or not at all, summary.json last."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("interactions", "requests", "devices", "cloud"):
+        for name in ("interactions", "requests", "devices", "cloud", "updates"):
             table = pa.Table.from_pandas(getattr(self, name), preserve_index=False).replace_schema_metadata(None)
             with atomic_path(folder / f"{name}.parquet") as path:
                 pq.write_table(table, path)
@@ -87,12 +89,20 @@ def collect(
     ranks = interactions["rank"].to_numpy().astype(np.int64)
     ks = scenario.metrics.k
     base = baseline_ranks(
-        learnt, prepared.scores, users, steps, scenario.llm.list_length, scenario.workload.exclude_seen, progress
+        learnt,
+        prepared.srm,
+        prepared.scores,
+        users,
+        steps,
+        scenario.llm.list_length,
+        scenario.workload.exclude_seen,
+        progress,
     )
     baselines = {
         name: parts.accuracy_section(values[values >= -1], users[values >= -1], ks) for name, values in base.items()
     }
     accuracy = parts.accuracy_section(ranks, users, ks)
+    updates, training = world.log.table(), training_cost(world.learning, scenario.tariffs)
     network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
     carbon = carbon_signal(scenario.tariffs).mean(0.0, horizon_s)
     represents = scenario.fleet.represents or population.n_devices
@@ -129,16 +139,20 @@ def collect(
         "latency_s": parts.latency_section(interactions, requests),
         "pace": _pace(population, requests),
         "cloud": service.load(horizon_s),
+        "updates": update_section(
+            scenario.policy.update.kind, world.log, updates, training, population.n_devices, horizon_s
+        ),
         "cost": parts.cost_section(
             used,
             service.kept(horizon_s),
             network,
             device_cost(float(devices["joules"].sum()), carbon),
             len(interactions),
+            training,
         )
         | parts.provisioned_section(
             provision.servers,
-            service.provisioned(provision.servers or 0, horizon_s, scale),
+            service.provisioned(provision.servers or 0, horizon_s, scale) + Cost(usd=training.usd * scale),
             _scaled(network, scale),
             represents,
             len(interactions) * scale,
@@ -151,7 +165,7 @@ def collect(
         "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}
         | {"python": platform.python_version()},
     }
-    return RunResult(parts.finite(summary), interactions, requests, devices, service.timeline(), scenario)
+    return RunResult(parts.finite(summary), interactions, requests, devices, service.timeline(), updates, scenario)
 
 
 def _traffic_usd(requests: pd.DataFrame, tariffs: sections.Tariffs) -> NDArray[np.float64]:
@@ -168,7 +182,9 @@ def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requ
     owner = requests["device"].to_numpy()
     up = np.bincount(owner, requests["bytes_up"], minlength=n)
     down = np.bincount(owner, requests["bytes_down"], minlength=n)
-    installed = install_bytes(scenario, prepared.learnt.srm, prepared.learnt.histories.n_items)
+    installed = install_bytes(scenario, prepared.srm)
+    held = held_bytes(scenario, prepared.srm, world.messages.answer_bytes)
+    pushed, uploaded = np.array(world.log.bytes_down), np.array(world.log.bytes_up)
     return pd.DataFrame(
         {
             "device": np.arange(n, dtype=np.int32),
@@ -176,9 +192,10 @@ def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requ
             "class": np.array(fleet.class_names, dtype=object)[fleet.class_index],
             "link": population.network.link_names,
             "joules": np.array(world.energy_j),
-            "bytes_up": up,
-            "bytes_down": down + np.where(joined, installed, 0.0),
-            "memory_bytes": np.where(joined, installed + world.messages.answer_bytes, 0.0),
+            "bytes_up": up + uploaded,
+            "bytes_down": down + pushed + np.where(joined, installed, 0.0),
+            "bytes_pushed": pushed,
+            "memory_bytes": np.where(joined, held, 0.0),
             "joined_s": population.presence.joined_s,
             "left_s": population.presence.left_s,
         }
@@ -267,6 +284,8 @@ def _scaled(cost: Cost, scale: float) -> Cost:
 def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[str]:
     notes = [*prepared.learnt.split.log.notes]
     notes.append(f"quality of {_quality(scenario)}, cost of {service.cost_label}")
+    if isinstance(scenario.policy.request, sections.OracleGreedyRequest | sections.OracleDpRequest):
+        notes.append(f"request policy {scenario.policy.request.kind} knows the future: a bound, which nobody can run")
     if not prepared.population.stream.calendar:
         notes.append("users are shifted over the run: events are not in calendar order")
     if prepared.learnt.split.future_share > 0:

@@ -1,84 +1,259 @@
-"""Rankings for running devices: pure functions of (user, step, list), computed in bulk and ahead of need.
+"""Rankings for running devices: pure functions of (user, step, list, weights), computed in bulk and ahead of need.
 
-In replay the next items are known, so when a device asks for a ranking that is not there yet, the scorer computes it
-together with what is likely to be asked soon: the next steps of the same list, and the lists that landed on other
-devices meanwhile. Wrong speculation costs time, never truth; nothing in the simulated world waits for a batch.
+In replay the next items are known, and lists are pure functions too. So when a device asks for a number that is not
+there yet, the scorer follows this device and all others that will soon need one through their next interactions, as if
+each list that a policy asks for landed at once. Wrong speculation costs time, never truth; nothing in the simulated
+world waits for a batch.
 """
+
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.histories import Histories
 from simulator.slates import Jobs, Slates
+from simulator.weights import FIRST_WEIGHTS, DeviceWeights
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
-_DEVICES_PER_FILL = 2048
+_DEVICES_PER_FILL = 4096
+_STEPS_AHEAD = 64
+_NO_STEP = 1 << 31
+
+
+class DoubtingSlates(Protocol):
+    """Slates that say how much each device doubts its list."""
+
+    def place_and_doubt(self, jobs: Jobs) -> tuple[Ints, Floats, Floats]:
+        """As `Slates.place`, and the doubt [M] of each device in its list (infinite: it has none)."""
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """How a policy that asks at a doubt of `threshold` or more may be followed ahead of time."""
+
+    slates: DoubtingSlates
+    threshold: float
+    first_row: Ints
+    """[D] row of the stream at which step 0 of the device's user would stand"""
+    ties: NDArray[np.bool_]
+    """[S] rows of the stream after which the device does not decide, since the next has the same moment"""
+    lists: bool
+    """whether lists that nobody has asked for yet may be looked at"""
+
+    def decides(self, devices: Ints, steps: Ints) -> NDArray[np.bool_]:
+        """Whether devices [M] decide after their steps [M]."""
+        rows = self.first_row[devices] + steps
+        inside = (rows >= 0) & (rows < len(self.ties))
+        return ~(inside & self.ties[np.where(inside, rows, 0)])
+
+
+class _Doubts:
+    """What is known of one list: doubts at successive steps, and where the next one at or above the threshold is."""
+
+    __slots__ = ("first", "next_high", "values")
+
+    def __init__(self, first: int, values: list[float], next_high: list[int]):
+        self.first, self.values, self.next_high = first, values, next_high
+
+    def extend(self, values: list[float], next_high: list[int]) -> None:
+        place = len(self.values) - 1
+        while place >= 0 and self.next_high[place] == _NO_STEP:
+            self.next_high[place] = next_high[0]
+            place -= 1
+        self.values += values
+        self.next_high += next_high[: len(values)]
 
 
 class Scorer:
-    """Answers `ranking` for one device at a time and `place` in bulk; both through the same slates.
+    """Answers `doubt` for one device at a time and `place` in bulk; both through the same slates.
 
     `users` [D] is each device's user. With `batching` off every job is a call of its own.
     """
 
-    def __init__(self, slates: Slates, histories: Histories, users: Ints, lookahead: int, batching: bool):
-        self.slates = slates
-        self._histories, self._users = histories, users
+    def __init__(
+        self,
+        slates: Slates,
+        histories: Histories,
+        users: Ints,
+        lookahead: int,
+        batching: bool,
+        weights: DeviceWeights,
+        foresight: Foresight | None = None,
+    ):
+        self.slates, self._weights = slates, weights
+        self._histories, self._users, self._foresight = histories, users, foresight
+        self._ends: list[int] = histories.lengths[users].tolist()
         self._ahead = lookahead if batching else 1
         self._batching = batching
-        self._known: list[tuple[int, int, list[int], list[float]] | None] = [None] * len(users)
-        self._expected: dict[int, tuple[int, int]] = {}
+        self._known: list[dict[tuple[int, int], _Doubts] | None] = [None] * len(users)  # by list and weights
+        self._expected: dict[int, tuple[int, int, int]] = {}  # list, step and weights
+        self._ranks: dict[int, tuple[int, int, int, list[int]]] = {}  # list, first step, weights and ranks
+        self._reach = np.full(len(users), _STEPS_AHEAD if batching and foresight and foresight.lists else 0)
+        self._size = int(histories.lengths.max(initial=0)) + 2
+        self._book: list[tuple[Ints, Ints, Floats]] = []  # keys, ranks and inconsistencies, by the first weights alone
 
-    def ranking(self, device: int, as_of: int, step: int) -> tuple[int, float]:
-        """Rank of the device's next item in the slate made now (-1: absent), and the list's inconsistency."""
-        known = self.known(device, as_of, step)
+    # ------------------------------------------------------------------------------------------ for one device
+
+    def rank(self, device: int, as_of: int, step: int, weights: int) -> int:
+        """Rank of the device's next item in the slate made now (-1: absent)."""
+        known = self._ranks.get(device)
+        if known is None or (known[0], known[2]) != (as_of, weights) or not 0 <= step - known[1] < len(known[3]):
+            count = min(self._ahead, self._ends[device] - step)
+            steps = np.arange(step, step + count)
+            users = np.full(count, self._users[device])
+            targets = self.next_items(users, steps)
+            ranks, _ = self.place(Jobs(users, steps, np.full(count, as_of), targets, steps, np.full(count, weights)))
+            known = self._ranks[device] = (as_of, step, weights, ranks.tolist())
+        return known[3][step - known[1]]
+
+    def doubt(self, device: int, as_of: int, step: int, weights: int) -> float:
+        """The doubt of the device in its list at this step, with these weights."""
+        known = self._doubts(device, as_of, step, weights)
         if known is None:
-            self._fill(device, as_of, step)
-            known = self.known(device, as_of, step)
+            self._fill(device, as_of, step, weights)
+            known = self._doubts(device, as_of, step, weights)
             assert known is not None
+        return known.values[step - known.first]
+
+    def next_doubt(self, device: int, as_of: int, step: int, weights: int) -> int:
+        """The first step from `step` on with a doubt at or above the threshold, or that nobody has looked at yet."""
+        known = self._doubts(device, as_of, step, weights)
+        if known is None:
+            self._expected[device] = (as_of, step, weights)
+            return step
+        high = known.next_high[step - known.first]
+        if high < _NO_STEP:
+            return high
+        end = known.first + len(known.values)
+        if end < self._ends[device]:
+            self._expected[device] = (as_of, end, weights)
+        return end
+
+    def expect(self, device: int, as_of: int, step: int, weights: int) -> None:
+        """This list has landed: its doubts from `step` on are likely to be asked soon."""
+        if self._doubts(device, as_of, step, weights) is None:
+            self._reach[device] //= 2  # what was foreseen for this device did not come true
+            self._expected[device] = (as_of, step, weights)
+
+    def expect_all(self, as_of: Ints, steps: Ints) -> None:
+        """Every device [D] with a list will need its doubts from its step on, by the first weights."""
+        having = np.flatnonzero(as_of >= 0)
+        lists = zip(as_of[having].tolist(), steps[having].tolist(), strict=True)
+        self._expected = {
+            device: (landed, step, FIRST_WEIGHTS) for device, (landed, step) in zip(having.tolist(), lists, strict=True)
+        }
+
+    def _doubts(self, device: int, as_of: int, step: int, weights: int) -> _Doubts | None:
+        lists = self._known[device]
+        known = lists.get((as_of, weights)) if lists is not None else None
+        if known is None or not known.first <= step < known.first + len(known.values):
+            return None
         return known
 
-    def known(self, device: int, as_of: int, step: int) -> tuple[int, float] | None:
-        """What `ranking` would answer, where that has been computed already."""
-        known = self._known[device]
-        if known is None or known[0] != as_of or not known[1] <= step < known[1] + len(known[2]):
-            return None
-        return known[2][step - known[1]], known[3][step - known[1]]
-
-    def expect(self, device: int, as_of: int, step: int) -> None:
-        """The rankings of this list from `step` on are likely to be asked soon: it landed, or those before are used."""
-        self._expected[device] = (as_of, step)
+    # ------------------------------------------------------------------------------------------ in bulk
 
     def next_items(self, users: Ints, steps: Ints) -> Ints:
         """The items that users [M] have after their steps [M]; -1 at the end of a log."""
         return self._histories.item_at(users, steps + 1)
 
-    def place(self, jobs: Jobs) -> tuple[Ints, NDArray[np.float64]]:
+    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
         """Ranks and inconsistencies of many jobs, as `Slates.place`."""
         if self._batching or len(jobs) == 0:
-            return self.slates.place(jobs)
-        parts = [self.slates.place(jobs.take(slice(i, i + 1))) for i in range(len(jobs))]
+            return self._place(jobs)
+        parts = [self._place(jobs.take(slice(i, i + 1))) for i in range(len(jobs))]
         return np.concatenate([ranks for ranks, _ in parts]), np.concatenate([gaps for _, gaps in parts])
 
-    def _fill(self, device: int, as_of: int, step: int) -> None:
-        wanted = {device: (as_of, step)}
+    def _place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        self._weights.make_ready(jobs.user, jobs.step, jobs.weights)
+        return self.slates.place(jobs)
+
+    def place_next(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        """`place` of jobs whose targets are next items; what was done ahead of need is not done again.
+
+        For each user, steps must not fall from one call to the next.
+        """
+        if not self._book:
+            return self.place(jobs)
+        keys, ranks, gaps = (np.concatenate(column) for column in zip(*self._book, strict=True))
+        order = np.argsort(keys, kind="stable")
+        keys, ranks, gaps = keys[order], ranks[order], gaps[order]
+        wanted = self._keys(jobs.user, jobs.as_of, jobs.step)
+        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        unknown = (keys[place] != wanted) | (jobs.weights != FIRST_WEIGHTS)
+        found_ranks, found_gaps = ranks[place], gaps[place]
+        if unknown.any():
+            found_ranks[unknown], found_gaps[unknown] = self.place(jobs.take(unknown))
+        newest = np.full(len(self._histories.lengths), -1)
+        np.maximum.at(newest, jobs.user, jobs.step)
+        later = keys % self._size - 1 >= newest[keys // self._size**2]
+        self._book = [(keys[later], ranks[later], gaps[later])] if later.any() else []
+        return found_ranks, found_gaps
+
+    def _keys(self, users: Ints, as_of: Ints, steps: Ints) -> Ints:
+        return (users * self._size + as_of + 1) * self._size + steps + 1
+
+    # ------------------------------------------------------------------------------------------ ahead of need
+
+    def _fill(self, device: int, as_of: int, step: int, weights: int) -> None:
+        """Doubts of this list from `step` on, together with all that is expected."""
+        wanted = {device: (as_of, step, weights)}
         if self._batching:
             self._expected.pop(device, None)
             while self._expected and len(wanted) < _DEVICES_PER_FILL:
                 other, what = self._expected.popitem()
                 wanted.setdefault(other, what)
         devices = np.fromiter(wanted, dtype=np.int64, count=len(wanted))
-        lists, steps = np.array(list(wanted.values()), dtype=np.int64).T
+        for other, (landed, _, used) in wanted.items():
+            kept, key = self._known[other], (landed, used)
+            self._known[other] = {key: kept[key]} if kept is not None and key in kept else {}
+        lists, steps, by = np.array(list(wanted.values()), dtype=np.int64).T
+        ends = np.minimum(self._histories.lengths[self._users[devices]], steps + np.maximum(self._reach[devices], 1))
+        first = steps
+        while len(devices):
+            high = self._look(devices, lists, steps, by, asks_from=first)
+            asks = high < _NO_STEP
+            first = np.where(asks, high + 1, steps)
+            steps = np.where(asks, high, steps + self._ahead)
+            lists = np.where(asks, high, lists)
+            going = (steps < ends) & (self._reach[devices] > 0)
+            devices, lists, steps, by, first, ends = (x[going] for x in (devices, lists, steps, by, first, ends))
+
+    def _look(self, devices: Ints, lists: Ints, steps: Ints, by: Ints, asks_from: Ints) -> Ints:
+        """Look at the next steps of lists [M] with weights `by`, which nobody foresees to change: where each device
+        asks first from `asks_from` on, if it does."""
+        foresight = self._foresight
+        assert foresight is not None
         users = self._users[devices]
         counts = np.minimum(self._ahead, self._histories.lengths[users] - steps)
         begins = np.cumsum(counts) - counts
         step_of = np.repeat(steps, counts) + np.arange(counts.sum()) - np.repeat(begins, counts)
-        user_of = np.repeat(users, counts)
-        ranks, gaps = self.slates.place(
-            Jobs(user_of, step_of, np.repeat(lists, counts), self.next_items(user_of, step_of), step_of)
-        )
-        rank_list, gap_list = ranks.tolist(), gaps.tolist()
-        for index, (other, (landed, first)) in enumerate(wanted.items()):
-            begin, end = begins[index], begins[index] + counts[index]
-            self._known[other] = (landed, first, rank_list[begin:end], gap_list[begin:end])
+        user_of, list_of, weights_of = np.repeat(users, counts), np.repeat(lists, counts), np.repeat(by, counts)
+        jobs = Jobs(user_of, step_of, list_of, self.next_items(user_of, step_of), step_of, weights_of)
+        self._weights.make_ready(user_of, step_of, weights_of)
+        ranks, gaps, doubts = foresight.slates.place_and_doubt(jobs)
+        if self._batching:
+            kept = weights_of == FIRST_WEIGHTS
+            self._book.append((self._keys(user_of[kept], list_of[kept], step_of[kept]), ranks[kept], gaps[kept]))
+        high = np.where(doubts >= foresight.threshold, step_of, _NO_STEP)
+        asks = (step_of >= np.repeat(asks_from, counts)) & foresight.decides(np.repeat(devices, counts), step_of)
+        asked = np.minimum.reduceat(np.where(asks, high, _NO_STEP), begins)
+        ahead = np.full((len(devices), self._ahead), _NO_STEP)
+        ahead[np.repeat(np.arange(len(devices)), counts), step_of - np.repeat(steps, counts)] = high
+        next_high = np.minimum.accumulate(ahead[:, ::-1], axis=1)[:, ::-1].tolist()
+        values, bounds = doubts.tolist(), [*begins.tolist(), len(doubts)]
+        for number, (device, first, key) in enumerate(
+            zip(devices.tolist(), steps.tolist(), zip(lists.tolist(), by.tolist(), strict=True), strict=True)
+        ):
+            here = self._known[device]
+            assert here is not None
+            new = values[bounds[number] : bounds[number + 1]]
+            known = here.get(key)
+            if known is None or known.first + len(known.values) != first:
+                here[key] = _Doubts(first, new, next_high[number][: len(new)])
+            else:
+                known.extend(new, next_high[number])
+        return np.asarray(asked)

@@ -10,11 +10,13 @@ def learning_key(scenario: sections.Scenario) -> str:
         scenario.workload.model_dump(mode="json", exclude={"arrivals", "exclude_seen"}),
         scenario.srm.model_dump(mode="json"),
         scenario.engine.threads,
+        _lists_learnt_from(scenario),
     )
 
 
 def preparation_key(scenario: sections.Scenario) -> str:
     """Hash of all that `prepare` reads of a scenario: those alike in it may be run on the same `Prepared`."""
+    adaptation = sections.adaptation_of(scenario.policy.update)
     return content_hash(
         learning_key(scenario),
         scenario.seed,
@@ -23,12 +25,21 @@ def preparation_key(scenario: sections.Scenario) -> str:
         scenario.fleet.model_dump(mode="json"),
         scenario.llm.model_dump(mode="json", include={"candidates", "list_length"}),
         _lists_of(scenario),
+        adaptation.window if adaptation is not None else 0,
     )
 
 
 def uses_llm(scenario: sections.Scenario) -> bool:
     """Whether its slates are made of an LLM's lists."""
     return scenario.policy.slate in ("llm", "both")
+
+
+def _lists_learnt_from(scenario: sections.Scenario) -> list[object]:
+    """What makes the lists that a cooperative training learns from."""
+    if scenario.srm.training.kind != "cooperative":
+        return []
+    lists = scenario.llm.model_dump(mode="json", include={"candidates", "list_length"})
+    return [lists, scenario.workload.exclude_seen]
 
 
 def _lists_of(scenario: sections.Scenario) -> str:

@@ -1,6 +1,7 @@
 """Builds the world of a scenario, runs it and returns what was recorded: `simulate` is the whole tool in one call."""
 
 import gc
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,22 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts import ArtifactStore
-from models.llm.base import CandidateSource
 from models.progress import NullProgress, Progress, Task, in_words
+from models.srm.base import SmallModel
+from simulator.adaptations import own_adapters, own_weights
 from simulator.clock import Clock
-from simulator.device import NO_LIST, Device
-from simulator.learning import Learnt, candidate_source, slates_of, srm_scores
-from simulator.messages import messages_of
-from simulator.policies.calibration import inconsistency_threshold
+from simulator.device import Device
+from simulator.learning import Learnt, slates_of
+from simulator.messages import held_bytes, messages_of
 from simulator.policies.request import Budget, Moments, next_true, request_policy
-from simulator.preparation import WITHOUT_CLOUD, Population, Prepared, prepare, push_times
+from simulator.preparation import WITHOUT_CLOUD, Prepared, preloaded_lists, prepare, push_times
 from simulator.recorder import Recorder
 from simulator.results import RunResult, collect
 from simulator.scenario import sections
-from simulator.scoring import Scorer
+from simulator.scoring import Foresight, Scorer
 from simulator.service import build_service
+from simulator.slates import ListSlates, Slates
 from simulator.summary import headline_metric
 from simulator.tracing import Tracer, TraceRequest
+from simulator.tuning import Tuned, tails_of, tune
+from simulator.update_log import UpdateLog
+from simulator.updates import FleetLearning
+from simulator.weights import DeviceWeights
 from simulator.world import World
 
 Ints = NDArray[np.int64]
@@ -61,20 +67,23 @@ def simulate_prepared(
     progress: Progress,
     prepare_s: float = 0.0,
     trace: TraceRequest | None = None,
+    tuned: Tuned | None = None,
 ) -> RunResult:
     """Run `scenario` on what was prepared for it, or for a scenario that differs in request policy or fusion only.
 
-    `prepare_s`, the wall time that the preparation took, is passed on to the run's timing.
+    `prepare_s`, the wall time that the preparation took, is passed on to the run's timing. `tuned` is what the policy
+    has learnt before the stream, where that is known already.
     """
     started = time.perf_counter()
-    threshold = calibrated_threshold(scenario, prepared, device, progress)
-    world = build_world(scenario, prepared, threshold, out / "parts" if out is not None else None)
+    if tuned is None:
+        tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, device, progress))
+    world = build_world(scenario, prepared, tuned, out / "parts" if out is not None else None, device)
     tracer = Tracer(trace) if trace is not None else None
     if tracer is not None:
         tracer.watch(world)
     run(world, scenario, prepared, progress)
     simulated = time.perf_counter()
-    result = collect(scenario, prepared, world, threshold, progress)
+    result = collect(scenario, prepared, world, tuned.threshold, progress)
     if prepared.source is not None:
         prepared.source.save()
     result.timing = {
@@ -89,50 +98,45 @@ def simulate_prepared(
     return result
 
 
-def calibrated_threshold(
-    scenario: sections.Scenario, prepared: Prepared, device: str, progress: Progress
-) -> float | None:
-    """The threshold of an inconsistency policy that was given a ratio, from the validation users; None for others."""
-    section = scenario.policy.request
-    if not isinstance(section, sections.InconsistencyRequest) or section.ratio is None:
-        return None
-    ratio = section.ratio
-    return prepared.memo.get(
-        ["threshold", scenario.policy.slate, ratio],  # the two orders of a list do not depend on how they are fused
-        lambda: _calibrate(scenario, prepared.learnt, ratio, device, progress),
-    )
-
-
-def _calibrate(scenario: sections.Scenario, learnt: Learnt, ratio: float, device: str, progress: Progress) -> float:
-    data = learnt.training
-    users = np.flatnonzero(data.fit_end < data.valid_end)
-    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else None
-    newest_known = np.maximum(data.fit_end - 1, 0)
-    first = np.maximum(newest_known - (lag or 0), 0)
-    scores = srm_scores(learnt, first, users)
-    source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
-    slates = slates_of(scenario, learnt, scores, source)
-    threshold = inconsistency_threshold(slates, users, newest_known[users] + 1, data.valid_end[users], lag, ratio)
-    source.save()
-    return threshold
-
-
-def build_world(scenario: sections.Scenario, prepared: Prepared, threshold: float | None, folder: Path | None) -> World:
-    """The world of one run; its records are written to `folder` in parts where one is given."""
+def build_world(
+    scenario: sections.Scenario, prepared: Prepared, tuned: Tuned, folder: Path | None, device: str = "cpu"
+) -> World:
+    """The world of one run; its records are written to `folder` in parts where one is given. `device` retrains."""
+    messages = messages_of(scenario.llm, scenario.srm, scenario.cloud)
+    held_bytes(scenario, prepared.srm, messages.answer_bytes)
     learnt, population, draws, source = prepared.learnt, prepared.population, prepared.draws, prepared.source
     policy, fleet, stream = scenario.policy, population.fleet, population.stream
     env = Clock()
-    slates = slates_of(scenario, learnt, prepared.scores, source)
-    scorer = Scorer(slates, learnt.histories, population.users, scenario.engine.lookahead, scenario.engine.batching)
+    weights = DeviceWeights(prepared.scores, own_weights(scenario, prepared, lambda version: model_of(version)))
+    slates = slates_of(scenario, learnt, weights, source, tuned.fusion, tuned.doubt)
+    foresight = foresight_of(scenario, prepared, slates, tuned)
+    engine = scenario.engine
+    scorer = Scorer(slates, learnt.histories, population.users, engine.lookahead, engine.batching, weights, foresight)
     owner = np.repeat(np.arange(population.n_devices), np.diff(stream.device_offsets))
     items = learnt.histories.item_at(population.users[owner], stream.step.astype(np.int64))
     online = population.presence.reachable_at(owner, stream.t_s)
     steps = stream.step.astype(np.int64)
-    recorder = Recorder(scorer, population.users, owner, steps, items, stream.t_s, online, folder)
-    flops = ranking_flops(scenario, learnt)
+    recorder = Recorder(scorer, weights, population.users, owner, steps, items, stream.t_s, online, folder)
+    flops = ranking_flops(scenario, learnt, tuned)
     compute_s = fleet.overhead_s + flops / fleet.speed_flops
     preloaded = preloaded_lists(scenario, population, source)
-    moments = Moments(owner, steps, stream.t_s, population.first_row, population.presence.joined_s, scorer)
+    if foresight is not None:
+        scorer.expect_all(preloaded, population.first_step - 1)
+    moments = Moments(
+        owner,
+        steps,
+        stream.t_s,
+        population.first_row,
+        population.presence.joined_s,
+        population.network.link_names,
+        scorer,
+    )
+    retraining = sections.retraining_of(policy.update)
+    learning = FleetLearning(scenario, retraining, prepared, preloaded, device) if retraining is not None else None
+
+    def model_of(version: int) -> SmallModel:
+        return learning.releases[version - 1].srm.model if version and learning is not None else prepared.srm.model
+
     world = World(
         env=env,
         t_s=stream.t_s.tolist(),
@@ -149,47 +153,62 @@ def build_world(scenario: sections.Scenario, prepared: Prepared, threshold: floa
         presence=population.presence,
         network=population.network,
         service=build_service(env, scenario, prepared, lambda ticket: world.settle(ticket)),
-        messages=messages_of(scenario.llm, scenario.srm, scenario.cloud),
+        messages=messages,
+        weights=weights,
         scorer=scorer,
         recorder=recorder,
-        policy=request_policy(policy.request, draws, threshold, moments),
+        policy=request_policy(policy.request, draws, tuned.threshold, moments, tuned.schedule),
         budget=Budget(policy.budget, population.n_devices),
         request_timeout_s=scenario.cloud.request_timeout,
         patience_s=policy.patience,
+        late_s=policy.request.late if isinstance(policy.request, sections.CongestionRequest) else math.inf,
         blocking=policy.mode == "blocking",
         fails_offline=policy.when_offline == "fail",
         decides_at_join=policy.decide_at != "interaction" and policy.slate not in WITHOUT_CLOUD,
         decides_at_interaction=policy.decide_at != "join" and policy.slate not in WITHOUT_CLOUD,
         empty_is_miss=scenario.fleet.when_empty == "miss",
-        looks_ahead=isinstance(policy.request, sections.InconsistencyRequest),
+        looks_ahead=foresight is not None,
         sleeps=scenario.engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
+        vectors_with_list=isinstance(scenario.srm.item_table, sections.WithListTable),
+        updates=policy.update.kind != "none",
+        learning=learning,
+        adapters=own_adapters(scenario, prepared, moments),
+        log=UpdateLog(population.n_devices),
         stored_lists=preloaded.tolist() if scenario.cloud.stores == "lists" else None,
     )
     return world
 
 
-def ranking_flops(scenario: sections.Scenario, learnt: Learnt) -> float:
-    """FLOPs of one ranking on the device; 0 where the slate needs no SRM."""
+def foresight_of(scenario: sections.Scenario, prepared: Prepared, slates: Slates, tuned: Tuned) -> Foresight | None:
+    """How far ahead a policy that looks at rankings may be followed; None for one that does not.
+
+    Lists that nobody has asked for yet are made ahead of time only where they are likely to be asked for, and where
+    one that cannot be made ends no run: with no budget to refuse them, and not from a table.
+    """
+    if tuned.doubt is None:
+        return None
+    assert isinstance(slates, ListSlates)
+    assert tuned.threshold is not None
+    stream, population = prepared.population.stream, prepared.population
+    ties = np.append(stream.t_s[1:] == stream.t_s[:-1], False)
+    ties[stream.device_offsets[1:] - 1] = False
+    first_row = stream.device_offsets[:-1] - prepared.learnt.split.history[population.users]
+    table = isinstance(scenario.llm.candidates, sections.CandidateTable)
+    lists = not table and scenario.policy.budget.ratio >= 1.0 and scenario.policy.decide_at != "join"
+    return Foresight(slates, tuned.threshold, first_row, ties, lists)
+
+
+def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> float:
+    """FLOPs of one ranking on the device, and of the doubt in it; 0 where neither slate nor policy needs the SRM."""
     policy, srm = scenario.policy, learnt.srm
-    asks = isinstance(policy.request, sections.InconsistencyRequest)
     if policy.slate in ("popular", "recent", "frequent", "markov", "cloud_srm"):
         return 0.0
+    asks = isinstance(policy.request, sections.InconsistencyRequest | sections.UncertaintyRequest)
+    asks = asks or isinstance(policy.request, sections.LearnedRequest)
     if policy.slate == "llm" and isinstance(policy.fusion, sections.LlmOnly) and not asks:
         return 0.0
     scored = scenario.llm.list_length if policy.slate == "llm" else learnt.histories.n_items
-    return srm.flops_encode + srm.flops_per_candidate * scored
-
-
-def preloaded_lists(scenario: sections.Scenario, population: Population, source: CandidateSource | None) -> Ints:
-    """What the list of each device [D] is as of when it joins; -1: none."""
-    if not scenario.fleet.preloaded or source is None:
-        return np.full(population.n_devices, NO_LIST)
-    as_of = np.maximum(population.first_step - 1 - scenario.fleet.preloaded.lag, NO_LIST)
-    if isinstance(scenario.llm.candidates, sections.CandidateTable):
-        having = np.flatnonzero(as_of >= 0)
-        lists = source.lists(population.users[having], as_of[having])
-        as_of[having] = np.where(lists.found, lists.as_of, NO_LIST)
-    return as_of
+    return srm.flops_encode + srm.flops_per_candidate * scored + tuned.flops
 
 
 def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress: Progress) -> None:
@@ -200,6 +219,10 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
     for device in devices:
         if world.joined_s[device.device] <= horizon_s:
             world.env.process(device.live())
+    if world.learning is not None:
+        world.env.process(world.learning.retrain(world, devices, progress))
+        for device in devices if world.learning.uploads_s is not None else []:
+            world.env.process(world.learning.uploads(world, device))
     section = scenario.policy.request
     if isinstance(section, sections.CloudPush):
         for device, times_s in zip(devices, push_times(section, population, prepared.draws), strict=True):

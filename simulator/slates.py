@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models.baselines import Baseline
 from models.llm.base import CandidateSource
 from models.parallel import for_each
 from simulator.histories import Histories
-from simulator.policies.fusion import ScoredLists, fused_scores, inconsistency, llm_ranks, rank_of
-from simulator.scenario import sections
+from simulator.policies.doubt import Doubt
+from simulator.policies.fusion import ScoredLists, inconsistency, llm_ranks, rank_of
+from simulator.policies.view import ListView
+from simulator.srm_scores import SrmScores, with_floor
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -40,65 +41,20 @@ class Jobs:
     """the item to place; -1: none"""
     seen_upto: Ints
     """newest interaction whose item has left the slate, where seen items do"""
+    weights: Ints
+    """what the SRM on the device had learnt: a number of `DeviceWeights`; 0: the weights of before the stream"""
 
     def __len__(self) -> int:
         return len(self.user)
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Jobs":
         """The jobs at `index`."""
-        return Jobs(self.user[index], self.step[index], self.as_of[index], self.target[index], self.seen_upto[index])
+        columns = (self.user, self.step, self.as_of, self.target, self.seen_upto, self.weights)
+        return Jobs(*(column[index] for column in columns))
 
 
-class SrmScores(Protocol):
-    """The SRM's logits, exact whatever the company of a job."""
-
-    def of_lists(self, users: Ints, steps: Ints, items: Ints) -> Floats:
-        """Logits [G, W, N] of candidates [G, N] after the histories (users [G], steps [G, W])."""
-
-    def of_catalogue(self, users: Ints, steps: Ints) -> Floats:
-        """Logits [M, n_items] of every item after the histories (users [M], steps [M])."""
-
-
-class StateScores:
-    """Logits of an SRM with a user state: dot products of states and item vectors."""
-
-    def __init__(self, states: NDArray[np.float32], row_offsets: Ints, first: Ints, vectors: NDArray[np.float32]):
-        self._states = torch.from_numpy(states)
-        self._row = row_offsets[:-1] - first
-        self._vectors = torch.from_numpy(vectors).double()
-
-    def _rows(self, users: Ints, steps: Ints) -> torch.Tensor:
-        rows = torch.from_numpy(np.ascontiguousarray(self._row[users] + steps).reshape(-1))
-        return self._states.index_select(0, rows).double()
-
-    def of_lists(self, users: Ints, steps: Ints, items: Ints) -> Floats:
-        groups, width = steps.shape
-        states = self._rows(users[:, None], steps).view(groups, width, -1)
-        flat = torch.from_numpy(np.maximum(items, 0).reshape(-1))
-        vectors = self._vectors.index_select(0, flat).view(groups, items.shape[1], -1)
-        return torch.bmm(states, vectors.transpose(1, 2)).numpy()
-
-    def of_catalogue(self, users: Ints, steps: Ints) -> Floats:
-        return torch.matmul(self._rows(users, steps), self._vectors.T).numpy()
-
-
-class WindowScores:
-    """Logits of an SRM without a user state (DIN): every window meets every candidate."""
-
-    def __init__(self, logits: Callable[[Ints, Ints], Floats], windows: Callable[[Ints, Ints], Ints], n_items: int):
-        self._logits = logits
-        self._windows = windows
-        self._catalogue = np.arange(n_items)
-
-    def of_lists(self, users: Ints, steps: Ints, items: Ints) -> Floats:
-        groups, width = steps.shape
-        windows = self._windows(np.repeat(users, width), steps.reshape(-1))
-        scores = self._logits(windows, np.repeat(np.maximum(items, 0), width, axis=0))
-        return scores.reshape(groups, width, -1)
-
-    def of_catalogue(self, users: Ints, steps: Ints) -> Floats:
-        windows = self._windows(users, steps)
-        return self._logits(windows, np.broadcast_to(self._catalogue, (len(users), len(self._catalogue))))
+Fusion = Callable[[ListView], Floats]
+"""Scores [M, N] of the candidates of lists, higher is better, on a grid (policies/fusion.py)."""
 
 
 class Slates(Protocol):
@@ -129,16 +85,16 @@ class CatalogueSlates:
         return ranks, np.full(len(jobs), np.nan)
 
     def _place(self, jobs: Jobs) -> Ints:
-        logits = self._scores.of_catalogue(jobs.user, jobs.step)
-        shown = np.ones(logits.shape, dtype=bool)
+        logits = self._scores.of_catalogue(jobs.user, jobs.step, jobs.weights)
+        shown = np.isfinite(logits)
         if self._exclude_seen:
-            shown = ~self._histories.seen_mask(jobs.user, jobs.seen_upto)
+            shown &= ~self._histories.seen_mask(jobs.user, jobs.seen_upto)
         ranks = rank_of(jobs.target, logits, shown)
         return np.where(ranks < self._length, ranks, -1)
 
-    def top(self, users: Ints, steps: Ints) -> tuple[Ints, Floats]:
+    def top(self, users: Ints, steps: Ints, weights: Ints) -> tuple[Ints, Floats]:
         """The slate itself, items [M, length] best first (-1 past its end), and all logits [M, n_items]."""
-        logits = self._scores.of_catalogue(users, steps)
+        logits = self._scores.of_catalogue(users, steps, weights)
         ranked = logits.copy()
         if self._exclude_seen:
             ranked[self._histories.seen_mask(users, steps)] = -np.inf
@@ -165,31 +121,56 @@ class BaselineSlates:
 
 
 class ListSlates:
-    """The paper's slate: the LLM's candidate list, re-ranked by the SRM on the newest history and fused."""
+    """The paper's slate: the LLM's candidate list, re-ranked by the SRM on the newest history and fused.
+
+    `doubt` is what the request policy looks at; a policy that looks at no ranking has none.
+    """
 
     def __init__(
         self,
         histories: Histories,
         scores: SrmScores,
         source: CandidateSource,
-        fusion: sections.Fusion,
+        fusion: Fusion,
         fallback: Slates,
         exclude_seen: bool,
+        doubt: Doubt | None = None,
     ):
         self._histories, self._scores, self._source = histories, scores, source
-        self._fusion, self._fallback, self._exclude_seen = fusion, fallback, exclude_seen
+        self._fusion, self._fallback, self._exclude_seen, self._doubt = fusion, fallback, exclude_seen, doubt
 
     def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        ranks, disagreement, _ = self._place(jobs, None)
+        return ranks, disagreement
+
+    def place_and_doubt(self, jobs: Jobs) -> tuple[Ints, Floats, Floats]:
+        """As `place`, and the doubt [M] of each device in its list (infinite: it has none)."""
+        return self._place(jobs, self._doubt)
+
+    def _place(self, jobs: Jobs, doubt: Doubt | None) -> tuple[Ints, Floats, Floats]:
         ranks = np.full(len(jobs), -1, dtype=np.int64)
-        disagreement = np.full(len(jobs), np.nan)
+        disagreement, doubts = np.full(len(jobs), np.nan), np.full(len(jobs), np.inf)
         without = np.flatnonzero(jobs.as_of < 0)
         if len(without):
             ranks[without] = self._fallback.place(jobs.take(without))[0]
+
+        def compute(chosen: Ints, view: ListView) -> None:
+            here = jobs.take(chosen)
+            ranks[chosen] = self._ranks(here, view)
+            disagreement[chosen] = inconsistency(view.lists)
+            if doubt is not None:
+                doubts[chosen] = doubt(view)
+
+        self.look(jobs, compute)
+        return ranks, disagreement, doubts
+
+    def look(self, jobs: Jobs, work: Callable[[Ints, ListView], None]) -> None:
+        """Do `work` for all jobs that have a list, in blocks: with their numbers, and what their devices see."""
         having = np.flatnonzero(jobs.as_of >= 0)
-        order = having[np.lexsort((jobs.step[having], jobs.as_of[having], jobs.user[having]))]
-        user, as_of = jobs.user[order], jobs.as_of[order]
+        order = having[np.lexsort((jobs.step[having], jobs.weights[having], jobs.as_of[having], jobs.user[having]))]
+        user, as_of, weights = jobs.user[order], jobs.as_of[order], jobs.weights[order]
         fresh = np.ones(len(order), dtype=bool)
-        fresh[1:] = (user[1:] != user[:-1]) | (as_of[1:] != as_of[:-1])
+        fresh[1:] = (user[1:] != user[:-1]) | (as_of[1:] != as_of[:-1]) | (weights[1:] != weights[:-1])
         starts = np.flatnonzero(fresh)
         within = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
         group = np.cumsum(within % _STEPS_PER_LIST == 0) - 1
@@ -200,34 +181,37 @@ class ListSlates:
         def compute(block: slice) -> None:
             low, high = np.searchsorted(group, [block.start, block.stop])
             chosen = order[low:high]
-            ranks[chosen], disagreement[chosen] = self._groups(
-                jobs.take(chosen), lists[block].astype(np.int64), group[low:high] - block.start, slot[low:high]
-            )
+            items = lists[block].astype(np.int64)
+            work(chosen, self._view(jobs.take(chosen), items, group[low:high] - block.start, slot[low:high]))
 
         for_each(compute, _blocks(len(leader), _LISTS_PER_BLOCK))
-        return ranks, disagreement
 
-    def _groups(self, jobs: Jobs, items: Ints, group: Ints, slot: Ints) -> tuple[Ints, Floats]:
-        """Jobs that share lists `items` [G, N]: `group` [M] numbers the list, `slot` [M] the step within it."""
+    def _view(self, jobs: Jobs, items: Ints, group: Ints, slot: Ints) -> ListView:
+        """Jobs that share lists `items` [G, N] and weights: `group` [M] numbers the list, `slot` [M] the step in it."""
         count, width = len(items), int(slot.max()) + 1
         leader = np.flatnonzero(slot == 0)
-        users = jobs.user[leader]
         steps = np.broadcast_to(jobs.step[leader][:, None], (count, width)).copy()
         steps[group, slot] = jobs.step
-        logits = self._scores.of_lists(users, steps, items)[group, slot]
-        valid = items >= 0
+        users, named = jobs.user[leader], items[group]
+        valid = named >= 0
+        logits = self._scores.of_lists(users, steps, items, jobs.weights[leader])[group, slot]
+        lists = ScoredLists.of(with_floor(logits, valid), valid)
         first = self._histories.first_position(users, items)[group]
-        return self._fuse(jobs, items[group], valid[group], logits, first)
+        return self._seen_by(jobs, named, lists, first)
 
-    def _fuse(
-        self, jobs: Jobs, items: Ints, valid: NDArray[np.bool_], logits: Floats, first: Ints
-    ) -> tuple[Ints, Floats]:
-        lists = ScoredLists.of(logits, valid)
-        fused = fused_scores(self._fusion, lists)
-        match = valid & (items == jobs.target[:, None])
+    def _seen_by(self, jobs: Jobs, items: Ints, lists: ScoredLists, first: Ints) -> ListView:
+        return ListView(
+            jobs.user, jobs.step, jobs.as_of, jobs.weights, items, lists, first, self._histories, self._scores
+        )
+
+    def _ranks(self, jobs: Jobs, view: ListView) -> Ints:
+        """0-based rank [M] of each target in the fused slate; -1 where it is not shown."""
+        match = view.lists.valid & (view.items == jobs.target[:, None])
         target = np.where(match.any(axis=1), match.argmax(axis=1), -1)
-        shown = valid & (first > jobs.seen_upto[:, None]) if self._exclude_seen else valid
-        return rank_of(target, fused, shown), inconsistency(lists)
+        shown = view.lists.valid
+        if self._exclude_seen:
+            shown = shown & (view.first > jobs.seen_upto[:, None])
+        return rank_of(target, self._fusion(view), shown)
 
 
 class JoinedSlates(ListSlates):
@@ -238,37 +222,32 @@ class JoinedSlates(ListSlates):
         histories: Histories,
         scores: SrmScores,
         source: CandidateSource,
-        fusion: sections.Fusion,
+        fusion: Fusion,
         fallback: Slates,
         exclude_seen: bool,
+        doubt: Doubt | None = None,
     ):
-        super().__init__(histories, scores, source, fusion, fallback, exclude_seen)
+        super().__init__(histories, scores, source, fusion, fallback, exclude_seen, doubt)
         self._length = source.list_length
         self._own = CatalogueSlates(histories, scores, source.list_length, exclude_seen)
 
-    def _groups(self, jobs: Jobs, items: Ints, group: Ints, slot: Ints) -> tuple[Ints, Floats]:
-        named = items[group]
+    def _ranks(self, jobs: Jobs, view: ListView) -> Ints:
         ranks = np.empty(len(jobs), dtype=np.int64)
-        disagreement = np.empty(len(jobs))
         for block in _blocks(len(jobs), _CATALOGUE_BLOCK):
-            ranks[block], disagreement[block] = self._join(jobs.take(block), named[block])
-        return ranks, disagreement
+            here = jobs.take(block)
+            ranks[block] = super()._ranks(here, self._joined(here, view.items[block]))
+        return np.where(ranks < self._length, ranks, -1)
 
-    def _join(self, jobs: Jobs, named: Ints) -> tuple[Ints, Floats]:
-        own, catalogue = self._own.top(jobs.user, jobs.step)
+    def _joined(self, jobs: Jobs, named: Ints) -> ListView:
+        """The joined lists, items [M, 2N]."""
+        own, catalogue = self._own.top(jobs.user, jobs.step, jobs.weights)
         named_set = np.zeros((len(jobs), catalogue.shape[1] + 1), dtype=bool)
         np.put_along_axis(named_set, named, True, axis=1)  # -1 lands in the spare last column
         own = np.where(np.take_along_axis(named_set, own, axis=1), -1, own)
         items = np.concatenate([named, own], axis=1)
         valid = items >= 0
-        logits = np.take_along_axis(catalogue, np.maximum(items, 0), axis=1)
+        logits = with_floor(np.take_along_axis(catalogue, np.maximum(items, 0), axis=1), valid)
         n = self._length
         llm_rank = np.concatenate([llm_ranks(valid[:, :n]), np.full((len(jobs), n), float(n))], axis=1)
-        fused = fused_scores(self._fusion, ScoredLists(logits, valid, llm_rank))
-        match = valid & (items == jobs.target[:, None])
-        target = np.where(match.any(axis=1), match.argmax(axis=1), -1)
-        shown = valid
-        if self._exclude_seen:
-            shown = valid & (self._histories.first_position(jobs.user, items) > jobs.seen_upto[:, None])
-        ranks = rank_of(target, fused, shown)
-        return np.where(ranks < n, ranks, -1), inconsistency(ScoredLists.of(logits[:, :n], valid[:, :n]))
+        first = self._histories.first_position(jobs.user, items)
+        return self._seen_by(jobs, items, ScoredLists(logits, valid, llm_rank), first)

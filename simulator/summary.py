@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.metrics import accuracy, accuracy_per_user
-from simulator.costs import Cost
+from simulator.costs import NOTHING, Cost
 from simulator.scenario import sections
 
 SCHEMA_VERSION = 1
@@ -136,14 +136,18 @@ def freshness_section(interactions: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def cost_section(used: Cost, kept: Cost, network: Cost, devices: Cost, interactions: int) -> dict[str, Any]:
-    """The marginal account (what the requests used), and what the configured replicas cost, idle time included."""
-    usd_marginal = used.usd + network.usd
+def cost_section(
+    used: Cost, kept: Cost, network: Cost, devices: Cost, interactions: int, training: Cost = NOTHING
+) -> dict[str, Any]:
+    """The marginal account (what requests and trainings used), and what the configured replicas cost, idle time
+    included."""
+    usd_marginal = used.usd + network.usd + training.usd
     return {
         "usd_marginal": usd_marginal,
         "usd_replicas": kept.usd,
         "usd_serving": used.usd,
         "usd_network": network.usd,
+        "usd_training": training.usd,
         "usd_marginal_per_1k_interactions": 1000 * usd_marginal / max(interactions, 1),
         "gpu_joules": used.joules,
         "gpu_joules_replicas": kept.joules,

@@ -8,10 +8,14 @@ from simulator.clock import Clock
 from simulator.cloud import Ticket
 from simulator.messages import Messages
 from simulator.network import Network
+from simulator.policies.adapting import OwnAdapter
 from simulator.policies.request import Budget, RequestPolicy
 from simulator.recorder import Recorder, RequestRecord
 from simulator.scoring import Scorer
 from simulator.service import Service
+from simulator.update_log import UpdateLog
+from simulator.updates import FleetLearning
+from simulator.weights import DeviceWeights
 
 
 @dataclass
@@ -39,23 +43,35 @@ class World:
     service: Service
     """answers requests"""
     messages: Messages
+    weights: DeviceWeights
     scorer: Scorer
     recorder: Recorder
     policy: RequestPolicy
     budget: Budget
     request_timeout_s: float
     patience_s: float
+    late_s: float
+    """an answer that takes longer is late to the device that waits for it"""
     blocking: bool
     fails_offline: bool
     decides_at_join: bool
     decides_at_interaction: bool
     empty_is_miss: bool
     looks_ahead: bool
-    """whether the policy asks for rankings while the run goes"""
+    """whether the policy looks at rankings while the run goes"""
     sleeps: bool
     """whether devices sleep through interactions at which nothing is decided"""
+    log: UpdateLog
+    updates: bool
+    """whether weights change while the run goes"""
+    vectors_with_list: bool
+    """whether a candidate list brings the vectors of its items (item_table: with_list)"""
     stored_lists: list[int] | None
     """newest list that the cloud has kept for each device; none where it keeps no lists"""
+    learning: FleetLearning | None = None
+    """the cloud's retraining; None: it keeps its weights"""
+    adapters: list[OwnAdapter] | None = None
+    """of each device that fine-tunes parameters of its own; None: no device does"""
     open_requests: dict[int, RequestRecord] = field(default_factory=dict)
     unsettled: dict[int, RequestRecord] = field(default_factory=dict)
     """requests that have ended for their device and still run on a GPU"""

@@ -19,6 +19,7 @@ class Gru4Rec(StateModel):
         self.norm_in = nn.LayerNorm(dim)
         self.norm_out = BoundedNorm(dim)
         self.dropout = dropout
+        self.plain = False  # the same recurrence, written out: PyTorch's own has no rule for torch.func
         self.initialise()
         nn.init.eye_(self.out.weight)
         for name, weight in self.gru.named_parameters():
@@ -30,6 +31,25 @@ class Gru4Rec(StateModel):
 
     def states(self, windows: Tensor) -> Tensor:
         x = F.dropout(self.norm_in(self.embedding(windows)), self.dropout, self.training)
-        hidden, _ = self.gru(x)
+        hidden = plain_gru(self.gru, x) if self.plain else self.gru(x)[0]
         hidden = F.dropout(hidden, self.dropout, self.training)
         return torch.as_tensor(self.norm_out(self.out(hidden)))
+
+
+def plain_gru(gru: nn.GRU, x: Tensor) -> Tensor:
+    """What `gru` makes of x [B, T, d], without dropout, gate by gate as PyTorch's documentation has it."""
+    for layer in range(gru.num_layers):
+        weight_in, weight_hidden, bias_in, bias_hidden = (
+            getattr(gru, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        inputs = F.linear(x, weight_in, bias_in)
+        hidden, steps = torch.zeros_like(x[:, 0]), []
+        for step in range(x.shape[1]):
+            reset_in, update_in, new_in = inputs[:, step].chunk(3, dim=-1)
+            reset_by, update_by, new_by = F.linear(hidden, weight_hidden, bias_hidden).chunk(3, dim=-1)
+            reset, update = torch.sigmoid(reset_in + reset_by), torch.sigmoid(update_in + update_by)
+            new = torch.tanh(new_in + reset * new_by)
+            hidden = (1 - update) * new + update * hidden
+            steps.append(hidden)
+        x = torch.stack(steps, dim=1)
+    return x

@@ -112,9 +112,7 @@ def train(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Pro
     """Trains in place and leaves the best epoch's weights; returns what happened, epoch by epoch."""
     training = config.training
     generator = torch.Generator().manual_seed(training.seed)
-    optimiser = torch.optim.AdamW(
-        _parameter_groups(model, training.weight_decay), lr=training.learning_rate, betas=(0.9, 0.98)
-    )
+    optimiser = _optimiser(model, config)
     best, best_weights, best_epoch = validate(model, data), _copy(model), 0
     epochs: list[dict[str, float]] = []
     with progress.task(f"training {config.kind}", config.epochs * n_transitions(data)) as task:
@@ -129,6 +127,24 @@ def train(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Pro
                 break
     model.load_state_dict(best_weights)
     return {"validation": best, "best_epoch": best_epoch, "epochs": epochs}
+
+
+def fine_tune(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Progress) -> float:
+    """Trains in place for `config.epochs`, without validation; returns the last epoch's mean loss."""
+    generator = torch.Generator().manual_seed(config.training.seed)
+    loss = math.nan
+    with progress.task(f"updating {config.kind}", config.epochs * n_transitions(data)) as task:
+        optimiser = _optimiser(model, config)
+        for epoch in range(1, config.epochs + 1):
+            loss = _epoch(model, config, data, optimiser, generator, task, epoch)
+    return loss
+
+
+def _optimiser(model: SmallModel, config: SrmConfig) -> torch.optim.Optimizer:
+    training = config.training
+    return torch.optim.AdamW(
+        _parameter_groups(model, training.weight_decay), lr=training.learning_rate, betas=(0.9, 0.98)
+    )
 
 
 def _epoch(

@@ -19,12 +19,16 @@ from models.llm.base import CandidateLists
 from models.progress import Progress
 from models.sequences import windows_at
 from models.srm.base import StateModel
-from simulator.learning import Learnt, learn, srm_scores
+from simulator.learning import Learnt, first_deployed, learn, srm_scores
+from simulator.policies.doubt import Doubt, doubt_of
+from simulator.policies.gain import FEATURES, ExpectedGain, Features, GainModel
+from simulator.policies.view import ListView
 from simulator.preparation import Prepared, populate
 from simulator.randomness import Draws
 from simulator.scenario import sections
 from simulator.simulation import build_world, run
-from simulator.slates import Jobs
+from simulator.slates import Jobs, ListSlates
+from simulator.tuning import Tuned, popularity
 from simulator.world import World
 
 Ints = NDArray[np.int64]
@@ -91,26 +95,30 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
     draws = Draws(scenario.seed)
     population = populate(scenario, learnt, draws)
     first = np.maximum(learnt.split.history - 1, 0)
+    srm = first_deployed(scenario, learnt)
     source = RandomLists(learnt.histories.n_items, LIST_LENGTH, draws)
 
-    def full(request: sections.RequestPolicy) -> tuple[float, World]:
+    def full(request: sections.RequestPolicy, tuned: Tuned) -> tuple[float, World]:
         chosen = scenario.model_copy(update={"policy": scenario.policy.model_copy(update={"request": request})})
         started = time.perf_counter()
-        scores = srm_scores(learnt, first, np.unique(population.users))
-        prepared = Prepared(learnt, draws, population, scores, source, None)
-        world = build_world(chosen, prepared, None, None)
+        scores = srm_scores(learnt, first, np.unique(population.users), srm)
+        prepared = Prepared(learnt, draws, population, srm, scores, source, None)
+        world = build_world(chosen, prepared, tuned, None)
         run(world, chosen, prepared, progress)
         world.recorder.flush()
         return time.perf_counter() - started, world
 
-    full_s, world = full(scenario.policy.request)
+    full_s, world = full(scenario.policy.request, Tuned())
     tables = world.recorder.finish()
     n = tables["interactions"].num_rows
     requests = tables["requests"].num_rows
-    asking_s, _ = full(sections.InconsistencyRequest(threshold=_threshold(tables["interactions"])))
+    by_inconsistency = sections.InconsistencyRequest(threshold=0)
+    inconsistency_s, _ = full(by_inconsistency, _tuned(world, doubt_of(by_inconsistency)))
+    gain = ExpectedGain(Features(popularity(learnt)), any_gain_model())
+    learned_s, _ = full(sections.LearnedRequest(), _tuned(world, gain))
 
-    scores = srm_scores(learnt, first, np.unique(population.users))
-    prepared = Prepared(learnt, draws, population, scores, source, None)
+    scores = srm_scores(learnt, first, np.unique(population.users), srm)
+    prepared = Prepared(learnt, draws, population, srm, scores, source, None)
     events_s = _timed(lambda: _events_only(scenario, prepared, progress))
     tensor_s = _timed(lambda: _tensors_only(scenario, prepared, first, world))
     naive_rate, disagreement = naive_loop(learnt, population.users, source, world, naive_interactions)
@@ -122,7 +130,8 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
         "floor_ratio": full_s / (events_s + tensor_s),
         "rank_disagreement": disagreement,
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "interactions_per_s_inconsistency": n / asking_s,
+        "interactions_per_s_inconsistency": n / inconsistency_s,
+        "interactions_per_s_learned": n / learned_s,
         "devices": devices,
         "interactions": n,
         "request_ratio": requests / n,
@@ -139,14 +148,35 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _threshold(interactions: Any) -> float:
-    """The inconsistency that a share REQUEST_RATIO of decisions exceeds, whatever the list's age."""
-    values = interactions["inconsistency"].to_numpy()
-    return float(np.nanquantile(values, 1 - REQUEST_RATIO))
+def _tuned(world: World, doubt: Doubt) -> Tuned:
+    """A threshold that the doubts of a share REQUEST_RATIO of the run's rankings reach, whatever their lists' age."""
+    jobs, slates = world.recorder.all_jobs(), world.scorer.slates
+    assert isinstance(slates, ListSlates)
+    doubts = np.empty(len(jobs))
+
+    def look(chosen: Ints, view: ListView) -> None:
+        doubts[chosen] = doubt(view)
+
+    slates.look(jobs, look)
+    return Tuned(doubt=doubt, threshold=float(np.quantile(doubts, 1 - REQUEST_RATIO)))
+
+
+def any_gain_model() -> GainModel:
+    """A model of gains that was never trained, of the default size."""
+    generator, features, hidden = np.random.default_rng(1), len(FEATURES), sections.LearnedRequest().hidden
+    return GainModel(
+        mean=np.zeros(features),
+        scale=np.ones(features),
+        hidden=generator.normal(size=(features, hidden)),
+        hidden_bias=np.zeros(hidden),
+        out=generator.normal(size=hidden),
+        linear=generator.normal(size=features),
+        bias=np.zeros(1),
+    )
 
 
 def _events_only(scenario: sections.Scenario, prepared: Prepared, progress: Progress) -> None:
-    world = build_world(scenario, prepared, None, None)
+    world = build_world(scenario, prepared, Tuned(), None)
     world.scorer.slates = NoModelWork()
     run(world, scenario, prepared, progress)
     world.recorder.flush()
@@ -154,8 +184,8 @@ def _events_only(scenario: sections.Scenario, prepared: Prepared, progress: Prog
 
 def _tensors_only(scenario: sections.Scenario, prepared: Prepared, first: Ints, world: World) -> None:
     """All states, and all rankings of the full run in one call."""
-    scores = srm_scores(prepared.learnt, first, np.unique(prepared.population.users))
-    again = build_world(scenario, replace(prepared, scores=scores), None, None)
+    scores = srm_scores(prepared.learnt, first, np.unique(prepared.population.users), prepared.srm)
+    again = build_world(scenario, replace(prepared, scores=scores), Tuned(), None)
     again.scorer.place(world.recorder.all_jobs())
 
 

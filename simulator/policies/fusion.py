@@ -43,13 +43,42 @@ class ScoredLists:
         return cls(logits, valid, llm_ranks(valid))
 
     @cached_property
+    def srm_order(self) -> NDArray[np.int64]:
+        """The candidates by falling logit, ties by LLM rank; invalid ones come last."""
+        return srm_order(self.logits, self.valid)
+
+    @cached_property
     def srm_rank(self) -> NDArray[np.int64]:
-        """0-based rank by falling logit, ties by LLM rank; invalid candidates come last."""
-        return srm_ranks(self.logits, self.valid)
+        """0-based rank in that order."""
+        return places_of(self.srm_order)
+
+    @cached_property
+    def count(self) -> NDArray[np.int64]:
+        """Valid candidates [...]."""
+        return np.asarray(self.valid.sum(axis=-1))
+
+    @cached_property
+    def rank_gap(self) -> Floats:
+        """Mean |rank_SRM - rank_LLM| over the valid candidates [...]: the first term of the inconsistency."""
+        gaps = np.abs(self.srm_rank - self.llm_rank)
+        return np.asarray(np.where(self.valid, gaps, 0.0).sum(axis=-1) / np.maximum(self.count, 1))
+
+    @cached_property
+    def invalid_penalty(self) -> Floats:
+        """(4 + 0.3 Z)^2 where Z counts invalid or missing candidates [...]: the second term."""
+        return np.asarray((4.0 + 0.3 * (self.valid.shape[-1] - self.count)) ** 2)
+
+    @cached_property
+    def probabilities(self) -> Floats:
+        """The SRM's softmax over the valid candidates; 0 for invalid ones."""
+        masked = np.where(self.valid, self.logits, -np.inf)
+        top = np.max(masked, axis=-1, keepdims=True, initial=-1e300)
+        weights = np.exp(masked - top)
+        return np.asarray(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-300))
 
 
-def srm_ranks(logits: Floats, valid: Bools) -> NDArray[np.int64]:
-    """0-based rank [..., N] of each candidate by falling logit, ties by place in the list; invalid ones come last.
+def srm_order(logits: Floats, valid: Bools) -> NDArray[np.int64]:
+    """The candidates' places [..., N] by falling logit, ties by place in the list; invalid ones come last.
 
     Logits are compared on a grid of 2^-32 up to a magnitude of 2^19, which holds exact SRM logits as they are. So logit
     and place fit into one integer, and sorting those is many times faster than a stable sort of floats.
@@ -58,7 +87,12 @@ def srm_ranks(logits: Floats, valid: Bools) -> NDArray[np.int64]:
     bits = max(n - 1, 1).bit_length()
     on_grid = np.rint(np.clip(logits, -_LOGIT_LIMIT, _LOGIT_LIMIT) * -_LOGIT_GRID).astype(np.int64)
     on_grid[~valid] = int(_LOGIT_LIMIT * _LOGIT_GRID)
-    order = np.sort((on_grid << bits) | np.arange(n), axis=-1) & ((1 << bits) - 1)
+    return np.asarray(np.sort((on_grid << bits) | np.arange(n), axis=-1) & ((1 << bits) - 1))
+
+
+def places_of(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each number stands in `order` [..., N]."""
+    n = order.shape[-1]
     ranks = np.empty(order.shape, dtype=np.int64)
     np.put_along_axis(ranks, order, np.broadcast_to(np.arange(n), order.shape), axis=-1)
     return ranks
@@ -69,10 +103,7 @@ def _sigmoid(lists: ScoredLists) -> Floats:
 
 
 def _list_softmax(lists: ScoredLists) -> Floats:
-    masked = np.where(lists.valid, lists.logits, -np.inf)
-    top = np.max(masked, axis=-1, keepdims=True, initial=-1e300)
-    weights = np.exp(masked - top)
-    return np.asarray(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-300))
+    return lists.probabilities
 
 
 def _zscore(lists: ScoredLists) -> Floats:
@@ -95,7 +126,17 @@ _PROBABILITY: dict[str, Callable[[ScoredLists], Floats]] = {
 }
 
 
-def fused_scores(rule: sections.Fusion, lists: ScoredLists) -> Floats:
+def lead_of_srm(score: sections.Score, lists: ScoredLists) -> Floats:
+    """The SRM's score of every candidate [..., N] less 0.5: what linear fusion weighs."""
+    return _PROBABILITY[score](lists) - 0.5
+
+
+def rounded(fused: Floats, valid: Bools) -> Floats:
+    """Scores as they are compared: on the grid of 2^-30, -inf where there is no candidate."""
+    return np.where(valid, np.round(fused * _GRID) / _GRID, -np.inf)
+
+
+def fused_scores(rule: sections.FixedFusion, lists: ScoredLists) -> Floats:
     """Score of every candidate [..., N] under `rule`; invalid candidates score -inf."""
     llm_rank, n = lists.llm_rank, lists.logits.shape[-1]
     match rule:
@@ -104,26 +145,26 @@ def fused_scores(rule: sections.Fusion, lists: ScoredLists) -> Floats:
         case sections.SrmOnly():
             fused = lists.logits
         case sections.LinearFusion():
-            fused = -(llm_rank + 1.0) / n + rule.srm_weight * (_PROBABILITY[rule.score](lists) - 0.5)
+            fused = -(llm_rank + 1.0) / n + rule.srm_weight * lead_of_srm(rule.score, lists)
         case sections.GatedFusion():
-            lead = _PROBABILITY[rule.score](lists) - 0.5
+            lead = lead_of_srm(rule.score, lists)
             fused = 0.5 - (llm_rank + 1.0) / n + np.where(np.abs(lead) > rule.gate, lead, 0.0)
         case sections.ReciprocalRankFusion():
             fused = 1.0 / (rule.constant + llm_rank + 1.0)
             fused = fused + rule.srm_weight / (rule.constant + lists.srm_rank + 1.0)
-    return np.where(lists.valid, np.round(fused * _GRID) / _GRID, -np.inf)
+    return rounded(fused, lists.valid)
 
 
-def inconsistency(lists: ScoredLists) -> Floats:
-    """How much the two orders of a list disagree, shape [...]: mean |rank_SRM - rank_LLM| + (4 + 0.3 Z)^2.
+def inconsistency(lists: ScoredLists, terms: sections.InconsistencyTerms = "both") -> Floats:
+    """How much the two orders of a list disagree, shape [...]: the sum of both terms, or one of them.
 
-    The mean is over valid candidates, Z counts invalid or missing ones; infinite for a list with no valid candidate.
+    Infinite for a list with no valid candidate.
     """
-    valid = lists.valid
-    count = valid.sum(axis=-1)
-    gaps = np.where(valid, np.abs(lists.srm_rank - lists.llm_rank), 0.0).sum(axis=-1)
-    penalty = (4.0 + 0.3 * (valid.shape[-1] - count)) ** 2
-    return np.where(count > 0, gaps / np.maximum(count, 1) + penalty, np.inf)
+    if terms == "both":
+        score = lists.rank_gap + lists.invalid_penalty
+    else:
+        score = lists.rank_gap if terms == "rank" else lists.invalid_penalty
+    return np.where(lists.count > 0, score, np.inf)
 
 
 def rank_of(target: NDArray[np.int64], fused: Floats, shown: Bools) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ from simulator.scenario import sections
 from simulator.scoring import Scorer
 
 _NO_ROW = (1 << 31) - 1
+_DAY_S = 86400.0
 
 
 class Knowledge(Protocol):
@@ -33,16 +34,22 @@ class Knowledge(Protocol):
     """newest interaction that the cached list has seen; -1 without a list"""
     list_time_s: float
     """when the history behind the cached list was sent"""
+    since_s: float
+    """when its newest interaction was, or when it joined"""
+    late_answers: int
+    """answers that came late or never, less those that came in time; at least 0"""
     last_gap_s: float
     """time between the newest interaction and the one before; infinite when the device joins"""
     end: int
     """row of the stream after its last interaction"""
+    used_weights: int
+    """what its SRM has learnt (`DeviceWeights`)"""
 
     def list_age_s(self) -> float:
         """Time since the cached list's history was sent; infinite without a list."""
 
-    def inconsistency(self) -> float:
-        """Disagreement of SRM and LLM over the cached list; infinite without a list."""
+    def doubt(self) -> float:
+        """What the policy's measure says of the cached list (policies/doubt.py); infinite without a list."""
 
 
 class RequestPolicy(Protocol):
@@ -52,7 +59,7 @@ class RequestPolicy(Protocol):
         """Whether the device asks for a new list now."""
 
     def next_ask(self, device: Knowledge, row: int) -> int:
-        """A row of the stream, from `row` on, before which the device surely does not ask while it keeps its list.
+        """A row of the stream, from `row` on, before which the device surely does not ask with this list and weights.
 
         The device has met the rows before `row`; it asks after the last of those that share a moment.
         """
@@ -73,6 +80,7 @@ class Moments:
     t_s: NDArray[np.float64]  # [S]
     first_row: NDArray[np.int64]  # [D] the first that the device meets
     joined_s: NDArray[np.float64]  # [D]
+    links: list[str]  # [D] kind of each device's link
     scorer: Scorer
 
     @property
@@ -157,8 +165,9 @@ class Staleness:
         return bisect_left(self._t_s, self._age_s, row, device.end, key=lambda t_s: t_s - sent_s)
 
 
-class Inconsistency:
-    """When the SRM's order and the LLM's order of the cached list disagree (intelligent request of LSC4Rec)."""
+class Doubtful:
+    """When the device's doubt in its list reaches a threshold: the inconsistency of LSC4Rec (intelligent request), the
+    SRM's uncertainty, an expected gain, or the knowledge that a fresh list is better."""
 
     def __init__(self, threshold: float, moments: Moments):
         self._threshold = threshold
@@ -166,19 +175,85 @@ class Inconsistency:
         self._step: list[int] = moments.step.tolist()
 
     def wants(self, device: Knowledge) -> bool:
-        return device.inconsistency() >= self._threshold
+        return device.doubt() >= self._threshold
+
+    def next_ask(self, device: Knowledge, row: int) -> int:
+        if device.as_of < 0 or row >= device.end:
+            return row
+        step = self._step[row]
+        return row + self._scorer.next_doubt(device.device, device.as_of, step, device.used_weights) - step
+
+
+class Congestion:
+    """By staleness, with a threshold that each late answer multiplies and each one in time divides again."""
+
+    def __init__(self, section: sections.CongestionRequest):
+        self._section = section
+
+    def _threshold(self, device: Knowledge) -> int:
+        section = self._section
+        if section.backoff == 1.0:
+            return min(section.threshold, section.longest)
+        enough = math.log(section.longest / section.threshold) / math.log(section.backoff)
+        if device.late_answers >= enough:
+            return section.longest
+        return math.ceil(section.threshold * section.backoff**device.late_answers)
+
+    def wants(self, device: Knowledge) -> bool:
+        return device.as_of < 0 or device.step - device.as_of >= self._threshold(device)
 
     def next_ask(self, device: Knowledge, row: int) -> int:
         if device.as_of < 0:
             return row
-        for later in range(row, device.end):
-            known = self._scorer.known(device.device, device.as_of, self._step[later])
-            if known is None:
-                self._scorer.expect(device.device, device.as_of, self._step[later])
-                return later
-            if known[1] >= self._threshold:
-                return later
-        return _NO_ROW
+        return row + max(device.as_of + self._threshold(device) - device.step - 1, 0)
+
+
+class NightlyOnLink:
+    """In a window of the night, on an allowed link, with a list from before that night."""
+
+    def __init__(self, section: sections.NightlyRequest, moments: Moments):
+        self._at_s, self._window_s = section.at, section.window
+        allowed = np.array([link in section.links for link in moments.links], dtype=bool)
+        self._allowed: list[bool] = allowed.tolist()
+        night = (moments.t_s - self._at_s) % _DAY_S < self._window_s
+        self._next = moments.next_of(night & allowed[moments.device])
+
+    def wants(self, device: Knowledge) -> bool:
+        into_s = (device.since_s - self._at_s) % _DAY_S
+        before = device.as_of < 0 or device.list_time_s < device.since_s - into_s
+        return self._allowed[device.device] and into_s < self._window_s and before
+
+    def next_ask(self, device: Knowledge, row: int) -> int:
+        return self._next[row]
+
+
+class Scheduled:
+    """At decisions that were chosen before the run."""
+
+    def __init__(self, schedule: "Schedule", moments: Moments):
+        self._next = moments.next_of(schedule.rows)
+        chosen = np.flatnonzero(schedule.rows)
+        joins = np.flatnonzero(schedule.joins)
+        self._asks = {
+            *zip(moments.device[chosen].tolist(), moments.step[chosen].tolist(), strict=True),
+            *zip(joins.tolist(), schedule.first_step[joins].tolist(), strict=True),
+        }
+
+    def wants(self, device: Knowledge) -> bool:
+        return (device.device, device.step) in self._asks
+
+    def next_ask(self, device: Knowledge, row: int) -> int:
+        return self._next[row]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Requests that were chosen before the run: after which rows [S] of the stream, and by which devices [D] as they
+    join, when their newest interaction is `first_step` [D]."""
+
+    rows: NDArray[np.bool_]
+    joins: NDArray[np.bool_]
+    first_step: NDArray[np.int64]
 
 
 class SessionStart:
@@ -196,9 +271,13 @@ class SessionStart:
 
 
 def request_policy(
-    section: sections.RequestPolicy, draws: Draws, threshold: float | None, moments: Moments
+    section: sections.RequestPolicy,
+    draws: Draws,
+    threshold: float | None,
+    moments: Moments,
+    schedule: Schedule | None = None,
 ) -> RequestPolicy:
-    """The policy that a scenario names; `threshold` is the calibrated one, for a policy that was given a ratio."""
+    """The policy that a scenario names; `threshold` is the one on its doubt, `schedule` the one of `oracle_dp`."""
     match section:
         case sections.NeverRequest() | sections.CloudPush():
             return Never()
@@ -210,14 +289,18 @@ def request_policy(
             return Random(section.ratio, draws, moments)
         case sections.StalenessRequest():
             return Staleness(section.threshold or math.inf, math.inf if section.age is None else section.age, moments)
-        case sections.InconsistencyRequest():
-            return Inconsistency(_first_given(threshold, section.threshold), moments)
         case sections.SessionStartRequest():
             return SessionStart(section.gap, moments)
-
-
-def _first_given(*values: float | None) -> float:
-    return next(value for value in values if value is not None)
+        case sections.CongestionRequest():
+            return Congestion(section)
+        case sections.NightlyRequest():
+            return NightlyOnLink(section, moments)
+        case sections.OracleDpRequest():
+            assert schedule is not None
+            return Scheduled(schedule, moments)
+        case _:
+            assert threshold is not None
+            return Doubtful(threshold, moments)
 
 
 class Budget:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from models.errors import InputError
 from simulator.scenario import sections
+from simulator.scenario.update_checks import table_contradictions, update_contradictions
 
 Contradiction = tuple[str, str]
 """(dotted key, what is wrong with it and how to mend it)"""
@@ -149,10 +150,21 @@ def _request(scenario: sections.Scenario) -> Iterator[Contradiction]:
                 yield f"{key}.window", "'at' + 'window' must end within 'every'; shorten them, or push less often"
         case sections.StalenessRequest():
             yield from _exactly_one(key, "staleness", {"threshold": request.threshold, "age": request.age})
-        case sections.InconsistencyRequest():
-            yield from _exactly_one(key, "inconsistency", {"ratio": request.ratio, "threshold": request.threshold})
-            if slate not in ("llm", "both"):
-                yield key, f"inconsistency needs the LLM's list, but policy.slate is {slate}; set it to llm or both"
+        case sections.CongestionRequest(threshold=threshold, longest=longest) if longest < threshold:
+            yield f"{key}.longest", f"{longest} is below 'threshold' {threshold}, which grows; set at least {threshold}"
+        case sections.NightlyRequest():
+            kinds = sorted({device_class.link.kind for device_class in scenario.fleet.classes})
+            if not set(kinds) & set(request.links):
+                yield (
+                    f"{key}.links",
+                    f"no device has such a link, so none would ever ask; name some of {', '.join(kinds)}",
+                )
+        case sections.InconsistencyRequest() | sections.UncertaintyRequest():
+            yield from _exactly_one(key, request.kind, {"ratio": request.ratio, "threshold": request.threshold})
+    looks = isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest | sections.LearnedRequest)
+    knows = isinstance(request, sections.OracleGreedyRequest | sections.OracleDpRequest)
+    if (looks or knows) and slate not in ("llm", "both"):
+        yield key, f"{request.kind} needs the LLM's list, but policy.slate is {slate}; set it to llm or both"
 
 
 def _exactly_one(key: str, kind: str, values: dict[str, float | None]) -> Iterator[Contradiction]:
@@ -171,7 +183,7 @@ def _budget(scenario: sections.Scenario) -> Iterator[Contradiction]:
 
 def _fusion(scenario: sections.Scenario) -> Iterator[Contradiction]:
     fusion = scenario.policy.fusion
-    sigmoid = isinstance(fusion, (sections.LinearFusion, sections.GatedFusion)) and fusion.score == "sigmoid"
+    sigmoid = getattr(fusion, "score", None) == "sigmoid"
     if sigmoid and scenario.srm.loss == "full_softmax":
         text = "sigmoid has no meaning for the logits of srm.loss: full_softmax"
         yield "policy.fusion.score", f"{text}; use rank, zscore or list_softmax, or set srm.loss: bce"
@@ -196,6 +208,8 @@ _CHECKS: tuple[Callable[[sections.Scenario], Iterator[Contradiction]], ...] = (
     _language_model,
     _cloud,
     _request,
+    update_contradictions,
+    table_contradictions,
     _budget,
     _fusion,
     _tariffs,

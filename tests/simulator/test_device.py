@@ -56,6 +56,32 @@ WORLDS: dict[str, dict[str, Any]] = {
     "inconsistency, budget": {
         "policy": {"request": {"kind": "inconsistency", "threshold": 18}, "budget": {"ratio": 0.1, "scope": "device"}}
     },
+    "entropy": {"policy": {"request": {"kind": "uncertainty", "threshold": 0.93}}},
+    "margin, blocking": {
+        "cloud": SLOW_CLOUD,
+        "policy": {"request": {"kind": "uncertainty", "measure": "margin", "threshold": 0.97}, "mode": "blocking"},
+    },
+    "learned": {"policy": {"request": {"kind": "learned", "ratio": 0.3}}},
+    "learned, ties": {
+        "workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}},
+        "fleet": {"preloaded": {"lag": 2}},
+        "policy": {"request": {"kind": "learned", "ratio": 0.3}},
+    },
+    "rank term, churn": {
+        "fleet": {"churn": CHURN, "preloaded": False},
+        "policy": {"request": {"kind": "inconsistency", "terms": "rank", "ratio": 0.3}, "when_offline": "wait"},
+    },
+    "congestion": {"cloud": SLOW_CLOUD, "policy": {"request": {"kind": "congestion", "late": "1s"}}},
+    "nightly": {
+        "fleet": {"churn": CHURN},
+        "policy": {"request": {"kind": "nightly_on_wifi", "links": ["wifi", "lte"], "window": "6h"}},
+    },
+    "oracle greedy": {"policy": {"request": {"kind": "oracle_greedy"}, "slate": "both"}},
+    "oracle dp": {"policy": {"request": {"kind": "oracle_dp", "ratio": 0.3}}},
+    "weight by age": {"policy": {"fusion": {"kind": "staleness"}}},
+    "weight by reliability": {"policy": {"fusion": {"kind": "reliability"}, "slate": "both"}},
+    "logistic fusion": {"policy": {"fusion": {"kind": "logistic"}}},
+    "weight learnt online": {"policy": {"fusion": {"kind": "online"}, "request": {"kind": "random", "ratio": 0.1}}},
     "fleet budget": {"policy": {"request": {"kind": "always"}, "budget": {"ratio": 0.2, "scope": "fleet"}}},
     "battery, no delay": {
         "fleet": {
@@ -66,6 +92,87 @@ WORLDS: dict[str, dict[str, Any]] = {
     "ties, always": {
         "workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}},
         "policy": {"request": {"kind": "always"}},
+    },
+    "fleet": {"policy": {"update": {"kind": "fleet", "every": "20min"}}},
+    "on device": {"policy": {"update": {"kind": "on_device", "when": {"kind": "every", "n": 3}}}},
+    "on device, idle, inconsistency": {
+        "policy": {
+            "request": {"kind": "inconsistency", "threshold": 22},
+            "update": {
+                "kind": "on_device",
+                "when": {"kind": "idle", "gap": "5min", "min_new": 2},
+                "adapter": {"kind": "last_layer"},
+            },
+        },
+    },
+    "on device, worse, a module": {
+        "policy": {
+            "update": {
+                "kind": "on_device",
+                "when": {"kind": "rank_drop", "window": 2, "drop": 0.1},
+                "adapter": {"kind": "module", "name": "norm_out"},
+            },
+        },
+    },
+    "both, battery": {
+        "fleet": {"classes": [{"name": "only", "share": 1, "battery": "0.08J"}]},
+        "policy": {
+            "request": {"kind": "inconsistency", "threshold": 21},
+            "update": {
+                "kind": "both",
+                "fleet": {"every": "25min", "start": "10s"},
+                "on_device": {"when": {"kind": "every", "n": 2}, "adapter": {"kind": "bias"}},
+            },
+        },
+    },
+    "fleet, inconsistency": {
+        "fleet": {"churn": CHURN},
+        "policy": {
+            "request": {"kind": "inconsistency", "threshold": 22},
+            "update": {
+                "kind": "fleet",
+                "every": "25min",
+                "weights": "delta",
+                "learn_from": "new",
+                "upload": "15min",
+                "stages": [{"share": 0.2}, {"share": 0.9, "after": "10min"}],
+            },
+        },
+    },
+    "fleet, with list, blocking": {
+        "srm": {"item_table": {"kind": "with_list", "precision": "int8"}},
+        "cloud": SLOW_CLOUD,
+        "policy": {
+            "request": {"kind": "every", "n": 3},
+            "mode": "blocking",
+            "update": {"kind": "fleet", "every": "20min", "weights": "half", "drift": 0.01},
+        },
+    },
+    "learned, both updates inside": {
+        "policy": {
+            "request": {"kind": "learned", "ratio": 0.3},
+            "update": {
+                "kind": "both",
+                "fleet": {"every": "25min", "start": "10s"},
+                "on_device": {"when": {"kind": "every", "n": 3}, "adapter": {"kind": "module", "name": "norm_out"}},
+            },
+        },
+    },
+    "learnt online, both updates": {
+        "policy": {
+            "slate": "both",
+            "request": {"kind": "uncertainty", "threshold": 0.93},
+            "fusion": {"kind": "online"},
+            "update": {
+                "kind": "both",
+                "fleet": {"every": "25min", "start": "10s"},
+                "on_device": {"when": {"kind": "rank_drop", "window": 2, "drop": 0.1}, "adapter": {"kind": "low_rank"}},
+            },
+        },
+    },
+    "oracle greedy, fleet, with list": {
+        "srm": {"item_table": {"kind": "with_list", "precision": "int8"}},
+        "policy": {"request": {"kind": "oracle_greedy"}, "update": {"kind": "fleet", "every": "20min"}},
     },
     "ties": {"workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}}},
 }
@@ -160,7 +267,14 @@ def test_interactions_point_at_their_requests(run: RunResult) -> None:
 def test_the_same_scenario_gives_the_same_bytes(run: RunResult, store: ArtifactStore, tmp_path: Path) -> None:
     for name in ("first", "second"):
         simulate_tiny(run.scenario, store, tmp_path / name)
-    for file in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "summary.json"):
+    for file in (
+        "interactions.parquet",
+        "requests.parquet",
+        "devices.parquet",
+        "cloud.parquet",
+        "updates.parquet",
+        "summary.json",
+    ):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
@@ -176,7 +290,14 @@ def test_sleeping_through_interactions_changes_nothing(run: RunResult, store: Ar
     stepping = run.scenario.model_copy(update={"engine": run.scenario.engine.model_copy(update={"sleep": False})})
     simulate_tiny(run.scenario, store, tmp_path / "asleep")
     simulate_tiny(stepping, store, tmp_path / "awake")
-    for file in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "summary.json"):
+    for file in (
+        "interactions.parquet",
+        "requests.parquet",
+        "devices.parquet",
+        "cloud.parquet",
+        "updates.parquet",
+        "summary.json",
+    ):
         assert (tmp_path / "asleep" / file).read_bytes() == (tmp_path / "awake" / file).read_bytes()
 
 

@@ -22,6 +22,11 @@ SHARED = [
     ["policy.request={kind: inconsistency, ratio: 0.3}"],
     ["policy.request={kind: inconsistency, ratio: 0.3}", "policy.fusion=reciprocal_rank"],
     ["policy.request={kind: inconsistency, ratio: 0.3}", "policy.slate=both"],
+    ["policy.request={kind: inconsistency, ratio: 0.3, terms: rank}"],
+    ["policy.request={kind: learned, ratio: 0.3}", "policy.fusion=logistic"],
+    ["policy.request={kind: learned, ratio: 0.3}", "policy.fusion={kind: logistic, penalty: 0.1}", "policy.slate=both"],
+    ["policy.request={kind: oracle_dp, ratio: 0.3}", "policy.fusion=online"],
+    ["policy.request={kind: learned, ratio: 0.3}", "policy.update={kind: fleet, every: 6h}"],
     ["policy.fusion=llm_only", "metrics.k=[3]", "tariffs.gb_up=1"],
     ["cloud.gpu=l4", "cloud.replicas=2"],
     ["cloud.gpu=l4", "cloud.replicas=3", "cloud.slo.p95_latency=20s"],
@@ -41,6 +46,7 @@ UNLIKE = [
     "engine.threads=1",
     "policy.slate=srm",
     "policy.slate=cloud_srm",
+    "policy.update=on_device",
 ]
 
 
@@ -94,11 +100,12 @@ def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch
     monkeypatch.setattr("simulator.preparation.check_files", lambda scenario: None)  # these two look, and keep nothing
     monkeypatch.setattr("simulator.preparation.check_cloud", lambda llm, cloud: None)
     read: set[str] = set()
-    spied: sections.Scenario = Spy(Scenario.load(base), "", read)  # type: ignore[assignment]
+    spied: sections.Scenario = Spy(Scenario.load(base, ["policy.update=on_device"]), "", read)  # type: ignore[assignment]
     prepare(spied, "cpu", NullProgress())
     known = ("seed", "duration", "workload.", "fleet.", "srm.", "llm.candidates.", "llm.list_length", "engine.threads")
-    assert [path for path in sorted(read) if not path.startswith((*known, "policy.slate"))] == []
-    assert {"seed", "duration", "llm.list_length", "engine.threads", "policy.slate"} <= read
+    known += ("policy.slate", "policy.update.window")
+    assert [path for path in sorted(read) if not path.startswith(known)] == []
+    assert {"seed", "duration", "llm.list_length", "engine.threads", "policy.slate", "policy.update.window"} <= read
 
 
 def test_learning_reads_nothing_that_its_key_leaves_out(base: Path) -> None:
@@ -107,6 +114,13 @@ def test_learning_reads_nothing_that_its_key_leaves_out(base: Path) -> None:
     learn(spied, ArtifactStore(), "cpu", NullProgress())
     known = ("workload.interactions", "workload.synthetic", "workload.split", "srm.", "engine.threads")
     assert [path for path in sorted(read) if not path.startswith(known)] == []
+
+
+def test_what_is_learnt_from_lists_is_shared_only_by_those_with_the_same_lists(base: Path) -> None:
+    unlike = ["llm.candidates.epochs=2", "llm.list_length=10", "workload.exclude_seen=false", "seed=1"]
+    for kind, different in (("independent", 1), ("cooperative", 4)):
+        alike = [Scenario.load(base, [f"srm.training.kind={kind}", text]) for text in unlike]
+        assert len({learning_key(scenario) for scenario in alike}) == different
 
 
 def test_what_is_learnt_is_shared_by_seeds_and_fleets(base: Path) -> None:

@@ -9,9 +9,13 @@ import pytest
 from models.baselines import all_baselines
 from models.llm.base import CandidateLists
 from simulator.histories import Histories
+from simulator.policies.adaptive import fusion_of
+from simulator.policies.doubt import doubt_of
 from simulator.scenario import sections
-from simulator.scoring import Scorer
-from simulator.slates import BaselineSlates, CatalogueSlates, Jobs, JoinedSlates, ListSlates, StateScores
+from simulator.scoring import Foresight, Scorer
+from simulator.slates import BaselineSlates, CatalogueSlates, Jobs, JoinedSlates, ListSlates
+from simulator.srm_scores import StateScores
+from simulator.weights import DeviceWeights
 
 ITEMS, USERS, LENGTH, DIM, N = 40, 6, 30, 8, 10
 
@@ -61,7 +65,7 @@ def world() -> World:
     states, vectors = grid(USERS * LENGTH, DIM), grid(ITEMS, DIM)
     lists = np.stack([[generator.permutation(ITEMS)[:N] for _ in range(LENGTH)] for _ in range(USERS)])
     lists[generator.random(lists.shape) < 0.1] = -1
-    scores = StateScores(states, offsets, np.zeros(USERS, dtype=np.int64), vectors)
+    scores = StateScores(states, offsets, np.zeros(USERS, dtype=np.int64), vectors, np.ones(ITEMS, dtype=bool))
     return World(Histories(offsets, items, ITEMS), scores, states, vectors, FixedLists(lists.astype(np.int32)))
 
 
@@ -71,7 +75,8 @@ def some_jobs(world: World, count: int, seed: int = 0) -> Jobs:
     step = generator.integers(5, LENGTH - 3, size=count)
     as_of = np.maximum(step - generator.integers(0, 5, size=count), 0)
     target = generator.integers(ITEMS, size=count)
-    return Jobs(user, step, as_of, target, step + generator.integers(0, 2, size=count))
+    weights = np.zeros(count, dtype=np.int64)
+    return Jobs(user, step, as_of, target, step + generator.integers(0, 2, size=count), weights)
 
 
 def place_by_hand(order: list[int], target: int, seen: set[int]) -> int:
@@ -96,7 +101,9 @@ def linear_rank_order(world: World, user: int, step: int, named: list[int], extr
 
 def list_slates(world: World, exclude_seen: bool = True) -> ListSlates:
     fallback = CatalogueSlates(world.histories, world.scores, N, exclude_seen)
-    return ListSlates(world.histories, world.scores, world.source, sections.LinearFusion(), fallback, exclude_seen)
+    fusion = fusion_of(sections.LinearFusion())
+    doubt = doubt_of(sections.InconsistencyRequest(threshold=0))
+    return ListSlates(world.histories, world.scores, world.source, fusion, fallback, exclude_seen, doubt)
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
@@ -124,7 +131,9 @@ def test_the_srm_over_the_catalogue_shows_its_best_unseen_items(world: World) ->
 def test_joined_slates_add_the_srms_own_best_behind_the_llms_list(world: World) -> None:
     jobs = some_jobs(world, 120)
     fallback = CatalogueSlates(world.histories, world.scores, N, True)
-    joined = JoinedSlates(world.histories, world.scores, world.source, sections.LinearFusion(), fallback, True)
+    joined = JoinedSlates(
+        world.histories, world.scores, world.source, fusion_of(sections.LinearFusion()), fallback, True
+    )
     ranks, _ = joined.place(jobs)
     for i in range(len(jobs)):
         user, step = int(jobs.user[i]), int(jobs.step[i])
@@ -149,31 +158,55 @@ def test_permuting_the_jobs_of_a_batch_changes_nothing(world: World) -> None:
 def test_one_job_a_call_gives_what_a_batch_gives(world: World) -> None:
     jobs = some_jobs(world, 200, seed=4)
     users = np.arange(USERS)
-    batched = Scorer(list_slates(world), world.histories, users, 8, True).place(jobs)
-    single = Scorer(list_slates(world), world.histories, users, 8, False).place(jobs)
+    batched = Scorer(list_slates(world), world.histories, users, 8, True, DeviceWeights(world.scores)).place(jobs)
+    single = Scorer(list_slates(world), world.histories, users, 8, False, DeviceWeights(world.scores)).place(jobs)
     assert (batched[0] == single[0]).all()
     np.testing.assert_array_equal(batched[1], single[1])
 
 
-def test_what_is_computed_ahead_is_what_is_computed_on_demand(world: World) -> None:
-    users = np.arange(USERS)
-    ahead = Scorer(list_slates(world), world.histories, users, 8, True)
-    bare = Scorer(list_slates(world), world.histories, users, 1, False)
+@pytest.mark.parametrize("lists_ahead", [True, False])
+def test_what_is_computed_ahead_is_what_is_computed_on_demand(world: World, lists_ahead: bool) -> None:
+    users, slates = np.arange(USERS), list_slates(world)
+    no_ties = np.zeros(USERS * LENGTH, dtype=bool)
+    foresight = Foresight(slates, 18.5, users * LENGTH, no_ties, lists_ahead)
+    ahead = Scorer(slates, world.histories, users, 4, True, DeviceWeights(world.scores), foresight)
     generator = np.random.default_rng(2)
     step, as_of = np.full(USERS, 5), np.full(USERS, 5)
-    for _ in range(150):
+    ahead.expect_all(as_of, step)
+    for _ in range(200):
         device = int(generator.integers(USERS))
         step[device] = min(step[device] + 1, LENGTH - 1)
         if generator.random() < 0.3:
             as_of[device] = step[device]
-            ahead.expect(device, int(as_of[device]), int(step[device]))
-        asked = (device, int(as_of[device]), int(step[device]))
-        assert ahead.ranking(*asked) == bare.ranking(*asked)
+            ahead.expect(device, int(as_of[device]), int(step[device]), 0)
+        steps = np.arange(step[device], LENGTH)
+        user, listed = np.full(len(steps), device), np.full(len(steps), as_of[device])
+        gaps = slates.place(Jobs(user, steps, listed, np.full(len(steps), -1), steps, np.zeros_like(steps)))[1]
+        asked = (device, int(as_of[device]), int(step[device]), 0)
+        high = next((int(s) for s, gap in zip(steps, gaps, strict=True) if gap >= 18.5), LENGTH)
+        if generator.random() < 0.5:
+            assert step[device] <= ahead.next_doubt(*asked) <= high
+        assert ahead.doubt(*asked) == gaps[0]
+        assert step[device] <= ahead.next_doubt(*asked) <= high
+
+
+def test_what_was_placed_ahead_is_what_is_placed_afterwards(world: World) -> None:
+    users, slates = np.arange(USERS), list_slates(world)
+    foresight = Foresight(slates, 18.5, users * LENGTH, np.zeros(USERS * LENGTH, dtype=bool), True)
+    ahead = Scorer(slates, world.histories, users, 4, True, DeviceWeights(world.scores), foresight)
+    ahead.expect_all(np.full(USERS, 5), np.full(USERS, 5))
+    ahead.doubt(0, 5, 5, 0)
+    for first in (5, 15):  # two calls, with steps that do not fall
+        steps = np.tile(np.arange(first, first + 10), USERS)
+        who, listed = np.repeat(users, 10), np.full(10 * USERS, 5)
+        jobs = Jobs(who, steps, listed, world.histories.item_at(who, steps + 1), steps, np.zeros_like(steps))
+        for got, expected in zip(ahead.place_next(jobs), slates.place(jobs), strict=True):
+            np.testing.assert_array_equal(got, expected)
 
 
 def test_a_device_without_a_list_shows_its_fallback(world: World) -> None:
     jobs = some_jobs(world, 50)
-    bare = Jobs(jobs.user, jobs.step, np.full(50, -1), jobs.target, jobs.seen_upto)
+    bare = Jobs(jobs.user, jobs.step, np.full(50, -1), jobs.target, jobs.seen_upto, jobs.weights)
     ranks, gaps = list_slates(world).place(bare)
     assert (ranks == CatalogueSlates(world.histories, world.scores, N, True).place(bare)[0]).all()
     assert np.isnan(gaps).all()

@@ -12,12 +12,13 @@ from models.progress import NullProgress
 from models.srm.base import TrainedSrm
 from models.srm.training import build_model
 from simulator.histories import Histories
-from simulator.learning import Learnt, srm_scores
+from simulator.learning import Learnt, first_deployed, srm_scores
 from simulator.preparation import Prepared, populate
 from simulator.randomness import Draws
 from simulator.results import RunResult
 from simulator.scenario import Scenario, sections
 from simulator.simulation import simulate_prepared
+from simulator.tuning import tails_of, tune
 from simulator.workload.splitting import split_log, training_set
 from simulator.workload.synthetic import synthetic_log
 
@@ -94,11 +95,17 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     population = populate(scenario, learnt, draws)
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
     first = np.maximum(split.history - 1 - lag, 0)
-    scores = srm_scores(learnt, first, np.unique(population.users))
+    adaptation = sections.adaptation_of(scenario.policy.update)
+    first = np.maximum(first - (adaptation.window if adaptation is not None else 0), 0)
+    deployed = first_deployed(scenario, learnt)
+    scores = srm_scores(learnt, first, np.unique(population.users), deployed)
     source = RandomLists(histories, scenario.llm.list_length)
-    return Prepared(learnt, draws, population, scores, source, None)
+    return Prepared(learnt, draws, population, deployed, scores, source, None)
 
 
 def simulate_tiny(scenario: sections.Scenario, store: ArtifactStore, out: Any = None) -> RunResult:
     """Prepare and run."""
-    return simulate_prepared(scenario, prepare_tiny(scenario, store), out, "cpu", NullProgress())
+    prepared = prepare_tiny(scenario, store)
+    source = RandomLists(prepared.learnt.histories, scenario.llm.list_length)
+    tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, "cpu", NullProgress(), source))
+    return simulate_prepared(scenario, prepared, out, "cpu", NullProgress(), tuned=tuned)

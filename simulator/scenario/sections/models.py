@@ -1,12 +1,14 @@
 """The `srm` and `llm` sections: the small model on devices, and the LLM recommender in the cloud."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from simulator.scenario.sections.base import Section, kind_of
 from simulator.scenario.sections.text import Endpoint, TextLm
 from simulator.scenario.units import Share
+
+Precision = Literal["float32", "float16", "int8"]
 
 
 class Training(Section):
@@ -23,9 +25,54 @@ class Training(Section):
     patience: int = Field(3, ge=1, description="epochs without better validation NDCG@10 before it stops")
 
 
+class SrmTraining(Training):
+    """How the small model is trained before the stream: by itself, or then also inside the LLM's lists (LSC4Rec)."""
+
+    kind: Literal["independent", "cooperative"] = Field(
+        "independent", description="on interactions alone; or, after that, on ordering the LLM's lists as well"
+    )
+    lists: int = Field(10, ge=1, description="cooperative: most lists of a training user, at prefixes drawn by `seed`")
+    list_epochs: int = Field(3, ge=1, description="cooperative: most passes over those lists")
+
+
+class OnDeviceTable(Section):
+    """The vectors of all known items, or of the most popular ones, are installed with the model."""
+
+    kind: Literal["on_device"] = "on_device"
+    precision: Precision = Field("float32", description="of a number in a vector; int8 has a scale a vector")
+    top: int | None = Field(None, ge=1, description="most items that it holds, by popularity so far; none: all")
+
+
+class WithListTable(Section):
+    """The vectors of its items travel with each candidate list; a phone holds the encoder and those of its list."""
+
+    kind: Literal["with_list"] = "with_list"
+    precision: Precision = Field("float32", description="of a number in a vector; int8 has a scale a vector")
+
+
+ItemTable = Annotated[OnDeviceTable | WithListTable, kind_of()]
+
+
+PAPER: dict[str, Any] = {
+    "dim": 32,
+    "layers": 1,
+    "heads": 4,
+    "max_length": 10,
+    "loss": "bce",
+    "epochs": 10,
+    "training": SrmTraining(learning_rate=1e-3, negatives=4, patience=10),
+}
+"""The SRMs of LSC4Rec's code; DIN and GRU4Rec there differ from SASRec in their kind only."""
+
+
 class Srm(Section):
     """The small recommendation model on each device."""
 
+    preset: Literal["modern", "paper"] = Field(
+        "modern",
+        description="what the keys are that are not given: the defaults below, or those of LSC4Rec (dim 32, 1 layer, "
+        " 4 heads, 10 items of history, bce with 4 negatives, 10 epochs)",
+    )
     kind: Literal["sasrec", "gru4rec", "din"] = Field(
         "sasrec", description="the small model: self-attention, a recurrent network, or target attention"
     )
@@ -38,10 +85,14 @@ class Srm(Section):
         description="softmax over the catalogue, or binary cross-entropy with sampled negatives (din: this one only)",
     )
     epochs: int = Field(20, ge=0, description="most passes over the training events; 0 leaves the model untrained")
-    item_table: Literal["on_device", "with_list"] = Field(
-        "on_device", description="item vectors are installed with the model, or travel with each candidate list"
-    )
-    training: Training = Training()
+    item_table: ItemTable = Field(OnDeviceTable(), description="where a phone has the vectors of items from")
+    training: SrmTraining = SrmTraining()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_preset(cls, values: Any) -> Any:
+        """Keys that are not given are those of the preset."""
+        return {**PAPER, **values} if isinstance(values, dict) and values.get("preset") == "paper" else values
 
 
 class ItemLm(Section):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from simulator.scenario.sections.base import Section, kind_of
+from simulator.scenario.sections.update import NoUpdate, UpdateSchedule
 from simulator.scenario.units import Seconds, Share
 
 
@@ -42,12 +43,71 @@ class StalenessRequest(Section):
     age: Seconds | None = Field(None, description="age of the list in time")
 
 
+InconsistencyTerms = Literal["both", "rank", "invalid"]
+
+
 class InconsistencyRequest(Section):
     """A request when the SRM's and the LLM's orders disagree (LSC4Rec), by exactly one of `ratio` and `threshold`."""
 
     kind: Literal["inconsistency"] = "inconsistency"
     ratio: Share | None = Field(None, description="wanted share; the threshold is calibrated before the stream")
     threshold: float | None = Field(None, ge=0, description="score at or above which the device asks")
+    terms: InconsistencyTerms = Field(
+        "both", description="the gap between the orders and the penalty of invalid candidates, or one of them alone"
+    )
+
+
+class UncertaintyRequest(Section):
+    """A request when the SRM is not sure about the list, by exactly one of `ratio` and `threshold`."""
+
+    kind: Literal["uncertainty"] = "uncertainty"
+    measure: Literal["entropy", "margin"] = Field(
+        "entropy",
+        description="entropy of the SRM's softmax over the list (1: all alike), or 1 less the lead of its best",
+    )
+    ratio: Share | None = Field(None, description="wanted share; the threshold is calibrated before the stream")
+    threshold: float | None = Field(None, ge=0, le=1, description="doubt at or above which the device asks")
+
+
+class LearnedRequest(Section):
+    """A request when a small model on the device, trained before the stream, expects a fresh list to gain enough."""
+
+    kind: Literal["learned"] = "learned"
+    ratio: Share = Field(0.2, description="wanted share; the threshold on the gain is calibrated before the stream")
+    hidden: int = Field(16, ge=1, le=256, description="hidden units of the model")
+    seed: int = Field(1, ge=0, description="of the model's training")
+
+
+class CongestionRequest(Section):
+    """A request by staleness that backs off while the device's own answers come late."""
+
+    kind: Literal["congestion"] = "congestion"
+    threshold: int = Field(2, ge=1, description="interactions the list has not seen, when answers come in time")
+    late: Seconds = Field(5.0, gt=0, description="an answer that takes longer, or never comes, is late")
+    backoff: float = Field(2.0, ge=1, description="a late answer multiplies the threshold by this, one in time divides")
+    longest: int = Field(64, ge=1, description="largest threshold")
+
+
+class NightlyRequest(Section):
+    """A request at night on an allowed link, once a night."""
+
+    kind: Literal["nightly_on_wifi"] = "nightly_on_wifi"
+    at: Seconds = Field(2 * 3600.0, description="start of the night window, from each day's start")
+    window: Seconds = Field(4 * 3600.0, gt=0, le=86400.0, description="length of the night window")
+    links: tuple[str, ...] = Field(("wifi",), min_length=1, description="links on which a device may ask")
+
+
+class OracleGreedyRequest(Section):
+    """A bound that knows the future: a request when a fresh list would put the next item higher."""
+
+    kind: Literal["oracle_greedy"] = "oracle_greedy"
+
+
+class OracleDpRequest(Section):
+    """A bound that knows the future: the best request times under a budget, at zero latency and fixed weights."""
+
+    kind: Literal["oracle_dp"] = "oracle_dp"
+    ratio: Share = Field(0.2, description="share of all decisions that may ask")
 
 
 class SessionStartRequest(Section):
@@ -73,7 +133,13 @@ RequestPolicy = Annotated[
     | RandomRequest
     | StalenessRequest
     | InconsistencyRequest
+    | UncertaintyRequest
+    | LearnedRequest
+    | CongestionRequest
+    | NightlyRequest
     | SessionStartRequest
+    | OracleGreedyRequest
+    | OracleDpRequest
     | CloudPush,
     kind_of(),
 ]
@@ -131,7 +197,45 @@ class ReciprocalRankFusion(Section):
     constant: float = Field(60, gt=0, description="added to each rank before its reciprocal is taken")
 
 
-Fusion = Annotated[LlmOnly | SrmOnly | LinearFusion | GatedFusion | ReciprocalRankFusion, kind_of()]
+class StalenessFusion(Section):
+    """Linear fusion whose weight follows the age of the list."""
+
+    kind: Literal["staleness"] = "staleness"
+    srm_weight: float = Field(1.0, ge=0, description="weight of the SRM's score on a fresh list")
+    growth: float = Field(
+        0.5, ge=-1, description="added to the weight, as a share of it, by each interaction the list has not seen"
+    )
+    largest: float = Field(8.0, ge=0, description="largest weight of the SRM's score")
+    score: Score = Field("rank", description="how the SRM's logits become scores; sigmoid needs `srm.loss: bce`")
+
+
+class ReliabilityFusion(Section):
+    """Linear fusion that trusts the LLM's order as far as the newest interactions bear it out (the idea of SCaLRec)."""
+
+    kind: Literal["reliability"] = "reliability"
+    srm_weight: float = Field(1.0, ge=0, description="weight of the SRM's score beside an LLM order of full trust")
+    prior: float = Field(2.0, gt=0, description="interactions that the trust in a fresh list counts for")
+    score: Score = Field("rank", description="how the SRM's logits become scores; sigmoid needs `srm.loss: bce`")
+
+
+class LogisticFusion(Section):
+    """Rank, score, age and confidence, weighed by a logistic model fitted on interactions before the stream."""
+
+    kind: Literal["logistic"] = "logistic"
+    penalty: float = Field(1e-3, ge=0, description="of squared weights")
+
+
+class OnlineFusion(Section):
+    """Linear fusion whose weight each device learns from its newest interactions since the list's history."""
+
+    kind: Literal["online"] = "online"
+    srm_weight: float = Field(1.0, ge=0, description="weight of the SRM's score before anything is learnt")
+    rate: float = Field(2.0, ge=0, description="how fast weights that would have ranked better gain ground")
+    score: Score = Field("rank", description="how the SRM's logits become scores; sigmoid needs `srm.loss: bce`")
+
+
+FixedFusion = LlmOnly | SrmOnly | LinearFusion | GatedFusion | ReciprocalRankFusion
+Fusion = Annotated[FixedFusion | StalenessFusion | ReliabilityFusion | LogisticFusion | OnlineFusion, kind_of()]
 
 SlateKind = Literal["llm", "srm", "both", "cloud_srm", "popular", "recent", "frequent", "markov"]
 
@@ -153,4 +257,5 @@ class Policy(Section):
     mode: Literal["background", "blocking"] = Field(
         "background", description="the user goes on while a request runs, or the screen waits for it"
     )
+    update: UpdateSchedule = Field(NoUpdate(), description="when and where the small model learns from the stream")
     patience: Seconds = Field(2.0, description="how long a blocking screen waits for an answer")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.policies.fusion import ScoredLists, fused_scores, inconsistency, rank_of, srm_ranks
+from simulator.policies.fusion import ScoredLists, fused_scores, inconsistency, places_of, rank_of, srm_order
 from simulator.scenario import sections
 
 LOGITS = np.array([[0.0, 3.0, -3.0, 1.0]])  # p = .5, .953, .047, .731
@@ -59,7 +59,7 @@ def test_standardised_scores_do_not_see_a_shift_of_all_logits(score: sections.Sc
 
 
 def test_equal_srm_scores_go_by_the_llms_rank() -> None:
-    assert srm_ranks(np.array([[1.0, 2.0, 2.0, 1.0]]), ALL).tolist() == [[2, 0, 1, 3]]
+    assert places_of(srm_order(np.array([[1.0, 2.0, 2.0, 1.0]]), ALL)).tolist() == [[2, 0, 1, 3]]
 
 
 def test_a_tie_is_never_decided_in_the_targets_favour() -> None:

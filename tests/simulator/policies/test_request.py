@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.policies.request import Budget, Moments, RequestPolicy, request_policy
+from simulator.policies.request import Budget, Moments, RequestPolicy, Schedule, request_policy
 from simulator.randomness import Draws
 from simulator.scenario import sections
 
@@ -19,37 +19,38 @@ class Knows:
     decisions: int = 0
     as_of: int = 8
     list_time_s: float = 0.0
+    since_s: float = 0.0
+    late_answers: int = 0
     last_gap_s: float = 5.0
     end: int = 8
     age_s: float = 100.0
     gap: float = 20.0
+    used_weights: int = 0
 
     def list_age_s(self) -> float:
         return self.age_s
 
-    def inconsistency(self) -> float:
+    def doubt(self) -> float:
         return self.gap
 
 
 class Rankings:
-    """Inconsistencies that a scorer has computed already, by step."""
+    """A scorer that knows where doubts are high, by step."""
 
-    def __init__(self, gaps: dict[int, float]):
-        self.gaps = gaps
+    def __init__(self, high: list[int]):
+        self.high = high
 
-    def known(self, device: int, as_of: int, step: int) -> tuple[int, float] | None:
-        return (0, self.gaps[step]) if step in self.gaps else None
-
-    def expect(self, device: int, as_of: int, step: int) -> None:
-        self.expected = step
+    def next_doubt(self, device: int, as_of: int, step: int, weights: int) -> int:
+        return next((h for h in self.high if h >= step), 1000)
 
 
-def moments(t_s: list[float], gaps: dict[int, float] | None = None) -> Moments:
+def moments(t_s: list[float], high: tuple[int, ...] = (), link: str = "lte") -> Moments:
     """A device that joined at 0 and meets step 11 in row 0, step 12 in row 1, and so on."""
-    scorer: Any = Rankings(gaps or {})
+    scorer: Any = Rankings(list(high))
     n = len(t_s)
     rows = np.arange(n)
-    return Moments(rows * 0, rows + 11, np.array(t_s, dtype=float), np.zeros(1, int), np.zeros(1), scorer)
+    times = np.array(t_s, dtype=float)
+    return Moments(rows * 0, rows + 11, times, np.zeros(1, int), np.zeros(1), [link], scorer)
 
 
 def policy_of(
@@ -160,18 +161,56 @@ def test_a_device_sleeps_until_its_coin_shows_heads() -> None:
     ]
 
 
-def test_a_device_sleeps_until_orders_disagree_or_nobody_knows_yet() -> None:
-    at = moments([1, 2, 3, 4, 5, 6, 7, 8], {11: 3.0, 12: 4.0, 13: 9.0, 14: 1.0})
-    policy = policy_of(sections.InconsistencyRequest(threshold=9), at)
+def test_a_device_sleeps_until_its_doubt_is_high() -> None:
+    at = moments([1, 2, 3, 4, 5, 6, 7, 8], high=(13, 17))
+    policy = policy_of(sections.InconsistencyRequest(threshold=9), at, threshold=9)
     assert policy.next_ask(Knows(), 0) == 2
-    assert policy.next_ask(Knows(), 3) == 4
-    assert at.scorer.expected == 15  # type: ignore[attr-defined]
+    assert policy.next_ask(Knows(), 3) == 6
     assert policy.next_ask(Knows(as_of=-1), 0) == 0
 
 
+def test_late_answers_raise_the_threshold_of_a_congested_device_and_answers_in_time_lower_it() -> None:
+    section = sections.CongestionRequest(threshold=2, backoff=3, longest=20)
+    lists_not_seen = {
+        late: next(n for n in range(40) if wants(section, Knows(step=8 + n, late_answers=late))) for late in range(4)
+    }
+    assert lists_not_seen == {0: 2, 1: 6, 2: 18, 3: 20}
+    policy = policy_of(section)
+    assert policy.next_ask(Knows(step=9, as_of=8, late_answers=1), 0) == 4
+    assert policy.next_ask(Knows(step=9, as_of=-1, late_answers=3), 0) == 0
+
+
+def test_a_device_asks_once_a_night_and_on_an_allowed_link_only() -> None:
+    section = sections.NightlyRequest(at=2 * 3600, window=4 * 3600)
+    hour = 3600.0
+    at = moments([1 * hour, 3 * hour, 5 * hour, 7 * hour, 26.5 * hour], link="wifi")
+    policy = policy_of(section, at)
+    night = [policy.wants(Knows(since_s=t, list_time_s=0.0)) for t in (1 * hour, 3 * hour, 5.9 * hour, 6.1 * hour)]
+    assert night == [False, True, True, False]
+    assert not policy.wants(Knows(since_s=5 * hour, list_time_s=3 * hour))
+    assert policy.wants(Knows(since_s=26.5 * hour, list_time_s=3 * hour))
+    assert [policy.next_ask(Knows(), row) for row in range(4)] == [1, 1, 2, 4]
+    on_lte = policy_of(section, moments([3 * hour]))
+    assert not on_lte.wants(Knows(since_s=3 * hour))
+
+
+def test_a_schedule_is_kept_to_the_step() -> None:
+    at = moments([1, 2, 3, 4])
+    chosen = Schedule(np.array([False, True, False, True]), np.array([True]), np.array([10]))
+    policy = request_policy(sections.OracleDpRequest(), Draws(1), None, at, chosen)
+    assert [policy.wants(Knows(step=step)) for step in (10, 11, 12, 13, 14)] == [True, False, True, False, True]
+    assert [policy.next_ask(Knows(), row) for row in range(4)] == [1, 1, 3, 3]
+
+
 def test_moments_before_a_device_joined_are_no_pause() -> None:
-    scorer: Any = Rankings({})
+    scorer: Any = Rankings([])
     at = Moments(
-        np.array([0, 0, 0]), np.arange(3), np.array([1.0, 5000.0, 5001.0]), np.array([1]), np.array([4999.0]), scorer
+        np.array([0, 0, 0]),
+        np.arange(3),
+        np.array([1.0, 5000.0, 5001.0]),
+        np.array([1]),
+        np.array([4999.0]),
+        ["lte"],
+        scorer,
     )
     assert at.gaps_s()[1:].tolist() == [1.0, 1.0]

@@ -54,6 +54,46 @@ BAD_FILES = {
         4,
         "fleet.classes.0: 'name' is missing; give text",
     ),
+    "update without an SRM": (
+        "name: a\npolicy: {slate: popular, update: fleet}\n",
+        2,
+        "policy.update: no device ranks by the SRM with policy.slate popular; set it to llm, srm or both",
+    ),
+    "update that the SRM's order does not matter to": (
+        "name: a\npolicy: {fusion: llm_only, update: on_device}\n",
+        2,
+        "policy.update: the SRM decides nothing with fusion llm_only",
+    ),
+    "retraining after the run": (
+        "name: a\nduration: 2h\npolicy:\n  update: {kind: fleet, every: 3h}\n",
+        4,
+        "policy.update.every: a schedule of every 10,800 s never fires in a run of 7,200 s; shorten it",
+    ),
+    "retraining on nothing": (
+        "name: a\npolicy:\n  request: never\n  update: fleet\n",
+        4,
+        "policy.update.upload: no device ever asks, so nothing is uploaded to learn from; give a period such as 1h",
+    ),
+    "stages that shrink": (
+        "name: a\npolicy:\n  update:\n    kind: fleet\n    stages: [{share: 0.5}, {share: 0.1, after: 1h}]\n",
+        5,
+        "policy.update.stages: shares must grow from stage to stage",
+    ),
+    "a link that no device has": (
+        "name: a\npolicy:\n  update: {kind: fleet, links: [wifi]}\n",
+        3,
+        "policy.update.links: no device has one of these links, so no version is ever fetched; the fleet has 3g, 5g",
+    ),
+    "adapting a model without a state": (
+        "name: a\nsrm: {kind: din, loss: bce}\npolicy:\n  update: on_device\n",
+        4,
+        "policy.update: an SRM of kind din has no user state to adapt",
+    ),
+    "a catalogue that is not on the device": (
+        "name: a\nsrm: {item_table: with_list}\npolicy: {slate: both}\n",
+        2,
+        "srm.item_table: policy.slate both ranks the catalogue on the device, whose vectors with_list does not install",
+    ),
     "share above one": (
         "name: a\nfleet:\n  classes:\n  - name: x\n    share: 1.5\n",
         5,

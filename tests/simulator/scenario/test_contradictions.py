@@ -115,6 +115,22 @@ CONTRADICTIONS = {
         "policy: {slate: srm, request: {kind: inconsistency, ratio: 0.2}}",
         "policy.request: inconsistency needs the LLM's list, but policy.slate is srm; set it to llm or both",
     ),
+    "a learned policy without a list": (
+        "policy: {slate: srm, request: learned}",
+        "policy.request: learned needs the LLM's list, but policy.slate is srm; set it to llm or both",
+    ),
+    "a backoff that goes down": (
+        "policy: {request: {kind: congestion, threshold: 9, longest: 4}}",
+        "policy.request.longest: 4 is below 'threshold' 9, which grows; set at least 9",
+    ),
+    "a night without a link": (
+        "policy: {request: nightly_on_wifi}",
+        "policy.request.links: no device has such a link, so none would ever ask; name some of 3g, 5g, lte",
+    ),
+    "sigmoid of a softmax in a fusion that learns": (
+        "policy: {fusion: {kind: online, score: sigmoid}}",
+        "policy.fusion.score: sigmoid has no meaning",
+    ),
     "bucket that never fills": (
         "policy: {budget: {ratio: 0.5, burst: 0.5}}",
         "policy.budget.burst: a bucket of 0.5 never holds the one token that a request costs; set at least 1",

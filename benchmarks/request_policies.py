@@ -1,0 +1,203 @@
+"""Request policies at equal budgets and no latency, between random requests and the best request times there are.
+
+Every streamed interaction is ranked under every list that its device could hold; then each policy is replayed on these
+ranks. Thresholds and models come from the held-out tails of the training part, never from the stream; what asks more
+often than the budget allows is cut by a token bucket of the fleet. The oracles know the future and are bounds.
+
+    python benchmarks/request_policies.py scenarios/movielens_1m.yaml [--devices N] [--set key=value]... [--json]
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.progress import RichProgress
+from simulator import Scenario
+from simulator.learning import list_slates
+from simulator.policies.doubt import Doubt
+from simulator.policies.oracle import best_requests
+from simulator.policies.replay import Bools, Decisions, Floats, threshold_for
+from simulator.preparation import Prepared, preloaded_lists, prepare
+from simulator.randomness import Draws
+from simulator.scenario import sections
+from simulator.slates import ListSlates
+from simulator.tuning import Tails, doubt_for, looked_at, tails_of, worth_of
+
+BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
+RESAMPLES = 2000
+AGAINST = ("random", "staleness", "inconsistency")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The decisions of a fleet and what every list would have been worth to each."""
+
+    scenario: sections.Scenario
+    prepared: Prepared
+    slates: ListSlates
+    tails: Tails
+    decisions: Decisions
+    worth: Floats  # [P] NDCG@10 of the next item
+    age: NDArray[np.int64]  # [P] interactions that a list has not seen
+
+    @property
+    def owner(self) -> NDArray[np.int64]:
+        """Whose each decision is."""
+        return np.repeat(np.arange(len(self.decisions.count)), self.decisions.count)
+
+    def within(self, asks: Bools, budget: float, draws: Draws) -> tuple[Bools, Floats]:
+        """Replay a policy under a token bucket of the fleet; decisions of one number come in a keyed order."""
+        decisions = self.decisions
+        starts = np.cumsum(decisions.count) - decisions.count
+        asked, shown = np.zeros(len(self.owner), dtype=bool), np.zeros(len(self.owner), dtype=np.int64)
+        number, tokens = np.zeros(len(starts), dtype=np.int64), 0.0
+        for decision in range(int(decisions.count.max())):
+            here = np.flatnonzero(decisions.count > decision)
+            tokens += budget * len(here)
+            wanting = here[asks[decisions.pair(here, np.asarray(decision), number[here])]]
+            order = np.argsort(draws.uniform("benchmark.order", wanting, decision), kind="stable")
+            granted = wanting[order[: int(tokens + 1e-9)]]
+            tokens -= len(granted)
+            number[granted] = decision + 1
+            asked[starts[granted] + decision] = True
+            shown[starts[here] + decision] = number[here]
+        within = np.arange(len(self.owner)) - starts[self.owner]
+        return asked, self.worth[decisions.pair(self.owner, within, shown)]
+
+
+def stream_of(scenario: sections.Scenario) -> Stream:
+    """Rank everything: lists that were never made before are made now, and kept."""
+    progress = RichProgress()
+    prepared = prepare(scenario, "cpu", progress)
+    learnt, population = prepared.learnt, prepared.population
+    slates = list_slates(scenario, learnt, prepared.scores, prepared.source)
+    count = population.end_row - population.first_row
+    begins_with = preloaded_lists(scenario, population, prepared.source)
+    decisions = Decisions(population.users, population.first_step - 1, count, begins_with)
+    worth = worth_of(slates, learnt, decisions)
+    assert prepared.source is not None
+    prepared.source.save()
+    user, decision, number = decisions.pairs()
+    age = np.zeros(len(worth), dtype=np.int64)
+    jobs = decisions.jobs(user, decision, number, np.full(len(user), -1))
+    age[decisions.pair(user, decision, number)] = jobs.step - jobs.as_of
+    return Stream(scenario, prepared, slates, tails_of(scenario, learnt, "cpu", progress), decisions, worth, age)
+
+
+def calibrated(stream: Stream, doubt: Doubt, ratio: float) -> Bools:
+    """Where [P] a policy asks whose threshold on its doubt was found on the tails."""
+    tails = stream.tails
+    past = list_slates(stream.scenario, stream.prepared.learnt, tails.scores, tails.source)
+    threshold = threshold_for(tails.decisions, looked_at(past, tails.decisions, doubt), ratio)
+    return np.asarray(looked_at(stream.slates, stream.decisions, doubt) >= threshold)
+
+
+def by_doubt(stream: Stream, request: sections.RequestPolicy, ratio: float) -> Bools:
+    """Where [P] a policy of the scenario asks that is given this ratio."""
+    learnt, tails = stream.prepared.learnt, stream.tails
+    policy = stream.scenario.policy.model_copy(update={"request": request})
+    scenario = stream.scenario.model_copy(update={"policy": policy})
+    past = list_slates(scenario, learnt, tails.scores, tails.source)
+    return calibrated(stream, doubt_for(scenario, learnt, tails, past), ratio)
+
+
+def staleness(stream: Stream, ratio: float) -> Bools:
+    """Where [P] a list is old; between two whole ages, each user has one of them."""
+    return calibrated(stream, lambda view: view.age + Draws(3).uniform("benchmark.age", view.user), ratio)
+
+
+def at_random(stream: Stream, ratio: float) -> Bools:
+    """Where [P] a coin says so, the same for every list."""
+    user, decision, number = stream.decisions.pairs()
+    asks = np.zeros(len(stream.worth), dtype=bool)
+    coin = Draws(stream.scenario.seed).uniform("request.random", user, decision)
+    asks[stream.decisions.pair(user, decision, number)] = coin < ratio
+    return asks
+
+
+def fresh_is_better(stream: Stream) -> Bools:
+    """Where [P] a fresh list would put the next item higher within the ten that count."""
+    user, decision, number = stream.decisions.pairs()
+    at = stream.decisions.pair(user, decision, number)
+    asks = np.zeros(len(stream.worth), dtype=bool)
+    asks[at] = stream.worth[stream.decisions.pair(user, decision, decision + 1)] > stream.worth[at]
+    return asks
+
+
+def interval(difference: Floats, owner: NDArray[np.int64]) -> list[float]:
+    """Mean of a paired difference and its 95% interval, by a bootstrap over users."""
+    users, group = np.unique(owner, return_inverse=True)
+    sums, counts = np.bincount(group, weights=difference), np.bincount(group)
+    drawn = np.random.default_rng(1).integers(len(users), size=(RESAMPLES, len(users)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return [float(difference.mean()), float(low), float(high)]
+
+
+def at_budget(stream: Stream, budget: float) -> dict[str, Any]:
+    """Every policy at one budget."""
+    policies: dict[str, Callable[[], Bools]] = {
+        "never": lambda: np.zeros(len(stream.worth), dtype=bool),
+        "random": lambda: at_random(stream, budget),
+        "staleness": lambda: staleness(stream, budget),
+        "entropy": lambda: by_doubt(stream, sections.UncertaintyRequest(ratio=budget), budget),
+        "margin": lambda: by_doubt(stream, sections.UncertaintyRequest(measure="margin", ratio=budget), budget),
+        "inconsistency": lambda: by_doubt(stream, sections.InconsistencyRequest(ratio=budget), budget),
+        "learned": lambda: by_doubt(stream, sections.LearnedRequest(ratio=budget), budget),
+        "oracle_greedy": lambda: fresh_is_better(stream),
+    }
+    draws, total = Draws(stream.scenario.seed), len(stream.owner)
+    outcomes = {name: stream.within(asks(), budget, draws) for name, asks in policies.items()}
+    best = best_requests(stream.decisions, stream.worth, np.ones(total, dtype=bool), int(budget * total))
+    starts = np.cumsum(stream.decisions.count) - stream.decisions.count
+    within = np.arange(total) - starts[stream.owner]
+    in_hand = np.where(best, within + 1, 0)
+    in_hand = np.maximum.accumulate(in_hand + stream.owner * (total + 1)) - stream.owner * (total + 1)
+    outcomes["oracle_dp"] = (best, stream.worth[stream.decisions.pair(stream.owner, within, in_hand)])
+    owner = stream.decisions.users[stream.owner]
+    gap = outcomes["oracle_dp"][1].mean() - outcomes["random"][1].mean()
+    return {
+        name: {
+            "requests": float(asked.mean()),
+            "ndcg@10": float(values.mean()),
+            "share_of_gap": float((values.mean() - outcomes["random"][1].mean()) / gap),
+            **{f"minus_{other}": interval(values - outcomes[other][1], owner) for other in AGAINST},
+        }
+        for name, (asked, values) in outcomes.items()
+    }
+
+
+def main() -> None:
+    """Print NDCG@10 by policy and budget, with paired intervals."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenario")
+    parser.add_argument("--devices", type=int)
+    parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    devices = [f"fleet.devices={arguments.devices}"] if arguments.devices else []
+    stream = stream_of(Scenario.load(arguments.scenario, [*arguments.overrides, *devices]))
+    found = {float(budget): at_budget(stream, float(budget)) for budget in arguments.budgets.split(",")}
+    stream.tails.source.save()
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return
+    print(f"{stream.scenario.name}: {len(stream.decisions.count)} devices, {len(stream.owner)} decisions, no latency")
+    for budget, rows in found.items():
+        print(
+            f"\nbudget {budget:.0%}{'':15}requests NDCG@10 of gap   minus "
+            + "   minus ".join(a.ljust(21) for a in AGAINST)
+        )
+        for name, row in rows.items():
+            text = "   ".join("{:+.4f} [{:+.4f}, {:+.4f}]".format(*row[f"minus_{other}"]) for other in AGAINST)
+            print(f"{name:22}{row['requests']:8.3f}{row['ndcg@10']:9.4f}{row['share_of_gap']:7.0%}   {text}")
+
+
+if __name__ == "__main__":
+    main()

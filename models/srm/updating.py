@@ -1,0 +1,112 @@
+"""Training on from the last weights, on what has been seen since: how a cloud keeps a small model up to date.
+
+(Weights before, data, plan, threads, PyTorch version, device type) determine the weights after, and are the key under
+which they are kept; so runs and policies that uploaded the same share one training.
+"""
+
+import copy
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from models.artifacts import ArtifactStore, content_hash
+from models.progress import Progress
+from models.sequences import TrainingSet, training_set
+from models.srm.base import SmallModel, SrmConfig, TrainingConfig
+from models.srm.batches import n_transitions
+from models.srm.training import deterministic, fine_tune
+
+FORMAT = 1  # of the artifact and of the procedure: raise it when either changes
+_ARTIFACT = "srm_update"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An SrmConfig whose epochs and learning rate are those of an update."""
+
+    kind: str
+    dim: int
+    layers: int
+    heads: int
+    max_length: int
+    loss: str
+    epochs: int
+    training: TrainingConfig
+
+
+@dataclass(frozen=True)
+class MasterWeights:
+    """A small model as the cloud has it, and the hash of its weights."""
+
+    model: SmallModel
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class Update:
+    """The model after an update, and what the training was."""
+
+    master: MasterWeights
+    transitions: int  # (history, next item) pairs of one epoch
+    loss: float
+
+
+def known_data(data: TrainingSet, ends: NDArray[np.int64]) -> TrainingSet:
+    """What models may learn from when the first `ends` [U] interactions of each user are known."""
+    return training_set(data.offsets, data.items, data.n_items, ends, ends)
+
+
+def newest_data(known: TrainingSet, since: NDArray[np.int64], context: int) -> TrainingSet:
+    """Of what is known, only interactions from `since` [U] on, after at most `context` earlier ones each; none of a
+    user of whom nothing is new."""
+    ends = known.valid_end
+    begin = np.where(ends > since, np.maximum(since - context, 0), ends)
+    counts = ends - begin
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    rows = np.arange(offsets[-1]) + np.repeat(known.offsets[:-1] + begin - offsets[:-1], counts)
+    return training_set(offsets, known.items[rows], known.n_items, counts, counts)
+
+
+def update_or_load(
+    before: MasterWeights,
+    plan: SrmConfig,
+    data: TrainingSet,
+    store: ArtifactStore,
+    threads: int,
+    device: str,
+    progress: Progress,
+) -> Update:
+    """`before` trained on by `plan` on `data`, from the cache where that has been done. Raises InputError where the
+    training diverges."""
+    key = {
+        "format": FORMAT,
+        "before": before.content_hash,
+        "data": data.content_hash,
+        "epochs": plan.epochs,
+        "loss": plan.loss,
+        "training": {
+            name: getattr(plan.training, name)
+            for name in ("seed", "batch_size", "learning_rate", "weight_decay", "dropout", "negatives")
+        },
+        "threads": threads,
+        "torch": torch.__version__,
+        "device": torch.device(device).type,
+    }
+    folder = store.open(_ARTIFACT, key)
+    model = copy.deepcopy(before.model).requires_grad_(True)
+    if folder is None:
+        with deterministic(plan.training.seed, threads, device):
+            loss = fine_tune(model, plan, data, progress)
+        with store.creating(_ARTIFACT, key) as temporary:
+            weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+            save_file(weights, temporary / "model.safetensors")
+            (temporary / "history.json").write_text(json.dumps({"loss": loss}), encoding="utf-8")
+    else:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        loss = float(json.loads((folder / "history.json").read_text(encoding="utf-8"))["loss"])
+    model.eval().requires_grad_(False)
+    return Update(MasterWeights(model, content_hash(key)), n_transitions(data), loss)

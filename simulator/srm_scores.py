@@ -1,0 +1,127 @@
+"""The SRM's logits as pure functions of (user, step, weights): exact, so that company and order never change a rank.
+
+States and item vectors are multiples of 2^-16 (models/prefixes.py) and their products are summed exactly in float64.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+Adapt = Callable[[Tensor, Ints, Ints, Ints], Tensor]
+"""(states float64 [M, d], users, steps, weights [M]) -> the states of devices with parameters of their own"""
+
+
+class SrmScores(Protocol):
+    """The SRM's logits, exact whatever the company of a job. -inf for an item that the SRM has no vector of."""
+
+    def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
+        """Logits [G, W, N] of candidates [G, N] after the histories (users [G], steps [G, W]) by `weights` [G]."""
+
+    def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
+        """Logits [M, n_items] of every item after the histories (users [M], steps [M]) by `weights` [M]."""
+
+    def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:
+        """Cosine [M] of the user states after `steps` and after `others`, both by `weights` [M]; 1 for an SRM without
+        a user state."""
+
+
+class StateScores:
+    """Logits of an SRM with a user state: dot products of states and item vectors."""
+
+    def __init__(
+        self,
+        states: NDArray[np.float32],
+        row_offsets: Ints,
+        first: Ints,
+        vectors: NDArray[np.float32],
+        known: NDArray[np.bool_],
+        adapt: Adapt | None = None,
+    ):
+        """States [R, d] of users at positions from `first` [U] on, row_offsets [U+1]; vectors [n_items, d] of the
+        items that are `known` [n_items]."""
+        self._states = torch.from_numpy(states)
+        self._row = row_offsets[:-1] - first
+        self._vectors = torch.from_numpy(vectors).double()
+        self._unknown = np.flatnonzero(~known)
+        self.known = known
+        self.adapt = adapt
+
+    def states(self, users: Ints, steps: Ints) -> Tensor:
+        """The encoder's states, float64 [M, d]."""
+        return self._states.index_select(0, torch.from_numpy(np.ascontiguousarray(self._row[users] + steps))).double()
+
+    def vectors(self, items: Ints) -> Tensor:
+        """Item vectors, float64 [..., d], of items [...] >= 0."""
+        flat = self._vectors.index_select(0, torch.from_numpy(np.ascontiguousarray(items).reshape(-1)))
+        return flat.view(*items.shape, -1)
+
+    def _adapted(self, users: Ints, steps: Ints, weights: Ints) -> Tensor:
+        states = self.states(users, steps)
+        return states if self.adapt is None else self.adapt(states, users, steps, weights)
+
+    def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
+        groups, width = steps.shape
+        each = np.repeat(users, width), steps.reshape(-1), np.repeat(weights, width)
+        states = self._adapted(*each).view(groups, width, -1)
+        logits: Floats = torch.bmm(states, self.vectors(np.maximum(items, 0)).transpose(1, 2)).numpy()
+        if len(self._unknown):
+            logits[np.broadcast_to(~self.known[items][:, None], logits.shape)] = -np.inf
+        return logits
+
+    def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
+        logits: Floats = torch.matmul(self._adapted(users, steps, weights), self._vectors.T).numpy()
+        logits[:, self._unknown] = -np.inf
+        return logits
+
+    def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:
+        one, other = self._adapted(users, steps, weights), self._adapted(users, others, weights)
+        products = ((one * other).sum(1), (one * one).sum(1), (other * other).sum(1))
+        cosine = products[0] / (products[1] * products[2]).sqrt().clamp_min(1e-9)
+        return np.asarray(cosine.numpy())
+
+
+class WindowScores:
+    """Logits of an SRM without a user state (DIN): every window meets every candidate."""
+
+    def __init__(
+        self,
+        logits: Callable[[Ints, Ints], Floats],
+        windows: Callable[[Ints, Ints], Ints],
+        known: NDArray[np.bool_],
+    ):
+        self._logits, self._windows = logits, windows
+        self.known = known
+        self._catalogue = np.arange(len(known))
+
+    def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
+        groups, width = steps.shape
+        windows = self._windows(np.repeat(users, width), steps.reshape(-1))
+        scores = self._logits(windows, np.repeat(np.maximum(items, 0), width, axis=0)).reshape(groups, width, -1)
+        return np.where(self.known[items][:, None], scores, -np.inf)
+
+    def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
+        windows = self._windows(users, steps)
+        scores = self._logits(windows, np.broadcast_to(self._catalogue, (len(users), len(self._catalogue))))
+        return np.where(self.known, scores, -np.inf)
+
+    def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:
+        return np.ones(len(users))
+
+
+def with_floor(logits: Floats, valid: NDArray[np.bool_]) -> Floats:
+    """Logits [..., N] in which a candidate that has no vector scores 1 below the lowest valid one that has (0: none).
+
+    So it comes last in the SRM's order of the list, and every way to turn logits into scores stays finite.
+    """
+    known = np.isfinite(logits)
+    if known.all():
+        return logits
+    lowest = np.where(valid & known, logits, np.inf).min(axis=-1, keepdims=True, initial=np.inf)
+    return np.where(known, logits, np.where(np.isfinite(lowest), lowest - 1.0, 0.0))

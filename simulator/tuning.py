@@ -1,0 +1,341 @@
+"""What a policy learns or is calibrated on before the stream: a fitted fusion, a model of gains, a threshold.
+
+All of it from the held-out tails of the training part, which no model was trained on. Only `oracle_dp` looks at the
+stream itself: it is a bound, not a policy that anybody could run.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Lock
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+from models.artifacts import content_hash
+from models.metrics import accuracy_per_query
+from models.progress import Progress
+from models.srm.deployment import Deployed
+from simulator.learning import Learnt, candidate_source, first_deployed, list_slates, srm_scores
+from simulator.policies.adaptive import LOGISTIC_TERMS, Fusion, fusion_of, logistic_terms
+from simulator.policies.doubt import Doubt, doubt_of
+from simulator.policies.gain import (
+    FEATURES,
+    FORMAT,
+    LONGEST_HORIZON,
+    ExpectedGain,
+    Features,
+    GainModel,
+    feature_flops,
+    gains,
+    train_gain_model,
+)
+from simulator.policies.oracle import best_requests
+from simulator.policies.replay import Decisions, threshold_for
+from simulator.policies.request import Schedule
+from simulator.policies.view import Floats, Ints, ListView
+from simulator.preparation import WITHOUT_CLOUD, CandidateStore, Prepared, preloaded_lists
+from simulator.scenario import sections
+from simulator.slates import Jobs, ListSlates
+from simulator.srm_scores import SrmScores
+
+_LOGISTIC_FORMAT = 1
+
+Calibrated = sections.InconsistencyRequest | sections.UncertaintyRequest | sections.LearnedRequest
+"""request policies that can be told a share of decisions"""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A policy ready to run."""
+
+    fusion: Fusion | None = None
+    """one that was fitted; none where the scenario says it all"""
+    doubt: Doubt | None = None
+    threshold: float | None = None
+    """on the doubt"""
+    schedule: Schedule | None = None
+    flops: float = 0.0
+    """what a doubt costs a device beyond a ranking"""
+
+
+@dataclass(frozen=True)
+class Tails:
+    """The held-out ends of the training part, with what ranks them."""
+
+    decisions: Decisions
+    srm: Deployed
+    scores: SrmScores
+    source: CandidateStore
+
+
+def tails_of(
+    scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress, source: CandidateStore | None = None
+) -> Tails:
+    """Every decision in the tails of the validation users, who begin with a preloaded list as a fleet does.
+
+    Lists come from `source` where one is given, else from what the scenario names.
+    """
+    data = learnt.training
+    users = np.flatnonzero(data.fit_end < data.valid_end)
+    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else None
+    newest_known = np.maximum(data.fit_end - 1, 0)
+    first = np.maximum(newest_known - (lag or 0), 0)
+    srm = first_deployed(scenario, learnt)
+    scores = srm_scores(learnt, first, users, srm)
+    if source is None:
+        source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
+    step = newest_known[users]
+    begins_with = np.maximum(step - lag, -1) if lag is not None else np.full(len(users), -1)
+    return Tails(Decisions(users, step, data.valid_end[users] - 1 - step, begins_with), srm, scores, source)
+
+
+def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[], Tails]) -> Tuned:
+    """What the scenario's policy needs to know before its run; `tails_of` is called where held-out tails are needed."""
+    request, fusion = scenario.policy.request, scenario.policy.fusion
+    if scenario.policy.slate in WITHOUT_CLOUD:
+        return Tuned()
+    logistic = isinstance(fusion, sections.LogisticFusion) and scenario.policy.slate in ("llm", "both")
+    ratio = request.ratio if isinstance(request, Calibrated) else None
+    fitted, doubt, threshold = None, None, None
+    if logistic:
+        fitted = fusion_of(fusion, _fitted(scenario, prepared, tails_of))
+    if ratio is not None:
+        doubt, threshold = _calibrated(scenario, prepared, tails_of, fitted, ratio)
+    if isinstance(request, sections.OracleDpRequest):
+        slates = list_slates(scenario, prepared.learnt, prepared.scores, prepared.source, fitted)
+        return Tuned(fitted, schedule=best_schedule(scenario, prepared, slates, request.ratio))
+    if isinstance(request, sections.OracleGreedyRequest):
+        learnt, source = prepared.learnt, prepared.source
+        fresh = FreshIsBetter(lambda scores: list_slates(scenario, learnt, scores, source, fitted), learnt)
+        return Tuned(fitted, fresh, 1.0)
+    if isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest) and ratio is None:
+        doubt, threshold = doubt_of(request), request.threshold
+    return Tuned(fitted, doubt, threshold, flops=doubt_flops(scenario, prepared.learnt, doubt))
+
+
+def _tails(prepared: Prepared, tails_of: Callable[[], Tails]) -> Tails:
+    return prepared.memo.get(["tails"], tails_of)
+
+
+def _fitted(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[], Tails]) -> Floats:
+    """The weights of logistic fusion, which runs on the same preparation share."""
+
+    def fit() -> Floats:
+        tails = _tails(prepared, tails_of)
+        weights = logistic_weights(scenario, prepared.learnt, tails)
+        tails.source.save()
+        return weights
+
+    return prepared.memo.get(["logistic fusion", scenario.policy.fusion.model_dump()], fit)
+
+
+def _calibrated(
+    scenario: sections.Scenario,
+    prepared: Prepared,
+    tails_of: Callable[[], Tails],
+    fitted: Fusion | None,
+    ratio: float,
+) -> tuple[Doubt, float]:
+    """A doubt and the threshold on it, which runs on the same preparation share: only what is learnt from slates
+    depends on what they show."""
+    policy = scenario.policy
+    shown = [policy.slate, policy.fusion.model_dump()] if isinstance(policy.request, sections.LearnedRequest) else []
+
+    def find() -> tuple[Doubt, float]:
+        tails = _tails(prepared, tails_of)
+        slates = list_slates(scenario, prepared.learnt, tails.scores, tails.source, fitted)
+        doubt = doubt_for(scenario, prepared.learnt, tails, slates)
+        threshold = calibrated_threshold(slates, doubt, tails.decisions, ratio)
+        tails.source.save()
+        return doubt, threshold
+
+    return prepared.memo.get(["threshold", policy.request.model_dump(), *shown], find)
+
+
+def worth_of(slates: ListSlates, learnt: Learnt, decisions: Decisions) -> Floats:
+    """NDCG@10 [P] of the user's next item under every pair of decision and list."""
+    user, decision, number = decisions.pairs()
+    step = decisions.first[user] + decision
+    jobs = decisions.jobs(user, decision, number, learnt.histories.item_at(decisions.users[user], step + 1))
+    worth = np.zeros(int(decisions.base[-1]))
+    worth[decisions.pair(user, decision, number)] = accuracy_per_query(slates.place(jobs)[0], (10,))["ndcg@10"]
+    return worth
+
+
+def looked_at(slates: ListSlates, decisions: Decisions, what: Callable[[ListView], Floats], width: int = 0) -> Floats:
+    """`what` [M] or [M, width] of every pair of decision and list in hand, over all pairs; infinite without a list."""
+    user, decision, number = decisions.pairs()
+    in_hand = number <= decision
+    user, decision, number = user[in_hand], decision[in_hand], number[in_hand]
+    jobs = decisions.jobs(user, decision, number, np.full(len(user), -1))
+    total = int(decisions.base[-1])
+    found = np.full((total, width) if width else total, np.inf)
+    at = decisions.pair(user, decision, number)
+
+    def look(chosen: Ints, view: ListView) -> None:
+        found[at[chosen]] = what(view)
+
+    slates.look(jobs, look)
+    return found
+
+
+def calibrated_threshold(slates: ListSlates, doubt: Doubt, decisions: Decisions, ratio: float) -> float:
+    """The doubt at or above which a share `ratio` of decisions asks."""
+    return threshold_for(decisions, looked_at(slates, decisions, doubt), ratio)
+
+
+def doubt_for(scenario: sections.Scenario, learnt: Learnt, tails: Tails, slates: ListSlates) -> Doubt:
+    """The doubt of a policy with a ratio: of fixed form, or a model of gains from the artifact store or trained now."""
+    request = scenario.policy.request
+    if not isinstance(request, sections.LearnedRequest):
+        assert isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest)
+        return doubt_of(request)
+    features = Features(popularity(learnt))
+    key = {
+        "format": FORMAT,
+        "request": request.model_dump(),
+        "slates": _slates_key(scenario, learnt, tails),
+        "fusion": scenario.policy.fusion.model_dump(),
+    }
+    folder = learnt.store.open("gain_model", key)
+    if folder is not None:
+        return ExpectedGain(features, GainModel.load(folder))
+    decisions = tails.decisions
+    horizon = int(np.clip(round(1.0 / max(request.ratio, 1e-9)), 1, LONGEST_HORIZON))
+    gain, weight = gains(decisions, worth_of(slates, learnt, decisions), horizon)
+    seen = looked_at(slates, decisions, features, width=len(FEATURES))
+    used = np.flatnonzero((weight > 0) & np.isfinite(seen).all(axis=1))
+    user = np.searchsorted(decisions.base, used, side="right") - 1
+    threads = scenario.engine.threads
+    model = train_gain_model(seen[used], gain[used], weight[used], user, request.hidden, request.seed, threads)
+    with learnt.store.creating("gain_model", key) as temporary:
+        model.save(temporary)
+    return ExpectedGain(features, model)
+
+
+def popularity(learnt: Learnt) -> Ints:
+    """How often each item [n_items] stands in the training part."""
+    data = learnt.training
+    return np.bincount(data.items[data.events_before(data.valid_end)], minlength=learnt.histories.n_items)
+
+
+def _slates_key(scenario: sections.Scenario, learnt: Learnt, tails: Tails) -> dict[str, object]:
+    return {
+        "srm": tails.srm.content_hash,
+        "source": tails.source.content_hash,
+        "data": learnt.training.content_hash,
+        "tails": content_hash(tails.decisions.first, tails.decisions.begins_with),
+        "slate": scenario.policy.slate,
+        "exclude_seen": scenario.workload.exclude_seen,
+        "threads": scenario.engine.threads,
+        "torch": torch.__version__,
+    }
+
+
+def logistic_weights(scenario: sections.Scenario, learnt: Learnt, tails: Tails) -> Floats:
+    """Weights [6] of logistic fusion, which make the items that users went on to have most likely.
+
+    Over all pairs of decision and list in the tails whose list holds the item; from the artifact store or fitted now.
+    """
+    fusion = scenario.policy.fusion
+    assert isinstance(fusion, sections.LogisticFusion)
+    key = {
+        "format": _LOGISTIC_FORMAT,
+        "fusion": fusion.model_dump(),
+        "slates": _slates_key(scenario, learnt, tails) | {"slate": "llm"},
+    }
+    known = learnt.store.load_json("logistic_fusion", key, "weights.json")
+    if known is not None:
+        return np.array(known)
+    decisions = tails.decisions
+    user, decision, number = decisions.pairs()
+    step = decisions.first[user] + decision
+    jobs = decisions.jobs(user, decision, number, learnt.histories.item_at(decisions.users[user], step + 1))
+    blocks: list[tuple[int, Floats, Ints, Floats]] = []
+
+    def look(chosen: Ints, view: ListView) -> None:
+        match = view.lists.valid & (view.items == jobs.target[chosen][:, None])
+        hit = match.any(axis=1)
+        terms = logistic_terms(view)[hit]
+        hidden = np.where(view.lists.valid[hit], 0.0, -np.inf)
+        blocks.append((int(chosen[0]), terms, match[hit].argmax(axis=1), hidden))
+
+    list_slates(scenario, learnt, tails.scores, tails.source, fusion_of(sections.LlmOnly())).look(jobs, look)
+    blocks.sort(key=lambda block: block[0])  # threads end in any order
+    weights = _fit_logistic(
+        np.concatenate([b[1] for b in blocks]),
+        np.concatenate([b[2] for b in blocks]),
+        np.concatenate([b[3] for b in blocks]),
+        fusion.penalty,
+    )
+    with learnt.store.creating("logistic_fusion", key) as folder, (folder / "weights.json").open("w") as file:
+        json.dump(weights.tolist(), file)
+    return weights
+
+
+def _fit_logistic(terms: Floats, target: Ints, hidden: Floats, penalty: float) -> Floats:
+    """Weights that make the targets [Q] most likely among the candidates of terms [Q, N, 6]; 1 for rank and score where
+    there is nothing to learn from. `hidden` [Q, N] is -inf for what is no candidate."""
+    start = np.zeros(LOGISTIC_TERMS)
+    start[:2] = 1.0
+    if not len(terms):
+        return start
+    rows = np.arange(len(terms))
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        logits = terms @ weights + hidden
+        log_p = logits - logsumexp(logits, axis=1, keepdims=True)
+        expected = np.einsum("qn,qnf->f", np.exp(log_p), terms)
+        value = -log_p[rows, target].mean() + penalty * float(weights @ weights)
+        return float(value), (expected - terms[rows, target].sum(axis=0)) / len(rows) + 2 * penalty * weights
+
+    return np.round(minimize(loss, start, jac=True, method="L-BFGS-B").x, 6)
+
+
+class FreshIsBetter:
+    """Doubt 1 where a fresh list would put the next item higher than the one in hand, else 0: it knows the future."""
+
+    def __init__(self, slates_of: Callable[[SrmScores], ListSlates], learnt: Learnt):
+        self._slates_of, self._histories = slates_of, learnt.histories
+        self._lock = Lock()  # lists are kept in a table that one thread at a time may add to
+
+    def __call__(self, view: ListView) -> Floats:
+        items = self._histories.item_at(view.user, view.step + 1)
+        in_hand = Jobs(view.user, view.step, view.as_of, items, view.step, view.weights)
+        slates = self._slates_of(view.scores)
+        with self._lock:
+            now = slates.place(in_hand)[0]
+            fresh = slates.place(replace(in_hand, as_of=view.step))[0]
+        return np.where((fresh >= 0) & ((now < 0) | (fresh < now)), 1.0, 0.0)
+
+
+def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListSlates, ratio: float) -> Schedule:
+    """The best request times of the whole fleet for `ratio` requests an interaction, if answers took no time."""
+    population, decide_at = prepared.population, scenario.policy.decide_at
+    count = population.end_row - population.first_row
+    preloaded = preloaded_lists(scenario, population, prepared.source)
+    decisions = Decisions(population.users, population.first_step - 1, count, preloaded)
+    device = np.repeat(np.arange(len(count)), count)
+    starts = np.cumsum(count) - count
+    nth = np.arange(len(device)) - starts[device]
+    row = population.first_row[device] + nth - 1  # after which each decision is taken; the first one as a device joins
+    t_s = population.stream.t_s
+    tied = (nth > 0) & (t_s[row] == t_s[np.minimum(row + 1, len(t_s) - 1)])
+    may_ask = ~tied & np.where(nth == 0, decide_at != "interaction", decide_at != "join")
+    worth = worth_of(slates, prepared.learnt, decisions)
+    asks = best_requests(decisions, worth, may_ask, int(ratio * len(device)))
+    rows, joins = np.zeros(len(t_s), dtype=bool), np.zeros(len(count), dtype=bool)
+    rows[row[asks & (nth > 0)]] = True
+    joins[device[asks & (nth == 0)]] = True
+    return Schedule(rows, joins, population.first_step - 1)
+
+
+def doubt_flops(scenario: sections.Scenario, learnt: Learnt, doubt: Doubt | None) -> float:
+    """FLOPs that a doubt costs a device beyond the ranking itself."""
+    length, dim = scenario.llm.list_length, learnt.srm.model.dim
+    if isinstance(doubt, ExpectedGain):
+        return feature_flops(length, dim) + doubt.model.flops
+    return 8.0 * length if isinstance(scenario.policy.request, sections.UncertaintyRequest) else 0.0

@@ -1,0 +1,47 @@
+"""The model of gains: its targets by hand, and that it finds what there is to find."""
+
+import numpy as np
+import pytest
+
+from simulator.policies.gain import GainModel, gains, train_gain_model
+from simulator.policies.replay import Decisions
+
+
+def test_the_gain_is_the_mean_lead_of_a_fresh_list_over_the_items_it_would_be_kept_for() -> None:
+    decisions = Decisions(np.array([0]), np.array([3]), np.array([3]), np.array([3]))
+    worth = np.zeros(int(decisions.base[-1]))
+    place = lambda decision, number: decisions.pair(np.array([0]), np.array([decision]), np.array([number]))[0]  # noqa: E731
+    for decision, values in enumerate([(0.1, 0.5), (0.2, 0.3, 0.9), (0.0, 0.1, 0.4, 0.8)]):
+        for number, value in enumerate(values):
+            worth[place(decision, number)] = value
+    gain, weight = gains(decisions, worth, horizon=2)
+    assert gain[place(0, 0)] == pytest.approx((0.5 - 0.1 + 0.3 - 0.2) / 2)
+    assert gain[place(1, 1)] == pytest.approx((0.9 - 0.3 + 0.4 - 0.1) / 2)
+    assert gain[place(2, 1)] == pytest.approx(0.8 - 0.1)
+    assert [weight[place(decision, 0)] for decision in range(3)] == [2, 2, 1]
+
+
+def model_of(seed: int = 1) -> tuple[GainModel, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(5)
+    features = generator.normal(size=(6000, 3))
+    gain = 0.02 * np.maximum(features[:, 0], 0) - 0.01 * features[:, 1]
+    noisy = gain + generator.normal(scale=0.05, size=6000)
+    model = train_gain_model(features, noisy, np.ones(6000), np.arange(6000) // 10, 8, seed, 1)
+    return model, features, gain
+
+
+def test_a_gain_hidden_in_noise_is_learnt() -> None:
+    model, features, gain = model_of()
+    assert np.corrcoef(model(features), gain)[0, 1] > 0.95
+
+
+def test_training_again_gives_the_same_model_and_the_global_generator_is_left_alone() -> None:
+    one, features, _ = model_of()
+    other, _, _ = model_of()
+    assert (one(features) == other(features)).all()
+
+
+def test_a_model_is_read_back_as_it_was_written(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model, features, _ = model_of()
+    model.save(tmp_path)
+    assert (GainModel.load(tmp_path)(features) == model(features)).all()
