@@ -26,7 +26,7 @@ SHARED = [
     ["policy.request={kind: learned, ratio: 0.3}", "policy.fusion=logistic"],
     ["policy.request={kind: learned, ratio: 0.3}", "policy.fusion={kind: logistic, penalty: 0.1}", "policy.slate=both"],
     ["policy.request={kind: oracle_dp, ratio: 0.3}", "policy.fusion=online"],
-    ["policy.request={kind: learned, ratio: 0.3}", "policy.update={kind: fleet, every: 6h}"],
+    ["policy.request={kind: learned, ratio: 0.3}", "policy.update={kind: fleet, every: 30min}"],
     ["policy.fusion=llm_only", "metrics.k=[3]", "tariffs.gb_up=1"],
     ["cloud.gpu=l4", "cloud.replicas=2"],
     ["cloud.gpu=l4", "cloud.replicas=3", "cloud.slo.p95_latency=20s"],
