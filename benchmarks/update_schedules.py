@@ -8,6 +8,7 @@ The difference to `none` in NDCG@10 has a 95% interval with users as clusters. "
 
 import argparse
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,13 @@ def main() -> None:
     prepared = prepare(_with(scenario, SCHEDULES["both"]), "cpu", RichProgress())
     base = simulate_prepared(_with(scenario, sections.NoUpdate()), prepared, None, "cpu", RichProgress())
     rows = {"none": _row(base, base, prepared.population.users)}
+    results = {}
     for name, section in schedules.items():
-        result = simulate_prepared(_with(scenario, section), prepared, None, "cpu", RichProgress())
+        result = results[name] = simulate_prepared(_with(scenario, section), prepared, None, "cpu", RichProgress())
         rows[name] = _row(result, base, prepared.population.users)
+        print(f"{name}: {rows[name]}", file=sys.stderr, flush=True)
+    if {"fleet", "fleet, old data"} <= set(results):
+        rows["fleet - old data"] = _row(results["fleet"], results["fleet, old data"], prepared.population.users)
     if arguments.json:
         print(json.dumps(rows, indent=1))
         return

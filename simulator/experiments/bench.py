@@ -19,6 +19,7 @@ from models.llm.base import CandidateLists
 from models.progress import Progress
 from models.sequences import windows_at
 from models.srm.base import StateModel
+from simulator.experiments.bench_adaptation import run_adaptation_bench
 from simulator.learning import Learnt, first_deployed, learn, srm_scores
 from simulator.policies.doubt import Doubt, doubt_of
 from simulator.policies.gain import FEATURES, ExpectedGain, Features, GainModel
@@ -123,6 +124,7 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
     tensor_s = _timed(lambda: _tensors_only(scenario, prepared, first, world))
     naive_rate, disagreement = naive_loop(learnt, population.users, source, world, naive_interactions)
     rate = n / full_s
+    adapting = run_adaptation_bench(devices, scenario.engine.threads)
     return {
         "interactions_per_s": rate,
         "naive_interactions_per_s": naive_rate,
@@ -139,6 +141,7 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
         "events_only_s": events_s,
         "tensors_only_s": tensor_s,
         "threads": scenario.engine.threads,
+        **adapting,
     }
 
 

@@ -17,6 +17,7 @@ from simulator.preparation import Prepared
 from simulator.results import RunResult
 from simulator.scenario import sections
 from simulator.simulation import build_world, run, simulate_prepared
+from simulator.tuning import Tuned
 from simulator.updates import FleetLearning
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
@@ -68,7 +69,7 @@ def test_what_a_schedule_knew_contains_no_later_interaction(update: dict[str, An
     after_s = 3 * LOOK_S + 100
     worlds = []
     for one in (prepared, with_another_future(prepared, after_s)):
-        world = build_world(scenario, one, None, None)
+        world = build_world(scenario, one, Tuned(), None)
         run(world, scenario, one, NullProgress())
         worlds.append((world, world.recorder.finish()["interactions"].to_pandas()))
     (first, told), (second, other) = worlds

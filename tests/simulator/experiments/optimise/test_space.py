@@ -44,7 +44,12 @@ def test_a_section_whose_kind_changes_keeps_nothing_of_its_old_kind(tmp_path: Pa
     path.write_text("name: s\npolicy: {request: {kind: staleness, threshold: 2}}\n", encoding="utf-8")
     settings = {"policy.request.kind": "inconsistency", "policy.request.ratio": 0.3, "fleet.devices": 7}
     loaded = Scenario.load(path, overrides_of(settings))
-    assert loaded.policy.request.model_dump() == {"kind": "inconsistency", "ratio": 0.3, "threshold": None}
+    assert loaded.policy.request.model_dump() == {
+        "kind": "inconsistency",
+        "ratio": 0.3,
+        "threshold": None,
+        "terms": "both",
+    }
     assert loaded.fleet.devices == 7
 
 
