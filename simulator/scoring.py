@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 _DEVICES_PER_FILL = 4096
 _STEPS_AHEAD = 64
+_FEWEST_STEPS = 4
 _NO_STEP = 1 << 31
 
 
@@ -193,22 +194,26 @@ class Scorer:
             kept = {landed: kept[landed]} if kept is not None and landed in kept else {}
             self._known[other] = kept
         ends = np.minimum(self._histories.lengths[self._users[devices]], steps + np.maximum(self._reach[devices], 1))
-        first = steps
+        first, widths = steps, np.full(len(steps), self._ahead)
         while len(devices):
-            high = self._look(devices, lists, steps, asks_from=first)
+            high = self._look(devices, lists, steps, widths, asks_from=first)
             asks = high < _NO_STEP
+            # The next list is looked at for as long as this one was kept, and then little by little.
+            kept = np.clip(high - lists + 1, _FEWEST_STEPS, self._ahead)
             first = np.where(asks, high + 1, steps)
-            steps = np.where(asks, high, steps + self._ahead)
+            steps, widths = np.where(asks, high, steps + widths), np.where(asks, kept, min(_FEWEST_STEPS, self._ahead))
             lists = np.where(asks, high, lists)
             going = (steps < ends) & (self._reach[devices] > 0)
-            devices, lists, steps, first, ends = (x[going] for x in (devices, lists, steps, first, ends))
+            devices, lists, steps, widths, first, ends = (
+                column[going] for column in (devices, lists, steps, widths, first, ends)
+            )
 
-    def _look(self, devices: Ints, lists: Ints, steps: Ints, asks_from: Ints) -> Ints:
-        """Look at the next steps of lists [M]: where each device asks first from `asks_from` on, if it does."""
+    def _look(self, devices: Ints, lists: Ints, steps: Ints, widths: Ints, asks_from: Ints) -> Ints:
+        """Look at the next `widths` steps of lists [M]: where each device asks from `asks_from` on, if it does."""
         foresight = self._foresight
         assert foresight is not None
         users = self._users[devices]
-        counts = np.minimum(self._ahead, self._histories.lengths[users] - steps)
+        counts = np.minimum(widths, self._histories.lengths[users] - steps)
         begins = np.cumsum(counts) - counts
         step_of = np.repeat(steps, counts) + np.arange(counts.sum()) - np.repeat(begins, counts)
         user_of, list_of = np.repeat(users, counts), np.repeat(lists, counts)
