@@ -149,10 +149,14 @@ def at_budget(stream: Stream, budget: float) -> dict[str, Any]:
         "margin": lambda: by_doubt(stream, sections.UncertaintyRequest(measure="margin", ratio=budget), budget),
         "inconsistency": lambda: by_doubt(stream, sections.InconsistencyRequest(ratio=budget), budget),
         "learned": lambda: by_doubt(stream, sections.LearnedRequest(ratio=budget), budget),
+        "always, without a budget": lambda: np.ones(len(stream.worth), dtype=bool),
         "oracle_greedy": lambda: fresh_is_better(stream),
     }
     draws, total = Draws(stream.scenario.seed), len(stream.owner)
-    outcomes = {name: stream.within(asks(), budget, draws) for name, asks in policies.items()}
+    outcomes = {
+        name: stream.within(asks(), 1.0 if name.startswith("always") else budget, draws)
+        for name, asks in policies.items()
+    }
     best = best_requests(stream.decisions, stream.worth, np.ones(total, dtype=bool), int(budget * total))
     starts = np.cumsum(stream.decisions.count) - stream.decisions.count
     within = np.arange(total) - starts[stream.owner]

@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 _DEVICES_PER_FILL = 4096
 _STEPS_AHEAD = 64
+_FEWEST_STEPS = 4
 _NO_STEP = 1 << 31
 
 
@@ -212,23 +213,38 @@ class Scorer:
             self._known[other] = {key: kept[key]} if kept is not None and key in kept else {}
         lists, steps, by = np.array(list(wanted.values()), dtype=np.int64).T
         ends = np.minimum(self._histories.lengths[self._users[devices]], steps + np.maximum(self._reach[devices], 1))
-        first = steps
+        first, widths = steps, np.full(len(steps), self._ahead)
         while len(devices):
+<<<<<<< HEAD
             high = self._look(devices, lists, steps, by, asks_from=first)
+=======
+            high = self._look(devices, lists, steps, widths, asks_from=first)
+>>>>>>> node-g
             asks = high < _NO_STEP
+            # The next list is looked at for as long as this one was kept, and then little by little.
+            kept = np.clip(high - lists + 1, _FEWEST_STEPS, self._ahead)
             first = np.where(asks, high + 1, steps)
-            steps = np.where(asks, high, steps + self._ahead)
+            steps, widths = np.where(asks, high, steps + widths), np.where(asks, kept, min(_FEWEST_STEPS, self._ahead))
             lists = np.where(asks, high, lists)
             going = (steps < ends) & (self._reach[devices] > 0)
+<<<<<<< HEAD
             devices, lists, steps, by, first, ends = (x[going] for x in (devices, lists, steps, by, first, ends))
 
     def _look(self, devices: Ints, lists: Ints, steps: Ints, by: Ints, asks_from: Ints) -> Ints:
         """Look at the next steps of lists [M] with weights `by`, which nobody foresees to change: where each device
         asks first from `asks_from` on, if it does."""
+=======
+            devices, lists, steps, widths, first, ends = (
+                column[going] for column in (devices, lists, steps, widths, first, ends)
+            )
+
+    def _look(self, devices: Ints, lists: Ints, steps: Ints, widths: Ints, asks_from: Ints) -> Ints:
+        """Look at the next `widths` steps of lists [M]: where each device asks from `asks_from` on, if it does."""
+>>>>>>> node-g
         foresight = self._foresight
         assert foresight is not None
         users = self._users[devices]
-        counts = np.minimum(self._ahead, self._histories.lengths[users] - steps)
+        counts = np.minimum(widths, self._histories.lengths[users] - steps)
         begins = np.cumsum(counts) - counts
         step_of = np.repeat(steps, counts) + np.arange(counts.sum()) - np.repeat(begins, counts)
         user_of, list_of, weights_of = np.repeat(users, counts), np.repeat(lists, counts), np.repeat(by, counts)

@@ -23,13 +23,13 @@ from simulator.experiments.bench_adaptation import run_adaptation_bench
 from simulator.learning import Learnt, first_deployed, learn, srm_scores
 from simulator.policies.doubt import Doubt, doubt_of
 from simulator.policies.gain import FEATURES, ExpectedGain, Features, GainModel
-from simulator.policies.view import ListView
-from simulator.preparation import Prepared, populate
+from simulator.policies.replay import Decisions
+from simulator.preparation import Population, Prepared, populate
 from simulator.randomness import Draws
 from simulator.scenario import sections
 from simulator.simulation import build_world, run
 from simulator.slates import Jobs, ListSlates
-from simulator.tuning import Tuned, popularity
+from simulator.tuning import Tuned, calibrated_threshold, popularity
 from simulator.world import World
 
 Ints = NDArray[np.int64]
@@ -39,6 +39,7 @@ REQUEST_RATIO = 0.2
 _INTERACTIONS = 30
 _HISTORY = 60
 _ITEMS = 5_000
+_CALIBRATED_ON = 300
 
 
 def bench_scenario(devices: int) -> sections.Scenario:
@@ -114,9 +115,9 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
     n = tables["interactions"].num_rows
     requests = tables["requests"].num_rows
     by_inconsistency = sections.InconsistencyRequest(threshold=0)
-    inconsistency_s, _ = full(by_inconsistency, _tuned(world, doubt_of(by_inconsistency)))
+    inconsistency_s, _ = full(by_inconsistency, _tuned(world, population, doubt_of(by_inconsistency)))
     gain = ExpectedGain(Features(popularity(learnt)), any_gain_model())
-    learned_s, _ = full(sections.LearnedRequest(), _tuned(world, gain))
+    learned_s, _ = full(sections.LearnedRequest(), _tuned(world, population, gain))
 
     scores = srm_scores(learnt, first, np.unique(population.users), srm)
     prepared = Prepared(learnt, draws, population, srm, scores, source, None)
@@ -151,17 +152,14 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _tuned(world: World, doubt: Doubt) -> Tuned:
-    """A threshold that the doubts of a share REQUEST_RATIO of the run's rankings reach, whatever their lists' age."""
-    jobs, slates = world.recorder.all_jobs(), world.scorer.slates
+def _tuned(world: World, population: Population, doubt: Doubt) -> Tuned:
+    """A threshold at which a share REQUEST_RATIO of the decisions of some devices asks."""
+    slates, some = world.scorer.slates, slice(0, _CALIBRATED_ON)
     assert isinstance(slates, ListSlates)
-    doubts = np.empty(len(jobs))
-
-    def look(chosen: Ints, view: ListView) -> None:
-        doubts[chosen] = doubt(view)
-
-    slates.look(jobs, look)
-    return Tuned(doubt=doubt, threshold=float(np.quantile(doubts, 1 - REQUEST_RATIO)))
+    count = (population.end_row - population.first_row)[some]
+    newest = population.first_step[some] - 1
+    decisions = Decisions(population.users[some], newest, count, newest)
+    return Tuned(doubt=doubt, threshold=calibrated_threshold(slates, doubt, decisions, REQUEST_RATIO))
 
 
 def any_gain_model() -> GainModel:
