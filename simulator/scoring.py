@@ -215,11 +215,7 @@ class Scorer:
         ends = np.minimum(self._histories.lengths[self._users[devices]], steps + np.maximum(self._reach[devices], 1))
         first, widths = steps, np.full(len(steps), self._ahead)
         while len(devices):
-<<<<<<< HEAD
-            high = self._look(devices, lists, steps, by, asks_from=first)
-=======
-            high = self._look(devices, lists, steps, widths, asks_from=first)
->>>>>>> node-g
+            high = self._look(devices, lists, steps, by, widths, asks_from=first)
             asks = high < _NO_STEP
             # The next list is looked at for as long as this one was kept, and then little by little.
             kept = np.clip(high - lists + 1, _FEWEST_STEPS, self._ahead)
@@ -227,20 +223,13 @@ class Scorer:
             steps, widths = np.where(asks, high, steps + widths), np.where(asks, kept, min(_FEWEST_STEPS, self._ahead))
             lists = np.where(asks, high, lists)
             going = (steps < ends) & (self._reach[devices] > 0)
-<<<<<<< HEAD
-            devices, lists, steps, by, first, ends = (x[going] for x in (devices, lists, steps, by, first, ends))
-
-    def _look(self, devices: Ints, lists: Ints, steps: Ints, by: Ints, asks_from: Ints) -> Ints:
-        """Look at the next steps of lists [M] with weights `by`, which nobody foresees to change: where each device
-        asks first from `asks_from` on, if it does."""
-=======
-            devices, lists, steps, widths, first, ends = (
-                column[going] for column in (devices, lists, steps, widths, first, ends)
+            devices, lists, steps, by, widths, first, ends = (
+                column[going] for column in (devices, lists, steps, by, widths, first, ends)
             )
 
-    def _look(self, devices: Ints, lists: Ints, steps: Ints, widths: Ints, asks_from: Ints) -> Ints:
-        """Look at the next `widths` steps of lists [M]: where each device asks from `asks_from` on, if it does."""
->>>>>>> node-g
+    def _look(self, devices: Ints, lists: Ints, steps: Ints, by: Ints, widths: Ints, asks_from: Ints) -> Ints:
+        """Look at the next `widths` steps of lists [M] with weights `by`, which nobody foresees to change: where each
+        device asks first from `asks_from` on, if it does."""
         foresight = self._foresight
         assert foresight is not None
         users = self._users[devices]
