@@ -32,6 +32,12 @@ class SrmTraining(Training):
     )
     lists: int = Field(10, ge=1, description="cooperative: most lists of a training user, at prefixes drawn by `seed`")
     list_epochs: int = Field(3, ge=1, description="cooperative: most passes over those lists")
+    list_learning_rate: float | None = Field(
+        None, gt=0, description="cooperative: of Adam on those lists; none: a tenth of `learning_rate`"
+    )
+    missed: Literal["add", "skip"] = Field(
+        "add", description="cooperative: a list without the next item gets it, as in the paper, or is left out"
+    )
 
 
 class OnDeviceTable(Section):
