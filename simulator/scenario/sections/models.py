@@ -36,7 +36,7 @@ class SrmTraining(Training):
         None, gt=0, description="cooperative: of Adam on those lists; none: a tenth of `learning_rate`"
     )
     missed: Literal["add", "skip"] = Field(
-        "add", description="cooperative: a list without the next item gets it, as in the paper, or is left out"
+        "skip", description="cooperative: a list without the next item is left out, or gets it (`add`, as in the paper)"
     )
 
 
