@@ -21,6 +21,7 @@ class Knows:
     list_time_s: float = 0.0
     last_gap_s: float = 5.0
     end: int = 8
+    used_weights: int = 0
     age_s: float = 100.0
     gap: float = 20.0
 
