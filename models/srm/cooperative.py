@@ -1,15 +1,15 @@
 """The cooperative step of LSC4Rec: the small model learns to rank inside the LLM's candidate lists.
 
 It starts from the independently trained model. The LLM answers for training users at training prefixes; the item that
-came next is the positive, put at the list's end where the LLM missed it, and the list's other items are hard negatives.
-The epoch kept is the one that orders the lists of held-out interactions best; the independent model is epoch 0.
+came next is the positive, put at the list's end where the LLM missed it (or such a list is skipped), and the others are
+hard negatives. The epoch kept orders the lists of held-out interactions best; the independent model is epoch 0.
 """
 
 import copy
 import json
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -42,6 +42,10 @@ class CooperativeConfig(TrainingConfig, Protocol):
     def lists(self) -> int: ...
     @property
     def list_epochs(self) -> int: ...
+    @property
+    def list_learning_rate(self) -> float | None: ...
+    @property
+    def missed(self) -> Literal["add", "skip"]: ...
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,17 @@ def cooperate_or_load(
 ) -> TrainedSrm:
     """`independent` after the cooperative step on lists of `source`, which has seen nothing beyond `data`; from the
     cache where it has been taken. Raises InputError where the source has no lists of training prefixes."""
-    names = ("seed", "batch_size", "learning_rate", "weight_decay", "dropout", "negatives", "lists", "list_epochs")
+    names = (
+        "seed",
+        "batch_size",
+        "learning_rate",
+        "weight_decay",
+        "dropout",
+        "negatives",
+        "lists",
+        "list_epochs",
+        "missed",
+    )
     key = {
         "format": FORMAT,
         "independent": independent.content_hash,
@@ -85,7 +99,7 @@ def cooperate_or_load(
     folder = store.open(_ARTIFACT, key)
     model = copy.deepcopy(independent.model).requires_grad_(True)
     if folder is None:
-        learning, held_out = ranking_tasks(data, source, training.lists, training.seed, model.max_length)
+        learning, held_out = ranking_tasks(data, source, training, model.max_length)
         with deterministic(training.seed, threads, device):
             history = _train(model, config.loss, training, learning, held_out, progress)
         with store.creating(_ARTIFACT, key) as temporary:
@@ -99,17 +113,19 @@ def cooperate_or_load(
 
 
 def ranking_tasks(
-    data: TrainingSet, source: CandidateSource, lists: int, seed: int, max_length: int
+    data: TrainingSet, source: CandidateSource, training: CooperativeConfig, max_length: int
 ) -> tuple[RankingTasks, RankingTasks]:
     """Tasks to learn from, at most `lists` a user at prefixes drawn by `seed`, and those of held-out interactions."""
     counts = np.maximum(data.fit_end - 1, 0)
     users = np.repeat(np.arange(data.n_users), counts)
     positions = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
-    drawn = np.random.default_rng(seed).random(len(users))
+    drawn = np.random.default_rng(training.seed).random(len(users))
     order = np.lexsort((drawn, users))
     nth = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
-    chosen = np.sort(order[nth < lists])
-    learning = _tasks(data, source, users[chosen], positions[chosen], max_length, add_missed=True)
+    chosen = np.sort(order[nth < training.lists])
+    learning = _tasks(data, source, users[chosen], positions[chosen], max_length, training.missed == "add")
+    if training.missed == "skip":
+        learning = learning.take((learning.right >= 0).nonzero()[:, 0])
     if not len(learning.right):
         raise InputError(
             "srm.training: the LLM has no candidate list of a training prefix, so the SRM cannot learn from any; "
@@ -119,7 +135,7 @@ def ranking_tasks(
     users = np.repeat(np.arange(data.n_users), held)
     positions = data.fit_end[users] - 1 + np.arange(len(users)) - np.repeat(np.cumsum(held) - held, held)
     usable = positions >= 0
-    return learning, _tasks(data, source, users[usable], positions[usable], max_length, add_missed=False)
+    return learning, _tasks(data, source, users[usable], positions[usable], max_length, False)
 
 
 def _tasks(
@@ -153,7 +169,8 @@ def _train(
 ) -> dict[str, list[float]]:
     """Trains in place and leaves the best epoch's weights; the mean loss and held-out NDCG@10 of each epoch."""
     generator = torch.Generator().manual_seed(training.seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
+    rate = training.learning_rate / 10 if training.list_learning_rate is None else training.list_learning_rate
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=training.weight_decay)
     best, kept = order_quality(model, held_out), copy.deepcopy(model.state_dict())
     history: dict[str, list[float]] = {"ndcg@10": [best], "loss": []}
     with progress.task("training inside lists", training.list_epochs * len(learning.right)) as task:

@@ -1,7 +1,8 @@
 """The cooperative step teaches a small model the order inside the LLM's lists."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,9 +20,16 @@ from tests.models.srm_cases import Config, Training, cycle_log
 ITEMS = 30
 
 
+@dataclass(frozen=True)
 class ListTraining(Training):
-    lists = 10
-    list_epochs = 4
+    list_learning_rate: float | None = 1e-2
+    lists: int = 10
+    list_epochs: int = 4
+    missed: Literal["add", "skip"] = "add"
+
+
+def taught(**changes: Any) -> ListTraining:
+    return ListTraining(**changes)
 
 
 class LastComes:
@@ -60,11 +68,10 @@ def test_it_learns_to_order_lists(config: Config, tmp_path: Path) -> None:
     source = LastComes(data)
 
     def cooperate() -> TrainedSrm:
-        training: Any = ListTraining(learning_rate=1e-2)
-        return cooperate_or_load(before, config, training, data, source, store, 1, "cpu", NullProgress())
+        return cooperate_or_load(before, config, taught(), data, source, store, 1, "cpu", NullProgress())
 
     after = cooperate()
-    _, held_out = ranking_tasks(data, source, 10, 1, before.model.max_length)
+    _, held_out = ranking_tasks(data, source, taught(), before.model.max_length)
     assert order_quality(after.model, held_out) > order_quality(before.model, held_out) + 0.1
     again = cooperate()
     assert again.content_hash == after.content_hash != before.content_hash
@@ -75,16 +82,18 @@ def test_it_learns_to_order_lists(config: Config, tmp_path: Path) -> None:
 def test_lists_are_asked_at_training_prefixes_only_and_missed_items_are_put_last() -> None:
     data = cycle_log(20, ITEMS, 12, held_out=3)
     source = LastComes(data)
-    learning, held_out = ranking_tasks(data, source, 4, 1, 8)
+    learning, held_out = ranking_tasks(data, source, taught(lists=4), 8)
     learning_asked, held_asked = source.asked[:80], source.asked[80:]
     assert len(learning.right) == 80
     assert all(step + 1 < 9 for _, step in learning_asked)  # the item to come is a training event too
     assert sorted(held_asked) == [(user, step) for user in range(20) for step in (8, 9, 10)]
     assert (learning.right == 9).all()
     assert (held_out.right.reshape(20, 3) == np.array([-1, 9, -1])).all()
+    skipping, _ = ranking_tasks(data, LastComes(data), taught(lists=4, missed="skip"), 8)
+    assert len(skipping.right) == sum(step % 2 for _, step in learning_asked)
 
 
 def test_a_source_without_lists_of_training_prefixes_is_an_error() -> None:
     data = cycle_log(5, ITEMS, 8)
     with pytest.raises(InputError, match="no candidate list of a training prefix"):
-        ranking_tasks(data, LastComes(data, found=False), 4, 1, 8)
+        ranking_tasks(data, LastComes(data, found=False), taught(), 8)

@@ -33,6 +33,12 @@ class SrmTraining(Training):
     )
     lists: int = Field(10, ge=1, description="cooperative: most lists of a training user, at prefixes drawn by `seed`")
     list_epochs: int = Field(3, ge=1, description="cooperative: most passes over those lists")
+    list_learning_rate: float | None = Field(
+        None, gt=0, description="cooperative: of Adam on those lists; none: a tenth of `learning_rate`"
+    )
+    missed: Literal["add", "skip"] = Field(
+        "skip", description="cooperative: a list without the next item is left out, or gets it (`add`, as in the paper)"
+    )
 
 
 class OnDeviceTable(Section):

@@ -23,6 +23,7 @@ class Knows:
     late_answers: int = 0
     last_gap_s: float = 5.0
     end: int = 8
+    used_weights: int = 0
     age_s: float = 100.0
     gap: float = 20.0
     used_weights: int = 0
