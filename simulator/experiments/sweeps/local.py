@@ -44,13 +44,18 @@ class ThisProcess:
 
 
 class LocalProcesses:
-    """Jobs on `workers` processes of this machine, while the `with` block lasts."""
+    """Jobs on `workers` processes of this machine, while the `with` block lasts.
+
+    All are started at once: while one trains what the jobs share, the others load what they need.
+    """
 
     def __init__(self, workers: int):
         self.workers = workers
         self._crew: list[_Worker] = []
 
     def __enter__(self) -> Self:
+        for _ in range(self.workers):
+            self._hire()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
