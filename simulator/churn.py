@@ -196,7 +196,7 @@ def build_presence(
     left_s = np.full(n_devices, np.inf)
     offline = Intervals.of(n_devices, np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
     if isinstance(section, sections.PresenceTrace):
-        joined_s, left_s, offline = _read_presence(section.path, joined_s)
+        joined_s, left_s, offline = read_presence(section.path, joined_s)
     elif isinstance(section, sections.OnOff):
         late = draws.uniform("churn.late", device) < section.late_joiners
         leaves = draws.uniform("churn.leaves", device) < section.leavers
@@ -209,10 +209,11 @@ def build_presence(
     return Presence(joined_s, left_s, merged(offline, outages))
 
 
-def _read_presence(
+def read_presence(
     path: str, earliest_s: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Intervals]:
-    """(joined_s, left_s, offline) from a CSV of device,start_s,end_s; one without a row never joins."""
+    """(joined_s [D], left_s [D], offline) from a CSV of device,start_s,end_s, for devices that join at `earliest_s` [D]
+    or later; one without a row never joins. InputError names file and row."""
     n_devices = len(earliest_s)
     where = f"presence trace {path}"
     present: dict[int, list[tuple[float, float, int]]] = {}
