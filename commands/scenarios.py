@@ -46,7 +46,7 @@ def simulate(
         from simulator.tracing import read_trace_request
 
         loaded = Scenario.load(scenario, overrides or [], seed)
-        tracing = read_trace_request(trace, trace_devices, trace_replicas) if trace is not None else None
+        tracing = read_trace_request(trace, trace_devices, trace_replicas)
         folder = run_folder(out, loaded)
         print_advice(loaded, quiet)
         result = run(loaded, folder, usable_device(device), progress_bars(quiet), trace=tracing)

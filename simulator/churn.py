@@ -188,7 +188,8 @@ def build_presence(
     """The presence of a fleet over [0, horizon_s].
 
     start_s [D]: when a device's history is complete; it never joins before. outages: from Network.outages.
-    Late joiners join uniformly over what remains of the run, leavers leave uniformly after they joined.
+    All join over `join_over`, late joiners over what remains of the run then, leavers leave after they joined; each
+    uniformly.
     """
     n_devices = fleet.n_devices
     device = np.arange(n_devices)
@@ -197,7 +198,9 @@ def build_presence(
     offline = Intervals.of(n_devices, np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
     if isinstance(section, sections.PresenceTrace):
         joined_s, left_s, offline = read_presence(section.path, joined_s)
-    elif isinstance(section, sections.OnOff):
+    elif section.join_over > 0:
+        joined_s = joined_s + section.join_over * draws.uniform("churn.joins_over", device)
+    if isinstance(section, sections.OnOff):
         late = draws.uniform("churn.late", device) < section.late_joiners
         leaves = draws.uniform("churn.leaves", device) < section.leavers
         rest_s = np.maximum(horizon_s - joined_s, 0.0)
