@@ -43,6 +43,14 @@ def print_json(value: dict[str, Any]) -> None:
     sys.stdout.write("\n")
 
 
+def print_advice(scenario: Any, quiet: bool = False) -> None:
+    """Settings of a scenario that have no effect, or a surprising one, on standard error."""
+    from simulator.scenario import advice
+
+    for line in [] if quiet else advice(scenario):
+        print(f"note: {line}", file=sys.stderr)
+
+
 def progress_bars(quiet: bool) -> Any:
     """Bars on a terminal; silence otherwise."""
     from models.progress import NullProgress, RichProgress

@@ -13,6 +13,7 @@ from commands.common import (
     Quiet,
     ScenarioFile,
     Seed,
+    print_advice,
     print_json,
     progress_bars,
     user_errors,
@@ -45,8 +46,9 @@ def simulate(
         from simulator.tracing import read_trace_request
 
         loaded = Scenario.load(scenario, overrides or [], seed)
-        tracing = read_trace_request(trace, trace_devices, trace_replicas) if trace is not None else None
+        tracing = read_trace_request(trace, trace_devices, trace_replicas)
         folder = run_folder(out, loaded)
+        print_advice(loaded, quiet)
         result = run(loaded, folder, usable_device(device), progress_bars(quiet), trace=tracing)
         draw_run(folder)
         write_report(folder)
@@ -77,6 +79,7 @@ def compare_policies(
 
         loaded = Scenario.load(scenario, overrides or [], seed)
         folder = run_folder(out, loaded, suffix="policies")
+        print_advice(loaded, quiet)
         comparison = compare(loaded, folder, usable_device(device), progress_bars(quiet))
         figure = draw_comparison(folder)
         if as_json:
@@ -114,10 +117,12 @@ def evaluate(
 def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = None) -> None:
     """Check a scenario and print it with every default filled in."""
     with user_errors():
-        from simulator.scenario import Scenario, check_files, resolved_yaml
+        from simulator.checking import check_inputs
+        from simulator.scenario import Scenario, resolved_yaml
 
         loaded = Scenario.load(scenario, overrides or [], seed)
-        check_files(loaded)
+        check_inputs(loaded)
+        print_advice(loaded)
         sys.stdout.write(resolved_yaml(loaded))
 
 

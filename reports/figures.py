@@ -207,7 +207,8 @@ def _distributions(axes: Axes, samples: Mapping[str, tuple[NDArray[np.float64], 
     cut = shortest <= _SHORTEST_S
     axes.set_xscale("log")
     axes.set_xlim(_SHORTEST_S * 0.8 if cut else shortest / 2, longest * 1.5)
-    axes.xaxis.set_major_locator(LogLocator(10, numticks=12))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5) if high < 100 * low else (1,), numticks=12))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.seconds_text(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="x", labelsize=11)

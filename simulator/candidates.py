@@ -17,6 +17,7 @@ from models.memory import enough_memory
 from models.progress import Progress
 from models.sequences import TrainingSet
 from simulator.scenario import sections
+from simulator.tables import resolve_path
 from simulator.workload.log import InteractionLog
 
 
@@ -34,7 +35,8 @@ def llm_candidates(
     threads = scenario.engine.threads
     match section:
         case sections.CandidateTable():
-            return TableCandidates(section, log, length), None
+            found = section.model_copy(update={"path": str(resolve_path(section.path))})
+            return TableCandidates(found, log, length), None
         case sections.P5():
             p5 = train_or_load_p5(section, data, store, threads, device, progress)
             return P5Candidates(p5, log.offsets, log.items, length, section.beams, exclude_seen), p5.architecture
@@ -44,6 +46,8 @@ def llm_candidates(
         case sections.Endpoint():
             return _titles(scenario, section, Endpoint(section, progress), log, data), None
         case sections.ItemLm():
+            if section.checkpoint is not None:
+                section = section.model_copy(update={"checkpoint": str(resolve_path(section.checkpoint))})
             with enough_memory("item_lm", "llm.candidates.training.batch_size, max_length or dim"):
                 lm = train_or_load_item_lm(section, data, store, threads, device, progress)
             source = ItemLmCandidates(lm, log.offsets, log.items, first, length, exclude_seen)

@@ -188,7 +188,8 @@ def build_presence(
     """The presence of a fleet over [0, horizon_s].
 
     start_s [D]: when a device's history is complete; it never joins before. outages: from Network.outages.
-    Late joiners join uniformly over what remains of the run, leavers leave uniformly after they joined.
+    All join over `join_over`, late joiners over what remains of the run then, leavers leave after they joined; each
+    uniformly.
     """
     n_devices = fleet.n_devices
     device = np.arange(n_devices)
@@ -196,8 +197,10 @@ def build_presence(
     left_s = np.full(n_devices, np.inf)
     offline = Intervals.of(n_devices, np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
     if isinstance(section, sections.PresenceTrace):
-        joined_s, left_s, offline = _read_presence(section.path, joined_s)
-    elif isinstance(section, sections.OnOff):
+        joined_s, left_s, offline = read_presence(section.path, joined_s)
+    elif section.join_over > 0:
+        joined_s = joined_s + section.join_over * draws.uniform("churn.joins_over", device)
+    if isinstance(section, sections.OnOff):
         late = draws.uniform("churn.late", device) < section.late_joiners
         leaves = draws.uniform("churn.leaves", device) < section.leavers
         rest_s = np.maximum(horizon_s - joined_s, 0.0)
@@ -209,10 +212,11 @@ def build_presence(
     return Presence(joined_s, left_s, merged(offline, outages))
 
 
-def _read_presence(
+def read_presence(
     path: str, earliest_s: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Intervals]:
-    """(joined_s, left_s, offline) from a CSV of device,start_s,end_s; one without a row never joins."""
+    """(joined_s [D], left_s [D], offline) from a CSV of device,start_s,end_s, for devices that join at `earliest_s` [D]
+    or later; one without a row never joins. InputError names file and row."""
     n_devices = len(earliest_s)
     where = f"presence trace {path}"
     present: dict[int, list[tuple[float, float, int]]] = {}

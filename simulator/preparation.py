@@ -13,13 +13,13 @@ from models.artifacts import ArtifactStore, content_hash
 from models.llm.base import CandidateSource
 from models.progress import Progress
 from models.srm.deployment import Deployed
+from simulator.checking import check_inputs
 from simulator.churn import Presence, build_presence
-from simulator.cloud.building import check_cloud
 from simulator.fleet import FleetTable, build_fleet
 from simulator.learning import Learnt, candidate_source, first_deployed, learn, srm_scores
 from simulator.network import Network
 from simulator.randomness import Draws
-from simulator.scenario import check_files, sections
+from simulator.scenario import sections
 from simulator.srm_scores import SrmScores
 from simulator.workload.arrivals import Stream, arrival_times
 
@@ -121,8 +121,7 @@ def prepare(
     `learnt`: what has been learnt for a scenario of the same `learning_key`. `threads`: how many PyTorch uses for all
     but training, which has those of the scenario since its sums depend on them; nothing else does.
     """
-    check_files(scenario)
-    check_cloud(scenario.llm, scenario.cloud)
+    check_inputs(scenario)
     torch.set_num_threads(threads or scenario.engine.threads)
     learnt = learnt or learn(scenario, store or ArtifactStore(), device, progress)
     draws = Draws(scenario.seed)

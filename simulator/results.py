@@ -118,6 +118,7 @@ def collect(
         "headline": parts.headline(scenario, accuracy, baselines),
         "notes": [
             *_notes(scenario, prepared, service, base),
+            *parts.request_notes(requests, population.presence.joined_s),
             *([answer_note(answers)] if answers else []),
             *account,
             CAVEAT,
@@ -288,6 +289,9 @@ def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, ba
         notes.append(f"request policy {scenario.policy.request.kind} knows the future: a bound, which nobody can run")
     if not prepared.population.stream.calendar:
         notes.append("users are shifted over the run: events are not in calendar order")
+    dropped = prepared.population.stream.dropped_after_horizon
+    if dropped:
+        notes.append(f"{dropped:,} streamed interactions would come after the duration and are left out")
     if prepared.learnt.split.future_share > 0:
         notes.append(
             f"split {prepared.learnt.split.kind}: {prepared.learnt.split.future_share:.0%} of training events are "

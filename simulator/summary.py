@@ -87,6 +87,26 @@ def request_section(requests: pd.DataFrame, interactions: int) -> dict[str, Any]
     }
 
 
+def request_notes(requests: pd.DataFrame, joined_s: NDArray[np.float64]) -> list[str]:
+    """What of the requests may surprise: those that were never sent, and those that joining devices sent in vain.
+
+    joined_s [D]: when devices joined.
+    """
+    notes = []
+    never_sent = int(((requests["outcome"] == "lost") & (requests["bytes_up"] == 0)).sum())
+    if never_sent:
+        notes.append(f"{never_sent:,} of the lost requests were never sent: their devices were offline")
+    joining = requests["t_issued_s"].to_numpy() == joined_s[requests["device"].to_numpy()]
+    at_the_node = np.isfinite(requests["t_arrived_s"].to_numpy())
+    in_vain = int((joining & at_the_node & requests["outcome"].isin(["rejected", "timed_out"]).to_numpy()).sum())
+    if in_vain > 0.01 * len(requests):
+        notes.append(
+            f"{in_vain:,} requests that devices made as they joined were turned away or came too late; where so many "
+            "do not join at one moment, set fleet.churn.join_over, or policy.decide_at: interaction"
+        )
+    return notes
+
+
 def latency_section(interactions: pd.DataFrame, requests: pd.DataFrame) -> dict[str, Any]:
     """Percentiles of what users and requests waited for, in seconds."""
     done = requests[requests["outcome"] == "completed"]

@@ -45,8 +45,14 @@ class TraceRequest:
     """none: all, as far as there may be so many"""
 
 
-def read_trace_request(path: Path, devices: str | None, replicas: str | None) -> TraceRequest:
-    """From the command line's words; InputError for what is no list of numbers, or names too many."""
+def read_trace_request(path: Path | None, devices: str | None, replicas: str | None) -> TraceRequest | None:
+    """From the command line's words; None where no trace is wanted. InputError for what is no list of numbers, or names
+    too many, or names some for no trace."""
+    if path is None:
+        if devices is not None or replicas is not None:
+            option = "--trace-replicas" if devices is None else "--trace-devices"
+            raise InputError(f"{option}: no trace is written without --trace; name its file with --trace FILE")
+        return None
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"--trace {path}: no file can be written there; name a file in a folder that exists")
     chosen = TraceRequest(path).devices if devices is None else _numbers(devices, "--trace-devices", MOST_DEVICES)

@@ -13,6 +13,7 @@ from models.llm.table_reading import AnswerTable, LabelledLog, read_table
 
 Missing = Literal["error", "previous", "fail_request"]
 
+_USUAL_MAX_INVALID = 0.05  # above which a scenario that does not say otherwise refuses the table
 _TAIL = 20  # a user's newest events, which a per-user split streams
 _CLEAR = 4.0  # standard errors from which a difference of two recalls is no accident
 _JUMP = 2.5  # times the recall of the item after the next from which the next one's is suspicious
@@ -111,7 +112,7 @@ def check_table(path: Path | str, log: LabelledLog) -> dict[str, Any]:
         },
         "lists_judged": judged,
         "recall": recalls,
-        "verdict": _verdict(recalls, judged),
+        "verdict": _strangers(table, _USUAL_MAX_INVALID) or _verdict(recalls, judged),
     }
 
 
@@ -160,17 +161,25 @@ def _clearly_above(high: float, low: float, n: int) -> bool:
     return bool(high - low > _CLEAR * error)
 
 
+def _strangers(table: AnswerTable, max_invalid: float) -> str | None:
+    """What is wrong where more than a share of the rows name users or items that the log lacks."""
+    for share, text, column in (
+        (
+            table.counts["unknown_user_rows"] / table.counts["rows"],
+            "rows name users that the log does not have",
+            "user",
+        ),
+        (table.counts["unknown_items"] / max(1, len(table.items)), "items are not in the log", "item"),
+    ):
+        if share > max_invalid:
+            return (
+                f"{share:.1%} of its {text}, above max_invalid ({max_invalid:.1%}); check that {column}_id holds the "
+                "log's own labels, or raise llm.candidates.max_invalid"
+            )
+    return None
+
+
 def _refuse_strangers(table: AnswerTable, path: Path | str, max_invalid: float) -> None:
-    rows = table.counts["rows"]
-    share = table.counts["unknown_user_rows"] / rows
-    if share > max_invalid:
-        raise InputError(
-            f"{path}: {share:.1%} of its rows name users that the log does not have, above max_invalid "
-            f"({max_invalid:.1%}); check that user_id holds the log's own labels, or raise llm.candidates.max_invalid"
-        )
-    share = table.counts["unknown_items"] / max(1, len(table.items))
-    if share > max_invalid:
-        raise InputError(
-            f"{path}: {share:.1%} of its items are not in the log, above max_invalid ({max_invalid:.1%}); "
-            "check that item_id holds the log's own labels, or raise llm.candidates.max_invalid"
-        )
+    problem = _strangers(table, max_invalid)
+    if problem is not None:
+        raise InputError(f"{path}: {problem}")

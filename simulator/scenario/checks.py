@@ -217,25 +217,30 @@ _CHECKS: tuple[Callable[[sections.Scenario], Iterator[Contradiction]], ...] = (
 )
 
 
+def _set(section: sections.Section, key: str) -> bool:
+    """Whether the key has another value than its default: a resolved scenario gives every key."""
+    return bool(getattr(section, key) != type(section).model_fields[key].get_default(call_default_factory=True))
+
+
 def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
     workload, fleet, policy = scenario.workload, scenario.fleet, scenario.policy
-    if "patience" in policy.model_fields_set and policy.mode == "background":
+    if _set(policy, "patience") and policy.mode == "background":
         yield "policy.patience has no effect while policy.mode is background"
-    if "synthetic" in workload.model_fields_set and workload.interactions != "synthetic":
+    if _set(workload, "synthetic") and workload.interactions != "synthetic":
         yield "workload.synthetic has no effect while workload.interactions is a file"
     if policy.slate not in ("llm", "both"):
-        if "fallback" in fleet.model_fields_set:
+        if _set(fleet, "fallback"):
             yield f"fleet.fallback has no effect while policy.slate is {policy.slate}, which needs no candidate list"
-        if "fusion" in policy.model_fields_set:
+        if _set(policy, "fusion"):
             yield f"policy.fusion has no effect while policy.slate is {policy.slate}, which has no candidate list"
     cloud = scenario.cloud
     if cloud.pools:
         for key, field in sections.Machines.model_fields.items():
             if getattr(cloud, key) != field.default:
                 yield f"cloud.{key} has no effect while cloud.pools is given; set it in the pools"
-    if "max_retries" in cloud.model_fields_set and cloud.on_failure == "lost":
+    if _set(cloud, "max_retries") and cloud.on_failure == "lost":
         yield "cloud.max_retries has no effect while cloud.on_failure is lost"
-    if "burst" in policy.budget.model_fields_set and policy.budget.ratio >= 1:
+    if _set(policy.budget, "burst") and policy.budget.ratio >= 1:
         yield "policy.budget.burst has no effect while policy.budget.ratio is 1 (no limit)"
 
 

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -17,6 +18,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "scenario.md"
 MARKER = (
     "<!-- Below: written by `python -m simulator.scenario.reference`. Edit simulator/scenario/sections/ instead. -->"
 )
+
+
+Shared = frozenset[str]
+"""names of sections that several kinds of one key have"""
 
 
 def reference() -> str:
@@ -35,18 +40,18 @@ def _section(path: str, model: type[BaseModel], base: object, depth: int) -> lis
     return _table(path, model, base) + _children(path, model, base, depth)
 
 
-def _table(path: str, model: type[BaseModel], base: object) -> list[str]:
+def _table(path: str, model: type[BaseModel], base: object, shared: Shared = frozenset()) -> list[str]:
     told_apart = bool(kinds_of(model)) and not model.model_fields["kind"].description
     shapes = {name: shape for name, shape in fields_of(model).items() if not (name == "kind" and told_apart)}
-    rows = [_row(path, name, shape, model, base) for name, shape in shapes.items()]
+    rows = [_row(path, name, shape, model, base, _owner(name, model, shared)) for name, shape in shapes.items()]
     return ["| key | default | values | meaning |", "|---|---|---|---|", *rows] if rows else []
 
 
-def _children(path: str, model: type[BaseModel], base: object, depth: int) -> list[str]:
+def _children(path: str, model: type[BaseModel], base: object, depth: int, shared: Shared = frozenset()) -> list[str]:
     """The sections in a section, each under a heading with its dotted path."""
     lines: list[str] = []
     for name, shape in fields_of(model).items():
-        heading = ["", f"{'#' * depth} {path}{name}", ""]
+        heading = ["", f"{'#' * depth} {path}{name}{_owner(name, model, shared)}", ""]
         default = default_of(model, name, base)
         deeper = (f"{path}{name}.", min(depth + 1, 4))
         if len(shape.sections) == 1:
@@ -57,13 +62,17 @@ def _children(path: str, model: type[BaseModel], base: object, depth: int) -> li
                 *heading,
                 f"One of several kinds; `{name}: KIND` is short for a section with nothing but its kind.",
             ]
+            sections_of = Counter(
+                key for section in shape.sections for key, part in fields_of(section).items() if part.sections
+            )
+            common = frozenset(key for key, kinds in sections_of.items() if kinds > 1)
             for section in shape.sections:
                 chosen = " (default)" if type(default) is section else ""
                 names = ", ".join(f"`{kind}`" for kind in kinds_of(section))
                 lines += ["", f"**kind: {names}**{chosen}. {_doc(section)}".rstrip(), ""]
-                lines += _table(deeper[0], section, default if chosen else None)
+                lines += _table(deeper[0], section, default if chosen else None, common)
             for section in shape.sections:
-                lines += _children(deeper[0], section, default if type(default) is section else None, deeper[1])
+                lines += _children(deeper[0], section, default if type(default) is section else None, deeper[1], common)
         elif shape.item is not None and shape.item.sections:
             item = shape.item.sections[0]
             shown = "The default:" if default else "None by default."
@@ -74,9 +83,14 @@ def _children(path: str, model: type[BaseModel], base: object, depth: int) -> li
     return lines
 
 
-def _row(path: str, name: str, shape: Shape, model: type[BaseModel], base: object) -> str:
+def _owner(name: str, model: type[BaseModel], shared: Shared) -> str:
+    """What tells the section `name` of this kind from that of another kind of the same key."""
+    return f" of {kinds_of(model)[0]}" if name in shared else ""
+
+
+def _row(path: str, name: str, shape: Shape, model: type[BaseModel], base: object, owner: str) -> str:
     meaning = model.model_fields[name].description or (_doc(shape.sections[0]) if shape.sections else "")
-    cells = (f"`{name}`", _default(name, shape, model, base), _values(path, name, shape), meaning)
+    cells = (f"`{name}`", _default(name, shape, model, base), _values(path, name + owner, shape), meaning)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -96,7 +110,7 @@ def _default(name: str, shape: Shape, model: type[BaseModel], base: object) -> s
 
 
 def _values(path: str, name: str, shape: Shape) -> str:
-    target = f"[{path}{name}](#{(path + name).replace('.', '').lower()})"
+    target = f"[{path}{name}](#{(path + name).replace('.', '').replace(' ', '-').lower()})"
     if shape.sections and not shape.plain:
         return target
     if shape.sections:

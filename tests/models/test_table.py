@@ -205,4 +205,8 @@ def test_the_check_counts_lists_coverage_and_what_is_invalid(tmp_path: Path) -> 
     assert report["invalid_share"] == pytest.approx(2 / 7)
     assert report["list_length"] == {"min": 1, "p50": 2, "max": 4}
     assert report["coverage"]["log"] == pytest.approx(2 / 5)  # nothing follows position 1 of user 7
-    assert "too few" in report["verdict"]
+    assert report["verdict"].startswith("14.3% of its items are not in the log")
+    rows(("a", 0, "s p"), ("7", 1, "p q")).to_parquet(path)
+    assert check_table(path, SmallLog())["verdict"].startswith("too few lists (1)")
+    rows(("a", 0, "s p"), ("nobody", 1, "p q")).to_parquet(path)
+    assert check_table(path, SmallLog())["verdict"].startswith("50.0% of its rows name users that the log does not")

@@ -170,6 +170,15 @@ def test_late_joiners_join_uniformly_over_the_run_and_the_others_at_its_start() 
     assert late.max() <= 1000
 
 
+@pytest.mark.parametrize("churn", [AlwaysOn(join_over=HOUR_S), OnOff(join_over=HOUR_S)])
+def test_a_fleet_joins_uniformly_over_the_time_it_is_given(churn: Churn) -> None:
+    joined_s = presence_of(churn, 4000, 24 * HOUR_S, start_s=100.0).joined_s - 100.0
+    assert joined_s.min() >= 0
+    assert joined_s.max() < HOUR_S
+    assert joined_s.mean() == pytest.approx(HOUR_S / 2, abs=4 * HOUR_S / np.sqrt(12 * 4000))
+    assert (joined_s < HOUR_S / 4).mean() == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4000))
+
+
 def test_leavers_leave_uniformly_after_they_joined_and_the_others_stay() -> None:
     presence = presence_of(OnOff(leavers=0.25), 20_000, 1000.0)
     gone = presence.left_s[np.isfinite(presence.left_s)]

@@ -97,8 +97,7 @@ class Spy:
 
 
 def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulator.preparation.check_files", lambda scenario: None)  # these two look, and keep nothing
-    monkeypatch.setattr("simulator.preparation.check_cloud", lambda llm, cloud: None)
+    monkeypatch.setattr("simulator.preparation.check_inputs", lambda scenario: None)  # it looks, and keeps nothing
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base, ["policy.update=on_device"]), "", read)  # type: ignore[assignment]
     prepare(spied, "cpu", NullProgress())

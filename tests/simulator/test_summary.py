@@ -1,13 +1,15 @@
 """The figures of a summary against hand-made cases."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from models.artifacts import ArtifactStore
 from simulator import summary as parts
 from simulator.costs import Cost
-from tests.simulator.tiny import scenario_of
+from tests.simulator.tiny import scenario_of, simulate_tiny
 
 
 def test_targets_are_repeat_new_head_middle_or_tail() -> None:
@@ -68,3 +70,30 @@ def test_percentiles_leave_out_what_never_happened() -> None:
 
 def test_no_number_that_is_not_finite_reaches_a_file() -> None:
     assert parts.finite({"a": [math.nan, np.float64(2.0), (np.int64(3), math.inf)]}) == {"a": [None, 2.0, [3, None]]}
+
+
+def test_requests_that_nobody_could_hear_and_those_of_a_crowd_at_the_door_are_told() -> None:
+    requests = pd.DataFrame(
+        [
+            (0, 0.0, 0.1, "rejected", 9.0),  # made as device 0 joined
+            (1, 5.0, 5.1, "timed_out", 9.0),  # made as device 1 joined
+            (1, 7.0, 7.1, "rejected", 9.0),  # later
+            (0, 8.0, math.nan, "lost", 0.0),  # never sent
+            (0, 9.0, math.nan, "lost", 9.0),  # lost on its way
+            (2, 6.0, 6.1, "completed", 9.0),
+        ],
+        columns=["device", "t_issued_s", "t_arrived_s", "outcome", "bytes_up"],
+    )
+    offline, crowd = parts.request_notes(requests, np.array([0.0, 5.0, 6.0]))
+    assert offline.startswith("1 of the lost requests were never sent")
+    assert crowd.startswith("2 requests that devices made as they joined")
+    assert parts.request_notes(requests[requests["outcome"] == "completed"], np.zeros(3)) == []
+
+
+def test_what_a_duration_cuts_off_is_counted(tmp_path: Path) -> None:
+    whole = simulate_tiny(scenario_of(), ArtifactStore(tmp_path))
+    cut = simulate_tiny(scenario_of(duration=3600.0), ArtifactStore(tmp_path))
+    missing = whole.summary["interactions"] - cut.summary["interactions"]
+    note = f"{missing:,} streamed interactions would come after the duration and are left out"
+    assert missing > 0
+    assert note in cut.summary["notes"]

@@ -132,7 +132,15 @@ def test_a_list_of_devices_that_cannot_be_traced_is_one_line(tmp_path: Path, dev
 
 
 def test_numbers_and_ranges_name_devices(tmp_path: Path) -> None:
-    assert read_trace_request(tmp_path / "t.json", "0,3,7-9", "1").devices == (0, 3, 7, 8, 9)
+    request = read_trace_request(tmp_path / "t.json", "0,3,7-9", "1")
+    assert request is not None
+    assert request.devices == (0, 3, 7, 8, 9)
+
+
+def test_devices_of_a_trace_that_nobody_writes_are_an_error() -> None:
+    assert read_trace_request(None, None, None) is None
+    with pytest.raises(InputError, match=r"^--trace-devices: no trace is written without --trace"):
+        read_trace_request(None, "0", None)
 
 
 def test_a_device_that_the_run_does_not_have_is_one_line(tmp_path: Path) -> None:

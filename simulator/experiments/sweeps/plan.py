@@ -10,11 +10,11 @@ from typing import Any
 
 from models.artifacts import content_hash
 from models.errors import InputError
-from simulator.cloud.building import check_cloud
+from simulator.checking import check_inputs
 from simulator.experiments.folders import Manifest
 from simulator.experiments.sweeps.reading import Settings, Sweep
 from simulator.experiments.sweeps.variants import Point, draw, expand
-from simulator.scenario import Scenario, check_files, resolved_yaml
+from simulator.scenario import Scenario, resolved_yaml
 from simulator.scenario.overrides import setting_of, to_node
 from simulator.scenario.reading import Place
 
@@ -99,8 +99,7 @@ def scenario_with(base: Path, settings: Mapping[str, Any], seed: int | None = No
 def _resolve(sweep: Sweep, fixed: Settings, point: Point) -> Scenario:
     try:
         scenario = Scenario.load(sweep.base, settings={**fixed, **point.settings})
-        check_files(scenario)
-        check_cloud(scenario.llm, scenario.cloud)
+        check_inputs(scenario)
     except InputError as error:
         raise InputError(f"{error} (variant {point.variant.name!r} of {sweep.path})") from None
     return scenario

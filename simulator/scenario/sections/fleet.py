@@ -60,6 +60,9 @@ class AlwaysOn(Section):
     """Every device is there for the whole run."""
 
     kind: Literal["always_on"] = "always_on"
+    join_over: Seconds = Field(
+        0.0, description="devices join uniformly over this long; 0s: all at once, and all may ask the cloud then"
+    )
 
 
 class OnOff(Section):
@@ -70,6 +73,9 @@ class OnOff(Section):
     offline: Seconds = Field(3600.0, gt=0, description="mean time offline at a stretch")
     late_joiners: Share = Field(0.0, description="share of devices that join uniformly over the run")
     leavers: Share = Field(0.0, description="share of devices that leave for good, uniformly over the run")
+    join_over: Seconds = Field(
+        0.0, description="devices join uniformly over this long; 0s: all at once, and all may ask the cloud then"
+    )
 
 
 class PresenceTrace(Section):

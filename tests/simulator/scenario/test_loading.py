@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from simulator.scenario import Scenario, advice, check_scenario, load_scenario, sections
+from simulator.scenario import Scenario, advice, check_scenario, load_scenario, resolved_yaml, sections
 
 
 def load(tmp_path: Path, text: str) -> Scenario:
@@ -111,6 +111,7 @@ def test_settings_without_effect_are_told_and_others_are_not(tmp_path: Path) -> 
     ]
     capped = load(tmp_path, "name: a\npolicy: {request: {kind: random, ratio: 0.4}, budget: {ratio: 0.1}}\n")
     assert advice(capped) == ["policy.request.ratio 0.4 is capped by policy.budget.ratio 0.1"]
+    assert advice(load(tmp_path, resolved_yaml(load(tmp_path, "name: a\npolicy: {slate: popular}\n")))) == []
 
 
 def test_a_scenario_made_in_python_can_be_checked_too() -> None:

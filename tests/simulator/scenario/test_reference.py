@@ -23,14 +23,15 @@ def test_the_reference_names_every_key_of_every_section() -> None:
             assert f"| `{name}` |" in page or name == "kind"
 
 
-def test_the_links_of_the_reference_lead_to_its_headings() -> None:
+def test_the_links_of_the_reference_lead_to_its_headings_and_no_two_are_alike() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    headings = {
+    headings = [
         re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-")
         for line in page.split("\n")
         if line.startswith("#")
-    }
-    assert set(re.findall(r"\]\(#([^)]*)\)", page)) <= headings
+    ]
+    assert len(headings) == len(set(headings))
+    assert set(re.findall(r"\]\(#([^)]*)\)", page)) <= set(headings)
 
 
 def test_the_example_of_the_page_loads_with_each_override_that_it_shows(tmp_path: Path) -> None:

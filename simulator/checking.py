@@ -1,0 +1,23 @@
+"""What can be wrong with a scenario and shows before a log is read or anything is trained, beyond its own text."""
+
+import numpy as np
+
+from simulator.churn import read_presence
+from simulator.cloud.building import check_cloud
+from simulator.costs import carbon_signal
+from simulator.scenario import check_files, sections
+from simulator.signals import read_bandwidth_trace
+
+
+def check_inputs(scenario: sections.Scenario) -> None:
+    """InputError for a file that is missing or a small one that cannot be used (traces, carbon, profiles), and for a
+    model or GPU that the catalogue lacks or that do not go together."""
+    check_files(scenario)
+    check_cloud(scenario.llm, scenario.cloud)
+    churn = scenario.fleet.churn
+    if isinstance(churn, sections.PresenceTrace):
+        read_presence(churn.path, np.zeros(scenario.fleet.devices))
+    for device_class in scenario.fleet.classes:
+        if isinstance(device_class.link, sections.TraceLink):
+            read_bandwidth_trace(device_class.link.path)
+    carbon_signal(scenario.tariffs)

@@ -1,0 +1,45 @@
+"""What is told before a log is read or anything is trained."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import InputError
+from simulator.checking import check_inputs
+from simulator.scenario import load_scenario
+
+PROFILE = """
+model: llama-3.1-8b
+gpu: l4
+gpus_per_replica: 1
+engine_limits: {kv_blocks: 2587, max_batched_tokens: 2048, max_sequences: 256, block_tokens: 16,
+                prefix_caching: true, order: fcfs, async_scheduling: true}
+compute: {fixed_s: 0.002, per_token_s: 1.0e-4, per_sequence_s: 1.0e-5, per_context_token_s: 1.0e-7, per_pair_s: 0.0}
+memory: {fixed_s: 0.02, per_token_s: 0.0, per_sequence_s: 1.0e-5, per_context_token_s: 1.0e-7, per_pair_s: 0.0}
+experts: null
+source: {log: x.jsonl, sha256: '0', requests: 1, fitted_first: 1}
+in_sample: {}
+held_out: null
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "content", "message"),
+    [
+        ("cloud.gpu=h10", "", "the catalogue has no GPU 'h10'; did you mean h100"),
+        ("llm.served_as=llama-3.1-70b", "", "does not fit 1 x h100"),
+        ("cloud={gpu: h100, profile: FILE}", PROFILE, "the profile is of 1 x l4, these replicas are 1 x h100"),
+        ("fleet.churn={kind: trace, path: FILE}", "device,start_s,end_s\n0,9,5\n", "row 2: end_s 5 is not after"),
+        ("fleet.churn={kind: trace, path: FILE}", "device,start_s,end_s\n99,0,5\n", "row 2: unknown device 99"),
+        ("fleet.classes.0.link={kind: trace, path: FILE}", "0 5\n1 fast\n", "row 2: expected a finite number"),
+        ("tariffs.carbon=FILE", "time,g\n0,300\n1,-2\n", "row 3: the value -2 is negative"),
+    ],
+)
+def test_what_does_not_go_together_is_told_before_anything_is_trained(
+    tmp_path: Path, setting: str, content: str, message: str
+) -> None:
+    (tmp_path / "fleet.yaml").write_text("name: a\nfleet: {devices: 9}\nllm: {served_as: llama-3.1-8b}\n")
+    (tmp_path / "file").write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        check_inputs(load_scenario(tmp_path / "fleet.yaml", [setting.replace("FILE", str(tmp_path / "file"))]))
+    assert "\n" not in str(caught.value)
