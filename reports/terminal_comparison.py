@@ -11,6 +11,7 @@ from rich.markup import escape
 from reports.terminal import _line, _notes, _table
 
 _MOST_ROWS = 30
+_MOST_HINTS = 4
 
 
 def print_comparison(
@@ -56,8 +57,11 @@ def print_comparison(
             said.append(f"intervals of {label}: {of['method']}, {many}; for {of['generalises_to']}")
     open_rows = rows[(rows["seeds_to_resolve"] > 0).fillna(False).astype(bool)]
     if len(open_rows):
-        hints = ", ".join(f"'{name}' {int(more)}" for name, more in open_rows["seeds_to_resolve"].items())
-        said.append(f"more seeds that would resolve a difference as large as the one seen: {hints}")
+        fewest = open_rows["seeds_to_resolve"].astype(int).sort_values(kind="stable")
+        hints = [f"'{name}' {more}" for name, more in fewest.iloc[:_MOST_HINTS].items()]
+        if len(fewest) > _MOST_HINTS:
+            hints.append(f"{len(fewest) - _MOST_HINTS} others up to {fewest.iloc[-1]}")
+        said.append(f"more seeds that would resolve a difference as large as the one seen: {', '.join(hints)}")
     _notes([*said, *answer["notes"], *notes], console)
 
 

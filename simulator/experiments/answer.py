@@ -16,7 +16,7 @@ from simulator.experiments.frontier import Direction, hypervolume, knee, nondomi
 from simulator.experiments.headline import headline
 from simulator.experiments.measures import Measure
 from simulator.experiments.records import ExperimentRecords
-from simulator.experiments.savings import SURE, Plane, Saving, best_saving
+from simulator.experiments.savings import LEAST_SHARE, SURE, Plane, Saving, best_saving
 from simulator.experiments.sensitivity import shares_of_variance
 from simulator.experiments.statistics import N_DRAWS, joint_draws, over_seeds
 
@@ -131,7 +131,7 @@ def _plane(
 
 def _listed(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
     """Those chosen, the first few by name."""
-    held = [name for name, there in zip(names, chosen, strict=True) if there]
+    held = [f"'{name}'" for name, there in zip(names, chosen, strict=True) if there]
     more = len(held) - _MOST_LISTED
     return ", ".join(held[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
@@ -172,7 +172,7 @@ def _interpolation(plane: Plane, found: Saving, cost: str) -> str:
 def _cheapest_as_good(plane: Plane) -> dict[str, Any] | None:
     """The cheapest variant that is at least as good as the baseline at the estimates, and how often in the draws."""
     b = plane.baseline
-    able = plane.allowed & (plane.worth >= plane.worth[b]) & (plane.cost < plane.cost[b])
+    able = plane.allowed & (plane.worth >= plane.worth[b]) & (plane.cost < plane.cost[b] * (1 - LEAST_SHARE))
     if not able.any():
         return None
     v = int(np.argmin(np.where(able, plane.cost, np.inf)))
@@ -225,7 +225,8 @@ def _sensitivity(records: ExperimentRecords, measures: Mapping[str, Measure], no
         shares, method = shares_of_variance(records.variants, measure.means)
         found += [{"key": key, "metric": metric, "share_of_variance": share} for key, share in shares.items()]
         if shares and not any(note.startswith("sensitivity:") for note in notes):
-            notes.append(f"sensitivity: {method}")
+            chosen = "; of the points that the search chose, not of its whole space"
+            notes.append(f"sensitivity: {method}{chosen if records.manifest.kind == 'optimisation' else ''}")
     return found
 
 

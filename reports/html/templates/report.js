@@ -34,13 +34,33 @@
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const narrow = () => document.documentElement.clientWidth < 640;
 
+  // Lines of at most so many characters, broken at spaces.
+  function wrapped(text, most) {
+    const lines = [""];
+    for (const word of String(text).split(" ")) {
+      const last = lines[lines.length - 1];
+      if (last && last.length + word.length >= most) lines.push(word);
+      else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+    }
+    return lines.join("<br>");
+  }
+
+  function fitted(traces, layout) {
+    const names = traces.map((trace) => (trace.name ? { ...trace, name: wrapped(trace.name, narrow() ? 48 : 110) } : trace));
+    const texts = layout.yaxis && layout.yaxis.ticktext;
+    if (!texts) return [names, layout];
+    const ticktext = texts.map((text) => wrapped(text, narrow() ? 24 : 38));
+    return [names, { ...layout, yaxis: { ...layout.yaxis, ticktext } }];
+  }
+
   function axis(own) {
     const colours = palette();
     return { gridcolor: colours.grid, linecolor: colours.grey, zeroline: false, automargin: true, ...own };
   }
 
-  function draw(id, traces, layout) {
+  function draw(id, given, look) {
     const colours = palette();
+    const [traces, layout] = fitted(given, look);
     const base = {
       font: { family: "system-ui, sans-serif", size: narrow() ? 12 : 13, color: colours.ink },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false, hovermode: "closest",

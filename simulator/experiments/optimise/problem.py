@@ -16,7 +16,7 @@ from simulator.experiments.optimise.space import Settings, Space, overrides_of
 from simulator.experiments.sweeps.plan import versions
 from simulator.scenario import Scenario, check_files, resolved_yaml
 
-BASE = Variant("base", "base", {})
+BASE = "base"
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,16 @@ class Problem:
         return self.scenario({})
 
     @property
+    def own(self) -> Variant:
+        """The scenario as it stands, as a variant that has its own values of the knobs."""
+        settings: Settings = {}
+        for knob in self.space.knobs:
+            value = _value_of(self._base, knob.key)
+            if knob.applies(settings) and isinstance(value, str | int | float | bool):
+                settings[knob.key] = value
+        return Variant(BASE, BASE, settings)
+
+    @property
     def name(self) -> str:
         """Of the experiment."""
         return f"{self._base.name}-optimised"
@@ -91,7 +101,7 @@ class Problem:
             "batch": self.batch,
         }
 
-    def manifest(self, variants: Sequence[Variant], baseline: str = BASE.name) -> Manifest:
+    def manifest(self, variants: Sequence[Variant], baseline: str = BASE) -> Manifest:
         """experiment.json with the points so far."""
         axes = {
             key: list(dict.fromkeys(variant.settings[key] for variant in variants if key in variant.settings))
@@ -112,3 +122,11 @@ class Problem:
             directions=dict(self.goals.directions),
             limits=dict(self.goals.limits),
         )
+
+
+def _value_of(scenario: Scenario, key: str) -> Any:
+    """The value of a dotted key; None where the scenario has none."""
+    value: Any = scenario
+    for name in key.split("."):
+        value = getattr(value, name, None)
+    return value

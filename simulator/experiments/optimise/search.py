@@ -58,7 +58,7 @@ def optimise(problem: Problem, out: Path, executor: Executor, progress: Progress
         with executor, progress.task("points", problem.trials) as task:
 
             def evaluate(points: Sequence[Settings]) -> list[Result]:
-                new = [_variant(settings) for settings in points]
+                new = [_variant(problem, settings) for settings in points]
                 state.variants += new
                 folder.write_manifest(problem.manifest(state.variants))
                 _run(problem, folder, new, executor)
@@ -78,14 +78,15 @@ def optimise(problem: Problem, out: Path, executor: Executor, progress: Progress
         write_tables(folder)
         if not state.able:
             raise InputError(f"{out}: no point has all figures; {_failures(state)[0]}")
-        if BASE.name not in state.able:  # the others can be compared nevertheless
+        if BASE not in state.able:  # the others can be compared nevertheless
             folder.write_manifest(problem.manifest(state.variants, state.able[0]))
         return Found(compare(out), [*_failures(state), *_searched_through(problem, state)])
 
 
-def _variant(settings: Settings) -> Variant:
+def _variant(problem: Problem, settings: Settings) -> Variant:
+    """A point as a variant; no settings: the scenario as it stands."""
     if not settings:
-        return BASE
+        return problem.own
     return Variant(label_of(settings), content_hash(settings), settings)
 
 
@@ -99,7 +100,8 @@ def _run(problem: Problem, folder: ExperimentFolder, variants: Sequence[Variant]
                 continue
             shutil.rmtree(place, ignore_errors=True)  # what a run that was broken off left
             try:
-                jobs.append(RunJob(problem.scenario(dict(variant.settings), seed), place))
+                settings = {} if variant.name == BASE else dict(variant.settings)
+                jobs.append(RunJob(problem.scenario(settings, seed), place))
             except InputError as error:
                 write_failure(place, str(error), "")
     for number, outcome in run_all(jobs, executor, NullProgress()):
@@ -117,7 +119,7 @@ def _judge(problem: Problem, folder: ExperimentFolder, variant: Variant, state: 
             state.failures[variant.name] = f"seed {seed}: {reason}"
             return Result(failure=reason)
         summary = json.loads((place / "summary.json").read_text(encoding="utf-8"))
-        if variant == BASE:
+        if variant.name == BASE:
             problem.goals.check(_names(summary))
         rows.append(flat_figures(summary))
         counts.append(summary["interactions"])

@@ -345,3 +345,10 @@ def test_points_of_another_world_are_refused_as_soon_as_they_show(problem: Probl
     with pytest.raises(InputError, match=r"evaluates other interactions .* \(7 against 1,000\)"):
         run(problem, tmp_path / "o", executor)
     assert len(executor.ran) == 2 * (1 + problem.batch)
+
+
+def test_the_scenario_as_it_stands_has_its_own_values_of_the_knobs(problem: Problem, tmp_path: Path) -> None:
+    run(replace(problem, trials=2), tmp_path / "o", Formula())
+    base = ExperimentFolder(tmp_path / "o").manifest().variants[0]
+    own = {"policy.request.kind": "random", "policy.request.ratio": 0.5, "policy.fusion.srm_weight": 1.0}
+    assert (base.name, base.settings) == ("base", own)
