@@ -280,7 +280,7 @@ def bars(
         "autorange": "reversed",
     }
     layout = {"barmode": "stack", "xaxis": {"title": {"text": unit}, "rangemode": "tozero"}, "yaxis": yaxis}
-    height = 150 + (30 if max(map(len, names), default=0) <= 34 else 48) * len(names)
+    height = 150 + (30 if max(map(len, names), default=0) <= 34 else 56) * len(names)
     return Chart(id_, title, f"{title}, in {unit}.", traces, layout, note, height)
 
 

@@ -199,9 +199,9 @@ def _group_keys(experiment: Experiment) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for key in experiment.keys:
         values = [variant.settings.get(key) for variant in experiment.variants]
-        kinds = [value["kind"] if isinstance(value, Mapping) and "kind" in value else None for value in values]
-        if any(kinds):
-            found[f"{key}.kind"] = [str(kind or "not set") for kind in kinds]
+        kinds = [value.get("kind") if isinstance(value, Mapping) else value for value in values]
+        if any(isinstance(value, Mapping) and "kind" in value for value in values):
+            found[f"{key}.kind"] = [value_text(kind) for kind in kinds]
         found[key] = [value_text(value) for value in values]
     found["variant"] = [variant.name for variant in experiment.variants]
     few = {key: texts for key, texts in found.items() if 1 < len(set(texts)) <= _MOST_GROUPS}

@@ -229,7 +229,9 @@
     }
     let turn = 0;
     for (const [v, names] of roles) {
-      const arrow = { ax: turn % 2 ? -34 : 34, ay: turn % 2 ? 38 : -38, arrowhead: 0, arrowcolor: "@grey" };
+      const place = (v.values[x][0] - ranges[0][0]) / (ranges[0][1] - ranges[0][0]);
+      const left = place > 0.8 || (place > 0.2 && turn % 2);
+      const arrow = { ax: left ? -34 : 34, ay: turn % 2 ? 38 : -38, arrowhead: 0, arrowcolor: "@grey" };
       annotations.push({ x: v.values[x][0], y: v.values[y][0], text: names.join(", "), showarrow: true, ...arrow });
       turn += 1;
     }
