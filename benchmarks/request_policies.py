@@ -148,6 +148,12 @@ def at_budget(stream: Stream, budget: float) -> dict[str, Any]:
         "entropy": lambda: by_doubt(stream, sections.UncertaintyRequest(ratio=budget), budget),
         "margin": lambda: by_doubt(stream, sections.UncertaintyRequest(measure="margin", ratio=budget), budget),
         "inconsistency": lambda: by_doubt(stream, sections.InconsistencyRequest(ratio=budget), budget),
+        "rank distance alone": lambda: by_doubt(
+            stream, sections.InconsistencyRequest(ratio=budget, terms="rank"), budget
+        ),
+        "invalid items alone": lambda: by_doubt(
+            stream, sections.InconsistencyRequest(ratio=budget, terms="invalid"), budget
+        ),
         "learned": lambda: by_doubt(stream, sections.LearnedRequest(ratio=budget), budget),
         "always, without a budget": lambda: np.ones(len(stream.worth), dtype=bool),
         "oracle_greedy": lambda: fresh_is_better(stream),
