@@ -17,6 +17,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from page import write_page
+
 from models.artifacts import atomic_path
 
 HERE = Path(__file__).parent
@@ -45,7 +47,7 @@ STUDIES = {
     "foursquare-nyc": Study(
         "scenarios/foursquare_nyc.yaml",
         ("fleet.devices=500",),
-        of_part={part: ("workload.arrivals.time_scale=0.015",) for part in ("training", "updates")},
+        of_part=dict.fromkeys(("training", "updates"), ("workload.arrivals.time_scale=0.015",)),
     ),
     "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2"),
     "beauty": Study("scenarios/paper_protocol.yaml", ("engine.threads=1",), (PAPER,)),
@@ -115,8 +117,6 @@ def main() -> None:
             else:
                 measure(data, part, root, given.jobs)
     if not given.dry_run:
-        from page import write_page  # noqa: PLC0415
-
         write_page(root, list(STUDIES), ROOT / "docs")
 
 
