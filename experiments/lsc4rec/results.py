@@ -32,7 +32,7 @@ class Difference:
 
 def share(value: float) -> str:
     """A metric between 0 and 1 to four places: .1234."""
-    return f"{value:.4f}".replace("0.", ".", 1)
+    return f"{value:.4f}".removeprefix("0")
 
 
 def signed(value: float) -> str:
