@@ -9,7 +9,7 @@ from results import replays, sweeps
 from reports import style
 
 _WIDTH_PX, _HEIGHT_PX = 1200, 480
-_BUDGETS = ("0.05", "0.1", "0.2", "0.3", "0.5", "0.8")
+_BUDGETS = ("0.05", "0.2", "0.5")
 _COLOURS = {
     "random": style.GREY,
     "staleness": style.SKY,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from page import write_page
+from tables import PARTS
 
 from models.artifacts import atomic_path
 
@@ -27,7 +28,6 @@ SWEEPS = ("fusion", "lengths", "requests", "training", "updates")
 REPLAYS = {"ages": "benchmarks/list_age.py", "replay": "benchmarks/request_policies.py"}
 PAPER = "paper"
 """the paper's own protocol and small model, for sets of few events a user"""
-PARTS = ("ages", "fusion", "lengths", "replay", "requests", "training", "updates", PAPER)
 
 
 @dataclass(frozen=True)

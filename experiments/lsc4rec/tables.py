@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from claims import claims
 from results import Difference, core_minutes, replays, share, signed, sweeps
 
+PARTS = ("ages", "fusion", "lengths", "replay", "requests", "training", "updates", "paper")
 LEARNED_BUDGET = "0.2"
 REPLAY_POLICIES = (
     "never",
@@ -125,7 +127,7 @@ def replay_budgets(root: Path, names: list[str]) -> str:
 def requests(root: Path, names: list[str]) -> str:
     """Request policies in background with real latency: at each budget, the lead over random requests."""
     rows: list[list[str]] = []
-    budgets = ("0.05", "0.1", "0.2", "0.3", "0.5", "0.8")
+    budgets = ("0.05", "0.2", "0.5")
     for data, sweep in sweeps(root, "requests", names).items():
 
         def at(policy: str, budget: str) -> str:
@@ -191,18 +193,24 @@ def paper(root: Path, names: list[str]) -> str:
 
 def times(root: Path, names: list[str]) -> str:
     """Processor minutes of every part."""
-    parts = ("ages", "fusion", "lengths", "replay", "requests", "training", "updates", "paper")
     rows, total = [], 0.0
     for data in names:
-        minutes = [core_minutes(root, part, data) for part in parts]
+        minutes = [core_minutes(root, part, data) for part in PARTS]
         if any(value is not None for value in minutes):
             rows.append([data, *("" if value is None else f"{value:.1f}" for value in minutes)])
             total += sum(value or 0.0 for value in minutes)
-    text = table(["core-minutes", *parts], rows)
+    text = table(["core-minutes", *PARTS], rows)
     return f"{text}\n\nTogether {total:.0f} core-minutes." if rows else ""
 
 
+def claim_rows(root: Path, names: list[str]) -> str:
+    """The claims, on the data sets that anything was measured on."""
+    measured = [data for data in names if any((root / f"{part}-{data}" / "times.json").exists() for part in PARTS)]
+    return table(["difference in NDCG@10", *measured], claims(root, measured))
+
+
 TABLES = {
+    "claims": claim_rows,
     "fusion": fusion,
     "lengths": lengths,
     "ages": ages,
