@@ -1,5 +1,6 @@
 """The command line as a user meets it: real commands, in processes of their own where that matters."""
 
+import errno
 import json
 import os
 import signal
@@ -13,9 +14,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+import typer
 import yaml
 
 import cli
+from commands.common import user_errors
 from simulator import Scenario, simulate
 
 ROOT = Path(__file__).parent.parent
@@ -186,6 +189,9 @@ BAD = {
         "--set",
         "llm.candidates={kind: endpoint, url: 'http://127.0.0.1:9', model: m, retries: 0}",
     ],
+    "profile into a folder": ["calibrate", "log.csv", "--engine", "meta.json", "--out", "."],
+    "figure of no kind": ["calibrate", "log.csv", "--engine", "meta.json", "--figure", "fit"],
+    "devices of no trace": ["simulate", "small.yaml", "--trace-devices", "3"],
     "prompts into a folder": ["prompts", "export", "small.yaml", "--out", "."],
     "comparison without a cloud": ["compare-policies", "small.yaml", "--set", "policy.slate=popular"],
 }
@@ -271,6 +277,13 @@ def test_where_fresh_history_carries_no_information_no_policy_gains_from_request
     assert len(n) > 100
     assert error < 0.01
     assert abs(gain) < 3 * error + 0.005
+
+
+def test_a_full_disk_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, user_errors():
+        raise OSError(errno.ENOSPC, "No space left on device", "run/summary.json")
+    assert ended.value.exit_code == 2
+    assert capsys.readouterr().err.startswith("error: run/summary.json: No space left on device; make room")
 
 
 def test_a_report_of_a_folder_that_is_none_is_one_line(tmp_path: Path) -> None:

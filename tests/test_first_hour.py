@@ -1,4 +1,4 @@
-"""What the README promises a newcomer: a log of their own, then their LLM's answers, with the scenario shipped for it."""
+"""What the README promises a newcomer: a log of their own, then their LLM's answers, with the scenario for it."""
 
 import json
 import shlex
