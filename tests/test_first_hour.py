@@ -55,10 +55,12 @@ def test_a_log_and_answers_of_ones_own_run_as_the_readme_says(
     answers["item_id"] = [f"item {(7 * i) % 90}" for i in range(len(answers))]
     answers.to_parquet("my_llm.parquet")
     capsys.readouterr()
-    typed(monkeypatch, "data check-table my_llm.parquet my_log.csv --json")
+    Path("my_log.csv").write_text(Path("my_log.csv").read_text() + "u0,item 3,never\n")
+    typed(monkeypatch, "data check-table my_llm.parquet my_log.csv --format csv --on-error skip --json")
     checked = json.loads(capsys.readouterr().out)
     assert checked["lists"] == len(prompts)
     assert checked["verdict"].startswith("no sign")
+    log += " --set workload.interactions.on_error=skip"
     table = "--set llm.candidates='{kind: table, path: my_llm.parquet, missing: previous}'"
     typed(
         monkeypatch, f"simulate {log} {table} {QUICK.replace(' --set llm.candidates.epochs=1', '')} --quiet --out mine"
