@@ -87,7 +87,7 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
 
 
 def _notes(by_policy: Mapping[str, list[str]]) -> list[str]:
-    """The notes that all policies share, and whose cost could not be told in full; others stand in each run's folder."""
+    """Notes that all policies share, and whose cost could not be told in full; others stand in each run's folder."""
     shared = set.intersection(*map(set, by_policy.values()))
     of_cost = [
         f"{policy}: {note}"
