@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from commands.common import AsJson, Quiet, print_json, progress_bars, user_errors
+from models.errors import InputError
 
 app = typer.Typer()
 
@@ -72,11 +73,17 @@ def calibrate(
 ) -> None:
     """Fit step times to a server's request log by simulating it; write a profile that `cloud.profile` can name."""
     with user_errors():
+        from models.artifacts import check_file_place
         from reports.calibration import draw_calibration
         from reports.terminal import console_for, print_calibration
         from simulator.cloud.calibration import calibrate as fit
         from simulator.cloud.calibration import read_log, read_server, save_profile
 
+        for option, path in (("--out", out), ("--figure", figure)):
+            if path is not None:
+                check_file_place(option, path)
+        if figure is not None and figure.suffix != ".png":
+            raise InputError(f"--figure {figure}: a PNG is drawn; name a file that ends with .png")
         found = fit(read_log(log), read_server(engine, model, gpu), fit_first)
         if out is not None:
             save_profile(found, out)

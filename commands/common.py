@@ -1,5 +1,6 @@
 """What the commands share: options, how a user's mistakes are told, and what goes to which output."""
 
+import errno
 import json
 import sys
 from collections.abc import Iterator
@@ -24,13 +25,23 @@ OnDevice = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="wher
 LogFormat = Literal["auto", "csv", "tsv", "parquet", "inter", "movielens_dat", "movielens_csv", "lines"]
 
 
+_FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+_MAKE_ROOM = "make room, or name another folder (--out; FLEETREC_CACHE for the cache); what was finished is kept"
+
+
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """A user's mistake is one line and exit code 2; Ctrl-C says what is kept."""
+    """A user's mistake, or a disk that takes no more, is one line and exit code 2; Ctrl-C says what is kept."""
     try:
         yield
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        if error.errno not in _FULL_OR_CLOSED:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}; {_MAKE_ROOM}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         print("interrupted: finished results and parts already written are kept", file=sys.stderr)

@@ -19,15 +19,16 @@ from commands.common import (
 data_app = typer.Typer(help="Interaction logs and tables of LLM answers.", no_args_is_help=True, rich_markup_mode=None)
 prompts_app = typer.Typer(help="Prompts for a language model of your own.", no_args_is_help=True, rich_markup_mode=None)
 
+Format = Annotated[LogFormat, typer.Option("--format", help="format of the log")]
+OnError = Annotated[Literal["fail", "skip"], typer.Option("--on-error", help="at a row that cannot be read")]
+
 
 @data_app.command()
 def describe(
     path: Annotated[str, typer.Argument(help="interaction log")],
-    log_format: Annotated[LogFormat, typer.Option("--format", help="format of the log")] = "auto",
+    log_format: Format = "auto",
     items: Annotated[str | None, typer.Option("--items", help="CSV of item_id,title,attributes")] = None,
-    on_error: Annotated[
-        Literal["fail", "skip"], typer.Option("--on-error", help="at a row that cannot be read")
-    ] = "fail",
+    on_error: OnError = "fail",
     as_json: AsJson = False,
 ) -> None:
     """What a log holds: users, items, events, lengths, gaps, ties, the share usable per split, problems."""
@@ -48,6 +49,8 @@ def describe(
 def check_table(
     table: Annotated[Path, typer.Argument(help="Parquet of LLM answers")],
     log: Annotated[str, typer.Argument(help="interaction log that the table belongs to")],
+    log_format: Format = "auto",
+    on_error: OnError = "fail",
     as_json: AsJson = False,
 ) -> None:
     """A table of LLM answers: coverage, invalid share, recall, and signs of an off-by-one leak."""
@@ -57,7 +60,7 @@ def check_table(
         from simulator.scenario.sections import LogFile
         from simulator.workload.loading import load_log
 
-        figures = checked(table, load_log(LogFile(path=log)))
+        figures = checked(table, load_log(LogFile(path=log, format=log_format, on_error=on_error)))
         if as_json:
             print_json(figures)
         else:

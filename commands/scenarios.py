@@ -48,10 +48,10 @@ def simulate(
         loaded = Scenario.load(scenario, overrides or [], seed)
         tracing = read_trace_request(trace, trace_devices, trace_replicas)
         folder = run_folder(out, loaded)
-        print_advice(loaded, quiet)
         result = run(loaded, folder, usable_device(device), progress_bars(quiet), trace=tracing)
         draw_run(folder)
         write_report(folder)
+        print_advice(loaded, quiet)
         if as_json:
             print_json(result.summary)
         if not quiet:
@@ -79,9 +79,9 @@ def compare_policies(
 
         loaded = Scenario.load(scenario, overrides or [], seed)
         folder = run_folder(out, loaded, suffix="policies")
-        print_advice(loaded, quiet)
         comparison = compare(loaded, folder, usable_device(device), progress_bars(quiet))
         figure = draw_comparison(folder)
+        print_advice(loaded, quiet)
         if as_json:
             print_json(comparison)
         if not quiet:

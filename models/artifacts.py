@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from models.errors import InputError
 
@@ -35,6 +36,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_file_place(option: str, path: Path) -> None:
+    """InputError, before any work, where no file can be written; `option` is what named it."""
+    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK) or not path.parent.is_dir():
+        raise InputError(f"{option} {path}: no file can be written there; name a file in a folder that exists")
 
 
 def place_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -153,23 +160,36 @@ class ArtifactStore:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    def check_writable(self) -> None:
+        """InputError where nothing could be kept: to be asked before work that takes long."""
+        with self._told():
+            self.root.mkdir(parents=True, exist_ok=True)
+            (probe := self.root / f".{secrets.token_hex(6)}").touch()
+            probe.unlink()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(
+                f"cannot write to the artifact cache {self.root}: {reason}; "
+                "set FLEETREC_CACHE to a folder that can be written"
+            ) from error
+
     @contextmanager
     def creating(self, kind: str, key: Mapping[str, Any]) -> Iterator[Path]:
         """A temporary folder to fill; it becomes the artifact, replacing an older one, when the block ends well."""
         folder = self.folder(kind, key)
         temporary = folder.with_name(f".{secrets.token_hex(6)}-{folder.name}")
         try:
-            temporary.mkdir(parents=True)
-        except OSError as error:
-            raise InputError(
-                f"cannot write to the artifact cache {self.root}: {error.strerror}; "
-                "set FLEETREC_CACHE to a folder that can be written"
-            ) from error
-        try:
-            yield temporary
-            (temporary / _KEY).write_text(json.dumps(key, indent=1, sort_keys=True), encoding="utf-8")
-            sums = {name: _sha256(temporary / name) for name in _files(temporary)}
-            (temporary / _MANIFEST).write_text(json.dumps(sums, indent=1, sort_keys=True), encoding="utf-8")
+            with self._told():
+                temporary.mkdir(parents=True)
+                yield temporary
+                (temporary / _KEY).write_text(json.dumps(key, indent=1, sort_keys=True), encoding="utf-8")
+                sums = {name: _sha256(temporary / name) for name in _files(temporary)}
+                (temporary / _MANIFEST).write_text(json.dumps(sums, indent=1, sort_keys=True), encoding="utf-8")
             if sums != _intact_sums(folder):  # what another process has made alike meanwhile may be in use
                 _move_into_place(temporary, folder)
             self.used[str(folder.relative_to(self.root))] = None

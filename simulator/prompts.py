@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.artifacts import atomic_path
-from models.errors import InputError
+from models.artifacts import atomic_path, check_file_place
 from models.llm.titles import prompt_of
 from simulator.learning import load_workload
 from simulator.scenario import check_files, sections
@@ -23,6 +22,7 @@ def export_prompts(scenario: sections.Scenario, path: Path) -> int:
     answers needs them. Items without a title are shown as "item LABEL". Returns the number of rows; InputError for
     what the user can mend.
     """
+    check_file_place("--out", path)
     check_files(scenario)
     split = split_log(load_workload(scenario.workload), scenario.workload.split)
     log, candidates = split.log, scenario.llm.candidates
@@ -36,8 +36,6 @@ def export_prompts(scenario: sections.Scenario, path: Path) -> int:
     users = np.repeat(streamed, counts)
     as_of = np.repeat(first, counts) + np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
     schema = pa.schema({"user_id": pa.string(), "as_of": pa.int64(), "prompt": pa.string()})
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"--out {path}: is a folder, or lies in none; name a file in a folder that is there")
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for at in range(0, len(users), _ROWS_AT_ONCE):
             rows = slice(at, at + _ROWS_AT_ONCE)

@@ -84,8 +84,6 @@ def simulate_prepared(
     run(world, scenario, prepared, progress)
     simulated = time.perf_counter()
     result = collect(scenario, prepared, world, tuned.threshold, progress)
-    if prepared.source is not None:
-        prepared.source.save()
     result.timing = {
         "prepare_s": prepare_s,
         "simulate_s": simulated - started,
@@ -95,6 +93,8 @@ def simulate_prepared(
         result.write(out)
     if tracer is not None:
         tracer.write(world, scenario, result)
+    if prepared.source is not None:
+        prepared.source.save()  # last: a cache that is full or lost takes no result with it
     return result
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from models.artifacts import atomic_path
+from models.artifacts import atomic_path, check_file_place
 from models.errors import InputError
 from simulator.cloud import LlmNode
 from simulator.cloud.jobs import Job
@@ -53,8 +53,7 @@ def read_trace_request(path: Path | None, devices: str | None, replicas: str | N
             option = "--trace-replicas" if devices is None else "--trace-devices"
             raise InputError(f"{option}: no trace is written without --trace; name its file with --trace FILE")
         return None
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"--trace {path}: no file can be written there; name a file in a folder that exists")
+    check_file_place("--trace", path)
     chosen = TraceRequest(path).devices if devices is None else _numbers(devices, "--trace-devices", MOST_DEVICES)
     return TraceRequest(
         path, chosen, None if replicas is None else _numbers(replicas, "--trace-replicas", MOST_REPLICAS)

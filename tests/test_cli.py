@@ -1,5 +1,6 @@
 """The command line as a user meets it: real commands, in processes of their own where that matters."""
 
+import errno
 import json
 import os
 import signal
@@ -13,9 +14,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+import typer
 import yaml
 
 import cli
+from commands.common import user_errors
 from simulator import Scenario, simulate
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +121,11 @@ def test_compare_policies_draws_the_cost_accuracy_plot(scenario_file: Path, cach
         for point in comparison["policies"]
     ]
     assert all(one == sets[0] for one in sets)
+    folders = [tmp_path / "p" / point["folder"] for point in comparison["policies"]]
+    notes = [json.loads((folder / "summary.json").read_text())["notes"] for folder in folders]
+    assert "quality of item_lm, cost of llama-3.1-8b" in comparison["notes"]
+    shared = [note for note in comparison["notes"] if ": provisioned account" not in note]
+    assert all(note in of_run for note in shared for of_run in notes)
 
 
 def test_validate_prints_a_scenario_that_loads_back(scenario_file: Path, tmp_path: Path) -> None:
@@ -186,6 +194,9 @@ BAD = {
         "--set",
         "llm.candidates={kind: endpoint, url: 'http://127.0.0.1:9', model: m, retries: 0}",
     ],
+    "profile into a folder": ["calibrate", "log.csv", "--engine", "meta.json", "--out", "."],
+    "figure of no kind": ["calibrate", "log.csv", "--engine", "meta.json", "--figure", "fit"],
+    "devices of no trace": ["simulate", "small.yaml", "--trace-devices", "3"],
     "prompts into a folder": ["prompts", "export", "small.yaml", "--out", "."],
     "comparison without a cloud": ["compare-policies", "small.yaml", "--set", "policy.slate=popular"],
 }
@@ -271,6 +282,13 @@ def test_where_fresh_history_carries_no_information_no_policy_gains_from_request
     assert len(n) > 100
     assert error < 0.01
     assert abs(gain) < 3 * error + 0.005
+
+
+def test_a_full_disk_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, user_errors():
+        raise OSError(errno.ENOSPC, "No space left on device", "run/summary.json")
+    assert ended.value.exit_code == 2
+    assert capsys.readouterr().err.startswith("error: run/summary.json: No space left on device; make room")
 
 
 def test_a_report_of_a_folder_that_is_none_is_one_line(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def train_or_load_item_lm(
     key = _key(config, data, threads, device)
     folder = store.open(_ARTIFACT, key)
     if folder is None:
+        store.check_writable()
         with deterministic(config.training.seed, threads, device):
             lm, history = _train(config, data, device, progress or NullProgress())
         with store.creating(_ARTIFACT, key) as temporary:

@@ -100,6 +100,7 @@ def train_or_load_p5(
     key = _key(config, start, data, threads, device)
     folder = store.open(_ARTIFACT, key)
     if folder is None:
+        store.check_writable()
         lower = "llm.candidates.training.batch_size, max_length, dim or layers"
         with deterministic(config.training.seed, threads, device), enough_memory("training p5", lower):
             network, ids = _untrained(config, start, data)

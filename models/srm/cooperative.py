@@ -99,6 +99,7 @@ def cooperate_or_load(
     folder = store.open(_ARTIFACT, key)
     model = copy.deepcopy(independent.model).requires_grad_(True)
     if folder is None:
+        store.check_writable()
         learning, held_out = ranking_tasks(data, source, training, model.max_length)
         with deterministic(training.seed, threads, device):
             history = _train(model, config.loss, training, learning, held_out, progress)

@@ -65,6 +65,7 @@ def train_or_load_srm(
     key = _key(config, data, threads, device)
     folder = store.open(_ARTIFACT, key)
     if folder is None:
+        store.check_writable()
         with deterministic(config.training.seed, threads, device):
             model = build_model(config, data.n_items).to(device)
             history = train(model, config, data, progress or NullProgress())

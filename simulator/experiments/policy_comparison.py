@@ -4,6 +4,7 @@ Every policy is run in full and leaves a run folder of its own; `comparison.json
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
     prepared = prepare(scenario, device, progress)
     metric = parts.headline_metric(scenario.metrics.k)
     points: list[dict[str, Any]] = []
+    notes: dict[str, list[str]] = {}
     result: RunResult | None = None
     for name, request in request_policies(ratio).items():
         if isinstance(request, sections.InconsistencyRequest) and scenario.policy.slate not in ("llm", "both"):
@@ -62,6 +64,7 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
         chosen = scenario.model_copy(update={"policy": policy})
         folder = out / name.split(" (")[0].replace(" ", "-").replace("%", "")
         result = simulate_prepared(chosen, prepared, folder, device, progress)
+        notes[name] = result.summary["notes"]
         points.append({"policy": name, "folder": folder.name, **_point(result, prepared.population.users, metric)})
     assert result is not None
     account = PROVISIONED if all(point[PROVISIONED] is not None for point in points) else MARGINAL
@@ -75,12 +78,24 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
         "policies": points,
         "baselines": {name: figures[metric] for name, figures in result.summary["baselines"].items()},
         "headline": _headline(points, result.summary["baselines"], metric),
-        "notes": result.summary["notes"],
+        "notes": _notes(notes),
         "split": result.summary["split"],
     }
     with atomic_path(out / "comparison.json") as path:
         path.write_text(json.dumps(comparison, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return comparison
+
+
+def _notes(by_policy: Mapping[str, list[str]]) -> list[str]:
+    """Notes that all policies share, and whose cost could not be told in full; others stand in each run's folder."""
+    shared = set.intersection(*map(set, by_policy.values()))
+    of_cost = [
+        f"{policy}: {note}"
+        for policy, notes in by_policy.items()
+        for note in notes
+        if note.startswith("provisioned account") and note not in shared
+    ]
+    return [note for note in next(iter(by_policy.values())) if note in shared] + of_cost
 
 
 def _point(result: RunResult, users: NDArray[np.int64], metric: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from simulator.workload.columns import Columns, columns_of, named_columns
 from simulator.workload.files import TextFile, read_text
 
 FIELD_BREAK = "\x1f"  # stands for `::` and runs of blanks, which the CSV reader does not know
-SKIP_HINT = "mend the row, or set workload.interactions.on_error=skip to leave such rows out"
+SKIP_HINT = "mend the row, or leave such rows out: workload.interactions.on_error=skip, or --on-error skip of `data`"
 _PROBE_LINES = 100
 _DELIMITERS = (",", "\t", ";", "|")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from models.artifacts import ArtifactStore, atomic_path, content_hash
 from models.errors import InputError
@@ -94,6 +95,19 @@ def test_a_cache_that_cannot_be_written_is_a_one_line_error(tmp_path: Path) -> N
     with pytest.raises(InputError, match="FLEETREC_CACHE") as caught, store.creating("toys", KEY):
         pass
     assert "\n" not in str(caught.value)
+
+
+def test_whether_a_cache_can_be_written_is_known_before_long_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write to the artifact cache .*: File exists; set FLEETREC_CACHE"):
+        ArtifactStore(tmp_path / "file").check_writable()
+    store = ArtifactStore(tmp_path / "new")
+    store.check_writable()
+    assert list((tmp_path / "new").iterdir()) == []
+    full = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(InputError, match="I/O error: No space left on device"), store.creating("toys", KEY):
+        raise full
+    assert list((tmp_path / "new" / "toys").iterdir()) == []
 
 
 def test_a_hash_depends_on_values_types_and_shapes_only() -> None:
