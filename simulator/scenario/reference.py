@@ -19,6 +19,10 @@ MARKER = (
 )
 
 
+_AS_ABOVE = {"regions.N.cloud": "cloud", "regions.N.link": "fleet.classes.N.link"}
+"""keys that hold what is described under another heading"""
+
+
 def reference() -> str:
     """The reference part of the page, in Markdown."""
     text = "\n".join(_section("", sections.Scenario, None, 2))
@@ -46,6 +50,8 @@ def _children(path: str, model: type[BaseModel], base: object, depth: int) -> li
     """The sections in a section, each under a heading with its dotted path."""
     lines: list[str] = []
     for name, shape in fields_of(model).items():
+        if path + name in _AS_ABOVE:
+            continue
         heading = ["", f"{'#' * depth} {path}{name}", ""]
         default = default_of(model, name, base)
         deeper = (f"{path}{name}.", min(depth + 1, 4))
@@ -96,7 +102,8 @@ def _default(name: str, shape: Shape, model: type[BaseModel], base: object) -> s
 
 
 def _values(path: str, name: str, shape: Shape) -> str:
-    target = f"[{path}{name}](#{(path + name).replace('.', '').lower()})"
+    key = _AS_ABOVE.get(path + name, path + name)
+    target = f"[{key}](#{key.replace('.', '').lower()})"
     if shape.sections and not shape.plain:
         return target
     if shape.sections:

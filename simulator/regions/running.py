@@ -1,0 +1,137 @@
+"""A run in regions: from barrier to barrier, whoever simulates them, then their records and figures put together."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from models.artifacts import ArtifactStore
+from models.errors import InputError
+from models.progress import Progress
+from simulator.cloud.building import check_cloud
+from simulator.fleet import build_fleet
+from simulator.learning import Learnt, learn, train_llm
+from simulator.randomness import Draws, RegionDraws
+from simulator.regions.crew import Crew, ThisProcess
+from simulator.regions.exchange import Exchange
+from simulator.regions.merging import FolderTables, merge_tables, read_tables
+from simulator.regions.messages import Brief, Report, Step
+from simulator.regions.summary import fleet_summary
+from simulator.results import RunResult
+from simulator.scenario import check_files, sections
+from simulator.scenario.regional import device_bounds, regional
+from simulator.sharing import uses_llm
+from simulator.workload.arrivals import arrival_times
+
+
+def simulate_regions(
+    scenario: sections.Scenario,
+    out: Path | None,
+    device: str,
+    progress: Progress,
+    store: ArtifactStore,
+    learnt: Learnt | None = None,
+    crew: Crew | None = None,
+) -> RunResult:
+    """Run a scenario with regions; the same bytes whatever the crew (none: this process alone)."""
+    started = time.perf_counter()
+    _check(scenario, crew)
+    learnt = learnt or learn(scenario, store, device, progress)
+    if uses_llm(scenario):
+        train_llm(scenario, learnt, device, progress)
+    timed = scenario.model_copy(update={"duration": _duration_s(scenario, learnt)})
+    prepared_s = time.perf_counter()
+    with _folder(out) as folder:
+        parts = [folder / "parts" / f"{number:03d}" for number in range(len(scenario.regions))]
+        with crew or ThisProcess(store, learnt) as who:
+            threads = max(1, scenario.engine.threads // who.workers)
+            reports, exchange = _run(Brief(timed, device, threads), parts, who, learnt, progress)
+        simulated_s = time.perf_counter()
+        merge_tables(scenario, parts, folder)
+        summary = fleet_summary(scenario, parts, folder, reports, exchange.trainer)
+        tables = FolderTables(folder) if out is not None else read_tables(folder)
+        result = RunResult(summary, tables, scenario)
+        result.timing = {
+            "prepare_s": prepared_s - started,
+            "simulate_s": simulated_s - prepared_s,
+            "collect_s": time.perf_counter() - simulated_s,
+            "workers": who.workers,
+            "worker_peak_rss_bytes": max(report.peak_rss_bytes for report in reports),
+        }
+        if out is not None:
+            result.write_texts(folder)
+            shutil.rmtree(folder / "parts")
+    return result
+
+
+def _run(
+    brief: Brief, folders: list[Path], crew: Crew, learnt: Learnt, progress: Progress
+) -> tuple[list[Report], Exchange]:
+    """All regions to the end of the run."""
+    duration_s = brief.scenario.duration
+    assert duration_s is not None
+    exchange = Exchange(brief.scenario, learnt, brief.device, progress)
+    steps: list[list[Step]] = [[Step(until_s=exchange.next_s)] for _ in folders]
+    with progress.task("simulating regions", duration_s) as task:
+        done_s = 0.0
+        while True:
+            reports = [_sound(report) for report in crew.round(brief, steps, folders)]
+            until_s = exchange.next_s
+            task.advance((duration_s if until_s is None else until_s) - done_s)
+            if until_s is None:
+                return reports, exchange
+            done_s = until_s
+            for taken, news in zip(steps, exchange.meet(reports), strict=True):
+                taken.append(Step(news, exchange.next_s))
+
+
+def _sound(report: Report) -> Report:
+    if report.error is None:
+        return report
+    if report.details:
+        raise RuntimeError(f"{report.error}\n{report.details}")
+    raise InputError(report.error)
+
+
+def _check(scenario: sections.Scenario, crew: Crew | None) -> None:
+    check_files(scenario)
+    for number, region in enumerate(scenario.regions):
+        try:
+            check_cloud(scenario.llm, regional(scenario, number).cloud)
+        except InputError as error:
+            raise InputError(f"regions.{number}.{error}") from None
+    if crew is not None and crew.workers > len(scenario.regions):
+        regions = len(scenario.regions)
+        raise InputError(
+            f"{crew.option}: the scenario has {regions} regions, and a region is simulated in one piece; "
+            f"take at most {regions}"
+        )
+
+
+def _duration_s(scenario: sections.Scenario, learnt: Learnt) -> float:
+    """The simulated time: until the last interaction in any region where the scenario does not say."""
+    if scenario.duration is not None:
+        return scenario.duration
+    streamed = np.flatnonzero(learnt.split.streamed)
+    users = streamed[build_fleet(scenario.fleet, len(streamed), Draws(scenario.seed)).user]
+    ends_s = []
+    for number, (low, high) in enumerate(pairwise(device_bounds(scenario))):
+        arrivals = regional(scenario, number).workload.arrivals
+        draws = RegionDraws(scenario.seed, scenario.regions[number].name, low)
+        ends_s.append(arrival_times(learnt.split, arrivals, users[low:high], None, draws, users).horizon_s)
+    return max(ends_s)
+
+
+@contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        yield out
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
