@@ -100,7 +100,7 @@ def _sound(report: Report) -> Report:
 
 def _check(scenario: sections.Scenario, crew: Crew | None) -> None:
     check_files(scenario)
-    for number, region in enumerate(scenario.regions):
+    for number in range(len(scenario.regions)):
         try:
             check_cloud(scenario.llm, regional(scenario, number).cloud)
         except InputError as error:
