@@ -3,8 +3,7 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,21 +40,24 @@ def simulate_regions(
     """Run a scenario with regions; the same bytes whatever the crew (none: this process alone)."""
     started = time.perf_counter()
     _check(scenario, crew)
-    learnt = learnt or learn(scenario, store, device, progress)
-    if uses_llm(scenario):
-        train_llm(scenario, learnt, device, progress)
-    timed = scenario.model_copy(update={"duration": _duration_s(scenario, learnt)})
-    prepared_s = time.perf_counter()
-    with _folder(out) as folder:
+    with ExitStack() as stack:
+        if crew is not None:
+            stack.enter_context(crew)  # workers load libraries meanwhile
+        folder = out if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        learnt = learnt or learn(scenario, store, device, progress)
+        if uses_llm(scenario):
+            train_llm(scenario, learnt, device, progress)
+        who = crew or ThisProcess(store, learnt)
+        timed = scenario.model_copy(update={"duration": _duration_s(scenario, learnt)})
+        brief = Brief(timed, device, max(1, scenario.engine.threads // who.workers))
         parts = [folder / "parts" / f"{number:03d}" for number in range(len(scenario.regions))]
-        with crew or ThisProcess(store, learnt) as who:
-            threads = max(1, scenario.engine.threads // who.workers)
-            reports, exchange = _run(Brief(timed, device, threads), parts, who, learnt, progress)
+        prepared_s = time.perf_counter()
+        reports, exchange = _run(brief, parts, who, learnt, progress)
         simulated_s = time.perf_counter()
         merge_tables(scenario, parts, folder)
         summary = fleet_summary(scenario, parts, folder, reports, exchange.trainer)
-        tables = FolderTables(folder) if out is not None else read_tables(folder)
-        result = RunResult(summary, tables, scenario)
+        shutil.rmtree(folder / "parts")
+        result = RunResult(summary, FolderTables(folder) if out is not None else read_tables(folder), scenario)
         result.timing = {
             "prepare_s": prepared_s - started,
             "simulate_s": simulated_s - prepared_s,
@@ -65,7 +67,6 @@ def simulate_regions(
         }
         if out is not None:
             result.write_texts(folder)
-            shutil.rmtree(folder / "parts")
     return result
 
 
@@ -125,13 +126,3 @@ def _duration_s(scenario: sections.Scenario, learnt: Learnt) -> float:
         draws = RegionDraws(scenario.seed, scenario.regions[number].name, low)
         ends_s.append(arrival_times(learnt.split, arrivals, users[low:high], None, draws, users).horizon_s)
     return max(ends_s)
-
-
-@contextmanager
-def _folder(out: Path | None) -> Iterator[Path]:
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        yield out
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
