@@ -62,8 +62,9 @@ class Exchange:
         busy_until_s, learns = now, trainer.wants(ends)
         if learns:
             release = trainer.train(ends, now, self._progress)
-            trainer.releases.append(release)
             busy_until_s = release.released_s
+            if busy_until_s < self._end_s:
+                trainer.releases.append(release)
         self._look = trainer.look_after(self._look, busy_until_s)
         self._look_s = self._look * self._every_s
         return ends if learns else None

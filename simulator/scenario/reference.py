@@ -90,6 +90,8 @@ def _default(name: str, shape: Shape, model: type[BaseModel], base: object) -> s
     if model.model_fields[name].is_required():
         return "required"
     value = default_of(model, name, base)
+    if isinstance(value, sections.CloudChanges):
+        return "none"
     if isinstance(value, BaseModel):
         kind = getattr(value, "kind", None)
         return f"`{kind}`" if kind and len(shape.sections) > 1 else "its defaults"
