@@ -23,8 +23,8 @@ from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.sweeps import Outcome, Plan, RunJob, executor_for, make_plan, read_sweep, run_sweep
 from simulator.experiments.sweeps.local import LocalProcesses
 from simulator.results import RunResult
+from simulator.running import simulate
 from simulator.scenario import Scenario
-from simulator.simulation import simulate
 from tests.simulator.experiments.sweeps.files import results_of, write_files
 
 ROOT = Path(__file__).parents[4]
