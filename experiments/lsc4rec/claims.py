@@ -10,7 +10,7 @@ _BUDGET = "0.2"
 
 
 def claims(root: Path, names: list[str]) -> list[list[str]]:
-    """Rows of text: the claim, and the difference on each data set; a claim that nothing was measured on is left out."""
+    """Rows of text: the claim, and the difference on each data set; what was not measured is left out."""
     shown, papers = sweeps(root, "fusion", names), sweeps(root, "paper", names)
     strategies, asked = sweeps(root, "training", names), sweeps(root, "requests", names)
     no_latency = replays(root, "replay", names)
