@@ -44,6 +44,7 @@ def claims(root: Path, names: list[str]) -> list[list[str]]:
         "learned − random, 20%, no latency": replayed("learned", "random"),
         "learned − inconsistency, 20%, no latency": replayed("learned", "inconsistency"),
         "learned − random, 20%, background": in_background("learned", "random"),
+        "learned − inconsistency, 20%, background": in_background("learned", "inconsistency"),
     }
     return [
         [claim, *(str(found[data]) if data in found else "" for data in names)]
