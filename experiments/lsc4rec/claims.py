@@ -10,7 +10,7 @@ _BUDGET = "0.2"
 
 
 def claims(root: Path, names: list[str]) -> list[list[str]]:
-    """Rows of text: the claim, and the difference on each data set; a claim that nothing was measured on is left out."""
+    """Rows of text: the claim, and the difference on each data set; what was not measured is left out."""
     shown, papers = sweeps(root, "fusion", names), sweeps(root, "paper", names)
     strategies, asked = sweeps(root, "training", names), sweeps(root, "requests", names)
     no_latency = replays(root, "replay", names)
@@ -44,6 +44,7 @@ def claims(root: Path, names: list[str]) -> list[list[str]]:
         "learned − random, 20%, no latency": replayed("learned", "random"),
         "learned − inconsistency, 20%, no latency": replayed("learned", "inconsistency"),
         "learned − random, 20%, background": in_background("learned", "random"),
+        "learned − inconsistency, 20%, background": in_background("learned", "inconsistency"),
     }
     return [
         [claim, *(str(found[data]) if data in found else "" for data in names)]

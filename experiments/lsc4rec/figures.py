@@ -58,12 +58,12 @@ def draw(root: Path, names: list[str], folder: Path) -> None:
 
 
 def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: str, x_label: str) -> None:
-    """One panel a data set; a dotted line is the SRM alone over the catalogue."""
+    """One panel a data set; a dotted line is the SRM alone over the catalogue, at no delay."""
     if not found:
         return
     with style.house_style():
         figure = style.new_figure(_WIDTH_PX, _HEIGHT_PX)
-        dotted = "dotted: the small model alone over the catalogue"
+        dotted = "dotted: the small model alone over the catalogue, at no delay"
         some = any(level is not None and level == level for _, level in found.values())
         style.frame(
             figure,
