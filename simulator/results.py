@@ -110,6 +110,7 @@ def collect(
     objective = Objective(0.95, scenario.cloud.slo.p95_latency)
     answers = _answers(scenario, prepared, interactions, users)
     provision = service.provision(horizon_s, scale, objective, prepared.draws)
+    load = service.load(horizon_s)
     account = _provisioned_note(scenario, service, scale, represents, objective, provision)
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
@@ -120,6 +121,7 @@ def collect(
             *_notes(scenario, prepared, service, base),
             *parts.request_notes(requests, population.presence.joined_s),
             *([answer_note(answers)] if answers else []),
+            *_missing_note(scenario, load),
             *account,
             CAVEAT,
         ],
@@ -139,7 +141,7 @@ def collect(
         "requests": {**parts.request_section(requests, len(interactions)), "threshold": threshold},
         "latency_s": parts.latency_section(interactions, requests),
         "pace": _pace(population, requests),
-        "cloud": service.load(horizon_s),
+        "cloud": load,
         "updates": update_section(
             scenario.policy.update.kind, world.log, updates, training, population.n_devices, horizon_s
         ),
@@ -250,6 +252,15 @@ def _answers(
         return None
     as_of = interactions["as_of"].to_numpy().astype(np.int64)
     return answer_figures(prepared.source, users[as_of >= 0], as_of[as_of >= 0])
+
+
+def _missing_note(scenario: sections.Scenario, load: dict[str, Any]) -> list[str]:
+    """How often the user's own table had no answer."""
+    section, missing = scenario.llm.candidates, load.get("missing_answers", 0)
+    if not isinstance(section, sections.CandidateTable) or not missing:
+        return []
+    then = "were rejected" if section.missing == "fail_request" else "got the user's newest older list, if any"
+    return [f"{missing:,} requests that the table has no list for {then}"]
 
 
 def _provisioned_note(
