@@ -299,7 +299,9 @@ def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, ba
     if isinstance(scenario.policy.request, sections.OracleGreedyRequest | sections.OracleDpRequest):
         notes.append(f"request policy {scenario.policy.request.kind} knows the future: a bound, which nobody can run")
     if not prepared.population.stream.calendar:
-        notes.append("users are shifted over the run: events are not in calendar order")
+        replayed = scenario.workload.arrivals.kind == "replay"
+        why = "users are shifted against each other" if replayed else "moments of interactions are drawn"
+        notes.append(f"events are not in calendar order: {why}")
     dropped = prepared.population.stream.dropped_after_horizon
     if dropped:
         notes.append(f"{dropped:,} streamed interactions would come after the duration and are left out")
