@@ -79,7 +79,7 @@ def figure_footer(summary: Mapping[str, Any]) -> list[str]:
     split = summary.get("split") or "not stated"
     if isinstance(split, Mapping):
         split = split.get("description") or split.get("kind") or "not stated"
-    stated = [note for note in notes if note.startswith(("quality of", "cost account", "users are shifted"))]
+    stated = [note for note in notes if note.startswith(("quality of", "cost account", "events are not"))]
     caveats = [note for note in notes if note.startswith("logged choices do not react")]
     return [*stated, f"split: {split}", *(caveats or [PREDICTION_NOT_ENGAGEMENT])]
 

@@ -150,6 +150,7 @@ def collect(
     objective = Objective(0.95, scenario.cloud.slo.p95_latency)
     answers = _answers(scenario, prepared, interactions, users)
     provision = service.provision(horizon_s, scale, objective, prepared.draws)
+    load = service.load(horizon_s)
     account = _provisioned_note(scenario, service, scale, represents, objective, provision)
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
@@ -160,6 +161,7 @@ def collect(
             *_notes(scenario, prepared, service, base),
             *parts.request_notes(requests, population.presence.joined_s),
             *([answer_note(answers)] if answers else []),
+            *_missing_note(scenario, load),
             *account,
             CAVEAT,
         ],
@@ -179,7 +181,7 @@ def collect(
         "requests": {**parts.request_section(requests, len(interactions)), "threshold": threshold},
         "latency_s": parts.latency_section(interactions, requests),
         "pace": pace(gaps_of(population.stream), requests),
-        "cloud": service.load(horizon_s),
+        "cloud": load,
         "updates": update_section(
             scenario.policy.update.kind, world.log, updates, training, population.n_devices, horizon_s
         ),
@@ -293,6 +295,15 @@ def _answers(
     return answer_figures(prepared.source, users[as_of >= 0], as_of[as_of >= 0])
 
 
+def _missing_note(scenario: sections.Scenario, load: dict[str, Any]) -> list[str]:
+    """How often the user's own table had no answer."""
+    section, missing = scenario.llm.candidates, load.get("missing_answers", 0)
+    if not isinstance(section, sections.CandidateTable) or not missing:
+        return []
+    then = "were rejected" if section.missing == "fail_request" else "got the user's newest older list, if any"
+    return [f"{missing:,} requests that the table has no list for {then}"]
+
+
 def _provisioned_note(
     scenario: sections.Scenario,
     service: Service,
@@ -329,7 +340,9 @@ def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, ba
     if isinstance(scenario.policy.request, sections.OracleGreedyRequest | sections.OracleDpRequest):
         notes.append(f"request policy {scenario.policy.request.kind} knows the future: a bound, which nobody can run")
     if not prepared.population.stream.calendar:
-        notes.append("users are shifted over the run: events are not in calendar order")
+        replayed = scenario.workload.arrivals.kind == "replay"
+        why = "users are shifted against each other" if replayed else "moments of interactions are drawn"
+        notes.append(f"events are not in calendar order: {why}")
     dropped = prepared.population.stream.dropped_after_horizon
     if dropped:
         notes.append(f"{dropped:,} streamed interactions would come after the duration and are left out")

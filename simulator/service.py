@@ -108,7 +108,7 @@ class LlmService(Service):
         self._scenario, self._source, self._users, self._memo = scenario, source, users, memo
         self._carbon = carbon_signal(scenario.tariffs)
         self._from_table = table is not None
-        self._missing_fails = table is not None and table.missing == "fail_request"
+        self._missing_answers = 0  # requests for which the table has no list of its own
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
         llm, n_history = self._scenario.llm, record.step + 1
@@ -118,6 +118,7 @@ class LlmService(Service):
         if self._from_table:
             answer = self._source.lists(*self._place(record))
             record.as_of = int(answer.as_of[0])
+            self._missing_answers += record.as_of != record.step
             prompt = int(_given(answer.prompt_tokens, prompt))
             output = int(_given(answer.output_tokens, output))
             alone = alone_s(self._steps, RequestTokens(prompt, output, tokens.sequences))
@@ -144,7 +145,10 @@ class LlmService(Service):
             record.gco2 = energy_cost(record.joules, self._scenario.tariffs, carbon).gco2
 
     def answerable(self, record: RequestRecord) -> bool:
-        return not self._missing_fails or bool(self._source.lists(*self._place(record)).found[0])
+        if not self._from_table or bool(self._source.lists(*self._place(record)).found[0]):
+            return True
+        self._missing_answers += 1
+        return False
 
     def _place(self, record: RequestRecord) -> tuple[Ints, Ints]:
         return self._users[record.device : record.device + 1], np.array([record.step])
@@ -188,6 +192,7 @@ class LlmService(Service):
             "output_tokens": node.output_tokens,
             "paid_gpu_seconds": node.paid_gpu_seconds,
             "retries": node.retries,
+            **({"missing_answers": self._missing_answers} if self._from_table else {}),
         }
 
     @property

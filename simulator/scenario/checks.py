@@ -283,6 +283,8 @@ def _surprises(scenario: sections.Scenario) -> Iterator[str]:
         yield f"policy.request.ratio {ratio:g} is capped by policy.budget.ratio {policy.budget.ratio:g}"
     if policy.mode == "blocking" and policy.patience > timeout:
         yield f"policy.patience is longer than cloud.request_timeout: a screen waits at most {timeout:g} s"
+    if policy.slate in ("recent", "frequent") and scenario.workload.exclude_seen:
+        yield f"policy.slate {policy.slate} is empty: its items are seen ones, which workload.exclude_seen leaves out"
     longest, length = max(scenario.metrics.k), scenario.llm.list_length
     if longest > length:
         yield f"metrics.k {longest} is longer than llm.list_length {length}: what is not in the list is a miss"

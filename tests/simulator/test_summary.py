@@ -97,3 +97,14 @@ def test_what_a_duration_cuts_off_is_counted(tmp_path: Path) -> None:
     note = f"{missing:,} streamed interactions would come after the duration and are left out"
     assert missing > 0
     assert note in cut.summary["notes"]
+
+
+def test_events_out_of_calendar_order_are_said_to_be_and_why(tmp_path: Path) -> None:
+    said = {}
+    for kind in ("poisson", "replay"):
+        notes = simulate_tiny(scenario_of(workload={"arrivals": {"kind": kind}}), ArtifactStore(tmp_path)).summary[
+            "notes"
+        ]
+        said[kind] = [note for note in notes if "calendar" in note]
+    assert said["poisson"] == ["events are not in calendar order: moments of interactions are drawn"]
+    assert said["replay"] == []

@@ -73,13 +73,28 @@ def test_where_the_table_has_no_answer_the_request_fails_and_is_counted(folder: 
     result = run(folder, EVEN, "llm.candidates.missing=fail_request")
     requests = result.requests[result.requests["outcome"].isin(["completed", "rejected"])]
     assert (requests["outcome"] == "rejected").equals(requests["step"] % 2 == 1)
-    assert result.summary["requests"]["rejected"] == (requests["step"] % 2 == 1).sum() > 20
+    rejected = (requests["step"] % 2 == 1).sum()
+    assert result.summary["requests"]["rejected"] == result.summary["cloud"]["missing_answers"] == rejected > 20
+    assert f"{rejected} requests that the table has no list for were rejected" in result.summary["notes"]
 
 
 def test_an_older_answer_stands_in_with_its_true_age(folder: Path) -> None:
-    shown = run(folder, EVEN, "llm.candidates.missing=previous").interactions["as_of"]
+    result = run(folder, EVEN, "llm.candidates.missing=previous")
+    shown, asked = result.interactions["as_of"], result.requests
+    reached = asked["t_arrived_s"].notna()
+    assert result.summary["cloud"]["missing_answers"] == (asked[reached]["step"] % 2 == 1).sum() > 20
     assert set(shown[shown >= 0] % 2) == {0}
     assert (shown >= 0).sum() > 50
+
+
+def test_where_there_is_no_older_answer_either_the_request_fails_and_the_device_keeps_what_it_has(folder: Path) -> None:
+    late = [step for step in EVERY if step >= 15]
+    result = run(folder, late, "llm.candidates.missing=previous")
+    requests = result.requests[result.requests["outcome"].isin(["completed", "rejected"])]
+    assert (requests["outcome"] == "rejected").equals(requests["step"] < 15)
+    shown = result.interactions[result.interactions["step"] <= 15]
+    assert set(shown["as_of"]) == {-1}
+    assert (shown["rank"] >= 0).any()  # the SRM's own slate is still on screen
 
 
 def test_a_gap_that_is_not_allowed_ends_the_run_with_the_user_and_the_place(folder: Path) -> None:

@@ -111,6 +111,8 @@ def test_settings_without_effect_are_told_and_others_are_not(tmp_path: Path) -> 
     ]
     capped = load(tmp_path, "name: a\npolicy: {request: {kind: random, ratio: 0.4}, budget: {ratio: 0.1}}\n")
     assert advice(capped) == ["policy.request.ratio 0.4 is capped by policy.budget.ratio 0.1"]
+    empty = load(tmp_path, "name: a\npolicy: {slate: recent}\n")
+    assert [line.split(" is ")[0] for line in advice(empty)] == ["policy.slate recent"]
     assert advice(load(tmp_path, resolved_yaml(load(tmp_path, "name: a\npolicy: {slate: popular}\n")))) == []
 
 
