@@ -138,14 +138,16 @@ def prepare(
     devices of a region, alone. `kin`: another region's, with which it shares what depends on no device.
     """
     check_files(scenario)
-    check_cloud(scenario.llm, scenario.cloud)
+    if not scenario.regions:
+        check_cloud(scenario.llm, scenario.cloud)
     torch.set_num_threads(threads or scenario.engine.threads)
     learnt = learnt or learn(scenario, store or ArtifactStore(), device, progress)
     draws = RegionDraws(scenario.seed, members.region, members.first) if members is not None else Draws(scenario.seed)
     population = populate(scenario, learnt, draws, members)
     first = first_needed(scenario, learnt)
     srm = first_deployed(scenario, learnt)
-    scores = srm_scores(learnt, first, np.unique(population.users), srm)
+    scored = np.unique(population.users) if not scenario.regions else population.users[:0]  # regions score their own
+    scores = srm_scores(learnt, first, scored, srm)
     source, architecture = None, None
     if kin is not None and scenario.policy.slate != "cloud_srm":
         source, architecture = kin.source, kin.architecture
