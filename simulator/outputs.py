@@ -1,5 +1,8 @@
 """Where a run goes and what it runs on: checked before any work is done."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -30,6 +33,18 @@ def run_folder(out: Path | None, scenario: sections.Scenario, suffix: str = "") 
     if present and not present & _OWN_FILES:
         raise InputError(f"--out {folder}: holds files that are not a run's; name a new or an empty folder")
     return folder
+
+
+@contextmanager
+def disk_full_told(folder: Path) -> Iterator[None]:
+    """A disk that fills while a run writes to `folder` is an InputError of one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        text = "make room there, or in the artifact cache, and run again"
+        raise InputError(f"the disk is full, so the run has stopped before {folder} was complete; {text}") from error
 
 
 def usable_device(name: str) -> str:

@@ -144,7 +144,8 @@ def prepare(
     population = populate(scenario, learnt, draws, members)
     first = first_needed(scenario, learnt)
     srm = first_deployed(scenario, learnt)
-    scores = srm_scores(learnt, first, np.unique(population.users), srm)
+    scored = np.unique(population.users) if not scenario.regions else population.users[:0]  # regions score their own
+    scores = srm_scores(learnt, first, scored, srm)
     source, architecture = None, None
     if kin is not None and scenario.policy.slate != "cloud_srm":
         source, architecture = kin.source, kin.architecture

@@ -7,6 +7,7 @@ from models.artifacts import ArtifactStore
 from models.errors import InputError
 from models.progress import NullProgress
 from simulator.learning import Learnt, learn
+from simulator.outputs import disk_full_told
 from simulator.preparation import Members, Prepared, prepare
 from simulator.regions.messages import RegionJob, Report
 from simulator.regions.region import Region
@@ -17,14 +18,15 @@ class Host:
     """The regions of one run that this process simulates. What they share is loaded once."""
 
     def __init__(self, store: ArtifactStore | None = None, learnt: Learnt | None = None):
-        self._store, self._learnt = store or ArtifactStore(), learnt
+        self._store, self._learnt = store, learnt
         self._kin: Prepared | None = None
         self._open: dict[int, Region] = {}
 
     def do(self, job: RegionJob) -> Report:
         """Take the steps of a job; the report of the last one. Whatever goes wrong is told by it."""
         try:
-            return self._take(job)
+            with disk_full_told(job.folder):
+                return self._take(job)
         except InputError as error:
             name = job.brief.scenario.regions[job.region].name
             return Report(f"region {name!r}: " + " ".join(str(error).split()))
@@ -43,6 +45,7 @@ class Host:
 
     def _begin(self, job: RegionJob) -> Region:
         brief, progress = job.brief, NullProgress()
+        self._store = self._store or ArtifactStore(brief.cache)
         scenario = regional(brief.scenario, job.region)
         low, high = device_bounds(brief.scenario)[job.region : job.region + 2]
         members = Members(brief.scenario.regions[job.region].name, low, high)

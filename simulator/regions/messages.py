@@ -42,6 +42,8 @@ class Brief:
     device: str
     threads: int
     """of PyTorch, for all but training"""
+    cache: Path | None
+    """root of the artifact store; None: the usual one where the region is simulated"""
 
 
 @dataclass(frozen=True)

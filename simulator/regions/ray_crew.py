@@ -108,7 +108,7 @@ class RegionActor:
             store.place(ray.get(held))
         self._placed = len(artifacts)
         folder = Path(self._own.name) / f"{job.region:03d}"
-        report: Report = self._host.do(replace(job, folder=folder))
+        report: Report = self._host.do(replace(job, folder=folder, brief=replace(job.brief, cache=None)))
         if report.summary is None:
             return report
         files = files_below(folder, folder)

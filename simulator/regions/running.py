@@ -15,6 +15,7 @@ from models.progress import Progress
 from simulator.checking import check_inputs
 from simulator.fleet import build_fleet
 from simulator.learning import Learnt, learn, train_llm
+from simulator.outputs import disk_full_told
 from simulator.randomness import Draws, RegionDraws
 from simulator.regions.crew import Crew, ThisProcess
 from simulator.regions.exchange import Exchange
@@ -44,12 +45,13 @@ def simulate_regions(
         if crew is not None:
             stack.enter_context(crew)  # workers load libraries meanwhile
         folder = out if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(disk_full_told(folder))
         learnt = learnt or learn(scenario, store, device, progress)
         if uses_llm(scenario):
             train_llm(scenario, learnt, device, progress)
         who = crew or ThisProcess(store, learnt)
         timed = scenario.model_copy(update={"duration": _duration_s(scenario, learnt)})
-        brief = Brief(timed, device, max(1, scenario.engine.threads // who.workers))
+        brief = Brief(timed, device, max(1, scenario.engine.threads // who.workers), store.root)
         parts = [folder / "parts" / f"{number:03d}" for number in range(len(scenario.regions))]
         prepared_s = time.perf_counter()
         reports, exchange = _run(brief, parts, who, learnt, progress)
