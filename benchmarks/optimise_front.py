@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from models.errors import InputError
 from models.progress import RichProgress
@@ -50,13 +51,15 @@ def main() -> None:
     for sampler, seed in itertools.product(given.samplers.split(","), map(int, given.seeds.split(","))):
         out = given.out / f"{sampler}-{seed}"
         one = Problem(problem.base, overrides, goals, SPACE, trials=len(grid) // 3, sampler=sampler, sampler_seed=seed)
-        answer = optimise(one, out, executor_for("local", given.jobs, None), RichProgress(), resume=True)
-        # the scenario as it stands is among the runs, but its policy is not in the space: it does not count here
-        front = [[point["x"], -point["y"]] for point in answer["frontier"] if point["variant"] != "base"]
-        share = hypervolume(np.array(front), reference) / whole
+        optimise(one, out, executor_for("local", given.jobs, None), RichProgress(), resume=True)
+        runs = pd.read_parquet(out / "results.parquet")
+        runs = runs[runs["variant"] != "base"]  # the scenario as it stands is run too, but is no point of the space
+        points = np.column_stack([runs[COST], -runs[ACCURACY]])
+        share = hypervolume(points, reference) / whole
         print(
-            f"{sampler} seed {seed}: {one.trials} runs, {len(front)} on the front, "
-            f"{share:.4f} of the grid's hypervolume"
+            f"{sampler} seed {seed}: {one.trials} runs, {nondominated(points).sum()} on the front, "
+            f"{share:.4f} of the grid's hypervolume",
+            flush=True,
         )
 
 
@@ -67,11 +70,10 @@ def run_grid(problem: Problem, out: Path, jobs: int) -> np.ndarray:
         folders.append(out / f"{kind}-{ratio}-{weight}")
         if not (folders[-1] / "summary.json").is_file():
             todo.append(RunJob(problem.scenario({KIND: kind, RATIO: ratio, WEIGHT: weight}), folders[-1]))
-    with executor_for("local", jobs, None) as executor, RichProgress().task("grid", len(todo)) as task:
-        for number, outcome in run_all(todo, executor):
+    with executor_for("local", jobs, None) as executor:
+        for number, outcome in run_all(todo, executor, RichProgress()):
             if outcome.error is not None:
                 raise InputError(f"{todo[number].folder}: {outcome.error}")
-            task.advance()
     figures = [flat_figures(json.loads((folder / "summary.json").read_text(encoding="utf-8"))) for folder in folders]
     return np.array([[row[COST], -row[ACCURACY]] for row in figures])
 
