@@ -57,16 +57,16 @@ class Learnt:
     store: ArtifactStore
 
 
-def load_workload(workload: sections.Workload) -> InteractionLog:
-    """The interaction log of a scenario."""
+def load_workload(workload: sections.Workload, store: ArtifactStore | None = None) -> InteractionLog:
+    """The interaction log of a scenario; a synthetic one is kept in `store`, where one is given."""
     if isinstance(workload.interactions, sections.LogFile):
         return load_log(workload.interactions)
-    return synthetic_log(workload.synthetic)
+    return synthetic_log(workload.synthetic, store)
 
 
 def learn(scenario: sections.Scenario, store: ArtifactStore, device: str, progress: Progress) -> Learnt:
     """Load, split, and train (or fetch) the SRM; deterministic in the scenario without its `seed`."""
-    split = split_log(load_workload(scenario.workload), scenario.workload.split)
+    split = split_log(load_workload(scenario.workload, store), scenario.workload.split)
     data = training_set(split, scenario.srm.training.seed, CALIBRATION_USERS, CALIBRATION_TAIL)
     return learn_from(scenario, split, data, store, device, progress)
 

@@ -38,7 +38,9 @@ def sureness(view: ListView) -> tuple[Floats, Floats, Floats]:
     """Entropy, closeness and the best logit, each [M]; entropy is log(sum of e^x) less the mean x under the softmax."""
     lists = view.lists
     best_two = np.take_along_axis(lists.logits, lists.srm_order[:, :2], axis=1)
-    below = np.where(lists.valid, lists.logits - best_two[:, :1], _FAR_BELOW)
+    below = lists.logits - best_two[:, :1]
+    if not lists.whole:
+        below[~lists.valid] = _FAR_BELOW
     weights = np.exp(below)
     total = weights.sum(axis=1)
     spread = np.log(total) - np.einsum("mn,mn->m", weights, below) / total

@@ -25,6 +25,8 @@ _LOGIT_LIMIT = 2.0**19
 
 def llm_ranks(valid: Bools) -> Floats:
     """0-based rank of each candidate among the valid ones of its list, in the LLM's order; shape of `valid`."""
+    if valid.all():
+        return np.broadcast_to(np.arange(float(valid.shape[-1])), valid.shape)
     return np.cumsum(valid, axis=-1, dtype=np.float64) - 1.0
 
 
@@ -41,6 +43,11 @@ class ScoredLists:
     def of(cls, logits: Floats, valid: Bools) -> "ScoredLists":
         """Lists whose valid candidates all stand in the LLM's order."""
         return cls(logits, valid, llm_ranks(valid))
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every candidate of every list is valid, as nearly always: then nothing need be masked."""
+        return bool(self.valid.all())
 
     @cached_property
     def srm_order(self) -> NDArray[np.int64]:
@@ -60,8 +67,11 @@ class ScoredLists:
     @cached_property
     def rank_gap(self) -> Floats:
         """Mean |rank_SRM - rank_LLM| over the valid candidates [...]: the first term of the inconsistency."""
-        gaps = np.abs(self.srm_rank - self.llm_rank)
-        return np.asarray(np.where(self.valid, gaps, 0.0).sum(axis=-1) / np.maximum(self.count, 1))
+        gaps = self.srm_rank - self.llm_rank
+        np.abs(gaps, out=gaps)
+        if not self.whole:
+            gaps[~self.valid] = 0.0
+        return np.asarray(gaps.sum(axis=-1) / np.maximum(self.count, 1))
 
     @cached_property
     def invalid_penalty(self) -> Floats:
@@ -85,17 +95,25 @@ def srm_order(logits: Floats, valid: Bools) -> NDArray[np.int64]:
     """
     n = logits.shape[-1]
     bits = max(n - 1, 1).bit_length()
-    on_grid = np.rint(np.clip(logits, -_LOGIT_LIMIT, _LOGIT_LIMIT) * -_LOGIT_GRID).astype(np.int64)
-    on_grid[~valid] = int(_LOGIT_LIMIT * _LOGIT_GRID)
-    return np.asarray(np.sort((on_grid << bits) | np.arange(n), axis=-1) & ((1 << bits) - 1))
+    scaled = np.clip(logits, -_LOGIT_LIMIT, _LOGIT_LIMIT)
+    scaled *= -_LOGIT_GRID
+    on_grid = np.rint(scaled, out=scaled).astype(np.int64)
+    if not valid.all():
+        on_grid[~valid] = int(_LOGIT_LIMIT * _LOGIT_GRID)
+    on_grid <<= bits
+    on_grid |= np.arange(n)
+    on_grid.sort(axis=-1)
+    on_grid &= (1 << bits) - 1
+    return on_grid
 
 
 def places_of(order: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where each number stands in `order` [..., N]."""
     n = order.shape[-1]
-    ranks = np.empty(order.shape, dtype=np.int64)
-    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(n), order.shape), axis=-1)
-    return ranks
+    flat = order.reshape(-1, n)
+    ranks = np.empty(flat.shape, dtype=np.int64)
+    ranks[np.arange(len(flat))[:, None], flat] = np.arange(n)
+    return ranks.reshape(order.shape)
 
 
 def _sigmoid(lists: ScoredLists) -> Floats:
@@ -115,7 +133,9 @@ def _zscore(lists: ScoredLists) -> Floats:
 
 
 def _rank(lists: ScoredLists) -> Floats:
-    return np.asarray(1.0 - (lists.srm_rank + 0.5) / lists.logits.shape[-1])
+    n = lists.logits.shape[-1]
+    of_rank = 1.0 - (np.arange(n) + 0.5) / n
+    return np.asarray(of_rank[lists.srm_rank])
 
 
 _PROBABILITY: dict[str, Callable[[ScoredLists], Floats]] = {
@@ -133,7 +153,9 @@ def lead_of_srm(score: sections.Score, lists: ScoredLists) -> Floats:
 
 def rounded(fused: Floats, valid: Bools) -> Floats:
     """Scores as they are compared: on the grid of 2^-30, -inf where there is no candidate."""
-    return np.where(valid, np.round(fused * _GRID) / _GRID, -np.inf)
+    scores = np.rint(fused * _GRID)
+    scores /= _GRID
+    return scores if valid.all() else np.where(valid, scores, -np.inf)
 
 
 def fused_scores(rule: sections.FixedFusion, lists: ScoredLists) -> Floats:
@@ -175,6 +197,9 @@ def rank_of(target: NDArray[np.int64], fused: Floats, shown: Bools) -> NDArray[n
     place = np.maximum(target, 0)[..., None]
     own = np.take_along_axis(fused, place, axis=-1)
     index = np.arange(fused.shape[-1])
-    better = shown & ((fused > own) | ((fused == own) & (index < place)))
+    better = fused == own
+    better &= index < place
+    better |= fused > own
+    better &= shown
     present = (target >= 0) & np.take_along_axis(shown, place, axis=-1)[..., 0]
     return np.where(present, better.sum(axis=-1), -1)

@@ -6,32 +6,36 @@ one step of all their logs at a time. Rules, formulas and knobs: docs/synthetic_
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 from scipy.optimize import brentq
 from scipy.special import i0e
 
-from models.artifacts import content_hash
+from models.artifacts import ArtifactStore, content_hash
 from simulator.randomness import Draws
 from simulator.scenario.sections import SyntheticWorld
 from simulator.workload.log import InteractionLog
-from simulator.workload.synthetic_catalogue import make_catalogue, titles
+from simulator.workload.synthetic_catalogue import Catalogue, make_catalogue, titles
 from simulator.workload.synthetic_walk import Walk
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+FORMAT = 1  # of the artifact and of the walk: raise it when either changes
 START_S = 1_704_067_200.0  # 2024-01-01T00:00:00Z
 _DAY_S = 86_400.0
 _LENGTH_SPREAD = 0.5  # log-normal sigma of a user's number of events
 _GAP_SPREAD = 1.0  # log-normal sigma of pauses inside a session
 _BREAK_S = 2_400.0  # shortest pause between two sessions
 _BLOCK_CELLS = 16_000_000  # users x items of one block's table of seen items, in bytes
+_ARTIFACT, _FILE = "synthetic_world", "items.safetensors"
 
 
-def synthetic_log(section: SyntheticWorld) -> InteractionLog:
+def synthetic_log(section: SyntheticWorld, store: ArtifactStore | None = None) -> InteractionLog:
     """The log of a world: a pure function of `section` (its seed included), in absolute time from 2024-01-01 UTC.
 
     Users and items are labelled u0.. and i0..; items carry titles and attributes (genre, style, series, part, maker).
+    What the users had is kept in `store`, where one is given.
     """
     draws = Draws(section.seed)
     catalogue = make_catalogue(
@@ -47,11 +51,15 @@ def synthetic_log(section: SyntheticWorld) -> InteractionLog:
     times = _event_times(section, offsets, user, step, starts, draws)
     del user, step
 
-    items = np.empty(offsets[-1], dtype=np.int32)
-    by_length = np.argsort(-lengths, kind="stable")
-    block = int(np.clip(_BLOCK_CELLS // section.items, 64, 16_384))
-    for begin in range(0, section.users, block):
-        Walk(section, catalogue, by_length[begin : begin + block], draws).run(offsets, starts, items)
+    key = {"format": FORMAT, "world": section.model_dump(mode="json")}
+    folder = store.open(_ARTIFACT, key) if store is not None else None
+    if folder is not None:
+        items = load_file(folder / _FILE)["items"]
+    else:
+        items = _walked(section, catalogue, offsets, starts, draws)
+        if store is not None:
+            with store.creating(_ARTIFACT, key) as temporary:
+                save_file({"items": items}, temporary / _FILE)
     attributes = catalogue.attributes()
     return InteractionLog(
         user_ids=np.array([f"u{u}" for u in range(section.users)], dtype=object),
@@ -66,6 +74,18 @@ def synthetic_log(section: SyntheticWorld) -> InteractionLog:
         source="synthetic",
         content_hash=content_hash("synthetic world", offsets, items, times, attributes),
     )
+
+
+def _walked(
+    section: SyntheticWorld, catalogue: Catalogue, offsets: Ints, starts: Flags, draws: Draws
+) -> NDArray[np.int32]:
+    """The items of all events [E]; `starts` [E] are the first events of sessions."""
+    items = np.empty(offsets[-1], dtype=np.int32)
+    by_length = np.argsort(-np.diff(offsets), kind="stable")
+    block = int(np.clip(_BLOCK_CELLS // section.items, 64, 16_384))
+    for begin in range(0, section.users, block):
+        Walk(section, catalogue, by_length[begin : begin + block], draws).run(offsets, starts, items)
+    return items
 
 
 def _event_times(section: SyntheticWorld, offsets: Ints, user: Ints, step: Ints, starts: Flags, draws: Draws) -> Floats:
