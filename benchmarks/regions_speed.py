@@ -59,11 +59,11 @@ def timed(run: sections.Scenario, out: Path, crew: Crew | None) -> float:
     result = simulate(run, out, crew=crew)
     took = time.perf_counter() - started
     parts = ", ".join(f"{name[:-2]} {result.timing[name]:.1f} s" for name in ("prepare_s", "simulate_s", "collect_s"))
+    regions = ", ".join(f"{took_s:.1f}" for took_s in result.timing["region_s"].values())
     workers, n = result.timing["workers"], result.summary["interactions"]
     peak = result.timing["worker_peak_rss_bytes"] / 1e9
-    print(
-        f"{workers} process(es): {took:.1f} s ({parts}), {n / took:,.0f} interactions/s, {peak:.2f} GB each", flush=True
-    )
+    print(f"{workers} process(es): {took:.1f} s ({parts}), {n / took:,.0f} interactions/s, {peak:.2f} GB each")
+    print(f"  wall time of each region, with what its process loads first: {regions} s", flush=True)
     return took
 
 

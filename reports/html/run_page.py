@@ -65,6 +65,7 @@ def write_run_page(folder: Path) -> Path:
             "requests": _requests_table(run),
             "cost": _cost_table(run),
             "classes": _class_table(run),
+            "regions": _region_table(run),
         },
         "scenario": (folder / "scenario.yaml").read_text(encoding="utf-8"),
         "reading": [
@@ -234,3 +235,27 @@ def _class_table(run: RunRecords) -> Any:
     ]
     heads = ["class", "devices", "J a device", "bytes up a device", "bytes down a device"]
     return pairs_table("classes", "By device class", heads, rows)
+
+
+def _region_table(run: RunRecords) -> Any:
+    """Each region's figures; None where there are no regions."""
+    regions = setting(run.summary, "by_region")
+    if not regions:
+        return None
+    columns = {
+        f"NDCG@{run.k}": f"accuracy.ndcg@{run.k}",
+        "requests an interaction": "requests.ratio",
+        "p95 request latency": "latency_s.request.p95",
+        "use of the cloud": "cloud.utilization",
+        "replicas provisioned": "cost.replicas_provisioned",
+        "USD per 1,000 interactions": "cost.usd_provisioned_per_1k_interactions",
+    }
+    rows = [
+        [
+            str(name),
+            f"{own['devices']:,}",
+            *(metric(key).text(setting(own, *key.split("."))) for key in columns.values()),
+        ]
+        for name, own in regions.items()
+    ]
+    return pairs_table("regions", "By region", ["region", "devices", *columns], rows)

@@ -1,7 +1,9 @@
 """Who simulates regions in one process, its own or another's: takes jobs one after the other."""
 
 import gc
+import time
 import traceback
+from dataclasses import replace
 
 from models.artifacts import ArtifactStore
 from models.errors import InputError
@@ -24,9 +26,10 @@ class Host:
 
     def do(self, job: RegionJob) -> Report:
         """Take the steps of a job; the report of the last one. Whatever goes wrong is told by it."""
+        started = time.perf_counter()
         try:
             with disk_full_told(job.folder):
-                return self._take(job)
+                return replace(self._take(job), took_s=time.perf_counter() - started)
         except InputError as error:
             name = job.brief.scenario.regions[job.region].name
             return Report(f"region {name!r}: " + " ".join(str(error).split()))

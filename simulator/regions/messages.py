@@ -72,6 +72,8 @@ class Report:
     """at the end"""
     up_s: float = 0.0
     """time in which its replicas could serve, summed over their GPUs"""
+    took_s: float = 0.0
+    """wall time"""
     peak_rss_bytes: int = 0
     """of the process that simulates it"""
     files: dict[str, bytes] = field(default_factory=dict, repr=False)

@@ -54,7 +54,7 @@ def simulate_regions(
         brief = Brief(timed, device, max(1, scenario.engine.threads // who.workers), store.root)
         parts = [folder / "parts" / f"{number:03d}" for number in range(len(scenario.regions))]
         prepared_s = time.perf_counter()
-        reports, exchange = _run(brief, parts, who, learnt, progress)
+        reports, exchange, took_s = _run(brief, parts, who, learnt, progress)
         simulated_s = time.perf_counter()
         merge_tables(scenario, parts, folder)
         summary = fleet_summary(scenario, parts, folder, reports, exchange.trainer)
@@ -65,6 +65,7 @@ def simulate_regions(
             "simulate_s": simulated_s - prepared_s,
             "collect_s": time.perf_counter() - simulated_s,
             "workers": who.workers,
+            "region_s": {region.name: s for region, s in zip(scenario.regions, took_s, strict=True)},
             "worker_peak_rss_bytes": max(report.peak_rss_bytes for report in reports),
         }
         if out is not None:
@@ -74,20 +75,21 @@ def simulate_regions(
 
 def _run(
     brief: Brief, folders: list[Path], crew: Crew, learnt: Learnt, progress: Progress
-) -> tuple[list[Report], Exchange]:
-    """All regions to the end of the run."""
+) -> tuple[list[Report], Exchange, list[float]]:
+    """All regions to the end of the run: their last reports, and the wall time [R] that each took."""
     duration_s = brief.scenario.duration
     assert duration_s is not None
     exchange = Exchange(brief.scenario, learnt, brief.device, progress)
     steps: list[list[Step]] = [[Step(until_s=exchange.next_s)] for _ in folders]
     with progress.task("simulating regions", duration_s) as task:
-        done_s = 0.0
+        done_s, took_s = 0.0, [0.0] * len(folders)
         while True:
             reports = [_sound(report) for report in crew.round(brief, steps, folders)]
+            took_s = [before + report.took_s for before, report in zip(took_s, reports, strict=True)]
             until_s = exchange.next_s
             task.advance((duration_s if until_s is None else until_s) - done_s)
             if until_s is None:
-                return reports, exchange
+                return reports, exchange, took_s
             done_s = until_s
             for taken, news in zip(steps, exchange.meet(reports), strict=True):
                 taken.append(Step(news, exchange.next_s))

@@ -1,5 +1,6 @@
 """Regions: the same run whoever simulates them, and totals that are those of their parts."""
 
+import errno
 import json
 import os
 import re
@@ -275,3 +276,15 @@ def test_what_cannot_be_run_in_regions_is_one_line(
 def test_a_sweep_runs_regions_in_one_worker(scenario: Scenario, alone: Path, tmp_path: Path) -> None:
     assert Workshop().do(RunJob(scenario, tmp_path / "out")).error is None
     assert bytes_of(tmp_path / "out") == bytes_of(alone)
+
+
+def test_a_disk_that_fills_is_one_line(
+    scenario: Scenario, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", full)
+    with pytest.raises(InputError, match=r"^region 'north': the disk is full") as caught:
+        simulate(scenario, tmp_path / "out")
+    assert "\n" not in str(caught.value)
