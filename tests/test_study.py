@@ -62,3 +62,10 @@ def test_an_interval_that_leaves_out_zero_stands_out(study: ModuleType) -> None:
 
     assert str(Difference(0.01, 0.005, 0.015)) == "**+.0100 [+.0050, +.0150]**"
     assert str(Difference(0.01, -0.005, 0.025)) == "+.0100 [−.0050, +.0250]"
+
+
+def test_a_thinned_sweep_is_its_file_with_the_first_seeds_alone(study: ModuleType, tmp_path: Path) -> None:
+    sweep = FOLDER / "fusion.yaml"
+    copy = study.thinned(sweep, tmp_path / "fusion-yelp", 1)
+    assert copy.read_text(encoding="utf-8") == sweep.read_text(encoding="utf-8").replace("[1, 2, 3]", "[1]")
+    assert study.thinned(sweep, tmp_path / "fusion-yelp", 3) == sweep

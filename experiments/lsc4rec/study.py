@@ -9,6 +9,7 @@ one by one. Real logs are read from the folder that FLEETREC_DATA names.
 
 import argparse
 import json
+import os
 import resource
 import shlex
 import subprocess
@@ -40,6 +41,8 @@ class Study:
     of_part: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """settings of some parts alone"""
     ages: str = "0,1,2,4,8,16"
+    most_worlds: int = 3
+    """seeds of a sweep that are run; the first of its file"""
 
 
 STUDIES = {
@@ -49,7 +52,7 @@ STUDIES = {
         ("fleet.devices=500",),
         of_part=dict.fromkeys(("training", "updates"), ("workload.arrivals.time_scale=0.015",)),
     ),
-    "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2"),
+    "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2", most_worlds=1),
     "beauty": Study("scenarios/paper_protocol.yaml", ("engine.threads=1",), (PAPER,)),
     "toys": Study(
         "scenarios/paper_protocol.yaml",
@@ -71,10 +74,22 @@ def command(data: str, part: str, out: Path, jobs: int) -> list[str]:
     if part in REPLAYS:
         ages = ["--ages", study.ages] if part == "ages" else []
         return [sys.executable, REPLAYS[part], study.scenario, *settings, *ages, "--json"]
-    sweep = str((HERE / f"{part}.yaml").relative_to(ROOT))
+    sweep = os.path.relpath(thinned(HERE / f"{part}.yaml", out, study.most_worlds), ROOT)
     resume = ["--resume"] if (out / "experiment.json").exists() else []
     places = ["--base", study.scenario, "--out", str(out), "--jobs", str(jobs)]
     return [sys.executable, "cli.py", "sweep", sweep, *places, *settings, "--quiet", *resume]
+
+
+def thinned(sweep: Path, out: Path, most: int) -> Path:
+    """The sweep file, or beside the results a copy of it that has its first `most` seeds only."""
+    text = sweep.read_text(encoding="utf-8")
+    seeds = json.loads(text.split("\nseeds:")[1].splitlines()[0])
+    if len(seeds) <= most:
+        return sweep
+    copy = out.with_name(f"{out.name}.yaml")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_text(text.replace(f"\nseeds: {seeds}", f"\nseeds: {seeds[:most]}"), encoding="utf-8")
+    return copy
 
 
 def measure(data: str, part: str, root: Path, jobs: int) -> None:
@@ -86,7 +101,9 @@ def measure(data: str, part: str, root: Path, jobs: int) -> None:
     words = command(data, part, out, jobs)
     print(f"{data}, {part}: {shlex.join(words)}", flush=True)
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE if part in REPLAYS else None, text=True, check=True)
+    found = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE if part in REPLAYS else None, text=True)
+    if found.returncode:
+        raise SystemExit(f"error: {data}, {part}: the command above failed; mend what it says and run the study again")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     out.mkdir(parents=True, exist_ok=True)
     if part in REPLAYS:
@@ -113,7 +130,7 @@ def main() -> None:
             if given.tables or part not in (given.parts or PARTS):
                 continue
             if given.dry_run:
-                print(shlex.join(command(data, part, given.out / f"{part}-{data}", given.jobs)))
+                print(shlex.join(command(data, part, root / f"{part}-{data}", given.jobs)))
             else:
                 measure(data, part, root, given.jobs)
     if not given.dry_run:
