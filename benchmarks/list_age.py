@@ -1,7 +1,8 @@
 """What a list is worth by its age, under each fusion rule and slate, at no latency: no simulated time, every streamed
-interaction is ranked as if its device had held a list of that age.
+interaction is ranked as if its device had held a list of that age. --json adds paired differences in NDCG@10, each
+with half of its 95% interval (users as clusters): to the SRM alone over the catalogue, the LLM's order, SRM re-ranking.
 
-    python benchmarks/list_age.py scenarios/movielens_1m.yaml [--set key=value]... [--json]
+    python benchmarks/list_age.py scenarios/movielens_1m.yaml [--ages 0,1,2] [--set key=value]... [--json]
 """
 
 import argparse
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from models.metrics import accuracy
+from models.metrics import accuracy, accuracy_per_query, clustered_mean
 from models.progress import RichProgress
 from simulator import Scenario
 from simulator.baselines import baseline_ranks
@@ -20,9 +21,10 @@ from simulator.scenario import sections
 from simulator.slates import Jobs
 
 AGES = (0, 1, 2, 4, 8, 16)
+ALONE, LLM, RE_RANK = "SRM alone", "LLM order", "SRM re-rank"
 RULES: dict[str, sections.Fusion] = {
-    "LLM order": sections.LlmOnly(),
-    "SRM re-rank": sections.SrmOnly(),
+    LLM: sections.LlmOnly(),
+    RE_RANK: sections.SrmOnly(),
     "fused, weight 0.5": sections.LinearFusion(srm_weight=0.5),
     "fused, weight 1": sections.LinearFusion(srm_weight=1.0),
     "fused, weight 2": sections.LinearFusion(srm_weight=2.0),
@@ -37,16 +39,22 @@ def main() -> None:
     parser.add_argument("scenario")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--ages", type=lambda text: [int(age) for age in text.split(",")], default=list(AGES))
     arguments = parser.parse_args()
-    scenario = Scenario.load(arguments.scenario, [*arguments.overrides, f"fleet.preloaded.lag={max(AGES)}"])
+    ages, oldest = arguments.ages, max(arguments.ages)
+    scenario = Scenario.load(arguments.scenario, [*arguments.overrides, f"fleet.preloaded.lag={oldest}"])
     prepared = prepare(scenario, "cpu", RichProgress())
     population, learnt = prepared.population, prepared.learnt
     owner = np.repeat(np.arange(population.n_devices), np.diff(population.stream.device_offsets))
     users, steps = population.users[owner], population.stream.step.astype(np.int64)
-    enough = steps - 1 - max(AGES) >= 0
+    enough = steps - 1 - oldest >= 0
     users, steps = users[enough], steps[enough]
     items = learnt.histories.item_at(users, steps)
-    first = np.maximum(learnt.split.history - 1 - max(AGES), 0)
+    first = np.maximum(learnt.split.history - 1 - oldest, 0)
+    exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
+    base = baseline_ranks(learnt, prepared.srm, prepared.scores, users, steps, length, exclude_seen, RichProgress())
+    judged = base["srm"] >= -1  # all, but for an SRM without a user state
+    worth = {(ALONE, age): accuracy_per_query(base["srm"], (10,))["ndcg@10"] for age in ages}
     found: dict[str, Any] = {"interactions": len(users), "by_rule": {}, "baselines": {}}
     joined = {"joined, weight 1": sections.LinearFusion(srm_weight=1.0)}
     for slate, rules in (("llm", RULES), ("both", joined), ("cloud_srm", {"cloud SRM": sections.LlmOnly()})):
@@ -55,28 +63,34 @@ def main() -> None:
             chosen = scenario.model_copy(update={"policy": policy})
             source, _ = candidate_source(chosen, learnt, first, prepared.scores, "cpu", RichProgress())
             slates = slates_of(chosen, learnt, prepared.scores, source)
-            row = {}
-            for age in AGES:
+            row: dict[int, dict[str, Any]] = {}
+            for age in ages:
                 jobs = Jobs(users, steps - 1, steps - 1 - age, items, steps - 1, np.zeros_like(users))
                 ranks, _ = slates.place(jobs)
                 row[age] = accuracy(ranks, (10,))
-            found["by_rule"][name] = {age: [figures["hr@10"], figures["ndcg@10"]] for age, figures in row.items()}
+                worth[name, age] = accuracy_per_query(ranks, (10,))["ndcg@10"]
+                for other in (ALONE, LLM, RE_RANK):
+                    if (other, age) in worth:
+                        lead = (worth[name, age] - worth[other, age])[judged]
+                        row[age][f"minus {other}"] = clustered_mean(lead, users[judged])
+            found["by_rule"][name] = row
     if prepared.source is not None:
         prepared.source.save()
-    exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
-    base = baseline_ranks(learnt, prepared.srm, prepared.scores, users, steps, length, exclude_seen, RichProgress())
     for name, ranks in base.items():
-        figures = accuracy(ranks[ranks >= -1], (10,))
-        found["baselines"][name] = [figures["hr@10"], figures["ndcg@10"]]
+        found["baselines"][name] = accuracy(ranks[ranks >= -1], (10,))
     if arguments.json:
         print(json.dumps(found, indent=1))
         return
     print(f"{scenario.name}: {found['interactions']} interactions, HR@10/NDCG@10 by age of the list in interactions")
-    print(f"{'':20}" + "".join(f"{age:>14}" for age in AGES))
+    print(f"{'':20}" + "".join(f"{age:>14}" for age in ages))
     for name, by_age in found["by_rule"].items():
-        print(f"{name:20}" + "".join(f"{hr:>8.4f}/{ndcg:.4f}"[1:].rjust(14) for hr, ndcg in by_age.values()))
-    for name, (hr, ndcg) in found["baselines"].items():
-        print(f"baseline {name:11}{hr:>8.4f}/{ndcg:.4f}")
+        print(f"{name:20}" + "".join(_pair(figures).rjust(14) for figures in by_age.values()))
+    for name, figures in found["baselines"].items():
+        print(f"baseline {name:11}{_pair(figures)}")
+
+
+def _pair(figures: dict[str, Any]) -> str:
+    return f"{figures['hr@10']:.4f}/{figures['ndcg@10']:.4f}".replace("0.", ".")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ often than the budget allows is cut by a token bucket of the fleet. The oracles 
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,26 +89,44 @@ def stream_of(scenario: sections.Scenario) -> Stream:
     return Stream(scenario, prepared, slates, tails_of(scenario, learnt, "cpu", progress), decisions, worth, age)
 
 
-def calibrated(stream: Stream, doubt: Doubt, ratio: float) -> Bools:
-    """Where [P] a policy asks whose threshold on its doubt was found on the tails."""
+Doubts = tuple[Floats, Floats]
+"""Of every pair of decision and list: in the tails, and in the stream."""
+
+
+def doubts_of(stream: Stream, doubt: Doubt) -> Doubts:
+    """What a policy looks at."""
     tails = stream.tails
     past = list_slates(stream.scenario, stream.prepared.learnt, tails.scores, tails.source)
-    threshold = threshold_for(tails.decisions, looked_at(past, tails.decisions, doubt), ratio)
-    return np.asarray(looked_at(stream.slates, stream.decisions, doubt) >= threshold)
+    return looked_at(past, tails.decisions, doubt), looked_at(stream.slates, stream.decisions, doubt)
 
 
-def by_doubt(stream: Stream, request: sections.RequestPolicy, ratio: float) -> Bools:
-    """Where [P] a policy of the scenario asks that is given this ratio."""
+def by_request(stream: Stream, request: sections.RequestPolicy) -> Doubts:
+    """What a policy of the scenario looks at."""
     learnt, tails = stream.prepared.learnt, stream.tails
     policy = stream.scenario.policy.model_copy(update={"request": request})
     scenario = stream.scenario.model_copy(update={"policy": policy})
     past = list_slates(scenario, learnt, tails.scores, tails.source)
-    return calibrated(stream, doubt_for(scenario, learnt, tails, past), ratio)
+    return doubts_of(stream, doubt_for(scenario, learnt, tails, past))
 
 
-def staleness(stream: Stream, ratio: float) -> Bools:
-    """Where [P] a list is old; between two whole ages, each user has one of them."""
-    return calibrated(stream, lambda view: view.age + Draws(3).uniform("benchmark.age", view.user), ratio)
+def fixed_doubts(stream: Stream) -> dict[str, Doubts]:
+    """The doubts that no budget changes; between two whole ages of a list, each user has one of them."""
+    coin = Draws(3)
+    requests = {
+        "entropy": sections.UncertaintyRequest(ratio=1.0),
+        "margin": sections.UncertaintyRequest(measure="margin", ratio=1.0),
+        "inconsistency": sections.InconsistencyRequest(ratio=1.0),
+        "rank distance alone": sections.InconsistencyRequest(ratio=1.0, terms="rank"),
+        "invalid items alone": sections.InconsistencyRequest(ratio=1.0, terms="invalid"),
+    }
+    by_age = doubts_of(stream, lambda view: view.age + coin.uniform("benchmark.age", view.user))
+    return {"staleness": by_age, **{name: by_request(stream, request) for name, request in requests.items()}}
+
+
+def calibrated(stream: Stream, doubts: Doubts, ratio: float) -> Bools:
+    """Where [P] a policy asks whose threshold on its doubt was found on the tails."""
+    past, now = doubts
+    return np.asarray(now >= threshold_for(stream.tails.decisions, past, ratio))
 
 
 def at_random(stream: Stream, ratio: float) -> Bools:
@@ -139,23 +157,20 @@ def interval(difference: Floats, owner: NDArray[np.int64]) -> list[float]:
     return [float(difference.mean()), float(low), float(high)]
 
 
-def at_budget(stream: Stream, budget: float) -> dict[str, Any]:
+def at_budget(stream: Stream, doubts: Mapping[str, Doubts], budget: float) -> dict[str, Any]:
     """Every policy at one budget."""
-    policies: dict[str, Callable[[], Bools]] = {
-        "never": lambda: np.zeros(len(stream.worth), dtype=bool),
-        "random": lambda: at_random(stream, budget),
-        "staleness": lambda: staleness(stream, budget),
-        "entropy": lambda: by_doubt(stream, sections.UncertaintyRequest(ratio=budget), budget),
-        "margin": lambda: by_doubt(stream, sections.UncertaintyRequest(measure="margin", ratio=budget), budget),
-        "inconsistency": lambda: by_doubt(stream, sections.InconsistencyRequest(ratio=budget), budget),
-        "learned": lambda: by_doubt(stream, sections.LearnedRequest(ratio=budget), budget),
-        "always, without a budget": lambda: np.ones(len(stream.worth), dtype=bool),
-        "oracle_greedy": lambda: fresh_is_better(stream),
+    learned = by_request(stream, sections.LearnedRequest(ratio=budget))
+    asking: dict[str, Bools] = {
+        "never": np.zeros(len(stream.worth), dtype=bool),
+        "random": at_random(stream, budget),
+        **{name: calibrated(stream, held, budget) for name, held in doubts.items()},
+        "learned": calibrated(stream, learned, budget),
+        "always, without a budget": np.ones(len(stream.worth), dtype=bool),
+        "oracle_greedy": fresh_is_better(stream),
     }
     draws, total = Draws(stream.scenario.seed), len(stream.owner)
     outcomes = {
-        name: stream.within(asks(), 1.0 if name.startswith("always") else budget, draws)
-        for name, asks in policies.items()
+        name: stream.within(asks, 1.0 if name.startswith("always") else budget, draws) for name, asks in asking.items()
     }
     best = best_requests(stream.decisions, stream.worth, np.ones(total, dtype=bool), int(budget * total))
     starts = np.cumsum(stream.decisions.count) - stream.decisions.count
@@ -187,7 +202,8 @@ def main() -> None:
     arguments = parser.parse_args()
     devices = [f"fleet.devices={arguments.devices}"] if arguments.devices else []
     stream = stream_of(Scenario.load(arguments.scenario, [*arguments.overrides, *devices]))
-    found = {float(budget): at_budget(stream, float(budget)) for budget in arguments.budgets.split(",")}
+    doubts = fixed_doubts(stream)
+    found = {float(budget): at_budget(stream, doubts, float(budget)) for budget in arguments.budgets.split(",")}
     stream.tails.source.save()
     if arguments.json:
         print(json.dumps(found, indent=1))

@@ -129,8 +129,8 @@ def optimize(
     with user_errors():
         from reports.experiment_figures import draw_figures
         from reports.html import write_report
-        from reports.optimisation import print_front
         from reports.terminal import console_for
+        from reports.terminal_comparison import print_comparison
         from simulator import Scenario
         from simulator.experiments import optimise as search
         from simulator.experiments.sweeps import executor_for
@@ -146,7 +146,7 @@ def optimize(
         draw_figures(folder)
         page = write_report(folder)
         if as_json:
-            print_json(found)
+            print_json(found.comparison.answer)
         elif not quiet:
-            print_front(found, console_for(False))
+            print_comparison(found.comparison.table, found.comparison.answer, console_for(False), found.notes)
             print(f"report: {page}")

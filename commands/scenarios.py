@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,23 +32,32 @@ def simulate(
     trace: Annotated[Path | None, typer.Option("--trace", help="timeline (JSON) for ui.perfetto.dev to write")] = None,
     trace_devices: Annotated[str | None, typer.Option("--trace-devices", help="0,3,7-9; 0-9 by default")] = None,
     trace_replicas: Annotated[str | None, typer.Option("--trace-replicas", help="0,1; all by default")] = None,
+    shards: Annotated[int | None, typer.Option("--shards", min=1, help="processes that share the regions")] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="whose the shards are: this machine's or Ray's")
+    ] = "local",
+    ray_address: Annotated[str | None, typer.Option("--ray-address", help="a Ray cluster: host:port or auto")] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Simulate a fleet; write its records, summary, figures and report.html to a folder."""
     with user_errors():
+        from models.artifacts import ArtifactStore
         from reports.figures import draw_run
         from reports.html import write_report
         from reports.terminal import console_for, print_run_summary
         from simulator import Scenario
         from simulator import simulate as run
         from simulator.outputs import run_folder, usable_device
+        from simulator.regions import crew_for
         from simulator.tracing import read_trace_request
 
         loaded = Scenario.load(scenario, overrides or [], seed)
         tracing = read_trace_request(trace, trace_devices, trace_replicas)
-        folder = run_folder(out, loaded)
-        result = run(loaded, folder, usable_device(device), progress_bars(quiet), trace=tracing)
+        store = ArtifactStore()
+        crew = crew_for(engine, shards, ray_address, len(loaded.regions), store)
+        folder, on = run_folder(out, loaded), usable_device(device)
+        result = run(loaded, folder, on, progress_bars(quiet), store, tracing, crew)
         draw_run(folder)
         write_report(folder)
         print_advice(loaded, quiet)

@@ -51,6 +51,11 @@ def place_files(folder: Path, files: Mapping[str, bytes]) -> None:
             path.write_bytes(content)
 
 
+def files_below(folder: Path, root: Path) -> dict[str, bytes]:
+    """All files in `folder`, by their paths below `root`, as `place_files` takes them."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def content_hash(*parts: Any) -> str:
     """First 20 hex digits of the SHA-256 of `parts`: JSON-like values, NumPy arrays (dtype, shape, bytes), bytes.
 

@@ -1,6 +1,7 @@
 """Charts as static pictures: what the HTML report draws with Plotly, drawn by Matplotlib for papers and slides."""
 
 import html
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,9 @@ _MARKERS = {
 def draw_chart(chart: Chart, folder: Path, title: str, subtitle: str, footer: Sequence[str]) -> list[Path]:
     """Draw a chart as `<id>.png` and `<id>.svg` of `folder`; their paths."""
     with style.house_style():
-        named = sum(1 for trace in chart.traces if trace.get("showlegend", True) and trace.get("name"))
-        figure = style.new_figure(1200, chart.height * 6 // 5 + 210 + 13 * named)
+        labels = [label for trace in chart.traces if (label := _label(trace))]
+        rows = -(-len(labels) // _columns(labels)) if labels else 0
+        figure = style.new_figure(1200, chart.height * 6 // 5 + 210 + 26 * rows)
         style.frame(figure, title, subtitle, footer)
         axes = figure.subplots()
         axes.set_title(html.unescape(chart.title))
@@ -87,9 +89,15 @@ def _draw(axes: Axes, chart: Chart) -> None:
             label.set_horizontalalignment("right")
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        columns = 2 if max(map(len, labels)) > 24 else 4
+        columns = _columns(labels)
         below = axes.transAxes + ScaledTranslation(0.0, -_LEGEND_BELOW_IN[crowded], axes.figure.dpi_scale_trans)
         axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=below, ncols=columns)
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """How many columns of a legend fit the figure's width."""
+    longest = max(map(len, labels))
+    return 4 if longest <= 24 else 2 if longest <= 58 else 1
 
 
 def _points(trace: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -158,8 +166,9 @@ def _axis(axes: Axes, name: str, held: Mapping[str, Any]) -> None:
         (axes.set_xscale if name == "x" else axes.set_yscale)("log")
         axis.set_minor_formatter(NullFormatter())
     if held.get("tickvals"):
+        texts = [html.unescape(str(text)) for text in held.get("ticktext") or held["tickvals"]]
         axis.set_ticks(
-            held["tickvals"], [html.unescape(str(text)) for text in held.get("ticktext") or held["tickvals"]]
+            held["tickvals"], ["\n".join(textwrap.wrap(text, 38)) for text in texts] if name == "y" else texts
         )
         axis.set_minor_locator(NullLocator())
     if held.get("tickformat") == ".0%":

@@ -175,11 +175,11 @@ def latency(curves: Mapping[str, Any], id_: str, title: str, objective_s: float 
         look = {"color": COLOURS[i % len(COLOURS)], "dash": DASHES[i % len(DASHES)]}
         label = f"{plain(name)}: {named}"
         traces.append(_line(label, numbers(value), numbers(_QUANTILES), look, text=hover, hovertemplate="%{text}"))
-    decades = range(math.floor(math.log10(min(shortest, longest))), math.ceil(math.log10(longest)) + 1)
-    ticks = {"tickvals": [10.0**d for d in decades], "ticktext": [seconds_text(10.0**d) for d in decades]}
+    marks = _log_marks(min(shortest, longest), longest)
+    ticks = {"tickvals": marks, "ticktext": [seconds_text(mark) for mark in marks]}
     layout: dict[str, Any] = {
         "xaxis": {
-            "range": [decades[0], decades[-1]],
+            "range": [math.log10(marks[0]), math.log10(marks[-1])],
             "type": "log",
             "title": {"text": "time (logarithmic)"},
             **ticks,
@@ -194,6 +194,15 @@ def latency(curves: Mapping[str, Any], id_: str, title: str, objective_s: float 
             {"type": "scatter", "mode": "markers", "name": label, "x": [objective_s], "y": [0.95], "marker": marker}
         )
     return Chart(id_, title, f"{title}: cumulative distributions.", traces, layout, note, 420)
+
+
+def _log_marks(low: float, high: float) -> list[float]:
+    """Round numbers from one at most `low` to one at least `high`: powers of ten, with 2 and 5 where these are few."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = [float(f"{part}e{d}") for d in decades for part in ((1,) if len(decades) > 3 else (1, 2, 5))]
+    first = max(i for i, mark in enumerate(marks) if mark <= low)
+    last = min(i for i, mark in enumerate(marks) if mark >= high and i > first)
+    return marks[first : last + 1]
 
 
 def staleness(run: RunRecords) -> Chart | None:
@@ -271,10 +280,10 @@ def bars(
         "autorange": "reversed",
     }
     layout = {"barmode": "stack", "xaxis": {"title": {"text": unit}, "rangemode": "tozero"}, "yaxis": yaxis}
-    height = 150 + 30 * len(names)
+    height = 150 + (30 if max(map(len, names), default=0) <= 34 else 56) * len(names)
     return Chart(id_, title, f"{title}, in {unit}.", traces, layout, note, height)
 
 
-def short(name: str, most: int = 34) -> str:
-    """A name cut to fit beside an axis."""
+def short(name: str, most: int = 72) -> str:
+    """A name cut to fit beside an axis, in two or three lines."""
     return name if len(name) <= most else f"{name[: most - 1]}…"

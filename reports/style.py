@@ -74,7 +74,7 @@ def save(figure: Figure, path: Path) -> Path:
     engine = figure.get_layout_engine()
     if engine is not None:  # done once here: savefig would draw the whole figure one more time for it
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
     metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)

@@ -58,7 +58,39 @@ def print_run_summary(summary: Mapping[str, Any], console: Console) -> None:
     for name, text in _facts(summary):
         facts.add_row(name, text)
     console.print(facts)
+    if summary.get("by_region"):
+        _region_table(summary["by_region"], console)
     _notes(summary.get("notes") or (), console)
+
+
+def _region_table(regions: Mapping[str, Any], console: Console) -> None:
+    """One line a region: its size, accuracy, latency, the use of its cloud and what it costs."""
+    accuracy = next(iter(regions.values()))["accuracy"]
+    metric = "ndcg@10" if "ndcg@10" in accuracy else next(name for name in accuracy if name.startswith("ndcg@"))
+    heads = (
+        "region",
+        "devices",
+        metric.upper(),
+        "requests",
+        "p95\nlatency",
+        "cloud\nuse",
+        "replicas\nneeded",
+        "USD\nper 1k",
+    )
+    table = _table(console, heads)
+    for name, own in regions.items():
+        cells = {
+            "devices": own["devices"],
+            metric: own["accuracy"][metric],
+            "issued": own["requests"]["issued"],
+            "latency_s": own["latency_s"]["request"]["p95"],
+            "utilization": own["cloud"]["utilization"],
+            "replicas_provisioned": own["cost"]["replicas_provisioned"],
+            "usd": own["cost"]["usd_provisioned_per_1k_interactions"],
+        }
+        table.add_row(escape(name), *(_cell(key, value) for key, value in cells.items()))
+    _line(console, "")
+    console.print(table)
 
 
 def print_policy_comparison(

@@ -11,10 +11,16 @@ from rich.markup import escape
 from reports.terminal import _line, _notes, _table
 
 _MOST_ROWS = 30
+_MOST_HINTS = 4
 
 
-def print_comparison(table: pd.DataFrame, answer: Mapping[str, Any], console: Console) -> None:
-    """table: comparisons.parquet; answer: answer.json. Beyond 30 variants only those on the front, and those named."""
+def print_comparison(
+    table: pd.DataFrame, answer: Mapping[str, Any], console: Console, notes: Sequence[str] = ()
+) -> None:
+    """table: comparisons.parquet; answer: answer.json; notes: what else is to be said.
+
+    Beyond 30 variants only those on the front are shown, and those named.
+    """
     _line(console, str(answer["headline"]), "bold")
     _line(console, "")
     metric, cost = answer["metric"], answer["cost"]
@@ -41,6 +47,7 @@ def print_comparison(table: pd.DataFrame, answer: Mapping[str, Any], console: Co
     if len(shown) < len(rows):
         _line(console, f"{len(rows) - len(shown)} variants that are on no front: comparisons.parquet", "dim")
     _equal_ratios(answer.get("equal_ratio") or (), console)
+    _front(answer, len(rows), console)
     _sensitivity(answer["sensitivity"], console)
     first = rows.iloc[0]
     said = [f"cost: {cost}"]
@@ -50,9 +57,12 @@ def print_comparison(table: pd.DataFrame, answer: Mapping[str, Any], console: Co
             said.append(f"intervals of {label}: {of['method']}, {many}; for {of['generalises_to']}")
     open_rows = rows[(rows["seeds_to_resolve"] > 0).fillna(False).astype(bool)]
     if len(open_rows):
-        hints = ", ".join(f"'{name}' {int(more)}" for name, more in open_rows["seeds_to_resolve"].items())
-        said.append(f"more seeds that would resolve a difference as large as the one seen: {hints}")
-    _notes([*said, *answer["notes"]], console)
+        fewest = open_rows["seeds_to_resolve"].astype(int).sort_values(kind="stable")
+        hints = [f"'{name}' {more}" for name, more in fewest.iloc[:_MOST_HINTS].items()]
+        if len(fewest) > _MOST_HINTS:
+            hints.append(f"{len(fewest) - _MOST_HINTS} others up to {fewest.iloc[-1]}")
+        said.append(f"more seeds that would resolve a difference as large as the one seen: {', '.join(hints)}")
+    _notes([*said, *answer["notes"], *notes], console)
 
 
 def _equal_ratios(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -71,6 +81,28 @@ def _equal_ratios(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
             "" if reference else _p(row["p_adjusted"]),
         )
     console.print(lines)
+
+
+def _front(answer: Mapping[str, Any], n: int, console: Console) -> None:
+    """The front in a line, and the cheapest point that is as good as the baseline where there is one."""
+    said = [f"front: {len(answer['frontier'])} of {n} variants"]
+    if answer["knee"] is not None:
+        said.append(f"knee '{answer['knee']}'")
+    volume = answer["hypervolume"]
+    if volume is not None:
+        names = (answer["cost"], answer["third"], answer["metric"])
+        worst = zip((name for name in names if name is not None), volume["reference"], strict=True)
+        ends = "" if volume["low"] is None else f" ({volume['low']:.4g} to {volume['high']:.4g})"
+        under = ", ".join(f"{_name(name)} {value:.4g}" for name, value in worst)
+        said.append(f"hypervolume {volume['value']:.4g}{ends} against the worst of each, {under}")
+    _line(console, "; ".join(said))
+    cheapest = answer["cheapest_as_good"]
+    if cheapest is not None:
+        _line(
+            console,
+            f"cheapest run that is as good as '{answer['baseline']}': '{cheapest['variant']}', "
+            f"{cheapest['share_saved']:.0%} less (probability {cheapest['probability']:.0%})",
+        )
 
 
 def _sensitivity(rows: Sequence[Mapping[str, Any]], console: Console) -> None:

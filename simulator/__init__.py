@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simulator.results import RunResult
+    from simulator.running import simulate
     from simulator.scenario import Scenario
-    from simulator.simulation import simulate
 
 __all__ = ["RunResult", "Scenario", "simulate"]
 
 _HOME = {
     "RunResult": "simulator.results",
     "Scenario": "simulator.scenario",
-    "simulate": "simulator.simulation",
+    "simulate": "simulator.running",
 }
 
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from models.errors import InputError
 from simulator.churn import read_presence
 from simulator.cloud.building import check_cloud
 from simulator.costs import carbon_signal
 from simulator.scenario import check_files, sections
+from simulator.scenario.regional import regional
 from simulator.signals import read_bandwidth_trace
 
 
@@ -13,7 +15,13 @@ def check_inputs(scenario: sections.Scenario) -> None:
     """InputError for a file that is missing or a small one that cannot be used (traces, carbon, profiles), and for a
     model or GPU that the catalogue lacks or that do not go together."""
     check_files(scenario)
-    check_cloud(scenario.llm, scenario.cloud)
+    if not scenario.regions:
+        check_cloud(scenario.llm, scenario.cloud)
+    for number in range(len(scenario.regions)):
+        try:
+            check_cloud(scenario.llm, regional(scenario, number).cloud)
+        except InputError as error:
+            raise InputError(f"regions.{number}.{error}") from None
     churn = scenario.fleet.churn
     if isinstance(churn, sections.PresenceTrace):
         read_presence(churn.path, np.zeros(scenario.fleet.devices))

@@ -39,6 +39,11 @@ class Intervals:
         offsets = np.concatenate([[0], np.cumsum(np.bincount(device, minlength=n_devices))]).astype(np.int64)
         return Intervals(offsets, np.asarray(start_s)[order], np.asarray(end_s)[order])
 
+    def part(self, first: int, end: int) -> "Intervals":
+        """Those of the devices first .. end - 1, which are numbered from 0 then."""
+        rows = slice(self.offsets[first], self.offsets[end])
+        return Intervals(self.offsets[first : end + 1] - self.offsets[first], self.start_s[rows], self.end_s[rows])
+
     @property
     def device(self) -> NDArray[np.int64]:
         """The device of each row."""
@@ -184,10 +189,12 @@ def build_presence(
     start_s: NDArray[np.float64],
     draws: Draws,
     outages: Intervals,
+    part: tuple[int, int] | None = None,
 ) -> Presence:
     """The presence of a fleet over [0, horizon_s].
 
     start_s [D]: when a device's history is complete; it never joins before. outages: from Network.outages.
+    part: (first, size) where these are the devices from number `first` on of a fleet of that size.
     All join over `join_over`, late joiners over what remains of the run then, leavers leave after they joined; each
     uniformly.
     """
@@ -197,7 +204,12 @@ def build_presence(
     left_s = np.full(n_devices, np.inf)
     offline = Intervals.of(n_devices, np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))
     if isinstance(section, sections.PresenceTrace):
-        joined_s, left_s, offline = read_presence(section.path, joined_s)
+        first, size = part or (0, n_devices)
+        earliest_s = np.zeros(size)
+        earliest_s[first : first + n_devices] = joined_s
+        own = slice(first, first + n_devices)
+        joined_s, left_s, offline = read_presence(section.path, earliest_s)
+        joined_s, left_s, offline = joined_s[own], left_s[own], offline.part(first, first + n_devices)
     elif section.join_over > 0:
         joined_s = joined_s + section.join_over * draws.uniform("churn.joins_over", device)
     if isinstance(section, sections.OnOff):

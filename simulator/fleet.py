@@ -5,13 +5,15 @@ log-normal about their class's median (docs/grounding.md).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.randomness import Draws
 from simulator.scenario import sections
+
+_COLUMNS = ("user", "class_index", "speed_flops", "overhead_s", "power_w", "battery_j", "memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class FleetTable:
     @property
     def n_devices(self) -> int:
         return len(self.user)
+
+    def part(self, first: int, end: int) -> "FleetTable":
+        """The devices first .. end - 1, as a fleet of their own."""
+        kept = {name: getattr(self, name)[first:end] for name in _COLUMNS}
+        return replace(self, **kept)
 
     def compute_seconds(self, flops: ArrayLike) -> NDArray[np.float64]:
         """Time of one call of `flops` (scalar or [D]) on every device, [D]: overhead + FLOPs / speed."""

@@ -18,7 +18,7 @@ from simulator.churn import Presence, build_presence
 from simulator.fleet import FleetTable, build_fleet
 from simulator.learning import Learnt, candidate_source, first_deployed, learn, srm_scores
 from simulator.network import Network
-from simulator.randomness import Draws
+from simulator.randomness import Draws, RegionDraws
 from simulator.scenario import sections
 from simulator.srm_scores import SrmScores
 from simulator.workload.arrivals import Stream, arrival_times
@@ -48,15 +48,28 @@ class Population:
         return len(self.users)
 
 
-def populate(scenario: sections.Scenario, learnt: Learnt, draws: Draws) -> Population:
-    """Draws devices, arrivals and presence."""
+@dataclass(frozen=True)
+class Members:
+    """The devices first .. end - 1 of a fleet: those of a region."""
+
+    region: str
+    first: int
+    end: int
+
+
+def populate(scenario: sections.Scenario, learnt: Learnt, draws: Draws, members: Members | None = None) -> Population:
+    """Draws devices, arrivals and presence; of `members` alone where given, numbered from 0 then."""
     streamed = np.flatnonzero(learnt.split.streamed)
-    fleet = build_fleet(scenario.fleet, len(streamed), draws)
+    fleet = build_fleet(scenario.fleet, len(streamed), Draws(scenario.seed))
+    everyone, part = streamed[fleet.user], None
+    if members is not None:
+        part = members.first, fleet.n_devices
+        fleet = fleet.part(members.first, members.end)
     users = streamed[fleet.user]
     network = Network(scenario.fleet, fleet, draws)
-    stream = arrival_times(learnt.split, scenario.workload.arrivals, users, scenario.duration, draws)
+    stream = arrival_times(learnt.split, scenario.workload.arrivals, users, scenario.duration, draws, everyone)
     outages = network.outages(stream.horizon_s)
-    presence = build_presence(scenario.fleet.churn, fleet, stream.horizon_s, stream.start_s, draws, outages)
+    presence = build_presence(scenario.fleet.churn, fleet, stream.horizon_s, stream.start_s, draws, outages, part)
     owner = np.repeat(np.arange(len(users)), np.diff(stream.device_offsets))
     before = np.bincount(owner[stream.t_s < presence.joined_s[owner]], minlength=len(users))
     until = np.bincount(owner[stream.t_s <= presence.left_s[owner]], minlength=len(users))
@@ -115,24 +128,30 @@ def prepare(
     store: ArtifactStore | None = None,
     learnt: Learnt | None = None,
     threads: int | None = None,
+    members: Members | None = None,
+    kin: Prepared | None = None,
 ) -> Prepared:
     """Load or train what `scenario` needs and draw its population.
 
     `learnt`: what has been learnt for a scenario of the same `learning_key`. `threads`: how many PyTorch uses for all
-    but training, which has those of the scenario since its sums depend on them; nothing else does.
+    but training, which has those of the scenario since its sums depend on them; nothing else does. `members`: the
+    devices of a region, alone. `kin`: another region's, with which it shares what depends on no device.
     """
     check_inputs(scenario)
     torch.set_num_threads(threads or scenario.engine.threads)
     learnt = learnt or learn(scenario, store or ArtifactStore(), device, progress)
-    draws = Draws(scenario.seed)
-    population = populate(scenario, learnt, draws)
+    draws = RegionDraws(scenario.seed, members.region, members.first) if members is not None else Draws(scenario.seed)
+    population = populate(scenario, learnt, draws, members)
     first = first_needed(scenario, learnt)
     srm = first_deployed(scenario, learnt)
     scores = srm_scores(learnt, first, np.unique(population.users), srm)
     source, architecture = None, None
-    if scenario.policy.slate not in WITHOUT_CLOUD:
+    if kin is not None and scenario.policy.slate != "cloud_srm":
+        source, architecture = kin.source, kin.architecture
+    elif scenario.policy.slate not in WITHOUT_CLOUD:
         source, architecture = candidate_source(scenario, learnt, first, scores, device, progress)
-    return Prepared(learnt, draws, population, srm, scores, source, architecture)
+    memo = kin.memo if kin is not None else Memo()
+    return Prepared(learnt, draws, population, srm, scores, source, architecture, memo)
 
 
 def first_needed(scenario: sections.Scenario, learnt: Learnt) -> Ints:

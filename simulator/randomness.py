@@ -81,3 +81,29 @@ class Draws:
     def generator(self, purpose: str, *keys: int) -> np.random.Generator:
         """A NumPy generator of its own for (purpose, keys), for draws that no formula above covers."""
         return np.random.Generator(np.random.Philox(key=_start(self.seed, f"{purpose}{keys}")))
+
+
+_OF_A_CLOUD = ("cloud.", "provisioning.")
+"""what the purposes of draws begin with that are no device's"""
+
+
+class RegionDraws(Draws):
+    """The draws of a region that has the fleet's devices from `first` on: inside it they are numbered from 0, and each
+    draws by its number in the fleet, so that it is the same wherever it is simulated. The region's cloud draws by the
+    region's name."""
+
+    def __init__(self, seed: int, name: str, first: int):
+        super().__init__(seed)
+        self._name, self._first = name, first
+
+    def uniform(self, purpose: str, *keys: ArrayLike) -> NDArray[np.float64]:
+        """See Draws; of a device's draw the first key is its number in the region."""
+        if purpose.startswith(_OF_A_CLOUD):
+            return super().uniform(f"{self._name}: {purpose}", *keys)
+        return super().uniform(purpose, np.asarray(keys[0]) + self._first, *keys[1:])
+
+    def uniform_one(self, purpose: str, *keys: int) -> float:
+        """See Draws."""
+        if purpose.startswith(_OF_A_CLOUD):
+            return super().uniform_one(f"{self._name}: {purpose}", *keys)
+        return super().uniform_one(purpose, keys[0] + self._first, *keys[1:])

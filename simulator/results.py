@@ -5,6 +5,7 @@ import math
 import platform
 import resource
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -24,15 +25,16 @@ from simulator.candidates import answer_figures, answer_note
 from simulator.cloud.provisioning import Objective, Provision
 from simulator.costs import Cost, carbon_signal, device_cost, network_cost
 from simulator.messages import held_bytes, install_bytes
-from simulator.preparation import WITHOUT_CLOUD, Population, Prepared
+from simulator.preparation import WITHOUT_CLOUD, Prepared
 from simulator.scenario import resolved_yaml, sections
 from simulator.service import Service
 from simulator.update_log import training_cost, update_section
-from simulator.workload.arrivals import gap_summary
+from simulator.workload.arrivals import gap_summary, gaps_of
 from simulator.world import World
 
 Ints = NDArray[np.int64]
 
+TABLES = ("interactions", "requests", "devices", "cloud", "updates")
 CAVEAT = "logged choices do not react to slates: results measure prediction, not engagement"
 
 
@@ -41,22 +43,49 @@ class RunResult:
     """What a run found: `summary`, and tables of interactions, requests, devices, cloud load, updates (pandas)."""
 
     summary: dict[str, Any]
-    interactions: pd.DataFrame
-    requests: pd.DataFrame
-    devices: pd.DataFrame
-    cloud: pd.DataFrame
-    updates: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
+    """by name; those of a run in regions are read from its folder each time"""
     scenario: sections.Scenario
     timing: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
+    @property
+    def interactions(self) -> pd.DataFrame:
+        """One row an interaction."""
+        return self.tables["interactions"]
+
+    @property
+    def requests(self) -> pd.DataFrame:
+        """One row a request."""
+        return self.tables["requests"]
+
+    @property
+    def devices(self) -> pd.DataFrame:
+        """One row a device."""
+        return self.tables["devices"]
+
+    @property
+    def cloud(self) -> pd.DataFrame:
+        """Queue and busy replicas over time."""
+        return self.tables["cloud"]
+
+    @property
+    def updates(self) -> pd.DataFrame:
+        """One row a version released, an install or an adaptation."""
+        return self.tables["updates"]
+
     def write(self, folder: Path) -> None:
         """Write the run's files to `folder`; each appears whole or not at all, summary.json last."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("interactions", "requests", "devices", "cloud", "updates"):
-            table = pa.Table.from_pandas(getattr(self, name), preserve_index=False).replace_schema_metadata(None)
+        for name in TABLES:
+            table = pa.Table.from_pandas(self.tables[name], preserve_index=False).replace_schema_metadata(None)
             with atomic_path(folder / f"{name}.parquet") as path:
                 pq.write_table(table, path)
+        self.write_texts(folder)
+        shutil.rmtree(folder / "parts", ignore_errors=True)
+
+    def write_texts(self, folder: Path) -> None:
+        """Write what is no table: the scenario, timing, and the summary, which says that all is there."""
         self.timing["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         for name, text in (
             ("scenario.yaml", resolved_yaml(self.scenario)),
@@ -65,7 +94,6 @@ class RunResult:
         ):
             with atomic_path(folder / name) as path:
                 path.write_text(text, encoding="utf-8")
-        shutil.rmtree(folder / "parts", ignore_errors=True)
         self.folder = folder
 
 
@@ -74,13 +102,22 @@ def _json(value: dict[str, Any]) -> str:
 
 
 def collect(
-    scenario: sections.Scenario, prepared: Prepared, world: World, threshold: float | None, progress: Progress
+    scenario: sections.Scenario,
+    prepared: Prepared,
+    world: World,
+    threshold: float | None,
+    progress: Progress,
+    of_region: dict[str, Ints] | None = None,
 ) -> RunResult:
-    """The result of a world that has been run."""
+    """The result of a world that has been run.
+
+    `of_region`: where the world is a region, takes the ranks [M] of its interactions under every baseline; trainings
+    are then the fleet's and cost the region nothing.
+    """
     learnt, population, service = prepared.learnt, prepared.population, world.service
     horizon_s = population.stream.horizon_s
-    tables = world.recorder.finish()
-    interactions, requests = tables["interactions"].to_pandas(), tables["requests"].to_pandas()
+    records = world.recorder.finish()
+    interactions, requests = records["interactions"].to_pandas(), records["requests"].to_pandas()
     used = service.used(requests, horizon_s)
     requests["usd"] += _traffic_usd(requests, scenario.tariffs)
     devices = _devices(scenario, prepared, world, requests)
@@ -101,8 +138,11 @@ def collect(
     baselines = {
         name: parts.accuracy_section(values[values >= -1], users[values >= -1], ks) for name, values in base.items()
     }
+    if of_region is not None:
+        of_region |= base
     accuracy = parts.accuracy_section(ranks, users, ks)
-    updates, training = world.log.table(), training_cost(world.learning, scenario.tariffs)
+    updates = world.log.table()
+    training = training_cost(world.learning if of_region is None else None, scenario.tariffs)
     network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
     carbon = carbon_signal(scenario.tariffs).mean(0.0, horizon_s)
     represents = scenario.fleet.represents or population.n_devices
@@ -140,7 +180,7 @@ def collect(
         "freshness": parts.freshness_section(interactions),
         "requests": {**parts.request_section(requests, len(interactions)), "threshold": threshold},
         "latency_s": parts.latency_section(interactions, requests),
-        "pace": _pace(population, requests),
+        "pace": pace(gaps_of(population.stream), requests),
         "cloud": load,
         "updates": update_section(
             scenario.policy.update.kind, world.log, updates, training, population.n_devices, horizon_s
@@ -168,7 +208,8 @@ def collect(
         "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}
         | {"python": platform.python_version()},
     }
-    return RunResult(parts.finite(summary), interactions, requests, devices, service.timeline(), updates, scenario)
+    tables = (interactions, requests, devices, service.timeline(), updates)
+    return RunResult(parts.finite(summary), dict(zip(TABLES, tables, strict=True)), scenario)
 
 
 def _traffic_usd(requests: pd.DataFrame, tariffs: sections.Tariffs) -> NDArray[np.float64]:
@@ -226,9 +267,9 @@ def _accuracy_by(
     }
 
 
-def _pace(population: Population, requests: pd.DataFrame) -> dict[str, Any]:
+def pace(gaps_s: NDArray[np.float64], requests: pd.DataFrame) -> dict[str, Any]:
     """How fast users go on against how fast answers come: it decides what can be learnt from a run about latency."""
-    gaps = gap_summary(population.stream)
+    gaps = gap_summary(gaps_s)
     done = requests[requests["outcome"] == "completed"]
     response_s = float((done["t_delivered_s"] - done["t_issued_s"]).median()) if len(done) else math.nan
     median_s = gaps["median_gap_s"]

@@ -23,6 +23,7 @@ def preparation_key(scenario: sections.Scenario) -> str:
         scenario.duration,
         scenario.workload.model_dump(mode="json", include={"arrivals", "exclude_seen"}),
         scenario.fleet.model_dump(mode="json"),
+        [region.model_dump(mode="json") for region in scenario.regions],
         scenario.llm.model_dump(mode="json", include={"candidates", "list_length"}),
         _lists_of(scenario),
         adaptation.window if adaptation is not None else 0,

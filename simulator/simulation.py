@@ -1,4 +1,4 @@
-"""Builds the world of a scenario, runs it and returns what was recorded: `simulate` is the whole tool in one call."""
+"""Builds the world of a scenario that is prepared, runs it and returns what was recorded."""
 
 import gc
 import math
@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts import ArtifactStore
-from models.progress import NullProgress, Progress, Task, in_words
+from models.progress import Progress, Task, in_words
 from models.srm.base import SmallModel
 from simulator.adaptations import own_adapters, own_weights
 from simulator.clock import Clock
@@ -19,7 +18,7 @@ from simulator.device import Device
 from simulator.learning import Learnt, slates_of
 from simulator.messages import held_bytes, messages_of
 from simulator.policies.request import Budget, Moments, next_true, request_policy
-from simulator.preparation import WITHOUT_CLOUD, Prepared, preloaded_lists, prepare, push_times
+from simulator.preparation import WITHOUT_CLOUD, Prepared, preloaded_lists, push_times
 from simulator.recorder import Recorder
 from simulator.results import RunResult, collect
 from simulator.scenario import sections
@@ -37,26 +36,6 @@ from simulator.world import World
 Ints = NDArray[np.int64]
 
 _PROGRESS_STEPS = 400
-
-
-def simulate(
-    scenario: sections.Scenario,
-    out: Path | str | None = None,
-    device: str = "cpu",
-    progress: Progress | None = None,
-    store: ArtifactStore | None = None,
-    trace: TraceRequest | None = None,
-) -> RunResult:
-    """Run `scenario`; with `out` its files are written there, with `trace` also a timeline of chosen devices.
-
-    Deterministic in the scenario, whatever the machine's load, the number of workers or `engine.batching`. Raises
-    InputError for what the user can mend.
-    """
-    progress = progress or NullProgress()
-    started = time.perf_counter()
-    prepared = prepare(scenario, device, progress, store)
-    folder = Path(out) if out is not None else None
-    return simulate_prepared(scenario, prepared, folder, device, progress, time.perf_counter() - started, trace)
 
 
 def simulate_prepared(
@@ -213,6 +192,22 @@ def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> 
 
 def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress: Progress) -> None:
     """Let every device live until the horizon; then every request that is open is closed."""
+    devices, end_s = begin(world, scenario, prepared, progress), end_of(prepared.population.stream.horizon_s)
+    population = prepared.population
+    total = population.end_row.sum() - population.first_row.sum()
+    with progress.task("simulating interactions", total) as task, fewer_collections():
+        world.env.process(_report(world, task, end_s, int(headline_metric(scenario.metrics.k).split("@")[1])))
+        world.env.run(until=end_s)
+        end(world, devices, end_s)
+
+
+def end_of(horizon_s: float) -> float:
+    """The moment before which all happens that happens in a run: what is due at the horizon itself still does."""
+    return horizon_s * (1 + 1e-12) + 1e-9
+
+
+def begin(world: World, scenario: sections.Scenario, prepared: Prepared, progress: Progress) -> list[Device]:
+    """The devices of a world whose clock has not begun, with all that they and the cloud will do."""
     population = prepared.population
     horizon_s = population.stream.horizon_s
     devices = [Device(world, index) for index in range(population.n_devices)]
@@ -227,13 +222,13 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
     if isinstance(section, sections.CloudPush):
         for device, times_s in zip(devices, push_times(section, population, prepared.draws), strict=True):
             world.env.process(device.pushes(times_s))
-    end_s = horizon_s * (1 + 1e-12) + 1e-9  # what happens at the horizon itself still happens
-    total = population.end_row.sum() - population.first_row.sum()
-    with progress.task("simulating interactions", total) as task, fewer_collections():
-        world.env.process(_report(world, task, end_s, int(headline_metric(scenario.metrics.k).split("@")[1])))
-        world.env.run(until=end_s)
-        for device in devices:
-            device.catch_up(end_s)
+    return devices
+
+
+def end(world: World, devices: list[Device], end_s: float) -> None:
+    """The run has come to its end: what devices have not told yet is told, what is open is closed."""
+    for device in devices:
+        device.catch_up(end_s)
     world.energy_j = [device.energy_j for device in devices]
     world.service.node.close(end_s)
     _close_open_requests(world)

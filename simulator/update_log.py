@@ -10,7 +10,7 @@ from simulator.costs import Cost, rent_cost
 from simulator.scenario import sections
 
 if TYPE_CHECKING:
-    from simulator.updates import FleetLearning, Release
+    from simulator.updates import Release, Trainer
 
 EVENTS = ("released", "installed", "adapted")
 _COLUMNS = {
@@ -62,7 +62,7 @@ class UpdateLog:
         return frame.sort_values(["t_s", "event", "device"], ignore_index=True)
 
 
-def training_cost(learning: "FleetLearning | None", tariffs: sections.Tariffs) -> Cost:
+def training_cost(learning: "Trainer | None", tariffs: sections.Tariffs) -> Cost:
     """What the GPU that retrains costs, by its time."""
     if learning is None:
         return Cost()

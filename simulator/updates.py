@@ -6,6 +6,7 @@ may carry it, so versions live side by side.
 """
 
 import math
+from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from models.srm.deployment import Deployed, deploy, most_popular
 from models.srm.updating import MasterWeights, Plan, Update, known_data, newest_data, update_or_load
 from models.srm.validation import catalogue_ranks
 from simulator.cloud.catalogue import default_catalogue
-from simulator.learning import item_table, srm_scores
+from simulator.learning import Learnt, item_table, srm_scores
 from simulator.policies.view import looks_back
 from simulator.preparation import Prepared, first_needed
 from simulator.scenario import sections
@@ -35,6 +36,8 @@ Story = Generator[Any, Any, None]
 RETRY_S = 60.0
 """after a download that was lost"""
 _UPLOAD, _FETCH = 2, 3  # kinds of messages, after those of requests; a repeated download counts on from _FETCH
+NOBODY = np.iinfo(np.int64).max
+"""of a user without a device: more than anybody sends"""
 _BACKWARD = 3.0  # FLOPs of a training pass, in forward passes
 
 
@@ -57,8 +60,99 @@ class Release:
     loss: float
 
 
-class FleetLearning:
-    """What the cloud has been sent, its newest weights, and the versions that it has released."""
+class Trainer:
+    """The cloud's newest weights, what they have learnt, and the versions that came of it."""
+
+    def __init__(
+        self,
+        scenario: sections.Scenario,
+        section: sections.Retraining,
+        learnt: Learnt,
+        srm: Deployed,
+        device: str,
+    ):
+        """`srm`: as it is on devices when the stream begins."""
+        self._scenario, self._section, self._learnt, self._device = scenario, section, learnt, device
+        self._first_srm = srm
+        self._learnt_ends = learnt.training.valid_end  # [U] what the newest weights have been trained on
+        self._seen_ends = self._learnt_ends  # [U] what the look before had seen
+        self._best_look = -math.inf
+        self._master = MasterWeights(learnt.srm.model, learnt.srm.content_hash)
+        self.releases: list[Release] = []
+        self.gpu = default_catalogue().gpu(section.gpu or scenario.cloud.gpu, "policy.update.gpu")
+
+    def known_ends(self, sent: Ints) -> Ints:
+        """How many interactions of each user [U] the cloud has, of which devices have sent `sent` (see `sent_ends`)."""
+        learnt_from = self._learnt.training.valid_end
+        return np.where(sent < NOBODY, np.maximum(learnt_from, sent), learnt_from)
+
+    def look_after(self, look: int, now: float) -> int:
+        """The number of the look that follows the one of number `look`, which has kept the cloud busy until `now`."""
+        return max(math.floor(now / self._section.every), look) + 1
+
+    def wants(self, ends: Ints) -> bool:
+        """Whether the schedule trains at a look that finds `ends` [U] interactions of each user in the cloud."""
+        new = int((ends - self._learnt_ends).sum())
+        if self._section.drift is None:
+            return new >= self._section.min_new
+        users = np.flatnonzero(ends > self._seen_ends)
+        counts = (ends - self._seen_ends)[users]
+        seen, self._seen_ends = self._seen_ends, ends
+        if not len(users) or new < self._section.min_new:
+            return False
+        owner = np.repeat(users, counts)
+        positions = seen[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+        log = self._learnt.split.log
+        exclude_seen = self._scenario.workload.exclude_seen
+        ranks = catalogue_ranks(self._master.model, log.offsets, log.items, owner, positions, exclude_seen)
+        look = accuracy(ranks, (10,))["ndcg@10"]
+        self._best_look, best = max(self._best_look, look), self._best_look
+        return look < (1.0 - self._section.drift) * best
+
+    def train(self, ends: Ints, now: float, progress: Progress) -> Release:
+        """The version that a training on `ends` [U] interactions of each user, begun now, comes to."""
+        section, srm, learnt = self._section, self._scenario.srm, self._learnt
+        known = known_data(learnt.training, ends)
+        data = known
+        if section.learn_from == "new":
+            data = newest_data(known, self._learnt_ends, srm.max_length)
+        elif section.learn_from == "before":
+            data = known_data(learnt.training, learnt.training.valid_end)
+        training = srm.training
+        if section.learning_rate is not None:
+            training = training.model_copy(update={"learning_rate": section.learning_rate})
+        training = training.model_copy(update={"seed": training.seed + len(self.releases) + 1})
+        plan = Plan(srm.kind, srm.dim, srm.layers, srm.heads, srm.max_length, srm.loss, section.epochs, training)
+        threads = self._scenario.engine.threads
+        update = update_or_load(self._master, plan, data, learnt.store, threads, self._device, progress)
+        gpu_seconds = section.start + self._flops(update) / (self.gpu.flops_32bit * section.mfu)
+        new = int((ends - self._learnt_ends).sum())
+        self._master, self._learnt_ends = update.master, ends
+        table = item_table(self._scenario)
+        on_device = isinstance(table, sections.OnDeviceTable)
+        counts = np.bincount(known.items[known.events_before(ends)], minlength=known.n_items)
+        before = self.releases[-1].srm if self.releases else self._first_srm
+        deployed = deploy(
+            update.master,
+            most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None),
+            table.precision,
+            section.weights,
+            before,
+            on_device,
+        )
+        version = len(self.releases) + 1
+        return Release(version, -1, deployed, now, now + gpu_seconds, int(ends.sum()), new, gpu_seconds, update.loss)
+
+    def _flops(self, update: Update) -> float:
+        """FLOPs of a training: forward and backward passes over every position, scored against what the loss needs."""
+        srm, learnt = self._scenario.srm, self._learnt
+        scored = learnt.histories.n_items if srm.loss == "full_softmax" else 1 + srm.training.negatives
+        position = learnt.srm.flops_encode / srm.max_length + learnt.srm.flops_per_candidate * scored
+        return _BACKWARD * position * update.transitions * self._section.epochs
+
+
+class FleetLearning(Trainer):
+    """What the devices of a world have sent to the cloud, and how they get the versions that it releases."""
 
     def __init__(
         self,
@@ -69,17 +163,14 @@ class FleetLearning:
         device: str,
     ):
         """`preloaded` [D]: what each device's list is as of when it joins: the cloud has seen that much."""
-        self._scenario, self._section, self._prepared, self._device = scenario, section, prepared, device
+        super().__init__(scenario, section, prepared.learnt, prepared.srm, device)
+        self._prepared = prepared
         self.uploads_s = section.upload
+        self.orders: deque[Ints | None] | None = None
+        """of a region: what to train on at each look, as it was told (None: not at all); None: it decides by itself"""
         learnt, population = prepared.learnt, prepared.population
         self._history = learnt.split.history[population.users]  # [D] interactions known before the stream
         self._newest = np.maximum(self._history - 1, preloaded)  # [D] interaction that the cloud has
-        self._learnt_ends = learnt.training.valid_end  # [U] what the newest weights have been trained on
-        self._seen_ends = self._learnt_ends  # [U] what the look before had seen
-        self._best_look = -math.inf
-        self._master = MasterWeights(learnt.srm.model, learnt.srm.content_hash)
-        self.releases: list[Release] = []
-        self.gpu = default_catalogue().gpu(section.gpu or scenario.cloud.gpu, "policy.update.gpu")
         draws = prepared.draws.uniform("update.stage", np.arange(population.n_devices))
         ends = [stage.share for stage in section.stages]
         self._stage: list[int] = np.searchsorted(ends, draws, side="left").tolist()  # of the rollout, of each device
@@ -100,17 +191,15 @@ class FleetLearning:
         """Interactions of a device up to `step` that the cloud does not have."""
         return max(step - int(self._newest[device]), 0)
 
-    def known_ends(self, now: float) -> Ints:
-        """How many interactions of each user [U] the cloud has. Of a user with several devices, what all of those have
-        sent: a clone's later life must not teach about an earlier one's."""
+    def sent_ends(self, now: float) -> Ints:
+        """How many interactions of each user [U] its devices here have sent, NOBODY where there are none. Of a user
+        with several devices, what all of those have sent: a clone's later life must not teach about an earlier one's.
+        """
         population = self._prepared.population
         joined = population.presence.joined_s <= now
-        ends = np.where(joined, self._newest + 1, self._history)
-        known = self._prepared.learnt.training.valid_end.copy()
-        sent = np.full(len(known), np.iinfo(np.int64).max)
-        np.minimum.at(sent, population.users, ends)
-        known[population.users] = np.maximum(known, sent)[population.users]
-        return known
+        sent = np.full(len(self._learnt.training.valid_end), NOBODY)
+        np.minimum.at(sent, population.users, np.where(joined, self._newest + 1, self._history))
+        return sent
 
     def uploads(self, world: "World", device: "Device") -> Story:
         """A device sends, once in a period, what the cloud lacks, when it is reachable over an allowed link."""
@@ -146,74 +235,21 @@ class FleetLearning:
         look = 1
         while True:
             yield env.until(look * period_s, len(devices))
-            ends = self.known_ends(env.now)
-            if self._wants(ends):
-                release = self._train(world, ends, env.now, progress)
+            ends = self._to_learn(env.now)
+            if ends is not None:
+                release = self.train(ends, env.now, progress)
                 self._steady_s = release.released_s
                 yield env.timeout(release.released_s - env.now)
                 self._publish(world, release, devices)
-            look = max(math.floor(env.now / period_s), look) + 1
+            look = self.look_after(look, env.now)
             self._steady_s = look * period_s
 
-    def _wants(self, ends: Ints) -> bool:
-        new = int((ends - self._learnt_ends).sum())
-        if self._section.drift is None:
-            return new >= self._section.min_new
-        users = np.flatnonzero(ends > self._seen_ends)
-        counts = (ends - self._seen_ends)[users]
-        seen, self._seen_ends = self._seen_ends, ends
-        if not len(users) or new < self._section.min_new:
-            return False
-        owner = np.repeat(users, counts)
-        positions = seen[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-        log = self._prepared.learnt.split.log
-        exclude_seen = self._scenario.workload.exclude_seen
-        ranks = catalogue_ranks(self._master.model, log.offsets, log.items, owner, positions, exclude_seen)
-        look = accuracy(ranks, (10,))["ndcg@10"]
-        self._best_look, best = max(self._best_look, look), self._best_look
-        return look < (1.0 - self._section.drift) * best
-
-    def _train(self, world: "World", ends: Ints, now: float, progress: Progress) -> Release:
-        section, srm, learnt = self._section, self._scenario.srm, self._prepared.learnt
-        known = known_data(learnt.training, ends)
-        data = known
-        if section.learn_from == "new":
-            data = newest_data(known, self._learnt_ends, srm.max_length)
-        elif section.learn_from == "before":
-            data = known_data(learnt.training, learnt.training.valid_end)
-        training = srm.training
-        if section.learning_rate is not None:
-            training = training.model_copy(update={"learning_rate": section.learning_rate})
-        training = training.model_copy(update={"seed": training.seed + len(self.releases) + 1})
-        plan = Plan(srm.kind, srm.dim, srm.layers, srm.heads, srm.max_length, srm.loss, section.epochs, training)
-        threads = self._scenario.engine.threads
-        update = update_or_load(self._master, plan, data, learnt.store, threads, self._device, progress)
-        gpu_seconds = section.start + self._flops(update) / (self.gpu.flops_32bit * section.mfu)
-        new = int((ends - self._learnt_ends).sum())
-        self._master, self._learnt_ends = update.master, ends
-        table = item_table(self._scenario)
-        on_device = isinstance(table, sections.OnDeviceTable)
-        counts = np.bincount(known.items[known.events_before(ends)], minlength=known.n_items)
-        before = self.releases[-1].srm if self.releases else self._prepared.srm
-        deployed = deploy(
-            update.master,
-            most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None),
-            table.precision,
-            section.weights,
-            before,
-            on_device,
-        )
-        version = len(self.releases) + 1
-        return Release(version, -1, deployed, now, now + gpu_seconds, int(ends.sum()), new, gpu_seconds, update.loss)
-
-    def _flops(self, update: Update) -> float:
-        """FLOPs of a training: forward and backward passes over every position, scored against what the loss needs."""
-        srm, learnt = self._scenario.srm, self._prepared.learnt
-        scored = learnt.histories.n_items if srm.loss == "full_softmax" else 1 + srm.training.negatives
-        position = learnt.srm.flops_encode / srm.max_length + learnt.srm.flops_per_candidate * scored
-        return _BACKWARD * position * update.transitions * self._section.epochs
-
-    # ------------------------------------------------------------------------------------------ pushes
+    def _to_learn(self, now: float) -> Ints | None:
+        """What a look finds to train on: how many interactions of each user [U]; None: there is no training."""
+        if self.orders is not None:
+            return self.orders.popleft()
+        ends = self.known_ends(self.sent_ends(now))
+        return ends if self.wants(ends) else None
 
     def _publish(self, world: "World", release: Release, devices: "list[Device]") -> None:
         """From now on devices may have it; each will look for it when its stage of the rollout begins."""

@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.utils import logging as transformers_logging
 
 from models.errors import InputError
 
 _KEY = "llm.candidates.checkpoint"
-_logging: Any = transformers_logging  # its functions have no types
+
+
+def hugging_face() -> Any:
+    """The transformers library, imported when it is first needed: that takes seconds, and a run whose lists are all
+    known needs none of it."""
+    return import_module("transformers")
 
 
 def checkpoint_source(name: str) -> Path | str:
@@ -72,15 +77,16 @@ def attempt(read: Callable[[], Any], source: Path | str) -> Any:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Transformers without bars and warnings: what it would warn of is an error here."""
-    bars, verbosity = _logging.is_progress_bar_enabled(), _logging.get_verbosity()
-    _logging.disable_progress_bar()
-    _logging.set_verbosity_error()
+    logging = hugging_face().utils.logging
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
-        _logging.set_verbosity(verbosity)
+        logging.set_verbosity(verbosity)
         if bars:
-            _logging.enable_progress_bar()
+            logging.enable_progress_bar()
 
 
 def causal_architecture(lm: Any) -> dict[str, int]:

@@ -6,19 +6,21 @@ own may be any causal LM whose vocabulary holds one token per item: token = item
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from models.artifacts import ArtifactStore, content_hash
 from models.errors import InputError
 from models.llm.base import CandidateLists
-from models.llm.checkpoints import causal_architecture, quiet, read_checkpoint, require_checkpoint
+from models.llm.checkpoints import causal_architecture, hugging_face, quiet, read_checkpoint, require_checkpoint
 from models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
 from models.llm.ranking import best_items
 from models.prefixes import prefix_states, rounded_item_vectors
@@ -28,11 +30,14 @@ from models.srm.base import TrainingConfig
 from models.srm.batches import n_transitions
 from models.srm.training import deterministic, train
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 FORMAT = 2  # of the artifact and of the training procedure: raise it when either changes
 _ARTIFACT = "item_lm"
 _HISTORY = "history.json"
+_FACTS, _FACTS_FILE = "item_lm_facts", "facts.json"
 _TILE = 128
-_AutoModel: Any = AutoModelForCausalLM  # its type hides that it may return loading information too
 
 
 class ItemLmConfig(Protocol):
@@ -72,13 +77,18 @@ class _Schooling:
 
 @dataclass(frozen=True)
 class TrainedItemLm:
-    """An item LM ready to rank, and what serving it takes."""
+    """An item LM ready to rank, and what serving it takes. Its weights are read when they are first needed."""
 
-    model: ItemLm
+    read: Callable[[], ItemLm]
     architecture: dict[str, int]  # n_params, layers, hidden, heads, kv_heads, head_dim, vocab, dtype_bytes
     validation: dict[str, float]  # of the epoch kept; empty for a loaded checkpoint or where nothing was held out
     folder: Path  # the Hugging Face checkpoint
     content_hash: str  # of the weights and the way they are used
+
+    @cached_property
+    def model(self) -> ItemLm:
+        """The weights, and items as tokens."""
+        return self.read()
 
 
 def train_or_load_item_lm(
@@ -95,7 +105,9 @@ def train_or_load_item_lm(
     a checkpoint that cannot be read or does not fit the catalogue.
     """
     if config.checkpoint is not None:
-        return _loaded(Path(config.checkpoint).expanduser(), data.n_items, config.max_length, threads, device, {})
+        given = Path(config.checkpoint).expanduser()
+        model, facts = _loaded(given, data.n_items, config.max_length, threads, device)
+        return TrainedItemLm(lambda: model, facts["architecture"], {}, given, facts["content_hash"])
     if config.dim % (2 * config.heads):
         raise InputError(
             f"llm.candidates: dim {config.dim} must be a multiple of twice the heads ({config.heads}); "
@@ -118,12 +130,29 @@ def train_or_load_item_lm(
             (temporary / _HISTORY).write_text(json.dumps(history, indent=1), encoding="utf-8")
         folder = store.folder(_ARTIFACT, key)
     history = json.loads((folder / _HISTORY).read_text(encoding="utf-8"))
-    return _loaded(folder, data.n_items, config.max_length, threads, device, dict(history["validation"]))
+
+    def load() -> tuple[ItemLm, dict[str, Any]]:
+        return _loaded(folder, data.n_items, config.max_length, threads, device)
+
+    facts = _facts(store, {**key, "transformers": version("transformers")}, load)
+    validation = dict(history["validation"])
+    return TrainedItemLm(lambda: load()[0], facts["architecture"], validation, folder, facts["content_hash"])
+
+
+def _facts(store: ArtifactStore, key: dict[str, Any], load: Callable[[], tuple[ItemLm, dict[str, Any]]]) -> Any:
+    """What a run asks of a model whose lists are all known, kept beside it: reading weights takes seconds."""
+    facts = store.load_json(_FACTS, key, _FACTS_FILE)
+    if facts is None:
+        model, facts = load()
+        rounded_item_vectors(model)  # of a model that cannot rank nothing is kept
+        with store.creating(_FACTS, key) as temporary:
+            (temporary / _FACTS_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return facts
 
 
 def _train(
     config: ItemLmConfig, data: TrainingSet, device: str, progress: Progress
-) -> tuple[PreTrainedModel, dict[str, Any]]:
+) -> tuple["PreTrainedModel", dict[str, Any]]:
     """The best epoch's language model, attributes folded in, and what happened epoch by epoch (JSON-able)."""
     length = even_length(config.max_length)
     schooling = _Schooling(config.epochs, config.training, config.dim, config.layers, config.heads, length)
@@ -148,10 +177,9 @@ def _key(config: ItemLmConfig, data: TrainingSet, threads: int, device: str) -> 
     }
 
 
-def _loaded(
-    folder: Path, n_items: int, max_length: int, threads: int, device: str, validation: dict[str, float]
-) -> TrainedItemLm:
-    lm = read_checkpoint(_AutoModel, require_checkpoint(folder))
+def _loaded(folder: Path, n_items: int, max_length: int, threads: int, device: str) -> tuple[ItemLm, dict[str, Any]]:
+    """The model of a checkpoint, and its architecture and content hash."""
+    lm = read_checkpoint(hugging_face().AutoModelForCausalLM, require_checkpoint(folder))
     offset = int(getattr(lm.config, "item_offset", DEFAULT_OFFSET))
     vocabulary = lm.get_output_embeddings().weight.shape[0]
     if offset < 0 or vocabulary < n_items + offset:
@@ -166,13 +194,8 @@ def _loaded(
     model = ItemLm(lm, n_items, length, offset).eval().requires_grad_(False)
     weights = {name: tensor.numpy() for name, tensor in lm.state_dict().items()}
     used = [lm.config.model_type, length, offset, n_items, threads, torch.__version__, torch.device(device).type]
-    return TrainedItemLm(
-        model=model.to(device),
-        architecture=causal_architecture(lm),
-        validation=validation,
-        folder=folder,
-        content_hash=content_hash(used, lm.config.to_json_string(), weights),
-    )
+    hashed = content_hash(used, lm.config.to_json_string(), weights)
+    return model.to(device), {"architecture": causal_architecture(lm), "content_hash": hashed}
 
 
 class ItemLmCandidates:
@@ -194,11 +217,14 @@ class ItemLmCandidates:
         self.name = "item_lm"
         self.list_length, self.validation = list_length, trained.validation
         self.content_hash = content_hash(trained.content_hash, offsets, items, list_length, exclude_seen, _TILE)
-        self._model = trained.model
+        self._trained = trained
         self._offsets, self._items, self._first = offsets, items, first
         self._exclude_seen = exclude_seen
-        self._item_vectors = rounded_item_vectors(trained.model).astype(np.float64)
         self._states: dict[int, tuple[NDArray[np.float32], NDArray[np.int64]]] = {}  # by block of _TILE users
+
+    @cached_property
+    def _item_vectors(self) -> NDArray[np.float64]:
+        return rounded_item_vectors(self._trained.model).astype(np.float64)
 
     def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:
         """See CandidateSource.lists. No list is found at as_of = -1; ValueError for others below the user's `first`."""
@@ -221,7 +247,7 @@ class ItemLmCandidates:
 
     def _states_at(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> NDArray[np.float32]:
         """States [M, d]. Users are encoded a whole block at a time: their segments then fill the tiles evenly."""
-        states = np.empty((len(users), self._model.dim), dtype=np.float32)
+        states = np.empty((len(users), self._trained.model.dim), dtype=np.float32)
         block = users // _TILE
         wanted = np.unique(block)
         lacking = np.array([b for b in wanted.tolist() if b not in self._states], dtype=np.int64)
@@ -237,7 +263,9 @@ class ItemLmCandidates:
     def _encode(self, blocks: NDArray[np.int64]) -> None:
         members = (blocks[:, None] * _TILE + np.arange(_TILE)).ravel()
         members = members[members < len(self._first)]
-        states, row_offsets = prefix_states(self._model, self._offsets, self._items, self._first, members, _TILE)
+        states, row_offsets = prefix_states(
+            self._trained.model, self._offsets, self._items, self._first, members, _TILE
+        )
         for b in blocks.tolist():
             bounds = row_offsets[b * _TILE : (b + 1) * _TILE + 1]
             self._states[b] = (states[bounds[0] : bounds[-1]], bounds - bounds[0])

@@ -7,25 +7,28 @@ keeps states below the square root of the width, so the final norm is not traine
 """
 
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from models.llm.checkpoints import hugging_face
 from models.sequences import Attributes
 from models.srm.base import StateModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 DEFAULT_OFFSET = 1  # token 0 is padding
 _ATTRIBUTE_STD = 0.1
 _OWN_SHARE = 0.1
 
 
-def new_llama(n_items: int, dim: int, layers: int, heads: int, max_length: int) -> PreTrainedModel:
+def new_llama(n_items: int, dim: int, layers: int, heads: int, max_length: int) -> "PreTrainedModel":
     """An untrained Llama with one token per item; draws from PyTorch's current generator."""
-    config = LlamaConfig(
+    config = hugging_face().LlamaConfig(
         vocab_size=n_items + DEFAULT_OFFSET,
         hidden_size=dim,
         intermediate_size=2 * dim,
@@ -38,7 +41,8 @@ def new_llama(n_items: int, dim: int, layers: int, heads: int, max_length: int) 
         bos_token_id=0,
         eos_token_id=0,
     )
-    return LlamaForCausalLM(config)
+    lm: PreTrainedModel = hugging_face().LlamaForCausalLM(config)
+    return lm
 
 
 class ItemLm(StateModel):
@@ -107,7 +111,7 @@ class TrainableItemLm(ItemLm):
         return own + shared
 
     @torch.no_grad()
-    def fold(self) -> PreTrainedModel:
+    def fold(self) -> "PreTrainedModel":
         """The language model with what the attributes gave written into its embedding table."""
         self.embedding.weight[self.offset : self.offset + self.n_items] = self.item_vectors()
         lm: PreTrainedModel = self.lm

@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from transformers import AutoConfig, AutoTokenizer, T5ForConditionalGeneration
 
 from models.artifacts import ArtifactStore, content_hash
 from models.errors import InputError
 from models.llm.base import CandidateLists
-from models.llm.checkpoints import attempt, checkpoint_source, quiet, read_checkpoint
+from models.llm.checkpoints import attempt, checkpoint_source, hugging_face, quiet, read_checkpoint
 from models.llm.item_ids import ItemIds, item_ids
 from models.llm.p5_network import RESERVED, P5Network, extend, new_t5
 from models.llm.p5_search import BeamSearch
@@ -32,8 +31,6 @@ FORMAT = 1  # of the artifact and of the training procedure: raise it when eithe
 INSTRUCTION = "Recommend the next item to a user who has had, in this order:"
 _ARTIFACT = "p5"
 _IDS, _HISTORY = "item_ids.safetensors", "history.json"
-_AutoConfig: Any = AutoConfig  # untyped in part
-_AutoTokenizer: Any = AutoTokenizer
 
 
 class P5Config(Protocol):
@@ -138,13 +135,13 @@ class _Start:
 
 def _read(name: str, n_items: int) -> _Start:
     source = checkpoint_source(name)
-    kind = attempt(lambda: _AutoConfig.from_pretrained(source), source).model_type
+    kind = attempt(lambda: hugging_face().AutoConfig.from_pretrained(source), source).model_type
     if kind != "t5":
         raise InputError(
             f"llm.candidates.checkpoint: {name} is a {kind}, and kind p5 needs a T5; name a T5, or use kind item_lm "
             "(tokens are items) or text_lm (titles)"
         )
-    t5 = read_checkpoint(T5ForConditionalGeneration, source)
+    t5 = read_checkpoint(hugging_face().T5ForConditionalGeneration, source)
     weights = content_hash(t5.config.to_json_string(), {k: v.numpy() for k, v in t5.state_dict().items()})
     if not isinstance(source, Path) or not (source / _IDS).is_file():
         return _Start(t5, None, 0, _instruction(source), weights)
@@ -168,7 +165,7 @@ def _instruction(source: Path | str) -> list[int]:
     """The instruction in the tokens of the checkpoint's own tokenizer; none where it has no tokenizer."""
     if isinstance(source, Path) and not any((source / name).is_file() for name in ("tokenizer.json", "spiece.model")):
         return []
-    tokenizer = attempt(lambda: _AutoTokenizer.from_pretrained(source), source)
+    tokenizer = attempt(lambda: hugging_face().AutoTokenizer.from_pretrained(source), source)
     return [int(token) for token in tokenizer(INSTRUCTION, add_special_tokens=False).input_ids]
 
 

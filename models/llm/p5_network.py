@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import T5Config, T5ForConditionalGeneration
 
+from models.llm.checkpoints import hugging_face
 from models.llm.item_ids import ItemIds
 
 PAD, END = 0, 1
@@ -19,7 +19,7 @@ RESERVED = 2  # tokens before those of ids in a new vocabulary
 
 def new_t5(ids: ItemIds, dim: int, layers: int, heads: int, dropout: float) -> Any:
     """An untrained T5 whose vocabulary is that of ids; draws from PyTorch's current generator."""
-    config = T5Config(
+    config = hugging_face().T5Config(
         vocab_size=RESERVED + ids.n_tokens,
         d_model=dim,
         d_kv=dim // heads,
@@ -30,7 +30,7 @@ def new_t5(ids: ItemIds, dim: int, layers: int, heads: int, dropout: float) -> A
         pad_token_id=PAD,
         eos_token_id=END,
     )
-    return T5ForConditionalGeneration(config)
+    return hugging_face().T5ForConditionalGeneration(config)
 
 
 def extend(t5: Any, ids: ItemIds) -> int:

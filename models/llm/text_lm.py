@@ -5,22 +5,19 @@ tokenizer has one; else the answer begins on a new line of the prompt.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models.artifacts import content_hash
 from models.errors import InputError
-from models.llm.checkpoints import attempt, causal_architecture, checkpoint_source, quiet, read_checkpoint
+from models.llm.checkpoints import attempt, causal_architecture, checkpoint_source, hugging_face, quiet, read_checkpoint
 from models.llm.titles import Answer
 from models.memory import enough_memory
 from models.progress import Progress
 
-_AutoModel: Any = AutoModelForCausalLM  # untyped in part
-_AutoTokenizer: Any = AutoTokenizer
 _TILE = {"cpu": 4, "cuda": 32}
 _STRIDE = 37  # rows between a user's consecutive queries
 _ROUND = 64  # tokens; prompts are padded to a multiple of this
@@ -45,8 +42,8 @@ class TextLm:
     def __init__(self, config: TextLmConfig, threads: int, device: str, progress: Progress):
         """Raises InputError for a checkpoint that cannot be read, or whose tokenizer knows more tokens than it."""
         source = checkpoint_source(config.checkpoint)
-        self._tokenizer = attempt(lambda: _AutoTokenizer.from_pretrained(source), source)
-        lm = read_checkpoint(_AutoModel, source)
+        self._tokenizer = attempt(lambda: hugging_face().AutoTokenizer.from_pretrained(source), source)
+        lm = read_checkpoint(hugging_face().AutoModelForCausalLM, source)
         vocabulary = lm.get_input_embeddings().weight.shape[0]
         if len(self._tokenizer) > vocabulary:
             raise InputError(

@@ -221,17 +221,17 @@ def _trained(config: SrmConfig, n_items: int, folder: Path, device: str) -> Trai
 @contextmanager
 def deterministic(seed: int, threads: int, device: str) -> Iterator[None]:
     """PyTorch's generator seeded, its algorithms deterministic, its threads set; everything restored at the end."""
-    threads_before, strict_before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    threads_before, strict_before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     fill_before = _FILLING.fill_uninitialized_memory
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` would import a compiler: seconds
         _FILLING.fill_uninitialized_memory = False  # it costs a pass over every new tensor
         try:
             yield
         finally:
             torch.set_num_threads(threads_before)
-            torch.use_deterministic_algorithms(strict_before)
+            torch.set_deterministic_debug_mode(strict_before)
             _FILLING.fill_uninitialized_memory = fill_before

@@ -122,14 +122,22 @@ def _saving(answer: Mapping[str, Any]) -> list[str]:
     if not isinstance(saving, Mapping) or not isinstance(saving.get("share_saved"), int | float):
         return []
     cost = metric(str(answer.get("cost") or "cost"))
-    text = f"“{saving.get('variant')}” saves {saving['share_saved']:.0%} of {cost.label}"
+    who, some = f"“{saving.get('variant')}” saves", ""
+    if saving.get("interpolated"):
+        own = cost.text(saving.get("cost_of_run"))
+        who = f"“{saving.get('family')}”, between two of its runs, would save"
+        some = (
+            f"Interpolated: no run has this price; it lies between those of “{saving.get('below')}” and of "
+            f"“{saving.get('variant')}”, which itself costs {own}."
+        )
+    text = f"{who} {saving['share_saved']:.0%} of {cost.label}"
     if isinstance(saving.get("low"), int | float) and isinstance(saving.get("high"), int | float):
         text += f" (95% interval {saving['low']:.0%} to {saving['high']:.0%})"
     if isinstance(saving.get("cost_baseline"), int | float) and isinstance(saving.get("cost_variant"), int | float):
         text += f": {cost.text(saving['cost_variant'])} instead of {cost.text(saving['cost_baseline'])}"
     if isinstance(saving.get("probability"), int | float):
         text += f"; probability {saving['probability']:.0%}"
-    return [f"{text}."]
+    return [f"{text}.", *([some] if some else [])]
 
 
 def _warnings(experiment: Experiment) -> list[str]:
@@ -167,7 +175,10 @@ def _cards(experiment: Experiment) -> list[dict[str, str]]:
         if role:
             estimate = experiment.estimate(str(role), experiment.accuracy)
             of = metric(experiment.accuracy)
-            cards.append({"name": name, "value": str(role), "note": f"{of.label} {of.text(estimate.mean)}"})
+            note = f"{of.label} {of.text(estimate.mean)}"
+            if name == "winner" and (answer.get("saving") or {}).get("interpolated"):
+                note += "; the dearer end of the interpolated price"
+            cards.append({"name": name, "value": str(role), "note": note})
     volume = answer.get("hypervolume")
     if isinstance(volume, Mapping) and isinstance(volume.get("value"), int | float):
         cards.append({"name": "hypervolume of the front", "value": f"{volume['value']:.4g}", "note": _range(volume)})
@@ -188,9 +199,9 @@ def _group_keys(experiment: Experiment) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for key in experiment.keys:
         values = [variant.settings.get(key) for variant in experiment.variants]
-        kinds = [value["kind"] if isinstance(value, Mapping) and "kind" in value else None for value in values]
-        if any(kinds):
-            found[f"{key}.kind"] = [str(kind or "not set") for kind in kinds]
+        kinds = [value.get("kind") if isinstance(value, Mapping) else value for value in values]
+        if any(isinstance(value, Mapping) and "kind" in value for value in values):
+            found[f"{key}.kind"] = [value_text(kind) for kind in kinds]
         found[key] = [value_text(value) for value in values]
     found["variant"] = [variant.name for variant in experiment.variants]
     few = {key: texts for key, texts in found.items() if 1 < len(set(texts)) <= _MOST_GROUPS}
@@ -224,12 +235,8 @@ def _reproduce(experiment: Experiment) -> dict[str, Any]:
     text = "With the file of this folder and the scenario that it names; the same versions give the same bytes."
     command = "python cli.py sweep experiment.yaml --out again"
     if experiment.kind == "optimisation":
-        goals = [f"--{way} {name}" for name, way in manifest.directions.items()]
-        limits = [f"--limit {name}={value:g}" for name, value in manifest.limits.items()]
-        command = " ".join(
-            ["python cli.py optimize", manifest.base, *goals, *limits, f"--trials {len(manifest.variants)}"]
-        )
-        text = "The search is seeded: the same versions ask for the same trials."
+        command = _search_command(experiment)
+        text = "With space.yaml of this folder. The search is seeded: the same versions try the same points."
     if experiment.kind == "comparison":
         first = experiment.variants[0]
         command = f"python cli.py compare-policies {first.folder}/scenario.yaml --out again"
@@ -244,3 +251,16 @@ def _reproduce(experiment: Experiment) -> dict[str, Any]:
         facts.append(("warm-up cut", str(manifest.warm_up)))
     facts += [(f"limit on {name}", f"{value:g}") for name, value in manifest.limits.items()]
     return {"words": text, "command": command, "facts": [(name, value) for name, value in facts if value]}
+
+
+def _search_command(experiment: Experiment) -> str:
+    """The whole command of an optimisation, from what its experiment.yaml says was asked."""
+    given = read_mapping(experiment.path / "experiment.yaml")
+    words = ["python cli.py optimize", str(given.get("base")), *(f"--set '{text}'" for text in given.get("set") or ())]
+    words += [f"--{way} {name}" for name, way in experiment.manifest.directions.items()]
+    words += [f"--limit {name}={value:g}" for name, value in experiment.manifest.limits.items()]
+    words.append(f"--seeds {','.join(map(str, experiment.manifest.seeds))}")
+    words += [
+        f"--{name.replace('_', '-')} {given.get(name)}" for name in ("trials", "sampler", "sampler_seed", "batch")
+    ]
+    return " ".join([*words, "--space space.yaml --out again"])

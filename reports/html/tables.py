@@ -69,11 +69,15 @@ def _sortable(value: float) -> float | None:
 
 
 def roles(experiment: Experiment, name: str) -> str:
-    """What a variant is in the conclusion: baseline, winner, knee, on the front."""
+    """What a variant is in the conclusion: baseline, winner, knee, on the front with what probability."""
     answer = experiment.answer or {}
     held = [role for role, who in (("baseline", experiment.baseline), ("winner", answer.get("winner"))) if who == name]
     held += ["knee"] if answer.get("knee") == name else []
-    return ", ".join([*held, *(["on the front"] if name in experiment.front else [])])
+    if name in experiment.front:
+        stated = {row["variant"]: row.get("probability_on_front") for row in answer.get("frontier") or ()}
+        sure = stated.get(name)
+        held.append("on the front" + (f" ({sure:.0%})" if isinstance(sure, int | float) else ""))
+    return ", ".join(held)
 
 
 def variants_table(experiment: Experiment, keys: Sequence[str]) -> Table:

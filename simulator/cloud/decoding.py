@@ -70,8 +70,12 @@ class Decoding:
     def blocks_after_first(self, steps: int) -> int:
         """Blocks that the next `steps` steps open, the first of them aside."""
         cycles, rest = divmod(steps - 1, self._block)
-        first = self.step + 1
-        return cycles * self.sequences + sum(self._phases[(first + k) % self._block] for k in range(rest))
+        first = (self.step + 1) % self._block
+        end = first + rest
+        opened = sum(self._phases[first:end]) if rest else 0
+        if end > self._block:
+            opened += sum(self._phases[: end - self._block])
+        return cycles * self.sequences + opened
 
     def steps_in(self, blocks: int) -> int:
         """The most steps that open no more than `blocks` blocks."""

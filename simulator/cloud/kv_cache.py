@@ -43,7 +43,9 @@ class KvCache:
     def take(self, blocks: int) -> None:
         """Take free blocks, those given back longest ago first; what they held is lost."""
         self.free -= blocks
-        while self.caching and blocks:
+        if not self.caching:
+            return
+        while blocks:
             segment = self._queue[0]
             taken = min(blocks, segment.high - segment.low)
             segment.high -= taken

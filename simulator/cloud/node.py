@@ -252,13 +252,15 @@ class LlmNode:
         waiting, outstanding = replica.waiting, replica.outstanding
         served = outstanding - waiting
         busy = 1 if served else 0
-        before_waiting, before_served, before_busy = machine.seen
-        machine.seen = (waiting, served, busy)
-        self._waiting += waiting - before_waiting
-        self._served += served - before_served
-        self._busy += busy - before_busy
-        if outstanding != before_waiting + before_served:
-            self._cluster.choice.loads.changed(machine)
+        before = machine.seen
+        if before != (waiting, served, busy):
+            before_waiting, before_served, before_busy = before
+            machine.seen = (waiting, served, busy)
+            self._waiting += waiting - before_waiting
+            self._served += served - before_served
+            self._busy += busy - before_busy
+            if outstanding != before_waiting + before_served:
+                self._cluster.choice.loads.changed(machine)
         next_s = replica.next_s()
         if next_s < machine.wake_s:
             machine.wake_s = next_s
@@ -380,4 +382,4 @@ class LlmNode:
         self._record(self.env.now)
 
     def _record(self, now: float) -> None:
-        self._timeline.change(now, self.queue_length, self._busy, self._served, self._cluster.up)
+        self._timeline.change(now, self._waiting + len(self._door), self._busy, self._served, self._cluster.up)

@@ -6,6 +6,7 @@ the GPUs are counted.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from simulator.cloud.catalogue import GpuSpec, ModelSpec
 
@@ -26,8 +27,15 @@ class ReplicaPower:
     def load(self, busy_s: float, tokens: float) -> float:
         """Share of the peak FLOP/s where `tokens` pass through the weights in `busy_s` seconds (2 FLOPs each for every
         parameter that a token meets; attention is left out)."""
-        peak = self.gpus * self.gpu.peak_flops(self.model.dtype_bytes)
-        return 2.0 * self.model.active_params * tokens / (busy_s * peak)
+        return self._flops_per_token * tokens / (busy_s * self._peak_flops)
+
+    @cached_property
+    def _flops_per_token(self) -> float:
+        return 2.0 * self.model.active_params
+
+    @cached_property
+    def _peak_flops(self) -> float:
+        return self.gpus * self.gpu.peak_flops(self.model.dtype_bytes)
 
     def busy_joules(self, busy_s: float, tokens: float) -> float:
         """Energy of `busy_s` seconds of serving in which `tokens` (prompt tokens computed, and generated ones) pass.

@@ -223,13 +223,14 @@ def provision_scaled(
 ) -> Provision:
     """The fewest servers for the busiest five minutes of a fleet `scale` times the one whose requests these are.
 
-    `span_s`: how long that fleet was watched, from time 0. Its first five minutes do not count unless it ends within
-    ten: there all devices join at once. At scale 1 its own requests are served; otherwise as many as tell a
-    percentile, Poisson at the scaled rate, drawn from the busiest minutes: no two of one device, so without cached
-    prefixes.
+    `span_s`: how long that fleet was watched, from time 0. Its first five minutes, in which all devices join at once,
+    do not count unless it ends within ten or no request comes later. At scale 1 its own requests are served; otherwise
+    as many as tell a percentile, Poisson at the scaled rate, drawn from the busiest minutes: no two of one device, so
+    without cached prefixes.
     """
-    if span_s > 2 * PEAK_S:
-        requests = requests.take(np.flatnonzero(requests.arrival_s >= PEAK_S))
+    later = np.flatnonzero(requests.arrival_s >= PEAK_S)
+    if span_s > 2 * PEAK_S and len(later):
+        requests = requests.take(later)
     first, end = busiest(requests.arrival_s, PEAK_S)
     peak = requests.take(slice(first, end))
     if not len(peak) or scale == 1:

@@ -193,21 +193,27 @@ class Replica:
             elapsed = end - self._start_s
             self.busy_s += elapsed
             self._clock += elapsed / self.running_now
-        for job in self._held:
-            self._release(job)
-        self._held.clear()
+        if self._held:
+            self._release_held()
         if steps:
             decoding = self._decoding
             self._memory.take(decoding.blocks_after_first(steps))  # those of the first step are taken
             decoding.advance(steps)
             self.tokens_generated += decoding.sequences * steps
             self.tokens_computed += decoding.sequences * steps
-            for job in self._prefills:
-                self._chunk_done(job, end)
-            self._prefills.clear()
+            if self._prefills:
+                for job in self._prefills:
+                    self._chunk_done(job, end)
+                self._prefills.clear()
             for job in decoding.finished():
                 decoding.leave(job)
                 self._finish(job, end)
+        if self._leaving:
+            self._remove_leaving(end)
+        if self._held and not self.engine.async_scheduling:
+            self._release_held()
+
+    def _remove_leaving(self, end: float) -> None:
         for job in self._leaving:
             if job._state == "decode":
                 self._decoding.leave(job)
@@ -216,10 +222,6 @@ class Replica:
             self._leave_batch(job, end, "removed")
             self._release(job)
         self._leaving.clear()
-        if not self.engine.async_scheduling:
-            for job in self._held:
-                self._release(job)
-            self._held.clear()
 
     def _chunk_done(self, job: Job, end: float) -> None:
         if job._computed < job._prefill:
@@ -252,6 +254,11 @@ class Replica:
             self.outstanding -= 1
             self._left.append(job)
 
+    def _release_held(self) -> None:
+        for job in self._held:
+            self._release(job)
+        self._held.clear()
+
     def _release(self, job: Job, resumes_from: int = 0) -> None:
         self._memory.release(job, resumes_from)
         self.running -= job.sequences
@@ -261,10 +268,14 @@ class Replica:
     @property
     def running_now(self) -> int:
         """Sequences that are being served."""
+        if not self._held:
+            return self.running
         return self.running - sum(job.sequences for job in self._held)
 
     def _see(self, until_s: float) -> bool:
         """Let the scheduler see what was added up to `until_s`."""
+        if not self._fresh:
+            return False
         fresh, self._fresh = self._fresh, []
         seen = False
         for job in fresh:
@@ -287,9 +298,7 @@ class Replica:
         preempted = self._make_room()
         batch = self._chunks(admit=not preempted)
         if not self._prefills and not self._decoding.sequences and (self._held or self._fresh):
-            for job in self._held:  # nothing runs: the scheduler has caught up
-                self._release(job)
-            self._held = []
+            self._release_held()  # nothing runs: the scheduler has caught up
             self._see(now)
             batch = self._chunks(admit=True)
         self._start_s = now
@@ -314,15 +323,15 @@ class Replica:
 
     def _make_room(self) -> bool:
         """Preempt the last in order until the next step's blocks are there; True where any was."""
-        engine, preempted = self.engine, False
+        preempted = False
         while True:
-            needed = self._decoding.opening
+            needed = opening = self._decoding.opening
             if self._partial is not None:
                 job = self._partial
-                chunk = min(job._prefill - job._computed, engine.max_batched_tokens - self._decoding.sequences)
+                chunk = min(job._prefill - job._computed, self.engine.max_batched_tokens - self._decoding.sequences)
                 needed += self._memory.prefill_blocks(job, job._computed + chunk) - job._blocks - job._shared
             if needed <= self._memory.free:
-                self._memory.take(self._decoding.opening)
+                self._memory.take(opening)
                 return preempted
             victim = self._batch[-1][2]
             decoded = victim._state == "decode"
@@ -338,10 +347,12 @@ class Replica:
 
     def _chunks(self, admit: bool) -> Batch:
         """Take prompt chunks into the next step, and admit from the line if told to."""
-        engine = self.engine
-        budget = engine.max_batched_tokens - self._decoding.sequences
-        tokens = ends = context = pairs = 0
+        n, decode_context = self._decoding.sequences, self._decoding.context + self._decoding.sequences
         job = self._partial
+        if job is None and not (admit and self._line):
+            return Batch(n, n, decode_context, decode_context)
+        budget = self.engine.max_batched_tokens - n
+        tokens = ends = context = pairs = 0
         while True:
             if job is None:
                 job = self._head() if admit and budget > 0 else None
@@ -359,8 +370,6 @@ class Replica:
                 self._prefills.append(job)
             job = None
         self.tokens_computed += tokens
-        n = self._decoding.sequences
-        decode_context = self._decoding.context + n
         return Batch(n + tokens, n + ends, decode_context + context, decode_context + pairs)
 
     def _admit(self, job: Job) -> bool:

@@ -54,12 +54,14 @@ def compare(
 
     metric and cost: dotted names (`ndcg@10` is short for `accuracy.ndcg@10`); where not given, those of the manifest,
     else NDCG@10 and the provisioned account (the marginal one where a run has no provisioned account). third: another
-    objective of the front. equal_ratio: also compare families at equal realised request ratios. InputError where
-    runs cannot be compared: none finished, other interactions, no such metric or baseline.
+    objective of the front; a search for three goals has its own. equal_ratio: also compare families at equal realised
+    request ratios. InputError where runs cannot be compared: none finished, other interactions, no such metric or
+    baseline.
     """
     records, base = read_records(folder, baseline)
     metric = records.check(metric or _first_metric(records, accuracy=True))
     cost = records.check(cost or _first_metric(records, accuracy=False))
+    third = third or _third_goal(records, metric, cost)
     costs = [cost] if third is None else [cost, records.check(third)]
     if len({metric, *costs}) <= len(costs):
         raise InputError(f"--metric {metric}: is an objective twice; name different ones")
@@ -89,6 +91,12 @@ def _first_metric(records: ExperimentRecords, accuracy: bool) -> str:
     if not held_by_all:
         records.notes.append("cost is that of the marginal account: some run has no provisioned one")
     return PROVISIONED if held_by_all else MARGINAL
+
+
+def _third_goal(records: ExperimentRecords, metric: str, cost: str) -> str | None:
+    """What a search for three goals wanted beside the two."""
+    goals = list(records.manifest.directions)
+    return next((name for name in goals if name not in (metric, cost)), None) if {metric, cost} <= set(goals) else None
 
 
 def _metrics(records: ExperimentRecords, *objectives: str) -> list[str]:

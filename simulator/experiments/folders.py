@@ -95,7 +95,7 @@ class ExperimentFolder:
                 raise InputError(f"{path}: written by another version of Fleetrec; run the experiment again")
             return Manifest(**{**held, "variants": [Variant(**variant) for variant in held["variants"]]})
         except FileNotFoundError:
-            raise InputError(f"{self.path}: not an experiment's folder; give the --out of `sweep`") from None
+            raise InputError(f"{self.path}: holds no experiment; give the --out of `sweep` or `optimize`") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: cannot be read ({error}); run the experiment again") from error
 

@@ -1,9 +1,8 @@
 """Fronts over two or three objectives: which points nothing beats, how much they cover, where the front bends.
 
-Points are in the orientation of `oriented`: less is better in every coordinate.
+Less is better in every coordinate of a point; a metric of which more is better has its sign changed.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,11 +10,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Direction = Literal["maximize", "minimize"]
-
-
-def oriented(points: Floats, directions: Sequence[Direction]) -> Floats:
-    """The same points [..., K] with the sign changed where more is better."""
-    return np.asarray(points * np.array([-1.0 if direction == "maximize" else 1.0 for direction in directions]))
 
 
 def nondominated(points: Floats) -> NDArray[np.bool_]:

@@ -25,6 +25,8 @@ def headline(
     def reached(v: int) -> str:
         return f"{label} {sign * plane.worth[v]:.4g} against {sign * plane.worth[b]:.4g}"
 
+    if not plane.allowed.any():
+        return "No variant keeps the limits: relax one, or try other variants."
     said = ""
     if rivals and rivals[0]["difference"] <= 0:
         rival = rivals[0]
@@ -37,7 +39,7 @@ def headline(
         name = plane.names[found.variant]
         who = f"'{name}' ({reached(found.variant)})"
         if found.below is not None:
-            who = f"'{found.family}', between its runs '{plane.names[found.below]}' and '{name}',"
+            who = f"'{found.family}', interpolated between its runs '{plane.names[found.below]}' and '{name}',"
         sure = f"probability {found.probability:.0%}" + ("" if found.probability >= SURE else ", so not sure yet")
         return said + (
             f"At the {equal} of '{base}' {who} costs {found.share:.0%} less: "

@@ -18,8 +18,8 @@ from models.progress import Progress
 from simulator import summary as parts
 from simulator.preparation import WITHOUT_CLOUD, prepare
 from simulator.results import RunResult
+from simulator.running import run_prepared
 from simulator.scenario import sections
-from simulator.simulation import simulate_prepared
 
 _RATIO = 0.4
 PROVISIONED = "usd_provisioned_per_1k_interactions"
@@ -63,7 +63,7 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
         policy = scenario.policy.model_copy(update={"request": request, "budget": sections.Budget()})
         chosen = scenario.model_copy(update={"policy": policy})
         folder = out / name.split(" (")[0].replace(" ", "-").replace("%", "")
-        result = simulate_prepared(chosen, prepared, folder, device, progress)
+        result = run_prepared(chosen, prepared, folder, device, progress)
         notes[name] = result.summary["notes"]
         points.append({"policy": name, "folder": folder.name, **_point(result, prepared.population.users, metric)})
     assert result is not None

@@ -109,14 +109,20 @@ def read_records(path: Path | str, baseline: str | None) -> tuple[ExperimentReco
     seeds = [seed for seed in manifest.seeds if (name, seed) in done]
     if not seeds:
         raise InputError(f"{path}: the baseline '{name}' has no finished run; finish the experiment or name another")
-    variants, notes = [], []
+    variants: list[Variant] = []
+    left_out: dict[str, list[str]] = {}
     for variant in manifest.variants:
         missing = [seed for seed in seeds if (variant.name, seed) not in done]
         if not missing:
             variants.append(variant)
             continue
         why = places[variant.name, missing[0]].failure
-        notes.append(f"left out: '{variant.name}', not finished at seed {missing[0]}" + (f" ({why})" if why else ""))
+        reason = f"not finished at seed {missing[0]}" + (f" ({why})" if why else "")
+        left_out.setdefault(reason, []).append(variant.name)
+    notes = [
+        f"left out: '{names[0]}'{f' and {len(names) - 1} more' if len(names) > 1 else ''}, {reason}"
+        for reason, names in left_out.items()
+    ]
     if missing := [seed for seed in manifest.seeds if seed not in seeds]:
         notes.append(f"seeds left out, since the baseline did not finish them: {', '.join(map(str, missing))}")
     if len(variants) < 2:

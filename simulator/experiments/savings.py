@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 SURE = 0.95
-_LEAST = 0.005  # a smaller share saved would be told as 0%
+LEAST_SHARE = 0.005  # a smaller share saved would be told as 0%
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def best_saving(plane: Plane, families: Mapping[str, Sequence[int]]) -> Saving |
     A share under half a percent is no saving.
     """
     found = [_saving(plane, label, members) for label, members in families.items()]
-    likely = [saving for saving in found if saving is not None and saving.share > _LEAST and saving.probability > 0.5]
+    likely = [
+        saving for saving in found if saving is not None and saving.share > LEAST_SHARE and saving.probability > 0.5
+    ]
     sure = [saving for saving in likely if saving.probability >= SURE]
     if sure:
         return max(sure, key=lambda saving: saving.share)

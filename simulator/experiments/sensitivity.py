@@ -22,7 +22,7 @@ def shares_of_variance(variants: Sequence[Variant], values: Floats) -> tuple[dic
     are interactions of keys. Elsewhere (samples, named variants): a first-order estimate on ranks, the correlation
     ratio with numbers in about sqrt(V) bins of equal count, less what chance alone would give it.
     """
-    settings = [flat_settings(variant.settings) for variant in variants]
+    settings = _with_kinds([flat_settings(variant.settings) for variant in variants])
     keys = list(dict.fromkeys(key for held in settings for key in held))
     levels = {key: [_level(held.get(key)) for held in settings] for key in keys}
     levels = {key: held for key, held in levels.items() if len(set(held)) > 1}
@@ -44,6 +44,12 @@ def shares_of_variance(variants: Sequence[Variant], values: Floats) -> tuple[dic
         shares = {key: share for key, share in shares.items() if not math.isnan(share)}
         method = "first-order estimate on ranks; shares of keys that go together overlap"
     return dict(sorted(shares.items(), key=lambda item: -item[1])), method
+
+
+def _with_kinds(settings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, where a section that some name by its kind alone (`policy.request: never`) is one key for all."""
+    kinds = {key for held in settings for key in held if key.endswith(".kind")}
+    return [{f"{key}.kind" if f"{key}.kind" in kinds else key: held[key] for key in held} for held in settings]
 
 
 def _level(value: Any) -> str:

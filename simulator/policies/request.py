@@ -317,6 +317,15 @@ class Budget:
         self._tokens = [self.burst] * (1 if fleet else devices)
         self._fleet = fleet
 
+    @property
+    def kept(self) -> float:
+        """Tokens in all buckets."""
+        return sum(self._tokens)
+
+    def deal(self, tokens: float) -> None:
+        """The fleet's bucket, or a region's part of it, holds so many tokens from now on."""
+        self._tokens = [tokens]
+
     def earn(self, device: int, decisions: int = 1) -> None:
         """So many decisions of `device` were taken."""
         if self._unlimited:

@@ -117,6 +117,8 @@ class Builder:
         if isinstance(content, Scalar):
             if content.is_null and isinstance(default, BaseModel):
                 return default
+            if shape.optional and (content.is_null or (content.plain and content.text.lower() in NONE_WORDS)):
+                return None
             content = {"kind": Node(content, node.place)}
         if not isinstance(content, dict):
             self._wrong(node, path, f"expected a section with a 'kind', got {_shown(content)}")

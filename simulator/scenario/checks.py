@@ -6,6 +6,7 @@ from datetime import datetime
 
 from models.errors import InputError
 from simulator.scenario import sections
+from simulator.scenario.regional import device_bounds, regional
 from simulator.scenario.update_checks import table_contradictions, update_contradictions
 
 Contradiction = tuple[str, str]
@@ -55,24 +56,56 @@ def _is_time(text: str) -> bool:
 
 def _fleet(scenario: sections.Scenario) -> Iterator[Contradiction]:
     classes = scenario.fleet.classes
-    total = math.fsum(device_class.share for device_class in classes)
-    if abs(total - 1) > 1e-6:
-        listed = " + ".join(f"{device_class.share:g}" for device_class in classes[:8])
-        more = " + ..." if len(classes) > 8 else ""
-        yield "fleet.classes", f"the shares must add up to 1, but {listed}{more} = {total:.7g}; change one"
-    first: dict[str, int] = {}
+    yield from _shares("fleet.classes", [device_class.share for device_class in classes])
+    yield from _names("fleet.classes", "class", [device_class.name for device_class in classes])
     for i, device_class in enumerate(classes):
-        key = f"fleet.classes.{i}"
-        if device_class.name in first:
-            yield (
-                f"{key}.name",
-                f"{device_class.name!r} is the name of class {first[device_class.name]} too; rename one",
-            )
-        first.setdefault(device_class.name, i)
-        link = device_class.link
-        if isinstance(link, sections.PresetLink) and (link.outage_every is None) != (link.outage_length is None):
-            missing = "outage_every" if link.outage_every is None else "outage_length"
-            yield f"{key}.link", f"'outage_every' and 'outage_length' go together; add '{missing}'"
+        yield from _link(f"fleet.classes.{i}.link", device_class.link)
+
+
+def _shares(key: str, shares: list[float]) -> Iterator[Contradiction]:
+    total = math.fsum(shares)
+    if abs(total - 1) > 1e-6:
+        listed = " + ".join(f"{share:g}" for share in shares[:8])
+        more = " + ..." if len(shares) > 8 else ""
+        yield key, f"the shares must add up to 1, but {listed}{more} = {total:.7g}; change one"
+
+
+def _names(key: str, what: str, names: list[str]) -> Iterator[Contradiction]:
+    first: dict[str, int] = {}
+    for i, name in enumerate(names):
+        if name in first:
+            yield f"{key}.{i}.name", f"{name!r} is the name of {what} {first[name]} too; rename one"
+        first.setdefault(name, i)
+
+
+def _link(key: str, link: sections.Link) -> Iterator[Contradiction]:
+    if isinstance(link, sections.PresetLink) and (link.outage_every is None) != (link.outage_length is None):
+        missing = "outage_every" if link.outage_every is None else "outage_length"
+        yield key, f"'outage_every' and 'outage_length' go together; add '{missing}'"
+
+
+def _regions(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    regions = scenario.regions
+    if not regions:
+        return
+    yield from _shares("regions", [region.share for region in regions])
+    yield from _names("regions", "region", [region.name for region in regions])
+    bounds = device_bounds(scenario)
+    for i, region in enumerate(regions):
+        key = f"regions.{i}"
+        if bounds[i + 1] <= bounds[i]:
+            text = f"{region.share:g} of {scenario.fleet.devices:,} devices is none"
+            yield f"{key}.share", f"{text}; raise the share or fleet.devices, or remove the region"
+        if region.link is not None:
+            yield from _link(f"{key}.link", region.link)
+        arrivals = scenario.workload.arrivals
+        if region.peak_hour is not None and not isinstance(
+            arrivals, sections.DiurnalArrivals | sections.SessionArrivals
+        ):
+            text = f"workload.arrivals of kind {arrivals.kind} have no daily peak to shift"
+            yield f"{key}.peak_hour", f"{text}; choose diurnal or sessions, or remove peak_hour"
+        if region.cloud.model_fields_set:
+            yield from ((f"{key}.{where}", text) for where, text in _cloud(regional(scenario, i)))
 
 
 def _small_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
@@ -116,13 +149,9 @@ def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
         text = f"a step of {cloud.max_batched_tokens} tokens has no place for one token of each of"
         yield "cloud.max_batched_tokens", f"{text} {cloud.max_sequences} sequences; set at least {cloud.max_sequences}"
     yield from _autoscale("cloud", cloud)
-    first: dict[str, int] = {}
+    yield from _names("cloud.pools", "pool", [pool.name for pool in cloud.pools])
     for i, pool in enumerate(cloud.pools):
-        key = f"cloud.pools.{i}"
-        if pool.name in first:
-            yield f"{key}.name", f"{pool.name!r} is the name of pool {first[pool.name]} too; rename one"
-        first.setdefault(pool.name, i)
-        yield from _autoscale(key, pool)
+        yield from _autoscale(f"cloud.pools.{i}", pool)
 
 
 def _autoscale(key: str, machines: sections.Machines) -> Iterator[Contradiction]:
@@ -207,6 +236,7 @@ _CHECKS: tuple[Callable[[sections.Scenario], Iterator[Contradiction]], ...] = (
     _small_model,
     _language_model,
     _cloud,
+    _regions,
     _request,
     update_contradictions,
     table_contradictions,

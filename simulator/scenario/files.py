@@ -27,13 +27,21 @@ def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
         yield "llm.candidates.path", candidates.path
     elif isinstance(candidates, sections.ItemLm) and candidates.checkpoint is not None:
         yield "llm.candidates.checkpoint", candidates.checkpoint
-    if not scenario.cloud.pools and scenario.cloud.profile is not None:
-        yield "cloud.profile", scenario.cloud.profile
-    for i, pool in enumerate(scenario.cloud.pools):
-        if pool.profile is not None:
-            yield f"cloud.pools.{i}.profile", pool.profile
+    yield from _profiles("cloud", scenario.cloud)
+    for i, region in enumerate(scenario.regions):
+        yield from _profiles(f"regions.{i}.cloud", region.cloud)
+        if isinstance(region.link, sections.TraceLink):
+            yield f"regions.{i}.link.path", region.link.path
     if isinstance(scenario.tariffs.carbon, str):
         yield "tariffs.carbon", scenario.tariffs.carbon
+
+
+def _profiles(key: str, cloud: sections.Cloud) -> Iterator[tuple[str, str]]:
+    if not cloud.pools and cloud.profile is not None:
+        yield f"{key}.profile", cloud.profile
+    for i, pool in enumerate(cloud.pools):
+        if pool.profile is not None:
+            yield f"{key}.pools.{i}.profile", pool.profile
 
 
 def check_files(scenario: sections.Scenario) -> None:

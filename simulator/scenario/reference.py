@@ -22,6 +22,8 @@ MARKER = (
 
 Shared = frozenset[str]
 """names of sections that several kinds of one key have"""
+_AS_ABOVE = {"regions.N.cloud": "cloud", "regions.N.link": "fleet.classes.N.link"}
+"""keys that hold what is described under another heading"""
 
 
 def reference() -> str:
@@ -51,6 +53,8 @@ def _children(path: str, model: type[BaseModel], base: object, depth: int, share
     """The sections in a section, each under a heading with its dotted path."""
     lines: list[str] = []
     for name, shape in fields_of(model).items():
+        if path + name in _AS_ABOVE:
+            continue
         heading = ["", f"{'#' * depth} {path}{name}{_owner(name, model, shared)}", ""]
         default = default_of(model, name, base)
         deeper = (f"{path}{name}.", min(depth + 1, 4))
@@ -98,6 +102,8 @@ def _default(name: str, shape: Shape, model: type[BaseModel], base: object) -> s
     if model.model_fields[name].is_required():
         return "required"
     value = default_of(model, name, base)
+    if isinstance(value, sections.CloudChanges):
+        return "none"
     if isinstance(value, BaseModel):
         kind = getattr(value, "kind", None)
         return f"`{kind}`" if kind and len(shape.sections) > 1 else "its defaults"
@@ -110,7 +116,8 @@ def _default(name: str, shape: Shape, model: type[BaseModel], base: object) -> s
 
 
 def _values(path: str, name: str, shape: Shape) -> str:
-    target = f"[{path}{name}](#{(path + name).replace('.', '').replace(' ', '-').lower()})"
+    key = _AS_ABOVE.get(path + name, path + name)
+    target = f"[{key}](#{key.replace('.', '').replace(' ', '-').lower()})"
     if shape.sections and not shape.plain:
         return target
     if shape.sections:

@@ -22,6 +22,8 @@ def _section_lines(section: BaseModel) -> list[str]:
     lines = []
     for name, shape in fields_of(type(section)).items():
         value = getattr(section, name)
+        if _goes_without_saying(section, name):
+            continue
         if isinstance(value, BaseModel):
             inner = _section_lines(value)
             lines += [f"{name}: {{}}"] if not inner else [f"{name}:", *(f"  {line}" for line in inner)]
@@ -35,6 +37,13 @@ def _section_lines(section: BaseModel) -> list[str]:
             note = f"  # {quantity.show(value)}" if quantity and value is not None else ""
             lines.append(f"{name}: {plain_text(value)}{note}")
     return lines
+
+
+def _goes_without_saying(section: BaseModel, name: str) -> bool:
+    """What is as elsewhere where it is not given: the cloud of a region; and that a scenario has no regions."""
+    if isinstance(section, sections.CloudChanges):
+        return name not in section.model_fields_set
+    return isinstance(section, sections.Scenario) and name == "regions" and not section.regions
 
 
 def plain_text(value: Any) -> str:

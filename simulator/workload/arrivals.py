@@ -54,11 +54,17 @@ class _Rows:
 
 
 def arrival_times(
-    split: SplitLog, section: Arrivals, devices_users: Ints, horizon_s: float | None, draws: Draws
+    split: SplitLog,
+    section: Arrivals,
+    devices_users: Ints,
+    horizon_s: float | None,
+    draws: Draws,
+    fleet_users: Ints | None = None,
 ) -> Stream:
     """The stream of devices that follow the users `devices_users` [D] (places in the log; repeats are clones).
 
-    horizon_s None: until the last interaction. InputError where the log has no times to replay.
+    horizon_s None: until the last interaction. `fleet_users`: those of the whole fleet, where these are a part of it.
+    InputError where the log has no times to replay.
     """
     users = np.asarray(devices_users, dtype=np.int64)
     lengths = split.log.lengths[users] - split.history[users]
@@ -69,7 +75,8 @@ def arrival_times(
     start_s = np.zeros(len(users))
     calendar = False
     if isinstance(section, ReplayArrivals):
-        times, start_s, calendar = _replay(split, section, rows, horizon_s, draws)
+        everyone = users if fleet_users is None else fleet_users
+        times, start_s, calendar = _replay(split, section, rows, horizon_s, draws, everyone)
     elif isinstance(section, PoissonArrivals):
         times = _running_sums(draws.exponential("arrival gap", device, place) * DAY_S / section.per_day, device)
     elif isinstance(section, DiurnalArrivals):
@@ -83,12 +90,15 @@ def arrival_times(
     return Stream(offsets, step[kept].astype(np.int32), times[kept], end_s, calendar, int((~kept).sum()), start_s)
 
 
-def gap_summary(stream: Stream) -> dict[str, float | None]:
-    """Median, mean and 95th percentile of the gaps between a device's consecutive interactions, and the share of
-    zero gaps; None where no device has two."""
+def gaps_of(stream: Stream) -> Floats:
+    """The gaps between a device's consecutive interactions, of all devices."""
     starts = np.zeros(len(stream.t_s), dtype=bool)
     starts[stream.device_offsets[:-1][np.diff(stream.device_offsets) > 0]] = True
-    gaps = np.diff(stream.t_s)[~starts[1:]]
+    return np.asarray(np.diff(stream.t_s)[~starts[1:]])
+
+
+def gap_summary(gaps: Floats) -> dict[str, float | None]:
+    """Median, mean and 95th percentile of gaps, and the share of zero gaps; None where there are none."""
     if not len(gaps):
         return {"median_gap_s": None, "mean_gap_s": None, "p95_gap_s": None, "zero_gap_share": None}
     return {
@@ -100,7 +110,7 @@ def gap_summary(stream: Stream) -> dict[str, float | None]:
 
 
 def _replay(
-    split: SplitLog, section: ReplayArrivals, rows: _Rows, horizon_s: float | None, draws: Draws
+    split: SplitLog, section: ReplayArrivals, rows: _Rows, horizon_s: float | None, draws: Draws, fleet: Ints
 ) -> tuple[Floats, Floats, bool]:
     """Times [S], starts [D] and whether devices stay in calendar order.
 
@@ -117,7 +127,7 @@ def _replay(
     if not log.common_clock:
         anchor = origin = newest_known
     else:
-        first = split.cut_time if split.cut_time is not None else float(log.times[rows.event].min(initial=np.inf))
+        first = split.cut_time if split.cut_time is not None else _first_streamed_s(split, fleet)
         origin = np.full(len(users), first)
         anchor = np.maximum(newest_known, origin)
     start_s = _scaled(anchor - origin, section)
@@ -132,6 +142,12 @@ def _replay(
         uniform_scale = section.time_scale == 1 or section.scale == "all"
         return times, start_s, log.common_clock and uniform_scale
     return _shifted(times, rows, horizon_s, draws), np.zeros(len(users)), False
+
+
+def _first_streamed_s(split: SplitLog, users: Ints) -> float:
+    """When the first streamed interaction of any of these users was; infinite where they have none."""
+    streaming = users[split.log.lengths[users] > split.history[users]]
+    return float(split.log.times[split.log.offsets[streaming] + split.history[streaming]].min(initial=np.inf))
 
 
 def _scaled(gaps: Floats, section: ReplayArrivals) -> Floats:

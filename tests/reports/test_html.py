@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from models.errors import InputError
 from reports.experiment_folder import read_experiment
@@ -153,10 +154,28 @@ def test_an_optimisation_is_reproduced_by_its_goals_and_limits(tmp_path: Path) -
     goals = {"accuracy.ndcg@10": "maximize", COST: "minimize"}
     limits = {"latency_s.slate.p95": 0.2}
     folder = write_experiment(tmp_path / "study", kind="optimisation", directions=goals, limits=limits)
+    given = {"base": "scenarios/fake.yaml", "set": ["fleet.devices=9"], "trials": 12, "sampler": "tpe"}
+    given |= {"sampler_seed": 3, "batch": 2}
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(given), encoding="utf-8")
     command = (
-        f"optimize scenarios/fake.yaml --maximize accuracy.ndcg@10 --minimize {COST} --limit latency_s.slate.p95=0.2"
+        "optimize scenarios/fake.yaml --set 'fleet.devices=9' --maximize accuracy.ndcg@10 "
+        f"--minimize {COST} --limit latency_s.slate.p95=0.2 --seeds 1,2,3 --trials 12 --sampler tpe --sampler-seed 3 "
+        "--batch 2 --space space.yaml"
     )
     assert command in read(write_report(folder)).text
+
+
+def test_a_price_that_no_run_has_is_labelled_as_interpolated(tmp_path: Path) -> None:
+    names = ("never", "random 20%", "random 60%", "always")
+    saving = answer_of(names)["saving"]
+    ends = {"family": "random", "below": "random 20%", "variant": "random 60%", "cost_of_run": 0.05}
+    for interpolated in (True, False):
+        answer = answer_of(names, saving=saving | ends | {"interpolated": interpolated})
+        text = read(write_report(write_experiment(tmp_path / str(interpolated), names, answer=answer))).text
+        assert ("“random”, between two of its runs, would save 25%" in text) == interpolated
+        assert ("Interpolated: no run has this price" in text) == interpolated
+        assert ("“random 60%” saves 25%" in text) != interpolated
+    assert "which itself costs $0.05" in read(tmp_path / "True" / "report.html").text
 
 
 def test_a_comparison_of_policies_has_a_report(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from simulator.experiments.sweeps.jobs import RunJob
 from simulator.experiments.sweeps.workshop import Workshop
 from simulator.learning import learn
 from simulator.preparation import prepare
+from simulator.running import simulate
 from simulator.scenario import Scenario, sections
 from simulator.sharing import learning_key, preparation_key
-from simulator.simulation import simulate
 from tests.simulator.experiments.sweeps.files import results_of, write_files
 
 SHARED = [

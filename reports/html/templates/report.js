@@ -34,13 +34,33 @@
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const narrow = () => document.documentElement.clientWidth < 640;
 
+  // Lines of at most so many characters, broken at spaces.
+  function wrapped(text, most) {
+    const lines = [""];
+    for (const word of String(text).split(" ")) {
+      const last = lines[lines.length - 1];
+      if (last && last.length + word.length >= most) lines.push(word);
+      else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+    }
+    return lines.join("<br>");
+  }
+
+  function fitted(traces, layout) {
+    const names = traces.map((trace) => (trace.name ? { ...trace, name: wrapped(trace.name, narrow() ? 48 : 110) } : trace));
+    const texts = layout.yaxis && layout.yaxis.ticktext;
+    if (!texts) return [names, layout];
+    const ticktext = texts.map((text) => wrapped(text, narrow() ? 24 : 38));
+    return [names, { ...layout, yaxis: { ...layout.yaxis, ticktext } }];
+  }
+
   function axis(own) {
     const colours = palette();
     return { gridcolor: colours.grid, linecolor: colours.grey, zeroline: false, automargin: true, ...own };
   }
 
-  function draw(id, traces, layout) {
+  function draw(id, given, look) {
     const colours = palette();
+    const [traces, layout] = fitted(given, look);
     const base = {
       font: { family: "system-ui, sans-serif", size: narrow() ? 12 : 13, color: colours.ink },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false, hovermode: "closest",
@@ -209,7 +229,9 @@
     }
     let turn = 0;
     for (const [v, names] of roles) {
-      const arrow = { ax: turn % 2 ? -34 : 34, ay: turn % 2 ? 38 : -38, arrowhead: 0, arrowcolor: "@grey" };
+      const place = (v.values[x][0] - ranges[0][0]) / (ranges[0][1] - ranges[0][0]);
+      const left = place > 0.8 || (place > 0.2 && turn % 2);
+      const arrow = { ax: left ? -34 : 34, ay: turn % 2 ? 38 : -38, arrowhead: 0, arrowcolor: "@grey" };
       annotations.push({ x: v.values[x][0], y: v.values[y][0], text: names.join(", "), showarrow: true, ...arrow });
       turn += 1;
     }

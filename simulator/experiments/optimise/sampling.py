@@ -6,6 +6,7 @@ recorded and every trial has a sampler of its own, so a search that was interrup
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _MOST_REPEATS = 40
 _EXCESS = "excess"
 _SETTINGS = "settings"
 _FAILURE = "failure"
+_BATCH = "batch"
+_OF_BATCH = "of_batch"
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,21 @@ class Search:
         self._design = qmc.Sobol(len(free), rng=seed).random_base2(max(start - 1, 1).bit_length())
         self._free = {knob.name: place for place, knob in enumerate(free)}
         self._known: dict[str, Result] = {}
+        self._batches = 0
 
     def recall(self, trials: Sequence[FrozenTrial]) -> None:
-        """Take up finished trials, of whole batches."""
+        """Take up finished trials. Of a batch that is recorded in part (a crash) none is: it is asked for again."""
+        recorded = Counter(trial.user_attrs[_BATCH] for trial in trials)
         for trial in trials:
-            self.trials.append(trial)
-            self._known[trial.user_attrs[_SETTINGS]] = _result(trial)
+            if recorded[trial.user_attrs[_BATCH]] == trial.user_attrs[_OF_BATCH]:
+                self.trials.append(trial)
+                self._known[trial.user_attrs[_SETTINGS]] = _result(trial)
+                self._batches = trial.user_attrs[_BATCH] + 1
+
+    @property
+    def points(self) -> list[Settings]:
+        """The settings of the trials so far, each once, in order of appearance."""
+        return [json.loads(text) for text in self._known]
 
     def batch(self, size: int, evaluate: Evaluate) -> list[FrozenTrial]:
         """Ask for `size` new points, have them evaluated, and take up what came out; returns the finished trials.
@@ -90,7 +102,10 @@ class Search:
                 _tell(study, trial, text, results[text])
         self._known |= results
         finished = study.get_trials(deepcopy=False)[len(self.trials) :]
+        for done in finished:
+            done.user_attrs |= {_BATCH: self._batches, _OF_BATCH: len(finished)}
         self.trials += finished
+        self._batches += 1
         return finished
 
     def _study(self) -> optuna.Study:
@@ -114,10 +129,9 @@ class Search:
         return [knob for knob in self._space.knobs if knob.name in self._free]
 
 
-def settings_of(trial: FrozenTrial) -> Settings:
-    """The settings that a trial stands for."""
-    held: Settings = json.loads(trial.user_attrs[_SETTINGS])
-    return held
+def is_ours(trial: FrozenTrial) -> bool:
+    """Whether a trial holds all that a search writes to it."""
+    return trial.state.is_finished() and {_SETTINGS, _EXCESS, _BATCH, _OF_BATCH} <= set(trial.user_attrs)
 
 
 def _tell(study: optuna.Study, trial: optuna.Trial, text: str, result: Result) -> None:

@@ -58,6 +58,16 @@ class Knob:
             return math.floor((self.high - self.low) / self.step + 1e-9) + 1
         return int(self.high - self.low) + 1 if self.integer and not self.log else None
 
+    def as_file(self) -> list[Value] | dict[str, Any]:
+        """What stands under its key in a space file."""
+        given: dict[str, Any] = (
+            {"choices": list(self.choices)} if self.choices else {"low": self.low, "high": self.high}
+        )
+        given |= {name: value for name in ("step", "log", "integer") if (value := getattr(self, name))}
+        if not self.when:
+            return list(self.choices) or given
+        return given | {"when": {key: list(values) for key, values in self.when.items()}}
+
     def value(self, place: float) -> Value:
         """The value at a place in [0, 1): equal shares for choices and steps; a range's numbers have three digits."""
         if self.points is not None:
@@ -76,14 +86,18 @@ class Knob:
 
 @dataclass(frozen=True)
 class Space:
-    """Knobs, each after those that it depends on."""
+    """Knobs on different keys, each after those that it depends on."""
 
     knobs: tuple[Knob, ...]
 
     @property
     def keys(self) -> list[str]:
-        """The dotted keys, each once."""
-        return list(dict.fromkeys(knob.key for knob in self.knobs))
+        """The dotted keys."""
+        return [knob.key for knob in self.knobs]
+
+    def as_file(self) -> dict[str, Any]:
+        """What a space file with these knobs holds."""
+        return {knob.key: knob.as_file() for knob in self.knobs}
 
     def settings(self, place_of: Callable[[Knob], float]) -> Settings:
         """The settings at the places, in [0, 1), that `place_of` gives for the knobs that exist."""

@@ -1,15 +1,16 @@
-"""The folder of a sweep, opened to run in: new, or left unfinished by a sweep like this one."""
+"""The folder of an experiment, held while it is written to; a sweep's is new, or left by a sweep like this one."""
 
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from models.artifacts import atomic_path
 from models.errors import InputError
 from simulator.experiments.folders import ExperimentFolder, Manifest
+from simulator.experiments.sweeps.jobs import is_disk_full
 from simulator.experiments.sweeps.plan import Plan
 from simulator.scenario import resolved_yaml
 
@@ -17,13 +18,11 @@ _LOCK = ".lock"
 
 
 @contextmanager
-def opened(path: Path, plan: Plan, resume: bool) -> Iterator[ExperimentFolder]:
-    """The folder, held against other processes; what unfinished and failed runs left in it is gone.
+def held(path: Path) -> Iterator[set[str]]:
+    """The folder `path`, made where it is missing and held against other processes; the names of what is in it.
 
-    Raises InputError for a folder that cannot be written, holds something else or another sweep, was made by other
-    versions, or is in use; and for one with finished runs unless `resume`.
+    Raises InputError for one that cannot be written or is in use, and when the disk is full; what is finished stays.
     """
-    folder = ExperimentFolder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         present = {entry.name for entry in path.iterdir()} - {_LOCK}
@@ -36,7 +35,27 @@ def opened(path: Path, plan: Plan, resume: bool) -> Iterator[ExperimentFolder]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"--out {path}: another sweep is writing to it; wait for it, or name another") from None
+            raise InputError(f"--out {path}: another process is writing to it; wait for it, or name another") from None
+        try:
+            yield present
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            raise InputError(
+                f"the disk is full, so the work in {path} has stopped; its finished runs are kept: make room (also in "
+                "the artifact cache), then add --resume"
+            ) from error
+
+
+@contextmanager
+def opened(path: Path, plan: Plan, resume: bool) -> Iterator[ExperimentFolder]:
+    """The folder of a sweep, held as `held` does; what unfinished and failed runs left in it is gone.
+
+    Raises InputError also for a folder that holds something else or another sweep, or was made by other versions; and
+    for one with finished runs unless `resume`.
+    """
+    folder = ExperimentFolder(path)
+    with held(path) as present:
         if "experiment.json" in present:
             _check_continues(folder, plan, resume)
         elif present:
@@ -55,10 +74,8 @@ def _check_continues(folder: ExperimentFolder, plan: Plan, resume: bool) -> None
     done = [run for run in folder.runs(new) if run.finished]
     if done and not resume:
         raise InputError(f"--out {path}: holds this sweep already; add --resume to finish it, or name another folder")
-    changed = [name for name in new.versions if old.versions.get(name) != new.versions[name]]
-    if done and changed:
-        was = ", ".join(f"{name} {old.versions.get(name, 'unknown')}, now {new.versions[name]}" for name in changed[:3])
-        raise InputError(f"--resume: {path} was made by other versions ({was}); run the sweep anew in another --out")
+    if done:
+        check_versions(path, old.versions, new.versions)
     for run in done:
         meant = resolved_yaml(plan.scenario(run.variant.name, run.seed))
         if (run.folder / "scenario.yaml").read_text(encoding="utf-8") != meant:
@@ -66,6 +83,14 @@ def _check_continues(folder: ExperimentFolder, plan: Plan, resume: bool) -> None
                 f"--out {path}: its run of {run.variant.name!r} at seed {run.seed} had other settings than the sweep "
                 "file has now; undo the change, or name another folder"
             )
+
+
+def check_versions(path: Path, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    """InputError where the runs of a folder were made by other versions than those that would go on with them."""
+    changed = [name for name in new if old.get(name) != new[name]]
+    if changed:
+        was = ", ".join(f"{name} {old.get(name, 'unknown')}, now {new[name]}" for name in changed[:3])
+        raise InputError(f"--resume: {path} was made by other versions ({was}); begin anew in another --out")
 
 
 def _clean(folder: ExperimentFolder, manifest: Manifest) -> None:

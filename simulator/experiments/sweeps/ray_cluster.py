@@ -5,22 +5,18 @@ worker whose cache lacks them. Files that a scenario names must be at the same p
 """
 
 import os
-import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from models.artifacts import ArtifactStore, place_files
-from models.errors import InputError
+from models.artifacts import ArtifactStore, files_below, place_files
 from simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob, is_disk_full
+from simulator.ray_session import check_ray, connect
 
 _WORKSHOP = "simulator.experiments.sweeps.workshop"  # looked up by those who work, since it imports PyTorch
-_ANSWERS_WITHIN_S = 3.0
-_QUIET = {"RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 class RayCluster:
@@ -31,10 +27,7 @@ class RayCluster:
     """
 
     def __init__(self, workers: int | None, address: str | None):
-        if find_spec("ray") is None:
-            raise InputError("--engine ray: Ray is not installed; pip install .[ray]")
-        if address is not None:
-            _check_answers(address)
+        check_ray(address)
         self.workers = workers or (os.cpu_count() or 1 if address is None else 0)
         self._address = address
         self._ray: Any = None
@@ -42,21 +35,7 @@ class RayCluster:
         self._artifacts: dict[str, bytes] = {}
 
     def __enter__(self) -> Self:
-        for name, value in _QUIET.items():
-            os.environ.setdefault(name, value)
-        self._ray = import_module("ray")
-        here = {"num_cpus": self.workers, "include_dashboard": False} if self._address is None else {}
-        try:
-            self._ray.init(
-                address=self._address or "local",
-                log_to_driver=False,
-                logging_level="ERROR",
-                namespace="fleetrec",
-                **here,
-            )
-        except Exception as error:  # Ray raises whatever its parts raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"--ray-address {self._address}: Ray cannot be reached: {reason}") from error
+        self._ray = connect(self._address, self.workers)
         self.workers = self.workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         return self
 
@@ -121,25 +100,8 @@ class RayWorker:
             if outcome.error is not None:
                 return outcome
             if isinstance(job, RunJob):
-                return replace(outcome, files=_read(Path(own), Path(own)))
+                return replace(outcome, files=files_below(Path(own), Path(own)))
             return replace(
-                outcome, files={k: v for a in outcome.artifacts for k, v in _read(store.root / a, store.root).items()}
+                outcome,
+                files={k: v for a in outcome.artifacts for k, v in files_below(store.root / a, store.root).items()},
             )
-
-
-def _read(folder: Path, root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def _check_answers(address: str) -> None:
-    """Ray itself would wait for minutes."""
-    if address == "auto":
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        raise InputError(f"--ray-address {address}: expected host:port, ray://host:port or auto")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN_S).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"--ray-address {address}: nothing answers there ({reason}); is the cluster up?") from None

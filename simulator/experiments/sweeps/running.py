@@ -5,7 +5,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from models.errors import InputError
 from models.progress import Progress
 from simulator.experiments.comparison import compare
 from simulator.experiments.folders import RunPlace
-from simulator.experiments.sweeps.jobs import Executor, LearnJob, Outcome, RunJob, is_disk_full
+from simulator.experiments.sweeps.jobs import Executor, LearnJob, Outcome, RunJob
 from simulator.experiments.sweeps.local import LocalProcesses, ThisProcess
 from simulator.experiments.sweeps.opening import opened, write_failure
 from simulator.experiments.sweeps.plan import Plan
@@ -66,7 +65,7 @@ def run_sweep(
 
     Raises InputError for a folder that cannot be used (see `opened`) and when the disk is full; what is finished stays.
     """
-    with _disk_full_told(out), opened(out, plan, resume) as folder:
+    with opened(out, plan, resume) as folder:
         places = list(folder.runs(plan.manifest))
         todo = [place for place in places if not place.finished]
         say(_intention(plan, places, len(todo), executor.workers))
@@ -137,19 +136,6 @@ def _conclusion(out: Path) -> str:
 def _stop_if_full(outcome: Outcome) -> None:
     if outcome.disk_full:
         raise OSError(errno.ENOSPC, outcome.error)
-
-
-@contextmanager
-def _disk_full_told(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if is_disk_full(error):
-            raise InputError(
-                f"the disk is full, so the sweep in {out} has stopped; its finished runs are kept: make room "
-                "(also in the artifact cache), then add --resume"
-            ) from error
-        raise
 
 
 def _intention(plan: Plan, places: list[RunPlace], todo: int, workers: int) -> str:

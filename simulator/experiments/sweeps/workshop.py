@@ -9,9 +9,9 @@ from models.progress import NullProgress
 from simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob, is_disk_full
 from simulator.learning import Learnt, learn, train_llm
 from simulator.preparation import Prepared, prepare
+from simulator.running import run_prepared
 from simulator.scenario import sections
 from simulator.sharing import learning_key, preparation_key, uses_llm
-from simulator.simulation import simulate_prepared
 
 _DEVICE = "cpu"
 
@@ -48,7 +48,7 @@ class Workshop:
         started = time.perf_counter()
         prepared = self._prepared_for(job.scenario)
         prepare_s = time.perf_counter() - started
-        simulate_prepared(job.scenario, prepared, job.folder, _DEVICE, NullProgress(), prepare_s)
+        run_prepared(job.scenario, prepared, job.folder, _DEVICE, NullProgress(), prepare_s)
 
     def _learnt_for(self, scenario: sections.Scenario) -> Learnt:
         key = learning_key(scenario)

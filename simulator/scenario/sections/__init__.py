@@ -78,6 +78,7 @@ from simulator.scenario.sections.policy import (
     StalenessRequest,
     UncertaintyRequest,
 )
+from simulator.scenario.sections.regions import CloudChanges, Region
 from simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
 from simulator.scenario.sections.text import Endpoint, TextLm, TitlePrompt
 from simulator.scenario.sections.update import (
@@ -133,6 +134,7 @@ __all__ = [
     "Candidates",
     "Churn",
     "Cloud",
+    "CloudChanges",
     "CloudPush",
     "CongestionRequest",
     "ConstantLink",
@@ -187,6 +189,7 @@ __all__ = [
     "RandomEarlyAdmission",
     "RandomRequest",
     "ReciprocalRankFusion",
+    "Region",
     "ReliabilityFusion",
     "ReplayArrivals",
     "RequestPolicy",

@@ -9,6 +9,7 @@ from simulator.scenario.sections.cloud import Cloud
 from simulator.scenario.sections.fleet import Fleet
 from simulator.scenario.sections.models import Llm, Srm
 from simulator.scenario.sections.policy import Policy
+from simulator.scenario.sections.regions import Region
 from simulator.scenario.sections.workload import Workload
 from simulator.scenario.units import Seconds
 
@@ -61,6 +62,7 @@ class Scenario(Section):
     srm: Srm = Srm()
     llm: Llm = Llm()
     cloud: Cloud = Cloud()
+    regions: tuple[Region, ...] = Field((), description="parts of the fleet with clouds of their own (docs/regions.md)")
     policy: Policy = Policy()
     tariffs: Tariffs = Tariffs()
     metrics: Metrics = Metrics()

@@ -152,6 +152,12 @@ def test_the_moment_at_which_all_devices_join_is_not_what_a_fleet_is_built_for()
     assert found.servers == 1
 
 
+def test_a_fleet_that_asks_only_when_it_joins_is_built_for_that_moment() -> None:
+    objective = Objective(1.0, 2.0)  # four at once, of a second each, in two seconds: two cores
+    found = provision_scaled(requests_at(np.zeros(4)), 4000.0, 1.0, Cores(1.0, objective), objective, Draws(1))
+    assert found.servers == 2
+
+
 def test_the_busiest_window_is_the_first_that_holds_the_most() -> None:
     assert busiest(np.array([0.0, 1.0, 5.0, 6.0, 7.0, 20.0, 21.0, 22.0]), 3.0) == (2, 5)
     assert busiest(np.array([0.0, 3.0]), 3.0) == (0, 1)

@@ -165,7 +165,7 @@ def test_a_limit_keeps_a_variant_off_the_front(tmp_path: Path) -> None:
 
     answer = compare(made(tmp_path, figures=slow, limits={"latency_s.slate.p95": 0.2})).answer
     assert "better" not in [point["variant"] for point in answer["frontier"]]
-    assert any("over the limit latency_s.slate.p95 <= 0.2: better" in note for note in answer["notes"])
+    assert any("over the limit latency_s.slate.p95 <= 0.2: 'better'" in note for note in answer["notes"])
 
 
 def test_a_warm_up_is_cut_from_accuracy_and_requests(tmp_path: Path) -> None:

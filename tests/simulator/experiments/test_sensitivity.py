@@ -35,3 +35,12 @@ def test_a_sample_finds_the_key_that_matters() -> None:
     assert shares["b"] == pytest.approx(0.1, abs=0.07)
     assert shares["c"] < 0.05
     assert "ranks" in method
+
+
+def test_a_section_named_by_its_kind_alone_is_the_same_key() -> None:
+    """`policy: never` and `policy: {kind: push}` are two levels of one key, which explains everything."""
+    policies = ["never", {"kind": "push"}] * 6
+    variants = [Variant(str(i), "", {"policy": policy, "x": i}) for i, policy in enumerate(policies)]
+    shares, _ = shares_of_variance(variants, np.array([0.0, 1.0] * 6))
+    assert shares["policy.kind"] == pytest.approx(1.0)
+    assert set(shares) == {"policy.kind", "x"}

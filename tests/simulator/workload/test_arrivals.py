@@ -14,7 +14,7 @@ from simulator.scenario.sections import (
     ReplayArrivals,
     SessionArrivals,
 )
-from simulator.workload.arrivals import Stream, arrival_times, gap_summary
+from simulator.workload.arrivals import Stream, arrival_times, gap_summary, gaps_of
 from simulator.workload.splitting import split_log
 from tests.simulator.workload.logs import DAY_0, make_log
 
@@ -168,12 +168,14 @@ def test_gaps_are_summed_up_within_devices_only() -> None:
     stream = stream_of(
         [[DAY_0, DAY_0, DAY_0, DAY_0 + 30], [DAY_0, DAY_0 + 7000, DAY_0 + 7010, DAY_0 + 7010]], ReplayArrivals()
     )
-    summary = gap_summary(stream)
+    summary = gap_summary(gaps_of(stream))
     assert summary["median_gap_s"] == 5  # of 0, 30, 10, 0
     assert summary["mean_gap_s"] == 10
     assert summary["zero_gap_share"] == 0.5
     assert (
-        gap_summary(stream_of([[0, 1]], ReplayArrivals(), split=PerUserSplit(last=1, min_history=1)))["median_gap_s"]
+        gap_summary(gaps_of(stream_of([[0, 1]], ReplayArrivals(), split=PerUserSplit(last=1, min_history=1))))[
+            "median_gap_s"
+        ]
         is None
     )
 

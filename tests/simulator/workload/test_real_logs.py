@@ -8,7 +8,7 @@ import pytest
 
 from simulator.randomness import Draws
 from simulator.scenario.sections import GlobalTimeSplit, LogFile, PerUserSplit, ReplayArrivals
-from simulator.workload.arrivals import arrival_times, gap_summary
+from simulator.workload.arrivals import arrival_times, gap_summary, gaps_of
 from simulator.workload.loading import load_log
 from simulator.workload.splitting import split_log
 
@@ -72,7 +72,7 @@ def test_movielens_last_events_are_19_seconds_apart_and_47_percent_of_training_e
     assert split.future_share == pytest.approx(0.46, abs=0.015)
     assert f"{split.future_share:.1%}" in split.description
     stream = arrival_times(split, ReplayArrivals(), np.flatnonzero(split.streamed), None, Draws(1))
-    assert gap_summary(stream)["median_gap_s"] == 19
+    assert gap_summary(gaps_of(stream))["median_gap_s"] == 19
     cut = split_log(log, GlobalTimeSplit())
     assert cut.counts["training_events"] / log.n_events == pytest.approx(0.8, abs=0.001)
     assert cut.counts["streamed"] + cut.counts["ended_before_cut"] + cut.counts["too_short"] == log.n_users

@@ -1,19 +1,22 @@
 """Whole searches, on runs whose figures are a formula of their policy instead of a simulation."""
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
 
 from models.errors import InputError
 from models.progress import NullProgress
+from simulator.experiments.comparison import compare
 from simulator.experiments.folders import ExperimentFolder
-from simulator.experiments.optimise import Problem, Space, optimise, read_goals
+from simulator.experiments.optimise import Found, Problem, Space, optimise, read_goals
 from simulator.experiments.optimise.space import Knob
 from simulator.experiments.sweeps import Outcome, RunJob
 from simulator.experiments.sweeps.jobs import Job
@@ -27,6 +30,7 @@ SPACE = Space(
         Knob("policy.fusion.srm_weight", low=0.25, high=4.0, log=True),
     )
 )
+N = 1000
 GOALS = read_goals(["ndcg@10"], ["cost.usd"], [])
 
 
@@ -62,9 +66,16 @@ class Formula:
         if share > self.fails_above:
             return Outcome("the run broke")
         off = abs(policy.fusion.srm_weight - 1.0)
-        accuracy = share**0.5 - 0.1 * off + 0.001 * job.scenario.seed
-        summary = {"notes": [], "accuracy": {"ndcg@10": accuracy}, "cost": {"usd": share, "usd_odd": None}}
+        hits = max(round(N * (0.9 * share**0.5 - 0.1 * off + 0.001 * job.scenario.seed)), 0)
         job.folder.mkdir(parents=True)
+        order = np.random.default_rng(job.scenario.seed).permutation(N)  # whoever hits more hits these too
+        rows = pd.DataFrame({"device": np.arange(N) // 25, "step": np.arange(N) % 25, "t_s": 0.0})
+        rows.assign(rank=np.where(order < hits, 0, -1)).to_parquet(job.folder / "interactions.parquet")
+        devices = range(N // 25)
+        users = pd.DataFrame({"device": devices, "user": [f"u{d}" for d in devices]})
+        users.to_parquet(job.folder / "devices.parquet")
+        accuracy = {"ndcg@10": hits / N}
+        summary = {"notes": [], "interactions": N, "accuracy": accuracy, "cost": {"usd": share, "usd_odd": None}}
         (job.folder / "timing.json").write_text('{"simulate_s": 1.0}', encoding="utf-8")
         (job.folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
         return Outcome()
@@ -77,12 +88,15 @@ def problem(tmp_path: Path) -> Problem:
     return Problem(path, [], GOALS, SPACE, trials=18, sampler="tpe", seeds=(1, 2))
 
 
-def run(problem: Problem, out: Path, executor: Formula, resume: bool = False) -> dict[str, Any]:
+def run(problem: Problem, out: Path, executor: Formula, resume: bool = False) -> Found:
     return optimise(problem, out, executor, NullProgress(), resume)
 
 
+FILES = ("experiment.json", "results.parquet", "comparisons.parquet", "answer.json")
+
+
 def kept_bytes(out: Path) -> dict[str, bytes]:
-    return {name: (out / name).read_bytes() for name in ("experiment.json", "results.parquet", "answer.json")}
+    return {name: (out / name).read_bytes() for name in FILES}
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])
@@ -127,27 +141,27 @@ def test_a_study_that_lost_the_end_of_a_batch_asks_for_it_again(problem: Problem
 
 
 def test_failed_points_are_recorded_and_the_others_go_on(problem: Problem, tmp_path: Path) -> None:
-    answer = run(problem, tmp_path / "o", Formula(fails_above=0.6))
+    found = run(problem, tmp_path / "o", Formula(fails_above=0.6))
     folder = ExperimentFolder(tmp_path / "o")
     manifest = folder.manifest()
     failed = {place.variant.name for place in folder.runs(manifest) if place.failure == "the run broke"}
     assert failed
     assert len(manifest.variants) == 18
-    assert not failed & {point["variant"] for point in answer["frontier"]}
-    assert any("the run broke" in note for note in answer["notes"])
+    assert not failed & {point["variant"] for point in found.comparison.answer["frontier"]}
+    assert any("the run broke" in note for note in found.notes)
     table = pd.read_parquet(tmp_path / "o" / "results.parquet")
     assert set(table["variant"]) == {variant.name for variant in manifest.variants} - failed
 
 
 def test_no_point_beyond_a_limit_is_on_the_front(problem: Problem, tmp_path: Path) -> None:
     limited = replace(problem, goals=read_goals(["ndcg@10"], ["cost.usd"], ["cost.usd=0.3"]))
-    answer = run(limited, tmp_path / "o", Formula())
+    answer = run(limited, tmp_path / "o", Formula()).comparison.answer
     assert answer["frontier"]
     assert all(point["x"] <= 0.3 for point in answer["frontier"])
 
 
 def test_the_front_is_every_point_that_none_beats(problem: Problem, tmp_path: Path) -> None:
-    answer = run(problem, tmp_path / "o", Formula())
+    answer = run(problem, tmp_path / "o", Formula()).comparison.answer
     table = pd.read_parquet(tmp_path / "o" / "results.parquet")
     points = table.groupby("variant")[["accuracy.ndcg@10", "cost.usd"]].mean()
     points = points.round(12)
@@ -165,16 +179,16 @@ def test_the_front_is_every_point_that_none_beats(problem: Problem, tmp_path: Pa
 def test_a_small_space_is_searched_through_and_no_point_runs_twice(problem: Problem, tmp_path: Path) -> None:
     small = Space((Knob("policy.fusion.srm_weight", (0.5, 1.0, 2.0)),))
     executor = Formula()
-    answer = run(replace(problem, space=small), tmp_path / "o", executor)
+    found = run(replace(problem, space=small), tmp_path / "o", executor)
     assert len(executor.ran) == len(set(executor.ran)) == 2 * (3 + 1)  # three points and the base, at two seeds
-    assert any("4 of 18" in note for note in answer["notes"])
+    assert any("4 of 18" in note for note in found.notes)
 
 
 def test_a_search_goes_on_with_the_same_terms_only(problem: Problem, tmp_path: Path) -> None:
     run(problem, tmp_path / "o", Formula())
     with pytest.raises(InputError, match="add --resume"):
         run(problem, tmp_path / "o", Formula())
-    with pytest.raises(InputError, match="another seeds"):
+    with pytest.raises(InputError, match=r"other terms \(seeds\)"):
         run(replace(problem, seeds=(1, 3)), tmp_path / "o", Formula(), resume=True)
 
 
@@ -185,9 +199,156 @@ def test_a_figure_that_no_summary_has_is_told_after_the_first_run(problem: Probl
     assert len(executor.ran) == 2  # the base at both seeds
 
 
-def test_a_damaged_study_is_one_line(problem: Problem, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["not a database", "pages overwritten", "of another program"])
+def test_a_damaged_study_is_one_line_and_its_runs_are_not_lost(problem: Problem, tmp_path: Path, damage: str) -> None:
+    problem = replace(problem, trials=9)
     run(problem, tmp_path / "o", Formula())
-    (tmp_path / "o" / "study.db").write_bytes(b"not a database at all, but text")
-    with pytest.raises(InputError, match=r"study\.db: cannot be read") as raised:
+    path, before = tmp_path / "o" / "study.db", kept_bytes(tmp_path / "o")
+    if damage == "not a database":
+        path.write_bytes(b"not a database at all, but text")
+    elif damage == "pages overwritten":
+        held = path.read_bytes()
+        path.write_bytes(held[:4096] + b"\x07" * (len(held) - 4096))
+    else:
+        study = optuna.load_study(study_name="optimisation", storage=f"sqlite:///{path}")
+        study.add_trial(optuna.trial.create_trial(values=[1.0, 1.0]))
+    with pytest.raises(InputError, match=r"study\.db: cannot be used .* remove this file, then --resume") as raised:
         run(problem, tmp_path / "o", Formula(), resume=True)
     assert "\n" not in str(raised.value)
+    path.unlink()
+    executor = Formula()
+    run(problem, tmp_path / "o", executor, resume=True)
+    assert executor.ran == []
+    assert kept_bytes(tmp_path / "o") == before
+
+
+def test_a_search_concludes_as_a_sweep_does(problem: Problem, tmp_path: Path) -> None:
+    """Of a kind of request, more is dearer and better, so weight 1 is the front; no other weight helps."""
+    found = run(problem, tmp_path / "o", Formula()).comparison
+    answer = found.answer
+    assert answer == json.loads((tmp_path / "o" / "answer.json").read_text(encoding="utf-8"))
+    for point in answer["frontier"]:
+        assert point["y_low"] < point["y"] < point["y_high"] or point["y"] == 0
+        assert 0 < point["probability_on_front"] <= 1
+    table = pd.read_parquet(tmp_path / "o" / "results.parquet")
+    means = table.groupby("variant")[["cost.usd", "accuracy.ndcg@10"]].mean()
+    assert answer["hypervolume"]["reference"] == pytest.approx(
+        [means["cost.usd"].max(), means["accuracy.ndcg@10"].min()]
+    )
+    assert answer["hypervolume"]["low"] <= answer["hypervolume"]["value"] <= answer["hypervolume"]["high"]
+    weights = [row["key"] for row in answer["sensitivity"] if row["metric"] == "cost.usd"]
+    assert weights[0] in ("policy.request.ratio", "policy.request.n", "policy.request.kind")
+    assert any("looks better than it is" in note for note in answer["notes"])
+    assert compare(tmp_path / "o").answer == answer
+
+
+def test_the_cheapest_point_as_good_as_the_scenario_is_named_with_how_sure_that_is(
+    problem: Problem, tmp_path: Path
+) -> None:
+    """The scenario wastes nothing but its weight of 3: half as many requests are as good at weight 1."""
+    dear = replace(problem, overrides=["policy.fusion={kind: linear, srm_weight: 3}"])
+    answer = run(dear, tmp_path / "o", Formula()).comparison.answer
+    table = pd.read_parquet(tmp_path / "o" / "results.parquet")
+    means = table.groupby("variant")[["cost.usd", "accuracy.ndcg@10"]].mean()
+    able = means[means["accuracy.ndcg@10"] >= means.at["base", "accuracy.ndcg@10"]].drop(index="base")
+    cheapest = answer["cheapest_as_good"]
+    assert cheapest["variant"] == able["cost.usd"].idxmin()
+    assert cheapest["share_saved"] == pytest.approx(1 - able["cost.usd"].min() / 0.5)
+    assert 0.5 < cheapest["probability"] <= 1
+
+
+def test_where_the_scenario_itself_fails_the_other_points_are_compared(problem: Problem, tmp_path: Path) -> None:
+    answer = run(problem, tmp_path / "o", Formula(fails_above=0.45)).comparison.answer  # the scenario's ratio is 0.5
+    assert answer["baseline"] != "base"
+    assert answer["frontier"]
+    assert compare(tmp_path / "o").answer == answer
+
+
+def test_where_every_point_fails_the_first_reason_is_told(problem: Problem, tmp_path: Path) -> None:
+    problem = replace(problem, trials=5)
+    with pytest.raises(InputError, match=r"no point has all figures; failed: 'base' and \d+ more: .*the run broke"):
+        run(problem, tmp_path / "o", Formula(fails_above=-1.0))
+
+
+def test_three_goals_share_a_front(problem: Problem, tmp_path: Path) -> None:
+    three = replace(problem, goals=read_goals(["ndcg@10"], ["cost.usd", "interactions"], []), trials=10)
+    answer = run(three, tmp_path / "o", Formula()).comparison.answer
+    assert answer["third"] == "interactions"
+    assert all(point["z"] == N for point in answer["frontier"])
+
+
+def test_two_searches_do_not_write_to_one_folder(problem: Problem, tmp_path: Path) -> None:
+    class Second(Formula):
+        def _do(self, job: RunJob) -> Outcome:
+            with pytest.raises(InputError, match=r"another process is writing to it"):
+                run(problem, tmp_path / "o", Formula(), resume=True)
+            return super()._do(job)
+
+    run(replace(problem, trials=2), tmp_path / "o", Second())
+
+
+def test_the_folder_of_another_experiment_is_refused(problem: Problem, tmp_path: Path) -> None:
+    sweep = replace(problem.manifest([]), kind="sweep", name="mine")
+    for name in ("sweep", "notes"):
+        (tmp_path / name).mkdir()
+    ExperimentFolder(tmp_path / "sweep").write_manifest(sweep)
+    with pytest.raises(InputError, match=r"holds another experiment, the sweep 'mine'"):
+        run(problem, tmp_path / "sweep", Formula(), resume=True)
+    (tmp_path / "notes" / "mine.txt").touch()
+    with pytest.raises(InputError, match="holds files that are not an optimisation's"):
+        run(problem, tmp_path / "notes", Formula(), resume=True)
+    assert [path.name for path in (tmp_path / "notes").iterdir() if path.name != ".lock"] == ["mine.txt"]
+
+
+def test_a_full_disk_is_one_line_and_what_is_finished_is_kept(problem: Problem, tmp_path: Path) -> None:
+    class Full(Formula):
+        def _do(self, job: RunJob) -> Outcome:
+            return Outcome("no space left", disk_full=True) if len(self.ran) == 7 else super()._do(job)
+
+    problem, first, rest = replace(problem, trials=9), Full(), Formula()
+    with pytest.raises(InputError, match=r"the disk is full.*finished runs are kept.*--resume"):
+        run(problem, tmp_path / "o", first)
+    run(problem, tmp_path / "o", rest, resume=True)
+    assert len(first.ran) == 7
+    run(problem, tmp_path / "whole", whole := Formula())
+    assert sorted(first.ran + rest.ran) == sorted(whole.ran)
+    assert kept_bytes(tmp_path / "o") == kept_bytes(tmp_path / "whole")
+
+
+def test_a_study_that_finds_the_disk_full_says_so(
+    problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself raises the error, where it may have a few pages only."""
+
+    def add(self: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        base = sqlite3.connect(":memory:")
+        base.execute("PRAGMA max_page_count = 2")
+        base.execute("CREATE TABLE t (x)")
+        base.execute("INSERT INTO t VALUES (zeroblob(100000))")
+
+    monkeypatch.setattr(optuna.Study, "add_trial", add)
+    with pytest.raises(InputError, match="the disk is full"):
+        run(problem, tmp_path / "o", Formula())
+
+
+def test_points_of_another_world_are_refused_as_soon_as_they_show(problem: Problem, tmp_path: Path) -> None:
+    class Smaller(Formula):
+        def _do(self, job: RunJob) -> Outcome:
+            outcome = super()._do(job)
+            if job.folder.parent.name != "base":
+                path = job.folder / "summary.json"
+                held = json.loads(path.read_text(encoding="utf-8"))
+                path.write_text(json.dumps(held | {"interactions": 7}), encoding="utf-8")
+            return outcome
+
+    executor = Smaller()
+    with pytest.raises(InputError, match=r"evaluates other interactions .* \(7 against 1,000\)"):
+        run(problem, tmp_path / "o", executor)
+    assert len(executor.ran) == 2 * (1 + problem.batch)
+
+
+def test_the_scenario_as_it_stands_has_its_own_values_of_the_knobs(problem: Problem, tmp_path: Path) -> None:
+    run(replace(problem, trials=2), tmp_path / "o", Formula())
+    base = ExperimentFolder(tmp_path / "o").manifest().variants[0]
+    own = {"policy.request.kind": "random", "policy.request.ratio": 0.5, "policy.fusion.srm_weight": 1.0}
+    assert (base.name, base.settings) == ("base", own)

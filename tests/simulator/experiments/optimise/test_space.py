@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from models.errors import InputError
 from simulator.experiments.optimise import default_space, read_goals, read_seeds, read_space
@@ -30,6 +31,13 @@ def test_a_knob_exists_only_beside_the_kinds_that_it_belongs_to(tmp_path: Path) 
     assert low == {"policy.request.kind": "random", "policy.request.ratio": 0.1}
     assert high["policy.request.kind"] == "every"
     assert "policy.request.ratio" not in high
+
+
+def test_a_space_that_is_written_is_read_as_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("name: s\n", encoding="utf-8")
+    for space in (read_space(written(tmp_path, SPACE)), default_space(Scenario.load(path))):
+        assert read_space(written(tmp_path, yaml.safe_dump(space.as_file(), sort_keys=False))) == space
 
 
 def test_steps_have_equal_shares_and_a_log_range_is_even_in_ratios() -> None:

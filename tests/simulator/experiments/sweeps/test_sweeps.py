@@ -23,8 +23,8 @@ from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.sweeps import Outcome, Plan, RunJob, executor_for, make_plan, read_sweep, run_sweep
 from simulator.experiments.sweeps.local import LocalProcesses
 from simulator.results import RunResult
+from simulator.running import simulate
 from simulator.scenario import Scenario
-from simulator.simulation import simulate
 from tests.simulator.experiments.sweeps.files import results_of, write_files
 
 ROOT = Path(__file__).parents[4]
@@ -192,7 +192,7 @@ def test_more_seeds_join_the_finished_ones(plan: Plan, undisturbed: Path, tmp_pa
 
 def test_two_sweeps_do_not_write_to_one_folder(plan: Plan, undisturbed: Path, tmp_path: Path) -> None:
     def busy(line: str) -> None:
-        with pytest.raises(InputError, match=r"another sweep is writing to it"):
+        with pytest.raises(InputError, match=r"another process is writing to it"):
             again(plan, undisturbed, tmp_path / "out")
 
     shutil.copytree(undisturbed, tmp_path / "out")

@@ -1,0 +1,124 @@
+"""LSC4Rec's claims on five data sets: runs the study's sweeps and writes its tables and figures into the page.
+
+    python experiments/lsc4rec/study.py [--data ml-1m]... [--parts requests]... [--jobs N] [--out runs/lsc4rec]
+    python experiments/lsc4rec/study.py --tables       # only docs/lsc4rec_study.md, from what is finished
+
+What is finished is kept; the same command goes on after a break. `--dry-run` prints the commands, which anyone can run
+one by one. Real logs are read from the folder that FLEETREC_DATA names.
+"""
+
+import argparse
+import json
+import resource
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from page import write_page
+from tables import PARTS
+
+from models.artifacts import atomic_path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+SWEEPS = ("fusion", "lengths", "requests", "training", "updates")
+REPLAYS = {"ages": "benchmarks/list_age.py", "replay": "benchmarks/request_policies.py"}
+PAPER = "paper"
+"""the paper's own protocol and small model, for sets of few events a user"""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One data set: its scenario, what is thinned for time, and the parts that are studied on it."""
+
+    scenario: str
+    settings: tuple[str, ...]
+    parts: tuple[str, ...] = PARTS[:-1]
+    of_part: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """settings of some parts alone"""
+    ages: str = "0,1,2,4,8,16"
+
+
+STUDIES = {
+    "ml-1m": Study("scenarios/movielens_1m.yaml", ("fleet.devices=1000",)),
+    "foursquare-nyc": Study(
+        "scenarios/foursquare_nyc.yaml",
+        ("fleet.devices=500",),
+        of_part=dict.fromkeys(("training", "updates"), ("workload.arrivals.time_scale=0.015",)),
+    ),
+    "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2"),
+    "beauty": Study("scenarios/paper_protocol.yaml", ("engine.threads=1",), (PAPER,)),
+    "toys": Study(
+        "scenarios/paper_protocol.yaml",
+        (
+            "engine.threads=1",
+            "fleet.devices=19412",
+            "workload.interactions.path=${FLEETREC_DATA}/interactions/toys/interactions.csv.gz",
+            "workload.interactions.items=${FLEETREC_DATA}/interactions/toys/items.csv",
+        ),
+        (PAPER,),
+    ),
+}
+
+
+def command(data: str, part: str, out: Path, jobs: int) -> list[str]:
+    """The command that measures one part on one data set; a sweep leaves the folder `out`, a replay prints JSON."""
+    study = STUDIES[data]
+    settings = [word for pair in (*study.settings, *study.of_part.get(part, ())) for word in ("--set", pair)]
+    if part in REPLAYS:
+        ages = ["--ages", study.ages] if part == "ages" else []
+        return [sys.executable, REPLAYS[part], study.scenario, *settings, *ages, "--json"]
+    sweep = str((HERE / f"{part}.yaml").relative_to(ROOT))
+    resume = ["--resume"] if (out / "experiment.json").exists() else []
+    places = ["--base", study.scenario, "--out", str(out), "--jobs", str(jobs)]
+    return [sys.executable, "cli.py", "sweep", sweep, *places, *settings, "--quiet", *resume]
+
+
+def measure(data: str, part: str, root: Path, jobs: int) -> None:
+    """Run one part on one data set unless it is finished, and note its time."""
+    out = root / f"{part}-{data}"
+    done = out / "times.json"
+    if done.exists():
+        return
+    words = command(data, part, out, jobs)
+    print(f"{data}, {part}: {shlex.join(words)}", flush=True)
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    found = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE if part in REPLAYS else None, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    out.mkdir(parents=True, exist_ok=True)
+    if part in REPLAYS:
+        with atomic_path(out / "found.json") as path:
+            path.write_text(found.stdout, encoding="utf-8")
+    core_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    with atomic_path(done) as path:
+        path.write_text(json.dumps({"wall_s": time.monotonic() - began, "core_s": core_s}), encoding="utf-8")
+
+
+def main() -> None:
+    """Run what is asked for and is not finished, then write the page's tables and figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", action="append", choices=list(STUDIES), help="all of them unless given; repeatable")
+    parser.add_argument("--parts", action="append", choices=PARTS, help="all of them unless given; repeatable")
+    parser.add_argument("--jobs", type=int, default=2, help="workers of a sweep")
+    parser.add_argument("--out", type=Path, default=Path("runs/lsc4rec"), help="folder of the results")
+    parser.add_argument("--tables", action="store_true", help="measure nothing; only write the page")
+    parser.add_argument("--dry-run", action="store_true", help="only print the commands")
+    given = parser.parse_args()
+    root = (ROOT / given.out).resolve()
+    for data in given.data or STUDIES:
+        for part in STUDIES[data].parts:
+            if given.tables or part not in (given.parts or PARTS):
+                continue
+            if given.dry_run:
+                print(shlex.join(command(data, part, given.out / f"{part}-{data}", given.jobs)))
+            else:
+                measure(data, part, root, given.jobs)
+    if not given.dry_run:
+        write_page(root, list(STUDIES), ROOT / "docs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Runs in regions: parts of a fleet with clouds of their own, which meet at barriers only (docs/regions.md)."""
+
+from typing import Literal
+
+from models.artifacts import ArtifactStore
+from models.errors import InputError
+from simulator.regions.crew import Crew, LocalShards
+from simulator.regions.ray_crew import RayShards
+from simulator.regions.running import simulate_regions
+
+__all__ = ["Crew", "crew_for", "simulate_regions"]
+
+
+def crew_for(
+    engine: Literal["local", "ray"], shards: int | None, address: str | None, regions: int, store: ArtifactStore
+) -> Crew | None:
+    """Who simulates so many regions, by `--engine`, `--shards` and `--ray-address`; None: the process that asks.
+
+    `store`: the one of the run.
+    """
+    if engine == "ray":
+        return RayShards(shards, address, store, regions)
+    if address is not None:
+        raise InputError("--ray-address needs --engine ray")
+    return None if shards is None or (shards == 1 and regions) else LocalShards(shards)

@@ -1,0 +1,126 @@
+"""The regions' records as one run's: read and written a row group at a time, never all at once.
+
+Devices are numbered region after region, so the order by device and step is that of the regions. Numbers of devices
+and requests, which each region begins at 0, go on from those of the regions before.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from models.artifacts import atomic_path
+from simulator.results import TABLES
+from simulator.scenario import sections
+from simulator.scenario.regional import device_bounds
+
+BY_REGION = "cloud_by_region"
+_WITH_REGION = ("devices", "requests")
+
+
+class FolderTables(Mapping[str, pd.DataFrame]):
+    """The tables of a run's folder, each read when it is asked for."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in TABLES:
+            raise KeyError(name)
+        return pd.read_parquet(self._folder / f"{name}.parquet")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TABLES)
+
+    def __len__(self) -> int:
+        return len(TABLES)
+
+
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """All tables of a run's folder, in memory."""
+    return dict(FolderTables(folder))
+
+
+def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: Path) -> None:
+    """Write the run's tables to `folder` from those of the regions, in the folders `parts` [R]."""
+    first_device = device_bounds(scenario)[:-1]
+    issued = [pq.read_metadata(part / "requests.parquet").num_rows for part in parts]
+    first_request = np.concatenate([[0], np.cumsum(issued)])[:-1].tolist()
+    for name in ("interactions", "requests", "devices"):
+        with atomic_path(folder / f"{name}.parquet") as path, _Writer(path) as writer:
+            for number, part in enumerate(parts):
+                region = scenario.regions[number].name if name in _WITH_REGION else None
+                with pq.ParquetFile(part / f"{name}.parquet") as file:
+                    for group in range(file.num_row_groups):
+                        rows = file.read_row_group(group)
+                        writer.write(_numbered(rows, first_device[number], first_request[number], region))
+    _write(folder / "updates.parquet", _updates(parts, first_device))
+    loads = [pd.read_parquet(part / "cloud.parquet") for part in parts]
+    _write(folder / "cloud.parquet", _summed(loads))
+    named = [load.assign(region=region.name) for load, region in zip(loads, scenario.regions, strict=True)]
+    _write(folder / f"{BY_REGION}.parquet", pd.concat(named, ignore_index=True))
+
+
+class _Writer:
+    """A Parquet file whose schema is that of its first rows."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._file: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, rows: pa.Table) -> None:
+        """Append rows, as a row group."""
+        if self._file is None:
+            self._file = pq.ParquetWriter(self._path, rows.schema)
+        self._file.write_table(rows)
+
+
+def _numbered(rows: pa.Table, device: int, request: int, region: str | None) -> pa.Table:
+    """Rows of a region whose first device and first request have these numbers in the run."""
+    for name, first in (("device", device), ("request", request)):
+        if name in rows.column_names:
+            at, old = rows.column_names.index(name), rows.column(name)
+            new = pc.if_else(pc.greater_equal(old, 0), pc.add(old, pa.scalar(first, old.type)), old)
+            rows = rows.set_column(at, rows.schema.field(at), new)
+    if region is not None:
+        rows = rows.append_column("region", pa.array([region] * len(rows), pa.string()))
+    return rows
+
+
+def _updates(parts: list[Path], first_device: list[int]) -> pd.DataFrame:
+    """Installs and adaptations of all regions; a release, which all regions tell of, once."""
+    frames = []
+    for number, (part, first) in enumerate(zip(parts, first_device, strict=True)):
+        rows = pd.read_parquet(part / "updates.parquet")
+        released = rows["event"] == "released"
+        rows["device"] += np.where(released, 0, first).astype(np.int32)
+        frames.append(rows if number == 0 else rows[~released])
+    return pd.concat(frames).sort_values(["t_s", "event", "device"], ignore_index=True, kind="stable")
+
+
+def _summed(loads: list[pd.DataFrame]) -> pd.DataFrame:
+    """What all nodes together hold: a row of one of them holds until its next."""
+    t_s = np.unique(np.concatenate([load["t_s"].to_numpy() for load in loads]))
+    columns = [name for name in loads[0].columns if name != "t_s"]
+    total = pd.DataFrame({"t_s": t_s, **dict.fromkeys(columns, 0.0)})
+    for load in loads:
+        at = np.searchsorted(load["t_s"].to_numpy(), t_s, side="right") - 1
+        for name in columns:
+            total[name] += load[name].to_numpy()[at]
+    return total
+
+
+def _write(path: Path, frame: pd.DataFrame) -> None:
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None), temporary)

@@ -1,0 +1,76 @@
+"""What travels between the one who leads a run in regions and those who simulate them: plain values and arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.scenario import sections
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class News:
+    """What a region is told at a barrier, before it goes on."""
+
+    looked: bool = False
+    """whether the cloud has looked at what all regions' devices had sent"""
+    ends: Ints | None = None
+    """interactions of each user [U] on which a new version is trained then; None: none is"""
+    tokens: float | None = None
+    """what the region's part of the fleet's bucket holds from now on; None: what it held"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A region hears the news, then goes on to a barrier, or to the end of the run."""
+
+    news: News = News()
+    until_s: float | None = None
+    """None: to the end"""
+
+
+@dataclass(frozen=True)
+class Brief:
+    """All that one needs to know to simulate regions of a run. The scenario's duration is given."""
+
+    scenario: sections.Scenario
+    device: str
+    threads: int
+    """of PyTorch, for all but training"""
+
+
+@dataclass(frozen=True)
+class RegionJob:
+    """Steps of one region: those that whoever simulates it has not taken yet."""
+
+    brief: Brief
+    region: int
+    steps: Sequence[Step]
+    folder: Path
+    """takes the region's files at the end"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a region says at a barrier or at the end. `error`: one line on why it failed; none: it did not."""
+
+    error: str | None = None
+    details: str = ""
+    """where in the code it failed, for what is not a user's mistake"""
+    sent: Ints | None = None
+    """how many interactions of each user [U] its devices have sent"""
+    tokens: float | None = None
+    """what its part of the fleet's bucket holds"""
+    summary: dict[str, Any] | None = None
+    """at the end"""
+    up_s: float = 0.0
+    """time in which its replicas could serve, summed over their GPUs"""
+    peak_rss_bytes: int = 0
+    """of the process that simulates it"""
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """of the region's folder by name, from one who does not share the disk"""

@@ -1,0 +1,90 @@
+"""One region of a run: a world of its own that is run from barrier to barrier."""
+
+import resource
+import shutil
+from collections import deque
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.artifacts import atomic_path
+from models.progress import NullProgress
+from simulator.cloud import LlmNode
+from simulator.preparation import Prepared
+from simulator.recorder import INTERACTION_SCHEMA, REQUEST_SCHEMA
+from simulator.regions.messages import Ints, Report, Step
+from simulator.results import collect
+from simulator.scenario import sections
+from simulator.simulation import begin, build_world, end, end_of, fewer_collections
+from simulator.tuning import tails_of, tune
+from simulator.workload.arrivals import gaps_of
+
+UPDATE_SCHEMA = pa.schema(
+    [
+        ("t_s", pa.float64()),
+        ("event", pa.string()),
+        ("device", pa.int32()),
+        ("version", pa.int32()),
+        ("interactions", pa.int64()),
+        ("new_interactions", pa.int64()),
+        ("gpu_seconds", pa.float64()),
+        ("bytes", pa.float64()),
+        ("joules", pa.float64()),
+        ("loss", pa.float64()),
+    ]
+)
+_SCHEMAS = {"interactions": INTERACTION_SCHEMA, "requests": REQUEST_SCHEMA, "updates": UPDATE_SCHEMA}
+BASELINES, GAPS = "baselines", "gaps"
+"""files beside the tables: of each interaction its user and its item's ranks; pauses between interactions"""
+
+
+class Region:
+    """The world of one region, and how far it has come."""
+
+    def __init__(self, scenario: sections.Scenario, prepared: Prepared, folder: Path, device: str):
+        """`scenario` and `prepared` are the region's alone; its records go to `folder`."""
+        self._scenario, self._prepared, self._folder, self._progress = scenario, prepared, folder, NullProgress()
+        self._end_s = end_of(prepared.population.stream.horizon_s)
+        shutil.rmtree(folder, ignore_errors=True)  # what a worker that was lost has left
+        self._tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, device, self._progress))
+        self._world = build_world(scenario, prepared, self._tuned, folder / "parts", device)
+        if self._world.learning is not None:
+            self._world.learning.orders = deque()
+        self._devices = begin(self._world, scenario, prepared, self._progress)
+
+    def take(self, step: Step) -> Report:
+        """Hear the news, go on, and report."""
+        world, news = self._world, step.news
+        if world.learning is not None and world.learning.orders is not None and news.looked:
+            world.learning.orders.append(news.ends)
+        if news.tokens is not None:
+            world.budget.deal(news.tokens)
+        with fewer_collections():
+            world.env.run(until=self._end_s if step.until_s is None else step.until_s)
+        if step.until_s is None:
+            return self._finish()
+        sent = world.learning.sent_ends(step.until_s) if world.learning is not None else None
+        return Report(sent=sent, tokens=world.budget.kept)
+
+    def _finish(self) -> Report:
+        world, prepared = self._world, self._prepared
+        end(world, self._devices, self._end_s)
+        ranks: dict[str, Ints] = {}
+        result = collect(self._scenario, prepared, world, self._tuned.threshold, self._progress, ranks)
+        if prepared.source is not None:
+            prepared.source.save()
+        for name, frame in result.tables.items():
+            self._write(name, pa.Table.from_pandas(frame, _SCHEMAS.get(name), preserve_index=False))
+        users = prepared.population.users[result.interactions["device"].to_numpy()]
+        self._write(BASELINES, pa.table({"user": users, **ranks}))
+        self._write(GAPS, pa.table({"gap_s": gaps_of(prepared.population.stream)}))
+        world.recorder.remove_parts()
+        node, horizon_s = world.service.node, prepared.population.stream.horizon_s
+        up_s = node.up_gpu_seconds if isinstance(node, LlmNode) else node.replicas * horizon_s
+        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return Report(summary=result.summary, up_s=up_s, peak_rss_bytes=rss)
+
+    def _write(self, name: str, table: pa.Table) -> None:
+        with atomic_path(self._folder / f"{name}.parquet") as path:
+            pq.write_table(table.replace_schema_metadata(None), path)

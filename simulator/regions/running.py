@@ -1,0 +1,123 @@
+"""A run in regions: from barrier to barrier, whoever simulates them, then their records and figures put together."""
+
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from models.artifacts import ArtifactStore
+from models.errors import InputError
+from models.progress import Progress
+from simulator.checking import check_inputs
+from simulator.fleet import build_fleet
+from simulator.learning import Learnt, learn, train_llm
+from simulator.randomness import Draws, RegionDraws
+from simulator.regions.crew import Crew, ThisProcess
+from simulator.regions.exchange import Exchange
+from simulator.regions.merging import FolderTables, merge_tables, read_tables
+from simulator.regions.messages import Brief, Report, Step
+from simulator.regions.summary import fleet_summary
+from simulator.results import RunResult
+from simulator.scenario import sections
+from simulator.scenario.regional import device_bounds, regional
+from simulator.sharing import uses_llm
+from simulator.workload.arrivals import arrival_times
+
+
+def simulate_regions(
+    scenario: sections.Scenario,
+    out: Path | None,
+    device: str,
+    progress: Progress,
+    store: ArtifactStore,
+    learnt: Learnt | None = None,
+    crew: Crew | None = None,
+) -> RunResult:
+    """Run a scenario with regions; the same bytes whatever the crew (none: this process alone)."""
+    started = time.perf_counter()
+    _check(scenario, crew)
+    with ExitStack() as stack:
+        if crew is not None:
+            stack.enter_context(crew)  # workers load libraries meanwhile
+        folder = out if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        learnt = learnt or learn(scenario, store, device, progress)
+        if uses_llm(scenario):
+            train_llm(scenario, learnt, device, progress)
+        who = crew or ThisProcess(store, learnt)
+        timed = scenario.model_copy(update={"duration": _duration_s(scenario, learnt)})
+        brief = Brief(timed, device, max(1, scenario.engine.threads // who.workers))
+        parts = [folder / "parts" / f"{number:03d}" for number in range(len(scenario.regions))]
+        prepared_s = time.perf_counter()
+        reports, exchange = _run(brief, parts, who, learnt, progress)
+        simulated_s = time.perf_counter()
+        merge_tables(scenario, parts, folder)
+        summary = fleet_summary(scenario, parts, folder, reports, exchange.trainer)
+        shutil.rmtree(folder / "parts")
+        result = RunResult(summary, FolderTables(folder) if out is not None else read_tables(folder), scenario)
+        result.timing = {
+            "prepare_s": prepared_s - started,
+            "simulate_s": simulated_s - prepared_s,
+            "collect_s": time.perf_counter() - simulated_s,
+            "workers": who.workers,
+            "worker_peak_rss_bytes": max(report.peak_rss_bytes for report in reports),
+        }
+        if out is not None:
+            result.write_texts(folder)
+    return result
+
+
+def _run(
+    brief: Brief, folders: list[Path], crew: Crew, learnt: Learnt, progress: Progress
+) -> tuple[list[Report], Exchange]:
+    """All regions to the end of the run."""
+    duration_s = brief.scenario.duration
+    assert duration_s is not None
+    exchange = Exchange(brief.scenario, learnt, brief.device, progress)
+    steps: list[list[Step]] = [[Step(until_s=exchange.next_s)] for _ in folders]
+    with progress.task("simulating regions", duration_s) as task:
+        done_s = 0.0
+        while True:
+            reports = [_sound(report) for report in crew.round(brief, steps, folders)]
+            until_s = exchange.next_s
+            task.advance((duration_s if until_s is None else until_s) - done_s)
+            if until_s is None:
+                return reports, exchange
+            done_s = until_s
+            for taken, news in zip(steps, exchange.meet(reports), strict=True):
+                taken.append(Step(news, exchange.next_s))
+
+
+def _sound(report: Report) -> Report:
+    if report.error is None:
+        return report
+    if report.details:
+        raise RuntimeError(f"{report.error}\n{report.details}")
+    raise InputError(report.error)
+
+
+def _check(scenario: sections.Scenario, crew: Crew | None) -> None:
+    check_inputs(scenario)
+    if crew is not None and crew.workers > len(scenario.regions):
+        regions = len(scenario.regions)
+        raise InputError(
+            f"{crew.option}: the scenario has {regions} regions, and a region is simulated in one piece; "
+            f"take at most {regions}"
+        )
+
+
+def _duration_s(scenario: sections.Scenario, learnt: Learnt) -> float:
+    """The simulated time: until the last interaction in any region where the scenario does not say."""
+    if scenario.duration is not None:
+        return scenario.duration
+    streamed = np.flatnonzero(learnt.split.streamed)
+    users = streamed[build_fleet(scenario.fleet, len(streamed), Draws(scenario.seed)).user]
+    ends_s = []
+    for number, (low, high) in enumerate(pairwise(device_bounds(scenario))):
+        arrivals = regional(scenario, number).workload.arrivals
+        draws = RegionDraws(scenario.seed, scenario.regions[number].name, low)
+        ends_s.append(arrival_times(learnt.split, arrivals, users[low:high], None, draws, users).horizon_s)
+    return max(ends_s)

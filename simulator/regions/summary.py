@@ -1,0 +1,175 @@
+"""summary.json of a run in regions: the totals, and each region's own figures under `by_region`.
+
+Sums go in the order of the regions. Accuracy and percentiles are taken from the merged records, a column at a time.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from simulator import summary as parts
+from simulator.baselines import NOT_EVALUATED
+from simulator.regions.messages import Report
+from simulator.regions.region import BASELINES, GAPS
+from simulator.results import CAVEAT, pace
+from simulator.scenario import sections
+from simulator.scenario.regional import device_bounds
+from simulator.update_log import UpdateLog, training_cost, update_section
+from simulator.updates import Trainer
+
+_OF_A_REGION = ("interactions", "accuracy", "requests", "latency_s", "freshness", "cloud", "cost")
+_COST_ACCOUNT = "cost account:"
+
+Figures = dict[str, Any]
+
+
+def fleet_summary(
+    scenario: sections.Scenario, folders: list[Path], folder: Path, reports: list[Report], trainer: Trainer | None
+) -> Figures:
+    """The summary of a run whose merged tables are in `folder`, from those and the regions' reports."""
+    own = [report.summary for report in reports if report.summary is not None]
+    columns = _Columns(folder, folders)
+    ranks, users, ks = columns.of("interactions", "rank"), columns.of_regions(BASELINES, "user"), scenario.metrics.k
+    n = len(ranks)
+    accuracy = parts.accuracy_section(ranks, users, ks)
+    baselines = {}
+    for name in own[0]["baselines"]:
+        values = columns.of_regions(BASELINES, name)
+        kept = values > NOT_EVALUATED
+        baselines[name] = parts.accuracy_section(values[kept], users[kept], ks)
+    del ranks, users
+    seen = columns.frame("interactions", ["as_of", "staleness", "list_age_s"])
+    requests = columns.frame("requests", ["outcome", "t_issued_s", "t_arrived_s", "t_started_s", "t_delivered_s"])
+    updates, horizon_s = columns.frame("updates"), own[0]["simulated_seconds"]
+    training = training_cost(trainer, scenario.tariffs)
+    devices = scenario.fleet.devices
+    pushes = update_section(scenario.policy.update.kind, UpdateLog(0), updates, training, devices, horizon_s)
+    for name in ("bytes_pushed", "bytes_uploaded"):
+        pushes[name] = math.fsum(one["updates"][name] for one in own)
+    latencies = columns.frame("interactions", ["slate_latency_s"])
+    represents = scenario.fleet.represents or devices
+    threshold = own[0]["requests"]["threshold"]
+    summary = {
+        **{name: own[0][name] for name in ("schema_version", "scenario", "seed")},
+        "headline": parts.headline(scenario, accuracy, baselines),
+        "notes": _notes(scenario, own, represents),
+        **{name: own[0][name] for name in ("split", "simulated_seconds")},
+        "devices": devices,
+        "interactions": n,
+        "accuracy": accuracy,
+        "accuracy_by": {
+            kind: _pooled_groups([one["accuracy_by"][kind] for one in own]) for kind in own[0]["accuracy_by"]
+        },
+        "baselines": baselines,
+        "freshness": parts.freshness_section(seen),
+        "requests": {**parts.request_section(requests, n), "threshold": threshold},
+        "latency_s": parts.latency_section(latencies, requests),
+        "pace": pace(columns.of_regions(GAPS, "gap_s"), requests),
+        "cloud": _clouds([one["cloud"] for one in own], [report.up_s for report in reports]),
+        "updates": pushes,
+        "cost": _costs([one["cost"] for one in own], n, represents, represents / devices, training.usd),
+        "models": own[0]["models"],
+        "by_region": {
+            region.name: {"devices": high - low, "share": region.share, **{name: one[name] for name in _OF_A_REGION}}
+            for region, low, high, one in zip(
+                scenario.regions, device_bounds(scenario), device_bounds(scenario)[1:], own, strict=False
+            )
+        },
+        "versions": own[0]["versions"],
+    }
+    found: Figures = parts.finite(summary)
+    return found
+
+
+class _Columns:
+    """Columns of the merged tables in `folder`, and of what else the regions have left in theirs."""
+
+    def __init__(self, folder: Path, folders: list[Path]):
+        self._folder, self._folders = folder, folders
+
+    def frame(self, table: str, names: list[str] | None = None) -> pd.DataFrame:
+        return pd.read_parquet(self._folder / f"{table}.parquet", columns=names)
+
+    def of(self, table: str, name: str) -> NDArray[np.int64]:
+        column = pq.read_table(self._folder / f"{table}.parquet", columns=[name]).column(0)
+        return np.asarray(column.to_numpy()).astype(np.int64)
+
+    def of_regions(self, file: str, name: str) -> NDArray[Any]:
+        read = [pq.read_table(folder / f"{file}.parquet", columns=[name]).column(0) for folder in self._folders]
+        return np.asarray(
+            pa.chunked_array([chunk for column in read for chunk in column.chunks], read[0].type).to_numpy()
+        )
+
+
+def _pooled_groups(regions: list[Figures]) -> Figures:
+    """Accuracy within groups of interactions, which several regions may have."""
+    groups: dict[str, list[Figures]] = {}
+    for region in regions:
+        for name, figures in region.items():
+            groups.setdefault(name, []).append(figures)
+    return {name: _pooled(figures) for name, figures in groups.items()}
+
+
+def _pooled(figures: list[Figures]) -> Figures:
+    counts = [one["interactions"] for one in figures]
+    means = {
+        name: math.fsum(count * one[name] for count, one in zip(counts, figures, strict=True)) / sum(counts)
+        for name in figures[0]
+        if name != "interactions"
+    }
+    return {"interactions": sum(counts), **means}
+
+
+def _clouds(regions: list[Figures], up_s: list[float]) -> Figures:
+    """Sums over the nodes; utilization is the share of all replicas' time in which they were busy."""
+    total = {name: _sum([one[name] for one in regions]) for name in regions[0] if name != "utilization"}
+    busy = math.fsum(one["utilization"] * up for one, up in zip(regions, up_s, strict=True))
+    return {**total, "utilization": busy / sum(up_s) if sum(up_s) > 0 else 0.0}
+
+
+def _costs(regions: list[Figures], n: int, represents: int, scale: float, training_usd: float) -> Figures:
+    """Sums over the regions; trainings, which are the fleet's, on top."""
+    sums = {name: _sum([one[name] for one in regions]) for name in regions[0]}
+    usd = sums["usd_marginal"] + training_usd
+    provisioned, servers = sums["usd_provisioned"], sums["replicas_provisioned"]
+    if provisioned is not None:
+        provisioned += training_usd * scale
+    return sums | {
+        "usd_marginal": usd,
+        "usd_training": training_usd,
+        "usd_marginal_per_1k_interactions": 1000 * usd / max(n, 1),
+        "usd_provisioned": provisioned,
+        "usd_provisioned_per_1k_interactions": None if provisioned is None else 1000 * provisioned / max(n * scale, 1),
+        "devices_per_replica": represents / servers if servers else None,
+    }
+
+
+def _sum(values: list[Any]) -> Any:
+    """The sum, whole where all are; None where one has none."""
+    if any(value is None for value in values):
+        return None
+    return sum(values) if all(isinstance(value, int) for value in values) else math.fsum(values)
+
+
+def _notes(scenario: sections.Scenario, regions: list[Figures], represents: int) -> list[str]:
+    """What all regions note, what some do by name, and what the cost account is."""
+    told: dict[str, list[str]] = {}
+    for region, own in zip(scenario.regions, regions, strict=True):
+        for note in own["notes"]:
+            if note != CAVEAT and not note.startswith(_COST_ACCOUNT):
+                told.setdefault(note, []).append(region.name)
+    notes = [
+        note if len(where) == len(regions) else f"region {', '.join(where)}: {note}" for note, where in told.items()
+    ]
+    what = "cores" if scenario.policy.slate == "cloud_srm" else "replicas"
+    account = (
+        f"{_COST_ACCOUNT} provisioned, the fewest {what} that meet each region's objective for its share of a fleet of "
+        f"{represents:,} in its busiest five minutes; marginal, what the requests used"
+    )
+    return [*notes, account, CAVEAT]

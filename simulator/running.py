@@ -1,0 +1,56 @@
+"""`simulate`: the whole tool in one call."""
+
+import time
+from pathlib import Path
+
+from models.artifacts import ArtifactStore
+from models.errors import InputError
+from models.progress import NullProgress, Progress
+from simulator.preparation import Prepared, prepare
+from simulator.regions import Crew, simulate_regions
+from simulator.results import RunResult
+from simulator.scenario import sections
+from simulator.simulation import simulate_prepared
+from simulator.tracing import TraceRequest
+
+
+def simulate(
+    scenario: sections.Scenario,
+    out: Path | str | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    store: ArtifactStore | None = None,
+    trace: TraceRequest | None = None,
+    crew: Crew | None = None,
+) -> RunResult:
+    """Run `scenario`; with `out` its files are written there, with `trace` also a timeline of chosen devices.
+
+    `crew`: who simulates the regions of a scenario that has some; none: this process. Deterministic in the scenario,
+    whatever the machine's load, the number of workers or `engine.batching`. Raises InputError for what the user can
+    mend.
+    """
+    progress = progress or NullProgress()
+    folder = Path(out) if out is not None else None
+    if scenario.regions:
+        if trace is not None:
+            raise InputError("--trace: a scenario with regions cannot be traced; remove regions, or trace one of them")
+        return simulate_regions(scenario, folder, device, progress, store or ArtifactStore(), crew=crew)
+    if crew is not None:
+        raise InputError(f"{crew.option}: the scenario has no regions to share out; give it some (docs/regions.md)")
+    started = time.perf_counter()
+    prepared = prepare(scenario, device, progress, store)
+    return simulate_prepared(scenario, prepared, folder, device, progress, time.perf_counter() - started, trace)
+
+
+def run_prepared(
+    scenario: sections.Scenario,
+    prepared: Prepared,
+    out: Path | None,
+    device: str,
+    progress: Progress,
+    prepare_s: float = 0.0,
+) -> RunResult:
+    """Run `scenario` on what was prepared for it in this process, in regions where it has some."""
+    if scenario.regions:
+        return simulate_regions(scenario, out, device, progress, prepared.learnt.store, prepared.learnt)
+    return simulate_prepared(scenario, prepared, out, device, progress, prepare_s)

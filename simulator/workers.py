@@ -1,0 +1,109 @@
+"""Processes that do jobs for another one on this machine.
+
+A worker is started afresh (spawn), computes on one thread, and ends with the process that started it, however that
+ends.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from multiprocessing import connection, get_context, parent_process
+from typing import Any
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerProcess:
+    """A process that does one job at a time."""
+
+    def __init__(self, module: str, name: str):
+        """Jobs go to the `do` of an object of the class `name` of `module`, which is looked up in the new process."""
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, module, name), daemon=True)
+        with _one_thread(), _deaf_to_ctrl_c():
+            self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process."""
+        return self._process.pid
+
+    def give(self, job: Any) -> None:
+        """Begin a job; of a worker that has died, `take` tells."""
+        try:
+            self.pipe.send(job)
+        except (BrokenPipeError, ConnectionError):
+            return
+
+    def take(self) -> Any | None:
+        """What came of the job; None where the worker itself has ended."""
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            return None
+
+    def end(self) -> None:
+        """End the process, in the middle of a job if need be."""
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+    def fate(self, option: str) -> str:
+        """How a process that no longer answers ended, in words; `option` is what asks for so many of them."""
+        self._process.join(1.0)
+        self.end()
+        code = self._process.exitcode or 0
+        if code == -signal.SIGKILL:
+            return f"killed, perhaps for want of memory; try fewer {option}"
+        return signal.strsignal(-code) or "" if code < 0 else f"exit code {code}"
+
+
+def _work(pipe: connection.Connection, module: str, name: str) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    place = getattr(import_module(module), name)()
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(place.do(job))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C from their first moment: it is for the one that starts them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The environment of a process that is to compute on one thread: libraries read it when they are loaded."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

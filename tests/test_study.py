@@ -1,0 +1,64 @@
+"""The study of LSC4Rec's claims: its sweeps can be planned on every data set, and its page keeps its words."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from models.errors import InputError
+from simulator.experiments.sweeps import make_plan, read_sweep
+
+FOLDER = Path(__file__).parent.parent / "experiments" / "lsc4rec"
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The study's driver; it is a script, so its folder is put on the path as Python does for one that is run."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import study as found
+
+    return found
+
+
+@pytest.mark.data
+def test_every_sweep_of_the_study_can_be_planned_on_each_of_its_data_sets(study: ModuleType, data_dir: Path) -> None:
+    for data, held in study.STUDIES.items():
+        for part in held.parts:
+            if part not in study.REPLAYS:
+                settings = [*held.settings, *held.of_part.get(part, ())]
+                plan = make_plan(read_sweep(FOLDER / f"{part}.yaml", study.ROOT / held.scenario), settings)
+                assert plan.n_runs > 0, f"{part} on {data}"
+
+
+def test_a_page_keeps_its_words_and_gets_a_table_only_where_something_is_measured(
+    study: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    page = tmp_path / "lsc4rec_study.md"
+    text = "# Words\n<!-- begin fusion -->\n| old |\n<!-- end fusion -->\nMore words.\n"
+    page.write_text(text, encoding="utf-8")
+    study.write_page(tmp_path / "nothing", ["ml-1m"], tmp_path)
+    assert page.read_text(encoding="utf-8") == text.replace("| old |\n", "")
+
+
+def test_a_place_for_a_table_that_does_not_exist_is_told(study: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "lsc4rec_study.md"
+    page.write_text("<!-- begin fusoin -->\n<!-- end fusoin -->\n", encoding="utf-8")
+    with pytest.raises(InputError, match="no table is named 'fusoin'"):
+        study.write_page(tmp_path, [], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.1234, "+.1234"), (-0.00116, "−.0012"), (0.0, "+.0000"), (1.25, "+1.2500")]
+)
+def test_a_difference_is_written_to_four_places_with_its_sign(study: ModuleType, value: float, text: str) -> None:
+    from results import signed
+
+    assert signed(value) == text
+
+
+def test_an_interval_that_leaves_out_zero_stands_out(study: ModuleType) -> None:
+    from results import Difference
+
+    assert str(Difference(0.01, 0.005, 0.015)) == "**+.0100 [+.0050, +.0150]**"
+    assert str(Difference(0.01, -0.005, 0.025)) == "+.0100 [−.0050, +.0250]"
