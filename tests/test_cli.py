@@ -235,7 +235,7 @@ def test_parts_already_written_survive_an_interrupt(tmp_path: Path, cache: str) 
     """A long run is interrupted; the parts on disk are whole Parquet files."""
     (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
     command = [sys.executable, str(ROOT / "cli.py"), "simulate", "small.yaml", "--out", "run"]
-    changes = ["fleet.devices=40000", "policy.request=never", "engine.threads=1"]
+    changes = ["fleet.devices=40000", "policy.request=never", "engine.threads=1", "engine.sleep=false"]
     command += [part for change in changes for part in ("--set", change)]
     process = subprocess.Popen(
         command, cwd=tmp_path, env={**os.environ, "FLEETREC_CACHE": cache}, stderr=subprocess.PIPE, text=True
