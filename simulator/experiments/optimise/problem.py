@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from models.artifacts import content_hash
-from simulator.cloud.building import check_cloud
+from simulator.checking import check_inputs
 from simulator.experiments.folders import Manifest, Variant
 from simulator.experiments.optimise.goals import Goals
 from simulator.experiments.optimise.sampling import SamplerName
 from simulator.experiments.optimise.space import Settings, Space, overrides_of
 from simulator.experiments.sweeps.plan import versions
-from simulator.scenario import Scenario, check_files, resolved_yaml
+from simulator.scenario import Scenario, resolved_yaml
 
 BASE = "base"
 
@@ -49,10 +49,10 @@ class Problem:
 
         def load(settings: Settings) -> Scenario:
             scenario = self.scenario(settings)
-            check_cloud(scenario.llm, scenario.cloud)
+            check_inputs(scenario)
             return scenario
 
-        check_files(load({}))
+        load({})
         self.space.check(load, "search space")
 
     @cached_property
