@@ -22,6 +22,9 @@ def claims(root: Path, names: list[str]) -> list[list[str]]:
     def trained(one: str, other: str) -> Found:
         return _each(strategies, lambda sweep: sweep.minus(f"{one} fusion=srm_only", f"{other} fusion=srm_only"))
 
+    def updated(other: str) -> Found:
+        return _each(sweeps(root, "updates", names), lambda sweep: sweep.minus("fleet 6h", other))
+
     def replayed(one: str, other: str) -> Found:
         return {data: Difference(*found[_BUDGET][one][f"minus_{other}"]) for data, found in no_latency.items()}
 
@@ -36,8 +39,8 @@ def claims(root: Path, names: list[str]) -> list[list[str]]:
         "fused (sum) − SRM re-ranking alone": fused_less("SRM only"),
         "fused (sum) − SRM alone over the catalogue": fused_less("SRM over the catalogue"),
         "cooperative − independent training": cooperative,
-        "adaptive − independent training": trained("adaptive", "independent"),
-        "adaptive − as much training on old data": trained("adaptive", "adaptive control"),
+        "adaptive − no re-training": updated("none"),
+        "adaptive − as much training on old data": updated("fleet 6h old data (control)"),
         "inconsistency − random, 20%, no latency": replayed("inconsistency", "random"),
         "inconsistency − random, 20%, background": in_background("inconsistency", "random"),
         "inconsistency − oldest list first, 20%, no latency": replayed("inconsistency", "staleness"),

@@ -50,7 +50,7 @@ STUDIES = {
     "foursquare-nyc": Study(
         "scenarios/foursquare_nyc.yaml",
         ("fleet.devices=500",),
-        of_part=dict.fromkeys(("training", "updates"), ("workload.arrivals.time_scale=0.015",)),
+        of_part={"updates": ("workload.arrivals={kind: poisson, per_day: 30}", "duration=1d")},
     ),
     "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2", most_worlds=1),
     "beauty": Study("scenarios/paper_protocol.yaml", ("engine.threads=1",), (PAPER,)),

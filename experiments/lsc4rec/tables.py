@@ -109,7 +109,7 @@ def replay(root: Path, names: list[str]) -> str:
         for policy in REPLAY_POLICIES:
             row: dict[str, Any] = found[LEARNED_BUDGET][policy]
             leads = ["" if policy == o else str(Difference(*row[f"minus_{o}"])) for o in ("random", "inconsistency")]
-            cells = [share(row["requests"]), share(row["ndcg@10"]), f"{row['share_of_gap']:.0%}", *leads]
+            cells = [share(row["requests"]), share(row["ndcg@10"]), f"{round(100 * row['share_of_gap'])}%", *leads]
             rows.append([data, policy, *cells])
     return table(["data", "policy", "requests", "NDCG@10", "of gap", "minus random", "minus inconsistency"], rows)
 
