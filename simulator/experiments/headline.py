@@ -20,6 +20,7 @@ def headline(
     """
     label = metric.removeprefix("accuracy.").upper() if metric.startswith("accuracy.") else metric
     equal = "accuracy" if metric.startswith("accuracy.") else metric
+    verb = "costs" if cost.startswith("cost.") else "takes"
     base, b = plane.names[plane.baseline], plane.baseline
 
     def reached(v: int) -> str:
@@ -42,13 +43,13 @@ def headline(
             who = f"'{found.family}', interpolated between its runs '{plane.names[found.below]}' and '{name}',"
         sure = f"probability {found.probability:.0%}" + ("" if found.probability >= SURE else ", so not sure yet")
         return said + (
-            f"At the {equal} of '{base}' {who} costs {found.share:.0%} less: "
+            f"At the {equal} of '{base}' {who} {verb} {found.share:.0%} less: "
             f"{_price(cost, found.price, plane.cost[b])} (95% {found.low:.0%} to {found.high:.0%} less, {sure})."
         )
     if winner is not None:
         return said + (
             f"Nothing is as good as '{base}' for less; '{plane.names[winner]}' is shown to be better "
-            f"({reached(winner)}) and costs {_price(cost, plane.cost[winner], plane.cost[b])}."
+            f"({reached(winner)}) and {verb} {_price(cost, plane.cost[winner], plane.cost[b])}."
         )
     own = f"{label} {sign * plane.worth[b]:.4g} at {_price(cost, plane.cost[b])}"
     return said + f"No variant is shown to beat '{base}' ({own})."
