@@ -158,10 +158,10 @@ def test_of_a_user_with_several_devices_the_cloud_learns_what_all_of_them_have_h
     history = int(prepared.learnt.split.history[user])
     assert len(clones) > 1
     learning.receive(int(clones[0]), history + 5)
-    assert learning.known_ends(1e9)[user] == history
+    assert learning.known_ends(learning.sent_ends(1e9))[user] == history
     for clone in clones[1:].tolist():
         learning.receive(clone, history + 2)
-    assert learning.known_ends(1e9)[user] == history + 3
+    assert learning.known_ends(learning.sent_ends(1e9))[user] == history + 3
 
 
 def test_a_device_ranks_with_what_it_learnt_only_once_training_has_taken_its_time(store: ArtifactStore) -> None:
