@@ -238,7 +238,12 @@ def test_parts_already_written_survive_an_interrupt(tmp_path: Path, cache: str) 
     changes = ["fleet.devices=40000", "policy.request=never", "engine.threads=1", "engine.sleep=false"]
     command += [part for change in changes for part in ("--set", change)]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "FLEETREC_CACHE": cache}, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "FLEETREC_CACHE": cache},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells ignore it for jobs in background
     )
     parts = tmp_path / "run" / "parts"
     deadline = time.monotonic() + 120
