@@ -80,5 +80,5 @@ def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: 
             axes.set_title(data)
             axes.set_xlabel(x_label)
         panels[0].set_ylabel("NDCG@10")
-        panels[-1].legend(loc="best")
+        figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right center")
         style.save(figure, path.with_suffix(".png"))
