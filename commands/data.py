@@ -95,6 +95,7 @@ def export(
     with user_errors():
         from simulator import Scenario
         from simulator.prompts import export_prompts
+        from simulator.scenario import check_files
 
-        rows = export_prompts(Scenario.load(scenario, overrides or []), out)
+        rows = export_prompts(Scenario.load(scenario, overrides or [], check=check_files), out)
         print(f"{rows:,} prompts written to {out}; docs/llm_candidates.md says how the answers become a table")

@@ -132,10 +132,11 @@ def optimize(
         from reports.terminal import console_for
         from reports.terminal_comparison import print_comparison
         from simulator import Scenario
+        from simulator.checking import check_inputs
         from simulator.experiments import optimise as search
         from simulator.experiments.sweeps import executor_for
 
-        loaded = Scenario.load(scenario, overrides or [])
+        loaded = Scenario.load(scenario, overrides or [], check=check_inputs)
         goals = search.read_goals(maximize, minimize, limit or [])
         chosen = search.read_space(space) if space else search.default_space(loaded)
         worlds = search.read_seeds(seeds)

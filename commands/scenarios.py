@@ -48,11 +48,12 @@ def simulate(
         from reports.terminal import console_for, print_run_summary
         from simulator import Scenario
         from simulator import simulate as run
+        from simulator.checking import check_inputs
         from simulator.outputs import run_folder, usable_device
         from simulator.regions import crew_for
         from simulator.tracing import read_trace_request
 
-        loaded = Scenario.load(scenario, overrides or [], seed)
+        loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         tracing = read_trace_request(trace, trace_devices, trace_replicas)
         store = ArtifactStore()
         crew = crew_for(engine, shards, ray_address, len(loaded.regions), store)
@@ -83,10 +84,11 @@ def compare_policies(
         from reports.comparison import draw_comparison
         from reports.terminal import console_for, print_policy_comparison
         from simulator import Scenario
+        from simulator.checking import check_inputs
         from simulator.experiments.policy_comparison import compare
         from simulator.outputs import run_folder, usable_device
 
-        loaded = Scenario.load(scenario, overrides or [], seed)
+        loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         folder = run_folder(out, loaded, suffix="policies")
         comparison = compare(loaded, folder, usable_device(device), progress_bars(quiet))
         figure = draw_comparison(folder)
@@ -114,8 +116,10 @@ def evaluate(
         from simulator import Scenario
         from simulator.evaluation import evaluate as evaluated
         from simulator.outputs import usable_device
+        from simulator.scenario import check_files
 
-        figures = evaluated(Scenario.load(scenario, overrides or []), usable_device(device), progress_bars(quiet))
+        loaded = Scenario.load(scenario, overrides or [], check=check_files)
+        figures = evaluated(loaded, usable_device(device), progress_bars(quiet))
         if as_json:
             print_json(figures)
         elif not quiet:
@@ -129,8 +133,7 @@ def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = N
         from simulator.checking import check_inputs
         from simulator.scenario import Scenario, resolved_yaml
 
-        loaded = Scenario.load(scenario, overrides or [], seed)
-        check_inputs(loaded)
+        loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         print_advice(loaded)
         sys.stdout.write(resolved_yaml(loaded))
 

@@ -1,6 +1,7 @@
 """Scenario files: read, overridden from the command line, typed, checked."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -22,11 +23,13 @@ class Scenario(sections.Scenario):
         overrides: Iterable[str] = (),
         seed: int | None = None,
         settings: Mapping[str, Node] | None = None,
+        check: Callable[[Self], None] | None = None,
     ) -> Self:
         """The scenario in the YAML file `path`, with `overrides` ("dotted.key=value") applied in their order.
 
-        `settings`, of a sweep, come after those: dotted keys and what they hold. `seed` replaces the file's. Raises
-        InputError, one line with file, line and key, for anything that is wrong.
+        `settings`, of a sweep, come after those: dotted keys and what they hold. `seed` replaces the file's. `check`
+        looks for more that is wrong, naming its dotted key first. Raises InputError, one line with file, line and key,
+        for anything that is wrong.
         """
         root = read_file(Path(path))
         if isinstance(root.content, Scalar) and root.content.is_null:
@@ -44,6 +47,14 @@ class Scenario(sections.Scenario):
         raise_first(builder.problems)
         assert isinstance(scenario, cls)
         raise_first([Problem(_place(root, key), f"{key}: {text}") for key, text in contradictions(scenario)])
+        if check is not None:
+            try:
+                check(scenario)
+            except InputError as error:
+                key = re.split("[: ]", str(error), maxsplit=1)[0]
+                if key.split(".")[0] not in cls.model_fields:  # it names another file
+                    raise
+                raise InputError(f"{_place(root, key)}: {error}") from None
         return scenario
 
 

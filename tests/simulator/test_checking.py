@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import InputError
 from simulator.checking import check_inputs
-from simulator.scenario import load_scenario
+from simulator.scenario import Scenario, load_scenario
 
 PROFILE = """
 model: llama-3.1-8b
@@ -43,3 +43,39 @@ def test_what_does_not_go_together_is_told_before_anything_is_trained(
     with pytest.raises(InputError, match=message) as caught:
         check_inputs(load_scenario(tmp_path / "fleet.yaml", [setting.replace("FILE", str(tmp_path / "file"))]))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "told"),
+    [
+        ("name: a\n\ncloud:\n  gpu: h10\n", [], "fleet.yaml:4: cloud.gpu: the catalogue has no GPU 'h10'"),
+        (
+            "name: a\nllm: {served_as: llama-3.1-8b}\ncloud:\n  gpu: t4\n",
+            [],
+            "fleet.yaml:4: cloud.gpu: llama-3.1-8b does not fit",
+        ),
+        ("name: a\nllm:\n  served_as: llama3\n", [], "fleet.yaml:3: llm.served_as: the catalogue has no model"),
+        (
+            "name: a\ncloud:\n  pools:\n    - {name: x}\n    - {name: y, gpu: h10}\n",
+            [],
+            "fleet.yaml:5: cloud.pools.1.gpu: the catalogue has no GPU",
+        ),
+        ("name: a\ncloud: {gpu: h100}\n", ["cloud.gpu=h10"], "--set cloud.gpu=h10: cloud.gpu: the catalogue"),
+        ("name: a\n\ntariffs: {carbon: no.csv}\n", [], "fleet.yaml:3: tariffs.carbon: no.csv does not exist"),
+    ],
+)
+def test_what_is_wrong_with_a_file_or_the_cloud_is_told_with_its_line(
+    tmp_path: Path, text: str, overrides: list[str], told: str
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        Scenario.load(path, overrides, check=check_inputs)
+    assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(told)
+
+
+def test_the_content_of_another_file_is_told_by_its_own_row_and_the_line_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "carbon.csv").write_text("time,g\n0,300\n1,-2\n")
+    (tmp_path / "fleet.yaml").write_text(f"name: a\ntariffs:\n  carbon: {tmp_path}/carbon.csv\n")
+    with pytest.raises(InputError, match=r"fleet\.yaml:3: tariffs\.carbon .*carbon\.csv, row 3: the value -2"):
+        Scenario.load(tmp_path / "fleet.yaml", check=check_inputs)

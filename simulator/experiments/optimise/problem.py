@@ -48,9 +48,7 @@ class Problem:
         """InputError for what is wrong with the base scenario or the space, before anything runs."""
 
         def load(settings: Settings) -> Scenario:
-            scenario = self.scenario(settings)
-            check_inputs(scenario)
-            return scenario
+            return Scenario.load(self.base, [*self.overrides, *overrides_of(settings)], check=check_inputs)
 
         load({})
         self.space.check(load, "search space")

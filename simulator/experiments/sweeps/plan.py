@@ -98,11 +98,9 @@ def scenario_with(base: Path, settings: Mapping[str, Any], seed: int | None = No
 
 def _resolve(sweep: Sweep, fixed: Settings, point: Point) -> Scenario:
     try:
-        scenario = Scenario.load(sweep.base, settings={**fixed, **point.settings})
-        check_inputs(scenario)
+        return Scenario.load(sweep.base, settings={**fixed, **point.settings}, check=check_inputs)
     except InputError as error:
         raise InputError(f"{error} (variant {point.variant.name!r} of {sweep.path})") from None
-    return scenario
 
 
 def _check_not_swept(key: str, points: Sequence[Point]) -> None:
