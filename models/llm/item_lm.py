@@ -26,7 +26,7 @@ from models.llm.ranking import best_items
 from models.prefixes import prefix_states, rounded_item_vectors
 from models.progress import NullProgress, Progress
 from models.sequences import TrainingSet, even_length
-from models.srm.base import TrainingConfig
+from models.srm.base import NetworkConfig, TrainingConfig
 from models.srm.batches import n_transitions
 from models.srm.training import deterministic, train
 
@@ -40,25 +40,13 @@ _FACTS, _FACTS_FILE = "item_lm_facts", "facts.json"
 _TILE = 128
 
 
-class ItemLmConfig(Protocol):
+class ItemLmConfig(NetworkConfig, Protocol):
     """What determines an item LM; the `llm.candidates` section of a scenario has these fields."""
 
-    @property
-    def dim(self) -> int: ...
-    @property
-    def layers(self) -> int: ...
-    @property
-    def heads(self) -> int: ...
-    @property
-    def max_length(self) -> int: ...
-    @property
-    def epochs(self) -> int: ...
     @property
     def item_text(self) -> bool: ...
     @property
     def checkpoint(self) -> str | None: ...
-    @property
-    def training(self) -> TrainingConfig: ...
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from models.llm.p5_training import train_p5, training_prompts
 from models.memory import enough_memory
 from models.progress import NullProgress, Progress
 from models.sequences import TrainingSet
-from models.srm.base import TrainingConfig
+from models.srm.base import NetworkConfig
 from models.srm.training import deterministic
 
 FORMAT = 1  # of the artifact and of the training procedure: raise it when either changes
@@ -33,27 +33,15 @@ _ARTIFACT = "p5"
 _IDS, _HISTORY = "item_ids.safetensors", "history.json"
 
 
-class P5Config(Protocol):
+class P5Config(NetworkConfig, Protocol):
     """What determines a P5 recommender; the `llm.candidates` section of a scenario has these fields."""
 
     @property
     def item_ids(self) -> str: ...
     @property
-    def dim(self) -> int: ...
-    @property
-    def layers(self) -> int: ...
-    @property
-    def heads(self) -> int: ...
-    @property
-    def max_length(self) -> int: ...
-    @property
-    def epochs(self) -> int: ...
-    @property
     def prompts_per_epoch(self) -> int | None: ...
     @property
     def checkpoint(self) -> str | None: ...
-    @property
-    def training(self) -> TrainingConfig: ...
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
+from models.early_stopping import train_epochs
 from models.errors import InputError
 from models.llm.item_ids import ItemIds
 from models.llm.p5_network import P5Network
@@ -22,7 +23,6 @@ from models.sequences import TrainingSet
 from models.srm.base import TrainingConfig
 from models.srm.training import rate_at
 
-_SELECT = "ndcg@10"
 _JUDGED = 512  # validation prompts at most: each is a beam search
 _SORTED = 64  # batches whose prompts are sorted by length together
 _CLIP_NORM = 1.0
@@ -61,21 +61,15 @@ def train_p5(
     generator = np.random.default_rng(training.seed)
     users, positions = training_prompts(data)
     per_epoch = min(len(users), config.prompts_per_epoch or len(users))
-    best, best_weights, best_epoch = _validate(network, ids, data, config), _copy(network), 0
-    epochs: list[dict[str, float]] = []
     with progress.task("training p5", config.epochs * per_epoch) as task:
-        for epoch in range(1, config.epochs + 1):
+
+        def learn(epoch: int) -> float:
             chosen = generator.permutation(len(users))[:per_epoch]
-            loss = _epoch(network, data, config, users[chosen], positions[chosen], optimiser, generator, epoch, task)
-            now = _validate(network, ids, data, config)
-            epochs.append({"loss": loss, **now})
-            task.advance(0, f"epoch {epoch}, loss {loss:.3f}" + (f", {_SELECT} {now[_SELECT]:.4f}" if now else ""))
-            if not now or now[_SELECT] > best[_SELECT]:
-                best, best_weights, best_epoch = now, _copy(network), epoch
-            elif epoch - best_epoch >= training.patience:
-                break
-    network.load_state_dict(best_weights)
-    return {"validation": best, "best_epoch": best_epoch, "epochs": epochs}
+            return _epoch(network, data, config, users[chosen], positions[chosen], optimiser, generator, epoch, task)
+
+        return train_epochs(
+            network, config.epochs, training.patience, learn, lambda: _validate(network, ids, data, config), task
+        )
 
 
 def _epoch(
@@ -138,7 +132,3 @@ def _validate(network: P5Network, ids: ItemIds, data: TrainingSet, config: P5Tra
     search = BeamSearch(network.eval(), ids, data.offsets, data.items, config.max_length, 10, 20, False)
     hit = search.lists(users, positions - 1) == data.items[data.offsets[users] + positions][:, None]
     return accuracy(np.where(hit.any(axis=1), hit.argmax(axis=1), -1), (10,))
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

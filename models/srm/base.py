@@ -36,11 +36,9 @@ class TrainingConfig(Protocol):
     def patience(self) -> int: ...
 
 
-class SrmConfig(Protocol):
-    """What determines a small model; the `srm` section of a scenario has these fields."""
+class NetworkConfig(Protocol):
+    """The size of a sequential network and how it is trained."""
 
-    @property
-    def kind(self) -> str: ...
     @property
     def dim(self) -> int: ...
     @property
@@ -50,11 +48,18 @@ class SrmConfig(Protocol):
     @property
     def max_length(self) -> int: ...
     @property
-    def loss(self) -> str: ...
-    @property
     def epochs(self) -> int: ...
     @property
     def training(self) -> TrainingConfig: ...
+
+
+class SrmConfig(NetworkConfig, Protocol):
+    """What determines a small model; the `srm` section of a scenario has these fields."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def loss(self) -> str: ...
 
 
 class SmallModel(nn.Module, ABC):

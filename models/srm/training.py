@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from models.artifacts import ArtifactStore, content_hash
+from models.early_stopping import train_epochs
 from models.errors import InputError
 from models.progress import NullProgress, Progress, Task
 from models.sequences import TrainingSet
@@ -32,7 +33,6 @@ from models.srm.validation import validate
 FORMAT = 2  # of the artifact and of the training procedure: raise it when either changes
 _ARTIFACT = "srm"
 _CLIP_NORM = 5.0
-_SELECT = "ndcg@10"
 _WARM_UP = 0.05  # share of all epochs
 _FILLING: Any = torch.utils.deterministic  # a module whose settings PyTorch's type stubs do not know
 
@@ -114,20 +114,15 @@ def train(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Pro
     training = config.training
     generator = torch.Generator().manual_seed(training.seed)
     optimiser = _optimiser(model, config)
-    best, best_weights, best_epoch = validate(model, data), _copy(model), 0
-    epochs: list[dict[str, float]] = []
     with progress.task(f"training {config.kind}", config.epochs * n_transitions(data)) as task:
-        for epoch in range(1, config.epochs + 1):
-            loss = _epoch(model, config, data, optimiser, generator, task, epoch)
-            now = validate(model, data)
-            epochs.append({"loss": loss, **now})
-            task.advance(0, f"epoch {epoch}, loss {loss:.3f}" + (f", {_SELECT} {now[_SELECT]:.4f}" if now else ""))
-            if not now or now[_SELECT] > best[_SELECT]:
-                best, best_weights, best_epoch = now, _copy(model), epoch
-            elif epoch - best_epoch >= training.patience:
-                break
-    model.load_state_dict(best_weights)
-    return {"validation": best, "best_epoch": best_epoch, "epochs": epochs}
+        return train_epochs(
+            model,
+            config.epochs,
+            training.patience,
+            lambda epoch: _epoch(model, config, data, optimiser, generator, task, epoch),
+            lambda: validate(model, data),
+            task,
+        )
 
 
 def fine_tune(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Progress) -> float:
@@ -191,10 +186,6 @@ def _parameter_groups(model: SmallModel, weight_decay: float) -> list[dict[str, 
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
 def _trained(config: SrmConfig, n_items: int, folder: Path, device: str) -> TrainedSrm:
