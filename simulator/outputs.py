@@ -1,12 +1,12 @@
 """Where a run goes and what it runs on: checked before any work is done."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from models.disk import is_disk_full
 from models.errors import InputError
 from simulator.scenario import sections
 
@@ -41,7 +41,7 @@ def disk_full_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_disk_full(error):
             raise
         text = "make room there, or in the artifact cache, and run again"
         raise InputError(f"the disk is full, so the run has stopped before {folder} was complete; {text}") from error

@@ -12,11 +12,11 @@ import yaml
 from optuna.trial import FrozenTrial
 
 from models.artifacts import atomic_path
+from models.disk import is_disk_full
 from models.errors import InputError
 from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.optimise.problem import Problem
 from simulator.experiments.optimise.sampling import is_ours
-from simulator.experiments.sweeps.jobs import is_disk_full
 from simulator.experiments.sweeps.opening import check_versions, held
 
 STUDY = "study.db"

@@ -1,7 +1,5 @@
 """What workers are given and what they give back: values that travel between processes and machines."""
 
-import errno
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,14 +62,3 @@ class Executor(Protocol):
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
         """Do the jobs, begun in their order; (number of a job, how it ended) for each as it ends."""
         ...
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came of, says that no space is left."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return False

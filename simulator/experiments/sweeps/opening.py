@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.artifacts import atomic_path
+from models.disk import is_disk_full
 from models.errors import InputError
 from simulator.experiments.folders import ExperimentFolder, Manifest
-from simulator.experiments.sweeps.jobs import is_disk_full
 from simulator.experiments.sweeps.plan import Plan
 from simulator.scenario import resolved_yaml
 

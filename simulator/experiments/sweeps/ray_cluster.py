@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from models.artifacts import ArtifactStore, files_below, place_files
-from simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob, is_disk_full
+from models.disk import is_disk_full
+from simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob
 from simulator.ray_session import check_ray, connect
 
 _WORKSHOP = "simulator.experiments.sweeps.workshop"  # looked up by those who work, since it imports PyTorch

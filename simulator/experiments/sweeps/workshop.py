@@ -4,9 +4,10 @@ import time
 import traceback
 
 from models.artifacts import ArtifactStore
+from models.disk import is_disk_full
 from models.errors import InputError
 from models.progress import NullProgress
-from simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob, is_disk_full
+from simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob
 from simulator.learning import Learnt, learn, train_llm
 from simulator.preparation import Prepared, prepare
 from simulator.running import run_prepared
