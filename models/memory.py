@@ -1,5 +1,6 @@
-"""Running out of memory as one line that says what to lower."""
+"""How much memory a process has taken; running out of it as one line that says what to lower."""
 
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,3 +20,8 @@ def enough_memory(work: str, lower: str) -> Iterator[None]:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS):
             raise InputError(f"{work}: out of memory; lower {lower}") from error
         raise
+
+
+def peak_rss_bytes() -> int:
+    """The most memory that this process has had at a time."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -3,7 +3,6 @@
 import json
 import math
 import platform
-import resource
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from models.artifacts import atomic_path
+from models.memory import peak_rss_bytes
 from models.progress import Progress
 from simulator import summary as parts
 from simulator.baselines import NOT_EVALUATED, baseline_ranks
@@ -25,6 +23,7 @@ from simulator.candidates import answer_figures, answer_note
 from simulator.cloud.provisioning import Objective, Provision
 from simulator.costs import Cost, carbon_signal, device_cost, network_cost
 from simulator.messages import held_bytes, install_bytes
+from simulator.parquet import write_table
 from simulator.preparation import WITHOUT_CLOUD, Prepared
 from simulator.scenario import resolved_yaml, sections
 from simulator.service import Service
@@ -78,15 +77,13 @@ class RunResult:
         """Write the run's files to `folder`; each appears whole or not at all, summary.json last."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in TABLES:
-            table = pa.Table.from_pandas(self.tables[name], preserve_index=False).replace_schema_metadata(None)
-            with atomic_path(folder / f"{name}.parquet") as path:
-                pq.write_table(table, path)
+            write_table(self.tables[name], folder / f"{name}.parquet")
         self.write_texts(folder)
         shutil.rmtree(folder / "parts", ignore_errors=True)
 
     def write_texts(self, folder: Path) -> None:
         """Write what is no table: the scenario, timing, and the summary, which says that all is there."""
-        self.timing["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.timing["peak_rss_bytes"] = peak_rss_bytes()
         for name, text in (
             ("scenario.yaml", resolved_yaml(self.scenario)),
             ("timing.json", _json(self.timing)),

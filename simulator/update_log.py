@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from simulator.costs import Cost, rent_cost
 from simulator.scenario import sections
@@ -13,18 +14,20 @@ if TYPE_CHECKING:
     from simulator.updates import Release, Trainer
 
 EVENTS = ("released", "installed", "adapted")
-_COLUMNS = {
-    "t_s": "float64",
-    "event": "object",
-    "device": "int32",
-    "version": "int32",
-    "interactions": "int64",
-    "new_interactions": "int64",
-    "gpu_seconds": "float64",
-    "bytes": "float64",
-    "joules": "float64",
-    "loss": "float64",
-}
+UPDATE_SCHEMA = pa.schema(
+    [
+        ("t_s", pa.float64()),
+        ("event", pa.string()),
+        ("device", pa.int32()),
+        ("version", pa.int32()),
+        ("interactions", pa.int64()),
+        ("new_interactions", pa.int64()),
+        ("gpu_seconds", pa.float64()),
+        ("bytes", pa.float64()),
+        ("joules", pa.float64()),
+        ("loss", pa.float64()),
+    ]
+)
 _MOMENTS = 24  # at which adoption is told in a summary
 
 
@@ -58,7 +61,8 @@ class UpdateLog:
 
     def table(self) -> pd.DataFrame:
         """One row an event, in order of time."""
-        frame = pd.DataFrame(self._rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+        types = {field.name: field.type.to_pandas_dtype() for field in UPDATE_SCHEMA}
+        frame = pd.DataFrame(self._rows, columns=list(types)).astype(types)
         return frame.sort_values(["t_s", "event", "device"], ignore_index=True)
 
 

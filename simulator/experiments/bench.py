@@ -4,7 +4,6 @@ The fleet is synthetic and the models are untrained: speed does not depend on wh
 drawn at random, so that what is timed is the simulator and the SRM, not an LLM.
 """
 
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.artifacts import ArtifactStore
 from models.llm.base import CandidateLists
+from models.memory import peak_rss_bytes
 from models.progress import Progress
 from models.sequences import windows_at
 from models.srm.base import StateModel
@@ -132,7 +132,7 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
         "speedup": rate / naive_rate,
         "floor_ratio": full_s / (events_s + tensor_s),
         "rank_disagreement": disagreement,
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_rss_bytes": peak_rss_bytes(),
         "interactions_per_s_inconsistency": n / inconsistency_s,
         "interactions_per_s_learned": n / learned_s,
         "devices": devices,

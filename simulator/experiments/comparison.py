@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from models.artifacts import atomic_path
@@ -23,6 +21,7 @@ from simulator.experiments.folders import full_metric
 from simulator.experiments.measures import Measure
 from simulator.experiments.records import ExperimentRecords, cut_warm_up, read_records
 from simulator.experiments.statistics import holm, seeds_to_resolve
+from simulator.parquet import write_table
 
 Floats = NDArray[np.float64]
 
@@ -166,7 +165,6 @@ def rounded(value: Any) -> Any:
 def _write(folder: Path, table: pd.DataFrame, answer: dict[str, Any]) -> None:
     for name in table.select_dtypes("float").columns:
         table[name] = pd.Series([rounded(value) for value in table[name].tolist()], dtype="float64")
-    with atomic_path(folder / "comparisons.parquet") as path:
-        pq.write_table(pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None), path)
+    write_table(table, folder / "comparisons.parquet")
     with atomic_path(folder / "answer.json") as path:
         path.write_text(json.dumps(answer, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.artifacts import atomic_path
+from simulator.parquet import write_table
 from simulator.results import TABLES
 from simulator.scenario import sections
 from simulator.scenario.regional import device_bounds
@@ -58,11 +59,11 @@ def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: Path) -
                     for group in range(file.num_row_groups):
                         rows = file.read_row_group(group)
                         writer.write(_numbered(rows, first_device[number], first_request[number], region))
-    _write(folder / "updates.parquet", _updates(parts, first_device))
+    write_table(_updates(parts, first_device), folder / "updates.parquet")
     loads = [pd.read_parquet(part / "cloud.parquet") for part in parts]
-    _write(folder / "cloud.parquet", _summed(loads))
+    write_table(_summed(loads), folder / "cloud.parquet")
     named = [load.assign(region=region.name) for load, region in zip(loads, scenario.regions, strict=True)]
-    _write(folder / f"{BY_REGION}.parquet", pd.concat(named, ignore_index=True))
+    write_table(pd.concat(named, ignore_index=True), folder / f"{BY_REGION}.parquet")
 
 
 class _Writer:
@@ -119,8 +120,3 @@ def _summed(loads: list[pd.DataFrame]) -> pd.DataFrame:
         for name in columns:
             total[name] += load[name].to_numpy()[at]
     return total
-
-
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None), temporary)

@@ -1,16 +1,15 @@
 """One region of a run: a world of its own that is run from barrier to barrier."""
 
-import resource
 import shutil
 from collections import deque
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from models.artifacts import atomic_path
+from models.memory import peak_rss_bytes
 from models.progress import NullProgress
 from simulator.cloud import LlmNode
+from simulator.parquet import write_table
 from simulator.preparation import Prepared
 from simulator.recorder import INTERACTION_SCHEMA, REQUEST_SCHEMA
 from simulator.regions.messages import Ints, Report, Step
@@ -18,22 +17,9 @@ from simulator.results import collect
 from simulator.scenario import sections
 from simulator.simulation import begin, build_world, end, end_of, fewer_collections
 from simulator.tuning import tails_of, tune
+from simulator.update_log import UPDATE_SCHEMA
 from simulator.workload.arrivals import gaps_of
 
-UPDATE_SCHEMA = pa.schema(
-    [
-        ("t_s", pa.float64()),
-        ("event", pa.string()),
-        ("device", pa.int32()),
-        ("version", pa.int32()),
-        ("interactions", pa.int64()),
-        ("new_interactions", pa.int64()),
-        ("gpu_seconds", pa.float64()),
-        ("bytes", pa.float64()),
-        ("joules", pa.float64()),
-        ("loss", pa.float64()),
-    ]
-)
 _SCHEMAS = {"interactions": INTERACTION_SCHEMA, "requests": REQUEST_SCHEMA, "updates": UPDATE_SCHEMA}
 BASELINES, GAPS = "baselines", "gaps"
 """files beside the tables: of each interaction its user and its item's ranks; pauses between interactions"""
@@ -82,9 +68,7 @@ class Region:
         world.recorder.remove_parts()
         node, horizon_s = world.service.node, prepared.population.stream.horizon_s
         up_s = node.up_gpu_seconds if isinstance(node, LlmNode) else node.replicas * horizon_s
-        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return Report(summary=result.summary, up_s=up_s, peak_rss_bytes=rss)
+        return Report(summary=result.summary, up_s=up_s, peak_rss_bytes=peak_rss_bytes())
 
     def _write(self, name: str, table: pa.Table) -> None:
-        with atomic_path(self._folder / f"{name}.parquet") as path:
-            pq.write_table(table.replace_schema_metadata(None), path)
+        write_table(table, self._folder / f"{name}.parquet")
