@@ -6,6 +6,7 @@ the shares add up to the busy time. Two SimPy events a request (`done`, end of s
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -68,7 +69,7 @@ def _call_after(env: Environment, delay_s: float, callback: Callable[[Event], No
     Timeout(env, delay_s, value).callbacks.append(callback)
 
 
-class QueueingNode:
+class QueueingNode(ABC):
     """The node; a subclass says what work is (`submit`) and how long it takes (`_service_s`)."""
 
     def __init__(
@@ -111,9 +112,9 @@ class QueueingNode:
         self._timeline = Timeline()
         self._end_callback = self._on_end
 
+    @abstractmethod
     def _service_s(self, ticket: Ticket, concurrency: int) -> float:
         """Service time of a request that is one of `concurrency` on its replica; also counts what it processes."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------ the client's side
 
