@@ -6,9 +6,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 
 KS = (5, 10, 20)
+
+sparse_runs = pytest.mark.parametrize(
+    "kind",
+    [
+        {"request_share": 0.0},
+        {"lists": False, "baselines": {}},
+        {"devices": 1, "per_device": 1, "seed": 5, "span_s": 100.0},
+        {"devices": 3, "per_device": 0, "request_share": 0.0, "cost": {}, "headline": None, "notes": []},
+    ],
+    ids=["no request", "no list and no baseline", "two interactions", "no interaction"],
+)
+"""what `write_run` makes of little"""
 
 
 def summary_of(**changes: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from models.errors import InputError
 from reports.figures import draw_run
 from reports.run_folder import read_run
-from tests.reports.fake_runs import summary_of, write_run
+from tests.reports.fake_runs import sparse_runs, summary_of, write_run
 
 NAMES = ["accuracy_over_time.png", "latency.png", "freshness_and_rank.png", "cost.png"]
 
@@ -36,16 +36,7 @@ def test_a_run_leaves_four_pictures_that_are_not_blank_and_the_same_whatever_mat
     assert [path.read_bytes() for path in draw_run(run)] == first
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        {"request_share": 0.0},
-        {"lists": False, "baselines": {}},
-        {"devices": 1, "per_device": 1, "seed": 5, "span_s": 100.0},
-        {"devices": 3, "per_device": 0, "request_share": 0.0, "cost": {}, "headline": None, "notes": []},
-    ],
-    ids=["no request", "no list and no baseline", "two interactions", "no interaction"],
-)
+@sparse_runs
 def test_a_run_without_requests_lists_or_interactions_still_draws(tmp_path: Path, kind: dict[str, object]) -> None:
     paths = draw_run(write_run(tmp_path / "run", **{"devices": 30, **kind}))  # type: ignore[arg-type]
     assert [path.name for path in paths] == NAMES

@@ -14,7 +14,7 @@ from reports.experiment_folder import read_experiment
 from reports.html import write_report
 from reports.metric_names import metric
 from tests.reports.fake_experiments import COST, NDCG, answer_of, write_experiment
-from tests.reports.fake_runs import write_run
+from tests.reports.fake_runs import sparse_runs, write_run
 
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -201,16 +201,7 @@ def test_a_comparison_of_policies_has_a_report(tmp_path: Path) -> None:
         write_report(folder)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        {"request_share": 0.0},
-        {"lists": False, "baselines": {}},
-        {"devices": 1, "per_device": 1, "seed": 5, "span_s": 100.0},
-        {"devices": 3, "per_device": 0, "request_share": 0.0, "cost": {}, "headline": None, "notes": []},
-    ],
-    ids=["no request", "no list and no baseline", "two interactions", "no interaction"],
-)
+@sparse_runs
 def test_a_run_without_requests_lists_or_interactions_has_a_report(tmp_path: Path, kind: dict[str, object]) -> None:
     folder = write_run(tmp_path / "run", **{"devices": 30, **kind})  # type: ignore[arg-type]
     assert "Logged choices do not react to slates" in read(write_report(folder)).text
