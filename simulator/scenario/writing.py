@@ -49,13 +49,20 @@ def _goes_without_saying(section: BaseModel, name: str) -> bool:
 def plain_text(value: Any) -> str:
     """A plain value, or a tuple of them, as YAML on one line."""
     if isinstance(value, tuple):
-        return f"[{', '.join(plain_text(item) for item in value)}]"
+        return f"[{', '.join(_in_list(item) for item in value)}]"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     if isinstance(value, str) and (number_of(value) is not None or value.lower() in NONE_WORDS):
         return f"'{value}'"
     text = yaml.safe_dump(value, width=float("inf"), allow_unicode=True, default_flow_style=True)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _in_list(value: Any) -> str:
+    """A plain value as one of a list on one line, where commas and brackets must be quoted."""
+    if isinstance(value, str) and any(mark in value for mark in ",[]{}"):
+        return yaml.safe_dump([value], width=float("inf"), allow_unicode=True, default_flow_style=True)[1:-2]
+    return plain_text(value)
 
 
 def json_schema() -> dict[str, Any]:

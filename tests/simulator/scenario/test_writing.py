@@ -14,6 +14,7 @@ from simulator.scenario import Scenario, json_schema, load_scenario, resolved_ya
 from simulator.scenario.building import Builder
 from simulator.scenario.reading import parse
 from simulator.scenario.shapes import Plain, Shape, fields_of, kinds_of
+from simulator.scenario.writing import plain_text
 
 
 def plain_values(part: Plain) -> st.SearchStrategy[Any]:
@@ -73,6 +74,13 @@ def test_any_scenario_written_out_is_read_back_equal(scenario: Scenario) -> None
     assert builder.problems == []
     assert again == scenario
     assert resolved_yaml(again) == text
+
+
+@pytest.mark.parametrize("name", ["0,", "0{", "a]", "[", "a, b", "'", "é,"])
+def test_a_text_in_a_list_is_read_back_whatever_marks_it_holds(name: str) -> None:
+    names = ("wifi", name)
+    text = f"links: {plain_text(names)}"
+    assert yaml.safe_load(text) == {"links": list(names)}
 
 
 def test_the_resolved_text_loads_and_tells_every_key_in_the_order_of_the_sections(tmp_path: Path) -> None:
