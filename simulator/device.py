@@ -130,7 +130,7 @@ class Device:
         recorder = world.recorder
         slate, first = (
             self.next_slate,
-            recorder.slates(device, self.as_of, self.step + 1, self.list_time_s, self.used_weights, n),
+            recorder.slates.add_steps(device, self.as_of, self.step + 1, self.list_time_s, self.used_weights, n),
         )
         shown, before_s, shown_slates, latencies_s = self.shown_slate, self.since_s, [], []
         for number, t_s in enumerate(times[row:stop], first):
@@ -188,7 +188,7 @@ class Device:
         """Start ordering the cached list by the history up to `step`; supersedes an unfinished ordering."""
         world, device = self.world, self.device
         self._on_screen(now)
-        self.next_slate = world.recorder.slate(device, self.as_of, self.step, self.list_time_s, self.used_weights)
+        self.next_slate = world.recorder.slates.add(device, self.as_of, self.step, self.list_time_s, self.used_weights)
         self.next_ready_s = now + world.compute_s[device]
         self.rankings += 1
 
@@ -200,7 +200,8 @@ class Device:
     @property
     def exhausted(self) -> bool:
         """Whether its battery is empty."""
-        return self.energy_j >= self.world.battery_j[self.device]
+        world, device = self.world, self.device
+        return self.rankings * world.compute_j[device] + self.other_j >= world.battery_j[device]
 
     # ------------------------------------------------------------------------------------------ its weights
 
@@ -291,7 +292,7 @@ class Device:
         """The cloud refreshes this device's list at the given times, unasked."""
         env, device, presence = self.world.env, self.device, self.world.presence
         for t_s in times_s:
-            yield env.timeout(max(t_s - env.now, 0.0))
+            yield env.after(max(t_s - env.now, 0.0))
             self.catch_up(env.now)
             if presence.reachable(device, env.now) and not self.in_flight and self.step > self.as_of:
                 record = self._new_request(env.now)
@@ -321,7 +322,7 @@ class Device:
         world, env, device, presence = self.world, self.world.env, self.device, self.world.presence
         if not presence.reachable(device, env.now):
             back_s = min(presence.next_reachable(device, env.now), deadline_s)
-            yield env.timeout(back_s - env.now)
+            yield env.after(back_s - env.now)
             if back_s >= deadline_s:
                 record.outcome = "lost"
                 return
@@ -333,10 +334,10 @@ class Device:
             return
         self.other_j += world.network.radio_joules(device, up_s)
         if env.now + up_s >= deadline_s:
-            yield env.timeout(deadline_s - env.now)
+            yield env.after(deadline_s - env.now)
             record.outcome = "timed_out"
             return
-        yield env.timeout(up_s)
+        yield env.after(up_s)
         record.t_arrived_s = env.now
         if world.learning is not None:
             world.learning.receive(device, record.step)
@@ -363,15 +364,15 @@ class Device:
         self.catch_up(env.now)  # with the battery as it was
         self.other_j += world.network.radio_joules(device, down_s)
         if env.now + down_s > deadline_s:
-            yield env.timeout(max(deadline_s - env.now, 0.0))
+            yield env.after(max(deadline_s - env.now, 0.0))
             record.outcome = "timed_out"
             return
-        yield env.timeout(down_s)
+        yield env.after(down_s)
         record.t_delivered_s = env.now
 
     def _lose(self, record: RequestRecord, deadline_s: float) -> Story:
         """A message is lost; the device learns it when its patience with the request ends."""
-        yield self.world.env.timeout(max(deadline_s - self.world.env.now, 0.0))
+        yield self.world.env.after(max(deadline_s - self.world.env.now, 0.0))
         record.outcome = "lost"
 
     def _land(self, record: RequestRecord) -> None:

@@ -6,7 +6,6 @@ choices do not react to slates.
 
 import math
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.artifacts import atomic_path
 from simulator.scoring import Scorer
+from simulator.slate_table import SlateTable
 from simulator.slates import Jobs
 from simulator.weights import DeviceWeights
 
@@ -89,7 +89,9 @@ REQUEST_SCHEMA = pa.schema(
     ]
 )
 
-_REQUEST_ROW = attrgetter(*REQUEST_SCHEMA.names)
+_FLOATS = [name for name, kind in zip(REQUEST_SCHEMA.names, REQUEST_SCHEMA.types, strict=True) if kind == pa.float64()]
+_INTS = [name for name in REQUEST_SCHEMA.names if name not in (*_FLOATS, "outcome")]
+_floats_of, _ints_of = attrgetter(*_FLOATS), attrgetter(*_INTS)
 
 INTERACTION_SCHEMA = pa.schema(
     [
@@ -112,64 +114,49 @@ INTERACTION_SCHEMA = pa.schema(
 )
 
 
-def _column(values: "array[Any]", start: int = 0) -> NDArray[Any]:
-    return np.array(values[start:] if start else values)
+def _column(values: "array[Any]") -> NDArray[Any]:
+    return np.asarray(values)  # a view
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """The interactions that devices are to meet, row for row [S]."""
+
+    device: NDArray[np.int32]
+    step: NDArray[np.int32]
+    item: NDArray[np.int32]
+    t_s: NDArray[np.float64]
+    online: NDArray[np.bool_]
 
 
 class Recorder:
-    """Columns of interactions, slates and requests. `users` [D]; what begins with `stream` [S] describes the stream."""
+    """Columns of interactions, slates and requests, of devices that replay `users` [D]."""
 
     def __init__(
         self,
         scorer: Scorer,
         weights: DeviceWeights,
         users: NDArray[np.int64],
-        stream_device: NDArray[np.int64],
-        stream_step: NDArray[np.int64],
-        stream_item: NDArray[np.int64],
-        stream_t_s: NDArray[np.float64],
-        stream_online: NDArray[np.bool_],
+        stream: Streamed,
         folder: Path | None,
     ):
         self._scorer, self._users, self._weights = scorer, users, weights
-        self._device, self._step, self._item, self._t_s = stream_device, stream_step, stream_item, stream_t_s
-        self._online = stream_online
+        self._stream = stream
         self._folder = folder
         self._parts: dict[str, list[pa.Table | Path]] = {"interactions": [], "requests": []}
-        self.slate_device, self.slate_as_of, self.slate_step = array("i"), array("i"), array("i")
-        self.slate_weights, self.slate_list_time_s = array("i"), array("d")
-        self._rank = np.empty(0, dtype=np.int64)
-        self._inconsistency = np.empty(0, dtype=np.float64)
+        self.slates = SlateTable()
         self.interactions = 0
         self._rank_counts = np.zeros(
             _MOST_RANKS + 1, dtype=np.int64
         )  # of interactions ranked so far: misses, 0, 1, ...
+        self._outcomes: dict[str, int] = {}  # codes, in the order of their first mention
         self._clear_rows()
-        self.requests: list[RequestRecord] = []
 
     def _clear_rows(self) -> None:
+        self._request_floats, self._request_ints, self._outcome = array("d"), array("q"), array("b")
         self._row, self._slate, self._seen = array("i"), array("i"), array("i")
         self._decided, self._request = array("i"), array("q")
         self._latency_s = array("d")
-
-    def slate(self, device: int, as_of: int, step: int, list_time_s: float, weights: int) -> int:
-        """A new slate of `device`: its number."""
-        self.slate_device.append(device)
-        self.slate_as_of.append(as_of)
-        self.slate_step.append(step)
-        self.slate_list_time_s.append(list_time_s)
-        self.slate_weights.append(weights)
-        return len(self.slate_device) - 1
-
-    def slates(self, device: int, as_of: int, step: int, list_time_s: float, weights: int, n: int) -> int:
-        """`n` new slates of one list at `step` and the steps after it: the number of the first."""
-        first = len(self.slate_device)
-        self.slate_device.extend([device] * n)
-        self.slate_as_of.extend([as_of] * n)
-        self.slate_step.extend(range(step, step + n))
-        self.slate_list_time_s.extend([list_time_s] * n)
-        self.slate_weights.extend([weights] * n)
-        return first
 
     def interaction(self, row: int, slate: int, seen_upto: int, decided: int, request: int, latency_s: float) -> None:
         """Stream row `row` happened while `slate` was on screen; `decided` is the slate the next decision looked at."""
@@ -199,15 +186,21 @@ class Recorder:
         if len(self._row) >= _ROWS_PER_PART:
             self.flush()
 
+    def request(self, record: RequestRecord) -> None:
+        """A request has had its outcome, and its cost is known."""
+        self._request_floats.extend(_floats_of(record))
+        self._request_ints.extend(_ints_of(record))
+        self._outcome.append(self._outcomes.setdefault(record.outcome, len(self._outcomes)))
+
     def flush(self) -> None:
         """Rank what is new, write it as a part and forget it."""
-        self._place_new_slates()
+        self.slates.placed(*self._scorer.place_next(self.jobs(self.slates.unplaced())))
         if len(self._row):
             self._keep("interactions", self._interactions())
-            self._clear_rows()
-        if self.requests:
+        if len(self._outcome):
             self._keep("requests", self._requests())
-            self.requests = []
+        self._clear_rows()
+        self.slates.forget()
 
     def ndcg_so_far(self, k: int) -> float | None:
         """NDCG@k of the interactions that have been ranked, those of whole parts; None before the first part."""
@@ -215,16 +208,11 @@ class Recorder:
         gains = self._rank_counts[1 : k + 1] / np.log2(np.arange(min(k, _MOST_RANKS)) + 2.0)
         return float(gains.sum() / ranked) if ranked else None
 
-    def all_jobs(self) -> Jobs:
-        """Every ranking of the run so far, as jobs."""
-        return self._jobs(0)
-
-    def _jobs(self, start: int) -> Jobs:
-        """The rankings of slates `start` on, each with the user's next item as its target."""
-        users = self._users[_column(self.slate_device, start)]
-        step = _column(self.slate_step, start).astype(np.int64)
-        as_of = _column(self.slate_as_of, start).astype(np.int64)
-        weights = _column(self.slate_weights, start).astype(np.int64)
+    def jobs(self, made: dict[str, NDArray[np.int32]]) -> Jobs:
+        """The rankings of slates, whose columns device, as_of, step and weights these are, as jobs; each has the user's
+        next item as its target."""
+        users = self._users[made["device"]]
+        step, as_of, weights = (made[name].astype(np.int64) for name in ("step", "as_of", "weights"))
         return Jobs(users, step, as_of, self._scorer.next_items(users, step), step, weights)
 
     def finish(self) -> dict[str, pa.Table]:
@@ -258,49 +246,45 @@ class Recorder:
             pq.write_table(table, temporary)
         parts.append(path)
 
-    def _place_new_slates(self) -> None:
-        start = len(self._rank)
-        ranks, gaps = self._scorer.place_next(self._jobs(start))
-        self._rank, self._inconsistency = np.append(self._rank, ranks), np.append(self._inconsistency, gaps)
-
     def _interactions(self) -> pa.Table:
         row, slate = _column(self._row), _column(self._slate)
         seen, decided = _column(self._seen), _column(self._decided)
         shown = slate != NO_SLATE
-        slates = np.maximum(slate, 0)
-        step, item, t_s = self._step[row], self._item[row], self._t_s[row]
-        as_of = np.where(shown, _column(self.slate_as_of)[slates], -1)
-        slate_step = _column(self.slate_step)[slates]
-        weights = _column(self.slate_weights)[slates]
-        rank = np.where(shown, self._rank[slates], -1)
+        stream = self._stream
+        device, step, item, t_s = stream.device[row], stream.step[row], stream.item[row], stream.t_s[row]
+        as_of, slate_step, weights, rank = (np.full(len(row), -1, dtype=np.int64) for _ in range(4))
+        list_time_s, gaps = np.full(len(row), np.nan), np.full(len(row), np.nan, dtype=np.float32)
+        as_of[shown], slate_step[shown], weights[shown], rank[shown], list_time_s[shown] = self.slates.columns(
+            slate[shown], "as_of", "step", "weights", "rank", "list_time_s"
+        )
+        looked = decided != NO_SLATE
+        (gaps[looked],) = self.slates.columns(decided[looked], "inconsistency")
         other = np.flatnonzero(shown & ((slate_step != step - 1) | (seen != step - 1)))
         if len(other):
             jobs = Jobs(
-                self._users[self._device[row[other]]],
-                slate_step[other].astype(np.int64),
-                as_of[other].astype(np.int64),
-                item[other],
+                self._users[device[other]],
+                slate_step[other],
+                as_of[other],
+                item[other].astype(np.int64),
                 seen[other].astype(np.int64),
-                weights[other].astype(np.int64),
+                weights[other],
             )
             rank[other] = self._scorer.place(jobs)[0]
         self._rank_counts += np.bincount(np.minimum(rank, _MOST_RANKS - 1) + 1, minlength=_MOST_RANKS + 1)
         listed = as_of >= 0
-        list_time = _column(self.slate_list_time_s)[slates]
-        gaps = np.where(decided >= 0, self._inconsistency[np.maximum(decided, 0)], np.nan)
         request = _column(self._request)
         columns = [
-            self._device[row],
+            device,
             step,
             t_s,
             item,
             rank,
             as_of,
             np.where(listed, step - 1 - as_of, -1),
-            np.where(listed, t_s - list_time, np.nan),
+            np.where(listed, t_s - list_time_s, np.nan),
             request >= 0,
             request,
-            self._online[row],
+            stream.online[row],
             gaps,
             _column(self._latency_s),
             np.where(shown, self._weights.version_of(weights), -1),
@@ -309,12 +293,16 @@ class Recorder:
         return _table(columns, INTERACTION_SCHEMA)
 
     def _requests(self) -> pa.Table:
-        return _table(zip(*map(_REQUEST_ROW, self.requests), strict=True), REQUEST_SCHEMA)
+        n = len(self._outcome)
+        columns = dict(zip(_FLOATS, np.array(self._request_floats).reshape(n, -1).T, strict=True))
+        columns |= dict(zip(_INTS, np.array(self._request_ints).reshape(n, -1).T, strict=True))
+        columns["outcome"] = np.array(list(self._outcomes), dtype=object)[np.array(self._outcome)]
+        return _table([columns[name] for name in REQUEST_SCHEMA.names], REQUEST_SCHEMA)
 
 
-def _table(columns: Iterable[Any], schema: pa.Schema) -> pa.Table:
+def _table(columns: list[NDArray[Any]], schema: pa.Schema) -> pa.Table:
     arrays = [
-        pa.array(column.astype(kind.to_pandas_dtype()) if isinstance(column, np.ndarray) else column, kind)
+        pa.array(column.astype(kind.to_pandas_dtype()), kind)
         for column, kind in zip(columns, schema.types, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)

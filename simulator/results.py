@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from models.artifacts import atomic_path
@@ -114,7 +115,7 @@ def collect(
     learnt, population, service = prepared.learnt, prepared.population, world.service
     horizon_s = population.stream.horizon_s
     records = world.recorder.finish()
-    interactions, requests = records["interactions"].to_pandas(), records["requests"].to_pandas()
+    interactions, requests = (_to_pandas(records.pop(name)) for name in ("interactions", "requests"))
     used = service.used(requests, horizon_s)
     requests["usd"] += _traffic_usd(requests, scenario.tariffs)
     devices = _devices(scenario, prepared, world, requests)
@@ -207,6 +208,11 @@ def collect(
     }
     tables = (interactions, requests, devices, service.timeline(), updates)
     return RunResult(parts.finite(summary), dict(zip(TABLES, tables, strict=True)), scenario)
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    """The same table, a column at a time, so that no column is held twice for longer than it takes."""
+    return table.to_pandas(split_blocks=True, self_destruct=True)
 
 
 def _traffic_usd(requests: pd.DataFrame, tariffs: sections.Tariffs) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 import gc
 import math
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from simulator.learning import Learnt, slates_of
 from simulator.messages import held_bytes, messages_of
 from simulator.policies.request import Budget, Moments, next_true, request_policy
 from simulator.preparation import WITHOUT_CLOUD, Prepared, preloaded_lists, push_times
-from simulator.recorder import Recorder
+from simulator.recorder import Recorder, Streamed
 from simulator.results import RunResult, collect
 from simulator.scenario import sections
 from simulator.scoring import Foresight, Scorer
@@ -95,7 +96,8 @@ def build_world(
     items = learnt.histories.item_at(population.users[owner], stream.step.astype(np.int64))
     online = population.presence.reachable_at(owner, stream.t_s)
     steps = stream.step.astype(np.int64)
-    recorder = Recorder(scorer, weights, population.users, owner, steps, items, stream.t_s, online, folder)
+    streamed = Streamed(owner.astype(np.int32), stream.step, items.astype(np.int32), stream.t_s, online)
+    recorder = Recorder(scorer, weights, population.users, streamed, folder)
     flops = ranking_flops(scenario, learnt, tuned)
     compute_s = fleet.overhead_s + flops / fleet.speed_flops
     preloaded = preloaded_lists(scenario, population, source)
@@ -118,7 +120,7 @@ def build_world(
 
     world = World(
         env=env,
-        t_s=stream.t_s.tolist(),
+        t_s=array("d", stream.t_s.tobytes()),
         next_tie=next_true(moments.ties),
         first_row=population.first_row.tolist(),
         end_row=population.end_row.tolist(),
@@ -197,7 +199,7 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
     total = population.end_row.sum() - population.first_row.sum()
     with progress.task("simulating interactions", total) as task, fewer_collections():
         world.env.process(_report(world, task, end_s, int(headline_metric(scenario.metrics.k).split("@")[1])))
-        world.env.run(until=end_s)
+        world.env.advance(end_s)
         end(world, devices, end_s)
 
 
@@ -211,6 +213,9 @@ def begin(world: World, scenario: sections.Scenario, prepared: Prepared, progres
     population = prepared.population
     horizon_s = population.stream.horizon_s
     devices = [Device(world, index) for index in range(population.n_devices)]
+    world.recorder.slates.in_use = lambda: np.fromiter(
+        (slate for device in devices for slate in (device.shown_slate, device.next_slate)), np.int64, 2 * len(devices)
+    )
     for device in devices:
         if world.joined_s[device.device] <= horizon_s:
             world.env.process(device.live())

@@ -154,6 +154,7 @@ class Tracer:
     def watch(self, world: World) -> None:
         """Before the run. InputError where a device or replica does not exist."""
         _check("--trace-devices", self.request.devices, len(world.first_row), "devices")
+        world.recorder.slates.keeps_all = True
         machines = world.service.node.machines if isinstance(world.service.node, LlmNode) else []
         chosen = self.request.replicas
         _check("--trace-replicas", chosen or (), len(machines), "replicas of an LLM")
@@ -213,7 +214,7 @@ class _DeviceTraces:
     ) -> None:
         """All tracks of the devices; `requests` are theirs."""
         recorder = self._world.recorder
-        owner = np.asarray(recorder.slate_device)
+        owner = np.array(recorder.slates.device)
         lanes = self._replica_lanes(requests, watched)
         for device in (d for d in devices if d < len(self._world.first_row)):
             tracks = {
@@ -270,19 +271,19 @@ class _DeviceTraces:
 
         A slate at a step that is new was begun by that interaction, one at the same step by the list that landed.
         """
-        world, recorder = self._world, self._world.recorder
+        world, slates_made = self._world, self._world.recorder.slates
         at_step = dict(zip(own["step"].tolist(), own["t_s"].tolist(), strict=True))
         landed = dict(zip(asked["t_issued_s"].tolist(), asked["t_delivered_s"].tolist(), strict=True))
         begun: list[tuple[float, int, int]] = []
         before: int | None = None
         for slate in slates.tolist():
-            step, as_of = recorder.slate_step[slate], recorder.slate_as_of[slate]
+            step, as_of = slates_made.step[slate], slates_made.as_of[slate]
             if before is None:
                 t_s = world.joined_s[device]
             elif step != before:
                 t_s = at_step[step]
             else:
-                t_s = landed[recorder.slate_list_time_s[slate]]
+                t_s = landed[slates_made.list_time_s[slate]]
             begun.append((t_s, as_of, step))
             before = step
         compute_s = world.compute_s[device]

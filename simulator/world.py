@@ -20,10 +20,10 @@ from simulator.weights import DeviceWeights
 
 @dataclass
 class World:
-    """Everything that is not a device. Per-device and per-row values are plain lists: they are read one at a time."""
+    """Everything that is not a device. Per-device values are plain lists: they are read one at a time."""
 
     env: Clock
-    t_s: list[float]
+    t_s: "array[float]"
     """time of each row of the stream"""
     next_tie: "array[int]"
     """first row at or after each that shares its moment with the row after it"""
@@ -104,7 +104,7 @@ class World:
     def _finish(self, record: RequestRecord) -> None:
         if record.ticket is not None:
             self.service.charge(record)
-        self.recorder.requests.append(record)
+        self.recorder.request(record)
 
     def take_stored(self, device: int, step: int) -> bool:
         """Whether the cloud has kept a list of exactly this history."""

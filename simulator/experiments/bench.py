@@ -106,6 +106,7 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
         scores = srm_scores(learnt, first, np.unique(population.users), srm)
         prepared = Prepared(learnt, draws, population, srm, scores, source, None)
         world = build_world(chosen, prepared, tuned, None)
+        world.recorder.slates.keeps_all = True
         run(world, chosen, prepared, progress)
         world.recorder.flush()
         return time.perf_counter() - started, world
@@ -187,7 +188,7 @@ def _tensors_only(scenario: sections.Scenario, prepared: Prepared, first: Ints, 
     """All states, and all rankings of the full run in one call."""
     scores = srm_scores(prepared.learnt, first, np.unique(prepared.population.users), prepared.srm)
     again = build_world(scenario, replace(prepared, scores=scores), Tuned(), None)
-    again.scorer.place(world.recorder.all_jobs())
+    again.scorer.place(world.recorder.jobs(world.recorder.slates.made()))
 
 
 def naive_loop(
@@ -197,7 +198,7 @@ def naive_loop(
 
     Returns interactions per second, and the share of ranks that differ from the engine's (float32 against exact).
     """
-    jobs = world.recorder.all_jobs()
+    jobs = world.recorder.jobs(world.recorder.slates.made())
     chosen = np.flatnonzero(jobs.target >= 0)[:interactions]
     jobs = jobs.take(chosen)
     expected, _ = world.scorer.place(jobs)

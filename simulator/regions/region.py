@@ -47,7 +47,7 @@ class Region:
         if news.tokens is not None:
             world.budget.deal(news.tokens)
         with fewer_collections():
-            world.env.run(until=self._end_s if step.until_s is None else step.until_s)
+            world.env.advance(self._end_s if step.until_s is None else step.until_s)
         if step.until_s is None:
             return self._finish()
         sent = world.learning.sent_ends(step.until_s) if world.learning is not None else None
