@@ -212,7 +212,8 @@ def collect(
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     """The same table, a column at a time, so that no column is held twice for longer than it takes."""
-    return table.to_pandas(split_blocks=True, self_destruct=True)
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+    return frame
 
 
 def _traffic_usd(requests: pd.DataFrame, tariffs: sections.Tariffs) -> NDArray[np.float64]:

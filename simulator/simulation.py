@@ -17,6 +17,7 @@ from simulator.adaptations import own_adapters, own_weights
 from simulator.clock import Clock
 from simulator.device import Device
 from simulator.learning import Learnt, slates_of
+from simulator.memory_need import check_memory
 from simulator.messages import held_bytes, messages_of
 from simulator.policies.request import Budget, Moments, next_true, request_policy
 from simulator.preparation import WITHOUT_CLOUD, Prepared, preloaded_lists, push_times
@@ -55,6 +56,7 @@ def simulate_prepared(
     has learnt before the stream, where that is known already.
     """
     started = time.perf_counter()
+    check_memory(prepared.population)
     if tuned is None:
         tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, device, progress))
     world = build_world(scenario, prepared, tuned, out / "parts" if out is not None else None, device)

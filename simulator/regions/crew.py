@@ -29,6 +29,8 @@ class Crew(Protocol):
     option: str
     """how a user asks for it"""
     workers: int
+    workers_here: int
+    """those that surely share a machine's memory"""
 
     def __enter__(self) -> Self: ...
 
@@ -44,7 +46,7 @@ class Crew(Protocol):
 class ThisProcess:
     """All regions here, one after the other."""
 
-    option, workers = "--shards 1", 1
+    option, workers, workers_here = "--shards 1", 1, 1
 
     def __init__(self, store: ArtifactStore, learnt: Learnt):
         self._host = Host(store, learnt)
@@ -112,7 +114,8 @@ class LocalShards:
     """Regions on processes of this machine."""
 
     def __init__(self, shards: int):
-        self.workers, self.option = shards, f"--shards {shards}"
+        self.workers = self.workers_here = shards
+        self.option = f"--shards {shards}"
         self._shards = Shards(shards, self.option)
         self.crew: list[WorkerProcess] = []
 

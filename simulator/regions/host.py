@@ -9,6 +9,7 @@ from models.artifacts import ArtifactStore
 from models.errors import InputError
 from models.progress import NullProgress
 from simulator.learning import Learnt, learn
+from simulator.memory_need import check_memory
 from simulator.outputs import disk_full_told
 from simulator.preparation import Members, Prepared, prepare
 from simulator.regions.messages import RegionJob, Report
@@ -57,6 +58,7 @@ class Host:
         prepared = prepare(
             scenario, brief.device, progress, self._store, self._learnt, brief.threads, members, self._kin
         )
+        check_memory(prepared.population, brief.at_once if self._kin is None else 1)
         self._kin = self._kin or prepared
         region = self._open[job.region] = Region(scenario, prepared, job.folder, brief.device)
         return region

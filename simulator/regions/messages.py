@@ -44,6 +44,8 @@ class Brief:
     """of PyTorch, for all but training"""
     cache: Path | None
     """root of the artifact store; None: the usual one where the region is simulated"""
+    at_once: int = 1
+    """regions that one machine holds at a time, as far as is known"""
 
 
 @dataclass(frozen=True)

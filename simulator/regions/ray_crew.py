@@ -31,6 +31,7 @@ class RayShards:
         check_ray(address)
         self.option = "--engine ray" if shards is None else f"--engine ray --shards {shards}"
         self.workers = shards or max(1, min(regions, os.cpu_count() or 1))
+        self.workers_here = 1  # where the others are is up to Ray
         self._address, self._store = address, store
         self._shards = Shards(self.workers, self.option)
         self._ray: Any = None

@@ -1,9 +1,11 @@
 """A run in regions: from barrier to barrier, whoever simulates them, then their records and figures put together."""
 
+import math
 import shutil
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,6 +82,8 @@ def _run(
     duration_s = brief.scenario.duration
     assert duration_s is not None
     exchange = Exchange(brief.scenario, learnt, brief.device, progress)
+    held = 1 if exchange.next_s is None else math.ceil(len(folders) / crew.workers)  # by a worker at a time
+    brief = replace(brief, at_once=held * crew.workers_here)
     steps: list[list[Step]] = [[Step(until_s=exchange.next_s)] for _ in folders]
     with progress.task("simulating regions", duration_s) as task:
         done_s, took_s = 0.0, [0.0] * len(folders)

@@ -301,6 +301,16 @@ def test_sleeping_through_interactions_changes_nothing(run: RunResult, store: Ar
         assert (tmp_path / "asleep" / file).read_bytes() == (tmp_path / "awake" / file).read_bytes()
 
 
+def test_windows_of_any_length_change_nothing(
+    run: RunResult, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.recorder._ROWS_PER_PART", 20)
+    monkeypatch.setattr("simulator.slate_table._FEWEST_HELD", 30)
+    short = simulate_tiny(run.scenario, store)
+    pd.testing.assert_frame_equal(short.interactions, run.interactions)
+    pd.testing.assert_frame_equal(short.requests, run.requests)
+
+
 def test_no_wait_is_negative_and_none_outlasts_the_gap(run: RunResult) -> None:
     ordered = run.interactions.sort_values(["device", "step"])
     gaps = ordered.groupby("device")["t_s"].diff()
