@@ -291,8 +291,6 @@ class Replica:
 
     def _see(self, until_s: float) -> bool:
         """Let the scheduler see what was added up to `until_s`."""
-        if not self._fresh:
-            return False
         fresh, self._fresh = self._fresh, []
         seen = False
         for job in fresh:
@@ -311,12 +309,9 @@ class Replica:
             self._start_s, (self._run, self._steps, self._end_s) = now, self._planned
             self._planned = None
             return
-        pipelined = self.engine.async_scheduling and self._steps > 0
-        if pipelined:
-            last = self._start_s if self._run is None else self._start_s + self._run.seconds(self._steps - 1)
-            self._see(last)
-        else:
-            self._see(now)
+        if self._fresh:
+            pipelined = self.engine.async_scheduling and self._steps > 0
+            self._see(now if not pipelined else self._last_step_s())
         preempted = self._make_room()
         batch = self._chunks(admit=not preempted)
         decoding = self._decoding
@@ -328,13 +323,14 @@ class Replica:
         if batch is not None:
             self._run = None
             self._steps = 1
-            self._see(now)
+            if self._fresh:
+                self._see(now)
             self._end_s = now + self.timing.at(batch)
             last = self._prefills[-1]
             if not (self.waiting or self._held or last._computed < last._prefill or self.engine.async_scheduling):
                 self._plan()
         elif decoding.sequences:
-            changes = self._see(now) or preempted or bool(self._held)
+            changes = bool(self._fresh) and self._see(now) or preempted or bool(self._held)
             self._run = self.timing.decoding(decoding.sequences, decoding.context + decoding.sequences)
             self._steps = 1
             if not (changes and self.waiting):
@@ -347,6 +343,10 @@ class Replica:
             self._steps = 0
             self._end_s = math.inf
 
+    def _last_step_s(self) -> float:
+        """When the last step of the run that has ended began: an engine that composes a step while one runs did so then."""
+        return self._start_s if self._run is None else self._start_s + self._run.seconds(self._steps - 1)
+
     def _plan(self) -> None:
         """A step of whole prompts runs, and nothing waits: see whether all of them decode next, with the others, until
         one has all its tokens."""
@@ -358,7 +358,7 @@ class Replica:
     def _make_room(self) -> bool:
         """Preempt the last in order until the next step's blocks are there; True where any was."""
         preempted = False
-        while True:
+        while self._batch:
             needed = opening = self._decoding.opening
             if self._partial is not None:
                 job = self._partial
@@ -378,6 +378,7 @@ class Replica:
             self.waiting += 1
             heappush(self._line, (victim._key, victim._number, victim))
             preempted = True
+        return preempted
 
     def _chunks(self, admit: bool) -> Batch | None:
         """Take prompt chunks into the next step, and admit from the line if told to: what it then holds, or None where
