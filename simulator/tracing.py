@@ -77,7 +77,7 @@ def _numbers(text: str, option: str, most: int) -> tuple[int, ...]:
 
 
 class WatchedReplica:
-    """A replica that notes what it does, for a trace; all else is the replica's own."""
+    """A replica that notes what it does, for a trace; all else is the replica's own. It tells of every run of steps."""
 
     def __init__(self, replica: Serving):
         self._replica = replica
@@ -89,6 +89,10 @@ class WatchedReplica:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._replica, name)
+
+    def next_s(self) -> float:
+        """See Serving."""
+        return self._replica.at_hand[1] if isinstance(self._replica, Replica) else self._replica.next_s()
 
     def add(self, job: Job, now: float) -> None:
         """See Serving."""
@@ -103,7 +107,7 @@ class WatchedReplica:
 
     def advance(self, now: float) -> list[Job]:
         """See Serving."""
-        if self._replica.next_s() <= now:
+        if self.next_s() <= now:
             self._note_run(math.inf)
         left = self._replica.advance(now)
         self._count(now)

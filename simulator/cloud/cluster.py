@@ -51,19 +51,20 @@ class Machine:
 
     __slots__ = (
         "accepting",
+        "armed",
         "broken",
         "number",
+        "outstanding",
         "paid_s",
         "paid_since_s",
         "pool",
         "replica",
-        "seen",
         "service_s",
         "starts",
         "state",
         "up_s",
         "up_since_s",
-        "wake_s",
+        "waiting",
         "wanted",
         "warned",
     )
@@ -80,9 +81,9 @@ class Machine:
         self.starts = 0  # cold starts; the end of one that was broken off is told by this
         self.paid_s = self.up_s = 0.0
         self.paid_since_s = self.up_since_s = math.nan  # NaN: not now
-        self.seen = (0, 0, 0)  # waiting, served and busy as the node last counted them
+        self.waiting = self.outstanding = 0  # requests, as the node last counted them
         self.service_s = 0.0  # recent mean time from start to end of a request; 0: none has ended
-        self.wake_s = math.inf  # when the node looks at it next
+        self.armed: list[float] = []  # when the node will look at it, the next time last
 
     @property
     def load(self) -> float:

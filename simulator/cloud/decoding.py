@@ -62,6 +62,17 @@ class Decoding:
                 jobs.append(job)
         return jobs
 
+    def after_joining(self, jobs: list[Job]) -> tuple[int, int, int]:
+        """Its sequences and context after one more step, where `jobs` (at least one) have their prompts then and join,
+        and the steps from then until a job has all its tokens."""
+        sequences, context = self.sequences, self.context + self.sequences
+        steps = self.steps_to_finish() - 1 if sequences else jobs[0].output_tokens
+        for job in jobs:
+            sequences += job.sequences
+            context += job.sequences * (job.prompt_tokens + job._generated)
+            steps = min(steps, job.output_tokens - job._generated - 1)
+        return sequences, context, steps
+
     @property
     def opening(self) -> int:
         """Blocks that the next step opens."""

@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment, Event, Timeout
+from simpy.events import NORMAL
 
 from simulator.cloud.admission import Arrival, admission_rule
 from simulator.cloud.autoscaling import autoscale
@@ -54,6 +55,8 @@ class LlmNode:
         self._door: dict[int, LlmTicket] = {}  # those that no replica takes, in order of arrival
         self._deadlines: list[tuple[float, int]] = []  # heap; entries of ended requests stay until due
         self._alarm_s = math.inf
+        self._wake_callbacks = [self._on_wake]
+        self._spare: list[Event] = []  # events that have woken a machine and may wake another
         self._waiting = self._served = self._busy = 0  # at the replicas
         self._closed_s: float | None = None
         self._timeline = Timeline()
@@ -134,6 +137,11 @@ class LlmNode:
         self._record(now)
         return told
 
+    def catch_up(self) -> None:
+        """Lets replicas note what they tell nobody: their memory in use, first tokens. They are then as of now."""
+        for machine in self._cluster.machines:
+            machine.replica.catch_up(self.env.now)
+
     # ------------------------------------------------------------------------------------------ what a run reports
 
     @property
@@ -211,12 +219,14 @@ class LlmNode:
         choice = self._cluster.choice
         if not choice.accepting:
             return None
+        if self._cloud.router == "least_kv":
+            self.catch_up()
         return self._cluster.machines[self._router(choice, Ask(ticket.number, ticket.retries, ticket.device))]
 
     def _turned_away(self, ticket: LlmTicket, machine: Machine | None, now: float) -> bool:
         """Whether admission refuses it. The length of the queue is no reason where its replica has room for it."""
         limit, waiting = self._cloud.queue_limit, self.queue_length
-        if machine is None:
+        if machine is None or (waiting < limit and self._admits is None):
             return waiting >= limit
         line = machine.replica.waiting
         running = machine.replica.outstanding - line
@@ -250,40 +260,54 @@ class LlmNode:
         """Something at a replica may have changed: count it, and see when it must be looked at next."""
         replica = machine.replica
         waiting, outstanding = replica.waiting, replica.outstanding
-        served = outstanding - waiting
-        busy = 1 if served else 0
-        before = machine.seen
-        if before != (waiting, served, busy):
-            before_waiting, before_served, before_busy = before
-            machine.seen = (waiting, served, busy)
-            self._waiting += waiting - before_waiting
-            self._served += served - before_served
-            self._busy += busy - before_busy
-            if outstanding != before_waiting + before_served:
+        if waiting != machine.waiting or outstanding != machine.outstanding:
+            served, served_before = outstanding - waiting, machine.outstanding - machine.waiting
+            self._waiting += waiting - machine.waiting
+            self._served += served - served_before
+            self._busy += (served > 0) - (served_before > 0)
+            machine.waiting = waiting
+            if outstanding != machine.outstanding:
+                machine.outstanding = outstanding
                 self._cluster.choice.loads.changed(machine)
         next_s = replica.next_s()
-        if next_s < machine.wake_s:
-            machine.wake_s = next_s
-            Timeout(self.env, next_s - now, (machine, next_s)).callbacks.append(self._on_wake)
+        if next_s < math.inf:
+            self._wake(machine, next_s)
         if next_s > now:  # else more happens at this moment
             self._record(now)
         if not outstanding:
             self._cluster.emptied(machine)
 
+    def _wake(self, machine: Machine, at_s: float) -> None:
+        """Looks at a machine at a moment, to the last bit, unless it looks sooner and will see then."""
+        armed = machine.armed
+        if armed and armed[-1] <= at_s:
+            return
+        armed.append(at_s)
+        event = self._spare.pop() if self._spare else Event(self.env)
+        event._ok, event._value, event.callbacks = True, machine, self._wake_callbacks
+        heappush(self.env._queue, (at_s, NORMAL, next(self.env._eid), event))
+
     def _on_wake(self, event: Event) -> None:
-        machine, due_s = cast(tuple[Machine, float], event.value)
-        if due_s == machine.wake_s:  # else it was set before the replica's plans changed
-            machine.wake_s = math.inf
-            now = self.env.now
+        machine = cast(Machine, event._value)
+        self._spare.append(event)
+        machine.armed.pop()
+        now = self.env.now
+        next_s = machine.replica.next_s()
+        if next_s <= now:
             self._look(machine, now)
             self._changed(machine, now)
+        elif next_s < math.inf:
+            self._wake(machine, next_s)
 
     # ------------------------------------------------------------------------------------------ out of a replica
 
     def _settle(self, ticket: LlmTicket, outcome: Outcome, now: float) -> None:
         """The request leaves the node: its cost is final, and its client is told unless that has happened."""
         del self._open[ticket.number]
+        while self._deadlines and self._deadlines[0][1] not in self._open:
+            heappop(self._deadlines)
         self._bill(ticket)
+        del ticket.job.ticket  # so that it is freed with its last user, not by the cycle collector
         ticket.in_service = False
         if not ticket.done.triggered:
             self._tell(ticket, outcome, now)
@@ -305,7 +329,12 @@ class LlmNode:
         self.outcomes[outcome] += 1
         ticket.t_finished_s = now
         final = not ticket.in_service
-        ticket.done.succeed(Served(outcome, ticket.replica, ticket.t_started_s, now, ticket.gpu_seconds, final))
+        served = Served(outcome, ticket.replica, ticket.t_started_s, now, ticket.gpu_seconds, final)
+        done = ticket.done
+        if done.callbacks:
+            done.succeed(served)
+        else:  # nobody waits, and who asks later need not wait
+            done._ok, done._value, done.callbacks = True, served, None
 
     def _give_up(self, ticket: LlmTicket, outcome: Outcome, now: float) -> None:
         """The client stops waiting for a request that is open and has not been told."""
@@ -343,12 +372,13 @@ class LlmNode:
         while deadlines:
             deadline_s, number = deadlines[0]
             ticket = self._open.get(number)
-            if ticket is not None and not ticket.done.triggered:
-                if deadline_s > due:
-                    self._set_alarm(deadline_s)
-                    return
-                self._give_up(ticket, "timed_out", now)
+            waits = ticket is not None and not ticket.done.triggered
+            if waits and deadline_s > due:
+                self._set_alarm(deadline_s)
+                return
             heappop(deadlines)
+            if waits:
+                self._give_up(cast(LlmTicket, ticket), "timed_out", now)
 
     # ------------------------------------------------------------------------------------------ machines
 
@@ -364,7 +394,6 @@ class LlmNode:
         now = self.env.now
         self._look(machine, now)
         jobs = machine.replica.halt(now)
-        machine.wake_s = math.inf
         self._changed(machine, now)
         for job in jobs:
             ticket = cast(Attempt, job).ticket

@@ -131,7 +131,7 @@ class Replicas:
             nonlocal judged, missed
             while judged < arrived and tickets[judged].t_arrived_s + objective.at_most_s < now:
                 ticket = tickets[judged]
-                done_s = ticket.t_finished_s if objective.measure == "latency" else ticket.job.t_first_token_s
+                done_s = ticket.t_finished_s if objective.measure == "latency" else ticket.first_token_s(now)
                 missed += not done_s <= ticket.t_arrived_s + objective.at_most_s
                 judged += 1
             return missed > allowed

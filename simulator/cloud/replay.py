@@ -149,6 +149,7 @@ def replay(
                 node.submit(prompt, output, sequences, service_s, device=device, priority=priority, prefix=prefix)
             )
             if number % every == 0:
+                node.catch_up()
                 shares.append(float(np.mean([machine.replica.kv_share for machine in node.machines])))
             if watch is not None and watch(number + 1, env.now, tickets):
                 return

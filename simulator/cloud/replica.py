@@ -2,12 +2,12 @@
 
 Each step takes the running sequences' next tokens first, then chunks of waiting prompts, under a token budget, a limit
 of sequences and of KV-cache blocks; where blocks run out the last in order is preempted and later recomputed. Steps in
-which the same sequences decode are taken as one run in closed form, cut short where an arrival could join.
+which the same sequences decode are taken as one run in closed form, cut short where an arrival could join. The end of
+a step of prompts after which nothing is told to anybody is met later, with what comes next (`catch_up`).
 Idea: Orca (Yu et al., OSDI 2022) and the scheduler of vLLM V1.
 """
 
 import math
-from bisect import bisect_left, insort
 from heapq import heappop, heappush
 from typing import Literal
 
@@ -44,7 +44,7 @@ class Replica:
         self._memory = JobMemory(engine.kv_blocks, engine.block_tokens, engine.prefix_caching)
         self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
         self._fresh: list[Job] = []  # added and not yet seen by the scheduler
-        self._batch: list[tuple[float, int, Job]] = []  # running jobs in order
+        self._batch: dict[int, Job] = {}  # running jobs by number
         self._decoding = Decoding(engine.block_tokens)
         self._partial: Job | None = None  # the job whose prompt is cut by the token budget
         self._prefills: list[Job] = []  # jobs with a chunk in the step at hand
@@ -54,11 +54,19 @@ class Replica:
         self._end_s = math.inf
         self._steps = 0
         self._run: DecodeRun | None = None  # None: one step with prompt chunks
+        # What follows that step, its steps and its end, if nothing comes between and nobody is told of the step's end.
+        self._planned: tuple[DecodeRun, int, float] | None = None
         self._left: list[Job] = []
 
     def next_s(self) -> float:
         """When `advance` must next be called; inf while idle."""
-        return self._end_s
+        return self._end_s if self._planned is None else self._planned[2]
+
+    def catch_up(self, now: float) -> None:
+        """Let happen what nobody is told of, up to just before `now`: what is read then is as of `now`."""
+        while self._end_s < now:
+            self._complete()
+            self._begin()
 
     @property
     def at_hand(self) -> tuple[float, float, int, int]:
@@ -82,7 +90,7 @@ class Replica:
 
     def add(self, job: Job, now: float) -> None:
         """`job` joins the waiting line. InputError where it could not fit the KV cache or the batch even alone."""
-        self._check_time(now)
+        self._come_to(now)
         needed = job.blocks_at(job.prompt_tokens + max(job.output_tokens, 1) - 1, self.engine.block_tokens)
         if needed > self.engine.kv_blocks:
             raise InputError(
@@ -108,14 +116,14 @@ class Replica:
             self._start_s = self._end_s = now
             self._steps = 0
         else:
-            head = self._head()
+            head = self._head() if self._line else None
             if head is None or (job._key, job._number) < (head._key, head._number):
                 self._cut(now)
 
     def remove(self, job: Job, now: float) -> bool:
         """`job` is withdrawn: it leaves the line at once, or the batch at the next step boundary, when `advance`
         returns it with its cost. False where it is not here any more."""
-        self._check_time(now)
+        self._come_to(now)
         if job._state == "waiting":
             job._state = "removed"
             job.t_finished_s = now
@@ -134,15 +142,19 @@ class Replica:
         while self._end_s <= now:
             self._complete()
             self._begin()
-        left, self._left = self._left, []
+        left = self._left
+        if left:
+            self._left = []
         return left
 
     def busy_until(self, now: float) -> float:
         """`busy_s` at `now`, the part of the run at hand included."""
+        self.catch_up(now)
         return self.busy_s + (now - self._start_s if self._steps else 0.0)
 
     def share_until(self, job: Job, now: float) -> float:
         """The share of busy time, replica-seconds, of a job up to `now`."""
+        self.catch_up(now)
         if job._state not in ("prefill", "decode"):
             return job.busy_share_s
         return job.busy_share_s + job.sequences * (self._clock_at(now) - job._clock)
@@ -150,9 +162,9 @@ class Replica:
     def halt(self, now: float) -> list[Job]:
         """Everything stops at `now`, as when the machine is lost: the jobs that were here, in order of arrival, with
         the busy time that they used. The replica is then as new, its memory empty; what it has counted stays."""
-        self._check_time(now)
+        self._come_to(now)
         self.busy_s, self._clock = self.busy_until(now), self._clock_at(now)
-        running = [job for _, _, job in self._batch]
+        running = list(self._batch.values())
         waiting = [job for _, _, job in self._line if job._state == "waiting"]
         waiting += [job for job in self._fresh if job._state == "waiting"]
         for job in running:
@@ -166,9 +178,11 @@ class Replica:
     def _clock_at(self, now: float) -> float:
         return self._clock + (now - self._start_s) / self.running_now if self._steps else self._clock
 
-    def _check_time(self, now: float) -> None:
-        if now > self._end_s:
-            raise ValueError(f"time {now}: advance to {self._end_s} first")
+    def _come_to(self, now: float) -> None:
+        if self._end_s < now:
+            if self.next_s() < now:
+                raise ValueError(f"time {now}: advance to {self.next_s()} first")
+            self.catch_up(now)
 
     def _head(self) -> Job | None:
         while self._line:
@@ -180,6 +194,7 @@ class Replica:
 
     def _cut(self, now: float) -> None:
         """Let the run at hand end at the first boundary at or after `now`."""
+        self._planned = None
         if self._steps > 1 and self._run is not None:
             self._steps = min(self._steps, self._run.steps_until(now - self._start_s))
             self._end_s = self._start_s + self._run.seconds(self._steps)
@@ -197,10 +212,12 @@ class Replica:
             self._release_held()
         if steps:
             decoding = self._decoding
-            self._memory.take(decoding.blocks_after_first(steps))  # those of the first step are taken
+            if steps > 1:
+                self._memory.take(decoding.blocks_after_first(steps))  # those of the first step are taken
             decoding.advance(steps)
-            self.tokens_generated += decoding.sequences * steps
-            self.tokens_computed += decoding.sequences * steps
+            tokens = decoding.sequences * steps
+            self.tokens_generated += tokens
+            self.tokens_computed += tokens
             if self._prefills:
                 for job in self._prefills:
                     self._chunk_done(job, end)
@@ -244,7 +261,7 @@ class Replica:
         self._held.append(job)
 
     def _leave_batch(self, job: Job, end: float, state: Literal["finished", "removed", "waiting"]) -> None:
-        del self._batch[bisect_left(self._batch, (job._key, job._number))]
+        del self._batch[job._number]
         if job is self._partial:
             self._partial = None
         job.busy_share_s += job.sequences * (self._clock - job._clock)
@@ -274,8 +291,6 @@ class Replica:
 
     def _see(self, until_s: float) -> bool:
         """Let the scheduler see what was added up to `until_s`."""
-        if not self._fresh:
-            return False
         fresh, self._fresh = self._fresh, []
         seen = False
         for job in fresh:
@@ -289,42 +304,61 @@ class Replica:
     def _begin(self) -> None:
         """Compose what runs next and set when it ends."""
         now = self._end_s
-        pipelined = self.engine.async_scheduling and self._steps > 0
-        if pipelined:
-            last = self._start_s if self._run is None else self._start_s + self._run.seconds(self._steps - 1)
-            self._see(last)
-        else:
-            self._see(now)
+        if self._planned is not None:  # nothing has come between
+            self._memory.take(self._decoding.opening)
+            self._start_s, (self._run, self._steps, self._end_s) = now, self._planned
+            self._planned = None
+            return
+        if self._fresh:
+            pipelined = self.engine.async_scheduling and self._steps > 0
+            self._see(now if not pipelined else self._last_step_s())
         preempted = self._make_room()
         batch = self._chunks(admit=not preempted)
-        if not self._prefills and not self._decoding.sequences and (self._held or self._fresh):
+        decoding = self._decoding
+        if not self._prefills and not decoding.sequences and (self._held or self._fresh):
             self._release_held()  # nothing runs: the scheduler has caught up
             self._see(now)
             batch = self._chunks(admit=True)
         self._start_s = now
-        if self._prefills:
+        if batch is not None:
             self._run = None
             self._steps = 1
-            self._see(now)
+            if self._fresh:
+                self._see(now)
             self._end_s = now + self.timing.at(batch)
-        elif self._decoding.sequences:
-            changes = self._see(now) or preempted or bool(self._held)
-            decoding = self._decoding
+            last = self._prefills[-1]
+            if not (self.waiting or self._held or last._computed < last._prefill or self.engine.async_scheduling):
+                self._plan()
+        elif decoding.sequences:
+            changes = bool(self._fresh) and self._see(now) or preempted or bool(self._held)
             self._run = self.timing.decoding(decoding.sequences, decoding.context + decoding.sequences)
             self._steps = 1
             if not (changes and self.waiting):
-                # the blocks of the first step are taken
-                in_memory = decoding.steps_in(self._memory.free + decoding.opening)
-                self._steps = min(decoding.steps_to_finish(), in_memory)
+                steps, free = decoding.steps_to_finish(), self._memory.free
+                if decoding.sequences * -(-steps // self.engine.block_tokens) > free:
+                    steps = min(steps, decoding.steps_in(free + decoding.opening))  # those of the first step are taken
+                self._steps = steps
             self._end_s = now + self._run.seconds(self._steps)
         else:
             self._steps = 0
             self._end_s = math.inf
 
+    def _last_step_s(self) -> float:
+        """When the last step of the run that has ended began: an engine that composes a step while one runs did so then."""
+        return self._start_s if self._run is None else self._start_s + self._run.seconds(self._steps - 1)
+
+    def _plan(self) -> None:
+        """A step of whole prompts runs, and nothing waits: see whether all of them decode next, with the others, until
+        one has all its tokens."""
+        sequences, context, steps = self._decoding.after_joining(self._prefills)
+        if steps > 0 and sequences * -(-steps // self.engine.block_tokens) <= self._memory.free:
+            run = self.timing.decoding(sequences, context + sequences)
+            self._planned = run, steps, self._end_s + run.seconds(steps)
+
     def _make_room(self) -> bool:
         """Preempt the last in order until the next step's blocks are there; True where any was."""
         preempted = False
-        while True:
+        while self._batch:
             needed = opening = self._decoding.opening
             if self._partial is not None:
                 job = self._partial
@@ -333,7 +367,7 @@ class Replica:
             if needed <= self._memory.free:
                 self._memory.take(opening)
                 return preempted
-            victim = self._batch[-1][2]
+            victim = max(self._batch.values(), key=_place)
             decoded = victim._state == "decode"
             if decoded:
                 self._decoding.leave(victim)
@@ -344,13 +378,15 @@ class Replica:
             self.waiting += 1
             heappush(self._line, (victim._key, victim._number, victim))
             preempted = True
+        return preempted
 
-    def _chunks(self, admit: bool) -> Batch:
-        """Take prompt chunks into the next step, and admit from the line if told to."""
-        n, decode_context = self._decoding.sequences, self._decoding.context + self._decoding.sequences
+    def _chunks(self, admit: bool) -> Batch | None:
+        """Take prompt chunks into the next step, and admit from the line if told to: what it then holds, or None where
+        there are no chunks."""
         job = self._partial
         if job is None and not (admit and self._line):
-            return Batch(n, n, decode_context, decode_context)
+            return None
+        n, decode_context = self._decoding.sequences, self._decoding.context + self._decoding.sequences
         budget = self.engine.max_batched_tokens - n
         tokens = ends = context = pairs = 0
         while True:
@@ -369,6 +405,8 @@ class Replica:
                 ends += end == job._prefill
                 self._prefills.append(job)
             job = None
+        if not self._prefills:
+            return None
         self.tokens_computed += tokens
         return Batch(n + tokens, n + ends, decode_context + context, decode_context + pairs)
 
@@ -386,5 +424,10 @@ class Replica:
         job._state = "prefill"
         if math.isnan(job.t_started_s):
             job.t_started_s = self._end_s
-        insort(self._batch, (job._key, job._number, job))
+        self._batch[job._number] = job
         return True
+
+
+def _place(job: Job) -> tuple[float, int]:
+    """Where it stands in the order."""
+    return job._key, job._number

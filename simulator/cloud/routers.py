@@ -3,8 +3,8 @@
 It looks at the replicas that take requests (there is at least one) and at the request, and returns a replica's number.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from heapq import heapify, heappop, heappush
 from typing import NamedTuple, Protocol
 
 from simulator.randomness import Draws
@@ -42,29 +42,33 @@ class Ask(NamedTuple):
 
 
 class LoadIndex:
-    """The least loaded of many replicas in O(log n) a change: a heap whose outdated entries are skipped."""
+    """The least loaded of many replicas in O(log n) a change: a tournament in which each node holds the lower load."""
 
     def __init__(self, replicas: Sequence[Routable]):
-        self._replicas = replicas
-        self._newest = [0] * len(replicas)
-        self._heap: list[tuple[float, int, int]] = []
+        self._first_leaf = 1 << max(len(replicas) - 1, 0).bit_length()
+        self._lowest = [math.inf] * (2 * self._first_leaf)  # node 1 is the root, below node n are 2n and 2n + 1
 
     def changed(self, replica: Routable) -> None:
         """The load of `replica`, or whether it takes requests, is now another."""
-        number = replica.number
-        self._newest[number] += 1
-        if replica.accepting:
-            heappush(self._heap, (replica.load, number, self._newest[number]))
-            if len(self._heap) > 8 * len(self._newest) + 64:
-                self._heap = [(r.load, r.number, self._newest[r.number]) for r in self._replicas if r.accepting]
-                heapify(self._heap)
+        lowest, node = self._lowest, self._first_leaf + replica.number
+        load = lowest[node] = replica.load if replica.accepting else math.inf
+        while node > 1:
+            other = lowest[node ^ 1]
+            if other < load:
+                load = other
+            node >>= 1
+            if lowest[node] == load:
+                return
+            lowest[node] = load
 
     def least(self) -> int:
         """The least loaded replica that takes requests, the first of several."""
-        heap, newest = self._heap, self._newest
-        while newest[heap[0][1]] != heap[0][2]:
-            heappop(heap)
-        return heap[0][1]
+        lowest, first_leaf, node = self._lowest, self._first_leaf, 1
+        while node < first_leaf:
+            node *= 2
+            if lowest[node + 1] < lowest[node]:
+                node += 1
+        return node - first_leaf
 
 
 class Choice:

@@ -5,7 +5,7 @@ what a step holds grows by the same amount at every step, so many steps are time
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -69,6 +69,8 @@ class StepTime:
     memory: Line
     experts: ExpertWeights | None = None
     prompt_floor_s: float = 0.0
+    _decoding: dict[float, tuple[float, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """what a decoding step takes without its context, and what a token of context for each sequence adds, by sequences"""
 
     def at(self, batch: Batch) -> float:
         """Seconds of a step that holds `batch`."""
@@ -81,13 +83,26 @@ class StepTime:
 
     def decoding(self, sequences: float, context_tokens: float) -> "DecodeRun":
         """The run of steps in which `sequences` sequences decode; the first of them reads `context_tokens` in all."""
-        batch = Batch(sequences, sequences, context_tokens, context_tokens)
+        known = self._decoding.get(sequences)
+        if known is None:
+            known = self._decoding[sequences] = self._without_context(sequences)
+        compute_s, compute_growth_s, memory_s, memory_growth_s, experts_s = known
         compute, memory = self.compute, self.memory
         return DecodeRun.of(
+            compute_s + compute.per_context_token_s * context_tokens + compute.per_pair_s * context_tokens,
+            compute_growth_s,
+            memory_s + memory.per_context_token_s * context_tokens + memory.per_pair_s * context_tokens + experts_s,
+            memory_growth_s,
+        )
+
+    def _without_context(self, sequences: float) -> tuple[float, ...]:
+        batch, compute, memory = Batch(sequences, sequences, 0.0, 0.0), self.compute, self.memory
+        return (
             compute.at(batch),
             (compute.per_context_token_s + compute.per_pair_s) * sequences,
-            self._memory_s(batch),
+            memory.at(batch),
             (memory.per_context_token_s + memory.per_pair_s) * sequences,
+            self.experts.at(sequences) if self.experts is not None else 0.0,
         )
 
 

@@ -32,6 +32,12 @@ class LlmTicket(Ticket):
         """Whether its newest attempt has ever left the waiting line."""
         return not math.isnan(self.job.t_started_s)
 
+    def first_token_s(self, now: float) -> float:
+        """When its newest attempt got its first token; NaN where it has none yet."""
+        if self.machine is not None:
+            self.machine.replica.catch_up(now)
+        return self.job.t_first_token_s
+
     def bill(self, share_s: float, machine: Machine) -> float:
         """Its newest attempt has used `share_s` seconds of the machine so far; returns the attempt's joules."""
         pool: Pool = machine.pool

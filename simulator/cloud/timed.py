@@ -24,6 +24,7 @@ class Serving(Protocol):
     def add(self, job: Job, now: float) -> None: ...
     def remove(self, job: Job, now: float) -> bool: ...
     def next_s(self) -> float: ...
+    def catch_up(self, now: float) -> None: ...
     def advance(self, now: float) -> list[Job]: ...
     def halt(self, now: float) -> list[Job]: ...
     def busy_until(self, now: float) -> float: ...
@@ -81,6 +82,9 @@ class TimedReplica:
             heappop(self._ends)
         return self._ends[0][0] if self._ends else math.inf
 
+    def catch_up(self, now: float) -> None:
+        """All that happens is told."""
+
     def add(self, job: Job, now: float) -> None:
         timed = cast(TimedJob, job)
         if not 0.0 <= timed.service_s < math.inf:
@@ -112,7 +116,9 @@ class TimedReplica:
         while (end_s := self.next_s()) <= now:
             self._end(heappop(self._ends)[1], end_s)
             self._next(end_s)
-        left, self._left = self._left, []
+        left = self._left
+        if left:
+            self._left = []
         return left
 
     def halt(self, now: float) -> list[Job]:
