@@ -14,6 +14,8 @@ from models.errors import InputError
 from simulator.workers import WorkerProcess
 
 _DRAWER = "reports.drawer"  # looked up by those who draw, since it imports Matplotlib
+_BEHIND = 10
+"""niceness of the drawing processes: what they load may not hold up the run"""
 _MANY = 2_000_000
 """interactions that one process at a time reads: each reads all records of a run"""
 
@@ -38,6 +40,9 @@ class Drawing:
 
     def __enter__(self) -> Self:
         self._workers = [WorkerProcess(_DRAWER, "Drawer") for _ in range(self._processes)]
+        for worker in self._workers:
+            assert worker.pid is not None
+            os.setpriority(os.PRIO_PROCESS, worker.pid, _BEHIND)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -49,8 +54,8 @@ class Drawing:
         """Have the run in `folder`, which has so many interactions, drawn."""
         workers = self._workers if interactions < _MANY else self._workers[:1]
         sheets = [
-            Sheet(folder, ("accuracy_over_time", "latency")),
-            Sheet(folder, ("freshness_and_rank", "cost"), page=True),
+            Sheet(folder, ("accuracy_over_time", "freshness_and_rank")),
+            Sheet(folder, ("latency", "cost"), page=True),
         ]
         for number, sheet in enumerate(sheets):
             worker = workers[number % len(workers)] if workers else None
