@@ -44,6 +44,7 @@ def test_what_a_lost_process_was_to_draw_is_drawn_all_the_same(tmp_path: Path) -
 def test_a_damaged_run_is_the_same_mistake_whoever_draws(tmp_path: Path, processes: int) -> None:
     run = write_run(tmp_path / "run", devices=5)
     (run / "requests.parquet").write_bytes(b"junk")
-    with Drawing(processes) as drawing, pytest.raises(InputError, match=r"requests\.parquet"):
+    with Drawing(processes) as drawing:
         drawing.begin(run, 100)
-        drawing.finish()
+        with pytest.raises(InputError, match=r"requests\.parquet"):
+            drawing.finish()
