@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from commands import cloud, data, experiments, scenarios
+from commands import bench, cloud, data, experiments, scenarios
 
 app = typer.Typer(
     help="Fleetrec: a discrete-event simulator of device fleets for device-cloud recommendation.",
@@ -14,7 +14,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for theme in (scenarios, experiments, cloud):
+for theme in (scenarios, experiments, bench, cloud):
     app.add_typer(theme.app)
 app.add_typer(data.data_app, name="data")
 app.add_typer(data.prompts_app, name="prompts")

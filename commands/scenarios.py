@@ -146,21 +146,3 @@ def schema() -> None:
     from simulator.scenario import json_schema
 
     print_json(json_schema())
-
-
-@app.command()
-def bench(
-    devices: Annotated[int, typer.Option("--devices", min=1, help="size of the fleet")] = 10_000,
-    naive: Annotated[int, typer.Option("--naive", min=1, help="interactions of the naive run")] = 2_000,
-    as_json: AsJson = False,
-) -> None:
-    """Measure the engine's speed: against a naive loop and against the floor of its own parts."""
-    with user_errors():
-        from simulator.experiments.bench import run_bench
-
-        figures = run_bench(devices, naive, progress_bars(False))
-        if as_json:
-            print_json(figures)
-        else:
-            for name, value in figures.items():
-                print(f"{name:28} {value:,.4g}" if isinstance(value, float) else f"{name:28} {value}")
