@@ -31,7 +31,7 @@ _MOST_USERS = 100_000
 """more devices than these are clones, so that the log does not grow with the fleet"""
 _FLOOR_UP_TO = 100_000
 """devices up to which the floor is measured: it takes as long as the run"""
-_NAIVE = 1_000
+_NAIVE = 500
 _CLONES = 4
 _SILENT = NullProgress()
 
@@ -75,6 +75,7 @@ def _in_one_piece(case: Case, folder: Path) -> Figures:
     if case.devices <= _FLOOR_UP_TO:
         floor_s = timed(lambda: events_only(scenario, prepared, _SILENT))
         floor_s += timed(lambda: tensors_only(scenario, prepared, first, world))
+    torch.set_num_threads(1)  # one interaction is too little to share out
     naive_per_s, _ = naive_loop(learnt, population.users, source, world, _NAIVE)
     return Figures(
         interactions=world.recorder.interactions,
