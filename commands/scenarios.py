@@ -42,30 +42,32 @@ def simulate(
 ) -> None:
     """Simulate a fleet; write its records, summary, figures and report.html to a folder."""
     with user_errors():
-        from models.artifacts import ArtifactStore
-        from reports.figures import draw_run
-        from reports.html import write_report
-        from reports.terminal import console_for, print_run_summary
+        from reports.drawing import Drawing
         from simulator import Scenario
-        from simulator import simulate as run
         from simulator.checking import check_inputs
-        from simulator.outputs import run_folder, usable_device
-        from simulator.regions import crew_for
-        from simulator.tracing import read_trace_request
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
-        tracing = read_trace_request(trace, trace_devices, trace_replicas)
-        store = ArtifactStore()
-        crew = crew_for(engine, shards, ray_address, len(loaded.regions), store)
-        folder, on = run_folder(out, loaded), usable_device(device)
-        result = run(loaded, folder, on, progress_bars(quiet), store, tracing, crew)
-        draw_run(folder)
-        write_report(folder)
-        print_advice(loaded, quiet)
-        if as_json:
-            print_json(result.summary)
+        with Drawing() as drawing:  # whose processes start while PyTorch is loaded here
+            from models.artifacts import ArtifactStore
+            from reports.terminal import console_for, print_run_summary
+            from simulator import simulate as run
+            from simulator.outputs import run_folder, usable_device
+            from simulator.regions import crew_for
+            from simulator.tracing import read_trace_request
+
+            tracing = read_trace_request(trace, trace_devices, trace_replicas)
+            store = ArtifactStore()
+            crew = crew_for(engine, shards, ray_address, len(loaded.regions), store)
+            folder, on = run_folder(out, loaded), usable_device(device)
+            result = run(loaded, folder, on, progress_bars(quiet), store, tracing, crew)
+            drawing.begin(folder, result.summary["interactions"])
+            print_advice(loaded, quiet)
+            if as_json:
+                print_json(result.summary)
+            if not quiet:
+                print_run_summary(result.summary, console_for(as_json))
+            drawing.finish()
         if not quiet:
-            print_run_summary(result.summary, console_for(as_json))
             print(f"written to {folder}", file=sys.stderr if as_json else sys.stdout)
 
 
@@ -144,21 +146,3 @@ def schema() -> None:
     from simulator.scenario import json_schema
 
     print_json(json_schema())
-
-
-@app.command()
-def bench(
-    devices: Annotated[int, typer.Option("--devices", min=1, help="size of the fleet")] = 10_000,
-    naive: Annotated[int, typer.Option("--naive", min=1, help="interactions of the naive run")] = 2_000,
-    as_json: AsJson = False,
-) -> None:
-    """Measure the engine's speed: against a naive loop and against the floor of its own parts."""
-    with user_errors():
-        from simulator.experiments.bench import run_bench
-
-        figures = run_bench(devices, naive, progress_bars(False))
-        if as_json:
-            print_json(figures)
-        else:
-            for name, value in figures.items():
-                print(f"{name:28} {value:,.4g}" if isinstance(value, float) else f"{name:28} {value}")

@@ -24,8 +24,15 @@ def enough_memory(work: str, lower: str) -> Iterator[None]:
 
 
 def peak_rss_bytes() -> int:
-    """The most memory that this process has had at a time."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most memory that this process has had at a time.
+
+    Linux counts to a new process what the one that started it had, other than in /proc.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:

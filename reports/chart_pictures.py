@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reports import style
 from reports.charts import Chart
+from reports.quantities import share_text
 
 _COLOURS = {
     "@ink": style.BLACK,
@@ -172,7 +173,7 @@ def _axis(axes: Axes, name: str, held: Mapping[str, Any]) -> None:
         )
         axis.set_minor_locator(NullLocator())
     if held.get("tickformat") == ".0%":
-        axis.set_major_formatter(FuncFormatter(lambda value, _: style.share_text(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: share_text(value)))
     if held.get("range"):
         limits(*(10.0 ** np.array(held["range"]) if held.get("type") == "log" else held["range"]))
     elif held.get("rangemode") == "tozero":

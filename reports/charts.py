@@ -14,8 +14,8 @@ import numpy as np
 
 from reports import series
 from reports.estimates import time_edges
+from reports.quantities import number_text, seconds_text, time_unit
 from reports.run_folder import RunRecords, setting
-from reports.style import number_text, seconds_text, time_unit
 
 COLOURS = ("@blue", "@vermilion", "@green", "@purple", "@orange", "@ink", "@sky")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid", "dash")

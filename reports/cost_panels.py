@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from reports import style
+from reports.quantities import number_text
 from reports.run_folder import RunRecords, setting
 
 _TINY = 1e-12
@@ -54,7 +55,7 @@ def _dollars(axes: Axes, run: RunRecords) -> None:
     names, values = ["marginal"], [marginal]
     if provisioned is not None:
         names, values = [f"provisioned\n({number:,} {_servers(run)})", "marginal"], [float(provisioned), marginal]
-    texts = [f"${style.number_text(value)}" for value in values]
+    texts = [f"${number_text(value)}" for value in values]
     _bars(axes, names, values, [style.BLUE] * len(names), texts)
     y = np.arange(len(names))[::-1]
     axes.barh(y, [network] * len(names), color=style.SKY, edgecolor=style.GREY, linewidth=0.6, height=0.62)
@@ -148,8 +149,8 @@ def _totals(axes: Axes, run: RunRecords) -> None:
 
 def _quantity(value: float, unit: str) -> str:
     if not unit:
-        return f"${style.number_text(value)}"
-    return _si(value, unit) if unit in ("J", "B") else f"{style.number_text(value)} {unit}"
+        return f"${number_text(value)}"
+    return _si(value, unit) if unit in ("J", "B") else f"{number_text(value)} {unit}"
 
 
 def _prefix(value: float) -> tuple[float, str]:
@@ -162,4 +163,4 @@ def _prefix(value: float) -> tuple[float, str]:
 def _si(value: float, unit: str) -> str:
     """3.21 MB, 980 J."""
     factor, prefix = _prefix(value)
-    return f"{style.number_text(value / factor)} {prefix}{unit}"
+    return f"{number_text(value / factor)} {prefix}{unit}"

@@ -4,7 +4,7 @@ How to read each of them is in docs/figures.md.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,32 @@ from reports import series, style
 from reports.cost_panels import draw_cost
 from reports.estimates import GroupedShares, ecdf, time_edges
 from reports.labels import spread
+from reports.quantities import number_text, seconds_text, share_text, time_unit
 from reports.run_folder import RunRecords, figure_footer, read_run, setting
+
+RUN_FIGURES = ("accuracy_over_time", "latency", "freshness_and_rank", "cost")
 
 _FEW = 20  # groups of fewer interactions are drawn pale and do not set an axis
 _SHORTEST_S = 1e-4
 
 
-def draw_run(run_dir: Path, svg: bool = False) -> list[Path]:
+def draw_run(run_dir: Path, svg: bool = False, names: Sequence[str] = RUN_FIGURES) -> list[Path]:
     """Draw a run's figures into `figures/` of its folder, PNG and, if asked, SVG; the paths as in docs/figures.md.
 
     InputError where the folder is not a whole run. A run without interactions, requests or lists gives panels that
     say so.
     """
     run = read_run(run_dir)
-    drawings: tuple[tuple[str, str, int, Callable[[Figure, RunRecords], None]], ...] = (
-        ("accuracy_over_time", "accuracy beside load and queue", 1080, _accuracy_over_time),
-        ("latency", "latency", 800, _latency),
-        ("freshness_and_rank", "freshness and rank", 880, _freshness),
-        ("cost", "cost", 860, draw_cost),
-    )
+    drawings: Mapping[str, tuple[str, int, Callable[[Figure, RunRecords], None]]] = {
+        "accuracy_over_time": ("accuracy beside load and queue", 1080, _accuracy_over_time),
+        "latency": ("latency", 800, _latency),
+        "freshness_and_rank": ("freshness and rank", 880, _freshness),
+        "cost": ("cost", 860, draw_cost),
+    }
     paths: list[Path] = []
     with style.house_style():
-        for name, subject, height_px, draw in drawings:
+        for name in names:
+            subject, height_px, draw = drawings[name]
             figure = style.new_figure(1200, height_px)
             headline = str(run.summary.get("headline") or "")
             style.frame(figure, f"{run.title}: {subject}", headline, figure_footer(run.summary))
@@ -53,7 +57,7 @@ def draw_run(run_dir: Path, svg: bool = False) -> list[Path]:
 
 def _accuracy_over_time(figure: Figure, run: RunRecords) -> None:
     panels = figure.subplots(4, 1, sharex=True, height_ratios=[2.3, 1.1, 1, 1])
-    unit_s, _ = style.time_unit(run.span_s)
+    unit_s, _ = time_unit(run.span_s)
     edges_s = time_edges(run.span_s, 60)
     _accuracy_panel(panels[0], run, unit_s)
     _load_panel(panels[1], run, edges_s, unit_s)
@@ -141,7 +145,7 @@ def _cloud_panels(queue: Axes, busy: Axes, run: RunRecords, edges_s: NDArray[np.
     queue.stairs(seen.queue, edges, color=style.ORANGE, fill=True)
     queue.set_ylim(0.0, max(1.0, float(np.nanmax(seen.queue)) * 1.1))
     queue.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    label = f"mean over the run: {style.number_text(seen.busy_in_the_mean)}"
+    label = f"mean over the run: {number_text(seen.busy_in_the_mean)}"
     busy.stairs(seen.busy, edges, color=style.GREEN, fill=True, label=label)
     busy.set_ylim(0.0, max(float(np.nanmax(seen.busy)) * 1.15, 1e-9))
     busy.yaxis.set_major_locator(MaxNLocator(4))
@@ -179,7 +183,7 @@ def _latency(figure: Figure, run: RunRecords) -> None:
     if _distributions(right, parts, nothing):
         objective = setting(run.scenario, "cloud", "slo", "p95_latency")
         if isinstance(objective, int | float):
-            label = f"objective: p95 of at most {style.seconds_text(objective)}"
+            label = f"objective: p95 of at most {seconds_text(objective)}"
             right.axvline(objective, color=style.VERMILION, linewidth=1.2, linestyle=":")
             right.plot([objective], [0.95], "v:", color=style.VERMILION, linewidth=1.2, markersize=10, label=label)
             _percentile_legend(right)
@@ -197,7 +201,7 @@ def _distributions(axes: Axes, samples: Mapping[str, tuple[NDArray[np.float64], 
             continue
         _, colour, line = samples[name]
         value, share = np.concatenate([curve.value[:1], curve.value]), np.concatenate([[0.0], curve.share])
-        named = " / ".join(style.seconds_text(q) for q in curve.quantiles.values())
+        named = " / ".join(seconds_text(q) for q in curve.quantiles.values())
         label = f"{name}: {named}  (n = {curve.count:,})"
         axes.plot(value, share, drawstyle="steps-post", color=colour, linestyle=line, label=label)
         marks = [max(q, _SHORTEST_S) for q in curve.quantiles.values()]
@@ -209,14 +213,14 @@ def _distributions(axes: Axes, samples: Mapping[str, tuple[NDArray[np.float64], 
     axes.set_xlim(_SHORTEST_S * 0.8 if cut else shortest / 2, longest * 1.5)
     low, high = axes.get_xlim()
     axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5) if high < 100 * low else (1,), numticks=12))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.seconds_text(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds_text(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="x", labelsize=11)
     axes.set_ylim(0.0, 1.02)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.share_text(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: share_text(value)))
     axes.set_yticks([0, 0.25, 0.5, 0.75, 0.95, 1.0])
     axes.set_ylabel("share that took at most so long")
-    edge = f"; at the left edge: {style.seconds_text(_SHORTEST_S)} or less" if cut else ""
+    edge = f"; at the left edge: {seconds_text(_SHORTEST_S)} or less" if cut else ""
     axes.set_xlabel(f"time (logarithmic{edge})")
     _percentile_legend(axes)
     return True
@@ -262,7 +266,7 @@ def _staleness_panels(above: Axes, below: Axes, run: RunRecords) -> None:
     for place_x, share, count in zip(range(no_list + 1), shares, estimates.count, strict=True):
         below.text(place_x, share, f"{count:,}", ha="center", va="bottom", fontsize=10)
     below.set_ylim(0.0, max(float(shares.max()) * 1.15, 0.01))
-    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.share_text(value)))
+    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: share_text(value)))
     below.set_ylabel("share of interactions")
     below.set_xlabel("interactions that the list on screen had not seen")
     for axes in (above, below):
@@ -308,7 +312,7 @@ def _rank_panels(above: Axes, below: Axes, run: RunRecords) -> None:
         below.text(place_x, share, f"{share:.1%}", ha="center", va="bottom", fontsize=10)
     below.set_ylim(0.0, max(shares) * 1.15)
     below.set_xticks(range(len(names)), names)
-    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.share_text(value)))
+    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: share_text(value)))
     below.set_ylabel("share of interactions")
     below.set_xlabel("place in the slate, from 1")
     below.grid(axis="x", visible=False)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.style import number_text, seconds_text
+from reports.quantities import number_text, seconds_text
 
 Form = Literal["accuracy", "seconds", "dollars", "share", "number"]
 

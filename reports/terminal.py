@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from reports.quantities import number_text, seconds_text
 from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, setting
-from reports.style import number_text, seconds_text
 
 if TYPE_CHECKING:
     from simulator.cloud.calibration import Calibration

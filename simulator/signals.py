@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Protocol
 
-from scipy.optimize import brentq
+import scipy  # loads optimize where it is used: most runs do not
 from scipy.special import i0e, ive
 
 from models.errors import InputError
@@ -127,7 +127,7 @@ class Diurnal:
     def _concentration(self) -> float:
         if self.peak_to_mean <= 1:
             return 0.0
-        return float(brentq(lambda k: 1 / i0e(k) - self.peak_to_mean, 1e-9, 1e6))
+        return float(scipy.optimize.brentq(lambda k: 1 / i0e(k) - self.peak_to_mean, 1e-9, 1e6))
 
     @cached_property
     def _harmonics(self) -> list[float]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
+import scipy  # loads optimize where it is used: most runs do not
 import torch
-from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from models.artifacts import content_hash
@@ -292,7 +292,7 @@ def _fit_logistic(terms: Floats, target: Ints, hidden: Floats, penalty: float) -
         value = -log_p[rows, target].mean() + penalty * float(weights @ weights)
         return float(value), (expected - terms[rows, target].sum(axis=0)) / len(rows) + 2 * penalty * weights
 
-    return np.round(minimize(loss, start, jac=True, method="L-BFGS-B").x, 6)
+    return np.round(scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B").x, 6)
 
 
 class FreshIsBetter:

@@ -1,14 +1,14 @@
 """Processes that do jobs for another one on this machine.
 
-A worker is started afresh (spawn), computes on one thread, and ends with the process that started it, however that
-ends.
+A worker is started afresh (spawn), computes on one thread unless it leads others, and ends with the process that
+started it, however that ends.
 """
 
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from multiprocessing import connection, get_context, parent_process
 from typing import Any
@@ -19,12 +19,15 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 class WorkerProcess:
     """A process that does one job at a time."""
 
-    def __init__(self, module: str, name: str):
-        """Jobs go to the `do` of an object of the class `name` of `module`, which is looked up in the new process."""
+    def __init__(self, module: str, name: str, leads: bool = False):
+        """Jobs go to the `do` of an object of the class `name` of `module`, which is looked up in the new process.
+
+        One that `leads` may use several threads and start workers itself.
+        """
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, module, name), daemon=True)
-        with _one_thread(), _deaf_to_ctrl_c():
+        self._process = context.Process(target=_work, args=(theirs, module, name), daemon=not leads)
+        with nullcontext() if leads else _one_thread(), _deaf_to_ctrl_c():
             self._process.start()
         theirs.close()
 

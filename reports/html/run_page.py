@@ -16,8 +16,8 @@ from reports.html import words
 from reports.html.render import write_page
 from reports.html.tables import pairs_table, run_accuracy_table, run_groups_table
 from reports.metric_names import metric
+from reports.quantities import number_text, seconds_text
 from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, RunRecords, read_run, setting
-from reports.style import number_text, seconds_text
 
 _TOTALS = (
     ("marginal account, USD", "usd_marginal"),

@@ -174,8 +174,9 @@ def fewest(meet: Callable[[int], bool], guess: int) -> int:
     low, high, stride = 0, max(guess, 1), max(guess // 8, 1)  # `low` does not meet it, `high` does in the end
     if meet(high):
         while low == 0 and high > 1:
-            half = high // 2
-            low, high = (low, half) if meet(half) else (half, high)
+            lower = max(high - stride, high // 2)
+            stride *= 2
+            low, high = (low, lower) if meet(lower) else (lower, high)
     else:
         low, high = high, high + stride
         while not meet(high):

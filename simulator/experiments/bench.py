@@ -42,21 +42,29 @@ _ITEMS = 5_000
 _CALIBRATED_ON = 300
 
 
-def bench_scenario(devices: int) -> sections.Scenario:
-    """SASRec d=64 L=50, 50 candidates, a request ratio of 0.2, about 30 interactions a device."""
+def bench_scenario(
+    devices: int,
+    srm: str = "sasrec",
+    dim: int = 64,
+    ratio: float = REQUEST_RATIO,
+    list_length: int = LIST_LENGTH,
+    users: int | None = None,
+) -> sections.Scenario:
+    """Windows of 50 items, about 30 interactions a device; `users` (as many as devices) have clones where fewer."""
     events = _HISTORY + _INTERACTIONS
+    loss = "bce" if srm == "din" else "full_softmax"
     return sections.Scenario(
         name="bench",
         workload=sections.Workload(
-            synthetic=sections.SyntheticWorld(users=devices, items=_ITEMS, events_per_user=events),
+            synthetic=sections.SyntheticWorld(users=users or devices, items=_ITEMS, events_per_user=events),
             split=sections.PerUserSplit(last=_INTERACTIONS, min_history=5),
             arrivals=sections.PoissonArrivals(per_day=_INTERACTIONS),
         ),
         fleet=sections.Fleet(devices=devices),
-        srm=sections.Srm(kind="sasrec", dim=64, max_length=50, epochs=0),
-        llm=sections.Llm(list_length=LIST_LENGTH, served_as="llama-3.1-8b"),
+        srm=sections.Srm.model_validate({"kind": srm, "dim": dim, "max_length": 50, "epochs": 0, "loss": loss}),
+        llm=sections.Llm(list_length=list_length, served_as="llama-3.1-8b"),
         cloud=sections.Cloud(replicas=max(1, devices // 1_000)),
-        policy=sections.Policy(request=sections.RandomRequest(ratio=REQUEST_RATIO)),
+        policy=sections.Policy(request=sections.RandomRequest(ratio=ratio)),
     )
 
 
@@ -122,8 +130,8 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
 
     scores = srm_scores(learnt, first, np.unique(population.users), srm)
     prepared = Prepared(learnt, draws, population, srm, scores, source, None)
-    events_s = _timed(lambda: _events_only(scenario, prepared, progress))
-    tensor_s = _timed(lambda: _tensors_only(scenario, prepared, first, world))
+    events_s = timed(lambda: events_only(scenario, prepared, progress))
+    tensor_s = timed(lambda: tensors_only(scenario, prepared, first, world))
     naive_rate, disagreement = naive_loop(learnt, population.users, source, world, naive_interactions)
     rate = n / full_s
     adapting = run_adaptation_bench(devices, scenario.engine.threads)
@@ -147,7 +155,8 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
     }
 
 
-def _timed(work: Callable[[], object]) -> float:
+def timed(work: Callable[[], object]) -> float:
+    """Wall seconds of `work`."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -177,14 +186,15 @@ def any_gain_model() -> GainModel:
     )
 
 
-def _events_only(scenario: sections.Scenario, prepared: Prepared, progress: Progress) -> None:
+def events_only(scenario: sections.Scenario, prepared: Prepared, progress: Progress) -> None:
+    """A whole run in which ranking costs nothing."""
     world = build_world(scenario, prepared, Tuned(), None)
     world.scorer.slates = NoModelWork()
     run(world, scenario, prepared, progress)
     world.recorder.flush()
 
 
-def _tensors_only(scenario: sections.Scenario, prepared: Prepared, first: Ints, world: World) -> None:
+def tensors_only(scenario: sections.Scenario, prepared: Prepared, first: Ints, world: World) -> None:
     """All states, and all rankings of the full run in one call."""
     scores = srm_scores(prepared.learnt, first, np.unique(prepared.population.users), prepared.srm)
     again = build_world(scenario, replace(prepared, scores=scores), Tuned(), None)
@@ -203,7 +213,6 @@ def naive_loop(
     jobs = jobs.take(chosen)
     expected, _ = world.scorer.place(jobs)
     model, log = learnt.srm.model.eval(), learnt.split.log
-    assert isinstance(model, StateModel)
     vectors = model.item_vectors().detach()
     got = np.empty(len(jobs), dtype=np.int64)
     started = time.perf_counter()
@@ -211,9 +220,12 @@ def naive_loop(
         for i in range(len(jobs)):
             user, step = jobs.user[i : i + 1], jobs.step[i : i + 1]
             window = torch.from_numpy(windows_at(log.offsets, log.items, user, step, model.max_length))
-            state = model.states(window)[0, int((window > 0).sum()) - 1]
             items = source.lists(user, jobs.as_of[i : i + 1]).items[0]
-            scores = vectors[torch.from_numpy(items.astype(np.int64))] @ state
+            candidates = torch.from_numpy(items.astype(np.int64))
+            if isinstance(model, StateModel):
+                scores = vectors[candidates] @ model.states(window)[0, int((window > 0).sum()) - 1]
+            else:
+                scores = model.window_logits(window, candidates[None])[0]
             srm_order = torch.argsort(scores, descending=True, stable=True).numpy()
             n = len(items)
             srm_rank = np.empty(n)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # loads optimize where it is used: most runs do not
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from models.errors import InputError
 from simulator.cloud.calibration.logs import RequestLog
@@ -183,7 +183,7 @@ def _least_squares(misses: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 
     best, best_cost = np.ones(n), math.inf
     for width in _STAGES:
-        found = least_squares(at, best, jac="3-point", diff_step=[width] * n, x_scale=0.1, max_nfev=25)
+        found = scipy.optimize.least_squares(at, best, jac="3-point", diff_step=[width] * n, x_scale=0.1, max_nfev=25)
         if found.cost < best_cost:
             best, best_cost = found.x, float(found.cost)
     return best - 1.0

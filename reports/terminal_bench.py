@@ -1,0 +1,71 @@
+"""What `bench --suite` prints: a line a case, what was left out, and how two runs differ."""
+
+from rich.console import Console
+
+from reports.quantities import number_text
+from reports.terminal import _line, _table
+from simulator.experiments.bench_against import Changes
+from simulator.experiments.bench_cases import BASE
+from simulator.experiments.bench_record import SuiteRecord
+
+_HEADS = (
+    "case",
+    "SRM",
+    "devices",
+    "interactions\na second",
+    "µs\neach",
+    "processor\nµs each",
+    f"times\n{BASE.name}",
+    "times\nnaive",
+    "times\nfloor",
+    "peak\nGB",
+)
+
+
+def print_suite(record: SuiteRecord, console: Console) -> None:
+    """One line a case; what a case costs against the middle one is per interaction."""
+    machine = record.machine
+    cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
+    memory = f"{machine.memory_bytes / 1e9:.0f} GB"
+    _line(console, f"{machine.processor}, {cores}, {memory}, PyTorch {machine.torch}", "bold")
+    _line(console, "")
+    base_us = next((found.figures.us for found in record.measured if found.case == BASE), None)
+    table = _table(console, _HEADS, left=2)
+    for found in record.measured:
+        case, figures = found.case, found.figures
+        table.add_row(
+            case.name,
+            f"{case.srm} d={case.dim}",
+            f"{case.devices:,}",
+            number_text(figures.per_s),
+            number_text(figures.us),
+            number_text(1e6 * figures.cpu_s / figures.interactions),
+            _times(figures.us / base_us if base_us else None),
+            _times(figures.times_naive),
+            _times(figures.times_floor),
+            f"{figures.peak_rss_bytes / 1e9:.2f}",
+        )
+    console.print(table)
+    for left in record.left_out:
+        _line(console, f"note: {left.case.name} left out: {left.why}", "dim")
+
+
+def print_changes(changes: Changes, tolerance: float, console: Console) -> None:
+    """One line a case that both runs have, new over old."""
+    _line(console, "")
+    heads = ("case", "", "time", "processor\ntime", "time against\nnaive", "memory")
+    table = _table(console, heads, left=2)
+    for change in changes.cases:
+        ratios = (change.time, change.cpu, change.naive, change.memory)
+        table.add_row(change.name, change.verdict, *map(_times, ratios))
+    console.print(table)
+    _line(console, f"new over old, an interaction; a change is more than {tolerance:.0%}", "dim")
+    for note in changes.notes:
+        _line(console, f"note: {note}", "dim")
+    slower = changes.slower
+    said = f"slower: {', '.join(slower)}" if slower else f"none of {len(changes.cases)} cases is slower"
+    _line(console, said, "bold")
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"

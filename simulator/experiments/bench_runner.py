@@ -1,0 +1,132 @@
+"""Measures one case of the speed suite, in the process that imports this.
+
+Records are written to a folder as the run goes, as in every run; the models and users are those of `bench`.
+"""
+
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.artifacts import ArtifactStore
+from models.errors import InputError
+from models.memory import peak_rss_bytes
+from models.progress import NullProgress
+from simulator.experiments.bench import RandomLists, bench_scenario, events_only, naive_loop, tensors_only, timed
+from simulator.experiments.bench_cases import Case
+from simulator.experiments.bench_record import Figures
+from simulator.learning import first_deployed, learn, srm_scores
+from simulator.preparation import Prepared, populate
+from simulator.randomness import Draws
+from simulator.regions.crew import LocalShards
+from simulator.running import simulate
+from simulator.scenario import sections
+from simulator.simulation import build_world, run
+from simulator.tuning import Tuned
+
+_MOST_USERS = 100_000
+"""more devices than these are clones, so that the log does not grow with the fleet"""
+_FLOOR_UP_TO = 100_000
+"""devices up to which the floor is measured: it takes as long as the run"""
+_NAIVE = 500
+_CLONES = 4
+_SILENT = NullProgress()
+
+
+class Runner:
+    """Measures the case that it is given."""
+
+    def do(self, case: Case) -> Figures | str:
+        """The figures; for a case that cannot be run, why."""
+        with tempfile.TemporaryDirectory(prefix="fleetrec-bench-") as folder:
+            try:
+                return _in_regions(case, Path(folder)) if case.shards else _in_one_piece(case, Path(folder))
+            except (InputError, MemoryError) as error:
+                return str(error) or "memory does not hold it"
+
+
+def _in_one_piece(case: Case, folder: Path) -> Figures:
+    """What `bench` measures, of any case."""
+    users = min(case.devices, _MOST_USERS)
+    scenario = bench_scenario(case.devices, case.srm, case.dim, case.ratio, case.list_length, users)
+    torch.set_num_threads(scenario.engine.threads)
+    started = time.perf_counter()
+    learnt = learn(scenario, ArtifactStore(folder / "cache"), "cpu", _SILENT)
+    draws = Draws(scenario.seed)
+    population = populate(scenario, learnt, draws)
+    first = np.maximum(learnt.split.history - 1, 0)
+    srm = first_deployed(scenario, learnt)
+    source = RandomLists(learnt.histories.n_items, case.list_length, draws)
+    setup_s = time.perf_counter() - started
+
+    started, busy_s = time.perf_counter(), _busy_s()
+    scores = srm_scores(learnt, first, np.unique(population.users), srm)
+    prepared = Prepared(learnt, draws, population, srm, scores, source, None)
+    world = build_world(scenario, prepared, Tuned(), folder / "parts")
+    world.recorder.slates.keeps_all = case.devices <= _FLOOR_UP_TO
+    run(world, scenario, prepared, _SILENT)
+    world.recorder.flush()
+    seconds, busy_s = time.perf_counter() - started, _busy_s() - busy_s
+    peak = peak_rss_bytes()
+
+    floor_s = None
+    if case.devices <= _FLOOR_UP_TO:
+        floor_s = timed(lambda: events_only(scenario, prepared, _SILENT))
+        floor_s += timed(lambda: tensors_only(scenario, prepared, first, world))
+    torch.set_num_threads(1)  # one interaction is too little to share out
+    naive_per_s, _ = naive_loop(learnt, population.users, source, world, _NAIVE)
+    return Figures(
+        interactions=world.recorder.interactions,
+        requests=len(world.recorder.finish()["requests"]),
+        setup_s=setup_s,
+        seconds=seconds,
+        cpu_s=busy_s,
+        peak_rss_bytes=peak,
+        naive_per_s=naive_per_s,
+        floor_s=floor_s,
+    )
+
+
+def _in_regions(case: Case, folder: Path) -> Figures:
+    """All of `simulate` in four regions, candidate lists from the cache: what a user waits for."""
+    scenario = _regional(case)
+    store = ArtifactStore(folder / "cache")
+    setup_s = timed(lambda: simulate(scenario, folder / "first", store=store))
+    crew = LocalShards(case.shards) if case.shards > 1 else None
+    started, busy_s = time.perf_counter(), _busy_s()
+    result = simulate(scenario, folder / "run", store=store, crew=crew)
+    seconds, busy_s = time.perf_counter() - started, _busy_s() - busy_s
+    beside = case.shards * int(result.timing["worker_peak_rss_bytes"]) if crew is not None else 0
+    return Figures(
+        interactions=result.summary["interactions"],
+        requests=result.summary["requests"]["issued"],
+        setup_s=setup_s,
+        seconds=seconds,
+        cpu_s=busy_s,
+        peak_rss_bytes=peak_rss_bytes() + beside,
+    )
+
+
+def _regional(case: Case) -> sections.Scenario:
+    """The fleet in four equal regions, four devices a user, lists of an item LM that was not trained."""
+    users = max(case.devices // _CLONES, 1)
+    whole = bench_scenario(case.devices, case.srm, case.dim, case.ratio, case.list_length, users)
+    candidates = sections.ItemLm(dim=32, layers=1, heads=2, max_length=20, epochs=0)
+    return whole.model_copy(
+        update={
+            "duration": 86_400.0,
+            "llm": whole.llm.model_copy(update={"candidates": candidates}),
+            "cloud": whole.cloud.model_copy(update={"slo": sections.Slo(p95_latency=30.0)}),
+            "regions": tuple(sections.Region(name=name, share=0.25) for name in ("east", "north", "south", "west")),
+            "engine": sections.Engine(threads=1),
+        }
+    )
+
+
+def _busy_s() -> float:
+    """Processor seconds of this process and of those it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
