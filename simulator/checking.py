@@ -25,7 +25,7 @@ def check_inputs(scenario: sections.Scenario) -> None:
     churn = scenario.fleet.churn
     if isinstance(churn, sections.PresenceTrace):
         read_presence(churn.path, np.zeros(scenario.fleet.devices))
-    for device_class in scenario.fleet.classes:
-        if isinstance(device_class.link, sections.TraceLink):
-            read_bandwidth_trace(device_class.link.path)
+    for link in (*(one.link for one in scenario.fleet.classes), *(region.link for region in scenario.regions)):
+        if isinstance(link, sections.TraceLink):
+            read_bandwidth_trace(link.path)
     carbon_signal(scenario.tariffs)

@@ -32,6 +32,11 @@ held_out: null
         ("fleet.churn={kind: trace, path: FILE}", "device,start_s,end_s\n0,9,5\n", "row 2: end_s 5 is not after"),
         ("fleet.churn={kind: trace, path: FILE}", "device,start_s,end_s\n99,0,5\n", "row 2: unknown device 99"),
         ("fleet.classes.0.link={kind: trace, path: FILE}", "0 5\n1 fast\n", "row 2: expected a finite number"),
+        (
+            "regions=[{name: a, share: 0.5}, {name: b, share: 0.5, link: {kind: trace, path: FILE}}]",
+            "0 5\n1 fast\n",
+            "row 2: expected a finite number",
+        ),
         ("tariffs.carbon=FILE", "time,g\n0,300\n1,-2\n", "row 3: the value -2 is negative"),
     ],
 )
