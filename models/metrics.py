@@ -35,9 +35,9 @@ def accuracy(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
 def accuracy_per_user(ranks: ArrayLike, users: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
     """Means over users of each user's mean over its queries: every user with a query counts the same.
 
-    `users` int[M]: whose query each one is, any codes. NaN where there is no query.
+    `users` int[M]: whose query each one is, any whole numbers. NaN where there is no query.
     """
-    _, group = np.unique(np.asarray(users), return_inverse=True)
+    _, group = different(np.asarray(users, dtype=np.int64))
     counts = np.bincount(group)
     per_query = accuracy_per_query(ranks, ks)
     return {name: _mean(np.bincount(group, weights=values) / counts) for name, values in per_query.items()}
@@ -50,7 +50,7 @@ def clustered_mean(values: Floats, clusters: NDArray[np.int64]) -> tuple[float, 
     """
     if not len(values):
         return math.nan, math.nan
-    _, group = np.unique(clusters, return_inverse=True)
+    _, group = different(clusters)
     mean = float(values.mean())
     residual = np.bincount(group, weights=values - mean)
     count = len(residual)
@@ -58,6 +58,20 @@ def clustered_mean(values: Floats, clusters: NDArray[np.int64]) -> tuple[float, 
         return mean, math.inf
     variance = count / (count - 1) * float((residual**2).sum()) / len(values) ** 2
     return mean, _CONFIDENCE_Z * math.sqrt(variance)
+
+
+def different(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The different ones of `values` [M] in order, and the place of each value among them [M].
+
+    NumPy's `unique` with its inverse, by counting where the values lie close: sorting millions takes many times longer.
+    """
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, -1)
+    if high - low > 4 * len(values) + 1_000:
+        found, places = np.unique(values, return_inverse=True)
+        return found, places
+    present = np.zeros(high - low + 1, dtype=bool)
+    present[values - low] = True
+    return np.flatnonzero(present) + low, (np.cumsum(present) - 1)[values - low]
 
 
 def _mean(values: Floats) -> float:

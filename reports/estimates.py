@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from models.metrics import different
+
 _ROUND_WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
@@ -37,8 +39,7 @@ def grouped_shares(
     count = np.bincount(group, minlength=n_groups)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.bincount(group, hit, n_groups) / count
-        _, cell = np.unique(np.stack([group, cluster]), axis=1, return_inverse=True)
-        cell = cell.reshape(-1)
+        _, cell = different(group * (int(cluster.max(initial=0)) + 1) + cluster)
         n_cells = int(cell.max()) + 1 if cell.size else 0
         cell_count = np.bincount(cell, minlength=n_cells)
         cell_group = np.zeros(n_cells, dtype=np.int64)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts import content_hash
+from models.metrics import different
 from models.progress import Progress
 from models.srm.deployment import Deployed
 from simulator.learning import BASELINES, Learnt
@@ -37,7 +38,9 @@ def baseline_ranks(
 
     A user has had everything before `step`; a group of simultaneous interactions is taken one after the other.
     """
-    pairs, back = np.unique(np.stack([users, steps]), axis=1, return_inverse=True)
+    width = int(steps.max(initial=0)) + 1
+    asked, back = different(users * width + steps)
+    pairs = np.stack([asked // width, asked % width])
     key = {
         "pairs": content_hash(pairs),
         "log": learnt.split.log.content_hash,
