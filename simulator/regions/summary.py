@@ -4,6 +4,9 @@ Sums go in the order of the regions. Accuracy and percentiles are taken from the
 """
 
 import math
+import re
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from simulator.updates import Trainer
 
 _OF_A_REGION = ("interactions", "accuracy", "requests", "latency_s", "freshness", "cloud", "cost")
 _COST_ACCOUNT = "cost account:"
+_NUMBER = re.compile(r"(?<![\w.,-])\d[\d,]*(?:\.\d+)?(?![\w-])")
 
 Figures = dict[str, Any]
 
@@ -157,16 +161,27 @@ def _sum(values: list[Any]) -> Any:
     return sum(values) if all(isinstance(value, int) for value in values) else math.fsum(values)
 
 
+def _range(values: Sequence[str]) -> str:
+    """One number as it stands where all are the same, else the least and the most."""
+    ordered = sorted(values, key=lambda value: float(value.replace(",", "")))
+    return ordered[0] if ordered[0] == ordered[-1] else f"{ordered[0]} to {ordered[-1]}"
+
+
 def _notes(scenario: sections.Scenario, regions: list[Figures], represents: int) -> list[str]:
-    """What all regions note, what some do by name, and what the cost account is."""
-    told: dict[str, list[str]] = {}
+    """What all regions note, what some do by name, and what the cost account is. Notes of the same words are one."""
+    told: dict[tuple[str, ...], list[tuple[str, str]]] = {}  # by their words: who notes it, and the whole note
     for region, own in zip(scenario.regions, regions, strict=True):
         for note in own["notes"]:
             if note != CAVEAT and not note.startswith(_COST_ACCOUNT):
-                told.setdefault(note, []).append(region.name)
-    notes = [
-        note if len(where) == len(regions) else f"region {', '.join(where)}: {note}" for note, where in told.items()
-    ]
+                told.setdefault(tuple(_NUMBER.split(note)), []).append((region.name, note))
+    notes = []
+    for words, who in told.items():
+        where = "" if len(who) == len(regions) else f"region {', '.join(name for name, _ in who)}: "
+        figures = zip(*(_NUMBER.findall(note) for _, note in who), strict=True)
+        ranges = [_range(values) for values in figures]
+        if where == "" and any(" to " in one for one in ranges):
+            where = "each region: "
+        notes.append(where + "".join(map("".join, zip_longest(words, ranges, fillvalue=""))))
     what = "cores" if scenario.policy.slate == "cloud_srm" else "replicas"
     account = (
         f"{_COST_ACCOUNT} provisioned, the fewest {what} that meet each region's objective for its share of a fleet of "

@@ -23,6 +23,7 @@ from simulator.experiments.sweeps.workshop import Workshop
 from simulator.regions import crew_for
 from simulator.regions.crew import LocalShards
 from simulator.regions.messages import Brief, Report, Step
+from simulator.regions.summary import _notes
 from simulator.running import simulate
 from simulator.scenario import Scenario, resolved_yaml, sections
 from simulator.scenario.regional import device_bounds, regional
@@ -202,6 +203,19 @@ def test_a_releases_training_knows_what_all_regions_have_sent(alone: Path, summa
     devices = pd.read_parquet(alone / "devices.parquet")
     assert set(devices["region"].to_numpy()[installed["device"]]) == {"north", "south", "islands"}
     assert [one["interactions"] for one in summary["updates"]["versions"]] == released["interactions"].tolist()
+
+
+def test_notes_of_the_same_words_are_one(scenario: Scenario) -> None:
+    regions = [
+        {"notes": ["quality of item_lm, cost of llama-3.1-8b", f"{lost} of the lost requests were never sent"]}
+        for lost in ("1,995", "664", "706")
+    ]
+    regions[1]["notes"].append("p95 is 3 s")
+    assert _notes(scenario, regions, 30_000)[:3] == [
+        "quality of item_lm, cost of llama-3.1-8b",
+        "each region: 664 to 1,995 of the lost requests were never sent",
+        "region south: p95 is 3 s",
+    ]
 
 
 def test_what_a_region_stands_for_is_its_share_of_the_fleet(scenario: Scenario) -> None:
