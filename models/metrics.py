@@ -6,6 +6,7 @@ there. Precision@k: HR@k / k.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,7 +30,8 @@ def accuracy_per_query(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, Floats]
 
 def accuracy(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
     """Means over queries; NaN where there is no query."""
-    return {name: _mean(values) for name, values in accuracy_per_query(ranks, ks).items()}
+    places = _places(ranks, ks)
+    return _weighed(np.bincount(places, minlength=max(ks) + 1), len(places), ks)
 
 
 def accuracy_per_user(ranks: ArrayLike, users: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
@@ -37,10 +39,23 @@ def accuracy_per_user(ranks: ArrayLike, users: ArrayLike, ks: Sequence[int]) -> 
 
     `users` int[M]: whose query each one is, any whole numbers. NaN where there is no query.
     """
-    _, group = different(np.asarray(users, dtype=np.int64))
-    counts = np.bincount(group)
-    per_query = accuracy_per_query(ranks, ks)
-    return {name: _mean(np.bincount(group, weights=values) / counts) for name, values in per_query.items()}
+    found, group = different(np.asarray(users, dtype=np.int64))
+    share = 1.0 / np.bincount(group)
+    return _weighed(np.bincount(_places(ranks, ks), share[group], max(ks) + 1), len(found), ks)
+
+
+def _places(ranks: ArrayLike, ks: Sequence[int]) -> NDArray[np.int64]:
+    """Ranks [M] of which all that miss every k are the largest k."""
+    rank = np.asarray(ranks, dtype=np.int64)
+    return np.where((rank >= 0) & (rank < max(ks)), rank, max(ks))
+
+
+def _weighed(weights: NDArray[Any], total: int, ks: Sequence[int]) -> dict[str, float]:
+    """What queries with these weights at ranks 0, 1, ... have in the mean; they count for `total` in all."""
+    if not total:
+        return dict.fromkeys(accuracy_per_query([], ks), math.nan)
+    told = accuracy_per_query(np.arange(max(ks)), ks)
+    return {name: float(values @ weights[: max(ks)]) / total for name, values in told.items()}
 
 
 def clustered_mean(values: Floats, clusters: NDArray[np.int64]) -> tuple[float, float]:
@@ -72,7 +87,3 @@ def different(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
     present = np.zeros(high - low + 1, dtype=bool)
     present[values - low] = True
     return np.flatnonzero(present) + low, (np.cumsum(present) - 1)[values - low]
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else float("nan")

@@ -262,12 +262,11 @@ def _accuracy_by(
     learnt_items = learnt.training.items[learnt.training.events_before(learnt.training.valid_end)]
     counts = np.bincount(learnt_items, minlength=learnt.histories.n_items)
     first_seen = learnt.histories.first_position(users, items[:, None])[:, 0]
-    targets = parts.target_labels(items, counts, first_seen, steps)
-    classes = np.array(fleet.class_names, dtype=object)[fleet.class_index[device]]
+    targets = parts.target_groups(items, counts, first_seen, steps)
     return {
-        "gap": parts.by_group(ranks, parts.gap_labels(gap_s), parts.GAPS, ks),
+        "gap": parts.by_group(ranks, parts.gap_groups(gap_s), parts.GAPS, ks),
         "target": parts.by_group(ranks, targets, parts.TARGETS, ks),
-        "class": parts.by_group(ranks, classes, list(fleet.class_names), ks),
+        "class": parts.by_group(ranks, fleet.class_index[device], fleet.class_names, ks),
     }
 
 

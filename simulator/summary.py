@@ -1,6 +1,7 @@
 """summary.json: what a run found, from its records alone."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,38 +44,34 @@ def _kept(figures: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if not name.startswith("precision")}
 
 
-def by_group(ranks: Ints, labels: NDArray[np.object_], order: list[str], ks: tuple[int, ...]) -> dict[str, Any]:
-    """Accuracy within each group of interactions, with its count."""
-    return {
-        name: {"interactions": int((labels == name).sum()), **_kept(accuracy(ranks[labels == name], ks))}
-        for name in order
-        if (labels == name).any()
-    }
+def by_group(ranks: Ints, groups: Ints, names: Sequence[str], ks: tuple[int, ...]) -> dict[str, Any]:
+    """Accuracy within each group of interactions (`groups` [M]: numbers of `names`), with its count."""
+    found = {}
+    for number, name in enumerate(names):
+        own = ranks[groups == number]
+        if len(own):
+            found[name] = {"interactions": len(own), **_kept(accuracy(own, ks))}
+    return found
 
 
-def gap_labels(gaps_s: NDArray[np.float64]) -> NDArray[np.object_]:
-    """How long after the user's previous interaction: tie, <=60s, <=1h, longer (also the first of a stream)."""
-    labels = np.full(len(gaps_s), "longer", dtype=object)
-    labels[gaps_s <= 3600] = "<=1h"
-    labels[gaps_s <= 60] = "<=60s"
-    labels[gaps_s == 0] = "tie"
-    return labels
+def gap_groups(gaps_s: NDArray[np.float64]) -> Ints:
+    """How long after the user's previous interaction, as numbers of GAPS; the first of a stream comes after long."""
+    return np.searchsorted([0.0, 60.0, 3600.0], gaps_s)
 
 
-def target_labels(items: Ints, learnt_counts: Ints, first_seen: Ints, steps: Ints) -> NDArray[np.object_]:
-    """What kind of item was the next one: repeat, new (not in the training part), or head, middle, tail.
+def target_groups(items: Ints, learnt_counts: Ints, first_seen: Ints, steps: Ints) -> Ints:
+    """What kind of item was the next one, as numbers of TARGETS: repeat, new (not in the training part), or head,
+    middle, tail.
 
     Head are the most popular items that draw half of the training events, tail those that draw the last fifth.
     """
     order = np.argsort(-learnt_counts, kind="stable")
     before = np.concatenate([[0], np.cumsum(learnt_counts[order])[:-1]]) / max(learnt_counts.sum(), 1)
-    kind = np.full(len(learnt_counts), "middle", dtype=object)
-    kind[order[before < 0.5]] = "head"
-    kind[order[before >= 0.8]] = "tail"
-    kind[learnt_counts == 0] = "new"
-    labels = kind[items]
-    labels[first_seen < steps] = "repeat"
-    return labels
+    kind = np.full(len(learnt_counts), TARGETS.index("middle"))
+    kind[order[before < 0.5]] = TARGETS.index("head")
+    kind[order[before >= 0.8]] = TARGETS.index("tail")
+    kind[learnt_counts == 0] = TARGETS.index("new")
+    return np.where(first_seen < steps, TARGETS.index("repeat"), kind[items])
 
 
 def request_section(requests: pd.DataFrame, interactions: int) -> dict[str, Any]:

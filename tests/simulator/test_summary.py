@@ -16,13 +16,13 @@ def test_targets_are_repeat_new_head_middle_or_tail() -> None:
     counts = np.array([50, 30, 15, 5, 0])  # shares .5 .3 .15 .05: item 0 draws half, items 2 and 3 the last fifth
     items = np.array([0, 1, 2, 3, 4, 0])
     first_seen = np.array([7, 7, 7, 7, 7, 2])
-    labels = parts.target_labels(items, counts, first_seen, np.full(6, 7))
-    assert labels.tolist() == ["head", "middle", "tail", "tail", "new", "repeat"]
+    groups = parts.target_groups(items, counts, first_seen, np.full(6, 7))
+    assert [parts.TARGETS[group] for group in groups] == ["head", "middle", "tail", "tail", "new", "repeat"]
 
 
 def test_gaps_are_tie_minute_hour_or_longer() -> None:
-    labels = parts.gap_labels(np.array([0.0, 60.0, 61.0, 3600.0, 3601.0, math.inf]))
-    assert labels.tolist() == ["tie", "<=60s", "<=1h", "<=1h", "longer", "longer"]
+    groups = parts.gap_groups(np.array([0.0, 60.0, 61.0, 3600.0, 3601.0, math.inf]))
+    assert [parts.GAPS[group] for group in groups] == ["tie", "<=60s", "<=1h", "<=1h", "longer", "longer"]
 
 
 def test_per_user_accuracy_counts_each_user_the_same() -> None:
