@@ -282,12 +282,12 @@ def test_a_request_that_has_ended_is_freed_without_the_cycle_collector():
     env, node = node_of(stepwise_pool())
     gc.disable()
     try:
-        before = sum(isinstance(thing, LlmTicket) for thing in gc.get_objects())
+        before = sum(type(thing) is LlmTicket for thing in gc.get_objects())
         for _ in range(5):
             node.submit(10, 5, deadline_s=2.0)
         node.submit(10, 3)
         env.run()
-        assert sum(isinstance(thing, LlmTicket) for thing in gc.get_objects()) == before
+        assert sum(type(thing) is LlmTicket for thing in gc.get_objects()) == before
     finally:
         gc.enable()
     assert node.outcomes == {"timed_out": 5, "completed": 1}
