@@ -173,15 +173,10 @@ class ListSlates:
         fresh[1:] = (user[1:] != user[:-1]) | (as_of[1:] != as_of[:-1]) | (weights[1:] != weights[:-1])
         starts = np.flatnonzero(fresh)
         within = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+        group = np.cumsum(within % _STEPS_PER_LIST == 0) - 1
         slot = within % _STEPS_PER_LIST
-        group = np.cumsum(slot == 0) - 1
         leader = order[slot == 0]
         lists = self._source.lists(jobs.user[leader], jobs.as_of[leader]).items
-        by_size = np.argsort(np.bincount(group), kind="stable")  # a block is as wide as its largest group
-        place = np.empty_like(by_size)
-        place[by_size] = np.arange(len(by_size))
-        again = np.argsort(place[group], kind="stable")
-        lists, order, slot, group = lists[by_size], order[again], slot[again], place[group][again]
 
         def compute(block: slice) -> None:
             low, high = np.searchsorted(group, [block.start, block.stop])
