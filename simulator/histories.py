@@ -41,7 +41,7 @@ class Histories:
         keys, positions = self._first
         wanted = users[:, None] * self.n_items + items
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.where((keys[place] == wanted) & (items >= 0), positions[place], NEVER)
+        return np.where((keys.take(place) == wanted) & (items >= 0), positions.take(place), NEVER)
 
     def seen_mask(self, users: Ints, upto: Ints) -> NDArray[np.bool_]:
         """Which catalogue items each user has had at positions <= upto: bool [M, n_items]."""

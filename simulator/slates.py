@@ -192,11 +192,11 @@ class ListSlates:
         leader = np.flatnonzero(slot == 0)
         steps = np.broadcast_to(jobs.step[leader][:, None], (count, width)).copy()
         steps[group, slot] = jobs.step
-        users, named = jobs.user[leader], items[group]
+        users, named = jobs.user[leader], items.take(group, axis=0)
         valid = named >= 0
-        logits = self._scores.of_lists(users, steps, items, jobs.weights[leader])[group, slot]
-        lists = ScoredLists.of(with_floor(logits, valid), valid)
-        first = self._histories.first_position(users, items)[group]
+        logits = self._scores.of_lists(users, steps, items, jobs.weights[leader]).reshape(count * width, -1)
+        lists = ScoredLists.of(with_floor(logits.take(group * width + slot, axis=0), valid), valid)
+        first = self._histories.first_position(users, items).take(group, axis=0)
         return self._seen_by(jobs, named, lists, first)
 
     def _seen_by(self, jobs: Jobs, items: Ints, lists: ScoredLists, first: Ints) -> ListView:

@@ -81,10 +81,13 @@ class StateScores:
         return logits
 
     def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:
-        one, other = self._adapted(users, steps, weights), self._adapted(users, others, weights)
-        products = ((one * other).sum(1), (one * one).sum(1), (other * other).sum(1))
-        cosine = products[0] / (products[1] * products[2]).sqrt().clamp_min(1e-9)
-        return np.asarray(cosine.numpy())
+        fresh = np.ones(len(users), dtype=bool)  # jobs of one list come one after the other
+        fresh[1:] = (users[1:] != users[:-1]) | (others[1:] != others[:-1]) | (weights[1:] != weights[:-1])
+        chosen, of = np.flatnonzero(fresh), np.cumsum(fresh) - 1
+        one = self._adapted(users, steps, weights).numpy()
+        other = self._adapted(users[chosen], others[chosen], weights[chosen]).numpy()
+        lengths = np.einsum("md,md->m", one, one) * np.einsum("gd,gd->g", other, other)[of]
+        return np.asarray(np.einsum("md,md->m", one, other[of]) / np.maximum(np.sqrt(lengths), 1e-9))
 
 
 class WindowScores:

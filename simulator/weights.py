@@ -155,6 +155,8 @@ class DeviceWeights:
 
     def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:
         """See SrmScores."""
+        if len(self._scores) == 1:
+            return self.scores(0).similarity(users, steps, others, weights)
         cosine = np.empty(len(users))
         for version, part in self._parts(weights):
             cosine[part] = self.scores(version).similarity(users[part], steps[part], others[part], weights[part])

@@ -8,13 +8,11 @@ at the door. A request costs its share of its replica's busy time, and the share
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable
-from heapq import heappop, heappush
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from simpy import Environment, Event, Timeout
-from simpy.events import NORMAL
+from simpy import Environment, Event
 
 from simulator.cloud.admission import Arrival, admission_rule
 from simulator.cloud.autoscaling import autoscale
@@ -23,6 +21,7 @@ from simulator.cloud.queueing import Outcome, Served, Ticket
 from simulator.cloud.routers import ROUTERS, Ask
 from simulator.cloud.tickets import Attempt, LlmTicket
 from simulator.cloud.timeline import Timeline
+from simulator.cloud.timers import Deadlines, Wakes
 from simulator.randomness import Draws
 from simulator.scenario.sections import Cloud
 
@@ -53,10 +52,8 @@ class LlmNode:
         self._on_late_cost = on_late_cost
         self._open: dict[int, LlmTicket] = {}  # waiting or served
         self._door: dict[int, LlmTicket] = {}  # those that no replica takes, in order of arrival
-        self._deadlines: list[tuple[float, int]] = []  # heap; entries of ended requests stay until due
-        self._alarm_s = math.inf
-        self._wake_callbacks = [self._on_wake]
-        self._spare: list[Event] = []  # events that have woken a machine and may wake another
+        self._deadlines = Deadlines(env, self._open, lambda ticket: self._give_up(ticket, "timed_out", env.now))
+        self._wakes = Wakes(env, self._on_wake)
         self._waiting = self._served = self._busy = 0  # at the replicas
         self._closed_s: float | None = None
         self._timeline = Timeline()
@@ -101,9 +98,7 @@ class LlmNode:
                 self._open[ticket.number] = ticket
                 self._place(ticket, machine, now)
                 if deadline_s < math.inf:
-                    heappush(self._deadlines, (deadline_s, ticket.number))
-                    if deadline_s < self._alarm_s:
-                        self._set_alarm(deadline_s)
+                    self._deadlines.add(ticket)
         return ticket
 
     def withdraw(self, ticket: LlmTicket) -> bool:
@@ -271,41 +266,26 @@ class LlmNode:
                 self._cluster.choice.loads.changed(machine)
         next_s = replica.next_s()
         if next_s < math.inf:
-            self._wake(machine, next_s)
+            self._wakes.at(machine, next_s)
         if next_s > now:  # else more happens at this moment
             self._record(now)
         if not outstanding:
             self._cluster.emptied(machine)
 
-    def _wake(self, machine: Machine, at_s: float) -> None:
-        """Looks at a machine at a moment, to the last bit, unless it looks sooner and will see then."""
-        armed = machine.armed
-        if armed and armed[-1] <= at_s:
-            return
-        armed.append(at_s)
-        event = self._spare.pop() if self._spare else Event(self.env)
-        event._ok, event._value, event.callbacks = True, machine, self._wake_callbacks
-        heappush(self.env._queue, (at_s, NORMAL, next(self.env._eid), event))
-
-    def _on_wake(self, event: Event) -> None:
-        machine = cast(Machine, event._value)
-        self._spare.append(event)
-        machine.armed.pop()
-        now = self.env.now
-        next_s = machine.replica.next_s()
+    def _on_wake(self, machine: Machine) -> None:
+        now, next_s = self.env.now, machine.replica.next_s()
         if next_s <= now:
             self._look(machine, now)
             self._changed(machine, now)
-        elif next_s < math.inf:
-            self._wake(machine, next_s)
+        elif next_s < math.inf:  # its plans have changed since
+            self._wakes.at(machine, next_s)
 
     # ------------------------------------------------------------------------------------------ out of a replica
 
     def _settle(self, ticket: LlmTicket, outcome: Outcome, now: float) -> None:
         """The request leaves the node: its cost is final, and its client is told unless that has happened."""
         del self._open[ticket.number]
-        while self._deadlines and self._deadlines[0][1] not in self._open:
-            heappop(self._deadlines)
+        self._deadlines.forget_ended()
         self._bill(ticket)
         del ticket.job.ticket  # so that it is freed with its last user, not by the cycle collector
         ticket.in_service = False
@@ -334,7 +314,7 @@ class LlmNode:
         if done.callbacks:
             done.succeed(served)
         else:  # nobody waits, and who asks later need not wait
-            done._ok, done._value, done.callbacks = True, served, None
+            done._ok, done._value, done.callbacks = True, served, None  # type: ignore[assignment]
 
     def _give_up(self, ticket: LlmTicket, outcome: Outcome, now: float) -> None:
         """The client stops waiting for a request that is open and has not been told."""
@@ -358,27 +338,6 @@ class LlmNode:
             if not math.isnan(job.t_finished_s) and ticket.number in self._open:
                 self._settle(ticket, outcome, now)
         self._changed(machine, now)
-
-    def _set_alarm(self, deadline_s: float) -> None:
-        self._alarm_s = deadline_s
-        Timeout(self.env, deadline_s - self.env.now, deadline_s).callbacks.append(self._on_alarm)
-
-    def _on_alarm(self, event: Event) -> None:
-        """One timer serves all deadlines: it is set for the earliest one and moved on when it goes off."""
-        if event.value != self._alarm_s:  # an earlier deadline came after this timer was set
-            return
-        now, due, self._alarm_s = self.env.now, self._alarm_s, math.inf
-        deadlines = self._deadlines
-        while deadlines:
-            deadline_s, number = deadlines[0]
-            ticket = self._open.get(number)
-            waits = ticket is not None and not ticket.done.triggered
-            if waits and deadline_s > due:
-                self._set_alarm(deadline_s)
-                return
-            heappop(deadlines)
-            if waits:
-                self._give_up(cast(LlmTicket, ticket), "timed_out", now)
 
     # ------------------------------------------------------------------------------------------ machines
 

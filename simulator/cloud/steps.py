@@ -70,7 +70,7 @@ class StepTime:
     experts: ExpertWeights | None = None
     prompt_floor_s: float = 0.0
     _decoding: dict[float, tuple[float, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """what a decoding step takes without its context, and what a token of context for each sequence adds, by sequences"""
+    """by sequences that decode: what a step takes without its context, and what it grows by from one to the next"""
 
     def at(self, batch: Batch) -> float:
         """Seconds of a step that holds `batch`."""

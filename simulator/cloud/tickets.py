@@ -4,7 +4,7 @@ import math
 
 from simpy import Event
 
-from simulator.cloud.cluster import Machine, Pool
+from simulator.cloud.cluster import Machine
 from simulator.cloud.queueing import Ticket
 from simulator.cloud.timed import TimedJob
 
@@ -40,18 +40,18 @@ class LlmTicket(Ticket):
 
     def bill(self, share_s: float, machine: Machine) -> float:
         """Its newest attempt has used `share_s` seconds of the machine so far; returns the attempt's joules."""
-        pool: Pool = machine.pool
+        pool, job = machine.pool, self.job
         gpu_seconds, usd, joules = self._before
         used = share_s * pool.gpus_per_replica
-        drawn = pool.power.busy_joules(share_s, self.job.tokens_passed) if pool.power else 0.0
+        drawn = pool.power.busy_joules(share_s, job.tokens_passed) if pool.power else 0.0
         self.gpu_seconds = gpu_seconds + used
         self.usd = usd + used * pool.rent_usd + drawn * pool.usd_per_joule
         self.joules = joules + drawn
         if self.started:
             self.replica = machine.number
-            self.t_first_token_s = self.job.t_first_token_s
+            self.t_first_token_s = job.t_first_token_s
             if math.isnan(self.t_started_s):
-                self.t_started_s = self.job.t_started_s
+                self.t_started_s = job.t_started_s
         return drawn
 
     def retry(self) -> None:

@@ -37,7 +37,7 @@ def closeness(view: ListView) -> Floats:
 def sureness(view: ListView) -> tuple[Floats, Floats, Floats]:
     """Entropy, closeness and the best logit, each [M]; entropy is log(sum of e^x) less the mean x under the softmax."""
     lists = view.lists
-    best_two = np.take_along_axis(lists.logits, lists.srm_order[:, :2], axis=1)
+    best_two = lists.logits[np.arange(len(lists.logits))[:, None], lists.srm_order[:, :2]]
     below = lists.logits - best_two[:, :1]
     if not lists.whole:
         below[~lists.valid] = _FAR_BELOW

@@ -111,8 +111,8 @@ def places_of(order: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where each number stands in `order` [..., N]."""
     n = order.shape[-1]
     flat = order.reshape(-1, n)
-    ranks = np.empty(flat.shape, dtype=np.int64)
-    ranks[np.arange(len(flat))[:, None], flat] = np.arange(n)
+    ranks = np.empty(flat.size, dtype=np.int64)
+    ranks[(flat + n * np.arange(len(flat))[:, None]).ravel()] = np.tile(np.arange(n), len(flat))
     return ranks.reshape(order.shape)
 
 
@@ -135,7 +135,7 @@ def _zscore(lists: ScoredLists) -> Floats:
 def _rank(lists: ScoredLists) -> Floats:
     n = lists.logits.shape[-1]
     of_rank = 1.0 - (np.arange(n) + 0.5) / n
-    return np.asarray(of_rank[lists.srm_rank])
+    return np.asarray(of_rank.take(lists.srm_rank))
 
 
 _PROBABILITY: dict[str, Callable[[ScoredLists], Floats]] = {

@@ -50,13 +50,15 @@ class Features:
 
     def __call__(self, view: ListView) -> Floats:
         """Features [M, F]."""
-        lists, age = view.lists, view.age
+        lists, age, jobs = view.lists, view.age, len(view.user)
         n = lists.valid.shape[1]
         count, looked = np.maximum(lists.count, 1), np.maximum(age, 1)
         spread, close, best_logit = sureness(view)
-        met = lists.valid & (view.first <= view.step[:, None])
-        since = met & (view.first > view.as_of[:, None])
         worth = 1.0 / np.log2(np.arange(n) + 2.0)
+        met, place = np.nonzero(view.first <= view.step[:, None])  # few: a job and a place in its list each
+        since = view.first[met, place] > view.as_of[met]
+        had, hit = met[since], place[since]
+        now = view.first[had, hit] == view.step[had]
         newest = view.histories.item_at(view.user, view.step)
         columns = [
             np.log1p(age),
@@ -67,11 +69,11 @@ class Features:
             close,
             best_logit,
             view.similarity,
-            met.sum(axis=1) / count,
-            since.sum(axis=1) / looked,
-            since @ worth / looked,
-            (since & (view.first == view.step[:, None])) @ worth,
-            np.take_along_axis(lists.llm_rank, lists.srm_order[:, :1], axis=1)[:, 0] / n,
+            np.bincount(met, minlength=jobs) / count,
+            np.bincount(had, minlength=jobs) / looked,
+            np.bincount(had, worth[hit], jobs) / looked,
+            np.bincount(had[now], worth[hit[now]], jobs),
+            lists.llm_rank[np.arange(jobs), lists.srm_order[:, 0]] / n,
             np.log1p(self.popularity[newest]),
         ]
         return np.stack(columns, axis=1)

@@ -1,7 +1,11 @@
 """What the LLM node does with requests: waiting, deadlines, the horizon, faults, and who pays for what."""
 
+import gc
+import math
+
 import pytest
 
+from simulator.cloud.tickets import LlmTicket
 from simulator.scenario.sections import Autoscale, DeadlineAdmission, Failures, RandomEarlyAdmission, Spot
 from tests.simulator.cloud.nodes import node_of, stepwise_pool, timed_pool
 
@@ -272,3 +276,27 @@ def test_random_early_admission_turns_away_more_the_longer_the_queue_is():
     assert 0 < sum(kept[501:1000]) < 499
     assert node.queue_length <= 1000
     env.run()
+
+
+def test_a_request_that_has_ended_is_freed_without_the_cycle_collector():
+    env, node = node_of(stepwise_pool())
+    gc.disable()
+    try:
+        before = sum(type(thing) is LlmTicket for thing in gc.get_objects())
+        for _ in range(5):
+            node.submit(10, 5, deadline_s=2.0)
+        node.submit(10, 3)
+        env.run()
+        assert sum(type(thing) is LlmTicket for thing in gc.get_objects()) == before
+    finally:
+        gc.enable()
+    assert node.outcomes == {"timed_out": 5, "completed": 1}
+
+
+def test_a_first_token_is_known_from_its_moment_on_though_nobody_is_told_of_it():
+    env, node = node_of(stepwise_pool())
+    ticket = node.submit(10, 5)
+    env.run(until=0.5)
+    assert math.isnan(ticket.first_token_s(env.now))
+    env.run(until=1.5)
+    assert ticket.first_token_s(env.now) == 1.0

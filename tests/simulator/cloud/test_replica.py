@@ -195,6 +195,18 @@ def test_shares_of_busy_time_add_up_to_it():
     assert sum(job.busy_share_s for job in jobs) == pytest.approx(replica.busy_s, rel=1e-12)
 
 
+def test_a_replica_speaks_up_where_a_job_leaves_and_its_memory_can_be_read_between():
+    replica = Replica(ONE_SECOND, Engine(kv_blocks=100, block_tokens=4))
+    replica.add(Job(prompt_tokens=8, output_tokens=3), 0.0)
+    replica.advance(0.0)
+    assert replica.next_s() == 3.0  # the prompt's step, and two that decode
+    assert replica.kv_blocks_used == 2
+    replica.catch_up(1.5)
+    assert replica.kv_blocks_used == 3  # the first generated token has a place
+    replica.add(Job(prompt_tokens=8, output_tokens=3), 1.5)
+    assert replica.next_s() == 2.0  # where the second job joins
+
+
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
