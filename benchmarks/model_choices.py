@@ -38,25 +38,35 @@ TILE, TILES = 128, (32, 64, 256, 512, 1024)
 REPEATS = 3
 
 
-class Scored(StateScores):
-    """Scores of lists in another arithmetic: `cast` makes factors of states [G, W, d] and of vectors [G, N, d]."""
+Rows = tuple[torch.Tensor, torch.Tensor]
+"""rows [R, d] in some arithmetic, and what each is to be multiplied with [R, 1]"""
 
-    cast: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+class Scored(StateScores):
+    """Scores of lists in another arithmetic; the item vectors are held in it."""
+
+    cast: Callable[[torch.Tensor], Rows]
+
+    def __init__(self, *given: Any):
+        super().__init__(*given)
+        self._rows, self._scales = self.cast(self._vectors)
 
     def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
-        groups, width = steps.shape
-        states, of_state = self.cast(self.states(np.repeat(users, width), steps.reshape(-1)).view(groups, width, -1))
-        vectors, of_vector = self.cast(self.vectors(np.maximum(items, 0)))
-        logits = torch.bmm(states, vectors.transpose(1, 2)).double() * of_state * of_vector.transpose(1, 2)
+        (groups, width), length = steps.shape, items.shape[1]
+        states, of_state = self.cast(self.states(np.repeat(users, width), steps.reshape(-1)))
+        named = torch.from_numpy(np.maximum(items, 0).reshape(-1))
+        vectors = self._rows.index_select(0, named).view(groups, length, -1)
+        logits = torch.bmm(states.view(groups, width, -1), vectors.transpose(1, 2)).double()
+        logits *= of_state.view(groups, width, 1) * self._scales.index_select(0, named).view(groups, 1, length)
         return np.asarray(logits.numpy())
 
 
-def as_float(kind: torch.dtype) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+def as_float(kind: torch.dtype) -> Callable[[torch.Tensor], Rows]:
     """Rows in a shorter floating-point format."""
-    return lambda rows: (rows.to(kind), torch.ones(1, 1, 1, dtype=torch.float64))
+    return lambda rows: (rows.to(kind), torch.ones(len(rows), 1, dtype=torch.float64))
 
 
-def as_int8(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def as_int8(rows: torch.Tensor) -> Rows:
     """Rows as integers of -127 to 127 and a scale each. PyTorch has no batched product of integers on CPUs, so float32
     holds them, in which sums of 64 such products are exact."""
     scale = rows.abs().amax(dim=-1, keepdim=True).clamp_min(1e-12) / 127
@@ -162,7 +172,7 @@ class Bench:
         return spent / (time.thread_time() - begun)
 
 
-def scored_by(cast: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]) -> type[StateScores]:
+def scored_by(cast: Callable[[torch.Tensor], Rows]) -> type[StateScores]:
     """Scores in that arithmetic."""
     return type("Scored", (Scored,), {"cast": staticmethod(cast)})
 
