@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from reports import style
 from reports.quantities import number_text
@@ -20,7 +20,7 @@ def draw_bench(folder: Path) -> list[Path]:
         cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
         subtitle = f"{machine.processor}, {cores}, {machine.memory_bytes / 1e9:.0f} GB, PyTorch {machine.torch}"
         footer = [
-            "every case in a process of its own",
+            "every case in a process of its own; those of shards: four regions, all of `simulate`",
             "naive: a loop that ranks one interaction at a time",
             "floor: the run's events without model work, plus its tensor work without events",
             *(f"{left.case.name} left out: {left.why}" for left in record.left_out),
@@ -56,19 +56,19 @@ def _by_size(time: Axes, memory: Axes, sizes: list[Measured]) -> None:
     memory.plot(devices, held, "o-", color=style.GREEN)
     memory.set_yscale("log")
     memory.set_ylim(min(held) / 2, max(held) * 2)
+    memory.yaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
     memory.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     memory.yaxis.set_minor_formatter(NullFormatter())
     memory.set_ylabel("GB")
-    for axes, values in ((time, wall), (memory, held)):
+    for axes, values, above_pt in ((time, wall, -18), (memory, held, 9)):
         axes.set_xscale("log")
         axes.set_xticks(devices, [f"{n:,}" for n in devices])
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlim(devices[0] / 2, devices[-1] * 2)
         axes.set_xlabel("devices (logarithmic)")
         for n, value in zip(devices, values, strict=True):
-            axes.annotate(
-                number_text(value), (n, value), (0, 9), textcoords="offset points", ha="center", fontsize=10.5
-            )
+            place = {"xytext": (0, above_pt), "textcoords": "offset points"}
+            axes.annotate(number_text(value), (n, value), ha="center", fontsize=10.5, **place)  # type: ignore[arg-type]
 
 
 def _throughput(axes: Axes, measured: tuple[Measured, ...]) -> None:
@@ -78,7 +78,7 @@ def _throughput(axes: Axes, measured: tuple[Measured, ...]) -> None:
 
 
 def _ratios(axes: Axes, measured: tuple[Measured, ...]) -> None:
-    axes.set_title("times as fast as the naive loop (in brackets: time over its floor)")
+    axes.set_title("times as fast as naive (in brackets: time over floor)")
     values = [found.figures.times_naive or 0.0 for found in measured]
     texts = []
     for found in measured:
@@ -100,4 +100,5 @@ def _bars(axes: Axes, measured: tuple[Measured, ...], values: list[float], texts
     axes.invert_yaxis()
     axes.set_xlim(0.0, max([*values, 1e-9]) * 1.3)
     axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number_text(value)))
