@@ -30,15 +30,16 @@ def test_every_sweep_of_the_study_can_be_planned_on_each_of_its_data_sets(study:
                 assert plan.n_runs > 0, f"{part} on {data}"
 
 
-def test_a_page_keeps_its_words_and_gets_a_table_only_where_something_is_measured(
-    study: ModuleType, tmp_path: Path
+def test_a_page_keeps_its_words_and_the_tables_that_nothing_is_measured_for(
+    study: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "images").mkdir()
     page = tmp_path / "lsc4rec_study.md"
     text = "# Words\n<!-- begin fusion -->\n| old |\n<!-- end fusion -->\nMore words.\n"
     page.write_text(text, encoding="utf-8")
     study.write_page(tmp_path / "nothing", ["ml-1m"], tmp_path)
-    assert page.read_text(encoding="utf-8") == text.replace("| old |\n", "")
+    assert page.read_text(encoding="utf-8") == text
+    assert "left as they are" in capsys.readouterr().err
 
 
 def test_a_place_for_a_table_that_does_not_exist_is_told(study: ModuleType, tmp_path: Path) -> None:

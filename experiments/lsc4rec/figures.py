@@ -1,6 +1,6 @@
 """The figures of the study's page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -27,8 +27,8 @@ _COLOURS = {
 Lines = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 
 
-def draw(root: Path, names: list[str], folder: Path) -> None:
-    """Draw what is finished into `folder`."""
+def draw(root: Path, names: list[str], folder: Path, without: Collection[str] = ()) -> None:
+    """Draw what is finished into `folder`, but for the figures of the tables `without`."""
     by_age = {}
     for data, found in replays(root, "ages", names).items():
         lines = {}
@@ -36,7 +36,10 @@ def draw(root: Path, names: list[str], folder: Path) -> None:
             if rule in _COLOURS:
                 lines[rule] = ([int(age) for age in ages], [row["ndcg@10"] for row in ages.values()])
         by_age[data] = (lines, found["baselines"]["srm"]["ndcg@10"])
-    _panels(by_age, folder / "lsc4rec_ages", "What a list is worth by its age", "interactions the list has not seen")
+    if "ages" not in without:
+        _panels(
+            by_age, folder / "lsc4rec_ages", "What a list is worth by its age", "interactions the list has not seen"
+        )
     at_no_latency = {}
     for data, found in replays(root, "replay", names).items():
         budgets = [float(budget) for budget in found]
@@ -44,7 +47,8 @@ def draw(root: Path, names: list[str], folder: Path) -> None:
             {p: (budgets, [found[b][p]["ndcg@10"] for b in found]) for p in _COLOURS if p in found["0.2"]},
             None,
         )
-    _panels(at_no_latency, folder / "lsc4rec_requests", "When to ask, at no latency", "requests a decision")
+    if "replay" not in without:
+        _panels(at_no_latency, folder / "lsc4rec_requests", "When to ask, at no latency", "requests a decision")
     background = {}
     for data, sweep in sweeps(root, "requests", names).items():
         lines = {}
@@ -54,7 +58,8 @@ def draw(root: Path, names: list[str], folder: Path) -> None:
                 ratios = [sweep.figure(name, "requests.ratio") for name in wanted]
                 lines[policy] = (ratios, [sweep.ndcg(name) for name in wanted])
         background[data] = (lines, sweep.figure(sweep.variants[0], "baselines.srm.ndcg@10"))
-    _panels(background, folder / "lsc4rec_background", "When to ask, in background", "requests an interaction")
+    if "requests" not in without:
+        _panels(background, folder / "lsc4rec_background", "When to ask, in background", "requests an interaction")
 
 
 def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: str, x_label: str) -> None:
