@@ -8,7 +8,8 @@ from results import replays, sweeps
 
 from reports import style
 
-_WIDTH_PX, _HEIGHT_PX = 1200, 480
+_WIDTH_PX, _ROW_PX, _TEXT_PX = 1200, 360, 120
+_PANELS_A_ROW = 3
 _BUDGETS = ("0.05", "0.2", "0.5")
 _COLOURS = {
     "random": style.GREY,
@@ -67,7 +68,8 @@ def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: 
     if not found:
         return
     with style.house_style():
-        figure = style.new_figure(_WIDTH_PX, _HEIGHT_PX)
+        rows = -(-len(found) // _PANELS_A_ROW)
+        figure = style.new_figure(_WIDTH_PX, _TEXT_PX + rows * _ROW_PX)
         dotted = "dotted: the small model alone over the catalogue, at no delay"
         some = any(level is not None and level == level for _, level in found.values())
         style.frame(
@@ -76,14 +78,17 @@ def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: 
             "NDCG@10 of the next item" + (f"; {dotted}" if some else ""),
             ["logged choices do not react to slates"],
         )
-        panels: Sequence[Axes] = figure.subplots(1, len(found), squeeze=False)[0]
-        for axes, (data, (lines, level)) in zip(panels, found.items(), strict=True):
+        panels: Sequence[Axes] = figure.subplots(rows, min(len(found), _PANELS_A_ROW), squeeze=False).ravel()
+        for unused in panels[len(found) :]:
+            unused.set_axis_off()
+        for axes, (data, (lines, level)) in zip(panels, found.items(), strict=False):
             for name, (x, y) in lines.items():
                 axes.plot(x, y, color=_COLOURS[name], marker="o", markersize=4, label=name)
             if level is not None and level == level:
                 axes.axhline(level, color=style.BLACK, linestyle=":", linewidth=1.5)
             axes.set_title(data)
             axes.set_xlabel(x_label)
-        panels[0].set_ylabel("NDCG@10")
-        figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right center")
+        for axes in panels[::_PANELS_A_ROW]:
+            axes.set_ylabel("NDCG@10")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
         style.save(figure, path.with_suffix(".png"))

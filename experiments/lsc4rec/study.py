@@ -27,6 +27,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SWEEPS = ("fusion", "lengths", "requests", "training", "updates")
 REPLAYS = {"ages": "benchmarks/list_age.py", "replay": "benchmarks/request_policies.py"}
+LLMS = "llms"
+"""another kind of LLM, on the smallest set"""
 PAPER = "paper"
 """the paper's own protocol and small model, for sets of few events a user"""
 
@@ -37,7 +39,7 @@ class Study:
 
     scenario: str
     settings: tuple[str, ...]
-    parts: tuple[str, ...] = PARTS[:-1]
+    parts: tuple[str, ...] = (*REPLAYS, *SWEEPS)
     of_part: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """settings of some parts alone"""
     ages: str = "0,1,2,4,8,16"
@@ -50,10 +52,11 @@ STUDIES = {
     "foursquare-nyc": Study(
         "scenarios/foursquare_nyc.yaml",
         ("fleet.devices=500",),
+        (*REPLAYS, *SWEEPS, LLMS),
         of_part={"updates": ("workload.arrivals={kind: poisson, per_day: 30}", "duration=1d")},
     ),
     "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2", most_worlds=1),
-    "beauty": Study("scenarios/paper_protocol.yaml", ("engine.threads=1",), (PAPER,)),
+    "beauty": Study("scenarios/paper_protocol.yaml", ("engine.threads=1",), ("replay", PAPER)),
     "toys": Study(
         "scenarios/paper_protocol.yaml",
         (
@@ -62,7 +65,7 @@ STUDIES = {
             "workload.interactions.path=${FLEETREC_DATA}/interactions/toys/interactions.csv.gz",
             "workload.interactions.items=${FLEETREC_DATA}/interactions/toys/items.csv",
         ),
-        (PAPER,),
+        ("replay", PAPER),
     ),
 }
 

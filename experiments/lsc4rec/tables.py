@@ -7,7 +7,7 @@ from typing import Any
 from claims import claims
 from results import Difference, core_minutes, replays, share, signed, sweeps
 
-PARTS = ("ages", "fusion", "lengths", "replay", "requests", "training", "updates", "paper")
+PARTS = ("ages", "fusion", "lengths", "replay", "requests", "training", "updates", "llms", "paper")
 LEARNED_BUDGET = "0.2"
 REPLAY_POLICIES = (
     "never",
@@ -176,6 +176,17 @@ def updates(root: Path, names: list[str]) -> str:
     return table(["data", "schedule", "NDCG@10", "minus none", "GPU-h", "GB pushed", "J on devices"], rows)
 
 
+def llms(root: Path, names: list[str]) -> str:
+    """The orders of lists of two kinds of LLM, and the differences between orders under each."""
+    rows = []
+    for data, sweep in sweeps(root, "llms", names).items():
+        for llm in dict.fromkeys(name.split(" fusion=")[0] for name in sweep.variants):
+            alone, fused, ranked = (f"{llm} fusion={rule}" for rule in ("llm_only", "linear", "srm_only"))
+            leads = [str(sweep.minus(fused, other)) for other in (alone, ranked)]
+            rows.append([data, llm, *(share(sweep.ndcg(name)) for name in (alone, fused, ranked)), *leads])
+    return table(["data", "LLM", "LLM only", "sum", "SRM only", "sum minus LLM only", "sum minus SRM only"], rows)
+
+
 def paper(root: Path, names: list[str]) -> str:
     """The paper's protocol: means over training seeds, differences to the sum rule with t over these seeds."""
     rows = []
@@ -220,6 +231,7 @@ TABLES = {
     "requests": requests,
     "training": training,
     "updates": updates,
+    "llms": llms,
     "paper": paper,
     "times": times,
 }
