@@ -30,16 +30,29 @@ def test_every_sweep_of_the_study_can_be_planned_on_each_of_its_data_sets(study:
                 assert plan.n_runs > 0, f"{part} on {data}"
 
 
-def test_a_page_keeps_its_words_and_the_tables_that_nothing_is_measured_for(
-    study: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_page_keeps_its_words_and_the_tables_that_nothing_is_measured_for(study: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     page = tmp_path / "lsc4rec_study.md"
     text = "# Words\n<!-- begin fusion -->\n| old |\n<!-- end fusion -->\nMore words.\n"
     page.write_text(text, encoding="utf-8")
     study.write_page(tmp_path / "nothing", ["ml-1m"], tmp_path)
     assert page.read_text(encoding="utf-8") == text
-    assert "left as they are" in capsys.readouterr().err
+
+
+def test_results_of_one_data_set_leave_those_of_others_on_the_page(study: ModuleType) -> None:
+    from merging import merged, table
+
+    old = table(["data", "policy", "5%"], [["a", "random", ".1"], ["b", "random", ".2"], ["c", "random", ".3"]])
+    new = table(["data", "policy", "5%", "10%"], [["b", "random", ".4", ".5"], ["b", "learned", ".6", ""]])
+    rows = [
+        ["a", "random", ".1", ""],
+        ["b", "random", ".4", ".5"],
+        ["b", "learned", ".6", ""],
+        ["c", "random", ".3", ""],
+    ]
+    assert merged(old, new, 2) == table(["data", "policy", "5%", "10%"], rows)
+    by_data = merged(table(["claim", "a", "b"], [["x", "1", "2"]]), table(["claim", "b"], [["x", "3"], ["y", "4"]]), 1)
+    assert by_data == table(["claim", "a", "b"], [["x", "1", "3"], ["y", "", "4"]])
 
 
 def test_a_place_for_a_table_that_does_not_exist_is_told(study: ModuleType, tmp_path: Path) -> None:

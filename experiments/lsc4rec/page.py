@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from figures import draw
+from merging import holds, merged
 from tables import TABLES
 
 from models.artifacts import atomic_path
@@ -13,35 +14,34 @@ from models.errors import InputError
 _PLACE = re.compile(
     r"(?P<begin><!-- begin (?P<name>[a-z ]+) -->\n)(?P<table>.*?)(?P<end><!-- end (?P=name) -->)", re.DOTALL
 )
+_DRAWN = {"ages", "replay", "requests"}
+"""tables that have a figure"""
 
 
 def write_page(root: Path, names: list[str], docs: Path) -> None:
     """Refill the tables of `docs`/lsc4rec_study.md from the results in `root`, and draw its figures beside it.
 
-    A table that would lose cells, since results in `root` are fewer than those on the page, stays as it is, with its
-    figure; which ones do is printed to stderr.
+    What `root` has no results for stays as it is on the page: cells of its tables, and a figure of which any data set
+    would be lost. Such tables are named on stderr.
     """
     page = docs / "lsc4rec_study.md"
-    kept = []
+    fewer = []
 
     def refilled(place: re.Match[str]) -> str:
         name = place["name"]
         if name not in TABLES:
             raise InputError(f"{page}: no table is named {name!r}; there are {', '.join(TABLES)}")
-        found = TABLES[name](root, names)
-        if filled(found) < filled(place["table"]):
-            kept.append(name)
+        make, keys = TABLES[name]
+        found = make(root, names)
+        if any(holds(place["table"], data) and not holds(found, data) for data in names):
+            fewer.append(name)
+        if not found:
             return place[0]
-        return f"{place['begin']}\n{found}\n\n{place['end']}" if found else place[0]
+        return f"{place['begin']}\n{merged(place['table'], found, keys)}\n\n{place['end']}"
 
     text = _PLACE.sub(refilled, page.read_text(encoding="utf-8"))
-    draw(root, names, docs / "images", kept)
+    draw(root, names, docs / "images", _DRAWN & set(fewer))
     with atomic_path(page) as path:
         path.write_text(text, encoding="utf-8")
-    if kept:
-        print(f"left as they are, for want of results in {root}: {', '.join(kept)}", file=sys.stderr)
-
-
-def filled(table: str) -> int:
-    """How many cells of a Markdown table are not empty."""
-    return sum(bool(cell.strip()) for line in table.splitlines() if line.startswith("|") for cell in line.split("|"))
+    if fewer:
+        print(f"partly as they were, for want of results in {root}: {', '.join(fewer)}", file=sys.stderr)
