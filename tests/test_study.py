@@ -80,6 +80,6 @@ def test_an_interval_that_leaves_out_zero_stands_out(study: ModuleType) -> None:
 
 def test_a_thinned_sweep_is_its_file_with_the_first_seeds_alone(study: ModuleType, tmp_path: Path) -> None:
     sweep = FOLDER / "fusion.yaml"
-    copy = study.thinned(sweep, tmp_path / "fusion-yelp", 1)
+    copy = study.thinned(sweep, tmp_path / "fusion-yelp", {"seeds": 1})
     assert copy.read_text(encoding="utf-8") == sweep.read_text(encoding="utf-8").replace("[1, 2, 3]", "[1]")
-    assert study.thinned(sweep, tmp_path / "fusion-yelp", 3) == sweep
+    assert study.thinned(sweep, tmp_path / "fusion-yelp", {"seeds": 3}) == sweep
