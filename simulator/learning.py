@@ -42,7 +42,11 @@ Ints = NDArray[np.int64]
 
 CALIBRATION_USERS = 512
 CALIBRATION_TAIL = 20
+VALIDATION_SEED = 1
+"""draws the users who lend events to validation: models of all training seeds learn from the same events"""
 BASELINES = ("popular", "recent", "frequent", "markov")
+_LISTS_AT_ONCE = 256
+"""of the SRM in the cloud: each holds a score of every item while it is made"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def load_workload(workload: sections.Workload, store: ArtifactStore | None = Non
 def learn(scenario: sections.Scenario, store: ArtifactStore, device: str, progress: Progress) -> Learnt:
     """Load, split, and train (or fetch) the SRM; deterministic in the scenario without its `seed`."""
     split = split_log(load_workload(scenario.workload, store), scenario.workload.split)
-    data = training_set(split, scenario.srm.training.seed, CALIBRATION_USERS, CALIBRATION_TAIL)
+    data = training_set(split, VALIDATION_SEED, CALIBRATION_USERS, CALIBRATION_TAIL)
     return learn_from(scenario, split, data, store, device, progress)
 
 
@@ -183,7 +187,10 @@ class SrmCandidates:
         self._slates = CatalogueSlates(learnt.histories, scores, list_length, exclude_seen)
 
     def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
-        items = self._slates.top(users, as_of, np.zeros_like(users))[0].astype(np.int32)
+        items = np.empty((len(users), self.list_length), dtype=np.int32)
+        for at in range(0, len(users), _LISTS_AT_ONCE):
+            some = slice(at, at + _LISTS_AT_ONCE)
+            items[some] = self._slates.top(users[some], as_of[some], np.zeros_like(users[some]))[0]
         return CandidateLists(items, np.ones(len(users), dtype=bool), as_of)
 
 

@@ -30,15 +30,29 @@ def test_every_sweep_of_the_study_can_be_planned_on_each_of_its_data_sets(study:
                 assert plan.n_runs > 0, f"{part} on {data}"
 
 
-def test_a_page_keeps_its_words_and_gets_a_table_only_where_something_is_measured(
-    study: ModuleType, tmp_path: Path
-) -> None:
+def test_a_page_keeps_its_words_and_the_tables_that_nothing_is_measured_for(study: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     page = tmp_path / "lsc4rec_study.md"
     text = "# Words\n<!-- begin fusion -->\n| old |\n<!-- end fusion -->\nMore words.\n"
     page.write_text(text, encoding="utf-8")
     study.write_page(tmp_path / "nothing", ["ml-1m"], tmp_path)
-    assert page.read_text(encoding="utf-8") == text.replace("| old |\n", "")
+    assert page.read_text(encoding="utf-8") == text
+
+
+def test_results_of_one_data_set_leave_those_of_others_on_the_page(study: ModuleType) -> None:
+    from merging import merged, table
+
+    old = table(["data", "policy", "5%"], [["a", "random", ".1"], ["b", "random", ".2"], ["c", "random", ".3"]])
+    new = table(["data", "policy", "5%", "10%"], [["b", "random", ".4", ".5"], ["b", "learned", ".6", ""]])
+    rows = [
+        ["a", "random", ".1", ""],
+        ["b", "random", ".4", ".5"],
+        ["b", "learned", ".6", ""],
+        ["c", "random", ".3", ""],
+    ]
+    assert merged(old, new, 2) == table(["data", "policy", "5%", "10%"], rows)
+    by_data = merged(table(["claim", "a", "b"], [["x", "1", "2"]]), table(["claim", "b"], [["x", "3"], ["y", "4"]]), 1)
+    assert by_data == table(["claim", "a", "b"], [["x", "1", "3"], ["y", "", "4"]])
 
 
 def test_a_place_for_a_table_that_does_not_exist_is_told(study: ModuleType, tmp_path: Path) -> None:
@@ -66,6 +80,6 @@ def test_an_interval_that_leaves_out_zero_stands_out(study: ModuleType) -> None:
 
 def test_a_thinned_sweep_is_its_file_with_the_first_seeds_alone(study: ModuleType, tmp_path: Path) -> None:
     sweep = FOLDER / "fusion.yaml"
-    copy = study.thinned(sweep, tmp_path / "fusion-yelp", 1)
+    copy = study.thinned(sweep, tmp_path / "fusion-yelp", {"seeds": 1})
     assert copy.read_text(encoding="utf-8") == sweep.read_text(encoding="utf-8").replace("[1, 2, 3]", "[1]")
-    assert study.thinned(sweep, tmp_path / "fusion-yelp", 3) == sweep
+    assert study.thinned(sweep, tmp_path / "fusion-yelp", {"seeds": 3}) == sweep

@@ -1,6 +1,6 @@
 """The figures of the study's page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -8,7 +8,8 @@ from results import replays, sweeps
 
 from reports import style
 
-_WIDTH_PX, _HEIGHT_PX = 1200, 480
+_WIDTH_PX, _ROW_PX, _TEXT_PX = 1200, 360, 120
+_PANELS_A_ROW = 3
 _BUDGETS = ("0.05", "0.2", "0.5")
 _COLOURS = {
     "random": style.GREY,
@@ -27,8 +28,8 @@ _COLOURS = {
 Lines = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 
 
-def draw(root: Path, names: list[str], folder: Path) -> None:
-    """Draw what is finished into `folder`."""
+def draw(root: Path, names: list[str], folder: Path, without: Collection[str] = ()) -> None:
+    """Draw what is finished into `folder`, but for the figures of the tables `without`."""
     by_age = {}
     for data, found in replays(root, "ages", names).items():
         lines = {}
@@ -36,7 +37,10 @@ def draw(root: Path, names: list[str], folder: Path) -> None:
             if rule in _COLOURS:
                 lines[rule] = ([int(age) for age in ages], [row["ndcg@10"] for row in ages.values()])
         by_age[data] = (lines, found["baselines"]["srm"]["ndcg@10"])
-    _panels(by_age, folder / "lsc4rec_ages", "What a list is worth by its age", "interactions the list has not seen")
+    if "ages" not in without:
+        _panels(
+            by_age, folder / "lsc4rec_ages", "What a list is worth by its age", "interactions the list has not seen"
+        )
     at_no_latency = {}
     for data, found in replays(root, "replay", names).items():
         budgets = [float(budget) for budget in found]
@@ -44,7 +48,8 @@ def draw(root: Path, names: list[str], folder: Path) -> None:
             {p: (budgets, [found[b][p]["ndcg@10"] for b in found]) for p in _COLOURS if p in found["0.2"]},
             None,
         )
-    _panels(at_no_latency, folder / "lsc4rec_requests", "When to ask, at no latency", "requests a decision")
+    if "replay" not in without:
+        _panels(at_no_latency, folder / "lsc4rec_requests", "When to ask, at no latency", "requests a decision")
     background = {}
     for data, sweep in sweeps(root, "requests", names).items():
         lines = {}
@@ -54,7 +59,8 @@ def draw(root: Path, names: list[str], folder: Path) -> None:
                 ratios = [sweep.figure(name, "requests.ratio") for name in wanted]
                 lines[policy] = (ratios, [sweep.ndcg(name) for name in wanted])
         background[data] = (lines, sweep.figure(sweep.variants[0], "baselines.srm.ndcg@10"))
-    _panels(background, folder / "lsc4rec_background", "When to ask, in background", "requests an interaction")
+    if "requests" not in without:
+        _panels(background, folder / "lsc4rec_background", "When to ask, in background", "requests an interaction")
 
 
 def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: str, x_label: str) -> None:
@@ -62,7 +68,8 @@ def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: 
     if not found:
         return
     with style.house_style():
-        figure = style.new_figure(_WIDTH_PX, _HEIGHT_PX)
+        rows = -(-len(found) // _PANELS_A_ROW)
+        figure = style.new_figure(_WIDTH_PX, _TEXT_PX + rows * _ROW_PX)
         dotted = "dotted: the small model alone over the catalogue, at no delay"
         some = any(level is not None and level == level for _, level in found.values())
         style.frame(
@@ -71,14 +78,17 @@ def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: 
             "NDCG@10 of the next item" + (f"; {dotted}" if some else ""),
             ["logged choices do not react to slates"],
         )
-        panels: Sequence[Axes] = figure.subplots(1, len(found), squeeze=False)[0]
-        for axes, (data, (lines, level)) in zip(panels, found.items(), strict=True):
+        panels: Sequence[Axes] = figure.subplots(rows, min(len(found), _PANELS_A_ROW), squeeze=False).ravel()
+        for unused in panels[len(found) :]:
+            unused.set_axis_off()
+        for axes, (data, (lines, level)) in zip(panels, found.items(), strict=False):
             for name, (x, y) in lines.items():
                 axes.plot(x, y, color=_COLOURS[name], marker="o", markersize=4, label=name)
             if level is not None and level == level:
                 axes.axhline(level, color=style.BLACK, linestyle=":", linewidth=1.5)
             axes.set_title(data)
             axes.set_xlabel(x_label)
-        panels[0].set_ylabel("NDCG@10")
-        figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right center")
+        for axes in panels[::_PANELS_A_ROW]:
+            axes.set_ylabel("NDCG@10")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
         style.save(figure, path.with_suffix(".png"))

@@ -78,7 +78,10 @@ class Sweep:
         return Difference(float(found.mean), float(found.low), float(found.high))
 
     def over_trainings(self, variants: list[str], others: list[str]) -> Difference:
-        """The mean of differences between variants that differ in the training seed, with t over these seeds."""
+        """The mean of differences between variants that differ in the training seed, with t over these seeds; of one
+        seed, paired by interaction."""
+        if len(variants) == 1:
+            return self.minus(variants[0], others[0])
         values = [self.ndcg(one) - self.ndcg(other) for one, other in zip(variants, others, strict=True)]
         found = over_seeds(np.array(values), list(range(1, len(values) + 1)))
         return Difference(float(found.mean), float(found.low), float(found.high))

@@ -10,11 +10,13 @@ one by one. Real logs are read from the folder that FLEETREC_DATA names.
 import argparse
 import json
 import os
+import re
 import resource
 import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SWEEPS = ("fusion", "lengths", "requests", "training", "updates")
 REPLAYS = {"ages": "benchmarks/list_age.py", "replay": "benchmarks/request_policies.py"}
+LLMS = "llms"
+"""another kind of LLM, on the smallest set"""
 PAPER = "paper"
 """the paper's own protocol and small model, for sets of few events a user"""
 
@@ -37,12 +41,12 @@ class Study:
 
     scenario: str
     settings: tuple[str, ...]
-    parts: tuple[str, ...] = PARTS[:-1]
+    parts: tuple[str, ...] = (*REPLAYS, *SWEEPS)
     of_part: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """settings of some parts alone"""
     ages: str = "0,1,2,4,8,16"
-    most_worlds: int = 3
-    """seeds of a sweep that are run; the first of its file"""
+    most: dict[str, int] = field(default_factory=dict)
+    """how many entries of some lists of a sweep file are run, the first ones"""
 
 
 STUDIES = {
@@ -50,19 +54,22 @@ STUDIES = {
     "foursquare-nyc": Study(
         "scenarios/foursquare_nyc.yaml",
         ("fleet.devices=500",),
+        (*REPLAYS, *SWEEPS, LLMS),
         of_part={"updates": ("workload.arrivals={kind: poisson, per_day: 30}", "duration=1d")},
     ),
-    "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2", most_worlds=1),
-    "beauty": Study("scenarios/paper_protocol.yaml", ("engine.threads=1",), (PAPER,)),
+    "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2", most={"seeds": 1}),
+    "beauty": Study("scenarios/paper_protocol.yaml", ("engine.threads=1",), ("replay", PAPER)),
     "toys": Study(
         "scenarios/paper_protocol.yaml",
         (
             "engine.threads=1",
+            "llm.candidates.epochs=5",
             "fleet.devices=19412",
             "workload.interactions.path=${FLEETREC_DATA}/interactions/toys/interactions.csv.gz",
             "workload.interactions.items=${FLEETREC_DATA}/interactions/toys/items.csv",
         ),
-        (PAPER,),
+        ("replay", PAPER),
+        most={"srm.training.seed": 1},
     ),
 }
 
@@ -74,21 +81,25 @@ def command(data: str, part: str, out: Path, jobs: int) -> list[str]:
     if part in REPLAYS:
         ages = ["--ages", study.ages] if part == "ages" else []
         return [sys.executable, REPLAYS[part], study.scenario, *settings, *ages, "--json"]
-    sweep = os.path.relpath(thinned(HERE / f"{part}.yaml", out, study.most_worlds), ROOT)
+    sweep = os.path.relpath(thinned(HERE / f"{part}.yaml", out, study.most), ROOT)
     resume = ["--resume"] if (out / "experiment.json").exists() else []
     places = ["--base", study.scenario, "--out", str(out), "--jobs", str(jobs)]
     return [sys.executable, "cli.py", "sweep", sweep, *places, *settings, "--quiet", *resume]
 
 
-def thinned(sweep: Path, out: Path, most: int) -> Path:
-    """The sweep file, or beside the results a copy of it that has its first `most` seeds only."""
+def thinned(sweep: Path, out: Path, most: Mapping[str, int]) -> Path:
+    """The sweep file, or beside the results a copy of it whose lists of these keys have so many entries at most."""
     text = sweep.read_text(encoding="utf-8")
-    seeds = json.loads(text.split("\nseeds:")[1].splitlines()[0])
-    if len(seeds) <= most:
+    thin = text
+    for key, number in most.items():
+        for line in re.findall(rf"^ *{re.escape(key)}: \[.*\]$", text, re.MULTILINE):
+            name, entries = line.split(": ")
+            thin = thin.replace(line, f"{name}: {json.loads(entries)[:number]}")
+    if thin == text:
         return sweep
     copy = out.with_name(f"{out.name}.yaml")
     copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_text(text.replace(f"\nseeds: {seeds}", f"\nseeds: {seeds[:most]}"), encoding="utf-8")
+    copy.write_text(thin, encoding="utf-8")
     return copy
 
 

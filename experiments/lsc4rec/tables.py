@@ -1,13 +1,13 @@
 """The tables of the study's page, as Markdown, each from what is finished; an empty one where nothing is."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from claims import claims
+from merging import table
 from results import Difference, core_minutes, replays, share, signed, sweeps
 
-PARTS = ("ages", "fusion", "lengths", "replay", "requests", "training", "updates", "paper")
+PARTS = ("ages", "fusion", "lengths", "replay", "requests", "training", "updates", "llms", "paper")
 LEARNED_BUDGET = "0.2"
 REPLAY_POLICIES = (
     "never",
@@ -25,14 +25,6 @@ REPLAY_POLICIES = (
 )
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; nothing where there are no rows."""
-    if not rows:
-        return ""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def fusion(root: Path, names: list[str]) -> str:
     """NDCG@10 of every order and slate, and its difference to the sum of both orders."""
     found = sweeps(root, "fusion", names)
@@ -42,7 +34,7 @@ def fusion(root: Path, names: list[str]) -> str:
         for sweep in found.values():
             row += [share(sweep.ndcg(variant)), "" if variant == "sum" else str(sweep.minus(variant, "sum"))]
         rows.append(row)
-    head = [word for data in found for word in (data, "minus sum")]
+    head = [word for data in found for word in (data, f"{data} minus sum")]
     return table(["shown", *head], rows)
 
 
@@ -155,7 +147,9 @@ def training(root: Path, names: list[str]) -> str:
                 name, alone = f"{strategy} fusion={rule}", f"independent fusion={rule}"
                 cells += [share(sweep.ndcg(name)), "" if name == alone else str(sweep.minus(name, alone))]
             rows.append([data, strategy, *cells])
-    return table(["data", "training", "SRM re-ranks", "minus independent", "sum", "minus independent"], rows)
+    return table(
+        ["data", "training", "SRM re-ranks", "SRM re-ranks, minus independent", "sum", "sum, minus independent"], rows
+    )
 
 
 def updates(root: Path, names: list[str]) -> str:
@@ -176,6 +170,17 @@ def updates(root: Path, names: list[str]) -> str:
     return table(["data", "schedule", "NDCG@10", "minus none", "GPU-h", "GB pushed", "J on devices"], rows)
 
 
+def llms(root: Path, names: list[str]) -> str:
+    """The orders of lists of two kinds of LLM, and the differences between orders under each."""
+    rows = []
+    for data, sweep in sweeps(root, "llms", names).items():
+        for llm in dict.fromkeys(name.split(" fusion=")[0] for name in sweep.variants):
+            alone, fused, ranked = (f"{llm} fusion={rule}" for rule in ("llm_only", "linear", "srm_only"))
+            leads = [str(sweep.minus(fused, other)) for other in (alone, ranked)]
+            rows.append([data, llm, *(share(sweep.ndcg(name)) for name in (alone, fused, ranked)), *leads])
+    return table(["data", "LLM", "LLM only", "sum", "SRM only", "sum minus LLM only", "sum minus SRM only"], rows)
+
+
 def paper(root: Path, names: list[str]) -> str:
     """The paper's protocol: means over training seeds, differences to the sum rule with t over these seeds."""
     rows = []
@@ -193,14 +198,12 @@ def paper(root: Path, names: list[str]) -> str:
 
 def times(root: Path, names: list[str]) -> str:
     """Processor minutes of every part."""
-    rows, total = [], 0.0
+    rows = []
     for data in names:
         minutes = [core_minutes(root, part, data) for part in PARTS]
         if any(value is not None for value in minutes):
             rows.append([data, *("" if value is None else f"{value:.1f}" for value in minutes)])
-            total += sum(value or 0.0 for value in minutes)
-    text = table(["core-minutes", *PARTS], rows)
-    return f"{text}\n\nTogether {total:.0f} core-minutes." if rows else ""
+    return table(["core-minutes", *PARTS], rows)
 
 
 def claim_rows(root: Path, names: list[str]) -> str:
@@ -210,16 +213,18 @@ def claim_rows(root: Path, names: list[str]) -> str:
 
 
 TABLES = {
-    "claims": claim_rows,
-    "fusion": fusion,
-    "lengths": lengths,
-    "ages": ages,
-    "age leads": age_leads,
-    "replay": replay,
-    "replay budgets": replay_budgets,
-    "requests": requests,
-    "training": training,
-    "updates": updates,
-    "paper": paper,
-    "times": times,
+    "claims": (claim_rows, 1),
+    "fusion": (fusion, 1),
+    "lengths": (lengths, 2),
+    "ages": (ages, 2),
+    "age leads": (age_leads, 2),
+    "replay": (replay, 2),
+    "replay budgets": (replay_budgets, 2),
+    "requests": (requests, 2),
+    "training": (training, 2),
+    "updates": (updates, 2),
+    "llms": (llms, 2),
+    "paper": (paper, 2),
+    "times": (times, 1),
 }
+"""How each table is made, and how many of its cells tell its rows apart."""

@@ -115,6 +115,13 @@ def test_learning_reads_nothing_that_its_key_leaves_out(base: Path) -> None:
     assert [path for path in sorted(read) if not path.startswith(known)] == []
 
 
+def test_models_of_all_training_seeds_learn_from_the_same_events(base: Path) -> None:
+    seeds = [Scenario.load(base, [f"srm.training.seed={seed}"]) for seed in (1, 2)]
+    one, two = (learn(scenario, ArtifactStore(), "cpu", NullProgress()) for scenario in seeds)
+    assert one.training.content_hash == two.training.content_hash
+    assert one.srm.content_hash != two.srm.content_hash
+
+
 def test_what_is_learnt_from_lists_is_shared_only_by_those_with_the_same_lists(base: Path) -> None:
     unlike = ["llm.candidates.epochs=2", "llm.list_length=10", "workload.exclude_seen=false", "seed=1"]
     for kind, different in (("independent", 1), ("cooperative", 4)):
