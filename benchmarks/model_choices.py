@@ -91,6 +91,7 @@ class Bench:
         assert isinstance(prepared.srm.model, StateModel), "DIN has no user state"
         tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, "cpu", NullProgress()))
         world = build_world(scenario, prepared, tuned, None)
+        world.recorder.slates.keeps_all = True
         run(world, scenario, prepared, NullProgress())
         jobs = world.recorder.all_jobs()
         self.jobs: Jobs = jobs.take((jobs.as_of >= 0) & (jobs.target >= 0))

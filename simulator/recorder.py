@@ -194,7 +194,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Rank what is new, write it as a part and forget it."""
-        self.slates.placed(*self._scorer.place_next(self.jobs(self.slates.unplaced())))
+        self.slates.placed(*self._scorer.place_next(self._jobs(self.slates.unplaced())))
         if len(self._row):
             self._keep("interactions", self._interactions())
         if len(self._outcome):
@@ -208,7 +208,11 @@ class Recorder:
         gains = self._rank_counts[1 : k + 1] / np.log2(np.arange(min(k, _MOST_RANKS)) + 2.0)
         return float(gains.sum() / ranked) if ranked else None
 
-    def jobs(self, made: dict[str, NDArray[np.int32]]) -> Jobs:
+    def all_jobs(self) -> Jobs:
+        """Every ranking that `slates` holds, all of a run's where it keeps all, as jobs."""
+        return self._jobs(self.slates.made())
+
+    def _jobs(self, made: dict[str, NDArray[np.int32]]) -> Jobs:
         """The rankings of slates, whose columns device, as_of, step and weights these are, as jobs; each has the user's
         next item as its target."""
         users = self._users[made["device"]]

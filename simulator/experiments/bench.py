@@ -198,7 +198,7 @@ def tensors_only(scenario: sections.Scenario, prepared: Prepared, first: Ints, w
     """All states, and all rankings of the full run in one call."""
     scores = srm_scores(prepared.learnt, first, np.unique(prepared.population.users), prepared.srm)
     again = build_world(scenario, replace(prepared, scores=scores), Tuned(), None)
-    again.scorer.place(world.recorder.jobs(world.recorder.slates.made()))
+    again.scorer.place(world.recorder.all_jobs())
 
 
 def naive_loop(
@@ -208,7 +208,7 @@ def naive_loop(
 
     Returns interactions per second, and the share of ranks that differ from the engine's (float32 against exact).
     """
-    jobs = world.recorder.jobs(world.recorder.slates.made())
+    jobs = world.recorder.all_jobs()
     chosen = np.flatnonzero(jobs.target >= 0)[:interactions]
     jobs = jobs.take(chosen)
     expected, _ = world.scorer.place(jobs)
