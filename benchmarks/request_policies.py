@@ -76,7 +76,7 @@ def stream_of(scenario: sections.Scenario) -> Stream:
     prepared = prepare(scenario, "cpu", progress)
     learnt, population = prepared.learnt, prepared.population
     slates = list_slates(scenario, learnt, prepared.scores, prepared.source)
-    count = population.end_row - population.first_row
+    count = population.n_interactions
     begins_with = preloaded_lists(scenario, population, prepared.source)
     decisions = Decisions(population.users, population.first_step - 1, count, begins_with)
     worth = worth_of(slates, learnt, decisions)

@@ -50,7 +50,7 @@ def own_adapters(scenario: sections.Scenario, prepared: Prepared, moments: Momen
 def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, moments: Moments) -> None:
     """InputError for a schedule that no device can follow, or whose parameters do not fit into memory."""
     when, population = section.when, prepared.population
-    longest = int((population.end_row - population.first_row).max(initial=0))
+    longest = int(population.n_interactions.max(initial=0))
     needed = {"every": ("n", 1), "idle": ("min_new", 1), "rank_drop": ("window", 2)}[when.kind]
     wanted = getattr(when, needed[0]) * needed[1]
     if wanted > longest:
@@ -60,7 +60,7 @@ def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, momen
         )
     if isinstance(when, sections.WhenIdle) and not (moments.gaps_s() > when.gap).any():
         raise InputError(f"policy.update.when.gap: no user ever pauses for {when.gap:,.0f} s; lower it")
-    rows = int((population.end_row - population.first_row).sum())
+    rows = int(population.n_interactions.sum())
     size = adapter_form(section, prepared.srm.model).size
     needed_bytes = 4.0 * size * rows / getattr(when, needed[0])
     available = 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -200,8 +200,7 @@ class Device:
     @property
     def exhausted(self) -> bool:
         """Whether its battery is empty."""
-        world, device = self.world, self.device
-        return self.rankings * world.compute_j[device] + self.other_j >= world.battery_j[device]
+        return self.energy_j >= self.world.battery_j[self.device]
 
     # ------------------------------------------------------------------------------------------ its weights
 

@@ -18,7 +18,7 @@ def needed_bytes(devices: int, interactions: int) -> int:
 
 def check_memory(population: Population, at_once: int = 1) -> None:
     """InputError where `at_once` worlds of this size have no room here; silent where a machine does not say."""
-    devices, interactions = population.n_devices, int((population.end_row - population.first_row).sum())
+    devices, interactions = population.n_devices, int(population.n_interactions.sum())
     needed, free = at_once * needed_bytes(devices, interactions), available_bytes()
     if free is None or needed <= free:
         return

@@ -47,6 +47,11 @@ class Population:
     def n_devices(self) -> int:
         return len(self.users)
 
+    @property
+    def n_interactions(self) -> Ints:
+        """Those that each device [D] meets."""
+        return self.end_row - self.first_row
+
 
 @dataclass(frozen=True)
 class Members:

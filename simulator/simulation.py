@@ -198,7 +198,7 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
     """Let every device live until the horizon; then every request that is open is closed."""
     devices, end_s = begin(world, scenario, prepared, progress), end_of(prepared.population.stream.horizon_s)
     population = prepared.population
-    total = population.end_row.sum() - population.first_row.sum()
+    total = population.n_interactions.sum()
     with progress.task("simulating interactions", total) as task, fewer_collections():
         world.env.process(_report(world, task, end_s, int(headline_metric(scenario.metrics.k).split("@")[1])))
         world.env.advance(end_s)

@@ -22,13 +22,13 @@ class SlateTable:
     def __init__(self) -> None:
         self.keeps_all = False
         self.in_use: Callable[[], Ints] = lambda: np.arange(len(self))
-        """the numbers that may be asked for later, of those made before the newest `placed`"""
+        """the numbers that may be asked for later, of those made before the last call of `forget`"""
         self.device, self.as_of, self.step = array("i"), array("i"), array("i")
         self.weights, self.list_time_s = array("i"), array("d")
         self._rank, self._inconsistency = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
         self._gone = 0  # forgotten so far
-        self._old = np.empty(0, dtype=np.int64)  # the numbers held of those made before the first forgetting
-        self._placed_before = 0  # made before the last but one `placed`
+        self._old = np.empty(0, dtype=np.int64)  # the numbers held of those that have gone through a forgetting
+        self._made_before = 0  # by the last call of `forget`
         self._most = _FEWEST_HELD
 
     def __len__(self) -> int:
@@ -88,23 +88,23 @@ class SlateTable:
         return places
 
     def forget(self) -> None:
-        """Drop what was made before the last call but one and is not in use. All must have been placed.
+        """Drop what was made before the last call and is not in use. All must have been placed.
 
         What a device has on its hands at this very moment is in use or newer.
         """
-        made, self._placed_before = self._placed_before, len(self)
+        made_before, self._made_before = self._made_before, len(self)
         if self.keeps_all or len(self.device) < self._most:
             return
         first_new = self._gone + len(self._old)
         held = np.append(self._old, np.arange(first_new, len(self)))
         used = np.unique(self.in_use())
-        kept = held[np.isin(held, used) | (held >= made)]
-        places, made_in_all = self._places(kept), len(self)
+        kept = held[np.isin(held, used) | (held >= made_before)]
+        places = self._places(kept)
         for name in ("device", "as_of", "step", "weights", "list_time_s"):
             column: array[Any] = getattr(self, name)
             values = self._column(name)[places]
             del column[:]
             column.frombytes(values.tobytes())
         self._rank, self._inconsistency = self._rank[places], self._inconsistency[places]
-        self._gone, self._old = made_in_all - len(kept), kept
+        self._gone, self._old = self._made_before - len(kept), kept
         self._most = max(_FEWEST_HELD, 2 * len(kept))

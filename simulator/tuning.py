@@ -315,7 +315,7 @@ class FreshIsBetter:
 def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListSlates, ratio: float) -> Schedule:
     """The best request times of the whole fleet for `ratio` requests an interaction, if answers took no time."""
     population, decide_at = prepared.population, scenario.policy.decide_at
-    count = population.end_row - population.first_row
+    count = population.n_interactions
     preloaded = preloaded_lists(scenario, population, prepared.source)
     decisions = Decisions(population.users, population.first_step - 1, count, preloaded)
     device = np.repeat(np.arange(len(count)), count)

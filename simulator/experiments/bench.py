@@ -166,7 +166,7 @@ def _tuned(world: World, population: Population, doubt: Doubt) -> Tuned:
     """A threshold at which a share REQUEST_RATIO of the decisions of some devices asks."""
     slates, some = world.scorer.slates, slice(0, _CALIBRATED_ON)
     assert isinstance(slates, ListSlates)
-    count = (population.end_row - population.first_row)[some]
+    count = population.n_interactions[some]
     newest = population.first_step[some] - 1
     decisions = Decisions(population.users[some], newest, count, newest)
     return Tuned(doubt=doubt, threshold=calibrated_threshold(slates, doubt, decisions, REQUEST_RATIO))

@@ -6,7 +6,6 @@ Sums go in the order of the regions. Accuracy and percentiles are taken from the
 import math
 import re
 from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -176,12 +175,13 @@ def _notes(scenario: sections.Scenario, regions: list[Figures], represents: int)
                 told.setdefault(tuple(_NUMBER.split(note)), []).append((region.name, note))
     notes = []
     for words, who in told.items():
-        where = "" if len(who) == len(regions) else f"region {', '.join(name for name, _ in who)}: "
+        if len(who) < len(regions):
+            where = f"region {', '.join(name for name, _ in who)}: "
+        else:
+            where = "each region: " if len({note for _, note in who}) > 1 else ""
         figures = zip(*(_NUMBER.findall(note) for _, note in who), strict=True)
-        ranges = [_range(values) for values in figures]
-        if where == "" and any(" to " in one for one in ranges):
-            where = "each region: "
-        notes.append(where + "".join(map("".join, zip_longest(words, ranges, fillvalue=""))))
+        ranges = [*map(_range, figures), ""]  # of each number; nothing follows the last word
+        notes.append(where + "".join(word + number for word, number in zip(words, ranges, strict=True)))
     what = "cores" if scenario.policy.slate == "cloud_srm" else "replicas"
     account = (
         f"{_COST_ACCOUNT} provisioned, the fewest {what} that meet each region's objective for its share of a fleet of "

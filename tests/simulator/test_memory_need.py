@@ -43,7 +43,7 @@ def test_a_fleet_that_does_not_fit_is_refused_before_it_is_simulated(
 
 def test_regions_at_once_need_room_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     population = prepare_tiny(scenario_of(), ArtifactStore(tmp_path)).population
-    one = module.needed_bytes(50, int((population.end_row - population.first_row).sum()))
+    one = module.needed_bytes(50, int(population.n_interactions.sum()))
     monkeypatch.setattr(module, "available_bytes", lambda: 2 * one)
     module.check_memory(population, 2)
     with pytest.raises(InputError, match=r"^3 regions at once, each with 50 devices .* take fewer --shards"):
