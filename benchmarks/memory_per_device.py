@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from models.memory import peak_rss_bytes
+from models.machine_memory import peak_rss_bytes
 from simulator.running import simulate
 from simulator.scenario import Scenario
 

@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from models.progress import NullProgress
 from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.sweeps import Plan, make_plan, read_sweep, run_sweep
 from simulator.experiments.sweeps.local import LocalProcesses
+from simulator.workers import processor_s
 
 WORKERS = 2
 
@@ -66,12 +66,6 @@ def run(plan: Plan, out: Path, workers: int) -> tuple[float, float]:
     found = run_sweep(plan, out, LocalProcesses(workers), NullProgress(), lambda line: None)
     assert not found.failed, found.failures()
     return time.perf_counter() - started, processor_s() - before
-
-
-def processor_s() -> float:
-    """Of this process and those that it has waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(part.ru_utime + part.ru_stime for part in used)
 
 
 def own_seconds(out: Path) -> float:

@@ -67,7 +67,7 @@ def _suite(
     console = console_for(as_json)
     print_suite(record, console)
     if measure:
-        from reports.bench_figures import draw_bench  # after the cases: a process starts as large as the one before it
+        from reports.bench_figures import draw_bench  # imports Matplotlib, which a comparison alone does not need
 
         console.print(f"written to {out / FILE}; figure: {draw_bench(out)[0]}", soft_wrap=True)
     changes = compare_records(old, record, tolerance) if old is not None else None

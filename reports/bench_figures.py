@@ -14,18 +14,15 @@ from simulator.experiments.bench_record import FILE, Measured, read_record
 def draw_bench(folder: Path) -> list[Path]:
     """Draw `figures/bench.png` and `.svg` from the folder's bench.json; InputError where that is missing or foreign."""
     record = read_record(folder / FILE)
-    machine = record.machine
     with style.house_style():
         figure = style.new_figure(1200, 980)
-        cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
-        subtitle = f"{machine.processor}, {cores}, {machine.memory_bytes / 1e9:.0f} GB, PyTorch {machine.torch}"
         footer = [
             "every case in a process of its own; those of shards: four regions, all of `simulate`",
             "naive: a loop that ranks one interaction at a time",
             "floor: the run's events without model work, plus its tensor work without events",
-            *(f"{left.case.name} left out: {left.why}" for left in record.left_out),
+            *map(str, record.left_out),
         ]
-        style.frame(figure, "The engine's speed", subtitle, footer)
+        style.frame(figure, "The engine's speed", str(record.machine), footer)
         panels = figure.subplots(2, 2, height_ratios=[1, 1.2])
         sizes = sorted(
             (found for found in record.measured if found.case.name.startswith("devices-")),
@@ -46,7 +43,7 @@ def _by_size(time: Axes, memory: Axes, sizes: list[Measured]) -> None:
         return
     devices = [found.case.devices for found in sizes]
     wall = [found.figures.us for found in sizes]
-    busy = [1e6 * found.figures.cpu_s / found.figures.interactions for found in sizes]
+    busy = [found.figures.cpu_us for found in sizes]
     time.plot(devices, wall, "o-", color=style.BLUE, label="wall")
     time.plot(devices, busy, "s--", color=style.ORANGE, label="processor, all cores")
     time.set_ylim(0.0, max(*wall, *busy) * 1.25)

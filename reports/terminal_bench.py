@@ -24,10 +24,7 @@ _HEADS = (
 
 def print_suite(record: SuiteRecord, console: Console) -> None:
     """One line a case; what a case costs against the middle one is per interaction."""
-    machine = record.machine
-    cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
-    memory = f"{machine.memory_bytes / 1e9:.0f} GB"
-    _line(console, f"{machine.processor}, {cores}, {memory}, PyTorch {machine.torch}", "bold")
+    _line(console, str(record.machine), "bold")
     _line(console, "")
     base_us = next((found.figures.us for found in record.measured if found.case == BASE), None)
     table = _table(console, _HEADS, left=2)
@@ -39,7 +36,7 @@ def print_suite(record: SuiteRecord, console: Console) -> None:
             f"{case.devices:,}",
             number_text(figures.per_s),
             number_text(figures.us),
-            number_text(1e6 * figures.cpu_s / figures.interactions),
+            number_text(figures.cpu_us),
             _times(figures.us / base_us if base_us else None),
             _times(figures.times_naive),
             _times(figures.times_floor),
@@ -47,7 +44,7 @@ def print_suite(record: SuiteRecord, console: Console) -> None:
         )
     console.print(table)
     for left in record.left_out:
-        _line(console, f"note: {left.case.name} left out: {left.why}", "dim")
+        _line(console, f"note: {left}", "dim")
 
 
 def print_changes(changes: Changes, tolerance: float, console: Console) -> None:

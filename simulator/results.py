@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from models.artifacts import atomic_path
-from models.memory import peak_rss_bytes
+from models.machine_memory import peak_rss_bytes
 from models.progress import Progress
 from simulator import summary as parts
 from simulator.baselines import NOT_EVALUATED, baseline_ranks

@@ -5,6 +5,7 @@ started it, however that ends.
 """
 
 import os
+import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,12 @@ from multiprocessing import connection, get_context, parent_process
 from typing import Any
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def processor_s() -> float:
+    """Processor seconds of this process and of those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(part.ru_utime + part.ru_stime for part in used)
 
 
 class WorkerProcess:

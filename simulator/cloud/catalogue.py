@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from models.errors import InputError
 from simulator.cloud.hf_config import architecture_of
+from simulator.scenario.sections import Section
 
 _FOLDER = Path(__file__).parent / "catalogue"
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ModelSpec(_Entry):
+class ModelSpec(Section):
     """Architecture of a language model: what its speed and memory follow from."""
 
     name: str
@@ -93,7 +90,7 @@ class ModelSpec(_Entry):
         return self.active_body_params + self.head_params
 
 
-class GpuSources(_Entry):
+class GpuSources(Section):
     hardware: str
     memory: str
     idle_power: str
@@ -101,7 +98,7 @@ class GpuSources(_Entry):
     price: str
 
 
-class GpuSpec(_Entry):
+class GpuSpec(Section):
     """A GPU: peaks of the data sheet, power and price."""
 
     name: str

@@ -6,8 +6,9 @@ drawn at random, so that what is timed is the simulator and the SRM, not an LLM.
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 
 from models.artifacts import ArtifactStore
 from models.llm.base import CandidateLists
-from models.memory import peak_rss_bytes
+from models.machine_memory import peak_rss_bytes
 from models.progress import Progress
 from models.sequences import windows_at
 from models.srm.base import StateModel
+from models.srm.deployment import Deployed
 from simulator.experiments.bench_adaptation import run_adaptation_bench
+from simulator.experiments.bench_cases import INTERACTIONS
 from simulator.learning import Learnt, first_deployed, learn, srm_scores
 from simulator.policies.doubt import Doubt, doubt_of
 from simulator.policies.gain import FEATURES, ExpectedGain, Features, GainModel
@@ -33,10 +36,10 @@ from simulator.tuning import Tuned, calibrated_threshold, popularity
 from simulator.world import World
 
 Ints = NDArray[np.int64]
+Result = TypeVar("Result")
 
 LIST_LENGTH = 50
 REQUEST_RATIO = 0.2
-_INTERACTIONS = 30
 _HISTORY = 60
 _ITEMS = 5_000
 _CALIBRATED_ON = 300
@@ -51,14 +54,14 @@ def bench_scenario(
     users: int | None = None,
 ) -> sections.Scenario:
     """Windows of 50 items, about 30 interactions a device; `users` (as many as devices) have clones where fewer."""
-    events = _HISTORY + _INTERACTIONS
+    events = _HISTORY + INTERACTIONS
     loss = "bce" if srm == "din" else "full_softmax"
     return sections.Scenario(
         name="bench",
         workload=sections.Workload(
             synthetic=sections.SyntheticWorld(users=users or devices, items=_ITEMS, events_per_user=events),
-            split=sections.PerUserSplit(last=_INTERACTIONS, min_history=5),
-            arrivals=sections.PoissonArrivals(per_day=_INTERACTIONS),
+            split=sections.PerUserSplit(last=INTERACTIONS, min_history=5),
+            arrivals=sections.PoissonArrivals(per_day=INTERACTIONS),
         ),
         fleet=sections.Fleet(devices=devices),
         srm=sections.Srm.model_validate({"kind": srm, "dim": dim, "max_length": 50, "epochs": 0, "loss": loss}),
@@ -97,44 +100,98 @@ class NoModelWork:
         return np.full(len(jobs), -1), np.zeros(len(jobs))
 
 
-def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict[str, Any]:
-    """Measure; returns the figures that `bench --json` prints (rates per second of wall time)."""
-    scenario = bench_scenario(devices)
-    torch.set_num_threads(scenario.engine.threads)
-    learnt = learn(scenario, ArtifactStore(), "cpu", progress)
-    draws = Draws(scenario.seed)
-    population = populate(scenario, learnt, draws)
-    first = np.maximum(learnt.split.history - 1, 0)
-    srm = first_deployed(scenario, learnt)
-    source = RandomLists(learnt.histories.n_items, LIST_LENGTH, draws)
+@dataclass(frozen=True)
+class BenchFleet:
+    """Users, devices and models of a bench, drawn once; user states are part of what is measured."""
 
-    def full(request: sections.RequestPolicy, tuned: Tuned) -> tuple[float, World]:
-        chosen = scenario.model_copy(update={"policy": scenario.policy.model_copy(update={"request": request})})
-        started = time.perf_counter()
-        scores = srm_scores(learnt, first, np.unique(population.users), srm)
-        prepared = Prepared(learnt, draws, population, srm, scores, source, None)
-        world = build_world(chosen, prepared, tuned, None)
-        world.recorder.slates.keeps_all = True
+    scenario: sections.Scenario
+    learnt: Learnt
+    draws: Draws
+    population: Population
+    first: Ints
+    """[U] the first place in each user's log whose state is needed"""
+    srm: Deployed
+    source: RandomLists
+
+    @classmethod
+    def of(cls, scenario: sections.Scenario, store: ArtifactStore, progress: Progress) -> "BenchFleet":
+        """Draw it; PyTorch has the threads of the scenario from now on."""
+        torch.set_num_threads(scenario.engine.threads)
+        learnt, draws = learn(scenario, store, "cpu", progress), Draws(scenario.seed)
+        return cls(
+            scenario,
+            learnt,
+            draws,
+            populate(scenario, learnt, draws),
+            np.maximum(learnt.split.history - 1, 0),
+            first_deployed(scenario, learnt),
+            RandomLists(learnt.histories.n_items, scenario.llm.list_length, draws),
+        )
+
+    def prepared(self) -> Prepared:
+        """With all user states, computed now."""
+        scores = srm_scores(self.learnt, self.first, np.unique(self.population.users), self.srm)
+        return Prepared(self.learnt, self.draws, self.population, self.srm, scores, self.source, None)
+
+    def run(
+        self,
+        progress: Progress,
+        request: sections.RequestPolicy | None = None,
+        tuned: Tuned | None = None,
+        folder: Path | None = None,
+        keeps_all: bool = True,
+    ) -> World:
+        """States, events, rankings and records of a whole run, of another request policy where one is given.
+
+        `folder` takes the records; `keeps_all`: whether every slate is held to the end.
+        """
+        policy = self.scenario.policy
+        chosen = self.scenario.model_copy(
+            update={"policy": policy.model_copy(update={"request": request or policy.request})}
+        )
+        prepared = self.prepared()
+        world = build_world(chosen, prepared, tuned or Tuned(), folder)
+        world.recorder.slates.keeps_all = keeps_all
         run(world, chosen, prepared, progress)
         world.recorder.flush()
-        return time.perf_counter() - started, world
+        return world
 
-    full_s, world = full(scenario.policy.request, Tuned())
+    def floor_s(self, world: World, progress: Progress) -> tuple[float, float]:
+        """Wall seconds of the run's events without model work, and of all states and rankings of `world`, a finished
+        run that keeps all slates, without events."""
+        prepared = self.prepared()
+
+        def events() -> None:
+            idle = build_world(self.scenario, prepared, Tuned(), None)
+            idle.scorer.slates = NoModelWork()
+            run(idle, self.scenario, prepared, progress)
+            idle.recorder.flush()
+
+        def tensors() -> None:
+            again = build_world(self.scenario, self.prepared(), Tuned(), None)
+            again.scorer.place(world.recorder.all_jobs())
+
+        return timed(events)[0], timed(tensors)[0]
+
+
+def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict[str, Any]:
+    """Measure; returns the figures that `bench --json` prints (rates per second of wall time)."""
+    fleet = BenchFleet.of(bench_scenario(devices), ArtifactStore(), progress)
+    full_s, world = timed(lambda: fleet.run(progress))
     tables = world.recorder.finish()
     n = tables["interactions"].num_rows
     requests = tables["requests"].num_rows
-    by_inconsistency = sections.InconsistencyRequest(threshold=0)
-    inconsistency_s, _ = full(by_inconsistency, _tuned(world, population, doubt_of(by_inconsistency)))
-    gain = ExpectedGain(Features(popularity(learnt)), any_gain_model())
-    learned_s, _ = full(sections.LearnedRequest(), _tuned(world, population, gain))
+    by_inconsistency, by_gain = sections.InconsistencyRequest(threshold=0), sections.LearnedRequest()
+    tuned = _tuned(world, fleet.population, doubt_of(by_inconsistency))
+    inconsistency_s, _ = timed(lambda: fleet.run(progress, by_inconsistency, tuned))
+    gain = ExpectedGain(Features(popularity(fleet.learnt)), any_gain_model())
+    tuned_gain = _tuned(world, fleet.population, gain)
+    learned_s, _ = timed(lambda: fleet.run(progress, by_gain, tuned_gain))
 
-    scores = srm_scores(learnt, first, np.unique(population.users), srm)
-    prepared = Prepared(learnt, draws, population, srm, scores, source, None)
-    events_s = timed(lambda: events_only(scenario, prepared, progress))
-    tensor_s = timed(lambda: tensors_only(scenario, prepared, first, world))
-    naive_rate, disagreement = naive_loop(learnt, population.users, source, world, naive_interactions)
+    events_s, tensor_s = fleet.floor_s(world, progress)
+    naive_rate, disagreement = naive_loop(fleet, world, naive_interactions)
     rate = n / full_s
-    adapting = run_adaptation_bench(devices, scenario.engine.threads)
+    adapting = run_adaptation_bench(devices, fleet.scenario.engine.threads)
     return {
         "interactions_per_s": rate,
         "naive_interactions_per_s": naive_rate,
@@ -150,16 +207,16 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
         "seconds": full_s,
         "events_only_s": events_s,
         "tensors_only_s": tensor_s,
-        "threads": scenario.engine.threads,
+        "threads": fleet.scenario.engine.threads,
         **adapting,
     }
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Wall seconds of `work`."""
+def timed(work: Callable[[], Result]) -> tuple[float, Result]:
+    """Wall seconds of `work`, and what it returns."""
     started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+    found = work()
+    return time.perf_counter() - started, found
 
 
 def _tuned(world: World, population: Population, doubt: Doubt) -> Tuned:
@@ -186,24 +243,7 @@ def any_gain_model() -> GainModel:
     )
 
 
-def events_only(scenario: sections.Scenario, prepared: Prepared, progress: Progress) -> None:
-    """A whole run in which ranking costs nothing."""
-    world = build_world(scenario, prepared, Tuned(), None)
-    world.scorer.slates = NoModelWork()
-    run(world, scenario, prepared, progress)
-    world.recorder.flush()
-
-
-def tensors_only(scenario: sections.Scenario, prepared: Prepared, first: Ints, world: World) -> None:
-    """All states, and all rankings of the full run in one call."""
-    scores = srm_scores(prepared.learnt, first, np.unique(prepared.population.users), prepared.srm)
-    again = build_world(scenario, replace(prepared, scores=scores), Tuned(), None)
-    again.scorer.place(world.recorder.all_jobs())
-
-
-def naive_loop(
-    learnt: Learnt, users: Ints, source: RandomLists, world: World, interactions: int
-) -> tuple[float, float]:
+def naive_loop(fleet: BenchFleet, world: World, interactions: int) -> tuple[float, float]:
     """What a user would write first: at each event encode the window at batch 1, score the list, sort, look up.
 
     Returns interactions per second, and the share of ranks that differ from the engine's (float32 against exact).
@@ -212,7 +252,7 @@ def naive_loop(
     chosen = np.flatnonzero(jobs.target >= 0)[:interactions]
     jobs = jobs.take(chosen)
     expected, _ = world.scorer.place(jobs)
-    model, log = learnt.srm.model.eval(), learnt.split.log
+    model, log = fleet.learnt.srm.model.eval(), fleet.learnt.split.log
     vectors = model.item_vectors().detach()
     got = np.empty(len(jobs), dtype=np.int64)
     started = time.perf_counter()
@@ -220,7 +260,7 @@ def naive_loop(
         for i in range(len(jobs)):
             user, step = jobs.user[i : i + 1], jobs.step[i : i + 1]
             window = torch.from_numpy(windows_at(log.offsets, log.items, user, step, model.max_length))
-            items = source.lists(user, jobs.as_of[i : i + 1]).items[0]
+            items = fleet.source.lists(user, jobs.as_of[i : i + 1]).items[0]
             candidates = torch.from_numpy(items.astype(np.int64))
             if isinstance(model, StateModel):
                 scores = vectors[candidates] @ model.states(window)[0, int((window > 0).sum()) - 1]

@@ -69,9 +69,8 @@ def _change(name: str, old: Figures, new: Figures, tolerance: float) -> Change:
         said.append("more memory")
     elif memory < 1 / (1 + tolerance):
         said.append("less memory")
-    cpu = (new.cpu_s / new.interactions) / (old.cpu_s / old.interactions)
     naive = old.times_naive / new.times_naive if old.times_naive and new.times_naive else None
-    return Change(name, time, cpu, memory, naive, ", ".join(said) or "as before")
+    return Change(name, time, new.cpu_us / old.cpu_us, memory, naive, ", ".join(said) or "as before")
 
 
 def _notes(old: SuiteRecord, new: SuiteRecord) -> Iterator[str]:

@@ -1,15 +1,17 @@
 """The cases of the engine's speed test: one built-in fleet, of which one thing at a time is changed.
 
-Imports nothing heavy: the process that measures a case starts small, so that its peak of memory is its own.
+Imports nothing heavy: to compare what was measured needs no PyTorch.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from models.errors import InputError
+from simulator.memory_need import needed_bytes
 
+INTERACTIONS = 30
+"""of each device, about"""
 _FIXED_BYTES = 600_000_000
-_BYTES_PER_DEVICE = 24_000
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Case:
 
     @property
     def needed_bytes(self) -> int:
-        """Memory that it takes, about: measured up to 100,000 devices, and proportional to them beyond."""
-        return _FIXED_BYTES * max(self.shards, 1) + _BYTES_PER_DEVICE * self.devices
+        """Memory that it takes, about, libraries, models and users included."""
+        return _FIXED_BYTES * max(self.shards, 1) + needed_bytes(self.devices, INTERACTIONS * self.devices)
 
 
 BASE = Case("devices-10k")

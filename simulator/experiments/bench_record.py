@@ -5,21 +5,18 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from models.artifacts import atomic_path
 from models.errors import InputError
 from simulator.experiments.bench_cases import SUITE, Case
+from simulator.scenario.sections import Section
 
 FILE = "bench.json"
 FORMAT = "fleetrec bench suite 1"
 
 
-class _Held(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Machine(_Held):
+class Machine(Section):
     """Where it was measured, and with what."""
 
     processor: str
@@ -30,8 +27,12 @@ class Machine(_Held):
     torch: str
     numpy: str
 
+    def __str__(self) -> str:
+        cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
+        return f"{self.processor}, {cores}, {self.memory_bytes / 1e9:.0f} GB, PyTorch {self.torch}"
 
-class Figures(_Held):
+
+class Figures(Section):
     """One case, measured in a process of its own. Wall time unless the name says otherwise."""
 
     interactions: int = Field(ge=1)
@@ -60,6 +61,11 @@ class Figures(_Held):
         return 1e6 * self.seconds / self.interactions
 
     @property
+    def cpu_us(self) -> float:
+        """Microseconds of processor time an interaction."""
+        return 1e6 * self.cpu_s / self.interactions
+
+    @property
     def times_naive(self) -> float | None:
         """How many times as fast as the naive loop."""
         return self.per_s / self.naive_per_s if self.naive_per_s else None
@@ -70,21 +76,24 @@ class Figures(_Held):
         return self.seconds / self.floor_s if self.floor_s else None
 
 
-class Measured(_Held):
+class Measured(Section):
     """A case and what was found."""
 
     case: Case
     figures: Figures
 
 
-class LeftOut(_Held):
+class LeftOut(Section):
     """A case that was not measured, and why."""
 
     case: Case
     why: str
 
+    def __str__(self) -> str:
+        return f"{self.case.name} left out: {self.why}"
 
-class SuiteRecord(_Held):
+
+class SuiteRecord(Section):
     """A run of the suite."""
 
     format: str = Field(pattern=f"^{FORMAT}$")

@@ -3,29 +3,22 @@
 Records are written to a folder as the run goes, as in every run; the models and users are those of `bench`.
 """
 
-import resource
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from models.artifacts import ArtifactStore
 from models.errors import InputError
-from models.memory import peak_rss_bytes
+from models.machine_memory import peak_rss_bytes
 from models.progress import NullProgress
-from simulator.experiments.bench import RandomLists, bench_scenario, events_only, naive_loop, tensors_only, timed
+from simulator.experiments.bench import BenchFleet, bench_scenario, naive_loop, timed
 from simulator.experiments.bench_cases import Case
 from simulator.experiments.bench_record import Figures
-from simulator.learning import first_deployed, learn, srm_scores
-from simulator.preparation import Prepared, populate
-from simulator.randomness import Draws
 from simulator.regions.crew import LocalShards
 from simulator.running import simulate
 from simulator.scenario import sections
-from simulator.simulation import build_world, run
-from simulator.tuning import Tuned
+from simulator.workers import processor_s
 
 _MOST_USERS = 100_000
 """more devices than these are clones, so that the log does not grow with the fleet"""
@@ -52,32 +45,13 @@ def _in_one_piece(case: Case, folder: Path) -> Figures:
     """What `bench` measures, of any case."""
     users = min(case.devices, _MOST_USERS)
     scenario = bench_scenario(case.devices, case.srm, case.dim, case.ratio, case.list_length, users)
-    torch.set_num_threads(scenario.engine.threads)
-    started = time.perf_counter()
-    learnt = learn(scenario, ArtifactStore(folder / "cache"), "cpu", _SILENT)
-    draws = Draws(scenario.seed)
-    population = populate(scenario, learnt, draws)
-    first = np.maximum(learnt.split.history - 1, 0)
-    srm = first_deployed(scenario, learnt)
-    source = RandomLists(learnt.histories.n_items, case.list_length, draws)
-    setup_s = time.perf_counter() - started
-
-    started, busy_s = time.perf_counter(), _busy_s()
-    scores = srm_scores(learnt, first, np.unique(population.users), srm)
-    prepared = Prepared(learnt, draws, population, srm, scores, source, None)
-    world = build_world(scenario, prepared, Tuned(), folder / "parts")
-    world.recorder.slates.keeps_all = case.devices <= _FLOOR_UP_TO
-    run(world, scenario, prepared, _SILENT)
-    world.recorder.flush()
-    seconds, busy_s = time.perf_counter() - started, _busy_s() - busy_s
-    peak = peak_rss_bytes()
-
-    floor_s = None
-    if case.devices <= _FLOOR_UP_TO:
-        floor_s = timed(lambda: events_only(scenario, prepared, _SILENT))
-        floor_s += timed(lambda: tensors_only(scenario, prepared, first, world))
+    setup_s, fleet = timed(lambda: BenchFleet.of(scenario, ArtifactStore(folder / "cache"), _SILENT))
+    with_floor, busy_s = case.devices <= _FLOOR_UP_TO, processor_s()
+    seconds, world = timed(lambda: fleet.run(_SILENT, folder=folder / "parts", keeps_all=with_floor))
+    busy_s, peak = processor_s() - busy_s, peak_rss_bytes()
+    floor_s = sum(fleet.floor_s(world, _SILENT)) if with_floor else None
     torch.set_num_threads(1)  # one interaction is too little to share out
-    naive_per_s, _ = naive_loop(learnt, population.users, source, world, _NAIVE)
+    naive_per_s, _ = naive_loop(fleet, world, _NAIVE)
     return Figures(
         interactions=world.recorder.interactions,
         requests=len(world.recorder.finish()["requests"]),
@@ -94,11 +68,11 @@ def _in_regions(case: Case, folder: Path) -> Figures:
     """All of `simulate` in four regions, candidate lists from the cache: what a user waits for."""
     scenario = _regional(case)
     store = ArtifactStore(folder / "cache")
-    setup_s = timed(lambda: simulate(scenario, folder / "first", store=store))
+    setup_s, _ = timed(lambda: simulate(scenario, folder / "first", store=store))
     crew = LocalShards(case.shards) if case.shards > 1 else None
-    started, busy_s = time.perf_counter(), _busy_s()
-    result = simulate(scenario, folder / "run", store=store, crew=crew)
-    seconds, busy_s = time.perf_counter() - started, _busy_s() - busy_s
+    busy_s = processor_s()
+    seconds, result = timed(lambda: simulate(scenario, folder / "run", store=store, crew=crew))
+    busy_s = processor_s() - busy_s
     beside = case.shards * int(result.timing["worker_peak_rss_bytes"]) if crew is not None else 0
     return Figures(
         interactions=result.summary["interactions"],
@@ -124,9 +98,3 @@ def _regional(case: Case) -> sections.Scenario:
             "engine": sections.Engine(threads=1),
         }
     )
-
-
-def _busy_s() -> float:
-    """Processor seconds of this process and of those it has waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import InputError
-from models.memory import available_bytes
+from models.machine_memory import available_bytes
 from models.progress import Progress
 from simulator.experiments.bench_cases import Case
 from simulator.experiments.bench_record import FILE, FORMAT, Figures, SuiteRecord, read_record, this_machine

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from models.memory import peak_rss_bytes
+from models.machine_memory import peak_rss_bytes
 from models.progress import NullProgress
 from simulator.cloud import LlmNode
 from simulator.parquet import write_table

@@ -9,7 +9,7 @@ import pytest
 import simulator.memory_need as module
 from models.artifacts import ArtifactStore
 from models.errors import InputError
-from models.memory import available_bytes
+from models.machine_memory import available_bytes
 from simulator.memory_need import DEVICE_BYTES, INTERACTION_BYTES
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from models.artifacts import atomic_path
 from models.errors import InputError
 from simulator.cloud.calibration.fitting import Calibration
 from simulator.cloud.jobs import Engine
 from simulator.cloud.steps import ExpertWeights, Line, StepTime
+from simulator.scenario.sections import Section
 
 _HEAD = """\
 # Step times of a server, fitted to its log by `cli.py calibrate`. A step takes the larger of compute and memory:
@@ -19,11 +20,7 @@ _HEAD = """\
 """
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _Line(_Section):
+class _Line(Section):
     fixed_s: float = Field(gt=0)
     per_token_s: float = Field(ge=0)
     per_sequence_s: float = Field(ge=0)
@@ -31,12 +28,12 @@ class _Line(_Section):
     per_pair_s: float = Field(ge=0)
 
 
-class _Experts(_Section):
+class _Experts(Section):
     all_s: float = Field(ge=0)
     routed_share: float = Field(gt=0, le=1)
 
 
-class _Limits(_Section):
+class _Limits(Section):
     kv_blocks: int = Field(ge=1)
     max_batched_tokens: int = Field(ge=1)
     max_sequences: int = Field(ge=1)
@@ -46,14 +43,14 @@ class _Limits(_Section):
     async_scheduling: bool
 
 
-class _Source(_Section):
+class _Source(Section):
     log: str
     sha256: str
     requests: int = Field(ge=1)
     fitted_first: int = Field(ge=1)
 
 
-class Profile(_Section):
+class Profile(Section):
     """What a profile file holds."""
 
     model: str = Field(description="catalogue name")

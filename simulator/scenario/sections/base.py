@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
-    """A part of a scenario: no unknown keys, no NaN, immutable once read."""
+    """A part of a scenario, or of another file that is read: no unknown keys, no NaN, immutable once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
-from models.memory import peak_rss_bytes
+from models.machine_memory import peak_rss_bytes
 from models.progress import NullProgress
 from simulator.experiments import bench_suite
 from simulator.experiments.bench_against import compare_records
