@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.distinct import different
+
 Floats = NDArray[np.float64]
 
 _CONFIDENCE_Z = 1.959964
@@ -73,17 +75,3 @@ def clustered_mean(values: Floats, clusters: NDArray[np.int64]) -> tuple[float, 
         return mean, math.inf
     variance = count / (count - 1) * float((residual**2).sum()) / len(values) ** 2
     return mean, _CONFIDENCE_Z * math.sqrt(variance)
-
-
-def different(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The different ones of `values` [M] in order, and the place of each value among them [M].
-
-    NumPy's `unique` with its inverse, by counting where the values lie close: sorting millions takes many times longer.
-    """
-    low, high = (int(values.min()), int(values.max())) if len(values) else (0, -1)
-    if high - low > 4 * len(values) + 1_000:
-        found, places = np.unique(values, return_inverse=True)
-        return found, places
-    present = np.zeros(high - low + 1, dtype=bool)
-    present[values - low] = True
-    return np.flatnonzero(present) + low, (np.cumsum(present) - 1)[values - low]

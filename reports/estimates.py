@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from models.metrics import different
+from models.distinct import different_pairs
 
 _ROUND_WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
@@ -39,11 +39,9 @@ def grouped_shares(
     count = np.bincount(group, minlength=n_groups)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.bincount(group, hit, n_groups) / count
-        _, cell = different(group * (int(cluster.max(initial=0)) + 1) + cluster)
-        n_cells = int(cell.max()) + 1 if cell.size else 0
+        (cell_group, _), cell = different_pairs(group, cluster)
+        n_cells = len(cell_group)
         cell_count = np.bincount(cell, minlength=n_cells)
-        cell_group = np.zeros(n_cells, dtype=np.int64)
-        cell_group[cell] = group
         residual = np.bincount(cell, hit, n_cells) - share[cell_group] * cell_count
         n_clusters = np.bincount(cell_group, minlength=n_groups)
         variance = np.bincount(cell_group, residual**2, n_groups) / count**2 * n_clusters / (n_clusters - 1)

@@ -50,17 +50,17 @@ def console_for(stderr: bool = False) -> Console:
 
 def print_run_summary(summary: Mapping[str, Any], console: Console) -> None:
     """What `simulate` ends with: the headline, accuracy beside the baselines, requests, latency, cost, notes."""
-    _line(console, str(summary.get("headline") or "no headline"), "bold")
-    _line(console, "")
+    write_line(console, str(summary.get("headline") or "no headline"), "bold")
+    write_line(console, "")
     _accuracy_table(summary, console)
-    _line(console, "")
-    facts = _table(console, ("", ""), left=2, heads_shown=False)
+    write_line(console, "")
+    facts = new_table(console, ("", ""), left=2, heads_shown=False)
     for name, text in _facts(summary):
         facts.add_row(name, text)
     console.print(facts)
     if summary.get("by_region"):
         _region_table(summary["by_region"], console)
-    _notes(summary.get("notes") or (), console)
+    write_notes(summary.get("notes") or (), console)
 
 
 def _region_table(regions: Mapping[str, Any], console: Console) -> None:
@@ -77,7 +77,7 @@ def _region_table(regions: Mapping[str, Any], console: Console) -> None:
         "replicas\nneeded",
         "USD\nper 1k",
     )
-    table = _table(console, heads)
+    table = new_table(console, heads)
     for name, own in regions.items():
         cells = {
             "devices": own["devices"],
@@ -89,7 +89,7 @@ def _region_table(regions: Mapping[str, Any], console: Console) -> None:
             "usd": own["cost"]["usd_provisioned_per_1k_interactions"],
         }
         table.add_row(escape(name), *(_cell(key, value) for key, value in cells.items()))
-    _line(console, "")
+    write_line(console, "")
     console.print(table)
 
 
@@ -101,35 +101,37 @@ def print_policy_comparison(
     rows: what comparison.json holds for each policy. The headline, where given, comes first.
     """
     if headline:
-        _line(console, headline, "bold")
-        _line(console, "")
+        write_line(console, headline, "bold")
+        write_line(console, "")
     full = [{**row, "half_width": _half_width(row)} for row in rows]
     wanted = [key for key in _COLUMNS if console.width >= WIDTH or key not in _IF_THERE_IS_ROOM]
     shown = [key for key in wanted if any(row.get(key) is not None for row in full)]
-    table = _table(console, [_COLUMNS[key] for key in shown])
+    table = new_table(console, [_COLUMNS[key] for key in shown])
     for row in full:
         table.add_row(*(escape(_cell(key, row.get(key))) for key in shown))
     console.print(table)
-    _notes(notes, console)
+    write_notes(notes, console)
 
 
 def print_calibration(found: "Calibration", console: Console) -> None:
     """The server, its coefficients, and the errors on what was fitted and on what was held out."""
     server = found.server
     limits = f"{server.engine.kv_blocks:,} KV blocks, at most {server.engine.max_sequences} sequences"
-    _line(console, f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.name}: {limits}", "bold")
-    coefficients = _table(console, ("coefficient", "value"))
+    write_line(console, f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.name}: {limits}", "bold")
+    coefficients = new_table(console, ("coefficient", "value"))
     for name, value in found.coefficients._asdict().items():
         coefficients.add_row(name, f"{value:.4g}")
     console.print(coefficients)
-    _line(console, "errors, simulated over measured", "bold")
-    errors = _table(console, ("time", "fitted", "held out") if found.held_out else ("time", "fitted"))
+    write_line(console, "errors, simulated over measured", "bold")
+    errors = new_table(console, ("time", "fitted", "held out") if found.held_out else ("time", "fitted"))
     for name, error in found.in_sample.items():
         held_out = [f"{found.held_out[name]:+.2%}"] if found.held_out else []
         errors.add_row(escape(name.replace("_", " ")), f"{error:+.2%}", *held_out)
     console.print(errors)
-    _line(console, f"{found.fitted} of {len(found.log)} requests fitted; {found.simulated.preemptions} preemptions")
-    _line(console, f"{number_text(found.simulated_requests_per_s)} simulated requests per second")
+    write_line(
+        console, f"{found.fitted} of {len(found.log)} requests fitted; {found.simulated.preemptions} preemptions"
+    )
+    write_line(console, f"{number_text(found.simulated_requests_per_s)} simulated requests per second")
 
 
 def print_describe(described: Mapping[str, Any], console: Console) -> None:
@@ -140,16 +142,16 @@ def print_describe(described: Mapping[str, Any], console: Console) -> None:
 def print_check_table(checked: Mapping[str, Any], console: Console) -> None:
     """What a table of LLM answers holds; its verdict comes first."""
     if "verdict" in checked:
-        _line(console, str(checked["verdict"]), "bold")
-        _line(console, "")
+        write_line(console, str(checked["verdict"]), "bold")
+        write_line(console, "")
     _print_tree({key: value for key, value in checked.items() if key != "verdict"}, console)
 
 
 def print_evaluation(figures: Mapping[str, Any], console: Console) -> None:
     """The SRM and the LLM, then the baselines, then what others have published, one line each; the protocol below."""
-    _line(console, f"{figures['data']}: {figures['users']:,} users, {figures['items']:,} items", "bold")
+    write_line(console, f"{figures['data']}: {figures['users']:,} users, {figures['items']:,} items", "bold")
     keys = [key for key in figures["srm"] if key.startswith(("hr@", "ndcg@"))]
-    table = _table(console, ["", *(key.upper() for key in keys)])
+    table = new_table(console, ["", *(key.upper() for key in keys)])
     rows = {f"{name.upper()} ({figures['models'][name]})": figures[name] for name in ("srm", "llm")}
     rows |= {f"baseline {name}": values for name, values in figures["baselines"].items()}
     rows |= {f"published: {one['model']} [{place}]": one for place, one in enumerate(figures["published"], start=1)}
@@ -157,10 +159,10 @@ def print_evaluation(figures: Mapping[str, Any], console: Console) -> None:
         table.add_row(escape(name), *(_cell(key, values[key]) if key in values else "" for key in keys))
     console.print(table)
     for place, one in enumerate(figures["published"], start=1):
-        _line(console, f"[{place}] {one['source']}" + (f"; {one['note']}" if one["note"] else ""), "dim")
-    _line(console, f"protocol: {figures['protocol']}")
+        write_line(console, f"[{place}] {one['source']}" + (f"; {one['note']}" if one["note"] else ""), "dim")
+    write_line(console, f"protocol: {figures['protocol']}")
     for note in figures["notes"]:
-        _line(console, f"note: {note}", "dim")
+        write_line(console, f"note: {note}", "dim")
 
 
 def print_replay(figures: Mapping[str, Any], console: Console) -> None:
@@ -169,21 +171,21 @@ def print_replay(figures: Mapping[str, Any], console: Console) -> None:
     many = "1 replica" if served["replicas"] == 1 else f"{served['replicas']:,} replicas"
     use = _cell("share", setting(figures, "load", "utilization"))
     latency = seconds_text(setting(figures, "latency_s", "p95") or math.nan)
-    _line(console, f"{many} of {served['model']} on {served['gpu']}: p95 latency {latency}, busy {use}", "bold")
-    _line(console, "")
-    times = _table(console, ["", "mean", "p50", "p95", "p99"])
+    write_line(console, f"{many} of {served['model']} on {served['gpu']}: p95 latency {latency}, busy {use}", "bold")
+    write_line(console, "")
+    times = new_table(console, ["", "mean", "p50", "p95", "p99"])
     for key, name in (("ttft_s", "time to first token"), ("tpot_s", "per output token"), ("latency_s", "latency")):
         times.add_row(name, *(seconds_text(math.nan if v is None else v) for v in figures[key].values()))
     console.print(times)
-    _line(console, "")
+    write_line(console, "")
     _print_tree({key: figures[key] for key in ("trace", "served_by", "throughput", "load", "cost")}, console)
     for note in figures["notes"]:
-        _line(console, f"note: {note}", "dim")
+        write_line(console, f"note: {note}", "dim")
 
 
 def print_catalogue(catalogue: Mapping[str, Any], console: Console) -> None:
     """The models and GPUs of `Catalogue.figures()`, sources aside."""
-    models = _table(console, (*_MODEL_HEADS, "weights\nGB", "KV cache\nkB/token"))
+    models = new_table(console, (*_MODEL_HEADS, "weights\nGB", "KV cache\nkB/token"))
     for name, m in catalogue["models"].items():
         experts = f"{m['experts_per_token']}/{m['experts']}" if m["experts"] > 1 else "dense"
         models.add_row(
@@ -198,8 +200,8 @@ def print_catalogue(catalogue: Mapping[str, Any], console: Console) -> None:
             f"{m['kv_bytes_per_token'] / 1e3:.1f}",
         )
     console.print(models)
-    _line(console, "")
-    gpus = _table(console, (*_GPU_HEADS, "power, W\nidle/busy/limit", "USD/h"))
+    write_line(console, "")
+    gpus = new_table(console, (*_GPU_HEADS, "power, W\nidle/busy/limit", "USD/h"))
     for name, g in catalogue["gpus"].items():
         gpus.add_row(
             escape(name),
@@ -212,19 +214,21 @@ def print_catalogue(catalogue: Mapping[str, Any], console: Console) -> None:
             f"{g['usd_per_hour']:.2f}",
         )
     console.print(gpus)
-    _line(console, "")
-    _line(console, "active: parameters that one token meets. busy: power while serving at few tokens a second.")
-    _line(console, "The source of every figure: --json. A path to a model's config.json stands for its name too.")
+    write_line(console, "")
+    write_line(console, "active: parameters that one token meets. busy: power while serving at few tokens a second.")
+    write_line(console, "The source of every figure: --json. A path to a model's config.json stands for its name too.")
 
 
 # ------------------------------------------------------------------------------------------------------ parts
 
 
-def _line(console: Console, text: str, style: str = "") -> None:
+def write_line(console: Console, text: str, style: str = "") -> None:
+    """A line of plain words, which wraps; styled on a terminal alone."""
     console.print(escape(text), style=style if console.is_terminal else "", overflow="fold")
 
 
-def _table(console: Console, heads: Sequence[str], left: int = 1, heads_shown: bool = True) -> Table:
+def new_table(console: Console, heads: Sequence[str], left: int = 1, heads_shown: bool = True) -> Table:
+    """An empty table whose first `left` columns are words and the others figures."""
     fancy = console.is_terminal
     table = Table(box=box.SIMPLE_HEAD if fancy and heads_shown else None, show_header=heads_shown, pad_edge=False)
     table.padding = (0, 2 if console.width >= WIDTH else 1, 0, 0)
@@ -239,19 +243,20 @@ def _half_width(row: Mapping[str, Any]) -> float | None:
     return None if low is None or high is None else (float(high) - float(low)) / 2
 
 
-def _notes(notes: Sequence[str], console: Console) -> None:
+def write_notes(notes: Sequence[str], console: Console) -> None:
+    """A line each, the caveat that predictions are no engagement among them."""
     said = [str(note) for note in notes]
     if not any("logged choices do not react" in note for note in said):
         said.append(PREDICTION_NOT_ENGAGEMENT)
-    _line(console, "")
+    write_line(console, "")
     for note in said:
-        _line(console, f"note: {note}", "dim")
+        write_line(console, f"note: {note}", "dim")
 
 
 def _accuracy_table(summary: Mapping[str, Any], console: Console) -> None:
     accuracy = summary.get("accuracy") or {}
     keys = [key for key in accuracy if key.startswith(("hr@", "ndcg@"))]
-    table = _table(console, ["", *(key.upper() for key in keys)])
+    table = new_table(console, ["", *(key.upper() for key in keys)])
     table.add_row("this run", *(_cell(key, accuracy.get(key)) for key in keys))
     baselines = {name: values or {} for name, values in (summary.get("baselines") or {}).items()}
     last = keys[-1] if keys else ""
@@ -352,7 +357,7 @@ def _cell(key: str, value: Any) -> str:
 
 def _print_tree(tree: Mapping[str, Any], console: Console) -> None:
     """Nested mappings as two columns, a sub-mapping indented under its name."""
-    table = _table(console, ("", ""), left=2, heads_shown=False)
+    table = new_table(console, ("", ""), left=2, heads_shown=False)
 
     def add(mapping: Mapping[str, Any], depth: int) -> None:
         for key, value in mapping.items():

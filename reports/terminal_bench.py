@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from reports.quantities import number_text
-from reports.terminal import _line, _table
+from reports.terminal import new_table, write_line
 from simulator.experiments.bench_against import Changes
 from simulator.experiments.bench_cases import BASE
 from simulator.experiments.bench_record import SuiteRecord
@@ -24,10 +24,10 @@ _HEADS = (
 
 def print_suite(record: SuiteRecord, console: Console) -> None:
     """One line a case; what a case costs against the middle one is per interaction."""
-    _line(console, str(record.machine), "bold")
-    _line(console, "")
+    write_line(console, str(record.machine), "bold")
+    write_line(console, "")
     base_us = next((found.figures.us for found in record.measured if found.case == BASE), None)
-    table = _table(console, _HEADS, left=2)
+    table = new_table(console, _HEADS, left=2)
     for found in record.measured:
         case, figures = found.case, found.figures
         table.add_row(
@@ -44,24 +44,24 @@ def print_suite(record: SuiteRecord, console: Console) -> None:
         )
     console.print(table)
     for left in record.left_out:
-        _line(console, f"note: {left}", "dim")
+        write_line(console, f"note: {left}", "dim")
 
 
 def print_changes(changes: Changes, tolerance: float, console: Console) -> None:
     """One line a case that both runs have, new over old."""
-    _line(console, "")
+    write_line(console, "")
     heads = ("case", "", "time", "processor\ntime", "time against\nnaive", "memory")
-    table = _table(console, heads, left=2)
+    table = new_table(console, heads, left=2)
     for change in changes.cases:
         ratios = (change.time, change.cpu, change.naive, change.memory)
         table.add_row(change.name, change.verdict, *map(_times, ratios))
     console.print(table)
-    _line(console, f"new over old, an interaction; a change is more than {tolerance:.0%}", "dim")
+    write_line(console, f"new over old, an interaction; a change is more than {tolerance:.0%}", "dim")
     for note in changes.notes:
-        _line(console, f"note: {note}", "dim")
+        write_line(console, f"note: {note}", "dim")
     slower = changes.slower
     said = f"slower: {', '.join(slower)}" if slower else f"none of {len(changes.cases)} cases is slower"
-    _line(console, said, "bold")
+    write_line(console, said, "bold")
 
 
 def _times(ratio: float | None) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
-from reports.terminal import _line, _notes, _table
+from reports.terminal import new_table, write_line, write_notes
 
 _MOST_ROWS = 30
 _MOST_HINTS = 4
@@ -21,8 +21,8 @@ def print_comparison(
 
     Beyond 30 variants only those on the front are shown, and those named.
     """
-    _line(console, str(answer["headline"]), "bold")
-    _line(console, "")
+    write_line(console, str(answer["headline"]), "bold")
+    write_line(console, "")
     metric, cost = answer["metric"], answer["cost"]
     on_front = {row["variant"]: row["probability_on_front"] for row in answer["frontier"]}
     rows = table[table["metric"] == metric].set_index("variant")
@@ -32,7 +32,7 @@ def print_comparison(
         named = {*on_front, answer["baseline"], answer["winner"]}
         shown = [name for name in shown if name in named]
     heads = ("variant", f"{_name(metric)}\n95%", "difference\n95%", "p\nadjusted", "cost\n95%", "on\nfront")
-    lines = _table(console, heads)
+    lines = new_table(console, heads)
     for name in shown:
         own, spent = rows.loc[name], costs.loc[name]
         lines.add_row(
@@ -45,7 +45,7 @@ def print_comparison(
         )
     console.print(lines)
     if len(shown) < len(rows):
-        _line(console, f"{len(rows) - len(shown)} variants that are on no front: comparisons.parquet", "dim")
+        write_line(console, f"{len(rows) - len(shown)} variants that are on no front: comparisons.parquet", "dim")
     _equal_ratios(answer.get("equal_ratio") or (), console)
     _front(answer, len(rows), console)
     _sensitivity(answer["sensitivity"], console)
@@ -62,15 +62,15 @@ def print_comparison(
         if len(fewest) > _MOST_HINTS:
             hints.append(f"{len(fewest) - _MOST_HINTS} others up to {fewest.iloc[-1]}")
         said.append(f"more seeds that would resolve a difference as large as the one seen: {', '.join(hints)}")
-    _notes([*said, *answer["notes"], *notes], console)
+    write_notes([*said, *answer["notes"], *notes], console)
 
 
 def _equal_ratios(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     if not rows:
         return
-    _line(console, "")
-    _line(console, "at equal request ratios", "bold")
-    lines = _table(console, ("family", "ratio", "mean\n95%", "difference\n95%", "p\nadjusted"))
+    write_line(console, "")
+    write_line(console, "at equal request ratios", "bold")
+    lines = new_table(console, ("family", "ratio", "mean\n95%", "difference\n95%", "p\nadjusted"))
     for row in rows:
         reference = row["difference"] is None
         lines.add_row(
@@ -95,10 +95,10 @@ def _front(answer: Mapping[str, Any], n: int, console: Console) -> None:
         ends = "" if volume["low"] is None else f" ({volume['low']:.4g} to {volume['high']:.4g})"
         under = ", ".join(f"{_name(name)} {value:.4g}" for name, value in worst)
         said.append(f"hypervolume {volume['value']:.4g}{ends} against the worst of each, {under}")
-    _line(console, "; ".join(said))
+    write_line(console, "; ".join(said))
     cheapest = answer["cheapest_as_good"]
     if cheapest is not None:
-        _line(
+        write_line(
             console,
             f"cheapest run that is as good as '{answer['baseline']}': '{cheapest['variant']}', "
             f"{cheapest['share_saved']:.0%} less (probability {cheapest['probability']:.0%})",
@@ -108,7 +108,7 @@ def _front(answer: Mapping[str, Any], n: int, console: Console) -> None:
 def _sensitivity(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     for metric in dict.fromkeys(row["metric"] for row in rows):
         shares = ", ".join(f"{row['key']} {row['share_of_variance']:.0%}" for row in rows if row["metric"] == metric)
-        _line(console, f"what explains {_name(metric)} over variants: {shares}")
+        write_line(console, f"what explains {_name(metric)} over variants: {shares}")
 
 
 def _name(metric: str) -> str:

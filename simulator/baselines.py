@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts import content_hash
-from models.metrics import different
+from models.distinct import different_pairs
 from models.progress import Progress
 from models.srm.deployment import Deployed
 from simulator.learning import BASELINES, Learnt
@@ -38,9 +38,7 @@ def baseline_ranks(
 
     A user has had everything before `step`; a group of simultaneous interactions is taken one after the other.
     """
-    width = int(steps.max(initial=0)) + 1
-    asked, back = different(users * width + steps)
-    pairs = np.stack([asked // width, asked % width])
+    pairs, back = different_pairs(users, steps)
     key = {
         "pairs": content_hash(pairs),
         "log": learnt.split.log.content_hash,

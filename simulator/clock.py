@@ -20,16 +20,16 @@ class Clock(simpy.Environment):
 
     def until(self, t_s: float, order: int) -> Event:
         """Fires at `t_s`, or now where that has passed; `order` >= 0 is unique among those who may wait at a time."""
-        event = Event(self)
-        event._ok, event._value = True, None
-        heappush(self._queue, (max(t_s, self.now), NORMAL, _BEFORE_ALL_OTHERS + order, event))
-        return event
+        return self._at(max(t_s, self.now), _BEFORE_ALL_OTHERS + order)
 
     def after(self, delay_s: float) -> Event:
         """Fires after `delay_s` >= 0: SimPy's `timeout`, made with less work."""
+        return self._at(self.now + delay_s, next(self._eid))
+
+    def _at(self, t_s: float, number: int) -> Event:
         event = Event(self)
         event._ok, event._value = True, None
-        heappush(self._queue, (self.now + delay_s, NORMAL, next(self._eid), event))
+        heappush(self._queue, (t_s, NORMAL, number, event))
         return event
 
     def step(self) -> None:

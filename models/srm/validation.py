@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.distinct import different_pairs
 from models.metrics import accuracy
 from models.sequences import TrainingSet, window_start, windows_at
 from models.srm.base import SmallModel, StateModel
@@ -68,7 +69,7 @@ def catalogue_ranks(
     targets = torch.from_numpy(items[offsets[users] + positions].astype(np.int64))
     # With a user state, one window serves every position that it is anchored for; DIN scores each by itself.
     anchor = window_start(positions - 1, model.max_length) if isinstance(model, StateModel) else positions
-    anchored, group = np.unique(np.stack([users, anchor]), axis=1, return_inverse=True)
+    anchored, group = different_pairs(users, anchor)
     newest = np.zeros(anchored.shape[1], dtype=np.int64)
     np.maximum.at(newest, group, positions - 1)
     windows = torch.from_numpy(windows_at(offsets, items, anchored[0], newest, model.max_length))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean, different
+from models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean
 
 
 def test_metrics_of_hand_made_ranks() -> None:
@@ -33,13 +33,6 @@ def test_every_user_counts_the_same_in_the_mean_over_users() -> None:
     ranks, users = [0, 0, 0, -1], [7, 7, 7, 2]
     assert accuracy(ranks, [5])["hr@5"] == 0.75
     assert accuracy_per_user(ranks, users, [5])["hr@5"] == 0.5
-
-
-@pytest.mark.parametrize("values", [[5, 3, 5, 9], [-2, 7, -2], [4], [], [10**12, 3, 10**12], [0, 5_000, 1]])
-def test_different_values_are_those_that_sorting_finds(values: list[int]) -> None:
-    found, places = different(np.array(values, dtype=np.int64))
-    assert found.tolist() == sorted(set(values))
-    assert found[places].tolist() == values
 
 
 def test_no_query_gives_no_number() -> None:
