@@ -102,13 +102,13 @@ class Bench:
         self.states, self.rows = self.encoded(self.model.states, TILE)
         self.orders, self.ranks = self.ranked(StateScores)
 
-    def encoded(self, encode: Callable[[torch.Tensor], torch.Tensor], tile: int) -> tuple[NDArray[np.float32], Ints]:
+    def encoded(self, encode: Callable[[torch.Tensor], torch.Tensor], tile: int) -> tuple[torch.Tensor, Ints]:
         """All states of the run's users."""
         log = self.prepared.learnt.split.log
-        dim, length = self.model.dim, self.model.max_length
-        return tiled_states(encode, dim, length, log.offsets, log.items, self.first, self.users, tile)
+        dim, length, here = self.model.dim, self.model.max_length, torch.device("cpu")
+        return tiled_states(encode, here, dim, length, log.offsets, log.items, self.first, self.users, tile)
 
-    def slates(self, kind: type[StateScores], states: NDArray[np.float32] | None = None) -> ListSlates:
+    def slates(self, kind: type[StateScores], states: torch.Tensor | None = None) -> ListSlates:
         """The scenario's slates from these scores."""
         held = self.states if states is None else states
         scores = kind(held, self.rows, self.first, self.vectors, self.prepared.srm.known)
@@ -116,7 +116,7 @@ class Bench:
         assert isinstance(made, ListSlates), "the scenario's slate shows no candidate list"
         return made
 
-    def ranked(self, kind: type[StateScores], states: NDArray[np.float32] | None = None) -> tuple[Ints, Ints]:
+    def ranked(self, kind: type[StateScores], states: torch.Tensor | None = None) -> tuple[Ints, Ints]:
         """The SRM's order of every list [M, N], and the rank of the next item in every slate [M]."""
         slates = self.slates(kind, states)
         orders = np.zeros((len(self.jobs), self.scenario.llm.list_length), dtype=np.int64)
@@ -127,7 +127,7 @@ class Bench:
         slates.look(self.jobs, keep)
         return orders, slates.place(self.jobs)[0]
 
-    def differing(self, kind: type[StateScores], states: NDArray[np.float32] | None = None) -> dict[str, int]:
+    def differing(self, kind: type[StateScores], states: torch.Tensor | None = None) -> dict[str, int]:
         """Lists that are ordered otherwise than by default, and next items whose rank differs."""
         orders, ranks = self.ranked(kind, states)
         return {
@@ -142,7 +142,7 @@ class Bench:
             "choice": name,
             "per_s": len(states) / wall,
             "per_cpu_s": len(states) / busy,
-            "states_changed": int((states != self.states).any(axis=1).sum()),
+            "states_changed": int((states != self.states).any(dim=1).sum()),
             **self.differing(StateScores, states),
         }
 

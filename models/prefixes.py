@@ -24,8 +24,9 @@ Encoder = Callable[[Tensor], Tensor]  # windows int64[tile, L] -> states float[t
 _STEP = 2.0**-16
 _LIMIT = 16.0
 _DIN_STEP = 2.0**-20
-_DIN_WINDOWS = 128  # scored at once: hidden layers of more leave the processor's cache
+_DIN_WINDOWS = {"cpu": 128, "cuda": 2048}  # scored at once: hidden layers of more leave the processor's cache
 _STRIDE = 37  # rows between a user's consecutive segments: spreads long users over a tile
+_TILE = {"cpu": 128, "cuda": 4096}
 
 
 def prefix_states(
@@ -34,40 +35,39 @@ def prefix_states(
     items: NDArray[np.int32],
     first: NDArray[np.int64],
     users: NDArray[np.int64] | None = None,
-    tile: int = 128,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """States [R, d] after position p for every p in [first[u], length of u), and row offsets int64[U+1].
+    tile: int | None = None,
+) -> tuple[Tensor, NDArray[np.int64]]:
+    """States float32 [R, d] after position p for every p in [first[u], length of u), and row offsets int64[U+1].
 
-    Row of (u, p): row_offsets[u] + p - first[u]. With `users`, only theirs are computed (others have no rows). Needs a
-    model with user states (ValueError). Raises InputError where a state reaches magnitude 16.
+    Row of (u, p): row_offsets[u] + p - first[u]. With `users`, only theirs are computed (others have no rows). They lie
+    where the model is, in whose tiles (`tile_of`) they are computed. Needs a model with user states (ValueError).
+    Raises InputError where a state reaches magnitude 16.
     """
     if not isinstance(model, StateModel):
         raise ValueError(f"{model.kind} has no user state")
     model.eval()
     device = model.embedding.weight.device
-    return tiled_states(
-        lambda windows: model.states(windows.to(device)),
-        model.dim,
-        model.max_length,
-        offsets,
-        items,
-        first,
-        users,
-        tile,
-    )
+    rows = tile_of(device) if tile is None else tile
+    return tiled_states(model.states, device, model.dim, model.max_length, offsets, items, first, users, rows)
+
+
+def tile_of(device: str | torch.device) -> int:
+    """Windows that are encoded at once on `device`: what fits a processor's cache, or fills a GPU."""
+    return _TILE[torch.device(device).type]
 
 
 def tiled_states(
     encode: Encoder,
+    device: torch.device,
     dim: int,
     max_length: int,
     offsets: NDArray[np.int64],
     items: NDArray[np.int32],
     first: NDArray[np.int64],
-    users: NDArray[np.int64] | None = None,
-    tile: int = 128,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """`prefix_states` for any causal encoder of left-aligned windows [tile, max_length]."""
+    users: NDArray[np.int64] | None,
+    tile: int,
+) -> tuple[Tensor, NDArray[np.int64]]:
+    """`prefix_states` for any causal encoder of left-aligned windows [tile, max_length] on `device`."""
     length = even_length(max_length)
     half = length // 2
     lengths = np.diff(offsets)
@@ -77,7 +77,7 @@ def tiled_states(
         asked[users] = True
         wanted = np.where(asked, wanted, 0)
     row_offsets = np.concatenate(([0], np.cumsum(wanted)))
-    states = np.empty((int(row_offsets[-1]), dim), dtype=np.float32)
+    states = torch.empty((int(row_offsets[-1]), dim), device=device)
 
     # Segments of user u: those of positions first[u] .. length-1; segment k begins at position k * half.
     some = np.flatnonzero(wanted)
@@ -96,39 +96,41 @@ def tiled_states(
     number[order] = nth
     by_tile = np.argsort(number, kind="stable")
     bounds = np.searchsorted(number[by_tile], np.arange(number.max(initial=-1) + 2))
-    column = np.arange(length)
+    column = torch.arange(length, device=device)
+    codes = torch.from_numpy(items).to(device)
+    segments = np.stack(  # of each: row of its tile, first event, columns that are filled, first one taken, first state
+        [row, offsets[user] + begin, take_to - begin, take_from - begin, row_offsets[user] + begin - first[user]]
+    )
 
     def compute(bound: tuple[int, int]) -> None:
         low, high = bound
-        chosen = by_tile[low:high]
-        at, until = offsets[user[chosen]] + begin[chosen], (take_to - begin)[chosen]
-        inside = column[None, :] < until[:, None]
-        windows = np.zeros((tile, length), dtype=np.int64)
-        flat = np.where(inside, at[:, None] + column[None, :], 0)
-        windows[row[chosen]] = np.where(inside, items[flat].astype(np.int64) + 1, 0)
-        answer = encode(torch.from_numpy(windows)).cpu().numpy()[row[chosen]]
-        taken = inside & (column[None, :] >= (take_from - begin)[chosen][:, None])
-        to = (row_offsets[user] + begin - first[user])[chosen][:, None] + column[None, :]
-        states[to[taken]] = rounded(answer[taken], "a user state")
+        rows, *starts = torch.from_numpy(segments[:, by_tile[low:high]]).to(device)
+        at, until, since, to = (start[:, None] for start in starts)
+        inside = column < until
+        windows = torch.zeros((tile, length), dtype=torch.int64, device=device)
+        windows[rows] = torch.where(inside, codes[torch.where(inside, at + column, 0)].long() + 1, 0)
+        answer = encode(windows)[rows]
+        taken = inside & (column >= since)
+        states[(to + column)[taken]] = rounded(answer[taken], "a user state")
 
     for_each(torch.no_grad()(compute), list(pairwise(bounds.tolist())))
     return states, row_offsets
 
 
-def rounded(values: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+def rounded(values: Tensor, what: str) -> Tensor:
     """Nearest multiples of 2^-16 (exact in float32 below 16). Raises InputError at magnitude 16 or NaN."""
-    result = np.rint(values.astype(np.float64) / _STEP) * _STEP
-    if not (np.abs(result) < _LIMIT).all():
+    result = torch.round(values.double() / _STEP) * _STEP
+    if not (result.abs() < _LIMIT).all():
         raise InputError(
             f"{what} of the model is not below {_LIMIT:g} in magnitude, so its scores would not be exact; "
             "train it with a lower learning_rate or more weight_decay"
         )
-    return result.astype(np.float32)
+    return result.float()
 
 
-def rounded_item_vectors(model: SmallModel) -> NDArray[np.float32]:
-    """Item vectors [n_items, d], rounded like states."""
-    return rounded(model.item_vectors().detach().cpu().numpy(), "an item vector")
+def rounded_item_vectors(model: SmallModel) -> Tensor:
+    """Item vectors float32 [n_items, d], rounded like states, where the model is."""
+    return rounded(model.item_vectors().detach(), "an item vector")
 
 
 @torch.no_grad()
@@ -143,8 +145,9 @@ def din_logits(model: SmallModel, windows: NDArray[np.int64], candidates: NDArra
     model.eval()
     device = model.embedding.weight.device
     scores = np.empty(candidates.shape, dtype=np.float64)
-    for begin in range(0, len(windows), _DIN_WINDOWS):
-        part = slice(begin, begin + _DIN_WINDOWS)
+    at_once = _DIN_WINDOWS[device.type]
+    for begin in range(0, len(windows), at_once):
+        part = slice(begin, begin + at_once)
         at = torch.from_numpy(windows[part]).to(device)
         of = torch.from_numpy(np.maximum(candidates[part], 0)).to(device)
         scores[part] = model.window_logits(at, of, torch.float64).cpu().numpy()

@@ -100,7 +100,7 @@ class OwnWeights:
         window = self._settings.window
         positions = steps[:, None] - window + np.arange(window)  # [T, W]
         users = np.repeat(self._users[devices], window)
-        states = scores.states(users, np.maximum(positions, 0).reshape(-1)).float()
+        states = scores.states(users, np.maximum(positions, 0).reshape(-1)).float().cpu()
         return self._lessons(scores, devices, steps, positions, states.view(len(devices), window, -1), positions >= 0)
 
     def _inside_lessons(self, scores: StateScores, devices: Ints, steps: Ints) -> Lessons:
@@ -133,8 +133,8 @@ class OwnWeights:
         others = known[draws]  # [T, K]
         return Lessons(
             inputs,
-            scores.vectors(items).float(),
-            scores.vectors(others).float(),
+            scores.vectors(items).float().cpu(),
+            scores.vectors(others).float().cpu(),
             torch.from_numpy(items[:, :, None] == others[:, None, :]),
             torch.from_numpy(counts.astype(np.float32)),
         )

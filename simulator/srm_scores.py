@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 Adapt = Callable[[Tensor, Ints, Ints, Ints], Tensor]
-"""(states float64 [M, d], users, steps, weights [M]) -> the states of devices with parameters of their own"""
+"""(states float64 [M, d] on the CPU, users, steps, weights [M]) -> those of devices with parameters of their own"""
 
 
 class SrmScores(Protocol):
@@ -33,50 +33,54 @@ class SrmScores(Protocol):
 
 
 class StateScores:
-    """Logits of an SRM with a user state: dot products of states and item vectors."""
+    """Logits of an SRM with a user state: dot products of states and item vectors, computed where these lie."""
 
     def __init__(
         self,
-        states: NDArray[np.float32],
+        states: Tensor,
         row_offsets: Ints,
         first: Ints,
-        vectors: NDArray[np.float32],
+        vectors: Tensor,
         known: NDArray[np.bool_],
         adapt: Adapt | None = None,
     ):
         """States [R, d] of users at positions from `first` [U] on, row_offsets [U+1]; vectors [n_items, d] of the
         items that are `known` [n_items]."""
-        self._states = torch.from_numpy(states)
+        self._states, self._device = states, states.device
         self._row = row_offsets[:-1] - first
-        self._vectors = torch.from_numpy(vectors).double()
+        self._vectors = vectors.double()
         self._unknown = np.flatnonzero(~known)
         self.known = known
         self.adapt = adapt
 
     def states(self, users: Ints, steps: Ints) -> Tensor:
         """The encoder's states, float64 [M, d]."""
-        return self._states.index_select(0, torch.from_numpy(np.ascontiguousarray(self._row[users] + steps))).double()
+        return self._states.index_select(0, self._at(self._row[users] + steps)).double()
 
     def vectors(self, items: Ints) -> Tensor:
         """Item vectors, float64 [..., d], of items [...] >= 0."""
-        flat = self._vectors.index_select(0, torch.from_numpy(np.ascontiguousarray(items).reshape(-1)))
-        return flat.view(*items.shape, -1)
+        return self._vectors.index_select(0, self._at(items.reshape(-1))).view(*items.shape, -1)
+
+    def _at(self, places: Ints) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(places)).to(self._device)
 
     def _adapted(self, users: Ints, steps: Ints, weights: Ints) -> Tensor:
         states = self.states(users, steps)
-        return states if self.adapt is None else self.adapt(states, users, steps, weights)
+        if self.adapt is None:
+            return states
+        return self.adapt(states.cpu(), users, steps, weights).to(self._device)
 
     def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
         groups, width = steps.shape
         each = np.repeat(users, width), steps.reshape(-1), np.repeat(weights, width)
         states = self._adapted(*each).view(groups, width, -1)
-        logits: Floats = torch.bmm(states, self.vectors(np.maximum(items, 0)).transpose(1, 2)).numpy()
+        logits: Floats = torch.bmm(states, self.vectors(np.maximum(items, 0)).transpose(1, 2)).cpu().numpy()
         if len(self._unknown):
             logits[np.broadcast_to(~self.known[items][:, None], logits.shape)] = -np.inf
         return logits
 
     def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
-        logits: Floats = torch.matmul(self._adapted(users, steps, weights), self._vectors.T).numpy()
+        logits: Floats = torch.matmul(self._adapted(users, steps, weights), self._vectors.T).cpu().numpy()
         logits[:, self._unknown] = -np.inf
         return logits
 
@@ -84,8 +88,8 @@ class StateScores:
         fresh = np.ones(len(users), dtype=bool)  # jobs of one list come one after the other
         fresh[1:] = (users[1:] != users[:-1]) | (others[1:] != others[:-1]) | (weights[1:] != weights[:-1])
         chosen, of = np.flatnonzero(fresh), np.cumsum(fresh) - 1
-        one = self._adapted(users, steps, weights).numpy()
-        other = self._adapted(users[chosen], others[chosen], weights[chosen]).numpy()
+        one = self._adapted(users, steps, weights).cpu().numpy()
+        other = self._adapted(users[chosen], others[chosen], weights[chosen]).cpu().numpy()
         lengths = np.einsum("md,md->m", one, one) * np.einsum("gd,gd->g", other, other)[of]
         return np.asarray(np.einsum("md,md->m", one, other[of]) / np.maximum(np.sqrt(lengths), 1e-9))
 

@@ -23,7 +23,8 @@ from models.llm.base import CandidateLists
 from models.llm.checkpoints import causal_architecture, hugging_face, quiet, read_checkpoint, require_checkpoint
 from models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
 from models.llm.ranking import best_items
-from models.prefixes import prefix_states, rounded_item_vectors
+from models.precision import arithmetic_of, mixed_precision
+from models.prefixes import prefix_states, rounded_item_vectors, tile_of
 from models.progress import NullProgress, Progress
 from models.sequences import TrainingSet, even_length
 from models.srm.base import NetworkConfig, TrainingConfig
@@ -37,7 +38,6 @@ FORMAT = 2  # of the artifact and of the training procedure: raise it when eithe
 _ARTIFACT = "item_lm"
 _HISTORY = "history.json"
 _FACTS, _FACTS_FILE = "item_lm_facts", "facts.json"
-_TILE = 128
 
 
 class ItemLmConfig(NetworkConfig, Protocol):
@@ -71,6 +71,7 @@ class TrainedItemLm:
     architecture: dict[str, int]  # n_params, layers, hidden, heads, kv_heads, head_dim, vocab, dtype_bytes
     validation: dict[str, float]  # of the epoch kept; empty for a loaded checkpoint or where nothing was held out
     folder: Path  # the Hugging Face checkpoint
+    device: str  # where it ranks
     content_hash: str  # of the weights and the way they are used
 
     @cached_property
@@ -95,7 +96,7 @@ def train_or_load_item_lm(
     if config.checkpoint is not None:
         given = Path(config.checkpoint).expanduser()
         model, facts = _loaded(given, data.n_items, config.max_length, threads, device)
-        return TrainedItemLm(lambda: model, facts["architecture"], {}, given, facts["content_hash"])
+        return TrainedItemLm(lambda: model, facts["architecture"], {}, given, device, facts["content_hash"])
     if config.dim % (2 * config.heads):
         raise InputError(
             f"llm.candidates: dim {config.dim} must be a multiple of twice the heads ({config.heads}); "
@@ -124,7 +125,7 @@ def train_or_load_item_lm(
 
     facts = _facts(store, {**key, "transformers": version("transformers")}, load)
     validation = dict(history["validation"])
-    return TrainedItemLm(lambda: load()[0], facts["architecture"], validation, folder, facts["content_hash"])
+    return TrainedItemLm(lambda: load()[0], facts["architecture"], validation, folder, device, facts["content_hash"])
 
 
 def _facts(store: ArtifactStore, key: dict[str, Any], load: Callable[[], tuple[ItemLm, dict[str, Any]]]) -> Any:
@@ -161,7 +162,7 @@ def _key(config: ItemLmConfig, data: TrainingSet, threads: int, device: str) -> 
         "data": data.content_hash,
         "threads": threads,
         "torch": torch.__version__,
-        "device": torch.device(device).type,
+        "device": arithmetic_of(device),
     }
 
 
@@ -181,7 +182,7 @@ def _loaded(folder: Path, n_items: int, max_length: int, threads: int, device: s
     length = even_length(min(max_length, positions))
     model = ItemLm(lm, n_items, length, offset).eval().requires_grad_(False)
     weights = {name: tensor.numpy() for name, tensor in lm.state_dict().items()}
-    used = [lm.config.model_type, length, offset, n_items, threads, torch.__version__, torch.device(device).type]
+    used = [lm.config.model_type, length, offset, n_items, threads, torch.__version__, arithmetic_of(device)]
     hashed = content_hash(used, lm.config.to_json_string(), weights)
     return model.to(device), {"architecture": causal_architecture(lm), "content_hash": hashed}
 
@@ -204,15 +205,16 @@ class ItemLmCandidates:
         """
         self.name = "item_lm"
         self.list_length, self.validation = list_length, trained.validation
-        self.content_hash = content_hash(trained.content_hash, offsets, items, list_length, exclude_seen, _TILE)
+        self._block = tile_of(trained.device)
+        self.content_hash = content_hash(trained.content_hash, offsets, items, list_length, exclude_seen, self._block)
         self._trained = trained
         self._offsets, self._items, self._first = offsets, items, first
         self._exclude_seen = exclude_seen
-        self._states: dict[int, tuple[NDArray[np.float32], NDArray[np.int64]]] = {}  # by block of _TILE users
+        self._states: dict[int, tuple[torch.Tensor, NDArray[np.int64]]] = {}  # by block of users
 
     @cached_property
-    def _item_vectors(self) -> NDArray[np.float64]:
-        return rounded_item_vectors(self._trained.model).astype(np.float64)
+    def _item_vectors(self) -> torch.Tensor:
+        return rounded_item_vectors(self._trained.model).double()
 
     def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:
         """See CandidateSource.lists. No list is found at as_of = -1; ValueError for others below the user's `first`."""
@@ -233,10 +235,11 @@ class ItemLmCandidates:
         items[found] = best_items(states, self._item_vectors, self.list_length, excluded)
         return CandidateLists(items=items, found=found, as_of=as_of.copy())
 
-    def _states_at(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _states_at(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> torch.Tensor:
         """States [M, d]. Users are encoded a whole block at a time: their segments then fill the tiles evenly."""
-        states = np.empty((len(users), self._trained.model.dim), dtype=np.float32)
-        block = users // _TILE
+        vectors = self._item_vectors
+        states = torch.empty((len(users), self._trained.model.dim), device=vectors.device)
+        block = users // self._block
         wanted = np.unique(block)
         lacking = np.array([b for b in wanted.tolist() if b not in self._states], dtype=np.int64)
         if len(lacking):
@@ -244,16 +247,16 @@ class ItemLmCandidates:
         for b in wanted.tolist():
             rows = np.flatnonzero(block == b)
             own, row_offsets = self._states[b]
-            at = row_offsets[users[rows] - b * _TILE] + as_of[rows] - self._first[users[rows]]
-            states[rows] = own[at]
+            at = row_offsets[users[rows] - b * self._block] + as_of[rows] - self._first[users[rows]]
+            states[torch.from_numpy(rows).to(own.device)] = own[torch.from_numpy(at).to(own.device)]
         return states
 
     def _encode(self, blocks: NDArray[np.int64]) -> None:
-        members = (blocks[:, None] * _TILE + np.arange(_TILE)).ravel()
+        size, model = self._block, self._trained.model
+        members = (blocks[:, None] * size + np.arange(size)).ravel()
         members = members[members < len(self._first)]
-        states, row_offsets = prefix_states(
-            self._trained.model, self._offsets, self._items, self._first, members, _TILE
-        )
+        with mixed_precision(self._trained.device):
+            states, row_offsets = prefix_states(model, self._offsets, self._items, self._first, members)
         for b in blocks.tolist():
-            bounds = row_offsets[b * _TILE : (b + 1) * _TILE + 1]
+            bounds = row_offsets[b * size : (b + 1) * size + 1]
             self._states[b] = (states[bounds[0] : bounds[-1]], bounds - bounds[0])

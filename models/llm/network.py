@@ -107,7 +107,8 @@ class TrainableItemLm(ItemLm):
         own = super().item_vectors()
         if self.attribute_table is None:
             return own
-        shared: Tensor = torch.sparse.mm(self.attribute_mean, self.attribute_table)
+        with torch.autocast(own.device.type, enabled=False):  # sparse products are in float32 everywhere
+            shared: Tensor = torch.sparse.mm(self.attribute_mean, self.attribute_table)
         return own + shared
 
     @torch.no_grad()

@@ -22,6 +22,7 @@ from models.llm.p5_network import RESERVED, P5Network, extend, new_t5
 from models.llm.p5_search import BeamSearch
 from models.llm.p5_training import train_p5, training_prompts
 from models.memory import enough_memory
+from models.precision import arithmetic_of
 from models.progress import NullProgress, Progress
 from models.sequences import TrainingSet
 from models.srm.base import NetworkConfig
@@ -173,7 +174,7 @@ def _key(config: P5Config, start: _Start | None, data: TrainingSet, threads: int
         "data": data.content_hash,
         "threads": threads,
         "torch": torch.__version__,
-        "device": torch.device(device).type,
+        "device": arithmetic_of(device),
     }
 
 
@@ -183,7 +184,7 @@ def _ready(
     t5 = start.t5
     network = P5Network(t5, ids, start.offset, start.instruction).eval().requires_grad_(False)
     used = [start.offset, start.instruction, ids.width, config.max_length]
-    machine = [threads, torch.__version__, torch.device(device).type]
+    machine = [threads, torch.__version__, arithmetic_of(device)]
     c = t5.config
     architecture = {
         "n_params": sum(parameter.numel() for parameter in t5.parameters()),

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from models.llm.item_ids import ItemIds, trie_of
 from models.llm.p5_network import P5Network
-from models.llm.ranking import best_columns
+from models.llm.ranking import best_places
 from models.parallel import for_each
+from models.precision import mixed_precision
 
 _STEP = 2.0**-16
 _SHORTEST = 4  # items; prompts are padded to this many times a power of two, at most to the longest
 _STRIDE = 37  # rows between a user's consecutive queries
-_TILE = {"cpu": 8, "cuda": 128}
+_TILE = {"cpu": 8, "cuda": 512}
 
 Ints = NDArray[np.int64]
 
@@ -47,10 +48,13 @@ class BeamSearch:
         exclude_seen: bool,
     ):
         """`beams`: prefixes of ids kept at each step. `exclude_seen`: items had up to as_of cannot be reached."""
-        self._network, self._trie, self._n_items = network, trie_of(ids), ids.n_items
+        self._network, self._n_items = network, ids.n_items
+        device, trie = network.item_tokens.device, trie_of(ids)
+        self._children, self._prefix = (torch.from_numpy(part).to(device) for part in (trie.children, trie.prefix))
+        self._root, self._nobody = trie.root, trie.n_nodes  # a column beyond the last node: where no child is
         self._offsets, self._items, self._max_length = offsets, items, max_length
         self._length, self._beams, self._exclude_seen = list_length, beams, exclude_seen
-        self.tile = _TILE[network.item_tokens.device.type]
+        self.tile = _TILE[device.type]
 
     def lists(self, users: Ints, as_of: Ints) -> NDArray[np.int32]:
         """Items [M, list_length] for users [M] as of positions [M] >= 0, best first; -1 where the beams give no more.
@@ -77,39 +81,42 @@ class BeamSearch:
         @torch.no_grad()
         def compute(bound: tuple[int, int]) -> None:
             chosen = by_tile[bound[0] : bound[1]]
-            result[chosen] = self._search(users[chosen], as_of[chosen], row[chosen], int(padded[chosen[0]]))
+            with mixed_precision(self._children.device):
+                result[chosen] = self._search(users[chosen], as_of[chosen], row[chosen], int(padded[chosen[0]]))
 
         for_each(compute, list(pairwise(bounds)))
         return result
 
     def _search(self, users: Ints, as_of: Ints, row: Ints, length: int) -> NDArray[np.int32]:
         """Lists of one tile's queries, each in a row of its own."""
-        network, trie, tile = self._network, self._trie, self.tile
+        network, tile, n_items = self._network, self.tile, self._n_items
+        device = network.item_tokens.device
         windows = np.zeros((tile, length), dtype=np.int64)
         windows[row] = newest_windows(self._offsets, self._items, users, as_of + 1, length)
-        device = network.item_tokens.device
         encoded, counts = network.encode(network.prompts(torch.from_numpy(windows).to(device)))
-        nodes, scores = np.full((tile, 1), trie.root), np.zeros((tile, 1))
+        nodes = torch.full((tile, 1), self._root, device=device)
+        scores = torch.zeros((tile, 1), dtype=torch.float64, device=device)
         for position in range(network.depth):
-            codes = torch.from_numpy(trie.prefix[nodes][:, :, :position]).to(device)
-            likely = network.log_probabilities(encoded, counts, codes)[:, :, -1].double().cpu().numpy()
-            totals = scores[:, :, None] + np.rint(likely / _STEP) * _STEP
-            child = trie.children[nodes]
-            b, k, c = np.nonzero((child >= 0) & np.isfinite(scores)[:, :, None])
-            reached = np.full((tile, trie.n_nodes), -np.inf)
-            reached[b, child[b, k, c]] = totals[b, k, c]
+            codes = self._prefix[nodes][:, :, :position]
+            likely = network.log_probabilities(encoded, counts, codes)[:, :, -1].double()
+            totals = scores[:, :, None] + torch.round(likely / _STEP) * _STEP
+            child = self._children[nodes]
+            child = torch.where((child >= 0) & scores.isfinite()[:, :, None], child, self._nobody)
+            reached = torch.full((tile, self._nobody + 1), -torch.inf, dtype=torch.float64, device=device)
+            reached.scatter_(1, child.flatten(1), totals.flatten(1))
             if position + 1 < network.depth:
-                inner = reached[:, self._n_items :]
-                place = best_columns(inner, min(self._beams, inner.shape[1])).astype(np.int64)
-                scores = np.where(place >= 0, np.take_along_axis(inner, np.maximum(place, 0), axis=1), -np.inf)
-                nodes = np.where(place >= 0, place + self._n_items, trie.root)
-        final = reached[row, : self._n_items]
+                inner = reached[:, n_items : self._nobody]
+                place = best_places(inner, min(self._beams, inner.shape[1]))
+                scores = torch.where(place >= 0, inner.gather(1, place.clamp(min=0)), -torch.inf)
+                nodes = torch.where(place >= 0, place + n_items, self._root)
+        final = reached[torch.from_numpy(row).to(device), :n_items]
         if self._exclude_seen:
             had = as_of + 1
             owner = np.repeat(np.arange(len(users)), had)
             within = np.arange(len(owner)) - np.repeat(np.cumsum(had) - had, had)
-            final[owner, self._items[self._offsets[users][owner] + within]] = -np.inf
-        kept = min(self._length, self._n_items)
+            seen = self._items[self._offsets[users][owner] + within].astype(np.int64)
+            final[torch.from_numpy(owner).to(device), torch.from_numpy(seen).to(device)] = -torch.inf
+        kept = min(self._length, n_items)
         result = np.full((len(users), self._length), -1, dtype=np.int32)
-        result[:, :kept] = best_columns(final, kept)
+        result[:, :kept] = best_places(final, kept).cpu().numpy()
         return result

@@ -18,6 +18,7 @@ from models.llm.item_ids import ItemIds
 from models.llm.p5_network import P5Network
 from models.llm.p5_search import BeamSearch, newest_windows
 from models.metrics import accuracy
+from models.precision import mixed_precision
 from models.progress import Progress, Task
 from models.sequences import TrainingSet
 from models.srm.base import TrainingConfig
@@ -93,8 +94,9 @@ def _epoch(
         targets = data.items[data.offsets[users[batch]] + positions[batch]].astype(np.int64)
         codes = network.item_tokens[torch.from_numpy(targets).to(device)] - network.offset
         codes = codes - torch.arange(network.depth, device=device) * network.width
-        encoded, counts = network.encode(network.prompts(torch.from_numpy(windows).to(device)))
-        likely = network.log_probabilities(encoded, counts, codes[:, None, :-1])
+        with mixed_precision(device):
+            encoded, counts = network.encode(network.prompts(torch.from_numpy(windows).to(device)))
+            likely = network.log_probabilities(encoded, counts, codes[:, None, :-1])
         loss = -likely[:, 0].gather(2, codes[:, :, None]).sum() / len(batch)
         if not math.isfinite(loss.item()):
             raise InputError("llm.candidates.training: the loss is no longer finite; lower its learning_rate")

@@ -5,38 +5,50 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-_SCORES_AT_ONCE = 2_000_000
+_SCORES_AT_ONCE = {"cpu": 2_000_000, "cuda": 64_000_000}
 
 Excluded = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 def best_items(
-    states: NDArray[np.float32],
-    item_vectors: NDArray[np.float64],
+    states: Tensor,
+    item_vectors: Tensor,
     length: int,
     excluded: Excluded | None = None,
 ) -> NDArray[np.int32]:
     """The `length` items [M, length] of highest dot product with each state [M, d], best first, ties by item id.
 
+    Computed where states and vectors [I, d] are.
+
     `excluded(rows)` gives pairs (place in rows, item) that no list may hold; -1 fills what the catalogue cannot.
-    Exact whatever the batch where states and vectors [I, d] are rounded as `models.prefixes.rounded` does.
+    Exact, so the same on every device and in every batch, where both are rounded as `models.prefixes.rounded` does.
     """
     n_items, kept = len(item_vectors), min(length, len(item_vectors))
     result = np.full((len(states), length), -1, dtype=np.int32)
-    transposed = torch.from_numpy(item_vectors).T
-    rows_at_once = max(1, _SCORES_AT_ONCE // n_items)
+    transposed, device = item_vectors.double().T, states.device
+    rows_at_once = max(1, _SCORES_AT_ONCE[device.type] // n_items)
     for at in range(0, len(states), rows_at_once):
         rows = np.arange(at, min(at + rows_at_once, len(states)))
-        scores = (torch.from_numpy(states[rows].astype(np.float64)) @ transposed).numpy()
+        scores = states[at : at + len(rows)].double() @ transposed
         if excluded is not None:
-            scores[excluded(rows)] = -np.inf
-        result[rows, :kept] = best_columns(scores, kept)
+            row, item = (torch.from_numpy(place).to(device) for place in excluded(rows))
+            scores[row, item] = -torch.inf
+        result[rows, :kept] = best_places(scores, kept).cpu().numpy()
     return result
 
 
-def best_columns(scores: NDArray[np.float64], kept: int) -> NDArray[np.int32]:
-    """Columns [M, kept] of the highest scores of each row, ties to the lower column; -1 where the score is -inf."""
+def best_places(scores: Tensor, kept: int) -> Tensor:
+    """Columns int64 [M, kept] of the highest scores float64 [M, N] of each row, best first, ties to the lower column;
+    -1 where the score is -inf."""
+    if scores.device.type == "cpu":
+        return torch.from_numpy(_best_columns(scores.numpy(), kept))
+    return best_by_selection(scores, kept)
+
+
+def _best_columns(scores: NDArray[np.float64], kept: int) -> NDArray[np.int64]:
+    """`best_places` by NumPy's partition, which a CPU does faster than PyTorch's selection."""
     n_rows, n_items = scores.shape
     bar = np.partition(scores, n_items - kept, axis=1)[:, n_items - kept]
     row, column = np.nonzero(scores >= bar[:, None])  # in order of row, then column
@@ -51,6 +63,19 @@ def best_columns(scores: NDArray[np.float64], kept: int) -> NDArray[np.int32]:
     chosen = column.reshape(n_rows, kept)
     values = np.take_along_axis(scores, chosen, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
-    best = np.take_along_axis(chosen, order, axis=1).astype(np.int32)
+    best = np.take_along_axis(chosen, order, axis=1)
     best[np.take_along_axis(values, order, axis=1) == -np.inf] = -1
     return best
+
+
+def best_by_selection(scores: Tensor, kept: int) -> Tensor:
+    """`best_places` by a selection that does not say which of equal values it takes, as a GPU has it."""
+    most = min(kept + 1, scores.shape[1])
+    values, columns = scores.topk(most, dim=1)
+    columns = columns[:, :kept].sort(dim=1).values
+    order = scores.gather(1, columns).sort(dim=1, descending=True, stable=True).indices
+    best = columns.gather(1, order)
+    if most > kept:
+        tied = (values[:, kept] == values[:, kept - 1]).nonzero()[:, 0]  # at the bar: the lower columns stay
+        best[tied] = scores[tied].sort(dim=1, descending=True, stable=True).indices[:, :kept]
+    return best.masked_fill(scores.gather(1, best) == -torch.inf, -1)

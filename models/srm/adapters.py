@@ -73,7 +73,7 @@ class InsideEncoder(nn.Module):
 
     def __init__(self, model: StateModel):
         super().__init__()
-        self.model = copy.deepcopy(model).eval()
+        self.model = copy.deepcopy(model).cpu().eval()
         if isinstance(self.model, Gru4Rec):
             self.model.plain = True
 
@@ -111,7 +111,7 @@ class AdapterForm:
 
 
 def adapter_form(settings: AdapterSettings, model: SmallModel) -> AdapterForm:
-    """The form that `settings` name, for `model`. InputError for a sub-module that it does not have."""
+    """The form that `settings` name, for `model`, on the CPU. InputError for a sub-module that it does not have."""
     if not isinstance(model, StateModel):
         raise InputError(
             f"policy.update: an SRM of kind {model.kind} has no user state to adapt; set srm.kind to "

@@ -24,9 +24,14 @@ class Windows:
 
     inputs: Tensor
     targets: Tensor
+    filled: Tensor  # int64 [K]: where inputs > 0, in the flattened windows
 
     def to(self, device: torch.device) -> "Windows":
-        return Windows(self.inputs.to(device), self.targets.to(device))
+        return Windows(self.inputs.to(device), self.targets.to(device), self.filled.to(device))
+
+    def of_filled(self, values: Tensor) -> Tensor:
+        """Of `values` [B, T, ...], those at filled places, [K, ...]."""
+        return values.flatten(0, 1).index_select(0, self.filled)
 
 
 Batch = list[Windows]  # one mini-batch, in groups of similar length so that little is padded
@@ -47,14 +52,19 @@ def training_windows(
     return data.offsets[:-1][user] + begin, length
 
 
-def epoch_batches(data: TrainingSet, max_length: int, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
-    """The mini-batches of one epoch: `batch_size` windows each, in random order whatever their length."""
+def epoch_batches(
+    data: TrainingSet, max_length: int, batch_size: int, generator: torch.Generator, grouped: bool = True
+) -> Iterator[Batch]:
+    """The mini-batches of one epoch: `batch_size` windows each, in random order whatever their length.
+
+    Not `grouped`, a batch is one group: on a GPU, work comes dearer in small pieces than padded.
+    """
     starts, lengths = training_windows(data, max_length, generator)
     size = np.ceil(np.log2(np.maximum(lengths, _SHORT) / _SHORT)).astype(np.int64)
     order = torch.randperm(len(starts), generator=generator).numpy()
     for at in range(0, len(order), batch_size):
         chosen = order[at : at + batch_size]
-        groups = [chosen[size[chosen] == one] for one in np.unique(size[chosen])]
+        groups = [chosen[size[chosen] == one] for one in np.unique(size[chosen])] if grouped else [chosen]
         yield [_windows(data.items, starts[group], lengths[group]) for group in groups]
 
 
@@ -69,4 +79,4 @@ def _windows(items: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArr
     flat = np.where(inside, starts[:, None] + column[None, :], 0)
     inputs = np.where(inside, items[flat].astype(np.int64) + 1, 0)
     targets = np.where(inside, items[np.where(inside, flat + 1, 0)].astype(np.int64), 0)
-    return Windows(torch.from_numpy(inputs), torch.from_numpy(targets))
+    return Windows(*(torch.from_numpy(values) for values in (inputs, targets, np.flatnonzero(inside))))

@@ -22,6 +22,7 @@ from models.artifacts import ArtifactStore, content_hash
 from models.errors import InputError
 from models.llm.base import CandidateSource
 from models.metrics import accuracy
+from models.precision import arithmetic_of, full_precision, mixed_precision
 from models.progress import Progress
 from models.sequences import TrainingSet, windows_at
 from models.srm.base import SmallModel, SrmConfig, TrainedSrm, TrainingConfig
@@ -94,7 +95,7 @@ def cooperate_or_load(
         "training": {name: getattr(training, name) for name in names},
         "threads": threads,
         "torch": torch.__version__,
-        "device": torch.device(device).type,
+        "device": arithmetic_of(device),
     }
     folder = store.open(_ARTIFACT, key)
     model = copy.deepcopy(independent.model).requires_grad_(True)
@@ -181,7 +182,8 @@ def _train(
             order = torch.randperm(len(learning.right), generator=generator)
             for rows in torch.split(order, training.batch_size):
                 optimiser.zero_grad(set_to_none=True)
-                value = _list_loss(model, loss, learning.take(rows), training.negatives, generator)
+                with mixed_precision(model.embedding.weight.device):
+                    value = _list_loss(model, loss, learning.take(rows), training.negatives, generator)
                 amount = float(value.item())
                 if not math.isfinite(amount):
                     raise InputError("srm.training: the loss is no longer finite; lower srm.training.learning_rate")
@@ -228,7 +230,8 @@ def order_quality(model: SmallModel, tasks: RankingTasks) -> float:
     ranks = []
     for rows in torch.split(torch.arange(len(tasks.right)), _LISTS_AT_ONCE):
         some = tasks.take(rows)
-        logits = model.window_logits(some.windows.to(device), some.candidates.clamp(min=0).to(device)).cpu()
+        with full_precision(device):
+            logits = model.window_logits(some.windows.to(device), some.candidates.clamp(min=0).to(device)).cpu()
         logits = logits.masked_fill(some.candidates < 0, -torch.inf)
         place = some.right.clamp(min=0)[:, None]
         own = logits.gather(1, place)

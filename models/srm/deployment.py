@@ -69,7 +69,7 @@ def deploy(
     """
     as_it_is = pushed == "full" and precision == "float32"
     model = master.model if as_it_is else copy.deepcopy(master.model).requires_grad_(False)
-    rows = torch.from_numpy(np.flatnonzero(known) + 1)
+    rows = torch.from_numpy(np.flatnonzero(known) + 1).to(master.model.embedding.weight.device)
     encoder = table = 0.0
     with torch.no_grad():
         for name, weights in model.named_parameters():
@@ -100,7 +100,7 @@ def _push_table(
 ) -> float:
     """The item table [n_items + 1, d] as it arrives, of which `rows` are sent; returns its bytes."""
     if pushed == "delta" and before is not None:
-        sent = torch.zeros(len(table), dtype=torch.bool)
+        sent = torch.zeros(len(table), dtype=torch.bool, device=table.device)
         sent[rows] = True
         total = _apply_delta(table, before.model.embedding.weight, sent)
     else:

@@ -19,6 +19,7 @@ from torch import nn
 from models.artifacts import ArtifactStore, content_hash
 from models.early_stopping import train_epochs
 from models.errors import InputError
+from models.precision import arithmetic_of, mixed_precision
 from models.progress import NullProgress, Progress, Task
 from models.sequences import TrainingSet
 from models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm
@@ -105,7 +106,7 @@ def _key(config: SrmConfig, data: TrainingSet, threads: int, device: str) -> dic
         "data": data.content_hash,
         "threads": threads,
         "torch": torch.__version__,
-        "device": torch.device(device).type,
+        "device": arithmetic_of(device),
     }
 
 
@@ -139,7 +140,10 @@ def fine_tune(model: SmallModel, config: SrmConfig, data: TrainingSet, progress:
 def _optimiser(model: SmallModel, config: SrmConfig) -> torch.optim.Optimizer:
     training = config.training
     return torch.optim.AdamW(
-        _parameter_groups(model, training.weight_decay), lr=training.learning_rate, betas=(0.9, 0.98)
+        _parameter_groups(model, training.weight_decay),
+        lr=training.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True if model.embedding.weight.is_cuda else None,
     )
 
 
@@ -156,25 +160,28 @@ def _epoch(
     model.train()
     transitions_per_epoch = n_transitions(data)
     device = model.embedding.weight.device
-    total, count = 0.0, 0
-    for batch in epoch_batches(data, model.max_length, config.training.batch_size, generator):
+    total, count = torch.zeros((), dtype=torch.float64, device=device), 0  # a GPU is not waited for after each batch
+    grouped = device.type == "cpu"
+    for batch in epoch_batches(data, model.max_length, config.training.batch_size, generator, grouped):
         done = (epoch - 1 + count / transitions_per_epoch) / config.epochs
         for group in optimiser.param_groups:
             group["lr"] = config.training.learning_rate * rate_at(done)
         optimiser.zero_grad(set_to_none=True)
         here = [windows.to(device) for windows in batch]
-        if config.loss == "full_softmax" and isinstance(model, StateModel):
-            loss = full_softmax_backward(model, here)
-        else:
-            loss = bce_backward(model, here, config.training.negatives, generator)
-        if not math.isfinite(loss):
-            raise InputError("srm.training: the loss is no longer finite; lower srm.training.learning_rate")
+        with mixed_precision(device):
+            if config.loss == "full_softmax" and isinstance(model, StateModel):
+                loss = full_softmax_backward(model, here)
+            else:
+                loss = bce_backward(model, here, config.training.negatives, generator)
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
         optimiser.step()
-        transitions = sum(int((windows.inputs > 0).sum()) for windows in batch)
+        transitions = sum(len(windows.filled) for windows in batch)
         total, count = total + loss * transitions, count + transitions
         task.advance(transitions)
-    return total / count
+    mean = float(total) / count
+    if not math.isfinite(mean):
+        raise InputError("srm.training: the loss is no longer finite; lower srm.training.learning_rate")
+    return mean
 
 
 def rate_at(done: float) -> float:

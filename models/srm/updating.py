@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from models.artifacts import ArtifactStore, content_hash
+from models.precision import arithmetic_of
 from models.progress import Progress
 from models.sequences import TrainingSet, training_set
 from models.srm.base import SmallModel, SrmConfig, TrainingConfig
@@ -94,7 +95,7 @@ def update_or_load(
         },
         "threads": threads,
         "torch": torch.__version__,
-        "device": torch.device(device).type,
+        "device": arithmetic_of(device),
     }
     folder = store.open(_ARTIFACT, key)
     model = copy.deepcopy(before.model).requires_grad_(True)

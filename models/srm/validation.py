@@ -12,12 +12,13 @@ from torch import Tensor
 
 from models.distinct import different_pairs
 from models.metrics import accuracy
+from models.precision import full_precision
 from models.sequences import TrainingSet, window_start, windows_at
 from models.srm.base import SmallModel, StateModel
 
 _PAIRS_WITHOUT_STATE = 4_000_000  # DIN runs an MLP for every (window, item): targets are thinned to this many pairs
-_CHUNK_FLOATS = 8_000_000
-_WINDOWS_AT_ONCE = 256
+_CHUNK_FLOATS = {"cpu": 8_000_000, "cuda": 256_000_000}
+_WINDOWS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 _RARE = 0.1  # share of repeats from which a log is one of repeated consumption
 
 
@@ -51,7 +52,6 @@ def repeat_share(data: TrainingSet) -> float:
     return 1.0 - len(np.unique(pairs)) / max(1, len(pairs))
 
 
-@torch.no_grad()
 def catalogue_ranks(
     model: SmallModel,
     offsets: NDArray[np.int64],
@@ -65,6 +65,18 @@ def catalogue_ranks(
     With `exclude_seen`, the other items of that window's user up to that position leave the ranking; the target stays.
     """
     model.eval()
+    with torch.no_grad(), full_precision(model.embedding.weight.device):
+        return _catalogue_ranks(model, offsets, items, users, positions, exclude_seen)
+
+
+def _catalogue_ranks(
+    model: SmallModel,
+    offsets: NDArray[np.int64],
+    items: NDArray[np.int32],
+    users: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    exclude_seen: bool,
+) -> NDArray[np.int64]:
     device = model.embedding.weight.device
     targets = torch.from_numpy(items[offsets[users] + positions].astype(np.int64))
     # With a user state, one window serves every position that it is anchored for; DIN scores each by itself.
@@ -77,13 +89,14 @@ def catalogue_ranks(
     ranks = torch.empty(len(users), dtype=torch.int64)
     by_group = np.argsort(group, kind="stable")
     bounds = np.searchsorted(group[by_group], np.arange(len(newest) + 1))
-    for some in torch.split(torch.argsort(lengths, stable=True), _WINDOWS_AT_ONCE):  # similar lengths: little padding
+    at_once = _WINDOWS_AT_ONCE[device.type]
+    for some in torch.split(torch.argsort(lengths, stable=True), at_once):  # similar lengths: little padding
         batch = windows[some, : int(lengths[some].max())].to(device)
         place = np.concatenate([by_group[bounds[one] : bounds[one + 1]] for one in some.tolist()])
         row = np.repeat(np.arange(len(some)), np.diff(bounds)[some.numpy()])
         encoded = model.states(batch) if isinstance(model, StateModel) else batch
         column = lengths[some].numpy()[row] - 1 - (newest[group[place]] - (positions[place] - 1))
-        rows_at_once = max(1, _CHUNK_FLOATS // model.n_items)
+        rows_at_once = max(1, _CHUNK_FLOATS[device.type] // model.n_items)
         for at in range(0, len(place), rows_at_once):
             part = slice(at, at + rows_at_once)
             scores = _catalogue_scores(model, encoded, row[part], column[part])
@@ -100,10 +113,12 @@ def _drop_seen(
     users: NDArray[np.int64],
     positions: NDArray[np.int64],
 ) -> None:
-    for row, (user, position) in enumerate(zip(users.tolist(), positions.tolist(), strict=True)):
-        begin = int(offsets[user])
-        seen = items[begin : begin + position]
-        scores[row, torch.from_numpy(seen[seen != items[begin + position]].astype(np.int64))] = -torch.inf
+    row = np.repeat(np.arange(len(users)), positions)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(positions) - positions, positions)
+    seen = items[offsets[users][row] + within].astype(np.int64)
+    others = seen != items[offsets[users] + positions][row]
+    at = torch.from_numpy(np.stack([row[others], seen[others]])).to(scores.device)
+    scores[at[0], at[1]] = -torch.inf
 
 
 def _catalogue_scores(model: SmallModel, encoded: Tensor, row: NDArray[np.int64], column: NDArray[np.int64]) -> Tensor:

@@ -145,8 +145,8 @@ def test_the_best_items_are_those_of_exact_integer_arithmetic_with_ties_by_item(
     removed = rng.random((30, 40)) < 0.3
     for length in (1, 7, 40, 45):
         got = best_items(
-            (states * 2.0**-16).astype(np.float32),
-            vectors * 2.0**-16,
+            torch.from_numpy(states * 2.0**-16).float(),
+            torch.from_numpy(vectors * 2.0**-16),
             length,
             lambda rows: (np.nonzero(removed[rows])[0], np.nonzero(removed[rows])[1]),
         )

@@ -42,7 +42,7 @@ def test_states_of_one_pass_equal_those_of_one_prefix_at_a_time_across_re_anchor
             window = torch.from_numpy(items[offsets[user] + start : offsets[user] + position + 1].astype(np.int64) + 1)
             with torch.no_grad():
                 alone = model.states(window[None])[0, -1].numpy()
-            assert np.abs(states[rows[user] + position - first[user]] - alone).max() < 1e-4
+            assert np.abs(states[rows[user] + position - first[user]].numpy() - alone).max() < 1e-4
 
 
 def test_din_scores_of_one_window_equal_those_of_many() -> None:
@@ -74,7 +74,7 @@ def test_states_do_not_depend_on_who_else_is_asked_nor_from_where(config: Config
         assert some_rows[-1] == sum(int(np.diff(offsets)[u] - first[u]) for u in asked)
         for user in asked:
             mine = some[some_rows[user] : some_rows[user + 1]]
-            assert np.array_equal(mine, everyone[rows[user] + first[user] : rows[user + 1]])
+            assert torch.equal(mine, everyone[rows[user] + first[user] : rows[user + 1]])
 
 
 def test_states_do_not_depend_on_what_follows_them() -> None:
@@ -83,8 +83,9 @@ def test_states_do_not_depend_on_what_follows_them() -> None:
     changed = items.copy()
     last = offsets[1:] - 1
     changed[last] = (items[last] + 1) % N_ITEMS
-    before, rows = prefix_states(model, offsets, items, np.zeros(10, dtype=np.int64))
-    after, _ = prefix_states(model, offsets, changed, np.zeros(10, dtype=np.int64))
+    first = np.zeros(10, dtype=np.int64)
+    (before, rows), (after, _) = (prefix_states(model, offsets, log, first) for log in (items, changed))
+    before, after = before.numpy(), after.numpy()
     same = np.ones(len(items), dtype=bool)
     same[rows[1:] - 1] = False
     assert np.array_equal(before[same], after[same])
@@ -94,8 +95,8 @@ def test_states_do_not_depend_on_what_follows_them() -> None:
 def test_dot_products_of_rounded_vectors_are_exact_in_any_order() -> None:
     model = _model(KINDS[0])
     offsets, items = random_log(users=5, n_items=N_ITEMS, longest=20)
-    states, _ = prefix_states(model, offsets, items, np.zeros(5, dtype=np.int64))
-    vectors = rounded_item_vectors(model)
+    states = prefix_states(model, offsets, items, np.zeros(5, dtype=np.int64))[0].numpy()
+    vectors = rounded_item_vectors(model).numpy()
     assert (np.rint(states * 2.0**16) == states * 2.0**16).all()
     order = np.random.default_rng(0).permutation(model.dim)
     forward = states.astype(np.float64) @ vectors.T.astype(np.float64)
@@ -104,10 +105,10 @@ def test_dot_products_of_rounded_vectors_are_exact_in_any_order() -> None:
 
 
 def test_a_value_of_sixteen_or_no_number_is_refused() -> None:
-    assert rounded(np.array([15.9999, -15.9999], dtype=np.float32), "a state").dtype == np.float32
+    assert rounded(torch.tensor([15.9999, -15.9999]), "a state").dtype == torch.float32
     for bad in (16.0, -17.0, np.nan, np.inf):
         with pytest.raises(InputError, match="not below 16"):
-            rounded(np.array([0.0, bad], dtype=np.float32), "a state")
+            rounded(torch.tensor([0.0, bad]), "a state")
 
 
 def test_nobody_asked_gives_no_rows() -> None:

@@ -124,10 +124,11 @@ def test_no_epochs_give_an_untrained_model(tmp_path: Path) -> None:
 
 
 def test_full_softmax_gradients_are_those_of_cross_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.srm.losses._CHUNK_FLOATS", 3 * 20)  # several chunks
+    monkeypatch.setattr("models.srm.losses._CHUNK_FLOATS", {"cpu": 3 * 20})  # several chunks
     model = build_model(KINDS[0], 20)
     assert isinstance(model, StateModel)
-    batch = Windows(torch.tensor([[3, 1, 7, 20], [2, 5, 0, 0]]), torch.tensor([[0, 6, 19, 2], [4, 4, 0, 0]]))
+    inputs, filled = torch.tensor([[3, 1, 7, 20], [2, 5, 0, 0]]), torch.arange(6)
+    batch = Windows(inputs, torch.tensor([[0, 6, 19, 2], [4, 4, 0, 0]]), filled)
     loss = full_softmax_backward(model, [batch])
     found = [parameter.grad for parameter in model.parameters()]
     model.zero_grad()
@@ -168,7 +169,7 @@ def test_windows_of_long_users_begin_elsewhere_in_every_epoch() -> None:
 
 
 def test_ranks_against_a_plain_sort(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.srm.validation._CHUNK_FLOATS", 5 * 30)  # several chunks
+    monkeypatch.setattr("models.srm.validation._CHUNK_FLOATS", {"cpu": 5 * 30})  # several chunks
     data = cycle_log(users=15, n_items=30, length=12)
     model = build_model(KINDS[1], 30).eval()
     assert isinstance(model, StateModel)

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from models.baselines import all_baselines
 from models.llm.base import CandidateLists
@@ -65,7 +66,8 @@ def world() -> World:
     states, vectors = grid(USERS * LENGTH, DIM), grid(ITEMS, DIM)
     lists = np.stack([[generator.permutation(ITEMS)[:N] for _ in range(LENGTH)] for _ in range(USERS)])
     lists[generator.random(lists.shape) < 0.1] = -1
-    scores = StateScores(states, offsets, np.zeros(USERS, dtype=np.int64), vectors, np.ones(ITEMS, dtype=bool))
+    known, first = np.ones(ITEMS, dtype=bool), np.zeros(USERS, dtype=np.int64)
+    scores = StateScores(torch.from_numpy(states), offsets, first, torch.from_numpy(vectors), known)
     return World(Histories(offsets, items, ITEMS), scores, states, vectors, FixedLists(lists.astype(np.int32)))
 
 
