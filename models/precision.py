@@ -6,10 +6,11 @@ TF32, sums and weights in float32.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 # cuBLAS is deterministic only with a workspace of fixed size, and reads this when it is first used.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -29,6 +30,12 @@ def mixed_precision(device: str | torch.device) -> Iterator[None]:
         return
     with _float32_products("high"), torch.autocast(torch.device(device).type, torch.bfloat16):
         yield
+
+
+def backward(losses: Sequence[Tensor], gradients: Sequence[Tensor] | None = None) -> None:
+    """`torch.autograd.backward` outside autocast: an operation's gradient has the format that the operation had."""
+    with torch.autocast(losses[0].device.type, enabled=False):
+        torch.autograd.backward(losses, gradients)
 
 
 @contextmanager

@@ -87,9 +87,8 @@ class TrainableItemLm(ItemLm):
             owner = torch.from_numpy(np.repeat(np.arange(n_items), counts))
             place = torch.tensor([code[name] for own in attributes for name in own])
             share = torch.from_numpy(np.repeat([1.0 / max(count, 1) for count in counts], counts)).float()
-            mean = torch.sparse_coo_tensor(
-                torch.stack([owner, place]), share, (n_items, len(names)), check_invariants=True
-            )
+            with torch.sparse.check_sparse_tensor_invariants():  # type: ignore[no-untyped-call]
+                mean = torch.sparse_coo_tensor(torch.stack([owner, place]), share, (n_items, len(names)))
             self.register_buffer("attribute_mean", mean.coalesce(), persistent=False)
             # Attributes speak first: they are learnt from many items each, and an item's own vector grows from little.
             self.attribute_table = nn.Parameter(torch.empty(len(names), self.dim).normal_(std=_ATTRIBUTE_STD))

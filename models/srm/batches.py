@@ -27,7 +27,10 @@ class Windows:
     filled: Tensor  # int64 [K]: where inputs > 0, in the flattened windows
 
     def to(self, device: torch.device) -> "Windows":
-        return Windows(self.inputs.to(device), self.targets.to(device), self.filled.to(device))
+        if device.type == "cpu":
+            return self
+        columns = (self.inputs, self.targets, self.filled)  # pinned, so that nobody waits for the copy
+        return Windows(*(column.pin_memory().to(device, non_blocking=True) for column in columns))
 
     def of_filled(self, values: Tensor) -> Tensor:
         """Of `values` [B, T, ...], those at filled places, [K, ...]."""

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.precision import backward
 from models.srm.base import SmallModel, StateModel
 from models.srm.batches import Batch
 
@@ -34,7 +35,7 @@ def full_softmax_backward(model: StateModel, batch: Batch) -> Tensor:
             vector_gradients.addmm_(gradients.T, states[part])
         state_gradients /= len(targets)
         vector_gradients /= len(targets)
-    torch.autograd.backward((states, vectors), (state_gradients, vector_gradients))
+    backward((states, vectors), (state_gradients, vector_gradients))
     return -log_likelihood / len(targets)
 
 
@@ -54,5 +55,5 @@ def bce_backward(model: SmallModel, batch: Batch, negatives: int, generator: tor
     labels = torch.zeros_like(logits)
     labels[:, 0] = 1.0
     loss = F.binary_cross_entropy_with_logits(logits, labels)
-    torch.autograd.backward(loss)
+    backward((loss,))
     return loss.detach().double()

@@ -225,7 +225,8 @@ def deterministic(seed: int, threads: int, device: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
-        torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` would import a compiler: seconds
+        # "error" imports a compiler, which takes seconds; but with "warn", attention on CUDA is not deterministic.
+        torch.set_deterministic_debug_mode("error" if cuda else "warn")
         _FILLING.fill_uninitialized_memory = False  # it costs a pass over every new tensor
         try:
             yield
