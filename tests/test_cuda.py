@@ -105,15 +105,12 @@ def test_lists_from_the_same_states_are_the_same_on_both_ties_and_exclusions_inc
     rng = np.random.default_rng(3)
     vectors = torch.from_numpy(rng.integers(-3, 4, (500, 8)) * 2.0**-16)
     states = torch.from_numpy(rng.integers(-3, 4, (400, 8)) * 2.0**-16).float()
-    removed = rng.random((400, 500)) < 0.3
-
-    def excluded(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        row, item = np.nonzero(removed[rows])
-        return row, item
-
+    removed = torch.from_numpy(rng.random((400, 500)) < 0.3)
+    there = removed.cuda()
     for length in (1, 20, 400, 500, 510):
-        here = best_items(states, vectors, length, excluded)
-        assert np.array_equal(here, best_items(states.cuda(), vectors.cuda(), length, excluded))
+        left = best_items(states, vectors, length, lambda rows: removed[rows].nonzero(as_tuple=True))
+        right = best_items(states.cuda(), vectors.cuda(), length, lambda rows: there[rows].nonzero(as_tuple=True))
+        assert np.array_equal(left, right)
 
 
 def test_din_scores_on_a_gpu_are_those_of_a_cpu(data: TrainingSet, tmp_path: Path) -> None:

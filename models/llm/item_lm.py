@@ -216,6 +216,10 @@ class ItemLmCandidates:
     def _item_vectors(self) -> torch.Tensor:
         return rounded_item_vectors(self._trained.model).double()
 
+    @cached_property
+    def _codes(self) -> torch.Tensor:
+        return torch.from_numpy(self._items).to(self._item_vectors.device)
+
     def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:
         """See CandidateSource.lists. No list is found at as_of = -1; ValueError for others below the user's `first`."""
         items = np.full((len(users), self.list_length), -1, dtype=np.int32)
@@ -224,12 +228,17 @@ class ItemLmCandidates:
         if (when < self._first[who]).any():
             raise ValueError("a list was asked for a position before the user's first")
         states = self._states_at(who, when)
+        codes = self._codes
+        begins, ends = (
+            torch.from_numpy(x).to(codes.device) for x in (self._offsets[who], self._offsets[who] + when + 1)
+        )
 
-        def seen(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-            counts = when[rows] + 1
-            place = np.repeat(np.arange(len(rows)), counts)
-            within = np.arange(len(place)) - np.repeat(np.cumsum(counts) - counts, counts)
-            return place, self._items[self._offsets[who[rows]][place] + within].astype(np.int64)
+        def seen(rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+            begin, counts = begins[rows], (ends - begins)[rows]
+            place = torch.repeat_interleave(counts)
+            first = torch.cumsum(counts, dim=0) - counts
+            event = torch.arange(len(place), device=codes.device) + (begin - first)[place]
+            return place, codes[event].long()
 
         excluded = seen if self._exclude_seen else None
         items[found] = best_items(states, self._item_vectors, self.list_length, excluded)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 _SCORES_AT_ONCE = {"cpu": 2_000_000, "cuda": 64_000_000}
 
-Excluded = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]]
+Excluded = Callable[[slice], tuple[Tensor, Tensor]]
 
 
 def best_items(
@@ -22,7 +22,8 @@ def best_items(
 
     Computed where states and vectors [I, d] are.
 
-    `excluded(rows)` gives pairs (place in rows, item) that no list may hold; -1 fills what the catalogue cannot.
+    `excluded(rows)` gives pairs (place in rows, item) that no list may hold, on the device of the states; -1 fills what
+    the catalogue cannot.
     Exact, so the same on every device and in every batch, where both are rounded as `models.prefixes.rounded` does.
     """
     n_items, kept = len(item_vectors), min(length, len(item_vectors))
@@ -30,11 +31,11 @@ def best_items(
     transposed, device = item_vectors.double().T, states.device
     rows_at_once = max(1, _SCORES_AT_ONCE[device.type] // n_items)
     for at in range(0, len(states), rows_at_once):
-        rows = np.arange(at, min(at + rows_at_once, len(states)))
-        scores = states[at : at + len(rows)].double() @ transposed
+        rows = slice(at, at + rows_at_once)
+        scores = states[rows].double() @ transposed
         if excluded is not None:
-            row, item = (torch.from_numpy(place).to(device) for place in excluded(rows))
-            scores[row, item] = -torch.inf
+            row, item = excluded(rows)
+            scores.view(-1).index_fill_(0, row * n_items + item, -torch.inf)
         result[rows, :kept] = best_places(scores, kept).cpu().numpy()
     return result
 

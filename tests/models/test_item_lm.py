@@ -142,13 +142,13 @@ def test_the_best_items_are_those_of_exact_integer_arithmetic_with_ties_by_item(
     vectors = rng.integers(-3, 4, (40, 4))
     vectors[20:] = vectors[:20]  # every item has a twin
     states = rng.integers(-3, 4, (30, 4))
-    removed = rng.random((30, 40)) < 0.3
+    removed = torch.from_numpy(rng.random((30, 40)) < 0.3)
     for length in (1, 7, 40, 45):
         got = best_items(
             torch.from_numpy(states * 2.0**-16).float(),
             torch.from_numpy(vectors * 2.0**-16),
             length,
-            lambda rows: (np.nonzero(removed[rows])[0], np.nonzero(removed[rows])[1]),
+            lambda rows: removed[rows].nonzero(as_tuple=True),
         )
         for row in range(30):
             score = vectors @ states[row]
