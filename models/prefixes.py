@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.errors import InputError
+from models.memory import enough_memory
 from models.parallel import for_each
 from models.sequences import even_length, window_start
 from models.srm.base import SmallModel, StateModel
@@ -41,14 +42,15 @@ def prefix_states(
 
     Row of (u, p): row_offsets[u] + p - first[u]. With `users`, only theirs are computed (others have no rows). They lie
     where the model is, in whose tiles (`tile_of`) they are computed. Needs a model with user states (ValueError).
-    Raises InputError where a state reaches magnitude 16.
+    Raises InputError where a state reaches magnitude 16, or memory ends.
     """
     if not isinstance(model, StateModel):
         raise ValueError(f"{model.kind} has no user state")
     model.eval()
     device = model.embedding.weight.device
     rows = tile_of(device) if tile is None else tile
-    return tiled_states(model.states, device, model.dim, model.max_length, offsets, items, first, users, rows)
+    with enough_memory(f"user states of {model.kind}", "its dim or max_length, or the users that are simulated"):
+        return tiled_states(model.states, device, model.dim, model.max_length, offsets, items, first, users, rows)
 
 
 def tile_of(device: str | torch.device) -> int:

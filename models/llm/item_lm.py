@@ -23,6 +23,7 @@ from models.llm.base import CandidateLists
 from models.llm.checkpoints import causal_architecture, hugging_face, quiet, read_checkpoint, require_checkpoint
 from models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
 from models.llm.ranking import best_items
+from models.memory import enough_memory
 from models.precision import arithmetic_of, mixed_precision
 from models.prefixes import prefix_states, rounded_item_vectors, tile_of
 from models.progress import NullProgress, Progress
@@ -241,7 +242,8 @@ class ItemLmCandidates:
             return place, codes[event].long()
 
         excluded = seen if self._exclude_seen else None
-        items[found] = best_items(states, self._item_vectors, self.list_length, excluded)
+        with enough_memory("lists of the item LM", "llm.candidates.dim, or the users that are simulated"):
+            items[found] = best_items(states, self._item_vectors, self.list_length, excluded)
         return CandidateLists(items=items, found=found, as_of=as_of.copy())
 
     def _states_at(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> torch.Tensor:

@@ -116,3 +116,17 @@ def test_nobody_asked_gives_no_rows() -> None:
     states, rows = prefix_states(_model(KINDS[0]), offsets, items, np.diff(offsets))
     assert states.shape == (0, 16)
     assert rows.tolist() == [0, 0, 0, 0, 0]
+
+
+def test_memory_that_ends_while_users_are_encoded_is_one_line_that_says_what_to_lower(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_memory(_: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    offsets, items = random_log(users=4, n_items=N_ITEMS, longest=9)
+    model = _model(KINDS[0])
+    monkeypatch.setattr(model, "states", no_memory)
+    with pytest.raises(InputError, match="user states of sasrec: out of memory; lower its dim") as error:
+        prefix_states(model, offsets, items, np.zeros(4, dtype=np.int64))
+    assert "\n" not in str(error.value)
