@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable, Mapping
-from heapq import heappop, heappush
-from typing import Any, cast
+from heapq import heapify, heappop, heappush
+from typing import Any
 
 from simpy import Environment, Event, Timeout
 from simpy.events import NORMAL
 
 from simulator.cloud.cluster import Machine
 from simulator.cloud.tickets import LlmTicket
+
+
+_FEW = 64
 
 
 class Wakes:
@@ -31,7 +34,7 @@ class Wakes:
         heappush(self._env._queue, (t_s, NORMAL, next(self._env._eid), event))
 
     def _on_event(self, event: Event) -> None:
-        machine = cast(Machine, event._value)
+        machine: Machine = event._value
         self._spare.append(event)
         machine.armed.pop()
         self._look(machine)
@@ -44,20 +47,23 @@ class Deadlines:
         """`open_tickets` by number: those that have not ended. `late` is called at the deadline of each of them whose
         client still waits."""
         self._env, self._open, self._late = env, open_tickets, late
-        self._due: list[tuple[float, int]] = []  # heap; entries of ended requests stay until they surface
+        self._due: list[tuple[float, int]] = []  # heap; many entries may be of ended requests
+        self._most = _FEW  # entries before those of ended requests are swept out
         self._alarm_s = math.inf
 
     def add(self, ticket: LlmTicket) -> None:
         """An open request with a deadline."""
+        if len(self._due) >= self._most:
+            self._sweep()
         heappush(self._due, (ticket.deadline_s, ticket.number))
         if ticket.deadline_s < self._alarm_s:
             self._set(ticket.deadline_s)
 
-    def forget_ended(self) -> None:
-        """Some request has ended: its entry goes if it is the next one."""
-        due = self._due
-        while due and due[0][1] not in self._open:
-            heappop(due)
+    def _sweep(self) -> None:
+        """All entries of ended requests go at once, which costs less than to pop each."""
+        self._due = [entry for entry in self._due if entry[1] in self._open]
+        heapify(self._due)
+        self._most = 2 * len(self._due) + _FEW
 
     def _set(self, deadline_s: float) -> None:
         self._alarm_s = deadline_s
@@ -71,7 +77,7 @@ class Deadlines:
         while due:
             deadline_s, number = due[0]
             ticket = self._open.get(number)
-            waits = ticket is not None and not ticket.done.triggered
+            waits = ticket is not None and ticket.served is None
             if waits and deadline_s > alarm_s:
                 self._set(deadline_s)
                 return
