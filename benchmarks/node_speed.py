@@ -37,9 +37,9 @@ def begin(env: simpy.Environment, replicas: int, requests: int, seed: int = 1) -
     node = LlmNode(env, pools, cloud, Draws(1))
 
     def arrive() -> Generator[Any, Any, None]:
-        for device, (gap, prompt, output) in enumerate(zip(gaps, prompts, outputs, strict=True)):
+        for gap, prompt, output in zip(gaps, prompts, outputs, strict=True):
             yield env.timeout(gap)
-            node.submit(prompt, output, deadline_s=env.now + 60.0, device=device)
+            node.submit(prompt, output, deadline_s=env.now + 60.0)
 
     env.process(arrive())
     return node

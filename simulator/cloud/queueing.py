@@ -322,9 +322,7 @@ class QueueingNode(ABC):
 
     def _tell(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
         self.outcomes[outcome] += 1
-        ticket.tell(
-            Served(outcome, ticket.replica, ticket.t_started_s, now, ticket.gpu_seconds, not ticket.in_service)
-        )
+        ticket.tell(Served(outcome, ticket.replica, ticket.t_started_s, now, ticket.gpu_seconds, not ticket.in_service))
 
     def _leave_unserved(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
         ticket.t_finished_s = now
