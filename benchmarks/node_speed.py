@@ -29,17 +29,17 @@ RATE_PER_REPLICA = 20.0  # requests a second
 def begin(env: simpy.Environment, replicas: int, requests: int, seed: int = 1) -> LlmNode:
     """A node of `replicas` replicas that `requests` requests will come to."""
     generator = np.random.default_rng(seed)
-    gaps = generator.exponential(1 / (RATE_PER_REPLICA * replicas), requests).tolist()
-    prompts = generator.integers(100, 1501, requests).tolist()
-    outputs = generator.integers(20, 301, requests).tolist()
+    gaps = memoryview(generator.exponential(1 / (RATE_PER_REPLICA * replicas), requests))
+    prompts = memoryview(generator.integers(100, 1501, requests))
+    outputs = memoryview(generator.integers(20, 301, requests))
     cloud = sections.Cloud(gpu="h100", replicas=replicas)
     pools = pools_of(sections.Llm(), cloud, sections.Tariffs(), default_catalogue().model("llama-3.1-8b"))
     node = LlmNode(env, pools, cloud, Draws(1))
 
     def arrive() -> Generator[Any, Any, None]:
-        for device, (gap, prompt, output) in enumerate(zip(gaps, prompts, outputs, strict=True)):
+        for gap, prompt, output in zip(gaps, prompts, outputs, strict=True):
             yield env.timeout(gap)
-            node.submit(prompt, output, deadline_s=env.now + 60.0, device=device)
+            node.submit(prompt, output, deadline_s=env.now + 60.0)
 
     env.process(arrive())
     return node

@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from simpy import Environment, Event
+from simpy import Environment
 
 from simulator.cloud.admission import Arrival, admission_rule
 from simulator.cloud.autoscaling import autoscale
@@ -84,7 +84,7 @@ class LlmNode:
         """
         now = self.env.now
         job = Attempt(prompt_tokens, output_tokens, sequences, priority, prefix, service_s)
-        ticket = job.ticket = LlmTicket(self.submitted, device, job, now, deadline_s, Event(self.env))
+        ticket = job.ticket = LlmTicket(self.env, self.submitted, device, job, now, deadline_s)
         self.submitted += 1
         if self._closed_s is not None:
             self._tell(ticket, "unfinished", now)
@@ -106,7 +106,7 @@ class LlmNode:
 
         What becomes of the request is as at a deadline.
         """
-        if not ticket.done.triggered:
+        if ticket.served is None:
             self._give_up(ticket, "withdrawn", self.env.now)
             return True
         return False
@@ -124,7 +124,7 @@ class LlmNode:
             self._look(machine, now)
             machine.replica.halt(now)
             self._changed(machine, now)
-        told = [ticket for ticket in self._open.values() if not ticket.done.triggered]
+        told = [ticket for ticket in self._open.values() if ticket.served is None]
         for ticket in list(self._open.values()):
             self._settle(ticket, "unfinished", now)
         self._door.clear()
@@ -246,7 +246,7 @@ class LlmNode:
         """Lets a replica process what is due; requests that left it end here."""
         for job in machine.replica.advance(now):
             ticket = cast(Attempt, job).ticket
-            if not (self._cloud.abort_on_timeout and ticket.done.triggered):
+            if not (self._cloud.abort_on_timeout and ticket.served is not None):
                 seconds = job.t_finished_s - job.t_started_s
                 machine.service_s += (seconds - machine.service_s) * (_RECENT if machine.service_s else 1.0)
             self._settle(ticket, "completed", now)
@@ -285,11 +285,10 @@ class LlmNode:
     def _settle(self, ticket: LlmTicket, outcome: Outcome, now: float) -> None:
         """The request leaves the node: its cost is final, and its client is told unless that has happened."""
         del self._open[ticket.number]
-        self._deadlines.forget_ended()
         self._bill(ticket)
         del ticket.job.ticket  # so that it is freed with its last user, not by the cycle collector
         ticket.in_service = False
-        if not ticket.done.triggered:
+        if ticket.served is None:
             self._tell(ticket, outcome, now)
         else:
             ticket.t_finished_s = now
@@ -310,11 +309,7 @@ class LlmNode:
         ticket.t_finished_s = now
         final = not ticket.in_service
         served = Served(outcome, ticket.replica, ticket.t_started_s, now, ticket.gpu_seconds, final)
-        done = ticket.done
-        if done.callbacks:
-            done.succeed(served)
-        else:  # nobody waits, and who asks later need not wait
-            done._ok, done._value, done.callbacks = True, served, None  # type: ignore[assignment]
+        ticket.tell(served)
 
     def _give_up(self, ticket: LlmTicket, outcome: Outcome, now: float) -> None:
         """The client stops waiting for a request that is open and has not been told."""
@@ -325,7 +320,7 @@ class LlmNode:
             self._record(now)
             return
         self._look(machine, now)
-        if ticket.done.triggered:  # answered at this very moment
+        if ticket.served is not None:  # answered at this very moment
             self._changed(machine, now)
             return
         if ticket.started:
@@ -357,7 +352,7 @@ class LlmNode:
         for job in jobs:
             ticket = cast(Attempt, job).ticket
             again = self._cloud.on_failure == "retry" and ticket.retries < self._cloud.max_retries
-            if again and not ticket.done.triggered:
+            if again and ticket.served is None:
                 self._bill(ticket)
                 ticket.retry()
                 self.retries += 1

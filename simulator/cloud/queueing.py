@@ -33,36 +33,63 @@ class Served(NamedTuple):
 
 
 class Ticket:
-    """A request at a node. `done` fires with a Served; `gpu_seconds` is final once `in_service` is False."""
+    """A request at a node. `gpu_seconds` is final once `in_service` is False."""
 
     __slots__ = (
+        "_done",
+        "_env",
         "_share_at_start",
         "_work",
         "deadline_s",
-        "done",
         "gpu_seconds",
         "in_service",
         "number",
         "replica",
+        "served",
         "t_arrived_s",
         "t_finished_s",
         "t_first_token_s",
         "t_started_s",
     )
 
-    def __init__(self, number: int, work: tuple[float, ...], t_arrived_s: float, deadline_s: float, done: Event):
+    def __init__(self, env: Environment, number: int, work: tuple[float, ...], t_arrived_s: float, deadline_s: float):
         self.number = number  # 0, 1, ... in order of arrival at this node
         self.t_arrived_s = t_arrived_s
         self.deadline_s = deadline_s
-        self.done = done
+        self.served: Served | None = None  # None: the client has not been told
         self.replica = -1
         self.t_started_s = math.nan
         self.t_first_token_s = math.nan
         self.t_finished_s = math.nan  # when it left the node
         self.gpu_seconds = 0.0
         self.in_service = False
+        self._env = env
+        self._done: Event | None = None
         self._work = work
         self._share_at_start = 0.0
+
+    @property
+    def done(self) -> Event:
+        """Fires with `served`. It is made when somebody first asks for it: many requests have nobody who waits."""
+        if self._done is None:
+            self._done = Event(self._env)
+            if self.served is not None:
+                self._told(self._done, self.served)
+        return self._done
+
+    def tell(self, served: Served) -> None:
+        """Tells the client, once."""
+        self.served = served
+        if self._done is not None:
+            if self._done.callbacks:
+                self._done.succeed(served)
+            else:
+                self._told(self._done, served)
+
+    @staticmethod
+    def _told(done: Event, served: Served) -> None:
+        """Nobody waits, and who asks later need not wait."""
+        done._ok, done._value, done.callbacks = True, served, None  # type: ignore[assignment]
 
 
 def _call_after(env: Environment, delay_s: float, callback: Callable[[Event], None], value: object) -> None:
@@ -121,7 +148,7 @@ class QueueingNode(ABC):
     def _enter(self, work: tuple[float, ...], deadline_s: float) -> Ticket:
         env = self.env
         now = env.now
-        ticket = Ticket(self._submitted, work, now, deadline_s, Event(env))
+        ticket = Ticket(env, self._submitted, work, now, deadline_s)
         self._submitted += 1
         if self._closed_s is not None:
             self._leave_unserved(ticket, "unfinished", now)
@@ -146,7 +173,7 @@ class QueueingNode(ABC):
 
         A waiting request leaves the queue and costs nothing; one in service runs on and costs its GPU seconds.
         """
-        if ticket.done.triggered:
+        if ticket.served is not None:
             return False
         now = self.env.now
         if self._waiting.pop(ticket.number, None) is not None:
@@ -169,7 +196,7 @@ class QueueingNode(ABC):
         left = [*self._serving.values(), *self._waiting.values()]
         for ticket in self._serving.values():
             self._settle(ticket, now)
-        told = [ticket for ticket in left if not ticket.done.triggered]
+        told = [ticket for ticket in left if ticket.served is None]
         for ticket in told:
             ticket.t_finished_s = now
             self._tell(ticket, "unfinished", now)
@@ -260,7 +287,7 @@ class QueueingNode(ABC):
         ticket.in_service = False
         ticket.t_finished_s = now
         ticket.gpu_seconds = (self._shares[ticket.replica] - ticket._share_at_start) * self.gpus_per_replica
-        told: bool = ticket.done.triggered
+        told = ticket.served is not None
         if told and self._on_late_cost is not None:
             self._on_late_cost(ticket)
         return told
@@ -295,9 +322,7 @@ class QueueingNode(ABC):
 
     def _tell(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
         self.outcomes[outcome] += 1
-        ticket.done.succeed(
-            Served(outcome, ticket.replica, ticket.t_started_s, now, ticket.gpu_seconds, not ticket.in_service)
-        )
+        ticket.tell(Served(outcome, ticket.replica, ticket.t_started_s, now, ticket.gpu_seconds, not ticket.in_service))
 
     def _leave_unserved(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
         ticket.t_finished_s = now
@@ -311,7 +336,7 @@ class QueueingNode(ABC):
 
     def _on_deadline_in_service(self, event: Event) -> None:
         ticket = cast(Ticket, event.value)
-        if not ticket.done.triggered:
+        if ticket.served is None:
             self._tell_early(ticket, "timed_out", self.env.now)
 
     def _set_alarm(self, deadline_s: float) -> None:

@@ -153,7 +153,7 @@ def replay(
                 shares.append(float(np.mean([machine.replica.kv_share for machine in node.machines])))
             if watch is not None and watch(number + 1, env.now, tickets):
                 return
-        yield env.all_of([ticket.done for ticket in tickets if not ticket.done.processed])
+        yield env.all_of([ticket.done for ticket in tickets if ticket.served is None])
 
     env.run(until=env.process(arrivals()))
     node.close(env.now)
@@ -167,5 +167,5 @@ def replay(
 
 def _end_s(ticket: LlmTicket) -> float:
     """When it had all its tokens; NaN where it never had."""
-    served = cast(Served, ticket.done.value)
+    served = cast(Served, ticket.served)
     return served.t_finished_s if served.outcome == "completed" else math.nan

@@ -2,7 +2,7 @@
 
 import math
 
-from simpy import Event
+from simpy import Environment
 
 from simulator.cloud.cluster import Machine
 from simulator.cloud.queueing import Ticket
@@ -18,8 +18,10 @@ class LlmTicket(Ticket):
 
     __slots__ = ("_before", "device", "job", "joules", "machine", "retries", "usd")
 
-    def __init__(self, number: int, device: int, job: "Attempt", t_arrived_s: float, deadline_s: float, done: Event):
-        super().__init__(number, (), t_arrived_s, deadline_s, done)
+    def __init__(
+        self, env: Environment, number: int, device: int, job: "Attempt", t_arrived_s: float, deadline_s: float
+    ):
+        super().__init__(env, number, (), t_arrived_s, deadline_s)
         self.device = device
         self.job = job
         self.machine: Machine | None = None  # None: it waits at the door, or has ended

@@ -7,7 +7,7 @@ arrival. Theory's M/M/c, M/D/1 and M/G/1 are this.
 import math
 from collections import OrderedDict
 from heapq import heappop, heappush
-from typing import Protocol, cast
+from typing import Protocol
 
 from simulator.cloud.jobs import Job
 
@@ -38,12 +38,7 @@ class Serving(Protocol):
 class TimedJob(Job):
     """A job that takes its `service_s` from start to end."""
 
-    __slots__ = ("order", "share_at_start_s")
-
-    order: int
-    """among those added to its replica"""
-    share_at_start_s: float
-    """what a job served from the replica's beginning would have used when this one started"""
+    __slots__ = ()
 
     @property
     def tokens_passed(self) -> int:
@@ -58,8 +53,8 @@ class TimedReplica:
         self.slots = slots
         self.outstanding = 0
         self.waiting = 0
-        self._line: OrderedDict[int, TimedJob] = OrderedDict()
-        self._running: dict[int, TimedJob] = {}
+        self._line: OrderedDict[int, Job] = OrderedDict()
+        self._running: dict[int, Job] = {}
         self._ends: list[tuple[float, int]] = []  # heap; entries of removed jobs stay until they surface
         self._left: list[Job] = []
         self._added = 0
@@ -86,21 +81,20 @@ class TimedReplica:
         """All that happens is told."""
 
     def add(self, job: Job, now: float) -> None:
-        timed = cast(TimedJob, job)
-        if not 0.0 <= timed.service_s < math.inf:
-            raise ValueError(f"service time {timed.service_s} s")
-        timed.order = self._added
-        timed.t_added_s = now
+        if not 0.0 <= job.service_s < math.inf:
+            raise ValueError(f"service time {job.service_s} s")
+        job._number = self._added
+        job.t_added_s = now
         self._added += 1
         self.outstanding += 1
         if len(self._running) < self.slots:
-            self._start(timed, now)
+            self._start(job, now)
         else:
-            self._line[timed.order] = timed
+            self._line[job._number] = job
             self.waiting += 1
 
     def remove(self, job: Job, now: float) -> bool:
-        order = cast(TimedJob, job).order
+        order = job._number
         if self._line.pop(order, None) is not None:
             self.waiting -= 1
             self.outstanding -= 1
@@ -131,16 +125,15 @@ class TimedReplica:
         self._line.clear()
         self._ends.clear()
         self.outstanding = self.waiting = 0
-        return list[Job](jobs)
+        return jobs
 
     def busy_until(self, now: float) -> float:
         return self._busy_s + (now - self._changed_s if self._running else 0.0)
 
     def share_until(self, job: Job, now: float) -> float:
-        timed = cast(TimedJob, job)
-        if timed.order not in self._running:
+        if job._number not in self._running:
             return job.busy_share_s
-        return self._share_s + (now - self._changed_s) / len(self._running) - timed.share_at_start_s
+        return self._share_s + (now - self._changed_s) / len(self._running) - job._clock
 
     def _account(self, now: float) -> None:
         if self._running:
@@ -149,17 +142,17 @@ class TimedReplica:
             self._share_s += elapsed / len(self._running)
         self._changed_s = now
 
-    def _start(self, job: TimedJob, now: float) -> None:
+    def _start(self, job: Job, now: float) -> None:
         self._account(now)
         job.t_started_s = now
-        job.share_at_start_s = self._share_s
-        self._running[job.order] = job
-        heappush(self._ends, (now + job.service_s, job.order))
+        job._clock = self._share_s
+        self._running[job._number] = job
+        heappush(self._ends, (now + job.service_s, job._number))
 
     def _end(self, order: int, now: float) -> None:
         self._account(now)
         job = self._running.pop(order)
-        job.busy_share_s = self._share_s - job.share_at_start_s
+        job.busy_share_s = self._share_s - job._clock
         job.t_finished_s = now
         self.outstanding -= 1
         self._left.append(job)

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
-from typing import Any, cast
+from typing import Any
 
 from simpy import Environment, Event, Timeout
 from simpy.events import NORMAL
 
 from simulator.cloud.cluster import Machine
 from simulator.cloud.tickets import LlmTicket
+
+_FEW = 64
 
 
 class Wakes:
@@ -31,33 +33,35 @@ class Wakes:
         heappush(self._env._queue, (t_s, NORMAL, next(self._env._eid), event))
 
     def _on_event(self, event: Event) -> None:
-        machine = cast(Machine, event._value)
+        machine: Machine = event._value
         self._spare.append(event)
         machine.armed.pop()
         self._look(machine)
 
 
 class Deadlines:
-    """One timer serves all deadlines: it is set for the earliest one and moved on when it goes off."""
+    """One timer serves all deadlines: it is set for the earliest one and moved on when it goes off.
+
+    Most requests end long before their deadline, so they are put in order of deadline only when the timer goes off.
+    """
 
     def __init__(self, env: Environment, open_tickets: Mapping[int, LlmTicket], late: Callable[[LlmTicket], None]):
         """`open_tickets` by number: those that have not ended. `late` is called at the deadline of each of them whose
         client still waits."""
         self._env, self._open, self._late = env, open_tickets, late
-        self._due: list[tuple[float, int]] = []  # heap; entries of ended requests stay until they surface
+        self._new: list[int] = []  # numbers of requests since the last alarm, many of which may have ended
+        self._most = _FEW  # of them before those of ended requests are swept out
+        self._due: list[tuple[float, int]] = []  # heap of those before; entries of ended requests surface in time
         self._alarm_s = math.inf
 
     def add(self, ticket: LlmTicket) -> None:
         """An open request with a deadline."""
-        heappush(self._due, (ticket.deadline_s, ticket.number))
+        if len(self._new) >= self._most:
+            self._new = [number for number in self._new if number in self._open]
+            self._most = 2 * len(self._new) + _FEW
+        self._new.append(ticket.number)
         if ticket.deadline_s < self._alarm_s:
             self._set(ticket.deadline_s)
-
-    def forget_ended(self) -> None:
-        """Some request has ended: its entry goes if it is the next one."""
-        due = self._due
-        while due and due[0][1] not in self._open:
-            heappop(due)
 
     def _set(self, deadline_s: float) -> None:
         self._alarm_s = deadline_s
@@ -68,10 +72,15 @@ class Deadlines:
             return
         alarm_s, self._alarm_s = self._alarm_s, math.inf
         due = self._due
+        for number in self._new:
+            ticket = self._open.get(number)
+            if ticket is not None:
+                heappush(due, (ticket.deadline_s, number))
+        self._new.clear()
         while due:
             deadline_s, number = due[0]
             ticket = self._open.get(number)
-            waits = ticket is not None and not ticket.done.triggered
+            waits = ticket is not None and ticket.served is None
             if waits and deadline_s > alarm_s:
                 self._set(deadline_s)
                 return
