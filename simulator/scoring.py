@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 _DEVICES_PER_FILL = 4096
 _STEPS_AHEAD = 64
-_FEWEST_STEPS = 4
+_FEWEST_FOLLOWED = 64
 _NO_STEP = 1 << 31
 
 
@@ -66,7 +66,7 @@ class _Doubts:
             self.next_high[place] = next_high[0]
             place -= 1
         self.values += values
-        self.next_high += next_high[: len(values)]
+        self.next_high += next_high
 
 
 class Scorer:
@@ -92,9 +92,11 @@ class Scorer:
         self._batching = batching
         self._known: list[dict[tuple[int, int], _Doubts] | None] = [None] * len(users)  # by list and weights
         self._expected: dict[int, tuple[int, int, int]] = {}  # list, step and weights
+        self._postponed: dict[int, tuple[int, ...]] = {}  # list, step and weights to go on with, and where to stop
         self._ranks: dict[int, tuple[int, int, int, list[int]]] = {}  # list, first step, weights and ranks
         self._reach = np.full(len(users), _STEPS_AHEAD if batching and foresight and foresight.lists else 0)
         self._size = int(histories.lengths.max(initial=0)) + 2
+        self._looked = self._asks = 0  # steps that were followed ahead of need, and requests foreseen among them
         self._book: list[tuple[Ints, Ints, Floats]] = []  # keys, ranks and inconsistencies, by the first weights alone
 
     # ------------------------------------------------------------------------------------------ for one device
@@ -137,7 +139,8 @@ class Scorer:
     def expect(self, device: int, as_of: int, step: int, weights: int) -> None:
         """This list has landed: its doubts from `step` on are likely to be asked soon."""
         if self._doubts(device, as_of, step, weights) is None:
-            self._reach[device] //= 2  # what was foreseen for this device did not come true
+            if device not in self._postponed or self._postponed[device][0] != as_of:
+                self._reach[device] //= 2  # what was foreseen for this device did not come true
             self._expected[device] = (as_of, step, weights)
 
     def expect_all(self, as_of: Ints, steps: Ints) -> None:
@@ -207,29 +210,48 @@ class Scorer:
             while self._expected and len(wanted) < _DEVICES_PER_FILL:
                 other, what = self._expected.popitem()
                 wanted.setdefault(other, what)
-        devices = np.fromiter(wanted, dtype=np.int64, count=len(wanted))
         for other, (landed, _, used) in wanted.items():
             kept, key = self._known[other], (landed, used)
             self._known[other] = {key: kept[key]} if kept is not None and key in kept else {}
+        devices = np.fromiter(wanted, dtype=np.int64, count=len(wanted))
         lists, steps, by = np.array(list(wanted.values()), dtype=np.int64).T
         ends = np.minimum(self._histories.lengths[self._users[devices]], steps + np.maximum(self._reach[devices], 1))
-        first, widths = steps, np.full(len(steps), self._ahead)
-        while len(devices):
-            high = self._look(devices, lists, steps, by, widths, asks_from=first)
-            asks = high < _NO_STEP
-            # The next list is looked at for as long as this one was kept, and then little by little.
-            kept = np.clip(high - lists + 1, _FEWEST_STEPS, self._ahead)
-            first = np.where(asks, high + 1, steps)
-            steps, widths = np.where(asks, high, steps + widths), np.where(asks, kept, min(_FEWEST_STEPS, self._ahead))
-            lists = np.where(asks, high, lists)
-            going = (steps < ends) & (self._reach[devices] > 0)
-            devices, lists, steps, by, widths, first, ends = (
-                column[going] for column in (devices, lists, steps, by, widths, first, ends)
-            )
+        rest = [(other, *what) for other, what in self._postponed.items() if other not in wanted]
+        followed = np.array(rest, dtype=np.int64).reshape(-1, 5)
+        self._follow(*np.concatenate([np.stack([devices, lists, steps, by, ends], axis=1), followed]).T)
 
-    def _look(self, devices: Ints, lists: Ints, steps: Ints, by: Ints, widths: Ints, asks_from: Ints) -> Ints:
+    def _follow(self, devices: Ints, lists: Ints, steps: Ints, by: Ints, ends: Ints) -> None:
+        """Look at lists [M] from `steps` to `ends` with weights `by`, as if each list that is asked for landed at once.
+
+        Few devices are left to the next fill, since a look at a few costs nearly as much as one at many.
+        """
+        self._postponed = {}
+        widths = np.full(len(steps), self._steps_a_list())
+        while True:
+            high = self._look(devices, lists, steps, by, widths)
+            asks, followed = high < _NO_STEP, self._reach[devices] > 0
+            self._looked += int(np.where(asks, high - steps + 1, np.minimum(widths, ends - steps))[followed].sum())
+            self._asks += int(asks[followed].sum())
+            # The next list is looked at for as long as lists are kept on average, and then little by little.
+            whole = self._steps_a_list()
+            steps, widths = np.where(asks, high, steps + widths), np.where(asks, whole, max(whole // 2, 1))
+            lists = np.where(asks, high, lists)
+            going = (steps < ends) & followed
+            devices, lists, steps, by, widths, ends = (
+                column[going] for column in (devices, lists, steps, by, widths, ends)
+            )
+            if len(devices) < _FEWEST_FOLLOWED:
+                columns = (column.tolist() for column in (lists, steps, by, ends))
+                self._postponed = dict(zip(devices.tolist(), zip(*columns, strict=True), strict=True))
+                return
+
+    def _steps_a_list(self) -> int:
+        """Steps of a new list to look at: as many as lists have been kept for, on average, where they were followed."""
+        return min(max(round(self._looked / self._asks), 1), self._ahead) if self._asks else self._ahead
+
+    def _look(self, devices: Ints, lists: Ints, steps: Ints, by: Ints, widths: Ints) -> Ints:
         """Look at the next `widths` steps of lists [M] with weights `by`, which nobody foresees to change: where each
-        device asks first from `asks_from` on, if it does."""
+        device first asks for a list that is newer, if it does."""
         foresight = self._foresight
         assert foresight is not None
         users = self._users[devices]
@@ -243,22 +265,19 @@ class Scorer:
         if self._batching:
             kept = weights_of == FIRST_WEIGHTS
             self._book.append((self._keys(user_of[kept], list_of[kept], step_of[kept]), ranks[kept], gaps[kept]))
-        high = np.where(doubts >= foresight.threshold, step_of, _NO_STEP)
-        asks = (step_of >= np.repeat(asks_from, counts)) & foresight.decides(np.repeat(devices, counts), step_of)
-        asked = np.minimum.reduceat(np.where(asks, high, _NO_STEP), begins)
-        ahead = np.full((len(devices), self._ahead), _NO_STEP)
-        ahead[np.repeat(np.arange(len(devices)), counts), step_of - np.repeat(steps, counts)] = high
-        next_high = np.minimum.accumulate(ahead[:, ::-1], axis=1)[:, ::-1].tolist()
-        values, bounds = doubts.tolist(), [*begins.tolist(), len(doubts)]
-        for number, (device, first, key) in enumerate(
-            zip(devices.tolist(), steps.tolist(), zip(lists.tolist(), by.tolist(), strict=True), strict=True)
-        ):
+        high = doubts >= foresight.threshold
+        asks = high & (step_of > list_of) & foresight.decides(np.repeat(devices, counts), step_of)
+        asked = np.minimum.reduceat(np.where(asks, step_of, _NO_STEP), begins)
+        stops, place = begins + counts, np.arange(len(high))
+        next_place = np.minimum.accumulate(np.where(high, place, len(high))[::-1])[::-1]
+        next_high = np.where(next_place < np.repeat(stops, counts), step_of + next_place - place, _NO_STEP).tolist()
+        values, columns = doubts.tolist(), (devices, steps, lists, by, begins, stops)
+        for device, step, landed, used, begin, stop in zip(*(column.tolist() for column in columns), strict=True):
             here = self._known[device]
             assert here is not None
-            new = values[bounds[number] : bounds[number + 1]]
-            known = here.get(key)
-            if known is None or known.first + len(known.values) != first:
-                here[key] = _Doubts(first, new, next_high[number][: len(new)])
+            known = here.get((landed, used))
+            if known is None or known.first + len(known.values) != step:
+                here[landed, used] = _Doubts(step, values[begin:stop], next_high[begin:stop])
             else:
-                known.extend(new, next_high[number])
+                known.extend(values[begin:stop], next_high[begin:stop])
         return np.asarray(asked)

@@ -173,8 +173,11 @@ class ListSlates:
         fresh[1:] = (user[1:] != user[:-1]) | (as_of[1:] != as_of[:-1]) | (weights[1:] != weights[:-1])
         starts = np.flatnonzero(fresh)
         within = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-        group = np.cumsum(within % _STEPS_PER_LIST == 0) - 1
         slot = within % _STEPS_PER_LIST
+        group = np.cumsum(slot == 0) - 1
+        by_size = np.argsort(np.bincount(group)[group], kind="stable")  # a block is as wide as its largest group
+        order, slot = order[by_size], slot[by_size]
+        group = np.cumsum(slot == 0) - 1
         leader = order[slot == 0]
         lists = self._source.lists(jobs.user[leader], jobs.as_of[leader]).items
 

@@ -54,11 +54,12 @@ class Features:
         n = lists.valid.shape[1]
         count, looked = np.maximum(lists.count, 1), np.maximum(age, 1)
         spread, close, best_logit = sureness(view)
-        worth = 1.0 / np.log2(np.arange(n) + 2.0)
-        met, place = np.nonzero(view.first <= view.step[:, None])  # few: a job and a place in its list each
-        since = view.first[met, place] > view.as_of[met]
-        had, hit = met[since], place[since]
-        now = view.first[had, hit] == view.step[had]
+        met, place = np.divmod(
+            np.flatnonzero(view.first <= view.step[:, None]), n
+        )  # few: jobs, and places in their lists
+        had_at = view.first[met, place]
+        since = had_at > view.as_of[met]
+        had, worth = met[since], 1.0 / np.log2(place[since] + 2.0)
         newest = view.histories.item_at(view.user, view.step)
         columns = [
             np.log1p(age),
@@ -71,12 +72,12 @@ class Features:
             view.similarity,
             np.bincount(met, minlength=jobs) / count,
             np.bincount(had, minlength=jobs) / looked,
-            np.bincount(had, worth[hit], jobs) / looked,
-            np.bincount(had[now], worth[hit[now]], jobs),
+            np.bincount(had, worth, jobs) / looked,
+            np.bincount(had, np.where(had_at[since] == view.step[had], worth, 0.0), jobs),
             lists.llm_rank[np.arange(jobs), lists.srm_order[:, 0]] / n,
             np.log1p(self.popularity[newest]),
         ]
-        return np.stack(columns, axis=1)
+        return np.array(columns).T
 
 
 @dataclass(frozen=True)

@@ -166,8 +166,12 @@ def test_one_job_a_call_gives_what_a_batch_gives(world: World) -> None:
     np.testing.assert_array_equal(batched[1], single[1])
 
 
+@pytest.mark.parametrize("fewest_followed", [1, 64])  # all at once, and each fill one step further
 @pytest.mark.parametrize("lists_ahead", [True, False])
-def test_what_is_computed_ahead_is_what_is_computed_on_demand(world: World, lists_ahead: bool) -> None:
+def test_what_is_computed_ahead_is_what_is_computed_on_demand(
+    world: World, lists_ahead: bool, fewest_followed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.scoring._FEWEST_FOLLOWED", fewest_followed)
     users, slates = np.arange(USERS), list_slates(world)
     no_ties = np.zeros(USERS * LENGTH, dtype=bool)
     foresight = Foresight(slates, 18.5, users * LENGTH, no_ties, lists_ahead)
