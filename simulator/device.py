@@ -6,17 +6,15 @@ reachable is a timeline fixed before the run, so nothing is ever interrupted.
 """
 
 import math
-from bisect import bisect_left
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
 
+from simulator.clock import Story
 from simulator.recorder import NO_SLATE, RequestRecord
 from simulator.weights import FIRST_WEIGHTS
 
 if TYPE_CHECKING:
     from simulator.world import World
-
-Story = Generator[Any, Any, None]
 
 _FROM_INTERACTION, _FROM_PUSH = 0, 1
 NO_LIST = -1
@@ -65,7 +63,7 @@ class Device:
             if asked is not None and world.sleeps:
                 yield from self._request(asked, _FROM_INTERACTION)  # nothing else is asked before it has ended
             elif asked is not None:
-                env.process(self._request(asked, _FROM_INTERACTION))
+                env.tell(self._request(asked, _FROM_INTERACTION))
             if self.row >= self.end:
                 return
             yield env.until(world.t_s[self._next_decision()], device)
@@ -95,62 +93,60 @@ class Device:
 
     def catch_up(self, until_s: float, decides: bool = False) -> None:
         """Meet the user's interactions up to `until_s`; those of that very moment are decided on if `decides`."""
-        times, row, end = self.world.t_s, self.row, self.end
-        adapter = self.adapter
-        while row < end and times[row] <= until_s:
-            t_s, after = times[row], row + 1
-            if adapter is not None and adapter.ready_s < t_s:
-                adapter.finish(self)
-            while after < end and times[after] == t_s:
-                after += 1
-            if adapter is not None and adapter.watches:
-                adapter.watch(self)
-            self.row = after
-            self._interact(row, after, t_s, decides and t_s == until_s)
-            if adapter is not None:
-                adapter.consider(self, after - 1, t_s)
-            row = after
-            if row < end and times[row] < until_s:
-                row = self.row = self._meet_calmly(row, until_s)
-        if adapter is not None and adapter.ready_s <= until_s:
-            adapter.finish(self)
+        times, end = self.world.t_s, self.end
+        while self.row < end and times[self.row] <= until_s:
+            if not self._meet_calmly(until_s, decides):
+                self._meet_moment(until_s, decides)
+        if self.adapter is not None and self.adapter.ready_s <= until_s:
+            self.adapter.finish(self)
 
-    def _meet_calmly(self, row: int, until_s: float) -> int:
-        """Meet at once, as `_interact` would one by one, the interactions from stream row `row` that come before
-        `until_s`, have a moment of their own, and find the battery in charge; returns the row after them."""
-        world, device = self.world, self.device
+    def _meet_moment(self, until_s: float, decides: bool) -> None:
+        """Meet the next interaction, and all others of its moment."""
+        times, row, adapter = self.world.t_s, self.row, self.adapter
+        t_s, after = times[row], row + 1
+        if adapter is not None and adapter.ready_s < t_s:
+            adapter.finish(self)
+        while after < self.end and times[after] == t_s:
+            after += 1
+        if adapter is not None and adapter.watches:
+            adapter.watch(self)
+        self.row = after
+        self._interact(row, after, t_s, decides and t_s == until_s)
+        if adapter is not None:
+            adapter.consider(self, after - 1, t_s)
+
+    def _meet_calmly(self, until_s: float, decides: bool) -> bool:
+        """Meet at once, as `_meet_moment` would one by one, the next interactions up to `until_s`: those that have a
+        moment of their own, find the battery in charge and begin no training. False where there is none."""
+        world, device, row, step = self.world, self.device, self.row, self.step
         times, compute_s = world.t_s, world.compute_s[device]
-        stop = min(bisect_left(times, until_s, row, self.end), world.next_tie[row])
+        stop = min(bisect_right(times, until_s, row, self.end), world.next_tie[row])
         if self.adapter is not None:
             stop = self.adapter.calm_until(self, row, stop)
         n = stop - row
-        used_j = (self.rankings + n) * world.compute_j[device] + self.other_j
-        if n < 2 or used_j >= world.battery_j[device]:
-            return row
-        recorder = world.recorder
-        slate, first = (
-            self.next_slate,
-            recorder.slates.add_steps(device, self.as_of, self.step + 1, self.list_time_s, self.used_weights, n),
-        )
-        shown, before_s, shown_slates, latencies_s = self.shown_slate, self.since_s, [], []
-        for number, t_s in enumerate(times[row:stop], first):
-            ready_s = before_s + compute_s
-            if ready_s < t_s:
-                shown = slate
-                latencies_s.append(ready_s - before_s)
-            else:
-                latencies_s.append(t_s - before_s)
-            shown_slates.append(shown)
-            slate, before_s = number, t_s
-        recorder.calm_interactions(row, self.step, first, shown_slates, latencies_s)
-        self.shown_slate, self.next_slate = shown, slate
-        self.last_gap_s, self.since_s = before_s - times[stop - 2], before_s
-        self.next_ready_s = self.first_ready_s = before_s + compute_s
-        self.step += n
+        if not n or (self.rankings + n) * world.compute_j[device] + self.other_j >= world.battery_j[device]:
+            return False
+        slate, latency_s = self._on_screen(times[row]), min(self.first_ready_s, times[row]) - self.since_s
+        first = world.recorder.slates.add(device, self.as_of, step + 1, self.list_time_s, self.used_weights, n)
+        now, before_s = times[stop - 1], times[stop - 2] if n > 1 else self.since_s
+        newest = stop - 1  # whose predecessor made the slate on screen at the last one
+        while newest > row and times[newest - 1] + compute_s >= times[newest]:
+            newest -= 1
+        if newest > row:
+            self.shown_slate = first + newest - row - 1
+        self.row, self.step, self.awaited = stop, step + n, -1
+        self.last_gap_s, self.since_s = now - before_s, now
+        self.next_slate, self.next_ready_s = first + n - 1, now + compute_s
+        self.first_ready_s = self.next_ready_s
         self.rankings += n
-        if world.decides_at_interaction:
+        request = -1
+        if decides and now == until_s:
+            self._pass(n - 1)
+            request = self._decide(now)
+        elif world.decides_at_interaction:
             self._pass(n)
-        return stop
+        world.recorder.met(row, n, slate, step, first, request, latency_s, compute_s)
+        return True
 
     def _interact(self, row: int, after: int, now: float, decides: bool) -> None:
         """The user has the items of stream rows [row, after), all at this moment."""
@@ -175,8 +171,8 @@ class Device:
             if world.empty_is_miss:
                 slate = NO_SLATE
         for other in range(row, after - 1):
-            world.recorder.interaction(other, slate, seen_upto, NO_SLATE, -1, latency_s)
-        world.recorder.interaction(after - 1, slate, seen_upto, decided, request, latency_s)
+            world.recorder.met(other, 1, slate, seen_upto, NO_SLATE, -1, latency_s)
+        world.recorder.met(after - 1, 1, slate, seen_upto, decided, request, latency_s)
 
     def _on_screen(self, now: float) -> int:
         """The newest slate that was ready before now."""

@@ -114,8 +114,8 @@ INTERACTION_SCHEMA = pa.schema(
 )
 
 
-def _column(values: "array[Any]") -> NDArray[Any]:
-    return np.asarray(values)  # a view
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -154,36 +154,29 @@ class Recorder:
 
     def _clear_rows(self) -> None:
         self._request_floats, self._request_ints, self._outcome = array("d"), array("q"), array("b")
-        self._row, self._slate, self._seen = array("i"), array("i"), array("i")
-        self._decided, self._request = array("i"), array("q")
-        self._latency_s = array("d")
+        self._met, self._rows = array("d"), 0
 
-    def interaction(self, row: int, slate: int, seen_upto: int, decided: int, request: int, latency_s: float) -> None:
-        """Stream row `row` happened while `slate` was on screen; `decided` is the slate the next decision looked at."""
-        self.interactions += 1
-        self._row.append(row)
-        self._slate.append(slate)
-        self._seen.append(seen_upto)
-        self._decided.append(decided)
-        self._request.append(request)
-        self._latency_s.append(latency_s)
-        if len(self._row) >= _ROWS_PER_PART:
-            self.flush()
-
-    def calm_interactions(
-        self, row: int, seen_upto: int, decided: int, slates: list[int], latencies_s: list[float]
+    def met(
+        self,
+        row: int,
+        n: int,
+        slate: int,
+        seen_upto: int,
+        decided: int,
+        request: int,
+        latency_s: float,
+        compute_s: float = 0.0,
     ) -> None:
-        """As `interaction`, for stream rows `row` on at moments of their own; each decision looked at the next slate
-        from `decided` on, and did not ask."""
-        n = len(slates)
+        """Stream rows `row` to `row + n - 1` happened, each at a moment of its own where there are several.
+
+        `slate` was on screen at the first, `latency_s` after what had come before. `decided` is the slate that was made
+        then and at which the next decision looked; those after it were made at the next rows, each in `compute_s`. The
+        decision after the last row led to `request`.
+        """
+        self._met.extend((row, n, slate, seen_upto, decided, request, latency_s, compute_s))
         self.interactions += n
-        self._row.extend(range(row, row + n))
-        self._slate.extend(slates)
-        self._seen.extend(range(seen_upto, seen_upto + n))
-        self._decided.extend(range(decided, decided + n))
-        self._request.extend([-1] * n)
-        self._latency_s.extend(latencies_s)
-        if len(self._row) >= _ROWS_PER_PART:
+        self._rows += n
+        if self._rows >= _ROWS_PER_PART:
             self.flush()
 
     def request(self, record: RequestRecord) -> None:
@@ -195,7 +188,7 @@ class Recorder:
     def flush(self) -> None:
         """Rank what is new, write it as a part and forget it."""
         self.slates.placed(*self._scorer.place_next(self._jobs(self.slates.unplaced())))
-        if len(self._row):
+        if self._rows:
             self._keep("interactions", self._interactions())
         if len(self._outcome):
             self._keep("requests", self._requests())
@@ -250,9 +243,29 @@ class Recorder:
             pq.write_table(table, temporary)
         parts.append(path)
 
+    def _each(self) -> tuple[Ints, Ints, Ints, Ints, Ints, Floats]:
+        """Of every interaction that was met [M]: its row, the slate on screen, what that had seen, the slate that the
+        next decision looked at, its request and the latency of the slate."""
+        met = np.array(self._met).reshape(-1, 8).T
+        n = met[1].astype(np.int64)
+        last = np.cumsum(n) - 1
+        within = np.arange(self._rows) - np.repeat(last - n + 1, n)
+        row, slate, seen, decided = (np.repeat(met[k], n).astype(np.int64) for k in (0, 2, 3, 4))
+        row, seen, decided = row + within, seen + within, decided + within
+        request = np.full(len(row), -1)
+        request[last] = met[5].astype(np.int64)
+        t_s, latency_s, compute_s = self._stream.t_s[row], np.repeat(met[6], n), np.repeat(met[7], n)
+        later = np.flatnonzero(within)
+        before_s = t_s[later - 1]
+        ready_s = before_s + compute_s[later]
+        latency_s[later] = np.minimum(ready_s, t_s[later]) - before_s
+        slate[later] = decided[later] - 1
+        newest = np.arange(len(row))  # the interaction whose slate is on screen
+        newest[later[ready_s >= t_s[later]]] = 0
+        return row, slate[np.maximum.accumulate(newest)], seen, decided, request, latency_s
+
     def _interactions(self) -> pa.Table:
-        row, slate = _column(self._row), _column(self._slate)
-        seen, decided = _column(self._seen), _column(self._decided)
+        row, slate, seen, decided, request, latency_s = self._each()
         shown = slate != NO_SLATE
         stream = self._stream
         device, step, item, t_s = stream.device[row], stream.step[row], stream.item[row], stream.t_s[row]
@@ -276,8 +289,7 @@ class Recorder:
             rank[other] = self._scorer.place(jobs)[0]
         self._rank_counts += np.bincount(np.minimum(rank, _MOST_RANKS - 1) + 1, minlength=_MOST_RANKS + 1)
         listed = as_of >= 0
-        request = _column(self._request)
-        columns = [
+        columns: list[NDArray[Any]] = [
             device,
             step,
             t_s,
@@ -290,7 +302,7 @@ class Recorder:
             request,
             stream.online[row],
             gaps,
-            _column(self._latency_s),
+            latency_s,
             np.where(shown, self._weights.version_of(weights), -1),
             np.where(shown, self._weights.adaptation_of(weights), 0),
         ]
