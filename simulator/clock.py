@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 import simpy
-from simpy.events import NORMAL, URGENT, Event
+from simpy.events import NORMAL, URGENT, Event, EventPriority
 
 _BEFORE_ALL_OTHERS = -(1 << 60)  # SimPy numbers its events from 0 up, and meets equal moments in that order
 _BOX_S = 64.0  # a power of two, so that no quotient is rounded
@@ -54,7 +54,7 @@ class Clock(simpy.Environment):
 
     def __init__(self) -> None:
         super().__init__()
-        self._boxes: dict[int, list[tuple[float, int, int, Event]]] = {}
+        self._boxes: dict[int, list[tuple[float, EventPriority, int, Event]]] = {}
         self._numbers: list[int] = []  # of the boxes, a heap
         self._near_s = 0.0  # who sleeps until then or longer is in a box, all others are in the queue
 

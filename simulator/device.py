@@ -26,8 +26,8 @@ class Device:
     __slots__ = tuple(
         (
             "adapter as_of asked awaited decisions device end first_ready_s in_flight last_gap_s late_answers "
-            "list_time_s list_weights next_ready_s next_slate other_j rankings row shown_slate since_s step "
-            "used_weights version weights world"
+            "list_time_s list_weights next_ready_s next_slate other_j rankings reachable_until_s row "
+            "shown_slate since_s step used_weights version weights world"
         ).split()
     )
 
@@ -38,6 +38,7 @@ class Device:
         self.step = world.first_step[device] - 1
         self.as_of, self.list_time_s = NO_LIST, -math.inf
         self.shown_slate, self.next_slate, self.next_ready_s = NO_SLATE, NO_SLATE, math.inf
+        self.reachable_until_s = -math.inf  # as far as has been looked up
         self.since_s = self.first_ready_s = 0.0  # the newest event on the device, and when its first slate is ready
         self.in_flight = 0
         self.asked: RequestRecord | None = None  # decided now, and to be sent
@@ -258,7 +259,7 @@ class Device:
         self._pass()
         if not wants:
             return -1
-        if world.fails_offline and not world.presence.reachable(self.device, now):
+        if world.fails_offline and self._reachable_until(now) <= now:
             return self._fail_offline(now)
         if not world.budget.spend(self.device):
             return -1
@@ -285,11 +286,11 @@ class Device:
 
     def pushes(self, times_s: list[float]) -> Story:
         """The cloud refreshes this device's list at the given times, unasked."""
-        env, device, presence = self.world.env, self.device, self.world.presence
+        env = self.world.env
         for t_s in times_s:
             yield env.after(max(t_s - env.now, 0.0))
             self.catch_up(env.now)
-            if presence.reachable(device, env.now) and not self.in_flight and self.step > self.as_of:
+            if self._reachable_until(env.now) > env.now and not self.in_flight and self.step > self.as_of:
                 record = self._new_request(env.now)
                 record.pushed = True
                 yield from self._request(record, _FROM_PUSH)
@@ -314,9 +315,9 @@ class Device:
         world.close_request(record)
 
     def _exchange(self, record: RequestRecord, attempt: int, deadline_s: float) -> Story:
-        world, env, device, presence = self.world, self.world.env, self.device, self.world.presence
-        if not presence.reachable(device, env.now):
-            back_s = min(presence.next_reachable(device, env.now), deadline_s)
+        world, env, device = self.world, self.world.env, self.device
+        if self._reachable_until(env.now) <= env.now:
+            back_s = min(world.presence.next_reachable(device, env.now), deadline_s)
             yield env.after(back_s - env.now)
             if back_s >= deadline_s:
                 record.outcome = "lost"
@@ -324,7 +325,7 @@ class Device:
         lacking = world.learning.lacking(device, record.step) if world.learning is not None else 0
         record.bytes_up = world.messages.request_bytes(record.step, self.as_of, lacking)
         up_s = world.network.up(device, record.step, attempt, record.bytes_up, env.now)
-        if up_s is None or presence.reachable_until(device, env.now) < env.now + up_s:
+        if up_s is None or self._reachable_until(env.now) < env.now + up_s:
             yield from self._lose(record, deadline_s)
             return
         self.other_j += world.network.radio_joules(device, up_s)
@@ -353,7 +354,7 @@ class Device:
         world, env, device = self.world, self.world.env, self.device
         record.bytes_down = world.messages.answer_bytes
         down_s = world.network.down(device, record.step, attempt, record.bytes_down, env.now)
-        if down_s is None or world.presence.reachable_until(device, env.now) < env.now + down_s:
+        if down_s is None or self._reachable_until(env.now) < env.now + down_s:
             yield from self._lose(record, deadline_s)
             return
         self.catch_up(env.now)  # with the battery as it was
@@ -364,6 +365,12 @@ class Device:
             return
         yield env.after(down_s)
         record.t_delivered_s = env.now
+
+    def _reachable_until(self, now: float) -> float:
+        """The end of the reachable period that holds `now`; no later than `now` where the device is out of reach."""
+        if self.reachable_until_s <= now:
+            self.reachable_until_s = self.world.presence.reachable_until(self.device, now)
+        return self.reachable_until_s
 
     def _lose(self, record: RequestRecord, deadline_s: float) -> Story:
         """A message is lost; the device learns it when its patience with the request ends."""

@@ -89,9 +89,8 @@ REQUEST_SCHEMA = pa.schema(
     ]
 )
 
-_FLOATS = [name for name, kind in zip(REQUEST_SCHEMA.names, REQUEST_SCHEMA.types, strict=True) if kind == pa.float64()]
-_INTS = [name for name in REQUEST_SCHEMA.names if name not in (*_FLOATS, "outcome")]
-_floats_of, _ints_of = attrgetter(*_FLOATS), attrgetter(*_INTS)
+_NUMBERS = [name for name in REQUEST_SCHEMA.names if name != "outcome"]
+_numbers_of = attrgetter(*_NUMBERS)
 
 INTERACTION_SCHEMA = pa.schema(
     [
@@ -153,7 +152,7 @@ class Recorder:
         self._clear_rows()
 
     def _clear_rows(self) -> None:
-        self._request_floats, self._request_ints, self._outcome = array("d"), array("q"), array("b")
+        self._request_numbers, self._outcome = array("d"), array("b")
         self._met, self._rows = array("d"), 0
 
     def met(
@@ -181,8 +180,7 @@ class Recorder:
 
     def request(self, record: RequestRecord) -> None:
         """A request has had its outcome, and its cost is known."""
-        self._request_floats.extend(_floats_of(record))
-        self._request_ints.extend(_ints_of(record))
+        self._request_numbers.extend(_numbers_of(record))
         self._outcome.append(self._outcomes.setdefault(record.outcome, len(self._outcomes)))
 
     def flush(self) -> None:
@@ -310,8 +308,9 @@ class Recorder:
 
     def _requests(self) -> pa.Table:
         n = len(self._outcome)
-        columns = dict(zip(_FLOATS, np.array(self._request_floats).reshape(n, -1).T, strict=True))
-        columns |= dict(zip(_INTS, np.array(self._request_ints).reshape(n, -1).T, strict=True))
+        columns: dict[str, NDArray[Any]] = dict(
+            zip(_NUMBERS, np.array(self._request_numbers).reshape(n, -1).T, strict=True)
+        )
         columns["outcome"] = np.array(list(self._outcomes), dtype=object)[np.array(self._outcome)]
         return _table([columns[name] for name in REQUEST_SCHEMA.names], REQUEST_SCHEMA)
 
