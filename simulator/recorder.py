@@ -238,7 +238,7 @@ class Recorder:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{name}-{len(parts):05d}.parquet"
         with atomic_path(path) as temporary:
-            pq.write_table(table, temporary)
+            pq.write_table(table, temporary, use_dictionary=["outcome"])  # hardly any number comes twice
         parts.append(path)
 
     def _each(self) -> tuple[Ints, Ints, Ints, Ints, Ints, Floats]:
