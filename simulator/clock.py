@@ -44,7 +44,11 @@ class Sleeper(Event):
         except StopIteration:
             self._wakes.clear()  # so that it is freed with its last user
             return
-        self._clock.wake(self, *awaited)
+        t_s, number = awaited
+        if t_s < self._clock.near_s:
+            heappush(self._clock._queue, (t_s, NORMAL, number, self))
+        else:
+            self._clock.put_off(self, t_s, number)
 
 
 class Clock(simpy.Environment):
@@ -56,7 +60,7 @@ class Clock(simpy.Environment):
         super().__init__()
         self._boxes: dict[int, list[tuple[float, EventPriority, int, Event]]] = {}
         self._numbers: list[int] = []  # of the boxes, a heap
-        self._near_s = 0.0  # who sleeps until then or longer is in a box, all others are in the queue
+        self.near_s = 0.0  # who sleeps until then or longer is put off into a box, all others are in the queue
 
     def tell(self, story: Story) -> None:
         """Begin a story, now."""
@@ -70,11 +74,8 @@ class Clock(simpy.Environment):
         """`delay_s` >= 0 from now, at the place of a SimPy timeout that begins now."""
         return self.now + delay_s, next(self._eid)
 
-    def wake(self, sleeper: Sleeper, t_s: float, number: int) -> None:
-        """`sleeper` sleeps until this moment."""
-        if t_s < self._near_s:
-            heappush(self._queue, (t_s, NORMAL, number, sleeper))
-            return
+    def put_off(self, sleeper: Sleeper, t_s: float, number: int) -> None:
+        """`sleeper` sleeps until this moment, which is not near."""
         box = int(min(t_s / _BOX_S, _LAST_BOX))
         if box not in self._boxes:
             self._boxes[box] = []
@@ -87,13 +88,13 @@ class Clock(simpy.Environment):
             queue, number = self._queue, heappop(self._numbers)
             queue.extend(self._boxes.pop(number))
             heapify(queue)
-            self._near_s = (number + 1) * _BOX_S
+            self.near_s = (number + 1) * _BOX_S
         else:
-            self._near_s = before_s
+            self.near_s = before_s
 
     def step(self) -> None:
         """Meet the next event."""
-        while self._numbers and not (self._queue and self._queue[0][0] < self._near_s):
+        while self._numbers and not (self._queue and self._queue[0][0] < self.near_s):
             self._open_box(math.inf)
         if self._queue:
             self.now = self._queue[0][0]
@@ -103,7 +104,7 @@ class Clock(simpy.Environment):
         """Meet all that happens before `until_s` > now, then be there: as `run`, with less around each event."""
         queue = self._queue
         while True:
-            stop_s = min(self._near_s, until_s)
+            stop_s = min(self.near_s, until_s)
             while queue and queue[0][0] < stop_s:
                 now, _, _, event = heappop(queue)
                 self.now = self._now = now

@@ -62,7 +62,8 @@ class Device:
         while True:
             asked, self.asked = self.asked, None
             if asked is not None and world.sleeps:
-                yield from self._request(asked, _FROM_INTERACTION)  # nothing else is asked before it has ended
+                yield from self._exchange(asked, _FROM_INTERACTION)  # nothing else is asked before it has ended
+                self._conclude(asked)
             elif asked is not None:
                 env.tell(self._request(asked, _FROM_INTERACTION))
             if self.row >= self.end:
@@ -273,16 +274,14 @@ class Device:
 
     def _fail_offline(self, now: float) -> int:
         """A request that fails before anything is sent: it costs nothing, no token either."""
-        record = self.world.new_request(self.device, self.step, now)
+        record = self.world.new_request(self.device, self.step, now, self.weights)
         record.outcome = "lost"
         self.world.close_request(record)
         return record.request
 
     def _new_request(self, now: float) -> RequestRecord:
         self.in_flight += 1
-        record = self.world.new_request(self.device, self.step, now)
-        record.weights = self.weights
-        return record
+        return self.world.new_request(self.device, self.step, now, self.weights)
 
     def pushes(self, times_s: list[float]) -> Story:
         """The cloud refreshes this device's list at the given times, unasked."""
@@ -299,23 +298,12 @@ class Device:
 
     def _request(self, record: RequestRecord, attempt: int) -> Story:
         """The history up to `record.step` travels up, waits for a GPU, is served, and its list travels down."""
-        world, env = self.world, self.world.env
-        deadline_s = record.t_issued_s + world.request_timeout_s
-        yield from self._exchange(record, attempt, deadline_s)
-        self.catch_up(env.now)
-        if env.now > world.left_s[self.device]:
-            record.outcome = "abandoned"
-        self.in_flight -= 1
-        late = record.outcome != "completed" or env.now - record.t_issued_s > world.late_s
-        self.late_answers = self.late_answers + 1 if late else max(self.late_answers - 1, 0)
-        if record.outcome == "completed":
-            self._land(record)
-        elif self.awaited == record.request:
-            self._give_up_waiting(env.now)
-        world.close_request(record)
+        yield from self._exchange(record, attempt)
+        self._conclude(record)
 
-    def _exchange(self, record: RequestRecord, attempt: int, deadline_s: float) -> Story:
+    def _exchange(self, record: RequestRecord, attempt: int) -> Story:
         world, env, device = self.world, self.world.env, self.device
+        deadline_s = record.t_issued_s + world.request_timeout_s
         if self._reachable_until(env.now) <= env.now:
             back_s = min(world.presence.next_reachable(device, env.now), deadline_s)
             yield env.after(back_s - env.now)
@@ -346,12 +334,9 @@ class Device:
             served = yield record.ticket.done
             record.outcome, record.replica = served.outcome, served.replica
             record.t_started_s, record.t_finished_s = served.t_started_s, served.t_finished_s
-        if record.outcome == "completed":
-            world.store(device, record.step)
-            yield from self._download(record, attempt, deadline_s)
-
-    def _download(self, record: RequestRecord, attempt: int, deadline_s: float) -> Story:
-        world, env, device = self.world, self.world.env, self.device
+        if record.outcome != "completed":
+            return
+        world.store(device, record.step)
         record.bytes_down = world.messages.answer_bytes
         down_s = world.network.down(device, record.step, attempt, record.bytes_down, env.now)
         if down_s is None or self._reachable_until(env.now) < env.now + down_s:
@@ -365,6 +350,21 @@ class Device:
             return
         yield env.after(down_s)
         record.t_delivered_s = env.now
+
+    def _conclude(self, record: RequestRecord) -> None:
+        """The device learns now what became of its request."""
+        world, now = self.world, self.world.env.now
+        self.catch_up(now)
+        if now > world.left_s[self.device]:
+            record.outcome = "abandoned"
+        self.in_flight -= 1
+        late = record.outcome != "completed" or now - record.t_issued_s > world.late_s
+        self.late_answers = self.late_answers + 1 if late else max(self.late_answers - 1, 0)
+        if record.outcome == "completed":
+            self._land(record)
+        elif self.awaited == record.request:
+            self._give_up_waiting(now)
+        world.close_request(record)
 
     def _reachable_until(self, now: float) -> float:
         """The end of the reachable period that holds `now`; no later than `now` where the device is out of reach."""

@@ -6,6 +6,7 @@ choices do not react to slates.
 
 import math
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -35,6 +36,10 @@ class RequestRecord:
     device: int
     step: int
     t_issued_s: float
+    as_of: int
+    """what the answer has seen: `step`, or less where a table's older list stands in"""
+    weights: int
+    """of the SRM on the device when it asked (`DeviceWeights`)"""
     t_arrived_s: float = math.nan
     t_started_s: float = math.nan
     t_first_token_s: float = math.nan
@@ -53,16 +58,9 @@ class RequestRecord:
     """of those joules, at the carbon intensity while it was served"""
     bytes_up: float = 0.0
     bytes_down: float = 0.0
-    as_of: int = -1
-    """what the answer has seen: `step`, or less where a table's older list stands in"""
     pushed: bool = False
     """whether the cloud made it unasked"""
-    weights: int = 0
-    """of the SRM on the device when it asked (`DeviceWeights`)"""
     ticket: Any = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        self.as_of = self.step
 
 
 REQUEST_SCHEMA = pa.schema(
@@ -287,7 +285,7 @@ class Recorder:
             rank[other] = self._scorer.place(jobs)[0]
         self._rank_counts += np.bincount(np.minimum(rank, _MOST_RANKS - 1) + 1, minlength=_MOST_RANKS + 1)
         listed = as_of >= 0
-        columns: list[NDArray[Any]] = [
+        columns = [
             device,
             step,
             t_s,
@@ -308,16 +306,16 @@ class Recorder:
 
     def _requests(self) -> pa.Table:
         n = len(self._outcome)
-        columns: dict[str, NDArray[Any]] = dict(
+        columns: dict[str, NDArray[Any] | pa.Array] = dict(
             zip(_NUMBERS, np.array(self._request_numbers).reshape(n, -1).T, strict=True)
         )
-        columns["outcome"] = np.array(list(self._outcomes), dtype=object)[np.array(self._outcome)]
+        columns["outcome"] = pa.array(list(self._outcomes)).take(pa.array(np.array(self._outcome)))
         return _table([columns[name] for name in REQUEST_SCHEMA.names], REQUEST_SCHEMA)
 
 
-def _table(columns: list[NDArray[Any]], schema: pa.Schema) -> pa.Table:
+def _table(columns: Sequence[NDArray[Any] | pa.Array], schema: pa.Schema) -> pa.Table:
     arrays = [
-        pa.array(column.astype(kind.to_pandas_dtype()), kind)
+        column if isinstance(column, pa.Array) else pa.array(column.astype(kind.to_pandas_dtype()), kind)
         for column, kind in zip(columns, schema.types, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
