@@ -67,10 +67,15 @@ def rent_cost(gpu_seconds: float, catalogue_usd_per_hour: float, tariffs: Tariff
     return Cost(usd=usd, gpu_seconds=gpu_seconds)
 
 
+def grams_co2(joules: float, gco2_per_kwh: float) -> float:
+    """Of energy at a carbon intensity of the grid."""
+    return joules / JOULES_PER_KWH * gco2_per_kwh
+
+
 def energy_cost(joules: float, tariffs: Tariffs, gco2_per_kwh: float) -> Cost:
     """Energy that GPUs drew: its tariff comes on top of the rent."""
     kwh = joules / JOULES_PER_KWH
-    return Cost(usd=kwh * tariffs.energy_kwh, joules=joules, gco2=kwh * gco2_per_kwh)
+    return Cost(usd=kwh * tariffs.energy_kwh, joules=joules, gco2=grams_co2(joules, gco2_per_kwh))
 
 
 def cpu_cost(core_seconds: float, tariffs: Tariffs) -> Cost:
@@ -80,4 +85,4 @@ def cpu_cost(core_seconds: float, tariffs: Tariffs) -> Cost:
 
 def device_cost(joules: float, gco2_per_kwh: float) -> Cost:
     """Energy that devices drew: no dollars in anyone's bill here, but carbon of the grid that charges them."""
-    return Cost(joules=joules, gco2=joules / JOULES_PER_KWH * gco2_per_kwh)
+    return Cost(joules=joules, gco2=grams_co2(joules, gco2_per_kwh))

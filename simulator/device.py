@@ -6,17 +6,15 @@ reachable is a timeline fixed before the run, so nothing is ever interrupted.
 """
 
 import math
-from bisect import bisect_left
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
 
+from simulator.clock import Story
 from simulator.recorder import NO_SLATE, RequestRecord
 from simulator.weights import FIRST_WEIGHTS
 
 if TYPE_CHECKING:
     from simulator.world import World
-
-Story = Generator[Any, Any, None]
 
 _FROM_INTERACTION, _FROM_PUSH = 0, 1
 NO_LIST = -1
@@ -28,8 +26,8 @@ class Device:
     __slots__ = tuple(
         (
             "adapter as_of asked awaited decisions device end first_ready_s in_flight last_gap_s late_answers "
-            "list_time_s list_weights next_ready_s next_slate other_j rankings row shown_slate since_s step "
-            "used_weights version weights world"
+            "list_time_s list_weights next_ready_s next_slate other_j rankings reachable_until_s row "
+            "shown_slate since_s step used_weights version weights world"
         ).split()
     )
 
@@ -40,6 +38,7 @@ class Device:
         self.step = world.first_step[device] - 1
         self.as_of, self.list_time_s = NO_LIST, -math.inf
         self.shown_slate, self.next_slate, self.next_ready_s = NO_SLATE, NO_SLATE, math.inf
+        self.reachable_until_s = -math.inf  # as far as has been looked up
         self.since_s = self.first_ready_s = 0.0  # the newest event on the device, and when its first slate is ready
         self.in_flight = 0
         self.asked: RequestRecord | None = None  # decided now, and to be sent
@@ -63,9 +62,10 @@ class Device:
         while True:
             asked, self.asked = self.asked, None
             if asked is not None and world.sleeps:
-                yield from self._request(asked, _FROM_INTERACTION)  # nothing else is asked before it has ended
+                yield from self._exchange(asked, _FROM_INTERACTION)  # nothing else is asked before it has ended
+                self._conclude(asked)
             elif asked is not None:
-                env.process(self._request(asked, _FROM_INTERACTION))
+                env.tell(self._request(asked, _FROM_INTERACTION))
             if self.row >= self.end:
                 return
             yield env.until(world.t_s[self._next_decision()], device)
@@ -95,62 +95,60 @@ class Device:
 
     def catch_up(self, until_s: float, decides: bool = False) -> None:
         """Meet the user's interactions up to `until_s`; those of that very moment are decided on if `decides`."""
-        times, row, end = self.world.t_s, self.row, self.end
-        adapter = self.adapter
-        while row < end and times[row] <= until_s:
-            t_s, after = times[row], row + 1
-            if adapter is not None and adapter.ready_s < t_s:
-                adapter.finish(self)
-            while after < end and times[after] == t_s:
-                after += 1
-            if adapter is not None and adapter.watches:
-                adapter.watch(self)
-            self.row = after
-            self._interact(row, after, t_s, decides and t_s == until_s)
-            if adapter is not None:
-                adapter.consider(self, after - 1, t_s)
-            row = after
-            if row < end and times[row] < until_s:
-                row = self.row = self._meet_calmly(row, until_s)
-        if adapter is not None and adapter.ready_s <= until_s:
-            adapter.finish(self)
+        times, end = self.world.t_s, self.end
+        while self.row < end and times[self.row] <= until_s:
+            if not self._meet_calmly(until_s, decides):
+                self._meet_moment(until_s, decides)
+        if self.adapter is not None and self.adapter.ready_s <= until_s:
+            self.adapter.finish(self)
 
-    def _meet_calmly(self, row: int, until_s: float) -> int:
-        """Meet at once, as `_interact` would one by one, the interactions from stream row `row` that come before
-        `until_s`, have a moment of their own, and find the battery in charge; returns the row after them."""
-        world, device = self.world, self.device
+    def _meet_moment(self, until_s: float, decides: bool) -> None:
+        """Meet the next interaction, and all others of its moment."""
+        times, row, adapter = self.world.t_s, self.row, self.adapter
+        t_s, after = times[row], row + 1
+        if adapter is not None and adapter.ready_s < t_s:
+            adapter.finish(self)
+        while after < self.end and times[after] == t_s:
+            after += 1
+        if adapter is not None and adapter.watches:
+            adapter.watch(self)
+        self.row = after
+        self._interact(row, after, t_s, decides and t_s == until_s)
+        if adapter is not None:
+            adapter.consider(self, after - 1, t_s)
+
+    def _meet_calmly(self, until_s: float, decides: bool) -> bool:
+        """Meet at once, as `_meet_moment` would one by one, the next interactions up to `until_s`: those that have a
+        moment of their own, find the battery in charge and begin no training. False where there is none."""
+        world, device, row, step = self.world, self.device, self.row, self.step
         times, compute_s = world.t_s, world.compute_s[device]
-        stop = min(bisect_left(times, until_s, row, self.end), world.next_tie[row])
+        stop = min(bisect_right(times, until_s, row, self.end), world.next_tie[row])
         if self.adapter is not None:
             stop = self.adapter.calm_until(self, row, stop)
         n = stop - row
-        used_j = (self.rankings + n) * world.compute_j[device] + self.other_j
-        if n < 2 or used_j >= world.battery_j[device]:
-            return row
-        recorder = world.recorder
-        slate, first = (
-            self.next_slate,
-            recorder.slates.add_steps(device, self.as_of, self.step + 1, self.list_time_s, self.used_weights, n),
-        )
-        shown, before_s, shown_slates, latencies_s = self.shown_slate, self.since_s, [], []
-        for number, t_s in enumerate(times[row:stop], first):
-            ready_s = before_s + compute_s
-            if ready_s < t_s:
-                shown = slate
-                latencies_s.append(ready_s - before_s)
-            else:
-                latencies_s.append(t_s - before_s)
-            shown_slates.append(shown)
-            slate, before_s = number, t_s
-        recorder.calm_interactions(row, self.step, first, shown_slates, latencies_s)
-        self.shown_slate, self.next_slate = shown, slate
-        self.last_gap_s, self.since_s = before_s - times[stop - 2], before_s
-        self.next_ready_s = self.first_ready_s = before_s + compute_s
-        self.step += n
+        if not n or (self.rankings + n) * world.compute_j[device] + self.other_j >= world.battery_j[device]:
+            return False
+        slate, latency_s = self._on_screen(times[row]), min(self.first_ready_s, times[row]) - self.since_s
+        first = world.recorder.slates.add(device, self.as_of, step + 1, self.list_time_s, self.used_weights, n)
+        now, before_s = times[stop - 1], times[stop - 2] if n > 1 else self.since_s
+        newest = stop - 1  # whose predecessor made the slate on screen at the last one
+        while newest > row and times[newest - 1] + compute_s >= times[newest]:
+            newest -= 1
+        if newest > row:
+            self.shown_slate = first + newest - row - 1
+        self.row, self.step, self.awaited = stop, step + n, -1
+        self.last_gap_s, self.since_s = now - before_s, now
+        self.next_slate, self.next_ready_s = first + n - 1, now + compute_s
+        self.first_ready_s = self.next_ready_s
         self.rankings += n
-        if world.decides_at_interaction:
+        request = -1
+        if decides and now == until_s:
+            self._pass(n - 1)
+            request = self._decide(now)
+        elif world.decides_at_interaction:
             self._pass(n)
-        return stop
+        world.recorder.met(row, n, slate, step, first, request, latency_s, compute_s)
+        return True
 
     def _interact(self, row: int, after: int, now: float, decides: bool) -> None:
         """The user has the items of stream rows [row, after), all at this moment."""
@@ -175,8 +173,8 @@ class Device:
             if world.empty_is_miss:
                 slate = NO_SLATE
         for other in range(row, after - 1):
-            world.recorder.interaction(other, slate, seen_upto, NO_SLATE, -1, latency_s)
-        world.recorder.interaction(after - 1, slate, seen_upto, decided, request, latency_s)
+            world.recorder.met(other, 1, slate, seen_upto, NO_SLATE, -1, latency_s)
+        world.recorder.met(after - 1, 1, slate, seen_upto, decided, request, latency_s)
 
     def _on_screen(self, now: float) -> int:
         """The newest slate that was ready before now."""
@@ -262,7 +260,7 @@ class Device:
         self._pass()
         if not wants:
             return -1
-        if world.fails_offline and not world.presence.reachable(self.device, now):
+        if world.fails_offline and self._reachable_until(now) <= now:
             return self._fail_offline(now)
         if not world.budget.spend(self.device):
             return -1
@@ -276,24 +274,22 @@ class Device:
 
     def _fail_offline(self, now: float) -> int:
         """A request that fails before anything is sent: it costs nothing, no token either."""
-        record = self.world.new_request(self.device, self.step, now)
+        record = self.world.new_request(self.device, self.step, now, self.weights)
         record.outcome = "lost"
         self.world.close_request(record)
         return record.request
 
     def _new_request(self, now: float) -> RequestRecord:
         self.in_flight += 1
-        record = self.world.new_request(self.device, self.step, now)
-        record.weights = self.weights
-        return record
+        return self.world.new_request(self.device, self.step, now, self.weights)
 
     def pushes(self, times_s: list[float]) -> Story:
         """The cloud refreshes this device's list at the given times, unasked."""
-        env, device, presence = self.world.env, self.device, self.world.presence
+        env = self.world.env
         for t_s in times_s:
             yield env.after(max(t_s - env.now, 0.0))
             self.catch_up(env.now)
-            if presence.reachable(device, env.now) and not self.in_flight and self.step > self.as_of:
+            if self._reachable_until(env.now) > env.now and not self.in_flight and self.step > self.as_of:
                 record = self._new_request(env.now)
                 record.pushed = True
                 yield from self._request(record, _FROM_PUSH)
@@ -302,25 +298,14 @@ class Device:
 
     def _request(self, record: RequestRecord, attempt: int) -> Story:
         """The history up to `record.step` travels up, waits for a GPU, is served, and its list travels down."""
-        world, env = self.world, self.world.env
-        deadline_s = record.t_issued_s + world.request_timeout_s
-        yield from self._exchange(record, attempt, deadline_s)
-        self.catch_up(env.now)
-        if env.now > world.left_s[self.device]:
-            record.outcome = "abandoned"
-        self.in_flight -= 1
-        late = record.outcome != "completed" or env.now - record.t_issued_s > world.late_s
-        self.late_answers = self.late_answers + 1 if late else max(self.late_answers - 1, 0)
-        if record.outcome == "completed":
-            self._land(record)
-        elif self.awaited == record.request:
-            self._give_up_waiting(env.now)
-        world.close_request(record)
+        yield from self._exchange(record, attempt)
+        self._conclude(record)
 
-    def _exchange(self, record: RequestRecord, attempt: int, deadline_s: float) -> Story:
-        world, env, device, presence = self.world, self.world.env, self.device, self.world.presence
-        if not presence.reachable(device, env.now):
-            back_s = min(presence.next_reachable(device, env.now), deadline_s)
+    def _exchange(self, record: RequestRecord, attempt: int) -> Story:
+        world, env, device = self.world, self.world.env, self.device
+        deadline_s = record.t_issued_s + world.request_timeout_s
+        if self._reachable_until(env.now) <= env.now:
+            back_s = min(world.presence.next_reachable(device, env.now), deadline_s)
             yield env.after(back_s - env.now)
             if back_s >= deadline_s:
                 record.outcome = "lost"
@@ -328,7 +313,7 @@ class Device:
         lacking = world.learning.lacking(device, record.step) if world.learning is not None else 0
         record.bytes_up = world.messages.request_bytes(record.step, self.as_of, lacking)
         up_s = world.network.up(device, record.step, attempt, record.bytes_up, env.now)
-        if up_s is None or presence.reachable_until(device, env.now) < env.now + up_s:
+        if up_s is None or self._reachable_until(env.now) < env.now + up_s:
             yield from self._lose(record, deadline_s)
             return
         self.other_j += world.network.radio_joules(device, up_s)
@@ -349,15 +334,12 @@ class Device:
             served = yield record.ticket.done
             record.outcome, record.replica = served.outcome, served.replica
             record.t_started_s, record.t_finished_s = served.t_started_s, served.t_finished_s
-        if record.outcome == "completed":
-            world.store(device, record.step)
-            yield from self._download(record, attempt, deadline_s)
-
-    def _download(self, record: RequestRecord, attempt: int, deadline_s: float) -> Story:
-        world, env, device = self.world, self.world.env, self.device
+        if record.outcome != "completed":
+            return
+        world.store(device, record.step)
         record.bytes_down = world.messages.answer_bytes
         down_s = world.network.down(device, record.step, attempt, record.bytes_down, env.now)
-        if down_s is None or world.presence.reachable_until(device, env.now) < env.now + down_s:
+        if down_s is None or self._reachable_until(env.now) < env.now + down_s:
             yield from self._lose(record, deadline_s)
             return
         self.catch_up(env.now)  # with the battery as it was
@@ -368,6 +350,27 @@ class Device:
             return
         yield env.after(down_s)
         record.t_delivered_s = env.now
+
+    def _conclude(self, record: RequestRecord) -> None:
+        """The device learns now what became of its request."""
+        world, now = self.world, self.world.env.now
+        self.catch_up(now)
+        if now > world.left_s[self.device]:
+            record.outcome = "abandoned"
+        self.in_flight -= 1
+        late = record.outcome != "completed" or now - record.t_issued_s > world.late_s
+        self.late_answers = self.late_answers + 1 if late else max(self.late_answers - 1, 0)
+        if record.outcome == "completed":
+            self._land(record)
+        elif self.awaited == record.request:
+            self._give_up_waiting(now)
+        world.close_request(record)
+
+    def _reachable_until(self, now: float) -> float:
+        """The end of the reachable period that holds `now`; no later than `now` where the device is out of reach."""
+        if self.reachable_until_s <= now:
+            self.reachable_until_s = self.world.presence.reachable_until(self.device, now)
+        return self.reachable_until_s
 
     def _lose(self, record: RequestRecord, deadline_s: float) -> Story:
         """A message is lost; the device learns it when its patience with the request ends."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from simulator.churn import Intervals, alternating_offline
 from simulator.fleet import FleetTable
-from simulator.randomness import Draws
+from simulator.randomness import Draws, StepDraws
 from simulator.scenario import sections
 from simulator.signals import Trace, read_bandwidth_trace
 
@@ -106,6 +106,7 @@ class Network:
         self._outage_every_s = per_device("outage_every_s")
         self._outage_length_s = per_device("outage_length_s")
         self._draws = draws
+        self._ups, self._downs = StepDraws(draws, "link.up"), StepDraws(draws, "link.down")
         self._up_s_per_byte: list[float] = (8 / self.up_bps).tolist()
         self._down_s_per_byte: list[float] = (8 / self.down_bps).tolist()
         self._one_way_s: list[float] = (self.rtt_s / 2).tolist()
@@ -126,9 +127,14 @@ class Network:
                 traces[device] = _DeviceTrace(trace, shift_s, link.up_share)
         return traces
 
+    def foresee(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        """Devices [D] send first attempts at `counts` steps from `first` on, and at no others."""
+        self._ups.foresee(first, counts)
+        self._downs.foresee(first, counts)
+
     def up(self, device: int, step: int, attempt: int, nbytes: float, t_s: float) -> float | None:
         """Seconds that a message to the cloud sent at t_s takes; None: it is lost."""
-        latency_s = self._latency("link.up", device, step, attempt)
+        latency_s = self._latency(device, self._ups.one(device, step, attempt))
         if latency_s is None:
             return None
         if self._traces and device in self._traces:
@@ -138,17 +144,16 @@ class Network:
 
     def down(self, device: int, step: int, attempt: int, nbytes: float, t_s: float) -> float | None:
         """Seconds that a message from the cloud sent at t_s takes; None: it is lost."""
-        latency_s = self._latency("link.down", device, step, attempt)
+        latency_s = self._latency(device, self._downs.one(device, step, attempt))
         if latency_s is None:
             return None
         if self._traces and device in self._traces:
             return latency_s + self._traces[device].seconds(nbytes * 8, t_s)
         return latency_s + nbytes * self._down_s_per_byte[device]
 
-    def _latency(self, purpose: str, device: int, step: int, attempt: int) -> float | None:
-        """Half a round trip with this message's jitter; None: lost. One uniform decides both: below `kept`, over
+    def _latency(self, device: int, draw: float) -> float | None:
+        """Half a round trip with the jitter of a message; None: lost. One uniform decides both: below `kept`, over
         `kept`, it is uniform again."""
-        draw = self._draws.uniform_one(purpose, device, step, attempt)
         kept = self._kept[device]
         if draw >= kept:
             return None

@@ -80,7 +80,9 @@ def populate(scenario: sections.Scenario, learnt: Learnt, draws: Draws, members:
     until = np.bincount(owner[stream.t_s <= presence.left_s[owner]], minlength=len(users))
     first_row = stream.device_offsets[:-1] + before
     end_row = np.maximum(stream.device_offsets[:-1] + until, first_row)
-    return Population(fleet, users, network, stream, presence, first_row, end_row, learnt.split.history[users] + before)
+    first_step = learnt.split.history[users] + before
+    network.foresee(first_step - 1, end_row - first_row + 1)  # devices may ask as they join, too
+    return Population(fleet, users, network, stream, presence, first_row, end_row, first_step)
 
 
 class CandidateStore(CandidateSource, Protocol):

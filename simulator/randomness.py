@@ -6,6 +6,7 @@ and the vector path (uint64 arrays) give the same bits.
 """
 
 import hashlib
+from array import array
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -44,8 +45,8 @@ class Draws:
         """Uniforms in the open interval (0, 1), one per broadcast element of the integer keys."""
         arrays = [np.asarray(key).astype(np.int64).view(np.uint64) for key in keys]
         state = np.asarray(_start(self.seed, purpose), dtype=np.uint64)
-        for array in np.broadcast_arrays(*arrays) if len(arrays) > 1 else arrays:
-            state = _mix_array(state, array)
+        for mixed in np.broadcast_arrays(*arrays) if len(arrays) > 1 else arrays:
+            state = _mix_array(state, mixed)
         return ((state >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
     def uniform_one(self, purpose: str, *keys: int) -> float:
@@ -81,6 +82,30 @@ class Draws:
     def generator(self, purpose: str, *keys: int) -> np.random.Generator:
         """A NumPy generator of its own for (purpose, keys), for draws that no formula above covers."""
         return np.random.Generator(np.random.Philox(key=_start(self.seed, f"{purpose}{keys}")))
+
+
+class StepDraws:
+    """Uniforms keyed by (device, step, attempt). Those of first attempts are drawn in one go where the steps that may
+    come are foreseen: the same numbers, each at a fraction of the time."""
+
+    def __init__(self, draws: Draws, purpose: str):
+        self._draws, self._purpose = draws, purpose
+        self._foreseen = array("d")
+        self._zero: list[int] = []  # of each device, where the draw of step 0 would be
+
+    def foresee(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        """Devices [D] make first attempts at `counts` steps from `first` on, and at no others."""
+        device = np.repeat(np.arange(len(first)), counts)
+        zero = np.cumsum(counts) - counts - first
+        step = np.arange(len(device)) - zero[device]
+        self._foreseen = array("d", self._draws.uniform(self._purpose, device, step, 0).tobytes())
+        self._zero = zero.tolist()
+
+    def one(self, device: int, step: int, attempt: int) -> float:
+        """The draw for these keys."""
+        if attempt or not self._zero:
+            return self._draws.uniform_one(self._purpose, device, step, attempt)
+        return self._foreseen[self._zero[device] + step]
 
 
 _OF_A_CLOUD = ("cloud.", "provisioning.")

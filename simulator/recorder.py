@@ -6,6 +6,7 @@ choices do not react to slates.
 
 import math
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -35,6 +36,10 @@ class RequestRecord:
     device: int
     step: int
     t_issued_s: float
+    as_of: int
+    """what the answer has seen: `step`, or less where a table's older list stands in"""
+    weights: int
+    """of the SRM on the device when it asked (`DeviceWeights`)"""
     t_arrived_s: float = math.nan
     t_started_s: float = math.nan
     t_first_token_s: float = math.nan
@@ -53,16 +58,9 @@ class RequestRecord:
     """of those joules, at the carbon intensity while it was served"""
     bytes_up: float = 0.0
     bytes_down: float = 0.0
-    as_of: int = -1
-    """what the answer has seen: `step`, or less where a table's older list stands in"""
     pushed: bool = False
     """whether the cloud made it unasked"""
-    weights: int = 0
-    """of the SRM on the device when it asked (`DeviceWeights`)"""
     ticket: Any = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        self.as_of = self.step
 
 
 REQUEST_SCHEMA = pa.schema(
@@ -89,9 +87,8 @@ REQUEST_SCHEMA = pa.schema(
     ]
 )
 
-_FLOATS = [name for name, kind in zip(REQUEST_SCHEMA.names, REQUEST_SCHEMA.types, strict=True) if kind == pa.float64()]
-_INTS = [name for name in REQUEST_SCHEMA.names if name not in (*_FLOATS, "outcome")]
-_floats_of, _ints_of = attrgetter(*_FLOATS), attrgetter(*_INTS)
+_NUMBERS = [name for name in REQUEST_SCHEMA.names if name != "outcome"]
+_numbers_of = attrgetter(*_NUMBERS)
 
 INTERACTION_SCHEMA = pa.schema(
     [
@@ -114,8 +111,8 @@ INTERACTION_SCHEMA = pa.schema(
 )
 
 
-def _column(values: "array[Any]") -> NDArray[Any]:
-    return np.asarray(values)  # a view
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -153,49 +150,41 @@ class Recorder:
         self._clear_rows()
 
     def _clear_rows(self) -> None:
-        self._request_floats, self._request_ints, self._outcome = array("d"), array("q"), array("b")
-        self._row, self._slate, self._seen = array("i"), array("i"), array("i")
-        self._decided, self._request = array("i"), array("q")
-        self._latency_s = array("d")
+        self._request_numbers, self._outcome = array("d"), array("b")
+        self._met, self._rows = array("d"), 0
 
-    def interaction(self, row: int, slate: int, seen_upto: int, decided: int, request: int, latency_s: float) -> None:
-        """Stream row `row` happened while `slate` was on screen; `decided` is the slate the next decision looked at."""
-        self.interactions += 1
-        self._row.append(row)
-        self._slate.append(slate)
-        self._seen.append(seen_upto)
-        self._decided.append(decided)
-        self._request.append(request)
-        self._latency_s.append(latency_s)
-        if len(self._row) >= _ROWS_PER_PART:
-            self.flush()
-
-    def calm_interactions(
-        self, row: int, seen_upto: int, decided: int, slates: list[int], latencies_s: list[float]
+    def met(
+        self,
+        row: int,
+        n: int,
+        slate: int,
+        seen_upto: int,
+        decided: int,
+        request: int,
+        latency_s: float,
+        compute_s: float = 0.0,
     ) -> None:
-        """As `interaction`, for stream rows `row` on at moments of their own; each decision looked at the next slate
-        from `decided` on, and did not ask."""
-        n = len(slates)
+        """Stream rows `row` to `row + n - 1` happened, each at a moment of its own where there are several.
+
+        `slate` was on screen at the first, `latency_s` after what had come before. `decided` is the slate that was made
+        then and at which the next decision looked; those after it were made at the next rows, each in `compute_s`. The
+        decision after the last row led to `request`.
+        """
+        self._met.extend((row, n, slate, seen_upto, decided, request, latency_s, compute_s))
         self.interactions += n
-        self._row.extend(range(row, row + n))
-        self._slate.extend(slates)
-        self._seen.extend(range(seen_upto, seen_upto + n))
-        self._decided.extend(range(decided, decided + n))
-        self._request.extend([-1] * n)
-        self._latency_s.extend(latencies_s)
-        if len(self._row) >= _ROWS_PER_PART:
+        self._rows += n
+        if self._rows >= _ROWS_PER_PART:
             self.flush()
 
     def request(self, record: RequestRecord) -> None:
         """A request has had its outcome, and its cost is known."""
-        self._request_floats.extend(_floats_of(record))
-        self._request_ints.extend(_ints_of(record))
+        self._request_numbers.extend(_numbers_of(record))
         self._outcome.append(self._outcomes.setdefault(record.outcome, len(self._outcomes)))
 
     def flush(self) -> None:
         """Rank what is new, write it as a part and forget it."""
         self.slates.placed(*self._scorer.place_next(self._jobs(self.slates.unplaced())))
-        if len(self._row):
+        if self._rows:
             self._keep("interactions", self._interactions())
         if len(self._outcome):
             self._keep("requests", self._requests())
@@ -247,12 +236,32 @@ class Recorder:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{name}-{len(parts):05d}.parquet"
         with atomic_path(path) as temporary:
-            pq.write_table(table, temporary)
+            pq.write_table(table, temporary, use_dictionary=["outcome"])  # hardly any number comes twice
         parts.append(path)
 
+    def _each(self) -> tuple[Ints, Ints, Ints, Ints, Ints, Floats]:
+        """Of every interaction that was met [M]: its row, the slate on screen, what that had seen, the slate that the
+        next decision looked at, its request and the latency of the slate."""
+        met = np.array(self._met).reshape(-1, 8).T
+        n = met[1].astype(np.int64)
+        last = np.cumsum(n) - 1
+        within = np.arange(self._rows) - np.repeat(last - n + 1, n)
+        row, slate, seen, decided = (np.repeat(met[k], n).astype(np.int64) for k in (0, 2, 3, 4))
+        row, seen, decided = row + within, seen + within, decided + within
+        request = np.full(len(row), -1)
+        request[last] = met[5].astype(np.int64)
+        t_s, latency_s, compute_s = self._stream.t_s[row], np.repeat(met[6], n), np.repeat(met[7], n)
+        later = np.flatnonzero(within)
+        before_s = t_s[later - 1]
+        ready_s = before_s + compute_s[later]
+        latency_s[later] = np.minimum(ready_s, t_s[later]) - before_s
+        slate[later] = decided[later] - 1
+        newest = np.arange(len(row))  # the interaction whose slate is on screen
+        newest[later[ready_s >= t_s[later]]] = 0
+        return row, slate[np.maximum.accumulate(newest)], seen, decided, request, latency_s
+
     def _interactions(self) -> pa.Table:
-        row, slate = _column(self._row), _column(self._slate)
-        seen, decided = _column(self._seen), _column(self._decided)
+        row, slate, seen, decided, request, latency_s = self._each()
         shown = slate != NO_SLATE
         stream = self._stream
         device, step, item, t_s = stream.device[row], stream.step[row], stream.item[row], stream.t_s[row]
@@ -276,7 +285,6 @@ class Recorder:
             rank[other] = self._scorer.place(jobs)[0]
         self._rank_counts += np.bincount(np.minimum(rank, _MOST_RANKS - 1) + 1, minlength=_MOST_RANKS + 1)
         listed = as_of >= 0
-        request = _column(self._request)
         columns = [
             device,
             step,
@@ -290,7 +298,7 @@ class Recorder:
             request,
             stream.online[row],
             gaps,
-            _column(self._latency_s),
+            latency_s,
             np.where(shown, self._weights.version_of(weights), -1),
             np.where(shown, self._weights.adaptation_of(weights), 0),
         ]
@@ -298,15 +306,16 @@ class Recorder:
 
     def _requests(self) -> pa.Table:
         n = len(self._outcome)
-        columns = dict(zip(_FLOATS, np.array(self._request_floats).reshape(n, -1).T, strict=True))
-        columns |= dict(zip(_INTS, np.array(self._request_ints).reshape(n, -1).T, strict=True))
-        columns["outcome"] = np.array(list(self._outcomes), dtype=object)[np.array(self._outcome)]
+        columns: dict[str, NDArray[Any] | pa.Array] = dict(
+            zip(_NUMBERS, np.array(self._request_numbers).reshape(n, -1).T, strict=True)
+        )
+        columns["outcome"] = pa.array(list(self._outcomes)).take(pa.array(np.array(self._outcome)))
         return _table([columns[name] for name in REQUEST_SCHEMA.names], REQUEST_SCHEMA)
 
 
-def _table(columns: list[NDArray[Any]], schema: pa.Schema) -> pa.Table:
+def _table(columns: Sequence[NDArray[Any] | pa.Array], schema: pa.Schema) -> pa.Table:
     arrays = [
-        pa.array(column.astype(kind.to_pandas_dtype()), kind)
+        column if isinstance(column, pa.Array) else pa.array(column.astype(kind.to_pandas_dtype()), kind)
         for column, kind in zip(columns, schema.types, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)

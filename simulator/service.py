@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from simulator.cloud.building import alone_s, kinds_of, pools_of
 from simulator.cloud.provisioning import Cores, Objective, Provision, Replicas, left_out, provision_scaled, steady
 from simulator.cloud.replay import Requests
 from simulator.cloud.tokens import history_tokens, history_window
-from simulator.costs import Cost, carbon_signal, cpu_cost, energy_cost
+from simulator.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
 from simulator.preparation import Memo, Prepared
 from simulator.randomness import Draws
 from simulator.recorder import RequestRecord
@@ -108,12 +109,13 @@ class LlmService(Service):
         self._scenario, self._source, self._users, self._memo = scenario, source, users, memo
         self._carbon = carbon_signal(scenario.tariffs)
         self._from_table = table is not None
+        self._caches_prefixes = cloud.prefix_caching and not self._from_table
+        self._tokens = cache(lambda n_history: llm_request_tokens(llm, n_history))
+        self._prefix = cache(lambda n: (history_window(llm.prompt, n)[0], history_tokens(llm.prompt, n)))
         self._missing_answers = 0  # requests for which the table has no list of its own
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
-        llm, n_history = self._scenario.llm, record.step + 1
-        tokens = llm_request_tokens(llm, n_history)
-        prompt, output = tokens.prompt_tokens, tokens.output_tokens
+        prompt, output, sequences = self._tokens(record.step + 1)
         service_s = math.nan
         if self._from_table:
             answer = self._source.lists(*self._place(record))
@@ -121,20 +123,17 @@ class LlmService(Service):
             self._missing_answers += record.as_of != record.step
             prompt = int(_given(answer.prompt_tokens, prompt))
             output = int(_given(answer.output_tokens, output))
-            alone = alone_s(self._steps, RequestTokens(prompt, output, tokens.sequences))
+            alone = alone_s(self._steps, RequestTokens(prompt, output, sequences))
             service_s = _given(answer.latency_s, alone)
-        record.prompt_tokens, record.output_tokens = prompt, output * tokens.sequences
+        record.prompt_tokens, record.output_tokens = prompt, output * sequences
         prefix, first, shared = None, -1, 0
-        if self._scenario.cloud.prefix_caching and not self._from_table:
-            first, _ = history_window(llm.prompt, n_history)
-            shared = history_tokens(llm.prompt, n_history)
+        if self._caches_prefixes:
+            first, shared = self._prefix(record.step + 1)
             prefix = ((record.device, first), shared)
         priority = 1.0 if record.pushed else 0.0
-        asked = (prompt, output, tokens.sequences, service_s, record.device, priority, first, shared)
+        asked = (prompt, output, sequences, service_s, record.device, priority, first, shared)
         self._came.extend((self.node.env.now, *asked))
-        return self.node.submit(
-            prompt, output, tokens.sequences, service_s, deadline_s, record.device, priority, prefix
-        )
+        return self.node.submit(prompt, output, sequences, service_s, deadline_s, record.device, priority, prefix)
 
     def charge(self, record: RequestRecord) -> None:
         ticket = record.ticket
@@ -142,7 +141,7 @@ class LlmService(Service):
         record.t_first_token_s = ticket.t_first_token_s
         if record.joules:
             carbon = self._carbon.mean(ticket.t_started_s, ticket.t_finished_s)
-            record.gco2 = energy_cost(record.joules, self._scenario.tariffs, carbon).gco2
+            record.gco2 = grams_co2(record.joules, carbon)
 
     def answerable(self, record: RequestRecord) -> bool:
         if not self._from_table or bool(self._source.lists(*self._place(record)).found[0]):

@@ -200,7 +200,7 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
     population = prepared.population
     total = population.n_interactions.sum()
     with progress.task("simulating interactions", total) as task, fewer_collections():
-        world.env.process(_report(world, task, end_s, int(headline_metric(scenario.metrics.k).split("@")[1])))
+        world.env.tell(_report(world, task, end_s, int(headline_metric(scenario.metrics.k).split("@")[1])))
         world.env.advance(end_s)
         end(world, devices, end_s)
 
@@ -220,15 +220,15 @@ def begin(world: World, scenario: sections.Scenario, prepared: Prepared, progres
     )
     for device in devices:
         if world.joined_s[device.device] <= horizon_s:
-            world.env.process(device.live())
+            world.env.tell(device.live())
     if world.learning is not None:
-        world.env.process(world.learning.retrain(world, devices, progress))
+        world.env.tell(world.learning.retrain(world, devices, progress))
         for device in devices if world.learning.uploads_s is not None else []:
-            world.env.process(world.learning.uploads(world, device))
+            world.env.tell(world.learning.uploads(world, device))
     section = scenario.policy.request
     if isinstance(section, sections.CloudPush):
         for device, times_s in zip(devices, push_times(section, population, prepared.draws), strict=True):
-            world.env.process(device.pushes(times_s))
+            world.env.tell(device.pushes(times_s))
     return devices
 
 

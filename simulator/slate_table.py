@@ -14,6 +14,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _FEWEST_HELD = 262_144
+_COLUMNS = {"device": "i", "as_of": "i", "step": "i", "list_time_s": "d", "weights": "i"}
 
 
 class SlateTable:
@@ -23,8 +24,11 @@ class SlateTable:
         self.keeps_all = False
         self.in_use: Callable[[], Ints] = lambda: np.arange(len(self))
         """the numbers that may be asked for later, of those made before the last call of `forget`"""
-        self.device, self.as_of, self.step = array("i"), array("i"), array("i")
-        self.weights, self.list_time_s = array("i"), array("d")
+        self._made = 0
+        self._runs = array(
+            "d"
+        )  # what `_held` still lacks: the columns of a first slate, and how many follow each other
+        self._held = {name: array(code) for name, code in _COLUMNS.items()}
         self._rank, self._inconsistency = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
         self._gone = 0  # forgotten so far
         self._old = np.empty(0, dtype=np.int64)  # the numbers held of those that have gone through a forgetting
@@ -32,37 +36,38 @@ class SlateTable:
         self._most = _FEWEST_HELD
 
     def __len__(self) -> int:
-        return self._gone + len(self.device)
+        return self._made
 
-    def add(self, device: int, as_of: int, step: int, list_time_s: float, weights: int) -> int:
-        """A new slate of `device`: its number."""
-        self.device.append(device)
-        self.as_of.append(as_of)
-        self.step.append(step)
-        self.list_time_s.append(list_time_s)
-        self.weights.append(weights)
-        return self._gone + len(self.device) - 1
-
-    def add_steps(self, device: int, as_of: int, step: int, list_time_s: float, weights: int, n: int) -> int:
-        """`n` new slates of one list at `step` and the steps after it: the number of the first."""
-        first = self._gone + len(self.device)
-        self.device.extend([device] * n)
-        self.as_of.extend([as_of] * n)
-        self.step.extend(range(step, step + n))
-        self.list_time_s.extend([list_time_s] * n)
-        self.weights.extend([weights] * n)
+    def add(self, device: int, as_of: int, step: int, list_time_s: float, weights: int, n: int = 1) -> int:
+        """`n` new slates that `device` makes of one list, at `step` and the steps after it: the number of the first."""
+        first = self._made
+        self._made = first + n
+        self._runs.extend((device, as_of, step, list_time_s, weights, n))
         return first
 
-    def made(self) -> dict[str, NDArray[np.int32]]:
-        """The columns device, as_of, step and weights of those held."""
+    def made(self) -> dict[str, NDArray[Any]]:
+        """The columns device, as_of, step, list_time_s and weights of those held."""
         return self._made_from(0)
 
-    def unplaced(self) -> dict[str, NDArray[np.int32]]:
+    def unplaced(self) -> dict[str, NDArray[Any]]:
         """The same of those whose items have no place yet."""
         return self._made_from(len(self._rank))
 
-    def _made_from(self, start: int) -> dict[str, NDArray[np.int32]]:
-        return {name: self._column(name)[start:].copy() for name in ("device", "as_of", "step", "weights")}
+    def _made_from(self, start: int) -> dict[str, NDArray[Any]]:
+        return {name: values[start:].copy() for name, values in self._columns().items()}
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        """Views of all columns of those held: drop them before the next slate."""
+        if self._runs:
+            *firsts, n = np.array(self._runs).reshape(-1, len(_COLUMNS) + 1).T
+            del self._runs[:]
+            counts = n.astype(np.int64)
+            for (name, column), first in zip(self._held.items(), firsts, strict=True):
+                values = np.repeat(first, counts)
+                if name == "step":
+                    values += np.arange(len(values)) - np.repeat(np.cumsum(counts) - counts, counts)
+                column.frombytes(values.astype(column.typecode).tobytes())
+        return {name: np.asarray(column) for name, column in self._held.items()}
 
     def placed(self, ranks: Ints, inconsistencies: Floats) -> None:
         """Where the items stood in all that were unplaced."""
@@ -72,13 +77,8 @@ class SlateTable:
     def columns(self, numbers: Ints, *names: str) -> tuple[NDArray[Any], ...]:
         """Columns of slates [M]; `rank` and `inconsistency` among them."""
         places = self._places(numbers)
-        return tuple(self._column(name)[places] for name in names)
-
-    def _column(self, name: str) -> NDArray[Any]:
-        if name in ("rank", "inconsistency"):
-            found: NDArray[Any] = getattr(self, f"_{name}")
-            return found
-        return np.asarray(getattr(self, name))  # a view: drop it before the next slate
+        held = self._columns() | {"rank": self._rank, "inconsistency": self._inconsistency}
+        return tuple(held[name][places] for name in names)
 
     def _places(self, numbers: Ints) -> Ints:
         places = numbers - self._gone
@@ -92,19 +92,15 @@ class SlateTable:
 
         What a device has on its hands at this very moment is in use or newer.
         """
-        made_before, self._made_before = self._made_before, len(self)
-        if self.keeps_all or len(self.device) < self._most:
+        made_before, self._made_before = self._made_before, self._made
+        if self.keeps_all or self._made - self._gone < self._most:
             return
-        first_new = self._gone + len(self._old)
-        held = np.append(self._old, np.arange(first_new, len(self)))
+        held = np.append(self._old, np.arange(self._gone + len(self._old), self._made))
         used = np.unique(self.in_use())
         kept = held[np.isin(held, used) | (held >= made_before)]
         places = self._places(kept)
-        for name in ("device", "as_of", "step", "weights", "list_time_s"):
-            column: array[Any] = getattr(self, name)
-            values = self._column(name)[places]
-            del column[:]
-            column.frombytes(values.tobytes())
+        for name, values in self._columns().items():
+            self._held[name] = array(_COLUMNS[name], values[places].tobytes())
         self._rank, self._inconsistency = self._rank[places], self._inconsistency[places]
-        self._gone, self._old = self._made_before - len(kept), kept
+        self._gone, self._old = self._made - len(kept), kept
         self._most = max(_FEWEST_HELD, 2 * len(kept))

@@ -199,22 +199,23 @@ class ListSlates:
         valid = named >= 0
         logits = self._scores.of_lists(users, steps, items, jobs.weights[leader]).reshape(count * width, -1)
         lists = ScoredLists.of(with_floor(logits.take(group * width + slot, axis=0), valid), valid)
-        first = self._histories.first_position(users, items).take(group, axis=0)
-        return self._seen_by(jobs, named, lists, first)
+        return self._seen_by(jobs, named, lists)
 
-    def _seen_by(self, jobs: Jobs, items: Ints, lists: ScoredLists, first: Ints) -> ListView:
-        return ListView(
-            jobs.user, jobs.step, jobs.as_of, jobs.weights, items, lists, first, self._histories, self._scores
-        )
+    def _seen_by(self, jobs: Jobs, items: Ints, lists: ScoredLists) -> ListView:
+        return ListView(jobs.user, jobs.step, jobs.as_of, jobs.weights, items, lists, self._histories, self._scores)
 
     def _ranks(self, jobs: Jobs, view: ListView) -> Ints:
-        """0-based rank [M] of each target in the fused slate; -1 where it is not shown."""
-        match = view.lists.valid & (view.items == jobs.target[:, None])
-        target = np.where(match.any(axis=1), match.argmax(axis=1), -1)
-        shown = view.lists.valid
+        """0-based rank [M] of each target in the fused slate; -1 where it is not shown. Only those are fused that have
+        their target at all."""
+        ranks = np.full(len(jobs), -1, dtype=np.int64)
+        match = (view.items == jobs.target[:, None]) & view.lists.valid
+        having, place = np.divmod(np.flatnonzero(match), match.shape[1])
+        here = view.take(having)
+        shown = here.lists.valid
         if self._exclude_seen:
-            shown = shown & (view.first > jobs.seen_upto[:, None])
-        return rank_of(target, self._fusion(view), shown)
+            shown = shown & (here.first > jobs.seen_upto[having, None])
+        ranks[having] = rank_of(place, self._fusion(here), shown)
+        return ranks
 
 
 class JoinedSlates(ListSlates):
@@ -252,5 +253,4 @@ class JoinedSlates(ListSlates):
         logits = with_floor(np.take_along_axis(catalogue, np.maximum(items, 0), axis=1), valid)
         n = self._length
         llm_rank = np.concatenate([llm_ranks(valid[:, :n]), np.full((len(jobs), n), float(n))], axis=1)
-        first = self._histories.first_position(jobs.user, items)
-        return self._seen_by(jobs, items, ScoredLists(logits, valid, llm_rank), first)
+        return self._seen_by(jobs, items, ScoredLists(logits, valid, llm_rank))

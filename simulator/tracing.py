@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from models.artifacts import atomic_path, check_file_place
 from models.errors import InputError
 from simulator.cloud import LlmNode
@@ -218,7 +216,7 @@ class _DeviceTraces:
     ) -> None:
         """All tracks of the devices; `requests` are theirs."""
         recorder = self._world.recorder
-        owner = np.array(recorder.slates.device)
+        made = recorder.slates.made()
         lanes = self._replica_lanes(requests, watched)
         for device in (d for d in devices if d < len(self._world.first_row)):
             tracks = {
@@ -233,7 +231,7 @@ class _DeviceTraces:
             own = result.interactions[result.interactions["device"] == device]
             asked = requests[requests["device"] == device]
             self._interactions(device, own)
-            self._slates(device, np.flatnonzero(owner == device), own, asked)
+            self._slates(device, {name: of[made["device"] == device] for name, of in made.items()}, own, asked)
             ends: list[float] = []
             for row in asked.itertuples(index=False):
                 self._request(device, row, ends, lanes.get(int(row.request)))
@@ -270,24 +268,25 @@ class _DeviceTraces:
             name = f"rank {rank}" if rank >= 0 else "miss"
             self._events.instant(device + 1, _INTERACTIONS, name, float(row.t_s), details)
 
-    def _slates(self, device: int, slates: Any, own: Any, asked: Any) -> None:
+    def _slates(self, device: int, made: dict[str, Any], own: Any, asked: Any) -> None:
         """Ranking computations; where users go on while requests run, also the slate that each one puts on screen.
 
         A slate at a step that is new was begun by that interaction, one at the same step by the list that landed.
         """
-        world, slates_made = self._world, self._world.recorder.slates
+        world = self._world
         at_step = dict(zip(own["step"].tolist(), own["t_s"].tolist(), strict=True))
         landed = dict(zip(asked["t_issued_s"].tolist(), asked["t_delivered_s"].tolist(), strict=True))
         begun: list[tuple[float, int, int]] = []
         before: int | None = None
-        for slate in slates.tolist():
-            step, as_of = slates_made.step[slate], slates_made.as_of[slate]
+        for step, as_of, list_time_s in zip(
+            *(made[name].tolist() for name in ("step", "as_of", "list_time_s")), strict=True
+        ):
             if before is None:
                 t_s = world.joined_s[device]
             elif step != before:
                 t_s = at_step[step]
             else:
-                t_s = landed[slates_made.list_time_s[slate]]
+                t_s = landed[list_time_s]
             begun.append((t_s, as_of, step))
             before = step
         compute_s = world.compute_s[device]

@@ -7,9 +7,8 @@ may carry it, so versions live side by side.
 
 import math
 from collections import deque
-from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from models.progress import Progress
 from models.srm.deployment import Deployed, deploy, most_popular
 from models.srm.updating import MasterWeights, Plan, Update, known_data, newest_data, update_or_load
 from models.srm.validation import catalogue_ranks
+from simulator.clock import Story
 from simulator.cloud.catalogue import default_catalogue
 from simulator.learning import Learnt, item_table, srm_scores
 from simulator.policies.view import looks_back
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from simulator.world import World
 
 Ints = NDArray[np.int64]
-Story = Generator[Any, Any, None]
 
 RETRY_S = 60.0
 """after a download that was lost"""
@@ -264,7 +263,7 @@ class FleetLearning(Trainer):
         stages = self._section.stages
         for device, stage in zip(devices, self._stage, strict=True):
             if stage < len(stages) and self._may_carry(world, device.device):
-                world.env.process(self._fetch(world, device, release, stages[stage].after))
+                world.env.tell(self._fetch(world, device, release, stages[stage].after))
 
     def _first_steps(self, now: float) -> Ints:
         """Newest interaction [U] before now, less what an adaptation looks back at: no slate of a version that is

@@ -79,9 +79,9 @@ class World:
     energy_j: list[float] = field(default_factory=list)
     """what each device has used, once the run has ended"""
 
-    def new_request(self, device: int, step: int, now: float) -> RequestRecord:
-        """A request is issued; it stays open until `close_request`."""
-        record = RequestRecord(self.issued, device, step, now)
+    def new_request(self, device: int, step: int, now: float, weights: int) -> RequestRecord:
+        """A request is issued by a device with these weights; it stays open until `close_request`."""
+        record = RequestRecord(self.issued, device, step, now, step, weights)
         self.open_requests[self.issued] = record
         self.issued += 1
         return record

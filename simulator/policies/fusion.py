@@ -44,6 +44,10 @@ class ScoredLists:
         """Lists whose valid candidates all stand in the LLM's order."""
         return cls(logits, valid, llm_ranks(valid))
 
+    def take(self, index: NDArray[np.int64]) -> "ScoredLists":
+        """The lists at `index` of the first axis."""
+        return ScoredLists(self.logits[index], self.valid[index], self.llm_rank[index])
+
     @cached_property
     def whole(self) -> bool:
         """Whether every candidate of every list is valid, as nearly always: then nothing need be masked."""

@@ -40,6 +40,8 @@ class Knowledge(Protocol):
     """answers that came late or never, less those that came in time; at least 0"""
     last_gap_s: float
     """time between the newest interaction and the one before; infinite when the device joins"""
+    row: int
+    """row of the stream that it meets next"""
     end: int
     """row of the stream after its last interaction"""
     used_weights: int
@@ -137,9 +139,14 @@ class Random:
 
     def __init__(self, ratio: float, draws: Draws, moments: Moments):
         self._ratio, self._draws = ratio, draws
-        self._next = moments.next_of(draws.uniform("request.random", moments.device, moments.step) < ratio)
+        asks = draws.uniform("request.random", moments.device, moments.step) < ratio
+        self._next = moments.next_of(asks)
+        self._asks, self._first_row = asks.tobytes(), moments.first_row.tolist()
 
     def wants(self, device: Knowledge) -> bool:
+        newest = device.row - 1
+        if newest >= self._first_row[device.device]:
+            return bool(self._asks[newest])
         return self._draws.uniform_one("request.random", device.device, device.step) < self._ratio
 
     def next_ask(self, device: Knowledge, row: int) -> int:

@@ -31,9 +31,23 @@ class ListView:
     """what the SRM on the device has learnt (`DeviceWeights`)"""
     items: Ints  # [M, N], -1 invalid
     lists: ScoredLists  # [M, N]
-    first: Ints  # [M, N] position at which the user first has each candidate (histories.NEVER: never)
     histories: Histories
     scores: SrmScores
+
+    def take(self, index: Ints) -> "ListView":
+        """The jobs at `index`."""
+        user, step, as_of, weights, items = (
+            each[index] for each in (self.user, self.step, self.as_of, self.weights, self.items)
+        )
+        return ListView(user, step, as_of, weights, items, self.lists.take(index), self.histories, self.scores)
+
+    @cached_property
+    def first(self) -> Ints:
+        """Position [M, N] at which the user first has each candidate; histories.NEVER: never."""
+        fresh = np.ones(len(self.user), dtype=bool)  # jobs of one list come one after the other
+        fresh[1:] = (self.user[1:] != self.user[:-1]) | (self.items[1:] != self.items[:-1]).any(axis=1)
+        of_lists = self.histories.first_position(self.user[fresh], self.items[fresh])
+        return np.asarray(of_lists.take(np.cumsum(fresh) - 1, axis=0))
 
     @cached_property
     def age(self) -> Ints:

@@ -22,7 +22,7 @@ def test_slates_in_use_and_new_ones_are_remembered_and_the_others_are_not_held(m
             device = int(rng.integers(20))
             row = (device, int(rng.integers(9)), int(rng.integers(50)), int(rng.integers(3)), float(rng.random()))
             n = int(rng.integers(1, 4))
-            first = table.add(*row[:3], row[4], row[3]) if n == 1 else table.add_steps(*row[:3], row[4], row[3], n)
+            first = table.add(*row[:3], row[4], row[3], n)
             assert first == len(all_rows)
             all_rows += [(device, row[1], row[2] + step, row[3], row[4]) for step in range(n)]
             shown[device] = first if rng.random() < 0.7 else shown[device]
@@ -37,7 +37,7 @@ def test_slates_in_use_and_new_ones_are_remembered_and_the_others_are_not_held(m
             assert found[place].tolist() == [all_rows[number][place] for number in asked], name
         assert found[5].tolist() == asked.tolist()
         assert found[6].tolist() == (asked / 7).astype(np.float32).tolist()
-        held.append(len(table.device))
+        held.append(len(table.made()["step"]))
     assert len(table) == len(all_rows) > 2000
     assert max(held[10:]) <= 400, "the window does not grow with the run"
 

@@ -34,8 +34,7 @@ def view(step: int, as_of: int = 2, logits: tuple[float, ...] = (0, 0, 5, 0), in
     items[0, 4 - invalid :] = -1
     user = np.array([0])
     lists = ScoredLists.of(np.array([logits], dtype=float), items >= 0)
-    first = histories.first_position(user, items)
-    return ListView(user, np.array([step]), np.array([as_of]), user, items, lists, first, histories, Scores())
+    return ListView(user, np.array([step]), np.array([as_of]), user, items, lists, histories, Scores())
 
 
 def test_the_newest_interactions_are_looked_up_in_the_list_and_those_it_has_seen_are_not() -> None:

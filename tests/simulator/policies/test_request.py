@@ -22,6 +22,7 @@ class Knows:
     since_s: float = 0.0
     late_answers: int = 0
     last_gap_s: float = 5.0
+    row: int = 0
     end: int = 8
     used_weights: int = 0
     age_s: float = 100.0
@@ -92,11 +93,12 @@ def test_a_calibrated_threshold_decides_for_inconsistency() -> None:
 
 
 def test_random_requests_meet_their_ratio_and_are_the_same_coin_every_time() -> None:
-    policy = policy_of(sections.RandomRequest(ratio=0.3), seed=7)
-    asked = np.array([policy.wants(Knows(device=d, step=s)) for d in range(100) for s in range(100)])
-    again = np.array([policy.wants(Knows(device=d, step=s)) for d in range(100) for s in range(100)])
-    assert (asked == again).all()
-    assert asked.mean() == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / 10_000))
+    n = 10_000
+    policy = policy_of(sections.RandomRequest(ratio=0.3), moments([60.0 * k for k in range(n)]), seed=7)
+    as_they_come = np.array([policy.wants(Knows(step=11 + k, row=k + 1)) for k in range(n)])
+    tossed_alone = np.array([policy.wants(Knows(step=11 + k)) for k in range(n)])
+    assert (as_they_come == tossed_alone).all()
+    assert as_they_come.mean() == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / n))
 
 
 def test_a_budget_never_lets_more_through_than_its_share_and_its_burst() -> None:
