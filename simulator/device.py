@@ -1,7 +1,7 @@
 """The life of one device, in the order of section "What happens to one device" of docs/model.md.
 
-A SimPy generator sleeps until the next interaction at which the device may ask the cloud; those before it are met in
-one go when it wakes, or when an answer lands. A request is a small process of its own. When the device is present and
+A story (clock.py) sleeps until the next interaction at which the device may ask the cloud; those before it are met in
+one go when it wakes, or when an answer lands. A request is a small story of its own. When the device is present and
 reachable is a timeline fixed before the run, so nothing is ever interrupted.
 """
 
@@ -43,9 +43,8 @@ class Device:
         self.in_flight = 0
         self.asked: RequestRecord | None = None  # decided now, and to be sent
         self.awaited = -1  # the request that a blocking screen waits for
-        self.decisions = 0
+        self.decisions = self.late_answers = 0
         self.last_gap_s = math.inf
-        self.late_answers = 0
         self.rankings, self.other_j = 0, 0.0  # joules of its radio and of its training
         # Installed; those that the item vectors of the list belong to; those that rank.
         self.weights = self.list_weights = self.used_weights = FIRST_WEIGHTS

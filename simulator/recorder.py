@@ -23,6 +23,9 @@ from simulator.slate_table import SlateTable
 from simulator.slates import Jobs
 from simulator.weights import DeviceWeights
 
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
 NO_SLATE = -1
 _ROWS_PER_PART = 65_536
 _MOST_RANKS = 1000
@@ -109,10 +112,6 @@ INTERACTION_SCHEMA = pa.schema(
         ("adaptation", pa.int32()),
     ]
 )
-
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

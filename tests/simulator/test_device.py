@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from models.artifacts import ArtifactStore
+from simulator.device import Device
 from simulator.results import RunResult
 from simulator.summary import OUTCOMES
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
@@ -286,9 +287,12 @@ def test_one_job_a_call_gives_the_same_ranks_and_decisions(run: RunResult, store
     pd.testing.assert_frame_equal(single.requests, run.requests)
 
 
-def test_sleeping_through_interactions_changes_nothing(run: RunResult, store: ArtifactStore, tmp_path: Path) -> None:
+def test_sleeping_through_interactions_changes_nothing(
+    run: RunResult, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stepping = run.scenario.model_copy(update={"engine": run.scenario.engine.model_copy(update={"sleep": False})})
     simulate_tiny(run.scenario, store, tmp_path / "asleep")
+    monkeypatch.setattr(Device, "_meet_calmly", lambda *_: False)  # moment by moment
     simulate_tiny(stepping, store, tmp_path / "awake")
     for file in (
         "interactions.parquet",

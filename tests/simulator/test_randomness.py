@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simulator.randomness import Draws
+from simulator.randomness import Draws, RegionDraws, StepDraws
 
 
 def test_scalar_and_vector_draws_are_the_same_bits() -> None:
@@ -13,6 +13,16 @@ def test_scalar_and_vector_draws_are_the_same_bits() -> None:
     vector = draws.uniform("purpose", device, step)
     scalar = [draws.uniform_one("purpose", int(d), int(s)) for d, s in zip(device, step, strict=True)]
     assert vector.tolist() == scalar
+
+
+@pytest.mark.parametrize("draws", [Draws(3), RegionDraws(3, "north", 500)])
+def test_draws_that_are_foreseen_are_those_that_are_drawn_alone(draws: Draws) -> None:
+    first, counts = np.array([4, -1, 7]), np.array([3, 0, 2])
+    foreseen = StepDraws(draws, "link.up")
+    foreseen.foresee(first, counts)
+    for device, step in ((0, 4), (0, 5), (0, 6), (2, 7), (2, 8)):
+        assert foreseen.one(device, step, 0) == draws.uniform_one("link.up", device, step, 0)
+    assert foreseen.one(1, 30, 2) == draws.uniform_one("link.up", 1, 30, 2)
 
 
 def test_a_draw_does_not_depend_on_what_was_drawn_before() -> None:
