@@ -16,6 +16,7 @@ from torch import Tensor
 from models.errors import InputError
 from models.memory import enough_memory
 from models.parallel import for_each
+from models.ragged import ragged
 from models.sequences import even_length, window_start
 from models.srm.base import SmallModel, StateModel
 from models.srm.din import Din
@@ -85,8 +86,8 @@ def tiled_states(
     some = np.flatnonzero(wanted)
     k_first = window_start(first[some], length) // half
     counts = window_start(lengths[some] - 1, length) // half - k_first + 1
-    user = np.repeat(some, counts)
-    k = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(k_first, counts)
+    which, nth = ragged(counts)
+    user, k = some[which], k_first[which] + nth
     begin = k * half
     take_from = np.maximum(np.where(k == 0, 0, begin + half), first[user])  # first position this segment answers for
     take_to = np.minimum(begin + length, lengths[user])

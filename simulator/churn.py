@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.errors import InputError
+from models.ragged import ragged
 from simulator.fleet import FleetTable
 from simulator.randomness import Draws
 from simulator.scenario import sections
@@ -109,7 +110,7 @@ def _edges(
     edges = np.empty(offsets[-1])
     edges[offsets[:-1][comes]] = joined_s[comes]
     edges[offsets[1:][goes] - 1] = left_s[goes]
-    nth = np.arange(len(owner)) - np.repeat(np.cumsum(rows) - rows, rows)  # of its device's periods
+    _, nth = ragged(rows)  # of its device's periods
     at = offsets[:-1][owner] + 1 + 2 * nth
     edges[at], edges[at + 1] = start, end
     # Two equal edges of a device bound an empty period (offline at the moment of joining or leaving): drop both.

@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from models.ragged import ragged
+
 Ints = NDArray[np.int64]
 
 NEVER = np.int64(2**62)
@@ -46,8 +48,6 @@ class Histories:
     def seen_mask(self, users: Ints, upto: Ints) -> NDArray[np.bool_]:
         """Which catalogue items each user has had at positions <= upto: bool [M, n_items]."""
         mask = np.zeros((len(users), self.n_items), dtype=bool)
-        counts = np.clip(upto + 1, 0, self.lengths[users])
-        rows = np.repeat(np.arange(len(users)), counts)
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        mask[rows, self.items[np.repeat(self.offsets[users], counts) + within]] = True
+        rows, positions = ragged(np.clip(upto + 1, 0, self.lengths[users]))
+        mask[rows, self.items[self.offsets[users][rows] + positions]] = True
         return mask

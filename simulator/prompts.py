@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from models.artifacts import atomic_path, check_file_place
 from models.llm.titles import prompt_of
+from models.ragged import ragged
 from simulator.learning import load_workload
 from simulator.scenario import check_files, sections
 from simulator.workload.splitting import split_log
@@ -33,8 +34,8 @@ def export_prompts(scenario: sections.Scenario, path: Path) -> int:
     streamed = np.flatnonzero(split.streamed)
     first = np.maximum(split.history[streamed] - 1 - lag, 0)
     counts = np.maximum(log.lengths[streamed] - 1 - first, 0)  # after a user's last interaction nothing is predicted
-    users = np.repeat(streamed, counts)
-    as_of = np.repeat(first, counts) + np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    which, nth = ragged(counts)
+    users, as_of = streamed[which], first[which] + nth
     schema = pa.schema({"user_id": pa.string(), "as_of": pa.int64(), "prompt": pa.string()})
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for at in range(0, len(users), _ROWS_AT_ONCE):

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from models.ragged import ragged
+
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _M1 = 0xBF58476D1CE4E5B9
@@ -95,11 +97,9 @@ class StepDraws:
 
     def foresee(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         """Devices [D] make first attempts at `counts` steps from `first` on, and at no others."""
-        device = np.repeat(np.arange(len(first)), counts)
-        zero = np.cumsum(counts) - counts - first
-        step = np.arange(len(device)) - zero[device]
-        self._foreseen = array("d", self._draws.uniform(self._purpose, device, step, 0).tobytes())
-        self._zero = zero.tolist()
+        device, nth = ragged(counts)
+        self._foreseen = array("d", self._draws.uniform(self._purpose, device, first[device] + nth, 0).tobytes())
+        self._zero = (np.cumsum(counts) - counts - first).tolist()
 
     def one(self, device: int, step: int, attempt: int) -> float:
         """The draw for these keys."""

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from models.artifacts import atomic_path
+from models.ragged import ragged
 from simulator.scoring import Scorer
 from simulator.slate_table import SlateTable
 from simulator.slates import Jobs
@@ -243,13 +244,12 @@ class Recorder:
         next decision looked at, its request and the latency of the slate."""
         met = np.array(self._met).reshape(-1, 8).T
         n = met[1].astype(np.int64)
-        last = np.cumsum(n) - 1
-        within = np.arange(self._rows) - np.repeat(last - n + 1, n)
-        row, slate, seen, decided = (np.repeat(met[k], n).astype(np.int64) for k in (0, 2, 3, 4))
+        run, within = ragged(n)
+        row, slate, seen, decided = (met[k][run].astype(np.int64) for k in (0, 2, 3, 4))
         row, seen, decided = row + within, seen + within, decided + within
         request = np.full(len(row), -1)
-        request[last] = met[5].astype(np.int64)
-        t_s, latency_s, compute_s = self._stream.t_s[row], np.repeat(met[6], n), np.repeat(met[7], n)
+        request[np.cumsum(n) - 1] = met[5].astype(np.int64)
+        t_s, latency_s, compute_s = self._stream.t_s[row], met[6][run], met[7][run]
         later = np.flatnonzero(within)
         before_s = t_s[later - 1]
         ready_s = before_s + compute_s[later]

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.ragged import ragged
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -25,9 +27,8 @@ class SlateTable:
         self.in_use: Callable[[], Ints] = lambda: np.arange(len(self))
         """the numbers that may be asked for later, of those made before the last call of `forget`"""
         self._made = 0
-        self._runs = array(
-            "d"
-        )  # what `_held` still lacks: the columns of a first slate, and how many follow each other
+        # What `_held` still lacks: the columns of a first slate, and how many follow each other.
+        self._runs = array("d")
         self._held = {name: array(code) for name, code in _COLUMNS.items()}
         self._rank, self._inconsistency = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
         self._gone = 0  # forgotten so far
@@ -61,11 +62,9 @@ class SlateTable:
         if self._runs:
             *firsts, n = np.array(self._runs).reshape(-1, len(_COLUMNS) + 1).T
             del self._runs[:]
-            counts = n.astype(np.int64)
+            run, nth = ragged(n.astype(np.int64))
             for (name, column), first in zip(self._held.items(), firsts, strict=True):
-                values = np.repeat(first, counts)
-                if name == "step":
-                    values += np.arange(len(values)) - np.repeat(np.cumsum(counts) - counts, counts)
+                values = first[run] + nth if name == "step" else first[run]
                 column.frombytes(values.astype(column.typecode).tobytes())
         return {name: np.asarray(column) for name, column in self._held.items()}
 

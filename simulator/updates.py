@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.errors import InputError
 from models.metrics import accuracy
 from models.progress import Progress
+from models.ragged import ragged
 from models.srm.deployment import Deployed, deploy, most_popular
 from models.srm.updating import MasterWeights, Plan, Update, known_data, newest_data, update_or_load
 from models.srm.validation import catalogue_ranks
@@ -99,8 +100,9 @@ class Trainer:
         seen, self._seen_ends = self._seen_ends, ends
         if not len(users) or new < self._section.min_new:
             return False
-        owner = np.repeat(users, counts)
-        positions = seen[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+        which, nth = ragged(counts)
+        owner = users[which]
+        positions = seen[owner] + nth
         log = self._learnt.split.log
         exclude_seen = self._scenario.workload.exclude_seen
         ranks = catalogue_ranks(self._master.model, log.offsets, log.items, owner, positions, exclude_seen)

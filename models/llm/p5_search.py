@@ -15,6 +15,7 @@ from models.llm.p5_network import P5Network
 from models.llm.ranking import best_places
 from models.parallel import for_each
 from models.precision import mixed_precision
+from models.ragged import ragged
 
 _STEP = 2.0**-16
 _SHORTEST = 4  # items; prompts are padded to this many times a power of two, at most to the longest
@@ -111,10 +112,8 @@ class BeamSearch:
                 nodes = torch.where(place >= 0, place + n_items, self._root)
         final = reached[torch.from_numpy(row).to(device), :n_items]
         if self._exclude_seen:
-            had = as_of + 1
-            owner = np.repeat(np.arange(len(users)), had)
-            within = np.arange(len(owner)) - np.repeat(np.cumsum(had) - had, had)
-            seen = self._items[self._offsets[users][owner] + within].astype(np.int64)
+            owner, position = ragged(as_of + 1)
+            seen = self._items[self._offsets[users][owner] + position].astype(np.int64)
             final[torch.from_numpy(owner).to(device), torch.from_numpy(seen).to(device)] = -torch.inf
         kept = min(self._length, n_items)
         result = np.full((len(users), self._length), -1, dtype=np.int32)

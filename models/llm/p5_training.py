@@ -20,6 +20,7 @@ from models.llm.p5_search import BeamSearch, newest_windows
 from models.metrics import accuracy
 from models.precision import mixed_precision
 from models.progress import Progress, Task
+from models.ragged import ragged
 from models.sequences import TrainingSet
 from models.srm.base import TrainingConfig
 from models.srm.training import rate_at
@@ -46,9 +47,8 @@ class P5Training(Protocol):
 
 def training_prompts(data: TrainingSet) -> tuple[Ints, Ints]:
     """Users [M] and positions [M] >= 1 of the learning part: the item there is learnt from those before it."""
-    counts = np.maximum(data.fit_end - 1, 0)
-    users = np.repeat(np.arange(data.n_users), counts)
-    return users, 1 + np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    users, before = ragged(np.maximum(data.fit_end - 1, 0))
+    return users, 1 + before
 
 
 def train_p5(
@@ -123,9 +123,8 @@ def _batches(lengths: Ints, size: int, generator: np.random.Generator) -> Iterat
 
 def _validate(network: P5Network, ids: ItemIds, data: TrainingSet, config: P5Training) -> dict[str, float]:
     """Metrics of lists of 10 over held-out items, evenly thinned; empty where nothing is held out."""
-    counts = data.valid_end - data.fit_end
-    users = np.repeat(np.arange(data.n_users), counts)
-    positions = data.fit_end[users] + np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    users, nth = ragged(data.valid_end - data.fit_end)
+    positions = data.fit_end[users] + nth
     users, positions = users[positions > 0], positions[positions > 0]
     if len(users) == 0:
         return {}

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.ragged import ragged
 from models.sequences import TrainingSet
 
 _SHORT = 8  # windows up to this length form one group; each further group holds lengths up to twice as long
@@ -48,8 +49,7 @@ def training_windows(
     drawn = torch.randint(1, max_length + 1, (data.n_users,), generator=generator).numpy()
     first = np.where(inputs <= max_length, inputs, drawn)  # length of a user's first window
     counts = np.where(inputs > 0, 1 + -(-(inputs - first) // max_length), 0)
-    user = np.repeat(np.arange(data.n_users), counts)
-    nth = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
+    user, nth = ragged(counts)
     begin = np.where(nth == 0, 0, first[user] + (nth - 1) * max_length)
     length = np.where(nth == 0, first[user], np.minimum(max_length, inputs[user] - begin))
     return data.offsets[:-1][user] + begin, length

@@ -24,6 +24,7 @@ from models.llm.base import CandidateSource
 from models.metrics import accuracy
 from models.precision import arithmetic_of, full_precision, mixed_precision
 from models.progress import Progress
+from models.ragged import ragged
 from models.sequences import TrainingSet, windows_at
 from models.srm.base import SmallModel, SrmConfig, TrainedSrm, TrainingConfig
 from models.srm.training import deterministic
@@ -118,13 +119,10 @@ def ranking_tasks(
     data: TrainingSet, source: CandidateSource, training: CooperativeConfig, max_length: int
 ) -> tuple[RankingTasks, RankingTasks]:
     """Tasks to learn from, at most `lists` a user at prefixes drawn by `seed`, and those of held-out interactions."""
-    counts = np.maximum(data.fit_end - 1, 0)
-    users = np.repeat(np.arange(data.n_users), counts)
-    positions = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    users, positions = ragged(np.maximum(data.fit_end - 1, 0))
     drawn = np.random.default_rng(training.seed).random(len(users))
-    order = np.lexsort((drawn, users))
-    nth = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
-    chosen = np.sort(order[nth < training.lists])
+    order = np.lexsort((drawn, users))  # each user has as many places in it as positions
+    chosen = np.sort(order[positions < training.lists])
     learning = _tasks(data, source, users[chosen], positions[chosen], max_length, training.missed == "add")
     if training.missed == "skip":
         learning = learning.take((learning.right >= 0).nonzero()[:, 0])
@@ -133,9 +131,8 @@ def ranking_tasks(
             "srm.training: the LLM has no candidate list of a training prefix, so the SRM cannot learn from any; "
             "give llm.candidates lists of interactions before the cut, or set srm.training: independent"
         )
-    held = np.maximum(data.valid_end - data.fit_end, 0)
-    users = np.repeat(np.arange(data.n_users), held)
-    positions = data.fit_end[users] - 1 + np.arange(len(users)) - np.repeat(np.cumsum(held) - held, held)
+    users, nth = ragged(data.valid_end - data.fit_end)
+    positions = data.fit_end[users] - 1 + nth
     usable = positions >= 0
     return learning, _tasks(data, source, users[usable], positions[usable], max_length, False)
 

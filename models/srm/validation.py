@@ -13,6 +13,7 @@ from torch import Tensor
 from models.distinct import different_pairs
 from models.metrics import accuracy
 from models.precision import full_precision
+from models.ragged import ragged
 from models.sequences import TrainingSet, window_start, windows_at
 from models.srm.base import SmallModel, StateModel
 
@@ -24,9 +25,8 @@ _RARE = 0.1  # share of repeats from which a log is one of repeated consumption
 
 def validation_targets(data: TrainingSet, model: SmallModel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Users [M] and positions [M] of held-out items; without a state, evenly thinned to what can be ranked in time."""
-    counts = data.valid_end - data.fit_end
-    users = np.repeat(np.arange(data.n_users), counts)
-    positions = data.fit_end[users] + np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    users, nth = ragged(data.valid_end - data.fit_end)
+    positions = data.fit_end[users] + nth
     keep = positions > 0  # a first item has no history to be predicted from
     users, positions = users[keep], positions[keep]
     limit = max(100, _PAIRS_WITHOUT_STATE // data.n_items)
@@ -113,9 +113,8 @@ def _drop_seen(
     users: NDArray[np.int64],
     positions: NDArray[np.int64],
 ) -> None:
-    row = np.repeat(np.arange(len(users)), positions)
-    within = np.arange(len(row)) - np.repeat(np.cumsum(positions) - positions, positions)
-    seen = items[offsets[users][row] + within].astype(np.int64)
+    row, position = ragged(positions)
+    seen = items[offsets[users][row] + position].astype(np.int64)
     others = seen != items[offsets[users] + positions][row]
     at = torch.from_numpy(np.stack([row[others], seen[others]])).to(scores.device)
     scores[at[0], at[1]] = -torch.inf

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.errors import InputError
+from models.ragged import ragged
 from simulator.randomness import Draws
 from simulator.scenario.sections import Arrivals, DiurnalArrivals, PoissonArrivals, ReplayArrivals, SessionArrivals
 from simulator.signals import DAY_S, Diurnal
@@ -68,8 +69,7 @@ def arrival_times(
     """
     users = np.asarray(devices_users, dtype=np.int64)
     lengths = split.log.lengths[users] - split.history[users]
-    device = np.repeat(np.arange(len(users)), lengths)
-    place = np.arange(len(device)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    device, place = ragged(lengths)
     step = split.history[users][device] + place
     rows = _Rows(users, lengths, device, place, step, split.log.offsets[users][device] + step)
     start_s = np.zeros(len(users))
