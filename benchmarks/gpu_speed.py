@@ -29,9 +29,9 @@ from models.llm.item_lm import ItemLmCandidates, TrainedItemLm
 from models.llm.network import TrainableItemLm, new_llama
 from models.llm.p5_network import RESERVED, P5Network, new_t5
 from models.llm.p5_search import BeamSearch
-from models.precision import full_precision
 from models.prefixes import prefix_states
 from models.progress import NullProgress
+from models.ragged import ragged
 from models.sequences import TrainingSet, even_length, training_set
 from models.srm.base import SmallModel, StateModel
 from models.srm.batches import n_transitions
@@ -121,14 +121,9 @@ def counted(work: Callable[[], Any]) -> tuple[float, float]:
 def part_of(data: TrainingSet, users: int) -> TrainingSet:
     """The first `users` of a training set."""
     n = min(users, data.n_users)
-    end = data.offsets[n]
+    offsets = data.offsets[: n + 1]
     return training_set(
-        data.offsets[: n + 1],
-        data.items[:end],
-        data.n_items,
-        data.fit_end[:n],
-        data.valid_end[:n],
-        None if data.attributes is None else data.attributes,
+        offsets, data.items[: offsets[-1]], data.n_items, data.fit_end[:n], data.valid_end[:n], data.attributes
     )
 
 
@@ -178,8 +173,7 @@ class Bench:
         model.requires_grad_(False)
 
         def encode(users: NDArray[np.int64] | None = None) -> Any:
-            with full_precision(self.device):
-                return prefix_states(model, data.offsets, data.items, first, users)
+            return prefix_states(model, data.offsets, data.items, first, users)
 
         some = np.arange(min(data.n_users, COUNTED_USERS[self.device]))
         flops, moved = counted(lambda: encode(some))
@@ -190,8 +184,7 @@ class Bench:
     def lists(self, what: str, source: Callable[[], CandidateSource | BeamSearch], most: int | None = None) -> None:
         """Lists of all users as of all positions, encoding included."""
         data = self.data
-        users = np.repeat(np.arange(data.n_users), np.diff(data.offsets))
-        as_of = np.arange(len(users)) - data.offsets[:-1][users]
+        users, as_of = ragged(np.diff(data.offsets))
         if most is not None and most < len(users):
             chosen = np.linspace(0, len(users) - 1, most).astype(np.int64)
             users, as_of = users[chosen], as_of[chosen]

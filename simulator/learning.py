@@ -11,7 +11,6 @@ from models.baselines import Baseline, all_baselines
 from models.llm.base import CandidateLists, CandidateSource
 from models.llm.cache import CachedCandidates
 from models.memory import enough_memory
-from models.precision import full_precision
 from models.prefixes import din_logits, prefix_states, rounded_item_vectors
 from models.progress import Progress
 from models.sequences import TrainingSet, windows_at
@@ -168,8 +167,7 @@ def srm_scores(learnt: Learnt, first: Ints, users: Ints, srm: Deployed) -> SrmSc
     model, log = srm.model, learnt.split.log
     if model.has_user_state:
         vectors = rounded_item_vectors(model)
-        with full_precision(model.embedding.weight.device):
-            states, row_offsets = prefix_states(model, log.offsets, log.items, first, users)
+        states, row_offsets = prefix_states(model, log.offsets, log.items, first, users)
         return StateScores(states, row_offsets, first, vectors, srm.known)
     return WindowScores(
         lambda windows, items: din_logits(model, windows, items),

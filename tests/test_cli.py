@@ -20,23 +20,9 @@ import yaml
 import cli
 from commands.common import user_errors
 from simulator import Scenario, simulate
+from tests.small import SMALL
 
 ROOT = Path(__file__).parent.parent
-SMALL = """
-name: small
-workload:
-  synthetic: {users: 80, items: 120, events_per_user: 50, days: 2}
-  split: {kind: global_time, at: 0.6}
-fleet: {devices: 60}
-srm: {kind: gru4rec, dim: 8, layers: 1, max_length: 10, epochs: 1}
-llm:
-  candidates: {kind: item_lm, dim: 16, layers: 1, heads: 2, max_length: 20, epochs: 1}
-  list_length: 20
-  served_as: llama-3.1-8b
-policy:
-  request: {kind: random, ratio: 0.3}
-engine: {threads: 1}
-"""
 
 
 def fleetrec(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,6 @@ from models.llm.base import CandidateSource
 from models.llm.item_lm import ItemLmCandidates, train_or_load_item_lm
 from models.llm.p5 import P5Candidates, train_or_load_p5
 from models.llm.ranking import best_items
-from models.precision import full_precision
 from models.prefixes import din_logits, prefix_states, rounded
 from models.sequences import TrainingSet, windows_at
 from models.srm.base import TrainedSrm
@@ -23,24 +22,10 @@ from simulator import Scenario, simulate
 from simulator.scenario.sections import P5, ItemLm, Training
 from simulator.srm_scores import StateScores
 from tests.models.srm_cases import KINDS, Config, cycle_log
+from tests.small import SMALL
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA")
 
-SMALL = """
-name: small
-workload:
-  synthetic: {users: 80, items: 120, events_per_user: 50, days: 2}
-  split: {kind: global_time, at: 0.6}
-fleet: {devices: 60}
-srm: {kind: sasrec, dim: 8, heads: 2, layers: 1, max_length: 10, epochs: 1}
-llm:
-  candidates: {kind: item_lm, dim: 16, layers: 1, heads: 2, max_length: 20, epochs: 1}
-  list_length: 20
-  served_as: llama-3.1-8b
-policy:
-  request: {kind: random, ratio: 0.3}
-engine: {threads: 1}
-"""
 USERS, N_ITEMS, LENGTH = 300, 40, 30
 BCE = replace(KINDS[0], loss="bce")
 
@@ -72,9 +57,8 @@ def test_states_on_a_gpu_are_those_of_a_cpu_to_float32_and_do_not_depend_on_comp
     first = np.zeros(USERS, dtype=np.int64)
     want = prefix_states(model, data.offsets, data.items, first)[0]
     model.to("cuda")
-    with full_precision("cuda"):
-        got, rows = prefix_states(model, data.offsets, data.items, first)
-        some, some_rows = prefix_states(model, data.offsets, data.items, first, np.array([7, 250]))
+    got, rows = prefix_states(model, data.offsets, data.items, first)
+    some, some_rows = prefix_states(model, data.offsets, data.items, first, np.array([7, 250]))
     assert got.is_cuda
     assert (got.cpu() - want).abs().max() < 2e-4
     assert torch.equal(some[: some_rows[8]], got[rows[7] : rows[8]])
@@ -164,7 +148,7 @@ RUNS = {
 @pytest.mark.parametrize("what", RUNS)
 def test_a_run_on_a_gpu_is_the_same_twice_and_as_accurate_as_on_a_cpu(what: str, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
-    scenario = Scenario.load(tmp_path / "small.yaml", RUNS[what])
+    scenario = Scenario.load(tmp_path / "small.yaml", ["srm.kind=sasrec", *RUNS[what]])
     first, second, on_cpu = (
         simulate(scenario, device=device, store=ArtifactStore(tmp_path / name))
         for name, device in (("first", "cuda"), ("second", "cuda"), ("cpu", "cpu"))

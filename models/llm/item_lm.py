@@ -24,7 +24,7 @@ from models.llm.checkpoints import causal_architecture, hugging_face, quiet, rea
 from models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
 from models.llm.ranking import best_items
 from models.memory import enough_memory
-from models.precision import arithmetic_of, mixed_precision
+from models.precision import arithmetic_of, computed_with, mixed_precision
 from models.prefixes import prefix_states, rounded_item_vectors, tile_of
 from models.progress import NullProgress, Progress
 from models.sequences import TrainingSet, even_length
@@ -161,9 +161,7 @@ def _key(config: ItemLmConfig, data: TrainingSet, threads: int, device: str) -> 
         "config": {name: getattr(config, name) for name in names},
         "training": {name: getattr(config.training, name) for name in training},
         "data": data.content_hash,
-        "threads": threads,
-        "torch": torch.__version__,
-        "device": arithmetic_of(device),
+        **computed_with(threads, device),
     }
 
 
@@ -219,7 +217,7 @@ class ItemLmCandidates:
 
     @cached_property
     def _codes(self) -> torch.Tensor:
-        return torch.from_numpy(self._items).to(self._item_vectors.device)
+        return torch.from_numpy(self._items).to(self._trained.device)
 
     def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:
         """See CandidateSource.lists. No list is found at as_of = -1; ValueError for others below the user's `first`."""
@@ -248,8 +246,7 @@ class ItemLmCandidates:
 
     def _states_at(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> torch.Tensor:
         """States [M, d]. Users are encoded a whole block at a time: their segments then fill the tiles evenly."""
-        vectors = self._item_vectors
-        states = torch.empty((len(users), self._trained.model.dim), device=vectors.device)
+        states = torch.empty((len(users), self._trained.model.dim), device=self._trained.device)
         block = users // self._block
         wanted = np.unique(block)
         lacking = np.array([b for b in wanted.tolist() if b not in self._states], dtype=np.int64)

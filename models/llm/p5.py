@@ -22,7 +22,7 @@ from models.llm.p5_network import RESERVED, P5Network, extend, new_t5
 from models.llm.p5_search import BeamSearch
 from models.llm.p5_training import train_p5, training_prompts
 from models.memory import enough_memory
-from models.precision import arithmetic_of
+from models.precision import arithmetic_of, computed_with
 from models.progress import NullProgress, Progress
 from models.sequences import TrainingSet
 from models.srm.base import NetworkConfig
@@ -172,9 +172,7 @@ def _key(config: P5Config, start: _Start | None, data: TrainingSet, threads: int
         "start": None if start is None else start.weights_hash,
         "training": {name: getattr(config.training, name) for name in training},
         "data": data.content_hash,
-        "threads": threads,
-        "torch": torch.__version__,
-        "device": arithmetic_of(device),
+        **computed_with(threads, device),
     }
 
 

@@ -112,8 +112,8 @@ class BeamSearch:
                 nodes = torch.where(place >= 0, place + n_items, self._root)
         final = reached[torch.from_numpy(row).to(device), :n_items]
         if self._exclude_seen:
-            owner, position = ragged(as_of + 1)
-            seen = self._items[self._offsets[users][owner] + position].astype(np.int64)
+            owner, nth = ragged(as_of + 1)
+            seen = self._items[self._offsets[users][owner] + nth].astype(np.int64)
             final[torch.from_numpy(owner).to(device), torch.from_numpy(seen).to(device)] = -torch.inf
         kept = min(self._length, n_items)
         result = np.full((len(users), self._length), -1, dtype=np.int32)

@@ -22,7 +22,7 @@ from models.artifacts import ArtifactStore, content_hash
 from models.errors import InputError
 from models.llm.base import CandidateSource
 from models.metrics import accuracy
-from models.precision import arithmetic_of, full_precision, mixed_precision
+from models.precision import computed_with, mixed_precision
 from models.progress import Progress
 from models.ragged import ragged
 from models.sequences import TrainingSet, windows_at
@@ -94,9 +94,7 @@ def cooperate_or_load(
         "data": data.content_hash,
         "loss": config.loss,
         "training": {name: getattr(training, name) for name in names},
-        "threads": threads,
-        "torch": torch.__version__,
-        "device": arithmetic_of(device),
+        **computed_with(threads, device),
     }
     folder = store.open(_ARTIFACT, key)
     model = copy.deepcopy(independent.model).requires_grad_(True)
@@ -227,8 +225,7 @@ def order_quality(model: SmallModel, tasks: RankingTasks) -> float:
     ranks = []
     for rows in torch.split(torch.arange(len(tasks.right)), _LISTS_AT_ONCE):
         some = tasks.take(rows)
-        with full_precision(device):
-            logits = model.window_logits(some.windows.to(device), some.candidates.clamp(min=0).to(device)).cpu()
+        logits = model.window_logits(some.windows.to(device), some.candidates.clamp(min=0).to(device)).cpu()
         logits = logits.masked_fill(some.candidates < 0, -torch.inf)
         place = some.right.clamp(min=0)[:, None]
         own = logits.gather(1, place)

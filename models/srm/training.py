@@ -19,7 +19,7 @@ from torch import nn
 from models.artifacts import ArtifactStore, content_hash
 from models.early_stopping import train_epochs
 from models.errors import InputError
-from models.precision import arithmetic_of, mixed_precision
+from models.precision import computed_with, mixed_precision
 from models.progress import NullProgress, Progress, Task
 from models.sequences import TrainingSet
 from models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm
@@ -104,9 +104,7 @@ def _key(config: SrmConfig, data: TrainingSet, threads: int, device: str) -> dic
         "config": {name: getattr(config, name) for name in names},
         "training": {name: getattr(config.training, name) for name in training},
         "data": data.content_hash,
-        "threads": threads,
-        "torch": torch.__version__,
-        "device": arithmetic_of(device),
+        **computed_with(threads, device),
     }
 
 

@@ -9,12 +9,11 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from models.artifacts import ArtifactStore, content_hash
-from models.precision import arithmetic_of
+from models.precision import computed_with
 from models.progress import Progress
 from models.sequences import TrainingSet, training_set
 from models.srm.base import SmallModel, SrmConfig, TrainingConfig
@@ -93,9 +92,7 @@ def update_or_load(
             name: getattr(plan.training, name)
             for name in ("seed", "batch_size", "learning_rate", "weight_decay", "dropout", "negatives")
         },
-        "threads": threads,
-        "torch": torch.__version__,
-        "device": arithmetic_of(device),
+        **computed_with(threads, device),
     }
     folder = store.open(_ARTIFACT, key)
     model = copy.deepcopy(before.model).requires_grad_(True)

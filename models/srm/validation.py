@@ -12,7 +12,6 @@ from torch import Tensor
 
 from models.distinct import different_pairs
 from models.metrics import accuracy
-from models.precision import full_precision
 from models.ragged import ragged
 from models.sequences import TrainingSet, window_start, windows_at
 from models.srm.base import SmallModel, StateModel
@@ -52,6 +51,7 @@ def repeat_share(data: TrainingSet) -> float:
     return 1.0 - len(np.unique(pairs)) / max(1, len(pairs))
 
 
+@torch.no_grad()
 def catalogue_ranks(
     model: SmallModel,
     offsets: NDArray[np.int64],
@@ -65,18 +65,6 @@ def catalogue_ranks(
     With `exclude_seen`, the other items of that window's user up to that position leave the ranking; the target stays.
     """
     model.eval()
-    with torch.no_grad(), full_precision(model.embedding.weight.device):
-        return _catalogue_ranks(model, offsets, items, users, positions, exclude_seen)
-
-
-def _catalogue_ranks(
-    model: SmallModel,
-    offsets: NDArray[np.int64],
-    items: NDArray[np.int32],
-    users: NDArray[np.int64],
-    positions: NDArray[np.int64],
-    exclude_seen: bool,
-) -> NDArray[np.int64]:
     device = model.embedding.weight.device
     targets = torch.from_numpy(items[offsets[users] + positions].astype(np.int64))
     # With a user state, one window serves every position that it is anchored for; DIN scores each by itself.

@@ -54,9 +54,8 @@ class Features:
         n = lists.valid.shape[1]
         count, looked = np.maximum(lists.count, 1), np.maximum(age, 1)
         spread, close, best_logit = sureness(view)
-        met, place = np.divmod(
-            np.flatnonzero(view.first <= view.step[:, None]), n
-        )  # few: jobs, and places in their lists
+        # Few jobs have met items of their list: which, and where in it.
+        met, place = np.divmod(np.flatnonzero(view.first <= view.step[:, None]), n)
         had_at = view.first[met, place]
         since = had_at > view.as_of[met]
         had, worth = met[since], 1.0 / np.log2(place[since] + 2.0)

@@ -14,7 +14,7 @@ from models.artifacts import ArtifactStore
 from models.errors import InputError
 from models.llm import item_lm
 from models.llm.item_lm import ItemLmCandidates, TrainedItemLm, train_or_load_item_lm
-from models.llm.ranking import best_items
+from models.llm.ranking import best_by_selection, best_items, best_places
 from models.sequences import Attributes, TrainingSet, training_set
 from simulator.scenario.sections import ItemLm, Training
 
@@ -155,6 +155,16 @@ def test_the_best_items_are_those_of_exact_integer_arithmetic_with_ties_by_item(
             order = [item for item in sorted(range(40), key=lambda i: (-score[i], i)) if not removed[row, item]]
             want = (order + [-1] * 45)[:length]
             assert got[row].tolist() == want
+
+
+def test_a_selection_as_a_gpu_has_it_gives_the_same_places_as_sorting_ties_and_what_is_excluded_included() -> None:
+    scores = torch.from_numpy(np.random.default_rng(4).integers(-2, 3, (200, 30)).astype(np.float64))
+    scores[scores == -2] = -torch.inf
+    for kept in (1, 7, 29, 30):
+        by_sorting = scores.sort(dim=1, descending=True, stable=True)
+        want = by_sorting.indices[:, :kept].masked_fill(by_sorting.values[:, :kept] == -torch.inf, -1)
+        assert torch.equal(best_by_selection(scores, kept), want)
+        assert torch.equal(best_places(scores, kept), want)
 
 
 def test_any_causal_lm_whose_tokens_are_items_serves_as_a_checkpoint(tmp_path: Path) -> None:
