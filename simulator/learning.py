@@ -40,7 +40,6 @@ from simulator.workload.synthetic import synthetic_log
 
 Ints = NDArray[np.int64]
 
-CALIBRATION_USERS = 512
 CALIBRATION_TAIL = 20
 VALIDATION_SEED = 1
 """draws the users who lend events to validation: models of all training seeds learn from the same events"""
@@ -71,7 +70,7 @@ def load_workload(workload: sections.Workload, store: ArtifactStore | None = Non
 def learn(scenario: sections.Scenario, store: ArtifactStore, device: str, progress: Progress) -> Learnt:
     """Load, split, and train (or fetch) the SRM; deterministic in the scenario without its `seed`."""
     split = split_log(load_workload(scenario.workload, store), scenario.workload.split)
-    data = training_set(split, VALIDATION_SEED, CALIBRATION_USERS, CALIBRATION_TAIL)
+    data = training_set(split, VALIDATION_SEED, scenario.workload.split.validation_users, CALIBRATION_TAIL)
     return learn_from(scenario, split, data, store, device, progress)
 
 

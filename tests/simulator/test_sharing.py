@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
@@ -38,6 +39,7 @@ UNLIKE = [
     "fleet.devices=20",
     "fleet.preloaded.lag=3",
     "workload.split.last=6",
+    "workload.split.validation_users=5",
     "workload.exclude_seen=false",
     "workload.arrivals.per_day=100",
     "srm.dim=16",
@@ -120,6 +122,17 @@ def test_models_of_all_training_seeds_learn_from_the_same_events(base: Path) -> 
     one, two = (learn(scenario, ArtifactStore(), "cpu", NullProgress()) for scenario in seeds)
     assert one.training.content_hash == two.training.content_hash
     assert one.srm.content_hash != two.srm.content_hash
+
+
+def test_a_scenario_says_how_many_users_lend_their_newest_events(base: Path) -> None:
+    lend = []
+    for users in (3, 512):
+        scenario = Scenario.load(base, [f"workload.split.validation_users={users}", "srm.epochs=0"])
+        data = learn(scenario, ArtifactStore(), "cpu", NullProgress()).training
+        lend.append(np.flatnonzero(data.fit_end < data.valid_end).tolist())
+    assert len(lend[0]) == 3
+    assert set(lend[0]) < set(lend[1])
+    assert 3 < len(lend[1]) <= len(data.valid_end) // 4
 
 
 def test_what_is_learnt_from_lists_is_shared_only_by_those_with_the_same_lists(base: Path) -> None:

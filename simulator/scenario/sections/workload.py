@@ -44,12 +44,18 @@ class SyntheticWorld(Section):
     seed: int = Field(1, ge=0, description="of the world alone; another `seed` above leaves the log as it is")
 
 
+_VALIDATION_USERS = (
+    "users whose newest training events are held out, to end trainings and to calibrate policies; at most a quarter"
+)
+
+
 class GlobalTimeSplit(Section):
     """Everything before one moment is for learning; what follows is streamed."""
 
     kind: Literal["global_time"] = "global_time"
     at: float | str = Field(0.8, description="share of events before the cut, or an ISO time")
     min_history: int = Field(5, ge=1, description="events a user must have had before the first streamed one")
+    validation_users: int = Field(512, ge=1, description=_VALIDATION_USERS)
 
 
 class PerUserSplit(Section):
@@ -58,6 +64,7 @@ class PerUserSplit(Section):
     kind: Literal["per_user"] = "per_user"
     last: int = Field(20, ge=1, description="events of each user that are streamed")
     min_history: int = Field(5, ge=1, description="events a user must have before the first streamed one")
+    validation_users: int = Field(512, ge=1, description=_VALIDATION_USERS)
 
 
 Split = Annotated[GlobalTimeSplit | PerUserSplit, kind_of()]
