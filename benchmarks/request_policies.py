@@ -3,8 +3,10 @@
 Every streamed interaction is ranked under every list that its device could hold; then each policy is replayed on these
 ranks. Thresholds and models come from the held-out tails of the training part, never from the stream; what asks more
 often than the budget allows is cut by a token bucket of the fleet. The oracles know the future and are bounds.
+Coins, and the order in which devices come to the bucket, are drawn anew in each world; what a decision got is its mean
+over worlds, and intervals are over users.
 
-    python benchmarks/request_policies.py scenarios/movielens_1m.yaml [--devices N] [--set key=value]... [--json]
+    python benchmarks/request_policies.py scenarios/movielens_1m.yaml [--worlds N] [--set key=value]... [--json]
 """
 
 import argparse
@@ -129,11 +131,11 @@ def calibrated(stream: Stream, doubts: Doubts, ratio: float) -> Bools:
     return np.asarray(now >= threshold_for(stream.tails.decisions, past, ratio))
 
 
-def at_random(stream: Stream, ratio: float) -> Bools:
+def at_random(stream: Stream, ratio: float, draws: Draws) -> Bools:
     """Where [P] a coin says so, the same for every list."""
     user, decision, number = stream.decisions.pairs()
     asks = np.zeros(len(stream.worth), dtype=bool)
-    coin = Draws(stream.scenario.seed).uniform("request.random", user, decision)
+    coin = draws.uniform("request.random", user, decision)
     asks[stream.decisions.pair(user, decision, number)] = coin < ratio
     return asks
 
@@ -157,27 +159,33 @@ def interval(difference: Floats, owner: NDArray[np.int64]) -> list[float]:
     return [float(difference.mean()), float(low), float(high)]
 
 
-def at_budget(stream: Stream, doubts: Mapping[str, Doubts], budget: float) -> dict[str, Any]:
-    """Every policy at one budget."""
+def at_budget(stream: Stream, doubts: Mapping[str, Doubts], budget: float, worlds: int) -> dict[str, Any]:
+    """Every policy at one budget, in so many worlds."""
     learned = by_request(stream, sections.LearnedRequest(ratio=budget))
     asking: dict[str, Bools] = {
         "never": np.zeros(len(stream.worth), dtype=bool),
-        "random": at_random(stream, budget),
         **{name: calibrated(stream, held, budget) for name, held in doubts.items()},
         "learned": calibrated(stream, learned, budget),
         "always, without a budget": np.ones(len(stream.worth), dtype=bool),
         "oracle_greedy": fresh_is_better(stream),
     }
-    draws, total = Draws(stream.scenario.seed), len(stream.owner)
-    outcomes = {
-        name: stream.within(asks, 1.0 if name.startswith("always") else budget, draws) for name, asks in asking.items()
-    }
+    total = len(stream.owner)
+    outcomes = {name: (np.zeros(total), np.zeros(total)) for name in ("random", *asking)}
+    for world in range(worlds):
+        draws = Draws(stream.scenario.seed + world)
+        for name, asks in {"random": at_random(stream, budget, draws), **asking}.items():
+            found = stream.within(asks, 1.0 if name.startswith("always") else budget, draws)
+            for sums, values in zip(outcomes[name], found, strict=True):
+                sums += values / worlds
     best = best_requests(stream.decisions, stream.worth, np.ones(total, dtype=bool), int(budget * total))
     starts = np.cumsum(stream.decisions.count) - stream.decisions.count
     within = np.arange(total) - starts[stream.owner]
     in_hand = np.where(best, within + 1, 0)
     in_hand = np.maximum.accumulate(in_hand + stream.owner * (total + 1)) - stream.owner * (total + 1)
-    outcomes["oracle_dp"] = (best, stream.worth[stream.decisions.pair(stream.owner, within, in_hand)])
+    outcomes["oracle_dp"] = (
+        best.astype(np.float64),
+        stream.worth[stream.decisions.pair(stream.owner, within, in_hand)],
+    )
     owner = stream.decisions.users[stream.owner]
     gap = outcomes["oracle_dp"][1].mean() - outcomes["random"][1].mean()
     return {
@@ -197,13 +205,19 @@ def main() -> None:
     parser.add_argument("scenario")
     parser.add_argument("--devices", type=int)
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
+    parser.add_argument("--worlds", type=int, default=1, help="draws of coins and of who comes first")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.worlds < 1:
+        parser.error("argument --worlds: at least 1")
     devices = [f"fleet.devices={arguments.devices}"] if arguments.devices else []
     stream = stream_of(Scenario.load(arguments.scenario, [*arguments.overrides, *devices]))
     doubts = fixed_doubts(stream)
-    found = {float(budget): at_budget(stream, doubts, float(budget)) for budget in arguments.budgets.split(",")}
+    found = {
+        float(budget): at_budget(stream, doubts, float(budget), arguments.worlds)
+        for budget in arguments.budgets.split(",")
+    }
     stream.tails.source.save()
     if arguments.json:
         print(json.dumps(found, indent=1))
