@@ -29,6 +29,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SWEEPS = ("fusion", "lengths", "requests", "training", "updates")
 REPLAYS = {"ages": "benchmarks/list_age.py", "replay": "benchmarks/request_policies.py"}
+WORLDS = 5
+"""draws of the coins in a replay of request policies"""
 LLMS = "llms"
 """another kind of LLM, on the smallest set"""
 PAPER = "paper"
@@ -58,6 +60,11 @@ STUDIES = {
         of_part={"updates": ("workload.arrivals={kind: poisson, per_day: 30}", "duration=1d")},
     ),
     "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2", most={"seeds": 1}),
+    "yelp-half": Study(  # streams twice as long, of all users, and a model of gains that has more to learn from
+        "scenarios/yelp.yaml",
+        ("fleet.devices=26016", "workload.split.at=0.5", "workload.split.validation_users=8192"),
+        ("replay", "requests"),
+    ),
     "beauty": Study("scenarios/paper_protocol.yaml", ("engine.threads=1",), ("replay", PAPER)),
     "toys": Study(
         "scenarios/paper_protocol.yaml",
@@ -79,8 +86,8 @@ def command(data: str, part: str, out: Path, jobs: int) -> list[str]:
     study = STUDIES[data]
     settings = [word for pair in (*study.settings, *study.of_part.get(part, ())) for word in ("--set", pair)]
     if part in REPLAYS:
-        ages = ["--ages", study.ages] if part == "ages" else []
-        return [sys.executable, REPLAYS[part], study.scenario, *settings, *ages, "--json"]
+        how = ["--ages", study.ages] if part == "ages" else ["--worlds", str(WORLDS)]
+        return [sys.executable, REPLAYS[part], study.scenario, *settings, *how, "--json"]
     sweep = os.path.relpath(thinned(HERE / f"{part}.yaml", out, study.most), ROOT)
     resume = ["--resume"] if (out / "experiment.json").exists() else []
     places = ["--base", study.scenario, "--out", str(out), "--jobs", str(jobs)]
