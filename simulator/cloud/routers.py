@@ -5,6 +5,7 @@ It looks at the replicas that take requests (there is at least one) and at the r
 
 import math
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from typing import NamedTuple, Protocol
 
 from simulator.randomness import Draws
@@ -42,33 +43,37 @@ class Ask(NamedTuple):
 
 
 class LoadIndex:
-    """The least loaded of many replicas in O(log n) a change: a tournament in which each node holds the lower load."""
+    """The least loaded of many replicas: those of each load are the bits of one number, so that a change costs the same
+    for one replica and for many."""
 
     def __init__(self, replicas: Sequence[Routable]):
-        self._first_leaf = 1 << max(len(replicas) - 1, 0).bit_length()
-        self._lowest = [math.inf] * (2 * self._first_leaf)  # node 1 is the root, below node n are 2n and 2n + 1
+        self._bits = [1 << number for number in range(len(replicas))]
+        self._load = [math.inf] * len(replicas)  # of those that take requests
+        self._of_load: dict[float, int] = {}  # bits of the replicas that have it
+        self._loads: list[float] = []  # heap of its keys; one that no replica has stays until it surfaces
 
     def changed(self, replica: Routable) -> None:
         """The load of `replica`, or whether it takes requests, is now another."""
-        lowest, node = self._lowest, self._first_leaf + replica.number
-        load = lowest[node] = replica.load if replica.accepting else math.inf
-        while node > 1:
-            other = lowest[node ^ 1]
-            if other < load:
-                load = other
-            node >>= 1
-            if lowest[node] == load:
-                return
-            lowest[node] = load
+        number, of_load = replica.number, self._of_load
+        load, before = replica.load if replica.accepting else math.inf, self._load[number]
+        if load == before:
+            return
+        self._load[number] = load
+        bit = self._bits[number]
+        if before < math.inf:
+            of_load[before] ^= bit
+        if load in of_load:
+            of_load[load] |= bit
+        elif load < math.inf:
+            of_load[load] = bit
+            heappush(self._loads, load)
 
     def least(self) -> int:
         """The least loaded replica that takes requests, the first of several."""
-        lowest, first_leaf, node = self._lowest, self._first_leaf, 1
-        while node < first_leaf:
-            node *= 2
-            if lowest[node + 1] < lowest[node]:
-                node += 1
-        return node - first_leaf
+        of_load, loads = self._of_load, self._loads
+        while not (bits := of_load[loads[0]]):
+            del of_load[heappop(loads)]
+        return (bits & -bits).bit_length() - 1
 
 
 class Choice:
