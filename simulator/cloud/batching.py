@@ -15,6 +15,34 @@ from simulator.cloud.steps import Batch, DecodeRun, StepTime
 class Batching:
     """The jobs at a replica, and the run of steps at hand: how it ends (`_complete`) and the next begins (`_begin`)."""
 
+    __slots__ = (
+        "_batch",
+        "_clock",
+        "_decoding",
+        "_end_s",
+        "_fresh",
+        "_held",
+        "_leaving",
+        "_left",
+        "_line",
+        "_memory",
+        "_partial",
+        "_planned",
+        "_prefills",
+        "_run",
+        "_start_s",
+        "_steps",
+        "busy_s",
+        "engine",
+        "outstanding",
+        "preemptions",
+        "running",
+        "timing",
+        "tokens_computed",
+        "tokens_generated",
+        "waiting",
+    )
+
     def __init__(self, timing: StepTime, engine: Engine):
         self.timing, self.engine = timing, engine
         self.busy_s = 0.0

@@ -12,6 +12,8 @@ from simulator.cloud.jobs import Job
 class Decoding:
     """The batch's decoding part, and the number of the step that it is at."""
 
+    __slots__ = ("_block", "_finishing", "_phases", "context", "sequences", "step")
+
     def __init__(self, block_tokens: int):
         self.step = 0
         self.sequences = 0

@@ -7,6 +7,8 @@ from simulator.cloud.kv_cache import KvCache
 class JobMemory(KvCache):
     """The blocks that jobs hold: those of their prefix's chain, counted once for all that share them, and their own."""
 
+    __slots__ = ("_block",)
+
     def __init__(self, blocks: int, block_tokens: int, caching: bool):
         super().__init__(blocks, caching)
         self._block = block_tokens

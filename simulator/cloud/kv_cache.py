@@ -33,6 +33,8 @@ class _Chain:
 class KvCache:
     """Counts of blocks; `free` is what may be taken, cached prefixes included."""
 
+    __slots__ = ("_chains", "_emptied", "_queue", "blocks", "caching", "free")
+
     def __init__(self, blocks: int, caching: bool = False):
         self.blocks = self.free = blocks
         self.caching = caching

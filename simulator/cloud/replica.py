@@ -21,6 +21,8 @@ __all__ = ["Engine", "Job", "Replica"]
 class Replica(Batching):
     """The state machine. The caller looks at `next_s()` after every call and calls `advance` at that time."""
 
+    __slots__ = ("_numbers", "_order")
+
     def __init__(self, timing: StepTime, engine: Engine):
         super().__init__(timing, engine)
         self._order = ORDERS[engine.order]
