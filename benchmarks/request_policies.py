@@ -13,12 +13,14 @@ import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.progress import RichProgress
+from models.ragged import ragged
 from simulator import Scenario
 from simulator.learning import list_slates
 from simulator.policies.doubt import Doubt
@@ -47,16 +49,17 @@ class Stream:
     worth: Floats  # [P] NDCG@10 of the next item
     age: NDArray[np.int64]  # [P] interactions that a list has not seen
 
-    @property
-    def owner(self) -> NDArray[np.int64]:
-        """Whose each decision is."""
-        return np.repeat(np.arange(len(self.decisions.count)), self.decisions.count)
+    @cached_property
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Whose each decision is, and its number among the user's."""
+        return ragged(self.decisions.count)
 
     def within(self, asks: Bools, budget: float, draws: Draws) -> tuple[Bools, Floats]:
         """Replay a policy under a token bucket of the fleet; decisions of one number come in a keyed order."""
         decisions = self.decisions
+        owner, within = self.places
         starts = np.cumsum(decisions.count) - decisions.count
-        asked, shown = np.zeros(len(self.owner), dtype=bool), np.zeros(len(self.owner), dtype=np.int64)
+        asked, shown = np.zeros(len(owner), dtype=bool), np.zeros(len(owner), dtype=np.int64)
         number, tokens = np.zeros(len(starts), dtype=np.int64), 0.0
         for decision in range(int(decisions.count.max())):
             here = np.flatnonzero(decisions.count > decision)
@@ -68,8 +71,7 @@ class Stream:
             number[granted] = decision + 1
             asked[starts[granted] + decision] = True
             shown[starts[here] + decision] = number[here]
-        within = np.arange(len(self.owner)) - starts[self.owner]
-        return asked, self.worth[decisions.pair(self.owner, within, shown)]
+        return asked, self.worth[decisions.pair(owner, within, shown)]
 
 
 def stream_of(scenario: sections.Scenario) -> Stream:
@@ -169,7 +171,8 @@ def at_budget(stream: Stream, doubts: Mapping[str, Doubts], budget: float, world
         "always, without a budget": np.ones(len(stream.worth), dtype=bool),
         "oracle_greedy": fresh_is_better(stream),
     }
-    total = len(stream.owner)
+    owner, within = stream.places
+    total = len(owner)
     outcomes = {name: (np.zeros(total), np.zeros(total)) for name in ("random", *asking)}
     for world in range(worlds):
         draws = Draws(stream.scenario.seed + world)
@@ -178,22 +181,17 @@ def at_budget(stream: Stream, doubts: Mapping[str, Doubts], budget: float, world
             for sums, values in zip(outcomes[name], found, strict=True):
                 sums += values / worlds
     best = best_requests(stream.decisions, stream.worth, np.ones(total, dtype=bool), int(budget * total))
-    starts = np.cumsum(stream.decisions.count) - stream.decisions.count
-    within = np.arange(total) - starts[stream.owner]
     in_hand = np.where(best, within + 1, 0)
-    in_hand = np.maximum.accumulate(in_hand + stream.owner * (total + 1)) - stream.owner * (total + 1)
-    outcomes["oracle_dp"] = (
-        best.astype(np.float64),
-        stream.worth[stream.decisions.pair(stream.owner, within, in_hand)],
-    )
-    owner = stream.decisions.users[stream.owner]
+    in_hand = np.maximum.accumulate(in_hand + owner * (total + 1)) - owner * (total + 1)
+    outcomes["oracle_dp"] = best.astype(np.float64), stream.worth[stream.decisions.pair(owner, within, in_hand)]
+    users = stream.decisions.users[owner]
     gap = outcomes["oracle_dp"][1].mean() - outcomes["random"][1].mean()
     return {
         name: {
             "requests": float(asked.mean()),
             "ndcg@10": float(values.mean()),
             "share_of_gap": float((values.mean() - outcomes["random"][1].mean()) / gap),
-            **{f"minus_{other}": interval(values - outcomes[other][1], owner) for other in AGAINST},
+            **{f"minus_{other}": interval(values - outcomes[other][1], users) for other in AGAINST},
         }
         for name, (asked, values) in outcomes.items()
     }
@@ -222,7 +220,9 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(found, indent=1))
         return
-    print(f"{stream.scenario.name}: {len(stream.decisions.count)} devices, {len(stream.owner)} decisions, no latency")
+    print(
+        f"{stream.scenario.name}: {len(stream.decisions.count)} devices, {len(stream.places[0])} decisions, no latency"
+    )
     for budget, rows in found.items():
         print(
             f"\nbudget {budget:.0%}{'':15}requests NDCG@10 of gap   minus "

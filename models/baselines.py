@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from models.ragged import ragged
+
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
@@ -93,9 +95,9 @@ def ragged_ranges(start: Int64, stop: Int64) -> Iterator[tuple[Int64, Int64]]:
     done = 0
     while done < total:
         high = max(low + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")))
-        size = sizes[low:high]
-        query = np.repeat(np.arange(low, high), size)
-        yield query, start[query] + np.arange(done, int(ends[high - 1])) - np.repeat(ends[low:high] - size, size)
+        which, nth = ragged(sizes[low:high])
+        query = low + which
+        yield query, start[query] + nth
         low, done = high, int(ends[high - 1])
 
 

@@ -17,6 +17,7 @@ from scipy.special import logsumexp
 from models.artifacts import content_hash
 from models.metrics import accuracy_per_query
 from models.progress import Progress
+from models.ragged import ragged
 from models.srm.deployment import Deployed
 from simulator.learning import Learnt, candidate_source, first_deployed, list_slates, srm_scores
 from simulator.policies.adaptive import LOGISTIC_TERMS, Fusion, fusion_of, logistic_terms
@@ -318,9 +319,7 @@ def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListS
     count = population.n_interactions
     preloaded = preloaded_lists(scenario, population, prepared.source)
     decisions = Decisions(population.users, population.first_step - 1, count, preloaded)
-    device = np.repeat(np.arange(len(count)), count)
-    starts = np.cumsum(count) - count
-    nth = np.arange(len(device)) - starts[device]
+    device, nth = ragged(count)
     row = population.first_row[device] + nth - 1  # after which each decision is taken; the first one as a device joins
     t_s = population.stream.t_s
     tied = (nth > 0) & (t_s[row] == t_s[np.minimum(row + 1, len(t_s) - 1)])

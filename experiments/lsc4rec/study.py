@@ -60,7 +60,7 @@ STUDIES = {
         of_part={"updates": ("workload.arrivals={kind: poisson, per_day: 30}", "duration=1d")},
     ),
     "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2", most={"seeds": 1}),
-    "yelp-half": Study(  # streams twice as long, of all users, and a model of gains that has more to learn from
+    "yelp-half": Study(  # longer streams, of all users, and a model of gains that has more to learn from
         "scenarios/yelp.yaml",
         ("fleet.devices=26016", "workload.split.at=0.5", "workload.split.validation_users=8192"),
         ("replay", "requests"),

@@ -10,6 +10,7 @@ from models.artifacts import content_hash
 from models.errors import InputError
 from models.llm.base import CandidateLists, Floats
 from models.llm.table_reading import AnswerTable, LabelledLog, read_table
+from models.ragged import ragged
 
 Missing = Literal["error", "previous", "fail_request"]
 
@@ -119,10 +120,8 @@ def check_table(path: Path | str, log: LabelledLog) -> dict[str, Any]:
 def _recalls(table: AnswerTable, log: LabelledLog) -> tuple[dict[str, dict[str, float]], int]:
     judged = np.flatnonzero((table.as_of >= 0) & (table.as_of + 2 < np.diff(log.offsets)[table.users]))
     newest = log.offsets[table.users[judged]] + table.as_of[judged]
-    sizes = table.lengths
-    list_of = np.repeat(np.arange(len(sizes)), sizes)
-    place = np.arange(len(list_of)) - table.start[list_of]
-    wanted = np.full((3, len(sizes)), -2)
+    list_of, place = ragged(table.lengths)
+    wanted = np.full((3, len(table.lengths)), -2)
     for ahead in range(3):
         wanted[ahead, judged] = log.items[newest + ahead]
     names = ("as_of", "as_of+1", "as_of+2")

@@ -47,7 +47,6 @@ class LoadIndex:
     for one replica and for many."""
 
     def __init__(self, replicas: Sequence[Routable]):
-        self._bits = [1 << number for number in range(len(replicas))]
         self._load = [math.inf] * len(replicas)  # of those that take requests
         self._of_load: dict[float, int] = {}  # bits of the replicas that have it
         self._loads: list[float] = []  # heap of its keys; one that no replica has stays until it surfaces
@@ -59,7 +58,7 @@ class LoadIndex:
         if load == before:
             return
         self._load[number] = load
-        bit = self._bits[number]
+        bit = 1 << number
         if before < math.inf:
             of_load[before] ^= bit
         if load in of_load:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.ragged import ragged
 from simulator.slates import Jobs
 from simulator.weights import FIRST_WEIGHTS
 
@@ -39,9 +40,7 @@ class Decisions:
 
     def pairs(self) -> tuple[Ints, Ints, Ints]:
         """(user, decision, list) of every pair that can be: a list is at most as new as the decision's own."""
-        sizes = self.count * (self.count + 1)
-        user = np.repeat(np.arange(len(self.users)), sizes)
-        within = np.arange(len(user)) - np.repeat(self.base[:-1], sizes)
+        user, within = ragged(self.count * (self.count + 1))
         decision, number = np.divmod(within, self.count[user] + 1)
         real = number <= decision + 1
         return user[real], decision[real], number[real]

@@ -160,7 +160,7 @@ def leave_one_out(log: InteractionLog) -> tuple[SplitLog, TrainingSet]:
     return split, make_training_set(log.offsets, log.items, log.n_items, fit_end, history, log.attributes)
 
 
-def training_set(split: SplitLog, seed: int, valid_users: int = 512, valid_tail: int = 10) -> TrainingSet:
+def training_set(split: SplitLog, seed: int, valid_users: int, valid_tail: int) -> TrainingSet:
     """What models may learn from, with the newest training events of some users held out for validation.
 
     Drawn by `seed` among users with more than `min_history` training events (two, where nobody has so many): at most

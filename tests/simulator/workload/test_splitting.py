@@ -73,8 +73,8 @@ def test_what_is_held_out_lies_before_the_stream_and_is_the_newest() -> None:
     assert (data.valid_end == split.train_end).all()
     assert set(held_out[held_out > 0].tolist()) == {8}  # 40 // 5
     assert (held_out > 0).sum() == 8
-    assert (training_set(split, seed=3, valid_users=8).fit_end == data.fit_end).all()
-    assert (training_set(split, seed=4, valid_users=8).fit_end != data.fit_end).any()
+    assert (training_set(split, seed=3, valid_users=8, valid_tail=10).fit_end == data.fit_end).all()
+    assert (training_set(split, seed=4, valid_users=8, valid_tail=10).fit_end != data.fit_end).any()
 
 
 def test_changing_the_stream_changes_nothing_that_models_see() -> None:
@@ -82,7 +82,7 @@ def test_changing_the_stream_changes_nothing_that_models_see() -> None:
     other = make_log([[1e9 + i for i in range(30)]] * 8)
     split, changed = (split_log(x, GlobalTimeSplit()) for x in (log, other))
     other.items[other.times >= split.cut_time] = 7
-    assert training_set(split, 1).content_hash == training_set(changed, 1).content_hash
+    assert training_set(split, 1, 512, 10).content_hash == training_set(changed, 1, 512, 10).content_hash
 
 
 @given(
