@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.prefixes import rounded_item_vectors, tiled_states
+from models.prefixes import Encoder, rounded_item_vectors, tiled_states
 from models.progress import NullProgress, RichProgress
 from models.srm.base import StateModel
 from simulator import Scenario
@@ -34,7 +34,7 @@ from simulator.tuning import tails_of, tune
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-TILE, TILES = 128, (32, 64, 256, 512, 1024)
+TILES = (32, 64, 128, 256, 512, 1024)
 REPEATS = 3
 
 
@@ -99,10 +99,10 @@ class Bench:
         self.first = first_needed(scenario, prepared.learnt)
         self.users = np.unique(prepared.population.users)
         self.vectors = rounded_item_vectors(self.model)
-        self.states, self.rows = self.encoded(self.model.states, TILE)
+        self.states, self.rows = self.encoded(self.model.states, self.model.tile)
         self.orders, self.ranks = self.ranked(StateScores)
 
-    def encoded(self, encode: Callable[[torch.Tensor], torch.Tensor], tile: int) -> tuple[torch.Tensor, Ints]:
+    def encoded(self, encode: Encoder, tile: int) -> tuple[torch.Tensor, Ints]:
         """All states of the run's users."""
         log = self.prepared.learnt.split.log
         dim, length, here = self.model.dim, self.model.max_length, torch.device("cpu")
@@ -135,7 +135,7 @@ class Bench:
             "ranks_changed": int((ranks != self.ranks).sum()),
         }
 
-    def of_states(self, name: str, encode: Callable[[torch.Tensor], torch.Tensor], tile: int) -> dict[str, Any]:
+    def of_states(self, name: str, encode: Encoder, tile: int) -> dict[str, Any]:
         """A way to make states."""
         (states, _), wall, busy = timed(lambda: self.encoded(encode, tile))
         return {
@@ -180,19 +180,20 @@ def scored_by(cast: Callable[[torch.Tensor], Rows]) -> type[StateScores]:
 
 def measure(bench: Bench, threads: int, compiled: bool) -> dict[str, Any]:
     """All choices, the default first."""
-    encode = bench.model.states
+    encode, own = bench.model.states, bench.model.tile
     torch.set_num_threads(threads)
-    states = [bench.of_states(f"tiles of {TILE}, {threads} threads: default", encode, TILE)]
-    states += [bench.of_states(f"tiles of {tile}, {threads} threads", encode, tile) for tile in TILES]
+    states = [bench.of_states(f"tiles of {own}, {threads} threads: default", encode, own)]
+    states += [bench.of_states(f"tiles of {tile}, {threads} threads", encode, tile) for tile in TILES if tile != own]
     torch.set_num_threads(1)
-    states.append(bench.of_states(f"tiles of {TILE}, 1 thread", encode, TILE))
+    states.append(bench.of_states(f"tiles of {own}, 1 thread", encode, own))
     if compiled:
         begun = time.perf_counter()
         fast = torch.compile(encode)
         with torch.no_grad():
-            fast(torch.zeros(TILE, bench.model.max_length, dtype=torch.int64))
+            for since in (0, bench.model.max_length // 2):
+                fast(torch.zeros(own, bench.model.max_length, dtype=torch.int64), since)
         took = time.perf_counter() - begun
-        states.append(bench.of_states(f"torch.compile ({took:.0f} s), 1 thread", fast, TILE))
+        states.append(bench.of_states(f"torch.compile ({took:.0f} s), 1 thread", fast, own))
     torch.set_num_threads(threads)
     kinds = {
         "float64: default": StateScores,

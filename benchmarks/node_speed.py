@@ -1,13 +1,16 @@
-"""Cost of a simulated request at the LLM node, from 1 to 64 replicas, at the same load per replica.
+"""Cost of a simulated request at the LLM node, from 1 to 64 replicas, in processor time of one core.
 
-    nice -n 19 python benchmarks/node_speed.py --requests 1000000 [--apart]
+    python benchmarks/node_speed.py [--requests 1000000] [--apart]
+    python benchmarks/node_speed.py --flat 5 [--requests 100000]
 
-Poisson arrivals with deadlines, prompts of 100 to 1,500 tokens and answers of 20 to 300 on Llama 3.1 8B and H100s.
-Prints processor seconds, microseconds per request and requests per second of one core. `--apart` adds as many nodes of
-one replica each, one after the other and then at the same simulated time: what is left of the difference is memory.
+Poisson arrivals with deadlines, prompts of 100 to 1,500 tokens and answers of 20 to 300 on Llama 3.1 8B and H100s, 20 a
+second and replica. `--apart` adds as many nodes of one replica each, one after the other and then at the same simulated
+time. `--flat K` takes all sizes in turns, K times, and prints the median cost of a request: with 20 a second and
+replica, so with 64 times the traffic for 64 replicas, and with 20 a second in all, whatever the number of replicas.
 """
 
 import argparse
+import statistics
 import time
 from collections.abc import Callable, Generator
 from functools import partial
@@ -26,10 +29,10 @@ from simulator.simulation import fewer_collections
 RATE_PER_REPLICA = 20.0  # requests a second
 
 
-def begin(env: simpy.Environment, replicas: int, requests: int, seed: int = 1) -> LlmNode:
-    """A node of `replicas` replicas that `requests` requests will come to."""
+def begin(env: simpy.Environment, replicas: int, requests: int, rate: float, seed: int = 1) -> LlmNode:
+    """A node of `replicas` replicas that `requests` requests will come to, `rate` a second."""
     generator = np.random.default_rng(seed)
-    gaps = memoryview(generator.exponential(1 / (RATE_PER_REPLICA * replicas), requests))
+    gaps = memoryview(generator.exponential(1 / rate, requests))
     prompts = memoryview(generator.integers(100, 1501, requests))
     outputs = memoryview(generator.integers(20, 301, requests))
     cloud = sections.Cloud(gpu="h100", replicas=replicas)
@@ -55,17 +58,36 @@ def seconds(start: Callable[[simpy.Environment], object]) -> float:
         return time.process_time() - started
 
 
-def run(replicas: int, requests: int) -> tuple[float, LlmNode]:
-    """(processor seconds, node) of `requests` requests over `replicas` replicas."""
+def run(replicas: int, requests: int, rate: float) -> tuple[float, LlmNode]:
+    """(processor seconds, node) of `requests` requests over `replicas` replicas, `rate` a second."""
     nodes: list[LlmNode] = []
-    return seconds(lambda env: nodes.append(begin(env, replicas, requests))), nodes[0]
+    return seconds(lambda env: nodes.append(begin(env, replicas, requests, rate))), nodes[0]
 
 
 def run_apart(nodes: int, requests: int) -> tuple[float, float]:
     """Processor seconds of nodes of one replica each that share nothing: one after the other, at the same time."""
-    each = requests // nodes
-    one_by_one = sum(seconds(partial(begin, replicas=1, requests=each, seed=seed)) for seed in range(nodes))
-    return one_by_one, seconds(lambda env: [begin(env, 1, each, seed) for seed in range(nodes)])
+    start = partial(begin, replicas=1, requests=requests // nodes, rate=RATE_PER_REPLICA)
+    one_by_one = sum(seconds(partial(start, seed=seed)) for seed in range(nodes))
+    return one_by_one, seconds(lambda env: [start(env, seed=seed) for seed in range(nodes)])
+
+
+def flat(sizes: list[int], requests: int, turns: int) -> None:
+    """Prints the median cost of a request for each number of replicas, and over that of the first."""
+    loads = {"a replica": lambda replicas: RATE_PER_REPLICA * replicas, "in all": lambda replicas: RATE_PER_REPLICA}
+    cases = [(load, replicas) for load in loads for replicas in sizes]
+    took: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
+    for _ in range(turns):
+        for load, replicas in cases:
+            took[load, replicas].append(1e6 * run(replicas, requests, loads[load](replicas))[0] / requests)
+    for load in loads:
+        first = statistics.median(took[load, sizes[0]])
+        for replicas in sizes:
+            of = took[load, replicas]
+            middle = statistics.median(of)
+            print(
+                f"{RATE_PER_REPLICA:.0f} a second {load:9s}  {replicas:3d} replicas  {middle:6.1f} us each "
+                f"({min(of):.1f} to {max(of):.1f})  {middle / first:.2f} times {sizes[0]}"
+            )
 
 
 def main() -> None:
@@ -73,11 +95,15 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1_000_000, help="requests on the most replicas")
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 4, 16, 64], help="numbers of replicas")
     parser.add_argument("--apart", action="store_true", help="also as many nodes that share nothing")
+    parser.add_argument("--flat", type=int, metavar="K", help="only the median cost of K turns, at two loads")
     arguments = parser.parse_args()
+    if arguments.flat:
+        flat(arguments.replicas, min(arguments.requests, 200_000), arguments.flat)
+        return
     most = max(arguments.replicas)
     for replicas in arguments.replicas:
         requests = arguments.requests if replicas == most else min(arguments.requests, 200_000)
-        took_s, node = run(replicas, requests)
+        took_s, node = run(replicas, requests, RATE_PER_REPLICA * replicas)
         each = f"{1e6 * took_s / requests:6.1f} us each  {requests / took_s:7,.0f}/s"
         apart = ""
         if arguments.apart:

@@ -1,8 +1,9 @@
 """User states after every interaction, in one causal pass per anchored segment; never dependent on who asks.
 
 The last bits of a float sum depend on the shape of a batch and on the row in it. So segments are computed in tiles of
-one fixed shape, each in a row that its user and its place alone determine; states and item vectors are then rounded to
-multiples of 2^-16 with magnitude below 16, so that dot products of up to 128 terms are exact in float64.
+one fixed shape, each in a row that its user and its place alone determine. Segments that begin a log have tiles of
+their own: of the others only the second half is asked for. States and item vectors are then rounded to multiples of
+2^-16 with magnitude below 16, so that dot products of up to 128 terms are exact in float64.
 """
 
 from collections.abc import Callable
@@ -21,14 +22,14 @@ from models.sequences import even_length, window_start
 from models.srm.base import SmallModel, StateModel
 from models.srm.din import Din
 
-Encoder = Callable[[Tensor], Tensor]  # windows int64[tile, L] -> states float[tile, L, d]
+Encoder = Callable[[Tensor, int], Tensor]  # windows int64[tile, L], since -> states float[tile, L - since, d]
 
 _STEP = 2.0**-16
 _LIMIT = 16.0
 _DIN_STEP = 2.0**-20
 _DIN_WINDOWS = {"cpu": 128, "cuda": 2048}  # scored at once: hidden layers of more leave the processor's cache
 _STRIDE = 37  # rows between a user's consecutive segments: spreads long users over a tile
-_TILE = {"cpu": 128, "cuda": 4096}
+_CUDA_TILE = 4096  # fills a GPU
 
 
 def prefix_states(
@@ -42,21 +43,21 @@ def prefix_states(
     """States float32 [R, d] after position p for every p in [first[u], length of u), and row offsets int64[U+1].
 
     Row of (u, p): row_offsets[u] + p - first[u]. With `users`, only theirs are computed (others have no rows). They lie
-    where the model is, in whose tiles (`tile_of`) they are computed. Needs a model with user states (ValueError).
+    where the model is, in tiles of `tile` windows (`tile_of`). Needs a model with user states (ValueError).
     Raises InputError where a state reaches magnitude 16, or memory ends.
     """
     if not isinstance(model, StateModel):
         raise ValueError(f"{model.kind} has no user state")
     model.eval()
     device = model.embedding.weight.device
-    rows = tile_of(device) if tile is None else tile
+    rows = tile_of(type(model), device) if tile is None else tile
     with enough_memory(f"user states of {model.kind}", "its dim or max_length, or the users that are simulated"):
         return tiled_states(model.states, device, model.dim, model.max_length, offsets, items, first, users, rows)
 
 
-def tile_of(device: str | torch.device) -> int:
-    """Windows that are encoded at once on `device`: what fits a processor's cache, or fills a GPU."""
-    return _TILE[torch.device(device).type]
+def tile_of(kind: type[StateModel], device: str | torch.device) -> int:
+    """Windows that models of a kind encode at once on `device`: what fits a processor's cache, or fills a GPU."""
+    return _CUDA_TILE if torch.device(device).type == "cuda" else kind.tile
 
 
 def tiled_states(
@@ -91,14 +92,15 @@ def tiled_states(
     begin = k * half
     take_from = np.maximum(np.where(k == 0, 0, begin + half), first[user])  # first position this segment answers for
     take_to = np.minimum(begin + length, lengths[user])
-    # The tile's row is a function of (user, segment) alone; segments that share a row go to successive tiles.
+    # Kind of tile and row in it depend on (user, segment) alone; segments that share both go to successive tiles.
     row = (user + k * _STRIDE) % tile
-    order = np.argsort(row, kind="stable")
-    nth = np.arange(len(order)) - np.searchsorted(row[order], row[order])
+    place = row + tile * (k > 0)
+    order = np.argsort(place, kind="stable")
+    nth = np.arange(len(order)) - np.searchsorted(place[order], place[order])
     number = np.empty(len(order), dtype=np.int64)
-    number[order] = nth
+    number[order] = 2 * nth + (place[order] >= tile)
     by_tile = np.argsort(number, kind="stable")
-    bounds = np.searchsorted(number[by_tile], np.arange(number.max(initial=-1) + 2))
+    bounds = np.flatnonzero(np.diff(number[by_tile], prepend=-1, append=-1))
     column = torch.arange(length, device=device)
     codes = torch.from_numpy(items).to(device)
     segments = np.stack(  # of each: row of its tile, first event, columns that are filled, first one taken, first state
@@ -112,9 +114,10 @@ def tiled_states(
         inside = column < until
         windows = torch.zeros((tile, length), dtype=torch.int64, device=device)
         windows[rows] = torch.where(inside, codes[torch.where(inside, at + column, 0)].long() + 1, 0)
-        answer = encode(windows)[rows]
-        taken = inside & (column >= since)
-        states[(to + column)[taken]] = rounded(answer[taken], "a user state")
+        later = half if k[by_tile[low]] else 0
+        answer = encode(windows, later)[rows]
+        taken = (inside & (column >= since))[:, later:]
+        states[(to + column)[:, later:][taken]] = rounded(answer[taken], "a user state")
 
     for_each(torch.no_grad()(compute), list(pairwise(bounds.tolist())))
     return states, row_offsets

@@ -204,7 +204,7 @@ class ItemLmCandidates:
         """
         self.name = "item_lm"
         self.list_length, self.validation = list_length, trained.validation
-        self._block = tile_of(trained.device)
+        self._block = tile_of(ItemLm, trained.device)
         self.content_hash = content_hash(trained.content_hash, offsets, items, list_length, exclude_seen, self._block)
         self._trained = trained
         self._offsets, self._items, self._first = offsets, items, first

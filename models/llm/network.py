@@ -59,11 +59,11 @@ class ItemLm(StateModel):
         self.offset = offset
         self._padding = lm.config.pad_token_id or 0
 
-    def states(self, windows: Tensor) -> Tensor:
-        """[B, T, dim] after each item of `windows` [B, T]. Padding comes last, so a causal model never looks at it."""
+    def states(self, windows: Tensor, since: int = 0) -> Tensor:
+        """See StateModel.states. Padding comes last, so a causal model never looks at it."""
         tokens = torch.where(windows > 0, windows - 1 + self.offset, self._padding)
         states: Tensor = self.lm.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-        return states
+        return states[:, since:]
 
     def item_vectors(self) -> Tensor:
         """[n_items, dim]: the items' rows of the output table."""
@@ -95,12 +95,12 @@ class TrainableItemLm(ItemLm):
             with torch.no_grad():
                 self.embedding.weight.mul_(_OWN_SHARE)
 
-    def states(self, windows: Tensor) -> Tensor:
+    def states(self, windows: Tensor, since: int = 0) -> Tensor:
         padding = self.embedding.weight[:1]
         embedded = F.embedding(windows, torch.cat([padding, self.item_vectors()]))
         embedded = F.dropout(embedded, self.dropout, self.training)
         states: Tensor = self.lm.base_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
-        return F.dropout(states, self.dropout, self.training)
+        return F.dropout(states[:, since:], self.dropout, self.training)
 
     def item_vectors(self) -> Tensor:
         own = super().item_vectors()

@@ -115,10 +115,13 @@ class StateModel(SmallModel):
     """A small model with a user state; an item's score is the dot product of state and item vector."""
 
     has_user_state = True
+    tile = 128
+    """windows that are encoded at once on a processor: as many as its cache holds"""
 
     @abstractmethod
-    def states(self, windows: Tensor) -> Tensor:
-        """[B, T, dim]: the state after each item of `windows` [B, T]; columns of padding hold nothing of use."""
+    def states(self, windows: Tensor, since: int = 0) -> Tensor:
+        """[B, T - since, dim]: the state after each item of `windows` [B, T] from column `since` on; columns of padding
+        hold nothing of use."""
 
     def position_logits(self, windows: Tensor, candidates: Tensor) -> Tensor:
         vectors: Tensor = self.embedding(candidates + 1)

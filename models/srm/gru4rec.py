@@ -29,10 +29,10 @@ class Gru4Rec(StateModel):
             else:
                 nn.init.zeros_(weight)
 
-    def states(self, windows: Tensor) -> Tensor:
+    def states(self, windows: Tensor, since: int = 0) -> Tensor:
         x = F.dropout(self.norm_in(self.embedding(windows)), self.dropout, self.training)
         hidden = plain_gru(self.gru, x) if self.plain else self.gru(x)[0]
-        hidden = F.dropout(hidden, self.dropout, self.training)
+        hidden = F.dropout(hidden[:, since:], self.dropout, self.training)
         return torch.as_tensor(self.norm_out(self.out(hidden)))
 
 

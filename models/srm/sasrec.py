@@ -22,14 +22,27 @@ class _Block(nn.Module):
         self.query_key_value, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.feed_in, self.feed_out = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        batch, steps, dim = x.shape
-        split = self.query_key_value(self.norm_attention(x)).view(batch, steps, 3, self.heads, dim // self.heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
+    def forward(self, x: Tensor, since: int = 0) -> Tensor:
+        """What comes out in the columns from `since` on; they look at all columns up to their own."""
+        steps, dim = x.shape[1:]
         rate = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=rate, is_causal=True)
-        x = x + self._drop(self.out(mixed.transpose(1, 2).reshape(batch, steps, dim)))
+        read = self.norm_attention(x)
+        if since:
+            weights, shifts = self.query_key_value.weight, self.query_key_value.bias
+            query = self._by_head(F.linear(read[:, since:], weights[:dim], shifts[:dim]), 1)[0]
+            key, value = self._by_head(F.linear(read, weights[dim:], shifts[dim:]), 2)
+            seen = torch.ones(steps - since, steps, dtype=torch.bool, device=x.device).tril(since)
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=rate)
+            x = x[:, since:]
+        else:
+            query, key, value = self._by_head(self.query_key_value(read), 3)
+            mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=rate, is_causal=True)
+        x = x + self._drop(self.out(mixed.transpose(1, 2).reshape(x.shape)))
         return x + self._drop(self.feed_out(F.gelu(self.feed_in(self.norm_feed(x)))))
+
+    def _by_head(self, x: Tensor, parts: int) -> Tensor:
+        """x [B, T, parts * d] as [parts, B, heads, T, d / heads]."""
+        return x.view(*x.shape[:2], parts, self.heads, -1).permute(2, 0, 3, 1, 4)
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)
@@ -39,6 +52,7 @@ class SasRec(StateModel):
     """States of a causal Transformer encoder. Raises InputError where `heads` does not divide `dim`."""
 
     kind = "sasrec"
+    tile = 64
 
     def __init__(self, n_items: int, dim: int, max_length: int, layers: int, heads: int, dropout: float):
         super().__init__(n_items, dim, max_length)
@@ -51,11 +65,13 @@ class SasRec(StateModel):
         self.dropout = dropout
         self.initialise()
 
-    def states(self, windows: Tensor) -> Tensor:
+    def states(self, windows: Tensor, since: int = 0) -> Tensor:
         # Left-aligned and causal: padding comes after every item, so it needs no mask of its own.
         places = torch.arange(windows.shape[1], device=windows.device)
         x = self.embedding(windows) * math.sqrt(self.dim) + self.positions(places)
         x = F.dropout(self.norm_in(x), self.dropout, self.training)
-        for block in self.blocks:
+        *lower, last = self.blocks
+        for block in lower:
             x = block(x)
+        x = last(x, since)
         return torch.as_tensor(self.norm_out(x))

@@ -121,7 +121,7 @@ def test_nobody_asked_gives_no_rows() -> None:
 def test_memory_that_ends_while_users_are_encoded_is_one_line_that_says_what_to_lower(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def no_memory(_: torch.Tensor) -> None:
+    def no_memory(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
     offsets, items = random_log(users=4, n_items=N_ITEMS, longest=9)
