@@ -60,18 +60,18 @@ def fit_curve(rows: pd.DataFrame, gpu: GpuSpec) -> Floats:
     """The curve of least relative error in power."""
 
     def residuals(values: Floats) -> Floats:
-        return busy_watts(with_curve(gpu, values), rows.load.to_numpy()) / rows.watts.to_numpy() - 1
+        return np.asarray(busy_watts(with_curve(gpu, values), rows.load.to_numpy()) / rows.watts.to_numpy() - 1)
 
-    return least_squares(residuals, (0.5, 0.1), bounds=((0.1, 0.001), (1.0, 1.0))).x
+    return np.asarray(least_squares(residuals, (0.5, 0.1), bounds=((0.1, 0.001), (1.0, 1.0))).x)
 
 
 def roofline_s(rows: pd.DataFrame, prompt_tokens: float, efficiency: Efficiency) -> Floats:
     """The roofline's seconds per token of one sequence [rows]; the models are in the catalogue."""
     catalogue, seconds = default_catalogue(), []
-    for row in rows.itertuples():
-        model = catalogue.model(CATALOGUE[row.model_id])
-        timing = RooflineTiming(model, catalogue.gpu("h100"), int(row.num_gpus), efficiency)
-        seconds.append(timing.tpot_s(prompt_tokens, row.avg_output_len, row.avg_batch_size))
+    columns = ("model_id", "num_gpus", "avg_output_len", "avg_batch_size")
+    for name, gpus, output_tokens, batch in zip(*(rows[column].tolist() for column in columns), strict=True):
+        timing = RooflineTiming(catalogue.model(CATALOGUE[name]), catalogue.gpu("h100"), int(gpus), efficiency)
+        seconds.append(timing.tpot_s(prompt_tokens, output_tokens, batch))
     return np.array(seconds)
 
 
@@ -84,11 +84,13 @@ def fit_efficiency(rows: pd.DataFrame, prompt_tokens: float) -> Efficiency:
         return Efficiency(mbu=mbu, overhead_s=overhead_s, sequence_overhead_s=sequence_overhead_s)
 
     def residuals(values: Floats) -> Floats:
-        return np.log(roofline_s(rows, prompt_tokens, efficiency(values)) / measured_s)
+        return np.asarray(np.log(roofline_s(rows, prompt_tokens, efficiency(values)) / measured_s))
 
-    bounds = np.log([(0.3, 1e-5, 1e-7), (1.0, 3e-2, 3e-4)])
-    start = np.log((0.8, 2e-3, 2e-5))
-    return efficiency(least_squares(residuals, start, bounds=bounds, loss="soft_l1", f_scale=0.05, diff_step=1e-4).x)
+    low, high, start = np.log([(0.3, 1e-5, 1e-7), (1.0, 3e-2, 3e-4), (0.8, 2e-3, 2e-5)]).tolist()
+    found = least_squares(
+        residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.05, diff_step=[1e-4] * len(start)
+    )
+    return efficiency(found.x)
 
 
 def held_out(rows: pd.DataFrame, prompt_tokens: float) -> pd.DataFrame:
@@ -145,7 +147,10 @@ def main() -> None:
                 "roofline_error": float(own.roofline_error.abs().mean()) if model in CATALOGUE else None,
             }
         )
-    a100 = a100_rows(arguments.data)
+    a100 = {
+        f"{model} x{gpus}": {"error": float(own.error.abs().mean()), "bias": float(own.error.mean())}
+        for (model, gpus), own in a100_rows(arguments.data).groupby(["model", "tensor_parallel"])
+    }
     results = {
         "busy_power_share": float(busy_share),
         "half_load": float(half_load),
@@ -153,10 +158,7 @@ def main() -> None:
         "error": float(rows.error.abs().mean()),
         "roofline_error": float(rows.roofline_error.abs().mean()),
         "models": models,
-        "a100": {
-            f"{model} x{gpus}": {"error": float(own.error.abs().mean()), "bias": float(own.error.mean())}
-            for (model, gpus), own in a100.groupby(["model", "tensor_parallel"])
-        },
+        "a100": a100,
     }
     if arguments.json:
         print(json.dumps(results, indent=2))
@@ -175,7 +177,7 @@ def main() -> None:
     table.add_row("all", str(len(rows)), f"{results['error']:.1%}", "", "", f"{results['roofline_error']:.1%}")
     console.print(table)
     check = Table("A100 (Splitwise)", "error", "bias", title="power at the assumed curve")
-    for name, numbers_of in results["a100"].items():
+    for name, numbers_of in a100.items():
         check.add_row(name, f"{numbers_of['error']:.1%}", f"{numbers_of['bias']:+.1%}")
     console.print(check)
 

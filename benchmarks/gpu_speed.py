@@ -50,11 +50,11 @@ P5_DIM, P5_ITEMS, P5_BEAMS = 128, 20, 20
 COUNTED_USERS = {"cpu": 128, "cuda": 4096}  # of states and lists
 
 
-class Traffic(TorchDispatchMode):
+class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that operations read and write; views move none."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -53,7 +53,8 @@ def world(
     value = user * rng.standard_normal((repetitions, 1, N_USERS)) + seed * rng.standard_normal(
         (repetitions, n_seeds, 1)
     )
-    return (value + cell * rng.standard_normal((repetitions, n_seeds, N_USERS))) * (present * n), present * n
+    counts = np.where(present, n, 0.0)
+    return (value + cell * rng.standard_normal((repetitions, n_seeds, N_USERS))) * counts, counts
 
 
 def covered(low: Floats, high: Floats) -> tuple[float, float]:

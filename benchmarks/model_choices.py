@@ -3,9 +3,9 @@
     python benchmarks/model_choices.py scenarios/high_churn.yaml [--set key=value]... [--no-compile] [--json]
 
 The rankings are those of a run of the scenario: its trained SRM, its candidate lists, every slate that was on screen.
-Against the defaults (states in tiles of 128 rows, scores in float64) each choice says how many states or rankings it
-makes a second of wall and of processor time, how many lists it orders differently, and how many ranks of next items
-differ.
+Against the defaults (states in tiles of the model's own size, scores in float64) each choice says how many states or
+rankings it makes a second of wall and of processor time, how many lists it orders differently, and how many ranks of
+next items differ.
 """
 
 import argparse
@@ -195,7 +195,7 @@ def measure(bench: Bench, threads: int, compiled: bool) -> dict[str, Any]:
         took = time.perf_counter() - begun
         states.append(bench.of_states(f"torch.compile ({took:.0f} s), 1 thread", fast, own))
     torch.set_num_threads(threads)
-    kinds = {
+    kinds: dict[str, type[StateScores]] = {
         "float64: default": StateScores,
         "float32": scored_by(as_float(torch.float32)),
         "bfloat16": scored_by(as_float(torch.bfloat16)),

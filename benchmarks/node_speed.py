@@ -32,9 +32,9 @@ RATE_PER_REPLICA = 20.0  # requests a second
 def begin(env: simpy.Environment, replicas: int, requests: int, rate: float, seed: int = 1) -> LlmNode:
     """A node of `replicas` replicas that `requests` requests will come to, `rate` a second."""
     generator = np.random.default_rng(seed)
-    gaps = memoryview(generator.exponential(1 / rate, requests))
-    prompts = memoryview(generator.integers(100, 1501, requests))
-    outputs = memoryview(generator.integers(20, 301, requests))
+    gaps = generator.exponential(1 / rate, requests).data
+    prompts = generator.integers(100, 1501, requests).data
+    outputs = generator.integers(20, 301, requests).data
     cloud = sections.Cloud(gpu="h100", replicas=replicas)
     pools = pools_of(sections.Llm(), cloud, sections.Tariffs(), default_catalogue().model("llama-3.1-8b"))
     node = LlmNode(env, pools, cloud, Draws(1))
@@ -73,12 +73,13 @@ def run_apart(nodes: int, requests: int) -> tuple[float, float]:
 
 def flat(sizes: list[int], requests: int, turns: int) -> None:
     """Prints the median cost of a request for each number of replicas, and over that of the first."""
-    loads = {"a replica": lambda replicas: RATE_PER_REPLICA * replicas, "in all": lambda replicas: RATE_PER_REPLICA}
+    loads = ("a replica", "in all")
     cases = [(load, replicas) for load in loads for replicas in sizes]
     took: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
     for _ in range(turns):
         for load, replicas in cases:
-            took[load, replicas].append(1e6 * run(replicas, requests, loads[load](replicas))[0] / requests)
+            rate = RATE_PER_REPLICA * (replicas if load == "a replica" else 1)
+            took[load, replicas].append(1e6 * run(replicas, requests, rate)[0] / requests)
     for load in loads:
         first = statistics.median(took[load, sizes[0]])
         for replicas in sizes:

@@ -116,7 +116,7 @@ def by_request(stream: Stream, request: sections.RequestPolicy) -> Doubts:
 def fixed_doubts(stream: Stream) -> dict[str, Doubts]:
     """The doubts that no budget changes; between two whole ages of a list, each user has one of them."""
     coin = Draws(3)
-    requests = {
+    requests: dict[str, sections.RequestPolicy] = {
         "entropy": sections.UncertaintyRequest(ratio=1.0),
         "margin": sections.UncertaintyRequest(measure="margin", ratio=1.0),
         "inconsistency": sections.InconsistencyRequest(ratio=1.0),
@@ -179,7 +179,7 @@ def at_budget(stream: Stream, doubts: Mapping[str, Doubts], budget: float, world
         for name, asks in {"random": at_random(stream, budget, draws), **asking}.items():
             found = stream.within(asks, 1.0 if name.startswith("always") else budget, draws)
             for sums, values in zip(outcomes[name], found, strict=True):
-                sums += values / worlds
+                sums += values.astype(np.float64) / worlds
     best = best_requests(stream.decisions, stream.worth, np.ones(total, dtype=bool), int(budget * total))
     in_hand = np.where(best, within + 1, 0)
     in_hand = np.maximum.accumulate(in_hand + owner * (total + 1)) - owner * (total + 1)

@@ -90,7 +90,7 @@ class Constants:
                 self.names.append((name, "sequence_overhead_s"))
         self.names += [("", constant) for constant in LAW]
         self.start = np.log([START[constant] for _, constant in self.names])
-        self.bounds = np.log([BOUNDS[constant] for _, constant in self.names]).T
+        self.low, self.high = np.log([BOUNDS[constant] for _, constant in self.names]).T
 
     def efficiency(self, values: Floats, backend: str) -> Efficiency:
         """The constants of `backend` in the vector."""
@@ -137,12 +137,13 @@ def fit(rows: pd.DataFrame, full: bool, near: Fit | None = None) -> Fit:
     measured = rows.silicon_tpot_ms.to_numpy()
 
     def residuals(values: Floats) -> Floats:
-        return np.log(predictions(rows, constants, values) / measured)
+        return np.asarray(np.log(predictions(rows, constants, values) / measured))
 
     start = constants.start
     if near is not None and near.constants.names == constants.names:
         start = near.values
-    fitted = least_squares(residuals, start, bounds=constants.bounds, loss="soft_l1", f_scale=TIGHT, diff_step=1e-4)
+    bounds, steps = (constants.low, constants.high), [1e-4] * len(start)
+    fitted = least_squares(residuals, start, bounds=bounds, loss="soft_l1", f_scale=TIGHT, diff_step=steps)
     return Fit(constants, fitted.x)
 
 
@@ -157,7 +158,7 @@ def held_out_errors(rows: pd.DataFrame, full: bool, near: Fit) -> pd.Series:
 
 def sizes(rows: pd.DataFrame) -> dict[str, float]:
     """Mean absolute held-out error by number of GPUs, and in all."""
-    by_size = {f"tp{int(tp)}": float(part.held_out.abs().mean()) for tp, part in rows.groupby("tp_size")}
+    by_size = {f"tp{tp}": float(part.held_out.abs().mean()) for tp, part in rows.groupby("tp_size")}
     return by_size | {"held_out": float(rows.held_out.abs().mean())}
 
 
@@ -198,9 +199,9 @@ def show(console: Console, title: str, results: dict[str, Any]) -> None:
     console.print(
         f"all-reduce: {law['reduce_latency_s'] * 1e6:.2f} us x log2(GPUs), {law['reduce_link_share']:.2f} of the link"
     )
-    heads = ("backend", "in-sample", "held out", "bias", "worst", "TP1", "TP2", "TP4", "TP8")
     errors = Table(
-        *heads, title=f"mean absolute TPOT error; each of {results['groups']} groups predicted from the others"
+        *("backend", "in-sample", "held out", "bias", "worst", "TP1", "TP2", "TP4", "TP8"),
+        title=f"mean absolute TPOT error; each of {results['groups']} groups predicted from the others",
     )
     keys = ("in_sample", "held_out", "held_out_bias", "held_out_worst", "tp1", "tp2", "tp4", "tp8")
     for r in results["backends"]:

@@ -5,6 +5,7 @@ python benchmarks/sweep_speed.py [--sweep experiments/policy_sweep.yaml] [--seed
 
 import argparse
 import json
+import math
 import os
 import random
 import signal
@@ -71,7 +72,7 @@ def run(plan: Plan, out: Path, workers: int) -> tuple[float, float]:
 def own_seconds(out: Path) -> float:
     """What the runs themselves took."""
     timings = [json.loads((run.folder / "timing.json").read_text()) for run in ExperimentFolder(out).runs()]
-    return sum(timing[name] for timing in timings for name in ("prepare_s", "simulate_s", "collect_s"))
+    return math.fsum(timing[name] for timing in timings for name in ("prepare_s", "simulate_s", "collect_s"))
 
 
 def killed(sweep: Path, root: Path, kills: int, about_s: float) -> None:

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from models.metrics import accuracy_per_query
+from models.metrics import accuracy_per_query, clustered_mean
 from models.progress import RichProgress
 from simulator import Scenario
-from simulator.experiments.policy_comparison import clustered_mean
 from simulator.preparation import prepare
 from simulator.results import RunResult
 from simulator.scenario import sections

@@ -35,7 +35,7 @@ def draw(root: Path, names: list[str], folder: Path, without: Collection[str] = 
         lines = {}
         for rule, ages in found["by_rule"].items():
             if rule in _COLOURS:
-                lines[rule] = ([int(age) for age in ages], [row["ndcg@10"] for row in ages.values()])
+                lines[rule] = ([float(age) for age in ages], [row["ndcg@10"] for row in ages.values()])
         by_age[data] = (lines, found["baselines"]["srm"]["ndcg@10"])
     if "ages" not in without:
         _panels(
@@ -78,7 +78,7 @@ def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: 
             "NDCG@10 of the next item" + (f"; {dotted}" if some else ""),
             ["logged choices do not react to slates"],
         )
-        panels: Sequence[Axes] = figure.subplots(rows, min(len(found), _PANELS_A_ROW), squeeze=False).ravel()
+        panels: list[Axes] = figure.subplots(rows, min(len(found), _PANELS_A_ROW), squeeze=False).ravel().tolist()
         for unused in panels[len(found) :]:
             unused.set_axis_off()
         for axes, (data, (lines, level)) in zip(panels, found.items(), strict=False):

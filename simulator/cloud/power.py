@@ -7,11 +7,17 @@ the GPUs are counted.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from simulator.cloud.catalogue import GpuSpec, ModelSpec
 
+Load = TypeVar("Load", float, NDArray[np.float64])
 
-def busy_watts(gpu: GpuSpec, load: float) -> float:
+
+def busy_watts(gpu: GpuSpec, load: Load) -> Load:
     """Board power, W, while it serves at `load`, its FLOP/s over the peak of its number type."""
     return gpu.busy_power_w + (gpu.power_w - gpu.busy_power_w) * load / (load + gpu.half_load)
 
