@@ -16,7 +16,6 @@ class Batching:
     """The jobs at a replica, and the run of steps at hand: how it ends (`_complete`) and the next begins (`_begin`)."""
 
     __slots__ = (
-        "_batch",
         "_clock",
         "_decoding",
         "_end_s",
@@ -61,7 +60,6 @@ class Batching:
         self._memory = JobMemory(engine.kv_blocks, engine.block_tokens, engine.prefix_caching)
         self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
         self._fresh: list[Job] = []  # added and not yet seen by the scheduler
-        self._batch: dict[int, Job] = {}  # running jobs by number
         self._decoding = Decoding(engine.block_tokens)
         self._partial: Job | None = None  # the job whose prompt is cut by the token budget
         self._prefills: list[Job] = []  # jobs with a chunk in the step at hand
@@ -74,6 +72,12 @@ class Batching:
         # What follows that step, its steps and its end, if nothing comes between and nobody is told of the step's end.
         self._planned: tuple[DecodeRun, int, float] | None = None
         self._left: list[Job] = []
+
+    @property
+    def running_jobs(self) -> list[Job]:
+        """Those that prefill, then those that decode."""
+        prefilling = self._prefills if self._partial in self._prefills else [self._partial, *self._prefills]
+        return [job for job in prefilling if job is not None] + self._decoding.jobs()
 
     def _head(self) -> Job | None:
         while self._line:
@@ -145,7 +149,6 @@ class Batching:
         self._held.append(job)
 
     def _leave_batch(self, job: Job, end: float, state: Literal["finished", "removed", "waiting"]) -> None:
-        del self._batch[job._number]
         if job is self._partial:
             self._partial = None
         job.busy_share_s += job.sequences * (self._clock - job._clock)
@@ -242,7 +245,7 @@ class Batching:
     def _make_room(self) -> bool:
         """Preempt the last in order until the next step's blocks are there; True where any was."""
         preempted = False
-        while self._batch:
+        while self._decoding.sequences or self._partial is not None:
             needed = opening = self._decoding.opening
             if self._partial is not None:
                 job = self._partial
@@ -251,13 +254,14 @@ class Batching:
             if needed <= self._memory.free:
                 self._memory.take(opening)
                 return preempted
-            victim = max(self._batch.values(), key=_place)
+            victim = max(self.running_jobs, key=_place)
             decoded = victim._state == "decode"
             if decoded:
                 self._decoding.leave(victim)
             self._leave_batch(victim, self._end_s, "waiting")
             self._release(victim, victim.prompt_tokens + victim._generated - 1 if decoded else victim._computed)
             victim.preemptions += 1
+            victim._prefill = victim.prompt_tokens + victim.sequences * victim._generated
             self.preemptions += 1
             self.waiting += 1
             heappush(self._line, (victim._key, victim._number, victim))
@@ -278,9 +282,11 @@ class Batching:
                 job = self._head() if admit and budget > 0 else None
                 if job is None or not self._admit(job):
                     break
-            chunk = min(job._prefill - job._computed, budget)
+            start, end = job._computed, job._prefill
+            chunk = end - start
+            if chunk > budget:
+                chunk, end = budget, start + budget
             if chunk > 0:
-                start, end = job._computed, job._computed + chunk
                 self._memory.hold_chunk(job, end)
                 budget -= chunk
                 tokens += chunk
@@ -298,7 +304,6 @@ class Batching:
         """Move the head of the line into the batch, if its whole prompt fits the free memory."""
         if self.running + job.sequences > self.engine.max_sequences:
             return False
-        job._prefill = job.prompt_tokens + job.sequences * job._generated
         if not self._memory.admit(job):
             return False
         heappop(self._line)
@@ -308,7 +313,6 @@ class Batching:
         job._state = "prefill"
         if math.isnan(job.t_started_s):
             job.t_started_s = self._end_s
-        self._batch[job._number] = job
         return True
 
 

@@ -55,6 +55,11 @@ class Decoding:
                 return finish_step - self.step
             heappop(self._finishing)
 
+    def jobs(self) -> list[Job]:
+        """Those that decode."""
+        entries = self._finishing
+        return [job for _, _, times, job in entries if job._state == "decode" and job.preemptions == times]
+
     def finished(self) -> list[Job]:
         """The jobs that have all their tokens, in order of arrival; they are still to leave."""
         jobs = []

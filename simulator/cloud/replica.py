@@ -134,7 +134,7 @@ class Replica(Batching):
         the busy time that they used. The replica is then as new, its memory empty; what it has counted stays."""
         self._come_to(now)
         self.busy_s, self._clock = self.busy_until(now), self._clock_at(now)
-        running = list(self._batch.values())
+        running = self.running_jobs
         waiting = [job for _, _, job in self._line if job._state == "waiting"]
         waiting += [job for job in self._fresh if job._state == "waiting"]
         for job in running:
