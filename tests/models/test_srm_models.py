@@ -35,6 +35,19 @@ def test_training_scores_at_a_position_are_those_of_the_window_that_ends_there(c
                 assert torch.allclose(at_once[row, step], alone[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("config", [*KINDS[:2], Config("sasrec", layers=3)], ids=lambda c: f"{c.kind} {c.layers}")
+def test_states_from_a_column_on_are_those_of_the_whole_window(config: Config) -> None:
+    model = build_model(config, 20).eval()
+    assert isinstance(model, StateModel)
+    with torch.no_grad():
+        model.embedding.weight[1:] *= 20  # larger than at the start of training, so that history matters
+        windows = torch.randint(1, 21, (50, 8), generator=torch.Generator().manual_seed(0))
+        whole = model.states(windows)
+        for since in range(8):
+            assert torch.allclose(model.states(windows, since), whole[:, since:], atol=1e-5)
+    assert whole.std() > 0.1
+
+
 @pytest.mark.parametrize("config", KINDS[:2], ids=lambda config: config.kind)
 def test_no_component_of_a_state_reaches_sixteen_whatever_the_weights(config: Config) -> None:
     model = build_model(config, 20).eval()
