@@ -6,7 +6,7 @@ Worlds have user effects, seed effects and their interaction (standard deviation
 each, of whom 30% are cloned; a share of the users is met at each seed. The truth is the mean over new users and worlds.
 """
 
-import sys
+import argparse
 from collections.abc import Callable
 
 import numpy as np
@@ -29,7 +29,9 @@ WORLDS = {  # user, seed, cell, share of users met at a seed
 
 def main() -> None:
     """Print coverage and median half width by world, number of seeds and method."""
-    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repetitions", type=int, nargs="?", default=4000)
+    repetitions = parser.parse_args().repetitions
     rng = np.random.default_rng(1)
     heads = ("t over seeds", "two-way, z", "crossed (used)", "pigeonhole", "joint draws (used)")
     print(f"{'world':20}{'seeds':>6}" + "".join(f"{head:>20}" for head in heads))

@@ -158,7 +158,7 @@ def held_out_errors(rows: pd.DataFrame, full: bool, near: Fit) -> pd.Series:
 
 def sizes(rows: pd.DataFrame) -> dict[str, float]:
     """Mean absolute held-out error by number of GPUs, and in all."""
-    by_size = {f"tp{tp}": float(part.held_out.abs().mean()) for tp, part in rows.groupby("tp_size")}
+    by_size = {f"tp{tp}": float(part.held_out.abs().mean()) for tp, part in rows.groupby(rows.tp_size.astype(int))}
     return by_size | {"held_out": float(rows.held_out.abs().mean())}
 
 
