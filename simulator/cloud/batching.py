@@ -75,9 +75,11 @@ class Batching:
 
     @property
     def running_jobs(self) -> list[Job]:
-        """Those that prefill, then those that decode."""
-        prefilling = self._prefills if self._partial in self._prefills else [self._partial, *self._prefills]
-        return [job for job in prefilling if job is not None] + self._decoding.jobs()
+        """Those that have left the line and not the batch."""
+        jobs = [*self._prefills, *self._decoding.jobs()]
+        if self._partial is not None and self._partial not in self._prefills:
+            jobs.append(self._partial)
+        return jobs
 
     def _head(self) -> Job | None:
         while self._line:
