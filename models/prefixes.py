@@ -93,12 +93,12 @@ def tiled_states(
     take_from = np.maximum(np.where(k == 0, 0, begin + half), first[user])  # first position this segment answers for
     take_to = np.minimum(begin + length, lengths[user])
     # Kind of tile and row in it depend on (user, segment) alone; segments that share both go to successive tiles.
-    row = (user + k * _STRIDE) % tile
-    place = row + tile * (k > 0)
+    row, later = (user + k * _STRIDE) % tile, k > 0
+    place = row + tile * later
     order = np.argsort(place, kind="stable")
     nth = np.arange(len(order)) - np.searchsorted(place[order], place[order])
     number = np.empty(len(order), dtype=np.int64)
-    number[order] = 2 * nth + (place[order] >= tile)
+    number[order] = 2 * nth + later[order]
     by_tile = np.argsort(number, kind="stable")
     bounds = np.flatnonzero(np.diff(number[by_tile], prepend=-1, append=-1))
     column = torch.arange(length, device=device)
@@ -114,10 +114,10 @@ def tiled_states(
         inside = column < until
         windows = torch.zeros((tile, length), dtype=torch.int64, device=device)
         windows[rows] = torch.where(inside, codes[torch.where(inside, at + column, 0)].long() + 1, 0)
-        later = half if k[by_tile[low]] else 0
-        answer = encode(windows, later)[rows]
-        taken = (inside & (column >= since))[:, later:]
-        states[(to + column)[:, later:][taken]] = rounded(answer[taken], "a user state")
+        begun = half if later[by_tile[low]] else 0
+        answer = encode(windows, begun)[rows]
+        taken = (inside & (column >= since))[:, begun:]
+        states[(to + column)[:, begun:][taken]] = rounded(answer[taken], "a user state")
 
     for_each(torch.no_grad()(compute), list(pairwise(bounds.tolist())))
     return states, row_offsets

@@ -251,8 +251,9 @@ class Batching:
             needed = opening = self._decoding.opening
             if self._partial is not None:
                 job = self._partial
-                chunk = min(job._prefill - job._computed, self.engine.max_batched_tokens - self._decoding.sequences)
-                needed += self._memory.prefill_blocks(job, job._computed + chunk) - job._blocks - job._shared
+                budget = self.engine.max_batched_tokens - self._decoding.sequences
+                end = min(job._prefill, job._computed + budget)
+                needed += self._memory.prefill_blocks(job, end) - job._blocks - job._shared
             if needed <= self._memory.free:
                 self._memory.take(opening)
                 return preempted
@@ -284,10 +285,9 @@ class Batching:
                 job = self._head() if admit and budget > 0 else None
                 if job is None or not self._admit(job):
                     break
-            start, end = job._computed, job._prefill
+            start = job._computed
+            end = min(job._prefill, start + budget)
             chunk = end - start
-            if chunk > budget:
-                chunk, end = budget, start + budget
             if chunk > 0:
                 self._memory.hold_chunk(job, end)
                 budget -= chunk
