@@ -91,11 +91,15 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write", show_default=False)],
     overrides: Overrides = None,
 ) -> None:
-    """Write the prompts of a scenario's requests: user_id, as_of, prompt. The answers become a `table`."""
+    """Write the prompts of all lists that a run may need; the answers become a `table`."""
     with user_errors():
         from simulator import Scenario
         from simulator.prompts import export_prompts
         from simulator.scenario import check_files
 
-        rows = export_prompts(Scenario.load(scenario, overrides or [], check=check_files), out)
-        print(f"{rows:,} prompts written to {out}; docs/llm_candidates.md says how the answers become a table")
+        parts = export_prompts(Scenario.load(scenario, overrides or [], check=check_files), out)
+        print(
+            f"{sum(parts.values()):,} prompts written to {out}: {parts['stream']:,} for the stream, "
+            f"{parts['calibration']:,} of before it, on which policies with a ratio, learned policies and logistic "
+            "fusion are calibrated; docs/llm_candidates.md says how the answers become a table"
+        )

@@ -15,11 +15,14 @@ import torch
 from scipy.special import logsumexp
 
 from models.artifacts import content_hash
+from models.errors import InputError
+from models.llm.base import CandidateSource
 from models.metrics import accuracy_per_query
 from models.progress import Progress
 from models.ragged import ragged
+from models.sequences import TrainingSet
 from models.srm.deployment import Deployed
-from simulator.learning import Learnt, candidate_source, first_deployed, list_slates, srm_scores
+from simulator.learning import VALIDATION_SEED, Learnt, candidate_source, first_deployed, list_slates, srm_scores
 from simulator.policies.adaptive import LOGISTIC_TERMS, Fusion, fusion_of, logistic_terms
 from simulator.policies.doubt import Doubt, doubt_of
 from simulator.policies.gain import (
@@ -38,11 +41,17 @@ from simulator.policies.replay import Decisions, threshold_for
 from simulator.policies.request import Schedule
 from simulator.policies.view import Floats, Ints, ListView
 from simulator.preparation import WITHOUT_CLOUD, CandidateStore, Prepared, preloaded_lists
+from simulator.randomness import Draws
 from simulator.scenario import sections
 from simulator.slates import Jobs, ListSlates
 from simulator.srm_scores import SrmScores
 
 _LOGISTIC_FORMAT = 1
+
+FEW_USERS = 64
+"""held-out users whose lists are asked for where each takes seconds or money, or somebody's own answers"""
+FEWEST_DECISIONS = 30
+"""held-out decisions below which nothing is found on them"""
 
 Calibrated = sections.InconsistencyRequest | sections.UncertaintyRequest | sections.LearnedRequest
 """request policies that can be told a share of decisions"""
@@ -70,27 +79,76 @@ class Tails:
     srm: Deployed
     scores: SrmScores
     source: CandidateStore
+    held_out: int
+    """decisions that were held out; fewer are left where a table has no lists for them"""
+
+
+def held_out_decisions(scenario: sections.Scenario, data: TrainingSet) -> Decisions:
+    """Every decision in the tails of the validation users, who begin with a preloaded list as a fleet does.
+
+    Where each list takes seconds or money, of `FEW_USERS` of them: their lists are made before the stream begins.
+    """
+    users = np.flatnonzero(data.fit_end < data.valid_end)
+    if isinstance(scenario.llm.candidates, sections.TitlePrompt | sections.CandidateTable):
+        users = np.sort(users[Draws(VALIDATION_SEED).permutation(len(users), "calibration users")[:FEW_USERS]])
+    step = np.maximum(data.fit_end - 1, 0)[users]
+    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else None
+    begins_with = np.maximum(step - lag, -1) if lag is not None else np.full(len(users), -1)
+    return Decisions(users, step, data.valid_end[users] - 1 - step, begins_with)
+
+
+def with_lists(decisions: Decisions, source: CandidateSource) -> Decisions:
+    """Of each user the decisions before the first one that `source` has no list for."""
+    user, nth = ragged(decisions.count)
+    lists = source.lists(decisions.users[user], decisions.first[user] + nth)
+    missing = np.where(lists.found, decisions.count[user], nth)
+    count = decisions.count.copy()
+    np.minimum.at(count, user, missing)
+    having = np.flatnonzero(decisions.begins_with >= 0)
+    begins_with = decisions.begins_with.copy()
+    found = source.lists(decisions.users[having], begins_with[having]).found
+    begins_with[having] = np.where(found, begins_with[having], -1)
+    kept = count > 0
+    return Decisions(decisions.users[kept], decisions.first[kept], count[kept], begins_with[kept])
 
 
 def tails_of(
     scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress, source: CandidateStore | None = None
 ) -> Tails:
-    """Every decision in the tails of the validation users, who begin with a preloaded list as a fleet does.
+    """The held-out decisions with what ranks them.
 
-    Lists come from `source` where one is given, else from what the scenario names.
+    Lists come from `source` where one is given, else from what the scenario names. Of a table those decisions are left
+    whose own lists it holds: an older list is no measure of a newer one.
     """
-    data = learnt.training
-    users = np.flatnonzero(data.fit_end < data.valid_end)
-    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else None
-    newest_known = np.maximum(data.fit_end - 1, 0)
-    first = np.maximum(newest_known - (lag or 0), 0)
+    decisions = held_out_decisions(scenario, learnt.training)
+    first = np.maximum(learnt.training.fit_end - 1, 0)
+    first = np.maximum(first - (scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0), 0)
     srm = first_deployed(scenario, learnt)
-    scores = srm_scores(learnt, first, users, srm)
+    scores = srm_scores(learnt, first, decisions.users, srm)
+    held_out = int(decisions.count.sum())
+    table = scenario.llm.candidates
     if source is None:
+        if isinstance(table, sections.CandidateTable):
+            exact = scenario.llm.model_copy(update={"candidates": table.model_copy(update={"missing": "fail_request"})})
+            scenario = scenario.model_copy(update={"llm": exact})
         source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
-    step = newest_known[users]
-    begins_with = np.maximum(step - lag, -1) if lag is not None else np.full(len(users), -1)
-    return Tails(Decisions(users, step, data.valid_end[users] - 1 - step, begins_with), srm, scores, source)
+    if isinstance(table, sections.CandidateTable):
+        decisions = with_lists(decisions, source)
+    return Tails(decisions, srm, scores, source, held_out)
+
+
+def enough(tails: Tails, key: str, instead: str) -> None:
+    """InputError where what `key` names would rest on next to nothing; `instead`: what needs no held-out decisions."""
+    left = int(tails.decisions.count.sum())
+    if left < FEWEST_DECISIONS:
+        lists = (
+            f"the table has lists for {left} of the {tails.held_out:,} held-out decisions before the stream that it is "
+            "found on; add the answers to the prompts whose part is 'calibration' (prompts export)"
+            if tails.held_out >= FEWEST_DECISIONS
+            else f"the log holds out {left} decisions before the stream to find it on, and {FEWEST_DECISIONS} are "
+            "needed; use a longer log"
+        )
+        raise InputError(f"{key}: {lists}, or {instead}")
 
 
 def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[], Tails]) -> Tuned:
@@ -126,6 +184,7 @@ def _fitted(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[
 
     def fit() -> Floats:
         tails = _tails(prepared, tails_of)
+        enough(tails, "policy.fusion: logistic", "choose a fusion that is not fitted, such as linear")
         weights = logistic_weights(scenario, prepared.learnt, tails)
         tails.source.save()
         return weights
@@ -147,6 +206,8 @@ def _calibrated(
 
     def find() -> tuple[Doubt, float]:
         tails = _tails(prepared, tails_of)
+        learned = isinstance(policy.request, sections.LearnedRequest)
+        enough(tails, "policy.request.ratio", "set kind: random" if learned else "give a threshold")
         slates = list_slates(scenario, prepared.learnt, tails.scores, tails.source, fitted)
         doubt = doubt_for(scenario, prepared.learnt, tails, slates)
         threshold = calibrated_threshold(slates, doubt, tails.decisions, ratio)

@@ -24,12 +24,12 @@ def test_a_shipped_scenario_loads_has_no_idle_setting_and_fits_its_gpus(path: Pa
     check_cloud(scenario.llm, scenario.cloud)
 
 
-def typed(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    """The command as the README has it, in this process; it must end well."""
+def typed(monkeypatch: pytest.MonkeyPatch, command: str, code: int = 0) -> None:
+    """The command as the README has it, in this process; it must end with that code."""
     monkeypatch.setattr("sys.argv", ["cli.py", *shlex.split(command)])
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == 0
+    assert ended.value.code == code
 
 
 def test_a_log_and_answers_of_ones_own_run_as_the_readme_says(
@@ -69,3 +69,17 @@ def test_a_log_and_answers_of_ones_own_run_as_the_readme_says(
         "quality of table my_llm.parquet, cost of llama-3.1-8b"
         in json.loads(Path("mine/summary.json").read_text())["notes"]
     )
+
+    asking = (
+        f"{table} --set srm.epochs=1 --set fleet.devices=40 --set policy.request='{{kind: inconsistency, ratio: 0.2}}'"
+    )
+    typed(monkeypatch, f"simulate {log} {asking} --quiet --out asking")
+    threshold = json.loads(Path("asking/summary.json").read_text())["requests"]["threshold"]
+    assert threshold > 0
+    stream = prompts.loc[prompts["part"] == "stream", ["user_id", "as_of"]]
+    answers.merge(stream).to_parquet("my_llm.parquet")
+    capsys.readouterr()
+    typed(monkeypatch, f"simulate {log} {asking} --quiet --out refused", code=2)
+    said = capsys.readouterr().err
+    assert "policy.request.ratio: the table has lists for 0 of the" in said
+    assert "part is 'calibration' (prompts export), or give a threshold" in said

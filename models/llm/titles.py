@@ -22,6 +22,8 @@ INSTRUCTION = (
     "A user has chosen these items, oldest first:\n{history}\n\nName {titles} other items that this user is most "
     "likely to choose next, most likely first. Write one title a line and nothing else."
 )
+WITH_REPEATS = INSTRUCTION.replace("other items", "items, old ones or new ones,")
+"""where a user may have an item again"""
 
 Ints = NDArray[np.int64]
 
@@ -76,11 +78,15 @@ class Answerer(Protocol):
         ...
 
 
-def prompt_of(config: TitlePromptConfig, names: Sequence[str], history: Sequence[int]) -> str:
-    """The prompt of a user who has had the items `history`, oldest first; of them the newest named ones are shown."""
+def prompt_of(config: TitlePromptConfig, names: Sequence[str], history: Sequence[int], repeats: bool) -> str:
+    """The prompt of a user who has had the items `history`, oldest first; of them the newest named ones are shown.
+
+    `repeats`: whether items that the user has had may be named too.
+    """
     shown = [names[item] for item in history if names[item]][-config.history :]
     listed = "\n".join(f"{place}. {name}" for place, name in enumerate(shown, start=1))
-    return (config.instruction or INSTRUCTION).replace("{history}", listed).replace("{titles}", str(config.titles))
+    instruction = config.instruction or (WITH_REPEATS if repeats else INSTRUCTION)
+    return instruction.replace("{titles}", str(config.titles)).replace("{history}", listed)
 
 
 def popular_items(data: TrainingSet) -> Ints:
@@ -112,7 +118,8 @@ class TitleCandidates:
         self._offsets, self._items, self._popular = log.offsets, log.items, popular
         self._exclude_seen = exclude_seen
         self._grounding = Grounding(log.titles, config.min_similarity)
-        wording = [config.instruction or INSTRUCTION, config.history, config.titles, config.min_similarity, config.fill]
+        asked = config.instruction or (INSTRUCTION if exclude_seen else WITH_REPEATS)
+        wording = [asked, config.history, config.titles, config.min_similarity, config.fill]
         used = [wording, list_length, exclude_seen, log.titles, popular if config.fill == "popular" else None]
         self.content_hash = content_hash("titles", answerer.content_hash, used, log.offsets, log.items)
 
@@ -127,7 +134,8 @@ class TitleCandidates:
             self._items[self._offsets[user] : self._offsets[user] + newest + 1].tolist()
             for user, newest in zip(users[rows], as_of[rows], strict=True)
         ]
-        prompts = [prompt_of(self._config, self._titles, history) for history in histories]
+        repeats = not self._exclude_seen
+        prompts = [prompt_of(self._config, self._titles, history, repeats) for history in histories]
         answered = self._answerer.answers(prompts, users[rows], as_of[rows])
         for row, history, answer in zip(rows.tolist(), histories, answered, strict=True):
             titles = answers_of(answer.text, self._config.titles)

@@ -75,7 +75,14 @@ def test_numbers_bullets_and_quotes_around_titles_are_not_part_of_them() -> None
 
 def test_a_prompt_shows_the_newest_titles_in_order_and_skips_items_without_one() -> None:
     section = TitlePrompt(instruction="had:\n{history}\nname {titles}", history=2, titles=9)
-    assert prompt_of(section, TITLES, [5, 0, 4, 1]) == "had:\n1. Toy Story (1995)\n2. Jumanji (1995)\nname 9"
+    prompt = prompt_of(section, TITLES, [5, 0, 4, 1], repeats=False)
+    assert prompt == "had:\n1. Toy Story (1995)\n2. Jumanji (1995)\nname 9"
+
+
+def test_a_prompt_asks_for_other_items_only_where_a_user_has_nothing_twice() -> None:
+    section = TitlePrompt(titles=9)
+    assert "Name 9 other items that" in prompt_of(section, TITLES, [0], repeats=False)
+    assert "Name 9 items, old ones or new ones, that" in prompt_of(section, TITLES, [0], repeats=True)
 
 
 def test_a_list_is_what_was_written_then_popular_items_each_once() -> None:

@@ -164,8 +164,12 @@ def test_prompts_are_those_of_the_lists_that_devices_may_ask_for(circle: Path) -
     scenario = Scenario.load(circle, ["fleet.preloaded={lag: 1}"])
     rows = export_prompts(scenario, path)
     table = pq.read_table(path).to_pandas()
-    assert rows == len(table) == USERS * 3  # lists as of 2 (preloaded), 3 and 4 of six events; nothing after the last
-    assert sorted(set(table["as_of"])) == [2, 3, 4]
+    assert rows == table["part"].value_counts().to_dict()
+    # Lists as of 2 (preloaded), 3 and 4 of six events; nothing after the last. A quarter of the users hold out the last
+    # of their four training events: its prediction needs a list as of 2, which is the stream's, and one as of 1.
+    assert sorted(table["as_of"][table["part"] == "stream"]) == sorted([2, 3, 4] * USERS)
+    assert table["as_of"][table["part"] == "calibration"].tolist() == [1] * (USERS // 4)
+    assert not table.duplicated(["user_id", "as_of"]).any()
     one = table[(table["user_id"] == "u7") & (table["as_of"] == 3)]["prompt"].item()
     shown = one.split("\n\n")[0].splitlines()[1:]
     assert shown == ["1. Film 7", "2. Film 8", "3. Film 9", "4. Film 10"]
