@@ -5,6 +5,7 @@ one step of all their logs at a time. Rules, formulas and knobs: docs/synthetic_
 """
 
 import numpy as np
+import pandas as pd
 import scipy  # loads optimize where it is used: most runs do not
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
@@ -21,12 +22,13 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-FORMAT = 1  # of the artifact and of the walk: raise it when either changes
+FORMAT = 2  # of the artifact, the times and the walk: raise it when one changes
 START_S = 1_704_067_200.0  # 2024-01-01T00:00:00Z
 _DAY_S = 86_400.0
 _LENGTH_SPREAD = 0.5  # log-normal sigma of a user's number of events
 _GAP_SPREAD = 1.0  # log-normal sigma of pauses inside a session
 _BREAK_S = 2_400.0  # shortest pause between two sessions
+_FULLEST = 0.8  # largest share of the calendar that a user's sessions and the breaks after them take
 _BLOCK_CELLS = 16_000_000  # users x items of one block's table of seen items, in bytes
 _ARTIFACT, _FILE = "synthetic_world", "items.safetensors"
 
@@ -48,7 +50,7 @@ def synthetic_log(section: SyntheticWorld, store: ArtifactStore | None = None) -
     user = np.repeat(users, lengths)
     step = np.arange(offsets[-1]) - offsets[user]
     starts = (step == 0) | (draws.uniform("session start", user, step) < 1 / section.session_length)
-    times = _event_times(section, offsets, user, step, starts, draws)
+    times, starts = _event_times(section, offsets, user, step, starts, draws)
     del user, step
 
     key = {"format": FORMAT, "world": section.model_dump(mode="json")}
@@ -88,8 +90,14 @@ def _walked(
     return items
 
 
-def _event_times(section: SyntheticWorld, offsets: Ints, user: Ints, step: Ints, starts: Flags, draws: Draws) -> Floats:
-    """Seconds since 1970 of every event [E]: sessions by the daily cycle, log-normal pauses inside them."""
+def _event_times(
+    section: SyntheticWorld, offsets: Ints, user: Ints, step: Ints, starts: Flags, draws: Draws
+) -> tuple[Floats, Flags]:
+    """Seconds since 1970 of every event [E], and which events begin sessions once each user's are in order of time.
+
+    Sessions by the daily cycle, log-normal pauses inside them, on a calendar whose end is joined to its beginning: what
+    would happen after the end happens as much after the beginning, so that the rate is the law's at both.
+    """
     span_s = section.days * _DAY_S
     session = np.cumsum(starts) - 1
     owner, first = user[starts], np.flatnonzero(starts)
@@ -100,21 +108,24 @@ def _event_times(section: SyntheticWorld, offsets: Ints, user: Ints, step: Ints,
     pauses[starts] = 0.0
     elapsed = np.cumsum(pauses)
     inside = elapsed - elapsed[first][session]
-    lasts = np.append(inside[first[1:] - 1], inside[-1:])
+    taken = np.append(inside[first[1:] - 1], inside[-1:]) + _BREAK_S
+    haste = np.maximum(1.0, np.bincount(owner, taken) / (_FULLEST * span_s))  # of a user too busy for the calendar
+    taken, inside = taken / haste[owner], inside / haste[user]
 
-    # A session waits for the user's previous one: start_i = max(moment_i, start_{i-1} + last_{i-1} + break). With
-    # busy_i = sum of what earlier sessions take, start_i - busy_i is the running maximum of moment_i - busy_i.
-    taken = np.concatenate([[0.0], np.cumsum(lasts + _BREAK_S)[:-1]])
-    opening = np.flatnonzero(np.diff(owner, prepend=-1))
-    place = np.cumsum(np.diff(owner, prepend=-1) > 0) - 1
-    busy = taken - taken[opening][place]
-    lift = place * 10.0 * (span_s + busy.max() + 1.0)  # keeps users apart in one running maximum
-    begun = np.maximum.accumulate(moments - busy + lift) - lift + busy
+    # A session waits for the user's previous one: start_i = max(moment_i, start_{i-1} + taken_{i-1}). With busy_i the
+    # sum of what earlier sessions take, start_i - busy_i is the running maximum of moment_i - busy_i. The first session
+    # waits for the last one, which may still be under way when the calendar ends.
+    by_user = pd.Series(taken).groupby(owner)
+    busy = by_user.cumsum().to_numpy() - taken
+    latest = pd.Series(moments - busy).groupby(owner).cummax()
+    left_over = (latest.groupby(owner).last() + by_user.sum()).to_numpy() - span_s
+    begun = np.maximum(latest.to_numpy(), left_over[owner]) + busy
 
-    times = begun[session] + inside
-    last = times[offsets[1:] - 1]
-    squeeze = np.minimum(1.0, span_s * (1 - 1e-9) / last)  # a user too busy for the calendar lives faster
-    return np.asarray(START_S + np.floor(times * squeeze[user] * 1000) / 1000)  # whole ms, before the end
+    times = np.mod(begun[session] + inside, span_s)
+    order = np.lexsort((times, user))
+    starts = starts[order]
+    starts[offsets[:-1]] = True  # a session that the calendar's end cuts in two is two
+    return START_S + np.floor(times[order] * 1000) / 1000, starts  # whole ms
 
 
 def _daily_cycle(section: SyntheticWorld, uniform: Floats, span_s: float) -> Floats:

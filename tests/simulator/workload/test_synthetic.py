@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import poisson
 
 import simulator.workload.synthetic as synthetic
 from simulator.scenario.sections import SyntheticWorld
@@ -75,6 +76,61 @@ def test_a_flat_day_has_no_peak() -> None:
     log = world(users=3000, peak_to_mean=1, session_length=1, days=10, events_per_user=20)
     by_hour = np.bincount(((log.times - START_S) / 3600 % 24).astype(int), minlength=24)
     assert by_hour.max() / by_hour.mean() < 1.08
+
+
+def items_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the choice of items out, which times do not depend on: most of the time that a world takes."""
+    monkeypatch.setattr(synthetic, "_walked", lambda section, catalogue, offsets, *_: np.zeros(offsets[-1], np.int32))
+
+
+def fullest(log: InteractionLog, section: SyntheticWorld, window_s: float) -> tuple[int, int]:
+    """The most users active in any one window of the calendar, and what the law allows with all but one in a million.
+
+    Users are independent, so their number in a window is stochastically below a Poisson variable of the same mean
+    (beyond that mean), and no window's mean is above `peak_to_mean` times the average one.
+    """
+    windows = round(section.days * 86_400 / window_s)
+    active = np.unique(log.user_of_event * windows + ((log.times - START_S) // window_s).astype(np.int64)) % windows
+    most = np.bincount(active, minlength=windows).max()
+    return int(most), int(poisson.isf(1e-6 / windows, len(active) * section.peak_to_mean / windows))
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"seed": 1},
+        {"seed": 2},
+        {"seed": 3},
+        {"events_per_user": 600, "users": 500},  # many users have more to do than the calendar holds
+        {"events_per_user": 300, "days": 1, "seed": 2},
+        {"peak_hour": 0, "peak_to_mean": 4},  # both ends of the calendar are in the peak
+        {"peak_to_mean": 1, "days": 2.5},
+    ],
+)
+def test_no_moment_holds_more_than_the_law_allows(knobs: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    items_do_not_matter(monkeypatch)
+    section = SyntheticWorld.model_validate({"users": 2000, **knobs})
+    log = synthetic_log(section)
+    for window_s in (1, 10, 60):
+        most, allowed = fullest(log, section, window_s)
+        assert most <= allowed, f"{most} users in {window_s} s, where the law allows {allowed}"
+
+
+def test_the_calendars_first_and_last_hours_are_like_those_of_other_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    items_do_not_matter(monkeypatch)
+    log = world(users=20_000, days=3, peak_hour=0, events_per_user=20, event_gap=300)  # sessions of an hour
+    hour = np.bincount(((log.times - START_S) // 3600).astype(int), minlength=72)
+    assert hour[0] == pytest.approx(hour[[24, 48]].mean(), rel=0.1)  # standard error .03
+    assert hour[-1] == pytest.approx(hour[[23, 47]].mean(), rel=0.1)
+
+
+def test_a_busy_user_lives_faster_and_still_rests_between_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    items_do_not_matter(monkeypatch)
+    log = world(users=200, events_per_user=3000)  # four times what four days hold
+    gaps = np.diff(log.times)[np.diff(log.user_of_event) == 0]
+    assert log.times.max() < START_S + 4 * 86_400
+    assert np.median(gaps) < 0.5 * SyntheticWorld().event_gap
+    assert np.sort(gaps)[-len(gaps) // 10] > 10 * np.median(gaps)
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0])
