@@ -11,6 +11,7 @@ import numpy as np
 from simulator.cloud.building import kind_of
 from simulator.cloud.catalogue import default_catalogue
 from simulator.cloud.cluster import Pool
+from simulator.cloud.peak import Peak
 from simulator.cloud.provisioning import SAMPLE, Objective, Replicas, provision_scaled, steady
 from simulator.cloud.replay import Requests
 from simulator.cloud.tokens import RequestTokens
@@ -39,7 +40,8 @@ def found(case: str, seed: int, sample: int, group: int | None = 8) -> tuple[int
     servers = Replicas(Pool(kind.replica), cloud, draws, objective)
     servers.group = group
     start = time.process_time()
-    result = provision_scaled(requests, 300.0, scale, servers, objective, draws, sample)
+    peak = Peak(len(times) / 300.0, np.zeros(0), np.arange(len(times)))
+    result = provision_scaled(requests, peak, scale, servers, objective, draws, sample)
     return result.servers or 0, time.process_time() - start
 
 

@@ -304,6 +304,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             f" {servers}, idle or not: {dollars('usd_replicas')}",
         ),
         ("provisioned", _provisioned(value, dollars, servers)),
+        ("represented", _represented(value, servers)),
         (
             "devices",
             f"{number_text(value('cost', 'device_joules'))} J; {number_text(value('cost', 'gco2'))} gCO2 in all",
@@ -323,6 +324,19 @@ def _provisioned(value: Callable[..., float], dollars: Callable[[str], str], ser
     return (
         f"{dollars('usd_provisioned')} with {number:,.0f} {servers}{each}; "
         f"{dollars('usd_provisioned_per_1k_interactions')} per 1,000 interactions"
+    )
+
+
+def _represented(value: Callable[..., float], servers: str) -> str:
+    """What the represented fleet meets on the servers that it needs; the lines above are of the simulated phones."""
+    if not value("represented", "replicas") > 0:
+        return "no request of the represented fleet is served"
+    latency = ", ".join(f"{p} {seconds_text(value('represented', 'latency_s', p))}" for p in ("p50", "p95", "p99"))
+    return (
+        f"{value('represented', 'devices'):,.0f} devices on {value('represented', 'replicas'):,.0f} {servers} at "
+        f"{number_text(value('represented', 'requests_per_s'))} requests/s: request latency {latency}; busy "
+        f"{_cell('share', value('represented', 'utilization'))} of the time, headroom "
+        f"{_cell('share', value('represented', 'headroom'))}"
     )
 
 

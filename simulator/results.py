@@ -19,10 +19,10 @@ from models.artifacts import atomic_path
 from models.machine_memory import peak_rss_bytes
 from models.progress import Progress
 from simulator import summary as parts
+from simulator.account import Account, account
 from simulator.baselines import NOT_EVALUATED, baseline_ranks
 from simulator.candidates import answer_figures, answer_note
-from simulator.cloud.provisioning import Objective, Provision
-from simulator.costs import Cost, carbon_signal, device_cost, network_cost
+from simulator.costs import carbon_signal, device_cost, network_cost
 from simulator.messages import held_bytes, install_bytes
 from simulator.parquet import write_table
 from simulator.preparation import WITHOUT_CLOUD, Prepared
@@ -34,13 +34,14 @@ from simulator.world import World
 
 Ints = NDArray[np.int64]
 
-TABLES = ("interactions", "requests", "devices", "cloud", "updates")
+TABLES = ("interactions", "requests", "devices", "cloud", "updates", "account")
 CAVEAT = "logged choices do not react to slates: results measure prediction, not engagement"
 
 
 @dataclass
 class RunResult:
-    """What a run found: `summary`, and tables of interactions, requests, devices, cloud load, updates (pandas)."""
+    """What a run found: `summary`, and tables of interactions, requests, devices, cloud load, updates and account
+    (pandas)."""
 
     summary: dict[str, Any]
     tables: Mapping[str, pd.DataFrame]
@@ -73,6 +74,11 @@ class RunResult:
     def updates(self) -> pd.DataFrame:
         """One row a version released, an install or an adaptation."""
         return self.tables["updates"]
+
+    @property
+    def account(self) -> pd.DataFrame:
+        """One row a bootstrap draw of users: what the represented fleet costs."""
+        return self.tables["account"]
 
     def write(self, folder: Path) -> None:
         """Write the run's files to `folder`; each appears whole or not at all, summary.json last."""
@@ -143,13 +149,10 @@ def collect(
     training = training_cost(world.learning if of_region is None else None, scenario.tariffs)
     network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
     carbon = carbon_signal(scenario.tariffs).mean(0.0, horizon_s)
-    represents = scenario.fleet.represents or population.n_devices
-    scale = represents / population.n_devices
-    objective = Objective(0.95, scenario.cloud.slo.p95_latency)
+    met = np.bincount(interactions["device"], minlength=population.n_devices)
+    provisioned = account(scenario, prepared, service, requests, devices, met, training)
     answers = _answers(scenario, prepared, interactions, users)
-    provision = service.provision(horizon_s, scale, objective, prepared.draws)
     load = service.load(horizon_s)
-    account = _provisioned_note(scenario, service, scale, represents, objective, provision)
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
         "scenario": scenario.name,
@@ -160,7 +163,7 @@ def collect(
             *parts.request_notes(requests, population.presence.joined_s),
             *([answer_note(answers)] if answers else []),
             *_missing_note(scenario, load),
-            *account,
+            *_provisioned_note(scenario, service, provisioned),
             CAVEAT,
         ],
         "split": {
@@ -191,13 +194,8 @@ def collect(
             len(interactions),
             training,
         )
-        | parts.provisioned_section(
-            provision.servers,
-            service.provisioned(provision.servers or 0, horizon_s, scale) + Cost(usd=training.usd * scale),
-            _scaled(network, scale),
-            represents,
-            len(interactions) * scale,
-        ),
+        | provisioned.figures,
+        "represented": provisioned.represented,
         "models": {
             "srm": {"kind": scenario.srm.kind, "validation": learnt.srm.validation},
             "llm": {"quality_of": _quality(scenario), "cost_of": service.cost_label}
@@ -206,7 +204,7 @@ def collect(
         "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}
         | {"python": platform.python_version()},
     }
-    tables = (interactions, requests, devices, service.timeline(), updates)
+    tables = (interactions, requests, devices, service.timeline(), updates, provisioned.draws)
     return RunResult(parts.finite(summary), dict(zip(TABLES, tables, strict=True)), scenario)
 
 
@@ -307,16 +305,10 @@ def _missing_note(scenario: sections.Scenario, load: dict[str, Any]) -> list[str
     return [f"{missing:,} requests that the table has no list for {then}"]
 
 
-def _provisioned_note(
-    scenario: sections.Scenario,
-    service: Service,
-    scale: float,
-    represents: int,
-    objective: Objective,
-    provision: Provision,
-) -> list[str]:
+def _provisioned_note(scenario: sections.Scenario, service: Service, found: Account) -> list[str]:
     """What the two accounts are; where the second one cannot be had, or leaves something out, why."""
-    what = f"cost account: provisioned, the fewest replicas with {objective} for a fleet of {represents:,}"
+    represents, provision = found.represented["devices"], found.provision
+    what = f"cost account: provisioned, the fewest replicas with {found.objective} for a fleet of {represents:,}"
     if scenario.policy.slate == "cloud_srm":
         what = what.replace("replicas", "cores")
     notes = [f"{what} in its busiest five minutes; marginal, what the requests used"]
@@ -326,15 +318,10 @@ def _provisioned_note(
             f"provisioned account: none, since the p95 request {alone} on an empty node; "
             "relax cloud.slo.p95_latency, or serve a smaller model or a faster GPU"
         )
-    left_out = service.not_provisioned(scale)
+    left_out = service.not_provisioned(found.scale)
     if left_out:
         notes.append(f"provisioned account: leaves out {', '.join(left_out)}")
     return notes
-
-
-def _scaled(cost: Cost, scale: float) -> Cost:
-    """`scale` times the traffic."""
-    return Cost(usd=cost.usd * scale, bytes_up=cost.bytes_up * scale, bytes_down=cost.bytes_down * scale)
 
 
 def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[str]:

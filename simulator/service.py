@@ -16,13 +16,24 @@ from models.llm.base import CandidateSource
 from models.llm.table_reading import brings_latency
 from simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, llm_request_tokens, served_model
 from simulator.cloud.building import alone_s, kinds_of, pools_of
-from simulator.cloud.provisioning import Cores, Objective, Provision, Replicas, left_out, provision_scaled, steady
+from simulator.cloud.peak import Peak
+from simulator.cloud.provisioning import (
+    Cores,
+    Objective,
+    Provision,
+    Replicas,
+    Servers,
+    left_out,
+    provision_scaled,
+    steady,
+)
 from simulator.cloud.replay import Requests
 from simulator.cloud.tokens import history_tokens, history_window
 from simulator.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
 from simulator.preparation import Memo, Prepared
 from simulator.randomness import Draws
 from simulator.recorder import RequestRecord
+from simulator.resampling import Resampling
 from simulator.scenario import sections
 from simulator.tables import resolve_path
 
@@ -52,8 +63,11 @@ class Service(ABC):
         """What keeping the replicas for `horizon_s` costs, idle time included."""
 
     @abstractmethod
-    def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
-        """The fewest replicas (cores) that meet the objective for a fleet `scale` times this one."""
+    def provision(
+        self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
+    ) -> Provision:
+        """The fewest replicas (cores) that meet the objective for a fleet `scale` times this one, whose devices' users
+        are resampled."""
 
     @abstractmethod
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
@@ -161,13 +175,15 @@ class LlmService(Service):
         energy = energy_cost(joules, self._scenario.tariffs, self._carbon.mean(0.0, horizon_s))
         return energy + Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
 
-    def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
+    def provision(
+        self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
+    ) -> Provision:
         came = np.array(self._came)
         replicas = Replicas(self._steady, steady(self._scenario.cloud), draws, objective)
         served = [self._scenario.llm.model_dump(mode="json"), self._scenario.cloud.model_dump(mode="json")]
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
             ["provision", came, horizon_s, scale, objective.share, *served],
-            lambda: provision_scaled(Requests.of_rows(came), horizon_s, scale, replicas, objective, draws),
+            lambda: _provisioned(Requests.of_rows(came), horizon_s, scale, replicas, objective, draws, users),
         )
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
@@ -208,9 +224,11 @@ class CpuService(Service):
         self.node = CpuNode(env, scenario.cloud.cpu_cores, scenario.cloud.queue_limit, on_late_cost=late_cost)
         self._tariffs, self._flops = scenario.tariffs, flops
         self._came = array("d")  # when each request did
+        self._device = array("q")  # whose it is
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
         self._came.append(self.node.env.now)
+        self._device.append(record.device)
         return self.node.submit(self._flops, deadline_s)
 
     def charge(self, record: RequestRecord) -> None:
@@ -220,11 +238,13 @@ class CpuService(Service):
     def kept(self, horizon_s: float) -> Cost:
         return cpu_cost(horizon_s * self.node.replicas, self._tariffs)
 
-    def provision(self, horizon_s: float, scale: float, objective: Objective, draws: Draws) -> Provision:
-        arrival_s = np.array(self._came)
-        none = np.zeros(len(arrival_s), dtype=np.int64)
+    def provision(
+        self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
+    ) -> Provision:
+        none = np.zeros(len(self._came), dtype=np.int64)
+        requests = Requests.of(np.array(self._came), none, none, device=np.array(self._device, dtype=np.int64))
         cores = Cores(self._flops / self.node.core_flops_per_s + self.node.overhead_s, objective)
-        return provision_scaled(Requests.of(arrival_s, none, none), horizon_s, scale, cores, objective, draws)
+        return _provisioned(requests, horizon_s, scale, cores, objective, draws, users)
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
         return cpu_cost(servers * horizon_s, self._tariffs)
@@ -241,6 +261,19 @@ class CpuService(Service):
     @property
     def cost_label(self) -> str:
         return "a cloud CPU"
+
+
+def _provisioned(
+    requests: Requests,
+    horizon_s: float,
+    scale: float,
+    servers: Servers,
+    objective: Objective,
+    draws: Draws,
+    users: Resampling,
+) -> Provision:
+    peak = Peak.of(requests.arrival_s, requests.device, horizon_s, users)
+    return provision_scaled(requests, peak, scale, servers, objective, draws)
 
 
 def _given(values: NDArray[np.float64] | None, otherwise: float) -> float:

@@ -15,12 +15,6 @@ from simulator.scenario import sections
 SCHEMA_VERSION = 1
 GAPS = ["tie", "<=60s", "<=1h", "longer"]
 TARGETS = ["head", "middle", "tail", "new", "repeat"]
-PROVISIONED = (
-    "replicas_provisioned",
-    "usd_provisioned",
-    "usd_provisioned_per_1k_interactions",
-    "devices_per_replica",
-)
 OUTCOMES = ("completed", "timed_out", "rejected", "lost", "abandoned", "unfinished")
 
 Ints = NDArray[np.int64]
@@ -173,18 +167,6 @@ def cost_section(
         "bytes_down": network.bytes_down,
         "gco2": used.gco2 + devices.gco2,
     }
-
-
-def provisioned_section(
-    servers: int | None, kept: Cost, network: Cost, devices: float, interactions: float
-) -> dict[str, Any]:
-    """The provisioned account: `servers` that cost `kept` over the run for a fleet of so many `devices`, with that
-    fleet's traffic and interactions. None: no number of servers meets the objective, so there is no such account."""
-    if servers is None:
-        return dict.fromkeys(PROVISIONED)
-    usd = kept.usd + network.usd
-    figures = (servers, usd, 1000 * usd / max(interactions, 1), devices / servers if servers else None)
-    return dict(zip(PROVISIONED, figures, strict=True))
 
 
 def finite(value: Any) -> Any:

@@ -6,7 +6,7 @@ Poisson stream (Palm-Khintchine) with the run's own mix of tokens. Faults and au
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from models.errors import InputError
 from models.progress import NullProgress, Progress
 from simulator.cloud.cluster import Pool
-from simulator.cloud.replay import Floats, Replayed, Requests, Watch, replay
+from simulator.cloud.peak import Peak
+from simulator.cloud.replay import Floats, Ints, Replayed, Requests, Watch, replay
 from simulator.cloud.tickets import LlmTicket
 from simulator.randomness import Draws
 from simulator.scenario import sections
 from simulator.scenario.units import DURATION
 
-PEAK_S = 300.0
-"""the busiest stretch of a run, for which it is provisioned"""
 SAMPLE = 8000
 """requests of one replay of a scaled stream; the first half is not judged: the node starts empty"""
 GROUP = 8
@@ -87,6 +86,9 @@ class Servers(Protocol):
     def meet(self, requests: Requests, servers: int, warm_up: int = 0) -> bool:
         """Whether `servers` of them meet the objective over the requests after the first `warm_up`."""
 
+    def serve(self, requests: Requests, servers: int) -> tuple[Floats, Floats, float]:
+        """Each request's wait and latency [N], and the share of the servers' time in which they are busy."""
+
 
 class Replicas:
     """Replicas of one pool behind the node's router, under the rules of `cloud` (see `steady`)."""
@@ -140,6 +142,10 @@ class Replicas:
         values = objective.of(self.replayed(requests, servers, watch))
         return int(objective.misses(values[warm_up:]).sum()) <= allowed
 
+    def serve(self, requests: Requests, servers: int) -> tuple[Floats, Floats, float]:
+        replayed = self.replayed(requests, servers)
+        return replayed.wait_s, replayed.latency_s, replayed.node.utilization()
+
 
 class Cores:
     """Cores behind one first-come queue, each request `service_s` seconds on one of them (M/D/c under Poisson load)."""
@@ -156,14 +162,22 @@ class Cores:
         return 1.0 / self.service_s
 
     def meet(self, requests: Requests, servers: int, warm_up: int = 0) -> bool:
+        misses = int(self.objective.misses(self._latency_s(requests, servers)[warm_up:]).sum())
+        return misses <= self.objective.allows(len(requests) - warm_up)
+
+    def serve(self, requests: Requests, servers: int) -> tuple[Floats, Floats, float]:
+        latency_s = self._latency_s(requests, servers)
+        busy_s = len(requests) * self.service_s
+        end_s = float((requests.arrival_s + latency_s).max(initial=0.0))
+        return latency_s - self.service_s, latency_s, busy_s / max(end_s * servers, 1e-9)
+
+    def _latency_s(self, requests: Requests, servers: int) -> Floats:
         """Equal service times end in order of arrival, so a request starts when the one `servers` before it ends."""
         ends: list[float] = []
         for number, arrival_s in enumerate(requests.arrival_s.tolist()):
             free_s = ends[number - servers] if number >= servers else arrival_s
             ends.append(max(arrival_s, free_s) + self.service_s)
-        latency_s = np.array(ends) - requests.arrival_s
-        misses = int(self.objective.misses(latency_s[warm_up:]).sum())
-        return misses <= self.objective.allows(len(requests) - warm_up)
+        return np.array(ends) - requests.arrival_s
 
 
 def fewest(meet: Callable[[int], bool], guess: int) -> int:
@@ -189,6 +203,22 @@ def fewest(meet: Callable[[int], bool], guess: int) -> int:
 
 
 @dataclass(frozen=True)
+class Served:
+    """What requests of the busiest stretch meet at the servers that it needs; arrays [N]."""
+
+    row: Ints
+    """which request of the run it is like"""
+    wait_s: Floats
+    """from the cloud's door to the start of service"""
+    latency_s: Floats
+    """from the cloud's door to the last token"""
+    utilization: float
+    """share of the servers' time in which they serve at least one request"""
+    headroom: float
+    """how much more of the same they serve within the objective, as a share of the load"""
+
+
+@dataclass(frozen=True)
 class Provision:
     """What a load needs. Without requests: no server."""
 
@@ -198,6 +228,12 @@ class Provision:
     """requests a second in the busiest stretch, of the whole fleet"""
     alone_s: float = math.nan
     """what the objective is about, at its percentile, for requests on an empty node"""
+    rates_per_s: Floats = field(default_factory=lambda: np.zeros(0))
+    """`peak_per_s` where users are resampled [B]"""
+    servers_of: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """the servers that each of those rates needs [B]"""
+    served: Served | None = None
+    """none where there are no servers"""
 
 
 def provision(requests: Requests, servers: Servers, objective: Objective) -> Provision:
@@ -215,49 +251,52 @@ def provision(requests: Requests, servers: Servers, objective: Objective) -> Pro
 
 def provision_scaled(
     requests: Requests,
-    span_s: float,
+    peak: Peak,
     scale: float,
     servers: Servers,
     objective: Objective,
     draws: Draws,
     sample_size: int = SAMPLE,
 ) -> Provision:
-    """The fewest servers for the busiest five minutes of a fleet `scale` times the one whose requests these are.
+    """The fewest servers for the busiest stretch of a fleet `scale` times the one whose requests these are.
 
-    `span_s`: how long that fleet was watched, from time 0. Its first five minutes, in which all devices join at once,
-    do not count unless it ends within ten or no request comes later. At scale 1 its own requests are served; otherwise
-    as many as tell a percentile, Poisson at the scaled rate, drawn from the busiest minutes: no two of one device, so
-    without cached prefixes.
+    At scale 1 the requests of `peak` are served; otherwise as many as tell a percentile, Poisson at the scaled rate,
+    drawn from them: no two of one device, so without cached prefixes.
     """
-    later = np.flatnonzero(requests.arrival_s >= PEAK_S)
-    if span_s > 2 * PEAK_S and len(later):
-        requests = requests.take(later)
-    first, end = busiest(requests.arrival_s, PEAK_S)
-    peak = requests.take(slice(first, end))
-    if not len(peak) or scale == 1:
-        return provision(peak, servers, objective)
-    rate = len(peak) / min(PEAK_S, span_s) * scale
-    numbers = np.arange(sample_size)
-    sample = peak.take(draws.integers(len(peak), "provisioning.request", numbers)).strangers()
-    units = np.cumsum(draws.exponential("provisioning.gap", numbers))
+    rates = peak.rates_per_s * scale
+    if not len(peak.rows):
+        return Provision(0, 0.0, math.nan, rates, np.zeros(len(rates), dtype=np.int64))
+    rate, numbers = peak.per_s * scale, np.arange(sample_size)
+    rows = peak.rows if scale == 1 else peak.rows[draws.integers(len(peak.rows), "provisioning.request", numbers)]
+    sample = requests.take(rows)
+    if scale == 1:
+        found = provision(sample, servers, objective)
+        at = sample
+    else:
+        sample = sample.strangers()
+        units = np.cumsum(draws.exponential("provisioning.gap", numbers))
+        found = _stationary(sample, units, rate, servers, objective)
+        simulated = min(found.servers or 0, servers.group or found.servers or 0)
+        at = sample.at(units / (rate * simulated / max(found.servers or 0, 1))) if simulated else sample
+    if not found.servers:
+        return replace(found, rates_per_s=rates)
+    wait_s, latency_s, utilization = servers.serve(at, min(found.servers, servers.group or found.servers))
+    each = np.ceil(found.servers * rates / rate - 1e-9).astype(np.int64)
+    served = Served(rows, wait_s, latency_s, utilization, found.servers * servers.rate(sample) / rate - 1.0)
+    return replace(found, rates_per_s=rates, servers_of=each, served=served)
+
+
+def _stationary(sample: Requests, units: Floats, rate: float, servers: Servers, objective: Objective) -> Provision:
+    """The fewest servers for a Poisson stream of such requests, whose gaps at one a second are those of `units`."""
     alone_s = _percentile(servers.alone(sample), objective)
     if not alone_s <= objective.at_most_s:
         return Provision(None, rate, alone_s)
 
     def meet(n: int) -> bool:
         simulated = min(n, servers.group or n)
-        return servers.meet(sample.at(units / (rate * simulated / n)), simulated, sample_size // 2)
+        return servers.meet(sample.at(units / (rate * simulated / n)), simulated, len(sample) // 2)
 
     return Provision(fewest(meet, math.floor(rate / servers.rate(sample))), rate, alone_s)
-
-
-def busiest(arrival_s: Floats, window_s: float) -> tuple[int, int]:
-    """[first, end) of the requests of the window of that length that holds the most; the first of several."""
-    if not len(arrival_s):
-        return 0, 0
-    ends = np.searchsorted(arrival_s, arrival_s + window_s, side="left")
-    first = int(np.argmax(ends - np.arange(len(arrival_s))))
-    return first, int(ends[first])
 
 
 def _percentile(values: Floats, objective: Objective) -> float:

@@ -102,6 +102,8 @@ class Replayed:
     """What became of `requests`: arrays [N] in their order, NaN where it did not happen."""
 
     requests: Requests
+    wait_s: Floats
+    """arrival to the start of service"""
     ttft_s: Floats
     """arrival to first token"""
     latency_s: Floats
@@ -157,12 +159,13 @@ def replay(
 
     env.run(until=env.process(arrivals()))
     node.close(env.now)
-    times = np.full((3, len(requests)), math.nan)
-    times[:, : len(tickets)] = np.array([(t.t_first_token_s, _end_s(t), t.joules) for t in tickets]).T
+    times = np.full((4, len(requests)), math.nan)
+    ends = [(t.t_started_s, t.t_first_token_s, _end_s(t), t.joules) for t in tickets]
+    times[:, : len(tickets)] = np.array(ends).T
     preemptions = np.zeros(len(requests), dtype=np.int64)
     preemptions[: len(tickets)] = [ticket.job.preemptions for ticket in tickets]
-    ttft_s, latency_s = times[:2] - requests.arrival_s
-    return Replayed(requests, ttft_s, latency_s, preemptions, times[2], np.array(shares), env.now, node)
+    wait_s, ttft_s, latency_s = times[:3] - requests.arrival_s
+    return Replayed(requests, wait_s, ttft_s, latency_s, preemptions, times[3], np.array(shares), env.now, node)
 
 
 def _end_s(ticket: LlmTicket) -> float:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.artifacts import atomic_path
+from simulator.account import summed_draws
 from simulator.parquet import write_table
 from simulator.results import TABLES
 from simulator.scenario import sections
@@ -46,8 +47,9 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     return dict(FolderTables(folder))
 
 
-def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: Path) -> None:
-    """Write the run's tables to `folder` from those of the regions, in the folders `parts` [R]."""
+def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: Path, training_usd: float) -> None:
+    """Write the run's tables to `folder` from those of the regions, in the folders `parts` [R]; `training_usd` is what
+    trainings cost the simulated fleet. The scenario's duration is given."""
     first_device = device_bounds(scenario)[:-1]
     issued = [pq.read_metadata(part / "requests.parquet").num_rows for part in parts]
     first_request = np.concatenate([[0], np.cumsum(issued)])[:-1].tolist()
@@ -64,6 +66,10 @@ def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: Path) -
     write_table(_summed(loads), folder / "cloud.parquet")
     named = [load.assign(region=region.name) for load, region in zip(loads, scenario.regions, strict=True)]
     write_table(pd.concat(named, ignore_index=True), folder / f"{BY_REGION}.parquet")
+    accounts = [pd.read_parquet(part / "account.parquet") for part in parts]
+    scale = (scenario.fleet.represents or scenario.fleet.devices) / scenario.fleet.devices
+    assert scenario.duration is not None
+    write_table(summed_draws(accounts, training_usd * scale, scenario.duration), folder / "account.parquet")
 
 
 class _Writer:

@@ -28,6 +28,7 @@ from simulator.results import RunResult
 from simulator.scenario import sections
 from simulator.scenario.regional import device_bounds, regional
 from simulator.sharing import uses_llm
+from simulator.update_log import training_cost
 from simulator.workload.arrivals import arrival_times
 
 
@@ -58,7 +59,8 @@ def simulate_regions(
         prepared_s = time.perf_counter()
         reports, exchange, took_s = _run(brief, parts, who, learnt, progress)
         simulated_s = time.perf_counter()
-        merge_tables(scenario, parts, folder)
+        training = training_cost(exchange.trainer, scenario.tariffs)
+        merge_tables(timed, parts, folder, training.usd)
         summary = fleet_summary(scenario, parts, folder, reports, exchange.trainer)
         shutil.rmtree(folder / "parts")
         result = RunResult(summary, FolderTables(folder) if out is not None else read_tables(folder), scenario)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from simulator import summary as parts
+from simulator.account import account_figures, worst_of
 from simulator.baselines import NOT_EVALUATED
 from simulator.regions.messages import Report
 from simulator.regions.region import BASELINES, GAPS
@@ -25,7 +26,7 @@ from simulator.scenario.regional import device_bounds
 from simulator.update_log import UpdateLog, training_cost, update_section
 from simulator.updates import Trainer
 
-_OF_A_REGION = ("interactions", "accuracy", "requests", "latency_s", "freshness", "cloud", "cost")
+_OF_A_REGION = ("interactions", "accuracy", "requests", "latency_s", "freshness", "cloud", "cost", "represented")
 _COST_ACCOUNT = "cost account:"
 _NUMBER = re.compile(r"(?<![\w.,-])\d[\d,]*(?:\.\d+)?(?![\w-])")
 
@@ -76,7 +77,16 @@ def fleet_summary(
         "pace": pace(columns.of_regions(GAPS, "gap_s"), requests),
         "cloud": _clouds([one["cloud"] for one in own], [report.up_s for report in reports]),
         "updates": pushes,
-        "cost": _costs([one["cost"] for one in own], n, represents, represents / devices, training.usd),
+        "cost": _costs(
+            [one["cost"] for one in own],
+            n,
+            represents,
+            represents / devices,
+            training.usd,
+            columns.frame("account"),
+            horizon_s,
+        ),
+        "represented": worst_of([one["represented"] for one in own], represents),
         "models": own[0]["models"],
         "by_region": {
             region.name: {"devices": high - low, "share": region.share, **{name: one[name] for name in _OF_A_REGION}}
@@ -136,21 +146,30 @@ def _clouds(regions: list[Figures], up_s: list[float]) -> Figures:
     return {**total, "utilization": busy / sum(up_s) if sum(up_s) > 0 else 0.0}
 
 
-def _costs(regions: list[Figures], n: int, represents: int, scale: float, training_usd: float) -> Figures:
-    """Sums over the regions; trainings, which are the fleet's, on top."""
+def _costs(
+    regions: list[Figures],
+    n: int,
+    represents: int,
+    scale: float,
+    training_usd: float,
+    draws: pd.DataFrame,
+    span_s: float,
+) -> Figures:
+    """Sums over the regions; trainings, which are the fleet's, on top. `draws` [B] are those of the whole fleet."""
     sums = {name: _sum([one[name] for one in regions]) for name in regions[0]}
     usd = sums["usd_marginal"] + training_usd
-    provisioned, servers = sums["usd_provisioned"], sums["replicas_provisioned"]
-    if provisioned is not None:
-        provisioned += training_usd * scale
-    return sums | {
-        "usd_marginal": usd,
-        "usd_training": training_usd,
-        "usd_marginal_per_1k_interactions": 1000 * usd / max(n, 1),
-        "usd_provisioned": provisioned,
-        "usd_provisioned_per_1k_interactions": None if provisioned is None else 1000 * provisioned / max(n * scale, 1),
-        "devices_per_replica": represents / servers if servers else None,
-    }
+    provisioned = math.nan if sums["usd_provisioned"] is None else sums["usd_provisioned"] + training_usd * scale
+    return (
+        sums
+        | {
+            "usd_marginal": usd,
+            "usd_training": training_usd,
+            "usd_marginal_per_1k_interactions": 1000 * usd / max(n, 1),
+        }
+        | account_figures(
+            sums["requests_per_s_peak"], sums["replicas_provisioned"], provisioned, n * scale, span_s, represents, draws
+        )
+    )
 
 
 def _sum(values: list[Any]) -> Any:

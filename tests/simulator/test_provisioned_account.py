@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.artifacts import ArtifactStore
+from simulator.account import COLUMNS, PROVISIONED
 from tests.simulator.tiny import scenario_of, simulate_tiny
 
 FLEET = {"devices": 50, "represents": 500_000}
@@ -39,8 +40,8 @@ def test_replicas_are_paid_for_all_the_time_and_shared_by_the_represented_fleet(
 
 def test_an_objective_that_no_number_meets_leaves_the_account_empty_and_says_why(tmp_path: Path) -> None:
     cost, notes = cost_of(tmp_path, cloud={"slo": {"p95_latency": 0.001}})
-    names = ("replicas_provisioned", "usd_provisioned", "usd_provisioned_per_1k_interactions", "devices_per_replica")
-    assert [cost[name] for name in names] == [None] * 4
+    assert {name: cost[name] for name in PROVISIONED if "requests_per_s" not in name and cost[name] is not None} == {}
+    assert cost["requests_per_s_peak"] > 0
     assert any(note.startswith("provisioned account: none, since the p95 request takes") for note in notes)
     assert cost["usd_marginal"] > 0
 
@@ -54,3 +55,22 @@ def test_cores_are_provisioned_for_the_small_model_in_the_cloud(tmp_path: Path) 
 def test_what_the_account_leaves_out_is_said(tmp_path: Path) -> None:
     _, notes = cost_of(tmp_path, cloud={"failures": {"every": "1h"}, "spot": {}})
     assert "provisioned account: leaves out spot prices and takings, failures" in notes
+
+
+def test_every_figure_has_an_interval_of_its_draws(tmp_path: Path) -> None:
+    result = simulate_tiny(scenario_of(fleet=FLEET, llm={"generation": "beam"}), ArtifactStore(tmp_path))
+    cost, draws, represented = result.summary["cost"], result.account, result.summary["represented"]
+    assert tuple(draws.columns) == COLUMNS
+    for name in (name for name in PROVISIONED if name != "devices_per_replica" and not name.endswith(("low", "high"))):
+        assert cost[f"{name}_low"] <= cost[name] <= cost[f"{name}_high"], name
+    assert cost["requests_per_s_peak_low"] < 0.9 * cost["requests_per_s_peak"]  # 50 users
+    assert cost["usd_provisioned_per_month"] == pytest.approx(
+        cost["usd_provisioned"] * 30 * 86_400 / result.summary["simulated_seconds"]
+    )
+    assert draws["usd_per_1k_interactions"].to_numpy() == pytest.approx(
+        (1000 * draws["usd"] / draws["interactions"]).to_numpy()
+    )
+    assert represented["devices"] == FLEET["represents"]
+    assert represented["replicas"] == cost["replicas_provisioned"]
+    assert represented["node_s"]["p95"] <= 1.0 < 1.0 + represented["headroom"]
+    assert represented["latency_s"]["p95"] > represented["node_s"]["p50"]  # the network comes on top

@@ -50,19 +50,6 @@ def test_costs_add_up_and_are_given_per_thousand_interactions() -> None:
     assert (section["gpu_joules"], section["device_joules"], section["bytes_up"], section["gco2"]) == (5, 4, 3, 1)
 
 
-def test_the_provisioned_account_is_that_of_the_represented_fleet() -> None:
-    section = parts.provisioned_section(4, Cost(usd=90), Cost(usd=10), 1_000_000, 50_000)
-    assert section == {
-        "replicas_provisioned": 4,
-        "usd_provisioned": 100,
-        "usd_provisioned_per_1k_interactions": 2,
-        "devices_per_replica": 250_000,
-    }
-    assert parts.provisioned_section(0, Cost(), Cost(usd=10), 1000, 5000)["devices_per_replica"] is None
-    unmet = parts.provisioned_section(None, Cost(), Cost(usd=10), 1000, 5000)
-    assert set(unmet.values()) == {None}
-
-
 def test_percentiles_leave_out_what_never_happened() -> None:
     assert parts.percentiles(pd.Series([1.0, math.nan, 3.0]))["p50"] == 2.0
     assert parts.percentiles(pd.Series([math.nan]))["p50"] is None

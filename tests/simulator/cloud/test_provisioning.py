@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from models.errors import InputError
 from simulator.cloud.cluster import Pool
 from simulator.cloud.jobs import Engine
+from simulator.cloud.peak import PEAK_S, Peak, busiest
 from simulator.cloud.provisioning import (
-    PEAK_S,
     Cores,
     Objective,
+    Provision,
     Replicas,
-    busiest,
+    Servers,
     fewest,
     left_out,
     provision,
@@ -26,6 +27,7 @@ from simulator.cloud.replay import Requests, replay
 from simulator.cloud.replica import Replica
 from simulator.cloud.steps import Line, StepTime
 from simulator.randomness import Draws
+from simulator.resampling import Resampling
 from simulator.scenario.sections import Autoscale, Cloud, Failures
 from simulator.scenario.sections import Pool as PoolSection
 
@@ -40,6 +42,15 @@ def pool(sequences: int = 1) -> Pool:
 def requests_at(times: list[float] | np.ndarray, output: int = 1) -> Requests:
     n = len(times)
     return Requests.of(np.asarray(times, dtype=float), np.full(n, 10), np.full(n, output))
+
+
+def scaled(
+    requests: Requests, span_s: float, scale: float, servers: Servers, objective: Objective, seed: int = 1
+) -> Provision:
+    """Where each request is of a device of its own."""
+    users = Resampling.of(range(len(requests)))
+    peak = Peak.of(requests.arrival_s, requests.device, span_s, users)
+    return provision_scaled(requests, peak, scale, servers, objective, Draws(seed))
 
 
 def md1_latency_within(t: float, rate: float) -> float:
@@ -93,7 +104,7 @@ def test_a_tighter_objective_never_needs_fewer() -> None:
     for bound in (1.0, 1.5, 3.0):
         objective = Objective(0.95, bound)
         servers = Replicas(pool(), CLOUD, Draws(4), objective)
-        found.append(provision_scaled(requests, 300.0, 30.0, servers, objective, Draws(4)).servers)
+        found.append(scaled(requests, 300.0, 30.0, servers, objective, 4).servers)
     assert found == sorted(found, reverse=True)
     assert found[-1] >= 10  # as many as are busy: 10 a second, a second each
 
@@ -103,9 +114,7 @@ def test_a_fleet_that_stands_for_itself_is_given_its_own_requests() -> None:
     requests = requests_at(np.sort(rng.uniform(0, 250, 300)))
     objective = Objective(0.9, 1.5)
     servers = Replicas(pool(), CLOUD, Draws(1), objective)
-    assert provision_scaled(requests, 260.0, 1.0, servers, objective, Draws(1)) == provision(
-        requests, servers, objective
-    )
+    assert scaled(requests, 260.0, 1.0, servers, objective).servers == provision(requests, servers, objective).servers
 
 
 def test_a_fleet_that_stands_for_itself_needs_less_where_prefixes_are_cached() -> None:
@@ -116,7 +125,7 @@ def test_a_fleet_that_stands_for_itself_needs_less_where_prefixes_are_cached() -
     alike = {"device": 0 * n, "prefix_start": 0 * n, "prefix_tokens": 96 * n}
     requests, objective = Requests.of(times, 96 * n, n, **alike), Objective(0.9, 1.5)
     servers = Replicas(reads, CLOUD, Draws(1), objective)
-    assert provision_scaled(requests, 60.0, 1.0, servers, objective, Draws(1)).servers == 1
+    assert scaled(requests, 60.0, 1.0, servers, objective).servers == 1
     assert provision(requests.strangers(), servers, objective).servers == 2
 
 
@@ -125,7 +134,7 @@ def test_the_same_seed_gives_the_same_number() -> None:
 
     def found() -> object:
         servers = Replicas(pool(), CLOUD, Draws(9), objective)
-        return provision_scaled(requests, 300.0, 60.0, servers, objective, Draws(9))
+        return scaled(requests, 300.0, 60.0, servers, objective, 9).servers
 
     assert found() == found()
 
@@ -133,14 +142,14 @@ def test_the_same_seed_gives_the_same_number() -> None:
 def test_without_requests_nothing_is_needed() -> None:
     objective = Objective(0.95, 1.0)
     for servers in (Replicas(pool(), CLOUD, Draws(1), objective), Cores(1.0, objective)):
-        assert provision_scaled(requests_at([]), 86400.0, 500.0, servers, objective, Draws(1)).servers == 0
+        assert scaled(requests_at([]), 86400.0, 500.0, servers, objective).servers == 0
 
 
 def test_a_service_that_is_too_slow_alone_is_not_provisioned_and_says_how_slow() -> None:
     objective = Objective(0.95, 2.5)
     servers = Replicas(pool(), CLOUD, Draws(1), objective)
     for scale in (1.0, 100.0):
-        found = provision_scaled(requests_at([1.0, 2.0], output=3), 60.0, scale, servers, objective, Draws(1))
+        found = scaled(requests_at([1.0, 2.0], output=3), 60.0, scale, servers, objective)
         assert (found.servers, found.alone_s) == (None, 3.0)
 
 
@@ -148,13 +157,13 @@ def test_the_moment_at_which_all_devices_join_is_not_what_a_fleet_is_built_for()
     later = PEAK_S + np.arange(0, 3000, 50.0)
     requests = requests_at(np.concatenate([np.zeros(1000), later]))
     objective = Objective(0.95, 1.0)
-    found = provision_scaled(requests, 4000.0, 1.0, Cores(1.0, objective), objective, Draws(1))
+    found = scaled(requests, 4000.0, 1.0, Cores(1.0, objective), objective)
     assert found.servers == 1
 
 
 def test_a_fleet_that_asks_only_when_it_joins_is_built_for_that_moment() -> None:
     objective = Objective(1.0, 2.0)  # four at once, of a second each, in two seconds: two cores
-    found = provision_scaled(requests_at(np.zeros(4)), 4000.0, 1.0, Cores(1.0, objective), objective, Draws(1))
+    found = scaled(requests_at(np.zeros(4)), 4000.0, 1.0, Cores(1.0, objective), objective)
     assert found.servers == 2
 
 
