@@ -32,6 +32,10 @@ def sweep(
     ray_address: Annotated[str | None, typer.Option("--ray-address", help="a Ray cluster: host:port or auto")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder; runs/<name>", show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="finish what is there, keep what is finished")] = False,
+    overwrite: Annotated[
+        list[str] | None,
+        typer.Option("--overwrite", metavar="RUN", help="a finished run to lose: variant[/seed]"),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="so many runs are meant")] = False,
     overrides: Overrides = None,
     quiet: Quiet = False,
@@ -42,16 +46,18 @@ def sweep(
         from reports.experiment_figures import draw_figures
         from reports.html import write_report
         from simulator.experiments.sweeps import executor_for, make_plan, read_sweep, run_sweep
+        from simulator.run_manifest import set_label
 
         plan = make_plan(read_sweep(file, base), overrides or [], yes)
         executor = executor_for(engine, jobs, ray_address)
-        folder = out or Path("runs") / (plan.manifest.name + (f"-{base.stem}" if base else ""))
+        parts = (plan.manifest.name, base.stem if base else "", set_label(overrides or []))
+        folder = out or Path("runs") / "-".join(filter(None, parts))
 
         def say(line: str) -> None:
             if not quiet:
                 print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
-        found = run_sweep(plan, folder, executor, progress_bars(quiet), say, resume)
+        found = run_sweep(plan, folder, executor, progress_bars(quiet), say, resume, overwrite or [])
         if found.runs:
             draw_figures(folder)
             say(f"report: {write_report(folder)}")
@@ -94,9 +100,15 @@ def report(
     """Write report.html, and every figure as PNG and SVG, from a folder's files alone."""
     with user_errors():
         from reports.experiment_figures import draw_figures
+        from reports.folder_kind import folder_kind
         from reports.html import write_report
+        from simulator.folder_lock import held
+        from simulator.run_manifest import name_files
 
-        page, figures = write_report(folder), draw_figures(folder)
+        folder_kind(folder)
+        with held(folder):
+            page, figures = write_report(folder), draw_figures(folder)
+            name_files(folder, [page, *figures])
         if not quiet:
             print(f"report: {page}")
             print(f"figures: {len(figures)} files in {figures[0].parent}")
@@ -135,13 +147,14 @@ def optimize(
         from simulator.checking import check_inputs
         from simulator.experiments import optimise as search
         from simulator.experiments.sweeps import executor_for
+        from simulator.run_manifest import set_label
 
         loaded = Scenario.load(scenario, overrides or [], check=check_inputs)
         goals = search.read_goals(maximize, minimize, limit or [])
         chosen = search.read_space(space) if space else search.default_space(loaded)
         worlds = search.read_seeds(seeds)
         problem = search.Problem(scenario, overrides or [], goals, chosen, trials, worlds, sampler, sampler_seed, batch)
-        folder = out or Path("runs") / f"{loaded.name}-optimised"
+        folder = out or Path("runs") / "-".join(filter(None, (loaded.name, set_label(overrides or []), "optimised")))
         executor = executor_for("local", jobs, None)
         found = search.optimise(problem, folder, executor, progress_bars(quiet), resume)
         draw_figures(folder)

@@ -10,6 +10,7 @@ from commands.common import (
     AsJson,
     OnDevice,
     Overrides,
+    Overwrite,
     Quiet,
     ScenarioFile,
     Seed,
@@ -37,6 +38,7 @@ def simulate(
         Literal["local", "ray"], typer.Option("--engine", help="whose the shards are: this machine's or Ray's")
     ] = "local",
     ray_address: Annotated[str | None, typer.Option("--ray-address", help="a Ray cluster: host:port or auto")] = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -51,24 +53,26 @@ def simulate(
             from models.artifacts import ArtifactStore
             from reports.terminal import console_for, print_run_summary
             from simulator import simulate as run
-            from simulator.outputs import run_folder, usable_device
+            from simulator.outputs import opened, run_folder, usable_device
             from simulator.regions import crew_for
+            from simulator.run_manifest import name_files
             from simulator.tracing import read_trace_request
 
             tracing = read_trace_request(trace, trace_devices, trace_replicas)
             store = ArtifactStore()
             crew = crew_for(engine, shards, ray_address, len(loaded.regions), store)
-            folder, on = run_folder(out, loaded), usable_device(device)
-            result = run(loaded, folder, on, progress_bars(quiet), store, tracing, crew)
-            drawing.begin(folder, result.summary["interactions"])
-            print_advice(loaded, quiet)
-            if as_json:
-                print_json(result.summary)
-            if not quiet:
-                print_run_summary(result.summary, console_for(as_json))
-            drawing.finish()
+            path, on = run_folder(out, loaded, overrides or []), usable_device(device)
+            with opened(path, loaded, overwrite) as folder:
+                result = run(loaded, folder, on, progress_bars(quiet), store, tracing, crew)
+                drawing.begin(path, result.summary["interactions"])
+                print_advice(loaded, quiet)
+                if as_json:
+                    print_json(result.summary)
+                if not quiet:
+                    print_run_summary(result.summary, console_for(as_json))
+                name_files(path, drawing.finish())
         if not quiet:
-            print(f"written to {folder}", file=sys.stderr if as_json else sys.stdout)
+            print(f"written to {path}", file=sys.stderr if as_json else sys.stdout)
 
 
 @app.command()
@@ -78,6 +82,7 @@ def compare_policies(
     seed: Seed = None,
     overrides: Overrides = None,
     device: OnDevice = "cpu",
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -88,12 +93,15 @@ def compare_policies(
         from simulator import Scenario
         from simulator.checking import check_inputs
         from simulator.experiments.policy_comparison import compare
-        from simulator.outputs import run_folder, usable_device
+        from simulator.outputs import opened, run_folder, usable_device
+        from simulator.run_manifest import name_files
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
-        folder = run_folder(out, loaded, suffix="policies")
-        comparison = compare(loaded, folder, usable_device(device), progress_bars(quiet))
-        figure = draw_comparison(folder)
+        path, on = run_folder(out, loaded, overrides or [], suffix="policies"), usable_device(device)
+        with opened(path, loaded, overwrite, kind="policies") as folder:
+            comparison = compare(loaded, folder, on, progress_bars(quiet))
+            figure = draw_comparison(path)
+            name_files(path, [figure])
         print_advice(loaded, quiet)
         if as_json:
             print_json(comparison)

@@ -28,6 +28,12 @@ class Sheet:
     figures: tuple[str, ...]
     page: bool = False
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files that it becomes."""
+        figures = [self.folder / "figures" / f"{name}.png" for name in self.figures]
+        return [*figures, *([self.folder / "report.html"] if self.page else [])]
+
 
 class Drawing:
     """Draws one run while a `with` block lasts, in which `begin` comes before `finish`."""
@@ -63,12 +69,14 @@ class Drawing:
                 worker.give(sheet)
             self._pending.append((worker, sheet))
 
-    def finish(self) -> None:
-        """Return when all is drawn. InputError where the folder is not a whole run, OSError where it is full."""
+    def finish(self) -> list[Path]:
+        """What was drawn, once all is. InputError where the folder is not a whole run, OSError where it is full."""
         for worker, sheet in self._pending:
             outcome: InputError | OSError | str | None = worker.take() if worker is not None else None
             if outcome is None:
                 outcome = import_module(_DRAWER).Drawer().do(sheet)
             if isinstance(outcome, Exception):
                 raise outcome
+        drawn = [path for _, sheet in self._pending for path in sheet.paths]
         self._pending = []
+        return drawn

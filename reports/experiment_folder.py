@@ -18,6 +18,7 @@ from reports.cost_accuracy import PolicyPoint, pareto_front
 from reports.metric_names import metric
 from reports.run_folder import read_mapping, setting
 from simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures, full_metric
+from simulator.run_manifest import check_one_run
 
 _COMPARED = (
     "variant",
@@ -226,6 +227,7 @@ def _read_comparison(folder: Path) -> Experiment:
             Variant(str(row["policy"]), str(row["folder"]), {"policy": str(row["policy"])}) for row in held["policies"]
         ]
         summaries = [read_mapping(folder / variant.folder / "summary.json") for variant in variants]
+        _check_compared(folder, held, summaries)
         compared = [
             {
                 "variant": str(row["policy"]),
@@ -263,6 +265,15 @@ def _read_comparison(folder: Path) -> Experiment:
         "notes": [],
     }
     return Experiment(folder, "comparison", manifest, pd.DataFrame(results), comparisons, answer, [], [], summaries[0])
+
+
+def _check_compared(folder: Path, held: Mapping[str, Any], summaries: Sequence[Mapping[str, Any]]) -> None:
+    """InputError where a comparison was broken off, or a run in it is not the one that was compared."""
+    check_one_run(folder, ("comparison.json",))
+    for row, summary in zip(held["policies"], summaries, strict=True):
+        if row.get("run") != summary.get("run"):
+            where = folder / str(row["folder"])
+            raise InputError(f"{where}: is another run than comparison.json speaks of; run the comparison again")
 
 
 def base_value(scenario: Mapping[str, Any], key: str) -> Any:

@@ -48,7 +48,7 @@ def draw_run(run_dir: Path, svg: bool = False, names: Sequence[str] = RUN_FIGURE
             headline = str(run.summary.get("headline") or "")
             style.frame(figure, f"{run.title}: {subject}", headline, figure_footer(run.summary))
             draw(figure, run)
-            paths += style.save_as(figure, run_dir / "figures" / name, (".png", ".svg") if svg else (".png",))
+            paths += style.save_as(figure, run_dir / "figures" / name, (".png", ".svg") if svg else (".png",), run.run)
     return paths
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from models.errors import InputError
+from simulator.run_manifest import MANIFEST
 
 
 def folder_kind(folder: Path) -> Literal["run", "experiment"]:
@@ -12,5 +13,7 @@ def folder_kind(folder: Path) -> Literal["run", "experiment"]:
         return "experiment"
     if (folder / "summary.json").is_file():
         return "run"
+    if (folder / MANIFEST).is_file():
+        raise InputError(f"{folder}: holds a run that was broken off before it was whole; run the scenario again")
     what = "not the folder of a run, a sweep, an optimisation or a policy comparison"
     raise InputError(f"{folder}: {what if folder.is_dir() else 'no such folder'}; give the --out of one")

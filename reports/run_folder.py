@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyarrow.lib import ArrowException
 
 from models.errors import InputError
+from simulator.run_manifest import check_one_run
 
 PREDICTION_NOT_ENGAGEMENT = "logged choices do not react to slates: this measures prediction, not engagement"
 
@@ -35,6 +36,11 @@ class RunRecords:
     devices: pd.DataFrame
     cloud: pd.DataFrame
     users: NDArray[np.int64]
+
+    @property
+    def run(self) -> str | None:
+        """The run's id, which all that is drawn of it carries."""
+        return self.summary.get("run")
 
     @property
     def span_s(self) -> float:
@@ -101,6 +107,7 @@ def read_run(run_dir: Path) -> RunRecords:
     """Read a run folder. A missing or damaged file is an InputError that names it."""
     if not run_dir.is_dir():
         raise InputError(f"{run_dir}: not a run folder; give the folder that `simulate` wrote")
+    check_one_run(run_dir, ("summary.json", "scenario.yaml", *(f"{name}.parquet" for name in _COLUMNS)))
     tables = {name: _table(run_dir / f"{name}.parquet", columns) for name, columns in _COLUMNS.items()}
     interactions, devices = tables["interactions"], tables["devices"]
     place = pd.Index(devices["device"]).get_indexer(interactions["device"].to_numpy())

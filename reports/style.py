@@ -70,21 +70,27 @@ def new_figure(width_px: int, height_px: int, layout: str | None = "constrained"
     return figure
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG or an SVG, as the path ends, whose bytes hold no date and no version; whole or not at all."""
+def save(figure: Figure, path: Path, run: str | None = None) -> Path:
+    """Write a PNG or an SVG, as the path ends, whose bytes hold no date and no version, but its run's id."""
     engine = figure.get_layout_engine()
     if engine is not None:  # done once here: savefig would draw the whole figure one more time for it
         engine.execute(figure)
         figure.set_layout_engine(None)
-    metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+    metadata: dict[str, str | None] = {"Software": None}
+    if path.suffix == ".svg":
+        metadata = {"Date": None, "Creator": None}
+    if run is not None:
+        metadata["Description"] = f"run {run}"
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
     return path
 
 
-def save_as(figure: Figure, path: Path, suffixes: Sequence[str] = (".png", ".svg")) -> list[Path]:
+def save_as(
+    figure: Figure, path: Path, suffixes: Sequence[str] = (".png", ".svg"), run: str | None = None
+) -> list[Path]:
     """Write the figure in each of these formats; `path` names them and has no suffix of its own."""
-    return [save(figure, path.with_name(path.name + suffix)) for suffix in suffixes]
+    return [save(figure, path.with_name(path.name + suffix), run) for suffix in suffixes]
 
 
 def _lines(text: str, width_px: float, font_size: float) -> list[str]:

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.artifacts import atomic_path
+from simulator.run_manifest import with_run
 
 
-def write_table(table: pa.Table | pd.DataFrame, path: Path) -> None:
-    """Write `table` to `path`, whole or not at all, with nothing of pandas in it: equal rows are equal bytes."""
+def write_table(table: pa.Table | pd.DataFrame, path: Path, run: str | None = None) -> None:
+    """Write `table` to `path`, whole or not at all, with the id of its run and nothing of pandas in its metadata."""
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False)
     with atomic_path(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(None), temporary)
+        pq.write_table(with_run(table, run), temporary)

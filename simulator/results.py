@@ -3,7 +3,6 @@
 import json
 import math
 import platform
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -15,7 +14,6 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models.artifacts import atomic_path
 from models.machine_memory import peak_rss_bytes
 from models.progress import Progress
 from simulator import summary as parts
@@ -24,7 +22,7 @@ from simulator.baselines import NOT_EVALUATED, baseline_ranks
 from simulator.candidates import answer_figures, answer_note
 from simulator.costs import carbon_signal, device_cost, network_cost
 from simulator.messages import held_bytes, install_bytes
-from simulator.parquet import write_table
+from simulator.outputs import RunFolder
 from simulator.preparation import WITHOUT_CLOUD, Prepared
 from simulator.scenario import resolved_yaml, sections
 from simulator.service import Service
@@ -80,25 +78,22 @@ class RunResult:
         """One row a bootstrap draw of users: what the represented fleet costs."""
         return self.tables["account"]
 
-    def write(self, folder: Path) -> None:
-        """Write the run's files to `folder`; each appears whole or not at all, summary.json last."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in TABLES:
-            write_table(self.tables[name], folder / f"{name}.parquet")
+    def write(self, folder: RunFolder) -> None:
+        """Write the run's files to `folder`; each appears whole or not at all, and all carry the run's id."""
+        folder.begin()
+        for name, table in self.tables.items():
+            folder.write_table(name, table)
         self.write_texts(folder)
-        shutil.rmtree(folder / "parts", ignore_errors=True)
 
-    def write_texts(self, folder: Path) -> None:
-        """Write what is no table: the scenario, timing, and the summary, which says that all is there."""
-        self.timing["peak_rss_bytes"] = peak_rss_bytes()
-        for name, text in (
-            ("scenario.yaml", resolved_yaml(self.scenario)),
-            ("timing.json", _json(self.timing)),
-            ("summary.json", _json(self.summary)),
-        ):
-            with atomic_path(folder / name) as path:
-                path.write_text(text, encoding="utf-8")
-        self.folder = folder
+    def write_texts(self, folder: RunFolder) -> None:
+        """Write what is no table: the scenario, timing and the summary; then the folder is whole."""
+        self.timing = {"run": folder.run, **self.timing, "peak_rss_bytes": peak_rss_bytes()}
+        self.summary = {"run": folder.run, **self.summary}
+        folder.write_text("scenario.yaml", f"# run: {folder.run}\n{resolved_yaml(self.scenario)}")
+        folder.write_text("timing.json", _json(self.timing))
+        folder.write_text("summary.json", _json(self.summary))
+        folder.finish(varying=("timing.json",))
+        self.folder = folder.path
 
 
 def _json(value: dict[str, Any]) -> str:

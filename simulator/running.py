@@ -6,6 +6,7 @@ from pathlib import Path
 from models.artifacts import ArtifactStore
 from models.errors import InputError
 from models.progress import NullProgress, Progress
+from simulator.outputs import RunFolder, opened
 from simulator.preparation import Prepared, prepare
 from simulator.regions import Crew, simulate_regions
 from simulator.results import RunResult
@@ -16,7 +17,7 @@ from simulator.tracing import TraceRequest
 
 def simulate(
     scenario: sections.Scenario,
-    out: Path | str | None = None,
+    out: Path | str | RunFolder | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
     store: ArtifactStore | None = None,
@@ -29,23 +30,25 @@ def simulate(
     whatever the machine's load, the number of workers or `engine.batching`. Raises InputError for what the user can
     mend.
     """
+    if isinstance(out, Path | str):
+        with opened(out, scenario) as held:
+            return simulate(scenario, held, device, progress, store, trace, crew)
     progress = progress or NullProgress()
-    folder = Path(out) if out is not None else None
     if scenario.regions:
         if trace is not None:
             raise InputError("--trace: a scenario with regions cannot be traced; remove regions, or trace one of them")
-        return simulate_regions(scenario, folder, device, progress, store or ArtifactStore(), crew=crew)
+        return simulate_regions(scenario, out, device, progress, store or ArtifactStore(), crew=crew)
     if crew is not None:
         raise InputError(f"{crew.option}: the scenario has no regions to share out; give it some (docs/regions.md)")
     started = time.perf_counter()
     prepared = prepare(scenario, device, progress, store)
-    return simulate_prepared(scenario, prepared, folder, device, progress, time.perf_counter() - started, trace)
+    return simulate_prepared(scenario, prepared, out, device, progress, time.perf_counter() - started, trace)
 
 
 def run_prepared(
     scenario: sections.Scenario,
     prepared: Prepared,
-    out: Path | None,
+    out: Path | RunFolder | None,
     device: str,
     progress: Progress,
     prepare_s: float = 0.0,

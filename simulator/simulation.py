@@ -19,6 +19,7 @@ from simulator.device import Device
 from simulator.learning import Learnt, slates_of
 from simulator.memory_need import check_memory
 from simulator.messages import held_bytes, messages_of
+from simulator.outputs import RunFolder, opened
 from simulator.policies.request import Budget, Moments, next_true, request_policy
 from simulator.preparation import WITHOUT_CLOUD, Prepared, preloaded_lists, push_times
 from simulator.recorder import Recorder, Streamed
@@ -43,7 +44,7 @@ _PROGRESS_STEPS = 400
 def simulate_prepared(
     scenario: sections.Scenario,
     prepared: Prepared,
-    out: Path | None,
+    out: Path | RunFolder | None,
     device: str,
     progress: Progress,
     prepare_s: float = 0.0,
@@ -56,10 +57,13 @@ def simulate_prepared(
     has learnt before the stream, where that is known already.
     """
     started = time.perf_counter()
+    if isinstance(out, Path):
+        with opened(out, scenario) as folder:
+            return simulate_prepared(scenario, prepared, folder, device, progress, prepare_s, trace, tuned)
     check_memory(prepared.population)
     if tuned is None:
         tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, device, progress))
-    world = build_world(scenario, prepared, tuned, out / "parts" if out is not None else None, device)
+    world = build_world(scenario, prepared, tuned, out.parts if out is not None else None, device)
     tracer = Tracer(trace) if trace is not None else None
     if tracer is not None:
         tracer.watch(world)

@@ -52,6 +52,7 @@ def write_run_page(folder: Path) -> Path:
     every = [drawn["beside"], *drawn["time"], *drawn["latency"], *drawn["lists"], drawn["cost"]]
     summary = run.summary
     page = {
+        "run": run.run,
         "title": str(run.scenario.get("description") or run.title),
         "kicker": f"Run of {run.title}",
         "headline": str(summary.get("headline") or "no headline"),

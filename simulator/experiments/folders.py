@@ -16,8 +16,10 @@ from typing import Any, Literal
 
 from models.artifacts import atomic_path
 from models.errors import InputError
+from simulator.run_manifest import is_finished
 
 SCHEMA_VERSION = 1
+FAILURE = "failure.json"
 
 Kind = Literal["sweep", "optimisation"]
 
@@ -62,13 +64,13 @@ class RunPlace:
 
     @property
     def finished(self) -> bool:
-        """Its summary is written last, so where there is one all its records are there."""
-        return (self.folder / "summary.json").is_file()
+        """Whether all its records are there."""
+        return is_finished(self.folder)
 
     @property
     def failure(self) -> str | None:
         """Why it failed, where it did."""
-        path = self.folder / "failure.json"
+        path = self.folder / FAILURE
         return str(json.loads(path.read_text(encoding="utf-8"))["error"]) if path.is_file() else None
 
 

@@ -5,17 +5,16 @@ Every policy is run in full and leaves a run folder of its own; `comparison.json
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts import atomic_path
 from models.errors import InputError
 from models.metrics import accuracy_per_query, clustered_mean
 from models.progress import Progress
 from simulator import summary as parts
+from simulator.outputs import RunFolder, opened
 from simulator.preparation import WITHOUT_CLOUD, prepare
 from simulator.results import RunResult
 from simulator.running import run_prepared
@@ -39,7 +38,7 @@ def request_policies(ratio: float) -> dict[str, sections.RequestPolicy]:
     }
 
 
-def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progress) -> dict[str, Any]:
+def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: Progress) -> dict[str, Any]:
     """Run `scenario` under each policy, each to a folder below `out`; returns what comparison.json holds.
 
     Policies that can be told a share of requests get that of the scenario's own policy, or 0.4 where it has none. The
@@ -53,6 +52,9 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
             "compare them with --set policy.slate=llm"
         )
     prepared = prepare(scenario, device, progress)
+    overwrite = out.replaces  # the comparison as a whole was to be lost
+    if overwrite:
+        out.begin()
     metric = parts.headline_metric(scenario.metrics.k)
     points: list[dict[str, Any]] = []
     notes: dict[str, list[str]] = {}
@@ -62,14 +64,22 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
             continue
         policy = scenario.policy.model_copy(update={"request": request, "budget": sections.Budget()})
         chosen = scenario.model_copy(update={"policy": policy})
-        folder = out / name.split(" (")[0].replace(" ", "-").replace("%", "")
-        result = run_prepared(chosen, prepared, folder, device, progress)
+        with opened(out.path / name.split(" (")[0].replace(" ", "-").replace("%", ""), chosen, overwrite) as folder:
+            result = run_prepared(chosen, prepared, folder, device, progress)
         notes[name] = result.summary["notes"]
-        points.append({"policy": name, "folder": folder.name, **_point(result, prepared.population.users, metric)})
+        points.append(
+            {
+                "policy": name,
+                "folder": folder.path.name,
+                "run": folder.run,
+                **_point(result, prepared.population.users, metric),
+            }
+        )
     assert result is not None
     account = PROVISIONED if all(point[PROVISIONED] is not None for point in points) else MARGINAL
     points = [{**point, "cost": point[account]} for point in points]
     comparison = {
+        "run": out.run,
         "scenario": scenario.name,
         "seed": scenario.seed,
         "metric": metric,
@@ -81,8 +91,9 @@ def compare(scenario: sections.Scenario, out: Path, device: str, progress: Progr
         "notes": _notes(notes),
         "split": result.summary["split"],
     }
-    with atomic_path(out / "comparison.json") as path:
-        path.write_text(json.dumps(comparison, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    out.begin()
+    out.write_text("comparison.json", json.dumps(comparison, indent=2, allow_nan=False) + "\n")
+    out.finish()
     return comparison
 
 

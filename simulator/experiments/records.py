@@ -18,6 +18,7 @@ from simulator import summary as parts
 from simulator.experiments.folders import ExperimentFolder, Manifest, RunPlace, Variant, flat_figures, full_metric
 from simulator.experiments.measures import Measure
 from simulator.experiments.statistics import mser5
+from simulator.run_manifest import check_one_run
 from simulator.scenario.building import suggestion
 
 Floats = NDArray[np.float64]
@@ -185,6 +186,7 @@ def _read_run(place: RunPlace) -> tuple[pd.DataFrame, NDArray[np.object_]]:
     except (OSError, ValueError, ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be read ({reason}); remove the run's folder and --resume") from error
+    check_one_run(place.folder, ("interactions.parquet", "devices.parquet"))
     if table.empty:
         raise InputError(f"{path}: the run evaluated no interaction, so there is nothing to compare")
     order = np.lexsort((table["step"].to_numpy(), table["device"].to_numpy()))

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from models.artifacts import atomic_path
 from simulator.account import summed_draws
-from simulator.parquet import write_table
+from simulator.outputs import RunFolder
 from simulator.results import TABLES
+from simulator.run_manifest import with_run
 from simulator.scenario import sections
 from simulator.scenario.regional import device_bounds
 
@@ -47,36 +47,36 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     return dict(FolderTables(folder))
 
 
-def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: Path, training_usd: float) -> None:
+def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: RunFolder, training_usd: float) -> None:
     """Write the run's tables to `folder` from those of the regions, in the folders `parts` [R]; `training_usd` is what
     trainings cost the simulated fleet. The scenario's duration is given."""
     first_device = device_bounds(scenario)[:-1]
     issued = [pq.read_metadata(part / "requests.parquet").num_rows for part in parts]
     first_request = np.concatenate([[0], np.cumsum(issued)])[:-1].tolist()
     for name in ("interactions", "requests", "devices"):
-        with atomic_path(folder / f"{name}.parquet") as path, _Writer(path) as writer:
+        with folder.file(f"{name}.parquet") as path, _Writer(path, folder.run) as writer:
             for number, part in enumerate(parts):
                 region = scenario.regions[number].name if name in _WITH_REGION else None
                 with pq.ParquetFile(part / f"{name}.parquet") as file:
                     for group in range(file.num_row_groups):
                         rows = file.read_row_group(group)
                         writer.write(_numbered(rows, first_device[number], first_request[number], region))
-    write_table(_updates(parts, first_device), folder / "updates.parquet")
+    folder.write_table("updates", _updates(parts, first_device))
     loads = [pd.read_parquet(part / "cloud.parquet") for part in parts]
-    write_table(_summed(loads), folder / "cloud.parquet")
+    folder.write_table("cloud", _summed(loads))
     named = [load.assign(region=region.name) for load, region in zip(loads, scenario.regions, strict=True)]
-    write_table(pd.concat(named, ignore_index=True), folder / f"{BY_REGION}.parquet")
+    folder.write_table(BY_REGION, pd.concat(named, ignore_index=True))
     accounts = [pd.read_parquet(part / "account.parquet") for part in parts]
     scale = (scenario.fleet.represents or scenario.fleet.devices) / scenario.fleet.devices
     assert scenario.duration is not None
-    write_table(summed_draws(accounts, training_usd * scale, scenario.duration), folder / "account.parquet")
+    folder.write_table("account", summed_draws(accounts, training_usd * scale, scenario.duration))
 
 
 class _Writer:
     """A Parquet file whose schema is that of its first rows."""
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, path: Path, run: str):
+        self._path, self._run = path, run
         self._file: pq.ParquetWriter | None = None
 
     def __enter__(self) -> "_Writer":
@@ -88,6 +88,7 @@ class _Writer:
 
     def write(self, rows: pa.Table) -> None:
         """Append rows, as a row group."""
+        rows = with_run(rows, self._run)
         if self._file is None:
             self._file = pq.ParquetWriter(self._path, rows.schema)
         self._file.write_table(rows)

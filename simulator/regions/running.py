@@ -1,7 +1,6 @@
 """A run in regions: from barrier to barrier, whoever simulates them, then their records and figures put together."""
 
 import math
-import shutil
 import tempfile
 import time
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from models.progress import Progress
 from simulator.checking import check_inputs
 from simulator.fleet import build_fleet
 from simulator.learning import Learnt, learn, train_llm
-from simulator.outputs import disk_full_told
+from simulator.outputs import RunFolder, disk_full_told, opened
 from simulator.randomness import Draws, RegionDraws
 from simulator.regions.crew import Crew, ThisProcess
 from simulator.regions.exchange import Exchange
@@ -34,7 +33,7 @@ from simulator.workload.arrivals import arrival_times
 
 def simulate_regions(
     scenario: sections.Scenario,
-    out: Path | None,
+    out: Path | RunFolder | None,
     device: str,
     progress: Progress,
     store: ArtifactStore,
@@ -47,23 +46,25 @@ def simulate_regions(
     with ExitStack() as stack:
         if crew is not None:
             stack.enter_context(crew)  # workers load libraries meanwhile
-        folder = out if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(disk_full_told(folder))
+        place = out if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = stack.enter_context(opened(place, scenario))
+        stack.enter_context(disk_full_told(folder.path))
         learnt = learnt or learn(scenario, store, device, progress)
         if uses_llm(scenario):
             train_llm(scenario, learnt, device, progress)
         who = crew or ThisProcess(store, learnt)
         timed = scenario.model_copy(update={"duration": _duration_s(scenario, learnt)})
         brief = Brief(timed, device, max(1, scenario.engine.threads // who.workers), store.root)
-        parts = [folder / "parts" / f"{number:03d}" for number in range(len(scenario.regions))]
+        parts = [folder.parts / f"{number:03d}" for number in range(len(scenario.regions))]
         prepared_s = time.perf_counter()
         reports, exchange, took_s = _run(brief, parts, who, learnt, progress)
         simulated_s = time.perf_counter()
         training = training_cost(exchange.trainer, scenario.tariffs)
+        folder.begin()
         merge_tables(timed, parts, folder, training.usd)
-        summary = fleet_summary(scenario, parts, folder, reports, exchange.trainer)
-        shutil.rmtree(folder / "parts")
-        result = RunResult(summary, FolderTables(folder) if out is not None else read_tables(folder), scenario)
+        summary = fleet_summary(scenario, parts, folder.path, reports, exchange.trainer)
+        tables = FolderTables(folder.path) if out is not None else read_tables(folder.path)
+        result = RunResult(summary, tables, scenario)
         result.timing = {
             "prepare_s": prepared_s - started,
             "simulate_s": simulated_s - prepared_s,

@@ -17,7 +17,7 @@ from models.errors import InputError
 from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.optimise.problem import Problem
 from simulator.experiments.optimise.sampling import is_ours
-from simulator.experiments.sweeps.opening import check_versions, held
+from simulator.experiments.sweeps.opening import check_versions, held_whole
 
 STUDY = "study.db"
 _NAME = "optimisation"
@@ -78,13 +78,13 @@ class Trials:
 
 @contextmanager
 def opened(problem: Problem, out: Path, resume: bool) -> Iterator[tuple[ExperimentFolder, Trials]]:
-    """The folder, held as `held` does, and its trials.
+    """The folder, held as `held_whole` does, and its trials.
 
     Raises InputError also for a folder that holds something else, another experiment or another search, or was made by
     other versions; and for one with this search unless `resume`.
     """
     folder = ExperimentFolder(out)
-    with held(out) as present:
+    with held_whole(out) as present:
         if present:
             _check_continues(folder, problem, present, resume)
         trials = Trials(out / STUDY, problem)

@@ -4,7 +4,6 @@ Each new point is a variant whose runs are kept like those of a sweep, and compa
 """
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,14 +14,15 @@ from models.artifacts import content_hash
 from models.errors import InputError
 from models.progress import NullProgress, Progress
 from simulator.experiments.comparison import Comparison, compare
-from simulator.experiments.folders import ExperimentFolder, Variant, flat_figures
+from simulator.experiments.folders import FAILURE, ExperimentFolder, Variant, flat_figures
 from simulator.experiments.optimise.opening import opened
 from simulator.experiments.optimise.problem import BASE, Problem
 from simulator.experiments.optimise.sampling import Result, Search
 from simulator.experiments.optimise.space import Settings, label_of
 from simulator.experiments.sweeps import Executor, RunJob, run_all
-from simulator.experiments.sweeps.opening import write_failure
+from simulator.experiments.sweeps.opening import remove_failed, write_failure
 from simulator.experiments.sweeps.tables import write_tables
+from simulator.run_manifest import is_finished
 
 
 @dataclass
@@ -96,9 +96,9 @@ def _run(problem: Problem, folder: ExperimentFolder, variants: Sequence[Variant]
     for variant in variants:
         for seed in problem.seeds:
             place = folder.run_folder(variant, seed)
-            if (place / "summary.json").is_file() or (place / "failure.json").is_file():
+            if is_finished(place) or (place / FAILURE).is_file():
                 continue
-            shutil.rmtree(place, ignore_errors=True)  # what a run that was broken off left
+            remove_failed(place)
             try:
                 settings = {} if variant.name == BASE else dict(variant.settings)
                 jobs.append(RunJob(problem.scenario(settings, seed), place))
@@ -114,8 +114,8 @@ def _judge(problem: Problem, folder: ExperimentFolder, variant: Variant, state: 
     rows, counts = [], []
     for seed in problem.seeds:
         place = folder.run_folder(variant, seed)
-        if not (place / "summary.json").is_file():
-            reason = json.loads((place / "failure.json").read_text(encoding="utf-8"))["error"]
+        if not is_finished(place):
+            reason = json.loads((place / FAILURE).read_text(encoding="utf-8"))["error"]
             state.failures[variant.name] = f"seed {seed}: {reason}"
             return Result(failure=reason)
         summary = json.loads((place / "summary.json").read_text(encoding="utf-8"))

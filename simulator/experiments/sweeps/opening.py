@@ -1,41 +1,23 @@
 """The folder of an experiment, held while it is written to; a sweep's is new, or left by a sweep like this one."""
 
-import fcntl
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models.artifacts import atomic_path
 from models.disk import is_disk_full
 from models.errors import InputError
-from simulator.experiments.folders import ExperimentFolder, Manifest
+from simulator.experiments.folders import FAILURE, ExperimentFolder
 from simulator.experiments.sweeps.plan import Plan
-from simulator.scenario import resolved_yaml
-
-_LOCK = ".lock"
+from simulator.folder_lock import held
+from simulator.run_manifest import is_finished, remove_run, run_id, run_of
 
 
 @contextmanager
-def held(path: Path) -> Iterator[set[str]]:
-    """The folder `path`, made where it is missing and held against other processes; the names of what is in it.
-
-    Raises InputError for one that cannot be written or is in use, and when the disk is full; what is finished stays.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        present = {entry.name for entry in path.iterdir()} - {_LOCK}
-        lock = (path / _LOCK).open("a")
-    except FileExistsError:
-        raise InputError(f"--out {path}: is a file; name a folder") from None
-    except OSError as error:
-        raise InputError(f"--out {path}: cannot be written ({error.strerror}); name another folder") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"--out {path}: another process is writing to it; wait for it, or name another") from None
+def held_whole(path: Path) -> Iterator[set[str]]:
+    """The folder `path` as `held` gives it; a disk that fills meanwhile is told. What is finished stays."""
+    with held(path) as present:
         try:
             yield present
         except Exception as error:
@@ -48,40 +30,73 @@ def held(path: Path) -> Iterator[set[str]]:
 
 
 @contextmanager
-def opened(path: Path, plan: Plan, resume: bool) -> Iterator[ExperimentFolder]:
+def opened(path: Path, plan: Plan, resume: bool, overwrite: Sequence[str] = ()) -> Iterator[ExperimentFolder]:
     """The folder of a sweep, held as `held` does; what unfinished and failed runs left in it is gone.
 
-    Raises InputError also for a folder that holds something else or another sweep, or was made by other versions; and
-    for one with finished runs unless `resume`.
+    `overwrite` names finished runs to lose, as `variant` or `variant/seed`; no other is ever removed. Raises InputError
+    also for a folder that holds something else or another sweep, or was made by other versions; and for one with
+    finished runs unless `resume`.
     """
     folder = ExperimentFolder(path)
-    with held(path) as present:
+    with held_whole(path) as present:
         if "experiment.json" in present:
-            _check_continues(folder, plan, resume)
+            lost = named_runs(folder, overwrite)
+            _check_continues(folder, plan, resume or bool(lost), lost)
+            for run in lost:
+                remove_run(run)
         elif present:
             raise InputError(f"--out {path}: holds files that are not a sweep's; name a new or an empty folder")
         with atomic_path(path / "experiment.yaml") as temporary:
             temporary.write_text(plan.text, encoding="utf-8")
         folder.write_manifest(plan.manifest)
-        _clean(folder, plan.manifest)
+        _clean(folder)
         yield folder
 
 
-def _check_continues(folder: ExperimentFolder, plan: Plan, resume: bool) -> None:
+def named_runs(folder: ExperimentFolder, names: Sequence[str]) -> list[Path]:
+    """Folders of the finished runs that `variant` or `variant/seed` name, by a variant's name or that of its folder."""
+    try:
+        known = {variant.folder: variant.name for variant in folder.manifest().variants}
+    except InputError:
+        known = {}
+    found: list[Path] = []
+    for name in names:
+        runs = [
+            run
+            for run in finished_runs(folder)
+            for variant in (run.parent.name, known.get(run.parent.name, run.parent.name))
+            if name in (variant, f"{variant}/{run.name}")
+        ]
+        if not runs:
+            raise InputError(f"--overwrite {name}: {folder.path} has no finished run of that name, such as 'never/1'")
+        found += runs
+    return list(dict.fromkeys(found))
+
+
+def finished_runs(folder: ExperimentFolder) -> list[Path]:
+    """Folders of every finished run in an experiment's folder, in its plan or not."""
+    return [run for run in sorted((folder.path / "runs").glob("*/*")) if is_finished(run)]
+
+
+def _check_continues(folder: ExperimentFolder, plan: Plan, resume: bool, lost: Sequence[Path]) -> None:
     old, new, path = folder.manifest(), plan.manifest, folder.path
     if (old.kind, old.name) != (new.kind, new.name):
         raise InputError(f"--out {path}: holds another experiment, the {old.kind} {old.name!r}; name another folder")
-    done = [run for run in folder.runs(new) if run.finished]
+    done = [run for run in finished_runs(folder) if run not in lost]
     if done and not resume:
-        raise InputError(f"--out {path}: holds this sweep already; add --resume to finish it, or name another folder")
-    if done:
+        raise InputError(
+            f"--out {path}: holds this sweep already; add --resume to keep its {len(done)} finished runs and go on, "
+            "--overwrite VARIANT/SEED to lose one by name, or name another folder"
+        )
+    joined = [run for run in folder.runs(new) if run.folder in done]
+    if joined:
         check_versions(path, old.versions, new.versions)
-    for run in done:
-        meant = resolved_yaml(plan.scenario(run.variant.name, run.seed))
-        if (run.folder / "scenario.yaml").read_text(encoding="utf-8") != meant:
+    for run in joined:
+        meant = run_id(plan.scenario(run.variant.name, run.seed))
+        if run_of(run.folder / "scenario.yaml") != meant:
             raise InputError(
                 f"--out {path}: its run of {run.variant.name!r} at seed {run.seed} had other settings than the sweep "
-                "file has now; undo the change, or name another folder"
+                f"file has now; undo the change, name another folder, or add --overwrite {run.variant.name!r}"
             )
 
 
@@ -93,24 +108,26 @@ def check_versions(path: Path, old: Mapping[str, str], new: Mapping[str, str]) -
         raise InputError(f"--resume: {path} was made by other versions ({was}); begin anew in another --out")
 
 
-def _clean(folder: ExperimentFolder, manifest: Manifest) -> None:
-    """Take away all runs but the finished ones of this sweep, and files that were being written."""
-    meant = {run.folder for run in folder.runs(manifest) if run.finished}
+def _clean(folder: ExperimentFolder) -> None:
+    """Take away what unfinished and failed runs left, and files that were being written."""
     for place in (folder.path / "runs").glob("*/*"):
-        if place not in meant:
-            shutil.rmtree(place, ignore_errors=True)
-        for left in place.glob(".*"):  # of a write that did not end
-            left.unlink()
-        shutil.rmtree(place / "parts", ignore_errors=True)
+        if place.is_dir() and not is_finished(place):
+            remove_failed(place)
     for variant in (folder.path / "runs").glob("*"):
-        if not any(variant.iterdir()):
-            variant.rmdir()
+        with suppress(OSError):
+            variant.rmdir()  # an empty one
     for left in folder.path.glob(".*-*"):
         left.unlink()
 
 
+def remove_failed(place: Path) -> None:
+    """Take away what a run that was broken off, or failed, left in its folder."""
+    (place / FAILURE).unlink(missing_ok=True)
+    remove_run(place)
+
+
 def write_failure(folder: Path, error: str, details: str) -> None:
     """failure.json of a run, instead of what it had written."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with atomic_path(folder / "failure.json") as path:
+    remove_failed(folder)
+    with atomic_path(folder / FAILURE) as path:
         path.write_text(json.dumps({"error": error, "details": details}, indent=2) + "\n", encoding="utf-8")

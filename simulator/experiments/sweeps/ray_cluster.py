@@ -16,6 +16,7 @@ from models.artifacts import ArtifactStore, files_below, place_files
 from models.disk import is_disk_full
 from simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob
 from simulator.ray_session import check_ray, connect
+from simulator.run_manifest import MANIFEST, SUMMARY
 
 _WORKSHOP = "simulator.experiments.sweeps.workshop"  # looked up by those who work, since it imports PyTorch
 
@@ -76,7 +77,8 @@ class RayCluster:
         """Put what came back where it belongs on this machine."""
         try:
             if isinstance(job, RunJob):
-                order = sorted(outcome.files, key=lambda name: name == "summary.json")  # which says that all is there
+                last = (SUMMARY, MANIFEST)  # which say that all is there
+                order = sorted(outcome.files, key=lambda name: last.index(name) if name in last else -1)
                 place_files(job.folder, {name: outcome.files[name] for name in order})
             else:
                 self._artifacts |= outcome.files

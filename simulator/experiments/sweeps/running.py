@@ -15,7 +15,7 @@ from simulator.experiments.comparison import compare
 from simulator.experiments.folders import RunPlace
 from simulator.experiments.sweeps.jobs import Executor, LearnJob, Outcome, RunJob
 from simulator.experiments.sweeps.local import LocalProcesses, ThisProcess
-from simulator.experiments.sweeps.opening import opened, write_failure
+from simulator.experiments.sweeps.opening import finished_runs, opened, write_failure
 from simulator.experiments.sweeps.plan import Plan
 from simulator.experiments.sweeps.ray_cluster import RayCluster
 from simulator.experiments.sweeps.tables import write_tables
@@ -59,14 +59,24 @@ def executor_for(
 
 
 def run_sweep(
-    plan: Plan, out: Path, executor: Executor, progress: Progress, say: Say, resume: bool = False
+    plan: Plan,
+    out: Path,
+    executor: Executor,
+    progress: Progress,
+    say: Say,
+    resume: bool = False,
+    overwrite: Sequence[str] = (),
 ) -> Finished:
     """Run what is still to be run of `plan` in the folder `out`, then compare. `say` takes a line for the user.
 
     Raises InputError for a folder that cannot be used (see `opened`) and when the disk is full; what is finished stays.
     """
-    with opened(out, plan, resume) as folder:
+    with opened(out, plan, resume, overwrite) as folder:
         places = list(folder.runs(plan.manifest))
+        if outside := [run for run in finished_runs(folder) if run not in {place.folder for place in places}]:
+            named = ", ".join(str(run.relative_to(out)) for run in outside[:4])
+            more = ", ..." if len(outside) > 4 else ""
+            say(f"{len(outside)} finished runs are not in this sweep's plan; they stay: {named}{more}")
         todo = [place for place in places if not place.finished]
         say(_intention(plan, places, len(todo), executor.workers))
         jobs = [RunJob(plan.scenario(place.variant.name, place.seed), place.folder) for place in todo]

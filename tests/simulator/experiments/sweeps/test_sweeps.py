@@ -22,6 +22,7 @@ from models.progress import NullProgress
 from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.sweeps import Outcome, Plan, RunJob, executor_for, make_plan, read_sweep, run_sweep
 from simulator.experiments.sweeps.local import LocalProcesses
+from simulator.outputs import RunFolder
 from simulator.results import RunResult
 from simulator.running import simulate
 from simulator.scenario import Scenario
@@ -122,8 +123,8 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
 ) -> None:
     out, write = tmp_path / "out", RunResult.write
 
-    def breaks(self: RunResult, folder: Path) -> None:
-        if self.scenario.seed == 2 and folder.parent.name == "never":
+    def breaks(self: RunResult, folder: RunFolder) -> None:
+        if self.scenario.seed == 2 and folder.path.parent.name == "never":
             raise ValueError("a\nbroken run")
         write(self, folder)
 
@@ -146,7 +147,7 @@ def test_a_full_disk_stops_the_sweep_and_keeps_what_is_finished(
 ) -> None:
     write = RunResult.write
 
-    def full(self: RunResult, folder: Path) -> None:
+    def full(self: RunResult, folder: RunFolder) -> None:
         if self.scenario.seed == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(self, folder)
@@ -188,6 +189,35 @@ def test_more_seeds_join_the_finished_ones(plan: Plan, undisturbed: Path, tmp_pa
     said = again(more, undisturbed, out)
     assert said[0].startswith("9 runs (3 variants x 3 seeds), 3 of them to do: about ")
     assert pd.read_parquet(out / "results.parquet")["seed"].tolist() == [1, 2, 3] * 3
+
+
+def test_a_sweep_with_other_runs_takes_none_of_the_finished_ones_away(
+    plan: Plan, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    fewer = replace(plan, manifest=replace(plan.manifest, seeds=[2], variants=plan.manifest.variants[:2]))
+    shutil.copytree(undisturbed, out)
+    before = {name: content for name, content in results_of(out).items() if name.startswith("runs/")}
+    with pytest.raises(InputError, match=r"add --resume to keep its 6 finished runs"):
+        again(fewer, undisturbed, out, resume=False)
+    with pytest.raises(InputError, match=r"--overwrite always: .* has no finished run of that name"):
+        run_sweep(fewer, out, executor_for(jobs=1), NullProgress(), lambda line: None, True, ["always"])
+    said = again(fewer, undisturbed, out)
+    assert said[0].startswith("4 finished runs are not in this sweep's plan; they stay: runs/never/1, ")
+    assert {name: content for name, content in results_of(out).items() if name.startswith("runs/")} == before
+
+
+def test_a_finished_run_is_lost_only_where_it_is_named(plan: Plan, undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed, out)
+    written = {run.folder: (run.folder / "summary.json").stat().st_mtime_ns for run in ExperimentFolder(out).runs()}
+    (out / "runs/never/2/notes.txt").write_text("mine")
+    run_sweep(plan, out, executor_for(jobs=1), NullProgress(), lambda line: None, False, ["never/2"])
+    anew = [folder for folder, at in written.items() if (folder / "summary.json").stat().st_mtime_ns != at]
+    assert anew == [out / "runs/never/2"]
+    assert (out / "runs/never/2/notes.txt").read_text() == "mine"
+    (out / "runs/never/2/notes.txt").unlink()
+    assert results_of(out) == results_of(undisturbed)
 
 
 def test_two_sweeps_do_not_write_to_one_folder(plan: Plan, undisturbed: Path, tmp_path: Path) -> None:

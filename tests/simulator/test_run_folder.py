@@ -1,0 +1,170 @@
+"""A run's folder is of one run, whole or marked as unfinished, and nothing that the run did not write is removed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from models.artifacts import ArtifactStore
+from models.errors import InputError
+from reports.folder_kind import folder_kind
+from reports.run_folder import read_run
+from simulator.outputs import RunFolder, opened, run_folder
+from simulator.run_manifest import is_finished, name_files, read_manifest, run_id, run_of
+from simulator.scenario import sections
+from tests.simulator.tiny import scenario_of, simulate_tiny
+
+ONE = scenario_of(fleet={"devices": 8})
+OTHER = scenario_of(fleet={"devices": 8}, policy={"request": {"kind": "never"}})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    simulate_tiny(ONE, ArtifactStore(folder / "cache"), folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def rerun(scenario: sections.Scenario, folder: Path, overwrite: bool = False) -> None:
+    with opened(folder, scenario, overwrite) as held:
+        simulate_tiny(scenario, ArtifactStore(folder.parent / "cache"), held)
+
+
+def test_every_file_of_a_run_carries_its_id_and_the_manifest_names_them_all(run: Path) -> None:
+    manifest = read_manifest(run)
+    assert manifest is not None
+    assert (manifest.state, manifest.scenario, manifest.seed) == ("finished", "tiny", 1)
+    assert set(files_of(run)) == {*manifest.files, "run.json"}
+    assert {run_of(run / name) for name in manifest.files} == {manifest.run}
+    assert [name for name, digest in manifest.files.items() if digest is None] == ["timing.json"]
+
+
+def test_how_the_engine_goes_about_it_makes_no_other_run() -> None:
+    alike = scenario_of(fleet={"devices": 8}, engine={"batching": False, "sleep": False, "lookahead": 3})
+    assert run_id(alike) == run_id(ONE) != run_id(OTHER)
+    assert run_id(scenario_of(fleet={"devices": 8}, engine={"threads": 1})) != run_id(ONE)
+
+
+def test_a_finished_run_is_replaced_by_its_own_repetition_and_by_another_run_only_where_that_is_said(
+    run: Path, finished: Path
+) -> None:
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds the finished result of another run \(tiny, seed 1, .*--overwrite"):
+        rerun(OTHER, run)
+    rerun(ONE, run)
+    kept = {name: content for name, content in files_of(run).items() if name != "timing.json"}
+    assert kept == {name: content for name, content in files_of(finished).items() if name != "timing.json"} | {
+        "notes.txt": b"mine"
+    }
+    (run / "report.html").write_text("drawn of the first run")
+    name_files(run, [run / "report.html"])
+    rerun(OTHER, run, overwrite=True)
+    assert json.loads((run / "summary.json").read_text())["requests"]["issued"] == 0
+    assert (run / "notes.txt").read_text() == "mine"
+    assert not (run / "report.html").exists()
+
+
+def test_a_run_that_is_killed_while_it_writes_over_another_leaves_no_mixture(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: RunFolder, name: str, text: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rerun(OTHER, run, overwrite=True)
+    assert (run / "requests.parquet").exists()
+    assert not (run / "summary.json").exists()
+    assert not is_finished(run)
+    with pytest.raises(InputError, match=r"broken off before it was whole"):
+        read_run(run)
+    monkeypatch.undo()
+    rerun(ONE, run)  # nothing of a whole run is lost by it
+    assert is_finished(run)
+
+
+def test_until_it_writes_a_repetition_leaves_the_finished_run_whole(run: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), opened(run, ONE):
+        raise KeyboardInterrupt
+    assert is_finished(run)
+    assert read_run(run).summary["scenario"] == "tiny"
+
+
+@pytest.mark.parametrize("name", ["requests.parquet", "scenario.yaml", "summary.json"])
+def test_a_file_of_another_run_among_a_runs_files_is_told(run: Path, tmp_path: Path, name: str) -> None:
+    rerun(OTHER, tmp_path / "other")
+    shutil.copy(tmp_path / "other" / name, run / name)
+    with pytest.raises(InputError, match=rf"{name}: is of another run"):
+        read_run(run)
+
+
+def test_a_folder_named_parts_that_no_run_made_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run" / "parts").mkdir(parents=True)
+    (tmp_path / "run" / "parts" / "interactions-00000.parquet").write_text("mine")
+    with pytest.raises(InputError, match=r"holds something named 'parts' that no run made"):
+        rerun(ONE, tmp_path / "run")
+    assert (tmp_path / "run" / "parts" / "interactions-00000.parquet").read_text() == "mine"
+
+
+def test_what_a_run_that_was_killed_has_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+
+    def killed() -> None:
+        with opened(folder, OTHER) as held:
+            (held.parts / "interactions-00000.parquet").write_text("a part")
+            (held.parts / ".0123456789ab-requests-00000.parquet").write_text("half a part")
+            (held.parts / "notes.txt").write_text("mine")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    with pytest.raises(InputError, match=r"holds something named 'parts'"):
+        rerun(ONE, folder)
+    assert [path.name for path in (folder / "parts").iterdir()] == ["notes.txt"]
+    shutil.rmtree(folder / "parts")
+    rerun(ONE, folder)
+    assert is_finished(folder)
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    with opened(tmp_path / "run", ONE), pytest.raises(InputError, match=r"another process is writing to it"):
+        rerun(OTHER, tmp_path / "run")
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_default_folders_know_what_was_set() -> None:
+    plain, one, two = (
+        run_folder(None, ONE, settings) for settings in ([], ["policy.request=never"], ["policy.request=always"])
+    )
+    assert plain == Path("runs/tiny-1")
+    assert one != two
+    assert one.name.startswith("tiny-1-request-")
+    assert run_folder(None, ONE, ["a.b/../c=1"], "policies").parent == Path("runs")
+
+
+def test_a_comparison_that_was_broken_off_is_taken_up_in_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+
+    def killed() -> None:
+        with opened(folder, ONE, kind="policies") as held:
+            rerun(OTHER, held.path / "never")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    with opened(folder, ONE, kind="policies") as held:
+        rerun(OTHER, held.path / "never")
+    with pytest.raises(InputError, match=r"broken off"):
+        folder_kind(folder)
