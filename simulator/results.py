@@ -140,6 +140,7 @@ def collect(
     if of_region is not None:
         of_region |= base
     accuracy = parts.accuracy_section(ranks, users, ks)
+    share = parts.share_section(scenario, len(requests), int(devices["decisions"].sum()))
     updates = world.log.table()
     training = training_cost(world.learning if of_region is None else None, scenario.tariffs)
     network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
@@ -152,7 +153,7 @@ def collect(
         "schema_version": parts.SCHEMA_VERSION,
         "scenario": scenario.name,
         "seed": scenario.seed,
-        "headline": parts.headline(scenario, accuracy, baselines),
+        "headline": parts.headline(scenario, accuracy, baselines, share),
         "notes": [
             *_notes(scenario, prepared, service, base),
             *parts.request_notes(requests, population.presence.joined_s),
@@ -174,7 +175,7 @@ def collect(
         "accuracy_by": _accuracy_by(prepared, interactions, users, steps, ranks, ks),
         "baselines": baselines,
         "freshness": parts.freshness_section(interactions),
-        "requests": {**parts.request_section(requests, len(interactions)), "threshold": threshold},
+        "requests": {**parts.request_section(requests, len(interactions)), **share, "threshold": threshold},
         "latency_s": parts.latency_section(interactions, requests),
         "pace": pace(gaps_of(population.stream), requests),
         "cloud": load,
@@ -232,6 +233,7 @@ def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requ
             "user": prepared.learnt.split.log.user_ids[population.users].astype(str),
             "class": np.array(fleet.class_names, dtype=object)[fleet.class_index],
             "link": population.network.link_names,
+            "decisions": np.array(world.decisions, dtype=np.int64),
             "joules": np.array(world.energy_j),
             "bytes_up": up + uploaded,
             "bytes_down": down + pushed + np.where(joined, installed, 0.0),

@@ -34,7 +34,7 @@ class DoubtingSlates(Protocol):
 
 @dataclass(frozen=True)
 class Foresight:
-    """How a policy that asks at a doubt of `threshold` or more may be followed ahead of time."""
+    """How a policy that asks at a doubt of `threshold` or more, as the stream begins, may be followed ahead of time."""
 
     slates: DoubtingSlates
     threshold: float
@@ -53,20 +53,30 @@ class Foresight:
 
 
 class _Doubts:
-    """What is known of one list: doubts at successive steps, and where the next one at or above the threshold is."""
+    """What is known of one list: doubts at successive steps, and where the next one at or above a threshold is."""
 
-    __slots__ = ("first", "next_high", "values")
+    __slots__ = ("first", "next_high", "threshold", "values")
 
-    def __init__(self, first: int, values: list[float], next_high: list[int]):
-        self.first, self.values, self.next_high = first, values, next_high
+    def __init__(self, first: int, values: list[float], next_high: list[int], threshold: float):
+        self.first, self.values, self.next_high, self.threshold = first, values, next_high, threshold
 
     def extend(self, values: list[float], next_high: list[int]) -> None:
+        """Doubts at the steps after; `next_high` is by the threshold of those before."""
         place = len(self.values) - 1
         while place >= 0 and self.next_high[place] == _NO_STEP:
             self.next_high[place] = next_high[0]
             place -= 1
         self.values += values
         self.next_high += next_high
+
+    def look_for(self, threshold: float) -> None:
+        """Find the next doubts at or above another threshold."""
+        high = _NO_STEP
+        for place in range(len(self.values) - 1, -1, -1):
+            if self.values[place] >= threshold:
+                high = self.first + place
+            self.next_high[place] = high
+        self.threshold = threshold
 
 
 class Scorer:
@@ -87,6 +97,8 @@ class Scorer:
     ):
         self.slates, self._weights = slates, weights
         self._histories, self._users, self._foresight = histories, users, foresight
+        self.threshold = foresight.threshold if foresight is not None else np.inf
+        """the one in force"""
         self._ends: list[int] = histories.lengths[users].tolist()
         self._ahead = lookahead if batching else 1
         self._batching = batching
@@ -128,6 +140,8 @@ class Scorer:
         if known is None:
             self._expected[device] = (as_of, step, weights)
             return step
+        if known.threshold != self.threshold:
+            known.look_for(self.threshold)
         high = known.next_high[step - known.first]
         if high < _NO_STEP:
             return high
@@ -265,7 +279,7 @@ class Scorer:
         if self._batching:
             kept = weights_of == FIRST_WEIGHTS
             self._book.append((self._keys(user_of[kept], list_of[kept], step_of[kept]), ranks[kept], gaps[kept]))
-        high = doubts >= foresight.threshold
+        high = doubts >= self.threshold
         asks = high & (step_of > list_of) & foresight.decides(np.repeat(devices, counts), step_of)
         asked = np.minimum.reduceat(np.where(asks, step_of, _NO_STEP), begins)
         stops, place = begins + counts, np.arange(len(high))
@@ -277,7 +291,9 @@ class Scorer:
             assert here is not None
             known = here.get((landed, used))
             if known is None or known.first + len(known.values) != step:
-                here[landed, used] = _Doubts(step, values[begin:stop], next_high[begin:stop])
+                here[landed, used] = _Doubts(step, values[begin:stop], next_high[begin:stop], self.threshold)
             else:
+                if known.threshold != self.threshold:
+                    known.look_for(self.threshold)
                 known.extend(values[begin:stop], next_high[begin:stop])
         return np.asarray(asked)

@@ -21,7 +21,8 @@ from simulator.memory_need import check_memory
 from simulator.messages import held_bytes, messages_of
 from simulator.outputs import RunFolder, opened
 from simulator.policies.request import Budget, Moments, next_true, request_policy
-from simulator.preparation import WITHOUT_CLOUD, Prepared, preloaded_lists, push_times
+from simulator.policies.share import Share
+from simulator.preparation import WITHOUT_CLOUD, Population, Prepared, preloaded_lists, push_times
 from simulator.recorder import Recorder, Streamed
 from simulator.results import RunResult, collect
 from simulator.scenario import sections
@@ -118,6 +119,12 @@ def build_world(
         population.network.link_names,
         scorer,
     )
+    at_join = policy.decide_at != "interaction" and policy.slate not in WITHOUT_CLOUD
+    at_interaction = policy.decide_at != "join" and policy.slate not in WITHOUT_CLOUD
+    share = None
+    if tuned.threshold is not None:
+        decided_s = decision_times(population, moments.ties, at_join, at_interaction)
+        share = Share(tuned.threshold, getattr(policy.request, "ratio", None) or 0.0, tuned.curve, decided_s)
     retraining = sections.retraining_of(policy.update)
     learning = FleetLearning(scenario, retraining, prepared, preloaded, device) if retraining is not None else None
 
@@ -144,15 +151,15 @@ def build_world(
         weights=weights,
         scorer=scorer,
         recorder=recorder,
-        policy=request_policy(policy.request, draws, tuned.threshold, moments, tuned.schedule),
+        policy=request_policy(policy.request, draws, share, moments, tuned.schedule),
         budget=Budget(policy.budget, population.n_devices),
         request_timeout_s=scenario.cloud.request_timeout,
         patience_s=policy.patience,
         late_s=policy.request.late if isinstance(policy.request, sections.CongestionRequest) else math.inf,
         blocking=policy.mode == "blocking",
         fails_offline=policy.when_offline == "fail",
-        decides_at_join=policy.decide_at != "interaction" and policy.slate not in WITHOUT_CLOUD,
-        decides_at_interaction=policy.decide_at != "join" and policy.slate not in WITHOUT_CLOUD,
+        decides_at_join=at_join,
+        decides_at_interaction=at_interaction,
         empty_is_miss=scenario.fleet.when_empty == "miss",
         looks_ahead=foresight is not None,
         sleeps=scenario.engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
@@ -164,6 +171,20 @@ def build_world(
         stored_lists=preloaded.tolist() if scenario.cloud.stores == "lists" else None,
     )
     return world
+
+
+def decision_times(
+    population: Population, ties: NDArray[np.bool_], at_join: bool, at_interaction: bool
+) -> NDArray[np.float64]:
+    """When the fleet's decisions fall [N], rising, if no battery runs empty; on rows `ties` [S] nothing is decided."""
+    t_s, joined_s = population.stream.t_s, population.presence.joined_s
+    change = np.zeros(len(t_s) + 1, dtype=np.int64)
+    np.add.at(change, population.first_row, 1)
+    np.add.at(change, population.end_row, -1)
+    taking_part = np.cumsum(change)[:-1] > 0  # rows of devices lie one after the other
+    rows = t_s[taking_part & ~ties] if at_interaction else t_s[:0]
+    joins = joined_s[joined_s <= population.stream.horizon_s] if at_join else joined_s[:0]
+    return np.sort(np.concatenate([rows, joins]))
 
 
 def foresight_of(scenario: sections.Scenario, prepared: Prepared, slates: Slates, tuned: Tuned) -> Foresight | None:
@@ -241,6 +262,7 @@ def end(world: World, devices: list[Device], end_s: float) -> None:
     for device in devices:
         device.catch_up(end_s)
     world.energy_j = [device.energy_j for device in devices]
+    world.decisions = [device.decisions for device in devices]
     world.service.node.close(end_s)
     _close_open_requests(world)
 

@@ -1,7 +1,7 @@
 """summary.json: what a run found, from its records alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from simulator.scenario import sections
 SCHEMA_VERSION = 1
 GAPS = ["tie", "<=60s", "<=1h", "longer"]
 TARGETS = ["head", "middle", "tail", "new", "repeat"]
+_SHARE_OFF = 0.1
+"""part of the wanted share by which the realised one may differ"""
 OUTCOMES = ("completed", "timed_out", "rejected", "lost", "abandoned", "unfinished")
 
 Ints = NDArray[np.int64]
@@ -78,6 +80,26 @@ def request_section(requests: pd.DataFrame, interactions: int) -> dict[str, Any]
     }
 
 
+def share_section(scenario: sections.Scenario, asked: int, decisions: int) -> dict[str, Any]:
+    """The share of decisions that the policy was told to ask at (None: it was told none), and the share that did."""
+    request = scenario.policy.request
+    told = None if isinstance(request, sections.OracleDpRequest) else getattr(request, "ratio", None)
+    return {"decisions": decisions, "wanted_ratio": told, "realised_ratio": asked / max(decisions, 1)}
+
+
+def off_share(requests: Mapping[str, Any]) -> str | None:
+    """ "asked 107%, told 40%" where a run's policy did not ask at the share of decisions that it was told.
+
+    By a tenth of it, and by more than three standard errors of a coin. `requests`: the section of a summary.
+    """
+    told, asked, decisions = (requests.get(name) for name in ("wanted_ratio", "realised_ratio", "decisions"))
+    if told is None or asked is None or not decisions:
+        return None
+    if abs(asked - told) <= max(_SHARE_OFF * told, 3.0 * math.sqrt(told * (1.0 - told) / decisions)):
+        return None
+    return f"asked {asked:.1%}, told {told:.1%}".replace(".0%", "%")
+
+
 def request_notes(requests: pd.DataFrame, joined_s: NDArray[np.float64]) -> list[str]:
     """What of the requests may surprise: those that were never sent, and those that joining devices sent in vain.
 
@@ -113,8 +135,18 @@ def headline_metric(ks: tuple[int, ...]) -> str:
     return f"ndcg@{10 if 10 in ks else ks[0]}"
 
 
-def headline(scenario: sections.Scenario, accuracy: dict[str, Any], baselines: dict[str, Any]) -> str:
-    """The run in one line. Where a baseline is better, that comes first."""
+def headline(
+    scenario: sections.Scenario, accuracy: dict[str, Any], baselines: dict[str, Any], requests: Mapping[str, Any]
+) -> str:
+    """The run in one line. Where a policy did not ask as often as it was told, or a baseline is better, that comes
+    first."""
+    off = off_share(requests)
+    said = _against_baselines(scenario, accuracy, baselines)
+    kind = scenario.policy.request.kind
+    return said if off is None else f"policy {kind} {off} of decisions, so it is not the policy that was named; {said}"
+
+
+def _against_baselines(scenario: sections.Scenario, accuracy: dict[str, Any], baselines: dict[str, Any]) -> str:
     metric = headline_metric(scenario.metrics.k)
     own = accuracy[metric]
     if not math.isfinite(own):

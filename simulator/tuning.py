@@ -24,7 +24,7 @@ from models.sequences import TrainingSet
 from models.srm.deployment import Deployed
 from simulator.learning import VALIDATION_SEED, Learnt, candidate_source, first_deployed, list_slates, srm_scores
 from simulator.policies.adaptive import LOGISTIC_TERMS, Fusion, fusion_of, logistic_terms
-from simulator.policies.doubt import Doubt, doubt_of
+from simulator.policies.doubt import Doubt, WithCoin, doubt_of
 from simulator.policies.gain import (
     FEATURES,
     FORMAT,
@@ -37,8 +37,9 @@ from simulator.policies.gain import (
     train_gain_model,
 )
 from simulator.policies.oracle import best_requests
-from simulator.policies.replay import Decisions, threshold_for
+from simulator.policies.replay import Decisions, curve_for, threshold_for
 from simulator.policies.request import Schedule
+from simulator.policies.share import Curve
 from simulator.policies.view import Floats, Ints, ListView
 from simulator.preparation import WITHOUT_CLOUD, CandidateStore, Prepared, preloaded_lists
 from simulator.randomness import Draws
@@ -65,7 +66,9 @@ class Tuned:
     """one that was fitted; none where the scenario says it all"""
     doubt: Doubt | None = None
     threshold: float | None = None
-    """on the doubt"""
+    """on the doubt, as the stream begins"""
+    curve: Curve | None = None
+    """by which the threshold follows the wanted share; none where the scenario names the threshold"""
     schedule: Schedule | None = None
     flops: float = 0.0
     """what a doubt costs a device beyond a ranking"""
@@ -158,11 +161,11 @@ def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[],
         return Tuned()
     logistic = isinstance(fusion, sections.LogisticFusion) and scenario.policy.slate in ("llm", "both")
     ratio = request.ratio if isinstance(request, Calibrated) else None
-    fitted, doubt, threshold = None, None, None
+    fitted, doubt, threshold, curve = None, None, None, None
     if logistic:
         fitted = fusion_of(fusion, _fitted(scenario, prepared, tails_of))
     if ratio is not None:
-        doubt, threshold = _calibrated(scenario, prepared, tails_of, fitted, ratio)
+        doubt, threshold, curve = _calibrated(scenario, prepared, tails_of, fitted, ratio)
     if isinstance(request, sections.OracleDpRequest):
         slates = list_slates(scenario, prepared.learnt, prepared.scores, prepared.source, fitted)
         return Tuned(fitted, schedule=best_schedule(scenario, prepared, slates, request.ratio))
@@ -172,7 +175,7 @@ def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[],
         return Tuned(fitted, fresh, 1.0)
     if isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest) and ratio is None:
         doubt, threshold = doubt_of(request), request.threshold
-    return Tuned(fitted, doubt, threshold, flops=doubt_flops(scenario, prepared.learnt, doubt))
+    return Tuned(fitted, doubt, threshold, curve, flops=doubt_flops(scenario, prepared.learnt, doubt))
 
 
 def _tails(prepared: Prepared, tails_of: Callable[[], Tails]) -> Tails:
@@ -198,21 +201,23 @@ def _calibrated(
     tails_of: Callable[[], Tails],
     fitted: Fusion | None,
     ratio: float,
-) -> tuple[Doubt, float]:
-    """A doubt and the threshold on it, which runs on the same preparation share: only what is learnt from slates
-    depends on what they show."""
+) -> tuple[Doubt, float, Curve | None]:
+    """A doubt, the threshold on it and how shares go with thresholds, which runs on the same preparation share: only
+    what is learnt from slates depends on what they show."""
     policy = scenario.policy
     shown = [policy.slate, policy.fusion.model_dump()] if isinstance(policy.request, sections.LearnedRequest) else []
 
-    def find() -> tuple[Doubt, float]:
+    def find() -> tuple[Doubt, float, Curve | None]:
         tails = _tails(prepared, tails_of)
         learned = isinstance(policy.request, sections.LearnedRequest)
         enough(tails, "policy.request.ratio", "set kind: random" if learned else "give a threshold")
         slates = list_slates(scenario, prepared.learnt, tails.scores, tails.source, fitted)
         doubt = doubt_for(scenario, prepared.learnt, tails, slates)
-        threshold = calibrated_threshold(slates, doubt, tails.decisions, ratio)
+        doubts = looked_at(slates, tails.decisions, doubt)
         tails.source.save()
-        return doubt, threshold
+        threshold = threshold_for(tails.decisions, doubts, ratio)
+        curve = curve_for(tails.decisions, doubts, ratio) if 0.0 < ratio < 1.0 else None
+        return doubt, threshold, curve
 
     return prepared.memo.get(["threshold", policy.request.model_dump(), *shown], find)
 
@@ -244,17 +249,12 @@ def looked_at(slates: ListSlates, decisions: Decisions, what: Callable[[ListView
     return found
 
 
-def calibrated_threshold(slates: ListSlates, doubt: Doubt, decisions: Decisions, ratio: float) -> float:
-    """The doubt at or above which a share `ratio` of decisions asks."""
-    return threshold_for(decisions, looked_at(slates, decisions, doubt), ratio)
-
-
 def doubt_for(scenario: sections.Scenario, learnt: Learnt, tails: Tails, slates: ListSlates) -> Doubt:
     """The doubt of a policy with a ratio: of fixed form, or a model of gains from the artifact store or trained now."""
     request = scenario.policy.request
     if not isinstance(request, sections.LearnedRequest):
         assert isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest)
-        return doubt_of(request)
+        return WithCoin(doubt_of(request))
     features = Features(popularity(learnt))
     key = {
         "format": FORMAT,
@@ -264,7 +264,7 @@ def doubt_for(scenario: sections.Scenario, learnt: Learnt, tails: Tails, slates:
     }
     folder = learnt.store.open("gain_model", key)
     if folder is not None:
-        return ExpectedGain(features, GainModel.load(folder))
+        return WithCoin(ExpectedGain(features, GainModel.load(folder)))
     decisions = tails.decisions
     horizon = int(np.clip(round(1.0 / max(request.ratio, 1e-9)), 1, LONGEST_HORIZON))
     gain, weight = gains(decisions, worth_of(slates, learnt, decisions), horizon)
@@ -275,7 +275,7 @@ def doubt_for(scenario: sections.Scenario, learnt: Learnt, tails: Tails, slates:
     model = train_gain_model(seen[used], gain[used], weight[used], user, request.hidden, request.seed, threads)
     with learnt.store.creating("gain_model", key) as temporary:
         model.save(temporary)
-    return ExpectedGain(features, model)
+    return WithCoin(ExpectedGain(features, model))
 
 
 def popularity(learnt: Learnt) -> Ints:
@@ -396,6 +396,7 @@ def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListS
 def doubt_flops(scenario: sections.Scenario, learnt: Learnt, doubt: Doubt | None) -> float:
     """FLOPs that a doubt costs a device beyond the ranking itself."""
     length, dim = scenario.llm.list_length, learnt.srm.model.dim
+    doubt = doubt.doubt if isinstance(doubt, WithCoin) else doubt
     if isinstance(doubt, ExpectedGain):
         return feature_flops(length, dim) + doubt.model.flops
     return 8.0 * length if isinstance(scenario.policy.request, sections.UncertaintyRequest) else 0.0

@@ -78,6 +78,8 @@ class World:
     issued: int = 0
     energy_j: list[float] = field(default_factory=list)
     """what each device has used, once the run has ended"""
+    decisions: list[int] = field(default_factory=list)
+    """how often each device has decided by then"""
 
     def new_request(self, device: int, step: int, now: float, weights: int) -> RequestRecord:
         """A request is issued by a device with these weights; it stays open until `close_request`."""

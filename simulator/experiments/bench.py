@@ -26,13 +26,13 @@ from simulator.experiments.bench_cases import INTERACTIONS
 from simulator.learning import Learnt, first_deployed, learn, srm_scores
 from simulator.policies.doubt import Doubt, doubt_of
 from simulator.policies.gain import FEATURES, ExpectedGain, Features, GainModel
-from simulator.policies.replay import Decisions
+from simulator.policies.replay import Decisions, threshold_for
 from simulator.preparation import Population, Prepared, populate
 from simulator.randomness import Draws
 from simulator.scenario import sections
 from simulator.simulation import build_world, run
 from simulator.slates import Jobs, ListSlates
-from simulator.tuning import Tuned, calibrated_threshold, popularity
+from simulator.tuning import Tuned, looked_at, popularity
 from simulator.world import World
 
 Ints = NDArray[np.int64]
@@ -226,7 +226,7 @@ def _tuned(world: World, population: Population, doubt: Doubt) -> Tuned:
     count = population.n_interactions[some]
     newest = population.first_step[some] - 1
     decisions = Decisions(population.users[some], newest, count, newest)
-    return Tuned(doubt=doubt, threshold=calibrated_threshold(slates, doubt, decisions, REQUEST_RATIO))
+    return Tuned(doubt=doubt, threshold=threshold_for(decisions, looked_at(slates, decisions, doubt), REQUEST_RATIO))
 
 
 def any_gain_model() -> GainModel:

@@ -5,17 +5,20 @@ pure function of (user, step, list), rounded, so that neither batch nor company 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from simulator.policies.fusion import inconsistency
 from simulator.policies.view import Floats, ListView
+from simulator.randomness import Draws
 from simulator.scenario import sections
 
 Doubt = Callable[[ListView], Floats]
 """Doubt [M] of devices in their lists; infinite for a list without a valid candidate."""
 
 _GRID = 2.0**30
+_COIN = 2.0**-20  # below any difference of doubts that means something
 _FAR_BELOW = -700.0  # a logit whose weight is nothing
 
 
@@ -54,3 +57,15 @@ def doubt_of(section: sections.InconsistencyRequest | sections.UncertaintyReques
         return lambda view: inconsistency(view.lists, section.terms)
     measure = {"entropy": entropy, "margin": closeness}[section.measure]
     return lambda view: on_grid(measure(view), view)
+
+
+@dataclass(frozen=True)
+class WithCoin:
+    """A doubt whose ties a coin decides, keyed by user and step, so that there is a threshold for every share: an LLM
+    that names no invalid item, say, leaves the penalty for them the same everywhere."""
+
+    doubt: Doubt
+
+    def __call__(self, view: ListView) -> Floats:
+        coin = _COIN * Draws(0).uniform("policy.tie", view.user, view.step)
+        return np.asarray(self.doubt(view) + coin)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.ragged import ragged
+from simulator.policies.share import Curve
 from simulator.slates import Jobs
 from simulator.weights import FIRST_WEIGHTS
 
@@ -18,6 +19,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _ROUNDS = 18
+_WIDEST, _POINTS = 6.0, 25
+"""log-odds between which shares are looked at, and how many of them"""
 
 
 @dataclass(frozen=True)
@@ -88,3 +91,11 @@ def threshold_for(decisions: Decisions, doubts: Floats, ratio: float) -> float:
         else:
             high = middle
     return high
+
+
+def curve_for(decisions: Decisions, doubts: Floats, ratio: float) -> Curve:
+    """At which doubt [P] which share of decisions asks; the wanted `ratio`, between 0 and 1, is one of the shares."""
+    odds = np.linspace(-_WIDEST, _WIDEST, _POINTS)
+    shares = np.unique(np.append(1.0 / (1.0 + np.exp(-odds)), ratio))
+    thresholds = np.array([threshold_for(decisions, doubts, share) for share in shares.tolist()])
+    return Curve(shares, np.minimum.accumulate(thresholds))

@@ -7,13 +7,14 @@ scenario, a class with `wants` and `next_ask`, a line in `request_policy`.
 
 import math
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.policies.share import Share
 from simulator.randomness import Draws
 from simulator.scenario import sections
 from simulator.scoring import Scorer
@@ -176,19 +177,25 @@ class Doubtful:
     """When the device's doubt in its list reaches a threshold: the inconsistency of LSC4Rec (intelligent request), the
     SRM's uncertainty, an expected gain, or the knowledge that a fresh list is better."""
 
-    def __init__(self, threshold: float, moments: Moments):
-        self._threshold = threshold
-        self._scorer = moments.scorer
+    def __init__(self, share: Share, moments: Moments):
+        self._share, self._scorer = share, moments.scorer
         self._step: list[int] = moments.step.tolist()
+        self._t_s = array("d", moments.t_s.tobytes())
 
     def wants(self, device: Knowledge) -> bool:
-        return device.doubt() >= self._threshold
+        threshold = self._scorer.threshold = self._share.at(device.since_s)
+        asks = device.doubt() >= threshold
+        self._share.asked += asks
+        return asks
 
     def next_ask(self, device: Knowledge, row: int) -> int:
         if device.as_of < 0 or row >= device.end:
             return row
         step = self._step[row]
-        return row + self._scorer.next_doubt(device.device, device.as_of, step, device.used_weights) - step
+        ask = row + self._scorer.next_doubt(device.device, device.as_of, step, device.used_weights) - step
+        if self._share.until_s == math.inf:
+            return ask
+        return min(ask, bisect_right(self._t_s, self._share.until_s, row, device.end))
 
 
 class Congestion:
@@ -280,11 +287,11 @@ class SessionStart:
 def request_policy(
     section: sections.RequestPolicy,
     draws: Draws,
-    threshold: float | None,
+    share: Share | None,
     moments: Moments,
     schedule: Schedule | None = None,
 ) -> RequestPolicy:
-    """The policy that a scenario names; `threshold` is the one on its doubt, `schedule` the one of `oracle_dp`."""
+    """The policy that a scenario names; `share` has the threshold on its doubt, `schedule` is that of `oracle_dp`."""
     match section:
         case sections.NeverRequest() | sections.CloudPush():
             return Never()
@@ -306,8 +313,8 @@ def request_policy(
             assert schedule is not None
             return Scheduled(schedule, moments)
         case _:
-            assert threshold is not None
-            return Doubtful(threshold, moments)
+            assert share is not None
+            return Doubtful(share, moments)
 
 
 class Budget:

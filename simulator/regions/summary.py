@@ -59,9 +59,10 @@ def fleet_summary(
     latencies = columns.frame("interactions", ["slate_latency_s"])
     represents = scenario.fleet.represents or devices
     threshold = own[0]["requests"]["threshold"]
+    share = parts.share_section(scenario, len(requests), int(columns.of("devices", "decisions").sum()))
     summary = {
         **{name: own[0][name] for name in ("schema_version", "scenario", "seed")},
-        "headline": parts.headline(scenario, accuracy, baselines),
+        "headline": parts.headline(scenario, accuracy, baselines, share),
         "notes": _notes(scenario, own, represents),
         **{name: own[0][name] for name in ("split", "simulated_seconds")},
         "devices": devices,
@@ -72,7 +73,7 @@ def fleet_summary(
         },
         "baselines": baselines,
         "freshness": parts.freshness_section(seen),
-        "requests": {**parts.request_section(requests, n), "threshold": threshold},
+        "requests": {**parts.request_section(requests, n), **share, "threshold": threshold},
         "latency_s": parts.latency_section(latencies, requests),
         "pace": pace(columns.of_regions(GAPS, "gap_s"), requests),
         "cloud": _clouds([one["cloud"] for one in own], [report.up_s for report in reports]),

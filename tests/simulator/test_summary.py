@@ -34,9 +34,9 @@ def test_per_user_accuracy_counts_each_user_the_same() -> None:
 
 def test_a_baseline_that_is_better_comes_first_in_the_headline() -> None:
     scenario = scenario_of()
-    line = parts.headline(scenario, {"ndcg@10": 0.1}, {"popular": {"ndcg@10": 0.05}, "markov": {"ndcg@10": 0.2}})
+    line = parts.headline(scenario, {"ndcg@10": 0.1}, {"popular": {"ndcg@10": 0.05}, "markov": {"ndcg@10": 0.2}}, {})
     assert line.startswith("the baseline 'markov' is better")
-    line = parts.headline(scenario, {"ndcg@10": 0.3}, {"popular": {"ndcg@10": 0.05}, "markov": {"ndcg@10": 0.2}})
+    line = parts.headline(scenario, {"ndcg@10": 0.3}, {"popular": {"ndcg@10": 0.05}, "markov": {"ndcg@10": 0.2}}, {})
     assert line.startswith("NDCG@10 0.3000")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from simulator.policies.request import Budget, Moments, RequestPolicy, Schedule, request_policy
+from simulator.policies.share import Share
 from simulator.randomness import Draws
 from simulator.scenario import sections
 
@@ -58,7 +59,8 @@ def moments(t_s: list[float], high: tuple[int, ...] = (), link: str = "lte") -> 
 def policy_of(
     section: sections.RequestPolicy, at: Moments | None = None, threshold: float | None = None, seed: int = 1
 ) -> RequestPolicy:
-    return request_policy(section, Draws(seed), threshold, at or moments([]))
+    share = Share(threshold) if threshold is not None else None
+    return request_policy(section, Draws(seed), share, at or moments([]))
 
 
 def wants(section: sections.RequestPolicy, knows: Knows, threshold: float | None = None) -> bool:
