@@ -26,6 +26,7 @@ from simulator.outputs import RunFolder
 from simulator.preparation import WITHOUT_CLOUD, Prepared
 from simulator.scenario import resolved_yaml, sections
 from simulator.service import Service
+from simulator.training_curves import llm_training, training_notes, training_section
 from simulator.update_log import training_cost, update_section
 from simulator.workload.arrivals import gap_summary, gaps_of
 from simulator.world import World
@@ -156,6 +157,7 @@ def collect(
         "headline": parts.headline(scenario, accuracy, baselines, share),
         "notes": [
             *_notes(scenario, prepared, service, base),
+            *training_notes(scenario, prepared),
             *parts.request_notes(requests, population.presence.joined_s),
             *([answer_note(answers)] if answers else []),
             *_missing_note(scenario, load),
@@ -193,8 +195,9 @@ def collect(
         | provisioned.figures,
         "represented": provisioned.represented,
         "models": {
-            "srm": {"kind": scenario.srm.kind, "validation": learnt.srm.validation},
+            "srm": {"kind": scenario.srm.kind, **training_section(learnt.srm.validation, learnt.srm.curve)},
             "llm": {"quality_of": _quality(scenario), "cost_of": service.cost_label}
+            | llm_training(prepared)
             | ({"answers": answers} if answers else {}),
         },
         "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}

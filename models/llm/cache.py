@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from models.artifacts import ArtifactStore
+from models.early_stopping import UNTRAINED, TrainingCurve
 from models.llm.base import CandidateLists, CandidateSource, Floats
 
 FORMAT = 2  # of the artifact: raise it when it changes
@@ -35,6 +36,7 @@ class CachedCandidates:
         """
         self._save_every = save_every
         self.validation: dict[str, float] = dict(getattr(source, "validation", {}))  # of a model that was trained here
+        self.curve: TrainingCurve = getattr(source, "curve", UNTRAINED)
         self.name, self.list_length, self.content_hash = source.name, source.list_length, source.content_hash
         self._source, self._store = source, store
         # The list of (user, as_of) has slot offsets[user] + user + as_of + 1; its row is -1 where it is not known.

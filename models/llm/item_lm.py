@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.artifacts import ArtifactStore, content_hash
+from models.early_stopping import UNTRAINED, TrainingCurve, curve_of
 from models.errors import InputError
 from models.llm.base import CandidateLists
 from models.llm.checkpoints import causal_architecture, hugging_face, quiet, read_checkpoint, require_checkpoint
@@ -74,6 +75,7 @@ class TrainedItemLm:
     folder: Path  # the Hugging Face checkpoint
     device: str  # where it ranks
     content_hash: str  # of the weights and the way they are used
+    curve: TrainingCurve = UNTRAINED
 
     @cached_property
     def model(self) -> ItemLm:
@@ -125,8 +127,15 @@ def train_or_load_item_lm(
         return _loaded(folder, data.n_items, config.max_length, threads, device)
 
     facts = _facts(store, {**key, "transformers": version("transformers")}, load)
-    validation = dict(history["validation"])
-    return TrainedItemLm(lambda: load()[0], facts["architecture"], validation, folder, device, facts["content_hash"])
+    return TrainedItemLm(
+        read=lambda: load()[0],
+        architecture=facts["architecture"],
+        validation=dict(history["validation"]),
+        folder=folder,
+        device=device,
+        content_hash=facts["content_hash"],
+        curve=curve_of(history, config.epochs),
+    )
 
 
 def _facts(store: ArtifactStore, key: dict[str, Any], load: Callable[[], tuple[ItemLm, dict[str, Any]]]) -> Any:
@@ -203,7 +212,7 @@ class ItemLmCandidates:
         `exclude_seen`: items that the user had up to as_of are left out of the ranking (the list is still full).
         """
         self.name = "item_lm"
-        self.list_length, self.validation = list_length, trained.validation
+        self.list_length, self.validation, self.curve = list_length, trained.validation, trained.curve
         self._block = tile_of(ItemLm, trained.device)
         self.content_hash = content_hash(trained.content_hash, offsets, items, list_length, exclude_seen, self._block)
         self._trained = trained

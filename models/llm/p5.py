@@ -4,7 +4,7 @@ An artifact is a Hugging Face checkpoint folder with the ids beside it (item_ids
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from models.artifacts import ArtifactStore, content_hash
+from models.early_stopping import UNTRAINED, TrainingCurve, curve_of
 from models.errors import InputError
 from models.llm.base import CandidateLists
 from models.llm.checkpoints import attempt, checkpoint_source, hugging_face, quiet, read_checkpoint
@@ -55,6 +56,7 @@ class TrainedP5:
     architecture: dict[str, int]
     validation: dict[str, float]  # of the epoch kept; empty where nothing was held out or nothing was trained
     content_hash: str  # of the weights, the ids and the way they are used
+    curve: TrainingCurve = UNTRAINED
 
 
 def train_or_load_p5(
@@ -100,7 +102,8 @@ def train_or_load_p5(
     trained = _read(str(folder), data.n_items)
     assert trained.ids is not None
     history = json.loads((folder / _HISTORY).read_text(encoding="utf-8"))
-    return _ready(trained, trained.ids, config, threads, device, dict(history["validation"]))
+    ready = _ready(trained, trained.ids, config, threads, device, dict(history["validation"]))
+    return replace(ready, curve=curve_of(history, config.epochs))
 
 
 def _untrained(config: P5Config, start: "_Start | None", data: TrainingSet) -> tuple[P5Network, ItemIds]:
@@ -219,7 +222,7 @@ class P5Candidates:
         exclude_seen: bool,
     ):
         """`beams`: prefixes of ids that a search keeps; None: as many as a list is long."""
-        self.list_length, self.validation = list_length, trained.validation
+        self.list_length, self.validation, self.curve = list_length, trained.validation, trained.curve
         width = beams or list_length
         self._search = BeamSearch(
             trained.network, trained.ids, offsets, items, trained.max_length, list_length, width, exclude_seen

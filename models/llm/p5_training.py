@@ -64,7 +64,7 @@ def train_p5(
     per_epoch = min(len(users), config.prompts_per_epoch or len(users))
     with progress.task("training p5", config.epochs * per_epoch) as task:
 
-        def learn(epoch: int) -> float:
+        def learn(epoch: int, _: int) -> float:
             chosen = generator.permutation(len(users))[:per_epoch]
             return _epoch(network, data, config, users[chosen], positions[chosen], optimiser, generator, epoch, task)
 

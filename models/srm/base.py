@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.early_stopping import UNTRAINED, TrainingCurve
 from models.sequences import even_length
 
 
@@ -146,3 +147,4 @@ class TrainedSrm:
     item_bytes: int  # one item's row of the table
     validation: dict[str, float]  # of the epoch kept; empty where nothing was held out
     content_hash: str  # of the weights and the architecture
+    curve: TrainingCurve = UNTRAINED

@@ -1,4 +1,4 @@
-"""Training of small models: mini-batches, early stopping on validation NDCG@10, and a cache by content hash.
+"""Training of small models: mini-batches, until validation NDCG@10 gets no better, and a cache by content hash.
 
 Initial weights and dropout come from PyTorch's generator, forked and seeded for the training and then restored; all
 other draws come from a generator of their own. So (configuration, data, threads, PyTorch version, device type)
@@ -7,7 +7,7 @@ determine the weights, and they are the key of the cache.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from models.artifacts import ArtifactStore, content_hash
-from models.early_stopping import train_epochs
+from models.early_stopping import curve_of, train_epochs
 from models.errors import InputError
 from models.precision import computed_with, mixed_precision
 from models.progress import NullProgress, Progress, Task
@@ -31,10 +31,14 @@ from models.srm.losses import bce_backward, full_softmax_backward
 from models.srm.sasrec import SasRec
 from models.srm.validation import validate
 
-FORMAT = 2  # of the artifact and of the training procedure: raise it when either changes
+FORMAT = 3  # of the artifact and of the training procedure: raise it when either changes
 _ARTIFACT = "srm"
 _CLIP_NORM = 5.0
 _WARM_UP = 0.05  # share of all epochs
+_FALLS = 2
+"""times that the learning rate of a small model falls, each time once validation no longer gets better"""
+_FALL = 0.25
+_RISE = 0.5  # epochs until the rate of a small model is what `learning_rate` says
 _FILLING: Any = torch.utils.deterministic  # a module whose settings PyTorch's type stubs do not know
 
 
@@ -69,7 +73,7 @@ def train_or_load_srm(
         store.check_writable()
         with deterministic(config.training.seed, threads, device):
             model = build_model(config, data.n_items).to(device)
-            history = train(model, config, data, progress or NullProgress())
+            history = train(model, config, data, progress or NullProgress(), _FALLS)
             # Counted here and kept: the first count of a process loads seconds' worth of PyTorch.
             history["flops"] = {"encode": flops_encode(model), "candidate": flops_per_candidate(model)}
         with store.creating(_ARTIFACT, key) as temporary:
@@ -108,20 +112,31 @@ def _key(config: SrmConfig, data: TrainingSet, threads: int, device: str) -> dic
     }
 
 
-def train(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Progress) -> dict[str, Any]:
-    """Trains in place and leaves the best epoch's weights; returns what happened, epoch by epoch."""
+def train(
+    model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Progress, falls: int = 0
+) -> dict[str, Any]:
+    """Trains in place and leaves the best epoch's weights; returns what happened, epoch by epoch (JSON-able).
+
+    `falls`: the learning rate is held, and falls so many times as validation gets no better, before the training ends;
+    0, or nothing held out: it falls straight to nothing over all epochs.
+    """
     training = config.training
     generator = torch.Generator().manual_seed(training.seed)
     optimiser = _optimiser(model, config)
+    held = falls > 0 and bool((data.valid_end > data.fit_end).any())
+
+    def learn(epoch: int, fallen: int) -> float:
+        rate = (lambda done: min(1.0, (done + 0.01) / _RISE) * _FALL**fallen) if held else _straight(config)
+        return _epoch(model, config, data, optimiser, generator, task, epoch, rate)
+
     with progress.task(f"training {config.kind}", config.epochs * n_transitions(data)) as task:
         return train_epochs(
-            model,
-            config.epochs,
-            training.patience,
-            lambda epoch: _epoch(model, config, data, optimiser, generator, task, epoch),
-            lambda: validate(model, data),
-            task,
+            model, config.epochs, training.patience, learn, lambda: validate(model, data), task, falls if held else 0
         )
+
+
+def _straight(config: SrmConfig) -> Callable[[float], float]:
+    return lambda done: rate_at(done / config.epochs)
 
 
 def fine_tune(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Progress) -> float:
@@ -131,7 +146,7 @@ def fine_tune(model: SmallModel, config: SrmConfig, data: TrainingSet, progress:
     with progress.task(f"updating {config.kind}", config.epochs * n_transitions(data)) as task:
         optimiser = _optimiser(model, config)
         for epoch in range(1, config.epochs + 1):
-            loss = _epoch(model, config, data, optimiser, generator, task, epoch)
+            loss = _epoch(model, config, data, optimiser, generator, task, epoch, _straight(config))
     return loss
 
 
@@ -153,17 +168,19 @@ def _epoch(
     generator: torch.Generator,
     task: Task,
     epoch: int,
+    rate: Callable[[float], float],
 ) -> float:
-    """One pass over the learning part; the mean loss of its transitions."""
+    """One pass over the learning part; the mean loss of its transitions. `rate`: the learning rate's factor once so
+    many epochs are done."""
     model.train()
     transitions_per_epoch = n_transitions(data)
     device = model.embedding.weight.device
     total, count = torch.zeros((), dtype=torch.float64, device=device), 0  # a GPU is not waited for after each batch
     grouped = device.type == "cpu"
     for batch in epoch_batches(data, model.max_length, config.training.batch_size, generator, grouped):
-        done = (epoch - 1 + count / transitions_per_epoch) / config.epochs
+        factor = rate(epoch - 1 + count / transitions_per_epoch)
         for group in optimiser.param_groups:
-            group["lr"] = config.training.learning_rate * rate_at(done)
+            group["lr"] = config.training.learning_rate * factor
         optimiser.zero_grad(set_to_none=True)
         here = [windows.to(device) for windows in batch]
         with mixed_precision(device):
@@ -210,6 +227,7 @@ def _trained(config: SrmConfig, n_items: int, folder: Path, device: str) -> Trai
         encoder_bytes=4 * (sum(p.numel() for p in model.parameters()) - table),
         item_bytes=4 * model.dim,
         validation=dict(history["validation"]),
+        curve=curve_of(history, config.epochs),
         content_hash=content_hash(architecture, {name: tensor.numpy() for name, tensor in weights.items()}),
     )
 

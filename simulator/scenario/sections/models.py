@@ -28,6 +28,12 @@ class Training(Section):
 class SrmTraining(Training):
     """How the small model is trained before the stream: by itself, or then also inside the LLM's lists (LSC4Rec)."""
 
+    patience: int = Field(
+        3,
+        ge=1,
+        description="epochs without better validation NDCG@10 before the learning rate falls to a quarter; the third "
+        "time, training ends",
+    )
     kind: Literal["independent", "cooperative"] = Field(
         "independent", description="on interactions alone; or, after that, on ordering the LLM's lists as well"
     )
@@ -90,7 +96,12 @@ class Srm(Section):
         "full_softmax",
         description="softmax over the catalogue, or binary cross-entropy with sampled negatives (din: this one only)",
     )
-    epochs: int = Field(20, ge=0, description="most passes over the training events; 0 leaves the model untrained")
+    epochs: int = Field(
+        60,
+        ge=0,
+        description="most passes over the training events; training ends before, once validation gets no better; 0 "
+        "leaves the model untrained",
+    )
     item_table: ItemTable = Field(OnDeviceTable(), description="where a phone has the vectors of items from")
     training: SrmTraining = SrmTraining()
 
