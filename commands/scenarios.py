@@ -106,9 +106,8 @@ def compare_policies(
         if as_json:
             print_json(comparison)
         if not quiet:
-            print_policy_comparison(
-                comparison["policies"], console_for(as_json), comparison["headline"], comparison["notes"]
-            )
+            rows = [*comparison["today"], *comparison["policies"]]
+            print_policy_comparison(rows, console_for(as_json), comparison["headline"], comparison["notes"])
             print(f"cost-accuracy plot: {figure}", file=sys.stderr if as_json else sys.stdout)
 
 

@@ -94,6 +94,10 @@ def test_compare_policies_draws_the_cost_accuracy_plot(scenario_file: Path, cach
     comparison = json.loads(done.stdout)
     cost = {point["policy"]: point["cost"] for point in comparison["policies"]}
     assert cost["always"] > cost["random 30%"] > cost["never (preloaded list)"] >= 0
+    assert [row["policy"] for row in comparison["today"]] == ["SRM alone", "popular", "Markov"]
+    for row, name in zip(comparison["today"], ("srm", "popular", "markov"), strict=True):
+        assert row["accuracy"] == pytest.approx(comparison["baselines"][name])
+        assert row["low"] <= row["accuracy"] <= row["high"]
     assert (tmp_path / "p" / "figures" / "cost_accuracy.png").stat().st_size > 10_000
     sets = [
         set(

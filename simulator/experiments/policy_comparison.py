@@ -14,13 +14,18 @@ from models.errors import InputError
 from models.metrics import accuracy_per_query, clustered_mean
 from models.progress import Progress
 from simulator import summary as parts
+from simulator.baselines import NOT_EVALUATED, baseline_ranks
 from simulator.outputs import RunFolder, opened
-from simulator.preparation import WITHOUT_CLOUD, prepare
+from simulator.preparation import WITHOUT_CLOUD, Prepared, prepare
 from simulator.results import RunResult
 from simulator.running import run_prepared
 from simulator.scenario import sections
 
+Ints = NDArray[np.int64]
+
 _RATIO = 0.4
+TODAY = {"srm": "SRM alone", "popular": "popular", "markov": "Markov"}
+"""baselines that need no cloud, as their rows are named"""
 PROVISIONED = "usd_provisioned_per_1k_interactions"
 MARGINAL = "usd_marginal_per_1k_interactions"
 
@@ -41,6 +46,9 @@ def request_policies(ratio: float) -> dict[str, sections.RequestPolicy]:
 def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: Progress) -> dict[str, Any]:
     """Run `scenario` under each policy, each to a folder below `out`; returns what comparison.json holds.
 
+    Its rows begin with what the user has without a cloud (`today`: the SRM alone, popular items, a Markov table), then
+    come the policies. One that did not ask at the share of decisions that it was told bears the two shares in its name,
+    and is not the best under the one that it was given.
     Policies that can be told a share of requests get that of the scenario's own policy, or 0.4 where it has none. The
     scenario's budget is lifted, so that each policy asks as often as it would. Cost is that of the provisioned account,
     or of the marginal one where a policy's objective cannot be met.
@@ -69,7 +77,7 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
         notes[name] = result.summary["notes"]
         points.append(
             {
-                "policy": name,
+                "policy": shown_as(name, result.summary["requests"]),
                 "folder": folder.path.name,
                 "run": folder.run,
                 **_point(result, prepared.population.users, metric),
@@ -85,6 +93,7 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
         "metric": metric,
         "cost": account,
         "represents": scenario.fleet.represents or prepared.population.n_devices,
+        "today": today(result, prepared, metric, progress),
         "policies": points,
         "baselines": {name: figures[metric] for name, figures in result.summary["baselines"].items()},
         "headline": _headline(points, result.summary["baselines"], metric),
@@ -95,6 +104,42 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
     out.write_text("comparison.json", json.dumps(comparison, indent=2, allow_nan=False) + "\n")
     out.finish()
     return comparison
+
+
+def shown_as(name: str, requests: Mapping[str, Any]) -> str:
+    """A policy's name; where it did not ask at the share that the name says, "inconsistency (asked 107%, told 40%)"."""
+    off = parts.off_share(requests)
+    return name if off is None else f"{name.rsplit(' ', 1)[0] if name.endswith('%') else name} ({off})"
+
+
+def today(result: RunResult, prepared: Prepared, metric: str, progress: Progress) -> list[dict[str, Any]]:
+    """What the user has without a cloud, as rows: accuracy with its 95% interval over users, at no cost."""
+    scenario, interactions = result.scenario, result.interactions
+    users = prepared.population.users[interactions["device"].to_numpy()]
+    steps = interactions["step"].to_numpy().astype(np.int64)
+    ranks = baseline_ranks(
+        prepared.learnt,
+        prepared.srm,
+        prepared.scores,
+        users,
+        steps,
+        scenario.llm.list_length,
+        scenario.workload.exclude_seen,
+        progress,
+    )
+    rows = []
+    for name, shown in TODAY.items():
+        judged = ranks[name] != NOT_EVALUATED
+        rows.append(
+            {"policy": shown, **_accuracy(ranks[name][judged], users[judged], metric), "cost": 0.0, "ratio": 0.0}
+        )
+    return rows
+
+
+def _accuracy(ranks: Ints, users: Ints, metric: str) -> dict[str, float]:
+    """Mean with its 95% interval over users."""
+    mean, half = clustered_mean(accuracy_per_query(ranks, (int(metric.split("@")[1]),))[metric], users)
+    return {"accuracy": mean, "low": mean - half, "high": mean + half}
 
 
 def _notes(by_policy: Mapping[str, list[str]]) -> list[str]:
@@ -109,19 +154,14 @@ def _notes(by_policy: Mapping[str, list[str]]) -> list[str]:
     return [note for note in next(iter(by_policy.values())) if note in shared] + of_cost
 
 
-def _point(result: RunResult, users: NDArray[np.int64], metric: str) -> dict[str, Any]:
-    ranks = result.interactions["rank"].to_numpy()
-    k = int(metric.split("@")[1])
-    per_query = accuracy_per_query(ranks, (k,))[metric]
-    mean, half = clustered_mean(per_query, users[result.interactions["device"].to_numpy()])
+def _point(result: RunResult, users: Ints, metric: str) -> dict[str, Any]:
+    interactions = result.interactions
     summary = result.summary
     return {
-        "accuracy": mean,
-        "low": mean - half,
-        "high": mean + half,
+        **_accuracy(interactions["rank"].to_numpy(), users[interactions["device"].to_numpy()], metric),
         "hr@10": summary["accuracy"].get("hr@10"),
         **{key: summary["cost"][key] for key in (PROVISIONED, MARGINAL, "replicas_provisioned")},
-        "ratio": summary["requests"]["ratio"],
+        **{key: summary["requests"][key] for key in ("ratio", "decisions", "wanted_ratio", "realised_ratio")},
         "completed": summary["requests"]["completed"],
         "mean_staleness": summary["freshness"]["mean_staleness"],
         "latency_p95_s": summary["latency_s"]["request"]["p95"],
@@ -130,7 +170,8 @@ def _point(result: RunResult, users: NDArray[np.int64], metric: str) -> dict[str
 
 
 def _headline(points: list[dict[str, Any]], baselines: dict[str, Any], metric: str) -> str:
-    best = max(points, key=lambda point: point["accuracy"])
+    as_named = [point for point in points if parts.off_share(point) is None]
+    best = max(as_named, key=lambda point: point["accuracy"])
     name = max(baselines, key=lambda key: baselines[key][metric] or 0.0)
     bar = baselines[name][metric] or 0.0
     if best["accuracy"] < bar:

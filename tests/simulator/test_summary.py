@@ -9,6 +9,7 @@ import pandas as pd
 from models.artifacts import ArtifactStore
 from simulator import summary as parts
 from simulator.costs import Cost
+from simulator.experiments.policy_comparison import shown_as
 from tests.simulator.tiny import scenario_of, simulate_tiny
 
 
@@ -95,3 +96,15 @@ def test_events_out_of_calendar_order_are_said_to_be_and_why(tmp_path: Path) -> 
         said[kind] = [note for note in notes if "calendar" in note]
     assert said["poisson"] == ["events are not in calendar order: moments of interactions are drawn"]
     assert said["replay"] == []
+
+
+def test_a_policy_that_asks_more_than_it_was_told_says_so_first() -> None:
+    told = {"decisions": 1000, "wanted_ratio": 0.4, "realised_ratio": 0.93}
+    line = parts.headline(scenario_of(), {"ndcg@10": 0.3}, {"popular": {"ndcg@10": 0.05}}, told)
+    assert line.startswith(
+        "policy random asked 93%, told 40% of decisions, so it is not the policy that was named; NDCG"
+    )
+    assert parts.off_share(told | {"realised_ratio": 0.43}) is None
+    assert parts.off_share(told | {"realised_ratio": 0.44, "decisions": 20}) is None  # a coin would do so, too
+    assert parts.off_share(told | {"wanted_ratio": None}) is None
+    assert shown_as("inconsistency 40%", told) == "inconsistency (asked 93%, told 40%)"
