@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reports import style
 from reports.charts import Chart
 from reports.quantities import share_text
+from reports.time_scale import date_ticks
 
 _COLOURS = {
     "@ink": style.BLACK,
@@ -25,8 +26,9 @@ _COLOURS = {
     "@purple": style.PURPLE,
     "@orange": style.ORANGE,
     "@sky": style.SKY,
+    "@pale": style.PALE,
     "@band": style.BLUE,
-    "@area": style.SKY,
+    "@area": style.PALE,
 }
 _DASHES: Mapping[str, Any] = {
     "solid": "-",
@@ -39,6 +41,7 @@ _DASHES: Mapping[str, Any] = {
 # Beyond so many letters the labels of the horizontal axis are turned, and the legend moves out of their way.
 _TICK_LETTERS = 110
 _LEGEND_BELOW_IN = {False: 0.62, True: 1.1}
+_DAY_MS = 86_400_000.0
 _MARKERS = {
     "circle": "o",
     "square": "s",
@@ -68,13 +71,13 @@ def draw_chart(chart: Chart, folder: Path, title: str, subtitle: str, footer: Se
 
 
 def _draw(axes: Axes, chart: Chart) -> None:
-    stacked = np.zeros(0)
     bars = [trace for trace in chart.traces if trace["type"] == "bar"]
-    for i, trace in enumerate(chart.traces):
+    traces, layout = _dated(chart)
+    for i, trace in enumerate(traces):
         if trace["type"] == "bar":
-            stacked = _bars(axes, trace, stacked, bars.index(trace), len(bars), chart.layout.get("barmode") == "group")
+            _bars(axes, trace, bars.index(chart.traces[i]), len(bars))
         elif trace.get("fill") == "tonexty":
-            _, low = _points(chart.traces[i - 1])
+            _, low = _points(traces[i - 1])
             x, high = _points(trace)
             axes.fill_between(x, low, high, color=_COLOURS[trace["fillcolor"]], alpha=0.18, linewidth=0)
         elif "lines" in trace.get("mode", "") and trace["line"].get("width") != 0:
@@ -82,7 +85,11 @@ def _draw(axes: Axes, chart: Chart) -> None:
         elif "markers" in trace.get("mode", ""):
             _markers(axes, trace)
     for name in ("x", "y"):
-        _axis(axes, name, chart.layout.get(f"{name}axis") or {})
+        _axis(axes, name, layout.get(f"{name}axis") or {})
+    for label in layout.get("annotations") or ():
+        at, right = (label["x"], label["y"]), (label.get("xshift", 0), 0)
+        text = html.unescape(label["text"])
+        axes.annotate(text, at, xytext=right, textcoords="offset points", va="center", ha="left", fontsize=11)
     crowded = sum(len(label.get_text()) for label in axes.get_xticklabels()) > _TICK_LETTERS
     if crowded:
         axes.tick_params(axis="x", labelrotation=18)
@@ -101,6 +108,15 @@ def _columns(labels: Sequence[str]) -> int:
     return 4 if longest <= 24 else 2 if longest <= 58 else 1
 
 
+def _dated(chart: Chart) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+    """Traces and layout with Plotly's milliseconds of a calendar as Matplotlib's days."""
+    axis = chart.layout.get("xaxis") or {}
+    if axis.get("type") != "date":
+        return chart.traces, chart.layout
+    traces = [{**trace, "x": [x / _DAY_MS for x in trace["x"]]} for trace in chart.traces]
+    return traces, {**chart.layout, "xaxis": axis | {"range": [end / _DAY_MS for end in axis["range"]]}}
+
+
 def _points(trace: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """x and y, NaN where there is none."""
     x, y = (np.array([np.nan if value is None else value for value in trace[name]], np.float64) for name in ("x", "y"))
@@ -108,7 +124,10 @@ def _points(trace: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def _label(trace: Mapping[str, Any]) -> str | None:
-    return html.unescape(trace["name"]) if trace.get("showlegend", True) and trace.get("name") else None
+    if not trace.get("showlegend", True) or not trace.get("name"):
+        return None
+    name = html.unescape(trace["name"])
+    return f" {name}" if name.startswith("_") else name  # Matplotlib leaves a label that starts with "_" out
 
 
 def _line(axes: Axes, trace: Mapping[str, Any]) -> None:
@@ -128,6 +147,7 @@ def _markers(axes: Axes, trace: Mapping[str, Any]) -> None:
     x, y = _points(trace)
     marker = trace["marker"]
     look = {"color": _COLOURS[marker["color"]], "markersize": 0.8 * marker.get("size", 8)}
+    look |= {"alpha": marker.get("opacity")}
     errors: dict[str, Any] = {}
     for name in ("x", "y"):
         bar = trace.get(f"error_{name}")
@@ -146,21 +166,23 @@ def _markers(axes: Axes, trace: Mapping[str, Any]) -> None:
     )
 
 
-def _bars(axes: Axes, trace: Mapping[str, Any], stacked: Any, place: int, of: int, grouped: bool) -> Any:
-    """Horizontal bars; returns where the next part of a stack begins."""
+def _bars(axes: Axes, trace: Mapping[str, Any], place: int, of: int) -> None:
+    """Horizontal bars, the trace's own place among those that stand side by side."""
     x, y = _points(trace)
-    colour = _COLOURS[trace["marker"]["color"]]
-    look: dict[str, Any] = {"color": colour, "edgecolor": style.GREY, "linewidth": 0.6, "label": _label(trace)}
-    if grouped:
-        axes.barh(y + 0.8 * ((place + 0.5) / of - 0.5), x, height=0.8 / of, **look)
-        return stacked
-    start = stacked if len(stacked) else np.zeros(len(x))
-    axes.barh(y, x, left=start, height=0.62, **look)
-    return start + x
+    marker, errors = trace["marker"], trace.get("error_x")
+    colours = [marker["color"]] * len(x) if isinstance(marker["color"], str) else marker["color"]
+    look: dict[str, Any] = {"color": [_COLOURS[name] for name in colours], "edgecolor": style.GREY, "linewidth": 0.6}
+    if errors:
+        bars = {"elinewidth": 1.4, "capsize": 4, "ecolor": style.BLACK}
+        look |= {"xerr": [errors["arrayminus"], errors["array"]], "error_kw": bars}
+    at = y + 0.8 * ((place + 0.5) / of - 0.5)
+    axes.barh(at, x, height=0.8 / of, alpha=marker.get("opacity"), label=_label(trace), **look)
 
 
 def _axis(axes: Axes, name: str, held: Mapping[str, Any]) -> None:
     axis = axes.xaxis if name == "x" else axes.yaxis
+    if held.get("type") == "date":
+        date_ticks(axes)
     axis.set_label_text(html.unescape((held.get("title") or {}).get("text", "")))
     limits = axes.set_xlim if name == "x" else axes.set_ylim
     if held.get("type") == "log":

@@ -14,8 +14,10 @@ import numpy as np
 
 from reports import series
 from reports.estimates import time_edges
-from reports.quantities import number_text, seconds_text, time_unit
+from reports.metric_names import World
+from reports.quantities import seconds_text
 from reports.run_folder import RunRecords, setting
+from reports.time_scale import TimeScale, common_scale
 
 COLOURS = ("@blue", "@vermilion", "@green", "@purple", "@orange", "@ink", "@sky")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid", "dash")
@@ -35,6 +37,7 @@ class Chart:
     layout: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     height: int = 340
+    world: World = ""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -52,46 +55,47 @@ def numbers(values: Any, digits: int = 5) -> list[float | None]:
     return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in np.asarray(values, np.float64)]
 
 
-def time_axis(span_s: float) -> dict[str, Any]:
-    """The axis of simulated time, in the unit that suits the run."""
-    unit_s, name = time_unit(span_s)
-    return {"title": {"text": f"simulated time ({name})"}, "range": [0, max(span_s, 1.0) / unit_s]}
-
-
-def steps(edges: Any, values: Any) -> tuple[list[float | None], list[float | None]]:
+def steps(edges: Sequence[float], values: Any) -> tuple[Sequence[float], list[float | None]]:
     """Corners of a step function: values [bins] over edges [bins + 1], for a line of shape "hv"."""
     held = numbers(values)
-    return numbers(edges), [*held, held[-1]] if held else []
+    return edges, [*held, held[-1]] if held else []
 
 
-def over_time(runs: Mapping[str, RunRecords]) -> list[Chart]:
-    """Accuracy, load and the cloud by simulated time, a line a run; a single run has its band and its NDCG too."""
-    span_s = max(run.span_s for run in runs.values())
-    return [_accuracy(runs, span_s), _load(runs, span_s), *_cloud(runs, span_s)]
+def line_look(place: int) -> dict[str, Any]:
+    """Colour and dashes of the policy with that number, the same in every picture of a page."""
+    return {"color": COLOURS[place % len(COLOURS)], "dash": DASHES[place % len(DASHES)]}
 
 
-def _accuracy(runs: Mapping[str, RunRecords], span_s: float) -> Chart:
-    unit_s, _ = time_unit(span_s)
+def over_time(runs: Mapping[str, RunRecords], looks: Mapping[str, int] | None = None) -> list[Chart]:
+    """Accuracy, load and the cloud by simulated time, a line a run; a single run has its band and its NDCG too.
+
+    looks: the number of each run's colour and dashes; by default they are numbered as they come.
+    """
+    scale = common_scale([run.span_s for run in runs.values()], [run.summary for run in runs.values()])
+    held = looks or {name: place for place, name in enumerate(runs)}
+    return [_accuracy(runs, scale, held), _load(runs, scale, held), *_cloud(runs, scale, held)]
+
+
+def _accuracy(runs: Mapping[str, RunRecords], scale: TimeScale, looks: Mapping[str, int]) -> Chart:
     alone = len(runs) == 1
     first = next(iter(runs.values()))
     traces: list[dict[str, Any]] = []
-    for i, (name, run) in enumerate(runs.items()):
+    for name, run in runs.items():
         seen = series.accuracy_over_time(run)
         if seen is None:
             continue
-        x = numbers(seen.centre_s / unit_s)
+        x = scale.numbers(seen.centre_s)
         if alone:
             low, high = numbers(seen.hr.low), numbers(seen.hr.high)
             band = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
             traces.append({**band, "x": x, "y": low})
             traces.append({**band, "x": x, "y": high, "fill": "tonexty", "fillcolor": "@band"})
         label = f"HR@{run.k} with 95% band" if alone else plain(name)
-        look = {"color": COLOURS[i % len(COLOURS)], "dash": DASHES[i % len(DASHES)]}
-        traces.append(_line(label, x, numbers(seen.hr.share), look))
+        traces.append(_line(label, x, numbers(seen.hr.share), line_look(looks[name])))
         if alone:
             traces.append(_line(f"NDCG@{run.k}", x, numbers(seen.ndcg), {"color": "@orange", "dash": "dash"}))
     baselines = sorted(first.baselines(f"hr@{first.k}").items(), key=lambda item: -item[1])
-    ends = [0, max(span_s, 1.0) / unit_s]
+    ends = scale.axis()["range"]
     for (name, value), dash in zip(baselines, ("dot", "dashdot", "longdash", "longdashdot", "dash"), strict=False):
         if value > 0:
             label = f"{plain(name)}, whole run: {value:.3f}"
@@ -101,9 +105,10 @@ def _accuracy(runs: Mapping[str, RunRecords], span_s: float) -> Chart:
         "Accuracy of the slate on screen",
         f"HR@{first.k} by simulated time, beside the baselines over the whole run; the tables have the means.",
         traces,
-        {"xaxis": time_axis(span_s), "yaxis": {"title": {"text": f"HR@{first.k}"}, "rangemode": "tozero"}},
+        {"xaxis": scale.axis(), "yaxis": {"title": {"text": f"HR@{first.k}"}, "rangemode": "tozero"}},
         note="Bins are joined until they hold enough interactions; baselines need no cloud.",
         height=420,
+        world="simulated",
     )
 
 
@@ -111,55 +116,62 @@ def _line(name: str, x: Any, y: Any, line: Mapping[str, Any], **more: Any) -> di
     return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": dict(line), **more}
 
 
-def _load(runs: Mapping[str, RunRecords], span_s: float) -> Chart:
-    unit_s, _ = time_unit(span_s)
-    edges_s = time_edges(span_s, 60)
+def _load(runs: Mapping[str, RunRecords], scale: TimeScale, looks: Mapping[str, int]) -> Chart:
+    edges_s = time_edges(scale.span_s, 60)
+    edges = scale.numbers(edges_s)
     loads = {name: series.load_over_time(run, edges_s) for name, run in runs.items()}
     per_s, per = series.rate_unit(next(iter(loads.values())).interactions_per_s)
     traces = []
     for i, (name, load) in enumerate(loads.items()):
-        x, requests = steps(edges_s / unit_s, load.requests_per_s * per_s)
+        x, requests = steps(edges, load.requests_per_s * per_s)
         if i == 0:
-            _, y = steps(edges_s / unit_s, load.interactions_per_s * per_s)
-            look = {"color": "@sky", "shape": "hv", "width": 1}
+            _, y = steps(edges, load.interactions_per_s * per_s)
+            look = {"color": "@pale", "shape": "hv", "width": 1}
             label = "interactions" if len(runs) == 1 else "interactions (of every variant)"
             traces.append(_line(label, x, y, look, fill="tozeroy", fillcolor="@area"))
-        look = {"color": "@vermilion" if len(runs) == 1 else COLOURS[i % len(COLOURS)], "shape": "hv"}
-        look["dash"] = "solid" if len(runs) == 1 else DASHES[i % len(DASHES)]
-        traces.append(_line("requests" if len(runs) == 1 else f"requests, {plain(name)}", x, requests, look))
-    layout = {"xaxis": time_axis(span_s), "yaxis": {"title": {"text": f"per {per}"}, "rangemode": "tozero"}}
-    return Chart("load", "Load", f"Interactions and requests per {per} by simulated time.", traces, layout)
+        label = "requests" if len(runs) == 1 else f"requests, {plain(name)}"
+        traces.append(_line(label, x, requests, line_look(looks[name]) | {"shape": "hv"}))
+    layout = {"xaxis": scale.axis(), "yaxis": {"title": {"text": f"per {per}"}, "rangemode": "tozero"}}
+    alt = f"Interactions and requests per {per} by simulated time."
+    return Chart("load", "Load", alt, traces, layout, world="simulated")
 
 
-def _cloud(runs: Mapping[str, RunRecords], span_s: float) -> list[Chart]:
-    unit_s, _ = time_unit(span_s)
-    edges_s = time_edges(span_s, 60)
+def _cloud(runs: Mapping[str, RunRecords], scale: TimeScale, looks: Mapping[str, int]) -> list[Chart]:
+    edges_s = time_edges(scale.span_s, 60)
+    edges = scale.numbers(edges_s)
     queue, busy = [], []
-    for i, (name, run) in enumerate(runs.items()):
+    for name, run in runs.items():
         seen = series.cloud_over_time(run, edges_s)
         if seen is None:
             continue
-        look = {"color": COLOURS[i % len(COLOURS)], "dash": DASHES[i % len(DASHES)], "shape": "hv"}
-        queue.append(_line(plain(name), *steps(edges_s / unit_s, seen.queue), look, showlegend=len(runs) > 1))
+        look = line_look(looks[name]) | {"shape": "hv"}
+        queue.append(_line(plain(name), *steps(edges, seen.queue), look, showlegend=len(runs) > 1))
         label = "at work" if len(runs) == 1 else plain(name)
-        busy.append(_line(label, *steps(edges_s / unit_s, seen.busy), look))
+        busy.append(_line(label, *steps(edges, seen.busy), look))
         if len(runs) == 1 and not series.on_cpu(run) and np.nanmax(seen.busy) > 0.3 * np.nanmax(seen.up):
-            busy.append(
-                _line("up", *steps(edges_s / unit_s, seen.up), {"color": "@grey", "dash": "dot", "shape": "hv"})
-            )
+            busy.append(_line("up", *steps(edges, seen.up), {"color": "@grey", "dash": "dot", "shape": "hv"}))
     where = "cloud CPU cores" if series.on_cpu(next(iter(runs.values()))) else "replicas"
     charts = []
     for id_, title, unit, traces in (
         ("queue", "Longest queue at the cloud", "waiting", queue),
         ("busy", f"{where[0].upper()}{where[1:]} at work", "busy, mean", busy),
     ):
-        layout = {"xaxis": time_axis(span_s), "yaxis": {"title": {"text": unit}, "rangemode": "tozero"}}
-        charts.append(Chart(id_, title, f"{title} by simulated time.", traces, layout))
+        layout = {"xaxis": scale.axis(), "yaxis": {"title": {"text": unit}, "rangemode": "tozero"}}
+        charts.append(Chart(id_, title, f"{title} by simulated time.", traces, layout, world="simulated"))
     return charts
 
 
-def latency(curves: Mapping[str, Any], id_: str, title: str, objective_s: float | None = None) -> Chart:
-    """Distributions of times by name (samples in seconds, NaN left out) on a logarithmic axis, with p50, p95, p99."""
+def latency(
+    curves: Mapping[str, Any],
+    id_: str,
+    title: str,
+    objective_s: float | None = None,
+    looks: Mapping[str, int] | None = None,
+) -> Chart:
+    """Distributions of times by name (samples in seconds, NaN left out) on a logarithmic axis, with p50, p95, p99.
+
+    looks: the number of each curve's colour and dashes; by default they are numbered as they come.
+    """
     traces, longest, shortest = [], _SHORTEST_S * 10, math.inf
     for i, (name, sample) in enumerate(curves.items()):
         held = np.asarray(sample, np.float64)
@@ -172,7 +184,7 @@ def latency(curves: Mapping[str, Any], id_: str, title: str, objective_s: float 
         hover = [
             f"{share:.1%} took at most {seconds_text(float(v))}" for share, v in zip(_QUANTILES, value, strict=True)
         ]
-        look = {"color": COLOURS[i % len(COLOURS)], "dash": DASHES[i % len(DASHES)]}
+        look = line_look(looks[name] if looks else i)
         label = f"{plain(name)}: {named}"
         traces.append(_line(label, numbers(value), numbers(_QUANTILES), look, text=hover, hovertemplate="%{text}"))
     marks = _log_marks(min(shortest, longest), longest)
@@ -193,7 +205,7 @@ def latency(curves: Mapping[str, Any], id_: str, title: str, objective_s: float 
         traces.append(
             {"type": "scatter", "mode": "markers", "name": label, "x": [objective_s], "y": [0.95], "marker": marker}
         )
-    return Chart(id_, title, f"{title}: cumulative distributions.", traces, layout, note, 420)
+    return Chart(id_, title, f"{title}: cumulative distributions.", traces, layout, note, 420, "simulated")
 
 
 def _log_marks(low: float, high: float) -> list[float]:
@@ -254,34 +266,15 @@ def places(run: RunRecords) -> Chart | None:
     return Chart("places", "HR@k for every k", "Hit ratio by k, beside the baselines.", traces, layout, note)
 
 
-def bars(
-    id_: str, title: str, names: Sequence[str], parts: Mapping[str, Sequence[float]], unit: str, note: str = ""
-) -> Chart:
-    """Horizontal stacked bars: a bar a name, the first on top, a colour a part."""
-    colours = ("@blue", "@sky", "@orange", "@green")
-    traces = []
-    for i, (part, values) in enumerate(parts.items()):
-        text = [number_text(value) for value in values]
-        trace = {"type": "bar", "orientation": "h", "name": part, "x": numbers(values), "y": list(range(len(names)))}
-        hover = "%{customdata}: %{text}<extra></extra>"
-        traces.append(
-            trace
-            | {
-                "marker": {"color": colours[i % 4]},
-                "text": text,
-                "textposition": "none",
-                "customdata": [part] * len(names),
-                "hovertemplate": hover,
-            }
-        )
-    yaxis = {
-        "tickvals": list(range(len(names))),
-        "ticktext": [plain(short(name)) for name in names],
-        "autorange": "reversed",
-    }
-    layout = {"barmode": "stack", "xaxis": {"title": {"text": unit}, "rangemode": "tozero"}, "yaxis": yaxis}
-    height = 150 + (30 if max(map(len, names), default=0) <= 34 else 56) * len(names)
-    return Chart(id_, title, f"{title}, in {unit}.", traces, layout, note, height)
+def named_rows(names: Sequence[str]) -> dict[str, Any]:
+    """A vertical axis with a name a row, the first on top."""
+    texts = [plain(short(name)) for name in names]
+    return {"tickvals": list(range(len(names))), "ticktext": texts, "autorange": "reversed"}
+
+
+def rows_height(names: Sequence[str], each: int = 30) -> int:
+    """Pixels of a chart with a name a row; long names take two lines."""
+    return 150 + max(each, 30 if max(map(len, names), default=0) <= 34 else 56) * len(names)
 
 
 def short(name: str, most: int = 72) -> str:

@@ -1,15 +1,15 @@
 """The cost figure of a run: dollars, joules and grams of CO2, and what a thousand interactions took."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from reports import style
-from reports.quantities import number_text
-from reports.run_folder import RunRecords, setting
+from reports.quantities import counted, number_text
+from reports.run_folder import ACCOUNTS, RunRecords, setting, stated_cost
 
 _TINY = 1e-12
 
@@ -28,13 +28,18 @@ def _cost(run: RunRecords, key: str) -> float:
 
 
 def _bars(
-    axes: Axes, names: Sequence[str], values: Sequence[float], colours: Sequence[str], texts: Sequence[str]
+    axes: Axes,
+    names: Sequence[str],
+    values: Sequence[float],
+    colours: Sequence[str],
+    texts: Sequence[str],
+    ends: Sequence[float] | None = None,
 ) -> None:
-    """Horizontal bars, the first on top, each with its value in words at its end."""
+    """Horizontal bars, the first on top, each with its value in words at its end, or beyond its interval's `ends`."""
     y = np.arange(len(names))[::-1]
     axes.barh(y, values, color=list(colours), edgecolor=style.GREY, linewidth=0.6, height=0.62)
-    most = max([*values, _TINY])
-    for place, value, text in zip(y, values, texts, strict=True):
+    most = max([*(ends or values), _TINY])
+    for place, value, text in zip(y, ends or values, texts, strict=True):
         axes.text(value + most * 0.015, place, text, va="center", ha="left", fontsize=11)
     axes.set_yticks(y, list(names))
     axes.set_xlim(0.0, most * 1.42)
@@ -43,25 +48,25 @@ def _bars(
 
 
 def _dollars(axes: Axes, run: RunRecords) -> None:
-    """Each account a bar in two parts: computing and network."""
-    n = max(len(run.interactions), 1)
-    marginal, network = _cost(run, "usd_marginal") * 1000 / n, _cost(run, "usd_network") * 1000 / n
-    provisioned = setting(run.summary, "cost", "usd_provisioned_per_1k_interactions")
+    """Each account a bar, as the summary states it, with its interval where it has one."""
+    held = {account: stated_cost(run.summary, key) for account, key in ACCOUNTS.items()}
     number = setting(run.summary, "cost", "replicas_provisioned")
     axes.set_title("dollars per 1,000 interactions, by account")
-    if not marginal and not provisioned:
+    known = {account: cost for account, cost in held.items() if math.isfinite(cost.mean)}
+    if not any(cost.mean for cost in known.values()):
         style.empty_panel(axes, "this run cost nothing")
         return
-    names, values = ["marginal"], [marginal]
-    if provisioned is not None:
-        names, values = [f"provisioned\n({number:,} {_servers(run)})", "marginal"], [float(provisioned), marginal]
-    texts = [f"${number_text(value)}" for value in values]
-    _bars(axes, names, values, [style.BLUE] * len(names), texts)
-    y = np.arange(len(names))[::-1]
-    axes.barh(y, [network] * len(names), color=style.SKY, edgecolor=style.GREY, linewidth=0.6, height=0.62)
-    shown = [Patch(color=style.BLUE), Patch(color=style.SKY)]
-    axes.legend(shown, ["computing in the cloud", "network"], loc="lower right", ncols=2, bbox_to_anchor=(1.0, -0.32))
-    axes.set_xlabel("US dollars" if provisioned is not None else "US dollars; provisioned: the objective cannot be met")
+    named = {"provisioned": f"provisioned\n({_servers(run, number)})", "marginal": "marginal"}
+    texts = [f"${number_text(cost.mean)}" for cost in known.values()]
+    names, values = [named[account] for account in known], [cost.mean for cost in known.values()]
+    ends = [cost.high if math.isfinite(cost.high) else cost.mean for cost in known.values()]
+    _bars(axes, names, values, [style.BLUE] * len(names), texts, ends)
+    for y, cost in zip(np.arange(len(names))[::-1], known.values(), strict=True):
+        if math.isfinite(cost.low) and math.isfinite(cost.high):
+            bar = [[cost.mean - cost.low], [cost.high - cost.mean]]
+            axes.errorbar([cost.mean], [y], xerr=bar, color=style.BLACK, capsize=4, linewidth=1.4)
+    lacks = "" if "provisioned" in known else "; provisioned: the objective cannot be met"
+    axes.set_xlabel(f"US dollars{lacks}")
 
 
 def _by_class(run: RunRecords, column: str) -> tuple[list[str], list[float], list[int]]:
@@ -112,9 +117,10 @@ def _bytes(axes: Axes, run: RunRecords) -> None:
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
 
 
-def _servers(run: RunRecords) -> str:
-    """What the cloud of a run consists of."""
-    return "replicas" if setting(run.summary, "cloud", "cpu_seconds") is None else "cores"
+def _servers(run: RunRecords, number: int | None = None) -> str:
+    """What the cloud of a run consists of; with its number where that is given."""
+    kind = "replica" if setting(run.summary, "cloud", "cpu_seconds") is None else "core"
+    return f"{kind}s" if number is None else counted(number, kind)
 
 
 def _totals(axes: Axes, run: RunRecords) -> None:
@@ -130,6 +136,7 @@ def _totals(axes: Axes, run: RunRecords) -> None:
     rows = (
         ("marginal cost, dollars", _cost(run, "usd_marginal"), ""),
         (f"configured {_servers(run)}, dollars", _cost(run, "usd_replicas"), ""),
+        ("network, dollars", _cost(run, "usd_network"), ""),
         ("GPU time used", gpu_s, "GPU s"),
         ("energy of the cloud", _cost(run, "gpu_joules"), "J"),
         ("energy of the devices", _cost(run, "device_joules"), "J"),
@@ -141,7 +148,7 @@ def _totals(axes: Axes, run: RunRecords) -> None:
     for x, head, side in heads:
         axes.text(x, 0.88, head, transform=axes.transAxes, ha=side, va="bottom", weight="bold")
     for i, (name, total, unit) in enumerate(rows):
-        y = 0.80 - i * 0.108
+        y = 0.80 - i * 0.098
         each = _quantity(total * 1000 / n, unit) if n else "n/a"
         for x, text, side in ((0.0, name, "left"), (0.70, _quantity(total, unit), "right"), (1.0, each, "right")):
             axes.text(x, y, text, transform=axes.transAxes, ha=side, va="center")

@@ -18,6 +18,15 @@ _ROUND_WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95% interval; NaN where there is none."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class GroupedShares:
     """Shares of hits by group, each of shape [groups]; NaN where a group is empty."""
 

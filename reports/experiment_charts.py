@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from reports import charts, series
+from reports import bar_charts, charts, series
+from reports.bar_charts import ACCOUNTS_NOTE
 from reports.charts import Chart
-from reports.experiment_folder import Estimate, Experiment
+from reports.estimates import Estimate
+from reports.experiment_folder import COSTS, Experiment
 from reports.metric_names import Metric, metric
 from reports.run_folder import RunRecords, read_run
-from reports.settings_text import value_text
+from reports.settings_text import is_number, value_text
 from simulator.experiments.folders import full_metric
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
@@ -35,8 +37,10 @@ def experiment_charts(experiment: Experiment) -> ExperimentCharts:
     records = {name: read_run(experiment.run_folder(name, experiment.first_seed(name))) for name in experiment.shown}
     return ExperimentCharts(
         sensitivity=_sensitivity(experiment.answer or {}),
-        time=charts.over_time(records),
-        latency=charts.latency(_end_to_end(records), "latency", "A request, from issue to delivery"),
+        time=charts.over_time(records, experiment.looks),
+        latency=charts.latency(
+            _end_to_end(records), "latency", "A request, from issue to delivery", looks=experiment.looks
+        ),
         cost=_cost_chart(experiment),
     )
 
@@ -56,9 +60,10 @@ def frontier_chart(experiment: Experiment) -> Chart:
     traces: list[dict[str, Any]] = [
         {
             "type": "scatter",
-            "mode": "lines",
+            "mode": "lines" if experiment.flat_front else "markers",
             "name": "front",
             "line": line,
+            "marker": {"color": "@grey", "symbol": "circle", "size": 18, "opacity": 0.35},
             "x": charts.numbers([c[0].mean for c in corners]),
             "y": charts.numbers([c[1].mean for c in corners]),
         },
@@ -71,7 +76,9 @@ def frontier_chart(experiment: Experiment) -> Chart:
             if who == name
         ]
         label = charts.plain(name) + (f" ({', '.join(role)})" if role else "")
-        marker = {"color": charts.COLOURS[i % len(charts.COLOURS)], "symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 10}
+        place = experiment.looks.get(name)
+        colour = "@grey" if place is None else charts.COLOURS[place % len(charts.COLOURS)]
+        marker = {"color": colour, "symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 10}
         traces.append(_dots(label, [places[name]], marker))
     layout: dict[str, Any] = {"xaxis": {"title": {"text": x.label}}, "yaxis": {"title": {"text": y.label}}}
     for axis, part in (("xaxis", 0), ("yaxis", 1)):
@@ -115,19 +122,25 @@ def _knob(experiment: Experiment, key: str, of: Metric, number: int) -> Chart:
     held = [v for v in experiment.variants if math.isfinite(values[v.name])]
     texts = {v.name: value_text(v.settings[key]) if key in v.settings else "(not set)" for v in held}
     levels = list(dict.fromkeys(texts.values()))
-    continuous = len(levels) > _MOST_LEVELS and all(isinstance(v.settings.get(key), int | float) for v in held)
-    x = [float(v.settings[key]) if continuous else levels.index(texts[v.name]) for v in held]
+    numeric = all(is_number(v.settings.get(key)) for v in held)
+    x = [float(v.settings[key]) if numeric else levels.index(texts[v.name]) for v in held]
     y = charts.numbers([values[v.name] for v in held])
     dots = {"type": "scatter", "mode": "markers", "name": "variants", "x": charts.numbers(x), "y": y}
-    traces: list[dict[str, Any]] = [dots | {"marker": {"color": "@sky", "size": 7}}]
+    traces: list[dict[str, Any]] = [dots | {"marker": {"color": "@grey", "size": 7}}]
     xaxis: dict[str, Any] = {"title": {"text": charts.plain(key)}}
-    if not continuous:
-        places = list(range(len(levels)))
-        means = [float(np.mean([values[v.name] for v in held if texts[v.name] == level])) for level in levels]
-        look = {"line": {"color": "@vermilion"}, "marker": {"color": "@vermilion", "symbol": "diamond", "size": 9}}
-        line = {"type": "scatter", "mode": "lines+markers", "name": "mean at this value", "x": places}
-        traces.append(line | look | {"y": charts.numbers(means)})
-        xaxis |= {"tickvals": places, "ticktext": [charts.plain(charts.short(level, 26)) for level in levels]}
+    if len(levels) <= _MOST_LEVELS:
+        # Values of a quantity have an order and a distance, so a line may join their means; kinds have neither.
+        places = sorted(set(x))
+        means = [
+            float(np.mean([values[v.name] for v, at in zip(held, x, strict=True) if at == place])) for place in places
+        ]
+        look = {"line": {"color": "@ink"}, "marker": {"color": "@ink", "symbol": "diamond", "size": 9}}
+        mode = "lines+markers" if numeric else "markers"
+        mean = {"type": "scatter", "mode": mode, "name": "mean at this value", "x": charts.numbers(places)}
+        traces.append(mean | look | {"y": charts.numbers(means)})
+    if not numeric:
+        ticks = [charts.plain(charts.short(level, 26)) for level in levels]
+        xaxis |= {"tickvals": list(range(len(levels))), "ticktext": ticks}
     layout = {"xaxis": xaxis, "yaxis": {"title": {"text": of.label}}}
     title = f"{of.label} by {key}"
     return Chart(f"knob_{number + 1}", title, f"{title}.", traces, layout, height=400)
@@ -150,36 +163,15 @@ def _sensitivity(answer: Mapping[str, Any]) -> Chart | None:
         )
     keys = list(dict.fromkeys(str(row["key"]) for row in rows))
     values = {label: [held.get(key, 0.0) for key in keys] for label, held in parts.items()}
-    chart = charts.bars(
-        "sensitivity",
-        "Share of the variance that each knob explains",
-        keys,
-        values,
-        "share of variance",
-        "Of the differences between variants in the mean; knobs that act together share what they explain.",
-    )
-    return Chart(
-        **{**vars(chart), "layout": {**chart.layout, "barmode": "group"}, "height": 150 + 26 * len(keys) * len(values)}
-    )
+    title = "Share of the variance that each knob explains"
+    chart = bar_charts.grouped("sensitivity", title, keys, values, "share of variance")
+    note = "Of the differences between variants in the mean; knobs that act together share what they explain."
+    return replace(chart, note=note)
 
 
 def _cost_chart(experiment: Experiment) -> Chart:
-    """Marginal dollars by part and provisioned dollars per 1,000 interactions of the variants looked at closely."""
+    """Dollars per 1,000 interactions on both accounts, of the variants that are looked at closely."""
     names = experiment.shown
-
-    def mean(name: str, key: str) -> float:
-        value = experiment.estimate(name, key).mean
-        return value if math.isfinite(value) else 0.0
-
-    each = {name: 1000 / max(mean(name, "interactions"), 1.0) for name in names}
-    marginal = {name: mean(name, "cost.usd_marginal_per_1k_interactions") for name in names}
-    network = {name: mean(name, "cost.usd_network") * each[name] for name in names}
-    parts = {
-        "computing, used by requests": [max(marginal[n] - network[n], 0.0) for n in names],
-        "network": [network[n] for n in names],
-        "computing, idle for the peak": [
-            max(mean(n, "cost.usd_provisioned_per_1k_interactions") - marginal[n], 0.0) for n in names
-        ],
-    }
-    note = "The first two parts are the marginal account, all three the provisioned one; means over seeds."
-    return charts.bars("cost", "Dollars per 1,000 interactions", names, parts, "US dollars", note)
+    held = {account: [experiment.estimate(name, key) for name in names] for account, key in COSTS.items()}
+    looks = [experiment.looks[name] for name in names]
+    return bar_charts.accounts(names, held, looks, "US dollars per 1,000 interactions", ACCOUNTS_NOTE)

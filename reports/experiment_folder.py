@@ -14,9 +14,9 @@ from pyarrow.lib import ArrowException
 from scipy.special import stdtrit
 
 from models.errors import InputError
-from reports.cost_accuracy import PolicyPoint, pareto_front
+from reports.estimates import Estimate
 from reports.metric_names import metric
-from reports.run_folder import read_mapping, setting
+from reports.run_folder import ACCOUNTS, read_mapping, setting
 from simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures, full_metric
 from simulator.run_manifest import check_one_run
 
@@ -32,16 +32,8 @@ _COMPARED = (
     "p_adjusted",
 )
 _MOST_SHOWN = 6
-COSTS = ("cost.usd_provisioned_per_1k_interactions", "cost.usd_marginal_per_1k_interactions")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its 95% interval; NaN where there is none."""
-
-    mean: float
-    low: float
-    high: float
+MOST_COLOURS = 7
+COSTS = {account: f"cost.{key}" for account, key in ACCOUNTS.items()}
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,9 @@ class Experiment:
     def cost(self) -> str:
         """Dotted name of the cost metric: the one stated; else the account that every run has a figure of."""
         stated = [str((self.answer or {}).get("cost")), *self.manifest.directions]
-        held = [name for name in (*stated, *COSTS) if name in self.results and not metric(name).higher_is_better]
+        held = [
+            name for name in (*stated, *COSTS.values()) if name in self.results and not metric(name).higher_is_better
+        ]
         whole = [name for name in held if name in stated or self.results[name].notna().all()]
         return next(iter([*whole, *held]), "requests.ratio")
 
@@ -121,17 +115,15 @@ class Experiment:
 
     @cached_property
     def front(self) -> list[str]:
-        """Variants that no other beats in the mean, by cost: those of the answer, else on `cost` and `accuracy`."""
-        stated = [row["variant"] for row in (self.answer or {}).get("frontier") or ()]
+        """The front that the answer states, cheapest first; a page finds none of its own."""
         known = {variant.name for variant in self.variants}
-        if stated:
-            return [name for name in stated if name in known]
-        places = [
-            (v.name, self.estimate(v.name, self.cost).mean, self.estimate(v.name, self.accuracy).mean)
-            for v in self.variants
-        ]
-        points = [PolicyPoint(name, x, y, y, y) for name, x, y in places if math.isfinite(x) and math.isfinite(y)]
-        return [points[i].name for i in pareto_front(points)]
+        stated = [str(row["variant"]) for row in (self.answer or {}).get("frontier") or ()]
+        return [name for name in stated if name in known]
+
+    @property
+    def flat_front(self) -> bool:
+        """Whether the front is over cost and accuracy alone, so that a line in their plane can join it."""
+        return (self.answer or {}).get("third") is None
 
     @cached_property
     def shown(self) -> list[str]:
@@ -140,9 +132,16 @@ class Experiment:
         ends = [front[i] for pair in zip(range(len(front)), range(len(front) - 1, -1, -1), strict=True) for i in pair]
         known = {variant.name for variant in self.variants}
         wanted = [self.baseline, answer.get("winner"), answer.get("knee"), *ends]
-        found = [name for name in wanted if name in known] or [variant.name for variant in self.variants]
+        found = [name for name in wanted if name in known]
+        found += [] if front else [variant.name for variant in self.variants]
         chosen = list(dict.fromkeys(found))[:_MOST_SHOWN]
         return [variant.name for variant in self.variants if variant.name in chosen]
+
+    @cached_property
+    def looks(self) -> dict[str, int]:
+        """The number of each variant's colour, one for all pictures; where they are many, of those in `shown` alone."""
+        names = [variant.name for variant in self.variants]
+        return {name: i for i, name in enumerate(names if len(names) <= MOST_COLOURS else self.shown)}
 
     @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:

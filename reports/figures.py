@@ -18,8 +18,9 @@ from reports import series, style
 from reports.cost_panels import draw_cost
 from reports.estimates import GroupedShares, ecdf, time_edges
 from reports.labels import spread
-from reports.quantities import number_text, seconds_text, share_text, time_unit
+from reports.quantities import number_text, seconds_text, share_text
 from reports.run_folder import RunRecords, figure_footer, read_run, setting
+from reports.time_scale import TimeScale, common_scale
 
 RUN_FIGURES = ("accuracy_over_time", "latency", "freshness_and_rank", "cost")
 
@@ -57,24 +58,24 @@ def draw_run(run_dir: Path, svg: bool = False, names: Sequence[str] = RUN_FIGURE
 
 def _accuracy_over_time(figure: Figure, run: RunRecords) -> None:
     panels = figure.subplots(4, 1, sharex=True, height_ratios=[2.3, 1.1, 1, 1])
-    unit_s, _ = time_unit(run.span_s)
+    scale = common_scale([run.span_s], [run.summary])
     edges_s = time_edges(run.span_s, 60)
-    _accuracy_panel(panels[0], run, unit_s)
-    _load_panel(panels[1], run, edges_s, unit_s)
-    _cloud_panels(panels[2], panels[3], run, edges_s, unit_s)
+    _accuracy_panel(panels[0], run, scale)
+    _load_panel(panels[1], run, edges_s, scale)
+    _cloud_panels(panels[2], panels[3], run, edges_s, scale)
     for axes in panels:
-        axes.set_xlim(0.0, max(run.span_s, 1.0) / unit_s)
+        axes.set_xlim(*scale.places([0.0, max(run.span_s, 1.0)]))
         axes.tick_params(labelbottom=axes is panels[-1])
-    style.time_axis(panels[-1], run.span_s)
+    scale.label_axis(panels[-1])
 
 
-def _accuracy_panel(axes: Axes, run: RunRecords, unit_s: float) -> None:
+def _accuracy_panel(axes: Axes, run: RunRecords, scale: TimeScale) -> None:
     k, seen = run.k, series.accuracy_over_time(run)
     axes.set_title("accuracy of the slate")
     if seen is None:
         _note(axes, "no interaction took place")
         return
-    hr, ndcg, centre, n_groups = seen.hr, seen.ndcg, seen.centre_s / unit_s, len(seen.ndcg)
+    hr, ndcg, centre, n_groups = seen.hr, seen.ndcg, scale.places(seen.centre_s), len(seen.ndcg)
     marker = "o" if n_groups <= 60 else ""
     if n_groups == 1:
         spread_bar = [hr.share - hr.low, hr.high - hr.share]
@@ -115,22 +116,24 @@ def _baseline_lines(axes: Axes, baselines: Mapping[str, float]) -> None:
         axes.text(1.015, place, text, transform=axes.transAxes, va="center", fontsize=10.5, color="#333333")
 
 
-def _load_panel(axes: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_s: float) -> None:
+def _load_panel(axes: Axes, run: RunRecords, edges_s: NDArray[np.float64], scale: TimeScale) -> None:
     load = series.load_over_time(run, edges_s)
     per_s, per = series.rate_unit(load.interactions_per_s)
     axes.set_title("load on the fleet and on the cloud")
     axes.set_ylabel(f"per {per}")
-    axes.stairs(load.interactions_per_s * per_s, edges_s / unit_s, color=style.SKY, fill=True, label="interactions")
+    axes.stairs(
+        load.interactions_per_s * per_s, scale.places(edges_s), color=style.SKY, fill=True, label="interactions"
+    )
     if len(run.requests):
         rate = load.requests_per_s * per_s
-        axes.stairs(rate, edges_s / unit_s, color=style.VERMILION, linewidth=2, label="requests")
+        axes.stairs(rate, scale.places(edges_s), color=style.VERMILION, linewidth=2, label="requests")
     else:
         axes.plot([], [], color=style.VERMILION, label="requests: none were issued")
     axes.set_ylim(bottom=0.0)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
 
 
-def _cloud_panels(queue: Axes, busy: Axes, run: RunRecords, edges_s: NDArray[np.float64], unit_s: float) -> None:
+def _cloud_panels(queue: Axes, busy: Axes, run: RunRecords, edges_s: NDArray[np.float64], scale: TimeScale) -> None:
     on_cpu = series.on_cpu(run)
     queue.set_title("longest queue at the cloud")
     queue.set_ylabel("waiting")
@@ -141,7 +144,7 @@ def _cloud_panels(queue: Axes, busy: Axes, run: RunRecords, edges_s: NDArray[np.
         for axes in (queue, busy):
             _note(axes, "no request reached the cloud" if len(run.requests) else "no request was issued")
         return
-    edges = edges_s / unit_s
+    edges = scale.places(edges_s)
     queue.stairs(seen.queue, edges, color=style.ORANGE, fill=True)
     queue.set_ylim(0.0, max(1.0, float(np.nanmax(seen.queue)) * 1.1))
     queue.yaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -7,6 +7,8 @@ from typing import Literal
 
 from reports.quantities import number_text, seconds_text
 
+World = Literal["", "simulated", "represented"]
+"""whose figures: the simulated phones on the configured cloud, or the represented fleet on the provisioned replicas"""
 Form = Literal["accuracy", "seconds", "dollars", "share", "number"]
 
 _LABELS = {
@@ -36,6 +38,7 @@ _LABELS = {
 }
 _LATENCIES = {"slate": "until a new slate", "request": "of a request", "queue": "in the queue"}
 _UNSHOWN = ("accuracy_by.", "baselines.", "models.", "split.", "accuracy.per_user.", "pace.", "schema_version", "seed")
+_SIMULATED = ("accuracy.", "latency_s.", "cloud.", "cost.", "requests.", "freshness.")
 _HIGHER = ("accuracy.", "requests.completed", "cost.devices_per_replica")
 
 
@@ -47,6 +50,14 @@ class Metric:
     label: str
     form: Form
     higher_is_better: bool
+
+    @property
+    def world(self) -> World:
+        """Whose figure it is: of the simulated phones, or of the fleet that they stand for."""
+        represented = self.key.startswith("represented.") or "provisioned" in self.key
+        if represented or self.key == "cost.devices_per_replica":
+            return "represented"
+        return "simulated" if self.key.startswith(_SIMULATED) else ""
 
     def text(self, value: float | None) -> str:
         """A value as a reader wants it: four places of an accuracy, a time with its unit, dollars, a percentage."""

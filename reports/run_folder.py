@@ -1,6 +1,7 @@
 """A run folder read back: the records and the summary that a run wrote, checked for what reports need."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,16 @@ from numpy.typing import NDArray
 from pyarrow.lib import ArrowException
 
 from models.errors import InputError
+from reports.estimates import Estimate
 from simulator.run_manifest import check_one_run
 
 PREDICTION_NOT_ENGAGEMENT = "logged choices do not react to slates: this measures prediction, not engagement"
+
+ACCOUNTS = {
+    "provisioned": "usd_provisioned_per_1k_interactions",
+    "marginal": "usd_marginal_per_1k_interactions",
+}
+"""the figure of `cost` that holds each account, the one that policies are compared by first"""
 
 _COLUMNS = {
     "interactions": ("device", "t_s", "rank", "as_of", "staleness", "slate_latency_s"),
@@ -74,6 +82,12 @@ def setting(mapping: Mapping[str, Any], *keys: str) -> Any:
             return None
         value = value[key]
     return value
+
+
+def stated_cost(summary: Mapping[str, Any], key: str) -> Estimate:
+    """A figure of the summary's costs with its 95% interval; NaN where it has none."""
+    values = (setting(summary, "cost", name) for name in (key, f"{key}_low", f"{key}_high"))
+    return Estimate(*(math.nan if value is None else float(value) for value in values))
 
 
 def figure_footer(summary: Mapping[str, Any]) -> list[str]:

@@ -13,3 +13,8 @@ def value_text(value: Any) -> str:
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a setting is a bare quantity, which has an order and a distance; true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -4,6 +4,7 @@ Colours: Okabe and Ito, "Color Universal Design" (2008), told apart with every c
 """
 
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,8 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from models.artifacts import atomic_path
-from reports.quantities import time_unit
 
 BLACK = "#000000"
 ORANGE = "#E69F00"
@@ -58,8 +57,12 @@ _RC = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """The style of this module on top of Matplotlib's defaults, whatever the user's own matplotlibrc says."""
-    with matplotlib.style.context(["default", _RC]):
+    """The style of this module on top of Matplotlib's defaults, whatever the user's own matplotlibrc says.
+
+    A letter that the bundled font lacks (names may be in any script) is drawn as a box, without a warning a letter.
+    """
+    with matplotlib.style.context(["default", _RC]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
@@ -133,11 +136,3 @@ def empty_panel(axes: Axes, reason: str) -> None:
         spine.set_visible(False)
     axes.set_facecolor("#F5F5F5")
     axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=13, wrap=True)
-
-
-def time_axis(axes: Axes, span_s: float) -> None:
-    """Label an axis that `time_unit(span_s)` has scaled, with ticks where people look at a clock or a calendar."""
-    _, name = time_unit(span_s)
-    steps = [1, 2, 3, 6, 10] if name in ("hours", "minutes", "seconds") else [1, 2, 5, 7, 10]
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, steps=steps, integer=name != "seconds"))
-    axes.set_xlabel(f"simulated time ({name})")

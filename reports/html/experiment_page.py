@@ -19,6 +19,7 @@ from simulator.experiments.folders import full_metric
 _KICKERS = {"sweep": "Sweep", "optimisation": "Optimisation", "comparison": "Policy comparison"}
 _FURTHER = ("requests.ratio", "latency_s.request.p95", "freshness.mean_staleness")
 _MOST_GROUPS = 12
+_OTHERS = "other variants"
 
 
 def write_experiment_page(folder: Path) -> Path:
@@ -74,11 +75,15 @@ def write_experiment_page(folder: Path) -> Path:
     data = {
         "charts": [chart.data for chart in every if chart.traces],
         "metrics": [
-            {"key": m.key, "label": m.label, "form": m.form, "higher_is_better": m.higher_is_better} for m in metrics
+            {"key": m.key, "label": m.label, "form": m.form, "higher_is_better": m.higher_is_better, "world": m.world}
+            for m in metrics
         ],
         "variants": _points(experiment, metrics, group_keys),
         "baselines": experiment.baselines,
         "main": main,
+        "looks": experiment.looks,
+        "front": {"x": experiment.cost, "y": experiment.accuracy, "names": experiment.front}
+        | {"joined": experiment.flat_front},
         **{role: answer.get(role) for role in ("winner", "knee")},
         "baseline": experiment.baseline,
     }
@@ -195,7 +200,9 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _group_keys(experiment: Experiment) -> dict[str, list[str]]:
-    """What the frontier can be coloured by: every swept key, and kinds inside it, each with a text a variant."""
+    """What the frontier can be coloured by, each with a text a variant: variants, as elsewhere, or swept keys."""
+    looks = experiment.looks
+    by_variant = {"variant": [v.name if v.name in looks else _OTHERS for v in experiment.variants]}
     found: dict[str, list[str]] = {}
     for key in experiment.keys:
         values = [variant.settings.get(key) for variant in experiment.variants]
@@ -203,9 +210,8 @@ def _group_keys(experiment: Experiment) -> dict[str, list[str]]:
         if any(isinstance(value, Mapping) and "kind" in value for value in values):
             found[f"{key}.kind"] = [value_text(kind) for kind in kinds]
         found[key] = [value_text(value) for value in values]
-    found["variant"] = [variant.name for variant in experiment.variants]
     few = {key: texts for key, texts in found.items() if 1 < len(set(texts)) <= _MOST_GROUPS}
-    return few or {"all together": ["all variants"] * len(experiment.variants)}
+    return by_variant | few
 
 
 def _points(

@@ -12,8 +12,11 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from models.artifacts import atomic_path
+from reports.html.glossary import GLOSSARY, linked, word_id
 
 _HERE = Path(__file__).parent / "templates"
+_SCRIPTS = ("drawing", "experiment", "tables", "page")
+"""what the page's own script is made of, in this order"""
 
 
 @cache
@@ -21,6 +24,8 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {"linked": linked, "word_id": word_id}
+    environment.globals["glossary"] = GLOSSARY
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False, "separators": (",", ":")}
     return environment
 
@@ -31,7 +36,8 @@ def write_page(path: Path, template: str, page: Mapping[str, Any], data: Mapping
     The page's Content-Security-Policy admits these two scripts by their hashes and no connection at all, so that
     nothing that a scenario's names could smuggle in would run.
     """
-    scripts = [Markup(get_plotlyjs()), Markup((_HERE / "report.js").read_text(encoding="utf-8"))]
+    own = "\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
+    scripts = [Markup(get_plotlyjs()), Markup(f'"use strict";\n(() => {{\n{own}}})();\n')]
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     text = (
         _environment()

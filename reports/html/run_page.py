@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from models.metrics import accuracy_per_query, clustered_mean
-from reports import charts, series
+from reports import bar_charts, charts, series
+from reports.bar_charts import ACCOUNTS_NOTE
 from reports.charts import Chart
-from reports.estimates import grouped_shares
-from reports.experiment_folder import Estimate
+from reports.estimates import Estimate, grouped_shares
 from reports.html import words
 from reports.html.render import write_page
 from reports.html.tables import pairs_table, run_accuracy_table, run_groups_table
 from reports.metric_names import metric
 from reports.quantities import number_text, seconds_text
-from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, RunRecords, read_run, setting
+from reports.run_folder import ACCOUNTS, PREDICTION_NOT_ENGAGEMENT, RunRecords, read_run, setting, stated_cost
 
 _TOTALS = (
     ("marginal account, USD", "usd_marginal"),
@@ -186,22 +186,12 @@ def _beside(run: RunRecords, intervals: Mapping[str, Estimate]) -> Chart:
 
 
 def _cost_chart(run: RunRecords) -> Chart:
-    """Dollars per 1,000 interactions on both accounts, computing and network apart."""
-    each = 1000 / max(len(run.interactions), 1)
-    cost = run.summary.get("cost") or {}
-    network = float(cost.get("usd_network") or 0.0) * each
-    accounts = {
-        "provisioned": cost.get("usd_provisioned_per_1k_interactions"),
-        "marginal": float(cost.get("usd_marginal") or 0.0) * each,
-    }
-    held = {name: float(value) for name, value in accounts.items() if value is not None}
-    parts = {"computing": [max(value - network, 0.0) for value in held.values()], "network": [network] * len(held)}
-    note = (
-        "" if "provisioned" in held else "No number of replicas meets the objective, so there is no provisioned cost."
-    )
-    return charts.bars(
-        "cost-chart", "Dollars per 1,000 interactions, by account", list(held), parts, "US dollars", note
-    )
+    """Dollars per 1,000 interactions on both accounts, each as summary.json states it."""
+    held = {account: [stated_cost(run.summary, key)] for account, key in ACCOUNTS.items()}
+    note = ACCOUNTS_NOTE
+    if math.isnan(held["provisioned"][0].mean):
+        note += " No number of replicas meets the objective, so there is no provisioned cost."
+    return bar_charts.accounts(["this run"], held, [0], "US dollars per 1,000 interactions", note)
 
 
 def _requests_table(run: RunRecords) -> Any:

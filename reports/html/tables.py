@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from reports.experiment_folder import Estimate, Experiment, base_value
-from reports.metric_names import Metric, metric
+from reports.estimates import Estimate
+from reports.experiment_folder import Experiment, base_value
+from reports.metric_names import Metric, World, metric
+from reports.quantities import counted
 from reports.run_folder import setting
 from reports.settings_text import value_text
 
+_WORLDS: Mapping[World, str] = {"": "", "simulated": "simulated phones", "represented": "represented fleet"}
 _COSTS = (
     "cost.usd_provisioned_per_1k_interactions",
     "cost.usd_marginal_per_1k_interactions",
@@ -33,6 +36,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Head:
+    """The head of a column; `small` says of which world its figures are."""
+
+    text: str
+    small: str = ""
+
+
+@dataclass(frozen=True)
 class Row:
     """Cells, the first being the row's head; `name`: the variant that the row is about."""
 
@@ -43,14 +54,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A captioned table; a sortable one has a button in every head."""
+    """A captioned table; a sortable one has a button in every head. `world`: of which world all its figures are."""
 
     id: str
     caption: str
-    heads: Sequence[str]
+    heads: Sequence[Head]
     rows: Sequence[Row] = field(default_factory=list)
     sortable: bool = False
     cells: Literal["number", "text"] = "number"
+    world: World = ""
+
+
+def heads_of(metrics: Sequence[Metric]) -> list[Head]:
+    """Heads of columns of metrics."""
+    return [Head(m.label, _WORLDS[m.world]) for m in metrics]
 
 
 def estimate_cell(of: Metric, value: Estimate) -> Cell:
@@ -85,18 +102,21 @@ def variants_table(experiment: Experiment, keys: Sequence[str]) -> Table:
     metrics = [metric(key) for key in keys]
     compared = experiment.comparisons is not None and experiment.baseline is not None
     main = metric(experiment.accuracy)
-    heads = ["variant", "seeds", *(m.label for m in metrics)]
-    heads += [f"{main.label} against the baseline", "adjusted p"] if compared else []
+    counts = experiment.results["variant"].value_counts()
+    alike = counts.nunique() == 1
+    heads = [Head("variant"), *([] if alike else [Head("seeds")]), *heads_of(metrics)]
+    heads += [Head(f"{main.label} against the baseline"), Head("adjusted p")] if compared else []
     rows = []
     for variant in experiment.variants:
         name = variant.name
-        n = int((experiment.results["variant"] == name).sum())
-        cells = [Cell(name, roles(experiment, name)), Cell(str(n), value=n)]
+        n = int(counts[name])
+        cells = [Cell(name, roles(experiment, name)), *([] if alike else [Cell(str(n), value=n)])]
         cells += [estimate_cell(m, experiment.estimate(name, m.key)) for m in metrics]
         if compared:
             cells += _difference_cells(experiment, name, main)
         rows.append(Row(cells, name, strong=name == experiment.baseline))
-    caption = f"{len(rows)} variants: means over seeds with 95% intervals. A click on a head sorts."
+    seeds = f"over {counted(int(counts.iloc[0]), 'seed')}" if alike else "over seeds"
+    caption = f"{counted(len(rows), 'variant')}: means {seeds} with 95% intervals. A click on a head sorts."
     return Table("variants", caption, heads, rows, sortable=True)
 
 
@@ -127,7 +147,7 @@ def cost_table(experiment: Experiment) -> Table:
         )
         for name in experiment.shown
     ]
-    return Table("costs", "What they cost; means over seeds", ["variant", *(m.label for m in metrics)], rows)
+    return Table("costs", "What they cost; means over seeds", [Head("variant"), *heads_of(metrics)], rows)
 
 
 def differences_table(experiment: Experiment, scenario: Mapping[str, Any]) -> Table:
@@ -144,14 +164,15 @@ def differences_table(experiment: Experiment, scenario: Mapping[str, Any]) -> Ta
         ]
         rows.append(Row([Cell(variant.name), *cells], variant.name, strong=variant.name == experiment.baseline))
     whom = f"“{experiment.baseline}”" if experiment.baseline else "the scenario below"
-    return Table("differences", f"Values that differ; “same” is as in {whom}", ["variant", *keys], rows, cells="text")
+    heads = [Head("variant"), *map(Head, keys)]
+    return Table("differences", f"Values that differ; “same” is as in {whom}", heads, rows, cells="text")
 
 
 def failures_table(experiment: Experiment) -> Table | None:
     """Runs that failed, with the reason, and those that have not run yet."""
     rows = [Row([Cell(name), Cell(str(seed)), Cell(reason)]) for name, seed, reason in experiment.failures]
     rows += [Row([Cell(name), Cell(str(seed)), Cell("not run yet")]) for name, seed in experiment.missing]
-    heads = ["variant", "seed", "reason"]
+    heads = [Head("variant"), Head("seed"), Head("reason")]
     return Table("failures", "They are in no figure above", heads, rows, cells="text") if rows else None
 
 
@@ -167,7 +188,7 @@ def run_accuracy_table(summary: Mapping[str, Any], intervals: Mapping[str, Estim
     for baseline, held in (summary.get("baselines") or {}).items():
         rows.append(Row([Cell(baseline), *(Cell(m.text(_of(held, n))) for m, n in zip(metrics, names, strict=True))]))
     caption = "Accuracy of the run, with its 95% interval over users, beside baselines on the same interactions"
-    return Table("accuracy-table", caption, ["", *(m.label for m in metrics)], rows)
+    return Table("accuracy-table", caption, [Head(""), *(Head(m.label) for m in metrics)], rows, world="simulated")
 
 
 def run_groups_table(summary: Mapping[str, Any], k: int) -> Table:
@@ -185,12 +206,15 @@ def run_groups_table(summary: Mapping[str, Any], k: int) -> Table:
             rows.append(
                 Row([Cell(f"{kinds.get(kind, kind)}: {group}"), Cell(f"{figures.get('interactions', 0):,}"), *texts])
             )
-    return Table("groups", "Whom it serves", ["group", "interactions", *(n.upper() for n in names)], rows)
+    heads = [Head("group"), Head("interactions"), *(Head(name.upper()) for name in names)]
+    return Table("groups", "Whom it serves", heads, rows, world="simulated")
 
 
-def pairs_table(id_: str, caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def pairs_table(
+    id_: str, caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], world: World = ""
+) -> Table:
     """A table of plain texts."""
-    return Table(id_, caption, heads, [Row([Cell(text) for text in row]) for row in rows])
+    return Table(id_, caption, [*map(Head, heads)], [Row([Cell(text) for text in row]) for row in rows], world=world)
 
 
 def _of(held: Any, *keys: str) -> float | None:

@@ -118,6 +118,13 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the left button at one place of the window and release it at another."""
+        steps = [("mouseMoved", start), ("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)]
+        for kind, (x, y) in steps:
+            held = {"button": "left", "buttons": 1, "clickCount": 1} if kind != "mouseMoved" or (x, y) == end else {}
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **held)
+
     def type(self, text: str) -> None:
         """Type into what has the focus."""
         self.send("Input.insertText", text=text)

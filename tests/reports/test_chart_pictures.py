@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from matplotlib.image import imread
 
+from reports.chart_pictures import _label
 from reports.experiment_figures import draw_figures
 from tests.reports.fake_experiments import write_experiment
 from tests.reports.fake_runs import write_run
@@ -35,3 +37,11 @@ def test_a_runs_figures_are_written_as_svg_too(tmp_path: Path) -> None:
     paths = draw_figures(write_run(tmp_path / "run", devices=20))
     assert sorted(path.suffix for path in paths) == [".png"] * 4 + [".svg"] * 4
     assert all(b"<dc:date>" not in path.read_bytes() for path in paths if path.suffix == ".svg")
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_of_any_script_or_beginning_are_drawn_without_a_warning(tmp_path: Path) -> None:
+    names = ["_hidden", "推荐 😀", "$x_1$ & <b>", "line\nbreak"]
+    folder = write_experiment(tmp_path / "sweep", names)
+    assert _label({"name": "_hidden"}) == " _hidden"  # which a legend shows
+    assert all(path.is_file() for path in draw_figures(folder))

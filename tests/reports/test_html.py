@@ -2,16 +2,22 @@
 
 import json
 import math
+import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
+from markupsafe import Markup
 
 from models.errors import InputError
+from reports.charts import COLOURS
+from reports.experiment_charts import experiment_charts, frontier_chart, knob_charts
 from reports.experiment_folder import read_experiment
 from reports.html import write_report
+from reports.html.glossary import GLOSSARY, linked, word_id
 from reports.metric_names import metric
 from tests.reports.fake_experiments import COST, NDCG, answer_of, write_experiment
 from tests.reports.fake_runs import sparse_runs, write_run
@@ -26,6 +32,7 @@ class Elements(HTMLParser):
         super().__init__()
         self.count: dict[str, int] = {}
         self.addresses: list[str] = []
+        self.ids: set[str] = set()
         self.words: list[str] = []
         self._raw = 0
         self.feed(page)
@@ -34,6 +41,7 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.count[tag] = self.count.get(tag, 0) + 1
         self.addresses += [value or "" for name, value in attributes if name in ("src", "href", "srcset", "action")]
+        self.ids |= {value or "" for name, value in attributes if name == "id"}
         self._raw += tag in ("script", "style")
 
     def handle_endtag(self, tag: str) -> None:
@@ -44,6 +52,13 @@ class Elements(HTMLParser):
             self.words.append(data)
 
 
+def data_of(page: Path) -> dict[str, Any]:
+    """What the page's script draws."""
+    found = re.search(r'id="report-data">(.*?)</script>', page.read_text(encoding="utf-8"))
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
 def read(path: Path) -> Elements:
     return Elements(path.read_text(encoding="utf-8"))
 
@@ -52,7 +67,9 @@ def test_a_report_loads_nothing_and_is_the_same_bytes_again(tmp_path: Path) -> N
     folder = write_experiment(tmp_path / "sweep")
     page = write_report(folder)
     assert page == folder / "report.html"
-    assert read(page).addresses == ["data:,"]
+    found = read(page)
+    assert [address for address in found.addresses if not address.startswith("#")] == ["data:,"]
+    assert {address[1:] for address in found.addresses if address.startswith("#")} <= found.ids
     assert "default-src 'none'" in page.read_text(encoding="utf-8")
     first = page.read_bytes()
     assert write_report(folder).read_bytes() == first
@@ -140,14 +157,86 @@ def test_without_comparisons_intervals_are_students_t_over_seeds(tmp_path: Path)
     assert (found.mean, found.low, found.high) == pytest.approx((0.12, 0.12 - half, 0.12 + half), rel=1e-6)
 
 
-def test_the_front_without_an_answer_holds_what_nothing_beats(tmp_path: Path) -> None:
-    """Dearer variants are more accurate here, so all are on the front until one is made dear and poor."""
-    folder = write_experiment(tmp_path / "sweep", concluded=False)
-    assert read_experiment(folder).front == ["never", "random 20%", "inconsistency 20%", "always"]
-    results = pd.read_parquet(folder / "results.parquet")
-    results.loc[results["variant"] == "random 20%", COST] = 1.0
-    results.to_parquet(folder / "results.parquet", index=False)
-    assert read_experiment(folder).front == ["never", "inconsistency 20%", "always"]
+def test_the_front_is_the_answers_own_in_picture_table_and_script_and_without_an_answer_there_is_none(
+    tmp_path: Path,
+) -> None:
+    """The answer leaves two variants off its front that, by their means, nothing beats: a page must not add them."""
+    names = ("never", "random 20%", "inconsistency 20%", "always")
+    front = [{"variant": name, "x": 0.0, "y": 0.0, "probability_on_front": 0.9} for name in ("never", "always")]
+    folder = write_experiment(tmp_path / "sweep", names, answer=answer_of(names, frontier=front))
+    experiment = read_experiment(folder)
+    drawn = next(trace for trace in frontier_chart(experiment).traces if trace["name"] == "front")
+    assert drawn["x"] == [0.01, 0.04]
+    page = write_report(folder)
+    assert data_of(page)["front"]["names"] == ["never", "always"]
+    assert read(page).text.count("on the front (90%)") == 2 + 2  # in the table of variants and in that of costs
+    assert read_experiment(write_experiment(tmp_path / "open", concluded=False)).front == []
+
+
+def test_a_variant_has_one_colour_in_every_picture_of_a_page(tmp_path: Path) -> None:
+    experiment = read_experiment(write_experiment(tmp_path / "sweep"))
+    drawn = experiment_charts(experiment)
+    found: dict[str, set[str]] = {}
+    for chart in (frontier_chart(experiment), *drawn.time, drawn.latency):
+        for trace in chart.traces:
+            names = [name for name in experiment.looks if name in trace.get("name", "")]
+            colour = (trace.get("marker") or trace["line"]).get("color")
+            if names and "lines+markers" not in trace["mode"]:
+                found.setdefault(names[0], set()).add(colour if trace["mode"] == "markers" else trace["line"]["color"])
+    for name, colour in zip(experiment.shown, drawn.cost.traces[0]["marker"]["color"], strict=True):
+        found[name].add(colour)
+    assert found == {name: {COLOURS[place]} for name, place in experiment.looks.items()}
+    assert data_of(write_report(tmp_path / "sweep"))["looks"] == experiment.looks
+
+
+def test_the_cost_chart_draws_each_account_as_the_table_states_it(tmp_path: Path) -> None:
+    """The marginal cost of a small fleet is above its provisioned one: neither is cut to fit the other."""
+    run = write_run(tmp_path / "run", devices=20)
+    page = data_of(write_report(run))
+    (chart,) = [chart for chart in page["charts"] if chart["id"] == "cost"]
+    assert [trace["x"] for trace in chart["traces"]] == [[0.0386], [0.07]]
+    sweep = read_experiment(write_experiment(tmp_path / "sweep"))
+    assert [trace["x"] for trace in experiment_charts(sweep).cost.traces] == [[0.01, 0.02, 0.03, 0.04], [0.07] * 4]
+
+
+def test_no_line_joins_kinds_and_a_line_that_joins_quantities_keeps_their_distances(tmp_path: Path) -> None:
+    kinds, weights = knob_charts(read_experiment(write_experiment(tmp_path / "sweep")))
+    assert [trace["mode"] for trace in kinds.traces] == ["markers", "markers"]
+    assert (weights.traces[1]["mode"], weights.traces[1]["x"]) == ("lines+markers", [0.5, 1.5])
+
+
+def test_a_log_with_dates_puts_them_on_the_axis_of_time(tmp_path: Path) -> None:
+    dated = write_run(tmp_path / "dated", devices=30, starts_at="2024-01-04T00:00:00Z", span_s=86400.0)
+    axes = {chart["id"]: chart["layout"]["xaxis"] for chart in data_of(write_report(dated))["charts"]}
+    ends = [1704326400000.0, 1704412800000.0]  # from `date -d 2024-01-04 +%s` and a day on
+    assert (axes["load"]["type"], axes["load"]["range"]) == ("date", ends)
+    assert axes["load"]["title"]["text"] == "time of the log (UTC)"
+    undated = data_of(write_report(write_run(tmp_path / "undated", devices=30)))
+    assert {chart["id"]: chart["layout"] for chart in undated["charts"]}["load"]["xaxis"]["range"] == [0.0, 6.0]
+
+
+def test_each_word_of_the_glossary_is_explained_on_the_page_and_linked_where_it_is_met(tmp_path: Path) -> None:
+    page = write_report(write_run(tmp_path / "run", devices=20))
+    found = read(page)
+    assert {word_id(word) for word in GLOSSARY} <= found.ids
+    assert {"#word-provisioned", "#word-staleness", "#word-ndcg-k"} <= set(found.addresses)
+    assert linked("HR@10 <b>of a slate</b> and a slate") == Markup(
+        '<a class="word" href="#word-hr-k">HR@10</a> &lt;b&gt;of a <a class="word" href="#word-slate">slate</a>'
+        "&lt;/b&gt; and a slate"
+    )
+
+
+def test_every_figure_of_a_run_says_of_which_world_it_is(tmp_path: Path) -> None:
+    text = read(write_report(write_run(tmp_path / "run", devices=20))).text
+    for title in ("Accuracy of the slate on screen", "Load", "Longest queue at the cloud", "Replicas at work"):
+        assert f"{title} of the simulated phones, on the configured cloud" in text
+
+
+def test_contents_lead_to_every_section(tmp_path: Path) -> None:
+    for folder in (write_run(tmp_path / "run", devices=20), write_experiment(tmp_path / "sweep")):
+        page = write_report(folder).read_text(encoding="utf-8")
+        contents = re.findall(r'<li><a href="#([^"]+)">', page)
+        assert contents == re.findall(r'<h2 id="([^"]+)">', page)
 
 
 def test_an_optimisation_is_reproduced_by_its_goals_and_limits(tmp_path: Path) -> None:
