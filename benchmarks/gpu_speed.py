@@ -231,7 +231,7 @@ def measure(bench: Bench, batches: list[int], searched: int) -> None:
         model = fresh().eval().requires_grad_(False)
         ready = TrainedItemLm(lambda: model, {}, {}, None, device, "untrained")  # type: ignore[arg-type]
         first, n = np.zeros(data.n_users, dtype=np.int64), scenario.llm.list_length
-        exclude = scenario.workload.exclude_seen
+        exclude = scenario.workload.hides_seen
         bench.lists(
             f"item LM, {n} of {data.n_items:,}",
             lambda: ItemLmCandidates(ready, data.offsets, data.items, first, n, exclude),

@@ -51,7 +51,7 @@ def main() -> None:
     users, steps = users[enough], steps[enough]
     items = learnt.histories.item_at(users, steps)
     first = np.maximum(learnt.split.history - 1 - oldest, 0)
-    exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
+    exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
     base = baseline_ranks(learnt, prepared.srm, prepared.scores, users, steps, length, exclude_seen, RichProgress())
     judged = base["srm"] >= -1  # all, but for an SRM without a user state
     worth = {(ALONE, age): accuracy_per_query(base["srm"], (10,))["ndcg@10"] for age in ages}

@@ -31,7 +31,7 @@ def llm_candidates(
     progress: Progress,
 ) -> tuple[CandidateSource, Mapping[str, int] | None]:
     """The source of lists for as_of from `first` [U] on, and the architecture of the model behind it where known."""
-    section, length, exclude_seen = scenario.llm.candidates, scenario.llm.list_length, scenario.workload.exclude_seen
+    section, length, exclude_seen = scenario.llm.candidates, scenario.llm.list_length, scenario.workload.hides_seen
     threads = scenario.engine.threads
     match section:
         case sections.CandidateTable():
@@ -61,7 +61,7 @@ def _titles(
     log: InteractionLog,
     data: TrainingSet,
 ) -> TitleCandidates:
-    length, exclude_seen = scenario.llm.list_length, scenario.workload.exclude_seen
+    length, exclude_seen = scenario.llm.list_length, scenario.workload.hides_seen
     return TitleCandidates(answerer, section, log, popular_items(data), length, exclude_seen)
 
 

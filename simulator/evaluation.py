@@ -58,7 +58,7 @@ def evaluate(
     srm = first_deployed(scenario, learnt)
     scores = srm_scores(learnt, first, users, srm)
     ks = tuple(sorted({*scenario.metrics.k, 10}))
-    exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
+    exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
     ranks = baseline_ranks(learnt, srm, scores, users, steps, max(ks), exclude_seen, progress)
     source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
     lists = source.lists(users, steps - 1).items

@@ -131,7 +131,7 @@ def candidate_source(
     log = learnt.split.log
     if scenario.policy.slate == "cloud_srm":
         lists = SrmCandidates(
-            learnt, scores, first_deployed(scenario, learnt), scenario.llm.list_length, scenario.workload.exclude_seen
+            learnt, scores, first_deployed(scenario, learnt), scenario.llm.list_length, scenario.workload.hides_seen
         )
         return CachedCandidates(lists, log.offsets, learnt.store), None
     source, architecture = llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
@@ -202,7 +202,7 @@ def slates_of(
     doubt: Doubt | None = None,
 ) -> Slates:
     """The slates of a scenario's policy; `fusion` stands in for one that had to be fitted."""
-    exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
+    exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
     kind = scenario.policy.slate
     if kind in BASELINES:
         return BaselineSlates(learnt.baselines[kind], learnt.histories.n_items, length, exclude_seen)
@@ -220,12 +220,14 @@ def list_slates(
     doubt: Doubt | None = None,
 ) -> ListSlates:
     """The slates of a policy that shows candidate lists."""
-    exclude_seen, length = scenario.workload.exclude_seen, scenario.llm.list_length
+    exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
     fallback: Slates = CatalogueSlates(learnt.histories, scores, length, exclude_seen)
     if scenario.fleet.fallback == "popular":
         fallback = BaselineSlates(learnt.baselines["popular"], learnt.histories.n_items, length, exclude_seen)
     assert source is not None
-    make = JoinedSlates if scenario.policy.slate == "both" else ListSlates
     if fusion is None:
         fusion = fusion_of(sections.LlmOnly() if scenario.policy.slate == "cloud_srm" else scenario.policy.fusion)
-    return make(learnt.histories, scores, source, fusion, fallback, exclude_seen, doubt)
+    if scenario.policy.slate == "both":
+        return JoinedSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, doubt)
+    refill = scenario.policy.slate == "llm" and scenario.workload.refills
+    return ListSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, doubt, refill)

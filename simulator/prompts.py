@@ -45,7 +45,7 @@ def export_prompts(scenario: sections.Scenario, path: Path) -> dict[str, int]:
     schema = pa.schema([(name, pa.string()) for name in ("user_id", "part", "prompt")]).insert(
         1, pa.field("as_of", pa.int64())
     )
-    repeats = not scenario.workload.exclude_seen
+    repeats = not scenario.workload.hides_seen
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for at in range(0, len(users), _ROWS_AT_ONCE):
             rows = slice(at, at + _ROWS_AT_ONCE)

@@ -132,7 +132,7 @@ def collect(
         users,
         steps,
         scenario.llm.list_length,
-        scenario.workload.exclude_seen,
+        scenario.workload.hides_seen,
         progress,
     )
     baselines = {
@@ -347,6 +347,7 @@ def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, ba
     sampled = base["srm"] != NOT_EVALUATED
     if not sampled.all():
         notes.append(f"baseline srm: ranked on a sample of {int(sampled.sum())} interactions")
-    if scenario.policy.slate not in WITHOUT_CLOUD and scenario.workload.exclude_seen:
-        notes.append("items that the user has had leave the slate at display; lists are not refilled")
+    if scenario.policy.slate not in WITHOUT_CLOUD and scenario.workload.hides_seen:
+        then = "the SRM's best take their places" if scenario.workload.refills else "those behind them move up"
+        notes.append(f"items that the user has had leave the slate at display; {then}")
     return notes

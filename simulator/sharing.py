@@ -21,7 +21,8 @@ def preparation_key(scenario: sections.Scenario) -> str:
         learning_key(scenario),
         scenario.seed,
         scenario.duration,
-        scenario.workload.model_dump(mode="json", include={"arrivals", "exclude_seen"}),
+        scenario.workload.model_dump(mode="json", include={"arrivals"}),
+        scenario.workload.hides_seen,
         scenario.fleet.model_dump(mode="json"),
         [region.model_dump(mode="json") for region in scenario.regions],
         scenario.llm.model_dump(mode="json", include={"candidates", "list_length"}),
@@ -40,7 +41,7 @@ def _lists_learnt_from(scenario: sections.Scenario) -> list[object]:
     if scenario.srm.training.kind != "cooperative":
         return []
     lists = scenario.llm.model_dump(mode="json", include={"candidates", "list_length"})
-    return [lists, scenario.workload.exclude_seen]
+    return [lists, scenario.workload.hides_seen]
 
 
 def _lists_of(scenario: sections.Scenario) -> str:

@@ -213,9 +213,11 @@ def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> 
         return 0.0
     asks = isinstance(policy.request, sections.InconsistencyRequest | sections.UncertaintyRequest)
     asks = asks or isinstance(policy.request, sections.LearnedRequest)
-    if policy.slate == "llm" and isinstance(policy.fusion, sections.LlmOnly) and not asks:
+    idle = isinstance(policy.fusion, sections.LlmOnly) and not scenario.workload.refills and not asks
+    if policy.slate == "llm" and idle:
         return 0.0
-    scored = scenario.llm.list_length if policy.slate == "llm" else learnt.histories.n_items
+    of_list = policy.slate == "llm" and not scenario.workload.refills  # a device that refills ranks the catalogue
+    scored = scenario.llm.list_length if of_list else learnt.histories.n_items
     return srm.flops_encode + srm.flops_per_candidate * scored + tuned.flops
 
 

@@ -123,7 +123,9 @@ class BaselineSlates:
 class ListSlates:
     """The paper's slate: the LLM's candidate list, re-ranked by the SRM on the newest history and fused.
 
-    `doubt` is what the request policy looks at; a policy that looks at no ranking has none.
+    `doubt` is what the request policy looks at; a policy that looks at no ranking has none. It looks at the list as it
+    was received. With `refill`, items that the user has had by the time of the ranking give their places to the SRM's
+    best of the catalogue that are not in the list, which have LLM rank N.
     """
 
     def __init__(
@@ -135,9 +137,12 @@ class ListSlates:
         fallback: Slates,
         exclude_seen: bool,
         doubt: Doubt | None = None,
+        refill: bool = False,
     ):
         self._histories, self._scores, self._source = histories, scores, source
         self._fusion, self._fallback, self._exclude_seen, self._doubt = fusion, fallback, exclude_seen, doubt
+        self._own = CatalogueSlates(histories, scores, source.list_length, exclude_seen)
+        self._refill = refill
 
     def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
         ranks, disagreement, _ = self._place(jobs, None)
@@ -201,10 +206,46 @@ class ListSlates:
         lists = ScoredLists.of(with_floor(logits.take(group * width + slot, axis=0), valid), valid)
         return self._seen_by(jobs, named, lists)
 
-    def _seen_by(self, jobs: Jobs, items: Ints, lists: ScoredLists) -> ListView:
-        return ListView(jobs.user, jobs.step, jobs.as_of, jobs.weights, items, lists, self._histories, self._scores)
+    def _seen_by(self, jobs: Jobs, items: Ints, lists: ScoredLists, received: ListView | None = None) -> ListView:
+        own = jobs.user, jobs.step, jobs.as_of, jobs.weights
+        return ListView(*own, items, lists, self._histories, self._scores, received)
+
+    def _own_best(self, jobs: Jobs, named: Ints) -> tuple[Ints, Floats]:
+        """The SRM's own best items [M, N] that `named` [M, N] has not, -1 elsewhere; all logits [M, n_items]."""
+        own, catalogue = self._own.top(jobs.user, jobs.step, jobs.weights)
+        named_set = np.zeros((len(jobs), catalogue.shape[1] + 1), dtype=bool)
+        np.put_along_axis(named_set, named, True, axis=1)  # -1 lands in the spare last column
+        return np.where(np.take_along_axis(named_set, own, axis=1), -1, own), catalogue
+
+    def _refilled(self, jobs: Jobs, view: ListView) -> ListView:
+        """The lists, as long as they were, with other items for those that their users have had."""
+        n = view.items.shape[1]
+        had = view.lists.valid & (view.first <= jobs.step[:, None])
+        own, catalogue = self._own_best(jobs, view.items)
+        filling = (own >= 0) & (np.cumsum(own >= 0, axis=1) <= had.sum(axis=1, keepdims=True))
+        kept = np.concatenate([view.lists.valid & ~had, filling], axis=1)
+        place = np.argsort(~kept, axis=1, kind="stable")[:, :n]
+        valid = np.take_along_axis(kept, place, axis=1)
+        items = np.where(valid, np.take_along_axis(np.concatenate([view.items, own], axis=1), place, axis=1), -1)
+        rank = np.concatenate([view.lists.llm_rank, np.full(own.shape, float(n))], axis=1)
+        logits = with_floor(np.take_along_axis(catalogue, np.maximum(items, 0), axis=1), valid)
+        lists = ScoredLists(logits, valid, np.take_along_axis(rank, place, axis=1))
+        return self._seen_by(jobs, items, lists, view)
 
     def _ranks(self, jobs: Jobs, view: ListView) -> Ints:
+        """0-based rank [M] of each target in the fused slate; -1 where it is not shown."""
+        if not self._refill:
+            return self._fused(jobs, view)
+        ranks = np.empty(len(jobs), dtype=np.int64)
+        lacking = (view.lists.valid & (view.first <= jobs.step[:, None])).any(axis=1)
+        whole, lacks = np.flatnonzero(~lacking), np.flatnonzero(lacking)
+        ranks[whole] = self._fused(jobs.take(whole), view.take(whole))
+        for block in _blocks(len(lacks), _CATALOGUE_BLOCK):
+            here = jobs.take(lacks[block])
+            ranks[lacks[block]] = self._fused(here, self._refilled(here, view.take(lacks[block])))
+        return ranks
+
+    def _fused(self, jobs: Jobs, view: ListView) -> Ints:
         """0-based rank [M] of each target in the fused slate; -1 where it is not shown. Only those are fused that have
         their target at all."""
         ranks = np.full(len(jobs), -1, dtype=np.int64)
@@ -221,36 +262,19 @@ class ListSlates:
 class JoinedSlates(ListSlates):
     """The LLM's list joined with the SRM's own best over the catalogue; what the LLM did not name has LLM rank N."""
 
-    def __init__(
-        self,
-        histories: Histories,
-        scores: SrmScores,
-        source: CandidateSource,
-        fusion: Fusion,
-        fallback: Slates,
-        exclude_seen: bool,
-        doubt: Doubt | None = None,
-    ):
-        super().__init__(histories, scores, source, fusion, fallback, exclude_seen, doubt)
-        self._length = source.list_length
-        self._own = CatalogueSlates(histories, scores, source.list_length, exclude_seen)
-
     def _ranks(self, jobs: Jobs, view: ListView) -> Ints:
         ranks = np.empty(len(jobs), dtype=np.int64)
         for block in _blocks(len(jobs), _CATALOGUE_BLOCK):
             here = jobs.take(block)
-            ranks[block] = super()._ranks(here, self._joined(here, view.items[block]))
-        return np.where(ranks < self._length, ranks, -1)
+            ranks[block] = self._fused(here, self._joined(here, view.items[block]))
+        return np.where(ranks < self._source.list_length, ranks, -1)
 
     def _joined(self, jobs: Jobs, named: Ints) -> ListView:
         """The joined lists, items [M, 2N]."""
-        own, catalogue = self._own.top(jobs.user, jobs.step, jobs.weights)
-        named_set = np.zeros((len(jobs), catalogue.shape[1] + 1), dtype=bool)
-        np.put_along_axis(named_set, named, True, axis=1)  # -1 lands in the spare last column
-        own = np.where(np.take_along_axis(named_set, own, axis=1), -1, own)
+        own, catalogue = self._own_best(jobs, named)
         items = np.concatenate([named, own], axis=1)
         valid = items >= 0
         logits = with_floor(np.take_along_axis(catalogue, np.maximum(items, 0), axis=1), valid)
-        n = self._length
+        n = self._source.list_length
         llm_rank = np.concatenate([llm_ranks(valid[:, :n]), np.full((len(jobs), n), float(n))], axis=1)
         return self._seen_by(jobs, items, ScoredLists(logits, valid, llm_rank))

@@ -205,7 +205,9 @@ def _calibrated(
     """A doubt, the threshold on it and how shares go with thresholds, which runs on the same preparation share: only
     what is learnt from slates depends on what they show."""
     policy = scenario.policy
-    shown = [policy.slate, policy.fusion.model_dump()] if isinstance(policy.request, sections.LearnedRequest) else []
+    shown = [policy.slate, policy.fusion.model_dump(), scenario.workload.exclude_seen]
+    if not isinstance(policy.request, sections.LearnedRequest):
+        shown = []
 
     def find() -> tuple[Doubt, float, Curve | None]:
         tails = _tails(prepared, tails_of)

@@ -104,7 +104,7 @@ class Trainer:
         owner = users[which]
         positions = seen[owner] + nth
         log = self._learnt.split.log
-        exclude_seen = self._scenario.workload.exclude_seen
+        exclude_seen = self._scenario.workload.hides_seen
         ranks = catalogue_ranks(self._master.model, log.offsets, log.items, owner, positions, exclude_seen)
         look = accuracy(ranks, (10,))["ndcg@10"]
         self._best_look, best = max(self._best_look, look), self._best_look

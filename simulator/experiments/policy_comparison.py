@@ -124,7 +124,7 @@ def today(result: RunResult, prepared: Prepared, metric: str, progress: Progress
         users,
         steps,
         scenario.llm.list_length,
-        scenario.workload.exclude_seen,
+        scenario.workload.hides_seen,
         progress,
     )
     rows = []

@@ -76,6 +76,7 @@ def online_weight(section: sections.OnlineFusion, view: ListView) -> Floats:
     Each choice gains 1 / log2(rank + 2) for every interaction since the list's history whose item it would have ranked
     so, with the SRM as it stood before it; the weight is the mean of all choices under exp(rate * gain).
     """
+    view = view.received or view  # the past is judged on what was received
     choices = np.array([section.srm_weight, *ONLINE_WEIGHTS])
     gains = np.zeros((len(view.step), len(choices)))
     back = min(NEWEST, int(view.age.max(initial=0)))

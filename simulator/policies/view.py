@@ -33,13 +33,17 @@ class ListView:
     lists: ScoredLists  # [M, N]
     histories: Histories
     scores: SrmScores
+    received: "ListView | None" = None
+    """of the list as it was received, where items that its user has had since have been replaced in this one"""
 
     def take(self, index: Ints) -> "ListView":
         """The jobs at `index`."""
         user, step, as_of, weights, items = (
             each[index] for each in (self.user, self.step, self.as_of, self.weights, self.items)
         )
-        return ListView(user, step, as_of, weights, items, self.lists.take(index), self.histories, self.scores)
+        received = None if self.received is None else self.received.take(index)
+        lists = self.lists.take(index)
+        return ListView(user, step, as_of, weights, items, lists, self.histories, self.scores, received)
 
     @cached_property
     def first(self) -> Ints:
@@ -62,7 +66,9 @@ class ListView:
 
     @cached_property
     def places(self) -> Ints:
-        """Where those interactions' items stand in the list [M, NEWEST]; -1: seen by the list, or absent."""
+        """Where those interactions' items stood in the list [M, NEWEST]; -1: seen by the list, or absent."""
+        if self.received is not None:
+            return self.received.places
         positions, unseen = self.newest
         had = np.where(unseen, self.histories.item_at(self.user[:, None], np.maximum(positions, 0)), -2)
         places = np.full(had.shape, -1, dtype=np.int64)

@@ -263,6 +263,8 @@ def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
             yield f"fleet.fallback has no effect while policy.slate is {policy.slate}, which needs no candidate list"
         if _set(policy, "fusion"):
             yield f"policy.fusion has no effect while policy.slate is {policy.slate}, which has no candidate list"
+    if workload.refills and policy.slate != "llm":
+        yield f"workload.exclude_seen: refill has no effect while policy.slate is {policy.slate}"
     cloud = scenario.cloud
     if cloud.pools:
         for key, field in sections.Machines.model_fields.items():
@@ -283,7 +285,7 @@ def _surprises(scenario: sections.Scenario) -> Iterator[str]:
         yield f"policy.request.ratio {ratio:g} is capped by policy.budget.ratio {policy.budget.ratio:g}"
     if policy.mode == "blocking" and policy.patience > timeout:
         yield f"policy.patience is longer than cloud.request_timeout: a screen waits at most {timeout:g} s"
-    if policy.slate in ("recent", "frequent") and scenario.workload.exclude_seen:
+    if policy.slate in ("recent", "frequent") and scenario.workload.hides_seen:
         yield f"policy.slate {policy.slate} is empty: its items are seen ones, which workload.exclude_seen leaves out"
     longest, length = max(scenario.metrics.k), scenario.llm.list_length
     if longest > length:

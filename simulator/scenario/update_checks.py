@@ -51,6 +51,8 @@ def _fleet(scenario: sections.Scenario, fleet: sections.Retraining, key: str) ->
 def table_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
     """The same of its item table."""
     slate = scenario.policy.slate
-    if isinstance(scenario.srm.item_table, sections.WithListTable) and slate in ("srm", "both"):
-        text = f"policy.slate {slate} ranks the catalogue on the device, whose vectors with_list does not install"
+    refills = slate == "llm" and scenario.workload.refills
+    if isinstance(scenario.srm.item_table, sections.WithListTable) and (slate in ("srm", "both") or refills):
+        ranks = "workload.exclude_seen: refill" if refills else f"policy.slate {slate}"
+        text = f"{ranks} ranks the catalogue on the device, whose vectors with_list does not install"
         yield "srm.item_table", f"{text}; set it to on_device, or the slate to llm"

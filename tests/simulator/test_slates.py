@@ -89,10 +89,15 @@ def place_by_hand(order: list[int], target: int, seen: set[int]) -> int:
 def linear_rank_order(world: World, user: int, step: int, named: list[int], extra: list[int]) -> list[int]:
     """Rule 3 on ranks, as the paper would do it with a sorted list: the LLM's order first, then the SRM's own."""
     items = [item for item in named if item >= 0] + extra
-    width = len(named) + (len(named) if extra else 0)
+    llm_rank = {i: (i if i < len(items) - len(extra) else len(named)) for i in range(len(items))}
+    return fused_order(world, user, step, items, llm_rank, len(named) + (len(named) if extra else 0))
+
+
+def fused_order(
+    world: World, user: int, step: int, items: list[int], llm_rank: dict[int, int], width: int
+) -> list[int]:
     by_srm = sorted(range(len(items)), key=lambda i: (-world.logit(user, step, items[i]), i))
     srm_rank = {i: place for place, i in enumerate(by_srm)}
-    llm_rank = {i: (i if i < len(items) - len(extra) else len(named)) for i in range(len(items))}
 
     def fused(i: int) -> Fraction:
         lead = Fraction(1) - (Fraction(srm_rank[i]) + Fraction(1, 2)) / width - Fraction(1, 2)
@@ -101,11 +106,11 @@ def linear_rank_order(world: World, user: int, step: int, named: list[int], extr
     return [items[i] for i in sorted(range(len(items)), key=lambda i: (-fused(i), i))]
 
 
-def list_slates(world: World, exclude_seen: bool = True) -> ListSlates:
+def list_slates(world: World, exclude_seen: bool = True, refill: bool = False) -> ListSlates:
     fallback = CatalogueSlates(world.histories, world.scores, N, exclude_seen)
     fusion = fusion_of(sections.LinearFusion())
     doubt = doubt_of(sections.InconsistencyRequest(threshold=0))
-    return ListSlates(world.histories, world.scores, world.source, fusion, fallback, exclude_seen, doubt)
+    return ListSlates(world.histories, world.scores, world.source, fusion, fallback, exclude_seen, doubt, refill)
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
@@ -117,6 +122,36 @@ def test_a_list_is_reranked_and_fused_as_by_hand(world: World, exclude_seen: boo
         order = linear_rank_order(world, user, step, world.source.items[user, jobs.as_of[i]].tolist(), [])
         seen = set(world.sequence(user)[: int(jobs.seen_upto[i]) + 1]) if exclude_seen else set()
         assert ranks[i] == place_by_hand(order, int(jobs.target[i]), seen)
+
+
+def test_a_refilled_list_is_as_by_hand(world: World) -> None:
+    jobs = some_jobs(world, 300, seed=6)
+    ranks, gaps = list_slates(world, refill=True).place(jobs)
+    for i in range(len(jobs)):
+        user, step = int(jobs.user[i]), int(jobs.step[i])
+        named = [item for item in world.source.items[user, jobs.as_of[i]].tolist() if item >= 0]
+        had = set(world.sequence(user)[: step + 1])
+        kept = [item for item in named if item not in had]
+        others = sorted(set(range(ITEMS)) - had - set(named), key=lambda item: (-world.logit(user, step, item), item))
+        items = kept + others[: len(named) - len(kept)]
+        llm_rank = {place: named.index(item) if item in named else N for place, item in enumerate(items)}
+        order = fused_order(world, user, step, items, llm_rank, N)
+        later = set(world.sequence(user)[: int(jobs.seen_upto[i]) + 1])  # had after the ranking, before the display
+        assert ranks[i] == place_by_hand(order, int(jobs.target[i]), later)
+    np.testing.assert_array_equal(gaps, list_slates(world).place(jobs)[1])  # doubt is of the list as it was received
+
+
+def test_a_refilled_slate_shows_nothing_seen_and_is_as_long_as_its_list(world: World) -> None:
+    one = some_jobs(world, 40, seed=7)
+    slates = list_slates(world, refill=True)
+    for i in range(len(one)):
+        user, step, as_of = (np.full(ITEMS, int(column[i])) for column in (one.user, one.step, one.as_of))
+        jobs = Jobs(user, step, as_of, np.arange(ITEMS), step, np.zeros_like(user))
+        ranks, _ = slates.place(jobs)
+        shown = np.flatnonzero(ranks >= 0)
+        assert not set(shown.tolist()) & set(world.sequence(user[0])[: step[0] + 1])
+        length = int((world.source.items[user[0], as_of[0]] >= 0).sum())
+        assert sorted(ranks[shown].tolist()) == list(range(length))
 
 
 def test_the_srm_over_the_catalogue_shows_its_best_unseen_items(world: World) -> None:
@@ -150,7 +185,11 @@ def test_joined_slates_add_the_srms_own_best_behind_the_llms_list(world: World) 
 def test_permuting_the_jobs_of_a_batch_changes_nothing(world: World) -> None:
     jobs = some_jobs(world, 500, seed=3)
     shuffle = np.random.default_rng(1).permutation(len(jobs))
-    for slates in (list_slates(world), CatalogueSlates(world.histories, world.scores, N, True)):
+    for slates in (
+        list_slates(world),
+        list_slates(world, refill=True),
+        CatalogueSlates(world.histories, world.scores, N, True),
+    ):
         ranks, gaps = slates.place(jobs)
         again, gaps_again = slates.place(jobs.take(shuffle))
         assert (again == ranks[shuffle]).all()

@@ -119,4 +119,18 @@ class Workload(Section):
     synthetic: SyntheticWorld = SyntheticWorld()
     split: Split = Field(GlobalTimeSplit(), description="what is learnt from, and what is streamed")
     arrivals: Arrivals = Field(ReplayArrivals(), description="when the streamed interactions happen")
-    exclude_seen: bool = Field(True, description="items the user has had leave every slate at display")
+    exclude_seen: bool | Literal["refill"] = Field(
+        True,
+        description="items the user has had leave every slate at display, and those behind them in the list move up; "
+        "`refill`: the SRM's best of the catalogue take the places that they leave in an LLM's list",
+    )
+
+    @property
+    def hides_seen(self) -> bool:
+        """Whether items that the user has had are left out of slates."""
+        return self.exclude_seen is not False
+
+    @property
+    def refills(self) -> bool:
+        """Whether others take their places in an LLM's list."""
+        return self.exclude_seen == "refill"
