@@ -58,7 +58,8 @@ def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, momen
             f"policy.update.when.{needed[0]}: no device ever adapts, since it takes {wanted} interactions and the "
             f"busiest device has {longest}; lower it"
         )
-    if isinstance(when, sections.WhenIdle) and not (moments.gaps_s() > when.gap).any():
+    gaps_s = moments.gaps_s()
+    if isinstance(when, sections.WhenIdle) and not ((gaps_s > when.gap) & (gaps_s < math.inf)).any():
         raise InputError(f"policy.update.when.gap: no user ever pauses for {when.gap:,.0f} s; lower it")
     rows = int(population.n_interactions.sum())
     size = adapter_form(section, prepared.srm.model).size

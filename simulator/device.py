@@ -26,7 +26,7 @@ class Device:
     __slots__ = tuple(
         (
             "adapter as_of asked awaited decisions device end first_ready_s in_flight last_gap_s late_answers "
-            "list_time_s list_weights next_ready_s next_slate other_j rankings reachable_until_s row "
+            "list_time_s list_weights newest_s next_ready_s next_slate other_j rankings reachable_until_s row "
             "shown_slate since_s step used_weights version weights world"
         ).split()
     )
@@ -40,6 +40,7 @@ class Device:
         self.shown_slate, self.next_slate, self.next_ready_s = NO_SLATE, NO_SLATE, math.inf
         self.reachable_until_s = -math.inf  # as far as has been looked up
         self.since_s = self.first_ready_s = 0.0  # the newest event on the device, and when its first slate is ready
+        self.newest_s = -math.inf  # when its newest interaction was, or when it joined; before the run began
         self.in_flight = 0
         self.asked: RequestRecord | None = None  # decided now, and to be sent
         self.awaited = -1  # the request that a blocking screen waits for
@@ -54,7 +55,7 @@ class Device:
     # ------------------------------------------------------------------------------------------ the story
 
     def live(self) -> Story:
-        """Join, rank and decide once; then sleep from one interaction at which it may ask to the next."""
+        """Join, rank and perhaps decide; then sleep from one interaction at which it may ask to the next."""
         world, env, device = self.world, self.world.env, self.device
         yield env.until(world.joined_s[device], device)
         self._join()
@@ -73,11 +74,13 @@ class Device:
     def _join(self) -> None:
         world, now = self.world, self.world.env.now
         self.since_s = now
+        if now > 0.0:
+            self.newest_s = now
         self.as_of = world.preloaded_as_of[self.device]
         self.list_time_s = now
         self._rerank(now)
         self.first_ready_s = self.next_ready_s
-        if world.decides_at_join:
+        if world.decides_joining[self.device]:
             self._decide(now)
 
     def _next_decision(self) -> int:
@@ -129,14 +132,14 @@ class Device:
             return False
         slate, latency_s = self._on_screen(times[row]), min(self.first_ready_s, times[row]) - self.since_s
         first = world.recorder.slates.add(device, self.as_of, step + 1, self.list_time_s, self.used_weights, n)
-        now, before_s = times[stop - 1], times[stop - 2] if n > 1 else self.since_s
+        now, before_s = times[stop - 1], times[stop - 2] if n > 1 else self.newest_s
         newest = stop - 1  # whose predecessor made the slate on screen at the last one
         while newest > row and times[newest - 1] + compute_s >= times[newest]:
             newest -= 1
         if newest > row:
             self.shown_slate = first + newest - row - 1
         self.row, self.step, self.awaited = stop, step + n, -1
-        self.last_gap_s, self.since_s = now - before_s, now
+        self.last_gap_s, self.since_s, self.newest_s = now - before_s, now, now
         self.next_slate, self.next_ready_s = first + n - 1, now + compute_s
         self.first_ready_s = self.next_ready_s
         self.rankings += n
@@ -156,7 +159,7 @@ class Device:
         latency_s = min(self.first_ready_s, now) - self.since_s
         seen_upto = self.step
         self.step += after - row
-        self.last_gap_s, self.since_s = now - self.since_s, now
+        self.last_gap_s, self.since_s, self.newest_s = now - self.newest_s, now, now
         self.awaited = -1
         decided, request = NO_SLATE, -1
         if not self.exhausted:

@@ -40,6 +40,8 @@ class Foresight:
     threshold: float
     first_row: Ints
     """[D] row of the stream at which step 0 of the device's user would stand"""
+    first_decision: Ints
+    """[D] the step after which each device decides first"""
     ties: NDArray[np.bool_]
     """[S] rows of the stream after which the device does not decide, since the next has the same moment"""
     lists: bool
@@ -49,7 +51,7 @@ class Foresight:
         """Whether devices [M] decide after their steps [M]."""
         rows = self.first_row[devices] + steps
         inside = (rows >= 0) & (rows < len(self.ties))
-        return ~(inside & self.ties[np.where(inside, rows, 0)])
+        return (steps >= self.first_decision[devices]) & ~(inside & self.ties[np.where(inside, rows, 0)])
 
 
 class _Doubts:

@@ -22,7 +22,14 @@ from simulator.messages import held_bytes, messages_of
 from simulator.outputs import RunFolder, opened
 from simulator.policies.request import Budget, Moments, next_true, request_policy
 from simulator.policies.share import Share
-from simulator.preparation import WITHOUT_CLOUD, Population, Prepared, preloaded_lists, push_times
+from simulator.preparation import (
+    WITHOUT_CLOUD,
+    Population,
+    Prepared,
+    decides_joining,
+    preloaded_lists,
+    push_times,
+)
 from simulator.recorder import Recorder, Streamed
 from simulator.results import RunResult, collect
 from simulator.scenario import sections
@@ -115,15 +122,15 @@ def build_world(
         steps,
         stream.t_s,
         population.first_row,
-        population.presence.joined_s,
+        np.where(population.presence.joined_s > 0, population.presence.joined_s, -np.inf),
         population.network.link_names,
         scorer,
     )
-    at_join = policy.decide_at != "interaction" and policy.slate not in WITHOUT_CLOUD
+    joining = decides_joining(policy.decide_at, population) & (policy.slate not in WITHOUT_CLOUD)
     at_interaction = policy.decide_at != "join" and policy.slate not in WITHOUT_CLOUD
     share = None
     if tuned.threshold is not None:
-        decided_s = decision_times(population, moments.ties, at_join, at_interaction)
+        decided_s = decision_times(population, moments.ties, joining, at_interaction)
         share = Share(tuned.threshold, getattr(policy.request, "ratio", None) or 0.0, tuned.curve, decided_s)
     retraining = sections.retraining_of(policy.update)
     learning = FleetLearning(scenario, retraining, prepared, preloaded, device) if retraining is not None else None
@@ -158,7 +165,7 @@ def build_world(
         late_s=policy.request.late if isinstance(policy.request, sections.CongestionRequest) else math.inf,
         blocking=policy.mode == "blocking",
         fails_offline=policy.when_offline == "fail",
-        decides_at_join=at_join,
+        decides_joining=joining.tolist(),
         decides_at_interaction=at_interaction,
         empty_is_miss=scenario.fleet.when_empty == "miss",
         looks_ahead=foresight is not None,
@@ -174,16 +181,17 @@ def build_world(
 
 
 def decision_times(
-    population: Population, ties: NDArray[np.bool_], at_join: bool, at_interaction: bool
+    population: Population, ties: NDArray[np.bool_], joining: NDArray[np.bool_], at_interaction: bool
 ) -> NDArray[np.float64]:
-    """When the fleet's decisions fall [N], rising, if no battery runs empty; on rows `ties` [S] nothing is decided."""
+    """When the fleet's decisions fall [N], rising, if no battery runs empty: as devices `joining` [D] join, and at
+    interactions; on rows `ties` [S] of the stream nothing is decided."""
     t_s, joined_s = population.stream.t_s, population.presence.joined_s
     change = np.zeros(len(t_s) + 1, dtype=np.int64)
     np.add.at(change, population.first_row, 1)
     np.add.at(change, population.end_row, -1)
     taking_part = np.cumsum(change)[:-1] > 0  # rows of devices lie one after the other
     rows = t_s[taking_part & ~ties] if at_interaction else t_s[:0]
-    joins = joined_s[joined_s <= population.stream.horizon_s] if at_join else joined_s[:0]
+    joins = joined_s[joining & (joined_s <= population.stream.horizon_s)]
     return np.sort(np.concatenate([rows, joins]))
 
 
@@ -203,7 +211,8 @@ def foresight_of(scenario: sections.Scenario, prepared: Prepared, slates: Slates
     first_row = stream.device_offsets[:-1] - prepared.learnt.split.history[population.users]
     table = isinstance(scenario.llm.candidates, sections.CandidateTable)
     lists = not table and scenario.policy.budget.ratio >= 1.0 and scenario.policy.decide_at != "join"
-    return Foresight(slates, tuned.threshold, first_row, ties, lists)
+    first_decision = population.first_step - decides_joining(scenario.policy.decide_at, population)
+    return Foresight(slates, tuned.threshold, first_row, first_decision, ties, lists)
 
 
 def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> float:

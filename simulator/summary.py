@@ -115,7 +115,7 @@ def request_notes(requests: pd.DataFrame, joined_s: NDArray[np.float64]) -> list
     if in_vain > 0.01 * len(requests):
         notes.append(
             f"{in_vain:,} requests that devices made as they joined were turned away or came too late; where so many "
-            "do not join at one moment, set fleet.churn.join_over, or policy.decide_at: interaction"
+            "do not join at one moment, set fleet.churn.join_over"
         )
     return notes
 

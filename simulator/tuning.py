@@ -41,7 +41,7 @@ from simulator.policies.replay import Decisions, curve_for, threshold_for
 from simulator.policies.request import Schedule
 from simulator.policies.share import Curve
 from simulator.policies.view import Floats, Ints, ListView
-from simulator.preparation import WITHOUT_CLOUD, CandidateStore, Prepared, preloaded_lists
+from simulator.preparation import WITHOUT_CLOUD, CandidateStore, Prepared, decides_joining, preloaded_lists
 from simulator.randomness import Draws
 from simulator.scenario import sections
 from simulator.slates import Jobs, ListSlates
@@ -386,7 +386,7 @@ def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListS
     row = population.first_row[device] + nth - 1  # after which each decision is taken; the first one as a device joins
     t_s = population.stream.t_s
     tied = (nth > 0) & (t_s[row] == t_s[np.minimum(row + 1, len(t_s) - 1)])
-    may_ask = ~tied & np.where(nth == 0, decide_at != "interaction", decide_at != "join")
+    may_ask = ~tied & np.where(nth == 0, decides_joining(decide_at, population)[device], decide_at != "join")
     worth = worth_of(slates, prepared.learnt, decisions)
     asks = best_requests(decisions, worth, may_ask, int(ratio * len(device)))
     rows, joins = np.zeros(len(t_s), dtype=bool), np.zeros(len(count), dtype=bool)

@@ -54,7 +54,8 @@ class World:
     """an answer that takes longer is late to the device that waits for it"""
     blocking: bool
     fails_offline: bool
-    decides_at_join: bool
+    decides_joining: list[bool]
+    """whether each device decides as it joins"""
     decides_at_interaction: bool
     empty_is_miss: bool
     looks_ahead: bool

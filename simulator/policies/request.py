@@ -40,7 +40,8 @@ class Knowledge(Protocol):
     late_answers: int
     """answers that came late or never, less those that came in time; at least 0"""
     last_gap_s: float
-    """time between the newest interaction and the one before; infinite when the device joins"""
+    """time between the newest interaction and the one before; infinite when the device joins, and at the first
+    interaction of one that was there when the run began"""
     row: int
     """row of the stream that it meets next"""
     end: int
@@ -82,7 +83,7 @@ class Moments:
     step: NDArray[np.int64]  # [S] place of the item in the user's log
     t_s: NDArray[np.float64]  # [S]
     first_row: NDArray[np.int64]  # [D] the first that the device meets
-    joined_s: NDArray[np.float64]  # [D]
+    newest_s: NDArray[np.float64]  # [D] when it joined; -inf: there from the start, its last interaction long ago
     links: list[str]  # [D] kind of each device's link
     scorer: Scorer
 
@@ -96,10 +97,10 @@ class Moments:
         return next_true(asks & ~self.ties)
 
     def gaps_s(self) -> NDArray[np.float64]:
-        """Time [S] since the device's previous moment, or since it joined."""
+        """Time [S] since the device's previous moment, or since it joined; infinite if it was there from the start."""
         rows = np.arange(len(self.t_s))
         first = rows == self.first_row[self.device]
-        gaps = self.t_s - np.where(first, self.joined_s[self.device], np.append(0.0, self.t_s[:-1]))
+        gaps = self.t_s - np.where(first, self.newest_s[self.device], np.append(0.0, self.t_s[:-1]))
         heads = first | (gaps != 0)  # of the rows that share a moment, the first one knows
         return np.asarray(gaps[np.maximum.accumulate(np.where(heads, rows, 0))])
 

@@ -175,6 +175,10 @@ WORLDS: dict[str, dict[str, Any]] = {
         "srm": {"item_table": {"kind": "with_list", "precision": "int8"}},
         "policy": {"request": {"kind": "oracle_greedy"}, "update": {"kind": "fleet", "every": "20min"}},
     },
+    "joining alone": {
+        "fleet": {"churn": CHURN},
+        "policy": {"request": {"kind": "inconsistency", "ratio": 0.5}, "decide_at": "join"},
+    },
     "ties": {"workload": {"arrivals": {"kind": "replay", "time_scale": 0.001, "scale": "all"}}},
 }
 
@@ -254,6 +258,36 @@ def test_one_request_is_in_flight_per_device(run: RunResult) -> None:
     for _, of_device in run.requests[ended.notna()].groupby("device"):
         ordered = of_device.sort_values("t_issued_s")
         assert (ordered["t_issued_s"].to_numpy()[1:] >= ordered["t_delivered_s"].to_numpy()[:-1] - 1e-9).all()
+
+
+def test_who_is_there_from_the_start_decides_first_at_an_interaction_and_who_comes_later_as_it_joins(
+    store: ArtifactStore,
+) -> None:
+    run = simulate_tiny(scenario_of(fleet={"churn": CHURN}, policy={"request": {"kind": "always"}}), store)
+    joined = run.devices.set_index("device")["joined_s"]
+    at_an_interaction = set(zip(run.interactions["device"], run.interactions["t_s"], strict=True))
+    firsts = run.requests.groupby("device")["t_issued_s"].min()
+    assert (joined == 0).sum() > 20
+    for device, first_s in firsts.items():
+        assert first_s == joined[device] if joined[device] > 0 else (device, first_s) in at_an_interaction
+
+
+def test_where_joining_is_all_that_is_decided_at_everyone_decides_once_as_the_run_begins(store: ArtifactStore) -> None:
+    run = simulate_tiny(scenario_of(policy={"request": {"kind": "always"}, "decide_at": "join"}), store)
+    assert run.requests["device"].tolist() == list(range(50))
+    assert (run.requests["t_issued_s"] == 0).all()
+
+
+def test_no_policy_begins_with_a_burst(store: ArtifactStore) -> None:
+    """A cloud that serves one request at a time, and has time for all but a burst, keeps nobody waiting for long."""
+    arrivals = {"kind": "poisson", "per_day": 24}
+    for kind in ("always", "session_start"):
+        one = {"replicas": 1, "max_sequences": 1, "queue_limit": 1000, "request_timeout": "1h"}
+        world = scenario_of(cloud=one, workload={"arrivals": arrivals}, policy={"request": {"kind": kind}})
+        run = simulate_tiny(world, store)
+        waits_s = run.requests["t_started_s"] - run.requests["t_arrived_s"]
+        assert len(run.requests) > 300
+        assert waits_s.quantile(0.95) < 0.1 * (run.requests["t_finished_s"] - run.requests["t_started_s"]).median()
 
 
 def test_interactions_point_at_their_requests(run: RunResult) -> None:

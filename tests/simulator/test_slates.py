@@ -213,7 +213,7 @@ def test_what_is_computed_ahead_is_what_is_computed_on_demand(
     monkeypatch.setattr("simulator.scoring._FEWEST_FOLLOWED", fewest_followed)
     users, slates = np.arange(USERS), list_slates(world)
     no_ties = np.zeros(USERS * LENGTH, dtype=bool)
-    foresight = Foresight(slates, 18.5, users * LENGTH, no_ties, lists_ahead)
+    foresight = Foresight(slates, 18.5, users * LENGTH, users * 0, no_ties, lists_ahead)
     ahead = Scorer(slates, world.histories, users, 4, True, DeviceWeights(world.scores), foresight)
     generator = np.random.default_rng(2)
     step, as_of = np.full(USERS, 5), np.full(USERS, 5)
@@ -237,7 +237,7 @@ def test_what_is_computed_ahead_is_what_is_computed_on_demand(
 
 def test_what_was_placed_ahead_is_what_is_placed_afterwards(world: World) -> None:
     users, slates = np.arange(USERS), list_slates(world)
-    foresight = Foresight(slates, 18.5, users * LENGTH, np.zeros(USERS * LENGTH, dtype=bool), True)
+    foresight = Foresight(slates, 18.5, users * LENGTH, users * 0, np.zeros(USERS * LENGTH, dtype=bool), True)
     ahead = Scorer(slates, world.histories, users, 4, True, DeviceWeights(world.scores), foresight)
     ahead.expect_all(np.full(USERS, 5), np.full(USERS, 5))
     ahead.doubt(0, 5, 5, 0)

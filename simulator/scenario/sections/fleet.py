@@ -61,7 +61,7 @@ class AlwaysOn(Section):
 
     kind: Literal["always_on"] = "always_on"
     join_over: Seconds = Field(
-        0.0, description="devices join uniformly over this long; 0s: all at once, and all may ask the cloud then"
+        0.0, description="devices join uniformly over this long and decide then; 0s: they are there from the start"
     )
 
 
@@ -74,7 +74,7 @@ class OnOff(Section):
     late_joiners: Share = Field(0.0, description="share of devices that join uniformly over the run")
     leavers: Share = Field(0.0, description="share of devices that leave for good, uniformly over the run")
     join_over: Seconds = Field(
-        0.0, description="devices join uniformly over this long; 0s: all at once, and all may ask the cloud then"
+        0.0, description="devices join uniformly over this long and decide then; 0s: they are there from the start"
     )
 
 

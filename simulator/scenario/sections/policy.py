@@ -245,7 +245,9 @@ class Policy(Section):
 
     request: RequestPolicy = Field(AlwaysRequest(), description="when a device wants a new list")
     budget: Budget = Budget()
-    decide_at: Literal["both", "join", "interaction"] = Field("both", description="moments at which a device decides")
+    decide_at: Literal["both", "join", "interaction"] = Field(
+        "both", description="moments at which a device decides; one there from the start joins only under `join`"
+    )
     when_offline: Literal["fail", "wait"] = Field(
         "fail", description="a request while offline fails at once, or waits for the link"
     )

@@ -219,3 +219,12 @@ def test_moments_before_a_device_joined_are_no_pause() -> None:
         scorer,
     )
     assert at.gaps_s()[1:].tolist() == [1.0, 1.0]
+
+
+def test_a_device_that_was_there_from_the_start_had_its_last_interaction_long_ago() -> None:
+    scorer: Any = Rankings([])
+    rows = np.arange(3)
+    at = Moments(rows * 0, rows, np.array([1.0, 1.0, 60.0]), np.zeros(1, int), np.array([-np.inf]), ["lte"], scorer)
+    assert at.gaps_s().tolist() == [np.inf, np.inf, 59.0]
+    policy = policy_of(sections.SessionStartRequest(gap=60.0), at)
+    assert [policy.next_ask(Knows(), row) for row in (0, 1)] == [1, 1]
