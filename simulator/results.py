@@ -161,6 +161,7 @@ def collect(
             *parts.request_notes(requests, population.presence.joined_s),
             *([answer_note(answers)] if answers else []),
             *_missing_note(scenario, load),
+            *service.notes(),
             *_provisioned_note(scenario, service, provisioned),
             CAVEAT,
         ],

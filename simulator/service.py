@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.llm.base import CandidateSource
 from models.llm.table_reading import brings_latency
-from simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, llm_request_tokens, served_model
+from simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, served_model
 from simulator.cloud.building import alone_s, kinds_of, pools_of
 from simulator.cloud.peak import Peak
 from simulator.cloud.provisioning import (
@@ -28,11 +28,12 @@ from simulator.cloud.provisioning import (
     steady,
 )
 from simulator.cloud.replay import Requests
-from simulator.cloud.tokens import history_tokens, history_window
+from simulator.cloud.tokens import generation_of, history_tokens, history_window
 from simulator.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
-from simulator.preparation import Memo, Prepared
+from simulator.preparation import Prepared
 from simulator.randomness import Draws
 from simulator.recorder import RequestRecord
+from simulator.request_tokens import request_meter
 from simulator.resampling import Resampling
 from simulator.scenario import sections
 from simulator.tables import resolve_path
@@ -77,6 +78,10 @@ class Service(ABC):
         """What of the scenario's cloud the provisioned account of `scale` such fleets leaves out, in words."""
         return []
 
+    def notes(self) -> list[str]:
+        """What of the requests' tokens is to be known, in words, once they have been served."""
+        return []
+
     def answerable(self, record: RequestRecord) -> bool:
         """Whether the cloud has an answer to this request at all."""
         return True
@@ -105,36 +110,36 @@ class LlmService(Service):
         env: simpy.Environment,
         scenario: sections.Scenario,
         source: CandidateSource,
-        architecture: Mapping[str, int] | None,
-        users: Ints,
-        draws: Draws,
+        prepared: Prepared,
         late_cost: LateCost,
-        memo: Memo,
     ):
         llm, cloud = scenario.llm, scenario.cloud
         table = llm.candidates if isinstance(llm.candidates, sections.CandidateTable) else None
-        self._model = served_model(llm.served_as, architecture)
+        self._model = served_model(llm.served_as, prepared.architecture)
         timed = table is not None and brings_latency(resolve_path(table.path))
         self._steps = kinds_of(llm, cloud, self._model)[0][1].steps
         pools = pools_of(llm, cloud, scenario.tariffs, self._model, timed)
-        self.node = LlmNode(env, pools, cloud, draws, late_cost)
+        self.node = LlmNode(env, pools, cloud, prepared.draws, late_cost)
         self._came = array("d")  # the columns of `Requests`, request after request
         (self._steady,) = pools_of(llm, steady(cloud), scenario.tariffs, self._model, timed)
-        self._scenario, self._source, self._users, self._memo = scenario, source, users, memo
+        self._scenario, self._source = scenario, source
+        self._users, self._memo = prepared.population.users, prepared.memo
+        self._meter = request_meter(scenario, prepared, source)
         self._carbon = carbon_signal(scenario.tariffs)
         self._from_table = table is not None
-        self._caches_prefixes = cloud.prefix_caching and not self._from_table
-        self._tokens = cache(lambda n_history: llm_request_tokens(llm, n_history))
+        self._caches_prefixes = cloud.prefix_caching and not self._from_table and not self._meter.own
         self._prefix = cache(lambda n: (history_window(llm.prompt, n)[0], history_tokens(llm.prompt, n)))
+        self._told_tokens = False  # by an answer of the table
         self._missing_answers = 0  # requests for which the table has no list of its own
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
-        prompt, output, sequences = self._tokens(record.step + 1)
+        prompt, output, sequences = self._meter.of(int(self._users[record.device]), record.step)
         service_s = math.nan
         if self._from_table:
             answer = self._source.lists(*self._place(record))
             record.as_of = int(answer.as_of[0])
             self._missing_answers += record.as_of != record.step
+            self._told_tokens |= answer.output_tokens is not None and bool(np.isfinite(answer.output_tokens[0]))
             prompt = int(_given(answer.prompt_tokens, prompt))
             output = int(_given(answer.output_tokens, output))
             alone = alone_s(self._steps, RequestTokens(prompt, output, sequences))
@@ -156,6 +161,14 @@ class LlmService(Service):
         if record.joules:
             carbon = self._carbon.mean(ticket.t_started_s, ticket.t_finished_s)
             record.gco2 = grams_co2(record.joules, carbon)
+
+    def notes(self) -> list[str]:
+        if not len(self._came):
+            return []
+        if self._from_table and not self._told_tokens:
+            how = generation_of(self._scenario.llm)
+            return [f"tokens: the table tells none, so llm.prompt and a {how} of llm.list_length items are charged"]
+        return [said for said in [self._meter.says()] if said]
 
     def answerable(self, record: RequestRecord) -> bool:
         if not self._from_table or bool(self._source.lists(*self._place(record)).found[0]):
@@ -295,9 +308,6 @@ def build_service(
         env,
         scenario,
         prepared.source,
-        prepared.architecture,
-        prepared.population.users,
-        prepared.draws,
+        prepared,
         late_cost,
-        prepared.memo,
     )

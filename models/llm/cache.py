@@ -37,6 +37,7 @@ class CachedCandidates:
         self._save_every = save_every
         self.validation: dict[str, float] = dict(getattr(source, "validation", {}))  # of a model that was trained here
         self.curve: TrainingCurve = getattr(source, "curve", UNTRAINED)
+        self.id_tokens = getattr(source, "id_tokens", None)  # of a model that writes ids
         self.name, self.list_length, self.content_hash = source.name, source.list_length, source.content_hash
         self._source, self._store = source, store
         # The list of (user, as_of) has slot offsets[user] + user + as_of + 1; its row is -1 where it is not known.

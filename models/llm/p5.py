@@ -227,8 +227,14 @@ class P5Candidates:
         self._search = BeamSearch(
             trained.network, trained.ids, offsets, items, trained.max_length, list_length, width, exclude_seen
         )
+        self._written = (len(trained.network.instruction), trained.ids.depth, trained.max_length, width)
         used = [list_length, width, exclude_seen, self._search.tile]
         self.content_hash = content_hash("p5", trained.content_hash, offsets, items, used)
+
+    def id_tokens(self, n_history: int) -> tuple[int, int, int]:
+        """(prompt tokens, tokens a beam, beams) of a search for a user of `n_history` items."""
+        instruction, depth, longest, beams = self._written
+        return instruction + min(n_history, longest) * depth, depth, beams
 
     def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:
         """See CandidateSource.lists. No list is found at as_of = -1."""

@@ -1,9 +1,9 @@
 """How many tokens one recommendation request costs, by how the LLM answers (design, section 4)."""
 
 from math import ceil
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from simulator.scenario.sections import Llm, Prompt
+from simulator.scenario.sections import P5, ItemLm, Llm, Prompt
 
 
 class RequestTokens(NamedTuple):
@@ -35,6 +35,11 @@ def history_tokens(prompt: Prompt, n_history: int) -> int:
     return prompt.instruction_tokens + ceil((end - first) * prompt.tokens_per_item)
 
 
+def generation_of(llm: Llm) -> Literal["list", "beam", "score"]:
+    """How requests are answered: as the scenario says, else as the candidates are made."""
+    return llm.generation or ("beam" if isinstance(llm.candidates, ItemLm | P5) else "list")
+
+
 def llm_request_tokens(llm: Llm, n_history: int) -> RequestTokens:
     """Tokens of a request that sends a history of `n_history` items.
 
@@ -42,9 +47,10 @@ def llm_request_tokens(llm: Llm, n_history: int) -> RequestTokens:
     score: nothing is generated; one prefill reads the prompt and the text of every candidate.
     """
     prompt = history_tokens(llm.prompt, n_history)
-    if llm.generation == "list":
+    generation = generation_of(llm)
+    if generation == "list":
         return RequestTokens(prompt, ceil(llm.list_length * llm.output_tokens_per_item), 1)
-    if llm.generation == "beam":
+    if generation == "beam":
         return RequestTokens(prompt, ceil(llm.output_tokens_per_item), llm.beams)
     return RequestTokens(prompt + ceil(llm.list_length * llm.prompt.tokens_per_item), 0, 1)
 

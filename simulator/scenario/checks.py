@@ -136,13 +136,17 @@ def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
     ):
         text = "an endpoint does not say whose speed is charged; name a catalogue model (`cli.py catalog`)"
         yield "llm.served_as", text
+    if isinstance(lm, sections.TitlePrompt) and scenario.llm.generation not in (None, "list"):
+        text = f"{scenario.llm.generation} is not how {lm.kind} answers, which writes titles one after the other"
+        yield "llm.generation", f"{text}, and what it writes is charged; remove it"
     if isinstance(lm, sections.ItemLm) and lm.max_length % 2:
         yield f"{key}.max_length", f"{_EVEN}; set {lm.max_length + 1}, not {lm.max_length}"
 
 
 def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
     cloud, llm = scenario.cloud, scenario.llm
-    if llm.generation == "beam" and llm.beams > cloud.max_sequences:
+    beams = llm.generation == "beam" or (llm.generation is None and isinstance(llm.candidates, sections.ItemLm))
+    if beams and llm.beams > cloud.max_sequences:
         text = f"a request of {llm.beams} beams (llm.beams) never fits {cloud.max_sequences} sequences"
         yield "cloud.max_sequences", f"{text}; set at least {llm.beams}"
     if cloud.max_batched_tokens < cloud.max_sequences:

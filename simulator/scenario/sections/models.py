@@ -186,8 +186,10 @@ class Llm(Section):
         None, description="catalogue model, or path of a config.json, whose speed is charged; none: the model itself"
     )
     prompt: Prompt = Prompt()
-    generation: Literal["list", "beam", "score"] = Field(
-        "list", description="how the LLM answers: writes the list, searches with beams, or scores given candidates"
+    generation: Literal["list", "beam", "score"] | None = Field(
+        None,
+        description="how the LLM that is charged answers: writes the list, searches with beams, or scores given "
+        "candidates; none: as the candidates are made (item_lm and p5 search with beams, the others write a list)",
     )
     beams: int = Field(50, ge=1, description="beams of `generation: beam`")
     output_tokens_per_item: float = Field(8, gt=0, description="tokens that one item of the answer takes")

@@ -54,6 +54,11 @@ CONTRADICTIONS = {
         "llm: {candidates: {kind: endpoint, url: http://x/v1, model: m}}",
         "llm.served_as: an endpoint does not say whose speed is charged; name a catalogue model (`cli.py catalog`)",
     ),
+    "beams that nobody searches with": (
+        "llm: {candidates: {kind: text_lm, checkpoint: x}, generation: beam}",
+        "llm.generation: beam is not how text_lm answers, which writes titles one after the other, and what it writes "
+        "is charged; remove it",
+    ),
     "odd size of an LLM head": ("llm: {candidates: {kind: item_lm, dim: 12, heads: 4}}", "dim / heads must be even"),
     "fewer replicas at most than at least": (
         "cloud: {replicas: 4, autoscale: {min: 4, max: 2}}",
