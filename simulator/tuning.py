@@ -51,7 +51,7 @@ _LOGISTIC_FORMAT = 1
 
 FEW_USERS = 64
 """held-out users whose lists are asked for where each takes seconds or money, or somebody's own answers"""
-FEWEST_DECISIONS = 30
+FEWEST_DECISIONS = 20
 """held-out decisions below which nothing is found on them"""
 
 Calibrated = sections.InconsistencyRequest | sections.UncertaintyRequest | sections.LearnedRequest
