@@ -39,7 +39,8 @@ def llm_candidates(
             return TableCandidates(found, log, length), None
         case sections.P5():
             p5 = train_or_load_p5(section, data, store, threads, device, progress)
-            return P5Candidates(p5, log.offsets, log.items, length, section.beams, exclude_seen), p5.architecture
+            how = (length, section.beams, exclude_seen, section.constrained)
+            return P5Candidates(p5, log.offsets, log.items, *how), p5.architecture
         case sections.TextLm():
             text_lm = TextLm(section, threads, device, progress)
             return _titles(scenario, section, text_lm, log, data), text_lm.architecture

@@ -220,15 +220,16 @@ class P5Candidates:
         list_length: int,
         beams: int | None,
         exclude_seen: bool,
+        constrained: bool = True,
     ):
-        """`beams`: prefixes of ids that a search keeps; None: as many as a list is long."""
+        """`beams`: prefixes of ids that a search keeps; None: as many as a list is long. Not `constrained`: a beam may
+        spell an id that no item has, and is then an invalid candidate."""
         self.list_length, self.validation, self.curve = list_length, trained.validation, trained.curve
         width = beams or list_length
-        self._search = BeamSearch(
-            trained.network, trained.ids, offsets, items, trained.max_length, list_length, width, exclude_seen
-        )
+        how = (trained.max_length, list_length, width, exclude_seen, constrained)
+        self._search = BeamSearch(trained.network, trained.ids, offsets, items, *how)
         self._written = (len(trained.network.instruction), trained.ids.depth, trained.max_length, width)
-        used = [list_length, width, exclude_seen, self._search.tile]
+        used = [list_length, width, exclude_seen, self._search.tile, *([] if constrained else ["free"])]
         self.content_hash = content_hash("p5", trained.content_hash, offsets, items, used)
 
     def id_tokens(self, n_history: int) -> tuple[int, int, int]:

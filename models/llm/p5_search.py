@@ -1,4 +1,4 @@
-"""Beam search over the tree of item ids: no invalid id comes out, and a list is a function of its query alone.
+"""Beam search for item ids, over their tree (no invalid id comes out) or free of it; a list is a function of its query.
 
 Prompts are padded to lengths, and encoded in rows of tiles, that (user, as_of) alone determine; log-probabilities are
 rounded to multiples of 2^-16, so their sums are exact; ties go by item id.
@@ -47,14 +47,23 @@ class BeamSearch:
         list_length: int,
         beams: int,
         exclude_seen: bool,
+        constrained: bool = True,
     ):
-        """`beams`: prefixes of ids kept at each step. `exclude_seen`: items had up to as_of cannot be reached."""
+        """`beams`: prefixes of ids kept at each step. `exclude_seen`: items had up to as_of cannot be reached.
+
+        Not `constrained`: beams take any code at any position, and one that spells no item (or, with `exclude_seen`,
+        one that was had) holds its place in the list as -1.
+        """
         self._network, self._n_items = network, ids.n_items
         device, trie = network.item_tokens.device, trie_of(ids)
         self._children, self._prefix = (torch.from_numpy(part).to(device) for part in (trie.children, trie.prefix))
         self._root, self._nobody = trie.root, trie.n_nodes  # a column beyond the last node: where no child is
         self._offsets, self._items, self._max_length = offsets, items, max_length
         self._length, self._beams, self._exclude_seen = list_length, beams, exclude_seen
+        self._constrained = constrained
+        self._powers = ids.width ** np.arange(ids.depth - 1, -1, -1)
+        spelt = ids.codes @ self._powers
+        self._spelt, self._item_of = np.sort(spelt), np.argsort(spelt)
         self.tile = _TILE[device.type]
 
     def lists(self, users: Ints, as_of: Ints) -> NDArray[np.int32]:
@@ -83,18 +92,23 @@ class BeamSearch:
         def compute(bound: tuple[int, int]) -> None:
             chosen = by_tile[bound[0] : bound[1]]
             with mixed_precision(self._children.device):
-                result[chosen] = self._search(users[chosen], as_of[chosen], row[chosen], int(padded[chosen[0]]))
+                search = self._search if self._constrained else self._search_freely
+                result[chosen] = search(users[chosen], as_of[chosen], row[chosen], int(padded[chosen[0]]))
 
         for_each(compute, list(pairwise(bounds)))
         return result
+
+    def _encoded(self, users: Ints, as_of: Ints, row: Ints, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The prompts of one tile's queries, and which of their tokens count."""
+        windows = np.zeros((self.tile, length), dtype=np.int64)
+        windows[row] = newest_windows(self._offsets, self._items, users, as_of + 1, length)
+        return self._network.encode(self._network.prompts(torch.from_numpy(windows).to(self._children.device)))
 
     def _search(self, users: Ints, as_of: Ints, row: Ints, length: int) -> NDArray[np.int32]:
         """Lists of one tile's queries, each in a row of its own."""
         network, tile, n_items = self._network, self.tile, self._n_items
         device = network.item_tokens.device
-        windows = np.zeros((tile, length), dtype=np.int64)
-        windows[row] = newest_windows(self._offsets, self._items, users, as_of + 1, length)
-        encoded, counts = network.encode(network.prompts(torch.from_numpy(windows).to(device)))
+        encoded, counts = self._encoded(users, as_of, row, length)
         nodes = torch.full((tile, 1), self._root, device=device)
         scores = torch.zeros((tile, 1), dtype=torch.float64, device=device)
         for position in range(network.depth):
@@ -118,4 +132,29 @@ class BeamSearch:
         kept = min(self._length, n_items)
         result = np.full((len(users), self._length), -1, dtype=np.int32)
         result[:, :kept] = best_places(final, kept).cpu().numpy()
+        return result
+
+    def _search_freely(self, users: Ints, as_of: Ints, row: Ints, length: int) -> NDArray[np.int32]:
+        """As `_search`, without the tree; ties go to the better prefix, then to the lower code."""
+        network, tile = self._network, self.tile
+        device = network.item_tokens.device
+        encoded, counts = self._encoded(users, as_of, row, length)
+        codes = torch.zeros((tile, 1, 0), dtype=torch.int64, device=device)
+        scores = torch.zeros((tile, 1), dtype=torch.float64, device=device)
+        for _ in range(network.depth):
+            likely = network.log_probabilities(encoded, counts, codes)[:, :, -1].double()
+            totals = (scores[:, :, None] + torch.round(likely / _STEP) * _STEP).flatten(1)
+            place = best_places(totals, min(self._beams, totals.shape[1]))
+            beam, code = place // network.width, place % network.width
+            before = codes.gather(1, beam[:, :, None].expand(-1, -1, codes.shape[2]))
+            codes, scores = torch.cat([before, code[:, :, None]], dim=2), totals.gather(1, place)
+        number = codes.cpu().numpy()[row] @ self._powers
+        at = np.minimum(np.searchsorted(self._spelt, number), len(self._spelt) - 1)
+        items = np.where(self._spelt[at] == number, self._item_of[at], -1)[:, : self._length]
+        if self._exclude_seen:
+            for query, (user, newest) in enumerate(zip(users.tolist(), as_of.tolist(), strict=True)):
+                begin = self._offsets[user]
+                items[query, np.isin(items[query], self._items[begin : begin + newest + 1])] = -1
+        result = np.full((len(users), self._length), -1, dtype=np.int32)
+        result[:, : items.shape[1]] = items
         return result

@@ -18,9 +18,9 @@ _FIRST = 64
 """decisions after which the threshold is first published anew"""
 _PRIOR = 16.0
 """decisions that weigh as much as all that was counted since the threshold was last published"""
-_STEP = 0.3
+_STEP = 0.4
 """share of the way, in log-odds, from the share that was found to the one aimed at"""
-_MEMORY = 0.1
+_MEMORY = 0.05
 """what was asked too often or too rarely is to be made up for in this share of all decisions so far"""
 _LEAST, _WIDEST = 1e-4, 8.0
 """shares and log-odds are kept from 0 and 1 by these"""

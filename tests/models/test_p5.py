@@ -211,3 +211,29 @@ def test_out_of_memory_says_what_to_lower(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(p5, "train_p5", no_memory)
     with pytest.raises(InputError, match="out of memory; lower llm"):
         train_or_load_p5(config(), successors(), ArtifactStore(tmp_path), 1)
+
+
+def test_without_the_tree_lists_are_the_most_likely_codes_and_codes_of_no_item_are_invalid(trained: TrainedP5) -> None:
+    """Twelve items have ids of two codes of four kinds; of the sixteen pairs, four spell no item."""
+    data = successors()
+    free = P5Candidates(trained, data.offsets, data.items, 16, 16, False, constrained=False)
+    users, as_of = np.arange(5), np.array([1, 3, 5, 8, 13])
+    assert (trained.ids.width, trained.ids.depth) == (4, 2)
+    spelt = {tuple(code): item for item, code in enumerate(trained.ids.codes.tolist())}
+    network = trained.network
+    for user, newest, found in zip(users, as_of, free.lists(users, as_of).items, strict=True):
+        history = data.items[data.offsets[user] :][max(0, newest - 5) : newest + 1].astype(np.int64) + 1
+        encoded, counts = network.encode(network.prompts(torch.from_numpy(history)[None]))
+        pairs = [(a, b) for a in range(4) for b in range(4)]
+        codes = torch.tensor([[pair[:1] for pair in pairs]])
+        with torch.no_grad():
+            likely = network.log_probabilities(encoded, counts, codes)[0].double()
+        score = [float(likely[n, 0, a] + likely[n, 1, b]) for n, (a, b) in enumerate(pairs)]
+        by_score = [spelt.get(pairs[n], -1) for n in np.argsort([-value for value in score], kind="stable")]
+        assert found.tolist() == by_score
+        assert (found < 0).sum() == 4
+    few = P5Candidates(trained, data.offsets, data.items, 16, 3, False, constrained=False).lists(users, as_of).items
+    assert (few[:, 3:] == -1).all()
+    full = candidates(trained, 12).lists(users, as_of).items
+    for found, sure in zip(free.lists(users, as_of).items, full, strict=True):
+        assert found[found >= 0].tolist() == sure.tolist()

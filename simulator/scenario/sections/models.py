@@ -144,6 +144,10 @@ class P5(Section):
         None, ge=1, description="prompts drawn for each epoch; none: every history with a next item"
     )
     beams: int | None = Field(None, ge=1, description="beams of the search for lists; none: `list_length`")
+    constrained: bool = Field(
+        True,
+        description="beams spell ids of items only; off: any codes, and a beam that spells none is invalid",
+    )
     checkpoint: str | None = Field(
         None,
         description="T5 to start from: a folder, or OWNER/MODEL of the Hugging Face hub, which is then downloaded",
