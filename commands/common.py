@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from models.errors import InputError
+from models.printable import printable
 
 ScenarioFile = Annotated[Path, typer.Argument(help="scenario file (YAML)", show_default=False)]
 Overrides = Annotated[
@@ -36,7 +37,7 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         raise typer.Exit(2) from None
     except OSError as error:
         if error.errno not in _FULL_OR_CLOSED:

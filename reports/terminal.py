@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from reports.quantities import number_text, seconds_text
 from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, setting
+from reports.terminal_text import escape
 
 if TYPE_CHECKING:
     from simulator.cloud.calibration import Calibration

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 
 from reports.terminal import new_table, write_line, write_notes
+from reports.terminal_text import escape
 
 _MOST_ROWS = 30
 _MOST_HINTS = 4

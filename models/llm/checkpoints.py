@@ -42,6 +42,13 @@ def require_checkpoint(folder: Path) -> Path:
     return folder
 
 
+def read_auto(kind: str, source: Path | str) -> Any:
+    """The tokenizer or config (`kind` an Auto class of transformers) of a checkpoint; no code of its own is ever run,
+    nor is anyone asked whether it may."""
+    read = getattr(hugging_face(), kind).from_pretrained
+    return attempt(lambda: read(source, local_files_only=isinstance(source, Path), trust_remote_code=False), source)
+
+
 def read_checkpoint(model_class: Any, source: Path | str) -> Any:
     """A model of `model_class` (an AutoModel or a PreTrainedModel) in float32. Only a hub name is ever fetched."""
     model, info = attempt(

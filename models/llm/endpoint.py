@@ -1,32 +1,35 @@
 """An OpenAI-compatible endpoint (POST .../chat/completions) as an answerer of prompts.
 
 Too many requests (429), errors of the server (5xx), broken connections and time-outs are tried again a bounded number
-of times, after pauses that double and are spread by a hash of the prompt. The key comes from the environment, is sent
-to that host only (redirects are not followed) and stands in no message, hash or file.
+of times, after pauses that double and are spread by a hash of the prompt. An answer has a deadline for the whole of it.
+The key comes from the environment, is sent to that host only (redirects are not followed) and stands nowhere else.
 """
 
 import json
-import os
-import time
-import urllib.error
-import urllib.request
+import math
+import queue
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts import content_hash
 from models.errors import InputError
+from models.llm.api_key import read_key
 from models.llm.titles import Answer
+from models.printable import printable
 from models.progress import Progress
+from models.timed_http import BrokenOff, Refused, TimedHttp, TooLate
+from models.web_address import address_problem
 
 _KEY = "llm.candidates"
 _LONGEST_PAUSE_S = 60.0
 _MAX_BYTES = 2_000_000
+_MOST_SAID = 65_536
+_MOST_TOKENS = 1e9
 _NO_ANSWER = "this is no answer of an OpenAI-compatible /chat/completions"
 
 Ints = NDArray[np.int64]
@@ -53,11 +56,6 @@ class EndpointConfig(Protocol):
     def parallel(self) -> int: ...
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        """A redirect is an error: the key is for the host that the user named."""
-
-
 class _Passing(Exception):
     """A failure that may pass; `after_s`: how long the server asks to wait."""
 
@@ -73,41 +71,50 @@ class Endpoint:
 
     def __init__(self, config: EndpointConfig, progress: Progress):
         """Raises InputError for a URL that is none, or a key variable that is not set."""
-        parts = urlsplit(config.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"{_KEY}.url: {config.url!r} is no address; give one like https://host/v1")
-        if parts.username or parts.query:
-            raise InputError(f"{_KEY}.url: it holds a user or a query; give https://host/v1 and key_variable instead")
-        self._key = ""
-        if config.key_variable is not None:
-            self._key = os.environ.get(config.key_variable, "")
-            if not self._key:
-                raise InputError(
-                    f"{_KEY}.key_variable: the environment variable {config.key_variable} is not set; "
-                    "set it to the endpoint's key, or leave key_variable out where no key is needed"
-                )
+        problem = address_problem(config.url)
+        if problem is not None:
+            raise InputError(f"{_KEY}.url: {printable(config.url)[:80]!r} {problem}")
+        self._key = read_key(config.key_variable, f"{_KEY}.key_variable")
         self._config, self._progress = config, progress
         self._address = config.url.rstrip("/") + "/chat/completions"
-        self._opener = urllib.request.build_opener(_NoRedirects)
+        self._http = TimedHttp()
         self.content_hash = content_hash("endpoint", config.url, config.model, config.max_new_tokens)
 
     def answers(self, prompts: Sequence[str], users: Ints, as_of: Ints) -> list[Answer]:
         """See Answerer.answers, as far as the endpoint is deterministic. InputError where it does not answer."""
-        with (
-            self._progress.task("asking the endpoint", len(prompts)) as task,
-            ThreadPoolExecutor(self._config.parallel) as pool,
-        ):
-            result = []
-            try:
-                for answer in pool.map(self._answer, prompts):
-                    result.append(answer)
-                    task.advance()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        return result
+        waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[int, Answer | Exception]] = queue.SimpleQueue()
+        for number in range(len(prompts)):
+            waiting.put(number)
+        stopped = threading.Event()
 
-    def _answer(self, prompt: str) -> Answer:
+        def work() -> None:
+            while not stopped.is_set():
+                try:
+                    number = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    done.put((number, self._answer(prompts[number], stopped)))
+                except Exception as error:  # told to who waits
+                    done.put((number, error))
+
+        result: dict[int, Answer] = {}
+        with self._progress.task("asking the endpoint", len(prompts)) as task:
+            for _ in range(min(self._config.parallel, len(prompts))):
+                threading.Thread(target=work, daemon=True).start()  # none of them holds up an interrupt
+            try:
+                while len(result) < len(prompts):
+                    number, answer = done.get()
+                    if isinstance(answer, Exception):
+                        raise answer
+                    result[number] = answer
+                    task.advance()
+            finally:
+                stopped.set()
+        return [result[number] for number in range(len(prompts))]
+
+    def _answer(self, prompt: str, stopped: threading.Event) -> Answer:
         for attempt in range(self._config.retries + 1):
             try:
                 return self._ask(prompt)
@@ -120,8 +127,9 @@ class Endpoint:
                     ) from None
                 spread = int(content_hash(prompt, attempt)[:8], 16) / 16**8
                 pause_s = self._config.backoff * 2**attempt * (0.5 + spread)
-                time.sleep(min(max(pause_s, failure.after_s), _LONGEST_PAUSE_S))
-        raise AssertionError("unreachable")
+                if stopped.wait(min(max(pause_s, failure.after_s), _LONGEST_PAUSE_S)):
+                    break
+        raise InputError(f"{_KEY}.url: {self._address} is not asked any more")
 
     def _ask(self, prompt: str) -> Answer:
         body = {
@@ -130,49 +138,52 @@ class Endpoint:
             "temperature": 0,
             "max_tokens": self._config.max_new_tokens,
         }
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
-        request = urllib.request.Request(self._address, json.dumps(body).encode(), headers, method="POST")
+        headers = {"Content-Type": "application/json"} | self._key.header()
+        timeout_s = self._config.timeout
         try:
-            with self._opener.open(request, timeout=self._config.timeout) as response:
-                return self._read(response.read(_MAX_BYTES))
-        except urllib.error.HTTPError as error:
-            said = error.read(200).decode("utf-8", "replace").split("\n")[0]
+            return self._read(self._http.post(self._address, json.dumps(body).encode(), headers, timeout_s, _MAX_BYTES))
+        except Refused as error:
+            said = self._clean(error.said[:_MOST_SAID].decode("utf-8", "replace"))
             if error.code in (408, 409, 429) or error.code >= 500:
-                raise _Passing(
-                    f"HTTP {error.code} {said}".strip(), _seconds(error.headers.get("Retry-After"))
-                ) from None
+                raise _Passing(f"HTTP {error.code} {said}".strip(), _seconds(error.retry_after)) from None
             raise InputError(
-                f"{_KEY}.url: {self._address} refuses with HTTP {error.code} {self._clean(said)}; "
-                "check url, model and key_variable"
+                f"{_KEY}.url: {self._address} refuses with HTTP {error.code} {said}; check url, model and key_variable"
             ) from None
-        except TimeoutError:
-            raise _Passing(f"no answer within {self._config.timeout:g} s") from None
-        except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            if isinstance(reason, TimeoutError):
-                raise _Passing(f"no answer within {self._config.timeout:g} s") from None
-            raise _Passing(str(reason) or type(error).__name__) from None
+        except TooLate:
+            raise _Passing(f"no answer within {timeout_s:g} s") from None
+        except BrokenOff:
+            raise _Passing("the answer broke off") from None
+        except (OSError, HTTPException, ValueError) as error:
+            raise _Passing(str(getattr(error, "reason", error)) or type(error).__name__) from None
 
     def _read(self, body: bytes) -> Answer:
         try:
             answer = json.loads(body)
             text = answer["choices"][0]["message"]["content"]
             usage = answer.get("usage") or {}
-            tokens = [float(usage.get(name, "nan")) for name in ("prompt_tokens", "completion_tokens")]
-        except (ValueError, TypeError, LookupError, AttributeError):
-            said = self._clean(body[:80].decode("utf-8", "replace"))
+            tokens = [_tokens(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")]
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            said = self._clean(body[:_MOST_SAID].decode("utf-8", "replace"))[:80]
             raise InputError(f"{_KEY}.url: {self._address} says {said!r}, and {_NO_ANSWER}; check url") from None
         # A refusal comes without content: an answer without titles.
-        return Answer(text if isinstance(text, str) else "", *tokens)
+        text = text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""  # no half of a surrogate pair
+        return Answer(text, *tokens)
 
     def _clean(self, said: object) -> str:
-        """One line of what the server said, without the key."""
-        text = " ".join(str(said).split())[:200]
-        return text.replace(self._key, "***") if self._key else text
+        """One line of what the server said: the key is masked before anything is cut, and what is unseen goes."""
+        return printable(" ".join(self._key.masked(str(said)).split()))[:200]
+
+
+def _tokens(count: object) -> float:
+    """A number of tokens; NaN for what cannot be one."""
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= _MOST_TOKENS:
+        return math.nan
+    return float(count)
 
 
 def _seconds(header: str | None) -> float:
     try:
-        return max(0.0, float(header or 0))
+        seconds = float(header or 0)
     except ValueError:
         return 0.0  # a date: the pause of its own will do
+    return max(0.0, seconds) if math.isfinite(seconds) else 0.0

@@ -17,7 +17,7 @@ from models.artifacts import ArtifactStore, content_hash
 from models.early_stopping import UNTRAINED, TrainingCurve, curve_of
 from models.errors import InputError
 from models.llm.base import CandidateLists
-from models.llm.checkpoints import attempt, checkpoint_source, hugging_face, quiet, read_checkpoint
+from models.llm.checkpoints import checkpoint_source, hugging_face, quiet, read_auto, read_checkpoint
 from models.llm.item_ids import ItemIds, item_ids
 from models.llm.p5_network import RESERVED, P5Network, extend, new_t5
 from models.llm.p5_search import BeamSearch
@@ -127,7 +127,7 @@ class _Start:
 
 def _read(name: str, n_items: int) -> _Start:
     source = checkpoint_source(name)
-    kind = attempt(lambda: hugging_face().AutoConfig.from_pretrained(source), source).model_type
+    kind = read_auto("AutoConfig", source).model_type
     if kind != "t5":
         raise InputError(
             f"llm.candidates.checkpoint: {name} is a {kind}, and kind p5 needs a T5; name a T5, or use kind item_lm "
@@ -157,7 +157,7 @@ def _instruction(source: Path | str) -> list[int]:
     """The instruction in the tokens of the checkpoint's own tokenizer; none where it has no tokenizer."""
     if isinstance(source, Path) and not any((source / name).is_file() for name in ("tokenizer.json", "spiece.model")):
         return []
-    tokenizer = attempt(lambda: hugging_face().AutoTokenizer.from_pretrained(source), source)
+    tokenizer = read_auto("AutoTokenizer", source)
     return [int(token) for token in tokenizer(INSTRUCTION, add_special_tokens=False).input_ids]
 
 

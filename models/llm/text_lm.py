@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from models.artifacts import content_hash
 from models.errors import InputError
-from models.llm.checkpoints import attempt, causal_architecture, checkpoint_source, hugging_face, quiet, read_checkpoint
+from models.llm.checkpoints import (
+    causal_architecture,
+    checkpoint_source,
+    hugging_face,
+    quiet,
+    read_auto,
+    read_checkpoint,
+)
 from models.llm.titles import Answer
 from models.memory import enough_memory
 from models.progress import Progress
@@ -42,7 +49,7 @@ class TextLm:
     def __init__(self, config: TextLmConfig, threads: int, device: str, progress: Progress):
         """Raises InputError for a checkpoint that cannot be read, or whose tokenizer knows more tokens than it."""
         source = checkpoint_source(config.checkpoint)
-        self._tokenizer = attempt(lambda: hugging_face().AutoTokenizer.from_pretrained(source), source)
+        self._tokenizer = read_auto("AutoTokenizer", source)
         lm = read_checkpoint(hugging_face().AutoModelForCausalLM, source)
         vocabulary = lm.get_input_embeddings().weight.shape[0]
         if len(self._tokenizer) > vocabulary:

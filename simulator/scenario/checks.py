@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from models.errors import InputError
+from models.web_address import address_problem
 from simulator.scenario import sections
 from simulator.scenario.regional import device_bounds, regional
 from simulator.scenario.update_checks import table_contradictions, update_contradictions
@@ -129,6 +130,8 @@ def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
         yield f"{key}.heads", f"must divide {key}.dim, but {lm.dim} is not a multiple of {lm.heads}; change either"
     if isinstance(lm, sections.TitlePrompt) and lm.instruction and "{history}" not in lm.instruction:
         yield f"{key}.instruction", "does not say where the user's titles go; write {history} at that place"
+    if isinstance(lm, sections.Endpoint) and (problem := address_problem(lm.url)) is not None:
+        yield f"{key}.url", problem
     if (
         isinstance(lm, sections.Endpoint)
         and scenario.llm.served_as is None

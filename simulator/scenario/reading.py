@@ -112,6 +112,9 @@ def _explain(error: yaml.MarkedYAMLError) -> str:
     return problem
 
 
+_CONTROL = {*range(32), *range(127, 160)} - {ord("\t"), ord("\n")}
+
+
 class _Converter:
     """Composed YAML nodes to `Node`s: aliases are copied, merge keys resolved, duplicate keys refused."""
 
@@ -138,12 +141,19 @@ class _Converter:
 
     def _content(self, node: yaml.Node) -> Scalar | dict[str, Node] | list[Node]:
         if isinstance(node, yaml.ScalarNode) and node.tag in (*_SCALAR_TAGS, _MERGE_TAG, "tag:yaml.org,2002:value"):
-            return Scalar(node.value, plain=node.style is None)
+            return Scalar(self._seen(node), plain=node.style is None)
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self.convert(child, self._place(child)) for child in node.value]
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return self._entries(node)
         raise InputError(f"{self._place(node)}: the tag {node.tag!r} is not allowed in a scenario; write plain values")
+
+    def _seen(self, node: yaml.ScalarNode) -> str:
+        """A scalar's text; one with control characters, which would move the cursor of a terminal, is refused."""
+        text: str = node.value
+        if not text.isprintable() and any(ord(letter) in _CONTROL for letter in text):
+            raise InputError(f"{self._place(node)}: {text[:40]!r} holds a control character; remove it")
+        return text
 
     def _entries(self, node: yaml.MappingNode) -> dict[str, Node]:
         entries: dict[str, Node] = {}
@@ -160,7 +170,7 @@ class _Converter:
                     f"{place}: duplicate key {key.value!r} (first on line {entries[key.value].place.line})"
                 )
             else:
-                entries[key.value] = self.convert(value, place)
+                entries[self._seen(key)] = self.convert(value, place)
         return entries | {name: child for name, child in merged.items() if name not in entries}
 
     def _merge(self, value: yaml.Node, place: Place) -> dict[str, Node]:

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from models.errors import InputError
+from models.printable import printable
 from models.progress import NullProgress, Progress
+from models.web_address import address_problem
 from simulator.workload.files import CACHE_PREFIX, datasets_folder
 
 PUBLISHER_URL = "https://files.grouplens.org/datasets/movielens/"
@@ -25,6 +27,8 @@ PUBLISHER_URL = "https://files.grouplens.org/datasets/movielens/"
 _TIMEOUT_S = 60.0
 _CHUNK = 1 << 18
 _LARGEST_SUM_FILE = 4096
+_LARGEST_BYTES = 200_000_000
+_MOST_FILES = 1000
 _RESEARCH = (
     "MovieLens data come from GroupLens, University of Minnesota. In short: free for research; name the source in "
     "publications; no commercial use without permission; no claim of endorsement; no warranty; "
@@ -141,14 +145,15 @@ def _published(name: str) -> PublishedSet:
 
 
 def _open(url: str) -> http.client.HTTPResponse:
-    if not url.startswith(("http://", "https://")):
-        raise InputError(f"{url} is not a web address; give a base URL that starts with https://")
+    problem = address_problem(url)
+    if problem is not None:
+        raise InputError(f"{printable(url)[:100]} {problem}")
     response: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=_TIMEOUT_S)
     return response
 
 
 def _unreachable(url: str, error: Exception) -> InputError:
-    reason = getattr(error, "reason", None) or error
+    reason = printable(str(getattr(error, "reason", None) or error))[:200]
     return InputError(
         f"cannot download {url} ({reason}); check the connection, or download and unpack it by hand and name the files "
         "in workload.interactions"
@@ -160,7 +165,7 @@ def _published_sum(url: str) -> str:
     try:
         with _open(url) as response:
             text = response.read(_LARGEST_SUM_FILE).decode("ascii", errors="replace")
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unreachable(url, error) from error
     found = re.search(r"\b[0-9a-f]{32}\b", text.lower())
     if found is None:
@@ -172,13 +177,16 @@ def _download(url: str, archive: Path, md5: str, progress: Progress) -> None:
     digest = hashlib.md5(usedforsecurity=False)
     try:
         with _open(url) as response, archive.open("wb") as file:
-            total = int(response.headers.get("Content-Length") or 0)
+            announced = response.headers.get("Content-Length") or "0"
+            total = int(announced) if announced.isdecimal() and len(announced) < 16 else 0
             with progress.task(f"downloading {url.rsplit('/', 1)[-1]}", total) as task:
                 while chunk := response.read(_CHUNK):
                     file.write(chunk)
                     digest.update(chunk)
                     task.advance(len(chunk))
-    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+                    if file.tell() > _LARGEST_BYTES:
+                        raise InputError(f"{url} is larger than {_LARGEST_BYTES:,} bytes; it is not the data set")
+    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException, ValueError) as error:
         raise _unreachable(url, error) from error
     if digest.hexdigest() != md5:
         raise InputError(
@@ -190,6 +198,13 @@ def _unpack(archive: Path, name: str, target: Path, published: PublishedSet) -> 
     """Unpack the archive's folder `name` into `target`; members that would land elsewhere are an error."""
     try:
         with zipfile.ZipFile(archive) as packed:
+            inside = [member for member in packed.infolist() if member.filename.startswith(f"{name}/")]
+            size = sum(member.file_size for member in inside)
+            if size > _LARGEST_BYTES or len(inside) > _MOST_FILES:
+                raise InputError(
+                    f"the archive of {name} would unpack to {size:,} bytes in {len(inside):,} files; "
+                    f"more than {_LARGEST_BYTES:,} bytes or {_MOST_FILES} files are not the data set"
+                )
             for member in packed.infolist():
                 parts = PurePosixPath(member.filename.replace("\\", "/"))
                 link = stat.S_ISLNK(member.external_attr >> 16)
@@ -199,7 +214,7 @@ def _unpack(archive: Path, name: str, target: Path, published: PublishedSet) -> 
                     )
                 if parts.parts[:1] == (name,):
                     packed.extract(member, target)
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, ValueError) as error:
         raise InputError(f"the archive of {name} cannot be unpacked ({error}); try again") from error
     for file in (published.interactions, published.items):
         if not (target / name / file).is_file():

@@ -3,6 +3,7 @@
 The study is Optuna's, so that its own tools can read it; the runs do not depend on it and outlive it.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ class Trials:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with self._damage_told():
             self._study = optuna.create_study(
-                storage=f"sqlite:///{path.resolve()}",
+                storage=_storage(path.resolve()),
                 study_name=_NAME,
                 load_if_exists=True,
                 directions=list(problem.goals.directions.values()),
@@ -74,6 +75,11 @@ class Trials:
         return InputError(
             f"{self._path}: cannot be used ({reason}); remove this file, then --resume takes up the finished runs"
         )
+
+
+def _storage(path: Path) -> optuna.storages.RDBStorage:
+    """The database in a file whose path may hold what a URL would take for its own, such as `?` and `%`."""
+    return optuna.storages.RDBStorage("sqlite:///study.db", {"creator": lambda: sqlite3.connect(path)})
 
 
 @contextmanager

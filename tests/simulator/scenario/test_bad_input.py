@@ -219,6 +219,15 @@ def test_a_missing_file_suggests_its_near_namesake(tmp_path: Path) -> None:
     assert "does not exist)" in message(tmp_path / "nowhere" / "a.yaml")
 
 
+@pytest.mark.parametrize("text", ['description: "a\\e[2Jb"', '"a\\rb": 1', 'description: "\\x9b2J"'])
+def test_what_would_move_the_cursor_of_a_terminal_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.yaml").write_text(f"name: s\n{text}\n", encoding="utf-8")
+    told = message(tmp_path / "s.yaml")
+    assert told.startswith(f"{tmp_path / 's.yaml'}:2: ")
+    assert "holds a control character; remove it" in told
+    assert told.isprintable()
+
+
 def test_a_directory_is_not_a_scenario(tmp_path: Path) -> None:
     assert message(tmp_path).startswith(f"{tmp_path}: is a directory")
 

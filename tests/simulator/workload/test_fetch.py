@@ -85,6 +85,23 @@ def test_a_fetched_set_is_checked_unpacked_and_loads_from_the_cache(
     assert left_in(fetched.folder) == ["README.txt", "movies.csv", "ratings.csv"]
 
 
+def test_an_archive_that_would_unpack_to_far_more_than_a_data_set_is_not_unpacked(serve: Serve, tmp_path: Path) -> None:
+    buffer = io.BytesIO(packed(FILES))
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(f"{NAME}/bomb", "w") as bomb:
+        for _ in range(201):
+            bomb.write(bytes(1_000_000))
+    with pytest.raises(InputError, match=r"would unpack to 201,000,\d+ bytes in 4 files"):
+        fetch(NAME, tmp_path, serve(published(buffer.getvalue())))
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("base", ["http://a..b", "http://h:99999", "http://h/a b", "http://[::1", "file:///tmp", "h"])
+def test_an_address_that_is_none_is_one_line(tmp_path: Path, base: str) -> None:
+    with pytest.raises(InputError, match=r"^\S"):
+        fetch(NAME, tmp_path, base)
+    assert left_in(tmp_path) == []
+
+
 def test_a_set_that_is_there_is_not_fetched_again(serve: Serve, tmp_path: Path) -> None:
     fetch(NAME, tmp_path, serve(published(packed(FILES))))
     again = fetch(NAME, tmp_path, "http://127.0.0.1:9/nobody-listens")

@@ -124,6 +124,13 @@ def test_the_order_in_which_runs_end_changes_nothing(problem: Problem, tmp_path:
     assert kept_bytes(tmp_path / "a") == kept_bytes(tmp_path / "b")
 
 
+def test_a_folder_may_be_named_with_what_an_address_would_take_for_its_own(problem: Problem, tmp_path: Path) -> None:
+    out = tmp_path / "a?b=c%20#d{e}"
+    run(replace(problem, trials=3), out, Formula())
+    assert (out / "study.db").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [out.name]
+
+
 def test_a_study_that_lost_the_end_of_a_batch_asks_for_it_again(problem: Problem, tmp_path: Path) -> None:
     run(problem, tmp_path / "whole", Formula())
     run(replace(problem, trials=9), tmp_path / "cut", Formula())
