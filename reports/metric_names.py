@@ -26,12 +26,17 @@ _LABELS = {
     "cost.bytes_up": "bytes sent up",
     "cost.bytes_down": "bytes sent down",
     "cost.gco2": "carbon, gCO2",
-    "requests.ratio": "requests an interaction",
-    "requests.issued": "requests issued",
+    "requests.ratio": "requests sent an interaction",
+    "requests.asked_ratio": "requests asked for an interaction",
+    "requests.answered_ratio": "requests answered an interaction",
+    "requests.asked": "requests asked for",
+    "requests.sent": "requests sent",
+    "requests.answered": "requests answered",
     "requests.completed": "requests completed",
     "freshness.mean_staleness": "staleness of the list, interactions",
     "freshness.mean_list_age_s": "age of the list",
-    "cloud.utilization": "use of the GPUs",
+    "cloud.utilization": "time that GPUs are busy, not full",
+    "cloud.headroom": "headroom of the configured cloud over the busiest load",
     "cloud.gpu_seconds": "GPU seconds",
     "interactions": "interactions",
     "devices": "devices",
@@ -39,7 +44,7 @@ _LABELS = {
 _LATENCIES = {"slate": "until a new slate", "request": "of a request", "queue": "in the queue"}
 _UNSHOWN = ("accuracy_by.", "baselines.", "models.", "split.", "accuracy.per_user.", "pace.", "schema_version", "seed")
 _SIMULATED = ("accuracy.", "latency_s.", "cloud.", "cost.", "requests.", "freshness.")
-_HIGHER = ("accuracy.", "requests.completed", "cost.devices_per_replica")
+_HIGHER = ("accuracy.", "requests.completed", "requests.answered", "cloud.headroom", "cost.devices_per_replica")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ _COLUMNS = {
     "hr@10": "HR@10",
     "cost": "USD\nper 1k",
     "usd_marginal_per_1k_interactions": "marginal\nper 1k",
-    "ratio": "request\nratio",
+    "ratio": "requests\nsent",
     "mean_staleness": "list\nstaleness",
     "latency_p95_s": "p95\nlatency",
 }
@@ -82,7 +82,7 @@ def _region_table(regions: Mapping[str, Any], console: Console) -> None:
         cells = {
             "devices": own["devices"],
             metric: own["accuracy"][metric],
-            "issued": own["requests"]["issued"],
+            "asked": own["requests"]["asked"],
             "latency_s": own["latency_s"]["request"]["p95"],
             "utilization": own["cloud"]["utilization"],
             "replicas_provisioned": own["cost"]["replicas_provisioned"],
@@ -283,20 +283,27 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         return f"${number_text(value('cost', key))}"
 
     servers = "replicas" if setting(summary, "cloud", "cpu_seconds") is None else "cores"
-    ended = [f"{name.replace('_', ' ')} {count('requests', name)}" for name in _OUTCOMES if value("requests", name) > 0]
-    issued = f"{count('requests', 'issued')} ({number_text(value('requests', 'ratio'))} an interaction)"
+    ended = [
+        f"{name.replace('_', ' ')} {count('requests', name)}" for name in _OUTCOMES[1:] if value("requests", name) > 0
+    ]
+    asked = ", ".join(
+        f"{name} {count('requests', name)} ({number_text(value('requests', key))} an interaction)"
+        for name, key in (("asked", "asked_ratio"), ("sent", "ratio"), ("answered", "answered_ratio"))
+    )
     gap_to_response = value("pace", "gap_to_response")
     facts = [
         ("fleet", f"{count('devices')} devices, {count('interactions')} interactions"),
         ("simulated", seconds_text(value("simulated_seconds"))),
-        ("requests", issued + (": " + ", ".join(ended) if ended else "")),
+        ("requests", asked + ("; " + ", ".join(ended) if ended else "")),
         ("slate latency", latency("slate")),
         ("request latency", latency("request")),
         ("queueing", latency("queue")),
         ("list on screen", _freshness(value("freshness", "mean_staleness"), value("freshness", "mean_list_age_s"))),
         (
             "cloud",
-            f"{number_text(value('cloud', 'gpu_seconds'))} GPU s, use {_cell('share', value('cloud', 'utilization'))}",
+            f"{number_text(value('cloud', 'gpu_seconds'))} GPU s; busy {_cell('share', value('cloud', 'utilization'))} "
+            "of the time (not idle, which is not full), "
+            f"headroom {_cell('share', value('cloud', 'headroom'))} over the busiest load",
         ),
         (
             "cost",

@@ -57,6 +57,14 @@ class Account:
     objective: Objective
     provision: Provision
 
+    def headroom_of(self, servers: int | None) -> float | None:
+        """How much more than the simulated fleet's busiest load so many servers serve at most, as a share of that load
+        (0: none; -0.5: they serve half of it); None where nobody can tell."""
+        needed, served = self.provision.servers, self.provision.served
+        if not servers or not needed or served is None:
+            return None
+        return (1.0 + served.headroom) * servers / needed * self.scale - 1.0
+
 
 def account(
     scenario: sections.Scenario,
@@ -147,15 +155,16 @@ def worst_of(regions: list[Figures], represents: int) -> Figures:
         "replicas": None if None in servers else sum(servers),
         "requests_per_s": math.fsum(one["requests_per_s"] for one in regions),
         **{
-            name: {p: _of_known([one[name][p] for one in regions], max) for p in ("p50", "p95", "p99")}
+            name: {p: of_known([one[name][p] for one in regions], max) for p in ("p50", "p95", "p99")}
             for name in ("latency_s", "node_s", "queue_s")
         },
-        "utilization": _of_known([one["utilization"] for one in regions], max),
-        "headroom": _of_known([one["headroom"] for one in regions], min),
+        "utilization": of_known([one["utilization"] for one in regions], max),
+        "headroom": of_known([one["headroom"] for one in regions], min),
     }
 
 
-def _of_known(values: list[float | None], which: Callable[[list[float]], float]) -> float | None:
+def of_known(values: list[float | None], which: Callable[[list[float]], float]) -> float | None:
+    """`which` of those that are known; None where none is."""
     known = [value for value in values if value is not None]
     return which(known) if known else None
 

@@ -181,7 +181,7 @@ def collect(
         "requests": {**parts.request_section(requests, len(interactions)), **share, "threshold": threshold},
         "latency_s": parts.latency_section(interactions, requests),
         "pace": pace(gaps_of(population.stream), requests),
-        "cloud": load,
+        "cloud": {**load, "headroom": provisioned.headroom_of(_servers(scenario))},
         "updates": update_section(
             scenario.policy.update.kind, world.log, updates, training, population.n_devices, horizon_s
         ),
@@ -192,6 +192,7 @@ def collect(
             device_cost(float(devices["joules"].sum()), carbon),
             len(interactions),
             training,
+            float(devices["bytes_installed"].sum()),
         )
         | provisioned.figures,
         "represented": provisioned.represented,
@@ -208,6 +209,14 @@ def collect(
     return RunResult(parts.finite(summary), dict(zip(TABLES, tables, strict=True)), scenario)
 
 
+def _servers(scenario: sections.Scenario) -> int | None:
+    """Replicas (cores) of the configured cloud; None where their number or kind changes while the run goes."""
+    cloud = scenario.cloud
+    if scenario.policy.slate == "cloud_srm":
+        return cloud.cpu_cores
+    return None if cloud.pools or cloud.autoscale is not None or cloud.spot is not None else cloud.replicas
+
+
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     """The same table, a column at a time, so that no column is held twice for longer than it takes."""
     frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
@@ -221,14 +230,16 @@ def _traffic_usd(requests: pd.DataFrame, tariffs: sections.Tariffs) -> NDArray[n
 
 
 def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requests: pd.DataFrame) -> pd.DataFrame:
-    """One row a device; what it was sent to install its models counts as bytes down once it has joined."""
+    """One row a device. An installation lasts for `fleet.install_life`: the run bears its share of that life as bytes
+    down; `bytes_installed` is that share."""
     population, fleet = prepared.population, prepared.population.fleet
     n = population.n_devices
     joined = population.presence.joined_s <= population.stream.horizon_s
     owner = requests["device"].to_numpy()
     up = np.bincount(owner, requests["bytes_up"], minlength=n)
     down = np.bincount(owner, requests["bytes_down"], minlength=n)
-    installed = install_bytes(scenario, prepared.srm)
+    life = population.stream.horizon_s / scenario.fleet.install_life
+    installed = np.where(joined, install_bytes(scenario, prepared.srm) * life, 0.0)
     held = held_bytes(scenario, prepared.srm, world.messages.answer_bytes)
     pushed, uploaded = np.array(world.log.bytes_down), np.array(world.log.bytes_up)
     return pd.DataFrame(
@@ -240,7 +251,8 @@ def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requ
             "decisions": np.array(world.decisions, dtype=np.int64),
             "joules": np.array(world.energy_j),
             "bytes_up": up + uploaded,
-            "bytes_down": down + pushed + np.where(joined, installed, 0.0),
+            "bytes_down": down + pushed + installed,
+            "bytes_installed": installed,
             "bytes_pushed": pushed,
             "memory_bytes": np.where(joined, held, 0.0),
             "joined_s": population.presence.joined_s,

@@ -71,12 +71,23 @@ def target_groups(items: Ints, learnt_counts: Ints, first_seen: Ints, steps: Int
 
 
 def request_section(requests: pd.DataFrame, interactions: int) -> dict[str, Any]:
-    """How many requests ended how, and requests per interaction."""
+    """How many requests were asked for, sent and answered, how they ended, and each of the three per interaction.
+
+    Asked: what devices (or pushes) wanted and their budgets allowed. Sent: whose history left the device; a request
+    made offline is asked and never sent. Answered: whose list came in time. `ratio` is that of requests sent.
+    """
     counts = requests["outcome"].value_counts()
+    asked, sent = len(requests), int((requests["bytes_up"] > 0).sum())
+    answered = int(counts.get("completed", 0))
+    met = max(interactions, 1)
     return {
-        "issued": len(requests),
+        "asked": asked,
+        "sent": sent,
+        "answered": answered,
         **{name: int(counts.get(name, 0)) for name in OUTCOMES},
-        "ratio": len(requests) / max(interactions, 1),
+        "ratio": sent / met,
+        "asked_ratio": asked / met,
+        "answered_ratio": answered / met,
     }
 
 
@@ -180,10 +191,16 @@ def freshness_section(interactions: pd.DataFrame) -> dict[str, Any]:
 
 
 def cost_section(
-    used: Cost, kept: Cost, network: Cost, devices: Cost, interactions: int, training: Cost = NOTHING
+    used: Cost,
+    kept: Cost,
+    network: Cost,
+    devices: Cost,
+    interactions: int,
+    training: Cost = NOTHING,
+    bytes_installed: float = 0.0,
 ) -> dict[str, Any]:
     """The marginal account (what requests and trainings used), and what the configured replicas cost, idle time
-    included."""
+    included. `bytes_installed` of the bytes down are the run's share of installations."""
     usd_marginal = used.usd + network.usd + training.usd
     return {
         "usd_marginal": usd_marginal,
@@ -197,6 +214,7 @@ def cost_section(
         "device_joules": devices.joules,
         "bytes_up": network.bytes_up,
         "bytes_down": network.bytes_down,
+        "bytes_installed": bytes_installed,
         "gco2": used.gco2 + devices.gco2,
     }
 

@@ -216,7 +216,7 @@ def test_the_python_interface_gives_data_frames(
 ) -> None:
     monkeypatch.setenv("FLEETREC_CACHE", cache)
     result = simulate(Scenario.load(scenario_file, ["policy.request=always"]))
-    assert result.summary["requests"]["issued"] == len(result.requests) > 0
+    assert result.summary["requests"]["asked"] == len(result.requests) > 0
     assert len(result.interactions) == result.summary["interactions"]
     assert len(result.devices) == 60
 

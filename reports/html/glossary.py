@@ -10,7 +10,10 @@ GLOSSARY = {
     "candidate list": "The items that the cloud's LLM sent, in its order; as fresh as the history it was made from.",
     "slate": "What is on screen: the list as the device orders it, by the SRM's scores and the LLM's order together.",
     "staleness": "How many of the user's interactions the list on screen had not seen.",
-    "request ratio": "Requests an interaction: 0 never asks, 1 asks at every one.",
+    "request ratio": "Requests sent an interaction: 0 never sends one, 1 sends one at every interaction. What a device "
+    "asks for while it is offline is never sent; answered are the requests whose list arrived in time.",
+    "busy": "A replica is busy while it serves at least one request: not idle, which is not full. One that batches is "
+    "busy with one request as with a hundred; its headroom says how much more it could take.",
     "marginal": "The cost of what requests used: busy GPU time, energy and traffic, GPUs being rented by the second.",
     "provisioned": "The cost of owning the fewest replicas that keep the latency objective in the busiest minutes of "
     "the represented fleet, paid all the time, idle or not.",
@@ -32,7 +35,7 @@ _ALSO = {
     "phones": "device",
     "candidate lists": "candidate list",
     "slates": "slate",
-    "requests an interaction": "request ratio",
+    "requests sent an interaction": "request ratio",
     "replicas": "replica",
     "baselines": "baseline",
     "95% intervals": "95% interval",

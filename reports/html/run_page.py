@@ -121,7 +121,7 @@ def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str,
     replicas = setting(summary, "cost", "replicas_provisioned")
     return [
         *accuracy,
-        card("requests an interaction", "requests.ratio", f"{len(run.requests):,} requests"),
+        card("requests sent an interaction", "requests.ratio", _asked(summary)),
         card("p95 request latency", "latency_s.request.p95"),
         card(
             "USD per 1,000 interactions, provisioned",
@@ -136,6 +136,12 @@ def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str,
             "note": f"{len(run.devices):,} devices, {len(run.interactions):,} interactions",
         },
     ]
+
+
+def _asked(summary: Mapping[str, object]) -> str:
+    """How many requests were asked for, sent and answered; nothing for a run of before these were told apart."""
+    counts = [(name, setting(summary, "requests", name)) for name in ("asked", "sent", "answered")]
+    return ", ".join(f"{value:,} {name}" for name, value in counts if isinstance(value, int))
 
 
 def _beside(run: RunRecords, intervals: Mapping[str, Estimate]) -> Chart:
@@ -235,9 +241,9 @@ def _region_table(run: RunRecords) -> Any:
         return None
     columns = {
         f"NDCG@{run.k}": f"accuracy.ndcg@{run.k}",
-        "requests an interaction": "requests.ratio",
+        "requests sent an interaction": "requests.ratio",
         "p95 request latency": "latency_s.request.p95",
-        "use of the cloud": "cloud.utilization",
+        "the cloud is busy": "cloud.utilization",
         "replicas provisioned": "cost.replicas_provisioned",
         "USD per 1,000 interactions": "cost.usd_provisioned_per_1k_interactions",
     }

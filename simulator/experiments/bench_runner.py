@@ -76,7 +76,7 @@ def _in_regions(case: Case, folder: Path) -> Figures:
     beside = case.shards * int(result.timing["worker_peak_rss_bytes"]) if crew is not None else 0
     return Figures(
         interactions=result.summary["interactions"],
-        requests=result.summary["requests"]["issued"],
+        requests=result.summary["requests"]["asked"],
         setup_s=setup_s,
         seconds=seconds,
         cpu_s=busy_s,

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from simulator import summary as parts
-from simulator.account import account_figures, worst_of
+from simulator.account import account_figures, of_known, worst_of
 from simulator.baselines import NOT_EVALUATED
 from simulator.regions.messages import Report
 from simulator.regions.region import BASELINES, GAPS
@@ -49,7 +49,9 @@ def fleet_summary(
         baselines[name] = parts.accuracy_section(values[kept], users[kept], ks)
     del ranks, users
     seen = columns.frame("interactions", ["as_of", "staleness", "list_age_s"])
-    requests = columns.frame("requests", ["outcome", "t_issued_s", "t_arrived_s", "t_started_s", "t_delivered_s"])
+    requests = columns.frame(
+        "requests", ["outcome", "bytes_up", "t_issued_s", "t_arrived_s", "t_started_s", "t_delivered_s"]
+    )
     updates, horizon_s = columns.frame("updates"), own[0]["simulated_seconds"]
     training = training_cost(trainer, scenario.tariffs)
     devices = scenario.fleet.devices
@@ -141,10 +143,13 @@ def _pooled(figures: list[Figures]) -> Figures:
 
 
 def _clouds(regions: list[Figures], up_s: list[float]) -> Figures:
-    """Sums over the nodes; utilization is the share of all replicas' time in which they were busy."""
-    total = {name: _sum([one[name] for one in regions]) for name in regions[0] if name != "utilization"}
+    """Sums over the nodes; utilization is the share of all replicas' time in which they were busy, headroom that of the
+    region with the least."""
+    apart = ("utilization", "headroom")
+    total = {name: _sum([one[name] for one in regions]) for name in regions[0] if name not in apart}
     busy = math.fsum(one["utilization"] * up for one, up in zip(regions, up_s, strict=True))
-    return {**total, "utilization": busy / sum(up_s) if sum(up_s) > 0 else 0.0}
+    utilization = busy / sum(up_s) if sum(up_s) > 0 else 0.0
+    return {**total, "utilization": utilization, "headroom": of_known([one["headroom"] for one in regions], min)}
 
 
 def _costs(

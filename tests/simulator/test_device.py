@@ -211,7 +211,7 @@ def test_every_request_ends_exactly_once_and_the_counts_add_up(run: RunResult) -
     requests, counts = run.requests, run.summary["requests"]
     assert requests["request"].tolist() == list(range(len(requests)))
     assert set(requests["outcome"]) <= set(OUTCOMES)
-    assert sum(counts[name] for name in OUTCOMES) == counts["issued"] == len(requests)
+    assert sum(counts[name] for name in OUTCOMES) == counts["asked"] == len(requests)
 
 
 def test_a_requests_times_are_in_order(run: RunResult) -> None:

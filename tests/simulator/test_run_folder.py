@@ -71,7 +71,7 @@ def test_a_finished_run_is_replaced_by_its_own_repetition_and_by_another_run_onl
     (run / "report.html").write_text("drawn of the first run")
     name_files(run, [run / "report.html"])
     rerun(OTHER, run, overwrite=True)
-    assert json.loads((run / "summary.json").read_text())["requests"]["issued"] == 0
+    assert json.loads((run / "summary.json").read_text())["requests"]["asked"] == 0
     assert (run / "notes.txt").read_text() == "mine"
     assert not (run / "report.html").exists()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from models.artifacts import ArtifactStore
 from simulator import summary as parts
@@ -76,6 +77,42 @@ def test_requests_that_nobody_could_hear_and_those_of_a_crowd_at_the_door_are_to
     assert offline.startswith("1 of the lost requests were never sent")
     assert crowd.startswith("2 requests that devices made as they joined")
     assert parts.request_notes(requests[requests["outcome"] == "completed"], np.zeros(3)) == []
+
+
+def test_what_was_asked_what_was_sent_and_what_was_answered_are_three_counts() -> None:
+    requests = pd.DataFrame(
+        {
+            "outcome": ["completed", "completed", "lost", "lost", "timed_out", "unfinished"],
+            "bytes_up": [9.0, 9.0, 0.0, 9.0, 9.0, 0.0],  # two were made offline
+        }
+    )
+    section = parts.request_section(requests, 10)
+    assert [section[name] for name in ("asked", "sent", "answered")] == [6, 4, 2]
+    assert [section[name] for name in ("asked_ratio", "ratio", "answered_ratio")] == [0.6, 0.4, 0.2]
+
+
+def test_a_run_bears_its_share_of_an_installation(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    whole = simulate_tiny(scenario_of(duration="6h", fleet={"install_life": "6h"}), store)
+    part = simulate_tiny(scenario_of(duration="6h", fleet={"install_life": "60h"}), store)
+    saved = whole.summary["cost"]["bytes_down"] - part.summary["cost"]["bytes_down"]
+    assert saved == pytest.approx(0.9 * whole.summary["cost"]["bytes_installed"])
+    assert part.summary["cost"]["bytes_installed"] == pytest.approx(0.1 * whole.summary["cost"]["bytes_installed"])
+    assert whole.summary["cost"]["bytes_installed"] > 0
+    assert whole.summary["cost"]["usd_provisioned"] > part.summary["cost"]["usd_provisioned"]
+
+
+def test_headroom_of_the_configured_cloud_is_in_the_units_of_its_replicas(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    one, four = (
+        simulate_tiny(scenario_of(cloud={"replicas": n, "slo": {"p95_latency": "10s"}}), store).summary["cloud"][
+            "headroom"
+        ]
+        for n in (1, 4)
+    )
+    assert 1 + four == pytest.approx(4 * (1 + one), rel=1e-6)
+    growing = {"slo": {"p95_latency": "10s"}, "autoscale": {"min": 1, "max": 2}}
+    assert simulate_tiny(scenario_of(cloud=growing), store).summary["cloud"]["headroom"] is None
 
 
 def test_what_a_duration_cuts_off_is_counted(tmp_path: Path) -> None:

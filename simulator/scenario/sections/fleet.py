@@ -138,4 +138,7 @@ class Fleet(Section):
         default_factory=default_classes, min_length=1, description="kinds of devices; each device belongs to one"
     )
     churn: Churn = Field(AlwaysOn(), description="when devices are there")
+    install_life: Seconds = Field(
+        90 * 86400.0, gt=0, description="how long an installed SRM lasts: a run bears its share of that traffic"
+    )
     when_empty: Literal["frozen", "miss"] = Field("frozen", description="out of battery: old slate stays, or a miss")

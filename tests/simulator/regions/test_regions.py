@@ -166,7 +166,7 @@ def test_totals_are_the_sums_of_the_regions(alone: Path, summary: dict[str, Any]
     assert requests["request"].tolist() == list(range(len(requests)))
     asked = interactions[interactions["request"] >= 0]
     assert (requests["device"].to_numpy()[asked["request"]] == asked["device"]).all()
-    assert requests["region"].value_counts().to_dict() == {n: one["requests"]["issued"] for n, one in regions.items()}
+    assert requests["region"].value_counts().to_dict() == {n: one["requests"]["asked"] for n, one in regions.items()}
     assert summary["interactions"] == len(interactions) == sum(one["interactions"] for one in regions.values())
     rank = interactions["rank"].to_numpy()
     assert summary["accuracy"]["hr@10"] == pytest.approx(np.mean((rank >= 0) & (rank < 10)))
@@ -192,7 +192,7 @@ def test_a_region_has_its_own_cloud_and_link(alone: Path, summary: dict[str, Any
 def test_the_fleets_bucket_is_not_overdrawn(summary: dict[str, Any]) -> None:
     decisions = summary["interactions"] + summary["devices"]  # one more as each joins
     burst = 3 * 1.0  # 5% of each region's devices are less than a token, and one is the least
-    assert summary["requests"]["issued"] <= 0.3 * decisions + burst
+    assert summary["requests"]["asked"] <= 0.3 * decisions + burst
 
 
 def test_a_releases_training_knows_what_all_regions_have_sent(alone: Path, summary: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ def test_a_row_holds_every_swept_key_and_the_figures_of_its_run(undisturbed: Pat
     for row, run in zip(rows.to_dict("records"), ExperimentFolder(undisturbed).runs(), strict=True):
         summary = json.loads((run.folder / "summary.json").read_text())
         assert row["accuracy.ndcg@10"] == summary["accuracy"]["ndcg@10"]
-        assert row["requests.issued"] == summary["requests"]["issued"]
+        assert row["requests.asked"] == summary["requests"]["asked"]
     assert not [name for name in rows.columns if "simulate_s" in name or "rss" in name]
     assert (pd.read_parquet(undisturbed / "timing.parquet")["simulate_s"] > 0).all()
 
