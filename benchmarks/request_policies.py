@@ -1,9 +1,10 @@
 """Request policies at equal budgets and no latency, between random requests and the best request times there are.
 
 Every streamed interaction is ranked under every list that its device could hold; then each policy is replayed on these
-ranks. Thresholds and models come from the held-out tails of the training part, never from the stream; what asks more
-often than the budget allows is cut by a token bucket of the fleet. The oracles know the future and are bounds.
-Coins, and the order in which devices come to the bucket, are drawn anew in each world; what a decision got is its mean
+ranks. First thresholds and models come from the held-out tails of the training part; then each threshold follows what
+has been asked so far (policies/share.py), so that every policy spends the same share of decisions, and the share that
+it spent is printed. The oracles know the future and are bounds: the greedy one asks as often as it likes, up to a token
+bucket of the fleet. Coins, and the order of the devices, are drawn anew in each world; what a decision got is its mean
 over worlds, and intervals are over users.
 
     python benchmarks/request_policies.py scenarios/movielens_1m.yaml [--worlds N] [--set key=value]... [--json]
@@ -25,7 +26,8 @@ from simulator import Scenario
 from simulator.learning import list_slates
 from simulator.policies.doubt import Doubt
 from simulator.policies.oracle import best_requests
-from simulator.policies.replay import Bools, Decisions, Floats, threshold_for
+from simulator.policies.replay import Bools, Decisions, Floats, curve_for, threshold_for
+from simulator.policies.share import Share
 from simulator.preparation import Prepared, preloaded_lists, prepare
 from simulator.randomness import Draws
 from simulator.scenario import sections
@@ -71,6 +73,32 @@ class Stream:
             number[granted] = decision + 1
             asked[starts[granted] + decision] = True
             shown[starts[here] + decision] = number[here]
+        return asked, self.worth[decisions.pair(owner, within, shown)]
+
+    def following(self, doubts: "Doubts", ratio: float, draws: Draws) -> tuple[Bools, Floats]:
+        """Replay a policy whose threshold follows the wanted share; decisions of one number come in a keyed order."""
+        decisions, (past, now) = self.decisions, doubts
+        owner, within = self.places
+        starts = np.cumsum(decisions.count) - decisions.count
+        asked, shown = np.zeros(len(owner), dtype=bool), np.zeros(len(owner), dtype=np.int64)
+        number = np.zeros(len(starts), dtype=np.int64)
+        tails = self.tails.decisions
+        share = Share(
+            threshold_for(tails, past, ratio), ratio, curve_for(tails, past, ratio), np.arange(len(owner)) * 1.0
+        )
+        counted = 0  # decisions so far, which stand for the time
+        for decision in range(int(decisions.count.max())):
+            here = np.flatnonzero(decisions.count > decision)
+            here = here[np.argsort(draws.uniform("benchmark.order", here, decision), kind="stable")]
+            while len(here):
+                threshold = share.at(float(counted))
+                some = here[: int(min(share.until_s - counted + 1, len(here)))]
+                wanting = some[now[decisions.pair(some, np.asarray(decision), number[some])] >= threshold]
+                share.asked += len(wanting)
+                counted, here = counted + len(some), here[len(some) :]
+                number[wanting] = decision + 1
+                asked[starts[wanting] + decision] = True
+                shown[starts[some] + decision] = number[some]
         return asked, self.worth[decisions.pair(owner, within, shown)]
 
 
@@ -127,12 +155,6 @@ def fixed_doubts(stream: Stream) -> dict[str, Doubts]:
     return {"staleness": by_age, **{name: by_request(stream, request) for name, request in requests.items()}}
 
 
-def calibrated(stream: Stream, doubts: Doubts, ratio: float) -> Bools:
-    """Where [P] a policy asks whose threshold on its doubt was found on the tails."""
-    past, now = doubts
-    return np.asarray(now >= threshold_for(stream.tails.decisions, past, ratio))
-
-
 def at_random(stream: Stream, ratio: float, draws: Draws) -> Bools:
     """Where [P] a coin says so, the same for every list."""
     user, decision, number = stream.decisions.pairs()
@@ -163,23 +185,23 @@ def interval(difference: Floats, owner: NDArray[np.int64]) -> list[float]:
 
 def at_budget(stream: Stream, doubts: Mapping[str, Doubts], budget: float, worlds: int) -> dict[str, Any]:
     """Every policy at one budget, in so many worlds."""
-    learned = by_request(stream, sections.LearnedRequest(ratio=budget))
-    asking: dict[str, Bools] = {
+    told = {**doubts, "learned": by_request(stream, sections.LearnedRequest(ratio=budget))}
+    fixed: dict[str, Bools] = {
         "never": np.zeros(len(stream.worth), dtype=bool),
-        **{name: calibrated(stream, held, budget) for name, held in doubts.items()},
-        "learned": calibrated(stream, learned, budget),
         "always, without a budget": np.ones(len(stream.worth), dtype=bool),
         "oracle_greedy": fresh_is_better(stream),
     }
     owner, within = stream.places
     total = len(owner)
-    outcomes = {name: (np.zeros(total), np.zeros(total)) for name in ("random", *asking)}
+    outcomes = {name: (np.zeros(total), np.zeros(total)) for name in ("random", *fixed, *told)}
     for world in range(worlds):
         draws = Draws(stream.scenario.seed + world)
-        for name, asks in {"random": at_random(stream, budget, draws), **asking}.items():
-            found = stream.within(asks, 1.0 if name.startswith("always") else budget, draws)
-            for sums, values in zip(outcomes[name], found, strict=True):
-                sums += values.astype(np.float64) / worlds
+        found = {name: stream.following(held, budget, draws) for name, held in told.items()}
+        for name, asks in {"random": at_random(stream, budget, draws), **fixed}.items():
+            found[name] = stream.within(asks, budget if name == "oracle_greedy" else 1.0, draws)
+        for name, values in found.items():
+            for sums, one in zip(outcomes[name], values, strict=True):
+                sums += one.astype(np.float64) / worlds
     best = best_requests(stream.decisions, stream.worth, np.ones(total, dtype=bool), int(budget * total))
     in_hand = np.where(best, within + 1, 0)
     in_hand = np.maximum.accumulate(in_hand + owner * (total + 1)) - owner * (total + 1)

@@ -54,13 +54,15 @@ def draw(root: Path, names: list[str], folder: Path, without: Collection[str] = 
     for data, sweep in sweeps(root, "requests", names).items():
         lines = {}
         for policy in _COLOURS:
-            wanted = [f"{policy} request.ratio={b} budget.ratio={b}" for b in _BUDGETS]
+            wanted = [f"{policy} ratio={b}" for b in _BUDGETS]
             if all(name in sweep.variants for name in wanted):
-                ratios = [sweep.figure(name, "requests.ratio") for name in wanted]
+                ratios = [sweep.asked(name) for name in wanted]
                 lines[policy] = (ratios, [sweep.ndcg(name) for name in wanted])
         background[data] = (lines, sweep.figure(sweep.variants[0], "baselines.srm.ndcg@10"))
     if "requests" not in without:
-        _panels(background, folder / "lsc4rec_background", "When to ask, in background", "requests an interaction")
+        _panels(
+            background, folder / "lsc4rec_background", "When to ask, in background", "share of decisions that asked"
+        )
 
 
 def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: str, x_label: str) -> None:

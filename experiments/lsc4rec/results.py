@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from simulator.experiments.measures import Measure
 from simulator.experiments.records import ExperimentRecords, read_records
@@ -19,15 +20,33 @@ class Difference:
     mean: float
     low: float
     high: float
+    replicates: int | None = None
+    """trainings that the interval rests on; none: it rests on users, of whom there are many"""
+    shares: tuple[float, float] | None = None
+    """which share of decisions asked, under the one and under the other, where policies are compared"""
 
     @property
     def sure(self) -> bool:
         """Whether the interval leaves out zero."""
         return self.low > 0 or self.high < 0
 
-    def __str__(self) -> str:
+    @property
+    def p(self) -> float:
+        """Of no difference, two-sided: by Student's t over trainings, else by the normal law."""
+        half = 0.5 * (self.high - self.low)
+        if half == 0.0:
+            return 1.0 if self.mean == 0.0 else 0.0
+        law = stats.norm() if self.replicates is None else stats.t(self.replicates - 1)
+        return float(2.0 * law.sf(abs(self.mean) / half * law.ppf(0.975)))
+
+    def text(self, bold: bool) -> str:
+        """Mean and interval, and the shares of requests where there are some."""
         text = f"{signed(self.mean)} [{signed(self.low)}, {signed(self.high)}]"
-        return f"**{text}**" if self.sure else text
+        spent = "" if self.shares is None else " at {} and {}".format(*map(share, self.shares))
+        return (f"**{text}**" if bold else text) + spent
+
+    def __str__(self) -> str:
+        return self.text(self.sure)
 
 
 def share(value: float) -> str:
@@ -84,7 +103,24 @@ class Sweep:
             return self.minus(variants[0], others[0])
         values = [self.ndcg(one) - self.ndcg(other) for one, other in zip(variants, others, strict=True)]
         found = over_seeds(np.array(values), list(range(1, len(values) + 1)))
-        return Difference(float(found.mean), float(found.low), float(found.high))
+        return Difference(float(found.mean), float(found.low), float(found.high), len(values))
+
+    def seeds_of(self, group: str) -> list[str]:
+        """The variants of a name that differ in the training seed, or the one that has no such seed."""
+        return [name for name in self.variants if name.startswith(f"{group} seed=") or name == group]
+
+    def ndcg_of(self, group: str) -> float:
+        """Mean NDCG@10 over those variants."""
+        own = self.seeds_of(group)
+        return sum(self.ndcg(name) for name in own) / len(own)
+
+    def trained(self, group: str, other: str) -> Difference:
+        """NDCG@10 of one name less that of another, over the training seeds."""
+        return self.over_trainings(self.seeds_of(group), self.seeds_of(other))
+
+    def asked(self, variant: str) -> float:
+        """The share of decisions that asked."""
+        return self.figure(variant, "requests.realised_ratio")
 
 
 def finished(root: Path, part: str, data: str) -> Path | None:

@@ -28,7 +28,17 @@ from models.artifacts import atomic_path
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SWEEPS = ("fusion", "lengths", "requests", "training", "updates")
-REPLAYS = {"ages": "benchmarks/list_age.py", "replay": "benchmarks/request_policies.py"}
+REPLAYS = {
+    "ages": "benchmarks/list_age.py",
+    "replay": "benchmarks/request_policies.py",
+    "invalid": "benchmarks/request_policies.py",
+}
+INVALID = (
+    "llm.candidates={kind: p5, item_ids: collaborative, constrained: false, epochs: 8, prompts_per_epoch: 20000}",
+)
+"""an LLM that names invalid items, for which the penalty term of the inconsistency was made"""
+INVALID_BUDGETS = "0.05,0.2,0.5"
+MAIN_REPLAYS = ("ages", "replay")
 WORLDS = 5
 """draws of the coins in a replay of request policies"""
 LLMS = "llms"
@@ -43,7 +53,7 @@ class Study:
 
     scenario: str
     settings: tuple[str, ...]
-    parts: tuple[str, ...] = (*REPLAYS, *SWEEPS)
+    parts: tuple[str, ...] = (*MAIN_REPLAYS, *SWEEPS)
     of_part: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """settings of some parts alone"""
     ages: str = "0,1,2,4,8,16"
@@ -56,8 +66,8 @@ STUDIES = {
     "foursquare-nyc": Study(
         "scenarios/foursquare_nyc.yaml",
         ("fleet.devices=500",),
-        (*REPLAYS, *SWEEPS, LLMS),
-        of_part={"updates": ("workload.arrivals={kind: poisson, per_day: 30}", "duration=1d")},
+        (*MAIN_REPLAYS, "invalid", *SWEEPS, LLMS),
+        of_part={"invalid": INVALID, "updates": ("workload.arrivals={kind: poisson, per_day: 30}", "duration=1d")},
     ),
     "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2", most={"seeds": 1}),
     "yelp-half": Study(  # longer streams, of all users, and a model of gains that has more to learn from
@@ -65,7 +75,12 @@ STUDIES = {
         ("fleet.devices=26016", "workload.split.at=0.5", "workload.split.validation_users=8192"),
         ("replay", "requests"),
     ),
-    "beauty": Study("scenarios/paper_protocol.yaml", ("engine.threads=1",), ("replay", PAPER)),
+    "beauty": Study(
+        "scenarios/paper_protocol.yaml",
+        ("engine.threads=1",),
+        ("replay", "invalid", PAPER),
+        of_part={"invalid": INVALID},
+    ),
     "toys": Study(
         "scenarios/paper_protocol.yaml",
         (
@@ -87,6 +102,7 @@ def command(data: str, part: str, out: Path, jobs: int) -> list[str]:
     settings = [word for pair in (*study.settings, *study.of_part.get(part, ())) for word in ("--set", pair)]
     if part in REPLAYS:
         how = ["--ages", study.ages] if part == "ages" else ["--worlds", str(WORLDS)]
+        how += ["--budgets", INVALID_BUDGETS] if part == "invalid" else []
         return [sys.executable, REPLAYS[part], study.scenario, *settings, *how, "--json"]
     sweep = os.path.relpath(thinned(HERE / f"{part}.yaml", out, study.most), ROOT)
     resume = ["--resume"] if (out / "experiment.json").exists() else []

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from claims import claims
+from claims import at_no_latency, at_one_share, claims
 from merging import table
 from results import Difference, core_minutes, replays, share, signed, sweeps
 
-PARTS = ("ages", "fusion", "lengths", "replay", "requests", "training", "updates", "llms", "paper")
+PARTS = ("ages", "fusion", "lengths", "replay", "invalid", "requests", "training", "updates", "llms", "paper")
 LEARNED_BUDGET = "0.2"
 REPLAY_POLICIES = (
     "never",
@@ -96,8 +96,17 @@ def age_leads(root: Path, names: list[str]) -> str:
 
 def replay(root: Path, names: list[str]) -> str:
     """Request policies at no latency and 20% budget."""
+    return _replayed(root, "replay", names)
+
+
+def invalid(root: Path, names: list[str]) -> str:
+    """The same with an LLM that names invalid items."""
+    return _replayed(root, "invalid", names)
+
+
+def _replayed(root: Path, part: str, names: list[str]) -> str:
     rows = []
-    for data, found in replays(root, "replay", names).items():
+    for data, found in replays(root, part, names).items():
         for policy in REPLAY_POLICIES:
             row: dict[str, Any] = found[LEARNED_BUDGET][policy]
             leads = ["" if policy == o else str(Difference(*row[f"minus_{o}"])) for o in ("random", "inconsistency")]
@@ -112,7 +121,7 @@ def replay_budgets(root: Path, names: list[str]) -> str:
     for data, found in replays(root, "replay", names).items():
         budgets = list(found)
         for policy in ("staleness", "inconsistency", "entropy", "margin", "learned", "oracle_dp"):
-            rows.append([data, policy, *(str(Difference(*found[b][policy]["minus_random"])) for b in budgets)])
+            rows.append([data, policy, *(str(at_no_latency(found[b], policy, "random")) for b in budgets)])
     return table(["data", "minus random", *(f"{float(b):.0%}" for b in budgets)], rows)
 
 
@@ -121,16 +130,12 @@ def requests(root: Path, names: list[str]) -> str:
     rows: list[list[str]] = []
     budgets = ("0.05", "0.2", "0.5")
     for data, sweep in sweeps(root, "requests", names).items():
-
-        def at(policy: str, budget: str) -> str:
-            return f"{policy} request.ratio={budget} budget.ratio={budget}"
-
-        policies = list(dict.fromkeys(name.split(" request.ratio")[0] for name in sweep.variants))
+        policies = list(dict.fromkeys(name.split(" ratio=")[0] for name in sweep.variants))
         for policy in policies:
             cells = [
-                f"{share(sweep.ndcg(at(policy, b)))} at {share(sweep.figure(at(policy, b), 'requests.ratio'))}"
+                f"{share(sweep.ndcg(f'random ratio={b}'))} at {share(sweep.asked(f'random ratio={b}'))}"
                 if policy == "random"
-                else str(sweep.minus(at(policy, b), at("random", b)))
+                else str(at_one_share(sweep, policy, "random", b))
                 for b in budgets
             ]
             rows.append([data, policy, *cells])
@@ -145,7 +150,7 @@ def training(root: Path, names: list[str]) -> str:
             cells = []
             for rule in ("srm_only", "linear"):
                 name, alone = f"{strategy} fusion={rule}", f"independent fusion={rule}"
-                cells += [share(sweep.ndcg(name)), "" if name == alone else str(sweep.minus(name, alone))]
+                cells += [share(sweep.ndcg_of(name)), "" if name == alone else str(sweep.trained(name, alone))]
             rows.append([data, strategy, *cells])
     return table(
         ["data", "training", "SRM re-ranks", "SRM re-ranks, minus independent", "sum", "sum, minus independent"], rows
@@ -156,16 +161,23 @@ def updates(root: Path, names: list[str]) -> str:
     """Update schedules by cost."""
     rows = []
     for data, sweep in sweeps(root, "updates", names).items():
-        for name in sweep.variants:
-            pushed = sweep.figure(name, "updates.bytes_pushed") / 1e9
+        for name in dict.fromkeys(variant.split(" seed=")[0] for variant in sweep.variants):
+            first = sweep.seeds_of(name)[0]
+            pushed = sweep.figure(first, "updates.bytes_pushed") / 1e9
             costs = [
-                f"{sweep.figure(name, 'updates.gpu_hours'):.2f}",
+                f"{sweep.figure(first, 'updates.gpu_hours'):.2f}",
                 f"{pushed:.2f}",
-                f"{sweep.figure(name, 'updates.device_joules'):.0f}",
+                f"{sweep.figure(first, 'updates.device_joules'):.0f}",
             ]
             costs = ["" if cost == "nan" else cost for cost in costs]
             rows.append(
-                [data, name, share(sweep.ndcg(name)), "" if name == "none" else str(sweep.minus(name, "none")), *costs]
+                [
+                    data,
+                    name,
+                    share(sweep.ndcg_of(name)),
+                    "" if name == "none" else str(sweep.trained(name, "none")),
+                    *costs,
+                ]
             )
     return table(["data", "schedule", "NDCG@10", "minus none", "GPU-h", "GB pushed", "J on devices"], rows)
 
@@ -220,6 +232,7 @@ TABLES = {
     "age leads": (age_leads, 2),
     "replay": (replay, 2),
     "replay budgets": (replay_budgets, 2),
+    "invalid": (invalid, 2),
     "requests": (requests, 2),
     "training": (training, 2),
     "updates": (updates, 2),
