@@ -83,9 +83,8 @@ class Stream:
         asked, shown = np.zeros(len(owner), dtype=bool), np.zeros(len(owner), dtype=np.int64)
         number = np.zeros(len(starts), dtype=np.int64)
         tails = self.tails.decisions
-        share = Share(
-            threshold_for(tails, past, ratio), ratio, curve_for(tails, past, ratio), np.arange(len(owner)) * 1.0
-        )
+        first, curve = threshold_for(tails, past, ratio), curve_for(tails, past, ratio)
+        share = Share(first, ratio, curve, np.arange(len(owner), dtype=np.float64))
         counted = 0  # decisions so far, which stand for the time
         for decision in range(int(decisions.count.max())):
             here = np.flatnonzero(decisions.count > decision)

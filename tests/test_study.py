@@ -1,8 +1,10 @@
 """The study of LSC4Rec's claims: its sweeps can be planned on every data set, and its page keeps its words."""
 
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from models.errors import InputError
@@ -76,6 +78,50 @@ def test_an_interval_that_leaves_out_zero_stands_out(study: ModuleType) -> None:
 
     assert str(Difference(0.01, 0.005, 0.015)) == "**+.0100 [+.0050, +.0150]**"
     assert str(Difference(0.01, -0.005, 0.025)) == "+.0100 [−.0050, +.0250]"
+
+
+@pytest.mark.parametrize("replicates", [None, 5])
+def test_an_interval_that_ends_at_zero_has_a_p_of_five_percent(study: ModuleType, replicates: int | None) -> None:
+    from results import Difference
+
+    assert Difference(0.01, 0.0, 0.02, replicates).p == pytest.approx(0.05)
+    assert Difference(0.01, -0.01, 0.03, replicates).p > 0.1
+    assert Difference(0.0, 0.0, 0.0).p == 1.0
+
+
+def test_a_claim_among_many_is_bold_where_holm_rejects_it(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three intervals of the normal law: p of 0.0001, 0.03 and 0.2; by Holm 0.0003, 0.06 and 0.2."""
+    import claims
+    from results import Difference
+
+    def of(z: float) -> Difference:
+        return Difference(z, z - 1.959964, z + 1.959964, shares=(0.2, 0.19))
+
+    monkeypatch.setattr(claims, "differences", lambda *_: {"x": {"a": of(3.89), "b": of(2.17)}, "y": {"b": of(1.28)}})
+    (_, a, b), (_, nothing, c) = claims.claims(Path("unused"), ["a", "b"])
+    assert [cell.startswith("**") for cell in (a, b, c)] == [True, False, False]
+    assert nothing == ""
+    assert b.endswith("] at .2000 and .1900")
+
+
+def test_policies_of_a_replay_spend_the_share_that_they_are_told() -> None:
+    from benchmarks.request_policies import Stream
+    from simulator.policies.replay import Decisions
+    from simulator.randomness import Draws
+
+    def decisions(users: int, count: int) -> Decisions:
+        zero = np.zeros(users, dtype=np.int64)
+        return Decisions(np.arange(users), zero, zero + count, zero - 1)
+
+    tails, stream = decisions(50, 10), decisions(400, 12)
+    rng, nothing = np.random.default_rng(1), np.zeros(stream.base[-1])
+    doubts = rng.random(tails.base[-1]), rng.random(stream.base[-1]) ** 3  # far lower in the stream
+    held: Any = SimpleNamespace(decisions=tails)
+    unused: Any = None
+    at = Stream(unused, unused, unused, held, stream, nothing, nothing.astype(np.int64))
+    for ratio in (0.05, 0.2, 0.5):
+        asked, _ = at.following(doubts, ratio, Draws(1))
+        assert asked.mean() == pytest.approx(ratio, rel=0.05)
 
 
 def test_a_thinned_sweep_is_its_file_with_the_first_seeds_alone(study: ModuleType, tmp_path: Path) -> None:

@@ -60,9 +60,7 @@ def draw(root: Path, names: list[str], folder: Path, without: Collection[str] = 
                 lines[policy] = (ratios, [sweep.ndcg(name) for name in wanted])
         background[data] = (lines, sweep.figure(sweep.variants[0], "baselines.srm.ndcg@10"))
     if "requests" not in without:
-        _panels(
-            background, folder / "lsc4rec_background", "When to ask, in background", "share of decisions that asked"
-        )
+        _panels(background, folder / "lsc4rec_background", "When to ask, in background", "share of decisions")
 
 
 def _panels(found: Mapping[str, tuple[Lines, float | None]], path: Path, title: str, x_label: str) -> None:

@@ -97,13 +97,17 @@ class Sweep:
         return Difference(float(found.mean), float(found.low), float(found.high))
 
     def over_trainings(self, variants: list[str], others: list[str]) -> Difference:
-        """The mean of differences between variants that differ in the training seed, with t over these seeds; of one
-        seed, paired by interaction."""
+        """The mean of differences between variants that differ in the training seed. Its interval adds up, as squares,
+        t over these seeds and that over users; of one seed it is the latter, paired by interaction."""
         if len(variants) == 1:
             return self.minus(variants[0], others[0])
         values = [self.ndcg(one) - self.ndcg(other) for one, other in zip(variants, others, strict=True)]
         found = over_seeds(np.array(values), list(range(1, len(values) + 1)))
-        return Difference(float(found.mean), float(found.low), float(found.high), len(values))
+        sums, index = self._ndcg.sums, self.records.index
+        one, other = (np.mean([sums[index(name)] for name in names], axis=0) for names in (variants, others))
+        users = self._ndcg.estimate(one - other)
+        mean, half = float(found.mean), float(np.hypot(found.high - found.low, users.high - users.low)) / 2.0
+        return Difference(mean, mean - half, mean + half, len(values))
 
     def seeds_of(self, group: str) -> list[str]:
         """The variants of a name that differ in the training seed, or the one that has no such seed."""

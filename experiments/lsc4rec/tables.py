@@ -170,15 +170,8 @@ def updates(root: Path, names: list[str]) -> str:
                 f"{sweep.figure(first, 'updates.device_joules'):.0f}",
             ]
             costs = ["" if cost == "nan" else cost for cost in costs]
-            rows.append(
-                [
-                    data,
-                    name,
-                    share(sweep.ndcg_of(name)),
-                    "" if name == "none" else str(sweep.trained(name, "none")),
-                    *costs,
-                ]
-            )
+            lead = "" if name == "none" else str(sweep.trained(name, "none"))
+            rows.append([data, name, share(sweep.ndcg_of(name)), lead, *costs])
     return table(["data", "schedule", "NDCG@10", "minus none", "GPU-h", "GB pushed", "J on devices"], rows)
 
 
