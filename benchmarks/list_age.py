@@ -16,11 +16,10 @@ from models.progress import RichProgress
 from simulator import Scenario
 from simulator.baselines import baseline_ranks
 from simulator.learning import candidate_source, slates_of
+from simulator.list_age import AGES, ranks_at_age
 from simulator.preparation import prepare
 from simulator.scenario import sections
-from simulator.slates import Jobs
 
-AGES = (0, 1, 2, 4, 8, 16)
 ALONE, LLM, RE_RANK = "SRM alone", "LLM order", "SRM re-rank"
 RULES: dict[str, sections.Fusion] = {
     LLM: sections.LlmOnly(),
@@ -49,7 +48,6 @@ def main() -> None:
     users, steps = population.users[owner], population.stream.step.astype(np.int64)
     enough = steps - 1 - oldest >= 0
     users, steps = users[enough], steps[enough]
-    items = learnt.histories.item_at(users, steps)
     first = np.maximum(learnt.split.history - 1 - oldest, 0)
     exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
     base = baseline_ranks(learnt, prepared.srm, prepared.scores, users, steps, length, exclude_seen, RichProgress())
@@ -65,8 +63,7 @@ def main() -> None:
             slates = slates_of(chosen, learnt, prepared.scores, source)
             row: dict[int, dict[str, Any]] = {}
             for age in ages:
-                jobs = Jobs(users, steps - 1, steps - 1 - age, items, steps - 1, np.zeros_like(users))
-                ranks, _ = slates.place(jobs)
+                ranks = ranks_at_age(slates, learnt.histories, users, steps, age)
                 row[age] = accuracy(ranks, (10,))
                 worth[name, age] = accuracy_per_query(ranks, (10,))["ndcg@10"]
                 for other in (ALONE, LLM, RE_RANK):

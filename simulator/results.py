@@ -18,6 +18,7 @@ from models.machine_memory import peak_rss_bytes
 from models.progress import Progress
 from simulator import summary as parts
 from simulator.account import Account, account
+from simulator.assumptions import hangs_on
 from simulator.baselines import NOT_EVALUATED, baseline_ranks
 from simulator.candidates import answer_figures, answer_note
 from simulator.costs import carbon_signal, device_cost, network_cost
@@ -196,6 +197,7 @@ def collect(
         )
         | provisioned.figures,
         "represented": provisioned.represented,
+        "hangs_on": hangs_on(scenario, prepared, world.scorer.slates, interactions, base["srm"]),
         "models": {
             "srm": {"kind": scenario.srm.kind, **training_section(learnt.srm.validation, learnt.srm.curve)},
             "llm": {"quality_of": _quality(scenario), "cost_of": service.cost_label}

@@ -144,6 +144,11 @@ class ListSlates:
         self._own = CatalogueSlates(histories, scores, source.list_length, exclude_seen)
         self._refill = refill
 
+    def with_refill(self, refill: bool) -> "ListSlates":
+        """The same slates, refilled or not."""
+        kept = self._histories, self._scores, self._source, self._fusion, self._fallback
+        return type(self)(*kept, self._exclude_seen, self._doubt, refill)
+
     def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
         ranks, disagreement, _ = self._place(jobs, None)
         return ranks, disagreement

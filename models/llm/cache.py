@@ -68,6 +68,10 @@ class CachedCandidates:
         del got["slot"]
         return CandidateLists(**got)
 
+    def knows(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which lists [M] have been asked for before, here or in an earlier run."""
+        return np.asarray(self._row_of_slot[self._first_slot[users] + as_of] >= 0)
+
     def save(self) -> None:
         """Writes every list known here, and those that another process has saved meanwhile."""
         if self._lists.count == self._saved:

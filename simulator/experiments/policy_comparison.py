@@ -96,6 +96,7 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
         "today": today(result, prepared, metric, progress),
         "policies": points,
         "baselines": {name: figures[metric] for name, figures in result.summary["baselines"].items()},
+        "hangs_on": result.summary["hangs_on"],
         "headline": _headline(points, result.summary["baselines"], metric),
         "notes": _notes(notes),
         "split": result.summary["split"],

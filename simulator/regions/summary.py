@@ -90,6 +90,7 @@ def fleet_summary(
             horizon_s,
         ),
         "represented": worst_of([one["represented"] for one in own], represents),
+        "hangs_on": own[0]["hangs_on"],
         "models": own[0]["models"],
         "by_region": {
             region.name: {"devices": high - low, "share": region.share, **{name: one[name] for name in _OF_A_REGION}}

@@ -26,6 +26,7 @@ _NAMES: Mapping[Role, tuple[str, ...]] = {
         *("createdat", "timestampms", "timems", "date"),
     ),
 }
+_EXACT = ("timestampisexact", "timeisexact")  # whether a row's time is as it happened, or was filled in later
 _RATINGS = ("rating", "ratings", "stars", "score", "overall")
 WANTED = "user_id,item_id,timestamp"
 _EPOCH_SECONDS = 1e8  # numbers from here on can be seconds since 1970; ratings and counts cannot
@@ -40,6 +41,12 @@ class Columns:
     time: int | None
     header: bool  # the first line holds names, not data
     notes: tuple[str, ...]
+    exact: int | None = None  # which times are exact
+
+    @property
+    def in_use(self) -> tuple[int, ...]:
+        """The places of all columns that are read."""
+        return tuple(place for place in (self.user, self.item, self.time, self.exact) if place is not None)
 
 
 def plain_name(name: str) -> str:
@@ -67,13 +74,14 @@ def named_columns(names: Sequence[str], where: str) -> Columns:
         if "itemidlist" in map(plain_name, names):
             raise InputError(f"{where}: holds lists of items per row; give one row an interaction: {WANTED}")
         raise InputError(f"{where}: no column for {missing} among {_listed(names)}; name the columns {WANTED}")
+    exact = find_column(names, _EXACT, where) if time is not None else None
     notes = [] if time is not None else ["there is no time column: the order of the rows is taken as the order in time"]
-    unused = [name for place, name in enumerate(names) if place not in (user, item, time) and name.strip()]
+    unused = [name for place, name in enumerate(names) if place not in (user, item, time, exact) and name.strip()]
     if unused:
         notes.append(f"columns not used: {_listed(unused)}")
     if any(plain_name(name) in _RATINGS for name in unused):
         notes.append("ratings are ignored: every row is one interaction")
-    return Columns(user, item, time, True, tuple(notes))
+    return Columns(user, item, time, True, tuple(notes), exact)
 
 
 def columns_of(first: Sequence[str], where: str) -> Columns:

@@ -40,6 +40,7 @@ class RawTable:
     unreadable: int  # rows left out because of their number of fields
     place: Callable[[int], str]  # of row r in the file: "line 17"
     notes: tuple[str, ...]
+    exact: Any | None = None  # strings [R]: whether a row's time is exact, where the file says so
 
 
 def read_table(path: Path, file_format: str, skip: bool) -> RawTable:
@@ -158,14 +159,15 @@ def _read_delimited(text: TextFile, pattern: bytes | None, delimiter: str, skip:
     times = None if columns.time is None else table[f"c{columns.time}"].combine_chunks()
     notes = (*text.notes, *columns.notes)
     users, items = (table[f"c{place}"].combine_chunks() for place in (columns.user, columns.item))
-    return RawTable(path, users, items, times, False, unreadable, body.place, notes)
+    exact = None if columns.exact is None else table[f"c{columns.exact}"].combine_chunks()
+    return RawTable(path, users, items, times, False, unreadable, body.place, notes, exact)
 
 
 def _parse(body: _Body, columns: Columns, skip: bool) -> tuple[Any, int]:
     """The columns in use as strings, and the number of rows left out."""
     if not body.data.strip():
         raise InputError(f"{body.path} holds a header but no interactions; give a file with interactions")
-    used = [f"c{place}" for place in (columns.user, columns.item, columns.time) if place is not None]
+    used = [f"c{place}" for place in columns.in_use]
     unreadable = 0
 
     def left_out(row: Any) -> str:
@@ -245,7 +247,7 @@ def _read_parquet(path: Path) -> RawTable:
         file = pyarrow.parquet.ParquetFile(path)
         names = file.schema_arrow.names
         columns = named_columns(names, str(path))
-        used = [names[place] for place in (columns.user, columns.item, columns.time) if place is not None]
+        used = [names[place] for place in columns.in_use]
         table = file.read(columns=used)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -254,7 +256,8 @@ def _read_parquet(path: Path) -> RawTable:
     times, in_seconds = None, False
     if columns.time is not None:
         times, in_seconds = _as_times(table[names[columns.time]], path, names[columns.time])
-    return RawTable(path, users, items, times, in_seconds, 0, lambda row: f"row {row + 1}", columns.notes)
+    exact = None if columns.exact is None else pc.cast(table[names[columns.exact]], pa.string()).combine_chunks()
+    return RawTable(path, users, items, times, in_seconds, 0, lambda row: f"row {row + 1}", columns.notes, exact)
 
 
 def _as_text(column: Any, path: Path, name: str) -> Any:

@@ -5,7 +5,7 @@ Repeats of the same user, item and time are dropped; rows are sorted by user and
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+_NO = ("false", "0", "no")
 _MISSING = ("", "nan", "null", "none", "\\n")  # what exports write where an id is missing, in lower case
 
 
@@ -64,6 +65,7 @@ def load_log(section: LogFile) -> InteractionLog:
         dated, times = parsed.dated, parsed.seconds
         problems.update(parsed.problems)
         notes.extend(parsed.notes)
+    inexact = _inexact(raw)
     bad = users.unusable[users.codes] | items.unusable[items.codes] | np.isnan(times)
     if bad.any() and section.on_error == "fail":
         raise InputError(_first_bad_row(raw, users, items, bad))
@@ -81,7 +83,15 @@ def load_log(section: LogFile) -> InteractionLog:
         notes.append(f"only users and items with at least {section.k_core} events are kept")
     if not len(events.users):
         raise InputError(f"{path} holds no interactions that can be used ({_told(problems)}); give another file")
-    return _assemble(events, users.labels, items.labels, raw.times is not None, dated, section, problems, notes, source)
+    log = _assemble(events, users.labels, items.labels, raw.times is not None, dated, section, problems, notes, source)
+    return replace(log, inexact_times=float(inexact[~bad].mean()))
+
+
+def _inexact(raw: RawTable) -> Flags:
+    """Which rows [R] the file says to have a time that is not exact."""
+    if raw.exact is None:
+        return np.zeros(len(raw.users), dtype=np.bool_)
+    return np.array([cell in _NO for cell in pc.utf8_lower(raw.exact).to_pylist()], dtype=np.bool_)
 
 
 def _ids(column: Any) -> _Ids:

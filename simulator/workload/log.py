@@ -36,6 +36,7 @@ class InteractionLog:
     source: str  # for reports: "synthetic", or the file's name
     content_hash: str
     notes: Sequence[str] = field(default=())  # what was assumed while reading, one sentence each
+    inexact_times: float = 0.0  # share of events whose time the file itself says is not exact
 
     @property
     def n_users(self) -> int:

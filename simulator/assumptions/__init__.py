@@ -1,0 +1,39 @@
+"""What the answer of a run hangs on: short sentences, each with numbers of this run or of a small computation on it.
+
+They are about the models that stand in for a user's own, the lists, the log's clock and who is represented; those that
+do not apply are left out. Reports print them beside the answer as they stand here.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from simulator.assumptions.data import clock, represented, srm_training
+from simulator.assumptions.lists import lists_by_age, shrinking
+from simulator.assumptions.row import Row, Shown
+from simulator.preparation import Prepared
+from simulator.scenario import sections
+from simulator.slates import ListSlates, Slates
+
+Ints = NDArray[np.int64]
+
+
+def hangs_on(
+    scenario: sections.Scenario, prepared: Prepared, slates: Slates, interactions: pd.DataFrame, alone: Ints
+) -> list[dict[str, Any]]:
+    """The rows that apply to a run with these `interactions`, whose `slates` are those of its policy before the stream;
+    `alone` [M]: ranks of the interactions under the SRM alone."""
+    users = prepared.population.users[interactions["device"].to_numpy()]
+    steps, as_of = (interactions[name].to_numpy().astype(np.int64) for name in ("step", "as_of"))
+    shown = Shown(users, steps, as_of, alone)
+    rows: list[Row | None] = []
+    if prepared.source is not None and scenario.policy.slate in ("llm", "both"):
+        rows += lists_by_age(scenario, prepared, slates, shown)
+    rows.append(srm_training(scenario, prepared.learnt.srm.curve))
+    if prepared.source is not None and scenario.policy.slate == "llm" and isinstance(slates, ListSlates):
+        rows.append(shrinking(scenario, prepared, slates, shown))
+    rows.append(clock(scenario, prepared))
+    rows.append(represented(scenario, prepared))
+    return [row.as_data() for row in rows if row is not None]
