@@ -26,6 +26,8 @@ _MODEL_HEADS = (
     "experts\nused/all",
 )
 _GPU_HEADS = ("GPU", "memory\nGB", "bandwidth\nGB/s", "16-bit\nTFLOP/s", "8-bit\nTFLOP/s", "link\nGB/s")
+_MOST_ASSUMPTIONS = 3
+"""of what an answer hangs on, those that matter most come first"""
 _OUTCOMES = ("completed", "timed_out", "rejected", "lost", "abandoned", "unfinished")
 _COLUMNS = {
     "policy": "policy",
@@ -60,6 +62,10 @@ def print_run_summary(summary: Mapping[str, Any], console: Console) -> None:
     console.print(facts)
     if summary.get("by_region"):
         _region_table(summary["by_region"], console)
+    assumed = [str(row["text"]) for row in summary.get("hangs_on") or ()]
+    write_line(console, "")
+    for text in assumed[:_MOST_ASSUMPTIONS]:
+        write_line(console, f"hangs on: {text}")
     write_notes(summary.get("notes") or (), console)
 
 

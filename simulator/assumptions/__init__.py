@@ -19,6 +19,8 @@ from simulator.slates import ListSlates, Slates
 
 Ints = NDArray[np.int64]
 
+_ORDER = ("llm_quality", "arrivals_clock", "list_age", "srm_training", "lists_shrink", "represented_users")
+
 
 def hangs_on(
     scenario: sections.Scenario, prepared: Prepared, slates: Slates, interactions: pd.DataFrame, alone: Ints
@@ -29,11 +31,19 @@ def hangs_on(
     steps, as_of = (interactions[name].to_numpy().astype(np.int64) for name in ("step", "as_of"))
     shown = Shown(users, steps, as_of, alone)
     rows: list[Row | None] = []
-    if prepared.source is not None and scenario.policy.slate in ("llm", "both"):
+    lists = prepared.source is not None and scenario.policy.slate in ("llm", "both")
+    if lists:
         rows += lists_by_age(scenario, prepared, slates, shown)
-    rows.append(srm_training(scenario, prepared.learnt.srm.curve))
-    if prepared.source is not None and scenario.policy.slate == "llm" and isinstance(slates, ListSlates):
+    if lists and scenario.policy.slate == "llm" and isinstance(slates, ListSlates):
         rows.append(shrinking(scenario, prepared, slates, shown))
-    rows.append(clock(scenario, prepared))
+    rows += [srm_training(scenario, prepared.learnt.srm.curve), clock(scenario, prepared)]
     rows.append(represented(scenario, prepared))
-    return [row.as_data() for row in rows if row is not None]
+    found = [row for row in rows if row is not None]
+    return [row.as_data() for row in sorted(found, key=_weight)]
+
+
+def _weight(row: Row) -> int:
+    """The place of a row: what moves the decision most comes first."""
+    if row.key == "srm_training" and not row.values["converged"]:
+        return 1
+    return _ORDER.index(row.key)

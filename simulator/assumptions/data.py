@@ -77,7 +77,7 @@ def clock(scenario: sections.Scenario, prepared: Prepared) -> Row | None:
     if not why:
         return None
     text = f"Arrivals are not as they happened: {'; '.join(why)}. Load, queue, latency and replicas rest on them."
-    return Row("arrivalsclock", text, values)
+    return Row("arrivals_clock", text, values)
 
 
 def represented(scenario: sections.Scenario, prepared: Prepared) -> Row | None:
