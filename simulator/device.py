@@ -260,12 +260,11 @@ class Device:
         world = self.world
         wants = not self.in_flight and world.policy.wants(self)
         self._pass()
-        if not wants:
+        if not wants or not world.budget.holds(self.device):
             return -1
         if world.fails_offline and self._reachable_until(now) <= now:
             return self._fail_offline(now)
-        if not world.budget.spend(self.device):
-            return -1
+        world.budget.spend(self.device)
         record = self._new_request(now)
         if world.blocking:
             self.awaited = record.request

@@ -349,12 +349,11 @@ class Budget:
         for _ in range(decisions):
             self._tokens[place] = min(self._tokens[place] + self.ratio, max(self.burst, self.ratio))
 
-    def spend(self, device: int) -> bool:
-        """Take a token for a request; False when there is none."""
-        if self._unlimited:
-            return True
-        place = 0 if self._fleet else device
-        if self._tokens[place] < 1.0 - 1e-9:
-            return False
-        self._tokens[place] -= 1.0
-        return True
+    def holds(self, device: int) -> bool:
+        """Whether there is a token for a request."""
+        return self._unlimited or self._tokens[0 if self._fleet else device] >= 1.0 - 1e-9
+
+    def spend(self, device: int) -> None:
+        """Take a token for a request that is made."""
+        if not self._unlimited:
+            self._tokens[0 if self._fleet else device] -= 1.0

@@ -6,6 +6,7 @@ Of the package only figures of the catalogue are used (parameters, bytes of KV c
 
 import heapq
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from simulator.cloud import GpuSpec, ModelSpec
@@ -58,6 +59,8 @@ class Request:
     """tokens of each of its sequences"""
     blocks: int = 0
     gone: bool = False
+    told: Callable[[], None] = lambda: None
+    """called when the outcome is there"""
 
     @property
     def decodes(self) -> bool:
@@ -172,28 +175,40 @@ class Node:
         moments += [(r.deadline_s, 1, n) for n, r in enumerate(requests) if r.deadline_s < INFINITY]
         heapq.heapify(moments)
         while True:
-            now = min([replica.step_ends_s for replica in self.replicas] + [moments[0][0] if moments else INFINITY])
+            now = min(self.next_s(), moments[0][0] if moments else INFINITY)
             if now == INFINITY:
                 return
-            for replica in self.replicas:
-                if replica.step_ends_s == now:
-                    self.end_step(replica, now)
+            self.end_steps(now)
             while moments and moments[0][0] == now:
                 _, kind, n = heapq.heappop(moments)
                 if kind == 0:
                     self.arrive(requests[n])
                 else:
                     self.deadline(requests[n], now)
-            for replica in self.replicas:
-                if replica.step_ends_s == INFINITY and replica.outstanding:
-                    self.begin_step(replica, now)
+            self.begin_steps(now)
+
+    def next_s(self) -> float:
+        """When the next step ends."""
+        return min(replica.step_ends_s for replica in self.replicas)
+
+    def end_steps(self, now: float) -> None:
+        """End the steps that end now."""
+        for replica in self.replicas:
+            if replica.step_ends_s == now:
+                self.end_step(replica, now)
+
+    def begin_steps(self, now: float) -> None:
+        """All that happens now has happened: who has work begins."""
+        for replica in self.replicas:
+            if replica.step_ends_s == INFINITY and replica.outstanding:
+                self.begin_step(replica, now)
 
     def arrive(self, request: Request) -> None:
         """The replica with the fewest requests takes it, unless the queue is full."""
         replica = min(self.replicas, key=lambda r: (r.outstanding, r.number))
         free = not replica.waiting and replica.sequences < replica.limits.max_sequences
         if not free and sum(len(r.waiting) for r in self.replicas) >= self.queue_limit:
-            request.outcome, request.told_s = "rejected", request.arrival_s
+            self.tell(request, "rejected", request.arrival_s)
             return
         request.replica, request.prefill = replica.number, request.prompt
         replica.waiting.append(request)
@@ -202,12 +217,17 @@ class Node:
         """Whoever has no answer yet is told so."""
         if not math.isnan(request.told_s):
             return
-        request.outcome, request.told_s = "timed_out", now
+        self.tell(request, "timed_out", now)
         replica = self.replicas[request.replica]
         if request in replica.waiting:
             replica.waiting.remove(request)
         elif self.abort:
             request.gone = True
+
+    def tell(self, request: Request, outcome: str, now: float) -> None:
+        """The client is told how its request ended."""
+        request.outcome, request.told_s = outcome, now
+        request.told()
 
     def begin_step(self, replica: Replica, now: float) -> None:
         """Compose the next step and time it."""
@@ -246,7 +266,7 @@ class Node:
             if request.written >= request.output:
                 request.gone = True
                 if math.isnan(request.told_s):
-                    request.outcome, request.told_s = "completed", now
+                    self.tell(request, "completed", now)
         for request in [r for r in replica.running if r.gone]:
             replica.running.remove(request)
             request.blocks = 0

@@ -23,7 +23,7 @@ class Load(NamedTuple):
     """Poisson arrivals at a node of Llama 3.1 8B, or of another model."""
 
     a_second: float
-    requests: int = 600
+    requests: int = 400
     prompt: tuple[int, int] = (100, 1500)
     output: tuple[int, int] = (20, 300)
     beams: int = 1

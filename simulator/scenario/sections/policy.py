@@ -25,7 +25,7 @@ class EveryRequest(Section):
     """A request at regular intervals."""
 
     kind: Literal["every"] = "every"
-    n: int = Field(5, ge=1, description="a request at every n-th interaction of the device")
+    n: int = Field(5, ge=1, description="a request at every n-th decision of the device, its first included")
 
 
 class RandomRequest(Section):
@@ -89,7 +89,7 @@ class CongestionRequest(Section):
 
 
 class NightlyRequest(Section):
-    """A request at night on an allowed link, once a night."""
+    """A request at night on an allowed link, where the list is from before that night."""
 
     kind: Literal["nightly_on_wifi"] = "nightly_on_wifi"
     at: Seconds = Field(2 * 3600.0, description="start of the night window, from each day's start")
@@ -155,7 +155,9 @@ class Budget(Section):
         description="tokens earned by a decision, so the largest share of decisions that may ask; 1: no limit",
     )
     scope: Literal["device", "fleet"] = Field("fleet", description="one bucket for the fleet, or one for each device")
-    burst: float | None = Field(None, ge=0, description="none: 3 for a device, 5% of the devices for the fleet")
+    burst: float | None = Field(
+        None, ge=0, description="none: 3 for a device, 5% of the devices (at least 1) for the fleet"
+    )
 
 
 Score = Literal["sigmoid", "list_softmax", "zscore", "rank"]

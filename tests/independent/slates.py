@@ -1,0 +1,69 @@
+"""What is on screen, item by item, from docs/model.md alone: the list as the default fusion orders it, or the best
+items of the SRM; and what a device makes of the two orders of its list.
+"""
+
+import math
+
+import numpy as np
+
+from simulator.preparation import Prepared
+from simulator.scenario import sections
+
+
+class Slates:
+    """Of a scenario whose models are prepared; lists and logits are given."""
+
+    def __init__(self, scenario: sections.Scenario, prepared: Prepared):
+        self.prepared, self.log = prepared, prepared.learnt.histories
+        self.exclude_seen, self.length = scenario.workload.exclude_seen, scenario.llm.list_length
+
+    def item(self, user: int, step: int) -> int:
+        """The item of the user's interaction number `step`; -1: there is none."""
+        return int(self.log.item_at(np.array([user]), np.array([step]))[0])
+
+    def list_of(self, user: int, as_of: int) -> list[int]:
+        return self.prepared.source.lists(np.array([user]), np.array([as_of])).items[0].tolist()  # type: ignore[union-attr]
+
+    def logits(self, user: int, step: int, items: list[int]) -> list[float]:
+        """The SRM's, with the weights of before the stream."""
+        at = np.array([user]), np.array([[step]]), np.array([items]), np.zeros(1, dtype=np.int64)
+        return self.prepared.scores.of_lists(*at)[0, 0].tolist()
+
+    def two_orders(self, user: int, step: int, as_of: int) -> tuple[list[int], list[float], list[int]]:
+        """The list in the LLM's order, its logits, and the place of each item in the SRM's order."""
+        items = self.list_of(user, as_of)
+        logits = self.logits(user, step, items)
+        order = sorted(range(len(items)), key=lambda i: (-logits[i], i))
+        return items, logits, [order.index(i) for i in range(len(items))]
+
+    def place(self, user: int, step: int, as_of: int, item: int, seen: int) -> int:
+        """0-based place of `item` on screen, -1 where it is not there; items had up to `seen` have left the slate."""
+        low = int(self.log.offsets[user])
+        had = set(self.log.items[low : low + seen + 1].tolist()) if self.exclude_seen else set()
+        if as_of < 0:
+            items = list(range(self.log.n_items))
+            logits = self.logits(user, step, items)
+            items = sorted((i for i in items if i not in had), key=lambda i: (-logits[i], i))
+            items = items[: self.length]
+        else:
+            items, _, places = self.two_orders(user, step, as_of)
+            n = len(items)
+            fused = [-(llm + 1) / n + 1 - (srm + 0.5) / n - 0.5 for llm, srm in enumerate(places)]
+            fused = [round(score * 2**30) for score in fused]
+            items = [items[i] for i in sorted(range(n), key=lambda i: (-fused[i], i)) if items[i] not in had]
+        return items.index(item) if item in items else -1
+
+    def inconsistency(self, user: int, step: int, as_of: int, terms: str) -> float:
+        """The paper's score of a list all of whose candidates are valid."""
+        _, _, places = self.two_orders(user, step, as_of)
+        gap = sum(abs(srm - llm) for llm, srm in enumerate(places)) / len(places)
+        return {"both": gap + 16.0, "rank": gap, "invalid": 16.0}[terms]
+
+    def uncertainty(self, user: int, step: int, as_of: int, measure: str) -> float:
+        """Entropy of the SRM's softmax as a share of the largest, or 1 less the lead of its best."""
+        _, logits, _ = self.two_orders(user, step, as_of)
+        weights = [math.exp(logit - max(logits)) for logit in logits]
+        shares = sorted((weight / sum(weights) for weight in weights), reverse=True)
+        if measure == "margin":
+            return 1 - (shares[0] - shares[1])
+        return -sum(share * math.log(share) for share in shares) / math.log(len(shares))
