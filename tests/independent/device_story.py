@@ -98,10 +98,11 @@ class Story:
     # The device
 
     def join(self, device: Device) -> None:
-        """It orders its preloaded list and decides once."""
+        """It orders its preloaded list and decides once; one that is there from the start did not join then."""
         device.last_s = self.now
+        device.newest_s = self.now if self.now > 0 else -math.inf
         self.rank(device)
-        if self.policy.decide_at != "interaction":
+        if self.policy.decide_at == "join" or (self.policy.decide_at == "both" and self.now > 0):
             self.decide(device, True)
 
     def interact(self, device: Device, rows: list[int]) -> None:
@@ -130,7 +131,8 @@ class Story:
             }
             self.interactions.append(record)
             device.step = step
-        device.pause_s, device.last_s, device.last_record = self.now - device.last_s, self.now, record
+        device.pause_s, device.newest_s = self.now - device.newest_s, self.now
+        device.last_s, device.last_record = self.now, record
         self.rank(device)
         if self.policy.decide_at != "join":
             self.decide(device, False)

@@ -60,7 +60,9 @@ class Device:
     joules: float = 0.0
     decisions: int = 0
     last_s: float = NAN
-    """of its newest interaction"""
+    """of its newest interaction, or of joining"""
+    newest_s: float = NAN
+    """the same; long ago for one that was there when the run began"""
     pause_s: float = math.inf
     """between that and the one before"""
     last_record: dict[str, Any] = field(default_factory=dict)

@@ -51,6 +51,7 @@ WORLDS: dict[str, dict[str, Any]] = {
     "lag": {"fleet": {"preloaded": {"lag": 3}}, "policy": {"request": {"kind": "always"}}},
     "no list": {"fleet": {"preloaded": False}},
     "seen items stay": {"workload": {"exclude_seen": False}},
+    "seen items are replaced": {"workload": {"exclude_seen": "refill"}},
     "decides at joining": {"policy": {"decide_at": "join", "request": {"kind": "always"}}},
     "decides at interactions": {
         "policy": {"decide_at": "interaction", "request": {"kind": "session_start", "gap": "10min"}}
