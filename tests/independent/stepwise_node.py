@@ -63,6 +63,11 @@ class Request:
     """called when the outcome is there"""
 
     @property
+    def all_output(self) -> int:
+        """Tokens of all its sequences."""
+        return self.output * self.beams
+
+    @property
     def decodes(self) -> bool:
         return self.passed == self.prefill
 

@@ -56,6 +56,7 @@ WORLDS: dict[str, dict[str, Any]] = {
     "decides at interactions": {
         "policy": {"decide_at": "interaction", "request": {"kind": "session_start", "gap": "10min"}}
     },
+    "beams": {"llm": {"generation": "beam", "output_tokens_per_item": 4}, "policy": {"request": {"kind": "always"}}},
     "ties": {"workload": TIES, "policy": {"request": {"kind": "always"}}},
     "haste": {"workload": HASTE, "policy": {"request": {"kind": "always"}}},
     "churn fails": {"fleet": {"churn": CHURN}, "policy": {"request": {"kind": "always"}}},
@@ -96,7 +97,7 @@ WORLDS: dict[str, dict[str, Any]] = {
 }
 
 
-SMALL = {"fleet": {"devices": 30}, "llm": {"output_tokens_per_item": 1}}
+SMALL = {"fleet": {"devices": 30}, "llm": {"generation": "list", "output_tokens_per_item": 1}}
 SHOWS = {
     "always": "completed",
     "churn in haste": "abandoned",
@@ -110,7 +111,12 @@ SHOWS = {
     "nightly": "completed",
 }
 """an outcome that some of a world's requests have, so that it is the world that its name says"""
-SERVED = {"t_started_s": "started_s", "t_finished_s": "told_s", "prompt_tokens": "prompt", "output_tokens": "output"}
+SERVED = {
+    "t_started_s": "started_s",
+    "t_finished_s": "told_s",
+    "prompt_tokens": "prompt",
+    "output_tokens": "all_output",
+}
 """columns of requests.parquet, as the step-by-step node calls them"""
 
 
