@@ -36,7 +36,7 @@ from simulator.tuning import Tails, doubt_for, looked_at, tails_of, worth_of
 
 BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
 RESAMPLES = 2000
-AGAINST = ("random", "staleness", "inconsistency")
+AGAINST = ("random", "staleness", "inconsistency", "rank distance alone")
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,11 @@ def request_section(requests: pd.DataFrame, interactions: int) -> dict[str, Any]
 
 
 def share_section(scenario: sections.Scenario, asked: int, decisions: int) -> dict[str, Any]:
-    """The share of decisions that the policy was told to ask at (None: it was told none), and the share that did."""
-    request = scenario.policy.request
+    """The share of decisions that the policy was told to ask at, as far as its budget lets it (None: it was told none),
+    and the share that did."""
+    request, budget = scenario.policy.request, scenario.policy.budget.ratio
     told = None if isinstance(request, sections.OracleDpRequest) else getattr(request, "ratio", None)
+    told = None if told is None else min(told, budget)
     return {"decisions": decisions, "wanted_ratio": told, "realised_ratio": asked / max(decisions, 1)}
 
 

@@ -18,7 +18,6 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_ROUNDS = 18
 _WIDEST, _POINTS = 6.0, 25
 """log-odds between which shares are looked at, and how many of them"""
 
@@ -72,25 +71,25 @@ def replay(decisions: Decisions, asks: Bools) -> tuple[Bools, Ints]:
 
 
 def threshold_for(decisions: Decisions, doubts: Floats, ratio: float) -> float:
-    """The doubt [P] at or above which a share `ratio` of decisions asks, by bisection over replays.
+    """The least doubt [P] at or above which a share `ratio` of decisions asks at most, by bisection over replays.
 
     Each decision meets the list that the threshold has left the device with, so a fresh list's effect on later
     decisions counts.
     """
     if ratio <= 0.0:
         return float("inf")
-    finite = doubts[np.isfinite(doubts)]
-    if ratio >= 1.0 or not len(finite):
+    values = np.unique(doubts[np.isfinite(doubts)])
+    if ratio >= 1.0 or not len(values):
         return float("-inf")
-    low, high = float(finite.min()), float(finite.max())
-    for _ in range(_ROUNDS):
-        middle = 0.5 * (low + high)
-        asked, _ = replay(decisions, doubts >= middle)
+    low, high = -1, len(values) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        asked, _ = replay(decisions, doubts >= values[middle])
         if asked.mean() > ratio:
             low = middle
         else:
             high = middle
-    return high
+    return float(values[high])
 
 
 def curve_for(decisions: Decisions, doubts: Floats, ratio: float) -> Curve:

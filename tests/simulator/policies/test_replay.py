@@ -25,6 +25,15 @@ def test_the_threshold_meets_the_wanted_share_with_the_effect_of_its_own_request
     assert asked.mean() == pytest.approx(ratio, abs=0.02)
 
 
+def test_where_all_doubts_are_alike_a_coin_far_below_them_makes_any_share() -> None:
+    decisions, doubts = drifting(200, 20)
+    alike = 16.0 + 2.0**-20 * np.random.default_rng(2).random(len(doubts))
+    alike[-1] = 5000.0  # one list without hope, which widens the range
+    for ratio in (0.05, 0.2, 0.5):
+        asked, _ = replay(decisions, alike >= threshold_for(decisions, alike, ratio))
+        assert asked.mean() == pytest.approx(ratio, abs=0.01)
+
+
 def test_no_share_is_no_request_and_the_whole_share_is_every_one() -> None:
     decisions, doubts = drifting(10, 10)
     never, always = threshold_for(decisions, doubts, 0.0), threshold_for(decisions, doubts, 1.0)
