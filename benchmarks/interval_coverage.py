@@ -1,106 +1,77 @@
-"""How often 95% intervals cover the truth in made worlds of users and seeds: the table of docs/statistics.md.
+"""Coverage of 95% intervals, and the family error of many comparisons: the tables of docs/statistics.md.
 
-    python benchmarks/interval_coverage.py [repetitions]
+    python benchmarks/interval_coverage.py [worlds]
 
-Worlds have user effects, seed effects and their interaction (standard deviations), 120 users with 2 to 39 interactions
-each, of whom 30% are cloned; a share of the users is met at each seed. The truth is the mean over new users and worlds.
+Made differences between policies have effects of users (met again in every world), of user and world, and of worlds:
+a standard deviation of 0, 1 and 2 times the error that one run has of users alone. 120 users have 2 to 39 interactions
+each; 30% are cloned. The truth, 0, is over new users and new worlds. 12 variants share a baseline in the families.
 """
 
 import argparse
-from collections.abc import Callable
+import time
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
 
-from simulator.experiments.statistics import joint_draws, over_seeds, over_users_and_seeds, variance_parts
+from simulator.experiments.statistics import Estimates, Replicates, holm, over_runs, over_users, variance_parts
 
 Floats = NDArray[np.float64]
 N_USERS = 120
-BOOTSTRAPPED = 300  # worlds in which the bootstraps are tried
-WORLDS = {  # user, seed, cell, share of users met at a seed
-    "no seed effects": (1.0, 0.0, 0.5, 1.0),
-    "small seed effects": (1.0, 0.05, 0.5, 1.0),
-    "seeds like users": (1.0, 0.15, 0.5, 1.0),
-    "seeds dominate": (0.5, 1.0, 0.5, 1.0),
-    "users alike": (0.1, 0.0, 1.0, 1.0),
-    "30% of users met": (1.0, 0.05, 0.5, 0.3),
-}
+N_VARIANTS = 12
+USERS = {"users differ": (1.0, 0.3), "half of each": (0.7, 0.7), "each run differs": (0.0, 1.0)}  # user, user x world
 
 
 def main() -> None:
-    """Print coverage and median half width by world, number of seeds and method."""
+    """Print both tables: before (Satterthwaite up to 4 seeds, then t over seeds) and now."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("repetitions", type=int, nargs="?", default=4000)
-    repetitions = parser.parse_args().repetitions
+    parser.add_argument("worlds", type=int, nargs="?", default=1000, help="made experiments a cell")
+    worlds, started = parser.parse_args().worlds, time.perf_counter()
     rng = np.random.default_rng(1)
-    heads = ("t over seeds", "two-way, z", "crossed (used)", "pigeonhole", "joint draws (used)")
-    print(f"{'world':20}{'seeds':>6}" + "".join(f"{head:>20}" for head in heads))
-    for name, effects in WORLDS.items():
-        for n_seeds in (2, 3, 4):
-            sums, counts = world(rng, repetitions, n_seeds, *effects)
-            cells = [covered(*halves) for halves in (t_over_seeds(sums, counts), two_way(sums, counts))]
-            found = over_users_and_seeds(sums, counts, range(n_seeds))
-            cells.append(covered(found.low, found.high))
-            cells.append(covered(*each(pigeonhole, sums, counts, rng)))
-            cells.append(covered(*each(joint, sums, counts, rng)))
-            print(f"{name:20}{n_seeds:6}" + "".join(f"{share:12.3f} ({half:5.2f})" for share, half in cells))
+    print(f"{'effects of':18}{'seeds':>6}" + "".join(f"{f'worlds x {r}':>30}" for r in (0, 1, 2)))
+    print(" " * 24 + f"{'coverage: was, is; family: was, is':>30}")
+    for name, (user, cell) in USERS.items():
+        for n_seeds in (2, 3, 4, 5, 10, 20):
+            cells = [_cell(rng, worlds, n_seeds, user, cell, ratio) for ratio in (0.0, 1.0, 2.0)]
+            print(f"{name:18}{n_seeds:6}" + "".join(f"{'  '.join(f'{x:.3f}' for x in found):>30}" for found in cells))
+    print(f"{worlds} worlds a cell; {time.perf_counter() - started:.0f} s")
 
 
-def world(
-    rng: np.random.Generator, repetitions: int, n_seeds: int, user: float, seed: float, cell: float, met: float
-) -> tuple[Floats, Floats]:
-    """sums [R, S, U] and counts [S, U]; the true mean is 0."""
-    n = rng.integers(2, 40, N_USERS) * np.where(rng.random(N_USERS) < 0.3, 2.0, 1.0)
-    present = np.stack([rng.permutation(N_USERS) < int(met * N_USERS) for _ in range(n_seeds)])
-    value = user * rng.standard_normal((repetitions, 1, N_USERS)) + seed * rng.standard_normal(
-        (repetitions, n_seeds, 1)
-    )
-    counts = np.where(present, n, 0.0)
-    return (value + cell * rng.standard_normal((repetitions, n_seeds, N_USERS))) * counts, counts
+def _cell(
+    rng: np.random.Generator, worlds: int, n_seeds: int, user: float, cell: float, ratio: float
+) -> tuple[float, float, float, float]:
+    """Coverage of the first difference and chance of any false finding, as it was and as it is."""
+    counts = rng.integers(2, 40, N_USERS) * np.where(rng.random(N_USERS) < 0.3, 2.0, 1.0)
+    error = np.sqrt((user**2 + cell**2) * (counts**2).sum()) / counts.sum()
+    shape = (N_VARIANTS + 1, n_seeds, N_USERS)
+    inside, wrong, before_inside, before_wrong = 0, 0, 0, 0
+    replicates = Replicates(tuple(range(n_seeds)))
+    for _ in range(worlds):
+        value = user * rng.standard_normal((shape[0], 1, N_USERS)) + cell * rng.standard_normal(shape)
+        value += ratio * error * rng.standard_normal((*shape[:2], 1))
+        sums, of = (value[1:] - value[0]) * counts, np.tile(counts, (n_seeds, 1)).astype(np.float64)
+        now = over_users(sums, of, replicates)
+        inside += bool(now.low[0] <= 0 <= now.high[0])
+        wrong += bool((holm(now.p) < 0.05).any())
+        half, p = _before(now, sums, of, replicates)
+        before_inside += bool(abs(now.mean[0]) <= half[0])
+        before_wrong += bool((holm(p) < 0.05).any())
+    return before_inside / worlds, inside / worlds, before_wrong / worlds, wrong / worlds
 
 
-def covered(low: Floats, high: Floats) -> tuple[float, float]:
-    """Share of intervals that hold 0, and their median half width."""
-    return float(np.mean((low <= 0) & (high >= 0))), float(np.median(high - low) / 2)
-
-
-def t_over_seeds(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Student's t of the seeds' means: it knows nothing of new users."""
-    found = over_seeds(sums.sum(-1) / counts.sum(-1), range(len(counts)))
-    return found.low, found.high
-
-
-def two_way(sums: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Cluster-robust in two ways (Cameron, Gelbach and Miller 2011) with the normal quantile."""
-    parts = variance_parts(sums, counts)
-    half = 1.96 * np.sqrt(np.maximum(parts.seeds + parts.users - parts.cells, parts.users))
-    mean = (sums.sum(-1) / counts.sum(-1)).mean(-1)
-    return mean - half, mean + half
-
-
-def each(
-    method: Callable[[Floats, Floats, np.random.Generator], Floats],
-    sums: Floats,
-    counts: Floats,
-    rng: np.random.Generator,
-) -> tuple[Floats, Floats]:
-    """Percentile intervals of a method's draws, world by world."""
-    ends = [np.quantile(method(one, counts, rng), [0.025, 0.975]) for one in sums[:BOOTSTRAPPED]]
-    return np.array(ends)[:, 0], np.array(ends)[:, 1]
-
-
-def pigeonhole(sums: Floats, counts: Floats, rng: np.random.Generator) -> Floats:
-    """Resample users and seeds independently (Owen 2007); sums [S, U]."""
-    n_seeds = len(counts)
-    weights = rng.multinomial(N_USERS, np.full(N_USERS, 1 / N_USERS), size=500).astype(np.float64)
-    chosen = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=500) / n_seeds
-    return np.asarray((chosen * (weights @ sums.T) / (weights @ counts.T)).sum(axis=1))
-
-
-def joint(sums: Floats, counts: Floats, rng: np.random.Generator) -> Floats:
-    """The draws behind probabilities and savings."""
-    drawn, _ = joint_draws(sums[None], counts, np.zeros((1, len(counts), 0)), range(len(counts)), rng, 500)
-    return drawn[:, 0]
+def _before(now: Estimates, sums: Floats, counts: Floats, replicates: Replicates) -> tuple[Floats, Floats]:
+    """Half widths and p as they were: Satterthwaite's degrees of freedom below five seeds, t over seeds from there."""
+    n = len(replicates)
+    if n >= 5:
+        found = over_runs(sums.sum(axis=-1) / counts.sum(axis=-1), replicates)
+        variance, df = found.variance, np.full_like(now.mean, n - 1.0)
+    else:
+        least = variance_parts(sums, counts).users
+        variance = now.users + now.worlds
+        df = variance**2 / (now.worlds**2 / (n - 1) + now.users**2 / (N_USERS - 1))
+        variance, df = np.maximum(variance, least), np.where(least >= variance, N_USERS - 1.0, df)
+    error = np.sqrt(variance)
+    return np.asarray(stdtrit(df, 0.975) * error), np.asarray(2 * stdtr(df, -np.abs(now.mean) / error))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,10 @@ def sweep(
 
 @app.command()
 def compare(
-    folder: Annotated[Path, typer.Argument(help="folder of a sweep or an optimisation", show_default=False)],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="folder of a sweep or an optimisation; or of two runs or more", metavar="DIR..."),
+    ],
     baseline: Annotated[str | None, typer.Option("--baseline", help="variant that others are compared to")] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="what is wanted, such as ndcg@10")] = None,
     cost: Annotated[str | None, typer.Option("--against-cost", help="what it costs: a figure of the runs")] = None,
@@ -79,13 +82,17 @@ def compare(
     equal_ratio: Annotated[bool, typer.Option("--equal-ratio", help="also at equal realised request ratios")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the variants of an experiment: intervals, differences to a baseline, front, winner and its saving."""
+    """Compare the variants of an experiment, or runs: intervals, differences to a baseline, front, winner, saving."""
     with user_errors():
         from reports.terminal import console_for
         from reports.terminal_comparison import print_comparison
         from simulator.experiments.comparison import compare as compared
+        from simulator.experiments.comparison import compare_runs, named_runs
 
-        found = compared(folder, baseline, metric, cost, third, equal_ratio)
+        if len(folders) == 1:
+            found = compared(folders[0], baseline, metric, cost, third, equal_ratio)
+        else:
+            found = compare_runs(named_runs(folders), baseline, metric, cost, third)
         if as_json:
             print_json(found.answer)
         else:

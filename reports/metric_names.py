@@ -42,7 +42,17 @@ _LABELS = {
     "devices": "devices",
 }
 _LATENCIES = {"slate": "until a new slate", "request": "of a request", "queue": "in the queue"}
-_UNSHOWN = ("accuracy_by.", "baselines.", "models.", "split.", "accuracy.per_user.", "pace.", "schema_version", "seed")
+_UNSHOWN = (
+    "accuracy_by.",
+    "baselines.",
+    "gain_over.",
+    "models.",
+    "split.",
+    "accuracy.per_user.",
+    "pace.",
+    "schema_version",
+    "seed",
+)
 _SIMULATED = ("accuracy.", "latency_s.", "cloud.", "cost.", "requests.", "freshness.")
 _HIGHER = ("accuracy.", "requests.completed", "requests.answered", "cloud.headroom", "cost.devices_per_replica")
 

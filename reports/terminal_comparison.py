@@ -96,13 +96,9 @@ def _front(answer: Mapping[str, Any], n: int, console: Console) -> None:
         under = ", ".join(f"{_name(name)} {value:.4g}" for name, value in worst)
         said.append(f"hypervolume {volume['value']:.4g}{ends} against the worst of each, {under}")
     write_line(console, "; ".join(said))
-    cheapest = answer["cheapest_as_good"]
-    if cheapest is not None:
-        write_line(
-            console,
-            f"cheapest run that is as good as '{answer['baseline']}': '{cheapest['variant']}', "
-            f"{cheapest['share_saved']:.0%} less (probability {cheapest['probability']:.0%})",
-        )
+    for tie in answer["decision"]["ties"]:
+        tied = ", ".join(f"'{name}'" for name in tie)
+        write_line(console, f"a tie: {tied} do not differ in any run")
 
 
 def _sensitivity(rows: Sequence[Mapping[str, Any]], console: Console) -> None:

@@ -34,7 +34,7 @@ from simulator.world import World
 
 Ints = NDArray[np.int64]
 
-TABLES = ("interactions", "requests", "devices", "cloud", "updates", "account")
+TABLES = ("interactions", "requests", "devices", "cloud", "updates", "account", "baselines")
 CAVEAT = "logged choices do not react to slates: results measure prediction, not engagement"
 
 
@@ -80,6 +80,11 @@ class RunResult:
         """One row a bootstrap draw of users: what the represented fleet costs."""
         return self.tables["account"]
 
+    @property
+    def baselines(self) -> pd.DataFrame:
+        """One row an interaction: the rank of its item under every baseline, -1 absent and -2 not evaluated."""
+        return self.tables["baselines"]
+
     def write(self, folder: RunFolder) -> None:
         """Write the run's files to `folder`; each appears whole or not at all, and all carry the run's id."""
         folder.begin()
@@ -108,13 +113,10 @@ def collect(
     world: World,
     threshold: float | None,
     progress: Progress,
-    of_region: dict[str, Ints] | None = None,
+    of_region: bool = False,
 ) -> RunResult:
-    """The result of a world that has been run.
-
-    `of_region`: where the world is a region, takes the ranks [M] of its interactions under every baseline; trainings
-    are then the fleet's and cost the region nothing.
-    """
+    """The result of a world that has been run. Where it is one `of_region`, trainings are the fleet's and cost the
+    region nothing."""
     learnt, population, service = prepared.learnt, prepared.population, world.service
     horizon_s = population.stream.horizon_s
     records = world.recorder.finish()
@@ -139,12 +141,11 @@ def collect(
     baselines = {
         name: parts.accuracy_section(values[values >= -1], users[values >= -1], ks) for name, values in base.items()
     }
-    if of_region is not None:
-        of_region |= base
     accuracy = parts.accuracy_section(ranks, users, ks)
+    gain = parts.gain_section(ranks, base, users, ks)
     share = parts.share_section(scenario, len(requests), int(devices["decisions"].sum()))
     updates = world.log.table()
-    training = training_cost(world.learning if of_region is None else None, scenario.tariffs)
+    training = training_cost(None if of_region else world.learning, scenario.tariffs)
     network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
     carbon = carbon_signal(scenario.tariffs).mean(0.0, horizon_s)
     met = np.bincount(interactions["device"], minlength=population.n_devices)
@@ -155,7 +156,9 @@ def collect(
         "schema_version": parts.SCHEMA_VERSION,
         "scenario": scenario.name,
         "seed": scenario.seed,
-        "headline": parts.headline(scenario, accuracy, baselines, share),
+        "headline": parts.headline(
+            scenario, accuracy, baselines, share, gain, provisioned.figures, provisioned.represented["devices"]
+        ),
         "notes": [
             *_notes(scenario, prepared, service, base),
             *training_notes(scenario, prepared),
@@ -178,6 +181,7 @@ def collect(
         "accuracy": accuracy,
         "accuracy_by": _accuracy_by(prepared, interactions, users, steps, ranks, ks),
         "baselines": baselines,
+        "gain_over": gain,
         "freshness": parts.freshness_section(interactions),
         "requests": {**parts.request_section(requests, len(interactions)), **share, "threshold": threshold},
         "latency_s": parts.latency_section(interactions, requests),
@@ -207,7 +211,8 @@ def collect(
         "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}
         | {"python": platform.python_version()},
     }
-    tables = (interactions, requests, devices, service.timeline(), updates, provisioned.draws)
+    alone = interactions[["device", "step"]].assign(**{name: held.astype(np.int32) for name, held in base.items()})
+    tables = (interactions, requests, devices, service.timeline(), updates, provisioned.draws, alone)
     return RunResult(parts.finite(summary), dict(zip(TABLES, tables, strict=True)), scenario)
 
 

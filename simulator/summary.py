@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.metrics import accuracy, accuracy_per_user
+from models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean
 from simulator.costs import NOTHING, Cost
 from simulator.scenario import sections
+from simulator.sentences import Call, calling
 
 SCHEMA_VERSION = 1
 GAPS = ["tie", "<=60s", "<=1h", "longer"]
@@ -148,34 +149,62 @@ def headline_metric(ks: tuple[int, ...]) -> str:
     return f"ndcg@{10 if 10 in ks else ks[0]}"
 
 
+def gain_section(ranks: Ints, base: Mapping[str, Ints], users: Ints, ks: tuple[int, ...]) -> dict[str, Any]:
+    """What the run adds to each baseline in the headline's metric, paired by interaction, users as clusters.
+
+    ranks, users [M]; base: ranks [M] by baseline, under -1 where it was not evaluated. Intervals are at 95%.
+    """
+    metric = headline_metric(ks)
+    k = int(metric.split("@")[1])
+    own, found = accuracy_per_query(ranks, (k,))[metric], {}
+    for name, values in base.items():
+        kept = values >= -1
+        added = own[kept] - accuracy_per_query(values[kept], (k,))[metric]
+        mean, half = clustered_mean(added, users[kept])
+        found[name] = {"metric": metric, "mean": mean, "low": mean - half, "high": mean + half}
+    return found
+
+
 def headline(
-    scenario: sections.Scenario, accuracy: dict[str, Any], baselines: dict[str, Any], requests: Mapping[str, Any]
+    scenario: sections.Scenario,
+    accuracy: Mapping[str, Any],
+    baselines: Mapping[str, Any],
+    requests: Mapping[str, Any],
+    gain: Mapping[str, Any],
+    cost: Mapping[str, Any],
+    represents: int,
 ) -> str:
-    """The run in one line. Where a policy did not ask as often as it was told, or a baseline is better, that comes
-    first."""
+    """The run in one line: whether calling the cloud pays, in money. Where a policy did not ask as often as it was
+    told, that comes first. gain: `gain_section`; cost: the summary's."""
     off = off_share(requests)
-    said = _against_baselines(scenario, accuracy, baselines)
+    said = _against_baselines(scenario, accuracy, baselines, gain, cost, represents)
     kind = scenario.policy.request.kind
     return said if off is None else f"policy {kind} {off} of decisions, so it is not the policy that was named; {said}"
 
 
-def _against_baselines(scenario: sections.Scenario, accuracy: dict[str, Any], baselines: dict[str, Any]) -> str:
+def _against_baselines(
+    scenario: sections.Scenario,
+    accuracy: Mapping[str, Any],
+    baselines: Mapping[str, Any],
+    gain: Mapping[str, Any],
+    cost: Mapping[str, Any],
+    represents: int,
+) -> str:
     metric = headline_metric(scenario.metrics.k)
-    own = accuracy[metric]
+    own, slate, kind = accuracy[metric], scenario.policy.slate, scenario.policy.request.kind
     if not math.isfinite(own):
         return "no interaction was evaluated: the stream is empty, or nobody took part in it"
     best = max(baselines, key=lambda name: _or_zero(baselines[name][metric]))
-    best_value = _or_zero(baselines[best][metric])
-    label = metric.upper()
-    what = f"{label} {own:.4f} with slate {scenario.policy.slate}"
-    if scenario.policy.slate == best:
-        return what
-    if own < best_value:
-        return (
-            f"the baseline '{best}' is better and needs no request: {label} {best_value:.4f} against "
-            f"{own:.4f} of slate {scenario.policy.slate}"
-        )
-    return f"{what}, ahead of the best baseline, '{best}' ({best_value:.4f})"
+    if slate == best:
+        return f"{metric.upper()} {own:.4f} with slate {slate}"
+    added = gain[best]
+    call: Call = "yes" if added["low"] > 0 else "no" if added["high"] <= 0 else "not shown"
+    name = "usd_provisioned_per_month"
+    month = {"mean": cost[name], "low": cost[f"{name}_low"], "high": cost[f"{name}_high"]}
+    known = month if isinstance(month["mean"], int | float) and math.isfinite(month["mean"]) else None
+    who = f"'{kind}'" if slate == "llm" else f"'{kind}' with slate {slate}"
+    reached = _or_zero(baselines[best][metric])
+    return calling(call, metric.upper(), who, best, reached, added, known, represents)
 
 
 def _or_zero(value: float) -> float:

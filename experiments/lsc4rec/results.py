@@ -10,7 +10,7 @@ from scipy import stats
 
 from simulator.experiments.measures import Measure
 from simulator.experiments.records import ExperimentRecords, read_records
-from simulator.experiments.statistics import over_seeds
+from simulator.experiments.statistics import Replicates, over_runs
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Sweep:
     @property
     def seeds(self) -> int:
         """How many worlds."""
-        return len(self.records.seeds)
+        return len(self.records.replicates.worlds)
 
     @property
     def interactions(self) -> int:
@@ -93,7 +93,7 @@ class Sweep:
     def minus(self, variant: str, other: str) -> Difference:
         """NDCG@10 of one variant less that of another, paired by interaction."""
         sums = self._ndcg.sums
-        found = self._ndcg.estimate(sums[self.records.index(variant)] - sums[self.records.index(other)])
+        found = self._ndcg.of(sums[self.records.index(variant)] - sums[self.records.index(other)])
         return Difference(float(found.mean), float(found.low), float(found.high))
 
     def over_trainings(self, variants: list[str], others: list[str]) -> Difference:
@@ -102,10 +102,10 @@ class Sweep:
         if len(variants) == 1:
             return self.minus(variants[0], others[0])
         values = [self.ndcg(one) - self.ndcg(other) for one, other in zip(variants, others, strict=True)]
-        found = over_seeds(np.array(values), list(range(1, len(values) + 1)))
+        found = over_runs(np.array(values), Replicates((1,), tuple(range(1, len(values) + 1))))
         sums, index = self._ndcg.sums, self.records.index
         one, other = (np.mean([sums[index(name)] for name in names], axis=0) for names in (variants, others))
-        users = self._ndcg.estimate(one - other)
+        users = self._ndcg.of(one - other)
         mean, half = float(found.mean), float(np.hypot(found.high - found.low, users.high - users.low)) / 2.0
         return Difference(mean, mean - half, mean + half, len(values))
 

@@ -11,21 +11,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.errors import InputError
+from simulator.experiments.decision import PER_MONTH, decide
 from simulator.experiments.families import families
 from simulator.experiments.frontier import Direction, hypervolume, knee, nondominated
 from simulator.experiments.headline import headline
-from simulator.experiments.measures import Measure
+from simulator.experiments.measures import Measure, kept_without_requests
+from simulator.experiments.plane import Plane, plane_of
 from simulator.experiments.records import ExperimentRecords
-from simulator.experiments.savings import LEAST_SHARE, SURE, Plane, Saving, best_saving
+from simulator.experiments.savings import LEAST_SHARE, Saving, savings
 from simulator.experiments.sensitivity import shares_of_variance
-from simulator.experiments.statistics import N_DRAWS, joint_draws, over_seeds
+from simulator.experiments.statistics import N_DRAWS, joint_draws
+from simulator.resampling import DRAWS
 
 Floats = NDArray[np.float64]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SEED = 0
 _PAIRS_DRAWN = 1e8  # pairs of variants that are compared over all draws
-_LEAST_DRAWS = 200
 _MOST_LISTED = 4
 _MORE_IS_BETTER = ("hr@", "ndcg@", "mrr@", "precision@", "devices_per_replica")
 
@@ -49,17 +51,24 @@ def conclude(
     notes = list(records.notes)
     signs = [1.0 if higher_is_better(name, records.manifest.directions) else -1.0 for name in (metric, *costs)]
     axes = {"x": costs[0], "y": metric} | ({"z": costs[1]} if len(costs) > 1 else {})
-    plane, points, drawn = _plane(records, baseline, signs, metric, costs, measures, notes)
-    found = best_saving(plane, families(records.variants))
+    held = [measures[name] for name in (*costs, metric)]
+    names = [variant.name for variant in records.variants]
+    allowed = _allowed(records, baseline, held, (metric, *costs), notes)
+    turned = -np.array([*signs[1:], signs[0]])
+    points = np.where(allowed[:, None], np.stack([measure.means for measure in held], axis=-1) * turned, np.nan)
+    drawn = np.where(allowed[:, None], _draws(records, held) * turned, np.nan)
+    plane = plane_of(names, baseline, measures[metric], measures[costs[0]], signs[0], allowed)
+    saved = savings(plane, families(records.variants))
+    decision = decide(
+        plane, signs[0], measures, metric, costs[0], records.without_cloud(metric), saved, _per_month(records)
+    )
+    found = saved[0] if decision["winner_by"] == "saving" else None
+    if found is not None:
+        found = next(saving for saving in saved if plane.names[saving.variant] == decision["winner"])
     if found is not None and found.below is not None:
         notes.append(_interpolation(plane, found, costs[0]))
-    winner = found.variant if found is not None else _shown_better(plane, table[table["metric"] == metric])
-    if len(records.seeds) == 1:
-        notes.append("one seed: cost and latency have no interval, and probabilities are over users alone")
-    rivals = _without_cloud(records, metric, plane, winner)
-    if rivals and rivals[0]["difference"] > 0 and not rivals[0]["low"] > 0:
-        first = rivals[0]
-        notes.append(f"'{first['variant']}' is not shown to beat '{first['baseline']}' alone, which needs no request")
+    if not np.isfinite(plane.cost_band).all():
+        notes.append(f"{costs[0]} has no interval with one run of each variant, so no saving can be shown")
     bend = knee(points) if len(costs) == 1 else None
     if records.manifest.kind == "optimisation":
         notes.append(
@@ -70,37 +79,30 @@ def conclude(
     return {
         "schema_version": SCHEMA_VERSION,
         "question": records.manifest.question,
-        "headline": headline(plane, metric, costs[0], signs[0], found, winner, rivals),
+        "headline": headline(decision, plane, metric, costs[0], signs[0], found, records.represents()),
+        "decision": decision | {"replicated": records.replicated(), "represents": records.represents()},
         "baseline": plane.names[baseline],
         "metric": metric,
         "cost": costs[0],
         "third": costs[1] if len(costs) > 1 else None,
-        "winner": None if winner is None else plane.names[winner],
+        "winner": decision["winner"],
         "saving": None if found is None else _saving(plane, found),
-        "cheapest_as_good": _cheapest_as_good(plane),
+        "cheapest_as_good": _cheapest_as_good(plane, drawn),
         "frontier": _front(plane, points, drawn, axes, table),
         "knee": None if bend is None else plane.names[bend],
         "hypervolume": _covered(points, drawn, signs),
         "sensitivity": sensitivity,
-        "without_cloud": rivals,
         "notes": notes,
     }
 
 
-def _plane(
-    records: ExperimentRecords,
-    baseline: int,
-    signs: Sequence[float],
-    metric: str,
-    costs: Sequence[str],
-    measures: Mapping[str, Measure],
-    notes: list[str],
-) -> tuple[Plane, Floats, Floats]:
-    """The plane of cost and worth; all objectives as points [V, K] and draws [B, V, K] of which less is better."""
-    worth, spent = measures[metric], [measures[name] for name in costs]
+def _allowed(
+    records: ExperimentRecords, baseline: int, held: Sequence[Measure], objectives: Sequence[str], notes: list[str]
+) -> NDArray[np.bool_]:
+    """The variants [V] that are known in all objectives at every seed and keep the limits; why others are not."""
     names = [variant.name for variant in records.variants]
-    allowed = np.asarray(np.isfinite(np.stack([measure.means for measure in (worth, *spent)])).all(axis=0))
-    said = " or ".join((metric, *costs))
+    allowed = np.asarray(np.isfinite(np.stack([measure.means for measure in held])).all(axis=0))
+    said = " or ".join(objectives)
     if not allowed[baseline]:
         raise InputError(
             f"the baseline '{names[baseline]}' has no {said} at some seed; "
@@ -108,25 +110,40 @@ def _plane(
         )
     if not allowed.all():
         notes.append(f"not on the front, since {said} is not known at every seed: {_listed(names, ~allowed)}")
+    silent = records.without_requests()
     for name, most in records.manifest.limits.items():
-        held = measures[records.check(name)].means
+        values = kept_without_requests(name, records.measure(records.check(name)).by_run, silent)
         for fails, why in (
-            (np.isnan(held), f"{name}, which is limited, is not known at every seed"),
-            (held > most, f"over the limit {name} <= {most:g}"),
+            (np.isnan(values).any(axis=1), f"{name}, which is limited, is not known at every seed"),
+            (values.mean(axis=1) > most, f"over the limit {name} <= {most:g}"),
         ):
             if (fails & allowed).any():
                 notes.append(f"not on the front, since {why}: {_listed(names, fails & allowed)}")
             allowed = allowed & ~fails
-    by_run = np.nan_to_num(np.stack([measure.by_seed for measure in spent], axis=-1))
-    n_draws = int(np.clip(_PAIRS_DRAWN / len(names) ** 2, _LEAST_DRAWS, N_DRAWS))
-    worths, figures = joint_draws(
-        np.nan_to_num(worth.sums), worth.counts, by_run, records.seeds, np.random.default_rng(_SEED), n_draws
+    return allowed
+
+
+def _draws(records: ExperimentRecords, held: Sequence[Measure]) -> Floats:
+    """Joint draws [B, V, K] of the means of measures."""
+    shape = len(records.variants), len(held)
+    values = np.stack([np.nan_to_num(measure.by_run) for measure in held], axis=-1)  # [V, R, K]
+    weights = records.weights(DRAWS)
+    by_users = np.stack([np.nan_to_num(measure.resampled(weights)) for measure in held], axis=-1)  # [V, R, B, K]
+    n_draws = int(np.clip(_PAIRS_DRAWN / shape[0] ** 2, DRAWS, N_DRAWS))
+    drawn = joint_draws(
+        values.transpose(1, 0, 2).reshape(len(records.replicates), -1),
+        by_users.transpose(2, 1, 0, 3).reshape(DRAWS, len(records.replicates), -1),
+        records.replicates,
+        np.random.default_rng(_SEED),
+        n_draws,
     )
-    turned = -np.array([*signs[1:], signs[0]])
-    points = np.stack([*(measure.means for measure in spent), worth.means], axis=-1) * turned
-    drawn = np.concatenate([figures, worths[..., None]], axis=-1) * turned
-    plane = Plane(names, baseline, -points[:, -1], points[:, 0], -drawn[..., -1], drawn[..., 0], allowed)
-    return plane, np.where(allowed[:, None], points, np.nan), np.where(allowed[:, None], drawn, np.nan)
+    return drawn.reshape(len(drawn), *shape)
+
+
+def _per_month(records: ExperimentRecords) -> Measure | None:
+    """Dollars a month of the represented fleet, where every run knows them."""
+    found = records.measure(PER_MONTH) if PER_MONTH in records.results else None
+    return found if found is not None and bool(np.isfinite(found.by_run).all()) else None
 
 
 def _listed(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
@@ -134,13 +151,6 @@ def _listed(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
     held = [f"'{name}'" for name, there in zip(names, chosen, strict=True) if there]
     more = len(held) - _MOST_LISTED
     return ", ".join(held[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _shown_better(plane: Plane, rows: pd.DataFrame) -> int | None:
-    """The cheapest variant whose metric is shown to be better than the baseline's (adjusted p under 0.05)."""
-    p = rows.set_index("variant")["p_adjusted"].loc[plane.names].to_numpy()
-    better = plane.allowed & (plane.worth > plane.worth[plane.baseline]) & (p < 1 - SURE)
-    return int(np.argmin(np.where(better, plane.cost, np.inf))) if better.any() else None
 
 
 def _saving(plane: Plane, found: Saving) -> dict[str, Any]:
@@ -155,7 +165,6 @@ def _saving(plane: Plane, found: Saving) -> dict[str, Any]:
         "share_saved": found.share,
         "low": found.low,
         "high": found.high,
-        "probability": found.probability,
     }
 
 
@@ -169,20 +178,22 @@ def _interpolation(plane: Plane, found: Saving, cost: str) -> str:
     )
 
 
-def _cheapest_as_good(plane: Plane) -> dict[str, Any] | None:
-    """The cheapest variant that is at least as good as the baseline at the estimates, and how often in the draws."""
+def _cheapest_as_good(plane: Plane, drawn: Floats) -> dict[str, Any] | None:
+    """The cheapest variant that is at least as good as the baseline at the estimates; how often in the draws, and
+    whether at every point of the band."""
     b = plane.baseline
-    able = plane.allowed & (plane.worth >= plane.worth[b]) & (plane.cost < plane.cost[b] * (1 - LEAST_SHARE))
+    able = plane.allowed & (plane.gain >= 0) & (plane.cost < plane.cost[b] * (1 - LEAST_SHARE))
     if not able.any():
         return None
     v = int(np.argmin(np.where(able, plane.cost, np.inf)))
-    sure = (plane.worths[:, v] >= plane.worths[:, b]) & (plane.costs[:, v] < plane.costs[:, b])
+    sure = (drawn[:, v, -1] <= drawn[:, b, -1]) & (drawn[:, v, 0] < drawn[:, b, 0])
     return {
         "variant": plane.names[v],
         "cost_baseline": plane.cost[b],
         "cost_variant": plane.cost[v],
         "share_saved": 1 - plane.cost[v] / plane.cost[b],
         "probability": sure.mean(),
+        "shown": bool(plane.gain[v] >= plane.worth_band[v] and -plane.extra[v] > plane.cost_band[v]),
     }
 
 
@@ -192,11 +203,11 @@ def _front(
     """The variants that no other beats at the estimates, cheapest first, with the intervals of `table` on every axis.
 
     probability_on_front: share of the draws in which none beats it either; probability_as_good: in which it is at
-    least as good as the baseline.
+    least as good as the baseline. ties: the variants that do not differ from it in any run.
     """
     held = table.set_index(["variant", "metric"])[["mean", "low", "high"]]
     on_front, chance = nondominated(points), nondominated(drawn).mean(axis=0)
-    as_good = (plane.worths >= plane.worths[:, [plane.baseline]]).mean(axis=0)
+    as_good = (drawn[..., -1] <= drawn[:, [plane.baseline], -1]).mean(axis=0)
     rows = []
     for v in np.argsort(points[:, 0], kind="stable"):
         if not on_front[v]:
@@ -205,7 +216,8 @@ def _front(
         for axis, metric in axes.items():
             mean, low, high = held.loc[(plane.names[v], metric)]
             row |= {axis: mean, f"{axis}_low": low, f"{axis}_high": high}
-        rows.append(row | {"probability_on_front": chance[v], "probability_as_good": as_good[v]})
+        tied = [plane.names[w] for w in np.flatnonzero(plane.alike == plane.alike[v]) if w != v]
+        rows.append(row | {"probability_on_front": chance[v], "probability_as_good": as_good[v], "ties": tied})
     return rows
 
 
@@ -228,32 +240,3 @@ def _sensitivity(records: ExperimentRecords, measures: Mapping[str, Measure], no
             chosen = "; of the points that the search chose, not of its whole space"
             notes.append(f"sensitivity: {method}{chosen if records.manifest.kind == 'optimisation' else ''}")
     return found
-
-
-def _without_cloud(records: ExperimentRecords, metric: str, plane: Plane, winner: int | None) -> list[dict[str, Any]]:
-    """What the runs' own baselines reach without a request, best first, and what a variant adds to each of them.
-
-    The variant is the winner, else the best one. The baselines are known by run, so intervals are over seeds.
-    """
-    best = int(np.argmax(np.where(plane.allowed, plane.worth, -np.inf))) if winner is None else winner
-    places = [(plane.names[best], seed) for seed in records.seeds]
-    runs = records.results.set_index(["variant", "seed"]).loc[places]
-    found: list[dict[str, Any]] = []
-    for column in runs.columns:
-        start, _, rest = str(column).partition(".")
-        baseline, _, measured = rest.partition(".")
-        if start != "baselines" or f"accuracy.{measured}" != metric:
-            continue
-        values = runs[column].to_numpy(dtype=np.float64)
-        difference = over_seeds(runs[metric].to_numpy(dtype=np.float64) - values, records.seeds)
-        found.append(
-            {
-                "baseline": baseline,
-                "mean": float(values.mean()),
-                "variant": plane.names[best],
-                "difference": float(difference.mean),
-                "low": float(difference.low),
-                "high": float(difference.high),
-            }
-        )
-    return sorted((row for row in found if np.isfinite(row["mean"])), key=lambda row: -float(row["mean"]))

@@ -5,6 +5,7 @@ Writes comparisons.parquet and answer.json into the experiment's folder; the sam
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,18 @@ from numpy.typing import NDArray
 from models.artifacts import atomic_path
 from models.errors import InputError
 from simulator.experiments.answer import conclude, higher_is_better
+from simulator.experiments.decision import hint
 from simulator.experiments.families import at_equal_ratio
 from simulator.experiments.folders import full_metric
 from simulator.experiments.measures import Measure
-from simulator.experiments.records import ExperimentRecords, cut_warm_up, read_records
-from simulator.experiments.statistics import holm, seeds_to_resolve
+from simulator.experiments.plane import LEVEL, band_level
+from simulator.experiments.records import RATIO, ExperimentRecords, read_records, read_runs
+from simulator.experiments.statistics import holm
+from simulator.experiments.warm_up import cut_warm_up
 from simulator.parquet import write_table
 
 Floats = NDArray[np.float64]
 
-RATIO = "requests.ratio"
 PROVISIONED = "cost.usd_provisioned_per_1k_interactions"
 MARGINAL = "cost.usd_marginal_per_1k_interactions"
 _ALWAYS = (RATIO, "latency_s.slate.p95", "latency_s.request.p95", "freshness.mean_staleness", PROVISIONED, MARGINAL)
@@ -58,24 +61,65 @@ def compare(
     baseline.
     """
     records, base = read_records(folder, baseline)
+    found = _compared(records, base, metric, cost, third, equal_ratio, Path(folder))
+    _write(Path(folder), found)
+    return found
+
+
+def compare_runs(
+    folders: Mapping[str, Path],
+    baseline: str | None = None,
+    metric: str | None = None,
+    cost: str | None = None,
+    third: str | None = None,
+) -> Comparison:
+    """Compare runs, each in a folder of its own, under the names given; the first is the baseline where none is named.
+
+    Nothing is written. InputError where a folder holds no finished run, or runs are not of one world: another seed, or
+    other interactions.
+    """
+    records, base = read_runs(folders, baseline)
+    return _compared(records, base, metric, cost, third, False, None)
+
+
+def named_runs(folders: Sequence[Path]) -> dict[str, Path]:
+    """Runs by the names of their folders; by their whole paths where two are called the same."""
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        raise InputError(f"{folders[0]}: a run is named twice; give folders that differ")
+    return dict(zip(names, folders, strict=True))
+
+
+def _compared(
+    records: ExperimentRecords,
+    base: str,
+    metric: str | None,
+    cost: str | None,
+    third: str | None,
+    equal_ratio: bool,
+    folder: Path | None,
+) -> Comparison:
     metric = records.check(metric or _first_metric(records, accuracy=True))
     cost = records.check(cost or _first_metric(records, accuracy=False))
     third = third or _third_goal(records, metric, cost)
     costs = [cost] if third is None else [cost, records.check(third)]
     if len({metric, *costs}) <= len(costs):
         raise InputError(f"--metric {metric}: is an objective twice; name different ones")
-    cut_warm_up(records, folder, metric)
+    if folder is not None:
+        cut_warm_up(records, folder, metric)
     at = records.index(base)
     measures = {name: records.measure(name) for name in _metrics(records, metric, *costs)}
     table = pd.concat([_rows(records, at, name, measure) for name, measure in measures.items()], ignore_index=True)
     answer = conclude(records, at, metric, costs, measures, table)
     if equal_ratio:
-        found = at_equal_ratio(records.variants, at, records.measure(RATIO).by_seed, measures[metric])
+        found = at_equal_ratio(records.variants, at, records.measure(RATIO).by_run, measures[metric])
         answer["equal_ratio"] = found.rows
         answer["notes"] += found.notes
-    answer = rounded(answer)
-    _write(Path(folder), table, answer)
-    return Comparison(table, answer)
+    for name in table.select_dtypes("float").columns:
+        table[name] = pd.Series([rounded(value) for value in table[name].tolist()], dtype="float64")
+    return Comparison(table, rounded(answer))
 
 
 def _first_metric(records: ExperimentRecords, accuracy: bool) -> str:
@@ -86,7 +130,7 @@ def _first_metric(records: ExperimentRecords, accuracy: bool) -> str:
     wanted = [name for name in wanted if name.startswith("cost.")] or wanted
     if wanted:
         return wanted[0]
-    held_by_all = PROVISIONED in records.results and bool(np.isfinite(records.measure(PROVISIONED).sums).all())
+    held_by_all = PROVISIONED in records.results and bool(np.isfinite(records.measure(PROVISIONED).by_run).all())
     if not held_by_all:
         records.notes.append("cost is that of the marginal account: some run has no provisioned one")
     return PROVISIONED if held_by_all else MARGINAL
@@ -108,27 +152,24 @@ def _metrics(records: ExperimentRecords, *objectives: str) -> list[str]:
 
 def _rows(records: ExperimentRecords, baseline: int, metric: str, measure: Measure) -> pd.DataFrame:
     """A row a variant: its mean, and its paired difference to the baseline; p is adjusted over variants by Holm."""
-    own = measure.estimate(measure.sums)
-    paired = measure.sums - measure.sums[baseline]
-    difference = measure.estimate(paired)
+    own, difference = measure.own(), measure.difference(baseline)
     others = np.arange(len(records.variants)) != baseline
     p = np.where(others, difference.p, np.nan)
-    deviation = _deviation(measure, paired)
-    resolved = (difference.low > 0) | (difference.high < 0)
+    adjusted = holm(p)
     low, high = own.low, own.high
     if metric.startswith("accuracy.") and any(share in metric for share in _SHARES):
         low, high = np.maximum(low, 0.0), np.minimum(high, 1.0)
+    level, seeds = band_level(int(others.sum())), len(records.replicates.worlds)
     hints = [
-        seeds_to_resolve(float(difference.mean[v]), float(deviation[v]), len(records.seeds), bool(resolved[v]))
-        if others[v]
-        else None
+        None if v == baseline else 0 if adjusted[v] < 1 - LEVEL else hint(difference, v, seeds, level)
         for v in range(len(records.variants))
     ]
     return pd.DataFrame(
         {
             "variant": [variant.name for variant in records.variants],
             "metric": metric,
-            "n_seeds": len(records.seeds),
+            "n_seeds": seeds,
+            "n_trainings": records.replicates.n_trainings,
             "mean": own.mean,
             "low": low,
             "high": high,
@@ -137,18 +178,12 @@ def _rows(records: ExperimentRecords, baseline: int, metric: str, measure: Measu
             "difference_low": np.where(others, difference.low, np.nan),
             "difference_high": np.where(others, difference.high, np.nan),
             "p": p,
-            "p_adjusted": holm(p),
+            "p_adjusted": adjusted,
             "method": own.method,
             "generalises_to": own.generalises_to,
             "seeds_to_resolve": pd.array(hints, dtype="Int64"),
         }
     )
-
-
-def _deviation(measure: Measure, paired: Floats) -> Floats:
-    """Standard deviation over seeds of each difference [V]; NaN with one seed."""
-    by_seed = paired.sum(axis=-1) / measure.counts.sum(axis=-1)
-    return by_seed.std(axis=-1, ddof=1) if by_seed.shape[-1] > 1 else np.full(len(by_seed), np.nan)
 
 
 def rounded(value: Any) -> Any:
@@ -162,9 +197,7 @@ def rounded(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _write(folder: Path, table: pd.DataFrame, answer: dict[str, Any]) -> None:
-    for name in table.select_dtypes("float").columns:
-        table[name] = pd.Series([rounded(value) for value in table[name].tolist()], dtype="float64")
-    write_table(table, folder / "comparisons.parquet")
+def _write(folder: Path, found: Comparison) -> None:
+    write_table(found.table, folder / "comparisons.parquet")
     with atomic_path(folder / "answer.json") as path:
-        path.write_text(json.dumps(answer, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(found.answer, indent=2, allow_nan=False) + "\n", encoding="utf-8")

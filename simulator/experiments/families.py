@@ -75,8 +75,8 @@ def at_equal_ratio(variants: Sequence[Variant], baseline: int, ratios: Floats, m
         there = [label for label, span in able.items() if span[0] <= ratio <= span[1]]
         sums = {label: _interpolated(measure.sums, ratios, groups[label], ratio) for label in there}
         for label in there:
-            difference = None if label == reference else measure.estimate(sums[label] - sums[reference])
-            rows.append(_row(label, ratio, measure.estimate(sums[label]), difference))
+            difference = None if label == reference else measure.of(sums[label] - sums[reference])
+            rows.append(_row(label, ratio, measure.of(sums[label]), difference))
     adjusted = holm(np.array([np.nan if row["p"] is None else row["p"] for row in rows], dtype=np.float64))
     for row, p in zip(rows, adjusted, strict=True):
         row["p_adjusted"] = None if np.isnan(p) else float(p)

@@ -3,13 +3,14 @@
 experiment.json      `Manifest`: what was to be run
 experiment.yaml      the file that the user wrote, as it was read
 runs/<variant>/<seed>/   a run folder each, as `simulate` writes it; `failure.json` instead of a summary where it failed
+                     (<seed>-training-<seed of the models> where trainings are replicated)
 results.parquet      one row a finished run; timing.parquet: its wall-clock figures
 comparisons.parquet  one row a variant and metric; answer.json: the conclusion
 report.html, figures/
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +52,8 @@ class Manifest:
     warm_up: float | Literal["mser5"] | None = None
     directions: Mapping[str, Literal["maximize", "minimize"]] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
+    trainings: list[int] = field(default_factory=list)
+    """seeds of the models that every variant is run with, crossed with `seeds`; none: those of the scenario"""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -61,6 +64,7 @@ class RunPlace:
     variant: Variant
     seed: int
     folder: Path
+    training: int | None = None
 
     @property
     def finished(self) -> bool:
@@ -101,16 +105,19 @@ class ExperimentFolder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: cannot be read ({error}); run the experiment again") from error
 
-    def run_folder(self, variant: Variant, seed: int) -> Path:
-        """Where the run of `variant` at `seed` is kept."""
-        return self.path / "runs" / variant.folder / str(seed)
+    def run_folder(self, variant: Variant, seed: int, training: int | None = None) -> Path:
+        """Where the run of `variant` at `seed` is kept, with models of the seed `training` where that is replicated."""
+        name = str(seed) if training is None else f"{seed}-training-{training}"
+        return self.path / "runs" / variant.folder / name
 
     def runs(self, manifest: Manifest | None = None) -> Iterator[RunPlace]:
-        """Every planned run, by variant and then seed in the manifest's order."""
+        """Every planned run, by variant, then seed, then training in the manifest's order."""
         manifest = manifest or self.manifest()
+        trainings: Sequence[int | None] = manifest.trainings or [None]
         for variant in manifest.variants:
             for seed in manifest.seeds:
-                yield RunPlace(variant, seed, self.run_folder(variant, seed))
+                for training in trainings:
+                    yield RunPlace(variant, seed, self.run_folder(variant, seed, training), training)
 
 
 def flat_figures(summary: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

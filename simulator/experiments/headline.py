@@ -1,62 +1,105 @@
-"""The answer of a comparison in one or two plain sentences."""
+"""The answer in plain words and money: first whether to call the cloud at all, then which policy."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from simulator.experiments.savings import SURE, Plane, Saving
+from simulator.experiments.decision import PER_MONTH
+from simulator.experiments.plane import Plane
+from simulator.experiments.savings import Saving
+from simulator.sentences import between, calling, dollars, signed
 
 
 def headline(
+    decision: Mapping[str, Any],
     plane: Plane,
     metric: str,
     cost: str,
     sign: float,
     found: Saving | None,
-    winner: int | None,
-    rivals: list[dict[str, Any]],
+    represents: int | None,
 ) -> str:
-    """The answer first. Where a baseline without a cloud is as good, that comes before all else.
+    """The sentence, from the decision; it names nobody better whom the decision does not.
 
-    sign: -1 where less of the metric is better. rivals: those baselines, best first, against the winner or the best.
+    sign: -1 where less of the metric is better. found: the winner's saving, where that is what it won by.
     """
-    label = metric.removeprefix("accuracy.").upper() if metric.startswith("accuracy.") else metric
-    equal = "accuracy" if metric.startswith("accuracy.") else metric
-    verb = "costs" if cost.startswith("cost.") else "takes"
-    base, b = plane.names[plane.baseline], plane.baseline
-
-    def reached(v: int) -> str:
-        return f"{label} {sign * plane.worth[v]:.4g} against {sign * plane.worth[b]:.4g}"
-
     if not plane.allowed.any():
         return "No variant keeps the limits: relax one, or try other variants."
-    said = ""
-    if rivals and rivals[0]["difference"] <= 0:
-        rival = rivals[0]
-        who = "No variant beats" if winner is None else f"'{rival['variant']}' does not beat"
-        said = (
-            f"{who} the baseline '{rival['baseline']}' alone: {label} {rival['mean']:.4g} without a request, "
-            f"against {rival['mean'] + rival['difference']:.4g} of '{rival['variant']}'. "
-        )
+    return " ".join(
+        part
+        for part in (_calling(decision, metric, represents), _choosing(decision, plane, metric, cost, sign, found))
+        if part
+    )
+
+
+def _calling(decision: Mapping[str, Any], metric: str, represents: int | None) -> str:
+    """Whether to call the cloud, against the best that needs no request; empty where none of that is known."""
+    if not decision["nothing"]:
+        return ""
+    best, who = decision["nothing"][0], f"'{decision['policy']}'"
+    month = decision["policy_usd_per_month"]
+    return calling(
+        decision["call"], label(metric), who, best["baseline"], best["mean"], best["gain"], month, represents
+    )
+
+
+def _choosing(
+    decision: Mapping[str, Any], plane: Plane, metric: str, cost: str, sign: float, found: Saving | None
+) -> str:
+    """Which policy is named, by what it saves or adds against the baseline; else that none is."""
+    base, b = plane.names[plane.baseline], plane.baseline
+    equal = "accuracy" if metric.startswith("accuracy.") else metric
+
+    def reached(v: int) -> str:
+        return f"{label(metric)} {sign * plane.worth[v]:.4f} against {sign * plane.worth[b]:.4f}"
+
+    if len(plane.names) == 1:
+        return ""
     if found is not None:
-        name = plane.names[found.variant]
-        who = f"'{name}' ({reached(found.variant)})"
+        v, name = found.variant, plane.names[found.variant]
+        who = f"'{name}' ({reached(v)})"
         if found.below is not None:
             who = f"'{found.family}', interpolated between its runs '{plane.names[found.below]}' and '{name}',"
-        sure = f"probability {found.probability:.0%}" + ("" if found.probability >= SURE else ", so not sure yet")
-        return said + (
-            f"At the {equal} of '{base}' {who} {verb} {found.share:.0%} less: "
-            f"{_price(cost, found.price, plane.cost[b])} (95% {found.low:.0%} to {found.high:.0%} less, {sure})."
+        verb = "costs" if cost.startswith("cost.") else "takes"
+        ends = f"95% over all variants: {found.low:.0%} to {found.high:.0%}"
+        return (
+            f"At the {equal} of '{base}' {who} {verb} {found.share:.0%} less ({ends}): "
+            f"{price(cost, found.price, plane.cost[b])}."
         )
-    if winner is not None:
-        return said + (
-            f"Nothing is as good as '{base}' for less; '{plane.names[winner]}' is shown to be better "
-            f"({reached(winner)}) and {verb} {_price(cost, plane.cost[winner], plane.cost[b])}."
-        )
-    own = f"{label} {sign * plane.worth[b]:.4g} at {_price(cost, plane.cost[b])}"
-    return said + f"No variant is shown to beat '{base}' ({own})."
+    if decision["winner"] is not None:
+        v = plane.names.index(decision["winner"])
+        more = decision["difference"][metric] if decision["runner_up"] == base else None
+        ends = "" if more is None else f", {signed(more['mean'])} (95% {signed(more['low'])} to {signed(more['high'])})"
+        first = f"Nothing is as good as '{base}' for less; '{decision['winner']}' is shown to be better"
+        return f"{first}: {reached(v)}{ends}, at {price(cost, plane.cost[v], plane.cost[b])}."
+    more = decision["more_seeds"]
+    said = f"No policy is shown to be better than '{base}', or as good for less"
+    if len(decision["not_told_apart"]) == sum(name != base for name in plane.names):
+        said = f"No difference between the {len(plane.names)} variants is shown"
+    less = decision["cheaper"]
+    if less is not None:
+        moved = f"{label(metric)} {between(signed, less[metric])}"
+        return f"{said}; '{less['variant']}' is shown to cost {less['share_saved']:.0%} less, with {moved}."
+    if more is None:
+        return f"{said}."
+    of = (
+        f"{signed(more['effect'])} {label(more['of'])}"
+        if more["of"] == metric
+        else f"{more['effect']:+.3g} {more['of']}"
+    )
+    count = "1 more seed" if more["seeds"] == 1 else f"{more['seeds']:,} more seeds"
+    return f"{said}; {count} would show one of {of} ('{more['variant']}')."
 
 
-def _price(cost: str, *values: float) -> str:
-    amounts = " against ".join(f"{value:.4g}" for value in values)
-    if cost.startswith("cost.usd") and cost.endswith("per_1k_interactions"):
-        return f"USD {amounts} per 1,000 interactions"
-    return f"{cost} {amounts}"
+def label(metric: str) -> str:
+    """A metric's name as it is said."""
+    return metric.removeprefix("accuracy.").upper() if metric.startswith("accuracy.") else metric
+
+
+def price(cost: str, *values: float) -> str:
+    """One cost, or two of which the first is had instead of the second."""
+    if cost == PER_MONTH:
+        return " instead of ".join(f"{dollars(value)} a month" for value in values)
+    per = " per 1,000 interactions" if cost.endswith("per_1k_interactions") else ""
+    if cost.startswith("cost."):
+        return " instead of ".join(dollars(value) for value in values) + per
+    return f"{cost} " + " instead of ".join(f"{value:.3g}" for value in values)

@@ -6,32 +6,61 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.experiments.statistics import Estimates, over_seeds, over_users_and_seeds
+from simulator.experiments.statistics import Estimates, Replicates, over_runs, over_users, resampled
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Sums [V, S, U] and counts [S, U] by seed and user; where only runs have the metric, U is 1 and counts are 1."""
+    """Sums [V, R, U] and counts [R, U] by run and user; where only runs have the metric, U is 1 and counts are 1.
+
+    draws [V, R, B]: the metric of a run under resamples of its users, where the run has kept them.
+    """
 
     sums: Floats
     counts: Floats
-    seeds: Sequence[int]
+    replicates: Replicates
     by_user: bool
+    draws: Floats | None = None
 
     @property
-    def by_seed(self) -> Floats:
-        """The metric of each run, [V, S]."""
+    def by_run(self) -> Floats:
+        """The metric of each run, [V, R]."""
         return np.asarray(self.sums.sum(axis=-1) / self.counts.sum(axis=-1))
 
     @property
     def means(self) -> Floats:
-        """Mean over seeds, [V]."""
-        return np.asarray(self.by_seed.mean(axis=-1))
+        """Mean over runs, [V]."""
+        return np.asarray(self.by_run.mean(axis=-1))
 
-    def estimate(self, sums: Floats) -> Estimates:
-        """Mean and interval of sums [..., S, U] of this metric: a variant's, a difference's, a mixture's."""
+    def own(self) -> Estimates:
+        """Means [V] of the variants with their intervals."""
+        return self.of(self.sums) if self.by_user else over_runs(self.by_run, self.replicates, self.draws)
+
+    def difference(self, baseline: int) -> Estimates:
+        """Paired differences [V] to the variant at place `baseline`."""
         if self.by_user:
-            return over_users_and_seeds(sums, self.counts, self.seeds)
-        return over_seeds(sums[..., 0], self.seeds)
+            return self.of(self.sums - self.sums[baseline])
+        values, draws = self.by_run, self.draws
+        return over_runs(values - values[baseline], self.replicates, None if draws is None else draws - draws[baseline])
+
+    def of(self, sums: Floats) -> Estimates:
+        """Mean and interval of sums [..., R, U] of this user metric: a difference's, a mixture's."""
+        return over_users(sums, self.counts, self.replicates)
+
+    def resampled(self, weights: Sequence[NDArray[np.uint8]]) -> Floats:
+        """The metric [V, R, B] under resamples of users, weights [B, U] by run; as it is where nothing is known."""
+        if self.by_user:
+            return resampled(self.sums, self.counts, weights)
+        return self.draws if self.draws is not None else np.repeat(self.by_run[..., None], len(weights[0]), axis=-1)
+
+
+def of_requests(name: str) -> bool:
+    """Whether a figure is one of requests, which a run without any has none of."""
+    return name.startswith(("latency_s.request.", "latency_s.queue."))
+
+
+def kept_without_requests(name: str, values: Floats, silent: NDArray[np.bool_]) -> Floats:
+    """A limited figure of runs [V, R], at most any limit where a run made no request (`silent`): none is too late."""
+    return np.where(silent & np.isnan(values), -np.inf, values) if of_requests(name) else values

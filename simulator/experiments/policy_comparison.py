@@ -5,6 +5,7 @@ Every policy is run in full and leaves a run folder of its own; `comparison.json
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from models.errors import InputError
 from models.metrics import accuracy_per_query, clustered_mean
 from models.progress import Progress
 from simulator import summary as parts
-from simulator.baselines import NOT_EVALUATED, baseline_ranks
+from simulator.baselines import NOT_EVALUATED
+from simulator.experiments.comparison import compare_runs
 from simulator.outputs import RunFolder, opened
 from simulator.preparation import WITHOUT_CLOUD, Prepared, prepare
 from simulator.results import RunResult
@@ -48,7 +50,7 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
 
     Its rows begin with what the user has without a cloud (`today`: the SRM alone, popular items, a Markov table), then
     come the policies. One that did not ask at the share of decisions that it was told bears the two shares in its name,
-    and is not the best under the one that it was given.
+    and is named by nothing else. The decision is that of `compare_runs` against the policy that always asks.
     Policies that can be told a share of requests get that of the scenario's own policy, or 0.4 where it has none. The
     scenario's budget is lifted, so that each policy asks as often as it would. Cost is that of the provisioned account,
     or of the marginal one where a policy's objective cannot be met.
@@ -65,6 +67,7 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
         out.begin()
     metric = parts.headline_metric(scenario.metrics.k)
     points: list[dict[str, Any]] = []
+    folders: dict[str, Path] = {}
     notes: dict[str, list[str]] = {}
     result: RunResult | None = None
     for name, request in request_policies(ratio).items():
@@ -74,10 +77,11 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
         chosen = scenario.model_copy(update={"policy": policy})
         with opened(out.path / name.split(" (")[0].replace(" ", "-").replace("%", ""), chosen, overwrite) as folder:
             result = run_prepared(chosen, prepared, folder, device, progress)
-        notes[name] = result.summary["notes"]
+        notes[name], called = result.summary["notes"], shown_as(name, result.summary["requests"])
+        folders[called] = folder.path
         points.append(
             {
-                "policy": shown_as(name, result.summary["requests"]),
+                "policy": called,
                 "folder": folder.path.name,
                 "run": folder.run,
                 **_point(result, prepared.population.users, metric),
@@ -86,6 +90,7 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
     assert result is not None
     account = PROVISIONED if all(point[PROVISIONED] is not None for point in points) else MARGINAL
     points = [{**point, "cost": point[account]} for point in points]
+    answer = compare_runs(folders, points[-1]["policy"], metric, f"cost.{account}").answer
     comparison = {
         "run": out.run,
         "scenario": scenario.name,
@@ -93,12 +98,13 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
         "metric": metric,
         "cost": account,
         "represents": scenario.fleet.represents or prepared.population.n_devices,
-        "today": today(result, prepared, metric, progress),
+        "today": today(result, prepared, metric),
         "policies": points,
         "baselines": {name: figures[metric] for name, figures in result.summary["baselines"].items()},
         "hangs_on": result.summary["hangs_on"],
-        "headline": _headline(points, result.summary["baselines"], metric),
-        "notes": _notes(notes),
+        "headline": answer["headline"],
+        **{key: answer[key] for key in ("decision", "winner", "baseline", "frontier")},
+        "notes": [*_notes(notes), *answer["notes"]],
         "split": result.summary["split"],
     }
     out.begin()
@@ -113,27 +119,14 @@ def shown_as(name: str, requests: Mapping[str, Any]) -> str:
     return name if off is None else f"{name.rsplit(' ', 1)[0] if name.endswith('%') else name} ({off})"
 
 
-def today(result: RunResult, prepared: Prepared, metric: str, progress: Progress) -> list[dict[str, Any]]:
+def today(result: RunResult, prepared: Prepared, metric: str) -> list[dict[str, Any]]:
     """What the user has without a cloud, as rows: accuracy with its 95% interval over users, at no cost."""
-    scenario, interactions = result.scenario, result.interactions
-    users = prepared.population.users[interactions["device"].to_numpy()]
-    steps = interactions["step"].to_numpy().astype(np.int64)
-    ranks = baseline_ranks(
-        prepared.learnt,
-        prepared.srm,
-        prepared.scores,
-        users,
-        steps,
-        scenario.llm.list_length,
-        scenario.workload.hides_seen,
-        progress,
-    )
+    users = prepared.population.users[result.baselines["device"].to_numpy()]
     rows = []
     for name, shown in TODAY.items():
-        judged = ranks[name] != NOT_EVALUATED
-        rows.append(
-            {"policy": shown, **_accuracy(ranks[name][judged], users[judged], metric), "cost": 0.0, "ratio": 0.0}
-        )
+        ranks = result.baselines[name].to_numpy()
+        judged = ranks != NOT_EVALUATED
+        rows.append({"policy": shown, **_accuracy(ranks[judged], users[judged], metric), "cost": 0.0, "ratio": 0.0})
     return rows
 
 
@@ -168,19 +161,3 @@ def _point(result: RunResult, users: Ints, metric: str) -> dict[str, Any]:
         "latency_p95_s": summary["latency_s"]["request"]["p95"],
         "utilization": summary["cloud"]["utilization"],
     }
-
-
-def _headline(points: list[dict[str, Any]], baselines: dict[str, Any], metric: str) -> str:
-    as_named = [point for point in points if parts.off_share(point) is None]
-    best = max(as_named, key=lambda point: point["accuracy"])
-    name = max(baselines, key=lambda key: baselines[key][metric] or 0.0)
-    bar = baselines[name][metric] or 0.0
-    if best["accuracy"] < bar:
-        return (
-            f"no policy pays: the baseline '{name}' reaches {metric.upper()} {bar:.4f} without a request, "
-            f"the best policy, '{best['policy']}', {best['accuracy']:.4f}"
-        )
-    return (
-        f"'{best['policy']}' is the most accurate ({metric.upper()} {best['accuracy']:.4f}, USD {best['cost']:.4f} per "
-        f"1,000 interactions); the best baseline is '{name}' ({bar:.4f})"
-    )

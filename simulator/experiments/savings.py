@@ -1,7 +1,8 @@
 """Savings at equal accuracy: what a family of variants pays for the baseline's worth, against what the baseline pays.
 
-The baseline is a run as it was; the family is interpolated between its runs. Where more costs ever more, as requests
-do, a line between two runs lies above what a run between them would cost, so a saving is understated.
+The baseline is a run as it was; the family is interpolated between its runs: a line between two of them is what a
+fleet of which a part follows the one and a part the other would have. A saving is named only where it holds at every
+point of a band that holds all differences of all variants at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,26 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.experiments.plane import Plane
+
 Floats = NDArray[np.float64]
 
-SURE = 0.95
 LEAST_SHARE = 0.005  # a smaller share saved would be told as 0%
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Variants on the plane of cost and worth (the metric, with its sign changed where less is better).
-
-    worth, cost: [V]; worths, costs: joint draws [B, V]; allowed: [V], known at every seed and within the limits.
-    """
-
-    names: list[str]
-    baseline: int
-    worth: Floats
-    cost: Floats
-    worths: Floats
-    costs: Floats
-    allowed: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -37,8 +23,7 @@ class Saving:
     """What a family saves: its price of the baseline's worth, the share of the baseline's cost saved.
 
     variant: the cheapest member that is as good as the baseline; below: the member under the baseline's worth, where
-    the price lies between the two. low, high: of the draws in which the family is as good at all; probability: of
-    being as good and saving, over all draws.
+    the price lies between the two. low, high: the least and the most over the band of all variants.
     """
 
     family: str
@@ -48,37 +33,35 @@ class Saving:
     share: float
     low: float
     high: float
-    probability: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether it saves at every point of the band."""
+        return self.low > 0
 
 
-def best_saving(plane: Plane, families: Mapping[str, Sequence[int]]) -> Saving | None:
-    """The greatest saving of those with a probability of 0.95; else the surest, if likelier than not; else None.
-
-    A share under half a percent is no saving.
-    """
+def savings(plane: Plane, families: Mapping[str, Sequence[int]]) -> list[Saving]:
+    """What each family saves at the estimates, greatest first; a share under half a percent is no saving."""
     found = [_saving(plane, label, members) for label, members in families.items()]
-    likely = [
-        saving for saving in found if saving is not None and saving.share > LEAST_SHARE and saving.probability > 0.5
-    ]
-    sure = [saving for saving in likely if saving.probability >= SURE]
-    if sure:
-        return max(sure, key=lambda saving: saving.share)
-    return max(likely, key=lambda saving: saving.probability, default=None)
+    likely = [saving for saving in found if saving is not None and saving.share > LEAST_SHARE]
+    return sorted(likely, key=lambda saving: -saving.share)
 
 
 def _saving(plane: Plane, label: str, members: Sequence[int]) -> Saving | None:
     b = plane.baseline
-    others = np.array([v for v in members if v != b and plane.allowed[v]], dtype=np.int64)
-    as_good = others[plane.worth[others] >= plane.worth[b]]
+    differ = [v for v in members if v != b and plane.allowed[v] and plane.alike[v] != plane.alike[b]]
+    others = np.array(differ, dtype=np.int64)
+    as_good = others[plane.gain[others] >= 0]
     if not len(as_good) or plane.cost[b] <= 0:
         return None
-    price = float(price_of(plane.worth[[b]], plane.worth[None, others], plane.cost[None, others])[0])
-    prices = price_of(plane.worths[:, b], plane.worths[:, others], plane.costs[:, others])
-    shares = 1 - prices / plane.costs[:, b]
-    reached = np.isfinite(prices)
-    low, high = np.quantile(shares[reached], [0.025, 0.975]) if reached.any() else (np.nan, np.nan)
+    gain, cost = plane.gain[others], plane.cost[others]
+    worse, dearer = plane.worth_band[others], plane.cost_band[others]
+    price, dearest, cheapest = (
+        float(price_of(np.zeros(1), worth[None], paid[None])[0])
+        for worth, paid in ((gain, cost), (gain - worse, cost + dearer), (gain + worse, cost - dearer))
+    )
     variant = int(as_good[np.argmin(plane.cost[as_good])])
-    under = others[plane.worth[others] < plane.worth[b]]
+    under = others[plane.gain[others] < 0]
     between = len(under) > 0 and price < plane.cost[variant]
     return Saving(
         family=label,
@@ -86,9 +69,8 @@ def _saving(plane: Plane, label: str, members: Sequence[int]) -> Saving | None:
         below=int(under[np.argmax(plane.worth[under])]) if between else None,
         price=price,
         share=1 - price / float(plane.cost[b]),
-        low=float(low),
-        high=float(high),
-        probability=float((prices < plane.costs[:, b]).mean()),
+        low=1 - dearest / float(plane.cost[b]),
+        high=1 - cheapest / float(plane.cost[b]),
     )
 
 
@@ -102,8 +84,10 @@ def price_of(wanted: Floats, worth: Floats, cost: Floats) -> Floats:
     cost = np.minimum.accumulate(cost[:, ::-1], axis=1)[:, ::-1]
     rows, above = np.arange(len(worth)), (worth < wanted[:, None]).sum(axis=1)
     high, low = np.minimum(above, worth.shape[1] - 1), np.maximum(above - 1, 0)
-    gap = worth[rows, high] - worth[rows, low]
+    with np.errstate(invalid="ignore"):  # bands without an end
+        gap = worth[rows, high] - worth[rows, low]
     share = np.divide(wanted - worth[rows, low], gap, out=np.ones(len(worth)), where=gap > 0)
     share = np.where(above == 0, 0.0, share)
-    price = cost[rows, low] + share * (cost[rows, high] - cost[rows, low])
+    with np.errstate(invalid="ignore"):
+        price = cost[rows, low] + share * (cost[rows, high] - cost[rows, low])
     return np.where(above < worth.shape[1], price, np.inf)

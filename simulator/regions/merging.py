@@ -53,7 +53,7 @@ def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: RunFold
     first_device = device_bounds(scenario)[:-1]
     issued = [pq.read_metadata(part / "requests.parquet").num_rows for part in parts]
     first_request = np.concatenate([[0], np.cumsum(issued)])[:-1].tolist()
-    for name in ("interactions", "requests", "devices"):
+    for name in ("interactions", "requests", "devices", "baselines"):
         with folder.file(f"{name}.parquet") as path, _Writer(path, folder.run) as writer:
             for number, part in enumerate(parts):
                 region = scenario.regions[number].name if name in _WITH_REGION else None

@@ -12,7 +12,7 @@ from simulator.cloud import LlmNode
 from simulator.parquet import write_table
 from simulator.preparation import Prepared
 from simulator.recorder import INTERACTION_SCHEMA, REQUEST_SCHEMA
-from simulator.regions.messages import Ints, Report, Step
+from simulator.regions.messages import Report, Step
 from simulator.results import collect
 from simulator.scenario import sections
 from simulator.simulation import begin, build_world, end, end_of, fewer_collections
@@ -21,8 +21,8 @@ from simulator.update_log import UPDATE_SCHEMA
 from simulator.workload.arrivals import gaps_of
 
 _SCHEMAS = {"interactions": INTERACTION_SCHEMA, "requests": REQUEST_SCHEMA, "updates": UPDATE_SCHEMA}
-BASELINES, GAPS = "baselines", "gaps"
-"""files beside the tables: of each interaction its user and its item's ranks; pauses between interactions"""
+OWNERS, GAPS = "owners", "gaps"
+"""files beside the tables: of each interaction its user; pauses between interactions"""
 
 
 class Region:
@@ -56,14 +56,13 @@ class Region:
     def _finish(self) -> Report:
         world, prepared = self._world, self._prepared
         end(world, self._devices, self._end_s)
-        ranks: dict[str, Ints] = {}
-        result = collect(self._scenario, prepared, world, self._tuned.threshold, self._progress, ranks)
+        result = collect(self._scenario, prepared, world, self._tuned.threshold, self._progress, of_region=True)
         if prepared.source is not None:
             prepared.source.save()
         for name, frame in result.tables.items():
             self._write(name, pa.Table.from_pandas(frame, _SCHEMAS.get(name), preserve_index=False))
         users = prepared.population.users[result.interactions["device"].to_numpy()]
-        self._write(BASELINES, pa.table({"user": users, **ranks}))
+        self._write(OWNERS, pa.table({"user": users}))
         self._write(GAPS, pa.table({"gap_s": gaps_of(prepared.population.stream)}))
         world.recorder.remove_parts()
         node, horizon_s = world.service.node, prepared.population.stream.horizon_s

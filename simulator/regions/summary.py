@@ -19,7 +19,7 @@ from simulator import summary as parts
 from simulator.account import account_figures, of_known, worst_of
 from simulator.baselines import NOT_EVALUATED
 from simulator.regions.messages import Report
-from simulator.regions.region import BASELINES, GAPS
+from simulator.regions.region import GAPS, OWNERS
 from simulator.results import CAVEAT, pace
 from simulator.scenario import sections
 from simulator.scenario.regional import device_bounds
@@ -39,15 +39,17 @@ def fleet_summary(
     """The summary of a run whose merged tables are in `folder`, from those and the regions' reports."""
     own = [report.summary for report in reports if report.summary is not None]
     columns = _Columns(folder, folders)
-    ranks, users, ks = columns.of("interactions", "rank"), columns.of_regions(BASELINES, "user"), scenario.metrics.k
+    ranks, users, ks = columns.of("interactions", "rank"), columns.of_regions(OWNERS, "user"), scenario.metrics.k
     n = len(ranks)
     accuracy = parts.accuracy_section(ranks, users, ks)
     baselines = {}
     for name in own[0]["baselines"]:
-        values = columns.of_regions(BASELINES, name)
+        values = columns.of_regions("baselines", name)
         kept = values > NOT_EVALUATED
         baselines[name] = parts.accuracy_section(values[kept], users[kept], ks)
-    del ranks, users
+    base = {name: columns.of_regions("baselines", name) for name in baselines}
+    gain = parts.gain_section(ranks, base, users, ks)
+    del ranks, users, base
     seen = columns.frame("interactions", ["as_of", "staleness", "list_age_s"])
     requests = columns.frame(
         "requests", ["outcome", "bytes_up", "t_issued_s", "t_arrived_s", "t_started_s", "t_delivered_s"]
@@ -62,9 +64,18 @@ def fleet_summary(
     represents = scenario.fleet.represents or devices
     threshold = own[0]["requests"]["threshold"]
     share = parts.share_section(scenario, len(requests), int(columns.of("devices", "decisions").sum()))
+    cost = _costs(
+        [one["cost"] for one in own],
+        n,
+        represents,
+        represents / devices,
+        training.usd,
+        columns.frame("account"),
+        horizon_s,
+    )
     summary = {
         **{name: own[0][name] for name in ("schema_version", "scenario", "seed")},
-        "headline": parts.headline(scenario, accuracy, baselines, share),
+        "headline": parts.headline(scenario, accuracy, baselines, share, gain, cost, represents),
         "notes": _notes(scenario, own, represents),
         **{name: own[0][name] for name in ("split", "simulated_seconds")},
         "devices": devices,
@@ -74,21 +85,14 @@ def fleet_summary(
             kind: _pooled_groups([one["accuracy_by"][kind] for one in own]) for kind in own[0]["accuracy_by"]
         },
         "baselines": baselines,
+        "gain_over": gain,
         "freshness": parts.freshness_section(seen),
         "requests": {**parts.request_section(requests, n), **share, "threshold": threshold},
         "latency_s": parts.latency_section(latencies, requests),
         "pace": pace(columns.of_regions(GAPS, "gap_s"), requests),
         "cloud": _clouds([one["cloud"] for one in own], [report.up_s for report in reports]),
         "updates": pushes,
-        "cost": _costs(
-            [one["cost"] for one in own],
-            n,
-            represents,
-            represents / devices,
-            training.usd,
-            columns.frame("account"),
-            horizon_s,
-        ),
+        "cost": cost,
         "represented": worst_of([one["represented"] for one in own], represents),
         "hangs_on": own[0]["hangs_on"],
         "models": own[0]["models"],

@@ -34,12 +34,35 @@ def test_per_user_accuracy_counts_each_user_the_same() -> None:
     assert section["per_user"]["hr@5"] == 0.5
 
 
-def test_a_baseline_that_is_better_comes_first_in_the_headline() -> None:
-    scenario = scenario_of()
-    line = parts.headline(scenario, {"ndcg@10": 0.1}, {"popular": {"ndcg@10": 0.05}, "markov": {"ndcg@10": 0.2}}, {})
-    assert line.startswith("the baseline 'markov' is better")
-    line = parts.headline(scenario, {"ndcg@10": 0.3}, {"popular": {"ndcg@10": 0.05}, "markov": {"ndcg@10": 0.2}}, {})
-    assert line.startswith("NDCG@10 0.3000")
+def headline(own: float, gain: tuple[float, float, float]) -> str:
+    """Of a run that reaches `own` where the phone's own model has 0.2, at a mean gain with this interval."""
+    added = {"metric": "ndcg@10", "mean": gain[0], "low": gain[1], "high": gain[2]}
+    cost = {
+        f"usd_provisioned_per_month{end}": usd for end, usd in (("", 21_600.0), ("_low", 19e3), ("_high", 24_049.0))
+    }
+    baselines = {"popular": {"ndcg@10": 0.05}, "srm": {"ndcg@10": 0.2}}
+    return parts.headline(scenario_of(), {"ndcg@10": own}, baselines, {}, {"srm": added}, cost, 1_000_000)
+
+
+def test_the_headline_is_whether_to_call_and_for_how_much() -> None:
+    money = "for $21,600 a month (95% $19,000 to $24,000) and 1,000,000 phones."
+    assert headline(0.1, (-0.1, -0.12, -0.08)) == (
+        "Do not call: the phone's own model alone reaches NDCG@10 0.2000 for nothing; 'random' reaches 0.1000, "
+        f"−0.1000 (95% −0.1200 to −0.0800) {money}"
+    )
+    assert headline(0.3, (0.1, 0.08, 0.12)) == (
+        "Calling adds accuracy: 'random' reaches NDCG@10 0.3000 against 0.2000 of the phone's own model alone, "
+        f"+0.1000 (95% +0.0800 to +0.1200) {money}"
+    )
+    assert headline(0.21, (0.01, -0.01, 0.03)).startswith("No gain from calling is shown: the phone's own model alone")
+
+
+def test_what_a_run_adds_to_a_baseline_is_paired_by_interaction() -> None:
+    """Hits where the baseline misses at one of four interactions of two users: 0.25, of two clusters 0.5 and 0."""
+    gain = parts.gain_section(np.array([0, 0, -1, 0]), {"srm": np.array([-1, 0, -1, 0])}, np.array([1, 1, 2, 2]), (10,))
+    assert gain["srm"]["mean"] == 0.25
+    half = 1.959964 * math.sqrt(2 / 1 * (0.5**2 + 0.5**2)) / 4  # residuals of the sums: 0.5 and -0.5
+    assert gain["srm"]["high"] - 0.25 == pytest.approx(half)
 
 
 def test_costs_add_up_and_are_given_per_thousand_interactions() -> None:

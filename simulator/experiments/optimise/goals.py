@@ -7,6 +7,8 @@ from typing import Literal
 
 from models.errors import InputError
 from simulator.experiments.folders import full_metric
+from simulator.experiments.measures import of_requests
+from simulator.experiments.records import RATIO
 from simulator.scenario.building import number_of
 from simulator.scenario.units import DURATION
 
@@ -30,8 +32,23 @@ class Goals:
         return [figures[name] for name in self.directions]
 
     def excess(self, figures: Mapping[str, float]) -> list[float]:
-        """By how much each limit is passed, as a share of it; at most 0 where it is kept."""
-        return [(figures[name] - most) / (abs(most) or 1.0) for name, most in self.limits.items()]
+        """By how much each limit is passed, as a share of it; at most 0 where it is kept, as by no request."""
+        return [
+            (figures[name] - most) / (abs(most) or 1.0) if name in figures else 0.0
+            for name, most in self.limits.items()
+        ]
+
+    def missing(self, rows: Sequence[Mapping[str, float]]) -> list[str]:
+        """The names without a value in one of the runs `rows`; limits on requests need none where there was none."""
+        return [name for name in self.names if any(name not in row and not self._vacuous(name, row) for row in rows)]
+
+    def _vacuous(self, name: str, row: Mapping[str, float]) -> bool:
+        return name not in self.directions and of_requests(name) and row[RATIO] == 0
+
+    def means(self, rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """The mean over runs of each figure, over those that have it."""
+        held = {name: [row[name] for row in rows if name in row] for name in self.names}
+        return {name: sum(values) / len(values) for name, values in held.items() if values}
 
     def check(self, known: Sequence[str]) -> None:
         """Raises InputError for a name that is not among those of a summary."""

@@ -124,14 +124,14 @@ def _judge(problem: Problem, folder: ExperimentFolder, variant: Variant, state: 
         rows.append(flat_figures(summary))
         counts.append(summary["interactions"])
     _check_same_world(variant, counts, state)
-    missing = [name for name in problem.goals.names if any(name not in row for row in rows)]
+    missing = problem.goals.missing(rows)
     if missing:
         why = next((note for note in summary["notes"] if ": none, since" in note), "")
         reason = f"{missing[0]} has no value" + (f" ({why})" if why else "")
         state.failures[variant.name] = reason
         return Result(failure=reason)
     state.able.append(variant.name)
-    means = {name: sum(row[name] for row in rows) / len(rows) for name in problem.goals.names}
+    means = problem.goals.means(rows)
     return Result(tuple(problem.goals.values(means)), tuple(problem.goals.excess(means)))
 
 

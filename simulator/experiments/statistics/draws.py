@@ -1,7 +1,7 @@
 """Joint draws of many means, for what no formula covers: who is on a front, hypervolumes, savings.
 
-Users are resampled as whole clusters, with the same weights for every variant and seed, so pairing is kept. What seeds
-add to that is drawn from a multivariate t with as many degrees of freedom as the seeds give.
+Users are resampled with the same weights for every variant, figure and run, so pairing is kept. What worlds and
+trainings add to that is drawn from a multivariate t with as many degrees of freedom as the fewest of them give.
 """
 
 from collections.abc import Sequence
@@ -9,69 +9,65 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.experiments.statistics.estimates import ENOUGH_SEEDS, cluster_residuals
+from simulator.experiments.statistics.replicates import Replicates
 
 Floats = NDArray[np.float64]
 
 N_DRAWS = 2_000
-_WEIGHTS_AT_ONCE = 8_000_000
+
+
+def resampled(sums: Floats, counts: Floats, weights: Sequence[NDArray[np.uint8]]) -> Floats:
+    """A user metric under B resamples of users, [V, R, B]; sums [V, R, U], counts [R, U], weights [B, U] by run."""
+    found = np.empty((*sums.shape[:2], len(weights[0])))
+    for r, held in enumerate(weights):
+        taken = held.astype(np.float64).T
+        found[:, r] = sums[:, r] @ taken / np.maximum(counts[r] @ taken, 1e-300)
+    return found
 
 
 def joint_draws(
-    sums: Floats,
-    counts: Floats,
-    figures: Floats,
-    seeds: Sequence[int],
+    values: Floats,
+    by_users: Floats,
+    replicates: Replicates,
     generator: np.random.Generator,
     n_draws: int = N_DRAWS,
-) -> tuple[Floats, Floats]:
-    """Draws of the means over seeds: of a user metric [B, V] and of figures known by run only [B, V, K].
-
-    sums [V, S, U] and counts [S, U] as in `over_users_and_seeds`; figures [V, S, K]. One seed leaves the figures as
-    they are: nothing is known of how they vary.
-    """
-    n_variants, n_seeds, n_figures = figures.shape
-    values = np.concatenate([(sums.sum(axis=-1) / counts.sum(axis=-1))[..., None], figures], axis=-1)
-    columns = values.transpose(1, 0, 2).reshape(n_seeds, -1)  # [S, V * (1 + K)]
-    draws = np.repeat(columns.mean(axis=0)[None, :], n_draws, axis=0)
-    if n_seeds < ENOUGH_SEEDS:
-        draws.reshape(n_draws, n_variants, -1)[..., 0] = _resampled_users(sums, counts, generator, n_draws)
-    if n_seeds > 1:
-        draws += _seed_noise(sums, counts, columns, n_figures, generator, n_draws)
-    drawn = draws.reshape(n_draws, n_variants, 1 + n_figures)
-    return drawn[..., 0], drawn[..., 1:]
-
-
-def _resampled_users(sums: Floats, counts: Floats, generator: np.random.Generator, n_draws: int) -> Floats:
-    """Means [B, V] under draws of as many users, with replacement, from those met at any seed."""
-    met = np.flatnonzero(counts.sum(axis=0) > 0)
-    n_users, means = len(met), np.zeros((n_draws, len(sums)))
-    step = max(_WEIGHTS_AT_ONCE // max(n_users, 1), 1)
-    for start in range(0, n_draws, step):
-        n = min(step, n_draws - start)
-        weights = generator.multinomial(n_users, np.full(n_users, 1 / n_users), size=n).astype(np.float64)
-        for s in range(counts.shape[0]):
-            totals = np.maximum(weights @ counts[s, met], 1e-300)
-            means[start : start + n] += (weights @ sums[:, s, met].T) / totals[:, None] / counts.shape[0]
-    return means
-
-
-def _seed_noise(
-    sums: Floats, counts: Floats, columns: Floats, n_figures: int, generator: np.random.Generator, n_draws: int
 ) -> Floats:
-    """Noise [B, V * (1 + K)] with the covariance that seeds add to that of users."""
-    n_seeds = len(columns)
-    scale = np.sqrt(generator.chisquare(n_seeds - 1, size=(n_draws, 1)) / (n_seeds - 1))
-    spread = (columns - columns.mean(axis=0)) / np.sqrt(n_seeds * (n_seeds - 1))  # [S, C]; its Gram is the covariance
-    if n_seeds >= ENOUGH_SEEDS:
-        return np.asarray(generator.standard_normal((n_draws, n_seeds)) @ spread / scale)
-    # Part of the seeds' spread is that of their users, drawn already: it is taken out, as in `variance_parts`.
-    residuals = cluster_residuals(sums, counts)  # [V, S, U]
-    by_user, by_cell = residuals.sum(axis=1), residuals.reshape(len(sums), -1)
-    users, cells = by_user @ by_user.T, by_cell @ by_cell.T
-    added = spread.T @ spread
-    own = np.arange(len(sums)) * (1 + n_figures)
-    added[np.ix_(own, own)] += (users - cells) / (n_seeds - 1) - cells
+    """Draws [N, C] of the means over runs of C figures.
+
+    values [R, C]: of each run; by_users [B, R, C]: under resamples of users, equal to `values` where nothing is known
+    of how a figure varies with them. N is rounded to a multiple of B. Columns that are alike in all of it are drawn
+    alike, to the last bit.
+    """
+    together = np.concatenate([values[None], by_users])  # [1 + B, R, C]
+    _, first, back = np.unique(together.reshape(-1, together.shape[-1]), axis=1, return_index=True, return_inverse=True)
+    own = together[..., first]
+    means = own[1:].mean(axis=1)  # [B, C]
+    drawn = np.tile(means + (own[0].mean(axis=0) - means.mean(axis=0)), (max(n_draws // len(means), 1), 1))
+    if len(replicates) > 1:
+        drawn += _noise(own[0], own[1:], replicates, generator, len(drawn))
+    return np.asarray(drawn[:, np.ravel(back)])
+
+
+def _noise(values: Floats, by_users: Floats, replicates: Replicates, generator: np.random.Generator, n: int) -> Floats:
+    """Noise [N, C] with the covariance that worlds and trainings add to that of users.
+
+    Part of the runs' spread is that of their users, drawn already: it is taken out, as in `Estimates`.
+    """
+    n_runs, n_columns = values.shape
+    grid = values.reshape(len(replicates.worlds), replicates.n_trainings, n_columns)
+    added = np.zeros((n_columns, n_columns))
+    for axis, count in ((1, len(replicates.worlds)), (0, replicates.n_trainings)):
+        if count > 1:
+            level = grid.mean(axis=axis)
+            level = (level - level.mean(axis=0)) / np.sqrt(count * (count - 1))
+            added += level.T @ level
+    centred = (by_users - by_users.mean(axis=0)) / np.sqrt(max(len(by_users) - 1, 1))  # [B, R, C]
+    mean = centred.mean(axis=1)
+    users = mean.T @ mean
+    cells = np.einsum("brc,brd->cd", centred, centred, optimize=True) / n_runs**2
+    added += (users - cells) / (n_runs - 1) - cells
     size, direction = np.linalg.eigh(added)
-    noise = generator.standard_normal((n_draws, len(size))) * np.sqrt(np.maximum(size, 0.0))
+    noise = generator.standard_normal((n, n_columns)) * np.sqrt(np.maximum(size, 0.0))
+    df = min(count - 1 for count in (len(replicates.worlds), replicates.n_trainings) if count > 1)
+    scale = np.sqrt(generator.chisquare(df, size=(n, 1)) / df)
     return np.asarray(noise @ direction.T / scale)

@@ -1,35 +1,75 @@
-"""Means over seeds and users with their intervals; a difference to a baseline is the mean of paired differences.
+"""Means over runs and users with their intervals; a difference to a baseline is the mean of paired differences.
 
-A run is a world (its seed) in which users are met. Sums and counts are by seed and source user, so clones of a user
+A run is a world (its seed) in which users are met. Sums and counts are by run and source user, so clones of a user
 are one cluster. Which interval, and why, is said in docs/statistics.md; their coverage is tested by simulation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtri, stdtrit
+
+from simulator.experiments.statistics.replicates import Replicates
 
 Floats = NDArray[np.float64]
 
-ENOUGH_SEEDS = 5
-"""t over seeds is used from here on: Student's factor is 2.8 at 5 seeds, 1.4 times that of many; at 3, 2.2 times"""
+_HALVINGS = 60
+_LEAST_LOG_P = -300.0
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Means with standard errors and degrees of freedom, arrays of one shape; NaN errors where there is no interval."""
+    """Means and the variances that they have from each source, arrays of one shape; NaN where nothing is known.
+
+    users: what runs have in common since they meet the same users. worlds, trainings: from one to the next, the noise
+    of a user's own runs included. least: of users alone, worlds kept; no statement on a difference goes below it.
+    """
 
     mean: Floats
-    error: Floats
-    df: Floats
+    users: Floats
+    worlds: Floats
+    trainings: Floats
+    least: Floats
+    users_df: float
+    worlds_df: int
+    trainings_df: int
     method: str
     generalises_to: str
 
+    @property
+    def variance(self) -> Floats:
+        """Of the mean."""
+        return self.users + self.worlds + self.trainings
+
+    def _sources(self) -> Iterator[tuple[Floats, float]]:
+        """Each variance with its degrees of freedom; a source that was not replicated has no variance."""
+        yield self.users, self.users_df
+        yield self.worlds, max(self.worlds_df, 1)
+        yield self.trainings, max(self.trainings_df, 1)
+
     def half_width(self, level: float = 0.95) -> Floats:
-        """Half the width of the interval; NaN where nothing is known of it, infinite where one user says all."""
-        return np.asarray(stdtrit(np.maximum(self.df, 1e-9), 0.5 + level / 2) * self.error)
+        """Half the width of the interval; NaN where nothing is known of it, infinite where one user says all.
+
+        Between the normal quantile and Student's of each source, by the square of its share in the variance: Welch's
+        (1947) first term, with the right ends. At 95% it covers what it says; far in the tails see `bound`.
+        """
+        normal, total = float(ndtri(0.5 + level / 2)), self.variance
+        squared = total * normal**2
+        for part, df in self._sources():
+            share = np.divide(part, total, out=np.zeros_like(total), where=(total > 0) & np.isfinite(total))
+            squared = squared + (float(stdtrit(df, 0.5 + level / 2)) ** 2 - normal**2) * share * part
+        return np.asarray(np.sqrt(squared))
+
+    def bound(self, level: float) -> Floats:
+        """Half the width of an interval that covers at least `level`, also far in the tails, where tests look.
+
+        The half widths of the sources add in squares; so Student's tail of few worlds stays whole.
+        """
+        quantiles = [(part, float(stdtrit(df, 0.5 + level / 2))) for part, df in self._sources()]
+        squared = sum((part * t**2 for part, t in quantiles), np.zeros_like(self.mean))
+        return np.asarray(np.sqrt(np.maximum(squared, self.least * quantiles[0][1] ** 2)))
 
     @property
     def low(self) -> Floats:
@@ -43,91 +83,128 @@ class Estimates:
 
     @property
     def p(self) -> Floats:
-        """Two-sided p of a mean of zero. Without variance: 1 at zero (nothing differs), 0 elsewhere."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = np.where(self.error > 0, np.abs(self.mean) / self.error, np.where(self.mean == 0, 0.0, np.inf))
-            found = 2 * stdtr(np.maximum(self.df, 1e-9), -t)
-        return np.where(np.isnan(self.error) | np.isnan(self.mean), np.nan, found)
+        """Two-sided p of a mean of zero, by `bound`. Without variance: 1 at zero (nothing differs), 0 elsewhere."""
+        size = np.abs(self.mean)
+        low, high = np.full_like(size, _LEAST_LOG_P), np.zeros_like(size)  # of log p
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            inside = self._bound_at(np.exp(middle)) > size
+            low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+        found = np.exp((low + high) / 2)
+        found = np.where(self.variance > 0, found, np.where(size == 0, 1.0, 0.0))
+        return np.where(np.isnan(self.variance) | np.isnan(self.mean), np.nan, np.where(size == 0, 1.0, found))
+
+    def _bound_at(self, p: Floats) -> Floats:
+        quantiles = [(part, -stdtrit(df, p / 2)) for part, df in self._sources()]
+        squared = sum((part * t**2 for part, t in quantiles), np.zeros_like(p))
+        return np.asarray(np.sqrt(np.maximum(squared, self.least * quantiles[0][1] ** 2)))
 
 
-def over_seeds(values: Floats, seeds: Sequence[int]) -> Estimates:
-    """Mean of one figure a run, values [..., S], with Student's t over the S seeds; one seed has no interval."""
-    n = len(seeds)
-    mean = values.mean(axis=-1)
-    if n == 1:
-        nothing = np.full_like(mean, np.nan)
-        return Estimates(mean, nothing, nothing, "none", f"only the world of seed {seeds[0]}: one run has no interval")
-    error = values.std(axis=-1, ddof=1) / np.sqrt(n)
-    return Estimates(mean, error, np.full_like(mean, n - 1.0), "t over seeds", "new worlds of this log's users")
+def over_runs(values: Floats, replicates: Replicates, draws: Floats | None = None) -> Estimates:
+    """Mean of one figure a run, values [..., R].
+
+    draws [..., R, B]: the same figure under B resamples of users, alike for all runs, so that the interval contains
+    the sampling of users; without them it is Student's t over the runs, and one run has no interval.
+    """
+    mean, nothing = values.mean(axis=-1), np.zeros(values.shape[:-1])
+    if len(replicates) == 1 and draws is None:
+        unknown = np.full_like(mean, np.nan)
+        where = f"only the world of seed {replicates.worlds[0]}: one run has no interval"
+        return Estimates(mean, unknown, nothing, nothing, nothing, 1.0, 0, 0, "none", where)
+    users = cells = nothing
+    df = 1.0
+    if draws is not None:
+        users, cells = (
+            draws.mean(axis=-2).var(axis=-1, ddof=1),
+            draws.var(axis=-1, ddof=1).sum(axis=-1) / len(replicates) ** 2,
+        )
+        df = float(draws.shape[-1] - 1)
+    return _estimates(values, VarianceParts(users, cells), replicates, df, draws is not None, "users resampled")
 
 
-def over_users_and_seeds(sums: Floats, counts: Floats, seeds: Sequence[int]) -> Estimates:
-    """Mean over seeds of each seed's mean over interactions, with the interval that so many seeds allow.
+def over_users(sums: Floats, counts: Floats, replicates: Replicates) -> Estimates:
+    """Mean over runs of each run's mean over interactions, for new users and whatever else was replicated.
 
-    sums [..., S, U]: of the metric over the interactions of each seed and user; counts [S, U]: how many they are.
+    sums [..., R, U]: of the metric over the interactions of each run and user; counts [R, U]: how many they are.
     """
     values = sums.sum(axis=-1) / counts.sum(axis=-1)
-    n = len(seeds)
-    if n >= ENOUGH_SEEDS:
-        return over_seeds(values, seeds)
-    parts = variance_parts(sums, counts)
-    users = float((counts.sum(axis=0) > 0).sum())
-    mean = values.mean(axis=-1)
-    if users < 2:
-        one = np.full_like(mean, np.inf)
-        return Estimates(mean, one, np.ones_like(mean), "none", "only this user")
-    if n == 1:
-        df = np.full_like(mean, users - 1)
-        return Estimates(mean, np.sqrt(parts.users), df, "user clusters", f"new users in the world of seed {seeds[0]}")
-    crossed = parts.seeds + parts.shared
-    with np.errstate(invalid="ignore", divide="ignore"):
-        df = crossed**2 / (parts.seeds**2 / (n - 1) + parts.shared**2 / (users - 1))
-    by_users = parts.users >= crossed
-    return Estimates(
-        mean,
-        np.sqrt(np.where(by_users, parts.users, crossed)),
-        np.where(by_users, users - 1, df),
-        "user clusters crossed with seeds",
-        "new users and new worlds",
-    )
+    per_user = counts.sum(axis=0)
+    if (per_user > 0).sum() < 2:
+        mean, nothing = values.mean(axis=-1), np.zeros(values.shape[:-1])
+        endless = np.full_like(mean, np.inf)
+        return Estimates(mean, endless, nothing, nothing, nothing, 1.0, 0, 0, "none", "only this user")
+    weights = per_user**2
+    df = max(float(weights.sum() ** 2 / (weights**2).sum()) - 1, 1.0)  # as many users as count
+    return _estimates(values, variance_parts(sums, counts), replicates, df, True, "user clusters")
 
 
 @dataclass(frozen=True)
 class VarianceParts:
-    """Estimated variances of the mean over seeds and users, each of shape [...].
-
-    users: of resampling users, seeds kept. cells: the same, were a user's seeds independent. seeds: of the seeds'
-    means, were seeds independent. shared: what seeds have in common since they meet the same users.
-    """
+    """Variances [...] of the mean over runs. users: of resampling users, runs kept; cells: the same, were a user's
+    runs independent."""
 
     users: Floats
     cells: Floats
-    seeds: Floats
-    shared: Floats
 
 
 def variance_parts(sums: Floats, counts: Floats) -> VarianceParts:
-    """Moments of a ratio's linearised residuals; sums [..., S, U], counts [S, U].
-
-    Var = sum of the seeds' variances and of their covariances, over S^2. The spread of the S means misses the
-    covariances (they move all means together); users met at several seeds show them, so
-    S / (S - 1) * (users - cells) is added.
-    """
-    n = counts.shape[0]
+    """Moments of a ratio's linearised residuals; sums [..., R, U], counts [R, U]."""
     residuals = cluster_residuals(sums, counts)
     met = max(float((counts.sum(axis=0) > 0).sum()), 1.0)
     small = met / max(met - 1, 1.0)
-    users = small * (residuals.sum(axis=-2) ** 2).sum(axis=-1)
-    cells = small * (residuals**2).sum(axis=(-2, -1))
-    if n == 1:
-        return VarianceParts(users, cells, np.zeros_like(users), np.zeros_like(users))
-    means = sums.sum(axis=-1) / counts.sum(axis=-1)
-    shared = np.maximum(users - cells, 0.0) * n / (n - 1)
-    return VarianceParts(users, cells, means.var(axis=-1, ddof=1) / n, shared)
+    return VarianceParts(small * (residuals.sum(axis=-2) ** 2).sum(axis=-1), small * (residuals**2).sum(axis=(-2, -1)))
 
 
 def cluster_residuals(sums: Floats, counts: Floats) -> Floats:
-    """What each seed and user [..., S, U] moves the mean over seeds of the seeds' means; each seed's add to zero."""
+    """What each run and user [..., R, U] moves the mean over runs of the runs' means; each run's add to zero."""
     totals = counts.sum(axis=-1)
     means = sums.sum(axis=-1) / totals
     return np.asarray((sums - means[..., None] * counts) / (totals[:, None] * counts.shape[0]))
+
+
+def _estimates(
+    values: Floats, parts: VarianceParts, replicates: Replicates, df: float, users: bool, of_users: str
+) -> Estimates:
+    """Var = sum of the runs' variances and of their covariances, over R^2. The spread of R means misses the
+    covariances (they move all means together); users met in several runs show them, so R / (R - 1) * (users - cells)
+    is added. With one run, users are all that is known."""
+    mean, n = values.mean(axis=-1), len(replicates)
+    if n == 1:
+        nothing = np.zeros_like(mean)
+        where = replicates.generalises_to(users)
+        return Estimates(mean, parts.users, nothing, nothing, parts.users, df, 0, 0, of_users, where)
+    shared = np.maximum(parts.users - parts.cells, 0.0) * n / (n - 1)
+    worlds, trainings = between(values, replicates)
+    over = " and ".join(replicates.sources)
+    return Estimates(
+        mean,
+        shared,
+        worlds,
+        trainings,
+        parts.users,
+        df,
+        len(replicates.worlds) - 1,
+        replicates.n_trainings - 1,
+        f"{of_users} crossed with {over}" if users else f"t over {over}",
+        replicates.generalises_to(users),
+    )
+
+
+def between(values: Floats, replicates: Replicates) -> tuple[Floats, Floats]:
+    """Variances [...] of the mean of values [..., R] from worlds and from trainings, by the mean squares of both.
+
+    What the two have in common (their interaction) is counted once, with the worlds where there are several.
+    """
+    n_worlds, n_trainings = len(replicates.worlds), replicates.n_trainings
+    grid = values.reshape(*values.shape[:-1], n_worlds, n_trainings)
+    by_world, by_training = grid.mean(axis=-1), grid.mean(axis=-2)
+    nothing = np.zeros(values.shape[:-1])
+    if n_worlds == 1:
+        return nothing, by_training.var(axis=-1, ddof=1) / n_trainings
+    worlds = by_world.var(axis=-1, ddof=1) / n_worlds
+    if n_trainings == 1:
+        return worlds, nothing
+    mean = grid.mean(axis=(-2, -1), keepdims=True)
+    rest = grid - by_world[..., None] - by_training[..., None, :] + mean
+    joint = (rest**2).sum(axis=(-2, -1)) / ((n_worlds - 1) * (n_trainings - 1)) / (n_worlds * n_trainings)
+    return worlds, np.maximum(by_training.var(axis=-1, ddof=1) / n_trainings - joint, 0.0)

@@ -92,7 +92,7 @@ def _check_continues(folder: ExperimentFolder, plan: Plan, resume: bool, lost: S
     if joined:
         check_versions(path, old.versions, new.versions)
     for run in joined:
-        meant = run_id(plan.scenario(run.variant.name, run.seed))
+        meant = run_id(plan.scenario(run.variant.name, run.seed, run.training))
         if run_of(run.folder / "scenario.yaml") != meant:
             raise InputError(
                 f"--out {path}: its run of {run.variant.name!r} at seed {run.seed} had other settings than the sweep "

@@ -30,13 +30,30 @@ class Plan:
     scenarios: Mapping[str, Scenario]
     text: str
 
-    def scenario(self, variant: str, seed: int) -> Scenario:
-        """The scenario of one run."""
-        return self.scenarios[variant].model_copy(update={"seed": seed})
+    def scenario(self, variant: str, seed: int, training: int | None = None) -> Scenario:
+        """The scenario of one run; `training`: the seed of its models, where that is replicated."""
+        scenario = self.scenarios[variant].model_copy(update={"seed": seed})
+        return scenario if training is None else _trained(scenario, training)
 
     @property
     def n_runs(self) -> int:
-        return len(self.manifest.variants) * len(self.manifest.seeds)
+        return len(self.manifest.variants) * len(self.manifest.seeds) * max(len(self.manifest.trainings), 1)
+
+
+def _trained(scenario: Scenario, seed: int) -> Scenario:
+    """The scenario with every model that it trains trained with `seed`."""
+
+    def with_seed(section: Any) -> Any:
+        return section.model_copy(update={"training": section.training.model_copy(update={"seed": seed})})
+
+    candidates, request = scenario.llm.candidates, scenario.policy.request
+    changed: dict[str, Any] = {"srm": with_seed(scenario.srm)}
+    if "training" in type(candidates).model_fields:
+        changed["llm"] = scenario.llm.model_copy(update={"candidates": with_seed(candidates)})
+    if "seed" in type(request).model_fields:
+        learnt = request.model_copy(update={"seed": seed})
+        changed["policy"] = scenario.policy.model_copy(update={"request": learnt})
+    return scenario.model_copy(update=changed)
 
 
 def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = False) -> Plan:
@@ -47,21 +64,22 @@ def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = Fal
     """
     points = expand(sweep)
     file = sweep.file
+    replicates = len(file.seeds) * max(len(sweep.trainings), 1)
     given = dict(setting_of(override) for override in overrides)
     for key in given:
         _check_not_swept(key, points)
     fixed = {**sweep.fixed, **given}
     names = [point.variant.name for point in points]
     if file.budget is not None:
-        most = file.budget // len(file.seeds)
+        most = file.budget // replicates
         if most < 1:
-            text = f"{file.budget} runs do not reach for one variant at {len(file.seeds)} seeds"
+            text = f"{file.budget} runs do not reach for one variant at {replicates} seeds"
             raise InputError(f"{sweep.place('budget')}: budget: {text}; raise it, or drop seeds")
         points = draw(points, most, file.baseline)
-    n_runs = len(points) * len(file.seeds)
+    n_runs = len(points) * replicates
     if n_runs > ASK_ABOVE and not confirmed:
         raise InputError(
-            f"{sweep.path}: {len(points):,} variants x {len(file.seeds)} seeds are {n_runs:,} runs; "
+            f"{sweep.path}: {len(points):,} variants x {replicates} seeds are {n_runs:,} runs; "
             "add --yes if they are meant, or set 'budget'"
         )
     base = Scenario.load(sweep.base, settings=fixed)
@@ -83,6 +101,7 @@ def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = Fal
         baseline=file.baseline,
         versions=versions(),
         warm_up=file.warm_up,
+        trainings=sweep.trainings,
     )
     return Plan(manifest, scenarios, sweep.text)
 

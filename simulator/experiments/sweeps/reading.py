@@ -17,6 +17,9 @@ Model = TypeVar("Model", bound=BaseModel)
 Settings = dict[str, Node]
 Axes = dict[str, list[Node]]
 
+TRAININGS = "training.seed"
+"""an axis that makes no variants: every variant is run with models trained anew at each of its seeds"""
+
 _FREE = ("set", "variants", "axes", "zip", "sample")
 _QUANTITY = re.compile(r"\s*([+-]?[\d.][\d_.]*(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*")
 
@@ -64,6 +67,7 @@ class Sweep:
     axes: Axes = field(default_factory=dict)
     zipped: Axes = field(default_factory=dict)
     samples: Samples | None = None
+    trainings: list[int] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
 
     def place(self, key: str) -> Place:
@@ -90,6 +94,8 @@ def read_sweep(path: Path, base: Path | None = None) -> Sweep:
         values = getattr(file, name)
         if len(set(values)) < len(values):
             raise InputError(f"{places[name]}: {name}: one of them stands there twice; name each once")
+    axes = _axes(free.get("axes"), "axes")
+    trainings = _trainings(axes.pop(TRAININGS, []))
     text = path.read_text(encoding="utf-8-sig")
     if base is not None and not base.exists():
         raise InputError(f"--base {base}: no such file")
@@ -100,9 +106,10 @@ def read_sweep(path: Path, base: Path | None = None) -> Sweep:
         base=base or _base(file.base, path, places["base"]),
         fixed=_keys(free.get("set"), "set"),
         groups=_groups(free.get("variants")),
-        axes=_axes(free.get("axes"), "axes"),
+        axes=axes,
         zipped=_axes(free.get("zip"), "zip"),
         samples=_samples(free.get("sample")),
+        trainings=trainings,
         places=places,
     )
     lengths = {key: len(values) for key, values in sweep.zipped.items()}
@@ -157,6 +164,17 @@ def _values(node: Node, where: str) -> list[Node]:
     if not node.content:
         raise InputError(f"{node.place}: {where}: the axis is empty; give it a value, or remove it")
     return node.content
+
+
+def _trainings(nodes: list[Node]) -> list[int]:
+    """Seeds of the models: no variants, but replications of each."""
+    seeds = []
+    for node in nodes:
+        text = node.content.text if isinstance(node.content, Scalar) else ""
+        if not text.isdecimal() or int(text) in seeds:
+            raise InputError(f"{node.place}: axes: {TRAININGS}: expected different whole numbers, such as [1, 2, 3]")
+        seeds.append(int(text))
+    return seeds
 
 
 def _groups(node: Node | None) -> list[Group]:

@@ -79,7 +79,7 @@ def run_sweep(
             say(f"{len(outside)} finished runs are not in this sweep's plan; they stay: {named}{more}")
         todo = [place for place in places if not place.finished]
         say(_intention(plan, places, len(todo), executor.workers))
-        jobs = [RunJob(plan.scenario(place.variant.name, place.seed), place.folder) for place in todo]
+        jobs = [RunJob(plan.scenario(place.variant.name, place.seed, place.training), place.folder) for place in todo]
         failed: list[tuple[RunPlace, str]] = []
         if jobs:
             sample = max(2 * executor.workers, len(jobs) // 20)
@@ -151,7 +151,8 @@ def _stop_if_full(outcome: Outcome) -> None:
 def _intention(plan: Plan, places: list[RunPlace], todo: int, workers: int) -> str:
     """How many runs there are and, where earlier ones tell, about how long the rest takes."""
     variants, seeds = len(plan.manifest.variants), len(plan.manifest.seeds)
-    counted = f"{plan.n_runs} runs ({variants} variants x {seeds} seeds)"
+    trainings = f" x {len(plan.manifest.trainings)} trainings" if plan.manifest.trainings else ""
+    counted = f"{plan.n_runs} runs ({variants} variants x {seeds} seeds{trainings})"
     with_whom = f" on {workers} workers" if workers > 1 else ""
     if todo == len(places):
         return f"{counted}{with_whom}; how long they take is known once the first have ended"

@@ -23,7 +23,8 @@ def write_tables(folder: ExperimentFolder) -> int:
     for run in folder.runs(manifest):
         if not run.finished:
             continue
-        place = {"variant": run.variant.name, "seed": run.seed}
+        place: dict[str, Any] = {"variant": run.variant.name, "seed": run.seed}
+        place |= {} if run.training is None else {"training": run.training}
         figures = flat_figures(_json(run.folder / "summary.json"))
         settings = {key: run.variant.settings.get(key) for key in keys}
         results.append(place | settings | {k: v for k, v in figures.items() if k not in _NOT_FIGURES})
@@ -47,7 +48,7 @@ def _write(rows: list[dict[str, Any]], keys: Iterable[str], path: Path) -> None:
         if name == "variant" or name in swept:
             arrays[name] = _settings(values) if name in swept else pa.array(values, pa.string())
         else:
-            arrays[name] = pa.array(values, pa.int64() if name == "seed" else pa.float64())
+            arrays[name] = pa.array(values, pa.int64() if name in ("seed", "training") else pa.float64())
     with atomic_path(path) as temporary:
         pq.write_table(pa.table(arrays), temporary)
 

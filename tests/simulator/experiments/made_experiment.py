@@ -22,12 +22,14 @@ def make_experiment(
     figures: Callable[[str, int], Mapping[str, Any]],
     seeds: Sequence[int] = (1, 2, 3),
     clones: int = 1,
+    alone: Mapping[str, float] | None = None,
     **manifest: Any,
 ) -> ExperimentFolder:
     """40 devices with 25 interactions each, one a minute; device d replays user d // clones.
 
     ranks(variant, seed, u): the ranks of uniforms u [device, step] that are the same for all variants of a seed.
-    figures(variant, seed): what the summary says beside the accuracy.
+    figures(variant, seed): what the summary says beside the accuracy. alone: what share of the interactions each
+    baseline without a cloud hits, where the uniforms are least.
     """
     planned = [Variant(name, f"v{i}", settings) for i, (name, settings) in enumerate(variants.items())]
     axes = {key: [] for settings in variants.values() for key in settings}
@@ -44,10 +46,13 @@ def make_experiment(
         interactions = pd.DataFrame({"device": device, "step": step, "t_s": step * STEP_S, "rank": rank})
         interactions = interactions.assign(as_of=0, staleness=1, list_age_s=1.0, slate_latency_s=0.1)
         interactions.sort_values(["t_s", "device"]).to_parquet(place.folder / "interactions.parquet")
+        held = {name: np.where(u.reshape(-1) < share, 0, -1) for name, share in (alone or {}).items()}
+        if alone:
+            pd.DataFrame({"device": device, "step": step, **held}).to_parquet(place.folder / "baselines.parquet")
         users = [f"u{d // clones}" for d in range(N_DEVICES)]
         pd.DataFrame({"device": range(N_DEVICES), "user": users}).to_parquet(place.folder / "devices.parquet")
         asked = pd.DataFrame({"t_issued_s": np.arange(5) * 300.0, "outcome": "completed"})
-        asked = asked.assign(t_delivered_s=asked.t_issued_s + 1, t_started_s=0.0, t_arrived_s=0.0)
+        asked = asked.assign(t_delivered_s=asked.t_issued_s + 1, t_started_s=0.0, t_arrived_s=0.0, bytes_up=1.0)
         asked.to_parquet(place.folder / "requests.parquet")
         hit = (rank >= 0) & (rank < 10)
         summary = {
@@ -60,6 +65,8 @@ def make_experiment(
         for key, value in figures(place.variant.name, place.seed).items():
             summary[key] = {**summary.get(key, {}), **value}
         (place.folder / "summary.json").write_text(json.dumps(summary))
-        rows.append({"variant": place.variant.name, "seed": place.seed, **flat_figures(summary)})
+        key = {"variant": place.variant.name, "seed": place.seed}
+        key |= {} if place.training is None else {"training": place.training}
+        rows.append({**key, **flat_figures(summary)})
     pd.DataFrame(rows).to_parquet(path / "results.parquet")
     return folder

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from simulator.experiments.savings import Plane, best_saving, price_of
+from simulator.experiments.plane import Plane
+from simulator.experiments.savings import price_of, savings
 
 
 def test_a_price_lies_on_the_line_between_two_runs() -> None:
@@ -18,14 +19,37 @@ def test_a_run_that_another_beats_costs_what_the_other_costs() -> None:
     np.testing.assert_allclose(price, [30.0])
 
 
-def _plane(cost_of_other: float) -> Plane:
-    worth, cost = np.array([0.2, 0.2]), np.array([1.0, cost_of_other])
-    draws = np.ones((100, 1))
-    return Plane(["base", "other"], 0, worth, cost, draws * worth, draws * cost, np.ones(2, dtype=bool))
+def _plane(worth: list[float], cost: list[float], worth_band: float = 0.0, cost_band: float = 0.0) -> Plane:
+    """The first variant is the baseline; every difference is known to within the bands."""
+    n = len(worth)
+    bands = [np.where(np.arange(n) > 0, band, 0.0) for band in (worth_band, cost_band)]
+    places = np.arange(n)
+    names = [f"v{i}" for i in places]
+    return Plane(names, 0, np.array(worth), np.array(cost), *bands, np.ones(n, dtype=bool), places)
 
 
 def test_what_would_be_told_as_nothing_is_no_saving() -> None:
-    assert best_saving(_plane(0.998), {"other": [1]}) is None
-    found = best_saving(_plane(0.9), {"other": [1]})
-    assert found is not None
-    assert found.share == pytest.approx(0.1)
+    assert not savings(_plane([0.2, 0.2], [1.0, 0.998]), {"other": [1]})
+    found = savings(_plane([0.2, 0.2], [1.0, 0.9]), {"other": [1]})[0]
+    assert (found.share, found.shown) == (pytest.approx(0.1), True)
+
+
+def test_a_saving_is_shown_where_it_holds_at_every_point_of_the_band() -> None:
+    """0.25 against 0.2 at half the cost: shown while neither the gain of 0.05 nor the 0.5 saved may be chance."""
+    for worth_band, cost_band, shown in (
+        (0.04, 0.4, True),
+        (0.06, 0.4, False),
+        (0.04, 0.6, False),
+        (0.04, np.inf, False),
+    ):
+        found = savings(_plane([0.2, 0.25], [1.0, 0.5], worth_band, cost_band), {"other": [1]})[0]
+        assert found.shown == shown
+
+
+def test_the_worst_of_a_family_between_its_runs_by_hand() -> None:
+    """Worth 0.1 and 0.3 for 1 and 3, against 0.2 for 2.5: 2 at the estimates. With the family 0.05 worse it pays 2.5
+    for 0.2, 0.05 better 1.5; another 0.1 on every price makes 2.6 and 1.4."""
+    found = savings(_plane([0.2, 0.1, 0.3], [2.5, 1.0, 3.0], 0.05, 0.1), {"f": [1, 2]})[0]
+    assert (found.price, found.below, found.variant) == (pytest.approx(2.0), 1, 2)
+    assert (found.low, found.high) == (pytest.approx(1 - 2.6 / 2.5), pytest.approx(1 - 1.4 / 2.5))
+    assert not found.shown

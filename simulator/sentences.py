@@ -1,0 +1,69 @@
+"""The answer in plain words and money: whether to call the cloud at all, against what needs no request."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Call = Literal["yes", "no", "not shown"]
+
+WITHOUT_CLOUD = {
+    "srm": "the phone's own model alone",
+    "popular": "a list of the most popular items",
+    "recent": "a list of the user's own recent items",
+    "frequent": "a list of the user's own frequent items",
+    "markov": "a table of what follows what",
+}
+"""what needs no request, in words"""
+
+
+def calling(
+    call: Call,
+    metric: str,
+    who: str,
+    alone: str,
+    reached: float,
+    gain: Mapping[str, float],
+    month: Mapping[str, Any] | None,
+    represents: int | None,
+) -> str:
+    """Whether to call the cloud: who asks, against the best that needs no request, `alone`, and what it `reached`.
+
+    gain: what is added to that, with `low` and `high` of its 95% interval. month: dollars a month of the fleet that the
+    run `represents`, likewise; None where they are not known.
+    """
+    name, added = WITHOUT_CLOUD.get(alone, f"'{alone}'"), between(signed, gain)
+    spent = "" if month is None else f" for {between(dollars, month, 'a month')}{fleet(represents)}"
+    total = f"{reached + gain['mean']:.4f}"
+    if call == "yes":
+        return f"Calling adds accuracy: {who} reaches {metric} {total} against {reached:.4f} of {name}, {added}{spent}."
+    own = f"{name} reaches {metric} {reached:.4f} for nothing"
+    if call == "no":
+        return f"Do not call: {own}; {who} reaches {total}, {added}{spent}."
+    return f"No gain from calling is shown: {own}; {who} makes that {total}, {added}{spent}."
+
+
+def between(words: Any, figure: Mapping[str, Any], unit: str = "") -> str:
+    """A figure in words with its 95% interval, where it has one."""
+    text = f"{words(figure['mean'])}{f' {unit}' if unit else ''}"
+    ends = [figure.get("low"), figure.get("high")]
+    known = all(isinstance(end, int | float) and math.isfinite(end) for end in ends)
+    return f"{text} (95% {words(ends[0])} to {words(ends[1])})" if known else text
+
+
+def fleet(represents: int | None) -> str:
+    """The size of the fleet that dollars are of."""
+    return "" if represents is None else f" and {represents:,} phones"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign."""
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def dollars(value: float) -> str:
+    """An amount with three digits that count: $21,600, $3.52, $0.0381."""
+    if not value or not math.isfinite(value):
+        return f"${value:.0f}"
+    places = 2 - math.floor(math.log10(abs(value)))
+    text = f"${abs(round(value, places)):,.{max(places, 2) if places > 0 else 0}f}"
+    return f"−{text}" if value < 0 else text
