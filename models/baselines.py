@@ -171,13 +171,18 @@ class Markov(Popular):
         self._rank_plus_one = sparse.csr_array((rank + 1, place, self._row_start), shape)
 
     def _rank(self, newest: Int64, place: Int64) -> Int64:
-        rank = np.asarray(self._rank_plus_one[newest, place]) - 1
+        rank = _entries(self._rank_plus_one, newest, place) - 1
         start, stop = self._row_start[newest], self._row_start[newest + 1]
         followers_before = np.searchsorted(self._pairs, newest * self._index.n_items + place) - start
         return np.where(rank >= 0, rank, stop - start + place - followers_before)
 
     def _count(self, newest: Int64, place: Int64) -> Int64:
-        return np.asarray(self._counts[newest, place])
+        return _entries(self._counts, newest, place)
+
+
+def _entries(matrix: sparse.csr_array, row: Int64, column: Int64) -> Int64:
+    """The entries at these places; of none, which SciPy would give as a matrix, none."""
+    return np.asarray(matrix[row, column]) if len(row) else np.zeros(0, dtype=np.int64)
 
 
 class Recent:

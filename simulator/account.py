@@ -56,6 +56,8 @@ class Account:
     """devices of that fleet for each that was simulated"""
     objective: Objective
     provision: Provision
+    failed: str | None = None
+    """why it could not be computed, where it could not: the run is worth keeping without it"""
 
     def headroom_of(self, servers: int | None) -> float | None:
         """How much more than the simulated fleet's busiest load so many servers serve at most, as a share of that load
@@ -83,7 +85,12 @@ def account(
     scale = represents / n_devices
     objective = Objective(0.95, scenario.cloud.slo.p95_latency)
     users = Resampling.of(devices["user"].to_numpy())
-    provision = service.provision(horizon_s, scale, objective, prepared.draws, users)
+    failed = None
+    try:
+        provision = service.provision(horizon_s, scale, objective, prepared.draws, users)
+    except Exception as error:  # comes last, when hours may have been simulated
+        failed = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        provision = Provision(None, math.nan, rates_per_s=np.full(users.draws, math.nan))
 
     traffic = devices["bytes_up"].to_numpy() * network_cost(1.0, 0.0, scenario.tariffs).usd
     traffic = traffic + devices["bytes_down"].to_numpy() * network_cost(0.0, 1.0, scenario.tariffs).usd
@@ -103,7 +110,7 @@ def account(
     figures = account_figures(
         provision.peak_per_s, n, math.nan if n is None else usd(n, own), own[1], horizon_s, represents, draws
     )
-    return Account(figures, _represented(requests, represents, provision), draws, scale, objective, provision)
+    return Account(figures, _represented(requests, represents, provision), draws, scale, objective, provision, failed)
 
 
 def account_draws(
@@ -153,7 +160,7 @@ def worst_of(regions: list[Figures], represents: int) -> Figures:
     return {
         "devices": represents,
         "replicas": None if None in servers else sum(servers),
-        "requests_per_s": math.fsum(one["requests_per_s"] for one in regions),
+        "requests_per_s": of_known([one["requests_per_s"] for one in regions], math.fsum),
         **{
             name: {p: of_known([one[name][p] for one in regions], max) for p in ("p50", "p95", "p99")}
             for name in ("latency_s", "node_s", "queue_s")

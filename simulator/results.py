@@ -332,7 +332,9 @@ def _provisioned_note(scenario: sections.Scenario, service: Service, found: Acco
     if scenario.policy.slate == "cloud_srm":
         what = what.replace("replicas", "cores")
     notes = [f"{what} in its busiest five minutes; marginal, what the requests used"]
-    if provision.servers is None:
+    if found.failed is not None:
+        notes.append(f"provisioned account: none, since it could not be computed ({found.failed})")
+    elif provision.servers is None:
         alone = "never ends" if math.isnan(provision.alone_s) else f"takes {provision.alone_s:.3g} s"
         notes.append(
             f"provisioned account: none, since the p95 request {alone} on an empty node; "

@@ -140,8 +140,8 @@ class LlmService(Service):
             record.as_of = int(answer.as_of[0])
             self._missing_answers += record.as_of != record.step
             self._told_tokens |= answer.output_tokens is not None and bool(np.isfinite(answer.output_tokens[0]))
-            prompt = int(_given(answer.prompt_tokens, prompt))
-            output = int(_given(answer.output_tokens, output))
+            prompt = math.ceil(_given(answer.prompt_tokens, prompt))
+            output = math.ceil(_given(answer.output_tokens, output))
             alone = alone_s(self._steps, RequestTokens(prompt, output, sequences))
             service_s = _given(answer.latency_s, alone)
         record.prompt_tokens, record.output_tokens = prompt, output * sequences

@@ -175,8 +175,8 @@ class Endpoint:
 
 
 def _tokens(count: object) -> float:
-    """A number of tokens; NaN for what cannot be one."""
-    if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= _MOST_TOKENS:
+    """A number of tokens; NaN for what cannot be one, and for the 0 that servers write where they do not count."""
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 1 <= count <= _MOST_TOKENS:
         return math.nan
     return float(count)
 

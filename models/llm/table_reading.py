@@ -1,7 +1,8 @@
 """Reading a table of a user's own LLM's answers: Parquet of user_id, as_of or as_of_time, item_id, rank or score.
 
 `as_of` is the 0-based position, in the user's log, of the newest interaction that the list has seen; `as_of_time`
-stands for the last event not later. Optional prompt_tokens, output_tokens and latency_s speak of the whole list.
+stands for the last event not later. Optional prompt_tokens, output_tokens and latency_s speak of the whole list; no
+prompt tokens and no time (less than a microsecond) are taken as not told, no output tokens as an answer by scores.
 Labels match as text, so 7, 7.0 and "7" are one. Gaps in ranks close; items of equal rank go by the log's item code.
 """
 
@@ -17,8 +18,11 @@ from pyarrow import parquet
 
 from models.errors import InputError
 from models.llm.base import Floats
+from models.moments import LAST_DATE_S, seconds_of
 
-_EXTRAS = ("prompt_tokens", "output_tokens", "latency_s")
+_LEAST = {"prompt_tokens": 1.0, "output_tokens": 0.0, "latency_s": 1e-6}
+_MOST = 1e9
+_MOST_VALUE = 2.0**53
 _MILLISECONDS = 1e11  # seconds since 1970 reach this in the year 5138; milliseconds passed it in 1973
 
 
@@ -72,7 +76,11 @@ def read_table(path: Path | str, log: LabelledLog) -> AnswerTable:
     value = _numbers(frame, order_by, path)
     worse = value if order_by == "rank" else -value
     moment, as_of = _positions(frame, user, log, path)
-    extras = {name: _numbers(frame, name, path, may_lack=True) for name in _EXTRAS if name in frame}
+    extras = {
+        name: _told(_numbers(frame, name, path, may_lack=True), least)
+        for name, least in _LEAST.items()
+        if name in frame
+    }
 
     length = np.diff(log.offsets)[np.maximum(user, 0)]
     beyond = (user >= 0) & (as_of >= length)
@@ -106,11 +114,12 @@ def read_table(path: Path | str, log: LabelledLog) -> AnswerTable:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        frame: pd.DataFrame = parquet.read_table(path).to_pandas()
+        table = parquet.read_table(path)
+        frame: pd.DataFrame = table.to_pandas()
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such table; give the path of a Parquet file") from error
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: not readable as Parquet ({reason}); write it with DataFrame.to_parquet") from error
     for choices in (("user_id",), ("item_id",), ("as_of", "as_of_time"), ("rank", "score")):
         if not set(choices) & set(frame.columns):
@@ -118,6 +127,10 @@ def _read(path: Path) -> pd.DataFrame:
                 f"{path}: it has no column {' or '.join(choices)} (it has {', '.join(map(str, frame.columns))}); "
                 "a table needs user_id, as_of or as_of_time, item_id, and rank or score"
             )
+    for name in ("user_id", "item_id"):
+        kind = table.schema.field(name).type
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            raise InputError(f"{path}: column {name} holds {kind}; ids must be text or numbers")
     if len(frame) == 0:
         raise InputError(f"{path}: the table is empty; it needs one row per candidate item")
     return frame
@@ -129,13 +142,21 @@ def _bad_row(path: Path | str, bad: NDArray[np.bool_], column: str, what: str) -
 
 
 def _numbers(frame: pd.DataFrame, column: str, path: Path | str, may_lack: bool = False) -> Floats:
-    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = np.isinf(values) | (values < 0) if may_lack else ~np.isfinite(values)
+    try:
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    except TypeError:  # lists and the like
+        values = np.full(len(frame), np.nan)
+    bad = (values > _MOST) | (values < 0) if may_lack else ~(np.abs(values) <= _MOST_VALUE)
     if may_lack:
         bad |= np.isnan(values) & frame[column].notna().to_numpy()
     if bad.any():
-        raise _bad_row(path, bad, column, "is not a number" if not may_lack else "is not a number of 0 or more")
+        raise _bad_row(path, bad, column, "is not a number" if not may_lack else f"is not a number of 0 to {_MOST:g}")
     return values
+
+
+def _told(values: Floats, least: float) -> Floats:
+    """NaN, as for an empty cell, where a value says that its writer did not know it: no prompt has no tokens."""
+    return np.where(values < least, np.nan, values)
 
 
 def _text(values: Any) -> "pd.Series[str]":
@@ -195,7 +216,8 @@ def _seconds(column: "pd.Series[Any]", path: Path | str) -> Floats:
             values = values / 1000.0
     else:
         times = pd.to_datetime(column, utc=True, errors="coerce", format=None if _is_time(column) else "ISO8601")
-        values = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
+        values = seconds_of(times)
+        values[values >= LAST_DATE_S] = np.nan
     if not np.isfinite(values).all():
         raise _bad_row(path, ~np.isfinite(values), "as_of_time", "is neither seconds since 1970 nor an ISO time")
     return values

@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from models.moments import LAST_DATE_S, seconds_of
 from simulator.workload.log import Clock
 
 Floats = NDArray[np.float64]
 
 _FIRST_DATE_S = 1e8  # March 1973: smaller numbers are taken as relative
-_LAST_DATE_S = 1e11
+_UNKNOWN_DAY = 99991231
 _UNITS = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 _ZONE = r"(?:[Zz]|[+-]\d\d:?\d\d)\s*$"
 
@@ -36,9 +37,7 @@ class ParsedTimes:
 def parse_times(raw: Any, in_seconds: bool) -> ParsedTimes:
     """Seconds from a pyarrow array [R] of strings or doubles; `in_seconds`: they are seconds since 1970 already."""
     if in_seconds:
-        seconds = _floats(raw)
-        seconds[seconds < 0] = np.nan
-        return ParsedTimes(seconds, True, {}, ())
+        return ParsedTimes(_dates(_floats(raw)), True, {}, ())
     if not pa.types.is_string(raw.type):
         return _numbers(_floats(raw))
     trimmed = pc.utf8_trim_whitespace(raw)
@@ -50,8 +49,7 @@ def parse_times(raw: Any, in_seconds: bool) -> ParsedTimes:
     moments = pd.to_datetime(texts.where(numbers.isna()), errors="coerce", format="ISO8601", utc=True)
     if numbers.notna().sum() >= moments.notna().sum():
         return _numbers(numbers.to_numpy(dtype=np.float64))
-    seconds = (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64, copy=True)
-    seconds[seconds < 0] = np.nan
+    seconds = _dates(seconds_of(moments))
     local = int((moments.notna() & ~texts.str.contains(_ZONE, na=False)).sum())
     notes = (f"{local} ISO times without a zone are taken as UTC",) if local else ()
     return ParsedTimes(seconds, True, {}, notes)
@@ -65,10 +63,11 @@ def why_unusable(raw: Any, in_seconds: bool, row: int) -> str:
     try:
         number = float(value)
     except ValueError:
-        negative = in_seconds or pd.notna(
-            pd.to_datetime(str(value).strip(), errors="coerce", format="ISO8601", utc=True)
-        )
-        told = "is before 1970, or the other times are numbers" if negative else "is not a number or an ISO time"
+        moment = pd.to_datetime(str(value).strip(), errors="coerce", format="ISO8601", utc=True)
+        dated = in_seconds or pd.notna(moment)
+        told = "is before 1970, or the other times are numbers" if dated else "is not a number or an ISO time"
+        if pd.notna(moment) and moment.year > 5000:
+            told = "is no time at which something happened: a mark for an unknown one?"
         return f"the time {str(value)[:40]!r} {told} (2020-01-31T23:59:59Z)"
     if not np.isfinite(number):
         return f"the time {value!r} is not finite"
@@ -90,27 +89,32 @@ def _floats(array: Any) -> Floats:
     return np.array(array.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
+def _dates(seconds: Floats) -> Floats:
+    """The same, NaN where they are before 1970 or so late that they mark an unknown time."""
+    return np.where((seconds < 0) | (seconds >= LAST_DATE_S), np.nan, seconds)
+
+
 def _numbers(values: Floats) -> ParsedTimes:
     values = np.where(np.isfinite(values), values, np.nan)
     known = values[~np.isnan(values)]
     typical = float(np.median(known)) if len(known) else 0.0
     if _are_days(known):
         days = pd.to_datetime(pd.Series(values).astype("Int64").astype("string"), format="%Y%m%d", utc=True)
-        since = (days - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
-        return ParsedTimes(np.asarray(since, dtype=np.float64), True, {}, ("times like 20200131 are taken as days",))
+        return ParsedTimes(_dates(seconds_of(days)), True, {}, ("times like 20200131 are taken as days",))
     if typical < _FIRST_DATE_S:
         note = ("times are small numbers: seconds since a start that the log does not tell",)
         return ParsedTimes(np.where(values < 0, np.nan, values), False, {}, note)
-    unit, scale = next((u for u in _UNITS if typical < _LAST_DATE_S * u[1]), _UNITS[-1])
+    unit, scale = next((u for u in _UNITS if typical < LAST_DATE_S * u[1]), _UNITS[-1])
     seconds = values / scale
-    seconds[(seconds < _FIRST_DATE_S) | (seconds >= _LAST_DATE_S)] = np.nan
+    seconds[(seconds < _FIRST_DATE_S) | (seconds >= LAST_DATE_S)] = np.nan
     if unit == "seconds":
         return ParsedTimes(seconds, True, {}, ())
     return ParsedTimes(seconds, True, {f"times_in_{unit}": len(known)}, (f"times are {unit} since 1970",))
 
 
 def _are_days(known: Floats) -> bool:
-    """Whether every number reads as a day, like 20200131."""
+    """Whether every number reads as a day, like 20200131; 99991231 may stand among them for an unknown one."""
+    known = known[known != _UNKNOWN_DAY]
     if not len(known) or known.min() < 19000101 or known.max() > 21001231 or (known != np.floor(known)).any():
         return False
     unique = pd.Series(np.unique(known)).astype(np.int64).astype(str)
