@@ -96,5 +96,7 @@ def curve_for(decisions: Decisions, doubts: Floats, ratio: float) -> Curve:
     """At which doubt [P] which share of decisions asks; the wanted `ratio`, between 0 and 1, is one of the shares."""
     odds = np.linspace(-_WIDEST, _WIDEST, _POINTS)
     shares = np.unique(np.append(1.0 / (1.0 + np.exp(-odds)), ratio))
-    thresholds = np.array([threshold_for(decisions, doubts, share) for share in shares.tolist()])
-    return Curve(shares, np.minimum.accumulate(thresholds))
+    thresholds = [threshold_for(decisions, doubts, share) for share in shares.tolist()]
+    values = np.unique(doubts[np.isfinite(doubts)])
+    places = np.minimum.accumulate(np.searchsorted(values, thresholds)).astype(np.float64)
+    return Curve(shares, places, values)
