@@ -65,7 +65,7 @@ def print_advice(scenario: Any, quiet: bool = False) -> None:
 
 
 def progress_bars(quiet: bool) -> Any:
-    """Bars on a terminal; silence otherwise."""
+    """Bars on a terminal, a line a minute on standard error otherwise; silence where `quiet`."""
     from models.progress import NullProgress, RichProgress
 
     return NullProgress() if quiet else RichProgress()

@@ -1,10 +1,11 @@
-"""How long work tells that it goes on: a tiny protocol, a silent one, and a live view of it on a terminal."""
+"""How long work tells that it goes on: a tiny protocol, a silent one, a live view on a terminal, lines elsewhere."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import IO, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,6 +15,8 @@ from rich.text import Text
 
 SHOWN_AFTER_S = 2.0
 """work that is done sooner shows nothing"""
+LINE_EVERY_S = 60.0
+"""where standard error is no terminal, work tells this often how far it is"""
 _REFRESHES_PER_S = 2.0
 _BAR_WIDTH = 40
 
@@ -125,6 +128,32 @@ class LiveView:
         return Group(line, Text("  ".join(f"{name} {value}" for name, value in self._figures.items())))
 
 
+class Lines:
+    """One task where nobody sees a live view: a line a minute of how far it is and how long it takes."""
+
+    watched = False
+
+    def __init__(self, file: IO[str], name: str, total: float, clock: Callable[[], float] = time.monotonic):
+        self._file, self._name, self._total, self._clock = file, name, total, clock
+        self._begun_s = self._told_s = clock()
+        self._done = 0.0
+
+    def advance(self, n: float = 1, note: str = "") -> None:
+        """See Task."""
+        self._done += n
+        now = self._clock()
+        if now - self._told_s < LINE_EVERY_S:
+            return
+        self._told_s = now
+        left_s = (self._total - self._done) * (now - self._begun_s) / self._done if self._done else math.inf
+        left = f", {in_words(left_s)} left" if math.isfinite(left_s) else ""
+        told = f"{self._name}: {self._done:,.0f}/{self._total:,.0f}{left}{f', {note}' if note else ''}"
+        print(told, file=self._file, flush=True)
+
+    def show(self, figures: Mapping[str, str]) -> None:
+        """Says nothing: figures of the moment are for a live view."""
+
+
 def in_words(seconds: float) -> str:
     """A time in two places: `41 s`, `3 min 20 s`, `5 h 07 min`, `2 d 3 h`."""
     whole = max(round(seconds), 0)
@@ -138,7 +167,7 @@ def in_words(seconds: float) -> str:
 
 
 class RichProgress:
-    """Live views on standard error while it is a terminal; silent otherwise. Tasks do not nest."""
+    """Live views on standard error while it is a terminal; a line a minute otherwise. Tasks do not nest."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(file=sys.stderr)
@@ -146,7 +175,7 @@ class RichProgress:
     @contextmanager
     def task(self, name: str, total: float) -> Iterator[Task]:
         if not self._console.is_terminal:
-            yield _SilentTask()
+            yield Lines(self._console.file, name, total)
             return
         view = LiveView(self._console, name, total)
         try:

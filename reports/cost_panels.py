@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports import style
-from reports.quantities import counted, number_text
+from reports.quantities import number_text
 from reports.run_folder import ACCOUNTS, RunRecords, setting, stated_cost
+from simulator.wording import counted
 
 _TINY = 1e-12
 

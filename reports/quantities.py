@@ -40,8 +40,3 @@ def number_text(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
-
-
-def counted(number: float, thing: str) -> str:
-    """A number of things in words: 1 replica, 2,000 replicas."""
-    return f"{number:,.0f} {thing}" + ("" if number == 1 else "s")

@@ -11,6 +11,7 @@ from rich.table import Table
 from reports.quantities import number_text, seconds_text
 from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, setting
 from reports.terminal_text import escape
+from simulator.wording import counted
 
 if TYPE_CHECKING:
     from simulator.cloud.calibration import Calibration
@@ -174,7 +175,7 @@ def print_evaluation(figures: Mapping[str, Any], console: Console) -> None:
 def print_replay(figures: Mapping[str, Any], console: Console) -> None:
     """What serving a trace took: how many replicas, latency, throughput, use and cost, then what to know of it."""
     served = figures["served_by"]
-    many = "1 replica" if served["replicas"] == 1 else f"{served['replicas']:,} replicas"
+    many = counted(served["replicas"], "replica")
     use = _cell("share", setting(figures, "load", "utilization"))
     latency = seconds_text(setting(figures, "latency_s", "p95") or math.nan)
     write_line(console, f"{many} of {served['model']} on {served['gpu']}: p95 latency {latency}, busy {use}", "bold")
@@ -288,7 +289,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     def dollars(key: str) -> str:
         return f"${number_text(value('cost', key))}"
 
-    servers = "replicas" if setting(summary, "cloud", "cpu_seconds") is None else "cores"
+    server = "replica" if setting(summary, "cloud", "cpu_seconds") is None else "core"
     ended = [
         f"{name.replace('_', ' ')} {count('requests', name)}" for name in _OUTCOMES[1:] if value("requests", name) > 0
     ]
@@ -298,7 +299,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     )
     gap_to_response = value("pace", "gap_to_response")
     facts = [
-        ("fleet", f"{count('devices')} devices, {count('interactions')} interactions"),
+        ("fleet", f"{counted(value('devices'), 'device')}, {counted(value('interactions'), 'interaction')}"),
         ("simulated", seconds_text(value("simulated_seconds"))),
         ("requests", asked + ("; " + ", ".join(ended) if ended else "")),
         ("slate latency", latency("slate")),
@@ -314,10 +315,10 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "cost",
             f"{dollars('usd_marginal')} marginal, {dollars('usd_marginal_per_1k_interactions')} per 1,000 interactions;"
-            f" {servers}, idle or not: {dollars('usd_replicas')}",
+            f" {server}s, idle or not: {dollars('usd_replicas')}",
         ),
-        ("provisioned", _provisioned(value, dollars, servers)),
-        ("represented", _represented(value, servers)),
+        ("provisioned", _provisioned(value, dollars, server)),
+        ("represented", _represented(value, server)),
         (
             "devices",
             f"{number_text(value('cost', 'device_joules'))} J; {number_text(value('cost', 'gco2'))} gCO2 in all",
@@ -329,24 +330,25 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, escape(text)) for name, text in facts]
 
 
-def _provisioned(value: Callable[..., float], dollars: Callable[[str], str], servers: str) -> str:
+def _provisioned(value: Callable[..., float], dollars: Callable[[str], str], server: str) -> str:
     number, devices = value("cost", "replicas_provisioned"), value("cost", "devices_per_replica")
     if math.isnan(number):
-        return f"no number of {servers} meets the objective"
-    each = "" if math.isnan(devices) else f", one for {devices:,.0f} devices"
+        return f"no number of {server}s meets the objective"
+    each = "" if math.isnan(devices) else f", one for {counted(devices, 'device')}"
     return (
-        f"{dollars('usd_provisioned')} with {number:,.0f} {servers}{each}; "
+        f"{dollars('usd_provisioned')} with {counted(number, server)}{each}; "
         f"{dollars('usd_provisioned_per_1k_interactions')} per 1,000 interactions"
     )
 
 
-def _represented(value: Callable[..., float], servers: str) -> str:
+def _represented(value: Callable[..., float], server: str) -> str:
     """What the represented fleet meets on the servers that it needs; the lines above are of the simulated phones."""
     if not value("represented", "replicas") > 0:
         return "no request of the represented fleet is served"
     latency = ", ".join(f"{p} {seconds_text(value('represented', 'latency_s', p))}" for p in ("p50", "p95", "p99"))
     return (
-        f"{value('represented', 'devices'):,.0f} devices on {value('represented', 'replicas'):,.0f} {servers} at "
+        f"{counted(value('represented', 'devices'), 'device')}, all active after the cut, on "
+        f"{counted(value('represented', 'replicas'), server)} at "
         f"{number_text(value('represented', 'requests_per_s'))} requests/s: request latency {latency}; busy "
         f"{_cell('share', value('represented', 'utilization'))} of the time, headroom "
         f"{_cell('share', value('represented', 'headroom'))}"

@@ -21,6 +21,7 @@ from simulator.account import Account, account
 from simulator.assumptions import hangs_on
 from simulator.baselines import NOT_EVALUATED, baseline_ranks
 from simulator.candidates import answer_figures, answer_note
+from simulator.column_units import telling_units
 from simulator.costs import carbon_signal, device_cost, network_cost
 from simulator.messages import held_bytes, install_bytes
 from simulator.outputs import RunFolder
@@ -29,19 +30,20 @@ from simulator.scenario import resolved_yaml, sections
 from simulator.service import Service
 from simulator.training_curves import llm_training, training_notes, training_section
 from simulator.update_log import training_cost, update_section
+from simulator.wording import counted
 from simulator.workload.arrivals import gap_summary, gaps_of
 from simulator.world import World
 
 Ints = NDArray[np.int64]
 
-TABLES = ("interactions", "requests", "devices", "cloud", "updates", "account", "baselines")
+TABLES = ("interactions", "requests", "devices", "items", "users", "cloud", "updates", "account", "baselines")
 CAVEAT = "logged choices do not react to slates: results measure prediction, not engagement"
 
 
 @dataclass
 class RunResult:
-    """What a run found: `summary`, and tables of interactions, requests, devices, cloud load, updates and account
-    (pandas)."""
+    """What a run found: `summary`, and tables of interactions, requests, devices, items, users, cloud load, updates and
+    account (pandas; `attrs["units"]` has the units of their columns)."""
 
     summary: dict[str, Any]
     tables: Mapping[str, pd.DataFrame]
@@ -64,6 +66,16 @@ class RunResult:
     def devices(self) -> pd.DataFrame:
         """One row a device."""
         return self.tables["devices"]
+
+    @property
+    def items(self) -> pd.DataFrame:
+        """The number of each item in these tables, and its id in the log."""
+        return self.tables["items"]
+
+    @property
+    def users(self) -> pd.DataFrame:
+        """Whose interactions each device has: the user's place and id in the log."""
+        return self.tables["users"]
 
     @property
     def cloud(self) -> pd.DataFrame:
@@ -212,8 +224,19 @@ def collect(
         | {"python": platform.python_version()},
     }
     alone = interactions[["device", "step"]].assign(**{name: held.astype(np.int32) for name, held in base.items()})
-    tables = (interactions, requests, devices, service.timeline(), updates, provisioned.draws, alone)
-    return RunResult(parts.finite(summary), dict(zip(TABLES, tables, strict=True)), scenario)
+    items, owners = _ids(prepared)
+    tables = (interactions, requests, devices, items, owners, service.timeline(), updates, provisioned.draws, alone)
+    named = zip(TABLES, map(telling_units, tables), strict=True)
+    return RunResult(parts.finite(summary), dict(named), scenario)
+
+
+def _ids(prepared: Prepared) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the numbers of items and devices mean in the user's own log."""
+    log, users = prepared.learnt.split.log, prepared.population.users
+    items = {"item": np.arange(log.n_items, dtype=np.int32), "item_id": log.item_ids.astype(str)}
+    devices = np.arange(len(users), dtype=np.int32)
+    owners = {"device": devices, "user": users.astype(np.int32), "user_id": log.user_ids[users].astype(str)}
+    return pd.DataFrame(items), pd.DataFrame(owners)
 
 
 def _servers(scenario: sections.Scenario) -> int | None:
@@ -321,8 +344,9 @@ def _missing_note(scenario: sections.Scenario, load: dict[str, Any]) -> list[str
     section, missing = scenario.llm.candidates, load.get("missing_answers", 0)
     if not isinstance(section, sections.CandidateTable) or not missing:
         return []
-    then = "were rejected" if section.missing == "fail_request" else "got the user's newest older list, if any"
-    return [f"{missing:,} requests that the table has no list for {then}"]
+    were = "was" if missing == 1 else "were"
+    then = f"{were} rejected" if section.missing == "fail_request" else "got the user's newest older list, if any"
+    return [f"{counted(missing, 'request')} that the table has no list for {then}"]
 
 
 def _provisioned_note(scenario: sections.Scenario, service: Service, found: Account) -> list[str]:

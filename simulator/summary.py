@@ -12,6 +12,7 @@ from models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clus
 from simulator.costs import NOTHING, Cost
 from simulator.scenario import sections
 from simulator.sentences import Call, calling
+from simulator.wording import counted
 
 SCHEMA_VERSION = 1
 GAPS = ["tie", "<=60s", "<=1h", "longer"]
@@ -122,7 +123,8 @@ def request_notes(requests: pd.DataFrame, joined_s: NDArray[np.float64]) -> list
     notes = []
     never_sent = int(((requests["outcome"] == "lost") & (requests["bytes_up"] == 0)).sum())
     if never_sent:
-        notes.append(f"{never_sent:,} of the lost requests were never sent: their devices were offline")
+        lost = counted(never_sent, "lost request was", "lost requests were")
+        notes.append(f"{lost} never sent: {'its device was' if never_sent == 1 else 'their devices were'} offline")
     joining = requests["t_issued_s"].to_numpy() == joined_s[requests["device"].to_numpy()]
     at_the_node = np.isfinite(requests["t_arrived_s"].to_numpy())
     in_vain = int((joining & at_the_node & requests["outcome"].isin(["rejected", "timed_out"]).to_numpy()).sum())

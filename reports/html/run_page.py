@@ -18,6 +18,7 @@ from reports.html.tables import pairs_table, run_accuracy_table, run_groups_tabl
 from reports.metric_names import metric
 from reports.quantities import number_text, seconds_text
 from reports.run_folder import ACCOUNTS, PREDICTION_NOT_ENGAGEMENT, RunRecords, read_run, setting, stated_cost
+from simulator.wording import counted
 
 _TOTALS = (
     ("marginal account, USD", "usd_marginal"),
@@ -126,14 +127,14 @@ def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str,
         card(
             "USD per 1,000 interactions, provisioned",
             "cost.usd_provisioned_per_1k_interactions",
-            f"{replicas:,} replicas" if isinstance(replicas, int) else "the objective cannot be met",
+            counted(replicas, "replica") if isinstance(replicas, int) else "the objective cannot be met",
         ),
         card("USD per 1,000 interactions, marginal", "cost.usd_marginal_per_1k_interactions"),
         card("staleness of the list", "freshness.mean_staleness", "interactions not seen, in the mean"),
         {
             "name": "simulated",
             "value": seconds_text(run.span_s),
-            "note": f"{len(run.devices):,} devices, {len(run.interactions):,} interactions",
+            "note": f"{counted(len(run.devices), 'device')}, {counted(len(run.interactions), 'interaction')}",
         },
     ]
 
@@ -206,7 +207,9 @@ def _requests_table(run: RunRecords) -> Any:
     rows = [
         [str(name), f"{int(n):,}", f"{n / total:.1%}"] for name, n in sorted(counts.items(), key=lambda item: -item[1])
     ]
-    return pairs_table("requests", f"How {len(run.requests):,} requests ended", ["outcome", "requests", "share"], rows)
+    return pairs_table(
+        "requests", f"How {counted(len(run.requests), 'request')} ended", ["outcome", "requests", "share"], rows
+    )
 
 
 def _cost_table(run: RunRecords) -> Any:

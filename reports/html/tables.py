@@ -8,9 +8,9 @@ from typing import Any, Literal
 from reports.estimates import Estimate
 from reports.experiment_folder import Experiment, base_value
 from reports.metric_names import Metric, World, metric
-from reports.quantities import counted
 from reports.run_folder import setting
 from reports.settings_text import value_text
+from simulator.wording import counted
 
 _WORLDS: Mapping[World, str] = {"": "", "simulated": "simulated phones", "represented": "represented fleet"}
 _COSTS = (

@@ -21,6 +21,7 @@ from simulator.cloud.tickets import LlmTicket
 from simulator.randomness import Draws
 from simulator.scenario import sections
 from simulator.scenario.units import DURATION
+from simulator.wording import counted
 
 SAMPLE = 8000
 """requests of one replay of a scaled stream; the first half is not judged: the node starts empty"""
@@ -103,7 +104,7 @@ class Replicas:
 
     def replayed(self, requests: Requests, replicas: int, watch: Watch | None = None) -> Replayed:
         """What becomes of all requests; see `replay` for `watch`."""
-        with self.progress.task(f"{replicas} replicas" if replicas > 1 else "one replica", len(requests)) as task:
+        with self.progress.task(counted(replicas, "replica"), len(requests)) as task:
 
             def arrived(number: int, now: float, tickets: list[LlmTicket]) -> bool:
                 task.advance()

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from simulator.account import summed_draws
+from simulator.column_units import telling_units, with_units
 from simulator.outputs import RunFolder
 from simulator.results import TABLES
 from simulator.run_manifest import with_run
@@ -33,7 +34,7 @@ class FolderTables(Mapping[str, pd.DataFrame]):
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in TABLES:
             raise KeyError(name)
-        return pd.read_parquet(self._folder / f"{name}.parquet")
+        return telling_units(pd.read_parquet(self._folder / f"{name}.parquet"))
 
     def __iter__(self) -> Iterator[str]:
         return iter(TABLES)
@@ -53,7 +54,7 @@ def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: RunFold
     first_device = device_bounds(scenario)[:-1]
     issued = [pq.read_metadata(part / "requests.parquet").num_rows for part in parts]
     first_request = np.concatenate([[0], np.cumsum(issued)])[:-1].tolist()
-    for name in ("interactions", "requests", "devices", "baselines"):
+    for name in ("interactions", "requests", "devices", "users", "baselines"):
         with folder.file(f"{name}.parquet") as path, _Writer(path, folder.run) as writer:
             for number, part in enumerate(parts):
                 region = scenario.regions[number].name if name in _WITH_REGION else None
@@ -61,6 +62,7 @@ def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: RunFold
                     for group in range(file.num_row_groups):
                         rows = file.read_row_group(group)
                         writer.write(_numbered(rows, first_device[number], first_request[number], region))
+    folder.write_table("items", pd.read_parquet(parts[0] / "items.parquet"))
     folder.write_table("updates", _updates(parts, first_device))
     loads = [pd.read_parquet(part / "cloud.parquet") for part in parts]
     folder.write_table("cloud", _summed(loads))
@@ -88,7 +90,7 @@ class _Writer:
 
     def write(self, rows: pa.Table) -> None:
         """Append rows, as a row group."""
-        rows = with_run(rows, self._run)
+        rows = with_units(with_run(rows, self._run))
         if self._file is None:
             self._file = pq.ParquetWriter(self._path, rows.schema)
         self._file.write_table(rows)

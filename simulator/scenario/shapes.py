@@ -147,7 +147,7 @@ def _limits_text(part: Plain) -> str:
             low["le"] = limit.le
         elif isinstance(limit, annotated_types.Lt):
             low["lt"] = limit.lt
-    unit = f" {part.quantity.base}" if part.quantity else ""
+    unit = f" {part.quantity.base}" if part.quantity and part.quantity.base else ""
     if "ge" in low and "le" in low:
         return f" between {low['ge']:g} and {low['le']:g}{unit}"
     bounds = []

@@ -1,4 +1,4 @@
-"""Quantities with units in a scenario file: `250ms`, `6h`, `2MB`, `20Mbps`, `8GFLOPS`, `15kJ`.
+"""Quantities with units in a scenario file: `250ms`, `6h`, `2MB`, `20Mbps`, `8GFLOPS`, `15kJ`, `2M` devices.
 
 A bare number is taken in the base unit (seconds, bytes, bits per second, FLOP/s, watts, joules).
 Decimal prefixes are powers of 1000; `KiB`, `MiB`, `GiB` are powers of 1024.
@@ -40,7 +40,7 @@ class Quantity:
         if isinstance(value, str):
             match = _QUANTITY.fullmatch(value)
             if not match or match[2] not in ("", *self.units):
-                units = ", ".join(self.units)
+                units = ", ".join(filter(None, self.units))
                 raise ValueError(f"expected a {self.what} such as {self.example} (units: {units}), got {value!r}")
             number = float(match[1].replace("_", "")) * self.units[match[2] or self.base]
         else:
@@ -63,6 +63,7 @@ BANDWIDTH = Quantity("bandwidth", {"bps": 1, "kbps": 1e3, "Kbps": 1e3, "Mbps": 1
 COMPUTE = Quantity("compute speed", {"FLOPS": 1, "MFLOPS": 1e6, "GFLOPS": 1e9, "TFLOPS": 1e12}, "FLOPS", "8GFLOPS")
 POWER = Quantity("power", {"mW": 1e-3, "W": 1, "kW": 1e3}, "W", "2.5W")
 ENERGY = Quantity("energy", {"mJ": 1e-3, "J": 1, "kJ": 1e3, "MJ": 1e6, "Wh": 3600, "kWh": 3.6e6}, "J", "15kJ or 12Wh")
+COUNT = Quantity("whole number", {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}, "", "2000, 500k or 2M")
 
 _QUANTITY = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*")
 
@@ -77,5 +78,15 @@ BitsPerSecond = Annotated[float, BANDWIDTH, _reader(BANDWIDTH), Field(gt=0)]
 FlopsPerSecond = Annotated[float, COMPUTE, _reader(COMPUTE), Field(gt=0)]
 Watts = Annotated[float, POWER, _reader(POWER), Field(ge=0)]
 Joules = Annotated[float, ENERGY, _reader(ENERGY), Field(ge=0)]
+
+
+def _whole(value: Any) -> int:
+    number = COUNT.read(value)
+    if number != int(number):
+        raise ValueError(f"expected a {COUNT.what} such as {COUNT.example}, got {value!r}")
+    return int(number)
+
+
+Count = Annotated[int, COUNT, BeforeValidator(_whole, json_schema_input_type=int | str), Field(ge=1)]
 
 Share = Annotated[float, Field(ge=0, le=1)]

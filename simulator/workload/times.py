@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 _FIRST_DATE_S = 1e8  # March 1973: smaller numbers are taken as relative
 _UNKNOWN_DAY = 99991231
+_EMPTY_S = 10 * 365.25 * 86400.0  # years without any event, on whose other side a date is implausible
 _UNITS = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 _ZONE = r"(?:[Zz]|[+-]\d\d:?\d\d)\s*$"
 
@@ -65,7 +66,8 @@ def why_unusable(raw: Any, in_seconds: bool, row: int) -> str:
     except ValueError:
         moment = pd.to_datetime(str(value).strip(), errors="coerce", format="ISO8601", utc=True)
         dated = in_seconds or pd.notna(moment)
-        told = "is before 1970, or the other times are numbers" if dated else "is not a number or an ISO time"
+        told = "is before 1970 or ten empty years away from the other dates (a missing date?), or those are numbers"
+        told = told if dated else "is not a number or an ISO time"
         if pd.notna(moment) and moment.year > 5000:
             told = "is no time at which something happened: a mark for an unknown one?"
         return f"the time {str(value)[:40]!r} {told} (2020-01-31T23:59:59Z)"
@@ -73,7 +75,7 @@ def why_unusable(raw: Any, in_seconds: bool, row: int) -> str:
         return f"the time {value!r} is not finite"
     if number < 0:
         return f"the time {value!r} is negative"
-    return f"the time {value!r} is not a date like most of the others (another unit?)"
+    return f"the time {value!r} is not a date like most of the others (another unit, or a missing date?)"
 
 
 def clock_of(times: Floats, offsets: NDArray[np.int64], dated: bool) -> Clock:
@@ -90,8 +92,10 @@ def _floats(array: Any) -> Floats:
 
 
 def _dates(seconds: Floats) -> Floats:
-    """The same, NaN where they are before 1970 or so late that they mark an unknown time."""
-    return np.where((seconds < 0) | (seconds >= LAST_DATE_S), np.nan, seconds)
+    """The same, NaN where they are before 1970, so late that they mark an unknown time, or far from all others."""
+    seconds = np.where((seconds < 0) | (seconds >= LAST_DATE_S), np.nan, seconds)
+    seconds[_far_from_all(seconds)] = np.nan
+    return seconds
 
 
 def _numbers(values: Floats) -> ParsedTimes:
@@ -107,9 +111,25 @@ def _numbers(values: Floats) -> ParsedTimes:
     unit, scale = next((u for u in _UNITS if typical < LAST_DATE_S * u[1]), _UNITS[-1])
     seconds = values / scale
     seconds[(seconds < _FIRST_DATE_S) | (seconds >= LAST_DATE_S)] = np.nan
+    seconds[_far_from_all(seconds)] = np.nan
     if unit == "seconds":
         return ParsedTimes(seconds, True, {}, ())
     return ParsedTimes(seconds, True, {f"times_in_{unit}": len(known)}, (f"times are {unit} since 1970",))
+
+
+def _far_from_all(seconds: Floats) -> NDArray[np.bool_]:
+    """Which dates [R] ten empty years keep apart from those around the median: 1970 among 2026 is a missing date, not
+    an event."""
+    known = np.sort(seconds[~np.isnan(seconds)])
+    far = np.zeros(len(seconds), dtype=np.bool_)
+    gaps = np.flatnonzero(np.diff(known) > _EMPTY_S)
+    if len(gaps):
+        middle = len(known) // 2
+        before, after = gaps[gaps < middle], gaps[gaps >= middle]
+        first = known[before[-1] + 1] if len(before) else -np.inf
+        last = known[after[0]] if len(after) else np.inf
+        far = (seconds < first) | (seconds > last)
+    return far
 
 
 def _are_days(known: Floats) -> bool:

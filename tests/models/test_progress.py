@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from models.progress import LiveView, RichProgress, in_words
+from models.progress import Lines, LiveView, RichProgress, in_words
 
 
 class Clock:
@@ -57,6 +57,18 @@ def test_output_that_goes_to_a_file_holds_nothing_of_it() -> None:
         task.advance(3)
         task.show({"failed": "1"})
     assert written(console) == ""
+
+
+def test_work_of_minutes_that_nobody_watches_tells_a_line_a_minute() -> None:
+    file, clock = io.StringIO(), Clock()
+    task = Lines(file, "training item_lm", 1000, clock)
+    for second in range(1, 151):
+        clock.now = float(second)
+        task.advance(2, f"loss {second}")
+    assert file.getvalue().splitlines() == [
+        "training item_lm: 120/1,000, 7 min 20 s left, loss 60",  # 2 a second, so 880 more take 440 s
+        "training item_lm: 240/1,000, 6 min 20 s left, loss 120",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_requests_that_nobody_could_hear_and_those_of_a_crowd_at_the_door_are_to
         columns=["device", "t_issued_s", "t_arrived_s", "outcome", "bytes_up"],
     )
     offline, crowd = parts.request_notes(requests, np.array([0.0, 5.0, 6.0]))
-    assert offline.startswith("1 of the lost requests were never sent")
+    assert offline.startswith("1 lost request was never sent: its device was offline")
     assert crowd.startswith("2 requests that devices made as they joined")
     assert parts.request_notes(requests[requests["outcome"] == "completed"], np.zeros(3)) == []
 
@@ -122,7 +122,7 @@ def test_a_run_bears_its_share_of_an_installation(tmp_path: Path) -> None:
     assert saved == pytest.approx(0.9 * whole.summary["cost"]["bytes_installed"])
     assert part.summary["cost"]["bytes_installed"] == pytest.approx(0.1 * whole.summary["cost"]["bytes_installed"])
     assert whole.summary["cost"]["bytes_installed"] > 0
-    assert whole.summary["cost"]["usd_provisioned"] > part.summary["cost"]["usd_provisioned"]
+    assert whole.summary["cost"]["usd_network"] > part.summary["cost"]["usd_network"]
 
 
 def test_headroom_of_the_configured_cloud_is_in_the_units_of_its_replicas(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from simulator.experiments.sweeps.plan import Plan
 from simulator.experiments.sweeps.ray_cluster import RayCluster
 from simulator.experiments.sweeps.tables import write_tables
 from simulator.sharing import preparation_key
+from simulator.wording import counted
 
 Say = Callable[[str], None]
 
@@ -151,14 +152,14 @@ def _stop_if_full(outcome: Outcome) -> None:
 def _intention(plan: Plan, places: list[RunPlace], todo: int, workers: int) -> str:
     """How many runs there are and, where earlier ones tell, about how long the rest takes."""
     variants, seeds = len(plan.manifest.variants), len(plan.manifest.seeds)
-    trainings = f" x {len(plan.manifest.trainings)} trainings" if plan.manifest.trainings else ""
-    counted = f"{plan.n_runs} runs ({variants} variants x {seeds} seeds{trainings})"
+    trainings = f" x {counted(len(plan.manifest.trainings), 'training')}" if plan.manifest.trainings else ""
+    planned = f"{counted(plan.n_runs, 'run')} ({counted(variants, 'variant')} x {counted(seeds, 'seed')}{trainings})"
     with_whom = f" on {workers} workers" if workers > 1 else ""
     if todo == len(places):
-        return f"{counted}{with_whom}; how long they take is known once the first have ended"
+        return f"{planned}{with_whom}; how long they take is known once the first have ended"
     took = [_seconds(place.folder) for place in places if place.finished]
     left = sum(took) / len(took) * todo / max(workers, 1)
-    return f"{counted}, {todo} of them to do{with_whom}: about {duration(left)}, as the finished ones took"
+    return f"{planned}, {todo} of them to do{with_whom}: about {duration(left)}, as the finished ones took"
 
 
 def _seconds(folder: Path) -> float:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from simulator.scenario.sections.base import Section, kind_of
-from simulator.scenario.units import BitsPerSecond, Bytes, FlopsPerSecond, Joules, Seconds, Share, Watts
+from simulator.scenario.units import BitsPerSecond, Bytes, Count, FlopsPerSecond, Joules, Seconds, Share, Watts
 
 
 class ConstantLink(Section):
@@ -130,8 +130,11 @@ def default_classes() -> tuple[DeviceClass, ...]:
 class Fleet(Section):
     """The devices: how many, of which kinds, when they are there."""
 
-    devices: int = Field(2000, ge=1, description="more devices than users: users are cloned")
-    represents: int | None = Field(None, ge=1, description="size of the fleet that this one stands for")
+    devices: Count = Field(2000, description="more devices than users: users are cloned")
+    represents: Count | None = Field(
+        None,
+        description="size of the fleet that this one stands for: users active after the cut, as all devices here are",
+    )
     preloaded: Preloaded | Literal[False] = Preloaded()
     fallback: Literal["srm", "popular"] = Field("srm", description="the slate of a device without a list")
     classes: tuple[DeviceClass, ...] = Field(

@@ -102,12 +102,12 @@ BAD_FILES = {
     "negative size": (
         "name: a\nfleet: {devices: -3}\n",
         2,
-        "fleet.devices: expected a whole number of at least 1, got '-3'",
+        "fleet.devices: expected a whole number of at least 1 such as 2000, 500k or 2M, got '-3'",
     ),
     "zero devices": (
         "name: a\nfleet: {devices: 0}\n",
         2,
-        "fleet.devices: expected a whole number of at least 1, got '0'",
+        "fleet.devices: expected a whole number of at least 1 such as 2000, 500k or 2M, got '0'",
     ),
     "fraction for a count": ("name: a\nseed: 1.5\n", 2, "seed: expected a whole number of at least 0, got '1.5'"),
     "boolean for a number": ("name: a\nseed: true\n", 2, "seed: expected a whole number of at least 0, got 'true'"),

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
-from simulator.scenario.units import BANDWIDTH, COMPUTE, DURATION, ENERGY, POWER, SIZE, Quantity
+from simulator.scenario.units import BANDWIDTH, COMPUTE, DURATION, ENERGY, POWER, SIZE, Count, Quantity
 
 QUANTITIES = [BANDWIDTH, COMPUTE, DURATION, ENERGY, POWER, SIZE]
 
@@ -34,6 +35,19 @@ def test_units_have_their_size(quantity: Quantity, text: str, value: float) -> N
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a"):
         DURATION.read(text)
+
+
+@pytest.mark.parametrize(("text", "count"), [("2M", 2_000_000), ("1.5k", 1500), (7, 7), ("1_000", 1000), ("1B", 10**9)])
+def test_counts_may_be_written_in_thousands_millions_and_billions(text: str | int, count: int) -> None:
+    got = TypeAdapter(Count).validate_python(text)
+    assert got == count
+    assert isinstance(got, int)
+
+
+@pytest.mark.parametrize("text", ["1.5", 2.5, "2X", "0", -3, True, "1e-7M"])
+def test_what_is_no_whole_count_of_at_least_one_is_refused(text: object) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Count).validate_python(text)
 
 
 @given(st.sampled_from(QUANTITIES), st.floats(0, 1e15))

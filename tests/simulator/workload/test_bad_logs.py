@@ -23,6 +23,15 @@ ROWS = {  # content -> what the message must say
     "a zero among dates": (GOOD + "1,c,0\n", ["line 4", "'0'", "not a date like"]),
     "an American date": (HEAD + "1,a,2020-01-31\n1,b,01/31/2020\n", ["line 3", "01/31/2020", "ISO"]),
     "a date before 1970": (HEAD + "1,a,2020-01-31\n1,b,1969-01-01\n", ["line 3", "before 1970"]),
+    "a missing date as 1970 among ISO times": (
+        HEAD + "1,a,2026-01-30T10:00:00Z\n1,b,1970-01-01T00:00:00Z\n1,c,2026-02-01T10:00:00Z\n",
+        ["line 3", "1970-01-01", "missing date"],
+    ),
+    "a date of the far future": (
+        HEAD + "1,a,2026-01-30\n1,b,2026-01-31\n1,c,2099-12-31\n",
+        ["line 4", "2099-12-31", "ten empty years away"],
+    ),
+    "seconds of 2001 among those of 2020": (GOOD + "1,c,1000000000\n", ["line 4", "missing date"]),
     "an empty user": (GOOD + ",c,1600000000\n", ["line 4", "user id is empty"]),
     "a missing item": (GOOD + "1,null,1600000000\n", ["line 4", "item id is empty"]),
     "a negative item": (GOOD + "1,-1,1600000000\n", ["line 4", "'-1' is negative"]),
