@@ -20,6 +20,7 @@ from simulator.experiments.plane import Plane, plane_of
 from simulator.experiments.records import ExperimentRecords
 from simulator.experiments.savings import LEAST_SHARE, Saving, savings
 from simulator.experiments.sensitivity import shares_of_variance
+from simulator.experiments.shares import missed_shares
 from simulator.experiments.statistics import N_DRAWS, joint_draws
 from simulator.resampling import DRAWS
 
@@ -99,7 +100,8 @@ def conclude(
 def _allowed(
     records: ExperimentRecords, baseline: int, held: Sequence[Measure], objectives: Sequence[str], notes: list[str]
 ) -> NDArray[np.bool_]:
-    """The variants [V] that are known in all objectives at every seed and keep the limits; why others are not."""
+    """The variants [V] that are known in all objectives at every seed, keep the limits and did ask at the share that
+    they were told; why others are not."""
     names = [variant.name for variant in records.variants]
     allowed = np.asarray(np.isfinite(np.stack([measure.means for measure in held])).all(axis=0))
     said = " or ".join(objectives)
@@ -120,6 +122,12 @@ def _allowed(
             if (fails & allowed).any():
                 notes.append(f"not on the front, since {why}: {_listed(names, fails & allowed)}")
             allowed = allowed & ~fails
+    missed = missed_shares(records.results)
+    if missed:
+        off = np.array([name in missed for name in names])
+        named = [f"{name} ({missed[name]})" if name in missed else name for name in names]
+        notes.append(f"did not ask at the share that their names say, so not on the front: {_listed(named, off)}")
+        allowed = allowed & ~(off & (np.arange(len(names)) != baseline))
     return allowed
 
 

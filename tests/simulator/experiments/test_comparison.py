@@ -240,6 +240,25 @@ def test_a_limit_keeps_a_variant_off_the_front(tmp_path: Path) -> None:
     assert any("over the limit latency_s.slate.p95 <= 0.2: 'better'" in note for note in answer["notes"])
 
 
+def test_a_policy_that_missed_its_share_wins_under_no_name(tmp_path: Path) -> None:
+    """`better` and `cheap` were told 40%; `cheap`, the winner otherwise, asked every time."""
+
+    def asking(variant: str, seed: int) -> Mapping[str, Any]:
+        told = {"better": (0.4, 0.41), "cheap": (0.4, 1.0)}.get(variant, (None, 1.0))
+        return costs(variant, seed) | {
+            "requests": {"decisions": 1000, "wanted_ratio": told[0], "realised_ratio": told[1]}
+        }
+
+    assert compare(made(tmp_path / "kept")).answer["winner"] == "cheap"
+    answer = compare(made(tmp_path / "missed", figures=asking)).answer
+    assert "cheap" not in [point["variant"] for point in answer["frontier"]]
+    assert answer["winner"] != "cheap"
+    assert (
+        "did not ask at the share that their names say, so not on the front: 'cheap (asked 100%, told 40%)'"
+        in answer["notes"]
+    )
+
+
 def test_a_warm_up_is_cut_from_accuracy_and_requests(tmp_path: Path) -> None:
     """All miss in the first ten minutes and all hit after it."""
 
