@@ -28,8 +28,8 @@ def hangs_on(
     """The rows that apply to a run with these `interactions`, whose `slates` are those of its policy before the stream;
     `alone` [M]: ranks of the interactions under the SRM alone."""
     users = prepared.population.users[interactions["device"].to_numpy()]
-    steps, as_of = (interactions[name].to_numpy().astype(np.int64) for name in ("step", "as_of"))
-    shown = Shown(users, steps, as_of, alone)
+    steps, as_of, ranks = (interactions[name].to_numpy().astype(np.int64) for name in ("step", "as_of", "rank"))
+    shown = Shown(users, steps, as_of, ranks, alone)
     rows: list[Row | None] = []
     lists = prepared.source is not None and scenario.policy.slate in ("llm", "both")
     if lists:

@@ -51,11 +51,19 @@ def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates
     alone = _worth(shown.alone[rows])
     curves = {"ages": list(ages), "as_shown": _means(as_shown), "llm_order": _means(llm)}
     values = curves | {"srm_alone": float(alone.mean()), "interactions": len(rows), "users": len(np.unique(users))}
-    return [_llm_quality(scenario, prepared, as_shown[0], llm[0], alone, users), _list_age(scenario, values)]
+    this_run = float(_worth(shown.ranks[rows]).mean())
+    quality = _llm_quality(scenario, prepared, as_shown[0], llm[0], alone, users, this_run)
+    return [quality, _list_age(scenario, values)]
 
 
 def _llm_quality(
-    scenario: sections.Scenario, prepared: Prepared, fresh: Floats, llm: Floats, alone: Floats, users: Ints
+    scenario: sections.Scenario,
+    prepared: Prepared,
+    fresh: Floats,
+    llm: Floats,
+    alone: Floats,
+    users: Ints,
+    this_run: float,
 ) -> Row:
     lead, half = clustered_mean(fresh - alone, users)
     ours, theirs = float(fresh.mean()), float(alone.mean())
@@ -65,6 +73,7 @@ def _llm_quality(
         "fresh": ours,
         "fresh_llm_order": float(llm.mean()),
         "srm_alone": theirs,
+        "this_run": this_run,
         "lead": lead,
         "lead_low": lead - half,
         "lead_high": lead + half,
@@ -73,12 +82,12 @@ def _llm_quality(
         "most_epochs": curve.most_epochs,
     }
     text = (
-        f"The LLM is {_stand_in(scenario)}. A fresh list that costs no time reaches NDCG@10 {ours:.4f} on screen "
+        f"The LLM is {_stand_in(scenario)}. Lists that are always fresh would reach NDCG@10 {ours:.4f} on screen "
         f"({float(llm.mean()):.4f} in the LLM's own order), the SRM alone {theirs:.4f}: a lead of {lead:+.4f} "
-        f"(95%: {lead - half:+.4f} to {lead + half:+.4f})."
+        f"(95%: {lead - half:+.4f} to {lead + half:+.4f}); this run, with the lists that it had, {this_run:.4f}."
     )
     if ours > 0 and lead > 0:
-        text += f" An LLM that is {1 - ratio:.0%} worse leaves always asking no better than never asking"
+        text += f" With an LLM that is {1 - ratio:.0%} worse not even fresh lists would be better than the SRM alone"
         epoch = _epoch_worth(curve, ratio)
         text += f"; this one was no better than that after epoch {epoch} of {len(curve.values)}." if epoch else "."
         values["epoch_at_which_equal"] = epoch

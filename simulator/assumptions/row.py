@@ -33,4 +33,5 @@ class Shown:
     users: Ints  # [M] place in the log
     steps: Ints  # [M]
     as_of: Ints  # [M] newest interaction that the list on screen had seen; -1: none
+    ranks: Ints  # [M] rank on screen; -1: absent
     alone: Ints  # [M] rank under the SRM alone; NOT_EVALUATED outside a sample
