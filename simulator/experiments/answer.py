@@ -60,9 +60,10 @@ def conclude(
     drawn = np.where(allowed[:, None], _draws(records, held) * turned, np.nan)
     plane = plane_of(names, baseline, measures[metric], measures[costs[0]], signs[0], allowed)
     saved = savings(plane, families(records.variants))
-    decision = decide(
-        plane, signs[0], measures, metric, costs[0], records.without_cloud(metric), saved, _per_month(records)
-    )
+    alone, month = records.without_cloud(metric), _per_month(records)
+    decision = decide(plane, signs[0], measures, metric, costs[0], alone, saved, month)
+    decision |= {"replicated": records.replicated(), "represents": records.represents()}
+    notes.insert(0, _replicated(decision["replicated"]))
     found = saved[0] if decision["winner_by"] == "saving" else None
     if found is not None:
         found = next(saving for saving in saved if plane.names[saving.variant] == decision["winner"])
@@ -81,7 +82,7 @@ def conclude(
         "schema_version": SCHEMA_VERSION,
         "question": records.manifest.question,
         "headline": headline(decision, plane, metric, costs[0], signs[0], found, records.represents()),
-        "decision": decision | {"replicated": records.replicated(), "represents": records.represents()},
+        "decision": decision,
         "baseline": plane.names[baseline],
         "metric": metric,
         "cost": costs[0],
@@ -146,6 +147,16 @@ def _draws(records: ExperimentRecords, held: Sequence[Measure]) -> Floats:
         n_draws,
     )
     return drawn.reshape(len(drawn), *shape)
+
+
+def _replicated(held: Mapping[str, Any]) -> str:
+    """What was run anew, and what was not."""
+    worlds, trainings = held["worlds"], held["trainings"]
+    said = f"1 world (seed {worlds[0]})" if len(worlds) == 1 else f"{len(worlds)} worlds"
+    said += f", {held['users']:,} users"
+    if trainings is not None:
+        return f"replicated: {said}, {len(trainings)} trainings"
+    return f"replicated: {said}; models were trained once, so nothing is said of models trained anew (training.seed)"
 
 
 def _per_month(records: ExperimentRecords) -> Measure | None:

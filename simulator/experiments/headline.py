@@ -24,11 +24,11 @@ def headline(
     """
     if not plane.allowed.any():
         return "No variant keeps the limits: relax one, or try other variants."
-    return " ".join(
-        part
-        for part in (_calling(decision, metric, represents), _choosing(decision, plane, metric, cost, sign, found))
-        if part
-    )
+    said = [_calling(decision, metric, represents), _choosing(decision, plane, metric, cost, sign, found)]
+    worlds = decision["replicated"]["worlds"]
+    if len(worlds) == 1 and (decision["winner"] is not None or decision["call"] in ("yes", "no")):
+        said.append(f"Shown for new users in the world of seed {worlds[0]} alone.")
+    return " ".join(part for part in said if part)
 
 
 def _calling(decision: Mapping[str, Any], metric: str, represents: int | None) -> str:
@@ -63,14 +63,14 @@ def _choosing(
         ends = f"95% over all variants: {found.low:.0%} to {found.high:.0%}"
         return (
             f"At the {equal} of '{base}' {who} {verb} {found.share:.0%} less ({ends}): "
-            f"{price(cost, found.price, plane.cost[b])}."
+            f"{price(cost, found.price, plane.cost[b])}{_a_month(decision, base, found.below is None)}."
         )
     if decision["winner"] is not None:
         v = plane.names.index(decision["winner"])
         more = decision["difference"][metric] if decision["runner_up"] == base else None
-        ends = "" if more is None else f", {signed(more['mean'])} (95% {signed(more['low'])} to {signed(more['high'])})"
+        ends = "" if more is None else f", {between(signed, more)}"
         first = f"Nothing is as good as '{base}' for less; '{decision['winner']}' is shown to be better"
-        return f"{first}: {reached(v)}{ends}, at {price(cost, plane.cost[v], plane.cost[b])}."
+        return f"{first}: {reached(v)}{ends}, at {price(cost, plane.cost[v], plane.cost[b])}{_a_month(decision, base)}."
     more = decision["more_seeds"]
     said = f"No policy is shown to be better than '{base}', or as good for less"
     if len(decision["not_told_apart"]) == sum(name != base for name in plane.names):
@@ -88,6 +88,17 @@ def _choosing(
     )
     count = "1 more seed" if more["seeds"] == 1 else f"{more['seeds']:,} more seeds"
     return f"{said}; {count} would show one of {of} ('{more['variant']}')."
+
+
+def _a_month(decision: Mapping[str, Any], base: str, of_a_run: bool = True) -> str:
+    """What the winner costs a month beyond the baseline, or less than it; of a run, not of a price between two."""
+    moved = (decision["difference"] or {}).get(PER_MONTH)
+    if moved is None or decision["runner_up"] != base or not of_a_run:
+        return ""
+    if moved["mean"] >= 0:
+        return f", {between(dollars, moved, 'a month')} more"
+    less = {"mean": -moved["mean"], "low": -moved["high"], "high": -moved["low"]}
+    return f", {between(dollars, less, 'a month')} less"
 
 
 def label(metric: str) -> str:

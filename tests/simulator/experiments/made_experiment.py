@@ -61,12 +61,13 @@ def make_experiment(
                 "ndcg@10": float(np.where(hit, 1 / np.log2(np.maximum(rank, 0) + 2), 0).mean()),
             },
             "requests": {"ratio": 0.5},
+            "seed": place.seed,
         }
         for key, value in figures(place.variant.name, place.seed).items():
             summary[key] = {**summary.get(key, {}), **value}
         (place.folder / "summary.json").write_text(json.dumps(summary))
         key = {"variant": place.variant.name, "seed": place.seed}
         key |= {} if place.training is None else {"training": place.training}
-        rows.append({**key, **flat_figures(summary)})
+        rows.append({**flat_figures(summary), **key})
     pd.DataFrame(rows).to_parquet(path / "results.parquet")
     return folder

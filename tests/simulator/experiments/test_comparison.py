@@ -343,3 +343,35 @@ def test_a_variant_may_be_named_in_markup(tmp_path: Path) -> None:
     console = Console(width=100, record=True, force_terminal=False)
     print_comparison(found.table, found.answer, console)
     assert "[red]twin[/red]" in console.export_text()
+
+
+def test_runs_of_one_world_are_compared_where_they_lie(tmp_path: Path) -> None:
+    """The folders of `plain` and `better` at seed 2: the same differences as in a sweep of that seed."""
+    folder = made(tmp_path) / "runs"
+    runs = [str(folder / name / "2") for name in ("v0", "v2")]
+    printed = CliRunner().invoke(app, ["compare", *runs, "--against-cost", "cost.usd", "--json"])
+    assert printed.exit_code == 0, printed.output
+    answer = json.loads(printed.stdout)
+    u = np.random.default_rng(2).random(N_DEVICES * N_STEPS)
+    gain = answer["decision"]["difference"]["accuracy.ndcg@10"]
+    assert answer["baseline"] == runs[0]  # both are called 2, so they go by their paths
+    assert gain["mean"] == pytest.approx((u < 0.45).mean() - (u < 0.30).mean())
+    assert gain["low"] > 0.1
+    assert (answer["winner"], answer["decision"]["winner_by"]) == (runs[1], "gain")
+    assert answer["headline"].endswith("Shown for new users in the world of seed 2 alone.")
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        (("v0/1", "v2/2"), "was run at seed 2"),
+        (("v0/1", "gone"), "holds no finished run"),
+        (("v0/1", "v0/1"), "named twice"),
+    ],
+)
+def test_runs_that_cannot_be_paired_are_one_line(tmp_path: Path, runs: tuple[str, ...], said: str) -> None:
+    folder = made(tmp_path) / "runs"
+    printed = CliRunner().invoke(app, ["compare", *(str(folder / run) for run in runs)])
+    assert printed.exit_code == 2
+    assert said in printed.output
+    assert "Traceback" not in printed.output

@@ -264,6 +264,17 @@ def test_the_cheapest_point_as_good_as_the_scenario_is_named_with_how_sure_that_
     assert 0.5 < cheapest["probability"] <= 1
 
 
+def test_no_request_keeps_any_limit_on_requests() -> None:
+    """A policy that never asks has no response time; one that asks and has none is not known to keep the limit."""
+    goals = read_goals(["ndcg@10"], ["cost.usd"], ["latency_s.request.p95=1s"])
+    never = {"accuracy.ndcg@10": 0.1, "cost.usd": 0.0, "requests.ratio": 0.0}
+    assert goals.missing([never]) == []
+    assert goals.excess(goals.means([never])) == [0.0]
+    assert goals.missing([never, never | {"requests.ratio": 0.5}]) == ["latency_s.request.p95"]
+    late = never | {"requests.ratio": 0.5, "latency_s.request.p95": 3.0}
+    assert goals.excess(goals.means([late])) == [2.0]
+
+
 def test_where_the_scenario_itself_fails_the_other_points_are_compared(problem: Problem, tmp_path: Path) -> None:
     answer = run(problem, tmp_path / "o", Formula(fails_above=0.45)).comparison.answer  # the scenario's ratio is 0.5
     assert answer["baseline"] != "base"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import InputError
+from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.sweeps import make_plan, read_sweep, scenario_with
 from tests.simulator.experiments.sweeps.files import SWEEP, write_files
 
@@ -67,6 +68,20 @@ def test_a_command_line_setting_changes_the_base_and_never_a_swept_key(tmp_path:
     assert make_plan(sweep, ["fleet.devices=7"]).scenario("ratio=0.1", 4).fleet.devices == 7
     with pytest.raises(InputError, match=r"--set policy.request: the sweep varies policy.request.ratio"):
         make_plan(sweep, ["policy.request=never"])
+
+
+def test_training_seeds_are_replications_of_every_variant_and_no_variants(tmp_path: Path) -> None:
+    text = HEAD + "axes: {policy.request.ratio: [0.1, 0.2], training.seed: [3, 5]}\nseeds: [1, 2]\n"
+    plan = plan_of(tmp_path, text)
+    assert [variant.name for variant in plan.manifest.variants] == ["ratio=0.1", "ratio=0.2"]
+    assert (plan.manifest.trainings, plan.n_runs) == ([3, 5], 8)
+    trained = plan.scenario("ratio=0.1", 2, 5)
+    assert (trained.seed, trained.srm.training.seed) == (2, 5)
+    assert trained.llm.candidates.training.seed == 5  # type: ignore[union-attr]
+    folders = [str(run.folder.relative_to(tmp_path)) for run in ExperimentFolder(tmp_path).runs(plan.manifest)]
+    assert folders[:2] == ["runs/ratio=0.1/1-training-3", "runs/ratio=0.1/1-training-5"]
+    with pytest.raises(InputError, match=r"sweep.yaml:\d+: axes: training.seed: expected different whole numbers"):
+        plan_of(tmp_path, text.replace("[3, 5]", "[3, 3]"))
 
 
 def test_settings_in_json_make_the_scenario_that_the_file_s_settings_make(tmp_path: Path) -> None:
