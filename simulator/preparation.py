@@ -15,6 +15,7 @@ from models.progress import Progress
 from models.srm.deployment import Deployed
 from simulator.checking import check_inputs
 from simulator.churn import Presence, build_presence
+from simulator.event_need import check_events
 from simulator.fleet import FleetTable, build_fleet
 from simulator.learning import Learnt, candidate_source, first_deployed, learn, srm_scores
 from simulator.network import Network
@@ -73,6 +74,7 @@ def populate(scenario: sections.Scenario, learnt: Learnt, draws: Draws, members:
     users = streamed[fleet.user]
     network = Network(scenario.fleet, fleet, draws)
     stream = arrival_times(learnt.split, scenario.workload.arrivals, users, scenario.duration, draws, everyone)
+    check_events(scenario, len(users), stream.horizon_s)
     outages = network.outages(stream.horizon_s)
     presence = build_presence(scenario.fleet.churn, fleet, stream.horizon_s, stream.start_s, draws, outages, part)
     owner = np.repeat(np.arange(len(users)), np.diff(stream.device_offsets))

@@ -19,6 +19,7 @@ from pyarrow.lib import ArrowException
 
 from models.artifacts import atomic_path, content_hash
 from models.errors import InputError
+from models.user_files import read_json
 from simulator.scenario import resolved_yaml, sections
 
 MANIFEST = "run.json"
@@ -66,14 +67,14 @@ def read_manifest(folder: Path) -> RunManifest | None:
     """The manifest of a run's folder; None where there is none. InputError for one that is damaged."""
     path = folder / MANIFEST
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = read_json(path)
         if held["schema_version"] != 1 or held["state"] not in ("unfinished", "finished"):
             raise ValueError("written by another version of Fleetrec")
         files = {str(name): None if digest is None else str(digest) for name, digest in held["files"].items()}
         return RunManifest(str(held["run"]), str(held["scenario"]), int(held["seed"]), held["state"], files)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({_first_line(error)}); run the scenario again") from None
 
 
@@ -107,12 +108,12 @@ def run_of(path: Path) -> str | None:
             run = metadata.get(RUN_KEY)
             return None if run is None else run.decode("ascii", "replace")
         if path.suffix == ".json":
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             return content.get("run") if isinstance(content, dict) else None
         with path.open(encoding="utf-8") as file:
             found = re.fullmatch(r"# run: (\w+)\n", file.readline(100))
         return None if found is None else found[1]
-    except (OSError, ValueError, ArrowException, RecursionError) as error:
+    except (OSError, ValueError, ArrowException) as error:
         raise InputError(f"{path}: cannot be read ({_first_line(error)}); run the scenario again") from None
 
 

@@ -4,7 +4,6 @@ Errors name file and row.
 """
 
 import csv
-import json
 import math
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError
+from models.user_files import check_regular, read_json
 
 
 def resolve_path(text: str) -> Path:
@@ -30,6 +30,7 @@ def resolve_path(text: str) -> Path:
 def read_rows(text: str, what: str, delimiter: str | None = ",") -> Iterator[tuple[int, list[str]]]:
     """(row number from 1, cells) of the non-empty rows of a UTF-8 file; delimiter None splits at white space."""
     path = resolve_path(text)
+    check_regular(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file, delimiter=delimiter) if delimiter else (line.split() for line in file)
@@ -56,7 +57,7 @@ def number(cell: str, where: str) -> float:
 def read_object(path: Path, what: str, give: str) -> dict[str, Any]:
     """The object in a JSON file that is `what`; InputError, which says what to `give`, where there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable {what} ({type(error).__name__}); give {give}") from None
     if not isinstance(content, dict):

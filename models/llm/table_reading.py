@@ -19,6 +19,7 @@ from pyarrow import parquet
 from models.errors import InputError
 from models.llm.base import Floats
 from models.moments import LAST_DATE_S, seconds_of
+from models.user_files import check_regular
 
 _LEAST = {"prompt_tokens": 1.0, "output_tokens": 0.0, "latency_s": 1e-6}
 _MOST = 1e9
@@ -113,6 +114,7 @@ def read_table(path: Path | str, log: LabelledLog) -> AnswerTable:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    check_regular(path)
     try:
         table = parquet.read_table(path)
         frame: pd.DataFrame = table.to_pandas()

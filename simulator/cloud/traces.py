@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import InputError
+from models.user_files import check_regular
 from simulator.cloud.replay import Requests
 from simulator.tables import number, read_rows
 
@@ -68,6 +69,7 @@ def read_trace(path: Path, limit: int | None = None) -> tuple[Requests, list[str
 
 
 def _is_json(path: Path) -> bool:
+    check_regular(path)
     try:
         with path.open(encoding="utf-8-sig") as file:
             return file.read(1) == "{"
@@ -112,7 +114,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
 def _json_values(line: str, where: str) -> dict[str, float]:
     try:
         entry: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{where}: not a JSON object; mend or remove the row") from None
     missing = [key for key in _JSON_KEYS if not isinstance(entry, dict) or entry.get(key) is None]
     if missing:

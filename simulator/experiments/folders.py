@@ -17,7 +17,9 @@ from typing import Any, Literal
 
 from models.artifacts import atomic_path
 from models.errors import InputError
+from models.user_files import read_json
 from simulator.run_manifest import is_finished
+from simulator.tables import read_object
 
 SCHEMA_VERSION = 1
 FAILURE = "failure.json"
@@ -75,7 +77,9 @@ class RunPlace:
     def failure(self) -> str | None:
         """Why it failed, where it did."""
         path = self.folder / FAILURE
-        return str(json.loads(path.read_text(encoding="utf-8"))["error"]) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return str(read_object(path, "record of a failed run", "--resume, which runs it again").get("error"))
 
 
 class ExperimentFolder:
@@ -96,7 +100,7 @@ class ExperimentFolder:
         """Read experiment.json; InputError where it is missing, damaged or of another version."""
         path = self.path / "experiment.json"
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
+            held = read_json(path)
             if held["schema_version"] != SCHEMA_VERSION:
                 raise InputError(f"{path}: written by another version of Fleetrec; run the experiment again")
             return Manifest(**{**held, "variants": [Variant(**variant) for variant in held["variants"]]})

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import InputError
+from models.user_files import check_regular
 from simulator.scenario import sections
 from simulator.tables import resolve_path
 from simulator.workload.files import locate
@@ -68,5 +69,6 @@ def _check(path: Path, folder: bool) -> None:
 
 
 def _check_readable(path: Path) -> None:
+    check_regular(path)
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         raise InputError(f"{path} may not be read; give yourself permission, or name another")

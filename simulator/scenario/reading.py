@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from models.errors import InputError
+from models.user_files import check_regular
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
@@ -78,6 +79,7 @@ def _text_of(path: Path) -> str:
             raise InputError(f"{path}: is a directory; name a scenario file (.yaml) in it")
         if not path.exists():
             raise InputError(f"{path}: no such file{_nearby(path)}")
+        check_regular(path)
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: has {path.stat().st_size:,} bytes; a scenario file is a short YAML text")
         return path.read_bytes().decode("utf-8-sig")

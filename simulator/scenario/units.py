@@ -20,6 +20,8 @@ class Quantity:
     units: dict[str, float]
     base: str
     example: str
+    most: float = 1e21
+    """in the base unit: what is more is a slip of the pen, and sums of it would not be numbers"""
 
     def __hash__(self) -> int:
         return hash(self.what)
@@ -47,11 +49,17 @@ class Quantity:
             number = float(value)
         if not math.isfinite(number):
             raise ValueError(f"expected a finite {self.what}, got {value!r}")
+        if abs(number) > self.most:
+            raise ValueError(f"expected a {self.what} of at most {self.most:g}{self.base}, got {value!r}")
         return number
 
 
 DURATION = Quantity(
-    "duration", {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}, "s", "250ms, 30min or 6h"
+    "duration",
+    {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400},
+    "s",
+    "250ms, 30min or 6h",
+    1e10,
 )
 SIZE = Quantity(
     "size",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models.artifacts import ArtifactStore
 from models.errors import InputError
+from models.user_files import check_regular
 from simulator.tables import resolve_path
 
 CACHE_PREFIX = "cache:"
@@ -43,6 +44,7 @@ def locate(text: str) -> Path:
             raise InputError(f"{path} is a directory; name the file of interactions in it")
         if not path.exists():
             raise InputError(f"{path} does not exist; {hint}")
+        check_regular(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {hint}") from error
     return path
@@ -50,6 +52,7 @@ def locate(text: str) -> Path:
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file, unpacked where it is gzip. InputError where it cannot be read, is empty or other archive."""
+    check_regular(path)
     try:
         data = path.read_bytes()
     except OSError as error:

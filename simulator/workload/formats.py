@@ -19,6 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from models.errors import InputError
+from models.user_files import check_regular
 from simulator.workload.columns import Columns, columns_of, named_columns
 from simulator.workload.files import TextFile, read_text
 
@@ -243,12 +244,14 @@ def _read_lines(text: TextFile, skip: bool) -> RawTable:
 
 
 def _read_parquet(path: Path) -> RawTable:
+    check_regular(path)
     try:
         file = pyarrow.parquet.ParquetFile(path)
         names = file.schema_arrow.names
         columns = named_columns(names, str(path))
         used = [names[place] for place in columns.in_use]
         table = file.read(columns=used)
+        table.validate(full=True)  # also that labels are text
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} cannot be read as Parquet ({reason}); write it again, or give its format") from error

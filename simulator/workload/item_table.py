@@ -107,9 +107,9 @@ def _cell(value: Any) -> str:
 def _from_json(text: TextFile) -> ItemTable:
     try:
         content = json.loads(text.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{text.path} is not valid JSON ({error}); give {{item: [attribute, ...]}}") from error
-    if not all(isinstance(value, list) for value in content.values()):
+    if not isinstance(content, dict) or not all(isinstance(value, list) for value in content.values()):
         raise InputError(f"{text.path}: expected a list of attributes for each item; give {{item: [attribute, ...]}}")
     described = {str(item): tuple(map(str, values)) for item, values in content.items()}
     return ItemTable(dict.fromkeys(described, ""), described, 0)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import InputError
+from models.user_files import check_regular
 
 _JSON_KEYS = ("queued_ts", "input_toks", "output_toks", "first_token_ts", "last_token_ts")
 _CSV_COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens", "first_token_s", "last_token_s")
@@ -44,6 +45,7 @@ def read_log(path: Path) -> RequestLog:
     InputError, with the number of the row: a field that is missing or no number, times that run backwards, no output
     tokens, requests that are not in order of arrival; or no requests at all.
     """
+    check_regular(path)
     try:
         content = path.read_bytes()
         text = content.decode("utf-8")
@@ -77,7 +79,7 @@ def _json_records(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any
             continue
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
             raise InputError(f"{path}: row {number} is no JSON object; correct or delete the row")

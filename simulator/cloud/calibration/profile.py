@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from models.artifacts import atomic_path
 from models.errors import InputError
+from models.user_files import check_regular
 from simulator.cloud.calibration.fitting import Calibration
 from simulator.cloud.jobs import Engine
 from simulator.cloud.steps import ExpertWeights, Line, StepTime
@@ -110,9 +111,10 @@ def save_profile(found: Calibration, path: Path) -> None:
 
 def load_profile(path: Path) -> Profile:
     """The profile in file `path`. InputError where it cannot be read, or a key is missing, unknown or out of range."""
+    check_regular(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(
             f"{path}: not a readable profile ({type(error).__name__}); write one with `cli.py calibrate`"
         ) from None

@@ -3,7 +3,6 @@
 Each new point is a variant whose runs are kept like those of a sweep, and compared like them at the end.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,9 @@ from simulator.experiments.sweeps import Executor, RunJob, run_all
 from simulator.experiments.sweeps.opening import remove_failed, write_failure
 from simulator.experiments.sweeps.tables import write_tables
 from simulator.run_manifest import is_finished
+from simulator.tables import read_object
+
+_OF_A_RUN = ("file of a run", "the run's own file, or remove the run's folder")
 
 
 @dataclass
@@ -115,10 +117,10 @@ def _judge(problem: Problem, folder: ExperimentFolder, variant: Variant, state: 
     for seed in problem.seeds:
         place = folder.run_folder(variant, seed)
         if not is_finished(place):
-            reason = json.loads((place / FAILURE).read_text(encoding="utf-8"))["error"]
+            reason = str(read_object(place / FAILURE, *_OF_A_RUN).get("error"))
             state.failures[variant.name] = f"seed {seed}: {reason}"
             return Result(failure=reason)
-        summary = json.loads((place / "summary.json").read_text(encoding="utf-8"))
+        summary = read_object(place / "summary.json", *_OF_A_RUN)
         if variant.name == BASE:
             problem.goals.check(_names(summary))
         rows.append(flat_figures(summary))

@@ -1,7 +1,6 @@
 """`run_sweep`: a sweep file from its plan to its tables; `run_all`: any runs on any executor."""
 
 import errno
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from simulator.experiments.sweeps.plan import Plan
 from simulator.experiments.sweeps.ray_cluster import RayCluster
 from simulator.experiments.sweeps.tables import write_tables
 from simulator.sharing import preparation_key
+from simulator.tables import read_object
 from simulator.wording import counted
 
 Say = Callable[[str], None]
@@ -163,8 +163,8 @@ def _intention(plan: Plan, places: list[RunPlace], todo: int, workers: int) -> s
 
 
 def _seconds(folder: Path) -> float:
-    timing = json.loads((folder / "timing.json").read_text(encoding="utf-8"))
-    return float(sum(timing[name] for name in ("prepare_s", "simulate_s", "collect_s")))
+    timing = read_object(folder / "timing.json", "timing of a run", "the run's own file, or --overwrite the run")
+    return float(sum(timing.get(name) or 0.0 for name in ("prepare_s", "simulate_s", "collect_s")))
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from models.artifacts import atomic_path
 from simulator.experiments.folders import ExperimentFolder, flat_figures
+from simulator.tables import read_object
 
 _NOT_FIGURES = ("schema_version", "seed")
 
@@ -35,8 +36,7 @@ def write_tables(folder: ExperimentFolder) -> int:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return held
+    return read_object(path, "file of a run", "the run's own file, or --overwrite the run")
 
 
 def _write(rows: list[dict[str, Any]], keys: Iterable[str], path: Path) -> None:
