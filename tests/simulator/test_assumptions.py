@@ -11,7 +11,8 @@ from models.artifacts import ArtifactStore
 from models.early_stopping import TrainingCurve
 from simulator.assumptions.data import clock, srm_training
 from simulator.scenario import sections
-from simulator.simulation import RunResult
+from simulator.simulation import RunResult, ranking_flops
+from simulator.tuning import Tuned
 from simulator.workload.loading import load_log
 from tests.simulator.tiny import RandomLists, prepare_tiny, scenario_of, simulate_tiny
 
@@ -82,6 +83,14 @@ def test_refilling_is_measured_as_a_run_that_refills_shows_it(store: ArtifactSto
         assert values["ndcg@10"] == pytest.approx(kept.summary["accuracy"]["ndcg@10"])
         assert values["ndcg@10_refilled"] == pytest.approx(refilled.summary["accuracy"]["ndcg@10"])
     assert refilled.summary["accuracy"]["ndcg@10"] != kept.summary["accuracy"]["ndcg@10"]
+
+
+@pytest.mark.parametrize(("exclude_seen", "scored"), [(True, 20), (False, 20), ("refill", 200)])
+def test_a_device_that_refills_ranks_the_catalogue(exclude_seen: Any, scored: int, store: ArtifactStore) -> None:
+    scenario = scenario_of(workload={"exclude_seen": exclude_seen})
+    srm = prepare_tiny(scenario, store).learnt.srm
+    flops = ranking_flops(scenario, prepare_tiny(scenario, store).learnt, Tuned())
+    assert flops == srm.flops_encode + scored * srm.flops_per_candidate
 
 
 def test_a_slate_without_lists_hangs_on_no_list(store: ArtifactStore) -> None:

@@ -83,6 +83,17 @@ WORLDS: dict[str, dict[str, Any]] = {
     "weight by reliability": {"policy": {"fusion": {"kind": "reliability"}, "slate": "both"}},
     "logistic fusion": {"policy": {"fusion": {"kind": "logistic"}}},
     "weight learnt online": {"policy": {"fusion": {"kind": "online"}, "request": {"kind": "random", "ratio": 0.1}}},
+    "refill": {
+        "workload": {"exclude_seen": "refill"},
+        "policy": {"request": {"kind": "inconsistency", "threshold": 18}, "fusion": {"kind": "online"}},
+    },
+    "refill, on device": {
+        "workload": {"exclude_seen": "refill"},
+        "policy": {
+            "fusion": {"kind": "reliability"},
+            "update": {"kind": "on_device", "when": {"kind": "every", "n": 3}},
+        },
+    },
     "fleet budget": {"policy": {"request": {"kind": "always"}, "budget": {"ratio": 0.2, "scope": "fleet"}}},
     "battery, no delay": {
         "fleet": {
