@@ -29,6 +29,7 @@ from simulator.preparation import WITHOUT_CLOUD, Prepared
 from simulator.scenario import resolved_yaml, sections
 from simulator.service import Service
 from simulator.training_curves import llm_training, training_notes, training_section
+from simulator.tuning import Tuned
 from simulator.update_log import training_cost, update_section
 from simulator.wording import counted
 from simulator.workload.arrivals import gap_summary, gaps_of
@@ -123,7 +124,7 @@ def collect(
     scenario: sections.Scenario,
     prepared: Prepared,
     world: World,
-    threshold: float | None,
+    tuned: Tuned,
     progress: Progress,
     of_region: bool = False,
 ) -> RunResult:
@@ -178,6 +179,7 @@ def collect(
             *([answer_note(answers)] if answers else []),
             *_missing_note(scenario, load),
             *service.notes(),
+            *([tuned.note] if tuned.note else []),
             *_provisioned_note(scenario, service, provisioned),
             CAVEAT,
         ],
@@ -195,7 +197,7 @@ def collect(
         "baselines": baselines,
         "gain_over": gain,
         "freshness": parts.freshness_section(interactions),
-        "requests": {**parts.request_section(requests, len(interactions)), **share, "threshold": threshold},
+        "requests": {**parts.request_section(requests, len(interactions)), **share, "threshold": tuned.threshold},
         "latency_s": parts.latency_section(interactions, requests),
         "pace": pace(gaps_of(population.stream), requests),
         "cloud": {**load, "headroom": provisioned.headroom_of(_servers(scenario))},

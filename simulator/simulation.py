@@ -77,7 +77,7 @@ def simulate_prepared(
         tracer.watch(world)
     run(world, scenario, prepared, progress)
     simulated = time.perf_counter()
-    result = collect(scenario, prepared, world, tuned.threshold, progress)
+    result = collect(scenario, prepared, world, tuned, progress)
     result.timing = {
         "prepare_s": prepare_s,
         "simulate_s": simulated - started,

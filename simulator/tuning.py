@@ -69,6 +69,8 @@ class Tuned:
     """on the doubt, as the stream begins"""
     curve: Curve | None = None
     """by which the threshold follows the wanted share; none where the scenario names the threshold"""
+    note: str = ""
+    """what of the calibration is to be known"""
     schedule: Schedule | None = None
     flops: float = 0.0
     """what a doubt costs a device beyond a ranking"""
@@ -154,6 +156,17 @@ def enough(tails: Tails, key: str, instead: str) -> None:
         raise InputError(f"{key}: {lists}, or {instead}")
 
 
+def scarce(tails: Tails) -> str:
+    """A note where a table has lists for less than half of the held-out decisions."""
+    left = int(tails.decisions.count.sum())
+    if 2 * left >= tails.held_out:
+        return ""
+    return (
+        f"the policy is calibrated on {left:,} of {tails.held_out:,} held-out decisions, for which there are lists in "
+        "the table; prompts export writes the prompts of the others, too (part: calibration)"
+    )
+
+
 def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[], Tails]) -> Tuned:
     """What the scenario's policy needs to know before its run; `tails_of` is called where held-out tails are needed."""
     request, fusion = scenario.policy.request, scenario.policy.fusion
@@ -161,11 +174,11 @@ def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[],
         return Tuned()
     logistic = isinstance(fusion, sections.LogisticFusion) and scenario.policy.slate in ("llm", "both")
     ratio = request.ratio if isinstance(request, Calibrated) else None
-    fitted, doubt, threshold, curve = None, None, None, None
+    fitted, doubt, threshold, curve, note = None, None, None, None, ""
     if logistic:
         fitted = fusion_of(fusion, _fitted(scenario, prepared, tails_of))
     if ratio is not None:
-        doubt, threshold, curve = _calibrated(scenario, prepared, tails_of, fitted, ratio)
+        doubt, threshold, curve, note = _calibrated(scenario, prepared, tails_of, fitted, ratio)
     if isinstance(request, sections.OracleDpRequest):
         slates = list_slates(scenario, prepared.learnt, prepared.scores, prepared.source, fitted)
         return Tuned(fitted, schedule=best_schedule(scenario, prepared, slates, request.ratio))
@@ -175,7 +188,7 @@ def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[],
         return Tuned(fitted, fresh, 1.0)
     if isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest) and ratio is None:
         doubt, threshold = doubt_of(request), request.threshold
-    return Tuned(fitted, doubt, threshold, curve, flops=doubt_flops(scenario, prepared.learnt, doubt))
+    return Tuned(fitted, doubt, threshold, curve, note, flops=doubt_flops(scenario, prepared.learnt, doubt))
 
 
 def _tails(prepared: Prepared, tails_of: Callable[[], Tails]) -> Tails:
@@ -201,7 +214,7 @@ def _calibrated(
     tails_of: Callable[[], Tails],
     fitted: Fusion | None,
     ratio: float,
-) -> tuple[Doubt, float, Curve | None]:
+) -> tuple[Doubt, float, Curve | None, str]:
     """A doubt, the threshold on it and how shares go with thresholds, which runs on the same preparation share: only
     what is learnt from slates depends on what they show."""
     policy = scenario.policy
@@ -209,7 +222,7 @@ def _calibrated(
     if not isinstance(policy.request, sections.LearnedRequest):
         shown = []
 
-    def find() -> tuple[Doubt, float, Curve | None]:
+    def find() -> tuple[Doubt, float, Curve | None, str]:
         tails = _tails(prepared, tails_of)
         learned = isinstance(policy.request, sections.LearnedRequest)
         enough(tails, "policy.request.ratio", "set kind: random" if learned else "give a threshold")
@@ -219,7 +232,7 @@ def _calibrated(
         tails.source.save()
         threshold = threshold_for(tails.decisions, doubts, ratio)
         curve = curve_for(tails.decisions, doubts, ratio) if 0.0 < ratio < 1.0 else None
-        return doubt, threshold, curve
+        return doubt, threshold, curve, scarce(tails)
 
     return prepared.memo.get(["threshold", policy.request.model_dump(), *shown], find)
 

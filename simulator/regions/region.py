@@ -56,7 +56,7 @@ class Region:
     def _finish(self) -> Report:
         world, prepared = self._world, self._prepared
         end(world, self._devices, self._end_s)
-        result = collect(self._scenario, prepared, world, self._tuned.threshold, self._progress, of_region=True)
+        result = collect(self._scenario, prepared, world, self._tuned, self._progress, of_region=True)
         if prepared.source is not None:
             prepared.source.save()
         for name, frame in result.tables.items():

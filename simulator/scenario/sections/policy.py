@@ -50,7 +50,9 @@ class InconsistencyRequest(Section):
     """A request when the SRM's and the LLM's orders disagree (LSC4Rec), by exactly one of `ratio` and `threshold`."""
 
     kind: Literal["inconsistency"] = "inconsistency"
-    ratio: Share | None = Field(None, description="wanted share; the threshold is calibrated before the stream")
+    ratio: Share | None = Field(
+        None, description="wanted share of decisions; the threshold is calibrated before the stream and then follows it"
+    )
     threshold: float | None = Field(None, ge=0, description="score at or above which the device asks")
     terms: InconsistencyTerms = Field(
         "both", description="the gap between the orders and the penalty of invalid candidates, or one of them alone"
@@ -65,7 +67,9 @@ class UncertaintyRequest(Section):
         "entropy",
         description="entropy of the SRM's softmax over the list (1: all alike), or 1 less the lead of its best",
     )
-    ratio: Share | None = Field(None, description="wanted share; the threshold is calibrated before the stream")
+    ratio: Share | None = Field(
+        None, description="wanted share of decisions; the threshold is calibrated before the stream and then follows it"
+    )
     threshold: float | None = Field(None, ge=0, le=1, description="doubt at or above which the device asks")
 
 
@@ -73,7 +77,9 @@ class LearnedRequest(Section):
     """A request when a small model on the device, trained before the stream, expects a fresh list to gain enough."""
 
     kind: Literal["learned"] = "learned"
-    ratio: Share = Field(0.2, description="wanted share; the threshold on the gain is calibrated before the stream")
+    ratio: Share = Field(
+        0.2, description="wanted share of decisions; the threshold on the gain begins as calibrated before the stream"
+    )
     hidden: int = Field(16, ge=1, le=256, description="hidden units of the model")
     seed: int = Field(1, ge=0, description="of the model's training")
 
