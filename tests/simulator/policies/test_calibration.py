@@ -39,9 +39,9 @@ def tails(left: int, held_out: int) -> Tails:
 
 
 def test_a_threshold_that_rests_on_little_is_refused_or_said() -> None:
-    with pytest.raises(InputError, match="has lists for 3 of the 400 held-out decisions .* or give a threshold"):
+    with pytest.raises(InputError, match=r"has lists for 3 of the 400 held-out decisions .* or give a threshold"):
         enough(tails(3, 400), "policy.request.ratio", "give a threshold")
-    with pytest.raises(InputError, match="the log holds out 3 decisions .* use a longer log, or give a threshold"):
+    with pytest.raises(InputError, match=r"the log holds out 3 decisions .* use a longer log, or give a threshold"):
         enough(tails(3, 3), "policy.request.ratio", "give a threshold")
     enough(tails(150, 400), "policy.request.ratio", "give a threshold")
     assert scarce(tails(150, 400)).startswith("the policy is calibrated on 150 of 400 held-out decisions")
