@@ -6,6 +6,8 @@ import sys
 import typer
 
 from commands import bench, cloud, data, experiments, scenarios
+from commands.streams import with_usable_streams
+from models.printable import printable
 
 app = typer.Typer(
     help="Fleetrec: a discrete-event simulator of device fleets for device-cloud recommendation.",
@@ -23,18 +25,25 @@ app.add_typer(data.prompts_app, name="prompts")
 def main() -> None:
     """Run a command; a wrong flag is one line and exit code 2, like every other mistake."""
     gc.set_threshold(100_000, 20, 100)  # what imports make stays; to look at it again and again takes a fifth of them
+    code = with_usable_streams(_run)
+    gc.freeze()  # what is left ends with the process: to look for cycles in it once more takes half a second
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of the command on the command line."""
     try:
-        code = app(standalone_mode=False)
+        return int(app(standalone_mode=False) or 0)
+    except SystemExit as ended:
+        return int(ended.code or 0)
     except Exception as error:
         if not hasattr(error, "format_message"):  # not the command line's own
             raise
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
-            sys.exit(0)
-        print(f"error: {error.format_message()} (see `python cli.py --help`)", file=sys.stderr)
-        sys.exit(2)
-    gc.freeze()  # what is left ends with the process: to look for cycles in it once more takes half a second
-    sys.exit(code or 0)
+            return 0
+        print(f"error: {printable(error.format_message())} (see `python cli.py --help`)", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

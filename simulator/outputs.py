@@ -1,5 +1,6 @@
 """Where a run goes and what it runs on: checked before any work is done."""
 
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,6 +47,11 @@ class RunFolder:
         return self._manifest.run
 
     @property
+    def made_by(self) -> str:
+        """The kind of processor, PyTorch and its threads."""
+        return self._manifest.made_by
+
+    @property
     def parts(self) -> Path:
         """Where records wait until the run's end."""
         return self.path / PARTS
@@ -88,6 +94,12 @@ class RunFolder:
         remove_parts(self.path)
 
 
+def made_by(threads: int) -> str:
+    """What equal bytes hold for beside the versions: the kind of processor, PyTorch, and its threads."""
+    vectors = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.machine()} {vectors}, torch {torch.__version__}, {threads} thread{'s' if threads > 1 else ''}"
+
+
 @contextmanager
 def opened(
     out: Path | str | RunFolder, scenario: sections.Scenario, overwrite: bool = False, kind: str = "run"
@@ -104,7 +116,7 @@ def opened(
     with held(path) as present:
         if present and not present & _OWN_FILES:
             raise InputError(f"--out {path}: holds files that are not a run's; name a new or an empty folder")
-        manifest = RunManifest(run_id(scenario, kind), scenario.name, scenario.seed)
+        manifest = RunManifest(run_id(scenario, kind), scenario.name, scenario.seed, made_by(scenario.engine.threads))
         other = _other_result(path, manifest.run)
         if other is not None and not overwrite:
             raise InputError(

@@ -109,7 +109,9 @@ class RunResult:
         """Write what is no table: the scenario, timing and the summary; then the folder is whole."""
         self.timing = {"run": folder.run, **self.timing, "peak_rss_bytes": peak_rss_bytes()}
         self.summary = {"run": folder.run, **self.summary}
-        folder.write_text("scenario.yaml", f"# run: {folder.run}\n{resolved_yaml(self.scenario)}")
+        folder.write_text(
+            "scenario.yaml", f"# run: {folder.run}\n# made by: {folder.made_by}\n{resolved_yaml(self.scenario)}"
+        )
         folder.write_text("timing.json", _json(self.timing))
         folder.write_text("summary.json", _json(self.summary))
         folder.finish(varying=("timing.json",))

@@ -39,6 +39,8 @@ class RunManifest:
     run: str
     scenario: str
     seed: int
+    made_by: str = ""
+    """the kind of processor and the PyTorch that made it: with others, trained models may differ"""
     state: Literal["unfinished", "finished"] = "unfinished"
     files: Mapping[str, str | None] = field(default_factory=dict)
     schema_version: int = 1
@@ -71,7 +73,8 @@ def read_manifest(folder: Path) -> RunManifest | None:
         if held["schema_version"] != 1 or held["state"] not in ("unfinished", "finished"):
             raise ValueError("written by another version of Fleetrec")
         files = {str(name): None if digest is None else str(digest) for name, digest in held["files"].items()}
-        return RunManifest(str(held["run"]), str(held["scenario"]), int(held["seed"]), held["state"], files)
+        made_by = str(held.get("made_by", ""))
+        return RunManifest(str(held["run"]), str(held["scenario"]), int(held["seed"]), made_by, held["state"], files)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -85,6 +88,15 @@ def is_finished(folder: Path) -> bool:
     except InputError:
         return False
     return (folder / SUMMARY).is_file() and (manifest is None or manifest.state == "finished")
+
+
+def made_alike_note(folders: Iterable[Path]) -> list[str]:
+    """A note where the runs of some folders were made by different kinds of machines; none where they were not."""
+    found = {manifest.made_by for folder in folders if (manifest := read_manifest(folder)) is not None}
+    kinds = sorted(kind for kind in found if kind)
+    if len(kinds) < 2:
+        return []
+    return [f"runs were made by different kinds of machines, whose trained models may differ: {'; '.join(kinds)}"]
 
 
 def check_one_run(folder: Path, names: Iterable[str]) -> None:

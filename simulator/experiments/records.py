@@ -20,7 +20,7 @@ from simulator.experiments.measures import Measure
 from simulator.experiments.run_records import Ranks, RunRecords, check_same, read_run
 from simulator.experiments.statistics import Replicates
 from simulator.resampling import Resampling
-from simulator.run_manifest import SUMMARY, is_finished
+from simulator.run_manifest import SUMMARY, is_finished, made_alike_note
 from simulator.scenario.building import suggestion
 
 Floats = NDArray[np.float64]
@@ -240,6 +240,7 @@ def read_records(path: Path | str, baseline: str | None) -> tuple[ExperimentReco
         raise InputError(f"{path}: fewer than two variants finished seed {seeds[0]}; there is nothing to compare")
     replicates = Replicates(tuple(seeds), tuple(manifest.trainings))
     kept = results.drop_duplicates(list(_PLACE), keep="last")
+    notes += made_alike_note(places[key].folder for key in done)
     folders = {key: place.folder for key, place in places.items()}
     return gathered(manifest, variants, replicates, kept, folders, name, notes), name
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from models.errors import InputError
 from reports.folder_kind import folder_kind
 from reports.run_folder import read_run
 from simulator.outputs import RunFolder, opened, run_folder
-from simulator.run_manifest import is_finished, name_files, read_manifest, run_id, run_of
+from simulator.run_manifest import is_finished, made_alike_note, name_files, read_manifest, run_id, run_of
 from simulator.scenario import sections
 from tests.simulator.tiny import scenario_of, simulate_tiny
 
@@ -136,6 +137,17 @@ def test_what_a_run_that_was_killed_has_left_is_cleared_and_nothing_else(tmp_pat
     shutil.rmtree(folder / "parts")
     rerun(ONE, folder)
     assert is_finished(folder)
+
+
+def test_runs_of_different_kinds_of_machines_are_told_apart(run: Path, finished: Path) -> None:
+    assert made_alike_note([run, finished]) == []
+    manifest = read_manifest(run)
+    assert manifest is not None
+    assert "torch" in manifest.made_by
+    assert (run / "scenario.yaml").read_text().splitlines()[1] == f"# made by: {manifest.made_by}"
+    replace(manifest, made_by="z80 without vectors").write(run)
+    (note,) = made_alike_note([run, finished])
+    assert note.endswith(f"{manifest.made_by}; z80 without vectors")
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
