@@ -86,9 +86,10 @@ def compare_policies(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run one fleet under several request policies and draw accuracy against cost."""
+    """Run one fleet under several request policies; write report.html and draw accuracy against cost."""
     with user_errors():
         from reports.comparison import draw_comparison
+        from reports.html import write_report
         from reports.terminal import console_for, print_policy_comparison
         from simulator import Scenario
         from simulator.checking import check_inputs
@@ -101,13 +102,15 @@ def compare_policies(
         with opened(path, loaded, overwrite, kind="policies") as folder:
             comparison = compare(loaded, folder, on, progress_bars(quiet))
             figure = draw_comparison(path)
-            name_files(path, [figure])
+            page = write_report(path)
+            name_files(path, [figure, page])
         print_advice(loaded, quiet)
         if as_json:
             print_json(comparison)
         if not quiet:
             rows = [*comparison["today"], *comparison["policies"]]
             print_policy_comparison(rows, console_for(as_json), comparison["headline"], comparison["notes"])
+            print(f"report: {page}", file=sys.stderr if as_json else sys.stdout)
             print(f"cost-accuracy plot: {figure}", file=sys.stderr if as_json else sys.stdout)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from reports.charts import COLOURS, Chart, named_rows, numbers, plain, rows_height
 from reports.estimates import Estimate
-from reports.quantities import number_text
+from reports.quantities import dollars_text, number_text
 
 ACCOUNTS_NOTE = (
     "Provisioned: of the represented fleet, on the replicas that it needs. Marginal: of the simulated phones, what "
@@ -46,7 +46,7 @@ def accounts(
     most = 0.0
     for i, ((account, estimates), shade) in enumerate(zip(held.items(), _SHADES, strict=False)):
         for place, e in enumerate(estimates):
-            text = f"${number_text(e.mean)}" if math.isfinite(e.mean) else "none"
+            text = dollars_text(e.mean) if math.isfinite(e.mean) else "none"
             end = max((value for value in (e.mean, e.high) if math.isfinite(value)), default=0.0)
             most = max(most, end)
             spot = {"x": float(f"{end:.5g}"), "y": place + 0.4 * i - 0.2 * (len(held) - 1)}

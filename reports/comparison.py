@@ -41,6 +41,7 @@ def draw_comparison(folder: Path) -> Path:
         folder / "figures" / "cost_accuracy.png",
         _cost_label(cost, comparison.get("represents")),
         f"{metric.upper()}, with 95% interval",
+        front=[str(row["variant"]) for row in comparison.get("frontier") or ()],
         title=f"{comparison.get('scenario', 'fleet')}, seed {comparison.get('seed', '?')}: accuracy against cost",
         subtitle=str(comparison.get("headline") or ""),
         footer=figure_footer(comparison),

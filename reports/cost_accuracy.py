@@ -34,19 +34,6 @@ class PolicyPoint:
     high: float
 
 
-def pareto_front(points: Sequence[PolicyPoint]) -> list[int]:
-    """Indices of the points that no other point beats (no dearer and no less accurate, and better in one), by cost."""
-
-    def beaten(p: PolicyPoint) -> bool:
-        return any(
-            q.cost <= p.cost and q.accuracy >= p.accuracy and (q.cost < p.cost or q.accuracy > p.accuracy)
-            for q in points
-        )
-
-    front = [i for i, point in enumerate(points) if not beaten(point)]
-    return sorted(front, key=lambda i: (points[i].cost, i))
-
-
 def cost_accuracy(
     points: Sequence[PolicyPoint],
     baselines: Mapping[str, float],
@@ -54,6 +41,7 @@ def cost_accuracy(
     x_label: str,
     y_label: str,
     *,
+    front: Sequence[str] = (),
     title: str = "Cost and accuracy of request policies",
     subtitle: str = "",
     footer: Sequence[str] = (),
@@ -61,6 +49,7 @@ def cost_accuracy(
     """Draw the plot as a PNG of 1200 x 800 pixels and return its path.
 
     points: costs at least 0, in the unit that `x_label` names; accuracies in the metric that `y_label` names.
+    front: names of the policies on the front, cheapest first, as the comparison found them; none is found here.
     baselines: accuracy by name, drawn as horizontal lines. `footer`: sentences such as "quality of X, cost of Y", the
     split and the cost account; that logged choices do not react to slates is always added. Costs that span more than
     a factor of eight get a logarithmic axis with a linear stretch down to zero, so that free policies stay in sight.
@@ -78,22 +67,28 @@ def cost_accuracy(
         axes = figure.add_axes((_LEFT, bottom + 0.085, _RIGHT - _LEFT, top - bottom - 0.105))
         axes.set_ylabel(y_label)
         if points:
-            _draw(figure, axes, points, baselines, x_label)
+            places = {point.name: i for i, point in enumerate(points)}
+            _draw(figure, axes, points, [places[name] for name in front if name in places], baselines, x_label)
         else:
             style.empty_panel(axes, "no policy to draw")
         return style.save(figure, path)
 
 
 def _draw(
-    figure: Figure, axes: Axes, points: Sequence[PolicyPoint], baselines: Mapping[str, float], x_label: str
+    figure: Figure,
+    axes: Axes,
+    points: Sequence[PolicyPoint],
+    front: Sequence[int],
+    baselines: Mapping[str, float],
+    x_label: str,
 ) -> None:
     x_end = _cost_axis(axes, [point.cost for point in points], x_label)
     y_low, y_high = _accuracy_range(points, baselines)
     axes.set_ylim(y_low, y_high)
-    front = pareto_front(points)
-    costs = [points[i].cost for i in front]
-    heights = [points[i].accuracy for i in front]
-    axes.plot([*costs, x_end], [*heights, heights[-1]], drawstyle="steps-post", color=style.GREY, alpha=0.7, zorder=2)
+    if front:
+        costs = [*(points[i].cost for i in front), x_end]
+        heights = [*(points[i].accuracy for i in front), points[front[-1]].accuracy]
+        axes.plot(costs, heights, drawstyle="steps-post", color=style.GREY, alpha=0.7, zorder=2)
     for i, p in enumerate(points):
         colour = _COLOURS[i % len(_COLOURS)]
         # Policies of one budget cost about the same: colour and width of the caps tell their intervals apart.
@@ -105,10 +100,10 @@ def _draw(
             "zorder": 3,
         }
         axes.errorbar([p.cost], [p.accuracy], yerr=[[p.accuracy - p.low], [p.high - p.accuracy]], fmt="none", **bar)
-        face = colour if i in front else "white"
+        face = colour if i in front or not front else "white"
         look: dict[str, Any] = {"markersize": 10, "markeredgewidth": 2.0, "linestyle": "none", "zorder": 4}
         axes.plot([p.cost], [p.accuracy], marker="o", color=colour, markerfacecolor=face, **look)
-    _legend(axes, len(front) < len(points), bool(baselines))
+    _legend(axes, bool(front), 0 < len(front) < len(points), bool(baselines))
     _baselines(axes, baselines, y_low, y_high)
     figure.draw_without_rendering()
     _label_points(axes, points, front, baselines, x_end)
@@ -165,9 +160,11 @@ def _accuracy_range(points: Sequence[PolicyPoint], baselines: Mapping[str, float
     return max(0.0, low - margin), high + margin
 
 
-def _legend(axes: Axes, beaten: bool, baselines: bool) -> None:
-    shown = [axes.plot([], [], color=style.GREY, marker="o", markersize=10)[0]]
-    names = ["Pareto front"]
+def _legend(axes: Axes, front: bool, beaten: bool, baselines: bool) -> None:
+    shown, names = [], []
+    if front:
+        shown.append(axes.plot([], [], color=style.GREY, marker="o", markersize=10)[0])
+        names.append("Pareto front")
     if beaten:
         (hollow,) = axes.plot([], [], color=style.GREY, marker="o", markerfacecolor="white", linestyle="none")
         hollow.set(markersize=10, markeredgewidth=2.0)
@@ -225,7 +222,7 @@ def _label_points(
         Box(x - cap, pixel(p.cost, p.low)[1] - 2, x + cap, pixel(p.cost, p.high)[1] + 2)
         for (x, _), p, cap in zip(places, points, caps, strict=True)
     ]
-    corners = [places[i] for i in front] + [pixel(x_end, points[front[-1]].accuracy)]
+    corners = [places[i] for i in front] + [pixel(x_end, points[i].accuracy) for i in front[-1:]]
     steps = [
         box
         for (x0, y0), (x1, y1) in pairwise(corners)

@@ -92,7 +92,10 @@ class Experiment:
         return {"mean": groups.mean(), "std": groups.std(ddof=1), "count": groups.count()}
 
     def estimate(self, variant: str, key: str) -> Estimate:
-        """Mean and interval of a figure: as compared, else Student's t over seeds where there are two or more."""
+        """Mean and interval of a figure: as compared, else Student's t over seeds where there are two or more.
+
+        One run has the interval that its own account states, over users, where it states one.
+        """
         row = self._compared.get((variant, key))
         if row is not None and _finite(row["mean"]):
             return Estimate(float(row["mean"]), _number(row["low"]), _number(row["high"]))
@@ -101,9 +104,12 @@ class Experiment:
         held: list[Any] = [self._moments[name].at[variant, key] for name in ("mean", "std", "count")]
         mean, std, n = map(float, held)
         if n < 2:
-            return Estimate(mean, math.nan, math.nan)
+            return Estimate(mean, *(self._end(variant, f"{key}_{end}") for end in ("low", "high")))
         half = float(stdtrit(n - 1, 0.975)) * std / math.sqrt(n)
         return Estimate(mean, mean - half, mean + half)
+
+    def _end(self, variant: str, key: str) -> float:
+        return _number(self._moments["mean"].at[variant, key]) if key in self._moments["mean"] else math.nan
 
     def difference(self, variant: str, key: str) -> tuple[Estimate, float] | None:
         """The difference to the baseline and its adjusted p, where it was compared."""
@@ -152,6 +158,12 @@ class Experiment:
             if parts[0] == "baselines" and len(parts) == 3 and self.results[column].notna().any():
                 found.setdefault(f"accuracy.{parts[2]}", {})[parts[1]] = float(self.results[column].mean())
         return found
+
+    @cached_property
+    def ties(self) -> dict[str, list[str]]:
+        """By variant, those that do not differ from it in any run, as the answer states them."""
+        groups = ((self.answer or {}).get("decision") or {}).get("ties") or ()
+        return {name: [other for other in group if other != name] for group in groups for name in group}
 
     def run_folder(self, variant: str, seed: int) -> Path:
         """Where the run of a variant at a seed is kept."""
@@ -262,6 +274,7 @@ def _read_comparison(folder: Path) -> Experiment:
         "metric": key,
         "cost": f"cost.{held['cost']}",
         "notes": [],
+        **{name: held[name] for name in ("decision", "frontier", "winner", "baseline", "today") if name in held},
     }
     return Experiment(folder, "comparison", manifest, pd.DataFrame(results), comparisons, answer, [], [], summaries[0])
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.quantities import number_text, seconds_text
+from reports.quantities import dollars_text, number_text, seconds_text
 
 World = Literal["", "simulated", "represented"]
 """whose figures: the simulated phones on the configured cloud, or the represented fleet on the provisioned replicas"""
@@ -13,6 +13,8 @@ Form = Literal["accuracy", "seconds", "dollars", "share", "number"]
 
 _LABELS = {
     "cost.usd_provisioned_per_1k_interactions": "USD per 1,000 interactions, provisioned",
+    "cost.usd_provisioned_per_month": "USD a month, provisioned",
+    "cost.requests_per_s_peak": "requests a second at the peak",
     "cost.usd_marginal_per_1k_interactions": "USD per 1,000 interactions, marginal",
     "cost.usd_provisioned": "USD, provisioned account",
     "cost.usd_marginal": "USD, marginal account",
@@ -37,10 +39,15 @@ _LABELS = {
     "freshness.mean_list_age_s": "age of the list",
     "cloud.utilization": "time that GPUs are busy, not full",
     "cloud.headroom": "headroom of the configured cloud over the busiest load",
+    "represented.utilization": "time that the replicas needed are busy, not full",
+    "represented.headroom": "headroom",
+    "represented.replicas": "replicas needed",
+    "represented.requests_per_s": "requests a second at the peak",
     "cloud.gpu_seconds": "GPU seconds",
     "interactions": "interactions",
     "devices": "devices",
 }
+_OF_REPRESENTED = {"latency_s": "of a request", "node_s": "at the replicas", "queue_s": "in the queue"}
 _LATENCIES = {"slate": "until a new slate", "request": "of a request", "queue": "in the queue"}
 _UNSHOWN = (
     "accuracy_by.",
@@ -54,7 +61,7 @@ _UNSHOWN = (
     "seed",
 )
 _SIMULATED = ("accuracy.", "latency_s.", "cloud.", "cost.", "requests.", "freshness.")
-_HIGHER = ("accuracy.", "requests.completed", "requests.answered", "cloud.headroom", "cost.devices_per_replica")
+_HIGHER = ("accuracy.", "requests.completed", "requests.answered", "cost.devices_per_replica")
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Metric:
     def world(self) -> World:
         """Whose figure it is: of the simulated phones, or of the fleet that they stand for."""
         represented = self.key.startswith("represented.") or "provisioned" in self.key
-        if represented or self.key == "cost.devices_per_replica":
+        if represented or self.key in ("cost.devices_per_replica", "cost.requests_per_s_peak"):
             return "represented"
         return "simulated" if self.key.startswith(_SIMULATED) else ""
 
@@ -83,7 +90,7 @@ class Metric:
         if self.form == "seconds":
             return seconds_text(value)
         if self.form == "dollars":
-            return f"${number_text(value)}" if value >= 0 else f"−${number_text(-value)}"
+            return dollars_text(value)
         if self.form == "share":
             return f"{value:.1%}"
         return number_text(value)
@@ -97,7 +104,7 @@ class Metric:
 def metric(key: str) -> Metric:
     """What is known of a figure by its dotted name; an unknown one is labelled by its name."""
     name = key.rsplit(".", 1)[-1]
-    higher = key.startswith(_HIGHER)
+    higher = key.startswith(_HIGHER) or name == "headroom"
     if "@" in name:
         label = name.upper()
         return Metric(
@@ -106,16 +113,19 @@ def metric(key: str) -> Metric:
     if key.startswith("latency_s."):
         _, what, quantile = key.split(".", 2)
         return Metric(key, f"{quantile} latency {_LATENCIES.get(what, what)}", "seconds", False)
+    if key.startswith("represented.") and name in ("p50", "p95", "p99"):
+        what = key.split(".")[1]
+        return Metric(key, f"{name} latency {_OF_REPRESENTED.get(what, what)}, represented", "seconds", False)
     form: Form = "number"
-    if name.endswith("_s"):
+    if name.endswith("_s") and not name.endswith("per_s"):
         form = "seconds"
     elif name.startswith("usd"):
         form = "dollars"
-    elif name == "utilization" or name.endswith("_share"):
+    elif name in ("utilization", "headroom") or name.endswith("_share"):
         form = "share"
     return Metric(key, _LABELS.get(key, key.replace("_", " ").replace(".", ": ")), form, higher)
 
 
 def worth_showing(keys: Iterable[str]) -> list[str]:
     """The figures that a reader can put on an axis; breakdowns and constants of the data are left out."""
-    return [key for key in keys if not key.startswith(_UNSHOWN)]
+    return [key for key in keys if not key.startswith(_UNSHOWN) and not key.endswith(("_low", "_high"))]

@@ -40,3 +40,10 @@ def number_text(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def dollars_text(value: float) -> str:
+    """An amount to three digits; what is under a hundredth of a cent is said to be."""
+    if 0 < abs(value) < 1e-4:
+        return "under $0.0001"
+    return f"${number_text(value)}" if not value < 0 else f"−${number_text(-value)}"

@@ -192,6 +192,7 @@ def collect(
             **learnt.split.counts,
         },
         "simulated_seconds": horizon_s,
+        "starts_at": parts.date_text(population.stream.zero_s),
         "devices": population.n_devices,
         "interactions": len(interactions),
         "accuracy": accuracy,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ _SHARE_OFF = 0.1
 OUTCOMES = ("completed", "timed_out", "rejected", "lost", "abandoned", "unfinished")
 
 Ints = NDArray[np.int64]
+
+
+def date_text(seconds: float | None) -> str | None:
+    """Seconds since 1970 as an ISO date in UTC; None where there is no date."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def percentiles(values: "pd.Series[float] | NDArray[np.float64]") -> dict[str, float | None]:

@@ -9,16 +9,19 @@ from reports import charts
 from reports.experiment_charts import experiment_charts
 from reports.experiment_folder import Experiment, read_experiment
 from reports.html import words
+from reports.html.decision import choices
 from reports.html.render import write_page
-from reports.html.tables import cost_table, differences_table, failures_table, variants_table
+from reports.html.tables import cost_table, differences_table, failures_table, off_shares, variants_table
 from reports.metric_names import Metric, metric, worth_showing
 from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, read_mapping
 from reports.settings_text import value_text
 from simulator.experiments.folders import full_metric
+from simulator.wording import counted
 
 _KICKERS = {"sweep": "Sweep", "optimisation": "Optimisation", "comparison": "Policy comparison"}
 _FURTHER = ("requests.ratio", "latency_s.request.p95", "freshness.mean_staleness")
 _MOST_GROUPS = 12
+_MOST_OFF = 4
 _OTHERS = "other variants"
 
 
@@ -39,13 +42,15 @@ def write_experiment_page(folder: Path) -> Path:
         "headline": headline(experiment),
         "under_headline": [*_saving(answer), words.quality_and_cost(experiment.summary).capitalize() + "."],
         "warnings": _warnings(experiment),
-        "cards": _cards(experiment),
+        "choices": choices(experiment),
+        "hangs_on": words.hangs_on(experiment.summary),
+        "cards": [{"title": "", "cards": _cards(experiment)}],
         "metrics": metrics,
         "axes": {"x": experiment.cost, "y": experiment.accuracy},
         "group_keys": list(group_keys),
         "frontier_note": "The line joins variants that no other beats on both axes; bars are 95% intervals, cut where "
         "they leave the picture; dashed lines are baselines that need no cloud, where they are near.",
-        "knobs": experiment.keys,
+        "knobs": [] if experiment.kind == "comparison" else experiment.keys,  # whose one key is the policy itself
         "shown": experiment.shown,
         "closer_note": f"One run of each, at seed {experiment.first_seed(experiment.shown[0])}: "
         "the baseline, the winner and the knee where there are such, and the ends of the front.",
@@ -119,7 +124,8 @@ def headline(experiment: Experiment) -> str:
         return f"No finished run has {main.label}."
     cost = metric(experiment.cost)
     spent = cost.text(experiment.estimate(best, cost.key).mean)
-    return f"Not compared yet. Best mean: “{best}”, {main.label} {main.text(means[best])}; {cost.label}: {spent}."
+    highest = f"Highest mean: “{best}”, {main.label} {main.text(means[best])}; {cost.label}: {spent}."
+    return f"Not compared yet, so none is named better. {highest}"
 
 
 def _saving(answer: Mapping[str, Any]) -> list[str]:
@@ -155,15 +161,15 @@ def _warnings(experiment: Experiment) -> list[str]:
         found.append(
             "There is no comparisons.parquet here: intervals below are Student's t over seeds, none for one seed."
         )
+    off = [f"“{name}” {text}" for name, text in off_shares(experiment).items()]
+    if off:
+        more = f" and {len(off) - _MOST_OFF} more" if len(off) > _MOST_OFF else ""
+        found.append(f"Not asked at the share that they were told: {'; '.join(off[:_MOST_OFF])}{more}.")
     if experiment.failures:
-        found.append(f"{_runs(len(experiment.failures))} failed; the reasons are listed below.")
+        found.append(f"{counted(len(experiment.failures), 'run')} failed; the reasons are listed below.")
     if experiment.missing:
-        found.append(f"{_runs(len(experiment.missing))} not finished yet; “--resume” runs what is left.")
+        found.append(f"{counted(len(experiment.missing), 'run')} not finished yet; “--resume” runs what is left.")
     return found
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
 
 
 def _cards(experiment: Experiment) -> list[dict[str, str]]:
@@ -177,7 +183,7 @@ def _cards(experiment: Experiment) -> list[dict[str, str]]:
         ("winner", answer.get("winner")),
         ("knee", answer.get("knee")),
     ):
-        if role:
+        if role and not (name == "winner" and answer.get("decision")):
             estimate = experiment.estimate(str(role), experiment.accuracy)
             of = metric(experiment.accuracy)
             note = f"{of.label} {of.text(estimate.mean)}"

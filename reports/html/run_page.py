@@ -13,24 +13,16 @@ from reports.bar_charts import ACCOUNTS_NOTE
 from reports.charts import Chart
 from reports.estimates import Estimate, grouped_shares
 from reports.html import words
+from reports.html.decision import PER_MONTH, Choice, interval_text, month_texts
 from reports.html.render import write_page
-from reports.html.tables import pairs_table, run_accuracy_table, run_groups_table
+from reports.html.run_tables import class_table, cost_table, region_table, requests_table, worlds_table
+from reports.html.tables import run_accuracy_table, run_groups_table
 from reports.metric_names import metric
-from reports.quantities import number_text, seconds_text
+from reports.quantities import seconds_text
 from reports.run_folder import ACCOUNTS, PREDICTION_NOT_ENGAGEMENT, RunRecords, read_run, setting, stated_cost
+from simulator.sentences import WITHOUT_CLOUD, between, signed
+from simulator.summary import off_share
 from simulator.wording import counted
-
-_TOTALS = (
-    ("marginal account, USD", "usd_marginal"),
-    ("provisioned account, USD, for the fleet that this one stands for", "usd_provisioned"),
-    ("configured replicas, USD", "usd_replicas"),
-    ("network, USD", "usd_network"),
-    ("energy of the GPUs, J", "gpu_joules"),
-    ("energy of the devices, J", "device_joules"),
-    ("sent up, bytes", "bytes_up"),
-    ("sent down, bytes", "bytes_down"),
-    ("carbon, gCO2", "gco2"),
-)
 
 
 def write_run_page(folder: Path) -> Path:
@@ -58,16 +50,19 @@ def write_run_page(folder: Path) -> Path:
         "kicker": f"Run of {run.title}",
         "headline": str(summary.get("headline") or "no headline"),
         "under_headline": [words.quality_and_cost(summary).capitalize() + "."],
-        "warnings": [],
+        "warnings": _warnings(summary),
+        "choices": _choices(run, intervals),
+        "hangs_on": words.hangs_on(summary),
         "cards": _cards(run, intervals),
         "charts": drawn,
         "tables": {
             "accuracy": run_accuracy_table(summary, intervals),
             "groups": run_groups_table(summary, run.k),
-            "requests": _requests_table(run),
-            "cost": _cost_table(run),
-            "classes": _class_table(run),
-            "regions": _region_table(run),
+            "worlds": worlds_table(run),
+            "requests": requests_table(run),
+            "cost": cost_table(run),
+            "classes": class_table(run),
+            "regions": region_table(run),
         },
         "scenario": (folder / "scenario.yaml").read_text(encoding="utf-8"),
         "reading": [
@@ -89,6 +84,11 @@ def write_run_page(folder: Path) -> Path:
     return write_page(folder / "report.html", "run.html.j2", page, data)
 
 
+def _warnings(summary: Mapping[str, Any]) -> list[str]:
+    off = off_share(summary.get("requests") or {})
+    return [] if off is None else [f"The policy did not ask at the share that it was told: {off}."]
+
+
 def _intervals(run: RunRecords) -> dict[str, Estimate]:
     """95% intervals of the run's accuracies at every reported k, users being clusters."""
     ranks = run.interactions["rank"].to_numpy(np.int64)
@@ -103,39 +103,67 @@ def _intervals(run: RunRecords) -> dict[str, Estimate]:
     return found
 
 
-def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str, str]]:
+def _choices(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[Choice]:
+    """The run beside doing nothing: the best of the baselines that need no request."""
+    of = metric(f"accuracy.ndcg@{run.k}")
+    own, name = intervals[f"ndcg@{run.k}"], f"ndcg@{run.k}"
+    month = month_texts(stated_cost(run.summary, PER_MONTH.removeprefix("cost.")))
+    figures = [(f"{of.label} {of.text(own.mean)}", interval_text(of, own)), month]
+    held = run.baselines(name)
+    found = [Choice("This run", run.title, figures, colour=0)]
+    if held:
+        best = max(held, key=lambda baseline: held[baseline])
+        alone = [(f"{of.label} {of.text(held[best])}", ""), ("$0 a month", "no request is made")]
+        added = setting(run.summary, "gain_over", best)
+        remark = f"the run adds {between(signed, added)} to it" if added else ""
+        found.append(Choice("Doing nothing", WITHOUT_CLOUD.get(best, best), alone, remark))
+    return found
+
+
+def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str, Any]]:
+    """Key figures in two groups, since a figure is of one world or of the other."""
     summary = run.summary
 
     def card(name: str, key: str, note: str = "") -> dict[str, str]:
         value = setting(summary, *key.split("."))
-        return {
-            "name": name,
-            "value": metric(key).text(value if isinstance(value, int | float) else None),
-            "note": note,
-        }
+        text = metric(key).text(value if isinstance(value, int | float) else None)
+        return {"name": name, "value": text, "note": note}
+
+    def cost(name: str, key: str) -> dict[str, str]:
+        return card(name, key, interval_text(metric(key), stated_cost(summary, key.removeprefix("cost."))))
 
     accuracy = []
     for name in (f"ndcg@{run.k}", f"hr@{run.k}"):
-        held = intervals[name]
-        note = f"{held.low:.4f} to {held.high:.4f}" if math.isfinite(held.low) else ""
-        accuracy.append(card(name.upper(), f"accuracy.{name}", note))
+        of = metric(f"accuracy.{name}")
+        accuracy.append(card(name.upper(), of.key, interval_text(of, intervals[name])))
     replicas = setting(summary, "cost", "replicas_provisioned")
-    return [
+    simulated = [
         *accuracy,
         card("requests sent an interaction", "requests.ratio", _asked(summary)),
         card("p95 request latency", "latency_s.request.p95"),
-        card(
-            "USD per 1,000 interactions, provisioned",
-            "cost.usd_provisioned_per_1k_interactions",
-            counted(replicas, "replica") if isinstance(replicas, int) else "the objective cannot be met",
-        ),
-        card("USD per 1,000 interactions, marginal", "cost.usd_marginal_per_1k_interactions"),
         card("staleness of the list", "freshness.mean_staleness", "interactions not seen, in the mean"),
+        cost("USD per 1,000 interactions, marginal", "cost.usd_marginal_per_1k_interactions"),
+    ]
+    represented = [
+        cost("dollars a month", PER_MONTH),
+        cost("USD per 1,000 interactions, provisioned", "cost.usd_provisioned_per_1k_interactions"),
+        cost("replicas needed", "cost.replicas_provisioned")
+        if isinstance(replicas, int)
+        else {"name": "replicas needed", "value": "n/a", "note": "the objective cannot be met"},
+        card("p95 request latency", "represented.latency_s.p95"),
+        card("busy", "represented.utilization", "share of the time not idle"),
+        card("headroom", "represented.headroom", "load more that would do"),
+    ]
+    devices, interactions = counted(len(run.devices), "device"), counted(len(run.interactions), "interaction")
+    fleet = setting(summary, "represented", "devices")
+    of_fleet = f": {counted(fleet, 'device')} in the busiest stretch" if isinstance(fleet, int) else ""
+    return [
         {
-            "name": "simulated",
-            "value": seconds_text(run.span_s),
-            "note": f"{counted(len(run.devices), 'device')}, {counted(len(run.interactions), 'interaction')}",
+            "title": f"The simulated phones, on the configured cloud: {devices}, {interactions}, "
+            f"{seconds_text(run.span_s)}",
+            "cards": simulated,
         },
+        {"title": f"The represented fleet, on the replicas that it needs{of_fleet}", "cards": represented},
     ]
 
 
@@ -199,63 +227,3 @@ def _cost_chart(run: RunRecords) -> Chart:
     if math.isnan(held["provisioned"][0].mean):
         note += " No number of replicas meets the objective, so there is no provisioned cost."
     return bar_charts.accounts(["this run"], held, [0], "US dollars per 1,000 interactions", note)
-
-
-def _requests_table(run: RunRecords) -> Any:
-    counts = run.requests["outcome"].value_counts()
-    total = max(len(run.requests), 1)
-    rows = [
-        [str(name), f"{int(n):,}", f"{n / total:.1%}"] for name, n in sorted(counts.items(), key=lambda item: -item[1])
-    ]
-    return pairs_table(
-        "requests", f"How {counted(len(run.requests), 'request')} ended", ["outcome", "requests", "share"], rows
-    )
-
-
-def _cost_table(run: RunRecords) -> Any:
-    cost, n = run.summary.get("cost") or {}, len(run.interactions)
-    rows = []
-    for name, key in _TOTALS:
-        value = cost.get(key)
-        if isinstance(value, int | float):
-            each = cost.get(f"{key}_per_1k_interactions", value * 1000 / n if n else None)
-            rows.append([name, number_text(float(value)), "n/a" if each is None else number_text(each)])
-    return pairs_table("cost-table", "What the run cost", ["", "whole run", "per 1,000 interactions"], rows)
-
-
-def _class_table(run: RunRecords) -> Any:
-    groups = run.devices.groupby("class", sort=True)
-    rows = [
-        [
-            str(name),
-            f"{len(held):,}",
-            *(number_text(float(held[c].mean())) for c in ("joules", "bytes_up", "bytes_down")),
-        ]
-        for name, held in groups
-    ]
-    heads = ["class", "devices", "J a device", "bytes up a device", "bytes down a device"]
-    return pairs_table("classes", "By device class", heads, rows)
-
-
-def _region_table(run: RunRecords) -> Any:
-    """Each region's figures; None where there are no regions."""
-    regions = setting(run.summary, "by_region")
-    if not regions:
-        return None
-    columns = {
-        f"NDCG@{run.k}": f"accuracy.ndcg@{run.k}",
-        "requests sent an interaction": "requests.ratio",
-        "p95 request latency": "latency_s.request.p95",
-        "the cloud is busy": "cloud.utilization",
-        "replicas provisioned": "cost.replicas_provisioned",
-        "USD per 1,000 interactions": "cost.usd_provisioned_per_1k_interactions",
-    }
-    rows = [
-        [
-            str(name),
-            f"{own['devices']:,}",
-            *(metric(key).text(setting(own, *key.split("."))) for key in columns.values()),
-        ]
-        for name, own in regions.items()
-    ]
-    return pairs_table("regions", "By region", ["region", "devices", *columns], rows)

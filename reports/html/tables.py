@@ -10,17 +10,22 @@ from reports.experiment_folder import Experiment, base_value
 from reports.metric_names import Metric, World, metric
 from reports.run_folder import setting
 from reports.settings_text import value_text
+from simulator.summary import off_share
 from simulator.wording import counted
 
 _WORLDS: Mapping[World, str] = {"": "", "simulated": "simulated phones", "represented": "represented fleet"}
 _COSTS = (
+    "cost.usd_provisioned_per_month",
     "cost.usd_provisioned_per_1k_interactions",
     "cost.usd_marginal_per_1k_interactions",
     "cost.replicas_provisioned",
     "requests.ratio",
+    "represented.latency_s.p95",
+    "represented.utilization",
+    "represented.headroom",
     "latency_s.request.p95",
-    "freshness.mean_staleness",
     "cloud.utilization",
+    "freshness.mean_staleness",
     "cost.device_joules",
     "cost.gco2",
 )
@@ -94,19 +99,38 @@ def roles(experiment: Experiment, name: str) -> str:
         stated = {row["variant"]: row.get("probability_on_front") for row in answer.get("frontier") or ()}
         sure = stated.get(name)
         held.append("on the front" + (f" ({sure:.0%})" if isinstance(sure, int | float) else ""))
+    held += [f"tied with {', '.join(experiment.ties[name])}"] if name in experiment.ties else []
+    off = off_shares(experiment).get(name)
+    held += [off] if off is not None else []
     return ", ".join(held)
+
+
+def off_shares(experiment: Experiment) -> dict[str, str]:
+    """What each variant asked beside what it was told, of those that did not ask at the share that they were told."""
+    columns = [f"requests.{name}" for name in ("wanted_ratio", "realised_ratio", "decisions")]
+    if any(column not in experiment.results for column in columns):
+        return {}
+    means = experiment.results.groupby("variant")[columns].mean()
+    found = {}
+    for name, (wanted, realised, decisions) in zip(means.index, means.to_numpy(), strict=True):
+        known = {"wanted_ratio": wanted, "realised_ratio": realised, "decisions": decisions}
+        off = None if math.isnan(wanted) else off_share(known)
+        if off is not None:
+            found[str(name)] = off
+    return found
 
 
 def variants_table(experiment: Experiment, keys: Sequence[str]) -> Table:
     """Every variant with the metrics of the question, their intervals, and the difference to the baseline."""
     metrics = [metric(key) for key in keys]
-    compared = experiment.comparisons is not None and experiment.baseline is not None
+    known = experiment.comparisons
+    compared = known is not None and experiment.baseline is not None and bool(known["difference"].notna().any())
     main = metric(experiment.accuracy)
     counts = experiment.results["variant"].value_counts()
     alike = counts.nunique() == 1
     heads = [Head("variant"), *([] if alike else [Head("seeds")]), *heads_of(metrics)]
     heads += [Head(f"{main.label} against the baseline"), Head("adjusted p")] if compared else []
-    rows = []
+    rows = _without_cloud_rows(experiment, metrics, len(heads))
     for variant in experiment.variants:
         name = variant.name
         n = int(counts[name])
@@ -116,8 +140,26 @@ def variants_table(experiment: Experiment, keys: Sequence[str]) -> Table:
             cells += _difference_cells(experiment, name, main)
         rows.append(Row(cells, name, strong=name == experiment.baseline))
     seeds = f"over {counted(int(counts.iloc[0]), 'seed')}" if alike else "over seeds"
-    caption = f"{counted(len(rows), 'variant')}: means {seeds} with 95% intervals. A click on a head sorts."
+    caption = (
+        f"{counted(len(experiment.variants), 'variant')}: means {seeds} with 95% intervals. A click on a head sorts."
+    )
     return Table("variants", caption, heads, rows, sortable=True)
+
+
+def _without_cloud_rows(experiment: Experiment, metrics: Sequence[Metric], width: int) -> list[Row]:
+    """What the user has without a cloud, first: its accuracy with its interval, no requests and no cost."""
+    rows = []
+    for held in (experiment.answer or {}).get("today") or ():
+        own = Estimate(*(float(held[key]) for key in ("accuracy", "low", "high")))
+        cells = [Cell(str(held["policy"]), "needs no cloud")]
+        for m in metrics:
+            if m.key == experiment.accuracy:
+                cells.append(estimate_cell(m, own))
+            else:
+                free = m.key.startswith("cost.usd") or m.key == "requests.ratio"
+                cells.append(Cell(m.text(0.0), value=0.0) if free else Cell(""))
+        rows.append(Row([*cells, *[Cell("")] * (width - len(cells))]))
+    return rows
 
 
 def _difference_cells(experiment: Experiment, name: str, main: Metric) -> list[Cell]:

@@ -64,3 +64,8 @@ def other_notes(summary: Mapping[str, Any]) -> Sequence[str]:
 def versions(held: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Versions by name, as they were when it ran."""
     return [(str(name), str(version)) for name, version in held.items()]
+
+
+def hangs_on(summary: Mapping[str, Any]) -> list[str]:
+    """What the answer hangs on, a sentence each, with a number of this run or of a cheap extra one."""
+    return [str(row["text"]) for row in summary.get("hangs_on") or () if isinstance(row, Mapping) and row.get("text")]

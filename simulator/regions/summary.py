@@ -77,7 +77,7 @@ def fleet_summary(
         **{name: own[0][name] for name in ("schema_version", "scenario", "seed")},
         "headline": parts.headline(scenario, accuracy, baselines, share, gain, cost, represents),
         "notes": _notes(scenario, own, represents),
-        **{name: own[0][name] for name in ("split", "simulated_seconds")},
+        **{name: own[0][name] for name in ("split", "simulated_seconds", "starts_at")},
         "devices": devices,
         "interactions": n,
         "accuracy": accuracy,

@@ -36,6 +36,7 @@ class Stream:
     calendar: bool  # devices are in the order of the log's calendar
     dropped_after_horizon: int  # streamed interactions that would come after the horizon
     start_s: Floats  # [D] when the device's history is complete and it may join
+    zero_s: float | None  # seconds since 1970 at simulated time 0, where simulated time is the log's own calendar
 
     @property
     def n_devices(self) -> int:
@@ -73,10 +74,11 @@ def arrival_times(
     step = split.history[users][device] + place
     rows = _Rows(users, lengths, device, place, step, split.log.offsets[users][device] + step)
     start_s = np.zeros(len(users))
-    calendar = False
+    calendar, zero_s = False, None
     if isinstance(section, ReplayArrivals):
         everyone = users if fleet_users is None else fleet_users
         times, start_s, calendar = _replay(split, section, rows, horizon_s, draws, everyone)
+        zero_s = _calendar_zero_s(split, section, everyone)
     elif isinstance(section, PoissonArrivals):
         times = _running_sums(draws.exponential("arrival gap", device, place) * DAY_S / section.per_day, device)
     elif isinstance(section, DiurnalArrivals):
@@ -87,7 +89,8 @@ def arrival_times(
     end_s = horizon_s if horizon_s is not None else float(times.max(initial=0.0))
     kept = times <= end_s
     offsets = np.concatenate([[0], np.cumsum(np.bincount(device[kept], minlength=len(users)))])
-    return Stream(offsets, step[kept].astype(np.int32), times[kept], end_s, calendar, int((~kept).sum()), start_s)
+    dropped = int((~kept).sum())
+    return Stream(offsets, step[kept].astype(np.int32), times[kept], end_s, calendar, dropped, start_s, zero_s)
 
 
 def gaps_of(stream: Stream) -> Floats:
@@ -127,8 +130,7 @@ def _replay(
     if not log.common_clock:
         anchor = origin = newest_known
     else:
-        first = split.cut_time if split.cut_time is not None else _first_streamed_s(split, fleet)
-        origin = np.full(len(users), first)
+        origin = np.full(len(users), _zero_s(split, fleet))
         anchor = np.maximum(newest_known, origin)
     start_s = _scaled(anchor - origin, section)
     if section.time_scale == 1 or section.scale == "all":
@@ -142,6 +144,18 @@ def _replay(
         uniform_scale = section.time_scale == 1 or section.scale == "all"
         return times, start_s, log.common_clock and uniform_scale
     return _shifted(times, rows, horizon_s, draws), np.zeros(len(users)), False
+
+
+def _calendar_zero_s(split: SplitLog, section: ReplayArrivals, fleet: Ints) -> float | None:
+    """The date of simulated time 0, seconds since 1970; None where the log has no dates or is not replayed on them."""
+    dated = split.log.clock == "absolute" and section.time_scale == 1 and section.shift == "none"
+    zero_s = _zero_s(split, fleet) if dated else np.inf
+    return float(zero_s) if np.isfinite(zero_s) else None
+
+
+def _zero_s(split: SplitLog, fleet: Ints) -> float:
+    """The log's time at simulated time 0: the cut, or the fleet's first streamed interaction."""
+    return split.cut_time if split.cut_time is not None else _first_streamed_s(split, fleet)
 
 
 def _first_streamed_s(split: SplitLog, users: Ints) -> float:

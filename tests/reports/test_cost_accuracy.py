@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from models.errors import InputError
 from reports import cost_accuracy as module
 from reports.comparison import draw_comparison
-from reports.cost_accuracy import PolicyPoint, cost_accuracy, pareto_front
+from reports.cost_accuracy import PolicyPoint, cost_accuracy
 from reports.labels import Box, place_labels, spread
 
 BASELINES = {"popular": 0.031, "recent": 0.01, "frequent": 0.02, "markov": 0.0829, "srm": 0.0828}
@@ -32,14 +32,6 @@ POLICIES = [
 ]
 
 
-def test_the_front_holds_what_nothing_beats_in_order_of_cost() -> None:
-    points = [point("a", 3, 0.3), point("b", 1, 0.1), point("c", 2, 0.1), point("d", 2, 0.3), point("e", 0, 0.0)]
-    # d beats a (cheaper, as accurate); b beats c (cheaper, as accurate); e is free.
-    assert pareto_front(points) == [4, 1, 3]
-    assert pareto_front([point("a", 1, 0.1), point("twin", 1, 0.1)]) == [0, 1]
-    assert pareto_front([]) == []
-
-
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were saved, still alive."""
@@ -52,6 +44,18 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     monkeypatch.setattr(module.style, "save", keep)
     return figures
+
+
+def test_the_front_is_that_of_the_comparison_and_is_drawn_in_no_other_place(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    """Two of the policies are named as the front; by their means, more than these would be on it."""
+    names = [POLICIES[0].name, POLICIES[5].name]
+    cost_accuracy(POLICIES, {}, tmp_path / "plot.png", "USD", "NDCG@10", front=names)
+    cost_accuracy(POLICIES, {}, tmp_path / "none.png", "USD", "NDCG@10")
+    steps = [[line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"] for figure in drawn]
+    assert [list(line.get_ydata())[:2] for line in steps[0]] == [[0.0601, 0.0805]]
+    assert steps[1] == []
 
 
 def boxes(axes: Axes, names: list[str]) -> dict[str, Box]:

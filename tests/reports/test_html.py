@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -20,7 +21,7 @@ from reports.html import write_report
 from reports.html.glossary import GLOSSARY, linked, word_id
 from reports.metric_names import metric
 from tests.reports.fake_experiments import COST, NDCG, answer_of, write_experiment
-from tests.reports.fake_runs import sparse_runs, write_run
+from tests.reports.fake_runs import sparse_runs, summary_of, write_run
 
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -111,7 +112,7 @@ def test_without_conclusions_the_report_says_so_and_shows_the_results(tmp_path: 
     text = read(write_report(folder)).text
     assert "no answer.json here" in text
     assert "no comparisons.parquet here" in text
-    assert "Not compared yet. Best mean: “always”" in text
+    assert "Not compared yet, so none is named better. Highest mean: “always”" in text
 
 
 def test_a_folder_that_is_nothing_and_damaged_files_are_one_line_each(tmp_path: Path) -> None:
@@ -232,6 +233,114 @@ def test_every_figure_of_a_run_says_of_which_world_it_is(tmp_path: Path) -> None
         assert f"{title} of the simulated phones, on the configured cloud" in text
 
 
+NAMES = ("never", "random 20%", "inconsistency 20%", "always")
+
+
+def decision_of(**changes: Any) -> dict[str, Any]:
+    """A decision in which "random 20%" wins and the SRM alone is what doing nothing means."""
+    nothing = {"baseline": "srm", "mean": 0.35, "low": 0.34, "high": 0.36, "variant": "random 20%", "shown": "adds"}
+    base = {"call": "yes", "policy": "random 20%", "winner": "random 20%", "winner_by": "saving", "ties": []}
+    return base | {"runner_up": "always", "nothing": [nothing], "more_seeds": None, "represents": 1000000} | changes
+
+
+def choice_texts(page: Path) -> list[str]:
+    """The texts of the choices at the top of a page."""
+    boxes = re.findall(r'<div class="choice".*?</div>', page.read_text(encoding="utf-8"), re.DOTALL)
+    return [" ".join(Elements(box).text.split()) for box in boxes]
+
+
+def test_winner_runner_up_and_doing_nothing_stand_beside_each_other_with_intervals_and_dollars_a_month(
+    tmp_path: Path,
+) -> None:
+    folder = write_experiment(tmp_path / "sweep", answer=answer_of(NAMES, decision=decision_of(), winner="random 20%"))
+    results = pd.read_parquet(folder / "results.parquet")
+    results["cost.usd_provisioned_per_month"] = 21600.0 + 100 * (results["seed"] - 2)
+    results.to_parquet(folder / "results.parquet", index=False)
+    winner, second, nothing = choice_texts(write_report(folder))
+    # t(0.975, 2) = 4.303 from a table and a deviation of 100 over three seeds give 248, of which three digits are said
+    month = "$21,600 a month 95%: $21,400 to $21,800"
+    assert winner == f"Winner random 20% NDCG@10 0.1500 95%: 0.1460 to 0.1540 {month} as good for less"
+    assert second == f"Runner-up always NDCG@10 0.1875 95%: 0.1835 to 0.1915 {month}"
+    assert nothing == (
+        "Doing nothing the phone's own model alone NDCG@10 0.3500 95%: 0.3400 to 0.3600 $0 a month no request is made "
+        "calling is shown to add accuracy"
+    )
+
+
+def test_a_winner_that_the_answer_does_not_name_is_named_nowhere(tmp_path: Path) -> None:
+    more = {"seeds": 1, "of": NDCG, "variant": "always", "against": "never", "effect": 0.01}
+    decision = decision_of(winner=None, winner_by=None, runner_up=None, more_seeds=more)
+    answer = answer_of(NAMES, decision=decision, winner=None, saving=None)
+    page = write_report(write_experiment(tmp_path / "sweep", answer=answer))
+    first, policy, _ = choice_texts(page)
+    assert first == "Winner none is shown 1 more seed would show a difference as large as one seen"
+    assert policy.startswith("Policy random 20%")
+    assert policy.endswith("not shown to be better than the other variants")
+    assert "winner," not in read(page).text
+    assert data_of(page)["winner"] is None
+
+
+def test_ties_and_policies_off_their_share_are_marked_as_such(tmp_path: Path) -> None:
+    answer = answer_of(NAMES, decision=decision_of(ties=[["never", "always"]]))
+    folder = write_experiment(tmp_path / "sweep", answer=answer)
+    results = pd.read_parquet(folder / "results.parquet")
+    own = results["variant"] == "random 20%"
+    results["requests.wanted_ratio"] = np.where(own, 0.4, np.nan)
+    results["requests.realised_ratio"] = np.where(own, 1.07, 0.3)
+    results["requests.decisions"] = 10000.0
+    results.to_parquet(folder / "results.parquet", index=False)
+    text = read(write_report(folder)).text
+    assert "never on the front (90%), tied with always" in text
+    assert "random 20% on the front (90%), asked 107%, told 40%" in text
+    assert "Not asked at the share that they were told: “random 20%” asked 107%, told 40%." in text
+
+
+REPRESENTED = {
+    "devices": 1_000_000,
+    "replicas": 8,
+    "requests_per_s": 312.0,
+    "latency_s": {"p50": 0.31, "p95": 0.52, "p99": 0.61},
+    "node_s": {"p50": 0.2, "p95": 0.4, "p99": 0.5},
+    "queue_s": {"p50": 0.0, "p95": 0.02, "p99": 0.05},
+    "utilization": 0.93,
+    "headroom": 0.125,
+}
+
+
+def test_a_run_shows_its_two_worlds_side_by_side_what_it_hangs_on_and_what_became_of_requests(tmp_path: Path) -> None:
+    stated = summary_of()
+    cost = stated["cost"] | {"usd_provisioned_per_month": 21600.0}
+    cost |= {"usd_provisioned_per_month_low": 16200.0, "usd_provisioned_per_month_high": 27000.0}
+    asked = stated["requests"] | {"asked": 1200, "sent": 1100, "answered": 1000}
+    hangs = [{"key": "llm", "text": "A weaker LLM <loses>: .1124 against .1250 of the SRM alone.", "values": {}}]
+    baselines = {"srm": {"hr@10": 0.142, "ndcg@10": 0.081}}
+    changes = {"represented": REPRESENTED, "cost": cost, "requests": asked, "hangs_on": hangs, "baselines": baselines}
+    page = write_report(write_run(tmp_path / "run", devices=40, **changes))
+    text = read(page).text
+    for words in (
+        "request latency, p95 2.3 s 520 ms",
+        "busy (share of time not idle) 31.0% 93.0%",
+        "headroom (load more that would do) 420.0% 12.5%",
+        "dollars a month $21,600 $16,200 to $27,000",
+        "represented fleet on 8 replicas that it needs",
+        "1,200 asked, 1,100 sent, 1,000 answered",
+        "A weaker LLM <loses>: .1124 against .1250 of the SRM alone.",
+    ):
+        assert words in text
+    this, nothing = choice_texts(page)
+    assert "$21,600 a month 95%: $16,200 to $27,000" in this
+    assert nothing == "Doing nothing the phone's own model alone NDCG@10 0.0810 $0 a month no request is made"
+
+
+def test_one_thing_is_not_several(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", devices=1, per_device=1, seed=5, represented=REPRESENTED | {"replicas": 1})
+    text = read(write_report(run)).text
+    assert "on 1 replica that it needs" in text
+    assert re.search(r"\b1 (replicas|devices|requests|seeds|runs|interactions)\b", text) is None
+    sweep = read(write_report(write_experiment(tmp_path / "sweep", seeds=(4,)))).text
+    assert re.search(r"\b1 (replicas|devices|requests|seeds|runs|variants)\b", sweep) is None
+
+
 def test_contents_lead_to_every_section(tmp_path: Path) -> None:
     for folder in (write_run(tmp_path / "run", devices=20), write_experiment(tmp_path / "sweep")):
         page = write_report(folder).read_text(encoding="utf-8")
@@ -273,18 +382,27 @@ def test_a_comparison_of_policies_has_a_report(tmp_path: Path) -> None:
     for i, name in enumerate(("never", "always")):
         write_run(folder / name, devices=15, request_share=0.5 * i)
         rows.append({"policy": name, "folder": name, "accuracy": 0.1 + i / 20, "low": 0.09 + i / 20, "high": None})
+    today = [{"policy": "SRM alone", "accuracy": 0.35, "low": 0.34, "high": 0.36, "cost": 0.0, "ratio": 0.0}]
     comparison = {
         "scenario": "fake",
         "seed": 7,
         "metric": "ndcg@10",
         "cost": COST.split(".")[1],
+        "today": today,
         "policies": rows,
+        "frontier": [{"variant": "always", "x": 0.04, "y": 0.15}],
         "headline": "'always' is the most accurate",
     }
     (folder / "comparison.json").write_text(json.dumps(comparison), encoding="utf-8")
-    text = read(write_report(folder)).text
+    page = write_report(folder)
+    text = read(page).text
     assert "'always' is the most accurate" in text
     assert "python cli.py compare-policies never/scenario.yaml" in text
+    assert "SRM alone needs no cloud 0.3500 0.3400 to 0.3600 $0" in text
+    assert choice_texts(page) == [
+        "Without a cloud SRM alone NDCG@10 0.3500 95%: 0.3400 to 0.3600 $0 a month no request is made"
+    ]
+    assert data_of(page)["front"]["names"] == ["always"]
     (folder / "comparison.json").write_text(json.dumps({"seed": 1}), encoding="utf-8")
     with pytest.raises(InputError, match=r"comparison\.json: not a whole comparison"):
         write_report(folder)

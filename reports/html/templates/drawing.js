@@ -105,7 +105,7 @@ function words(metric, value) {
   if (value === null || value === undefined) return "n/a";
   if (metric.form === "accuracy") return value.toFixed(4);
   if (metric.form === "seconds") return seconds(value);
-  if (metric.form === "dollars") return `$${number(value)}`;
+  if (metric.form === "dollars") return value > 0 && value < 1e-4 ? "under $0.0001" : `$${number(value)}`;
   return metric.form === "share" ? `${(100 * value).toFixed(1)}%` : number(value);
 }
 function wordsWithInterval(metric, [mean, low, high]) {

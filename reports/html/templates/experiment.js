@@ -158,7 +158,7 @@ function frontier() {
   const [xaxis, yaxis] = [x, y].map((m, i) => ({ ...axisOf(data.metrics[m]), range: ranges[i] }));
   draw("frontier", traces, { xaxis, yaxis, shapes, annotations });
   const names = new Set(shown.map((v) => v.name));
-  for (const row of document.querySelectorAll("#variants tbody tr")) row.hidden = !names.has(row.dataset.variant);
+  for (const row of document.querySelectorAll("#variants tbody tr[data-variant]")) row.hidden = !names.has(row.dataset.variant);
   grids.forEach(hint);
 }
 

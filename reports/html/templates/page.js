@@ -17,7 +17,15 @@ const drawOnce = (id) => {
   drawers.get(id)();
   if (id === "frontier") for (const name of ["plotly_hover", "plotly_click"]) byId(id).on(name, showPoint);
 };
+// A choice at the top has the colour that its policy has in the charts.
+const paintChoices = () => {
+  for (const box of document.querySelectorAll(".choice[data-look]")) {
+    box.style.borderTopColor = palette()[cycle[Number(box.dataset.look) % cycle.length]];
+  }
+};
+paintChoices();
 const redraw = () => {
+  paintChoices();
   if (byId("frontier")) chips();
   for (const id of drawn) drawers.get(id)();
 };

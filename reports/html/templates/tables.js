@@ -48,9 +48,11 @@ function fitTables() {
   }
 }
 
+const mostRows = 14; // which a table shows without scrolling
+
 // A long table ends below a whole row.
 function shorten({ box, table }) {
-  box.style.maxHeight = "";
+  box.style.maxHeight = table.rows.length > mostRows ? "" : "none";
   const most = parseFloat(getComputedStyle(box).maxHeight);
   if (!(box.scrollHeight > most + 1)) return;
   const top = box.getBoundingClientRect().top - box.scrollTop;

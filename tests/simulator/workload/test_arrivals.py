@@ -48,6 +48,7 @@ def test_replay_of_a_global_cut_keeps_the_calendar_with_the_cut_as_time_zero() -
     assert stream.step.tolist() == [2, 1, 2, 3]
     assert stream.horizon_s == 20
     assert stream.calendar
+    assert stream.zero_s == DAY_0 + 20
     assert stream.start_s.tolist() == [0, 0]
 
 
@@ -64,6 +65,7 @@ def test_replay_of_last_events_starts_at_the_first_of_the_fleet_and_devices_join
     assert of_device(stream, 0) == [0, 10, 20]
     assert of_device(stream, 1) == [500, 501, 520]
     assert stream.start_s.tolist() == [0, 490]
+    assert stream.zero_s == DAY_0 + 10
 
 
 def test_without_a_common_clock_each_device_starts_at_its_newest_known_event() -> None:
@@ -82,6 +84,20 @@ def test_scaling_shortens_only_what_exceeds_a_pause_unless_all_is_asked_for() ->
     everything = stream_of(log, ReplayArrivals(time_scale=0.1, scale="all"))
     assert of_device(everything, 0) == pytest.approx([0, 0, 280])
     assert everything.calendar
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "clock"),
+    [
+        (ReplayArrivals(), "shared"),
+        (ReplayArrivals(time_scale=0.5, scale="all"), "absolute"),
+        (ReplayArrivals(shift="uniform"), "absolute"),
+        (PoissonArrivals(per_day=10), "absolute"),
+    ],
+    ids=["no dates", "scaled", "shifted", "generated"],
+)
+def test_what_is_not_replayed_on_the_logs_own_dates_has_no_date(arrivals: Any, clock: Any) -> None:
+    assert stream_of([[DAY_0, DAY_0 + 10, DAY_0 + 20, DAY_0 + 60]], arrivals, clock=clock).zero_s is None
 
 
 def test_ties_stay_ties_and_order_stays_order_under_every_replay() -> None:
