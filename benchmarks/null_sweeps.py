@@ -112,8 +112,8 @@ def _winner(rng: np.random.Generator, kind: Sweep, n_seeds: int, ratio: float) -
     worth = Measure(sums, counts, replicates, by_user=True)
     cost = Measure(costs[..., None], np.ones((n_seeds, 1)), replicates, by_user=False, draws=drawn)
     names = [f"v{i}" for i in range(n)]
-    plane = plane_of(names, kind.baseline, worth, cost, 1.0, np.ones(n, dtype=bool))
     families = {f"f{f}": np.flatnonzero(kind.family == f).tolist() for f in np.unique(kind.family)}
+    plane = plane_of(names, kind.baseline, worth, cost, 1.0, np.ones(n, dtype=bool), families.values())
     saved = savings(plane, families)
     found = decide(plane, 1.0, {"m": worth, "c": cost}, "m", "c", [], saved, None)
     false = found["winner_by"] == "saving" or len(families) == n  # on a grid, more requests do buy more

@@ -46,6 +46,7 @@ def print_comparison(
     console.print(lines)
     if len(shown) < len(rows):
         write_line(console, f"{len(rows) - len(shown)} variants that are on no front: comparisons.parquet", "dim")
+    _differences(answer, console)
     _equal_ratios(answer.get("equal_ratio") or (), console)
     _front(answer, len(rows), console)
     _sensitivity(answer["sensitivity"], console)
@@ -63,6 +64,19 @@ def print_comparison(
             hints.append(f"{len(fewest) - _MOST_HINTS} others up to {fewest.iloc[-1]}")
         said.append(f"more seeds that would resolve a difference as large as the one seen: {', '.join(hints)}")
     write_notes([*said, *answer["notes"], *notes], console)
+
+
+def _differences(answer: Mapping[str, Any], console: Console) -> None:
+    """Of runs that were compared where they lie: every figure less the baseline's."""
+    if not answer.get("differences"):
+        return
+    write_line(console, f"differences to '{answer['baseline']}', with 95% intervals", "bold")
+    lines = new_table(console, ("run", "figure", "difference", "95%"))
+    for row in answer["differences"]:
+        ends = "" if _unknown(row["low"]) or _unknown(row["high"]) else f"{row['low']:+,.4g} to {row['high']:+,.4g}"
+        moved = "n/a" if _unknown(row["difference"]) else f"{row['difference']:+,.4g}"
+        lines.add_row(escape(row["variant"]), _name(row["metric"]), moved, ends)
+    console.print(lines)
 
 
 def _equal_ratios(rows: Sequence[Mapping[str, Any]], console: Console) -> None:

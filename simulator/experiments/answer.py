@@ -58,8 +58,9 @@ def conclude(
     turned = -np.array([*signs[1:], signs[0]])
     points = np.where(allowed[:, None], np.stack([measure.means for measure in held], axis=-1) * turned, np.nan)
     drawn = np.where(allowed[:, None], _draws(records, held) * turned, np.nan)
-    plane = plane_of(names, baseline, measures[metric], measures[costs[0]], signs[0], allowed)
-    saved = savings(plane, families(records.variants))
+    groups = families(records.variants)
+    plane = plane_of(names, baseline, measures[metric], measures[costs[0]], signs[0], allowed, groups.values())
+    saved = savings(plane, groups)
     alone, month = records.without_cloud(metric), _per_month(records)
     decision = decide(plane, signs[0], measures, metric, costs[0], alone, saved, month)
     decision |= {"replicated": records.replicated(), "represents": records.represents()}
@@ -183,7 +184,6 @@ def _saving(plane: Plane, found: Saving) -> dict[str, Any]:
         "cost_of_run": plane.cost[found.variant],
         "share_saved": found.share,
         "low": found.low,
-        "high": found.high,
     }
 
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from models.artifacts import atomic_path
 from models.errors import InputError
 from simulator.experiments.answer import conclude, higher_is_better
-from simulator.experiments.decision import hint
+from simulator.experiments.decision import PER_MONTH, hint
 from simulator.experiments.families import at_equal_ratio
 from simulator.experiments.folders import full_metric
 from simulator.experiments.measures import Measure
-from simulator.experiments.plane import LEVEL, band_level
+from simulator.experiments.plane import LEVEL
 from simulator.experiments.records import RATIO, ExperimentRecords, read_records, read_runs
 from simulator.experiments.statistics import holm
 from simulator.experiments.warm_up import cut_warm_up
@@ -31,7 +31,15 @@ Floats = NDArray[np.float64]
 
 PROVISIONED = "cost.usd_provisioned_per_1k_interactions"
 MARGINAL = "cost.usd_marginal_per_1k_interactions"
-_ALWAYS = (RATIO, "latency_s.slate.p95", "latency_s.request.p95", "freshness.mean_staleness", PROVISIONED, MARGINAL)
+_ALWAYS = (
+    RATIO,
+    "latency_s.slate.p95",
+    "latency_s.request.p95",
+    "freshness.mean_staleness",
+    PROVISIONED,
+    PER_MONTH,
+    MARGINAL,
+)
 _SHARES = ("hr@", "ndcg@", "mrr@")
 _DIGITS = 10
 
@@ -75,11 +83,16 @@ def compare_runs(
 ) -> Comparison:
     """Compare runs, each in a folder of its own, under the names given; the first is the baseline where none is named.
 
-    Nothing is written. InputError where a folder holds no finished run, or runs are not of one world: another seed, or
-    other interactions.
+    Nothing is written; the answer has `differences` too, a row a run and figure. InputError where a folder holds no
+    finished run, or runs are not of one world: another seed, or other interactions.
     """
     records, base = read_runs(folders, baseline)
-    return _compared(records, base, metric, cost, third, False, None)
+    found = _compared(records, base, metric, cost, third, False, None)
+    told = found.table.loc[
+        found.table["variant"] != base, ["variant", "metric", "difference", "difference_low", "difference_high"]
+    ]
+    rows = told.rename(columns={"difference_low": "low", "difference_high": "high"}).to_dict("records")
+    return Comparison(found.table, found.answer | {"differences": rounded(rows)})
 
 
 def named_runs(folders: Sequence[Path]) -> dict[str, Path]:
@@ -159,7 +172,7 @@ def _rows(records: ExperimentRecords, baseline: int, metric: str, measure: Measu
     low, high = own.low, own.high
     if metric.startswith("accuracy.") and any(share in metric for share in _SHARES):
         low, high = np.maximum(low, 0.0), np.minimum(high, 1.0)
-    level, seeds = band_level(int(others.sum())), len(records.replicates.worlds)
+    level, seeds = 1 - (1 - LEVEL) / max(int(others.sum()), 1), len(records.replicates.worlds)
     hints = [
         None if v == baseline else 0 if adjusted[v] < 1 - LEVEL else hint(difference, v, seeds, level)
         for v in range(len(records.variants))

@@ -58,7 +58,7 @@ def decide(
         "nothing": rivals,
         "ties": _ties(plane),
         "not_told_apart": _like(plane, winner),
-        "cheaper": None if winner is not None else _cheaper(plane, measures, metric, cost),
+        "cheaper": None if winner is not None else _cheaper(plane, sign, measures, metric, cost),
         "more_seeds": _more_seeds(plane, measures, metric, cost) if winner is None and policy is not None else None,
     }
 
@@ -132,15 +132,19 @@ def _like(plane: Plane, winner: int | None) -> list[str]:
     return [plane.names[v] for v in np.flatnonzero(open_) if v != plane.baseline]
 
 
-def _cheaper(plane: Plane, measures: Mapping[str, Measure], metric: str, cost: str) -> dict[str, Any] | None:
-    """Where nobody wins: of the variants that are shown to cost less and not shown to be worse, that which can have
-    lost the least. Its accuracy may be lower: that is no win, but worth knowing."""
-    able = plane.allowed & (plane.extra < -plane.cost_band) & (plane.gain >= -plane.worth_band)
+def _cheaper(
+    plane: Plane, sign: float, measures: Mapping[str, Measure], metric: str, cost: str
+) -> dict[str, Any] | None:
+    """Where nobody wins: of the variants that are shown to cost less and whose interval does not say that they are
+    worse, that which can have lost the least. It may be worse: that is no win, but worth knowing."""
+    moved = measures[metric].difference(plane.baseline)
+    able = plane.allowed & (plane.extra < -plane.cost_band) & (sign * moved.mean >= -moved.half_width())
     if not able.any():
         return None
     v = int(np.argmax(np.where(able, plane.gain - plane.worth_band, -np.inf)))
-    rows = {name: _row(measures[name].difference(plane.baseline), v) for name in (metric, cost)}
-    return {"variant": plane.names[v], "share_saved": float(-plane.extra[v] / plane.cost[plane.baseline]), **rows}
+    share = float(-plane.extra[v] / plane.cost[plane.baseline])
+    spent = _row(measures[cost].difference(plane.baseline), v)
+    return {"variant": plane.names[v], "share_saved": share, metric: _row(moved, v), cost: spent}
 
 
 def _more_seeds(plane: Plane, measures: Mapping[str, Measure], metric: str, cost: str) -> dict[str, Any] | None:
@@ -148,10 +152,7 @@ def _more_seeds(plane: Plane, measures: Mapping[str, Measure], metric: str, cost
 
     Of each, the variant is that whose difference stands out most; None where no number up to 1,000 would do.
     """
-    level, able = (
-        band_level(comparisons(plane)),
-        np.flatnonzero(plane.allowed & (plane.alike != plane.alike[plane.baseline])),
-    )
+    able = np.flatnonzero(plane.allowed & (plane.alike != plane.alike[plane.baseline]))
     found: list[tuple[int, str, str, float]] = []
     for name, band in ((metric, plane.worth_band), (cost, plane.cost_band)):
         difference = measures[name].difference(plane.baseline)
@@ -159,7 +160,7 @@ def _more_seeds(plane: Plane, measures: Mapping[str, Measure], metric: str, cost
         if not len(able) or not stands_out.any():
             continue
         v = int(able[np.argmax(stands_out)])
-        more = hint(difference, v, len(measures[name].replicates.worlds), level)
+        more = hint(difference, v, len(measures[name].replicates.worlds), plane.level)
         if more:
             found.append((more, name, plane.names[v], float(difference.mean[v])))
     if not found:
@@ -174,8 +175,3 @@ def hint(difference: Estimates, v: int, seeds: int, level: float) -> int | None:
     users = float(difference.users[v] + difference.trainings[v])
     shown = bool(np.abs(difference.mean[v]) > difference.bound(level)[v])
     return seeds_to_show(float(difference.mean[v]), deviation, users, seeds, level, shown)
-
-
-def comparisons(plane: Plane) -> int:
-    """How many differences the band holds: metric and cost of all that differ from the baseline."""
-    return 2 * (len(np.unique(plane.alike)) - 1)

@@ -37,7 +37,7 @@ def families(variants: Sequence[Variant]) -> dict[str, list[int]]:
                 continue
             text = value if isinstance(value, str) else json.dumps(value)
             words.append(text if key == f"{_KNOBS}kind" else f"{key}={text}")
-        found.setdefault(", ".join(words) or "base scenario", []).append(i)
+        found.setdefault(", ".join(words) or ("base scenario" if variant.settings else variant.name), []).append(i)
     return found
 
 

@@ -60,7 +60,7 @@ def _choosing(
         if found.below is not None:
             who = f"'{found.family}', interpolated between its runs '{plane.names[found.below]}' and '{name}',"
         verb = "costs" if cost.startswith("cost.") else "takes"
-        ends = f"95% over all variants: {found.low:.0%} to {found.high:.0%}"
+        ends = f"with 95% over all variants at least {found.low:.0%}"
         return (
             f"At the {equal} of '{base}' {who} {verb} {found.share:.0%} less ({ends}): "
             f"{price(cost, found.price, plane.cost[b])}{_a_month(decision, base, found.below is None)}."

@@ -1,6 +1,6 @@
 """Variants on the plane of cost and worth, with a band that holds all their differences to the baseline at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ LEVEL = 0.95
 
 
 def band_level(comparisons: int) -> float:
-    """The level of each of so many intervals that makes all of them hold at once with 95% (Bonferroni)."""
-    return 1 - (1 - LEVEL) / max(comparisons, 1)
+    """The level of each of so many intervals of which one end is asked, so that all ends hold at once with 95%."""
+    return 1 - 2 * (1 - LEVEL) / max(comparisons, 1)
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Plane:
     """Variants on the plane of cost and worth (the metric, with its sign changed where less is better).
 
     worth, cost: [V]; allowed: [V], known at every seed and within the limits.
-    worth_band, cost_band: [V], half widths of the differences to the baseline, wide enough that all of them hold at
-    once with 95%; infinite where nothing is known of how a difference varies. alike: [V], the first variant that does
-    not differ from each in any run.
+    worth_band, cost_band: [V], half widths of the differences to the baseline, each at `level`, so that with 95% nobody
+    is shown to be better, or as good for less, who is not; infinite where nothing is known of how a difference varies.
+    alike: [V], the first variant that does not differ from each in any run.
     """
 
     names: list[str]
@@ -36,6 +36,7 @@ class Plane:
     cost_band: Floats
     allowed: NDArray[np.bool_]
     alike: NDArray[np.int64]
+    level: float
 
     @property
     def gain(self) -> Floats:
@@ -57,13 +58,29 @@ class Plane:
 
 
 def plane_of(
-    names: Sequence[str], baseline: int, worth: Measure, cost: Measure, sign: float, allowed: NDArray[np.bool_]
+    names: Sequence[str],
+    baseline: int,
+    worth: Measure,
+    cost: Measure,
+    sign: float,
+    allowed: NDArray[np.bool_],
+    families: Iterable[Sequence[int]],
 ) -> Plane:
     """The plane of a metric (sign: -1 where less of it is better) and a cost of which less is better."""
     alike = _alike([worth, cost])
-    level = band_level(2 * (len(np.unique(alike)) - 1))
+    level = band_level(_comparisons(alike, baseline, families))
     worth_band, cost_band = _band(worth, baseline, level), _band(cost, baseline, level)
-    return Plane(list(names), baseline, sign * worth.means, cost.means, worth_band, cost_band, allowed, alike)
+    return Plane(list(names), baseline, sign * worth.means, cost.means, worth_band, cost_band, allowed, alike, level)
+
+
+def _comparisons(alike: NDArray[np.int64], baseline: int, families: Iterable[Sequence[int]]) -> int:
+    """How many ends of intervals may mislead: those that do not differ are one variant.
+
+    A variant alone is named falsely only where one end of its two is wrong: that of its worth, unless it is truly as
+    good, else that of its cost. Between two runs of a family the ends of both may be.
+    """
+    ends = {int(alike[v]): 2 if len(members) > 1 else 1 for members in families for v in members}
+    return sum(count for v, count in ends.items() if v != alike[baseline])
 
 
 def _alike(held: Sequence[Measure]) -> NDArray[np.int64]:

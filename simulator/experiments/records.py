@@ -262,7 +262,7 @@ def read_runs(folders: Mapping[str, Path], baseline: str | None) -> tuple[Experi
                 f"'{other}' was run at seed {summary['seed']} and '{name}' at seed {seed}: worlds that differ cannot "
                 "be paired; run both at one --seed, or compare policies over seeds with a sweep"
             )
-    variants = [Variant(held, "", {"run": held}) for held in names]
+    variants = [Variant(held, "", {}) for held in names]
     manifest = Manifest("sweep", "runs", "", "", "", [seed], {}, variants, [], name, {})
     rows = [{"variant": held, "seed": seed, "training": NO_TRAINING, **flat_figures(summaries[held])} for held in names]
     results = pd.DataFrame([row | {"seed": seed} for row in rows])

@@ -23,7 +23,7 @@ class Saving:
     """What a family saves: its price of the baseline's worth, the share of the baseline's cost saved.
 
     variant: the cheapest member that is as good as the baseline; below: the member under the baseline's worth, where
-    the price lies between the two. low, high: the least and the most over the band of all variants.
+    the price lies between the two. low: the least over the band of all variants.
     """
 
     family: str
@@ -32,7 +32,6 @@ class Saving:
     price: float
     share: float
     low: float
-    high: float
 
     @property
     def shown(self) -> bool:
@@ -56,9 +55,9 @@ def _saving(plane: Plane, label: str, members: Sequence[int]) -> Saving | None:
         return None
     gain, cost = plane.gain[others], plane.cost[others]
     worse, dearer = plane.worth_band[others], plane.cost_band[others]
-    price, dearest, cheapest = (
+    price, dearest = (
         float(price_of(np.zeros(1), worth[None], paid[None])[0])
-        for worth, paid in ((gain, cost), (gain - worse, cost + dearer), (gain + worse, cost - dearer))
+        for worth, paid in ((gain, cost), (gain - worse, cost + dearer))
     )
     variant = int(as_good[np.argmin(plane.cost[as_good])])
     under = others[plane.gain[others] < 0]
@@ -70,7 +69,6 @@ def _saving(plane: Plane, label: str, members: Sequence[int]) -> Saving | None:
         price=price,
         share=1 - price / float(plane.cost[b]),
         low=1 - dearest / float(plane.cost[b]),
-        high=1 - cheapest / float(plane.cost[b]),
     )
 
 

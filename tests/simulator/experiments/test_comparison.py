@@ -93,7 +93,7 @@ def test_the_winner_is_as_good_for_less_and_its_saving_is_against_the_baseline(t
     assert (answer["decision"]["winner_by"], answer["decision"]["runner_up"]) == ("saving", "plain")
     assert [point["variant"] for point in answer["frontier"]] == ["cheap", "better"]
     assert "'cheap' (NDCG@10" in answer["headline"]
-    assert "costs 50% less (95% over all variants: 47% to 53%)" in answer["headline"]
+    assert "costs 50% less (with 95% over all variants at least 4" in answer["headline"]
 
 
 def test_what_needs_no_request_and_is_as_good_comes_first(tmp_path: Path) -> None:
@@ -357,6 +357,9 @@ def test_runs_of_one_world_are_compared_where_they_lie(tmp_path: Path) -> None:
     assert answer["baseline"] == runs[0]  # both are called 2, so they go by their paths
     assert gain["mean"] == pytest.approx((u < 0.45).mean() - (u < 0.30).mean())
     assert gain["low"] > 0.1
+    told = {row["metric"]: row for row in answer["differences"]}
+    assert told["cost.usd"]["difference"] == pytest.approx(2.04)
+    assert told["accuracy.ndcg@10"]["low"] == gain["low"]
     assert (answer["winner"], answer["decision"]["winner_by"]) == (runs[1], "gain")
     assert answer["headline"].endswith("Shown for new users in the world of seed 2 alone.")
 
