@@ -69,10 +69,10 @@ def main() -> None:
     rng = np.random.default_rng(1)
     for title, kinds in (("nothing differs: a winner is named in", NULL), ("something does: it is found in", REAL)):
         print(title)
-        print(f"{'':48}" + "".join(f"{f'{n} seeds, worlds x {r:g}':>24}" for n in (1, 2, 3, 5) for r in _ratios(n)))
+        print(f"{'':52}" + "".join(f"{f'{n} seeds, worlds x {r:g}':>24}" for n in (1, 2, 3, 5) for r in _ratios(n)))
         for kind in kinds:
             cells = [_share(rng, kind, n, ratio, sweeps) for n in (1, 2, 3, 5) for ratio in _ratios(n)]
-            print(f"{kind.name:48}" + "".join(f"{cell:24.3f}" for cell in cells))
+            print(f"{kind.name:52}" + "".join(f"{cell:24.3f}" for cell in cells))
     print(f"{sweeps} sweeps a cell; {time.perf_counter() - started:.0f} s")
 
 

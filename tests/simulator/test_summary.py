@@ -168,3 +168,18 @@ def test_a_policy_that_asks_more_than_it_was_told_says_so_first() -> None:
     assert parts.off_share(told | {"realised_ratio": 0.44, "decisions": 20}) is None  # a coin would do so, too
     assert parts.off_share(told | {"wanted_ratio": None}) is None
     assert shown_as("inconsistency 40%", told) == "inconsistency (asked 93%, told 40%)"
+
+
+def test_the_baselines_own_ranks_are_kept_by_interaction(tmp_path: Path) -> None:
+    """Their hit rates are those of the summary, and they stand in the order of the interactions."""
+    result = simulate_tiny(scenario_of(), ArtifactStore(tmp_path))
+    kept = result.baselines
+    assert (kept[["device", "step"]].to_numpy() == result.interactions[["device", "step"]].to_numpy()).all()
+    for name, figures in result.summary["baselines"].items():
+        hits = (kept[name] >= 0) & (kept[name] < 10)
+        assert hits[kept[name] >= -1].mean() == figures["hr@10"]
+    gain = result.summary["gain_over"]["popular"]
+    own, popular = (
+        section["ndcg@10"] for section in (result.summary["accuracy"], result.summary["baselines"]["popular"])
+    )
+    assert gain["mean"] == pytest.approx(own - popular)
