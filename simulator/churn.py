@@ -75,6 +75,13 @@ class Presence:
             return t_s
         return self._edges[edge] if edge < high else math.inf
 
+    def next_online(self, device: int, t_s: float) -> float:
+        """The first moment after t_s at which the device comes back within reach; inf: never again."""
+        low, high = self._offsets[device], self._offsets[device + 1]
+        edge = bisect_right(self._edges, t_s, low, high)
+        edge += (edge - low) & 1
+        return self._edges[edge] if edge < high else math.inf
+
     def reachable_until(self, device: int, t_s: float) -> float:
         """The end of the reachable period that holds t_s (inf: no end); t_s itself where it is out of reach."""
         low, high = self._offsets[device], self._offsets[device + 1]

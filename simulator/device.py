@@ -25,9 +25,9 @@ class Device:
 
     __slots__ = tuple(
         (
-            "adapter as_of asked awaited decisions device end first_ready_s in_flight last_gap_s late_answers "
-            "list_time_s list_weights newest_s next_ready_s next_slate other_j rankings reachable_until_s row "
-            "shown_slate since_s step used_weights version weights world"
+            "adapter again as_of asked asked_step awaited decisions device end first_ready_s in_flight last_gap_s "
+            "late_answers list_time_s list_weights newest_s next_ready_s next_slate other_j rankings reachable_until_s "
+            "row shown_slate since_s step used_weights version weights world"
         ).split()
     )
 
@@ -43,6 +43,7 @@ class Device:
         self.newest_s = -math.inf  # when its newest interaction was, or when it joined; before the run began
         self.in_flight = 0
         self.asked: RequestRecord | None = None  # decided now, and to be sent
+        self.asked_step, self.again = -1, 0  # of the newest request, and how many have been made again at that step
         self.awaited = -1  # the request that a blocking screen waits for
         self.decisions = self.late_answers = 0
         self.last_gap_s = math.inf
@@ -62,14 +63,16 @@ class Device:
         while True:
             asked, self.asked = self.asked, None
             if asked is not None and world.sleeps:
-                yield from self._exchange(asked, _FROM_INTERACTION)  # nothing else is asked before it has ended
-                self._conclude(asked)
+                yield from self._request(asked, self._attempt(asked.step))  # nothing else is asked before it has ended
             elif asked is not None:
-                env.tell(self._request(asked, _FROM_INTERACTION))
+                env.tell(self._request(asked, self._attempt(asked.step)))
             if self.row >= self.end:
                 return
-            yield env.until(world.t_s[self._next_decision()], device)
+            online_s = world.presence.next_online(device, env.now) if world.decides_online else math.inf
+            yield env.until(min(world.t_s[self._next_decision()], online_s), device)
             self.catch_up(env.now, decides=world.decides_at_interaction)
+            if env.now == online_s:
+                self._decide_between(env.now)
 
     def _join(self) -> None:
         world, now = self.world, self.world.env.now
@@ -255,8 +258,15 @@ class Device:
         self.world.budget.earn(self.device, decisions)
         self.decisions += decisions
 
-    def _decide(self, now: float) -> int:
-        """Ask the cloud if the policy wants to and the budget allows it; the number of the request, or -1."""
+    def _decide_between(self, now: float) -> None:
+        """Decide between interactions, where no request is under way and the list has not seen the newest one. Nobody
+        waits before the screen for what is asked then."""
+        if not self.in_flight and self.step > self.as_of and not self.exhausted:
+            self._decide(now, waits=False)
+
+    def _decide(self, now: float, waits: bool = True) -> int:
+        """Ask the cloud if the policy wants to and the budget allows it; the number of the request, or -1. A blocking
+        screen `waits` for the answer."""
         world = self.world
         wants = not self.in_flight and world.policy.wants(self)
         self._pass()
@@ -266,7 +276,7 @@ class Device:
             return self._fail_offline(now)
         world.budget.spend(self.device)
         record = self._new_request(now)
-        if world.blocking:
+        if world.blocking and waits:
             self.awaited = record.request
             self.next_ready_s = max(self.next_ready_s, now + world.patience_s)
             self.first_ready_s = self.next_ready_s
@@ -298,9 +308,20 @@ class Device:
     # ------------------------------------------------------------------------------------------ one request
 
     def _request(self, record: RequestRecord, attempt: int) -> Story:
-        """The history up to `record.step` travels up, waits for a GPU, is served, and its list travels down."""
+        """The history up to `record.step` travels up, waits for a GPU, is served, and its list travels down; then comes
+        what the device asks for as it lands, if anything."""
         yield from self._exchange(record, attempt)
         self._conclude(record)
+        while self.asked is not None:
+            record, self.asked = self.asked, None
+            yield from self._exchange(record, self._attempt(record.step))
+            self._conclude(record)
+
+    def _attempt(self, step: int) -> int:
+        """Which request at this step begins now, to key its draws: each has its own luck on its way."""
+        self.again = self.again + 1 if step == self.asked_step else 0
+        self.asked_step = step
+        return _FROM_INTERACTION if self.again == 0 else _FROM_PUSH + self.again
 
     def _exchange(self, record: RequestRecord, attempt: int) -> Story:
         world, env, device = self.world, self.world.env, self.device
@@ -366,6 +387,8 @@ class Device:
         elif self.awaited == record.request:
             self._give_up_waiting(now)
         world.close_request(record)
+        if world.decides_at_answer and record.outcome == "completed" and self.step > record.step:
+            self._decide_between(now)
 
     def _reachable_until(self, now: float) -> float:
         """The end of the reachable period that holds `now`; no later than `now` where the device is out of reach."""

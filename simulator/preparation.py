@@ -182,14 +182,14 @@ def push_times(section: sections.CloudPush, population: Population, draws: Draws
     return [row[kept].tolist() for row, kept in zip(times, taking_part, strict=True)]
 
 
-def decides_joining(decide_at: str, population: Population) -> NDArray[np.bool_]:
+def decides_joining(policy: sections.Policy, population: Population) -> NDArray[np.bool_]:
     """Whether each device [D] decides as it joins.
 
-    Those that are there when the run begins did not join then: they decide at their first interaction, unless joining
-    is all that they decide at.
+    Those that are there when the run begins did not join then: they decide at their first interaction, unless nothing
+    is decided at interactions.
     """
     there = population.presence.joined_s <= 0.0
-    return np.where(there, decide_at == "join", decide_at != "interaction")
+    return policy.decides("join") & ~(there & policy.decides("interaction"))
 
 
 def preloaded_lists(scenario: sections.Scenario, population: Population, source: CandidateSource | None) -> Ints:

@@ -126,8 +126,9 @@ def build_world(
         population.network.link_names,
         scorer,
     )
-    joining = decides_joining(policy.decide_at, population) & (policy.slate not in WITHOUT_CLOUD)
-    at_interaction = policy.decide_at != "join" and policy.slate not in WITHOUT_CLOUD
+    asks = policy.slate not in WITHOUT_CLOUD
+    joining = decides_joining(policy, population) & asks
+    at_interaction = policy.decides("interaction") and asks
     share = None
     if tuned.threshold is not None:
         decided_s = decision_times(population, moments.ties, joining, at_interaction)
@@ -167,6 +168,8 @@ def build_world(
         fails_offline=policy.when_offline == "fail",
         decides_joining=joining.tolist(),
         decides_at_interaction=at_interaction,
+        decides_online=policy.decides("online") and asks,
+        decides_at_answer=policy.decides("answer") and asks,
         empty_is_miss=scenario.fleet.when_empty == "miss",
         looks_ahead=foresight is not None,
         sleeps=scenario.engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
@@ -210,8 +213,8 @@ def foresight_of(scenario: sections.Scenario, prepared: Prepared, slates: Slates
     ties[stream.device_offsets[1:] - 1] = False
     first_row = stream.device_offsets[:-1] - prepared.learnt.split.history[population.users]
     table = isinstance(scenario.llm.candidates, sections.CandidateTable)
-    lists = not table and scenario.policy.budget.ratio >= 1.0 and scenario.policy.decide_at != "join"
-    first_decision = population.first_step - decides_joining(scenario.policy.decide_at, population)
+    lists = not table and scenario.policy.budget.ratio >= 1.0 and scenario.policy.decides("interaction")
+    first_decision = population.first_step - decides_joining(scenario.policy, population)
     return Foresight(slates, tuned.threshold, first_row, first_decision, ties, lists)
 
 

@@ -391,7 +391,7 @@ class FreshIsBetter:
 
 def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListSlates, ratio: float) -> Schedule:
     """The best request times of the whole fleet for `ratio` requests an interaction, if answers took no time."""
-    population, decide_at = prepared.population, scenario.policy.decide_at
+    population, policy = prepared.population, scenario.policy
     count = population.n_interactions
     preloaded = preloaded_lists(scenario, population, prepared.source)
     decisions = Decisions(population.users, population.first_step - 1, count, preloaded)
@@ -399,7 +399,7 @@ def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListS
     row = population.first_row[device] + nth - 1  # after which each decision is taken; the first one as a device joins
     t_s = population.stream.t_s
     tied = (nth > 0) & (t_s[row] == t_s[np.minimum(row + 1, len(t_s) - 1)])
-    may_ask = ~tied & np.where(nth == 0, decides_joining(decide_at, population)[device], decide_at != "join")
+    may_ask = ~tied & np.where(nth == 0, decides_joining(policy, population)[device], policy.decides("interaction"))
     worth = worth_of(slates, prepared.learnt, decisions)
     asks = best_requests(decisions, worth, may_ask, int(ratio * len(device)))
     rows, joins = np.zeros(len(t_s), dtype=bool), np.zeros(len(count), dtype=bool)

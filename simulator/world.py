@@ -57,6 +57,10 @@ class World:
     decides_joining: list[bool]
     """whether each device decides as it joins"""
     decides_at_interaction: bool
+    decides_online: bool
+    """whether devices decide as they come back online"""
+    decides_at_answer: bool
+    """whether they decide as a list lands, if their user has gone on since it was asked for"""
     empty_is_miss: bool
     looks_ahead: bool
     """whether the policy looks at rankings while the run goes"""

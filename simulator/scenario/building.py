@@ -96,7 +96,7 @@ class Builder:
             return self._kinded(node, shape, path, default)
         if shape.sections and not (isinstance(content, Scalar) and (shape.plain or shape.optional)):
             return self.section(node, shape.sections[0], path, default)
-        if shape.item is not None:
+        if shape.item is not None and not (isinstance(content, Scalar) and _is_word(content, shape)):
             if not isinstance(content, list):
                 self._wrong(node, path, f"expected {describe(shape)}, got {_shown(content)}")
                 return WRONG

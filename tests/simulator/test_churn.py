@@ -62,6 +62,12 @@ def test_a_device_is_gone_from_the_start_of_an_offline_period_and_back_at_its_en
     assert presence.reachable_until(0, 50) == 100
 
 
+def test_a_device_comes_online_at_the_ends_of_its_offline_periods() -> None:
+    presence = timeline(5.0, 100.0, (10.0, 20.0), (50.0, 60.0))
+    assert [presence.next_online(0, t) for t in (5.0, 15.0, 19.0, 20.0, 60.0)] == [20.0, 20.0, 20.0, 60.0, inf]
+    assert presence.next_online(0, 0.0) == 5.0
+
+
 def test_a_device_that_joins_while_offline_becomes_reachable_when_it_comes_back() -> None:
     assert timeline(15, inf, (10, 20)).next_reachable(0, 0) == 20
     assert timeline(10, inf, (10, 20)).next_reachable(0, 0) == 20

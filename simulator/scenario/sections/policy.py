@@ -248,13 +248,18 @@ Fusion = Annotated[FixedFusion | StalenessFusion | ReliabilityFusion | LogisticF
 SlateKind = Literal["llm", "srm", "both", "cloud_srm", "popular", "recent", "frequent", "markov"]
 
 
+DecisionMoment = Literal["join", "interaction", "online", "answer"]
+
+
 class Policy(Section):
     """When devices ask, how both orders become a slate, and what the user waits for."""
 
     request: RequestPolicy = Field(AlwaysRequest(), description="when a device wants a new list")
     budget: Budget = Budget()
-    decide_at: Literal["both", "join", "interaction"] = Field(
-        "both", description="moments at which a device decides; one there from the start joins only under `join`"
+    decide_at: Literal["both", "join", "interaction"] | tuple[DecisionMoment, ...] = Field(
+        "both",
+        min_length=1,
+        description="moments at which a device decides, `both`: [join, interaction]; also `online` and `answer`",
     )
     when_offline: Literal["fail", "wait"] = Field(
         "fail", description="a request while offline fails at once, or waits for the link"
@@ -269,3 +274,8 @@ class Policy(Section):
     )
     update: UpdateSchedule = Field(NoUpdate(), description="when and where the small model learns from the stream")
     patience: Seconds = Field(2.0, description="how long a blocking screen waits for an answer")
+
+    def decides(self, moment: DecisionMoment) -> bool:
+        """Whether devices decide at moments of this kind."""
+        named = ("join", "interaction") if self.decide_at == "both" else self.decide_at
+        return moment in named if isinstance(named, tuple) else moment == named
