@@ -88,7 +88,7 @@ def _llm_quality(
     )
     if ours > 0 and lead > 0:
         text += f" With an LLM that is {1 - ratio:.0%} worse not even fresh lists would be better than the SRM alone"
-        epoch = _epoch_worth(curve, ratio)
+        epoch = epoch_worth(curve, ratio)
         text += f"; this one was no better than that after epoch {epoch} of {len(curve.values)}." if epoch else "."
         values["epoch_at_which_equal"] = epoch
     elif ours > 0:
@@ -109,7 +109,7 @@ def _stand_in(scenario: sections.Scenario) -> str:
     return f"a stand-in, {made_here[kind]}{served_as}"
 
 
-def _epoch_worth(curve: TrainingCurve, ratio: float) -> int | None:
+def epoch_worth(curve: TrainingCurve, ratio: float) -> int | None:
     """The last epoch whose validation was at most `ratio` of the best; None where there is none."""
     if not curve.values or not 0 < ratio < 1:
         return None

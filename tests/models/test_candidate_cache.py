@@ -132,3 +132,13 @@ def test_savers_at_the_same_time_lose_nothing_of_each_other(tmp_path: Path) -> N
         CachedCandidates(source, OFFSETS, ArtifactStore(tmp_path)).lists(users, as_of), Arithmetic().lists(users, as_of)
     )
     assert source.asked == []
+
+
+def test_it_knows_what_was_asked_here_or_before_and_asks_nothing_to_say_so(tmp_path: Path) -> None:
+    store, source = ArtifactStore(tmp_path), Arithmetic()
+    first = CachedCandidates(Arithmetic(), OFFSETS, store)
+    first.lists(np.array([2, 0]), np.array([5, -1]))
+    first.save()
+    cache = CachedCandidates(source, OFFSETS, store)
+    assert cache.knows(np.array([2, 2, 0, 0]), np.array([5, 4, -1, 0])).tolist() == [True, False, True, False]
+    assert source.asked == []

@@ -10,6 +10,7 @@ import pytest
 from models.artifacts import ArtifactStore
 from models.early_stopping import TrainingCurve
 from simulator.assumptions.data import clock, srm_training
+from simulator.assumptions.lists import epoch_worth
 from simulator.scenario import sections
 from simulator.simulation import RunResult, ranking_flops
 from simulator.tuning import Tuned
@@ -132,3 +133,8 @@ def test_a_log_of_rated_lists_is_said_to_have_no_real_clock(store: ArtifactStore
     assert row.values["time_scale"] == 0.01
     for words in ("57% of a user's consecutive events have the same time", "25% of the times", "within one day"):
         assert words in row.text
+
+
+def test_the_epoch_at_which_always_asking_is_worth_nothing_is_the_last_one_below_that_share() -> None:
+    curve = TrainingCurve((0.05, 0.08, 0.075, 0.09, 0.1), 5, 6, ended_early=True)
+    assert [epoch_worth(curve, ratio) for ratio in (0.4, 0.5, 0.79, 0.85, 1.2)] == [None, 1, 3, 3, None]

@@ -1,11 +1,14 @@
 """What lists are worth by their age: known worlds, and which interactions are looked at."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from models.artifacts import ArtifactStore
 from models.llm.base import CandidateLists
+from models.llm.cache import CachedCandidates
 from models.metrics import accuracy_per_query, clustered_mean
 from simulator.histories import Histories
 from simulator.list_age import FEWEST, ranks_at_age, sample
@@ -90,3 +93,16 @@ def test_too_few_interactions_give_no_curve() -> None:
     users = np.arange(FEWEST - 1)
     rows, ages = sample(users, np.full(len(users), 40), np.zeros(len(users), dtype=np.int64))
     assert (len(rows), ages) == (0, ())
+
+
+def test_of_lists_that_cost_money_only_those_that_are_there_are_looked_at(tmp_path: Path) -> None:
+    users, steps = np.repeat(np.arange(300), 8), np.tile(np.arange(2, 10), 300)
+    offsets = np.arange(301) * 10
+    histories = Histories(offsets, np.zeros(3000, dtype=np.int32), 1)
+    source = CachedCandidates(Successors(histories, np.zeros((1, 1)), 1), offsets, ArtifactStore(tmp_path))
+    assert sample(users, steps, np.zeros(300, dtype=np.int64), source)[1] == ()
+    asked = steps % 2 == 0  # no step has both a fresh list and one that is an interaction old
+    source.lists(users[asked], steps[asked] - 1)
+    rows, ages = sample(users, steps, np.zeros(300, dtype=np.int64), source)
+    assert ages == (0,)
+    assert (steps[rows] % 2 == 0).all()
