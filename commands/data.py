@@ -48,19 +48,33 @@ def describe(
 @data_app.command("check-table")
 def check_table(
     table: Annotated[Path, typer.Argument(help="Parquet of LLM answers")],
-    log: Annotated[str, typer.Argument(help="interaction log that the table belongs to")],
+    log: Annotated[str | None, typer.Argument(help="interaction log that the table belongs to")] = None,
+    scenario: Annotated[
+        Path | None, typer.Option("--scenario", help="instead of a log: also the coverage of what its run will ask")
+    ] = None,
+    overrides: Overrides = None,
     log_format: Format = "auto",
     on_error: OnError = "fail",
     as_json: AsJson = False,
 ) -> None:
     """A table of LLM answers: coverage, invalid share, recall, and signs of an off-by-one leak."""
     with user_errors():
+        from models.errors import InputError
         from models.llm.table import check_table as checked
         from reports.terminal import console_for, print_check_table
+        from simulator import Scenario
+        from simulator.prompts import check_answers
+        from simulator.scenario import check_files
         from simulator.scenario.sections import LogFile
         from simulator.workload.loading import load_log
 
-        figures = checked(table, load_log(LogFile(path=log, format=log_format, on_error=on_error)))
+        if (log is None) == (scenario is None):
+            raise InputError("check-table: give the LOG that the table belongs to, or --scenario FILE, one of the two")
+        if scenario is not None:
+            figures = check_answers(Scenario.load(scenario, overrides or [], check=check_files), table)
+        else:
+            assert log is not None
+            figures = checked(table, load_log(LogFile(path=log, format=log_format, on_error=on_error)))
         if as_json:
             print_json(figures)
         else:

@@ -1,6 +1,8 @@
-"""The prompts of a scenario's requests, for a user who answers them with a language model of their own."""
+"""The prompts of a scenario's requests, for a user who answers them with a language model of their own, and how many of
+them a table answers."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,11 +10,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from models.artifacts import atomic_path, check_file_place
+from models.llm.table import check_table
+from models.llm.table_reading import read_table
 from models.llm.titles import prompt_of
 from models.ragged import ragged
 from simulator.learning import CALIBRATION_TAIL, VALIDATION_SEED, load_workload
 from simulator.scenario import check_files, sections
 from simulator.tuning import held_out_decisions
+from simulator.workload.log import InteractionLog
 from simulator.workload.splitting import SplitLog, split_log, training_set
 
 Ints = NDArray[np.int64]
@@ -30,17 +35,11 @@ def export_prompts(scenario: sections.Scenario, path: Path) -> dict[str, int]:
     the number of rows of each part; InputError for what the user can mend.
     """
     check_file_place("--out", path)
-    check_files(scenario)
-    split = split_log(load_workload(scenario.workload), scenario.workload.split)
-    log, candidates = split.log, scenario.llm.candidates
+    log, users, as_of, of_stream = _wanted(scenario)
+    candidates = scenario.llm.candidates
     asked = candidates if isinstance(candidates, sections.TitlePrompt) else sections.TitlePrompt()
     titles = log.titles or ("",) * log.n_items
     names = [title or f"item {label}" for title, label in zip(titles, log.item_ids, strict=True)]
-    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
-    streamed = np.flatnonzero(split.streamed)
-    first = np.maximum(split.history[streamed] - 1 - lag, 0)
-    counts = np.maximum(log.lengths[streamed] - 1 - first, 0)  # after a user's last interaction nothing is predicted
-    users, as_of, of_stream = _with_calibration(scenario, split, *_lists(streamed, first, counts))
     parts = np.where(of_stream, STREAM, CALIBRATION)
     schema = pa.schema([(name, pa.string()) for name in ("user_id", "part", "prompt")]).insert(
         1, pa.field("as_of", pa.int64())
@@ -56,6 +55,30 @@ def export_prompts(scenario: sections.Scenario, path: Path) -> dict[str, int]:
             labels = [str(label) for label in log.user_ids[users[rows]]]
             writer.write_table(pa.table([labels, as_of[rows], parts[rows].tolist(), prompts], schema=schema))
     return {STREAM: int(of_stream.sum()), CALIBRATION: int((~of_stream).sum())}
+
+
+def check_answers(scenario: sections.Scenario, table: Path) -> dict[str, Any]:
+    """What `check_table` says of a table of answers, with its coverage of what a run of `scenario` will ask: of the
+    lists of the stream, and of those that thresholds, gains and fitted fusions are found on."""
+    log, users, as_of, of_stream = _wanted(scenario)
+    figures, answers = check_table(table, log), read_table(table, log)
+    longest = int(log.lengths.max()) + 1
+    having = np.isin(users * longest + as_of, answers.users * longest + answers.as_of)
+    for part, rows in ((STREAM, of_stream), (CALIBRATION, ~of_stream)):
+        figures["coverage"][part] = float(having[rows].mean()) if rows.any() else None
+    return figures
+
+
+def _wanted(scenario: sections.Scenario) -> tuple[InteractionLog, Ints, Ints, NDArray[np.bool_]]:
+    """The log, (user, as_of) of the lists that a run of `scenario` may need, and which are the stream's."""
+    check_files(scenario)
+    split = split_log(load_workload(scenario.workload), scenario.workload.split)
+    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
+    streamed = np.flatnonzero(split.streamed)
+    first = np.maximum(split.history[streamed] - 1 - lag, 0)
+    # After a user's last interaction nothing is predicted.
+    counts = np.maximum(split.log.lengths[streamed] - 1 - first, 0)
+    return split.log, *_with_calibration(scenario, split, *_lists(streamed, first, counts))
 
 
 def _lists(users: Ints, first: Ints, count: Ints) -> tuple[Ints, Ints]:
