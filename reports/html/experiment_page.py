@@ -142,12 +142,10 @@ def _saving(answer: Mapping[str, Any]) -> list[str]:
             f"“{saving.get('variant')}”, which itself costs {own}."
         )
     text = f"{who} {saving['share_saved']:.0%} of {cost.label}"
-    if isinstance(saving.get("low"), int | float) and isinstance(saving.get("high"), int | float):
-        text += f" (95% interval {saving['low']:.0%} to {saving['high']:.0%})"
+    if isinstance(saving.get("low"), int | float):
+        text += f" (at least {saving['low']:.0%}, with 95% over all variants)"
     if isinstance(saving.get("cost_baseline"), int | float) and isinstance(saving.get("cost_variant"), int | float):
         text += f": {cost.text(saving['cost_variant'])} instead of {cost.text(saving['cost_baseline'])}"
-    if isinstance(saving.get("probability"), int | float):
-        text += f"; probability {saving['probability']:.0%}"
     return [f"{text}.", *([some] if some else [])]
 
 

@@ -108,7 +108,7 @@ def write_experiment(
 def answer_of(names: Sequence[str], **changes: Any) -> dict[str, Any]:
     """A conclusion with every key: the last but one wins against the last."""
     base: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "question": "Which policy is worth its cost?",
         "headline": f"{names[-2]} costs a quarter less than {names[-1]} at the same accuracy.",
         "baseline": names[-1],
@@ -121,8 +121,6 @@ def answer_of(names: Sequence[str], **changes: Any) -> dict[str, Any]:
             "cost_variant": 0.03,
             "share_saved": 0.25,
             "low": 0.2,
-            "high": 0.3,
-            "probability": 0.97,
         },
         "frontier": [{"variant": name, "x": 0.0, "y": 0.0, "probability_on_front": 0.9} for name in names[-4:]],
         "knee": names[-2],
