@@ -87,7 +87,11 @@ class Experiment:
 
     @cached_property
     def _moments(self) -> dict[str, pd.DataFrame]:
-        numbers = self.results.set_index("variant").select_dtypes("number").drop(columns="seed", errors="ignore")
+        numbers = (
+            self.results.set_index("variant")
+            .select_dtypes("number")
+            .drop(columns=["seed", "training"], errors="ignore")
+        )
         groups = numbers.groupby(level=0, sort=False)
         return {"mean": groups.mean(), "std": groups.std(ddof=1), "count": groups.count()}
 
@@ -166,11 +170,15 @@ class Experiment:
         return {name: [other for other in group if other != name] for group in groups for name in group}
 
     def run_folder(self, variant: str, seed: int) -> Path:
-        """Where the run of a variant at a seed is kept."""
+        """Where the run of a variant at a seed is kept; the first of its trainings, where those are replicated."""
         chosen = next(v for v in self.manifest.variants if v.name == variant)
         if self.kind == "comparison":
             return self.path / chosen.folder
-        return ExperimentFolder(self.path).run_folder(chosen, seed)
+        training = None
+        if self.manifest.trainings:
+            own = self.results[(self.results["variant"] == variant) & (self.results["seed"] == seed)]
+            training = int(own["training"].iloc[0])
+        return ExperimentFolder(self.path).run_folder(chosen, seed, training)
 
     def first_seed(self, variant: str) -> int:
         """The first seed at which that variant has finished."""
@@ -199,10 +207,12 @@ def read_experiment(folder: Path) -> Experiment:
     unknown = sorted(set(results["variant"]) - {variant.name for variant in manifest.variants})
     if unknown:
         raise InputError(f"{folder / 'results.parquet'}: variant {unknown[0]!r} is not in experiment.json; run again")
-    done = set(zip(results["variant"], results["seed"], strict=True))
+    place_of = ["variant", "seed", *(["training"] if manifest.trainings else [])]
+    done = set(results[place_of].itertuples(index=False, name=None))
     failures, missing = [], []
     for place in held.runs(manifest):
-        if (place.variant.name, place.seed) in done:
+        training = () if place.training is None else (place.training,)
+        if (place.variant.name, place.seed, *training) in done:
             continue
         failure = place.failure
         if failure is None:

@@ -81,7 +81,7 @@ def test_an_experiments_report_says_question_answer_saving_caveats_and_how_to_re
     for words in (
         "Which policy is worth its cost?",
         "inconsistency 20% costs a quarter less than always at the same accuracy.",
-        "saves 25% of USD per 1,000 interactions, provisioned (at least 20%, with 95% over all variants): $0.03 instead of $0.04",
+        "saves 25% of USD per 1,000 interactions, provisioned (at least 20%, with 95% over all variants): $0.03",
         "Quality of item_lm, cost of llama-3.1-8b",
         "Logged choices do not react to slates",
         "global_time at 80% of events",
