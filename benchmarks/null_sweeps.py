@@ -115,7 +115,7 @@ def _winner(rng: np.random.Generator, kind: Sweep, n_seeds: int, ratio: float) -
     families = {f"f{f}": np.flatnonzero(kind.family == f).tolist() for f in np.unique(kind.family)}
     plane = plane_of(names, kind.baseline, worth, cost, 1.0, np.ones(n, dtype=bool), families.values())
     saved = savings(plane, families)
-    found = decide(plane, 1.0, {"m": worth, "c": cost}, "m", "c", [], saved, None)
+    found = decide(plane, 1.0, {"m": worth, "c": cost}, "m", "c", [], saved, None, np.ones(n, dtype=bool))
     false = found["winner_by"] == "saving" or len(families) == n  # on a grid, more requests do buy more
     return names.index(found["winner"]) if found["winner"] is not None and false else None
 

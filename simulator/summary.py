@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean
 from simulator.costs import NOTHING, Cost
 from simulator.scenario import sections
-from simulator.sentences import Call, calling
+from simulator.sentences import WITHOUT_CLOUD, Call, between, calling, signed
 from simulator.wording import counted
 
 SCHEMA_VERSION = 1
@@ -185,7 +185,8 @@ def headline(
     """The run in one line: whether calling the cloud pays, in money. Where a policy did not ask as often as it was
     told, that comes first. gain: `gain_section`; cost: the summary's."""
     off = off_share(requests)
-    said = _against_baselines(scenario, accuracy, baselines, gain, cost, represents)
+    silent = requests.get("realised_ratio") == 0
+    said = _against_baselines(scenario, accuracy, baselines, gain, cost, represents, silent)
     kind = scenario.policy.request.kind
     return said if off is None else f"policy {kind} {off} of decisions, so it is not the policy that was named; {said}"
 
@@ -197,6 +198,7 @@ def _against_baselines(
     gain: Mapping[str, Any],
     cost: Mapping[str, Any],
     represents: int,
+    silent: bool,
 ) -> str:
     metric = headline_metric(scenario.metrics.k)
     own, slate, kind = accuracy[metric], scenario.policy.slate, scenario.policy.request.kind
@@ -206,6 +208,10 @@ def _against_baselines(
     if slate == best:
         return f"{metric.upper()} {own:.4f} with slate {slate}"
     added = gain[best]
+    if silent:
+        rival = f"{WITHOUT_CLOUD.get(best, best)}, {_or_zero(baselines[best][metric]):.4f}"
+        moved = between(signed, added)
+        return f"no request is made: {metric.upper()} {own:.4f} with slate {slate}, against {rival}: {moved}"
     call: Call = "yes" if added["low"] > 0 else "no" if added["high"] <= 0 else "not shown"
     name = "usd_provisioned_per_month"
     month = {"mean": cost[name], "low": cost[f"{name}_low"], "high": cost[f"{name}_high"]}

@@ -62,7 +62,8 @@ def conclude(
     plane = plane_of(names, baseline, measures[metric], measures[costs[0]], signs[0], allowed, groups.values())
     saved = savings(plane, groups)
     alone, month = records.without_cloud(metric), _per_month(records)
-    decision = decide(plane, signs[0], measures, metric, costs[0], alone, saved, month)
+    asks = np.broadcast_to(~records.without_requests().all(axis=1), (len(names),))
+    decision = decide(plane, signs[0], measures, metric, costs[0], alone, saved, month, asks)
     decision |= {"replicated": records.replicated(), "represents": records.represents()}
     notes.insert(0, _replicated(decision["replicated"]))
     found = saved[0] if decision["winner_by"] == "saving" else None
@@ -137,7 +138,7 @@ def _draws(records: ExperimentRecords, held: Sequence[Measure]) -> Floats:
     """Joint draws [B, V, K] of the means of measures."""
     shape = len(records.variants), len(held)
     values = np.stack([np.nan_to_num(measure.by_run) for measure in held], axis=-1)  # [V, R, K]
-    weights = records.weights(DRAWS)
+    weights = records.weights()
     by_users = np.stack([np.nan_to_num(measure.resampled(weights)) for measure in held], axis=-1)  # [V, R, B, K]
     n_draws = int(np.clip(_PAIRS_DRAWN / shape[0] ** 2, DRAWS, N_DRAWS))
     drawn = joint_draws(

@@ -30,9 +30,10 @@ def decide(
     alone: Sequence[WithoutCloud],
     saved: Sequence[Saving],
     month: Measure | None,
+    asks: NDArray[np.bool_],
 ) -> dict[str, Any]:
     """What answer.json holds as `decision`. sign: -1 where less of the metric is better; saved: `savings`;
-    month: dollars a month of the represented fleet.
+    month: dollars a month of the represented fleet; asks: [V], who makes requests.
 
     winner: who saves most of those that are shown to save, else the cheapest that is shown to be better, else none.
     call: `yes` where a policy is shown to beat all that needs no request, `no` where one of that is shown to be as good
@@ -44,7 +45,7 @@ def decide(
     by = "saving" if shown else None
     if winner is None and better.any():
         winner, by = int(np.argmin(np.where(better, plane.cost, np.inf))), "gain"
-    rivals, call, policy = _against_nothing(plane, sign, alone, winner)
+    rivals, call, policy = _against_nothing(plane, sign, alone, winner, plane.allowed & asks)
     second = _runner_up(plane, shown, better, winner)
     best = policy if winner is None else winner
     return {
@@ -64,12 +65,13 @@ def decide(
 
 
 def _against_nothing(
-    plane: Plane, sign: float, alone: Sequence[WithoutCloud], winner: int | None
+    plane: Plane, sign: float, alone: Sequence[WithoutCloud], winner: int | None, calls: NDArray[np.bool_]
 ) -> tuple[list[dict[str, Any]], str | None, int | None]:
     """What needs no request, best first, each with what the policy adds to it; whether to call; that policy."""
-    able = np.flatnonzero(plane.allowed)
+    able = np.flatnonzero(calls)
     if not len(able):
         return [], None, None
+    winner = winner if winner is not None and calls[winner] else None  # who never asks says nothing of calling
     most = int(able[np.argmax(plane.worth[able])])
     if not alone:
         return [], None, most if winner is None else winner
@@ -78,7 +80,7 @@ def _against_nothing(
     bounds = [gain.bound(level) for gain in gains]
     beaten = np.all([sign * gain.mean > bound for gain, bound in zip(gains, bounds, strict=True)], axis=0)
     as_good = [bool((sign * g.mean + b <= 0)[able].all()) for g, b in zip(gains, bounds, strict=True)]
-    wanted = [v for v in (winner, plane.baseline) if v is not None and plane.allowed[v] and beaten[v]]
+    wanted = [v for v in (winner, plane.baseline) if v is not None and calls[v] and beaten[v]]
     cheapest = able[np.argsort(plane.cost[able], kind="stable")]
     wanted += [int(v) for v in cheapest if beaten[v]]
     call = "yes" if wanted else "no" if any(as_good) else "not shown"

@@ -19,7 +19,7 @@ from simulator.experiments.folders import ExperimentFolder, Manifest, Variant, f
 from simulator.experiments.measures import Measure
 from simulator.experiments.run_records import Ranks, RunRecords, check_same, read_run
 from simulator.experiments.statistics import Replicates
-from simulator.resampling import Resampling
+from simulator.resampling import DRAWS, Resampling
 from simulator.run_manifest import SUMMARY, is_finished, made_alike_note
 from simulator.scenario.building import suggestion
 
@@ -155,13 +155,13 @@ class ExperimentRecords:
         """The runs [V, R] that made no request."""
         return self.measure(RATIO).by_run == 0 if RATIO in self.results else np.zeros((len(self.variants), 1), bool)
 
-    def weights(self, draws: int) -> list[NDArray[np.uint8]]:
+    def weights(self) -> list[NDArray[np.uint8]]:
         """For each run, how often a user [U] is taken in each draw [B]: those of the run's own account."""
         weights = []
         for world in self.worlds:
             met = np.unique(world.user)
-            resampling = Resampling.of(self.users[met], draws)
-            taken = np.zeros((draws, len(self.users)), dtype=np.uint8)
+            resampling = Resampling.of(self.users[met])
+            taken = np.zeros((DRAWS, len(self.users)), dtype=np.uint8)
             taken[:, met] = resampling.weights[:, resampling.cluster]
             weights.append(taken)
         return weights
@@ -179,8 +179,8 @@ class ExperimentRecords:
         column = _ACCOUNT.get(metric)
         if column is None or any(column not in table for runs in self.accounts for table in runs):
             return None
-        if len({len(table) for runs in self.accounts for table in runs}) > 1:
-            return None
+        if {len(table) for runs in self.accounts for table in runs} != {DRAWS}:
+            return None  # of another version, so not paired with the accuracies
         draws = np.stack([np.stack([table[column].to_numpy(np.float64) for table in runs]) for runs in self.accounts])
         return draws if np.isfinite(draws).all() else None
 

@@ -1,6 +1,7 @@
 """The figures of a summary against hand-made cases."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +35,14 @@ def test_per_user_accuracy_counts_each_user_the_same() -> None:
     assert section["per_user"]["hr@5"] == 0.5
 
 
-def headline(own: float, gain: tuple[float, float, float]) -> str:
+def headline(own: float, gain: tuple[float, float, float], requests: Mapping[str, float] | None = None) -> str:
     """Of a run that reaches `own` where the phone's own model has 0.2, at a mean gain with this interval."""
     added = {"metric": "ndcg@10", "mean": gain[0], "low": gain[1], "high": gain[2]}
     cost = {
         f"usd_provisioned_per_month{end}": usd for end, usd in (("", 21_600.0), ("_low", 19e3), ("_high", 24_049.0))
     }
     baselines = {"popular": {"ndcg@10": 0.05}, "srm": {"ndcg@10": 0.2}}
-    return parts.headline(scenario_of(), {"ndcg@10": own}, baselines, {}, {"srm": added}, cost, 1_000_000)
+    return parts.headline(scenario_of(), {"ndcg@10": own}, baselines, requests or {}, {"srm": added}, cost, 1_000_000)
 
 
 def test_the_headline_is_whether_to_call_and_for_how_much() -> None:
@@ -54,6 +55,7 @@ def test_the_headline_is_whether_to_call_and_for_how_much() -> None:
         "Calling adds accuracy: 'random' reaches NDCG@10 0.3000 against 0.2000 of the phone's own model alone, "
         f"+0.1000 (95% +0.0800 to +0.1200) {money}"
     )
+    assert headline(0.1, (-0.1, -0.12, -0.08), {"realised_ratio": 0.0}).startswith("no request is made: NDCG@10 0.1000")
     assert headline(0.21, (0.01, -0.01, 0.03)).startswith("No gain from calling is shown: the phone's own model alone")
 
 
@@ -160,9 +162,8 @@ def test_events_out_of_calendar_order_are_said_to_be_and_why(tmp_path: Path) -> 
 
 def test_a_policy_that_asks_more_than_it_was_told_says_so_first() -> None:
     told = {"decisions": 1000, "wanted_ratio": 0.4, "realised_ratio": 0.93}
-    line = parts.headline(scenario_of(), {"ndcg@10": 0.3}, {"popular": {"ndcg@10": 0.05}}, told)
-    assert line.startswith(
-        "policy random asked 93%, told 40% of decisions, so it is not the policy that was named; NDCG"
+    assert headline(0.3, (0.1, 0.08, 0.12), told).startswith(
+        "policy random asked 93%, told 40% of decisions, so it is not the policy that was named; Calling adds accuracy"
     )
     assert parts.off_share(told | {"realised_ratio": 0.43}) is None
     assert parts.off_share(told | {"realised_ratio": 0.44, "decisions": 20}) is None  # a coin would do so, too

@@ -126,6 +126,16 @@ def test_a_gain_that_may_be_chance_is_not_called_one(tmp_path: Path) -> None:
     assert answer["headline"].startswith("No gain from calling is shown: the phone's own model alone reaches")
 
 
+def test_who_never_asks_says_nothing_of_calling(tmp_path: Path) -> None:
+    """`better` beats the SRM alone without a request, from a list that came with the app; who asks does not."""
+
+    def silent(variant: str, seed: int) -> Mapping[str, Any]:
+        return {**costs(variant, seed), "requests": {"ratio": 0.5 * (variant != "better")}}
+
+    decision = compare(made(tmp_path, figures=silent, alone={"srm": 0.4})).answer["decision"]
+    assert (decision["call"], decision["policy"] != "better") == ("no", True)
+
+
 def test_what_does_not_differ_is_a_tie_with_the_same_chance_on_the_front(tmp_path: Path) -> None:
     answer = compare(made(tmp_path), baseline="better").answer
     assert answer["decision"]["ties"] == [["plain", "twin"]]

@@ -48,7 +48,7 @@ def decided(
     families = {f"v{i}": [i] for i in range(N)}
     allowed = np.ones(N, dtype=bool)
     plane = plane_of(list(families), 0, measures["m"], measures["c"], 1.0, allowed, families.values())
-    return decide(plane, 1.0, measures, "m", "c", [rival], savings(plane, families), None)
+    return decide(plane, 1.0, measures, "m", "c", [rival], savings(plane, families), None, allowed)
 
 
 @pytest.mark.parametrize(("seeds", "differ"), [(1, 0.0), (2, 1.0), (3, 1.0), (5, 0.0), (5, 2.0)])
