@@ -360,7 +360,7 @@ def _provisioned_note(scenario: sections.Scenario, service: Service, found: Acco
     what = f"cost account: provisioned, the fewest replicas with {found.objective} for a fleet of {represents:,}"
     if scenario.policy.slate == "cloud_srm":
         what = what.replace("replicas", "cores")
-    notes = [f"{what} in its busiest five minutes; marginal, what the requests used"]
+    notes = [f"{what} in its busiest half hour; marginal, what the requests used"]
     if found.failed is not None:
         notes.append(f"provisioned account: none, since it could not be computed ({found.failed})")
     elif provision.servers is None:

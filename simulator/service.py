@@ -16,6 +16,7 @@ from models.llm.base import CandidateSource
 from models.llm.table_reading import brings_latency
 from simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, served_model
 from simulator.cloud.building import alone_s, kinds_of, pools_of
+from simulator.cloud.capacity import provision_fleet
 from simulator.cloud.peak import Peak
 from simulator.cloud.provisioning import (
     Cores,
@@ -24,7 +25,6 @@ from simulator.cloud.provisioning import (
     Replicas,
     Servers,
     left_out,
-    provision_scaled,
     steady,
 )
 from simulator.cloud.replay import Requests
@@ -38,6 +38,7 @@ from simulator.resampling import Resampling
 from simulator.scenario import sections
 from simulator.tables import resolve_path
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 LateCost = Callable[[Ticket], None]
 
@@ -121,6 +122,7 @@ class LlmService(Service):
         pools = pools_of(llm, cloud, scenario.tariffs, self._model, timed)
         self.node = LlmNode(env, pools, cloud, prepared.draws, late_cost)
         self._came = array("d")  # the columns of `Requests`, request after request
+        self._issued = array("d")  # when each was issued
         (self._steady,) = pools_of(llm, steady(cloud), scenario.tariffs, self._model, timed)
         self._scenario, self._source = scenario, source
         self._users, self._memo = prepared.population.users, prepared.memo
@@ -152,6 +154,7 @@ class LlmService(Service):
         priority = 1.0 if record.pushed else 0.0
         asked = (prompt, output, sequences, service_s, record.device, priority, first, shared)
         self._came.extend((self.node.env.now, *asked))
+        self._issued.append(record.t_issued_s)
         return self.node.submit(prompt, output, sequences, service_s, deadline_s, record.device, priority, prefix)
 
     def charge(self, record: RequestRecord) -> None:
@@ -191,12 +194,12 @@ class LlmService(Service):
     def provision(
         self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
     ) -> Provision:
-        came = np.array(self._came)
+        came, issued_s = np.array(self._came), np.array(self._issued)
         replicas = Replicas(self._steady, steady(self._scenario.cloud), draws, objective)
         served = [self._scenario.llm.model_dump(mode="json"), self._scenario.cloud.model_dump(mode="json")]
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
-            ["provision", came, horizon_s, scale, objective.share, *served],
-            lambda: _provisioned(Requests.of_rows(came), horizon_s, scale, replicas, objective, draws, users),
+            ["provision", came, issued_s, horizon_s, scale, objective.share, *served],
+            lambda: _provisioned(Requests.of_rows(came), issued_s, horizon_s, scale, replicas, objective, draws, users),
         )
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
@@ -238,10 +241,12 @@ class CpuService(Service):
         self._tariffs, self._flops = scenario.tariffs, flops
         self._came = array("d")  # when each request did
         self._device = array("q")  # whose it is
+        self._issued = array("d")  # when it was issued
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
         self._came.append(self.node.env.now)
         self._device.append(record.device)
+        self._issued.append(record.t_issued_s)
         return self.node.submit(self._flops, deadline_s)
 
     def charge(self, record: RequestRecord) -> None:
@@ -257,7 +262,7 @@ class CpuService(Service):
         none = np.zeros(len(self._came), dtype=np.int64)
         requests = Requests.of(np.array(self._came), none, none, device=np.array(self._device, dtype=np.int64))
         cores = Cores(self._flops / self.node.core_flops_per_s + self.node.overhead_s, objective)
-        return _provisioned(requests, horizon_s, scale, cores, objective, draws, users)
+        return _provisioned(requests, np.array(self._issued), horizon_s, scale, cores, objective, draws, users)
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
         return cpu_cost(servers * horizon_s, self._tariffs)
@@ -278,6 +283,7 @@ class CpuService(Service):
 
 def _provisioned(
     requests: Requests,
+    issued_s: Floats,
     horizon_s: float,
     scale: float,
     servers: Servers,
@@ -285,8 +291,11 @@ def _provisioned(
     draws: Draws,
     users: Resampling,
 ) -> Provision:
-    peak = Peak.of(requests.arrival_s, requests.device, horizon_s, users)
-    return provision_scaled(requests, peak, scale, servers, objective, draws)
+    """What requests [N] need that devices issued at `issued_s`: at 0 because the run begins."""
+    asked_s = np.where(issued_s > 0, requests.arrival_s, 0.0)
+    return provision_fleet(
+        requests, Peak.of(asked_s, requests.device, horizon_s, users), scale, servers, objective, draws
+    )
 
 
 def _given(values: NDArray[np.float64] | None, otherwise: float) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 ACCOUNTS = (
-    "Provisioned: what it costs to own the fewest GPUs that keep the latency objective in the busiest five minutes "
+    "Provisioned: what it costs to own the fewest GPUs that keep the latency objective in the busiest half hour "
     "of the fleet that this one stands for, paid all the time, idle or not. Marginal: what the requests alone used, "
     "as if every GPU were rented by the second. A policy that asks less saves marginal dollars at once; it saves "
     "provisioned dollars only where the peak falls."

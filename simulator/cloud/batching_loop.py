@@ -256,8 +256,8 @@ def serve(
 
     `jobs` [N x 8] as above; `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest requests
     that wait or run, the first of several. `engine`: token budget, limit of sequences, tokens of a block, blocks.
-    `lines`: the step time (see `compiled.Engines`). It is given up once more than `most` requests have taken longer than
-    `late_s`.
+    `lines`: the step time, in the order of `compiled.served`. It is given up once more than `most` requests have taken
+    longer than `late_s`.
     """
     n, max_sequences, block = len(arrival_s), engine[1], engine[2]
     told = np.full((n, 3), np.nan)
@@ -291,9 +291,7 @@ def serve(
                         arrival_s,
                         late_s,
                     )
-                _begin(
-                    state[r], times[r], phases[r], batches[r], prefills[r], jobs, told, following, engine, lines
-                )
+                _begin(state[r], times[r], phases[r], batches[r], prefills[r], jobs, told, following, engine, lines)
             if state[r, OUTSTANDING] < state[best, OUTSTANDING]:
                 best = r
         if number == n or late > most:

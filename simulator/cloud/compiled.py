@@ -9,6 +9,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,8 @@ def loop() -> ModuleType | None:
     try:
         import numba
 
-        numba.config.CACHE_DIR = str(ArtifactStore().root / "compiled")
+        settings: Any = numba.config
+        settings.CACHE_DIR = str(ArtifactStore().root / "compiled")
         from simulator.cloud import batching_loop
 
         batching_loop.serve(*_arguments(_NOBODY, np.zeros(0, dtype=np.int64), 1, (16, 1, 16, 1), (0.0,) * 13))
@@ -107,7 +109,7 @@ def served(
 
 def _arguments(
     requests: Requests, assigned: Ints, replicas: int, engine: tuple[int, ...], step: tuple[float, ...]
-) -> tuple[object, ...]:
+) -> tuple[Any, ...]:
     """What `serve` takes; nobody is ever late."""
     jobs = np.zeros((len(requests), 8), dtype=np.int64)
     jobs[:, 0], jobs[:, 1], jobs[:, 2] = requests.prompt_tokens, requests.output_tokens, requests.sequences

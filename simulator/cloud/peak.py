@@ -1,8 +1,8 @@
 """The busiest half hour of a fleet, estimated from the requests of some of its phones: how many a second, and which.
 
-The maximum of a noisy count is too high, by 40% for a thousand phones. So the rate is smoothed over time first, by local
-quadratics as wide as the data allow (Lepski 1991; Fan and Gijbels 1996), and what the maximum still gains by noise is
-measured by resampling users and taken off. See docs/provisioning.md.
+The maximum of a noisy count is too high, by 40% for a thousand phones. So the rate is smoothed over time first, by
+local quadratics as wide as the data allow (Fan and Gijbels 1996), and what the maximum still gains by noise is measured
+by resampling users and taken off. See docs/provisioning.md.
 """
 
 from dataclasses import dataclass
@@ -38,10 +38,6 @@ class Peak:
     rows: Ints
     """which of the run's requests are like those of the peak"""
 
-    def times(self, factor: float) -> "Peak":
-        """The same of a fleet that asks `factor` times as often."""
-        return Peak(self.per_s * factor, self.rates_per_s * factor, self.rows)
-
     @classmethod
     def of(cls, asked_s: Floats, device: Ints, span_s: float, users: Resampling) -> "Peak":
         """From requests [N], over `span_s` from time 0; `users` are those of the devices.
@@ -60,8 +56,9 @@ class Peak:
         by_cluster = csr_array((np.ones(len(rows)), (users.cluster[device[rows]], place)), shape)
         weights = users.weights.astype(np.float64)
         taken = weights @ np.bincount(users.cluster, minlength=shape[0])
-        drawn = (by_cluster.T @ weights.T).T * (fleet / taken)[:, None]
-        counts = np.vstack([np.bincount(place, minlength=bins), drawn]) / bin_s  # the first row is what was seen
+        drawn = np.asarray((by_cluster.T @ weights.T).T) * (fleet / taken)[:, None]
+        own = np.bincount(place, minlength=bins).astype(np.float64)
+        counts = np.concatenate([own[None, :], drawn]) / bin_s  # the first row is what was seen
 
         day = round(DAY_S / bin_s)
         found = [_highest(counts, bin_s, width_s) for width_s in WIDTHS_S]

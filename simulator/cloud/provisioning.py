@@ -1,12 +1,12 @@
-"""How many replicas a load needs: the fewest that meet a latency objective, found by replaying it through the node.
+"""How many replicas a load needs: the fewest that meet a latency objective, found by replaying it.
 
-The load of a larger fleet is many independently shifted copies of the run's own requests: within the busiest minutes a
-Poisson stream (Palm-Khintchine) with the run's own mix of tokens. Faults and autoscaling are left out.
+`capacity.py` looks for those of a fleet's peak, `provision` here for those of one stream of requests.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Literal, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.errors import InputError
 from models.progress import NullProgress, Progress
 from simulator.cloud.cluster import Pool
-from simulator.cloud.peak import Peak
+from simulator.cloud.compiled import Run, assignment, loop, plain, served
 from simulator.cloud.replay import Floats, Ints, Replayed, Requests, Watch, replay
 from simulator.cloud.tickets import LlmTicket
 from simulator.randomness import Draws
@@ -23,11 +23,11 @@ from simulator.scenario import sections
 from simulator.scenario.units import DURATION
 from simulator.wording import counted
 
-SAMPLE = 8000
-"""requests of one replay of a scaled stream; the first half is not judged: the node starts empty"""
 GROUP = 8
 """replicas simulated for more: each group of so many gets its share of the stream"""
-_BURST = 400  # requests that tell how many a second a replica serves at most
+_MOST = 500_000  # requests of one replay
+_MOST_OF_NODE = 8000  # of one replay without compiled code
+_BURST = 400, 1200  # requests at once, which tell how many a second a replica serves at most
 
 Measure = Literal["latency", "ttft", "tpot"]
 
@@ -64,8 +64,13 @@ class Objective:
 
     def misses(self, values: Floats) -> NDArray[np.bool_]:
         """Those that take longer, or never end; where a measure has no meaning (TPOT of one token) it is met."""
-        late = values > self.at_most_s
+        late = values > self.late_s
         return late if self.measure == "tpot" else late | np.isnan(values)
+
+    @property
+    def late_s(self) -> float:
+        """What takes longer is late: the bound, and a billionth of it for the rounding of sums."""
+        return self.at_most_s * (1 + 1e-9)
 
     def allows(self, requests: int) -> int:
         """Misses among `requests` requests that it still allows."""
@@ -75,8 +80,12 @@ class Objective:
 class Servers(Protocol):
     """Whose number is looked for."""
 
-    group: int | None
-    """more of them than this serve independent shares of a stream; none: all serve one queue"""
+    group: int
+    """more of them than this serve independent shares of a stream"""
+
+    @property
+    def most(self) -> int:
+        """Requests of one replay, at most."""
 
     def alone(self, requests: Requests) -> Floats:
         """What the objective is about [N], for each request on an empty node."""
@@ -94,16 +103,32 @@ class Servers(Protocol):
 class Replicas:
     """Replicas of one pool behind the node's router, under the rules of `cloud` (see `steady`)."""
 
-    group: int | None = GROUP
+    group = GROUP
 
     def __init__(
-        self, pool: Pool, cloud: sections.Cloud, draws: Draws, objective: Objective, progress: Progress | None = None
+        self,
+        pool: Pool,
+        cloud: sections.Cloud,
+        draws: Draws,
+        objective: Objective,
+        progress: Progress | None = None,
+        fast: bool = True,
     ):
+        """`fast`: in compiled code where that can serve them."""
         self.pool, self.cloud, self.draws, self.objective = pool, cloud, draws, objective
         self.progress = progress or NullProgress()
+        self._plain = plain(pool, cloud) if fast else None
+
+    @property
+    def _code(self) -> ModuleType | None:
+        return loop() if self._plain is not None else None
+
+    @property
+    def most(self) -> int:
+        return _MOST if self._code is not None else _MOST_OF_NODE
 
     def replayed(self, requests: Requests, replicas: int, watch: Watch | None = None) -> Replayed:
-        """What becomes of all requests; see `replay` for `watch`."""
+        """What becomes of all requests at the node; see `replay` for `watch`."""
         with self.progress.task(counted(replicas, "replica"), len(requests)) as task:
 
             def arrived(number: int, now: float, tickets: list[LlmTicket]) -> bool:
@@ -121,10 +146,37 @@ class Replicas:
         return self.objective.of(self.replayed(kinds.at(far_apart), 1))[kind.ravel()]
 
     def rate(self, requests: Requests) -> float:
-        burst = requests.take(slice(0, _BURST))
-        return len(burst) / self.replayed(burst.at(np.zeros(len(burst))), 1).end_s
+        few, many = (requests.take(slice(0, n)) for n in _BURST)
+        if len(many) == len(few):
+            return len(few) / self._end_s(few)
+        return (len(many) - len(few)) / max(self._end_s(many) - self._end_s(few), 1e-9)
+
+    def _end_s(self, burst: Requests) -> float:
+        return self.replayed(burst.at(np.zeros(len(burst))), 1).end_s
 
     def meet(self, requests: Requests, servers: int, warm_up: int = 0) -> bool:
+        if self._code is None or self.objective.measure != "latency":
+            return self._node_meets(requests, servers, warm_up)
+        judged = len(requests) - warm_up
+        run = self._run(requests, servers, self.objective.late_s, self.objective.allows(judged) + warm_up)
+        return int(self.objective.misses(run.latency_s[warm_up:]).sum()) <= self.objective.allows(judged)
+
+    def _run(self, requests: Requests, servers: int, late_s: float = math.inf, most: int = 1 << 62) -> Run:
+        assert self._plain is not None
+        code = loop()
+        assert code is not None
+        assigned = assignment(requests, servers, self.cloud, self.draws)
+        return served(code, requests, self._plain, servers, assigned, late_s, most)
+
+    def serve(self, requests: Requests, servers: int) -> tuple[Floats, Floats, float]:
+        if self._code is None:
+            replayed = self.replayed(requests, servers)
+            return replayed.wait_s, replayed.latency_s, replayed.node.utilization()
+        run = self._run(requests, servers)
+        end_s = float((requests.arrival_s + run.latency_s).max(initial=1e-9))
+        return run.wait_s, run.latency_s, float(run.busy_s.sum()) / (end_s * servers)
+
+    def _node_meets(self, requests: Requests, servers: int, warm_up: int) -> bool:
         objective, allowed = self.objective, self.objective.allows(len(requests) - warm_up)
         judged = warm_up  # requests before this one have been judged
         missed = 0
@@ -143,15 +195,11 @@ class Replicas:
         values = objective.of(self.replayed(requests, servers, watch))
         return int(objective.misses(values[warm_up:]).sum()) <= allowed
 
-    def serve(self, requests: Requests, servers: int) -> tuple[Floats, Floats, float]:
-        replayed = self.replayed(requests, servers)
-        return replayed.wait_s, replayed.latency_s, replayed.node.utilization()
-
 
 class Cores:
     """Cores behind one first-come queue, each request `service_s` seconds on one of them (M/D/c under Poisson load)."""
 
-    group: int | None = None
+    group, most = 64, _MOST
 
     def __init__(self, service_s: float, objective: Objective):
         self.service_s, self.objective = service_s, objective
@@ -168,17 +216,19 @@ class Cores:
 
     def serve(self, requests: Requests, servers: int) -> tuple[Floats, Floats, float]:
         latency_s = self._latency_s(requests, servers)
-        busy_s = len(requests) * self.service_s
-        end_s = float((requests.arrival_s + latency_s).max(initial=0.0))
-        return latency_s - self.service_s, latency_s, busy_s / max(end_s * servers, 1e-9)
+        end_s = float((requests.arrival_s + latency_s).max(initial=1e-9))
+        return latency_s - self.service_s, latency_s, len(requests) * self.service_s / (end_s * servers)
 
     def _latency_s(self, requests: Requests, servers: int) -> Floats:
-        """Equal service times end in order of arrival, so a request starts when the one `servers` before it ends."""
-        ends: list[float] = []
-        for number, arrival_s in enumerate(requests.arrival_s.tolist()):
-            free_s = ends[number - servers] if number >= servers else arrival_s
-            ends.append(max(arrival_s, free_s) + self.service_s)
-        return np.array(ends) - requests.arrival_s
+        """Equal service times end in order of arrival, so request i starts when request i - `servers` ends: a running
+        maximum (Lindley 1952) over every `servers`-th request."""
+        n, service_s = len(requests), self.service_s
+        rounds = -(-n // servers)
+        arrival_s = np.full(rounds * servers, np.inf)
+        arrival_s[:n] = requests.arrival_s
+        earlier_s = service_s * np.arange(rounds)[:, None]
+        ends_s = np.maximum.accumulate(arrival_s.reshape(rounds, servers) - earlier_s, axis=0) + earlier_s + service_s
+        return np.asarray(ends_s.ravel()[:n] - requests.arrival_s)
 
 
 def fewest(meet: Callable[[int], bool], guess: int) -> int:
@@ -242,7 +292,7 @@ def provision(requests: Requests, servers: Servers, objective: Objective) -> Pro
     if not len(requests):
         return Provision(0)
     rate = len(requests) / max(requests.span_s, 1e-9)
-    alone_s = _percentile(servers.alone(requests), objective)
+    alone_s = percentile(servers.alone(requests), objective)
     if not alone_s <= objective.at_most_s:
         return Provision(None, rate, alone_s)
     most = len(requests)  # one each is as good as an empty node
@@ -250,57 +300,7 @@ def provision(requests: Requests, servers: Servers, objective: Objective) -> Pro
     return Provision(fewest(lambda n: n >= most or servers.meet(requests, n), guess), rate, alone_s)
 
 
-def provision_scaled(
-    requests: Requests,
-    peak: Peak,
-    scale: float,
-    servers: Servers,
-    objective: Objective,
-    draws: Draws,
-    sample_size: int = SAMPLE,
-) -> Provision:
-    """The fewest servers for the busiest stretch of a fleet `scale` times the one whose requests these are.
-
-    At scale 1 the requests of `peak` are served; otherwise as many as tell a percentile, Poisson at the scaled rate,
-    drawn from them: no two of one device, so without cached prefixes.
-    """
-    rates = peak.rates_per_s * scale
-    if not len(peak.rows):
-        return Provision(0, 0.0, math.nan, rates, np.zeros(len(rates), dtype=np.int64))
-    rate, numbers = peak.per_s * scale, np.arange(sample_size)
-    rows = peak.rows if scale == 1 else peak.rows[draws.integers(len(peak.rows), "provisioning.request", numbers)]
-    sample = requests.take(rows)
-    if scale == 1:
-        found = provision(sample, servers, objective)
-        at = sample
-    else:
-        sample = sample.strangers()
-        units = np.cumsum(draws.exponential("provisioning.gap", numbers))
-        found = _stationary(sample, units, rate, servers, objective)
-        simulated = min(found.servers or 0, servers.group or found.servers or 0)
-        at = sample.at(units / (rate * simulated / max(found.servers or 0, 1))) if simulated else sample
-    if not found.servers:
-        return replace(found, rates_per_s=rates)
-    wait_s, latency_s, utilization = servers.serve(at, min(found.servers, servers.group or found.servers))
-    each = np.ceil(found.servers * rates / rate - 1e-9).astype(np.int64)
-    served = Served(rows, wait_s, latency_s, utilization, found.servers * servers.rate(sample) / rate - 1.0)
-    return replace(found, rates_per_s=rates, servers_of=each, served=served)
-
-
-def _stationary(sample: Requests, units: Floats, rate: float, servers: Servers, objective: Objective) -> Provision:
-    """The fewest servers for a Poisson stream of such requests, whose gaps at one a second are those of `units`."""
-    alone_s = _percentile(servers.alone(sample), objective)
-    if not alone_s <= objective.at_most_s:
-        return Provision(None, rate, alone_s)
-
-    def meet(n: int) -> bool:
-        simulated = min(n, servers.group or n)
-        return servers.meet(sample.at(units / (rate * simulated / n)), simulated, len(sample) // 2)
-
-    return Provision(fewest(meet, math.floor(rate / servers.rate(sample))), rate, alone_s)
-
-
-def _percentile(values: Floats, objective: Objective) -> float:
+def percentile(values: Floats, objective: Objective) -> float:
     """The smallest value that `share` of them do not exceed."""
     known = np.sort(values[~np.isnan(values)])
     return float(known[len(known) - 1 - objective.allows(len(known))]) if len(known) else 0.0

@@ -215,6 +215,6 @@ def _notes(scenario: sections.Scenario, regions: list[Figures], represents: int)
     what = "cores" if scenario.policy.slate == "cloud_srm" else "replicas"
     account = (
         f"{_COST_ACCOUNT} provisioned, the fewest {what} that meet each region's objective for its share of a fleet of "
-        f"{represents:,} in its busiest five minutes; marginal, what the requests used"
+        f"{represents:,} in its busiest half hour; marginal, what the requests used"
     )
     return [*notes, account, CAVEAT]
