@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from simulator.experiments.matched_runs import read_records
 from simulator.experiments.measures import Measure
-from simulator.experiments.records import ExperimentRecords, read_records
+from simulator.experiments.records import ExperimentRecords
 from simulator.experiments.statistics import Replicates, over_runs
 
 

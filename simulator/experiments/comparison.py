@@ -20,9 +20,10 @@ from simulator.experiments.answer import conclude, higher_is_better
 from simulator.experiments.decision import PER_MONTH, hint
 from simulator.experiments.families import at_equal_ratio
 from simulator.experiments.folders import full_metric
+from simulator.experiments.matched_runs import read_records, read_runs
 from simulator.experiments.measures import Measure
 from simulator.experiments.plane import LEVEL
-from simulator.experiments.records import RATIO, ExperimentRecords, read_records, read_runs
+from simulator.experiments.records import RATIO, ExperimentRecords
 from simulator.experiments.statistics import holm
 from simulator.experiments.warm_up import cut_warm_up
 from simulator.parquet import write_table
