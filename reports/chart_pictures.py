@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reports import style
 from reports.charts import Chart
+from reports.metric_names import WORLDS
 from reports.quantities import share_text
 from reports.time_scale import date_ticks
 
@@ -62,7 +63,8 @@ def draw_chart(chart: Chart, folder: Path, title: str, subtitle: str, footer: Se
         figure = style.new_figure(1200, chart.height * 6 // 5 + 210 + 26 * rows)
         style.frame(figure, title, subtitle, footer)
         axes = figure.subplots()
-        axes.set_title(html.unescape(chart.title))
+        world = WORLDS[chart.world]
+        axes.set_title(html.unescape(chart.title) + (f", {world}" if world else ""))
         if chart.traces:
             _draw(axes, chart)
         else:

@@ -29,6 +29,8 @@ def draw_comparison(folder: Path) -> Path:
                 float(row["accuracy"]),
                 low=0.0 if row["low"] is None else max(float(row["low"]), 0.0),
                 high=1.0 if row["high"] is None else min(float(row["high"]), 1.0),
+                cost_low=row.get("cost_low"),
+                cost_high=row.get("cost_high"),
             )
             for row in comparison["policies"]
         ]

@@ -20,18 +20,21 @@ from reports.run_folder import PREDICTION_NOT_ENGAGEMENT
 _WIDTH_PX, _HEIGHT_PX = 1200, 800
 _LEFT, _RIGHT = 0.085, 0.80  # the labels of the baselines stand right of the axes
 _LABEL_SIZE = 12.5
+_WIDEST = 1.8  # of the dearest policy, how far the axis reaches for an interval
 _COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.BLACK, style.SKY)
 
 
 @dataclass(frozen=True)
 class PolicyPoint:
-    """One policy's cost and accuracy, with the accuracy's 95% interval [low, high]."""
+    """One policy's cost and accuracy with their 95% intervals; a cost without one has ends of None."""
 
     name: str
     cost: float
     accuracy: float
     low: float
     high: float
+    cost_low: float | None = None
+    cost_high: float | None = None
 
 
 def cost_accuracy(
@@ -82,7 +85,9 @@ def _draw(
     baselines: Mapping[str, float],
     x_label: str,
 ) -> None:
-    x_end = _cost_axis(axes, [point.cost for point in points], x_label)
+    most = max(point.cost for point in points)
+    ends = [min(p.cost_high, _WIDEST * most) for p in points if p.cost_high is not None]
+    x_end = _cost_axis(axes, [point.cost for point in points], max([most, *ends]), x_label)
     y_low, y_high = _accuracy_range(points, baselines)
     axes.set_ylim(y_low, y_high)
     if front:
@@ -99,7 +104,11 @@ def _draw(
             "capthick": 1.8,
             "zorder": 3,
         }
-        axes.errorbar([p.cost], [p.accuracy], yerr=[[p.accuracy - p.low], [p.high - p.accuracy]], fmt="none", **bar)
+        across: Any = None
+        if p.cost_low is not None and p.cost_high is not None:
+            across = [[max(p.cost - p.cost_low, 0.0)], [max(p.cost_high - p.cost, 0.0)]]
+        up: Any = [[p.accuracy - p.low], [p.high - p.accuracy]]
+        axes.errorbar([p.cost], [p.accuracy], fmt="none", **bar, xerr=across, yerr=up)
         face = colour if i in front or not front else "white"
         look: dict[str, Any] = {"markersize": 10, "markeredgewidth": 2.0, "linestyle": "none", "zorder": 4}
         axes.plot([p.cost], [p.accuracy], marker="o", color=colour, markerfacecolor=face, **look)
@@ -114,13 +123,13 @@ def _cap_size(i: int) -> float:
     return 4.0 + 3 * (i % 3)
 
 
-def _cost_axis(axes: Axes, costs: Sequence[float], x_label: str) -> float:
-    positive = [cost for cost in costs if cost > 0]
-    most, least = max(costs), min(positive, default=0.0)
+def _cost_axis(axes: Axes, costs: Sequence[float], most: float, x_label: str) -> float:
+    """Scale the axis of costs, which reaches to `most` and a little beyond; returns its end."""
+    least = min((cost for cost in costs if cost > 0), default=0.0)
     money = x_label.lstrip().startswith(("USD", "$", "US dollars"))
     ticks = FuncFormatter(lambda value, _: _cost_text(value, money))
     axes.xaxis.set_major_formatter(ticks)
-    if not positive:
+    if not least:
         axes.set_xlim(-0.06, 1.0)
         axes.set_xticks([0.0])
         axes.set_xlabel(f"{x_label} (every policy costs nothing)")
@@ -133,7 +142,8 @@ def _cost_axis(axes: Axes, costs: Sequence[float], x_label: str) -> float:
     if most <= 8 * least:
         axes.set_xlim(-0.06 * most if min(costs) == 0 else 0.0, most * 1.14)
         return most * 1.14
-    threshold = math.pow(10.0, math.floor(math.log10(least * 0.999)))
+    # Under a hundredth of the dearest a policy is as good as free, and a longer axis would squeeze the others.
+    threshold = math.pow(10.0, math.floor(math.log10(max(least * 0.999, most / 100))))
     axes.set_xscale("symlog", linthresh=threshold, linscale=0.5)
     axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=threshold))
     axes.xaxis.set_major_formatter(ticks)
@@ -222,6 +232,9 @@ def _label_points(
         Box(x - cap, pixel(p.cost, p.low)[1] - 2, x + cap, pixel(p.cost, p.high)[1] + 2)
         for (x, _), p, cap in zip(places, points, caps, strict=True)
     ]
+    for (_, y), p, cap in zip(places, points, caps, strict=True):
+        if p.cost_low is not None and p.cost_high is not None:
+            bars.append(Box(pixel(p.cost_low, 0)[0] - 2, y - cap, pixel(p.cost_high, 0)[0] + 2, y + cap))
     corners = [places[i] for i in front] + [pixel(x_end, points[i].accuracy) for i in front[-1:]]
     steps = [
         box

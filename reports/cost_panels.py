@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports import style
-from reports.quantities import number_text
+from reports.quantities import dollars_text, number_text
 from reports.run_folder import ACCOUNTS, RunRecords, setting, stated_cost
 from simulator.wording import counted
 
@@ -57,8 +57,8 @@ def _dollars(axes: Axes, run: RunRecords) -> None:
     if not any(cost.mean for cost in known.values()):
         style.empty_panel(axes, "this run cost nothing")
         return
-    named = {"provisioned": f"provisioned\n({_servers(run, number)})", "marginal": "marginal"}
-    texts = [f"${number_text(cost.mean)}" for cost in known.values()]
+    named = {"provisioned": f"provisioned\n({_servers(run, number)},\nrepresented fleet)", "marginal": "marginal"}
+    texts = [dollars_text(cost.mean) for cost in known.values()]
     names, values = [named[account] for account in known], [cost.mean for cost in known.values()]
     ends = [cost.high if math.isfinite(cost.high) else cost.mean for cost in known.values()]
     _bars(axes, names, values, [style.BLUE] * len(names), texts, ends)
@@ -67,7 +67,7 @@ def _dollars(axes: Axes, run: RunRecords) -> None:
             bar = [[cost.mean - cost.low], [cost.high - cost.mean]]
             axes.errorbar([cost.mean], [y], xerr=bar, color=style.BLACK, capsize=4, linewidth=1.4)
     lacks = "" if "provisioned" in known else "; provisioned: the objective cannot be met"
-    axes.set_xlabel(f"US dollars{lacks}")
+    axes.set_xlabel(f"US dollars; marginal: of the simulated phones{lacks}")
 
 
 def _by_class(run: RunRecords, column: str) -> tuple[list[str], list[float], list[int]]:
@@ -157,7 +157,7 @@ def _totals(axes: Axes, run: RunRecords) -> None:
 
 def _quantity(value: float, unit: str) -> str:
     if not unit:
-        return f"${number_text(value)}"
+        return dollars_text(value)
     return _si(value, unit) if unit in ("J", "B") else f"{number_text(value)} {unit}"
 
 

@@ -18,6 +18,7 @@ from reports.settings_text import is_number, value_text
 from simulator.experiments.folders import full_metric
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+_BRIEFLY = {"": "", "simulated": " (simulated phones)", "represented": " (represented fleet)"}
 _MOST_NAMED = 10
 _MOST_LEVELS = 12
 
@@ -46,14 +47,14 @@ def experiment_charts(experiment: Experiment) -> ExperimentCharts:
 
 
 def frontier_chart(experiment: Experiment) -> Chart:
-    """Every variant by cost and accuracy with intervals; those on the front are named."""
+    """Every variant by cost and accuracy with intervals; those on the front and those that have a colour are named."""
     x, y = metric(experiment.cost), metric(experiment.accuracy)
     places = {
         v.name: (experiment.estimate(v.name, x.key), experiment.estimate(v.name, y.key)) for v in experiment.variants
     }
     front = sorted((name for name in experiment.front if name in places), key=lambda name: places[name][0].mean)
     special = [name for name in (experiment.baseline, (experiment.answer or {}).get("winner")) if name in places]
-    named = list(dict.fromkeys([*special, *front]))[:_MOST_NAMED]
+    named = list(dict.fromkeys([*special, *front, *experiment.looks]))[:_MOST_NAMED]
     rest = [name for name in places if name not in named]
     line = {"color": "@grey", "shape": "hv", "width": 1.5}
     corners = [places[name] for name in front]
@@ -80,7 +81,8 @@ def frontier_chart(experiment: Experiment) -> Chart:
         colour = "@grey" if place is None else charts.COLOURS[place % len(charts.COLOURS)]
         marker = {"color": colour, "symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 10}
         traces.append(_dots(label, [places[name]], marker))
-    layout: dict[str, Any] = {"xaxis": {"title": {"text": x.label}}, "yaxis": {"title": {"text": y.label}}}
+    titles = [f"{m.label}{_BRIEFLY[m.world]}" for m in (x, y)]
+    layout: dict[str, Any] = {"xaxis": {"title": {"text": titles[0]}}, "yaxis": {"title": {"text": titles[1]}}}
     for axis, part in (("xaxis", 0), ("yaxis", 1)):
         found = [place[part] for place in places.values() if math.isfinite(place[part].mean)]
         if found:

@@ -36,10 +36,10 @@ def draw_run(run_dir: Path, svg: bool = False, names: Sequence[str] = RUN_FIGURE
     """
     run = read_run(run_dir)
     drawings: Mapping[str, tuple[str, int, Callable[[Figure, RunRecords], None]]] = {
-        "accuracy_over_time": ("accuracy beside load and queue", 1080, _accuracy_over_time),
-        "latency": ("latency", 800, _latency),
-        "freshness_and_rank": ("freshness and rank", 880, _freshness),
-        "cost": ("cost", 860, draw_cost),
+        "accuracy_over_time": ("accuracy beside load and queue of the simulated phones", 1080, _accuracy_over_time),
+        "latency": ("latency of the simulated phones", 800, _latency),
+        "freshness_and_rank": ("freshness and rank of the simulated phones", 880, _freshness),
+        "cost": ("cost, of the simulated phones but for the provisioned account", 860, draw_cost),
     }
     paths: list[Path] = []
     with style.house_style():

@@ -1,7 +1,7 @@
 """The figures of summary.json in words: what a dotted name means, how its values are written, which way is better."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +9,11 @@ from reports.quantities import dollars_text, number_text, seconds_text
 
 World = Literal["", "simulated", "represented"]
 """whose figures: the simulated phones on the configured cloud, or the represented fleet on the provisioned replicas"""
+WORLDS: Mapping[World, str] = {
+    "": "",
+    "simulated": "of the simulated phones, on the configured cloud",
+    "represented": "of the represented fleet, on the replicas that it needs",
+}
 Form = Literal["accuracy", "seconds", "dollars", "share", "number"]
 
 _LABELS = {
@@ -92,7 +97,7 @@ class Metric:
         if self.form == "dollars":
             return dollars_text(value)
         if self.form == "share":
-            return f"{value:.1%}"
+            return f"{value:.1%}" if abs(value) < 10 else f"{value:,.0f} times"
         return number_text(value)
 
     def change_text(self, value: float | None) -> str:

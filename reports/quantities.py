@@ -1,5 +1,7 @@
 """Quantities as people read them, in figures, pages and on the terminal; draws nothing."""
 
+from simulator.sentences import dollars
+
 
 def time_unit(span_s: float) -> tuple[float, str]:
     """The unit an axis of that many seconds is best read in: (seconds in one unit, its name)."""
@@ -43,7 +45,9 @@ def number_text(value: float) -> str:
 
 
 def dollars_text(value: float) -> str:
-    """An amount to three digits; what is under a hundredth of a cent is said to be."""
+    """An amount to three digits, as sentences say it; what is under a hundredth of a cent is said to be."""
     if 0 < abs(value) < 1e-4:
         return "under $0.0001"
+    if abs(value) >= 1000:
+        return dollars(value)
     return f"${number_text(value)}" if not value < 0 else f"−${number_text(-value)}"

@@ -12,7 +12,7 @@ from reports.html import words
 from reports.html.decision import choices
 from reports.html.render import write_page
 from reports.html.tables import cost_table, differences_table, failures_table, off_shares, variants_table
-from reports.metric_names import Metric, metric, worth_showing
+from reports.metric_names import WORLDS, Metric, metric, worth_showing
 from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, read_mapping
 from reports.settings_text import value_text
 from simulator.experiments.folders import full_metric
@@ -86,6 +86,7 @@ def write_experiment_page(folder: Path) -> Path:
         "variants": _points(experiment, metrics, group_keys),
         "baselines": experiment.baselines,
         "main": main,
+        "worlds": WORLDS,
         "looks": experiment.looks,
         "front": {"x": experiment.cost, "y": experiment.accuracy, "names": experiment.front}
         | {"joined": experiment.flat_front},

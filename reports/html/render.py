@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from models.artifacts import atomic_path
 from reports.html.glossary import GLOSSARY, linked, word_id
+from reports.metric_names import WORLDS
 
 _HERE = Path(__file__).parent / "templates"
 _SCRIPTS = ("drawing", "experiment", "tables", "page")
@@ -25,7 +26,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"linked": linked, "word_id": word_id}
-    environment.globals["glossary"] = GLOSSARY
+    environment.globals |= {"glossary": GLOSSARY, "worlds": WORLDS}
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False, "separators": (",", ":")}
     return environment
 

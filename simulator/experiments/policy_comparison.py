@@ -89,7 +89,10 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
         )
     assert result is not None
     account = PROVISIONED if all(point[PROVISIONED] is not None for point in points) else MARGINAL
-    points = [{**point, "cost": point[account]} for point in points]
+    points = [
+        {**point, **{key: point.get(f"{account}{key.removeprefix('cost')}") for key in _with_ends("cost")}}
+        for point in points
+    ]
     answer = compare_runs(folders, points[-1]["policy"], metric, f"cost.{account}").answer
     comparison = {
         "run": out.run,
@@ -111,6 +114,11 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
     out.write_text("comparison.json", json.dumps(comparison, indent=2, allow_nan=False) + "\n")
     out.finish()
     return comparison
+
+
+def _with_ends(name: str) -> tuple[str, str, str]:
+    """A figure and the ends of its 95% interval."""
+    return name, f"{name}_low", f"{name}_high"
 
 
 def shown_as(name: str, requests: Mapping[str, Any]) -> str:
@@ -154,7 +162,7 @@ def _point(result: RunResult, users: Ints, metric: str) -> dict[str, Any]:
     return {
         **_accuracy(interactions["rank"].to_numpy(), users[interactions["device"].to_numpy()], metric),
         "hr@10": summary["accuracy"].get("hr@10"),
-        **{key: summary["cost"][key] for key in (PROVISIONED, MARGINAL, "replicas_provisioned")},
+        **{key: summary["cost"][key] for key in (*_with_ends(PROVISIONED), MARGINAL, "replicas_provisioned")},
         **{key: summary["requests"][key] for key in ("ratio", "decisions", "wanted_ratio", "realised_ratio")},
         "completed": summary["requests"]["completed"],
         "mean_staleness": summary["freshness"]["mean_staleness"],

@@ -58,6 +58,13 @@ def test_the_front_is_that_of_the_comparison_and_is_drawn_in_no_other_place(
     assert steps[1] == []
 
 
+def test_a_policys_cost_has_the_interval_that_the_comparison_states(tmp_path: Path, drawn: list[Figure]) -> None:
+    points = [PolicyPoint("a", 0.02, 0.1, 0.09, 0.11, 0.015, 0.03), PolicyPoint("b", 0.01, 0.1, 0.09, 0.11)]
+    cost_accuracy(points, {}, tmp_path / "plot.png", "USD", "NDCG@10")
+    segments = [s for c in drawn[0].axes[0].collections for s in c.get_segments() if s[0][1] == s[1][1]]
+    assert [(segment[0][0], segment[1][0]) for segment in segments] == [(0.015, 0.03)]
+
+
 def boxes(axes: Axes, names: list[str]) -> dict[str, Box]:
     texts = [child for child in axes.get_children() if isinstance(child, matplotlib.text.Text)]
     extents = {text.get_text(): text.get_window_extent() for text in texts}

@@ -95,15 +95,10 @@ function baselineLines(y, range) {
   };
 }
 
-const worldNames = {
-  simulated: "of the simulated phones, on the configured cloud",
-  represented: "of the represented fleet, on the replicas that it needs",
-};
-
 // Whose figures the two axes are.
 function worlds(x, y) {
   const named = [x, y].map((m) => data.metrics[m]).filter((metric) => metric.world);
-  return named.map((metric) => `${metric.label}: ${worldNames[metric.world]}. `).join("");
+  return named.map((metric) => `${metric.label}: ${data.worlds[metric.world]}. `).join("");
 }
 
 function frontier() {
