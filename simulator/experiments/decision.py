@@ -90,8 +90,16 @@ def _against_nothing(
         own = held.own.own()
         added = _row(gain, policy) | {"bound": float(bound[policy])}
         shown = "adds" if sign * gain.mean[policy] > bound[policy] else "as good alone" if good else None
+        more = None if shown is not None else hint(gain, policy, len(held.gain.replicates.worlds), level)
         rows.append(
-            {"baseline": held.name, **_row(own, policy), "variant": plane.names[policy], "gain": added, "shown": shown}
+            {
+                "baseline": held.name,
+                **_row(own, policy),
+                "variant": plane.names[policy],
+                "gain": added,
+                "shown": shown,
+                "more_seeds": more,
+            }
         )
     return sorted(rows, key=lambda row: -sign * float(row["mean"])), call, policy
 

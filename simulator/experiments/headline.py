@@ -37,9 +37,12 @@ def _calling(decision: Mapping[str, Any], metric: str, represents: int | None) -
         return ""
     best, who = decision["nothing"][0], f"'{decision['policy']}'"
     month = decision["policy_usd_per_month"]
-    return calling(
+    said = calling(
         decision["call"], label(metric), who, best["baseline"], best["mean"], best["gain"], month, represents
     )
+    if decision["call"] == "not shown" and best["more_seeds"]:
+        return f"{said.removesuffix('.')}; {_seeds(best['more_seeds'])} would show such a difference."
+    return said
 
 
 def _choosing(
@@ -79,6 +82,8 @@ def _choosing(
     if less is not None:
         moved = f"{label(metric)} {between(signed, less[metric])}"
         return f"{said}; '{less['variant']}' is shown to cost {less['share_saved']:.0%} less, with {moved}."
+    if more is None and len(decision["replicated"]["worlds"]) == 1:
+        return f"{said}; one seed does not say how many would show one, five are a start."
     if more is None:
         return f"{said}."
     of = (
@@ -86,8 +91,11 @@ def _choosing(
         if more["of"] == metric
         else f"{more['effect']:+.3g} {more['of']}"
     )
-    count = "1 more seed" if more["seeds"] == 1 else f"{more['seeds']:,} more seeds"
-    return f"{said}; {count} would show one of {of} ('{more['variant']}')."
+    return f"{said}; {_seeds(more['seeds'])} would show one of {of} ('{more['variant']}')."
+
+
+def _seeds(more: int) -> str:
+    return "1 more seed" if more == 1 else f"{more:,} more seeds"
 
 
 def _a_month(decision: Mapping[str, Any], base: str, of_a_run: bool = True) -> str:

@@ -82,6 +82,9 @@ def test_whether_to_call_is_shown_either_way_or_not() -> None:
     rng = np.random.default_rng(5)
     calls = [decided(rng, 5, alone=alone)["call"] for alone in (0.2, 0.4, 0.3)]
     assert calls == ["yes", "no", "not shown"]
+    near = decided(rng, 2, alone=0.294)["nothing"][0]
+    assert near["shown"] is None
+    assert 1 <= near["more_seeds"] < 40
 
 
 def test_so_many_more_seeds_are_said_to_show_what_is_seen() -> None:
