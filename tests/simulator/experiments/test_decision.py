@@ -29,7 +29,8 @@ def decided(
     """
     replicates, shape = Replicates(tuple(range(seeds))), (N, seeds, USERS)
     last = np.arange(N) == N - 1
-    worth = 0.3 + better * last[:, None, None] + 0.1 * rng.standard_normal(USERS) + 0.014 * rng.standard_normal(shape)
+    user = 0.1 * rng.standard_normal(USERS)
+    worth = 0.3 + better * last[:, None, None] + user + 0.014 * rng.standard_normal(shape)
     worth = worth + 0.0014 * differ * rng.standard_normal((N, seeds, 1))
     counts = np.full((seeds, USERS), PER_USER)
     asked = (1 - cheaper * last[:, None, None]) * (1 + 0.1 * rng.standard_normal(shape))
@@ -39,7 +40,7 @@ def decided(
         "m": Measure(worth * PER_USER, counts, replicates, by_user=True),
         "c": Measure(asked.mean(axis=-1)[..., None], np.ones((seeds, 1)), replicates, by_user=False, draws=drawn),
     }
-    nothing = np.broadcast_to(alone + 0.014 * rng.standard_normal((seeds, USERS)), shape)
+    nothing = np.broadcast_to(alone + user + 0.014 * rng.standard_normal((seeds, USERS)), shape)
     rival = WithoutCloud(
         "srm",
         Measure(nothing * PER_USER, counts, replicates, by_user=True),
