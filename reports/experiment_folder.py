@@ -284,7 +284,11 @@ def _read_comparison(folder: Path) -> Experiment:
         "metric": key,
         "cost": f"cost.{held['cost']}",
         "notes": [],
-        **{name: held[name] for name in ("decision", "frontier", "winner", "baseline", "today") if name in held},
+        **{
+            name: held[name]
+            for name in ("decision", "frontier", "winner", "baseline", "today", "hangs_on")
+            if name in held
+        },
     }
     return Experiment(folder, "comparison", manifest, pd.DataFrame(results), comparisons, answer, [], [], summaries[0])
 

@@ -43,7 +43,7 @@ def write_experiment_page(folder: Path) -> Path:
         "under_headline": [*_saving(answer), words.quality_and_cost(experiment.summary).capitalize() + "."],
         "warnings": _warnings(experiment),
         "choices": choices(experiment),
-        "hangs_on": words.hangs_on(experiment.summary),
+        "hangs_on": words.hangs_on(answer if answer.get("hangs_on") else experiment.summary),
         "cards": [{"title": "", "cards": _cards(experiment)}],
         "metrics": metrics,
         "axes": {"x": experiment.cost, "y": experiment.accuracy},
