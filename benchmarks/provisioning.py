@@ -1,7 +1,7 @@
 """How exact and how quick the provisioned count is: over a hundred seeds, what R - 1, R and R + 1 replicas meet in
 peaks of half an hour that were not looked at when R was found; and what the node itself finds.
 
-    python benchmarks/provisioning.py [--seeds 100]
+    python benchmarks/provisioning.py [--seeds 100] [--case "beam, p95=1s"]
 """
 
 import argparse
@@ -58,11 +58,13 @@ def main() -> None:
     """Print one line a case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--case", choices=list(CASES), help="one case alone")
+    options = parser.parse_args()
+    seeds, cases = options.seeds, {name: CASES[name] for name in CASES if options.case in (None, name)}
     print(
         f"{'case':20} {'replicas':>16} {'core-s':>7} {'met at R-1':>11} {'at R':>6} {'at R+1':>7} {'by the node':>12}"
     )
-    for case, (output, sequences, text, rate) in CASES.items():
+    for case, (output, sequences, text, rate) in cases.items():
         objective, requests = Objective.parse(text), requests_of(output, sequences)
         peak = Peak(rate, np.array([rate]), np.arange(len(requests)))
         found: Counter[int] = Counter()

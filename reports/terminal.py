@@ -335,9 +335,19 @@ def _provisioned(value: Callable[..., float], dollars: Callable[[str], str], ser
     if math.isnan(number):
         return f"no number of {server}s meets the objective"
     each = "" if math.isnan(devices) else f", one for {counted(devices, 'device')}"
+    low, high = (value("cost", f"replicas_provisioned_{end}") for end in ("low", "high"))
+    of_replicas = "" if math.isnan(low) or low == high else f" (95%: {low:,.0f} to {high:,.0f})"
+
+    def sure(key: str) -> str:
+        if math.isnan(value("cost", f"{key}_low")):
+            return dollars(key)
+        return f"{dollars(key)} (95%: {dollars(f'{key}_low')} to {dollars(f'{key}_high')})"
+
+    monthly = "usd_provisioned_per_month"
+    month = "" if math.isnan(value("cost", monthly)) else f"{sure(monthly)} a month, "
     return (
-        f"{dollars('usd_provisioned')} with {counted(number, server)}{each}; "
-        f"{dollars('usd_provisioned_per_1k_interactions')} per 1,000 interactions"
+        f"{dollars('usd_provisioned')} with {counted(number, server)}{of_replicas}{each}; {month}"
+        f"{sure('usd_provisioned_per_1k_interactions')} per 1,000 interactions"
     )
 
 

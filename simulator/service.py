@@ -196,10 +196,13 @@ class LlmService(Service):
     ) -> Provision:
         came, issued_s = np.array(self._came), np.array(self._issued)
         replicas = Replicas(self._steady, steady(self._scenario.cloud), draws, objective)
+        surge = self._scenario.fleet.surge
         served = [self._scenario.llm.model_dump(mode="json"), self._scenario.cloud.model_dump(mode="json")]
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
-            ["provision", came, issued_s, horizon_s, scale, objective.share, *served],
-            lambda: _provisioned(Requests.of_rows(came), issued_s, horizon_s, scale, replicas, objective, draws, users),
+            ["provision", came, issued_s, horizon_s, scale, surge, objective.share, *served],
+            lambda: _provisioned(
+                Requests.of_rows(came), issued_s, horizon_s, scale, surge, replicas, objective, draws, users
+            ),
         )
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
@@ -238,7 +241,7 @@ class CpuService(Service):
 
     def __init__(self, env: simpy.Environment, scenario: sections.Scenario, flops: float, late_cost: LateCost):
         self.node = CpuNode(env, scenario.cloud.cpu_cores, scenario.cloud.queue_limit, on_late_cost=late_cost)
-        self._tariffs, self._flops = scenario.tariffs, flops
+        self._tariffs, self._flops, self._surge = scenario.tariffs, flops, scenario.fleet.surge
         self._came = array("d")  # when each request did
         self._device = array("q")  # whose it is
         self._issued = array("d")  # when it was issued
@@ -262,7 +265,8 @@ class CpuService(Service):
         none = np.zeros(len(self._came), dtype=np.int64)
         requests = Requests.of(np.array(self._came), none, none, device=np.array(self._device, dtype=np.int64))
         cores = Cores(self._flops / self.node.core_flops_per_s + self.node.overhead_s, objective)
-        return _provisioned(requests, np.array(self._issued), horizon_s, scale, cores, objective, draws, users)
+        issued_s = np.array(self._issued)
+        return _provisioned(requests, issued_s, horizon_s, scale, self._surge, cores, objective, draws, users)
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
         return cpu_cost(servers * horizon_s, self._tariffs)
@@ -286,6 +290,7 @@ def _provisioned(
     issued_s: Floats,
     horizon_s: float,
     scale: float,
+    surge: float,
     servers: Servers,
     objective: Objective,
     draws: Draws,
@@ -293,9 +298,8 @@ def _provisioned(
 ) -> Provision:
     """What requests [N] need that devices issued at `issued_s`: at 0 because the run begins."""
     asked_s = np.where(issued_s > 0, requests.arrival_s, 0.0)
-    return provision_fleet(
-        requests, Peak.of(asked_s, requests.device, horizon_s, users), scale, servers, objective, draws
-    )
+    peak = Peak.of(asked_s, requests.device, horizon_s, users).times(surge)
+    return provision_fleet(requests, peak, scale, servers, objective, draws)
 
 
 def _given(values: NDArray[np.float64] | None, otherwise: float) -> float:

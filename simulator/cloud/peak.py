@@ -38,6 +38,10 @@ class Peak:
     rows: Ints
     """which of the run's requests are like those of the peak"""
 
+    def times(self, surge: float) -> "Peak":
+        """A peak so many times as high."""
+        return Peak(self.per_s * surge, self.rates_per_s * surge, self.rows)
+
     @classmethod
     def of(cls, asked_s: Floats, device: Ints, span_s: float, users: Resampling) -> "Peak":
         """From requests [N], over `span_s` from time 0; `users` are those of the devices.

@@ -74,3 +74,21 @@ def test_every_figure_has_an_interval_of_its_draws(tmp_path: Path) -> None:
     assert represented["replicas"] == cost["replicas_provisioned"]
     assert represented["node_s"]["p95"] <= 1.0
     assert represented["latency_s"]["p95"] > represented["node_s"]["p50"]  # the network comes on top
+
+
+def test_a_surge_is_a_peak_so_many_times_as_high_and_costs_no_more_traffic(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    usual, surge = (
+        simulate_tiny(scenario_of(fleet=FLEET | {"surge": factor}, llm={"generation": "beam"}), store).summary
+        for factor in (1.0, 3.0)
+    )
+    assert surge["cost"]["requests_per_s_peak"] == pytest.approx(3 * usual["cost"]["requests_per_s_peak"])
+    assert surge["cost"]["requests_per_s_peak_high"] == pytest.approx(3 * usual["cost"]["requests_per_s_peak_high"])
+    assert surge["cost"]["replicas_provisioned"] == pytest.approx(3 * usual["cost"]["replicas_provisioned"], rel=0.35)
+    assert surge["requests"] == usual["requests"]
+    assert surge["cost"]["usd_network"] == usual["cost"]["usd_network"]
+
+
+def test_a_surge_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"fleet\.surge|greater than or equal to 1"):
+        scenario_of(fleet={"surge": 0.5})

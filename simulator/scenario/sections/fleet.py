@@ -135,6 +135,12 @@ class Fleet(Section):
         None,
         description="size of the fleet that this one stands for: users active after the cut, as all devices here are",
     )
+    surge: float = Field(
+        1.0,
+        ge=1,
+        le=1000,
+        description="how many times its usual peak the fleet must be served at: pushes, jobs on the hour, launches",
+    )
     preloaded: Preloaded | Literal[False] = Preloaded()
     fallback: Literal["srm", "popular"] = Field("srm", description="the slate of a device without a list")
     classes: tuple[DeviceClass, ...] = Field(
