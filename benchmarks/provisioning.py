@@ -23,6 +23,7 @@ from simulator.scenario.sections import Cloud
 
 # Output tokens, sequences, objective, requests a second.
 CASES = {
+    "beam, p95=1s, edge": (8, 50, "p95=1s", 108.7),  # all but what three replicas hold
     "beam, p95=1s": (8, 50, "p95=1s", 378.0),
     "beam, p95=1s, more": (8, 50, "p95=1s", 1067.0),
     "beam, p95=120ms": (8, 50, "p95=120ms", 667.0),

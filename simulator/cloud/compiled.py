@@ -5,7 +5,7 @@ serve (`plain` says), and any machine without it, is served by the node itself.
 """
 
 import math
-import warnings
+import sys
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -41,7 +41,7 @@ class Run:
 
 @cache
 def loop() -> ModuleType | None:
-    """The compiled code; None, with one line of warning, where there is no compiler or it fails."""
+    """The compiled code; None, with one line on standard error, where there is no compiler or it fails."""
     try:
         import numba
 
@@ -52,7 +52,7 @@ def loop() -> ModuleType | None:
         batching_loop.serve(*_arguments(_NOBODY, np.zeros(0, dtype=np.int64), 1, (16, 1, 16, 1), (0.0,) * 13))
     except Exception as error:  # a missing wheel, a full disk, an interpreter that it does not know
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        warnings.warn(f"peaks are replayed without compiled code, which takes longer: {line}", stacklevel=2)
+        print(f"warning: peaks are replayed without compiled code, in less detail: {line}", file=sys.stderr)
         return None
     return batching_loop
 

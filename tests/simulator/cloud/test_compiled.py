@@ -1,5 +1,8 @@
 """The compiled replay is the node: the same requests start, get their first token and end at the same moments."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,3 +56,51 @@ def test_compiled_replays_are_the_nodes(load: tuple[Requests, Engine, StepTime, 
     assert run.ttft_s == pytest.approx(node.ttft_s, abs=1e-9, nan_ok=True)
     assert run.latency_s == pytest.approx(node.latency_s, abs=1e-9)
     assert run.busy_s.sum() == pytest.approx(node.node.busy_gpu_seconds, abs=1e-8)
+
+
+def test_replays_that_crowd_the_memory_preempt_as_the_node_does() -> None:
+    """Eight beams of 60 tokens each in 60 blocks: sixteen requests at once preempt one another."""
+    n = 16
+    requests = Requests.of(0.001 * np.arange(n), np.full(n, 40), np.full(n, 60), np.full(n, 2))
+    pool, cloud = Pool(lambda: Replica(ROOFLINE, Engine(60, 64, 32, 4))), steady(Cloud())
+    code, replica = loop(), plain(pool, cloud)
+    assert code is not None
+    assert replica is not None
+    node = replay(requests, (pool,), cloud, Draws(1))
+    assert node.preemptions.sum() > 3
+    run = served(code, requests, replica, 1, np.full(n, -1))
+    assert run.latency_s == pytest.approx(node.latency_s, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [Engine(99, prefix_caching=True), Engine(99, async_scheduling=True), Engine(99, order="priority")],
+)
+def test_what_compiled_code_lacks_is_left_to_the_node(engine: Engine) -> None:
+    assert plain(Pool(lambda: Replica(ROOFLINE, engine)), steady(Cloud())) is None
+
+
+def test_without_a_compiler_the_node_serves_and_one_line_says_so() -> None:
+    """In a process of its own, where numba cannot be imported; and nothing loads it before a replay asks for it."""
+    program = """
+import sys
+sys.modules["numba"] = None
+import numpy as np
+from simulator.cloud.compiled import loop
+from simulator.cloud.cluster import Pool
+from simulator.cloud.jobs import Engine
+from simulator.cloud.provisioning import Objective, Replicas, steady
+from simulator.cloud.replay import Requests
+from simulator.cloud.replica import Replica
+from simulator.cloud.steps import Line, StepTime
+from simulator.randomness import Draws
+from simulator.scenario.sections import Cloud
+pool = Pool(lambda: Replica(StepTime(Line(1.0), Line(0.0)), Engine(99)))
+servers = Replicas(pool, steady(Cloud()), Draws(1), Objective(0.95, 1.5))
+requests = Requests.of(np.arange(9.0) * 2, np.full(9, 4), np.full(9, 1))
+print(servers.meet(requests, 1), servers.meet(requests.at(np.zeros(9)), 1), loop() is None)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["True", "True", "True"]
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("warning: peaks are replayed without compiled code")
