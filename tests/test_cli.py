@@ -95,6 +95,10 @@ def test_compare_policies_draws_the_cost_accuracy_plot(scenario_file: Path, cach
     cost = {point["policy"]: point["cost"] for point in comparison["policies"]}
     assert cost["always"] > cost["random 30%"] > cost["never (preloaded list)"] >= 0
     decision = comparison["decision"]
+    page = (tmp_path / "p" / "report.html").read_text(encoding="utf-8")
+    assert page.count('<div class="choice"') >= 2
+    front = [row["variant"] for row in comparison["frontier"]]
+    assert json.loads(page.split('id="report-data">')[1].split("</script>")[0])["front"]["names"] == front
     assert decision["policy"] in cost
     assert {row["baseline"] for row in decision["nothing"]} == {"srm", "popular", "recent", "frequent", "markov"}
     assert decision["policy_usd_per_month"]["low"] <= decision["policy_usd_per_month"]["mean"]
