@@ -59,7 +59,10 @@ def replay(
 @app.command()
 def calibrate(
     log: Annotated[Path, typer.Argument(help="request log of a server: JSON lines of vLLM's benchmark, or CSV")],
-    engine: Annotated[Path, typer.Option("--engine", help="the run's meta.json: model, GPU, engine settings")],
+    engine: Annotated[
+        Path | None,
+        typer.Option("--engine", help="the run's meta.json: model, GPU, engine settings; none: --model and --gpu"),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="profile (YAML) to write", show_default=False)] = None,
     fit_first: Annotated[
         float, typer.Option("--fit-first", help="share of the log to fit; the rest is held out")

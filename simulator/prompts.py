@@ -76,8 +76,7 @@ def _wanted(scenario: sections.Scenario) -> tuple[InteractionLog, Ints, Ints, ND
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
     streamed = np.flatnonzero(split.streamed)
     first = np.maximum(split.history[streamed] - 1 - lag, 0)
-    # After a user's last interaction nothing is predicted.
-    counts = np.maximum(split.log.lengths[streamed] - 1 - first, 0)
+    counts = split.log.lengths[streamed] - first  # a device may ask after its last interaction too: it knows of no end
     return split.log, *_with_calibration(scenario, split, *_lists(streamed, first, counts))
 
 

@@ -23,11 +23,12 @@ _NAMES: Mapping[Role, tuple[str, ...]] = {
     ),
     "time": (
         *("timestamp", "time", "ts", "unixtimestamp", "unixreviewtime", "datetime", "eventtime", "utctime"),
-        *("createdat", "timestampms", "timems", "date"),
+        *("createdat", "timestampms", "timems", "date", "when"),
     ),
 }
 _EXACT = ("timestampisexact", "timeisexact")  # whether a row's time is as it happened, or was filled in later
 _RATINGS = ("rating", "ratings", "stars", "score", "overall")
+ITEM_NAMES = _NAMES["item"]
 WANTED = "user_id,item_id,timestamp"
 _EPOCH_SECONDS = 1e8  # numbers from here on can be seconds since 1970; ratings and counts cannot
 

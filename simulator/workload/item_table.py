@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from models.errors import InputError
-from simulator.workload.columns import find_column
+from simulator.workload.columns import ITEM_NAMES, find_column
 from simulator.workload.files import TextFile, read_text
 
-_ITEM = ("itemid", "item", "movieid", "iid", "productid", "parentasin", "asin", "businessid", "venueid", "poiid", "id")
+_ITEM = (*ITEM_NAMES, "id")
 _TITLE = ("title", "itemtitle", "movietitle", "name", "itemname")
 _ATTRIBUTES = ("attributes", "genres", "genre", "categories", "category", "tags", "class")
 _NOTHING = ("", "(no genres listed)", "unknown")
@@ -60,7 +60,10 @@ def _from_rows(names: Sequence[str], rows: Sequence[Sequence[str]], path: Path, 
     where = str(path)
     item, title, attributes = (find_column(names, wanted, where) for wanted in (_ITEM, _TITLE, _ATTRIBUTES))
     if item is None or (title is None and attributes is None):
-        raise InputError(f"{path}: needs a column item_id and at least one of title and attributes in its first line")
+        raise InputError(
+            f"{path}: needs a column item_id and at least one of title and attributes in its first line, which names "
+            f"{', '.join(names)}"
+        )
     separator = ""
     if attributes is not None:
         typed = names[attributes].endswith(":token_seq")

@@ -27,12 +27,16 @@ class Server:
     engine: Engine
 
 
-def read_server(path: Path, model: str | None = None, gpu: str | None = None) -> Server:
-    """The server that `path` describes. `model` (a catalogue name or a config.json) and `gpu` are what the user says;
-    without them the file's model and device are looked up in the catalogue, the device also by the folder's name.
+def read_server(path: Path | None, model: str | None = None, gpu: str | None = None) -> Server:
+    """The server that `path` describes; None: nothing says more of it than `model` and `gpu`.
+
+    `model` (a catalogue name or a config.json) and `gpu` are what the user says; without them the file's model and
+    device are looked up in the catalogue, the device also by the folder's name.
 
     InputError where the file cannot be read, holds a setting of the wrong kind, or model or GPU stay unknown.
     """
+    if path is None and (model is None or gpu is None):
+        raise InputError("what served the log is not said; give --engine the run's meta.json, or --model and --gpu")
     settings = _Settings(path)
     spec = _model(settings, model)
     board = _gpu(settings, gpu)
@@ -66,9 +70,9 @@ def read_server(path: Path, model: str | None = None, gpu: str | None = None) ->
 class _Settings:
     """The file's keys; a section is a dotted path."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | None):
         self.path = path
-        self.content: Mapping[str, Any] = read_object(path, "engine file", "the meta.json of the run")
+        self.content: Mapping[str, Any] = read_object(path, "engine file", "the meta.json of the run") if path else {}
 
     def find(self, key: str, *sections: str) -> Any:
         """The value of `key` in the first of `sections` that has one; else None."""
@@ -121,7 +125,8 @@ def _gpu(settings: _Settings, gpu: str | None) -> GpuSpec:
         return default_catalogue().gpu(gpu, "--gpu")
     gpus = default_catalogue().gpus
     device = str(settings.find("device_name", "hardware") or "")
-    known = _known(device, gpus) or (None if device else _known(settings.path.resolve().parent.name, gpus))
+    folder = "" if device or settings.path is None else settings.path.resolve().parent.name
+    known = _known(device, gpus) or _known(folder, gpus)
     if known is None:
         raise InputError(
             f"{settings.path}: GPU {device!r} is not in the catalogue; give --gpu the name of one of {', '.join(gpus)}"

@@ -103,6 +103,14 @@ def test_an_engine_file_that_does_not_say_enough_is_refused(tmp_path, content, m
         read_server(meta(tmp_path, **content), gpu=gpu)
 
 
+def test_a_log_alone_needs_model_and_gpu_and_has_the_defaults_of_vllm() -> None:
+    with pytest.raises(InputError, match="or --model and --gpu"):
+        read_server(None, model="llama-3.1-8b")
+    server = read_server(None, "llama-3.1-8b", "h100")
+    assert (server.model.name, server.gpu.name, server.gpus_per_replica) == ("llama-3.1-8b", "h100", 1)
+    assert (server.engine.max_batched_tokens, server.engine.max_sequences) == (2048, 256)
+
+
 def test_an_unreadable_engine_file_is_refused(tmp_path):
     path = tmp_path / "meta.json"
     path.write_text("{")
