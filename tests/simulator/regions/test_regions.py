@@ -172,6 +172,14 @@ def test_totals_are_the_sums_of_the_regions(alone: Path, summary: dict[str, Any]
     assert summary["accuracy"]["hr@10"] == pytest.approx(np.mean((rank >= 0) & (rank < 10)))
     for name in ("usd_replicas", "usd_serving", "gpu_joules", "device_joules", "bytes_up", "replicas_provisioned"):
         assert summary["cost"][name] == pytest.approx(sum(one["cost"][name] for one in regions.values())), name
+    draws = pd.read_parquet(alone / "account.parquet")
+    assert summary["cost"]["requests_per_s_peak"] == pytest.approx(
+        sum(one["cost"]["requests_per_s_peak"] for one in regions.values())
+    )
+    assert summary["cost"]["requests_per_s_peak_low"] == pytest.approx(draws["requests_per_s"].quantile(0.025))
+    assert summary["represented"]["node_s"]["p95"] == max(
+        one["represented"]["node_s"]["p95"] for one in regions.values()
+    )
     training = summary["updates"]["usd_training"]
     assert training > 0
     assert all(one["cost"]["usd_training"] == 0 for one in regions.values())
