@@ -158,3 +158,5 @@ def test_a_newcomer_gets_from_a_log_to_a_sentence_in_dollars_a_month(
     assert sentence.startswith(("Call", "Do not call", "No gain from calling is shown"))
     assert re.search(r"\$[\d,]+ a month \(95% .*\) and 100,000 phones", sentence)
     assert "SRM alone" in printed
+    for said in (printed, Path("compared/report.html").read_text()):
+        assert "not engagement" in said  # logged choices do not react to slates
