@@ -86,12 +86,11 @@ def _choosing(
         return f"{said}; one seed does not say how many would show one, five are a start."
     if more is None:
         return f"{said}."
-    of = (
-        f"{signed(more['effect'])} {label(more['of'])}"
-        if more["of"] == metric
-        else f"{more['effect']:+.3g} {more['of']}"
-    )
-    return f"{said}; {_seeds(more['seeds'])} would show one of {of} ('{more['variant']}')."
+    if more["of"] == metric:
+        return f"{said}; {_seeds(more['seeds'])} would show one of {signed(more['effect'])} ('{more['variant']}')."
+    verb, than = "costs" if cost.startswith("cost.") else "takes", "less" if more["effect"] < 0 else "more"
+    moved = f"{verb} {price(cost, abs(more['effect']))} {than}"
+    return f"{said}; {_seeds(more['seeds'])} would show that '{more['variant']}' {moved}."
 
 
 def _seeds(more: int) -> str:
