@@ -32,26 +32,29 @@ class Quantity:
             return f"0{self.base}"
         sizes = {size: unit for unit, size in reversed(self.units.items())}
         texts = [f"{value / size:g}{unit}" for size, unit in sorted(sizes.items(), reverse=True)]
-        exact = [text for text in texts if self.read(text) == value and not text.startswith("0.") and "e" not in text]
+        exact = [
+            text for text in texts if self._number(text) == value and not text.startswith("0.") and "e" not in text
+        ]
         return min(exact, key=len, default=f"{value!r}{self.base}")
 
     def read(self, value: Any) -> float:
         """The value in the base unit. Raises ValueError for anything but a finite number with or without a unit."""
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise ValueError(f"expected a {self.what} such as {self.example}, got {value!r}")
-        if isinstance(value, str):
-            match = _QUANTITY.fullmatch(value)
-            if not match or match[2] not in ("", *self.units):
-                units = ", ".join(filter(None, self.units))
-                raise ValueError(f"expected a {self.what} such as {self.example} (units: {units}), got {value!r}")
-            number = float(match[1].replace("_", "")) * self.units[match[2] or self.base]
-        else:
-            number = float(value)
+        number = self._number(value) if isinstance(value, str) else float(value)
         if not math.isfinite(number):
             raise ValueError(f"expected a finite {self.what}, got {value!r}")
         if abs(number) > self.most:
             raise ValueError(f"expected a {self.what} of at most {self.most:g}{self.base}, got {value!r}")
         return number
+
+    def _number(self, text: str) -> float:
+        """What a text says in the base unit, however much."""
+        match = _QUANTITY.fullmatch(text)
+        if not match or match[2] not in ("", *self.units):
+            units = ", ".join(filter(None, self.units))
+            raise ValueError(f"expected a {self.what} such as {self.example} (units: {units}), got {text!r}")
+        return float(match[1].replace("_", "")) * self.units[match[2] or self.base]
 
 
 DURATION = Quantity(

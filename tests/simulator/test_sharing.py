@@ -99,7 +99,8 @@ class Spy:
 
 
 def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulator.preparation.check_inputs", lambda scenario: None)  # it looks, and keeps nothing
+    for check in ("check_inputs", "check_events"):  # they look, and keep nothing
+        monkeypatch.setattr(f"simulator.preparation.{check}", lambda *values: None)
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base, ["policy.update=on_device"]), "", read)  # type: ignore[assignment]
     prepare(spied, "cpu", NullProgress())

@@ -201,13 +201,13 @@ def test_a_warned_machine_takes_no_new_requests_and_serves_those_it_has():
 
 
 def test_a_taken_machine_is_not_paid_and_a_failed_one_is():
-    taken = Spot(taken_per_hour=3600.0, notice=0.0, replacement=1e12)
+    taken = Spot(taken_per_hour=3600.0, notice=0.0, replacement=1e9)
     env, node = node_of(stepwise_pool(spot=taken, rent_usd=1.0))
     gone = _lost_at(env, node)
     env.run(until=1000)
     assert node.paid_usd == pytest.approx(gone)
 
-    env, node = node_of(stepwise_pool(rent_usd=1.0), failures=Failures(every=1.0, repair=1e12))
+    env, node = node_of(stepwise_pool(rent_usd=1.0), failures=Failures(every=1.0, repair=1e9))
     failed = _lost_at(env, node)
     env.run(until=1000)
     assert (node.paid_usd, node.up_gpu_seconds) == (1000.0, pytest.approx(failed))

@@ -1,7 +1,7 @@
 """A quantity is the same however it is written, and is written back shortly and exactly."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -50,8 +50,10 @@ def test_what_is_no_whole_count_of_at_least_one_is_refused(text: object) -> None
         TypeAdapter(Count).validate_python(text)
 
 
-@given(st.sampled_from(QUANTITIES), st.floats(0, 1e15))
-def test_a_quantity_shown_is_read_back_exactly(quantity: Quantity, value: float) -> None:
+@given(st.sampled_from(QUANTITIES), st.floats(0, 1))
+@example(DURATION, 9999979201 / 1e10)
+def test_a_quantity_shown_is_read_back_exactly(quantity: Quantity, share: float) -> None:
+    value = share * min(quantity.most, 1e15)
     assert quantity.read(quantity.show(value)) == value
 
 

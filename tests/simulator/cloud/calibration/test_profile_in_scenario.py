@@ -47,8 +47,11 @@ def profile(tmp_path_factory):
 
 
 def scenario_file(folder, profile, **changes):
-    """A scenario on disk whose cloud is the profile."""
-    base = {"cloud": {"gpu": "a100", "profile": str(profile), "request_timeout": "10m"}}
+    """A scenario on disk whose cloud is the profile; its LLM writes lists, as the server's did."""
+    base = {
+        "cloud": {"gpu": "a100", "profile": str(profile), "request_timeout": "10m"},
+        "llm": {"generation": "list"},
+    }
     path = folder / "fleet.yaml"
     path.write_text(yaml.safe_dump(merged(merged(BASE, base), changes)))
     return path
