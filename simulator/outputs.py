@@ -15,6 +15,7 @@ from models.disk import is_disk_full
 from models.errors import InputError
 from simulator.folder_lock import held
 from simulator.parquet import write_table
+from simulator.run_identity import run_id
 from simulator.run_manifest import (
     MANIFEST,
     PARTS,
@@ -24,7 +25,6 @@ from simulator.run_manifest import (
     read_manifest,
     remove_files,
     remove_parts,
-    run_id,
     set_label,
     sha256_of,
 )
@@ -140,7 +140,7 @@ def _other_result(path: Path, run: str) -> str | None:
         return "a run of an earlier version" if named else None
     if found.state != "finished" or found.run == run:
         return None
-    return f"another run ({found.scenario}, seed {found.seed}, other settings)"
+    return f"another run ({found.scenario}, seed {found.seed}, other settings, files or versions)"
 
 
 def _check_parts(path: Path) -> None:

@@ -20,7 +20,6 @@ from pyarrow.lib import ArrowException
 from models.artifacts import atomic_path, content_hash
 from models.errors import InputError
 from models.user_files import read_json
-from simulator.scenario import resolved_yaml, sections
 
 MANIFEST = "run.json"
 SUMMARY = "summary.json"
@@ -49,12 +48,6 @@ class RunManifest:
         """Write it to a run's folder, whole."""
         with atomic_path(folder / MANIFEST) as path:
             path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-
-
-def run_id(scenario: sections.Scenario, kind: str = "run") -> str:
-    """The id of a run, which its scenario gives: of all but how the engine goes about it, which changes no result."""
-    threads = sections.Engine(threads=scenario.engine.threads)
-    return content_hash(kind, resolved_yaml(scenario.model_copy(update={"engine": threads})))
 
 
 def set_label(overrides: Sequence[str]) -> str:

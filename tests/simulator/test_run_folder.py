@@ -11,8 +11,10 @@ from models.artifacts import ArtifactStore
 from models.errors import InputError
 from reports.folder_kind import folder_kind
 from reports.run_folder import read_run
+from simulator import run_identity
 from simulator.outputs import RunFolder, opened, run_folder
-from simulator.run_manifest import is_finished, made_alike_note, name_files, read_manifest, run_id, run_of
+from simulator.run_identity import run_id
+from simulator.run_manifest import is_finished, made_alike_note, name_files, read_manifest, run_of
 from simulator.scenario import sections
 from tests.simulator.tiny import scenario_of, simulate_tiny
 
@@ -56,6 +58,36 @@ def test_how_the_engine_goes_about_it_makes_no_other_run() -> None:
     alike = scenario_of(fleet={"devices": 8}, engine={"batching": False, "sleep": False, "lookahead": 3})
     assert run_id(alike) == run_id(ONE) != run_id(OTHER)
     assert run_id(scenario_of(fleet={"devices": 8}, engine={"threads": 1})) != run_id(ONE)
+
+
+def test_the_same_scenario_over_a_changed_file_or_by_another_version_is_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carbon, out = tmp_path / "carbon.csv", tmp_path / "run"
+    carbon.write_text("time,g\n0,300\n")
+    scenario = scenario_of(fleet={"devices": 2}, tariffs={"carbon": str(carbon)})
+    rerun(scenario, out)
+    before = files_of(out)
+    carbon.write_text("time,g\n0,300\n")  # written anew, with what it held
+    with opened(out, scenario):
+        pass
+    carbon.write_text("time,g\n0,301\n")
+    with pytest.raises(InputError, match=r"other settings, files or versions\); name another folder, or --overwrite"):
+        rerun(scenario, out)
+    carbon.write_text("time,g\n0,300\n")
+    monkeypatch.setattr(run_identity, "versions", lambda: {"fleetrec": "another"})
+    with pytest.raises(InputError, match=r"other settings, files or versions"):
+        rerun(scenario, out)
+    assert files_of(out) == before
+
+
+def test_what_a_checkpoints_folder_holds_makes_the_run(tmp_path: Path) -> None:
+    scenario = scenario_of(llm={"candidates": {"kind": "item_lm", "checkpoint": str(tmp_path / "lm")}})
+    (tmp_path / "lm").mkdir()
+    (tmp_path / "lm" / "weights").write_bytes(b"one")
+    first = run_id(scenario)
+    (tmp_path / "lm" / "weights").write_bytes(b"two")
+    assert run_id(scenario) != first
 
 
 def test_a_finished_run_is_replaced_by_its_own_repetition_and_by_another_run_only_where_that_is_said(

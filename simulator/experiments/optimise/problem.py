@@ -13,7 +13,7 @@ from simulator.experiments.folders import Manifest, Variant
 from simulator.experiments.optimise.goals import Goals
 from simulator.experiments.optimise.sampling import SamplerName
 from simulator.experiments.optimise.space import Settings, Space, overrides_of
-from simulator.experiments.sweeps.plan import versions
+from simulator.run_identity import files_held, versions
 from simulator.scenario import Scenario, resolved_yaml
 
 BASE = "base"
@@ -77,7 +77,7 @@ class Problem:
         """What must stay as it is when a search goes on: all but the number of trials."""
         knobs = [[knob.name, knob.choices, knob.low, knob.high, knob.step, knob.log] for knob in self.space.knobs]
         return {
-            "scenario": content_hash(resolved_yaml(self._base)),
+            "scenario": content_hash(resolved_yaml(self._base), files_held(self._base)),
             "space": content_hash(knobs),
             "goals": json.dumps([self.goals.directions, self.goals.limits]),
             "seeds": list(self.seeds),

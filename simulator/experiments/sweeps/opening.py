@@ -11,7 +11,8 @@ from models.errors import InputError
 from simulator.experiments.folders import FAILURE, ExperimentFolder
 from simulator.experiments.sweeps.plan import Plan
 from simulator.folder_lock import held
-from simulator.run_manifest import is_finished, remove_run, run_id, run_of
+from simulator.run_identity import run_id
+from simulator.run_manifest import is_finished, remove_run, run_of
 
 
 @contextmanager
@@ -95,8 +96,9 @@ def _check_continues(folder: ExperimentFolder, plan: Plan, resume: bool, lost: S
         meant = run_id(plan.scenario(run.variant.name, run.seed, run.training))
         if run_of(run.folder / "scenario.yaml") != meant:
             raise InputError(
-                f"--out {path}: its run of {run.variant.name!r} at seed {run.seed} had other settings than the sweep "
-                f"file has now; undo the change, name another folder, or add --overwrite {run.variant.name!r}"
+                f"--out {path}: its run of {run.variant.name!r} at seed {run.seed} had other settings, or files that "
+                "held something else, than the sweep has now; undo the change, name another folder, or add "
+                f"--overwrite {run.variant.name!r}"
             )
 
 

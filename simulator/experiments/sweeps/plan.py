@@ -1,10 +1,8 @@
 """A sweep checked whole: every variant meets the base scenario before anything runs."""
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from simulator.checking import check_inputs
 from simulator.experiments.folders import Manifest
 from simulator.experiments.sweeps.reading import Settings, Sweep
 from simulator.experiments.sweeps.variants import Point, draw, expand
+from simulator.run_identity import versions
 from simulator.scenario import Scenario, resolved_yaml
 from simulator.scenario.overrides import setting_of, to_node
 from simulator.scenario.reading import Place
@@ -138,17 +137,3 @@ def _values(points: Sequence[Point]) -> dict[str, list[Any]]:
             if value not in known:
                 known.append(value)
     return values
-
-
-def versions() -> dict[str, str]:
-    """What results depend on beside scenario and seed: libraries, Python, and this simulator's own source."""
-    root = Path(__file__).parents[3]
-    paths = sorted(
-        path
-        for folder in ("models", "simulator")
-        for path in (root / folder).rglob("*")
-        if path.suffix in (".py", ".yaml") and "experiments" not in path.parts[len(root.parts) :]
-    )
-    own = content_hash([[str(path.relative_to(root)), path.read_bytes()] for path in paths])
-    libraries = ("torch", "numpy", "simpy", "transformers", "scipy", "pandas", "pyarrow")
-    return {"fleetrec": own, "python": platform.python_version()} | {name: version(name) for name in libraries}
