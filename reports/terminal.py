@@ -36,12 +36,12 @@ _COLUMNS = {
     "half_width": "95% ±",
     "hr@10": "HR@10",
     "cost": "USD\nper 1k",
-    "usd_marginal_per_1k_interactions": "marginal\nper 1k",
-    "ratio": "requests\nsent",
+    "realised_ratio": "share that\nasks",
+    "ratio": "sent an\ninteraction",
     "mean_staleness": "list\nstaleness",
     "latency_p95_s": "p95\nlatency",
 }
-_IF_THERE_IS_ROOM = ("hr@10", "mean_staleness", "usd_marginal_per_1k_interactions")
+_IF_THERE_IS_ROOM = ("realised_ratio", "hr@10", "mean_staleness")
 
 
 def console_for(stderr: bool = False) -> Console:
@@ -309,8 +309,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "cloud",
             f"{number_text(value('cloud', 'gpu_seconds'))} GPU s; busy {_cell('share', value('cloud', 'utilization'))} "
-            "of the time (not idle, which is not full), "
-            f"headroom {_cell('share', value('cloud', 'headroom'))} over the busiest load",
+            "of the time (not idle, which is not full), " + _headroom(value("cloud", "headroom")),
         ),
         (
             "cost",
@@ -360,9 +359,20 @@ def _represented(value: Callable[..., float], server: str) -> str:
         f"{counted(value('represented', 'devices'), 'device')}, all active after the cut, on "
         f"{counted(value('represented', 'replicas'), server)} at "
         f"{number_text(value('represented', 'requests_per_s'))} requests/s: request latency {latency}; busy "
-        f"{_cell('share', value('represented', 'utilization'))} of the time, headroom "
-        f"{_cell('share', value('represented', 'headroom'))}"
+        f"{_cell('share', value('represented', 'utilization'))} of the time, "
+        + _headroom(value("represented", "headroom"))
     )
+
+
+def _headroom(share: float) -> str:
+    """How much more load would do, in words; a large multiple is said as the times that it is of the busiest load."""
+    if math.isnan(share):
+        return "headroom n/a"
+    if share >= 1:
+        return f"could take {number_text(1 + share)} times the busiest load"
+    if share < 0:
+        return f"overloaded: could take {1 + share:.1%} of the busiest load"
+    return f"could take {share:.1%} more than the busiest load"
 
 
 def _freshness(staleness: float, age_s: float) -> str:

@@ -19,7 +19,7 @@ from simulator.experiments.folders import full_metric
 from simulator.wording import counted
 
 _KICKERS = {"sweep": "Sweep", "optimisation": "Optimisation", "comparison": "Policy comparison"}
-_FURTHER = ("requests.ratio", "latency_s.request.p95", "freshness.mean_staleness")
+_FURTHER = ("requests.realised_ratio", "requests.ratio", "latency_s.request.p95", "freshness.mean_staleness")
 _MOST_GROUPS = 12
 _MOST_OFF = 4
 _OTHERS = "other variants"

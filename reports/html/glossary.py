@@ -15,7 +15,7 @@ GLOSSARY = {
     "busy": "A replica is busy while it serves at least one request: not idle, which is not full. One that batches is "
     "busy with one request as with a hundred; its headroom says how much more it could take.",
     "marginal": "The cost of what requests used: busy GPU time, energy and traffic, GPUs being rented by the second.",
-    "provisioned": "The cost of owning the fewest replicas that keep the latency objective in the busiest minutes of "
+    "provisioned": "The cost of owning the fewest replicas that keep the latency objective in the busiest half hour of "
     "the represented fleet, paid all the time, idle or not.",
     "represented fleet": "The devices that the simulated ones stand for, as many as fleet.represents says: users who "
     "are active after the cut.",

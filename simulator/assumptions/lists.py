@@ -18,6 +18,7 @@ from simulator.randomness import Draws
 from simulator.scenario import sections
 from simulator.slates import Jobs, ListSlates, Slates
 from simulator.training_curves import curve_of_lists
+from simulator.wording import counted
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -82,9 +83,10 @@ def _llm_quality(
         "most_epochs": curve.most_epochs,
     }
     text = (
-        f"The LLM is {_stand_in(scenario)}. Lists that are always fresh would reach NDCG@10 {ours:.4f} on screen "
+        f"The LLM is {_stand_in(scenario)}. On {counted(len(users), 'interaction')} of this run, lists that are always "
+        f"fresh would reach NDCG@10 {ours:.4f} on screen "
         f"({float(llm.mean()):.4f} in the LLM's own order), the SRM alone {theirs:.4f}: a lead of {lead:+.4f} "
-        f"(95%: {lead - half:+.4f} to {lead + half:+.4f}); this run, with the lists that it had, {this_run:.4f}."
+        f"(95%: {lead - half:+.4f} to {lead + half:+.4f}); the lists that the run had, {this_run:.4f}."
     )
     if ours > 0 and lead > 0:
         text += f" With an LLM that is {1 - ratio:.0%} worse not even fresh lists would be better than the SRM alone"

@@ -15,6 +15,7 @@ from simulator.experiments.plane import Plane, band_level
 from simulator.experiments.records import WithoutCloud
 from simulator.experiments.savings import Saving
 from simulator.experiments.statistics import Estimates, seeds_to_show
+from simulator.resampling import interval
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +56,7 @@ def decide(
         "winner_by": by,
         "runner_up": None if second is None else plane.names[second],
         "difference": _differences(measures, metric, cost, month, best, plane.baseline if second is None else second),
-        "policy_usd_per_month": None if month is None or policy is None else _row(month.own(), policy),
+        "policy_usd_per_month": None if month is None or policy is None else _month(month, policy),
         "nothing": rivals,
         "ties": _ties(plane),
         "not_told_apart": _like(plane, winner),
@@ -126,6 +127,14 @@ def _differences(
 
 def _row(found: Estimates, v: int) -> dict[str, float]:
     return {"mean": float(found.mean[v]), "low": float(found.low[v]), "high": float(found.high[v])}
+
+
+def _month(month: Measure, v: int) -> dict[str, float]:
+    """Dollars a month with their 95% interval; of one run, that which its own account states."""
+    if month.draws is None or month.draws.shape[1] > 1:
+        return _row(month.own(), v)
+    low, high = interval(month.draws[v, 0])
+    return {"mean": float(month.means[v]), "low": low, "high": high}
 
 
 def _ties(plane: Plane) -> list[list[str]]:

@@ -73,6 +73,29 @@ def test_a_policy_has_one_line_with_its_interval_and_cost() -> None:
     assert line.split() == ["always", "0.1234", "0.0100", "0.2345", "$0.0123", "0.2", "2.2", "1.25", "s"]
 
 
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (0.056, "could take 5.6% more than the busiest load"),
+        (100.0, "could take 101 times the busiest load"),
+        (-0.25, "overloaded: could take 75.0% of the busiest load"),
+    ],
+)
+def test_headroom_is_said_of_the_busiest_load(share: float, said: str) -> None:
+    console = plain()
+    summary = summary_of()
+    print_run_summary(summary | {"cloud": summary["cloud"] | {"headroom": share}}, console)
+    assert said in " ".join(text_of(console).split())
+
+
+def test_a_comparison_shows_the_share_that_asked_beside_what_was_sent() -> None:
+    """A phone that asks while it is offline sends nothing, so a policy told 40% sends less than 40%."""
+    console = plain()
+    print_policy_comparison([ROW | {"policy": "random 40%", "realised_ratio": 0.3986, "ratio": 0.3257}], console)
+    (line,) = [line for line in text_of(console).splitlines() if line.startswith("random")]
+    assert line.split()[-5:-3] == ["0.399", "0.326"]
+
+
 def test_the_verdict_on_a_table_comes_first_and_brackets_are_not_markup() -> None:
     console = plain()
     print_check_table({"rows": 3, "verdict": "a leak: [bold]recall[/bold] jumps", "recall@10": 0.5}, console)
