@@ -10,11 +10,14 @@ from pathlib import Path
 
 from models.artifacts import ArtifactStore
 from models.errors import InputError
+from models.machine_memory import available_bytes
 from models.user_files import check_regular
 from simulator.tables import resolve_path
 
 CACHE_PREFIX = "cache:"
 _PROBE = 1 << 16
+_LARGEST_BYTES = 8_000_000_000
+"""of a file, where the machine does not say what memory it has"""
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,40 @@ def locate(text: str) -> Path:
     return path
 
 
+def largest_bytes() -> int:
+    """How much of a file can be read at once: half of the free memory, since reading it takes it twice."""
+    free = available_bytes()
+    return _LARGEST_BYTES if free is None else free // 2
+
+
+def check_fits(path: Path, size: int, largest: int) -> None:
+    """InputError where what a file holds would not fit the memory."""
+    if size > largest:
+        raise InputError(
+            f"{path} holds more than {largest / 1e9:,.3g} GB, unpacked, which is half of the memory that is free; give "
+            "fewer rows or columns, or run where there is more"
+        )
+
+
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file, unpacked where it is gzip. InputError where it cannot be read, is empty or other archive."""
+    """The bytes of a file, unpacked where it is gzip.
+
+    InputError where it cannot be read, is empty, is another archive, or would not fit the memory.
+    """
     check_regular(path)
+    largest = largest_bytes()
     try:
+        check_fits(path, path.stat().st_size, largest)
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a file that you may read") from error
     if data.startswith(b"\x1f\x8b"):
         try:
-            data = gzip.decompress(data)
+            with gzip.open(path) as packed:
+                data = packed.read(largest + 1)  # however much more it would become
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{path} is a damaged gzip file ({error}); download or pack it again") from error
+        check_fits(path, len(data), largest)
     for magic, what in (
         (b"PK\x03\x04", "a zip archive"),
         (b"BZh", "a bzip2 file"),

@@ -21,11 +21,12 @@ import pyarrow.parquet
 from models.errors import InputError
 from models.user_files import check_regular
 from simulator.workload.columns import Columns, columns_of, named_columns
-from simulator.workload.files import TextFile, read_text
+from simulator.workload.files import TextFile, check_fits, largest_bytes, read_text
 
 FIELD_BREAK = "\x1f"  # stands for `::` and runs of blanks, which the CSV reader does not know
 SKIP_HINT = "mend the row, or leave such rows out: workload.interactions.on_error=skip, or --on-error skip of `data`"
 _PROBE_LINES = 100
+_CELL_BYTES = 8  # that a value of a Parquet file takes at least, however well it is packed
 _DELIMITERS = (",", "\t", ";", "|")
 
 
@@ -250,6 +251,7 @@ def _read_parquet(path: Path) -> RawTable:
         names = file.schema_arrow.names
         columns = named_columns(names, str(path))
         used = [names[place] for place in columns.in_use]
+        check_fits(path, file.metadata.num_rows * len(used) * _CELL_BYTES, largest_bytes())
         table = file.read(columns=used)
         table.validate(full=True)  # also that labels are text
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:

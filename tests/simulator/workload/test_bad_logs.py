@@ -2,12 +2,16 @@
 
 import errno
 import gzip
+import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from models.errors import InputError
+from simulator.scenario.sections import LogFile
+from simulator.workload import files
+from simulator.workload.loading import load_log
 from tests.simulator.workload.logs import load
 
 HEAD = "user_id,item_id,timestamp\n"
@@ -152,3 +156,23 @@ def test_a_bad_item_table_is_an_error_that_names_it(tmp_path: Path, name: str, c
     message = _message(tmp_path / "log.csv", GOOD, items=str(tmp_path / name))
     assert said in message
     assert str(tmp_path) in message
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz", "log.parquet"])
+def test_a_log_that_would_not_fit_the_memory_is_told_before_it_is_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"{i % 50},{i % 7},{1600000000 + i}" for i in range(20_000)]
+    text = "\n".join(["user_id,item_id,timestamp", *rows]).encode()
+    content = gzip.compress(text) if name.endswith(".gz") else text
+    if name.endswith(".parquet"):
+        pd.read_csv(io.BytesIO(text)).to_parquet(tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(content)
+    for free, fits in ((1_000_000, True), (200_000, False)):  # packed it is below the bound, unpacked above it
+        monkeypatch.setattr(files, "available_bytes", lambda free=free: free)
+        if fits:
+            assert len(load_log(LogFile(path=str(tmp_path / name))).items) == 20_000
+            continue
+        with pytest.raises(InputError, match=r"holds more than 0.0001 GB, unpacked, which is half of the memory"):
+            load_log(LogFile(path=str(tmp_path / name)))
