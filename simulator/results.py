@@ -384,6 +384,9 @@ def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, ba
         replayed = scenario.workload.arrivals.kind == "replay"
         why = "users are shifted against each other" if replayed else "moments of interactions are drawn"
         notes.append(f"events are not in calendar order: {why}")
+    devices, users = prepared.population.n_devices, len(np.unique(prepared.population.users))
+    if devices > users:
+        notes.append(f"{devices:,} devices replay the streams of {users:,} users: intervals count users, not devices")
     dropped = prepared.population.stream.dropped_after_horizon
     if dropped:
         notes.append(f"{dropped:,} streamed interactions would come after the duration and are left out")

@@ -76,7 +76,8 @@ class Peak:
         if bins >= 2 * day:
             away = np.abs((away + DAY_S / 2) % DAY_S - DAY_S / 2)
         near = rows[away <= WIDTHS_S[0] / 2]
-        return cls(per_s, rates, near if len(near) else rows)
+        mean = counts.mean(axis=1)  # no peak is below the mean, whatever is taken off a maximum of few requests
+        return cls(max(per_s, float(mean[0])), np.maximum(rates, mean[1:]), near if len(near) else rows)
 
 
 def _bins(span_s: float) -> tuple[int, float]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from simulator.experiments.measures import Measure
 from simulator.experiments.plane import Plane, band_level
 from simulator.experiments.records import WithoutCloud
-from simulator.experiments.savings import Saving
+from simulator.experiments.savings import LEAST_SHARE, Saving
 from simulator.experiments.statistics import Estimates, seeds_to_show
 from simulator.resampling import interval
 
@@ -155,9 +155,12 @@ def _cheaper(
     plane: Plane, sign: float, measures: Mapping[str, Measure], metric: str, cost: str
 ) -> dict[str, Any] | None:
     """Where nobody wins: of the variants that are shown to cost less and whose interval does not say that they are
-    worse, that which can have lost the least. It may be worse: that is no win, but worth knowing."""
+    worse, that which can have lost the least. It may be worse: that is no win, but worth knowing. A share saved under
+    half a percent is none."""
     moved = measures[metric].difference(plane.baseline)
-    able = plane.allowed & (plane.extra < -plane.cost_band) & (sign * moved.mean >= -moved.half_width())
+    least = LEAST_SHARE * plane.cost[plane.baseline]
+    able = plane.allowed & (plane.extra < -np.maximum(plane.cost_band, least))
+    able &= sign * moved.mean >= -moved.half_width()
     if not able.any():
         return None
     v = int(np.argmax(np.where(able, plane.gain - plane.worth_band, -np.inf)))

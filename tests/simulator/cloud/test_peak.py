@@ -61,6 +61,15 @@ def test_a_rush_that_many_phones_show_is_found_though_it_is_narrow() -> None:
     assert peak.per_s == pytest.approx(10_000 * (1 / 3600 + 1 / DAY_S), rel=0.15)
 
 
+def test_no_peak_of_a_few_requests_is_below_their_mean_rate() -> None:
+    """Five requests in a day are few enough for what is taken off the maximum to be all of it."""
+    asked_s = np.array([1.0, 20_000.0, 40_000.0, 60_000.0, 80_000.0])
+    users = Resampling.of([str(i) for i in range(5)])
+    found = Peak.of(asked_s, np.arange(5), DAY_S, users)
+    assert found.per_s >= 5 / DAY_S
+    assert (found.rates_per_s > 0).all()
+
+
 def test_the_draws_of_two_policies_are_paired() -> None:
     """A policy that asks at every second of the same moments: its draws go up and down with the other's."""
     asked_s, device = phones(300, 2)

@@ -79,6 +79,10 @@ def test_what_costs_less_at_the_same_worth_is_told_and_does_not_win() -> None:
     assert found["cheaper"]["share_saved"] == pytest.approx(0.3, abs=0.03)
 
 
+def test_a_saving_that_would_be_told_as_nothing_is_not_told() -> None:
+    assert decided(np.random.default_rng(4), 5, cheaper=0.003)["cheaper"] is None
+
+
 def test_whether_to_call_is_shown_either_way_or_not() -> None:
     rng = np.random.default_rng(5)
     calls = [decided(rng, 5, alone=alone)["call"] for alone in (0.2, 0.4, 0.3)]
