@@ -32,14 +32,16 @@ def headline(
 
 
 def _calling(decision: Mapping[str, Any], metric: str, represents: int | None) -> str:
-    """Whether to call the cloud, against the best that needs no request; empty where none of that is known."""
+    """Whether to call the cloud, against the best that needs no request; empty where none of that is known.
+
+    The interval of the gain is the one that decides: it holds for all variants at once.
+    """
     if not decision["nothing"]:
         return ""
     best, who = decision["nothing"][0], f"'{decision['policy']}'"
-    month = decision["policy_usd_per_month"]
-    said = calling(
-        decision["call"], label(metric), who, best["baseline"], best["mean"], best["gain"], month, represents
-    )
+    month, seen = decision["policy_usd_per_month"], best["gain"]
+    gain = {"mean": seen["mean"], "low": seen["mean"] - seen["bound"], "high": seen["mean"] + seen["bound"]}
+    said = calling(decision["call"], label(metric), who, best["baseline"], best["mean"], gain, month, represents)
     if decision["call"] == "not shown" and best["more_seeds"]:
         return f"{said.removesuffix('.')}; {_seeds(best['more_seeds'])} would show such a difference."
     return said
