@@ -130,9 +130,10 @@ def _row(found: Estimates, v: int) -> dict[str, float]:
 
 
 def _month(month: Measure, v: int) -> dict[str, float]:
-    """Dollars a month with their 95% interval; of one run, that which its own account states."""
+    """Dollars a month with their 95% interval, no end of it below nothing; of one run, what its own account states."""
     if month.draws is None or month.draws.shape[1] > 1:
-        return _row(month.own(), v)
+        found = _row(month.own(), v)
+        return found | {"low": max(found["low"], 0.0)}
     low, high = interval(month.draws[v, 0])
     return {"mean": float(month.means[v]), "low": low, "high": high}
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.experiments.decision import decide
+from simulator.experiments.decision import _month, decide
 from simulator.experiments.measures import Measure
 from simulator.experiments.plane import plane_of
 from simulator.experiments.records import WithoutCloud
@@ -97,3 +97,14 @@ def test_so_many_more_seeds_are_said_to_show_what_is_seen() -> None:
     found = decided(np.random.default_rng(6), 2, better=0.004)
     assert found["winner"] is None
     assert 1 <= found["more_seeds"]["seeds"] < 40
+
+
+def test_dollars_a_month_are_never_below_nothing() -> None:
+    """Two worlds whose dollars differ fivefold: the interval of their mean would begin below zero."""
+    dollars = np.array([[[1000.0], [5000.0]]])
+    drawn = dollars * np.array([0.9, 1.0, 1.1])
+    month = Measure(dollars, np.ones((2, 1)), Replicates((1, 2)), by_user=False, draws=drawn)
+    assert month.own().low[0] < 0
+    found = _month(month, 0)
+    assert (found["mean"], found["low"]) == (3000.0, 0.0)
+    assert found["high"] > 5000
