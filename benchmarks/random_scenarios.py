@@ -34,7 +34,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
         "{kind: on_off, online: 1min, offline: 1d, late_joiners: 1, leavers: 1}",
         "{kind: on_off, join_over: 1d, late_joiners: 0.5}",
     ),
-    "fleet.when_empty": ("miss", "srm"),
+    "fleet.when_empty": ("miss", "frozen"),
     "fleet.preloaded": ("false", "{lag: 0}", "{lag: 3}", "{lag: 100000}"),
     "workload.arrivals": (
         "replay",
@@ -45,7 +45,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     ),
     "workload.exclude_seen": ("true", "false"),
     "policy.slate": ("llm", "both", "srm", "popular", "recent", "frequent", "markov", "cloud_srm"),
-    "policy.mode": ("blocking", "async"),
+    "policy.mode": ("blocking", "background"),
     "policy.patience": ("0s", "1ms", "2s", "1d"),
     "policy.decide_at": ("interaction", "join", "both"),
     "policy.when_offline": ("fail", "wait"),

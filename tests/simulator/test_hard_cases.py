@@ -20,8 +20,9 @@ from simulator.cloud.calibration.profile import load_profile
 from simulator.cloud.traces import read_trace
 from simulator.event_need import check_events
 from simulator.experiments.folders import ExperimentFolder
+from simulator.preparation import prepare
 from simulator.run_manifest import read_manifest
-from simulator.scenario import Scenario
+from simulator.scenario import Scenario, sections
 from simulator.scenario.sections import LogFile
 from simulator.scenario.units import DURATION, POWER, SIZE
 from simulator.service import LlmService
@@ -58,6 +59,31 @@ def test_the_smallest_fleets_run_with_every_slate_however_the_engine_goes_about_
             result = simulate_prepared(scenario, held, None, "cpu", NullProgress())
             ranks.append(result.interactions["rank"].tolist())
         assert ranks[1:] == ranks[:-1], slate
+
+
+def test_a_catalogue_of_one_item_runs_with_every_slate_however_the_engine_goes_about_it(tmp_path: Path) -> None:
+    rows = [f"u{u},only,{1700000000 + 600 * (6 * k + u)}" for k in range(30) for u in range(6)]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n", encoding="utf-8")
+
+    def scenario(slate: str, batching: bool, sleep: bool) -> sections.Scenario:
+        return scenario_of(
+            workload={"interactions": {"path": str(tmp_path / "log.csv")}, "exclude_seen": False},
+            fleet={"devices": 3},
+            duration="30min",
+            llm={"candidates": {"kind": "item_lm", "dim": 8, "layers": 1, "heads": 1, "max_length": 10, "epochs": 1}},
+            policy={"slate": slate, "request": {"kind": "random", "ratio": 0.4}},
+            engine={"batching": batching, "sleep": sleep},
+        )
+
+    store = ArtifactStore(tmp_path / "cache")
+    prepared = {s: prepare(scenario(s, True, True), "cpu", NullProgress(), store) for s in ("llm", "cloud_srm")}
+    for slate in SLATES:
+        for batching, sleep in itertools.product((True, False), repeat=2):
+            held = prepared["cloud_srm" if slate == "cloud_srm" else "llm"]
+            result = simulate_prepared(scenario(slate, batching, sleep), held, None, "cpu", NullProgress())
+            ranks = result.interactions["rank"]
+            assert set(ranks) <= {-1, 0}, (slate, batching, sleep)  # there is one place to be found at
+            assert slate not in ("popular", "frequent", "recent") or set(ranks) == {0}, (slate, batching, sleep)
 
 
 @pytest.mark.parametrize(
