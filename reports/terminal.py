@@ -352,6 +352,8 @@ def _provisioned(value: Callable[..., float], dollars: Callable[[str], str], ser
 
 def _represented(value: Callable[..., float], server: str) -> str:
     """What the represented fleet meets on the servers that it needs; the lines above are of the simulated phones."""
+    if math.isnan(value("represented", "replicas")):
+        return f"not known: no number of {server}s meets the objective"
     if not value("represented", "replicas") > 0:
         return "no request of the represented fleet is served"
     latency = ", ".join(f"{p} {seconds_text(value('represented', 'latency_s', p))}" for p in ("p50", "p95", "p99"))

@@ -32,7 +32,9 @@ def calling(
     run `represents`, likewise; None where they are not known.
     """
     name, added = WITHOUT_CLOUD.get(alone, f"'{alone}'"), between(signed, gain)
-    spent = "" if month is None else f" for {between(dollars, month, 'a month')}{fleet(represents)}"
+    spent = ", for dollars a month that are not known: the notes say why"
+    if month is not None:
+        spent = f" for {between(dollars, month, 'a month')}{fleet(represents)}"
     total = f"{reached + gain['mean']:.4f}"
     if call == "yes":
         return f"Calling adds accuracy: {who} reaches {metric} {total} against {reached:.4f} of {name}, {added}{spent}."

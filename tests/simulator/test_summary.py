@@ -35,12 +35,13 @@ def test_per_user_accuracy_counts_each_user_the_same() -> None:
     assert section["per_user"]["hr@5"] == 0.5
 
 
-def headline(own: float, gain: tuple[float, float, float], requests: Mapping[str, float] | None = None) -> str:
+def headline(
+    own: float, gain: tuple[float, float, float], requests: Mapping[str, float] | None = None, known: bool = True
+) -> str:
     """Of a run that reaches `own` where the phone's own model has 0.2, at a mean gain with this interval."""
     added = {"metric": "ndcg@10", "mean": gain[0], "low": gain[1], "high": gain[2]}
-    cost = {
-        f"usd_provisioned_per_month{end}": usd for end, usd in (("", 21_600.0), ("_low", 19e3), ("_high", 24_049.0))
-    }
+    ends = (("", 21_600.0), ("_low", 19e3), ("_high", 24_049.0))
+    cost = {f"usd_provisioned_per_month{end}": usd if known else None for end, usd in ends}
     baselines = {"popular": {"ndcg@10": 0.05}, "srm": {"ndcg@10": 0.2}}
     return parts.headline(scenario_of(), {"ndcg@10": own}, baselines, requests or {}, {"srm": added}, cost, 1_000_000)
 
@@ -56,6 +57,8 @@ def test_the_headline_is_whether_to_call_and_for_how_much() -> None:
         f"+0.1000 (95% +0.0800 to +0.1200) {money}"
     )
     assert headline(0.1, (-0.1, -0.12, -0.08), {"realised_ratio": 0.0}).startswith("no request is made: NDCG@10 0.1000")
+    unknown = headline(0.3, (0.1, 0.08, 0.12), known=False)
+    assert unknown.endswith(", for dollars a month that are not known: the notes say why.")
     assert headline(0.21, (0.01, -0.01, 0.03)).startswith("No gain from calling is shown: the phone's own model alone")
 
 
