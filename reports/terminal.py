@@ -36,8 +36,8 @@ _COLUMNS = {
     "half_width": "95% ±",
     "hr@10": "HR@10",
     "cost": "USD\nper 1k",
-    "realised_ratio": "share that\nasks",
-    "ratio": "sent an\ninteraction",
+    "realised_ratio": "share\nasked",
+    "ratio": "requests\nsent",
     "mean_staleness": "list\nstaleness",
     "latency_p95_s": "p95\nlatency",
 }

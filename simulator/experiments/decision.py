@@ -194,7 +194,9 @@ def _more_seeds(plane: Plane, measures: Mapping[str, Measure], metric: str, cost
 
 def hint(difference: Estimates, v: int, seeds: int, level: float) -> int | None:
     """How many more seeds would show the difference of variant v, as `seeds_to_show` says."""
-    deviation = float(np.sqrt(difference.worlds[v] * seeds))
     users = float(difference.users[v] + difference.trainings[v])
+    # a few worlds may be alike by chance; what users add to each run is known better, and no spread of runs is below it
+    each = difference.least[v] - difference.users[v] * (seeds - 1) / seeds
+    deviation = float(np.sqrt(max(difference.worlds[v], each) * seeds))
     shown = bool(np.abs(difference.mean[v]) > difference.bound(level)[v])
     return seeds_to_show(float(difference.mean[v]), deviation, users, seeds, level, shown)

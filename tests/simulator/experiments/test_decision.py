@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.experiments.decision import _month, decide
+from simulator.experiments.decision import _month, decide, hint
 from simulator.experiments.measures import Measure
 from simulator.experiments.plane import plane_of
 from simulator.experiments.records import WithoutCloud
 from simulator.experiments.savings import savings
-from simulator.experiments.statistics import Replicates
+from simulator.experiments.statistics import Estimates, Replicates
 
 N, USERS, PER_USER = 8, 100, 10.0
 
@@ -97,6 +97,16 @@ def test_so_many_more_seeds_are_said_to_show_what_is_seen() -> None:
     found = decided(np.random.default_rng(6), 2, better=0.004)
     assert found["winner"] is None
     assert 1 <= found["more_seeds"]["seeds"] < 40
+
+
+def test_two_worlds_that_are_alike_by_chance_promise_no_early_proof() -> None:
+    """Users move one run's difference by 0.006: (1.96 + 0.84)^2 (0.006 / 0.0026)^2 = 42 runs show 0.0026 four times in
+    five, however near two runs lie to each other."""
+    one = np.ones(1)
+    found = Estimates(
+        0.0026 * one, 0 * one, 1e-8 * one, 0 * one, 0.006**2 / 2 * one, 50.0, 1, 0, "user clusters", "new users"
+    )
+    assert hint(found, 0, 2, 0.95) == pytest.approx(40, abs=5)
 
 
 def test_dollars_a_month_are_never_below_nothing() -> None:
