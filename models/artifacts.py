@@ -27,13 +27,19 @@ _MANIFEST = "manifest.json"
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """A temporary path in the folder of `path` (same suffix), moved to `path` on success and removed on failure."""
+    """A temporary path in the folder of `path` (same suffix), moved to `path` on success and removed on failure.
+
+    InputError where a folder stands in the file's place.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(6)}-{path.name}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except IsADirectoryError:
+            raise InputError(f"{path} is a folder, and a file is to be written there; move the folder away") from None
     finally:
         temporary.unlink(missing_ok=True)
 

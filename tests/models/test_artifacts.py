@@ -165,3 +165,10 @@ def test_artifacts_that_another_store_sent_are_checked_like_one_s_own(tmp_path: 
     (there.root / name / "file").write_text("damaged")
     there.place(files)
     assert (there.root / name / "file").read_text() == "content"
+
+
+def test_a_folder_in_the_place_of_a_file_stays_and_is_told(tmp_path: Path) -> None:
+    (tmp_path / "table.parquet").mkdir()
+    with pytest.raises(InputError, match=r"table.parquet is a folder"), atomic_path(tmp_path / "table.parquet") as path:
+        path.write_bytes(b"rows")
+    assert [found.name for found in tmp_path.rglob("*")] == ["table.parquet"]
