@@ -77,7 +77,7 @@ def _choosing(
         first = f"Nothing is as good as '{base}' for less; '{decision['winner']}' is shown to be better"
         return f"{first}: {reached(v)}{ends}, at {price(cost, plane.cost[v], plane.cost[b])}{_a_month(decision, base)}."
     more = decision["more_seeds"]
-    said = f"No policy is shown to be better than '{base}', or as good for less"
+    said = f"Nothing is shown to be better than '{base}', or as good for less"
     if len(decision["not_told_apart"]) == sum(name != base for name in plane.names):
         said = f"No difference between the {len(plane.names)} variants is shown"
     less = decision["cheaper"]

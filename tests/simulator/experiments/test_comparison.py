@@ -189,7 +189,7 @@ def test_nothing_beats_a_baseline_that_is_best_and_cheapest(tmp_path: Path) -> N
     answer = compare(made(tmp_path), baseline="better", cost="cost.usd").answer
     assert answer["winner"] is None
     alone = compare(made(tmp_path / "one", variants={k: SETTINGS[k] for k in ("cheap", "plain")})).answer
-    assert alone["headline"].startswith("No policy is shown to be better than 'cheap'")
+    assert alone["headline"].startswith("Nothing is shown to be better than 'cheap'")
 
 
 def test_saving_at_equal_accuracy_is_of_a_family_between_its_runs(tmp_path: Path) -> None:
