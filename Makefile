@@ -7,8 +7,8 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test lint format clean
 
 demo: $(STAMP)
-	$(BIN)/python cli.py simulate scenarios/high_churn.yaml
-	$(BIN)/python cli.py compare-policies scenarios/high_churn.yaml
+	$(BIN)/python cli.py simulate scenarios/high_churn.yaml --overwrite
+	$(BIN)/python cli.py compare-policies scenarios/high_churn.yaml --overwrite
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
