@@ -165,9 +165,9 @@ def test_prompts_are_those_of_the_lists_that_devices_may_ask_for(circle: Path) -
     rows = export_prompts(scenario, path)
     table = pq.read_table(path).to_pandas()
     assert rows == table["part"].value_counts().to_dict()
-    # Lists as of 2 (preloaded), 3 and 4 of six events; nothing after the last. A quarter of the users hold out the last
-    # of their four training events: its prediction needs a list as of 2, which is the stream's, and one as of 1.
-    assert sorted(table["as_of"][table["part"] == "stream"]) == sorted([2, 3, 4] * USERS)
+    # Lists as of 2 (preloaded) to 5, the last of six events, after which a device may ask too. A quarter of the users
+    # hold out the last of their four training events: its prediction needs lists as of 2, the stream's, and of 1.
+    assert sorted(table["as_of"][table["part"] == "stream"]) == sorted([2, 3, 4, 5] * USERS)
     assert table["as_of"][table["part"] == "calibration"].tolist() == [1] * (USERS // 4)
     assert not table.duplicated(["user_id", "as_of"]).any()
     one = table[(table["user_id"] == "u7") & (table["as_of"] == 3)]["prompt"].item()
