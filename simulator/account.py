@@ -25,15 +25,16 @@ MONTH_S = 30 * 86400.0
 """a month of a bill"""
 COLUMNS = ("draw", "requests_per_s", "replicas", "usd", "interactions", "usd_per_1k_interactions", "usd_per_month")
 """of `account.parquet`; replicas NaN and with them all dollars where no number meets the objective"""
-_OF_COLUMN = {
+FIGURES = {
     "requests_per_s": "requests_per_s_peak",
     "replicas": "replicas_provisioned",
     "usd": "usd_provisioned",
     "usd_per_1k_interactions": "usd_provisioned_per_1k_interactions",
     "usd_per_month": "usd_provisioned_per_month",
 }
+"""figures of a summary's `cost` by the columns of `account.parquet` that resample them"""
 PROVISIONED = (
-    *(f"{name}{end}" for name in _OF_COLUMN.values() for end in ("", "_low", "_high")),
+    *(f"{name}{end}" for name in FIGURES.values() for end in ("", "_low", "_high")),
     "devices_per_replica",
 )
 """the figures of the account in a summary's `cost`"""
@@ -140,7 +141,7 @@ def account_figures(
         "usd_per_month": usd * MONTH_S / horizon_s,
     }
     figures: Figures = {}
-    for column, name in _OF_COLUMN.items():
+    for column, name in FIGURES.items():
         low, high = interval(draws[column].to_numpy())
         figures |= {name: values[column], f"{name}_low": low, f"{name}_high": high}
     return figures | {"devices_per_replica": represents / servers if servers else None}

@@ -6,14 +6,18 @@ from models.early_stopping import UNTRAINED, TrainingCurve
 from simulator.preparation import Prepared
 from simulator.scenario import sections
 
-_LATE = 0.75
+LATE = 0.75
 """share of its epochs after which what validation still gained is told"""
 
 
 def training_section(validation: dict[str, float], curve: TrainingCurve) -> dict[str, Any]:
-    """Validation of the epoch kept, and NDCG@10 on validation epoch by epoch."""
+    """Validation of the epoch kept, and how it was reached."""
+    return {"validation": validation, **curve_section(curve)}
+
+
+def curve_section(curve: TrainingCurve) -> dict[str, Any]:
+    """NDCG@10 on validation epoch by epoch, and whether it got no better in the end."""
     return {
-        "validation": validation,
         "validation_by_epoch": list(curve.values),
         "best_epoch": curve.best_epoch,
         "most_epochs": curve.most_epochs,
@@ -47,6 +51,6 @@ def curve_of_lists(prepared: Prepared) -> TrainingCurve:
 def _note(model: str, key: str, curve: TrainingCurve) -> str:
     return (
         f"{model}: validation still rose at the last of its {curve.most_epochs} epochs (NDCG@10 "
-        f"{curve.values[-1]:.4f}, of which {curve.gain_since(_LATE):.4f} in the last quarter of them): a larger {key} "
+        f"{curve.values[-1]:.4f}, of which {curve.gain_since(LATE):.4f} in the last quarter of them): a larger {key} "
         "may make it better"
     )

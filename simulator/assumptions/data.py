@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from models.early_stopping import TrainingCurve
-from simulator.assumptions.row import LATE, Row
+from simulator.assumptions.row import Row
 from simulator.preparation import Prepared
 from simulator.scenario import sections
+from simulator.training_curves import LATE, curve_section
 
 DAY_S = 86_400.0
 _FEW_ZERO_GAPS = 0.05
@@ -18,13 +19,7 @@ def srm_training(scenario: sections.Scenario, curve: TrainingCurve) -> Row | Non
     if not curve.values:
         return None
     taken, gain = len(curve.values), curve.gain_since(LATE)
-    values = {
-        "validation_by_epoch": list(curve.values),
-        "best_epoch": curve.best_epoch,
-        "most_epochs": curve.most_epochs,
-        "converged": curve.converged,
-        "gain_in_last_quarter": gain,
-    }
+    values = {**curve_section(curve), "gain_in_last_quarter": gain}
     text = f"The SRM ({scenario.srm.kind}) reached NDCG@10 {max(curve.values):.4f} on validation, in epoch "
     text += f"{curve.best_epoch} of {taken}; the last quarter of its epochs gave {gain:+.4f}. "
     if curve.converged:

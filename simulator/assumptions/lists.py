@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.early_stopping import TrainingCurve
 from models.llm.cache import CachedCandidates
 from models.metrics import accuracy_per_query, clustered_mean
-from simulator.assumptions.row import LATE, Row, Shown
+from simulator.assumptions.row import Row, Shown
 from simulator.baselines import NOT_EVALUATED
 from simulator.learning import list_slates
 from simulator.list_age import ranks_at_age, sample
@@ -17,7 +17,7 @@ from simulator.preparation import Prepared, first_needed
 from simulator.randomness import Draws
 from simulator.scenario import sections
 from simulator.slates import Jobs, ListSlates, Slates
-from simulator.training_curves import curve_of_lists
+from simulator.training_curves import LATE, curve_of_lists
 from simulator.wording import counted
 
 Ints = NDArray[np.int64]

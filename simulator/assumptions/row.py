@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-LATE = 0.75
-"""share of its epochs after which what validation still gained is told"""
-
 
 @dataclass(frozen=True)
 class Row:

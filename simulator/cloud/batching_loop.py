@@ -36,7 +36,6 @@ END_S, BUSY_S = 0, 1  # when the step at hand ends (inf: idle); time spent in st
 # A request is a row of integers: what it asks, and how far it has come.
 PROMPT, OUTPUT, SEQUENCES = 0, 1, 2
 COMPUTED, PREFILL, GENERATED, BLOCKS, FINISH = 3, 4, 5, 6, 7
-N_JOB = 8
 STARTED_S, FIRST_S, ENDED_S = 0, 1, 2
 
 

@@ -11,7 +11,7 @@ from pyarrow.lib import ArrowException
 
 from models.errors import InputError
 from simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures
-from simulator.experiments.records import NO_TRAINING, PLACE, ExperimentRecords, RunWorld
+from simulator.experiments.records import NO_TRAINING, PLACE, ExperimentRecords, RunWorld, training_key
 from simulator.experiments.run_records import RunRecords, check_same, read_run
 from simulator.experiments.statistics import Replicates
 from simulator.run_manifest import SUMMARY, is_finished, made_alike_note
@@ -27,7 +27,7 @@ def read_records(path: Path | str, baseline: str | None) -> tuple[ExperimentReco
     manifest = folder.manifest()
     results = _results(folder)
     name = _baseline(manifest, baseline)
-    places = {(place.variant.name, place.seed, _key(place.training)): place for place in folder.runs(manifest)}
+    places = {(place.variant.name, place.seed, training_key(place.training)): place for place in folder.runs(manifest)}
     done = {key for key in zip(*(results[column] for column in PLACE), strict=True) if key in places}
     done = {key for key in done if places[key].finished}
     trainings = manifest.trainings or [NO_TRAINING]
@@ -79,8 +79,8 @@ def read_runs(folders: Mapping[str, Path], baseline: str | None) -> tuple[Experi
             )
     variants = [Variant(held, "", {}) for held in names]
     manifest = Manifest("sweep", "runs", "", "", "", [seed], {}, variants, [], name, {})
-    rows = [{"variant": held, "seed": seed, "training": NO_TRAINING, **flat_figures(summaries[held])} for held in names]
-    results = pd.DataFrame([row | {"seed": seed} for row in rows])
+    rows = [{**flat_figures(summaries[held]), "variant": held, "seed": seed, "training": NO_TRAINING} for held in names]
+    results = pd.DataFrame(rows)
     places = {(held, seed, NO_TRAINING): path for held, path in folders.items()}
     return gathered(manifest, variants, Replicates((seed,)), results, places, name, []), name
 
@@ -145,10 +145,6 @@ def gathered(
         [0.0] * len(replicates),
         notes,
     )
-
-
-def _key(training: int | None) -> int:
-    return NO_TRAINING if training is None else training
 
 
 def _results(folder: ExperimentFolder) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.errors import InputError
 from models.metrics import accuracy_per_query
+from simulator.account import FIGURES
 from simulator.baselines import NOT_EVALUATED
 from simulator.experiments.folders import Manifest, Variant, full_metric
 from simulator.experiments.measures import Measure
@@ -26,16 +27,15 @@ FROM_RANKS = re.compile(r"accuracy\.(hr|ndcg|mrr)@([1-9]\d*)")
 RATIO = "requests.ratio"
 NO_TRAINING = -1
 """in results: the models are those of the scenario"""
-_ACCOUNT = {
-    "cost.requests_per_s_peak": "requests_per_s",
-    "cost.replicas_provisioned": "replicas",
-    "cost.usd_provisioned": "usd",
-    "cost.usd_provisioned_per_1k_interactions": "usd_per_1k_interactions",
-    "cost.usd_provisioned_per_month": "usd_per_month",
-}
+_ACCOUNT = {f"cost.{figure}": column for column, figure in FIGURES.items()}
 """columns of account.parquet by the figures that they resample"""
 _REPRESENTED = "represented.devices"
 PLACE = ("variant", "seed", "training")
+
+
+def training_key(training: int | None) -> int:
+    """What stands in the column `training` of results for a training's seed."""
+    return NO_TRAINING if training is None else training
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class ExperimentRecords:
 
     def _by_run(self, metric: str) -> Measure:
         table = self.results.set_index(["variant", "seed", "training"])[metric]
-        places = [(seed, NO_TRAINING if training is None else training) for seed, training in self.places]
+        places = [(seed, training_key(training)) for seed, training in self.places]
         rows = [[(variant.name, *place) for place in places] for variant in self.variants]
         values = np.stack([table.reindex(row).to_numpy(dtype=np.float64) for row in rows])
         draws = self._drawn(metric, values)

@@ -12,7 +12,7 @@ from models.errors import InputError
 from models.metrics import accuracy_per_query
 from simulator import summary as parts
 from simulator.experiments.folders import ExperimentFolder, flat_figures
-from simulator.experiments.records import FROM_RANKS, NO_TRAINING, ExperimentRecords
+from simulator.experiments.records import FROM_RANKS, ExperimentRecords, training_key
 from simulator.experiments.statistics import mser5
 
 Floats = NDArray[np.float64]
@@ -67,7 +67,7 @@ def _figures_after(records: ExperimentRecords, folder: ExperimentFolder) -> None
     for variant in records.variants:
         for (seed, training), cut_s in zip(records.places, records.cuts_s, strict=True):
             found = _records_after(folder.run_folder(variant, seed, training), cut_s)
-            row = (variant.name, seed, NO_TRAINING if training is None else training)
+            row = (variant.name, seed, training_key(training))
             results.loc[row, columns] = [found.get(name, math.nan) for name in columns]
     records.results = results.reset_index()
 
