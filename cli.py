@@ -7,7 +7,7 @@ import typer
 
 from commands import bench, cloud, data, experiments, scenarios
 from commands.streams import with_usable_streams
-from models.printable import printable
+from models.runtime.printable import printable
 
 app = typer.Typer(
     help="Fleetrec: a discrete-event simulator of device fleets for device-cloud recommendation.",

@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.table import Table
 
-from reports.terminal import console_for
+from reports.terminal.summary import console_for
 from simulator.cloud.calibration import RequestLog, Server, calibrate, read_log, read_server
 from simulator.cloud.calibration.fitting import MISFIT, Form, as_larger, as_sum
 from simulator.cloud.calibration.outcomes import simulate_log

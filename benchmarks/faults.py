@@ -29,11 +29,11 @@ import numpy as np
 import pandas as pd
 from random_scenarios import nonsense, random_settings, spoilt_text, write_small
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
 from models.llm.endpoint import Endpoint
-from models.progress import NullProgress
-from simulator.run_manifest import is_finished, read_manifest
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from models.runtime.progress import NullProgress
+from simulator.records.run_manifest import is_finished, read_manifest
 from simulator.running import simulate
 from simulator.scenario import Scenario, sections
 

@@ -30,16 +30,16 @@ from models.llm.network import TrainableItemLm, new_llama
 from models.llm.p5_network import RESERVED, P5Network, new_t5
 from models.llm.p5_search import BeamSearch
 from models.prefixes import prefix_states
-from models.progress import NullProgress
-from models.ragged import ragged
+from models.runtime.progress import NullProgress
+from models.runtime.ragged import ragged
 from models.sequences import TrainingSet, even_length, training_set
 from models.srm.base import SmallModel, StateModel
 from models.srm.batches import n_transitions
 from models.srm.training import build_model, deterministic, fine_tune
 from models.srm.updating import Plan
 from simulator import Scenario
-from simulator.learning import load_workload
-from simulator.outputs import usable_device
+from simulator.preparation.training import load_workload
+from simulator.results.run_folder import usable_device
 from simulator.scenario import sections
 from simulator.workload.splitting import split_log
 from simulator.workload.splitting import training_set as learning_part

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from models.metrics import accuracy, accuracy_per_query, clustered_mean
-from models.progress import RichProgress
+from models.runtime.progress import RichProgress
 from simulator import Scenario
-from simulator.baselines import baseline_ranks
-from simulator.learning import candidate_source, slates_of
-from simulator.list_age import AGES, ranks_at_age
-from simulator.preparation import prepare
+from simulator.preparation.prepare import prepare
+from simulator.preparation.training import candidate_source, slates_of
+from simulator.ranking.list_age import AGES, ranks_at_age
+from simulator.results.baselines import baseline_ranks
 from simulator.scenario import sections
 
 ALONE, LLM, RE_RANK = "SRM alone", "LLM order", "SRM re-rank"

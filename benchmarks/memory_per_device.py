@@ -3,7 +3,7 @@
     python benchmarks/memory_per_device.py [scenarios/high_churn.yaml] [--json]
 
 A fleet larger than the scenario's users replays each of them on several devices, so logs and states stay as they are
-and what grows is the world itself. The figures of `simulator/memory_need.py` come from here.
+and what grows is the world itself. The figures of `simulator/preparation/memory_estimate.py` come from here.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from models.machine_memory import peak_rss_bytes
+from models.runtime.machine_memory import peak_rss_bytes
 from simulator.running import simulate
 from simulator.scenario import Scenario
 

@@ -19,17 +19,17 @@ import torch
 from numpy.typing import NDArray
 
 from models.prefixes import Encoder, rounded_item_vectors, tiled_states
-from models.progress import NullProgress, RichProgress
+from models.runtime.progress import NullProgress, RichProgress
 from models.srm.base import StateModel
 from simulator import Scenario
-from simulator.learning import slates_of
-from simulator.policies.view import ListView
-from simulator.preparation import Prepared, first_needed, prepare
+from simulator.preparation.policy_calibration import tails_of, tune
+from simulator.preparation.prepare import Prepared, first_needed, prepare
+from simulator.preparation.training import slates_of
+from simulator.ranking.list_view import ListView
+from simulator.ranking.slates import Jobs, ListSlates
+from simulator.ranking.srm_logits import StateScores
 from simulator.scenario import sections
 from simulator.simulation import build_world, run
-from simulator.slates import Jobs, ListSlates
-from simulator.srm_scores import StateScores
-from simulator.tuning import tails_of, tune
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

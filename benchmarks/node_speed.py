@@ -20,9 +20,9 @@ import numpy as np
 import simpy
 
 from simulator.cloud import LlmNode
-from simulator.cloud.building import pools_of
-from simulator.cloud.catalogue import default_catalogue
-from simulator.randomness import Draws
+from simulator.cloud.hardware.catalogue import default_catalogue
+from simulator.cloud.pools import pools_of
+from simulator.core.randomness import Draws
 from simulator.scenario import sections
 from simulator.simulation import fewer_collections
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.experiments.decision import decide
-from simulator.experiments.measures import Measure
-from simulator.experiments.plane import plane_of
-from simulator.experiments.savings import savings
+from simulator.experiments.comparison.cost_plane import plane_of
+from simulator.experiments.comparison.decision import decide
+from simulator.experiments.comparison.metric_values import Measure
+from simulator.experiments.comparison.savings import savings
 from simulator.experiments.statistics import Replicates
 
 Floats = NDArray[np.float64]

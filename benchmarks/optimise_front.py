@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from models.errors import InputError
-from models.progress import RichProgress
+from models.runtime.errors import InputError
+from models.runtime.progress import RichProgress
+from simulator.experiments.comparison.pareto import hypervolume, nondominated
 from simulator.experiments.folders import flat_figures
-from simulator.experiments.frontier import hypervolume, nondominated
 from simulator.experiments.optimise import Problem, Space, optimise, read_goals
 from simulator.experiments.optimise.space import Knob
 from simulator.experiments.sweeps import RunJob, executor_for, run_all

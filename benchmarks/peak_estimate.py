@@ -13,10 +13,10 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts import ArtifactStore
-from simulator.cloud.peak import DAY_S, Peak
-from simulator.randomness import Draws
-from simulator.resampling import Resampling, interval
+from models.runtime.artifacts import ArtifactStore
+from simulator.cloud.capacity.peak import DAY_S, Peak
+from simulator.core.randomness import Draws
+from simulator.core.resampling import Resampling, interval
 from simulator.scenario import load_scenario
 from simulator.workload.synthetic import START_S, synthetic_log
 

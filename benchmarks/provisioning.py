@@ -10,15 +10,15 @@ from collections import Counter
 
 import numpy as np
 
-from simulator.cloud.building import kind_of
-from simulator.cloud.capacity import Capacity, provision_fleet
-from simulator.cloud.catalogue import default_catalogue
-from simulator.cloud.cluster import Pool
-from simulator.cloud.peak import PEAK_S, Peak
-from simulator.cloud.provisioning import Objective, Replicas, steady
-from simulator.cloud.replay import Requests
+from simulator.cloud.capacity.peak import PEAK_S, Peak
+from simulator.cloud.capacity.provisioning import Objective, Replicas, steady
+from simulator.cloud.capacity.replay import Requests
+from simulator.cloud.capacity.servers_needed import Capacity, provision_fleet
+from simulator.cloud.hardware.catalogue import default_catalogue
+from simulator.cloud.node.cluster import Pool
+from simulator.cloud.pools import kind_of
 from simulator.cloud.tokens import RequestTokens
-from simulator.randomness import Draws
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import Cloud
 
 # Output tokens, sequences, objective, requests a second.

@@ -16,8 +16,8 @@ from pathlib import Path
 
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
 
-from simulator.regions.crew import Crew, LocalShards
-from simulator.results import TABLES
+from simulator.regions.executors import Crew, LocalShards
+from simulator.results.collect import TABLES
 from simulator.running import simulate
 from simulator.scenario import sections
 

@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.progress import RichProgress
-from models.ragged import ragged
+from models.runtime.progress import RichProgress
+from models.runtime.ragged import ragged
 from simulator import Scenario
-from simulator.learning import list_slates
-from simulator.policies.doubt import Doubt
+from simulator.core.randomness import Draws
+from simulator.policies.counterfactual import Bools, Decisions, Floats, curve_for, threshold_for
 from simulator.policies.oracle import best_requests
-from simulator.policies.replay import Bools, Decisions, Floats, curve_for, threshold_for
-from simulator.policies.share import Share
-from simulator.preparation import Prepared, preloaded_lists, prepare
-from simulator.randomness import Draws
+from simulator.policies.request.share import Share
+from simulator.policies.uncertainty import Doubt
+from simulator.preparation.policy_calibration import Tails, doubt_for, looked_at, tails_of, worth_of
+from simulator.preparation.prepare import Prepared, preloaded_lists, prepare
+from simulator.preparation.training import list_slates
+from simulator.ranking.slates import ListSlates
 from simulator.scenario import sections
-from simulator.slates import ListSlates
-from simulator.tuning import Tails, doubt_for, looked_at, tails_of, worth_of
 
 BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
 RESAMPLES = 2000

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import least_squares
 
-from reports.terminal import console_for
+from reports.terminal.summary import console_for
 from simulator.cloud import Efficiency, ModelSpec, RooflineTiming, default_catalogue
 
 Floats = NDArray[np.float64]

@@ -16,11 +16,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from models.progress import NullProgress
+from models.runtime.progress import NullProgress
 from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.sweeps import Plan, make_plan, read_sweep, run_sweep
 from simulator.experiments.sweeps.local import LocalProcesses
-from simulator.workers import processor_s
+from simulator.parallel.processes import processor_s
 
 WORKERS = 2
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from models.metrics import accuracy_per_query, clustered_mean
-from models.progress import RichProgress
+from models.runtime.progress import RichProgress
 from simulator import Scenario
-from simulator.preparation import prepare
-from simulator.results import RunResult
+from simulator.preparation.prepare import prepare
+from simulator.results.collect import RunResult
 from simulator.scenario import sections
 from simulator.simulation import simulate_prepared
 

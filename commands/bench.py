@@ -38,7 +38,7 @@ def bench(
 
 
 def _single(devices: int, naive: int, as_json: bool) -> None:
-    from simulator.experiments.bench import run_bench
+    from simulator.benchmark.engine_speed import run_bench
 
     figures = run_bench(devices, naive, progress_bars(False))
     if as_json:
@@ -52,12 +52,12 @@ def _suite(
     measure: bool, max_devices: int, only: list[str], out: Path, against: Path | None, tolerance: float, as_json: bool
 ) -> bool:
     """Measure, or read what was measured; print it, and against an older run where asked: whether a case is slower."""
-    from reports.terminal import console_for
-    from reports.terminal_bench import print_changes, print_suite
-    from simulator.experiments.bench_against import compare_records
-    from simulator.experiments.bench_cases import chosen_cases
-    from simulator.experiments.bench_record import FILE, read_record
-    from simulator.experiments.bench_suite import run_suite
+    from reports.terminal.bench import print_changes, print_suite
+    from reports.terminal.summary import console_for
+    from simulator.benchmark.cases import chosen_cases
+    from simulator.benchmark.compare import compare_records
+    from simulator.benchmark.record import FILE, read_record
+    from simulator.benchmark.suite import run_suite
 
     old = read_record(against) if against is not None else None
     if measure:
@@ -67,7 +67,9 @@ def _suite(
     console = console_for(as_json)
     print_suite(record, console)
     if measure:
-        from reports.bench_figures import draw_bench  # imports Matplotlib, which a comparison alone does not need
+        from reports.figures.bench_figures import (
+            draw_bench,  # imports Matplotlib, which a comparison alone does not need
+        )
 
         console.print(f"written to {out / FILE}; figure: {draw_bench(out)[0]}", soft_wrap=True)
     changes = compare_records(old, record, tolerance) if old is not None else None

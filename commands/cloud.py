@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from commands.common import AsJson, Quiet, print_json, progress_bars, user_errors
-from models.errors import InputError
+from models.runtime.errors import InputError
 
 app = typer.Typer()
 
@@ -15,7 +15,7 @@ app = typer.Typer()
 def catalog(as_json: AsJson = False) -> None:
     """List the language models and GPUs that a scenario can name."""
     with user_errors():
-        from reports.terminal import console_for, print_catalogue
+        from reports.terminal.summary import console_for, print_catalogue
         from simulator.cloud import default_catalogue
 
         figures = default_catalogue().figures()
@@ -45,8 +45,8 @@ def replay(
 ) -> None:
     """Serve a request trace on the LLM node alone: latency, throughput, use, cost; or the fewest replicas."""
     with user_errors():
-        from reports.terminal import console_for, print_replay
-        from simulator.cloud.sizing import Plan, size
+        from reports.terminal.summary import console_for, print_replay
+        from simulator.cloud.capacity.sizing import Plan, size
 
         plan = Plan(model, gpu, gpus_per_replica, replicas, router, profile, rate_scale, limit, slo)
         figures = size(trace, plan, progress_bars(quiet))
@@ -76,9 +76,9 @@ def calibrate(
 ) -> None:
     """Fit step times to a server's request log by simulating it; write a profile that `cloud.profile` can name."""
     with user_errors():
-        from models.artifacts import check_file_place
-        from reports.calibration import draw_calibration
-        from reports.terminal import console_for, print_calibration
+        from models.runtime.artifacts import check_file_place
+        from reports.figures.calibration import draw_calibration
+        from reports.terminal.summary import console_for, print_calibration
         from simulator.cloud.calibration import calibrate as fit
         from simulator.cloud.calibration import read_log, read_server, save_profile
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from models.errors import InputError
-from models.printable import printable
+from models.runtime.errors import InputError
+from models.runtime.printable import printable
 
 ScenarioFile = Annotated[Path, typer.Argument(help="scenario file (YAML)", show_default=False)]
 Overrides = Annotated[
@@ -66,6 +66,6 @@ def print_advice(scenario: Any, quiet: bool = False) -> None:
 
 def progress_bars(quiet: bool) -> Any:
     """Bars on a terminal, a line a minute on standard error otherwise; silence where `quiet`."""
-    from models.progress import NullProgress, RichProgress
+    from models.runtime.progress import NullProgress, RichProgress
 
     return NullProgress() if quiet else RichProgress()

@@ -33,7 +33,7 @@ def describe(
 ) -> None:
     """What a log holds: users, items, events, lengths, gaps, ties, the share usable per split, problems."""
     with user_errors():
-        from reports.terminal import console_for, print_describe
+        from reports.terminal.summary import console_for, print_describe
         from simulator.scenario.sections import LogFile
         from simulator.workload.describe import describe as described
         from simulator.workload.loading import load_log
@@ -59,11 +59,11 @@ def check_table(
 ) -> None:
     """A table of LLM answers: coverage, invalid share, recall, and signs of an off-by-one leak."""
     with user_errors():
-        from models.errors import InputError
         from models.llm.table import check_table as checked
-        from reports.terminal import console_for, print_check_table
+        from models.runtime.errors import InputError
+        from reports.terminal.summary import console_for, print_check_table
         from simulator import Scenario
-        from simulator.prompts import check_answers
+        from simulator.preparation.prompt_export import check_answers
         from simulator.scenario import check_files
         from simulator.scenario.sections import LogFile
         from simulator.workload.loading import load_log
@@ -108,7 +108,7 @@ def export(
     """Write the prompts of all lists that a run may need; the answers become a `table`."""
     with user_errors():
         from simulator import Scenario
-        from simulator.prompts import export_prompts
+        from simulator.preparation.prompt_export import export_prompts
         from simulator.scenario import check_files
 
         parts = export_prompts(Scenario.load(scenario, overrides or [], check=check_files), out)

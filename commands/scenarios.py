@@ -44,19 +44,19 @@ def simulate(
 ) -> None:
     """Simulate a fleet; write its records, summary, figures and report.html to a folder."""
     with user_errors():
-        from reports.drawing import Drawing
+        from reports.figures.background_drawing import Drawing
         from simulator import Scenario
-        from simulator.checking import check_inputs
+        from simulator.preparation.input_checks import check_inputs
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         with Drawing() as drawing:  # whose processes start while PyTorch is loaded here
-            from models.artifacts import ArtifactStore
-            from reports.terminal import console_for, print_run_summary
+            from models.runtime.artifacts import ArtifactStore
+            from reports.terminal.summary import console_for, print_run_summary
             from simulator import simulate as run
-            from simulator.outputs import opened, run_folder, usable_device
+            from simulator.records.run_manifest import name_files
             from simulator.regions import crew_for
-            from simulator.run_manifest import name_files
-            from simulator.tracing import read_trace_request
+            from simulator.results.run_folder import opened, run_folder, usable_device
+            from simulator.results.timeline_trace import read_trace_request
 
             tracing = read_trace_request(trace, trace_devices, trace_replicas)
             store = ArtifactStore()
@@ -88,14 +88,14 @@ def compare_policies(
 ) -> None:
     """Run one fleet under several request policies; write report.html and draw accuracy against cost."""
     with user_errors():
-        from reports.comparison import draw_comparison
+        from reports.figures.comparison import draw_comparison
         from reports.html import write_report
-        from reports.terminal import console_for, print_policy_comparison
+        from reports.terminal.summary import console_for, print_policy_comparison
         from simulator import Scenario
-        from simulator.checking import check_inputs
         from simulator.experiments.policy_comparison import compare
-        from simulator.outputs import opened, run_folder, usable_device
-        from simulator.run_manifest import name_files
+        from simulator.preparation.input_checks import check_inputs
+        from simulator.records.run_manifest import name_files
+        from simulator.results.run_folder import opened, run_folder, usable_device
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         path, on = run_folder(out, loaded, overrides or [], suffix="policies"), usable_device(device)
@@ -124,10 +124,10 @@ def evaluate(
 ) -> None:
     """Leave-one-out accuracy of a scenario's SRM and LLM, full ranking, beside baselines and published figures."""
     with user_errors():
-        from reports.terminal import console_for, print_evaluation
+        from reports.terminal.summary import console_for, print_evaluation
         from simulator import Scenario
         from simulator.evaluation import evaluate as evaluated
-        from simulator.outputs import usable_device
+        from simulator.results.run_folder import usable_device
         from simulator.scenario import check_files
 
         loaded = Scenario.load(scenario, overrides or [], check=check_files)
@@ -142,7 +142,7 @@ def evaluate(
 def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = None) -> None:
     """Check a scenario and print it with every default filled in."""
     with user_errors():
-        from simulator.checking import check_inputs
+        from simulator.preparation.input_checks import check_inputs
         from simulator.scenario import Scenario, resolved_yaml
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)

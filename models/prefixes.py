@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.errors import InputError
-from models.memory import enough_memory
-from models.parallel import for_each
-from models.ragged import ragged
+from models.runtime.errors import InputError
+from models.runtime.out_of_memory import enough_memory
+from models.runtime.ragged import ragged
+from models.runtime.threads import for_each
 from models.sequences import even_length, window_start
 from models.srm.base import SmallModel, StateModel
 from models.srm.din import Din

@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulator.results import RunResult
+    from simulator.results.collect import RunResult
     from simulator.running import simulate
     from simulator.scenario import Scenario
 
 __all__ = ["RunResult", "Scenario", "simulate"]
 
 _HOME = {
-    "RunResult": "simulator.results",
+    "RunResult": "simulator.results.collect",
     "Scenario": "simulator.scenario",
     "simulate": "simulator.running",
 }

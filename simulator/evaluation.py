@@ -13,14 +13,14 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from models.artifacts import ArtifactStore
 from models.metrics import accuracy
-from models.progress import NullProgress, Progress
-from simulator.baselines import NOT_EVALUATED, baseline_ranks
-from simulator.candidates import answer_figures, answer_note
-from simulator.learning import candidate_source, first_deployed, learn_from, load_workload, srm_scores
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.progress import NullProgress, Progress
+from simulator.preparation.candidate_sources import answer_figures, answer_note
+from simulator.preparation.training import candidate_source, first_deployed, learn_from, load_workload, srm_scores
+from simulator.results.baselines import NOT_EVALUATED, baseline_ranks
+from simulator.results.summary import finite
 from simulator.scenario import check_files, sections
-from simulator.summary import finite
 from simulator.workload.log import InteractionLog
 from simulator.workload.splitting import leave_one_out
 

@@ -3,16 +3,16 @@
 import time
 from pathlib import Path
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
-from models.progress import NullProgress, Progress
-from simulator.outputs import RunFolder, opened
-from simulator.preparation import Prepared, prepare
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from models.runtime.progress import NullProgress, Progress
+from simulator.preparation.prepare import Prepared, prepare
 from simulator.regions import Crew, simulate_regions
-from simulator.results import RunResult
+from simulator.results.collect import RunResult
+from simulator.results.run_folder import RunFolder, opened
+from simulator.results.timeline_trace import TraceRequest
 from simulator.scenario import sections
 from simulator.simulation import simulate_prepared
-from simulator.tracing import TraceRequest
 
 
 def simulate(

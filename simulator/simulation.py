@@ -11,18 +11,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.progress import Progress, Task, in_words
+from models.runtime.progress import Progress, Task, in_words
 from models.srm.base import SmallModel
-from simulator.adaptations import own_adapters, own_weights
-from simulator.clock import Clock
-from simulator.device import Device
-from simulator.learning import Learnt, slates_of
-from simulator.memory_need import check_memory
-from simulator.messages import held_bytes, messages_of
-from simulator.outputs import RunFolder, opened
-from simulator.policies.request import Budget, Moments, next_true, request_policy
-from simulator.policies.share import Share
-from simulator.preparation import (
+from simulator.core.clock import Clock
+from simulator.engine.adaptation_setup import own_adapters, own_weights
+from simulator.engine.cloud_service import build_service
+from simulator.engine.context import World
+from simulator.engine.device import Device
+from simulator.engine.retraining import FleetLearning
+from simulator.fleet.message_sizes import held_bytes, messages_of
+from simulator.policies.request.registry import Budget, Moments, next_true, request_policy
+from simulator.policies.request.share import Share
+from simulator.preparation.memory_estimate import check_memory
+from simulator.preparation.policy_calibration import Tuned, tails_of, tune
+from simulator.preparation.prepare import (
     WITHOUT_CLOUD,
     Population,
     Prepared,
@@ -30,19 +32,17 @@ from simulator.preparation import (
     preloaded_lists,
     push_times,
 )
-from simulator.recorder import Recorder, Streamed
-from simulator.results import RunResult, collect
+from simulator.preparation.training import Learnt, slates_of
+from simulator.ranking.lookahead import Foresight, Scorer
+from simulator.ranking.slates import ListSlates, Slates
+from simulator.ranking.weight_versions import DeviceWeights
+from simulator.records.recorder import Recorder, Streamed
+from simulator.records.update_log import UpdateLog
+from simulator.results.collect import RunResult, collect
+from simulator.results.run_folder import RunFolder, opened
+from simulator.results.summary import headline_metric
+from simulator.results.timeline_trace import Tracer, TraceRequest
 from simulator.scenario import sections
-from simulator.scoring import Foresight, Scorer
-from simulator.service import build_service
-from simulator.slates import ListSlates, Slates
-from simulator.summary import headline_metric
-from simulator.tracing import Tracer, TraceRequest
-from simulator.tuning import Tuned, tails_of, tune
-from simulator.update_log import UpdateLog
-from simulator.updates import FleetLearning
-from simulator.weights import DeviceWeights
-from simulator.world import World
 
 Ints = NDArray[np.int64]
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import cli
-from simulator.cloud.building import check_cloud
+from simulator.cloud.pools import check_cloud
 from simulator.scenario import advice, load_scenario
 
 ROOT = Path(__file__).parent.parent

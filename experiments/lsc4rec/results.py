@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from simulator.experiments.matched_runs import read_records
-from simulator.experiments.measures import Measure
-from simulator.experiments.records import ExperimentRecords
+from simulator.experiments.comparison.matched_runs import read_records
+from simulator.experiments.comparison.metric_values import Measure
+from simulator.experiments.comparison.records import ExperimentRecords
 from simulator.experiments.statistics import Replicates, over_runs
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 
 _KEY = "llm.candidates.checkpoint"
 

@@ -16,14 +16,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts import content_hash
-from models.errors import InputError
 from models.llm.api_key import read_key
 from models.llm.titles import Answer
-from models.printable import printable
-from models.progress import Progress
-from models.timed_http import BrokenOff, Refused, TimedHttp, TooLate
-from models.web_address import address_problem
+from models.runtime.artifacts import content_hash
+from models.runtime.errors import InputError
+from models.runtime.printable import printable
+from models.runtime.progress import Progress
+from models.runtime.timed_http import BrokenOff, Refused, TimedHttp, TooLate
+from models.runtime.web_address import address_problem
 
 _KEY = "llm.candidates"
 _LONGEST_PAUSE_S = 60.0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags_array
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from models.sequences import TrainingSet
 
 Ints = NDArray[np.int64]

@@ -13,18 +13,18 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from models.artifacts import ArtifactStore, content_hash
 from models.early_stopping import UNTRAINED, TrainingCurve, curve_of
-from models.errors import InputError
 from models.llm.base import CandidateLists
 from models.llm.checkpoints import checkpoint_source, hugging_face, quiet, read_auto, read_checkpoint
 from models.llm.item_ids import ItemIds, item_ids
 from models.llm.p5_network import RESERVED, P5Network, extend, new_t5
 from models.llm.p5_search import BeamSearch
 from models.llm.p5_training import train_p5, training_prompts
-from models.memory import enough_memory
-from models.precision import arithmetic_of, computed_with
-from models.progress import NullProgress, Progress
+from models.runtime.artifacts import ArtifactStore, content_hash
+from models.runtime.errors import InputError
+from models.runtime.out_of_memory import enough_memory
+from models.runtime.precision import arithmetic_of, computed_with
+from models.runtime.progress import NullProgress, Progress
 from models.sequences import TrainingSet
 from models.srm.base import NetworkConfig
 from models.srm.training import deterministic

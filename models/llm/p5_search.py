@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from models.llm.item_ids import ItemIds, trie_of
 from models.llm.p5_network import P5Network
 from models.llm.ranking import best_places
-from models.parallel import for_each
-from models.precision import mixed_precision
-from models.ragged import ragged
+from models.runtime.precision import mixed_precision
+from models.runtime.ragged import ragged
+from models.runtime.threads import for_each
 
 _STEP = 2.0**-16
 _SHORTEST = 4  # items; prompts are padded to this many times a power of two, at most to the longest

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.early_stopping import train_epochs
-from models.errors import InputError
 from models.llm.item_ids import ItemIds
 from models.llm.p5_network import P5Network
 from models.llm.p5_search import BeamSearch, newest_windows
 from models.metrics import accuracy
-from models.precision import mixed_precision
-from models.progress import Progress, Task
-from models.ragged import ragged
+from models.runtime.errors import InputError
+from models.runtime.precision import mixed_precision
+from models.runtime.progress import Progress, Task
+from models.runtime.ragged import ragged
 from models.sequences import TrainingSet
 from models.srm.base import TrainingConfig
 from models.srm.training import rate_at

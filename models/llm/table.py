@@ -6,11 +6,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts import content_hash
-from models.errors import InputError
 from models.llm.base import CandidateLists, Floats
 from models.llm.table_reading import AnswerTable, LabelledLog, read_table
-from models.ragged import ragged
+from models.runtime.artifacts import content_hash
+from models.runtime.errors import InputError
+from models.runtime.ragged import ragged
 
 Missing = Literal["error", "previous", "fail_request"]
 

@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.artifacts import content_hash
-from models.errors import InputError
 from models.llm.checkpoints import (
     causal_architecture,
     checkpoint_source,
@@ -22,8 +20,10 @@ from models.llm.checkpoints import (
     read_checkpoint,
 )
 from models.llm.titles import Answer
-from models.memory import enough_memory
-from models.progress import Progress
+from models.runtime.artifacts import content_hash
+from models.runtime.errors import InputError
+from models.runtime.out_of_memory import enough_memory
+from models.runtime.progress import Progress
 
 _TILE = {"cpu": 4, "cuda": 32}
 _STRIDE = 37  # rows between a user's consecutive queries

@@ -12,10 +12,10 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifacts import content_hash
-from models.errors import InputError
 from models.llm.base import CandidateLists
 from models.llm.grounding import Grounding, answers_of
+from models.runtime.artifacts import content_hash
+from models.runtime.errors import InputError
 from models.sequences import TrainingSet
 
 INSTRUCTION = (

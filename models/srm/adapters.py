@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models.errors import InputError
-from models.parallel import for_each
+from models.runtime.errors import InputError
+from models.runtime.threads import for_each
 from models.srm.base import SmallModel, StateModel
 from models.srm.gru4rec import Gru4Rec
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.ragged import ragged
+from models.runtime.ragged import ragged
 from models.sequences import TrainingSet
 
 _SHORT = 8  # windows up to this length form one group; each further group holds lengths up to twice as long

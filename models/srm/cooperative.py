@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.artifacts import ArtifactStore, content_hash
-from models.errors import InputError
 from models.llm.base import CandidateSource
 from models.metrics import accuracy
-from models.precision import computed_with, mixed_precision
-from models.progress import Progress
-from models.ragged import ragged
+from models.runtime.artifacts import ArtifactStore, content_hash
+from models.runtime.errors import InputError
+from models.runtime.precision import computed_with, mixed_precision
+from models.runtime.progress import Progress
+from models.runtime.ragged import ragged
 from models.sequences import TrainingSet, windows_at
 from models.srm.base import SmallModel, SrmConfig, TrainedSrm, TrainingConfig
 from models.srm.training import deterministic

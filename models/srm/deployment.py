@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.artifacts import content_hash
+from models.runtime.artifacts import content_hash
 from models.srm.base import SmallModel
 from models.srm.updating import MasterWeights
 

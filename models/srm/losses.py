@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.precision import backward
+from models.runtime.precision import backward
 from models.srm.base import SmallModel, StateModel
 from models.srm.batches import Batch
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from models.srm.base import BoundedNorm, StateModel
 
 

@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.artifacts import ArtifactStore, content_hash
 from models.early_stopping import curve_of, train_epochs
-from models.errors import InputError
-from models.precision import computed_with, mixed_precision
-from models.progress import NullProgress, Progress, Task
+from models.runtime.artifacts import ArtifactStore, content_hash
+from models.runtime.errors import InputError
+from models.runtime.precision import computed_with, mixed_precision
+from models.runtime.progress import NullProgress, Progress, Task
 from models.sequences import TrainingSet
 from models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm
 from models.srm.batches import epoch_batches, n_transitions

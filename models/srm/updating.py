@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from models.artifacts import ArtifactStore, content_hash
-from models.precision import computed_with
-from models.progress import Progress
+from models.runtime.artifacts import ArtifactStore, content_hash
+from models.runtime.precision import computed_with
+from models.runtime.progress import Progress
 from models.sequences import TrainingSet, training_set
 from models.srm.base import SmallModel, SrmConfig, TrainingConfig
 from models.srm.batches import n_transitions

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.distinct import different_pairs
 from models.metrics import accuracy
-from models.ragged import ragged
+from models.runtime.ragged import ragged
+from models.runtime.unique import different_pairs
 from models.sequences import TrainingSet, window_start, windows_at
 from models.srm.base import SmallModel, StateModel
 

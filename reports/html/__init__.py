@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reports.folder_kind import folder_kind
+from reports.data.folder_kind import folder_kind
 from reports.html.experiment_page import write_experiment_page
 from reports.html.run_page import write_run_page
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.estimates import Estimate
-from reports.experiment_folder import Experiment
-from reports.metric_names import Metric, metric
-from simulator.sentences import WITHOUT_CLOUD, dollars
-from simulator.wording import counted
+from reports.data.estimates import Estimate
+from reports.data.experiment_folder import Experiment
+from reports.data.metric_names import Metric, metric
+from simulator.core.wording import counted
+from simulator.results.sentences import WITHOUT_CLOUD, dollars
 
 PER_MONTH = "cost.usd_provisioned_per_month"
 

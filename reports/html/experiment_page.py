@@ -5,18 +5,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports import charts
-from reports.experiment_charts import experiment_charts
-from reports.experiment_folder import Experiment, read_experiment
+from reports.charts import run_charts
+from reports.charts.experiment_charts import experiment_charts
+from reports.data.experiment_folder import Experiment, read_experiment
+from reports.data.metric_names import WORLDS, Metric, metric, worth_showing
+from reports.data.run_folder import PREDICTION_NOT_ENGAGEMENT, read_mapping
+from reports.data.settings_text import value_text
 from reports.html import words
 from reports.html.decision import choices
 from reports.html.render import write_page
 from reports.html.tables import cost_table, differences_table, failures_table, off_shares, variants_table
-from reports.metric_names import WORLDS, Metric, metric, worth_showing
-from reports.run_folder import PREDICTION_NOT_ENGAGEMENT, read_mapping
-from reports.settings_text import value_text
+from simulator.core.wording import counted
 from simulator.experiments.folders import full_metric
-from simulator.wording import counted
 
 _KICKERS = {"sweep": "Sweep", "optimisation": "Optimisation", "comparison": "Policy comparison"}
 _FURTHER = ("requests.realised_ratio", "requests.ratio", "latency_s.request.p95", "freshness.mean_staleness")
@@ -235,7 +235,7 @@ def _points(
                 "groups": [texts[i] for texts in groups.values()],
                 "seeds": int(counts[variant.name]),
                 "front": on_front.get(variant.name),
-                "values": [charts.numbers([e.mean, e.low, e.high], 6) for e in estimates],
+                "values": [run_charts.numbers([e.mean, e.low, e.high], 6) for e in estimates],
             }
         )
     return points

@@ -11,9 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from models.artifacts import atomic_path
+from models.runtime.artifacts import atomic_path
+from reports.data.metric_names import WORLDS
 from reports.html.glossary import GLOSSARY, linked, word_id
-from reports.metric_names import WORLDS
 
 _HERE = Path(__file__).parent / "templates"
 _SCRIPTS = ("drawing", "experiment", "tables", "page")

@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 
 from models.metrics import accuracy_per_query, clustered_mean
-from reports import bar_charts, charts, series
-from reports.bar_charts import ACCOUNTS_NOTE
-from reports.charts import Chart
-from reports.estimates import Estimate, grouped_shares
+from reports.charts import bar_charts, run_charts
+from reports.charts.bar_charts import ACCOUNTS_NOTE
+from reports.charts.run_charts import Chart
+from reports.data import series
+from reports.data.estimates import Estimate, grouped_shares
+from reports.data.metric_names import metric
+from reports.data.quantities import seconds_text
+from reports.data.run_folder import ACCOUNTS, PREDICTION_NOT_ENGAGEMENT, RunRecords, read_run, setting, stated_cost
 from reports.html import words
 from reports.html.decision import PER_MONTH, Choice, interval_text, month_texts
 from reports.html.render import write_page
 from reports.html.run_tables import class_table, cost_table, region_table, requests_table, worlds_table
 from reports.html.tables import run_accuracy_table, run_groups_table
-from reports.metric_names import metric
-from reports.quantities import seconds_text
-from reports.run_folder import ACCOUNTS, PREDICTION_NOT_ENGAGEMENT, RunRecords, read_run, setting, stated_cost
-from simulator.sentences import WITHOUT_CLOUD, between, signed
-from simulator.summary import off_share
-from simulator.wording import counted
+from simulator.core.wording import counted
+from simulator.results.sentences import WITHOUT_CLOUD, between, signed
+from simulator.results.summary import off_share
 
 
 def write_run_page(folder: Path) -> Path:
@@ -34,12 +35,12 @@ def write_run_page(folder: Path) -> Path:
     objective_s = setting(run.scenario, "cloud", "slo", "p95_latency")
     drawn: dict[str, Any] = {
         "beside": _beside(run, intervals),
-        "time": charts.over_time({run.title: run}),
+        "time": run_charts.over_time({run.title: run}),
         "latency": [
-            charts.latency({"slate": slate}, "slate-latency", "Until a new slate is on screen"),
-            charts.latency(times, "request-latency", "A request, from issue to delivery", objective_s),
+            run_charts.latency({"slate": slate}, "slate-latency", "Until a new slate is on screen"),
+            run_charts.latency(times, "request-latency", "A request, from issue to delivery", objective_s),
         ],
-        "lists": [chart for chart in (charts.staleness(run), charts.places(run)) if chart is not None],
+        "lists": [chart for chart in (run_charts.staleness(run), run_charts.places(run)) if chart is not None],
         "cost": _cost_chart(run),
     }
     every = [drawn["beside"], *drawn["time"], *drawn["latency"], *drawn["lists"], drawn["cost"]]
@@ -180,11 +181,11 @@ def _beside(run: RunRecords, intervals: Mapping[str, Estimate]) -> Chart:
     for name, colour, symbol in ((f"ndcg@{run.k}", "@blue", "circle"), (f"hr@{run.k}", "@vermilion", "diamond")):
         own = intervals[name]
         values = [own.mean, *(setting(run.summary, "baselines", row, name) for row in rows[1:])]
-        x = charts.numbers([math.nan if value is None else value for value in values])
+        x = run_charts.numbers([math.nan if value is None else value for value in values])
         nothing = [0.0] * (len(rows) - 1)
         ends = {
-            "array": [*charts.numbers([own.high - own.mean]), *nothing],
-            "arrayminus": [*charts.numbers([own.mean - own.low]), *nothing],
+            "array": [*run_charts.numbers([own.high - own.mean]), *nothing],
+            "arrayminus": [*run_charts.numbers([own.mean - own.low]), *nothing],
         }
         bars = {"type": "data", "symmetric": False, "thickness": 2, "width": 5, **ends}
         marker = {"color": colour, "size": 11, "symbol": symbol}
@@ -203,7 +204,7 @@ def _beside(run: RunRecords, intervals: Mapping[str, Estimate]) -> Chart:
         )
     yaxis = {
         "tickvals": list(range(len(rows))),
-        "ticktext": [charts.plain(row) for row in rows],
+        "ticktext": [run_charts.plain(row) for row in rows],
         "autorange": "reversed",
     }
     layout = {"xaxis": {"title": {"text": "accuracy"}, "rangemode": "tozero"}, "yaxis": yaxis}

@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from reports.estimates import Estimate
+from reports.data.estimates import Estimate
+from reports.data.metric_names import Metric, metric
+from reports.data.quantities import number_text
+from reports.data.run_folder import RunRecords, setting, stated_cost
 from reports.html.tables import Cell, Head, Row, Table, heads_of, pairs_table
-from reports.metric_names import Metric, metric
-from reports.quantities import number_text
-from reports.run_folder import RunRecords, setting, stated_cost
-from simulator.wording import counted
+from simulator.core.wording import counted
 
 _REGION_COSTS = ("cost.usd_provisioned_per_1k_interactions", "cost.usd_provisioned_per_month")
 _PERCENTILES = ("p50", "p95", "p99")

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import InputError
 from models.metrics import accuracy_per_query, clustered_mean
-from models.progress import Progress
-from simulator import summary as parts
-from simulator.baselines import NOT_EVALUATED
-from simulator.experiments.comparison import compare_runs
-from simulator.outputs import RunFolder, opened
-from simulator.preparation import WITHOUT_CLOUD, Prepared, prepare
-from simulator.results import RunResult
+from models.runtime.errors import InputError
+from models.runtime.progress import Progress
+from simulator.experiments.comparison.compare import compare_runs
+from simulator.preparation.prepare import WITHOUT_CLOUD, Prepared, prepare
+from simulator.results import summary as parts
+from simulator.results.baselines import NOT_EVALUATED
+from simulator.results.collect import RunResult
+from simulator.results.run_folder import RunFolder, opened
 from simulator.running import run_prepared
 from simulator.scenario import sections
 

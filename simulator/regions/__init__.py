@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
-from simulator.regions.crew import Crew, LocalShards
-from simulator.regions.ray_crew import RayShards
-from simulator.regions.running import simulate_regions
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from simulator.regions.executors import Crew, LocalShards
+from simulator.regions.ray_executor import RayShards
+from simulator.regions.run import simulate_regions
 
 __all__ = ["Crew", "crew_for", "simulate_regions"]
 

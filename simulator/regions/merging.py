@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from simulator.account import summed_draws
-from simulator.column_units import telling_units, with_units
-from simulator.outputs import RunFolder
-from simulator.results import TABLES
-from simulator.run_manifest import with_run
+from simulator.records.column_units import telling_units, with_units
+from simulator.records.run_manifest import with_run
+from simulator.results.account import summed_draws
+from simulator.results.collect import TABLES
+from simulator.results.run_folder import RunFolder
 from simulator.scenario import sections
 from simulator.scenario.regional import device_bounds
 

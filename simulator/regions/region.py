@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from models.machine_memory import peak_rss_bytes
-from models.progress import NullProgress
+from models.runtime.machine_memory import peak_rss_bytes
+from models.runtime.progress import NullProgress
 from simulator.cloud import LlmNode
-from simulator.parquet import write_table
-from simulator.preparation import Prepared
-from simulator.recorder import INTERACTION_SCHEMA, REQUEST_SCHEMA
+from simulator.preparation.policy_calibration import tails_of, tune
+from simulator.preparation.prepare import Prepared
+from simulator.records.parquet import write_table
+from simulator.records.recorder import INTERACTION_SCHEMA, REQUEST_SCHEMA
+from simulator.records.update_log import UPDATE_SCHEMA
 from simulator.regions.messages import Report, Step
-from simulator.results import collect
+from simulator.results.collect import collect
 from simulator.scenario import sections
 from simulator.simulation import begin, build_world, end, end_of, fewer_collections
-from simulator.tuning import tails_of, tune
-from simulator.update_log import UPDATE_SCHEMA
 from simulator.workload.arrivals import gaps_of
 
 _SCHEMAS = {"interactions": INTERACTION_SCHEMA, "requests": REQUEST_SCHEMA, "updates": UPDATE_SCHEMA}

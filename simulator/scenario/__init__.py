@@ -1,7 +1,7 @@
 """Scenario files: what they may hold (`sections`), how they are read, overridden, checked and written back."""
 
+from simulator.preparation.file_checks import check_files
 from simulator.scenario.checks import advice, check_scenario
-from simulator.scenario.files import check_files
 from simulator.scenario.loading import Scenario, load_scenario
 from simulator.scenario.writing import json_schema, resolved_yaml
 

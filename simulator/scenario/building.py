@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario.reading import Node, Place, Scalar
 from simulator.scenario.shapes import Shape, default_of, describe, fields_of, kinds_of
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from models.errors import InputError
-from models.web_address import address_problem
+from models.runtime.errors import InputError
+from models.runtime.web_address import address_problem
 from simulator.scenario import sections
 from simulator.scenario.regional import device_bounds, regional
 from simulator.scenario.update_checks import table_contradictions, update_contradictions

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario import sections
 from simulator.scenario.building import Builder, Problem, raise_first
 from simulator.scenario.checks import contradictions

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario.building import dotted, suggestion
 from simulator.scenario.reading import Node, Place, Scalar, parse
 from simulator.scenario.shapes import Shape, default_of, fields_of

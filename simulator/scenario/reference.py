@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from models.artifacts import atomic_path
+from models.runtime.artifacts import atomic_path
 from simulator.scenario import sections
 from simulator.scenario.shapes import Shape, default_of, describe, fields_of, kinds_of
 from simulator.scenario.writing import plain_text

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.errors import InputError
-from models.ragged import ragged
-from simulator.randomness import Draws
+from models.runtime.errors import InputError
+from models.runtime.ragged import ragged
+from simulator.core.randomness import Draws
+from simulator.core.signals import DAY_S, Diurnal
 from simulator.scenario.sections import Arrivals, DiurnalArrivals, PoissonArrivals, ReplayArrivals, SessionArrivals
-from simulator.signals import DAY_S, Diurnal
 from simulator.workload.splitting import SplitLog
 
 Ints = NDArray[np.int64]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
 from simulator.workload.log import InteractionLog
 from simulator.workload.splitting import split_log

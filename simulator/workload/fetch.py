@@ -16,10 +16,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from models.errors import InputError
-from models.printable import printable
-from models.progress import NullProgress, Progress
-from models.web_address import address_problem
+from models.runtime.errors import InputError
+from models.runtime.printable import printable
+from models.runtime.progress import NullProgress, Progress
+from models.runtime.web_address import address_problem
 from simulator.workload.files import CACHE_PREFIX, datasets_folder
 
 PUBLISHER_URL = "https://files.grouplens.org/datasets/movielens/"

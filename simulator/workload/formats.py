@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from models.errors import InputError
-from models.user_files import check_regular
+from models.runtime.errors import InputError
+from models.runtime.user_files import check_regular
 from simulator.workload.columns import Columns, columns_of, named_columns
 from simulator.workload.files import TextFile, check_fits, largest_bytes, read_text
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.workload.columns import ITEM_NAMES, find_column
 from simulator.workload.files import TextFile, read_text
 

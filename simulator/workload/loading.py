@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.artifacts import content_hash
-from models.errors import InputError
+from models.runtime.artifacts import content_hash
+from models.runtime.errors import InputError
 from simulator.scenario.sections import LogFile
 from simulator.workload.files import locate
 from simulator.workload.formats import SKIP_HINT, RawTable, read_table

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from models.sequences import TrainingSet
 from models.sequences import training_set as make_training_set
-from simulator.randomness import Draws
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
 from simulator.workload.log import InteractionLog
 

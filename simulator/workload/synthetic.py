@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.special import i0e
 
-from models.artifacts import ArtifactStore, content_hash
-from simulator.randomness import Draws
+from models.runtime.artifacts import ArtifactStore, content_hash
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import SyntheticWorld
 from simulator.workload.log import InteractionLog
 from simulator.workload.synthetic_catalogue import Catalogue, make_catalogue, titles

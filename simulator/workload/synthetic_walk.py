@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simulator.randomness import Draws
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import SyntheticWorld
 from simulator.workload.synthetic_catalogue import Catalogue
 

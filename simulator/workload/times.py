@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.moments import LAST_DATE_S, seconds_of
+from models.runtime.dates import LAST_DATE_S, seconds_of
 from simulator.workload.log import Clock
 
 Floats = NDArray[np.float64]

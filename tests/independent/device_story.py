@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from simulator.cloud import llm_request_tokens
-from simulator.messages import messages_of
-from simulator.preparation import Prepared, push_times
+from simulator.fleet.message_sizes import messages_of
+from simulator.preparation.prepare import Prepared, push_times
 from simulator.scenario import sections
 from tests.independent.devices import Ask, Device, Slate
 from tests.independent.policies import wants

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from simulator.preparation import Prepared
+from simulator.preparation.prepare import Prepared
 from simulator.scenario import sections
 
 

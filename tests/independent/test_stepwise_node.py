@@ -10,9 +10,9 @@ import pytest
 from simpy import Environment
 
 from simulator.cloud import LlmNode, Pool, RooflineTiming, default_catalogue
-from simulator.cloud.jobs import Engine
-from simulator.cloud.replica import Replica
-from simulator.randomness import Draws
+from simulator.cloud.replica.jobs import Engine
+from simulator.cloud.replica.replica import Replica
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import Cloud
 from tests.independent import stepwise_node
 

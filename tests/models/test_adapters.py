@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from models.srm.adapters import (
     TILE,
     AdapterForm,

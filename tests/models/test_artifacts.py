@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError
 
-from models.artifacts import ArtifactStore, atomic_path, content_hash
-from models.errors import InputError
+from models.runtime.artifacts import ArtifactStore, atomic_path, content_hash
+from models.runtime.errors import InputError
 
 KEY = {"kind": "toy", "seed": 1}
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
 from models.llm.base import CandidateLists
-from models.progress import NullProgress
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from models.runtime.progress import NullProgress
 from models.sequences import TrainingSet
 from models.srm.base import TrainedSrm
 from models.srm.cooperative import cooperate_or_load, order_quality, ranking_tasks

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
 from models.llm.base import CandidateLists
 from models.llm.cache import CachedCandidates
 from models.llm.endpoint import Endpoint
-from models.progress import NullProgress
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from models.runtime.progress import NullProgress
 from simulator.scenario.sections import Endpoint as Section
 
 KEY = "sk-very-secret"

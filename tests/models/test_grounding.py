@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.errors import InputError
 from models.llm.grounding import Grounding, answers_of, normalised
 from models.llm.titles import Answer, TitleCandidates, popular_items, prompt_of
+from models.runtime.errors import InputError
 from models.sequences import training_set
 from simulator.scenario.sections import TitlePrompt
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.errors import InputError
 from models.llm.item_ids import ItemIds, collaborative_ids, item_ids, sequential_ids, trie_of
+from models.runtime.errors import InputError
 from models.sequences import TrainingSet, training_set
 
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
 from models.llm import item_lm
 from models.llm.item_lm import ItemLmCandidates, TrainedItemLm, train_or_load_item_lm
 from models.llm.ranking import best_by_selection, best_items, best_places
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
 from models.sequences import Attributes, TrainingSet, training_set
 from simulator.scenario.sections import ItemLm, Training
 

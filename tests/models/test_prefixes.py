@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.errors import InputError
 from models.prefixes import din_logits, prefix_states, rounded, rounded_item_vectors
+from models.runtime.errors import InputError
 from models.sequences import windows_at
 from models.srm.base import SmallModel, StateModel
 from models.srm.training import build_model

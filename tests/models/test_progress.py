@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from models.progress import Lines, LiveView, RichProgress, in_words
+from models.runtime.progress import Lines, LiveView, RichProgress, in_words
 
 
 class Clock:

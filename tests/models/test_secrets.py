@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import InputError
 from models.llm.api_key import ApiKey, read_key
 from models.llm.endpoint import Endpoint
-from models.printable import printable
-from models.progress import NullProgress
-from models.web_address import address_problem
+from models.runtime.errors import InputError
+from models.runtime.printable import printable
+from models.runtime.progress import NullProgress
+from models.runtime.web_address import address_problem
 from simulator.scenario.sections import Endpoint as Section
 
 KEY = "sk-SECRET" + "0123456789abcdef" * 4
@@ -146,7 +146,7 @@ def test_an_interrupt_acts_though_a_server_is_silent() -> None:
     code = (
         "import numpy as np\n"
         "from models.llm.endpoint import Endpoint\n"
-        "from models.progress import NullProgress\n"
+        "from models.runtime.progress import NullProgress\n"
         "from simulator.scenario.sections import Endpoint as Section\n"
         "import sys\n"
         "section = Section.model_validate({'url': sys.argv[1], 'model': 'm', 'timeout': 60})\n"
@@ -224,6 +224,6 @@ def test_no_code_of_a_checkpoint_is_run_nor_is_anyone_asked(kind: str, tmp_path:
         timeout=120,
         check=False,
     )
-    assert "models.errors.InputError: llm.candidates.checkpoint" in done.stderr
+    assert "models.runtime.errors.InputError: llm.candidates.checkpoint" in done.stderr
     assert "[y/N]" not in done.stdout + done.stderr
     assert not mark.exists()

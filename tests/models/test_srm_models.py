@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from models.srm.base import StateModel
 from models.srm.flops import flops_encode, flops_per_candidate
 from models.srm.training import build_model

@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
 from models.sequences import training_set
 from models.srm.base import StateModel, TrainedSrm
 from models.srm.batches import Windows, epoch_batches, training_windows

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from models.errors import InputError
 from models.llm.table import Missing, TableCandidates, check_table
+from models.runtime.errors import InputError
 
 
 @dataclass(frozen=True)

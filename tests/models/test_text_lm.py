@@ -10,9 +10,9 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from models.errors import InputError
 from models.llm.text_lm import TextLm
-from models.progress import NullProgress
+from models.runtime.errors import InputError
+from models.runtime.progress import NullProgress
 from simulator.scenario.sections import TextLm as Section
 
 WORDS = [f"w{i}" for i in range(28)]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InputError
-from reports.drawing import Drawing
-from reports.figures import draw_run
+from models.runtime.errors import InputError
+from reports.figures.background_drawing import Drawing
+from reports.figures.run_figures import draw_run
 from reports.html import write_report
 from tests.reports.fake_runs import write_run
 

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from reports.terminal import console_for, print_check_table, print_describe, print_policy_comparison, print_run_summary
+from reports.terminal.summary import (
+    console_for,
+    print_check_table,
+    print_describe,
+    print_policy_comparison,
+    print_run_summary,
+)
 from tests.reports.fake_runs import summary_of
 
 ROW: dict[str, Any] = {

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.artifacts import ArtifactStore
 from models.early_stopping import TrainingCurve
-from simulator.assumptions.data import clock, srm_training
-from simulator.assumptions.lists import epoch_worth
+from models.runtime.artifacts import ArtifactStore
+from simulator.preparation.policy_calibration import Tuned
+from simulator.results.assumptions.data import clock, srm_training
+from simulator.results.assumptions.lists import epoch_worth
 from simulator.scenario import sections
 from simulator.simulation import RunResult, ranking_flops
-from simulator.tuning import Tuned
 from simulator.workload.loading import load_log
 from tests.simulator.tiny import RandomLists, prepare_tiny, scenario_of, simulate_tiny
 

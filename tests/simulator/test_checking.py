@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InputError
-from simulator.checking import check_inputs
+from models.runtime.errors import InputError
+from simulator.preparation.input_checks import check_inputs
 from simulator.scenario import Scenario, load_scenario
 
 PROFILE = """

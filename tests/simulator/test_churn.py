@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.errors import InputError
-from simulator.churn import Intervals, Presence, alternating_offline, build_presence, merged
-from simulator.fleet import FleetTable, build_fleet
-from simulator.randomness import Draws
+from models.runtime.errors import InputError
+from simulator.core.randomness import Draws
+from simulator.fleet.devices import FleetTable, build_fleet
+from simulator.fleet.presence import Intervals, Presence, alternating_offline, build_presence, merged
 from simulator.scenario.sections import AlwaysOn, Churn, Fleet, OnOff, PresenceTrace
 
 HOUR_S = 3600.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.costs import (
+from simulator.core.costs import (
     Cost,
     carbon_signal,
     cpu_cost,

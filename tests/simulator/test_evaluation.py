@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import cli
-from models.artifacts import ArtifactStore
 from models.llm.titles import Answer
-from reports.terminal import console_for, print_evaluation
+from models.runtime.artifacts import ArtifactStore
+from reports.terminal.summary import console_for, print_evaluation
 from simulator import Scenario, simulate
-from simulator import candidates as candidates_module
 from simulator.evaluation import evaluate, recognise
-from simulator.prompts import export_prompts
+from simulator.preparation import candidate_sources as candidates_module
+from simulator.preparation.prompt_export import export_prompts
 from simulator.scenario import sections
 from simulator.workload.splitting import leave_one_out
 from tests.simulator.workload.logs import make_log

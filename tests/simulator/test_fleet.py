@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.fit_device_and_link_presets import class_scores, fit_compute
-from simulator.fleet import build_fleet
-from simulator.randomness import Draws
+from simulator.core.randomness import Draws
+from simulator.fleet.devices import build_fleet
 from simulator.scenario.sections import DeviceClass, Fleet, default_classes
 
 

@@ -10,24 +10,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
 from models.llm.table import check_table
 from models.llm.table_reading import read_table
-from models.progress import NullProgress
-from reports.run_folder import read_mapping
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from models.runtime.progress import NullProgress
+from reports.data.run_folder import read_mapping
 from simulator.cloud.calibration.profile import load_profile
-from simulator.cloud.traces import read_trace
-from simulator.event_need import check_events
+from simulator.cloud.capacity.traces import read_trace
+from simulator.engine.cloud_service import LlmService
 from simulator.experiments.folders import ExperimentFolder
-from simulator.preparation import prepare
-from simulator.run_manifest import read_manifest
+from simulator.preparation.event_estimate import check_events
+from simulator.preparation.prepare import prepare
+from simulator.records.run_manifest import read_manifest
 from simulator.scenario import Scenario, sections
 from simulator.scenario.sections import LogFile
+from simulator.scenario.text_files import read_object, read_rows
 from simulator.scenario.units import DURATION, POWER, SIZE
-from simulator.service import LlmService
 from simulator.simulation import simulate_prepared
-from simulator.tables import read_object, read_rows
 from simulator.workload.loading import load_log
 from simulator.workload.times import parse_times, why_unusable
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny

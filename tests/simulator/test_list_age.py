@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.artifacts import ArtifactStore
 from models.llm.base import CandidateLists
 from models.llm.cache import CachedCandidates
 from models.metrics import accuracy_per_query, clustered_mean
-from simulator.histories import Histories
-from simulator.list_age import FEWEST, ranks_at_age, sample
-from simulator.policies.adaptive import fusion_of
+from models.runtime.artifacts import ArtifactStore
+from simulator.policies.adaptive_fusion import fusion_of
+from simulator.ranking.histories import Histories
+from simulator.ranking.list_age import FEWEST, ranks_at_age, sample
+from simulator.ranking.slates import BaselineSlates, ListSlates
 from simulator.scenario import sections
-from simulator.slates import BaselineSlates, ListSlates
 from simulator.workload.synthetic import synthetic_log
 
 LENGTH, TAIL = 20, 20

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import simulator.memory_need as module
-from models.artifacts import ArtifactStore
-from models.errors import InputError
-from models.machine_memory import available_bytes
-from simulator.memory_need import DEVICE_BYTES, INTERACTION_BYTES
+import simulator.preparation.memory_estimate as module
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from models.runtime.machine_memory import available_bytes
+from simulator.preparation.memory_estimate import DEVICE_BYTES, INTERACTION_BYTES
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
 GIB = 1 << 30

@@ -14,10 +14,10 @@ from benchmarks.fit_device_and_link_presets import (
     fit_wifi_speed,
     near_wired_rtt_s,
 )
-from models.errors import InputError
-from simulator.fleet import FleetTable, build_fleet
-from simulator.network import PRESETS, Network
-from simulator.randomness import Draws
+from models.runtime.errors import InputError
+from simulator.core.randomness import Draws
+from simulator.fleet.devices import FleetTable, build_fleet
+from simulator.fleet.network import PRESETS, Network
 from simulator.scenario.sections import ConstantLink, DeviceClass, Fleet, Link, PresetLink, TraceLink
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.random_scenarios import nonsense, random_settings, spoilt_text, write_small
-from models.artifacts import ArtifactStore
-from models.errors import InputError
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
 from simulator.running import simulate
 from simulator.scenario import Scenario
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from models.artifacts import ArtifactStore
 from models.llm.titles import INSTRUCTION
+from models.runtime.artifacts import ArtifactStore
 from simulator import RunResult, Scenario, simulate
 from tests.models.test_endpoint import Server, ok, serve
 from tests.simulator.test_evaluation import ITEMS, USERS, circle

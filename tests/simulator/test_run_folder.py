@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
-from reports.folder_kind import folder_kind
-from reports.run_folder import read_run
-from simulator import run_identity
-from simulator.outputs import RunFolder, opened, run_folder
-from simulator.run_identity import run_id
-from simulator.run_manifest import is_finished, made_alike_note, name_files, read_manifest, run_of
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from reports.data.folder_kind import folder_kind
+from reports.data.run_folder import read_run
+from simulator.records.run_manifest import is_finished, made_alike_note, name_files, read_manifest, run_of
+from simulator.results import run_identity
+from simulator.results.run_folder import RunFolder, opened, run_folder
+from simulator.results.run_identity import run_id
 from simulator.scenario import sections
 from tests.simulator.tiny import scenario_of, simulate_tiny
 

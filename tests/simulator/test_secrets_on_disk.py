@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
 from reports.html import write_report
 from simulator import Scenario, simulate
 from tests.models.test_endpoint import Reply, Server, ok, serve

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.artifacts import ArtifactStore
-from simulator import summary as parts
-from simulator.costs import Cost
+from models.runtime.artifacts import ArtifactStore
+from simulator.core.costs import Cost
 from simulator.experiments.policy_comparison import shown_as
+from simulator.results import summary as parts
 from tests.simulator.tiny import scenario_of, simulate_tiny
 
 

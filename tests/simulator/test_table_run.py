@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator import RunResult, Scenario, simulate
 
 USERS, EVENTS, LAST = 12, 20, 8

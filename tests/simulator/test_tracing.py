@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.artifacts import ArtifactStore
-from models.errors import InputError
-from models.progress import NullProgress
-from simulator.results import RunResult
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from models.runtime.progress import NullProgress
+from simulator.results.collect import RunResult
+from simulator.results.timeline_trace import TraceRequest, read_trace_request
 from simulator.simulation import simulate_prepared
-from simulator.tracing import TraceRequest, read_trace_request
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
 CHURN = {"kind": "on_off", "online": 1800, "offline": 600, "late_joiners": 0.3, "leavers": 0.3}

@@ -5,20 +5,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.artifacts import ArtifactStore
 from models.baselines import all_baselines
 from models.llm.base import CandidateLists
-from models.progress import NullProgress
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.progress import NullProgress
 from models.srm.base import TrainedSrm
 from models.srm.training import build_model
-from simulator.histories import Histories
-from simulator.learning import Learnt, first_deployed, srm_scores
-from simulator.preparation import Prepared, populate
-from simulator.randomness import Draws
-from simulator.results import RunResult
+from simulator.core.randomness import Draws
+from simulator.preparation.policy_calibration import tails_of, tune
+from simulator.preparation.prepare import Prepared, populate
+from simulator.preparation.training import Learnt, first_deployed, srm_scores
+from simulator.ranking.histories import Histories
+from simulator.results.collect import RunResult
 from simulator.scenario import Scenario, sections
 from simulator.simulation import simulate_prepared
-from simulator.tuning import tails_of, tune
 from simulator.workload.splitting import split_log, training_set
 from simulator.workload.synthetic import synthetic_log
 

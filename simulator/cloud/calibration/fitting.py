@@ -15,7 +15,7 @@ import numpy as np
 import scipy  # loads optimize where it is used: most runs do not
 from numpy.typing import NDArray
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.cloud.calibration.logs import RequestLog
 from simulator.cloud.calibration.outcomes import (
     Outcomes,
@@ -26,8 +26,8 @@ from simulator.cloud.calibration.outcomes import (
     simulate_log,
 )
 from simulator.cloud.calibration.servers import Server
-from simulator.cloud.steps import ExpertWeights, Line, StepTime
-from simulator.cloud.timing import RooflineTiming
+from simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
+from simulator.cloud.hardware.timing import RooflineTiming
 
 PRIOR_SPREAD = 0.25
 """how far, in log space, a coefficient may well be from the roofline's"""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.cloud.calibration.logs import RequestLog
-from simulator.cloud.jobs import Engine, Job
-from simulator.cloud.replica import Replica
-from simulator.cloud.steps import StepTime
+from simulator.cloud.hardware.step_time import StepTime
+from simulator.cloud.replica.jobs import Engine, Job
+from simulator.cloud.replica.replica import Replica
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from models.artifacts import atomic_path
-from models.errors import InputError
-from models.user_files import check_regular
+from models.runtime.artifacts import atomic_path
+from models.runtime.errors import InputError
+from models.runtime.user_files import check_regular
 from simulator.cloud.calibration.fitting import Calibration
-from simulator.cloud.jobs import Engine
-from simulator.cloud.steps import ExpertWeights, Line, StepTime
+from simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
+from simulator.cloud.replica.jobs import Engine
 from simulator.scenario.sections import Section
 
 _HEAD = """\

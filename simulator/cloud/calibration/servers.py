@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.errors import InputError
-from simulator.cloud.catalogue import GpuSpec, ModelSpec, default_catalogue, model_from_config
-from simulator.cloud.jobs import Engine
-from simulator.cloud.memory import MEMORY_UTILIZATION, kv_blocks
-from simulator.cloud.orders import ORDERS
-from simulator.tables import read_object
+from models.runtime.errors import InputError
+from simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue, model_from_config
+from simulator.cloud.hardware.memory import MEMORY_UTILIZATION, kv_blocks
+from simulator.cloud.replica.jobs import Engine
+from simulator.cloud.replica.queue_orders import ORDERS
+from simulator.scenario.text_files import read_object
 
 
 @dataclass(frozen=True)

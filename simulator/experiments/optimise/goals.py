@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from models.errors import InputError
+from models.runtime.errors import InputError
+from simulator.experiments.comparison.metric_values import of_requests
+from simulator.experiments.comparison.records import RATIO
 from simulator.experiments.folders import full_metric
-from simulator.experiments.measures import of_requests
-from simulator.experiments.records import RATIO
 from simulator.scenario.building import number_of
 from simulator.scenario.units import DURATION
 

@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from models.artifacts import content_hash
-from simulator.checking import check_inputs
+from models.runtime.artifacts import content_hash
 from simulator.experiments.folders import Manifest, Variant
 from simulator.experiments.optimise.goals import Goals
 from simulator.experiments.optimise.sampling import SamplerName
 from simulator.experiments.optimise.space import Settings, Space, overrides_of
-from simulator.run_identity import files_held, versions
+from simulator.preparation.input_checks import check_inputs
+from simulator.results.run_identity import files_held, versions
 from simulator.scenario import Scenario, resolved_yaml
 
 BASE = "base"

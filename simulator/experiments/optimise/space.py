@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario import Scenario, sections
 from simulator.scenario.building import number_of
 from simulator.scenario.reading import Node, Scalar, read_file

@@ -3,7 +3,7 @@
 from simulator.experiments.sweeps.jobs import Executor, Outcome, RunJob
 from simulator.experiments.sweeps.plan import Plan, make_plan, scenario_with
 from simulator.experiments.sweeps.reading import Sweep, read_sweep
-from simulator.experiments.sweeps.running import Finished, executor_for, run_all, run_sweep
+from simulator.experiments.sweeps.run import Finished, executor_for, run_all, run_sweep
 
 __all__ = [
     "Executor",

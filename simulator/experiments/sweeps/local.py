@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from simulator.experiments.sweeps.jobs import Job, Outcome
-from simulator.workers import WorkerProcess
+from simulator.parallel.processes import WorkerProcess
 
-_WORKSHOP = "simulator.experiments.sweeps.workshop"  # looked up by those who work, since it imports PyTorch
+_WORKSHOP = "simulator.experiments.sweeps.worker"  # looked up by those who work, since it imports PyTorch
 
 
 class ThisProcess:

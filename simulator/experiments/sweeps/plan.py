@@ -6,13 +6,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from models.artifacts import content_hash
-from models.errors import InputError
-from simulator.checking import check_inputs
+from models.runtime.artifacts import content_hash
+from models.runtime.errors import InputError
 from simulator.experiments.folders import Manifest
 from simulator.experiments.sweeps.reading import Settings, Sweep
 from simulator.experiments.sweeps.variants import Point, draw, expand
-from simulator.run_identity import versions
+from simulator.preparation.input_checks import check_inputs
+from simulator.results.run_identity import versions
 from simulator.scenario import Scenario, resolved_yaml
 from simulator.scenario.overrides import setting_of, to_node
 from simulator.scenario.reading import Place

@@ -7,11 +7,11 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.experiments.sweeps.sections import Range, Sample, SweepFile
 from simulator.scenario.building import Builder, raise_first, suggestion
 from simulator.scenario.reading import Node, Place, Scalar, read_file
-from simulator.tables import resolve_path
+from simulator.scenario.text_files import resolve_path
 
 Model = TypeVar("Model", bound=BaseModel)
 Settings = dict[str, Node]

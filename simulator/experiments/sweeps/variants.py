@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.experiments.folders import Variant
 from simulator.experiments.sweeps.reading import Axes, Samples, Settings, Span, Sweep
 from simulator.scenario.building import number_of

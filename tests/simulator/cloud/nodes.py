@@ -6,10 +6,10 @@ from typing import Any
 from simpy import Environment
 
 from simulator.cloud import LlmNode, Pool
-from simulator.cloud.replica import Engine, Replica
-from simulator.cloud.steps import Line, StepTime
-from simulator.cloud.timed import TimedReplica
-from simulator.randomness import Draws
+from simulator.cloud.hardware.step_time import Line, StepTime
+from simulator.cloud.replica.replica import Engine, Replica
+from simulator.cloud.replica.timed_replica import TimedReplica
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import Cloud
 
 

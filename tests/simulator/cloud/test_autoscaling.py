@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.cloud.autoscaling import Autoscaler, Reading
+from simulator.cloud.node.autoscaling import Autoscaler, Reading
 from simulator.scenario.sections import Autoscale
 
 

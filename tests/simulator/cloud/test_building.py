@@ -2,10 +2,10 @@
 
 import pytest
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.cloud import default_catalogue
-from simulator.cloud.building import alone_s, check_cloud, kinds_of, pools_of
-from simulator.cloud.jobs import Job
+from simulator.cloud.pools import alone_s, check_cloud, kinds_of, pools_of
+from simulator.cloud.replica.jobs import Job
 from simulator.cloud.tokens import RequestTokens, history_window, longest_request
 from simulator.scenario.sections import Cloud, Llm, Pool, Prompt, Spot, Tariffs
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.cloud import Catalogue, default_catalogue, served_model
 
 CATALOGUE = default_catalogue()

@@ -4,10 +4,10 @@ import pytest
 from simpy import Environment
 
 from simulator.cloud import LlmNode, Pool, ReplicaPower, RooflineTiming, default_catalogue
-from simulator.cloud.jobs import Engine
-from simulator.cloud.replica import Replica
-from simulator.cloud.timed import TimedReplica
-from simulator.randomness import Draws
+from simulator.cloud.replica.jobs import Engine
+from simulator.cloud.replica.replica import Replica
+from simulator.cloud.replica.timed_replica import TimedReplica
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import Cloud
 
 CATALOGUE = default_catalogue()

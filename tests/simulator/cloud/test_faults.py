@@ -5,8 +5,8 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
-from simulator.cloud.faults import failures, takings
-from simulator.randomness import Draws
+from simulator.cloud.node.faults import failures, takings
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import Failures, Spot
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.cloud import default_catalogue, model_from_config, served_model
 
 LLAMA = {

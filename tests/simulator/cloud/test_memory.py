@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.cloud import default_catalogue, kv_blocks
 
 CATALOGUE = default_catalogue()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.cloud.routers import ROUTERS
+from simulator.cloud.node.routers import ROUTERS
 from simulator.scenario.sections import (
     Autoscale,
     DeadlineAdmission,

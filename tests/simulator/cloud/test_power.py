@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.cloud import ReplicaPower, default_catalogue
-from simulator.cloud.power import busy_watts
+from simulator.cloud.hardware.power import busy_watts
 
 CATALOGUE = default_catalogue()
 H100 = CATALOGUE.gpu("h100")

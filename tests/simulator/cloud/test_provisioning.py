@@ -7,12 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import InputError
-from simulator.cloud.capacity import Capacity, provision_fleet
-from simulator.cloud.cluster import Pool
-from simulator.cloud.jobs import Engine
-from simulator.cloud.peak import PEAK_S, Peak
-from simulator.cloud.provisioning import (
+from models.runtime.errors import InputError
+from simulator.cloud.capacity.peak import PEAK_S, Peak
+from simulator.cloud.capacity.provisioning import (
     Cores,
     Objective,
     Provision,
@@ -23,11 +20,14 @@ from simulator.cloud.provisioning import (
     provision,
     steady,
 )
-from simulator.cloud.replay import Requests, replay
-from simulator.cloud.replica import Replica
-from simulator.cloud.steps import Line, StepTime
-from simulator.randomness import Draws
-from simulator.resampling import Resampling
+from simulator.cloud.capacity.replay import Requests, replay
+from simulator.cloud.capacity.servers_needed import Capacity, provision_fleet
+from simulator.cloud.hardware.step_time import Line, StepTime
+from simulator.cloud.node.cluster import Pool
+from simulator.cloud.replica.jobs import Engine
+from simulator.cloud.replica.replica import Replica
+from simulator.core.randomness import Draws
+from simulator.core.resampling import Resampling
 from simulator.scenario.sections import Autoscale, Cloud, Failures
 from simulator.scenario.sections import Pool as PoolSection
 

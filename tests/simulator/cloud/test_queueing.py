@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from simpy import Environment
 
 from simulator.cloud import CpuNode, Ticket
-from simulator.cloud.queueing import QueueingNode
+from simulator.cloud.node.queueing import QueueingNode
 
 
 class _Node(QueueingNode):

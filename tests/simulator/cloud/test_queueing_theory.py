@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from simulator.cloud import Pool
-from simulator.cloud.replica import Engine, Replica
-from simulator.cloud.steps import Line, StepTime
-from simulator.cloud.timed import Serving, TimedJob
+from simulator.cloud.hardware.step_time import Line, StepTime
+from simulator.cloud.replica.replica import Engine, Replica
+from simulator.cloud.replica.timed_replica import Serving, TimedJob
 from tests.simulator.cloud.nodes import node_of, timed_pool
 
 Array = NDArray[np.float64]

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 import cli
-from models.errors import InputError
-from models.progress import NullProgress
-from simulator.cloud.cluster import Pool
-from simulator.cloud.jobs import Engine
-from simulator.cloud.provisioning import steady
-from simulator.cloud.replay import Requests, replay
-from simulator.cloud.replica import Replica
-from simulator.cloud.sizing import Plan, size
-from simulator.cloud.steps import Line, StepTime
-from simulator.randomness import Draws
+from models.runtime.errors import InputError
+from models.runtime.progress import NullProgress
+from simulator.cloud.capacity.provisioning import steady
+from simulator.cloud.capacity.replay import Requests, replay
+from simulator.cloud.capacity.sizing import Plan, size
+from simulator.cloud.hardware.step_time import Line, StepTime
+from simulator.cloud.node.cluster import Pool
+from simulator.cloud.replica.jobs import Engine
+from simulator.cloud.replica.replica import Replica
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import Cloud
 
 TRACE = "arrival_s,prompt_tokens,output_tokens\n" + "".join(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.cloud.routers import ROUTERS, Ask, Choice
-from simulator.randomness import Draws
+from simulator.cloud.node.routers import ROUTERS, Ask, Choice
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import Cloud
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.cloud import Efficiency, RooflineTiming, default_catalogue
-from simulator.cloud.steps import Batch, ExpertWeights
+from simulator.cloud.hardware.step_time import Batch, ExpertWeights
 
 CATALOGUE = default_catalogue()
 PEAK = Efficiency(mfu=1.0, mbu=1.0, overhead_s=0.0)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InputError
-from models.machine_memory import peak_rss_bytes
-from models.progress import NullProgress
-from simulator.experiments import bench_suite
-from simulator.experiments.bench_against import compare_records
-from simulator.experiments.bench_cases import BASE, SUITE, Case, chosen_cases
-from simulator.experiments.bench_record import read_record, this_machine
-from simulator.experiments.bench_suite import run_suite
+from models.runtime.errors import InputError
+from models.runtime.machine_memory import peak_rss_bytes
+from models.runtime.progress import NullProgress
+from simulator.benchmark import suite
+from simulator.benchmark.cases import BASE, SUITE, Case, chosen_cases
+from simulator.benchmark.compare import compare_records
+from simulator.benchmark.record import read_record, this_machine
+from simulator.benchmark.suite import run_suite
 from tests.simulator.experiments.bench_records import LARGE, SHARDED, SMALL, USUAL, figures, record
 
 
@@ -30,7 +30,7 @@ def test_a_case_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 def test_what_is_too_large_is_left_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_suite, "available_bytes", lambda: 1_000_000_000)
+    monkeypatch.setattr(suite, "available_bytes", lambda: 1_000_000_000)
     large = [case for case in SUITE if case.devices > 10_000]
     found = run_suite(large, 500_000, tmp_path, NullProgress(), keep=False)
     assert found.measured == ()

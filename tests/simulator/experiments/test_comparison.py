@@ -14,9 +14,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cli import app
-from models.errors import InputError
-from reports.terminal_comparison import print_comparison
-from simulator.experiments.comparison import compare
+from models.runtime.errors import InputError
+from reports.terminal.comparison import print_comparison
+from simulator.experiments.comparison.compare import compare
 from simulator.experiments.folders import ExperimentFolder
 from tests.simulator.experiments.made_experiment import N_DEVICES, N_STEPS, STEP_S, make_experiment
 

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.experiments.decision import _month, decide, hint
-from simulator.experiments.measures import Measure
-from simulator.experiments.plane import plane_of
-from simulator.experiments.records import WithoutCloud
-from simulator.experiments.savings import savings
+from simulator.experiments.comparison.cost_plane import plane_of
+from simulator.experiments.comparison.decision import _month, decide, hint
+from simulator.experiments.comparison.metric_values import Measure
+from simulator.experiments.comparison.records import WithoutCloud
+from simulator.experiments.comparison.savings import savings
 from simulator.experiments.statistics import Estimates, Replicates
 
 N, USERS, PER_USER = 8, 100, 10.0

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.errors import InputError
 from models.llm.base import CandidateLists
-from simulator.policies.replay import Decisions
-from simulator.tuning import Tails, enough, scarce, with_lists
+from models.runtime.errors import InputError
+from simulator.policies.counterfactual import Decisions
+from simulator.preparation.policy_calibration import Tails, enough, scarce, with_lists
 
 
 class Half:

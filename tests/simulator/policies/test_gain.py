@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from simulator.policies.gain import GainModel, gains, train_gain_model
-from simulator.policies.replay import Decisions
+from simulator.policies.counterfactual import Decisions
+from simulator.policies.gain_model import GainModel, gains, train_gain_model
 
 
 def test_the_gain_is_the_mean_lead_of_a_fresh_list_over_the_items_it_would_be_kept_for() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.policies.request import Budget, Moments, RequestPolicy, Schedule, request_policy
-from simulator.policies.share import Share
-from simulator.randomness import Draws
+from simulator.core.randomness import Draws
+from simulator.policies.request.registry import Budget, Moments, RequestPolicy, Schedule, request_policy
+from simulator.policies.request.share import Share
 from simulator.scenario import sections
 
 

@@ -16,12 +16,12 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from models.artifacts import ArtifactStore
-from models.errors import InputError
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
 from simulator.experiments.sweeps import RunJob
-from simulator.experiments.sweeps.workshop import Workshop
+from simulator.experiments.sweeps.worker import Workshop
 from simulator.regions import crew_for
-from simulator.regions.crew import LocalShards
+from simulator.regions.executors import LocalShards
 from simulator.regions.messages import Brief, Report, Step
 from simulator.regions.summary import _notes
 from simulator.running import simulate

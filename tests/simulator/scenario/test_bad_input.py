@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario import load_scenario
 from tests.simulator.scenario.mistakes import message
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario import check_files, load_scenario
 
 FILES = {

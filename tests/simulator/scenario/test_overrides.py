@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario import Scenario, load_scenario, sections
 
 FILE = """\

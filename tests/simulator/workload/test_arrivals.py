@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.errors import InputError
-from simulator.randomness import Draws
+from models.runtime.errors import InputError
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import (
     DiurnalArrivals,
     GlobalTimeSplit,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario.sections import LogFile
 from simulator.workload import files
 from simulator.workload.loading import load_log

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario.sections import LogFile
 from simulator.workload.fetch import NAMES, fetch, terms_of
 from simulator.workload.loading import load_log

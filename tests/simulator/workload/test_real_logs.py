@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simulator.randomness import Draws
+from simulator.core.randomness import Draws
 from simulator.scenario.sections import GlobalTimeSplit, LogFile, PerUserSplit, ReplayArrivals
 from simulator.workload.arrivals import arrival_times, gap_summary, gaps_of
 from simulator.workload.loading import load_log

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
 from simulator.workload.splitting import split_log, training_set
 from tests.simulator.workload.logs import DAY_0, make_log

@@ -8,15 +8,15 @@ import yaml
 from typer.testing import CliRunner
 
 from cli import app
-from models.errors import InputError
-from reports.calibration import draw_calibration
+from models.runtime.errors import InputError
+from reports.figures.calibration import draw_calibration
 from simulator.cloud.calibration import RequestLog, Server, calibrate, load_profile, read_log, read_server, save_profile
 from simulator.cloud.calibration.fitting import roofline_coefficients
-from simulator.cloud.catalogue import default_catalogue
-from simulator.cloud.jobs import Engine
-from simulator.cloud.steps import Batch, Line, StepTime
-from simulator.cloud.timing import RooflineTiming
-from simulator.randomness import Draws
+from simulator.cloud.hardware.catalogue import default_catalogue
+from simulator.cloud.hardware.step_time import Batch, Line, StepTime
+from simulator.cloud.hardware.timing import RooflineTiming
+from simulator.cloud.replica.jobs import Engine
+from simulator.core.randomness import Draws
 from tests.simulator.cloud.stepwise import Ask, Stepwise
 
 MODEL, GPU = default_catalogue().model("llama-3.1-8b"), default_catalogue().gpu("a100")

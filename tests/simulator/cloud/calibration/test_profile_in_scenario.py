@@ -8,11 +8,11 @@ import yaml
 from typer.testing import CliRunner
 
 from cli import app
-from models.artifacts import ArtifactStore
-from models.errors import InputError
-from simulator.cloud.building import check_cloud, kinds_of
-from simulator.cloud.catalogue import default_catalogue
-from simulator.cloud.jobs import Engine
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from simulator.cloud.hardware.catalogue import default_catalogue
+from simulator.cloud.pools import check_cloud, kinds_of
+from simulator.cloud.replica.jobs import Engine
 from simulator.scenario import check_files, load_scenario
 from tests.simulator.tiny import BASE, merged, simulate_tiny
 

@@ -12,9 +12,9 @@ import optuna
 import pandas as pd
 import pytest
 
-from models.errors import InputError
-from models.progress import NullProgress
-from simulator.experiments.comparison import compare
+from models.runtime.errors import InputError
+from models.runtime.progress import NullProgress
+from simulator.experiments.comparison.compare import compare
 from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.optimise import Found, Problem, Space, optimise, read_goals
 from simulator.experiments.optimise.space import Knob

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.experiments.optimise import default_space, read_goals, read_seeds, read_space
 from simulator.experiments.optimise.space import Knob, Space, label_of, overrides_of
 from simulator.scenario import Scenario

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import InputError
+from models.runtime.errors import InputError
 from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.sweeps import make_plan, read_sweep, scenario_with
 from tests.simulator.experiments.sweeps.files import SWEEP, write_files

@@ -17,13 +17,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from models.errors import InputError
-from models.progress import NullProgress
+from models.runtime.errors import InputError
+from models.runtime.progress import NullProgress
 from simulator.experiments.folders import ExperimentFolder
 from simulator.experiments.sweeps import Outcome, Plan, RunJob, executor_for, make_plan, read_sweep, run_sweep
 from simulator.experiments.sweeps.local import LocalProcesses
-from simulator.outputs import RunFolder
-from simulator.results import RunResult
+from simulator.results.collect import RunResult
+from simulator.results.run_folder import RunFolder
 from simulator.running import simulate
 from simulator.scenario import Scenario
 from tests.simulator.experiments.sweeps.files import results_of, write_files

@@ -1,0 +1,1 @@
+"""What models run on: artifacts on disk, one-line errors, progress, memory, threads, and files that a user names."""

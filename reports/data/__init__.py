@@ -1,0 +1,1 @@
+"""What a run or an experiment wrote, read back and counted for reports; draws nothing."""

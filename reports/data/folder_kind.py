@@ -1,0 +1,19 @@
+"""What a folder holds: one run, or several that are compared."""
+
+from pathlib import Path
+from typing import Literal
+
+from models.runtime.errors import InputError
+from simulator.records.run_manifest import MANIFEST
+
+
+def folder_kind(folder: Path) -> Literal["run", "experiment"]:
+    """By the files that `simulate`, `sweep`, `optimize` and `compare-policies` leave; InputError if there is none."""
+    if (folder / "experiment.json").is_file() or (folder / "comparison.json").is_file():
+        return "experiment"
+    if (folder / "summary.json").is_file():
+        return "run"
+    if (folder / MANIFEST).is_file():
+        raise InputError(f"{folder}: holds a run that was broken off before it was whole; run the scenario again")
+    what = "not the folder of a run, a sweep, an optimisation or a policy comparison"
+    raise InputError(f"{folder}: {what if folder.is_dir() else 'no such folder'}; give the --out of one")

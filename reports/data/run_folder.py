@@ -1,0 +1,147 @@
+"""A run folder read back: the records and the summary that a run wrote, checked for what reports need."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+from pyarrow.lib import ArrowException
+
+from models.runtime.errors import InputError
+from reports.data.estimates import Estimate
+from simulator.records.run_manifest import check_one_run
+
+PREDICTION_NOT_ENGAGEMENT = "logged choices do not react to slates: this measures prediction, not engagement"
+
+ACCOUNTS = {
+    "provisioned": "usd_provisioned_per_1k_interactions",
+    "marginal": "usd_marginal_per_1k_interactions",
+}
+"""the figure of `cost` that holds each account, the one that policies are compared by first"""
+
+_COLUMNS = {
+    "interactions": ("device", "t_s", "rank", "as_of", "staleness", "slate_latency_s"),
+    "requests": ("t_issued_s", "t_arrived_s", "t_started_s", "t_finished_s", "t_delivered_s", "outcome"),
+    "devices": ("device", "user", "class", "joules", "bytes_up", "bytes_down"),
+    "cloud": ("t_s", "queue", "busy", "up"),
+}
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """What a run wrote. `users` [interactions]: the user of each interaction, so that clones count as one."""
+
+    summary: Mapping[str, Any]
+    scenario: Mapping[str, Any]
+    interactions: pd.DataFrame
+    requests: pd.DataFrame
+    devices: pd.DataFrame
+    cloud: pd.DataFrame
+    users: NDArray[np.int64]
+
+    @property
+    def run(self) -> str | None:
+        """The run's id, which all that is drawn of it carries."""
+        return self.summary.get("run")
+
+    @property
+    def span_s(self) -> float:
+        """Simulated time, in seconds."""
+        stated = self.summary.get("simulated_seconds")
+        seen = self.interactions["t_s"].max() if len(self.interactions) else 0.0
+        return float(max(stated or 0.0, seen))
+
+    @property
+    def k(self) -> int:
+        """The k of the figures: 10 where the run reports it, else the largest that it reports."""
+        ks = [int(k) for k in setting(self.scenario, "metrics", "k") or (10,)]
+        return 10 if 10 in ks else max(ks)
+
+    @property
+    def title(self) -> str:
+        """Name and seed, as figures are headed."""
+        return f"{self.summary.get('scenario', 'run')}, seed {self.summary.get('seed', '?')}"
+
+    def baselines(self, metric: str) -> dict[str, float]:
+        """What each baseline reached, where the summary has that metric."""
+        found = (self.summary.get("baselines") or {}).items()
+        return {name: float(values[metric]) for name, values in found if values and values.get(metric) is not None}
+
+
+def setting(mapping: Mapping[str, Any], *keys: str) -> Any:
+    """The value at a path of nested mappings; None where the path ends early."""
+    value: Any = mapping
+    for key in keys:
+        if not isinstance(value, Mapping) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+def stated_cost(summary: Mapping[str, Any], key: str) -> Estimate:
+    """A figure of the summary's costs with its 95% interval; NaN where it has none."""
+    values = (setting(summary, "cost", name) for name in (key, f"{key}_low", f"{key}_high"))
+    return Estimate(*(math.nan if value is None else float(value) for value in values))
+
+
+def figure_footer(summary: Mapping[str, Any]) -> list[str]:
+    """What every figure of a run (or of a comparison) states below: whose quality and cost, the split, the caveat.
+
+    The other notes of the summary, such as the log's problems, stand on the terminal and in summary.json.
+    """
+    notes = [str(note) for note in summary.get("notes") or ()]
+    split = summary.get("split") or "not stated"
+    if isinstance(split, Mapping):
+        split = split.get("description") or split.get("kind") or "not stated"
+    stated = [note for note in notes if note.startswith(("quality of", "cost account", "events are not"))]
+    caveats = [note for note in notes if note.startswith("logged choices do not react")]
+    return [*stated, f"split: {split}", *(caveats or [PREDICTION_NOT_ENGAGEMENT])]
+
+
+def read_mapping(path: Path) -> Mapping[str, Any]:
+    """A JSON or YAML file that a run wrote; an InputError names what cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: cannot be read ({reason}); run the scenario again") from error
+    if not isinstance(value, Mapping):
+        raise InputError(f"{path}: is not a mapping; run the scenario again")
+    return value
+
+
+def read_run(run_dir: Path) -> RunRecords:
+    """Read a run folder. A missing or damaged file is an InputError that names it."""
+    if not run_dir.is_dir():
+        raise InputError(f"{run_dir}: not a run folder; give the folder that `simulate` wrote")
+    check_one_run(run_dir, ("summary.json", "scenario.yaml", *(f"{name}.parquet" for name in _COLUMNS)))
+    tables = {name: _table(run_dir / f"{name}.parquet", columns) for name, columns in _COLUMNS.items()}
+    interactions, devices = tables["interactions"], tables["devices"]
+    place = pd.Index(devices["device"]).get_indexer(interactions["device"].to_numpy())
+    if (place < 0).any():
+        device = interactions["device"].to_numpy()[place < 0][0]
+        raise InputError(f"{run_dir / 'interactions.parquet'}: device {device} is not in devices.parquet; run again")
+    return RunRecords(
+        summary=read_mapping(run_dir / "summary.json"),
+        scenario=read_mapping(run_dir / "scenario.yaml"),
+        interactions=interactions,
+        requests=tables["requests"],
+        devices=devices,
+        cloud=tables["cloud"],
+        users=pd.factorize(devices["user"])[0].astype(np.int64)[place],
+    )
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, columns=list(columns))
+    except (OSError, ValueError, ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as a run's records ({reason}); run the scenario again") from error

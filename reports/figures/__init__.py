@@ -1,0 +1,1 @@
+"""Static figures, drawn by Matplotlib: PNG and SVG."""

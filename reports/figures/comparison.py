@@ -1,0 +1,55 @@
+"""The cost-accuracy plot of a policy comparison, from the `comparison.json` that it wrote."""
+
+from pathlib import Path
+
+from models.runtime.errors import InputError
+from reports.data.run_folder import figure_footer, read_mapping
+from reports.figures.cost_accuracy import PolicyPoint, cost_accuracy
+
+_COST_LABELS = {
+    "usd_marginal_per_1k_interactions": "USD per 1,000 interactions, marginal account",
+    "usd_provisioned_per_1k_interactions": "USD per 1,000 interactions, provisioned account",
+}
+
+
+def draw_comparison(folder: Path) -> Path:
+    """Draw `figures/cost_accuracy.png` of a comparison's folder and return its path.
+
+    InputError where comparison.json is missing or lacks what the plot needs.
+    """
+    path = folder / "comparison.json"
+    comparison = read_mapping(path)
+    try:
+        metric, cost = str(comparison["metric"]), str(comparison["cost"])
+        points = [
+            # An interval has no end where a single user was seen: it is the whole of [0, 1] then.
+            PolicyPoint(
+                str(row["policy"]),
+                float(row["cost"]),
+                float(row["accuracy"]),
+                low=0.0 if row["low"] is None else max(float(row["low"]), 0.0),
+                high=1.0 if row["high"] is None else min(float(row["high"]), 1.0),
+                cost_low=row.get("cost_low"),
+                cost_high=row.get("cost_high"),
+            )
+            for row in comparison["policies"]
+        ]
+        baselines = {str(name): float(value) for name, value in comparison["baselines"].items() if value is not None}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a whole comparison ({error!r}); run the comparison again") from error
+    return cost_accuracy(
+        points,
+        baselines,
+        folder / "figures" / "cost_accuracy.png",
+        _cost_label(cost, comparison.get("represents")),
+        f"{metric.upper()}, with 95% interval",
+        front=[str(row["variant"]) for row in comparison.get("frontier") or ()],
+        title=f"{comparison.get('scenario', 'fleet')}, seed {comparison.get('seed', '?')}: accuracy against cost",
+        subtitle=str(comparison.get("headline") or ""),
+        footer=figure_footer(comparison),
+    )
+
+
+def _cost_label(cost: str, represents: object) -> str:
+    label = _COST_LABELS.get(cost, cost)
+    return f"{label}, fleet of {represents:,}" if "provisioned" in cost and isinstance(represents, int) else label

@@ -1,0 +1,20 @@
+"""Draws the sheets of `reports.figures.background_drawing`, in whichever process imports this."""
+
+from models.runtime.errors import InputError
+from reports.figures.background_drawing import Sheet
+from reports.figures.run_figures import draw_run
+from reports.html import write_report
+
+
+class Drawer:
+    """Draws what it is given."""
+
+    def do(self, sheet: Sheet) -> InputError | OSError | str:
+        """What went wrong in a way that a user can mend; an empty text where nothing did."""
+        try:
+            draw_run(sheet.folder, names=sheet.figures)
+            if sheet.page:
+                write_report(sheet.folder)
+        except (InputError, OSError) as error:
+            return error
+        return ""

@@ -1,0 +1,33 @@
+"""The static figures of a folder of runs, PNG and SVG: those of its HTML report."""
+
+from pathlib import Path
+
+from reports.charts.experiment_charts import experiment_charts, frontier_chart, knob_charts
+from reports.data.experiment_folder import read_experiment
+from reports.data.folder_kind import folder_kind
+from reports.data.run_folder import figure_footer
+from reports.figures.chart_pictures import draw_chart
+from reports.figures.run_figures import draw_run
+
+
+def draw_figures(folder: Path) -> list[Path]:
+    """Draw every figure of a run or an experiment to `figures/` of its folder; InputError where it is neither."""
+    return draw_run(folder, svg=True) if folder_kind(folder) == "run" else draw_experiment(folder)
+
+
+def draw_experiment(folder: Path) -> list[Path]:
+    """Draw the figures of a sweep, an optimisation or a policy comparison; their paths."""
+    experiment = read_experiment(folder)
+    drawn = experiment_charts(experiment)
+    every = [
+        frontier_chart(experiment),
+        drawn.sensitivity,
+        *knob_charts(experiment),
+        *drawn.time,
+        drawn.latency,
+        drawn.cost,
+    ]
+    subtitle = str((experiment.answer or {}).get("headline") or experiment.manifest.question)
+    footer = figure_footer(experiment.summary)
+    title = experiment.manifest.name
+    return [path for chart in every if chart for path in draw_chart(chart, folder / "figures", title, subtitle, footer)]

@@ -1,0 +1,143 @@
+"""What `compare` prints: the answer, a line a variant, the same ratios where asked, which key matters, notes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from reports.terminal.summary import new_table, write_line, write_notes
+from reports.terminal.text import escape
+
+_MOST_ROWS = 30
+_MOST_HINTS = 4
+
+
+def print_comparison(
+    table: pd.DataFrame, answer: Mapping[str, Any], console: Console, notes: Sequence[str] = ()
+) -> None:
+    """table: comparisons.parquet; answer: answer.json; notes: what else is to be said.
+
+    Beyond 30 variants only those on the front are shown, and those named.
+    """
+    write_line(console, str(answer["headline"]), "bold")
+    write_line(console, "")
+    metric, cost = answer["metric"], answer["cost"]
+    on_front = {row["variant"]: row["probability_on_front"] for row in answer["frontier"]}
+    rows = table[table["metric"] == metric].set_index("variant")
+    costs = table[table["metric"] == cost].set_index("variant")
+    shown = list(rows.index)
+    if len(shown) > _MOST_ROWS:
+        named = {*on_front, answer["baseline"], answer["winner"]}
+        shown = [name for name in shown if name in named]
+    heads = ("variant", f"{_name(metric)}\n95%", "difference\n95%", "p\nadjusted", "cost\n95%", "on\nfront")
+    lines = new_table(console, heads)
+    for name in shown:
+        own, spent = rows.loc[name], costs.loc[name]
+        lines.add_row(
+            escape(name),
+            _estimate(own["mean"], own["high"]),
+            "baseline" if name == answer["baseline"] else _estimate(own["difference"], own["difference_high"], "+"),
+            "" if name == answer["baseline"] else _p(own["p_adjusted"]),
+            _estimate(spent["mean"], spent["high"]),
+            f"{on_front[name]:.0%}" if name in on_front else "",
+        )
+    console.print(lines)
+    if len(shown) < len(rows):
+        write_line(console, f"{len(rows) - len(shown)} variants that are on no front: comparisons.parquet", "dim")
+    _differences(answer, console)
+    _equal_ratios(answer.get("equal_ratio") or (), console)
+    _front(answer, len(rows), console)
+    _sensitivity(answer["sensitivity"], console)
+    first = rows.iloc[0]
+    said = [f"cost: {cost}"]
+    many = "1 seed" if first["n_seeds"] == 1 else f"{int(first['n_seeds'])} seeds"
+    for label, of in ((_name(metric), first), ("cost", costs.iloc[0])):
+        if of["method"] != "none":
+            said.append(f"intervals of {label}: {of['method']}, {many}; for {of['generalises_to']}")
+    open_rows = rows[(rows["seeds_to_resolve"] > 0).fillna(False).astype(bool)]
+    if len(open_rows):
+        fewest = open_rows["seeds_to_resolve"].astype(int).sort_values(kind="stable")
+        hints = [f"'{name}' {more}" for name, more in fewest.iloc[:_MOST_HINTS].items()]
+        if len(fewest) > _MOST_HINTS:
+            hints.append(f"{len(fewest) - _MOST_HINTS} others up to {fewest.iloc[-1]}")
+        said.append(f"more seeds that would resolve a difference as large as the one seen: {', '.join(hints)}")
+    write_notes([*said, *answer["notes"], *notes], console)
+
+
+def _differences(answer: Mapping[str, Any], console: Console) -> None:
+    """Of runs that were compared where they lie: every figure less the baseline's."""
+    if not answer.get("differences"):
+        return
+    write_line(console, f"differences to '{answer['baseline']}', with 95% intervals", "bold")
+    lines = new_table(console, ("run", "figure", "difference", "95%"))
+    for row in answer["differences"]:
+        ends = "" if _unknown(row["low"]) or _unknown(row["high"]) else f"{row['low']:+,.4g} to {row['high']:+,.4g}"
+        moved = "n/a" if _unknown(row["difference"]) else f"{row['difference']:+,.4g}"
+        lines.add_row(escape(row["variant"]), _name(row["metric"]), moved, ends)
+    console.print(lines)
+
+
+def _equal_ratios(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    if not rows:
+        return
+    write_line(console, "")
+    write_line(console, "at equal request ratios", "bold")
+    lines = new_table(console, ("family", "ratio", "mean\n95%", "difference\n95%", "p\nadjusted"))
+    for row in rows:
+        reference = row["difference"] is None
+        lines.add_row(
+            escape(str(row["family"])),
+            f"{row['ratio']:.3f}",
+            _estimate(row["mean"], row["high"]),
+            "reference" if reference else _estimate(row["difference"], row["difference_high"], "+"),
+            "" if reference else _p(row["p_adjusted"]),
+        )
+    console.print(lines)
+
+
+def _front(answer: Mapping[str, Any], n: int, console: Console) -> None:
+    """The front in a line, and the cheapest point that is as good as the baseline where there is one."""
+    said = [f"front: {len(answer['frontier'])} of {n} variants"]
+    if answer["knee"] is not None:
+        said.append(f"knee '{answer['knee']}'")
+    volume = answer["hypervolume"]
+    if volume is not None:
+        names = (answer["cost"], answer["third"], answer["metric"])
+        worst = zip((name for name in names if name is not None), volume["reference"], strict=True)
+        ends = "" if volume["low"] is None else f" ({volume['low']:.4g} to {volume['high']:.4g})"
+        under = ", ".join(f"{_name(name)} {value:.4g}" for name, value in worst)
+        said.append(f"hypervolume {volume['value']:.4g}{ends} against the worst of each, {under}")
+    write_line(console, "; ".join(said))
+    for tie in answer["decision"]["ties"]:
+        tied = ", ".join(f"'{name}'" for name in tie)
+        write_line(console, f"a tie: {tied} do not differ in any run")
+
+
+def _sensitivity(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        shares = ", ".join(f"{row['key']} {row['share_of_variance']:.0%}" for row in rows if row["metric"] == metric)
+        write_line(console, f"what explains {_name(metric)} over variants: {shares}")
+
+
+def _name(metric: str) -> str:
+    short = metric.removeprefix("accuracy.")
+    return short.upper() if short != metric else metric
+
+
+def _estimate(mean: float, high: float, sign: str = "") -> str:
+    """Mean and half the width of its interval, with the same number of places."""
+    if _unknown(mean):
+        return "n/a"
+    places = 4 if abs(mean) < 10 else max(4 - len(f"{abs(mean):.0f}"), 0)
+    text = f"{mean:{sign},.{places}f}"
+    return text if _unknown(high) else f"{text} ±{high - mean:,.{places}f}"
+
+
+def _p(value: float) -> str:
+    return "n/a" if _unknown(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _unknown(value: Any) -> bool:
+    return value is None or pd.isna(value) or math.isinf(value)

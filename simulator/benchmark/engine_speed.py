@@ -1,0 +1,278 @@
+"""The engine's speed, measured in one process: against a naive loop, and against the floor of its own parts.
+
+The fleet is synthetic and the models are untrained: speed does not depend on what weights say. Candidate lists are
+drawn at random, so that what is timed is the simulator and the SRM, not an LLM.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.llm.base import CandidateLists
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.machine_memory import peak_rss_bytes
+from models.runtime.progress import Progress
+from models.sequences import windows_at
+from models.srm.base import StateModel
+from models.srm.deployment import Deployed
+from simulator.benchmark.adaptation import run_adaptation_bench
+from simulator.benchmark.cases import INTERACTIONS
+from simulator.core.randomness import Draws
+from simulator.engine.context import World
+from simulator.policies.counterfactual import Decisions, threshold_for
+from simulator.policies.gain_model import FEATURES, ExpectedGain, Features, GainModel
+from simulator.policies.uncertainty import Doubt, doubt_of
+from simulator.preparation.policy_calibration import Tuned, looked_at, popularity
+from simulator.preparation.prepare import Population, Prepared, populate
+from simulator.preparation.training import Learnt, first_deployed, learn, srm_scores
+from simulator.ranking.slates import Jobs, ListSlates
+from simulator.scenario import sections
+from simulator.simulation import build_world, run
+
+Ints = NDArray[np.int64]
+Result = TypeVar("Result")
+
+LIST_LENGTH = 50
+REQUEST_RATIO = 0.2
+_HISTORY = 60
+_ITEMS = 5_000
+_CALIBRATED_ON = 300
+
+
+def bench_scenario(
+    devices: int,
+    srm: str = "sasrec",
+    dim: int = 64,
+    ratio: float = REQUEST_RATIO,
+    list_length: int = LIST_LENGTH,
+    users: int | None = None,
+) -> sections.Scenario:
+    """Windows of 50 items, about 30 interactions a device; `users` (as many as devices) have clones where fewer."""
+    events = _HISTORY + INTERACTIONS
+    loss = "bce" if srm == "din" else "full_softmax"
+    return sections.Scenario(
+        name="bench",
+        workload=sections.Workload(
+            synthetic=sections.SyntheticWorld(users=users or devices, items=_ITEMS, events_per_user=events),
+            split=sections.PerUserSplit(last=INTERACTIONS, min_history=5),
+            arrivals=sections.PoissonArrivals(per_day=INTERACTIONS),
+        ),
+        fleet=sections.Fleet(devices=devices),
+        srm=sections.Srm.model_validate({"kind": srm, "dim": dim, "max_length": 50, "epochs": 0, "loss": loss}),
+        llm=sections.Llm(list_length=list_length, served_as="llama-3.1-8b"),
+        cloud=sections.Cloud(replicas=max(1, devices // 1_000)),
+        policy=sections.Policy(request=sections.RandomRequest(ratio=ratio)),
+    )
+
+
+class RandomLists:
+    """Candidate lists drawn at random, a pure function of (user, as_of)."""
+
+    name = "random lists"
+    content_hash = "random lists"
+
+    def __init__(self, n_items: int, list_length: int, draws: Draws):
+        self.list_length = list_length
+        self._n_items, self._draws = n_items, draws
+
+    def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
+        """A random start and a random odd stride: `list_length` different items each."""
+        start = self._draws.integers(self._n_items, "bench.start", users, as_of)
+        stride = 1 + self._draws.integers(self._n_items // self.list_length - 1, "bench.stride", users, as_of)
+        items = (start[:, None] + stride[:, None] * np.arange(self.list_length)) % self._n_items
+        return CandidateLists(items.astype(np.int32), np.ones(len(users), dtype=bool), as_of)
+
+    def save(self) -> None:
+        """Nothing is kept."""
+
+
+class NoModelWork:
+    """Slates that cost nothing: what remains is the simulator's own events."""
+
+    def place(self, jobs: Jobs) -> tuple[Ints, NDArray[np.float64]]:
+        """Every target absent, every list consistent."""
+        return np.full(len(jobs), -1), np.zeros(len(jobs))
+
+
+@dataclass(frozen=True)
+class BenchFleet:
+    """Users, devices and models of a bench, drawn once; user states are part of what is measured."""
+
+    scenario: sections.Scenario
+    learnt: Learnt
+    draws: Draws
+    population: Population
+    first: Ints
+    """[U] the first place in each user's log whose state is needed"""
+    srm: Deployed
+    source: RandomLists
+
+    @classmethod
+    def of(cls, scenario: sections.Scenario, store: ArtifactStore, progress: Progress) -> "BenchFleet":
+        """Draw it; PyTorch has the threads of the scenario from now on."""
+        torch.set_num_threads(scenario.engine.threads)
+        learnt, draws = learn(scenario, store, "cpu", progress), Draws(scenario.seed)
+        return cls(
+            scenario,
+            learnt,
+            draws,
+            populate(scenario, learnt, draws),
+            np.maximum(learnt.split.history - 1, 0),
+            first_deployed(scenario, learnt),
+            RandomLists(learnt.histories.n_items, scenario.llm.list_length, draws),
+        )
+
+    def prepared(self) -> Prepared:
+        """With all user states, computed now."""
+        scores = srm_scores(self.learnt, self.first, np.unique(self.population.users), self.srm)
+        return Prepared(self.learnt, self.draws, self.population, self.srm, scores, self.source, None)
+
+    def run(
+        self,
+        progress: Progress,
+        request: sections.RequestPolicy | None = None,
+        tuned: Tuned | None = None,
+        folder: Path | None = None,
+        keeps_all: bool = True,
+    ) -> World:
+        """States, events, rankings and records of a whole run, of another request policy where one is given.
+
+        `folder` takes the records; `keeps_all`: whether every slate is held to the end.
+        """
+        policy = self.scenario.policy
+        chosen = self.scenario.model_copy(
+            update={"policy": policy.model_copy(update={"request": request or policy.request})}
+        )
+        prepared = self.prepared()
+        world = build_world(chosen, prepared, tuned or Tuned(), folder)
+        world.recorder.slates.keeps_all = keeps_all
+        run(world, chosen, prepared, progress)
+        world.recorder.flush()
+        return world
+
+    def floor_s(self, world: World, progress: Progress) -> tuple[float, float]:
+        """Wall seconds of the run's events without model work, and of all states and rankings of `world`, a finished
+        run that keeps all slates, without events."""
+        prepared = self.prepared()
+
+        def events() -> None:
+            idle = build_world(self.scenario, prepared, Tuned(), None)
+            idle.scorer.slates = NoModelWork()
+            run(idle, self.scenario, prepared, progress)
+            idle.recorder.flush()
+
+        def tensors() -> None:
+            again = build_world(self.scenario, self.prepared(), Tuned(), None)
+            again.scorer.place(world.recorder.all_jobs())
+
+        return timed(events)[0], timed(tensors)[0]
+
+
+def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict[str, Any]:
+    """Measure; returns the figures that `bench --json` prints (rates per second of wall time)."""
+    fleet = BenchFleet.of(bench_scenario(devices), ArtifactStore(), progress)
+    full_s, world = timed(lambda: fleet.run(progress))
+    tables = world.recorder.finish()
+    n = tables["interactions"].num_rows
+    requests = tables["requests"].num_rows
+    by_inconsistency, by_gain = sections.InconsistencyRequest(threshold=0), sections.LearnedRequest()
+    tuned = _tuned(world, fleet.population, doubt_of(by_inconsistency))
+    inconsistency_s, _ = timed(lambda: fleet.run(progress, by_inconsistency, tuned))
+    gain = ExpectedGain(Features(popularity(fleet.learnt)), any_gain_model())
+    tuned_gain = _tuned(world, fleet.population, gain)
+    learned_s, _ = timed(lambda: fleet.run(progress, by_gain, tuned_gain))
+
+    events_s, tensor_s = fleet.floor_s(world, progress)
+    naive_rate, disagreement = naive_loop(fleet, world, naive_interactions)
+    rate = n / full_s
+    adapting = run_adaptation_bench(devices, fleet.scenario.engine.threads)
+    return {
+        "interactions_per_s": rate,
+        "naive_interactions_per_s": naive_rate,
+        "speedup": rate / naive_rate,
+        "floor_ratio": full_s / (events_s + tensor_s),
+        "rank_disagreement": disagreement,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "interactions_per_s_inconsistency": n / inconsistency_s,
+        "interactions_per_s_learned": n / learned_s,
+        "devices": devices,
+        "interactions": n,
+        "request_ratio": requests / n,
+        "seconds": full_s,
+        "events_only_s": events_s,
+        "tensors_only_s": tensor_s,
+        "threads": fleet.scenario.engine.threads,
+        **adapting,
+    }
+
+
+def timed(work: Callable[[], Result]) -> tuple[float, Result]:
+    """Wall seconds of `work`, and what it returns."""
+    started = time.perf_counter()
+    found = work()
+    return time.perf_counter() - started, found
+
+
+def _tuned(world: World, population: Population, doubt: Doubt) -> Tuned:
+    """A threshold at which a share REQUEST_RATIO of the decisions of some devices asks."""
+    slates, some = world.scorer.slates, slice(0, _CALIBRATED_ON)
+    assert isinstance(slates, ListSlates)
+    count = population.n_interactions[some]
+    newest = population.first_step[some] - 1
+    decisions = Decisions(population.users[some], newest, count, newest)
+    return Tuned(doubt=doubt, threshold=threshold_for(decisions, looked_at(slates, decisions, doubt), REQUEST_RATIO))
+
+
+def any_gain_model() -> GainModel:
+    """A model of gains that was never trained, of the default size."""
+    generator, features, hidden = np.random.default_rng(1), len(FEATURES), sections.LearnedRequest().hidden
+    return GainModel(
+        mean=np.zeros(features),
+        scale=np.ones(features),
+        hidden=generator.normal(size=(features, hidden)),
+        hidden_bias=np.zeros(hidden),
+        out=generator.normal(size=hidden),
+        linear=generator.normal(size=features),
+        bias=np.zeros(1),
+    )
+
+
+def naive_loop(fleet: BenchFleet, world: World, interactions: int) -> tuple[float, float]:
+    """What a user would write first: at each event encode the window at batch 1, score the list, sort, look up.
+
+    Returns interactions per second, and the share of ranks that differ from the engine's (float32 against exact).
+    """
+    jobs = world.recorder.all_jobs()
+    chosen = np.flatnonzero(jobs.target >= 0)[:interactions]
+    jobs = jobs.take(chosen)
+    expected, _ = world.scorer.place(jobs)
+    model, log = fleet.learnt.srm.model.eval(), fleet.learnt.split.log
+    vectors = model.item_vectors().detach()
+    got = np.empty(len(jobs), dtype=np.int64)
+    started = time.perf_counter()
+    with torch.no_grad():
+        for i in range(len(jobs)):
+            user, step = jobs.user[i : i + 1], jobs.step[i : i + 1]
+            window = torch.from_numpy(windows_at(log.offsets, log.items, user, step, model.max_length))
+            items = fleet.source.lists(user, jobs.as_of[i : i + 1]).items[0]
+            candidates = torch.from_numpy(items.astype(np.int64))
+            if isinstance(model, StateModel):
+                scores = vectors[candidates] @ model.states(window)[0, int((window > 0).sum()) - 1]
+            else:
+                scores = model.window_logits(window, candidates[None])[0]
+            srm_order = torch.argsort(scores, descending=True, stable=True).numpy()
+            n = len(items)
+            srm_rank = np.empty(n)
+            srm_rank[srm_order] = np.arange(n)
+            fused = -(np.arange(n) + 1) / n + (1 - (srm_rank + 0.5) / n - 0.5)
+            seen = set(log.items[log.offsets[user[0]] : log.offsets[user[0]] + step[0] + 1].tolist())
+            slate = [int(item) for item in items[np.argsort(-fused, kind="stable")] if int(item) not in seen]
+            got[i] = slate.index(int(jobs.target[i])) if int(jobs.target[i]) in slate else -1
+    seconds = time.perf_counter() - started
+    return len(jobs) / seconds, float((got != expected).mean())

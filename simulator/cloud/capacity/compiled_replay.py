@@ -1,0 +1,119 @@
+"""Replays of hundreds of thousands of requests: the plain replicas of a pool in compiled code, where there is any.
+
+The compiler is loaded when a replay first asks for it; what it makes is kept in the artifact cache. What it cannot
+serve (`plain` says), and any machine without it, is served by the node itself.
+"""
+
+import math
+import sys
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.runtime.artifacts import ArtifactStore
+from simulator.cloud.capacity.replay import Requests
+from simulator.cloud.node.cluster import Pool
+from simulator.cloud.replica.replica import Replica
+from simulator.core.randomness import Draws
+from simulator.scenario.sections import Cloud
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of requests: arrays [N], NaN where it did not happen."""
+
+    wait_s: Floats
+    """arrival to the start of service"""
+    ttft_s: Floats
+    """arrival to first token"""
+    latency_s: Floats
+    """arrival to the last token"""
+    busy_s: Floats
+    """[R] seconds in which each replica served"""
+
+
+@cache
+def loop() -> ModuleType | None:
+    """The compiled code; None, with one line on standard error, where there is no compiler or it fails."""
+    try:
+        import numba
+
+        settings: Any = numba.config
+        settings.CACHE_DIR = str(ArtifactStore().root / "compiled")
+        from simulator.cloud.capacity import compiled_loop
+
+        compiled_loop.serve(*_arguments(_NOBODY, np.zeros(0, dtype=np.int64), 1, (16, 1, 16, 1), (0.0,) * 13))
+    except Exception as error:  # a missing wheel, a full disk, an interpreter that it does not know
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        print(f"warning: peaks are replayed without compiled code, in less detail: {line}", file=sys.stderr)
+        return None
+    return compiled_loop
+
+
+_NOBODY = Requests.of(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+
+def plain(pool: Pool, cloud: Cloud) -> Replica | None:
+    """A replica of the pool, if compiled code can serve it: in order of arrival, without cached prefixes, each step
+    composed when it begins, behind a router that does not look into memory."""
+    replica = pool.replica()
+    if not isinstance(replica, Replica) or cloud.router == "least_kv":
+        return None
+    engine = replica.engine
+    special = engine.prefix_caching or engine.async_scheduling or engine.order != "fcfs"
+    return None if special else replica
+
+
+def assignment(requests: Requests, replicas: int, cloud: Cloud, draws: Draws) -> Ints:
+    """The replica [N] that each request goes to, where none ever fails; -1: the one with the fewest requests."""
+    numbers = np.arange(len(requests))
+    if cloud.router == "round_robin":
+        return numbers % replicas
+    if cloud.router == "random":
+        return draws.integers(replicas, "cloud.router", numbers, 0)
+    if cloud.router == "device_affine":
+        return draws.integers(replicas, "cloud.affinity", requests.device, 0)
+    return np.full(len(requests), -1)
+
+
+def served(
+    code: ModuleType,
+    requests: Requests,
+    replica: Replica,
+    replicas: int,
+    assigned: Ints,
+    late_s: float = math.inf,
+    most: int = 1 << 62,
+) -> Run:
+    """All requests, served by so many replicas like this one; given up once more than `most` take longer than
+    `late_s`."""
+    engine, timing = replica.engine, replica.timing
+    limits = (engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks)
+    step: list[float] = []
+    for line in (timing.compute, timing.memory):
+        step += [line.fixed_s, line.per_token_s, line.per_sequence_s, line.per_context_token_s, line.per_pair_s]
+    experts = timing.experts
+    step += [experts.all_s, experts.routed_share] if experts is not None else [0.0, 0.0]
+    arguments = _arguments(requests, assigned, replicas, limits, (*step, timing.prompt_floor_s))
+    told, busy_s = code.serve(*arguments[:-2], late_s, most)
+    wait_s, ttft_s, latency_s = (told - requests.arrival_s[:, None]).T
+    return Run(wait_s, ttft_s, latency_s, busy_s)
+
+
+def _arguments(
+    requests: Requests, assigned: Ints, replicas: int, engine: tuple[int, ...], step: tuple[float, ...]
+) -> tuple[Any, ...]:
+    """What `serve` takes; nobody is ever late."""
+    jobs = np.zeros((len(requests), 8), dtype=np.int64)
+    jobs[:, 0], jobs[:, 1], jobs[:, 2] = requests.prompt_tokens, requests.output_tokens, requests.sequences
+    jobs[:, 4] = requests.prompt_tokens
+    arrival_s = np.ascontiguousarray(requests.arrival_s, dtype=np.float64)
+    limits, lines = np.array(engine, dtype=np.int64), np.array(step, dtype=np.float64)
+    return arrival_s, jobs, np.asarray(assigned, dtype=np.int64), replicas, limits, lines, math.inf, 1 << 62

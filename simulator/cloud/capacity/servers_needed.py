@@ -1,0 +1,145 @@
+"""How many servers the busiest half hour of a fleet needs: the whole of it is served, and a queue that grows is seen.
+
+The peak of a larger fleet is many independently shifted copies of the run's own requests: a Poisson stream
+(Palm-Khintchine) with the run's own mix of tokens. Faults and autoscaling are left out.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.cloud.capacity.peak import PEAK_S, Peak
+from simulator.cloud.capacity.provisioning import Objective, Provision, Served, Servers, fewest, percentile
+from simulator.cloud.capacity.replay import Requests
+from simulator.core.randomness import Draws
+
+_FEWEST = 2000  # requests that tell a percentile
+_ABOUT = 30_000  # requests that tell a capacity roughly
+_WITHIN = 0.005  # of a capacity: what is found is served, and so much more is not
+_BUSIER = 3.0  # standard errors by which the requests of one half hour may exceed those of the mean one
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Capacity:
+    """What rates of such requests numbers of servers hold for half an hour within the objective."""
+
+    def __init__(self, requests: Requests, servers: Servers, objective: Objective, draws: Draws):
+        self._requests, self._servers, self._objective, self._draws = requests, servers, objective, draws
+        self._known: dict[int, float] = {}
+        self.alone_s = servers.alone(requests)
+        self._each = servers.rate(self.stream(_FEWEST, 1.0)[0])
+
+    def stream(self, n: int, rate: float) -> tuple[Requests, Ints]:
+        """`n` requests at `rate` a second, in Poisson order: as many of each kind as there are in the peak, at moments
+        of which exactly so many fall into that time; and which of the peak's each is like."""
+        order = self._draws.permutation(n, "provisioning.request", n)
+        rows = order * len(self._requests) // n
+        units = np.cumsum(self._draws.exponential("provisioning.gap", np.arange(n + 1)))
+        return self._requests.take(rows).at(units[:n] / units[n] * (n / rate)), rows
+
+    def holds(self, servers: int, rate: float, most: int) -> bool:
+        """Whether so many servers hold `rate` requests a second, by a replay of at most so many requests.
+
+        They must serve as many when all are busy: a batch of long queues may be slower than one of short ones, so that
+        a queue that chance has built up would stay. Where a replay is shorter than the peak, its second half counts.
+        """
+        if rate > servers * self._each:
+            return False
+        n = min(max(math.ceil(rate * PEAK_S), _FEWEST), most)
+        return self._servers.meet(self.stream(n, rate)[0], servers, 0 if n >= rate * PEAK_S else n // 2)
+
+    def of(self, servers: int) -> float:
+        """The most requests a second that so many servers hold. More than a group of them hold in proportion."""
+        group = min(servers, self._servers.group)
+        if group not in self._known:
+            below = self._known.get(group - 1)
+            most = group * self._each
+            guess = most if below is None else min(most, group / (group - 1) * below)
+            about = self._search(group, guess, min(_ABOUT, self._servers.most), 0.1)
+            self._known[group] = self._search(group, about, self._servers.most, _WITHIN)
+        return self._known[group] * servers / group
+
+    def _search(self, servers: int, guess: float, most: int, within: float) -> float:
+        """The highest rate that is held, to `within` of it."""
+        stride, low, high = 1.0 + 3 * within, guess, guess
+        if self.holds(servers, guess, most):
+            while self.holds(servers, high * stride, most):
+                high, stride = high * stride, stride**1.5
+            low, high = high, high * stride
+        else:
+            while not self.holds(servers, low / stride, most):
+                low, stride = low / stride, stride**1.5
+            low, high = low / stride, low
+        while high / low > 1 + within:
+            middle = math.sqrt(low * high)
+            low, high = (middle, high) if self.holds(servers, middle, most) else (low, middle)
+        return low
+
+    def busier(self, rate: float) -> float:
+        """The rate of a half hour that is as busy as one in a thousand by chance, where `rate` is that of the mean."""
+        mean = max(float(np.nanmean(self.alone_s)), 1e-12)
+        spread = 1.0 + float(np.nanvar(self.alone_s)) / mean**2  # of the work that requests bring, beside their number
+        return rate * (1.0 + _BUSIER * math.sqrt(spread / (rate * PEAK_S)))
+
+    def needs(self, rate: float) -> int:
+        """The fewest servers for a peak of `rate` requests a second in the mean."""
+        if rate <= 0:
+            return 0
+        busy = self.busier(rate)
+        group = self._servers.group
+        servers = max(1, min(math.floor(busy / self._each), group))
+        while servers < group and self.of(servers) < busy:
+            servers += 1
+        if self.of(servers) < busy:
+            return math.ceil(group * busy / self.of(group))
+        while servers > 1 and self.of(servers - 1) >= busy:
+            servers -= 1
+        return servers
+
+    def served(self, servers: int, rate: float) -> Served:
+        """What requests meet in a mean half hour at so many servers."""
+        simulated = min(servers, self._servers.group)
+        share = rate * simulated / servers
+        requests, rows = self.stream(min(max(math.ceil(share * PEAK_S), _FEWEST), self._servers.most), share)
+        wait_s, latency_s, utilization = self._servers.serve(requests, simulated)
+        return Served(rows, wait_s, latency_s, utilization, self.of(servers) / rate - 1.0)
+
+
+def provision_fleet(
+    requests: Requests, peak: Peak, scale: float, servers: Servers, objective: Objective, draws: Draws
+) -> Provision:
+    """The fewest servers for the peak of a fleet `scale` times the one whose requests these are.
+
+    The requests are those of the peak at its rate, no two of one device, so without cached prefixes; but where a fleet
+    stands for itself and prefixes are cached, its own requests, one after the other, made to come as fast.
+    """
+    rates = peak.rates_per_s * scale
+    rate = peak.per_s * scale
+    if not len(peak.rows) or rate <= 0:
+        return Provision(0, 0.0, math.nan, rates, np.zeros(len(rates), dtype=np.int64))
+    like = requests.take(peak.rows)
+    alone_s = percentile(servers.alone(like), objective)
+    if not alone_s <= objective.at_most_s:
+        return Provision(None, rate, alone_s, rates)
+    if scale == 1 and bool((like.prefix_start >= 0).any()):
+        return _own(like, rate, rates, alone_s, servers)
+    capacity = Capacity(like.strangers(), servers, objective, draws)
+    n = capacity.needs(rate)
+    each = np.array([capacity.needs(float(one)) for one in rates], dtype=np.int64)
+    served = capacity.served(n, rate)
+    return Provision(n, rate, alone_s, rates, each, replace(served, row=peak.rows[served.row]))
+
+
+def _own(like: Requests, rate: float, rates: Floats, alone_s: float, servers: Servers) -> Provision:
+    """The fewest servers for a fleet's own requests, at the rate of its peak."""
+    own_s = like.arrival_s - like.arrival_s[0]
+    at = like.at(own_s * (len(like) / max(float(own_s[-1]), 1e-9) / rate))
+    n = fewest(lambda count: count >= len(at) or servers.meet(at, count), 1)
+    wait_s, latency_s, utilization = servers.serve(at, n)
+    each = np.ceil(n * rates / rate - 1e-9).astype(np.int64)
+    served = Served(np.arange(len(like)), wait_s, latency_s, utilization, math.nan)
+    return Provision(n, rate, alone_s, rates, each, served)

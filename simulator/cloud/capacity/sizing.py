@@ -1,0 +1,143 @@
+"""Size a cloud from a request trace: latency, throughput, utilisation and cost of serving it, or the fewest replicas
+that meet an objective."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.runtime.errors import InputError
+from models.runtime.progress import Progress
+from simulator.cloud.capacity.provisioning import Objective, Replicas, provision, steady
+from simulator.cloud.capacity.replay import Replayed, Requests
+from simulator.cloud.capacity.traces import read_trace
+from simulator.cloud.hardware.catalogue import default_catalogue
+from simulator.cloud.hardware.power import ReplicaPower
+from simulator.cloud.node.cluster import Pool
+from simulator.cloud.pools import kind_of
+from simulator.cloud.tokens import RequestTokens
+from simulator.core.costs import HOUR_S, rent_cost
+from simulator.core.randomness import Draws
+from simulator.scenario import sections
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be sized. `replicas` None: as many as the objective needs, or one where there is no objective."""
+
+    model: str
+    """a catalogue name, or a config.json"""
+    gpu: str
+    gpus_per_replica: int = 1
+    replicas: int | None = None
+    router: sections.RouterName = "least_outstanding"
+    profile: str | None = None
+    rate_scale: float = 1.0
+    limit: int | None = None
+    slo: str | None = None
+
+
+def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str, Any]:
+    """Replay a trace and return the figures. `seed` is that of the random router.
+
+    InputError: a trace, name or objective that cannot be used, a model that does not fit, or an objective that no
+    number of replicas meets.
+    """
+    if plan.slo is not None and plan.replicas is not None:
+        raise InputError("--replicas and --slo contradict: --slo looks for the number of replicas; give one of them")
+    if not 0 < plan.rate_scale < math.inf:
+        raise InputError(f"--rate-scale {plan.rate_scale:g}: expected a number above 0, such as 2 for twice the load")
+    objective = None if plan.slo is None else Objective.parse(plan.slo)
+    cloud = steady(
+        sections.Cloud(gpu=plan.gpu, gpus_per_replica=plan.gpus_per_replica, router=plan.router, profile=plan.profile)
+    )
+    model = default_catalogue().model(plan.model, "--model")
+    gpu = default_catalogue().gpu(plan.gpu, "--gpu")
+    requests, notes = read_trace(trace, plan.limit)
+    requests = requests.at(requests.arrival_s / plan.rate_scale)
+    columns = (requests.prompt_tokens, requests.output_tokens, requests.sequences)
+    longest = RequestTokens(*(int(column.max()) for column in columns))
+    try:
+        kind = kind_of("cloud", cloud, cloud, model, longest)
+    except InputError as error:
+        raise InputError(_as_options(str(error))) from None
+    rent = rent_cost(1.0, gpu.usd_per_hour, sections.Tariffs())
+    power = ReplicaPower(model, gpu, plan.gpus_per_replica)
+    pool = Pool(kind.replica, gpus_per_replica=plan.gpus_per_replica, rent_usd=rent.usd, power=power)
+    replicas = Replicas(pool, cloud, Draws(seed), objective or Objective(0.95, 1.0), progress)
+    wanted: int | None = plan.replicas or 1
+    if objective is not None:
+        found = provision(requests, replicas, objective)
+        wanted = found.servers
+        if wanted is None:
+            raise InputError(
+                f"--slo {plan.slo}: no number of replicas meets it: on an empty node that percentile is "
+                f"{found.alone_s:.3g} s; relax it, or take a faster GPU, a smaller model or more --gpus-per-replica"
+            )
+        notes.append(f"the fewest replicas with {objective}")
+    assert wanted is not None
+    figures = _figures(requests, replicas.replayed(requests, wanted))
+    served = {
+        "model": model.name,
+        "gpu": gpu.name,
+        "gpus_per_replica": plan.gpus_per_replica,
+        "replicas": wanted,
+        "router": plan.router,
+        "step_times": "roofline" if plan.profile is None else plan.profile,
+    }
+    return {"served_by": served, **figures, "notes": notes}
+
+
+def _figures(requests: Requests, replayed: Replayed) -> dict[str, Any]:
+    node, seconds = replayed.node, max(replayed.end_s, 1e-9)
+    generated = float((requests.output_tokens * requests.sequences).sum())
+    read = float(requests.prompt_tokens.sum())
+    gpu_hours = node.paid_gpu_seconds / HOUR_S
+    gpus = node.machines[0].pool.gpus_per_replica
+    return {
+        "trace": {
+            "requests": len(requests),
+            "span_s": requests.span_s,
+            "prompt_tokens_mean": read / len(requests),
+            "output_tokens_mean": generated / len(requests),
+        },
+        "ttft_s": _percentiles(replayed.ttft_s),
+        "tpot_s": _percentiles(replayed.tpot_s),
+        "latency_s": _percentiles(replayed.latency_s),
+        "throughput": {
+            "requests_per_second": len(requests) / seconds,
+            "prompt_tokens_per_second": read / seconds,
+            "output_tokens_per_second": generated / seconds,
+        },
+        "load": {
+            "utilization": node.utilization(),
+            "kv_share_mean": float(replayed.kv_shares.mean()),
+            "kv_share_max": float(replayed.kv_shares.max()),
+            "preemptions": int(replayed.preemptions.sum()),
+        },
+        "cost": {
+            "replica_hours": gpu_hours / gpus,
+            "usd": node.paid_usd,
+            "usd_per_1k_requests": 1000 * node.paid_usd / len(requests),
+            "usd_per_1m_output_tokens": 1e6 * node.paid_usd / generated if generated else None,
+            "joules": node.busy_joules + node.idle_joules,
+        },
+    }
+
+
+def _percentiles(values: NDArray[np.float64]) -> dict[str, float | None]:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return {"mean": None, "p50": None, "p95": None, "p99": None}
+    p50, p95, p99 = np.percentile(known, [50, 95, 99]).tolist()
+    return {"mean": float(known.mean()), "p50": p50, "p95": p95, "p99": p99}
+
+
+def _as_options(message: str) -> str:
+    """The keys of a scenario in a message as the options of the command."""
+    for key, option in (("gpus_per_replica", "--gpus-per-replica"), ("gpu", "--gpu"), ("profile", "--profile")):
+        message = message.replace(f"cloud.{key}:", f"{option}:")
+    return message

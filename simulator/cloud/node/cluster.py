@@ -1,0 +1,274 @@
+"""The replicas of a node as machines: they start cold, take requests, drain, fail, are taken away, and are paid for.
+
+What is served where is the node's business; a cluster says which replicas take requests and tells the node of changes.
+"""
+
+import math
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from simpy import Environment, Event, Timeout
+
+from simulator.cloud.hardware.power import ReplicaPower
+from simulator.cloud.node.faults import Outage, failures, takings
+from simulator.cloud.node.routers import Choice
+from simulator.cloud.replica.timed_replica import Serving
+from simulator.core.randomness import Draws
+from simulator.scenario.sections import Autoscale, Failures, Spot
+
+State = Literal["off", "starting", "up", "draining", "down"]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Replicas of one kind."""
+
+    replica: Callable[[], Serving]
+    """makes a replica, empty"""
+    replicas: int = 1
+    """at the start; all the time where `autoscale` is None"""
+    gpus_per_replica: int = 1
+    speed: float = 1.0
+    """requests a second of one of its replicas, as a share of the fastest pool's"""
+    rent_usd: float = 0.0
+    """of one GPU for one second"""
+    power: ReplicaPower | None = None
+    """what a replica draws; None: nothing that is counted"""
+    usd_per_joule: float = 0.0
+    cold_start_s: float = 0.0
+    autoscale: Autoscale | None = None
+    spot: Spot | None = None
+
+    @property
+    def places(self) -> int:
+        """The most replicas that it may have."""
+        return self.autoscale.max if self.autoscale else self.replicas
+
+
+class Machine:
+    """One place for a replica of a pool: in use or not, in order or not."""
+
+    __slots__ = (
+        "accepting",
+        "armed",
+        "broken",
+        "number",
+        "outstanding",
+        "paid_s",
+        "paid_since_s",
+        "pool",
+        "replica",
+        "service_s",
+        "starts",
+        "state",
+        "up_s",
+        "up_since_s",
+        "waiting",
+        "wanted",
+        "warned",
+    )
+
+    def __init__(self, number: int, pool: Pool):
+        self.number = number
+        self.pool = pool
+        self.replica = pool.replica()
+        self.state: State = "off"
+        self.wanted = False  # by whoever sets how many replicas there are
+        self.broken = 0  # reasons for which it is gone
+        self.warned = 0  # takings that have been announced and are not over
+        self.accepting = False
+        self.starts = 0  # cold starts; the end of one that was broken off is told by this
+        self.paid_s = self.up_s = 0.0
+        self.paid_since_s = self.up_since_s = math.nan  # NaN: not now
+        self.waiting = self.outstanding = 0  # requests, as the node last counted them
+        self.service_s = 0.0  # recent mean time from start to end of a request; 0: none has ended
+        self.armed: list[float] = []  # when the node will look at it, the next time last
+
+    @property
+    def load(self) -> float:
+        """Requests that wait or are served, over its speed."""
+        return self.replica.outstanding / self.pool.speed
+
+    @property
+    def kv_share(self) -> float:
+        """Share of its KV cache in use, as of its last change."""
+        return self.replica.kv_share
+
+    @property
+    def usable(self) -> bool:
+        """Wanted and not gone: it serves, or will."""
+        return self.wanted and not self.broken
+
+    def paid_until(self, now: float) -> float:
+        """Seconds for which it is paid up to `now`."""
+        return self.paid_s + (0.0 if math.isnan(self.paid_since_s) else now - self.paid_since_s)
+
+    def up_until(self, now: float) -> float:
+        """Seconds in which it could serve up to `now`."""
+        return self.up_s + (0.0 if math.isnan(self.up_since_s) else now - self.up_since_s)
+
+
+class Listener(Protocol):
+    """What a cluster tells its node."""
+
+    def machine_ready(self, machine: Machine) -> None:
+        """It takes requests from now on."""
+
+    def machine_lost(self, machine: Machine) -> None:
+        """It is gone at once, with all that it serves."""
+
+    def machines_changed(self) -> None:
+        """How many are up has changed."""
+
+
+class Cluster:
+    """All machines of a node, the pools one after the other."""
+
+    def __init__(self, env: Environment, pools: tuple[Pool, ...], listener: Listener, draws: Draws):
+        self.env, self.pools, self.draws = env, pools, draws
+        self._listener = listener
+        owners = [pool for pool in pools for _ in range(pool.places)]
+        self.machines = [Machine(number, pool) for number, pool in enumerate(owners)]
+        self.choice = Choice(self.machines, draws)
+        self.up = 0
+        self.closed = False
+
+    def begin(self, faults: Failures | None) -> None:
+        """The machines that serve at the start are up, and faults begin."""
+        for pool in self.pools:
+            for machine in self.of(pool)[: pool.replicas]:
+                machine.wanted = True
+                self._to(machine, "up")
+        for machine in self.machines:
+            spot = machine.pool.spot
+            if faults is not None:
+                self.env.process(self._meet(machine, failures(faults, self.draws, machine.number), taken=False))
+            if spot is not None:
+                self.env.process(self._meet(machine, takings(spot, self.draws, machine.number), taken=True))
+
+    def of(self, pool: Pool) -> list[Machine]:
+        """The machines of a pool."""
+        return [machine for machine in self.machines if machine.pool is pool]
+
+    # ------------------------------------------------------------------------------------------ how many
+
+    def scale(self, pool: Pool, replicas: int) -> None:
+        """Start or drain machines until `replicas` are usable, as far as there are machines to be had.
+
+        Out: those that drain come back first, then the first in number. In: those that still start go first, then
+        those with the fewest requests; of several the last in number.
+        """
+        machines = self.of(pool)
+        usable = [machine for machine in machines if machine.usable]
+        if len(usable) < replicas:
+            idle = [m for m in machines if not m.wanted and not m.broken and not m.warned]
+            idle.sort(key=lambda machine: (machine.state != "draining", machine.number))
+            for machine in idle[: replicas - len(usable)]:
+                self._take_on(machine)
+        elif len(usable) > replicas:
+            usable.sort(key=lambda m: (m.state != "starting", m.replica.outstanding, -m.number))
+            for machine in usable[: len(usable) - replicas]:
+                self._let_go(machine)
+
+    def _take_on(self, machine: Machine) -> None:
+        machine.wanted = True
+        if machine.state == "draining":
+            self._to(machine, "up")
+        else:
+            self._start(machine)
+
+    def _let_go(self, machine: Machine) -> None:
+        machine.wanted = False
+        self._to(machine, "draining" if machine.state == "up" else "off")
+        self.emptied(machine)
+
+    def emptied(self, machine: Machine) -> None:
+        """A machine that drains and has no requests left is switched off."""
+        if machine.state == "draining" and not machine.replica.outstanding:
+            self._to(machine, "off")
+
+    def _start(self, machine: Machine) -> None:
+        machine.starts += 1
+        self._to(machine, "starting")
+        Timeout(self.env, machine.pool.cold_start_s, (machine, machine.starts)).callbacks.append(self._on_started)
+
+    def _on_started(self, event: Event) -> None:
+        machine, start = event.value  # type: ignore[misc]
+        if machine.state == "starting" and machine.starts == start and not self.closed:
+            self._to(machine, "up")
+
+    # ------------------------------------------------------------------------------------------ faults
+
+    def _meet(self, machine: Machine, outages: Iterator[Outage], taken: bool) -> Generator[Any, Any, None]:
+        """A machine lives through its outages, whether it is in use then or not."""
+        env = self.env
+        for outage in outages:
+            yield env.timeout(max(outage.warned_s - env.now, 0.0))
+            if self.closed:
+                return
+            machine.warned += 1
+            self._refresh(machine)
+            if outage.lost_s > outage.warned_s:
+                yield env.timeout(max(outage.lost_s - env.now, 0.0))
+                if self.closed:
+                    return
+            self._lose(machine, taken)
+            yield env.timeout(max(outage.back_s - env.now, 0.0))
+            if self.closed:
+                return
+            machine.broken -= 1
+            machine.warned -= 1
+            if machine.usable and machine.state == "down":
+                self._start(machine)
+
+    def _lose(self, machine: Machine, taken: bool) -> None:
+        machine.broken += 1
+        if machine.state in ("up", "draining"):
+            self._to(machine, "down")
+            self._listener.machine_lost(machine)
+        if machine.state != "off":
+            self._to(machine, "down" if machine.wanted else "off")
+        if taken:  # nobody pays for a machine that was taken away; a failed one is still rented
+            self._pay(machine, False)
+
+    # ------------------------------------------------------------------------------------------ states and money
+
+    def _to(self, machine: Machine, state: State) -> None:
+        """Puts a machine into a state; the only place where one changes."""
+        now = self.env.now
+        was_up, is_up = machine.state in ("up", "draining"), state in ("up", "draining")
+        machine.state = state
+        if is_up and not was_up:
+            machine.up_since_s = now
+            self.up += 1
+        elif was_up and not is_up:
+            machine.up_s, machine.up_since_s = machine.up_until(now), math.nan
+            self.up -= 1
+        if state != "down":
+            self._pay(machine, state != "off")
+        self._refresh(machine)
+        if is_up != was_up:
+            self._listener.machines_changed()
+
+    def _pay(self, machine: Machine, pays: bool) -> None:
+        if pays and math.isnan(machine.paid_since_s):
+            machine.paid_since_s = self.env.now
+        elif not pays:
+            machine.paid_s, machine.paid_since_s = machine.paid_until(self.env.now), math.nan
+
+    def _refresh(self, machine: Machine) -> None:
+        accepting = machine.state == "up" and not machine.warned
+        if accepting != machine.accepting:
+            machine.accepting = accepting
+            self.choice.update()
+            self.choice.loads.changed(machine)
+            if accepting:
+                self._listener.machine_ready(machine)
+
+    def close(self, now: float) -> None:
+        """The horizon: from now on nothing is paid and nothing happens."""
+        self.closed = True
+        for machine in self.machines:
+            machine.paid_s, machine.paid_since_s = machine.paid_until(now), math.nan
+            machine.up_s, machine.up_since_s = machine.up_until(now), math.nan

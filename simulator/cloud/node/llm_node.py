@@ -1,0 +1,368 @@
+"""The LLM node in SimPy: requests come in at one door, are routed to replicas, and end exactly once, whatever fails.
+
+A replica knows no clock: it is looked at when it says so (`next_s`), so consecutive decode steps are one event. Each
+replica has a waiting line of its own, as servers behind a load balancer have; where no replica takes requests they wait
+at the door. A request costs its share of its replica's busy time, and the shares add up to the busy time.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy import Environment
+
+from simulator.cloud.node.admission import Arrival, admission_rule
+from simulator.cloud.node.autoscaling import autoscale
+from simulator.cloud.node.cluster import Cluster, Machine, Pool
+from simulator.cloud.node.queueing import Outcome, Served, Ticket
+from simulator.cloud.node.routers import ROUTERS, Ask
+from simulator.cloud.node.tickets import Attempt, LlmTicket
+from simulator.cloud.node.timeline import Timeline
+from simulator.cloud.node.timers import Deadlines, Wakes
+from simulator.core.randomness import Draws
+from simulator.scenario.sections import Cloud
+
+_RECENT = 1 / 16  # weight of the newest request in a replica's recent mean service time
+
+
+class LlmNode:
+    """`pools` of replicas under the rules of `cloud`, whose keys about machines are not looked at."""
+
+    def __init__(
+        self,
+        env: Environment,
+        pools: tuple[Pool, ...],
+        cloud: Cloud,
+        draws: Draws,
+        on_late_cost: Callable[[Ticket], None] | None = None,
+    ):
+        """`on_late_cost(ticket)` is called once for each ticket whose client was told before its cost was final."""
+        self.env = env
+        self.outcomes: Counter[Outcome] = Counter()
+        self.prompt_tokens = self.output_tokens = 0  # of requests that reached a GPU, each attempt counted
+        self.busy_joules = 0.0  # that the requests drew, each attempt counted when it is over
+        self.retries = 0
+        self.submitted = 0
+        self._cloud = cloud
+        self._router = ROUTERS[cloud.router]
+        self._admits = admission_rule(cloud.admission, draws)
+        self._on_late_cost = on_late_cost
+        self._open: dict[int, LlmTicket] = {}  # waiting or served
+        self._door: dict[int, LlmTicket] = {}  # those that no replica takes, in order of arrival
+        self._deadlines = Deadlines(env, self._open, lambda ticket: self._give_up(ticket, "timed_out", env.now))
+        self._wakes = Wakes(env, self._on_wake)
+        self._waiting = self._served = self._busy = 0  # at the replicas
+        self._closed_s: float | None = None
+        self._timeline = Timeline()
+        self._cluster = Cluster(env, pools, self, draws)
+        self._cluster.begin(cloud.failures)
+        for pool in pools:
+            if pool.autoscale is not None:
+                env.process(autoscale(self._cluster, pool, pool.autoscale, lambda: len(self._door)))
+
+    # ------------------------------------------------------------------------------------------ the client's side
+
+    def submit(
+        self,
+        prompt_tokens: int,
+        output_tokens: int,
+        sequences: int = 1,
+        service_s: float = math.nan,
+        deadline_s: float = math.inf,
+        device: int = 0,
+        priority: float = 0.0,
+        prefix: tuple[Hashable, int] | None = None,
+    ) -> LlmTicket:
+        """A request arrives now; `served = yield ticket.done` waits for its end.
+
+        `output_tokens` are those of each of its `sequences`; `service_s` is for timed replicas alone. `deadline_s`
+        (absolute time): the client is told "timed_out" then. A request still waiting leaves and costs nothing; one in
+        service runs on and costs its GPU seconds, or leaves at the next step under `abort_on_timeout`.
+        """
+        now = self.env.now
+        job = Attempt(prompt_tokens, output_tokens, sequences, priority, prefix, service_s)
+        ticket = job.ticket = LlmTicket(self.env, self.submitted, device, job, now, deadline_s)
+        self.submitted += 1
+        if self._closed_s is not None:
+            self._tell(ticket, "unfinished", now)
+        elif deadline_s <= now:
+            self._tell(ticket, "timed_out", now)
+        else:
+            machine = self._choose(ticket)
+            if self._turned_away(ticket, machine, now):
+                self._tell(ticket, "rejected", now)
+            else:
+                self._open[ticket.number] = ticket
+                self._place(ticket, machine, now)
+                if deadline_s < math.inf:
+                    self._deadlines.add(ticket)
+        return ticket
+
+    def withdraw(self, ticket: LlmTicket) -> bool:
+        """The client no longer wants the answer: `done` fires now with "withdrawn"; False where it had fired already.
+
+        What becomes of the request is as at a deadline.
+        """
+        if ticket.served is None:
+            self._give_up(ticket, "withdrawn", self.env.now)
+            return True
+        return False
+
+    def close(self, now: float) -> list[LlmTicket]:
+        """Ends the node at the horizon: what waits or is served is "unfinished", with the GPU seconds used so far.
+
+        Returns those tickets. `now` is the environment's time, or later where no event is left before it. What is
+        submitted afterwards is "unfinished" at once.
+        """
+        if now < self.env.now:
+            raise ValueError(f"close at {now}, but it is already {self.env.now}")
+        self._closed_s = now
+        for machine in self._cluster.machines:
+            self._look(machine, now)
+            machine.replica.halt(now)
+            self._changed(machine, now)
+        told = [ticket for ticket in self._open.values() if ticket.served is None]
+        for ticket in list(self._open.values()):
+            self._settle(ticket, "unfinished", now)
+        self._door.clear()
+        self._cluster.close(now)
+        self._record(now)
+        return told
+
+    def catch_up(self) -> None:
+        """Lets replicas note what they tell nobody: their memory in use, first tokens. They are then as of now."""
+        for machine in self._cluster.machines:
+            machine.replica.catch_up(self.env.now)
+
+    # ------------------------------------------------------------------------------------------ what a run reports
+
+    @property
+    def queue_length(self) -> int:
+        """Requests that wait, at replicas or at the door."""
+        return self._waiting + len(self._door)
+
+    @property
+    def in_service(self) -> int:
+        """Requests that are served."""
+        return self._served
+
+    @property
+    def busy_gpu_seconds(self) -> float:
+        """GPU seconds in which the node's replicas served at least one request, up to now."""
+        now = self._now
+        return math.fsum(m.replica.busy_until(now) * m.pool.gpus_per_replica for m in self._cluster.machines)
+
+    @property
+    def up_gpu_seconds(self) -> float:
+        """GPU seconds in which the node's replicas could serve, up to now."""
+        now = self._now
+        return math.fsum(m.up_until(now) * m.pool.gpus_per_replica for m in self._cluster.machines)
+
+    @property
+    def paid_gpu_seconds(self) -> float:
+        """GPU seconds for which the node's replicas are paid up to now: cold starts and idle time too."""
+        now = self._now
+        return math.fsum(m.paid_until(now) * m.pool.gpus_per_replica for m in self._cluster.machines)
+
+    @property
+    def paid_usd(self) -> float:
+        """The rent of those GPU seconds, dollars."""
+        now = self._now
+        machines = self._cluster.machines
+        return math.fsum(m.paid_until(now) * m.pool.gpus_per_replica * m.pool.rent_usd for m in machines)
+
+    @property
+    def idle_joules(self) -> float:
+        """What replicas drew that were paid for and served nothing, up to now: cold starts too."""
+        now = self._now
+        return math.fsum(
+            m.pool.power.idle_joules(max(m.paid_until(now) - m.replica.busy_until(now), 0.0))
+            for m in self._cluster.machines
+            if m.pool.power is not None
+        )
+
+    @property
+    def machines(self) -> list[Machine]:
+        """The places of its replicas, by number."""
+        return self._cluster.machines
+
+    @property
+    def replicas(self) -> int:
+        """Replicas that are up."""
+        return self._cluster.up
+
+    def utilization(self) -> float:
+        """Share of the time in which replicas could serve that they were busy, GPU for GPU."""
+        up = self.up_gpu_seconds
+        return self.busy_gpu_seconds / up if up > 0 else 0.0
+
+    def timeline(self) -> dict[str, NDArray[np.float64]]:
+        """Columns t_s, queue (longest in the bin), and means: busy and up (replicas), in_service (requests served)."""
+        return self._timeline.rows(self._now)
+
+    @property
+    def _now(self) -> float:
+        return self.env.now if self._closed_s is None else self._closed_s
+
+    # ------------------------------------------------------------------------------------------ into a replica
+
+    def _choose(self, ticket: LlmTicket) -> Machine | None:
+        """The replica that gets the request; None where none takes requests."""
+        choice = self._cluster.choice
+        if not choice.accepting:
+            return None
+        if self._cloud.router == "least_kv":
+            self.catch_up()
+        return self._cluster.machines[self._router(choice, Ask(ticket.number, ticket.retries, ticket.device))]
+
+    def _turned_away(self, ticket: LlmTicket, machine: Machine | None, now: float) -> bool:
+        """Whether admission refuses it. The length of the queue is no reason where its replica has room for it."""
+        limit, waiting = self._cloud.queue_limit, self.queue_length
+        if machine is None or (waiting < limit and self._admits is None):
+            return waiting >= limit
+        line = machine.replica.waiting
+        running = machine.replica.outstanding - line
+        must_wait = line > 0 or (running + 1) * ticket.job.sequences > machine.replica.max_sequences
+        if must_wait and waiting >= limit:
+            return True
+        if self._admits is None:
+            return False
+        left_s, service_s = ticket.deadline_s - now, machine.service_s
+        return not self._admits(Arrival(ticket.number, left_s, must_wait, line, running, service_s, waiting, limit))
+
+    def _place(self, ticket: LlmTicket, machine: Machine | None, now: float) -> None:
+        ticket.machine = machine
+        if machine is None:
+            self._door[ticket.number] = ticket
+            self._record(now)
+        else:
+            machine.replica.add(ticket.job, now)
+            self._changed(machine, now)
+
+    def _look(self, machine: Machine, now: float) -> None:
+        """Lets a replica process what is due; requests that left it end here."""
+        for job in machine.replica.advance(now):
+            ticket = cast(Attempt, job).ticket
+            if not (self._cloud.abort_on_timeout and ticket.served is not None):
+                seconds = job.t_finished_s - job.t_started_s
+                machine.service_s += (seconds - machine.service_s) * (_RECENT if machine.service_s else 1.0)
+            self._settle(ticket, "completed", now)
+
+    def _changed(self, machine: Machine, now: float) -> None:
+        """Something at a replica may have changed: count it, and see when it must be looked at next."""
+        replica = machine.replica
+        waiting, outstanding = replica.waiting, replica.outstanding
+        if waiting != machine.waiting or outstanding != machine.outstanding:
+            served, served_before = outstanding - waiting, machine.outstanding - machine.waiting
+            self._waiting += waiting - machine.waiting
+            self._served += served - served_before
+            self._busy += (served > 0) - (served_before > 0)
+            machine.waiting = waiting
+            if outstanding != machine.outstanding:
+                machine.outstanding = outstanding
+                self._cluster.choice.loads.changed(machine)
+        next_s = replica.next_s()
+        if next_s < math.inf:
+            self._wakes.at(machine, next_s)
+        if next_s > now:  # else more happens at this moment
+            self._record(now)
+        if not outstanding:
+            self._cluster.emptied(machine)
+
+    def _on_wake(self, machine: Machine) -> None:
+        now, next_s = self.env.now, machine.replica.next_s()
+        if next_s <= now:
+            self._look(machine, now)
+            self._changed(machine, now)
+        elif next_s < math.inf:  # its plans have changed since
+            self._wakes.at(machine, next_s)
+
+    # ------------------------------------------------------------------------------------------ out of a replica
+
+    def _settle(self, ticket: LlmTicket, outcome: Outcome, now: float) -> None:
+        """The request leaves the node: its cost is final, and its client is told unless that has happened."""
+        del self._open[ticket.number]
+        self._bill(ticket)
+        del ticket.job.ticket  # so that it is freed with its last user, not by the cycle collector
+        ticket.in_service = False
+        if ticket.served is None:
+            self._tell(ticket, outcome, now)
+        else:
+            ticket.t_finished_s = now
+            if self._on_late_cost is not None:
+                self._on_late_cost(ticket)
+
+    def _bill(self, ticket: LlmTicket) -> None:
+        """The newest attempt is over: what it used is known."""
+        job, machine = ticket.job, ticket.machine
+        if machine is not None:
+            self.busy_joules += ticket.bill(job.busy_share_s, machine)
+            if ticket.started:
+                self.prompt_tokens += job.prompt_tokens
+                self.output_tokens += job.output_tokens * job.sequences
+
+    def _tell(self, ticket: LlmTicket, outcome: Outcome, now: float) -> None:
+        self.outcomes[outcome] += 1
+        ticket.t_finished_s = now
+        final = not ticket.in_service
+        served = Served(outcome, ticket.replica, ticket.t_started_s, now, ticket.gpu_seconds, final)
+        ticket.tell(served)
+
+    def _give_up(self, ticket: LlmTicket, outcome: Outcome, now: float) -> None:
+        """The client stops waiting for a request that is open and has not been told."""
+        machine, job = ticket.machine, ticket.job
+        if machine is None:
+            del self._door[ticket.number]
+            self._settle(ticket, outcome, now)
+            self._record(now)
+            return
+        self._look(machine, now)
+        if ticket.served is not None:  # answered at this very moment
+            self._changed(machine, now)
+            return
+        if ticket.started:
+            ticket.in_service = True
+            ticket.bill(machine.replica.share_until(job, now), machine)
+            self._tell(ticket, outcome, now)
+        if not ticket.started or self._cloud.abort_on_timeout:
+            machine.replica.remove(job, now)
+            self._look(machine, now)
+            if not math.isnan(job.t_finished_s) and ticket.number in self._open:
+                self._settle(ticket, outcome, now)
+        self._changed(machine, now)
+
+    # ------------------------------------------------------------------------------------------ machines
+
+    def machine_ready(self, machine: Machine) -> None:
+        """See cluster.Listener: those at the door go in."""
+        now = self.env.now
+        for number in list(self._door):
+            ticket = self._door.pop(number)
+            self._place(ticket, self._choose(ticket), now)
+
+    def machine_lost(self, machine: Machine) -> None:
+        """See cluster.Listener: what it served starts anew elsewhere, or is lost."""
+        now = self.env.now
+        self._look(machine, now)
+        jobs = machine.replica.halt(now)
+        self._changed(machine, now)
+        for job in jobs:
+            ticket = cast(Attempt, job).ticket
+            again = self._cloud.on_failure == "retry" and ticket.retries < self._cloud.max_retries
+            if again and ticket.served is None:
+                self._bill(ticket)
+                ticket.retry()
+                self.retries += 1
+                self._place(ticket, self._choose(ticket), now)
+            else:
+                self._settle(ticket, "lost", now)
+
+    def machines_changed(self) -> None:
+        """See cluster.Listener."""
+        self._record(self.env.now)
+
+    def _record(self, now: float) -> None:
+        self._timeline.change(now, self._waiting + len(self._door), self._busy, self._served, self._cluster.up)

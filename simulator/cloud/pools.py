@@ -1,0 +1,140 @@
+"""The node of a scenario: its pools of replicas, timed by the roofline or by a calibrated profile.
+
+InputError where a name is not in the catalogue, or the model or its longest request does not fit the GPUs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from models.runtime.errors import InputError
+from simulator.cloud.calibration import load_profile
+from simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue
+from simulator.cloud.hardware.memory import kv_blocks
+from simulator.cloud.hardware.power import ReplicaPower
+from simulator.cloud.hardware.step_time import Batch, StepTime
+from simulator.cloud.hardware.timing import RooflineTiming
+from simulator.cloud.node.cluster import Pool
+from simulator.cloud.replica.jobs import Engine, Job
+from simulator.cloud.replica.replica import Replica
+from simulator.cloud.replica.timed_replica import TimedReplica
+from simulator.cloud.tokens import RequestTokens, longest_request
+from simulator.core.costs import energy_cost, rent_cost
+from simulator.scenario import sections
+from simulator.scenario.text_files import resolve_path
+
+
+def machines_of(cloud: sections.Cloud) -> Iterator[tuple[str, sections.Machines]]:
+    """(dotted key, section) of each kind of replicas: the pools, or the cloud's own keys where there are none."""
+    if not cloud.pools:
+        yield "cloud", cloud
+    for i, pool in enumerate(cloud.pools):
+        yield f"cloud.pools.{i}", pool
+
+
+def alone_s(steps: StepTime, request: RequestTokens) -> float:
+    """Seconds of one request alone on a replica: one step over the prompt, one for each further token."""
+    prompt, output, sequences = request.prompt_tokens, request.output_tokens, request.sequences
+    seconds = steps.at(Batch(prompt, 1, prompt, prompt * (prompt + 1) / 2))
+    if output > 1:
+        seconds += steps.decoding(sequences, sequences * (prompt + 1)).seconds(output - 1)
+    return seconds
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the replicas of one section are: how fast, under which limits, on which GPU."""
+
+    steps: StepTime
+    engine: Engine
+    gpu: GpuSpec
+
+    def replica(self) -> Replica:
+        """An empty replica."""
+        return Replica(self.steps, self.engine)
+
+
+def kind_of(
+    key: str, section: sections.Machines, cloud: sections.Cloud, model: ModelSpec, longest: RequestTokens
+) -> Kind:
+    """The kind of a section's replicas, with room for the longest request; `key` is blamed where there is none."""
+    gpu = default_catalogue().gpu(section.gpu, f"{key}.gpu")
+    job = Job(longest.prompt_tokens, longest.output_tokens, longest.sequences)
+    tokens = longest.prompt_tokens + longest.output_tokens
+    if section.profile is not None:
+        return _profiled(f"{key}.profile", section, cloud, model, gpu, job)
+    gpus, block = section.gpus_per_replica, cloud.block_tokens
+    engine = Engine(
+        kv_blocks(model, gpu, gpus, block, at_least=job.blocks_at(tokens, block), key=key),
+        cloud.max_batched_tokens,
+        cloud.max_sequences,
+        block,
+        cloud.prefix_caching,
+        cloud.order,
+    )
+    return Kind(RooflineTiming(model, gpu, gpus).steps, engine, gpu)
+
+
+def _profiled(
+    key: str, section: sections.Machines, cloud: sections.Cloud, model: ModelSpec, gpu: GpuSpec, longest: Job
+) -> Kind:
+    """A kind as its profile has it: step times and the server's limits; order and prefix caching are the scenario's."""
+    profile = load_profile(resolve_path(section.profile or ""))
+    profile.check_model(model.name, key)
+    if (profile.gpu, profile.gpus_per_replica) != (gpu.name, section.gpus_per_replica):
+        raise InputError(
+            f"{key}: the profile is of {profile.gpus_per_replica} x {profile.gpu}, these replicas are "
+            f"{section.gpus_per_replica} x {gpu.name}; set both alike"
+        )
+    engine = replace(profile.engine, prefix_caching=cloud.prefix_caching, order=cloud.order)
+    needed = longest.blocks_at(longest.prompt_tokens + longest.output_tokens, engine.block_tokens)
+    if needed > engine.kv_blocks or longest.sequences > engine.max_sequences:
+        raise InputError(
+            f"{key}: its server holds {engine.kv_blocks * engine.block_tokens} tokens of KV cache and "
+            f"{engine.max_sequences} sequences, the longest request needs {needed * engine.block_tokens} and "
+            f"{longest.sequences}; shorten it, or calibrate a larger server"
+        )
+    return Kind(profile.steps, engine, gpu)
+
+
+def kinds_of(llm: sections.Llm, cloud: sections.Cloud, model: ModelSpec) -> list[tuple[sections.Machines, Kind]]:
+    """Each section of machines with the kind of its replicas."""
+    longest = longest_request(llm)
+    return [(section, kind_of(key, section, cloud, model, longest)) for key, section in machines_of(cloud)]
+
+
+def pools_of(
+    llm: sections.Llm, cloud: sections.Cloud, tariffs: sections.Tariffs, model: ModelSpec, timed: bool = False
+) -> tuple[Pool, ...]:
+    """The pools of a scenario. `timed`: every request brings its service time along, as a table's answers may."""
+    kinds = kinds_of(llm, cloud, model)
+    seconds = [alone_s(kind.steps, longest_request(llm)) for _, kind in kinds]
+    pools = []
+    for (section, kind), took_s in zip(kinds, seconds, strict=True):
+        factor = section.spot.price_factor if section.spot is not None else 1.0
+        pools.append(
+            Pool(
+                replica=partial(TimedReplica, cloud.max_sequences) if timed else kind.replica,
+                replicas=section.replicas,
+                gpus_per_replica=section.gpus_per_replica,
+                speed=min(seconds) / took_s,
+                rent_usd=rent_cost(1.0, kind.gpu.usd_per_hour, tariffs, factor).usd,
+                power=ReplicaPower(model, kind.gpu, section.gpus_per_replica),
+                usd_per_joule=energy_cost(1.0, tariffs, 0.0).usd,
+                cold_start_s=section.cold_start,
+                autoscale=section.autoscale,
+                spot=section.spot,
+            )
+        )
+    return tuple(pools)
+
+
+def check_cloud(llm: sections.Llm, cloud: sections.Cloud) -> None:
+    """InputError for a GPU or model that the catalogue lacks, or a model that does not fit, before anything is trained.
+
+    A candidate model that is charged as itself is not known yet, and is checked when the node is built.
+    """
+    for key, section in machines_of(cloud):
+        default_catalogue().gpu(section.gpu, f"{key}.gpu")
+    if llm.served_as is not None:
+        kinds_of(llm, cloud, default_catalogue().model(llm.served_as))

@@ -1,0 +1,105 @@
+"""The sequences of a replica that decode, one token each a step: counted, so that many steps cost as much as one.
+
+All contexts grow together. A sequence opens a KV block when its context is a multiple of the block size, so what the
+next steps need follows from how many sequences there are of each phase of that cycle.
+"""
+
+from heapq import heappop, heappush
+
+from simulator.cloud.replica.jobs import Job
+
+
+class Decoding:
+    """The batch's decoding part, and the number of the step that it is at."""
+
+    __slots__ = ("_block", "_finishing", "_phases", "context", "sequences", "step")
+
+    def __init__(self, block_tokens: int):
+        self.step = 0
+        self.sequences = 0
+        self.context = 0  # tokens of KV cache, over all sequences
+        self._block = block_tokens
+        self._phases = [0] * block_tokens  # sequences by the step, modulo block size, that opens a block
+        # heap of (last step, number, preemptions, job); entries from before a preemption stay until they surface
+        self._finishing: list[tuple[int, int, int, Job]] = []
+
+    def join(self, job: Job, generated: int) -> None:
+        """`job` has its prompt and `generated` tokens of each sequence."""
+        job._finish_step = self.step + job.output_tokens - generated
+        heappush(self._finishing, (job._finish_step, job._number, job.preemptions, job))
+        self._count(job, job.prompt_tokens + generated - 1, 1)
+
+    def leave(self, job: Job) -> None:
+        """`job` decodes no more; it then knows what it has generated and which blocks it holds."""
+        job._generated = job.output_tokens - (job._finish_step - self.step)
+        context = job.prompt_tokens + job._generated - 1
+        self._count(job, context, -1)
+        job._blocks = job.blocks_at(context, self._block) - job._shared
+
+    def _count(self, job: Job, context: int, sign: int) -> None:
+        sequences = sign * job.sequences
+        self.sequences += sequences
+        self.context += sequences * context
+        self._phases[(self.step - context) % self._block] += sequences
+
+    def advance(self, steps: int) -> None:
+        """Every sequence has got `steps` more tokens."""
+        self.step += steps
+        self.context += self.sequences * steps
+
+    def steps_to_finish(self) -> int:
+        """Steps until the next job has all its tokens. There must be a job."""
+        while True:
+            finish_step, _, preemptions, job = self._finishing[0]
+            if job._state == "decode" and job.preemptions == preemptions:
+                return finish_step - self.step
+            heappop(self._finishing)
+
+    def jobs(self) -> list[Job]:
+        """Those that decode."""
+        entries = self._finishing
+        return [job for _, _, times, job in entries if job._state == "decode" and job.preemptions == times]
+
+    def finished(self) -> list[Job]:
+        """The jobs that have all their tokens, in order of arrival; they are still to leave."""
+        jobs = []
+        while self._finishing and self._finishing[0][0] <= self.step:
+            _, _, preemptions, job = heappop(self._finishing)
+            if job._state == "decode" and job.preemptions == preemptions:
+                jobs.append(job)
+        return jobs
+
+    def after_joining(self, jobs: list[Job]) -> tuple[int, int, int]:
+        """Its sequences and context after one more step, where `jobs` (at least one) have their prompts then and join,
+        and the steps from then until a job has all its tokens."""
+        sequences, context = self.sequences, self.context + self.sequences
+        steps = self.steps_to_finish() - 1 if sequences else jobs[0].output_tokens
+        for job in jobs:
+            sequences += job.sequences
+            context += job.sequences * (job.prompt_tokens + job._generated)
+            steps = min(steps, job.output_tokens - job._generated - 1)
+        return sequences, context, steps
+
+    @property
+    def opening(self) -> int:
+        """Blocks that the next step opens."""
+        return self._phases[self.step % self._block]
+
+    def blocks_after_first(self, steps: int) -> int:
+        """Blocks that the next `steps` steps open, the first of them aside."""
+        cycles, rest = divmod(steps - 1, self._block)
+        first = (self.step + 1) % self._block
+        end = first + rest
+        opened = sum(self._phases[first:end]) if rest else 0
+        if end > self._block:
+            opened += sum(self._phases[: end - self._block])
+        return cycles * self.sequences + opened
+
+    def steps_in(self, blocks: int) -> int:
+        """The most steps that open no more than `blocks` blocks."""
+        cycles, left = divmod(blocks, self.sequences)
+        for k in range(self._block):
+            left -= self._phases[(self.step + k) % self._block]
+            if left < 0:
+                return cycles * self._block + k
+        return (cycles + 1) * self._block

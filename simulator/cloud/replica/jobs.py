@@ -1,0 +1,127 @@
+"""What a replica serves and under which limits: a job is one request, an engine the settings of the serving program."""
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Literal
+
+from models.runtime.errors import InputError
+from simulator.cloud.replica.queue_orders import ORDERS
+
+State = Literal["new", "waiting", "prefill", "decode", "finished", "removed"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Limits of a serving engine; the defaults are vLLM's."""
+
+    kv_blocks: int
+    max_batched_tokens: int = 2048
+    max_sequences: int = 256
+    block_tokens: int = 16
+    prefix_caching: bool = False
+    order: str = "fcfs"
+    async_scheduling: bool = False
+    """the next step is composed while one runs, so arrivals and freed memory are seen a step later"""
+
+    def __post_init__(self) -> None:
+        if min(self.kv_blocks, self.max_sequences, self.block_tokens) < 1:
+            raise InputError(
+                f"engine: kv_blocks {self.kv_blocks}, max_sequences {self.max_sequences} and block_tokens "
+                f"{self.block_tokens} must be at least 1"
+            )
+        if self.max_batched_tokens < self.max_sequences:
+            raise InputError(
+                f"engine: max_batched_tokens {self.max_batched_tokens} is less than max_sequences "
+                f"{self.max_sequences}, so not every sequence could decode; raise it"
+            )
+        if self.order not in ORDERS:
+            raise InputError(f"engine: no order {self.order!r}; known: {', '.join(ORDERS)}")
+
+
+class Job:
+    """A request at a replica: what it asks, and what became of it. Times are NaN until they happen."""
+
+    __slots__ = (
+        "_blocks",
+        "_clock",
+        "_computed",
+        "_finish_step",
+        "_generated",
+        "_key",
+        "_number",
+        "_prefill",
+        "_shared",
+        "_state",
+        "busy_share_s",
+        "cached_tokens",
+        "output_tokens",
+        "preemptions",
+        "prefix",
+        "priority",
+        "prompt_tokens",
+        "sequences",
+        "service_s",
+        "t_added_s",
+        "t_finished_s",
+        "t_first_token_s",
+        "t_started_s",
+    )
+
+    def __init__(
+        self,
+        prompt_tokens: int,
+        output_tokens: int,
+        sequences: int = 1,
+        priority: float = 0.0,
+        prefix: tuple[Hashable, int] | None = None,
+        service_s: float = math.nan,
+    ):
+        """`output_tokens` are those of each of its `sequences` (beams); 0 or 1: one prefill is all (scoring).
+
+        `prefix` (key, tokens): of two prompts with this key, one is the beginning of the other over their first
+        `tokens`, as in a device's history window that grows; a window that has dropped items is another key.
+        `service_s`, seconds from start to end, is for replicas of a table's times alone.
+        """
+        if prompt_tokens < 1 or output_tokens < 0 or sequences < 1:
+            raise ValueError(f"a job of {prompt_tokens} prompt, {output_tokens} output tokens, {sequences} sequences")
+        self.prompt_tokens = prompt_tokens
+        self.output_tokens = output_tokens
+        self.sequences = sequences
+        self.priority = priority
+        self.prefix = prefix
+        self.service_s = service_s
+        self.t_added_s = math.nan
+        self.t_started_s = math.nan  # when it first left the waiting line
+        self.t_first_token_s = math.nan
+        self.t_finished_s = math.nan  # when it left the replica, finished or removed
+        self.preemptions = 0
+        self.cached_tokens = 0  # prompt tokens not computed, thanks to prefix caching
+        self.busy_share_s = 0.0  # replica-seconds: busy time is divided equally among the sequences then running
+        self._state: State = "new"
+        self._generated = 0  # tokens of each sequence at the last (re)admission
+        self._number = 0
+        self._key = 0.0
+        self._computed = 0  # of the tokens to prefill
+        self._prefill = prompt_tokens  # tokens to prefill before it decodes
+        self._shared = 0  # blocks that it holds of its prefix's chain
+        self._blocks = 0  # blocks of its own, while it prefills or leaves
+        self._finish_step = 0
+        self._clock = 0.0
+
+    @property
+    def completed(self) -> bool:
+        """It got all its tokens (a job that was removed while it ran did not)."""
+        return self._state == "finished"
+
+    @property
+    def tokens_passed(self) -> int:
+        """Its tokens that passed through the weights, as of the last time that it left the batch or a prompt chunk
+        ended; what preemption made it compute again is not counted."""
+        prompt = max(min(self._computed, self.prompt_tokens) - self.cached_tokens, 0)
+        return prompt + self.sequences * max(self._generated - 1, 0)
+
+    def blocks_at(self, tokens: int, block: int) -> int:
+        """KV blocks at `tokens` of context a sequence: the prompt's full blocks once, the rest once a sequence."""
+        shared = min(tokens, self.prompt_tokens) // block
+        return shared + self.sequences * -((shared * block - tokens) // block)

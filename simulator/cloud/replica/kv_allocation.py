@@ -1,0 +1,77 @@
+"""KV-cache blocks of a replica by job: how many it needs, what of its prompt is cached, and what it leaves behind."""
+
+from simulator.cloud.replica.jobs import Job
+from simulator.cloud.replica.kv_cache import KvCache
+
+
+class JobMemory(KvCache):
+    """The blocks that jobs hold: those of their prefix's chain, counted once for all that share them, and their own."""
+
+    __slots__ = ("_block",)
+
+    def __init__(self, blocks: int, block_tokens: int, caching: bool):
+        super().__init__(blocks, caching)
+        self._block = block_tokens
+
+    def prefill_blocks(self, job: Job, computed: int) -> int:
+        """Blocks once `computed` tokens are prefilled; beams get theirs with the last chunk."""
+        if computed < job._prefill:
+            return -(-computed // self._block)
+        return job.blocks_at(job.prompt_tokens + job._generated, self._block)
+
+    def admit(self, job: Job) -> bool:
+        """Let a job in, with what is cached of it, if its whole prompt fits the free blocks."""
+        needed = self.prefill_blocks(job, job._prefill)
+        shared = own = 0
+        if self.caching:
+            shared, own = self._cached(job)
+            needed -= shared
+            if shared and job.prefix is not None:
+                needed += self.free_among(job.prefix[0], shared)
+        if needed > self.free:
+            return False
+        if self.caching:
+            if job.prefix is not None:
+                self.hold(job.prefix[0], shared)
+            if job.preemptions:
+                self.claim(job, own)
+            elif shared:
+                job.cached_tokens = shared * self._block
+        job._shared, job._blocks = shared, own
+        job._computed = (shared + own) * self._block
+        return True
+
+    def _cached(self, job: Job) -> tuple[int, int]:
+        """Blocks of a waiting job's tokens that are in memory: of its prefix's chain, and of its own before preemption.
+        At least one token is left to compute."""
+        most = (job._prefill - 1) // self._block
+        prefix = shared = 0
+        if job.prefix is not None:
+            key, tokens = job.prefix
+            prefix = min(tokens, job.prompt_tokens) // self._block
+            shared = min(prefix, most, self.resident(key))
+        own = min(most - shared, self.resident(job)) if job.preemptions and shared == prefix else 0
+        return shared, own
+
+    def hold_chunk(self, job: Job, end: int) -> None:
+        """Take the blocks of a prompt chunk up to token `end`."""
+        total = self.prefill_blocks(job, end)
+        self.take(total - job._blocks - job._shared)
+        if self.caching and job.prefix is not None:
+            shared = min(job.prefix[1], job.prompt_tokens, end) // self._block
+            if shared > job._shared and self.extend(job.prefix[0], job._shared, shared):
+                job._shared = shared
+        job._blocks = total - job._shared
+        job._computed = end
+
+    def release(self, job: Job, resumes_from: int) -> None:
+        """Give back a job's blocks; one that will resume may find its first `resumes_from` tokens again (not beams)."""
+        if not self.caching:
+            self.free += job._blocks
+        else:
+            full = resumes_from // self._block - job._shared if resumes_from and job.sequences == 1 else 0
+            self.give(job._blocks - full)
+            self.keep(job, full)
+            if job.prefix is not None:
+                self.drop(job.prefix[0], job._shared)
+        job._blocks = job._shared = 0

@@ -1,0 +1,134 @@
+"""Counter-based random numbers: a draw is a pure function of (seed, purpose, keys), never of what was drawn before.
+
+So two runs that differ in a policy differ in nothing else, and a draw may be taken early, late or in bulk.
+Mixing is SplitMix64's finaliser (Steele, Lea, Flood 2014), applied once per key. The scalar path (plain ints)
+and the vector path (uint64 arrays) give the same bits.
+"""
+
+import hashlib
+from array import array
+from functools import lru_cache
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+
+from models.runtime.ragged import ragged
+
+_MASK = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_M1 = 0xBF58476D1CE4E5B9
+_M2 = 0x94D049BB133111EB
+_normal_quantile = NormalDist().inv_cdf
+
+
+@lru_cache(maxsize=4096)
+def _start(seed: int, purpose: str) -> int:
+    digest = hashlib.blake2b(f"{seed}:{purpose}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _mix_array(state: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    with np.errstate(over="ignore"):
+        z = state + (key + np.uint64(1)) * np.uint64(_GOLDEN)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(_M1)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(_M2)
+    return np.asarray(z ^ (z >> np.uint64(31)))
+
+
+class Draws:
+    """All draws of one seed. `purpose` names what a draw is for; integer keys say for whom and when."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def uniform(self, purpose: str, *keys: ArrayLike) -> NDArray[np.float64]:
+        """Uniforms in the open interval (0, 1), one per broadcast element of the integer keys."""
+        arrays = [np.asarray(key).astype(np.int64).view(np.uint64) for key in keys]
+        state = np.asarray(_start(self.seed, purpose), dtype=np.uint64)
+        for mixed in np.broadcast_arrays(*arrays) if len(arrays) > 1 else arrays:
+            state = _mix_array(state, mixed)
+        return ((state >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+    def uniform_one(self, purpose: str, *keys: int) -> float:
+        """The same number as `uniform` with scalar keys, several times faster."""
+        state = _start(self.seed, purpose)
+        for key in keys:  # `_mix_array` for plain ints
+            z = (state + (key + 1) * _GOLDEN) & _MASK
+            z = ((z ^ (z >> 30)) * _M1) & _MASK
+            z = ((z ^ (z >> 27)) * _M2) & _MASK
+            state = z ^ (z >> 31)
+        return ((state >> 12) + 0.5) * 2.0**-52
+
+    def normal(self, purpose: str, *keys: ArrayLike) -> NDArray[np.float64]:
+        """Standard normals, by inversion of `uniform`."""
+        return np.asarray(ndtri(self.uniform(purpose, *keys)))
+
+    def normal_one(self, purpose: str, *keys: int) -> float:
+        """A standard normal for scalar keys; equal to `normal` to rounding."""
+        return _normal_quantile(self.uniform_one(purpose, *keys))
+
+    def exponential(self, purpose: str, *keys: ArrayLike) -> NDArray[np.float64]:
+        """Exponentials of mean 1."""
+        return -np.log(self.uniform(purpose, *keys))
+
+    def integers(self, bound: int, purpose: str, *keys: ArrayLike) -> NDArray[np.int64]:
+        """Integers uniform over 0 .. bound - 1."""
+        return np.asarray(self.uniform(purpose, *keys) * bound).astype(np.int64)
+
+    def permutation(self, n: int, purpose: str, *keys: int) -> NDArray[np.int64]:
+        """A permutation of 0 .. n - 1."""
+        return np.argsort(self.uniform(purpose, *keys, np.arange(n)), kind="stable")
+
+    def generator(self, purpose: str, *keys: int) -> np.random.Generator:
+        """A NumPy generator of its own for (purpose, keys), for draws that no formula above covers."""
+        return np.random.Generator(np.random.Philox(key=_start(self.seed, f"{purpose}{keys}")))
+
+
+class StepDraws:
+    """Uniforms keyed by (device, step, attempt). Those of first attempts are drawn in one go where the steps that may
+    come are foreseen: the same numbers, each at a fraction of the time."""
+
+    def __init__(self, draws: Draws, purpose: str):
+        self._draws, self._purpose = draws, purpose
+        self._foreseen = array("d")
+        self._zero: list[int] = []  # of each device, where the draw of step 0 would be
+
+    def foresee(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        """Devices [D] make first attempts at `counts` steps from `first` on, and at no others."""
+        device, nth = ragged(counts)
+        self._foreseen = array("d", self._draws.uniform(self._purpose, device, first[device] + nth, 0).tobytes())
+        self._zero = (np.cumsum(counts) - counts - first).tolist()
+
+    def one(self, device: int, step: int, attempt: int) -> float:
+        """The draw for these keys."""
+        if attempt or not self._zero:
+            return self._draws.uniform_one(self._purpose, device, step, attempt)
+        return self._foreseen[self._zero[device] + step]
+
+
+_OF_A_CLOUD = ("cloud.", "provisioning.")
+"""what the purposes of draws begin with that are no device's"""
+
+
+class RegionDraws(Draws):
+    """The draws of a region that has the fleet's devices from `first` on: inside it they are numbered from 0, and each
+    draws by its number in the fleet, so that it is the same wherever it is simulated. The region's cloud draws by the
+    region's name."""
+
+    def __init__(self, seed: int, name: str, first: int):
+        super().__init__(seed)
+        self._name, self._first = name, first
+
+    def uniform(self, purpose: str, *keys: ArrayLike) -> NDArray[np.float64]:
+        """See Draws; of a device's draw the first key is its number in the region."""
+        if purpose.startswith(_OF_A_CLOUD):
+            return super().uniform(f"{self._name}: {purpose}", *keys)
+        return super().uniform(purpose, np.asarray(keys[0]) + self._first, *keys[1:])
+
+    def uniform_one(self, purpose: str, *keys: int) -> float:
+        """See Draws."""
+        if purpose.startswith(_OF_A_CLOUD):
+            return super().uniform_one(f"{self._name}: {purpose}", *keys)
+        return super().uniform_one(purpose, keys[0] + self._first, *keys[1:])

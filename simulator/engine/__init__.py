@@ -1,0 +1,1 @@
+"""What happens in simulated time: devices, requests, the cloud that answers them, and learning while the run goes."""

@@ -1,0 +1,84 @@
+"""What on-device adaptation takes on each device, built from a scenario, and whether it can happen at all."""
+
+import math
+import os
+from collections.abc import Callable
+from functools import cache
+
+from models.runtime.errors import InputError
+from models.srm.adapters import adapter_form
+from models.srm.base import SmallModel
+from simulator.policies.adaptation import OwnAdapter, rules
+from simulator.policies.request.registry import Moments
+from simulator.preparation.prepare import Prepared
+from simulator.ranking.device_adapters import OwnWeights
+from simulator.scenario import sections
+
+
+def own_weights(
+    scenario: sections.Scenario, prepared: Prepared, model_of: Callable[[int], SmallModel]
+) -> OwnWeights | None:
+    """What devices will learn by themselves; None where they do not. InputError for an adapter that cannot be."""
+    section, learnt = sections.adaptation_of(scenario.policy.update), prepared.learnt
+    if section is None:
+        return None
+    adapter_form(section, prepared.srm.model)
+    return OwnWeights(
+        section,
+        cache(lambda version: adapter_form(section, model_of(version))),
+        learnt.histories,
+        prepared.srm.model.max_length,
+        scenario.srm.loss == "full_softmax",
+        prepared.population.users,
+        prepared.draws,
+    )
+
+
+def own_adapters(scenario: sections.Scenario, prepared: Prepared, moments: Moments) -> list[OwnAdapter] | None:
+    """When each device fine-tunes, and what it takes; None where none does."""
+    section, fleet = sections.adaptation_of(scenario.policy.update), prepared.population.fleet
+    if section is None:
+        return None
+    flops = adaptation_flops(section, prepared)
+    train_s = fleet.overhead_s + flops / fleet.speed_flops
+    _check_that_it_fires(section, prepared, moments)
+    rule = rules(section.when, moments, prepared.population.stream.horizon_s)
+    columns = (train_s.tolist(), (train_s * fleet.power_w).tolist(), prepared.population.first_step.tolist())
+    return [OwnAdapter(rule(), *values) for values in zip(*columns, strict=True)]
+
+
+def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, moments: Moments) -> None:
+    """InputError for a schedule that no device can follow, or whose parameters do not fit into memory."""
+    when, population = section.when, prepared.population
+    longest = int(population.n_interactions.max(initial=0))
+    needed = {"every": ("n", 1), "idle": ("min_new", 1), "rank_drop": ("window", 2)}[when.kind]
+    wanted = getattr(when, needed[0]) * needed[1]
+    if wanted > longest:
+        raise InputError(
+            f"policy.update.when.{needed[0]}: no device ever adapts, since it takes {wanted} interactions and the "
+            f"busiest device has {longest}; lower it"
+        )
+    gaps_s = moments.gaps_s()
+    if isinstance(when, sections.WhenIdle) and not ((gaps_s > when.gap) & (gaps_s < math.inf)).any():
+        raise InputError(f"policy.update.when.gap: no user ever pauses for {when.gap:,.0f} s; lower it")
+    rows = int(population.n_interactions.sum())
+    size = adapter_form(section, prepared.srm.model).size
+    needed_bytes = 4.0 * size * rows / getattr(when, needed[0])
+    available = 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed_bytes > available:
+        raise InputError(
+            f"policy.update: adaptations of {size:,} numbers each may take {needed_bytes / 1e9:,.1f} GB, and half of "
+            f"this machine's memory is {available / 1e9:,.1f} GB; lower adapter.rank, adapt a smaller module, "
+            "adapt less often, or lower fleet.devices"
+        )
+
+
+def adaptation_flops(section: sections.Adaptation, prepared: Prepared) -> float:
+    """FLOPs of one adaptation on a device: states of its window, then forward and backward passes."""
+    srm, model = prepared.learnt.srm, prepared.srm.model
+    form = adapter_form(section, model)
+    compared = section.window * 2.0 * model.dim * (1 + section.negatives)
+    windows = math.ceil(section.window / model.max_length)
+    if form.inside:
+        return section.steps * 3.0 * (srm.flops_encode + compared)
+    return windows * srm.flops_encode + section.steps * 3.0 * (section.window * 2.0 * form.size + compared)

@@ -1,0 +1,326 @@
+"""Who answers requests: the LLM node, or for the slate `cloud_srm` CPU cores that run the SRM over the catalogue."""
+
+import math
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import simpy
+from numpy.typing import NDArray
+
+from models.llm.base import CandidateSource
+from models.llm.table_reading import brings_latency
+from simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, served_model
+from simulator.cloud.capacity.peak import Peak
+from simulator.cloud.capacity.provisioning import (
+    Cores,
+    Objective,
+    Provision,
+    Replicas,
+    Servers,
+    left_out,
+    steady,
+)
+from simulator.cloud.capacity.replay import Requests
+from simulator.cloud.capacity.servers_needed import provision_fleet
+from simulator.cloud.pools import alone_s, kinds_of, pools_of
+from simulator.cloud.tokens import generation_of, history_tokens, history_window
+from simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
+from simulator.core.randomness import Draws
+from simulator.core.resampling import Resampling
+from simulator.preparation.prepare import Prepared
+from simulator.preparation.request_tokens import request_meter
+from simulator.records.recorder import RequestRecord
+from simulator.scenario import sections
+from simulator.scenario.text_files import resolve_path
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+LateCost = Callable[[Ticket], None]
+
+
+class Service(ABC):
+    """Takes requests in at the cloud's door and tells what serving them used."""
+
+    node: CpuNode | LlmNode
+
+    @abstractmethod
+    def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
+        """Queue a request and note its tokens in `record`."""
+
+    @abstractmethod
+    def charge(self, record: RequestRecord) -> None:
+        """Note in `record` what its ticket has used."""
+
+    def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
+        """What serving the requests (columns usd, joules, gco2, gpu_seconds) cost."""
+        return Cost(usd=float(requests["usd"].sum()))
+
+    @abstractmethod
+    def kept(self, horizon_s: float) -> Cost:
+        """What keeping the replicas for `horizon_s` costs, idle time included."""
+
+    @abstractmethod
+    def provision(
+        self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
+    ) -> Provision:
+        """The fewest replicas (cores) that meet the objective for a fleet `scale` times this one, whose devices' users
+        are resampled."""
+
+    @abstractmethod
+    def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
+        """What `servers` replicas (cores) cost in `horizon_s` while they serve `scale` times what was served here."""
+
+    def not_provisioned(self, scale: float) -> list[str]:
+        """What of the scenario's cloud the provisioned account of `scale` such fleets leaves out, in words."""
+        return []
+
+    def notes(self) -> list[str]:
+        """What of the requests' tokens is to be known, in words, once they have been served."""
+        return []
+
+    def answerable(self, record: RequestRecord) -> bool:
+        """Whether the cloud has an answer to this request at all."""
+        return True
+
+    @abstractmethod
+    def load(self, horizon_s: float) -> dict[str, Any]:
+        """The `cloud` section of a summary."""
+
+    def timeline(self) -> pd.DataFrame:
+        """Queue and busy replicas over time: t_s, queue, busy, in_service, up; a row holds until the next."""
+        return pd.DataFrame(self.node.timeline())
+
+    @property
+    @abstractmethod
+    def cost_label(self) -> str:
+        """Whose speed and price is charged."""
+
+
+class LlmService(Service):
+    """The LLM node. `source` tells which lists exist; a table may bring tokens and latencies of its own."""
+
+    node: LlmNode
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        scenario: sections.Scenario,
+        source: CandidateSource,
+        prepared: Prepared,
+        late_cost: LateCost,
+    ):
+        llm, cloud = scenario.llm, scenario.cloud
+        table = llm.candidates if isinstance(llm.candidates, sections.CandidateTable) else None
+        self._model = served_model(llm.served_as, prepared.architecture)
+        timed = table is not None and brings_latency(resolve_path(table.path))
+        self._steps = kinds_of(llm, cloud, self._model)[0][1].steps
+        pools = pools_of(llm, cloud, scenario.tariffs, self._model, timed)
+        self.node = LlmNode(env, pools, cloud, prepared.draws, late_cost)
+        self._came = array("d")  # the columns of `Requests`, request after request
+        self._issued = array("d")  # when each was issued
+        (self._steady,) = pools_of(llm, steady(cloud), scenario.tariffs, self._model, timed)
+        self._scenario, self._source = scenario, source
+        self._users, self._memo = prepared.population.users, prepared.memo
+        self._meter = request_meter(scenario, prepared, source)
+        self._carbon = carbon_signal(scenario.tariffs)
+        self._from_table = table is not None
+        self._caches_prefixes = cloud.prefix_caching and not self._from_table and not self._meter.own
+        self._prefix = cache(lambda n: (history_window(llm.prompt, n)[0], history_tokens(llm.prompt, n)))
+        self._told_tokens = False  # by an answer of the table
+        self._missing_answers = 0  # requests for which the table has no list of its own
+
+    def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
+        prompt, output, sequences = self._meter.of(int(self._users[record.device]), record.step)
+        service_s = math.nan
+        if self._from_table:
+            answer = self._source.lists(*self._place(record))
+            record.as_of = int(answer.as_of[0])
+            self._missing_answers += record.as_of != record.step
+            self._told_tokens |= answer.output_tokens is not None and bool(np.isfinite(answer.output_tokens[0]))
+            prompt = math.ceil(_given(answer.prompt_tokens, prompt))
+            output = math.ceil(_given(answer.output_tokens, output))
+            alone = alone_s(self._steps, RequestTokens(prompt, output, sequences))
+            service_s = _given(answer.latency_s, alone)
+        record.prompt_tokens, record.output_tokens = prompt, output * sequences
+        prefix, first, shared = None, -1, 0
+        if self._caches_prefixes:
+            first, shared = self._prefix(record.step + 1)
+            prefix = ((record.device, first), shared)
+        priority = 1.0 if record.pushed else 0.0
+        asked = (prompt, output, sequences, service_s, record.device, priority, first, shared)
+        self._came.extend((self.node.env.now, *asked))
+        self._issued.append(record.t_issued_s)
+        return self.node.submit(prompt, output, sequences, service_s, deadline_s, record.device, priority, prefix)
+
+    def charge(self, record: RequestRecord) -> None:
+        ticket = record.ticket
+        record.gpu_seconds, record.usd, record.joules = ticket.gpu_seconds, ticket.usd, ticket.joules
+        record.t_first_token_s = ticket.t_first_token_s
+        if record.joules:
+            carbon = self._carbon.mean(ticket.t_started_s, ticket.t_finished_s)
+            record.gco2 = grams_co2(record.joules, carbon)
+
+    def notes(self) -> list[str]:
+        if not len(self._came):
+            return []
+        if self._from_table and not self._told_tokens:
+            how = generation_of(self._scenario.llm)
+            return [f"tokens: the table tells none, so llm.prompt and a {how} of llm.list_length items are charged"]
+        return [said for said in [self._meter.says()] if said]
+
+    def answerable(self, record: RequestRecord) -> bool:
+        if not self._from_table or bool(self._source.lists(*self._place(record)).found[0]):
+            return True
+        self._missing_answers += 1
+        return False
+
+    def _place(self, record: RequestRecord) -> tuple[Ints, Ints]:
+        return self._users[record.device : record.device + 1], np.array([record.step])
+
+    def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
+        sums = {name: float(requests[name].sum()) for name in ("joules", "gco2", "gpu_seconds")}
+        return super().used(requests, horizon_s) + Cost(**sums)
+
+    def kept(self, horizon_s: float) -> Cost:
+        joules = self.node.busy_joules + self.node.idle_joules
+        energy = energy_cost(joules, self._scenario.tariffs, self._carbon.mean(0.0, horizon_s))
+        return energy + Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
+
+    def provision(
+        self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
+    ) -> Provision:
+        came, issued_s = np.array(self._came), np.array(self._issued)
+        replicas = Replicas(self._steady, steady(self._scenario.cloud), draws, objective)
+        surge = self._scenario.fleet.surge
+        served = [self._scenario.llm.model_dump(mode="json"), self._scenario.cloud.model_dump(mode="json")]
+        return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
+            ["provision", came, issued_s, horizon_s, scale, surge, objective.share, *served],
+            lambda: _provisioned(
+                Requests.of_rows(came), issued_s, horizon_s, scale, surge, replicas, objective, draws, users
+            ),
+        )
+
+    def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
+        pool, power, tariffs = self._steady, self._steady.power, self._scenario.tariffs
+        paid_s = servers * horizon_s
+        busy_s = scale * self.node.busy_gpu_seconds / pool.gpus_per_replica
+        idle_joules = power.idle_joules(max(paid_s - busy_s, 0.0)) if power is not None else 0.0
+        joules = scale * self.node.busy_joules + idle_joules
+        rent = Cost(usd=paid_s * pool.gpus_per_replica * pool.rent_usd, gpu_seconds=paid_s * pool.gpus_per_replica)
+        return rent + energy_cost(joules, tariffs, self._carbon.mean(0.0, horizon_s))
+
+    def not_provisioned(self, scale: float) -> list[str]:
+        return left_out(self._scenario.cloud, scale)
+
+    def load(self, horizon_s: float) -> dict[str, Any]:
+        node = self.node
+        return {
+            "gpu_seconds": node.busy_gpu_seconds,
+            "utilization": node.utilization(),
+            "prompt_tokens": node.prompt_tokens,
+            "output_tokens": node.output_tokens,
+            "paid_gpu_seconds": node.paid_gpu_seconds,
+            "retries": node.retries,
+            **({"missing_answers": self._missing_answers} if self._from_table else {}),
+        }
+
+    @property
+    def cost_label(self) -> str:
+        return self._model.name
+
+
+class CpuService(Service):
+    """CPU cores in the cloud that run the SRM over the whole catalogue; `gpu_seconds` are core-seconds here."""
+
+    node: CpuNode
+
+    def __init__(self, env: simpy.Environment, scenario: sections.Scenario, flops: float, late_cost: LateCost):
+        self.node = CpuNode(env, scenario.cloud.cpu_cores, scenario.cloud.queue_limit, on_late_cost=late_cost)
+        self._tariffs, self._flops, self._surge = scenario.tariffs, flops, scenario.fleet.surge
+        self._came = array("d")  # when each request did
+        self._device = array("q")  # whose it is
+        self._issued = array("d")  # when it was issued
+
+    def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
+        self._came.append(self.node.env.now)
+        self._device.append(record.device)
+        self._issued.append(record.t_issued_s)
+        return self.node.submit(self._flops, deadline_s)
+
+    def charge(self, record: RequestRecord) -> None:
+        record.gpu_seconds = record.ticket.gpu_seconds
+        record.usd = cpu_cost(record.gpu_seconds, self._tariffs).usd
+
+    def kept(self, horizon_s: float) -> Cost:
+        return cpu_cost(horizon_s * self.node.replicas, self._tariffs)
+
+    def provision(
+        self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
+    ) -> Provision:
+        none = np.zeros(len(self._came), dtype=np.int64)
+        requests = Requests.of(np.array(self._came), none, none, device=np.array(self._device, dtype=np.int64))
+        cores = Cores(self._flops / self.node.core_flops_per_s + self.node.overhead_s, objective)
+        issued_s = np.array(self._issued)
+        return _provisioned(requests, issued_s, horizon_s, scale, self._surge, cores, objective, draws, users)
+
+    def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
+        return cpu_cost(servers * horizon_s, self._tariffs)
+
+    def load(self, horizon_s: float) -> dict[str, Any]:
+        return {
+            "gpu_seconds": 0.0,
+            "utilization": self.node.utilization(horizon_s),
+            "prompt_tokens": 0,
+            "output_tokens": 0,
+            "cpu_seconds": self.node.busy_gpu_seconds,
+        }
+
+    @property
+    def cost_label(self) -> str:
+        return "a cloud CPU"
+
+
+def _provisioned(
+    requests: Requests,
+    issued_s: Floats,
+    horizon_s: float,
+    scale: float,
+    surge: float,
+    servers: Servers,
+    objective: Objective,
+    draws: Draws,
+    users: Resampling,
+) -> Provision:
+    """What requests [N] need that devices issued at `issued_s`: at 0 because the run begins."""
+    asked_s = np.where(issued_s > 0, requests.arrival_s, 0.0)
+    peak = Peak.of(asked_s, requests.device, horizon_s, users).times(surge)
+    return provision_fleet(requests, peak, scale, servers, objective, draws)
+
+
+def _given(values: NDArray[np.float64] | None, otherwise: float) -> float:
+    """The one value of a table's column; `otherwise` where it has none."""
+    if values is None or math.isnan(values[0]):
+        return otherwise
+    return float(values[0])
+
+
+def build_service(
+    env: simpy.Environment, scenario: sections.Scenario, prepared: Prepared, late_cost: LateCost
+) -> Service:
+    """The service behind a scenario's slate; slates that never ask get cores that stay idle."""
+    if prepared.source is None or scenario.policy.slate == "cloud_srm":
+        srm = prepared.learnt.srm
+        flops = srm.flops_encode + srm.flops_per_candidate * prepared.learnt.histories.n_items
+        return CpuService(env, scenario, flops, late_cost)
+    return LlmService(
+        env,
+        scenario,
+        prepared.source,
+        prepared,
+        late_cost,
+    )

@@ -1,0 +1,1 @@
+"""Finished runs compared: intervals, fronts, savings, and the decision that follows."""

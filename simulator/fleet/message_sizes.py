@@ -1,0 +1,68 @@
+"""What travels between a device and the cloud, in bytes."""
+
+from dataclasses import dataclass
+
+from models.runtime.errors import InputError
+from models.srm.deployment import Deployed, item_bytes
+from simulator.scenario import sections
+
+OVERHEAD_BYTES = 900.0
+"""HTTP/2 headers, TLS record framing and acknowledgements of one message on a warm connection (an assumption)."""
+ITEM_ID_BYTES = 8.0
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Sizes of a request (history up) and its answer (candidate list down)."""
+
+    history_items: int
+    """newest items that a prompt holds"""
+    cloud_keeps_history: bool
+    answer_bytes: float
+
+    def request_bytes(self, step: int, as_of: int, lacking: int = 0) -> float:
+        """Bytes up of a request at `step` from a device whose cached list is as of `as_of` (-1: no list).
+
+        A cloud that keeps histories is sent only what is new since the list it last made for this device. One that
+        learns from the stream is sent the `lacking` items that it does not have yet, however many.
+        """
+        items = min(step + 1, self.history_items)
+        if self.cloud_keeps_history and as_of >= 0:
+            items = min(items, step - as_of)
+        return self.history_bytes(max(items, lacking))
+
+    def history_bytes(self, items: int) -> float:
+        """Bytes of so many interactions."""
+        return OVERHEAD_BYTES + ITEM_ID_BYTES * items
+
+
+def messages_of(llm: sections.Llm, srm: sections.Srm, cloud: sections.Cloud) -> Messages:
+    """Message sizes of a scenario; with `item_table: with_list` each candidate's vector travels with its list."""
+    per_item = ITEM_ID_BYTES
+    if isinstance(srm.item_table, sections.WithListTable):
+        per_item += item_bytes(srm.dim, srm.item_table.precision)
+    return Messages(llm.prompt.history, cloud.stores != "none", OVERHEAD_BYTES + per_item * llm.list_length)
+
+
+def install_bytes(scenario: sections.Scenario, srm: Deployed) -> float:
+    """Bytes of the SRM that are installed on a device: its encoder, and its item table where that lives there."""
+    if scenario.policy.slate == "cloud_srm":
+        return 0.0
+    travels = isinstance(scenario.srm.item_table, sections.OnDeviceTable)
+    return srm.encoder_bytes + (srm.table_bytes if travels else 0.0)
+
+
+def held_bytes(scenario: sections.Scenario, srm: Deployed, answer_bytes: float) -> float:
+    """Bytes that a device must hold: the SRM and a candidate list; with a schedule that pushes weights, the new ones
+    beside the old ones while it changes over. InputError where a class of devices cannot."""
+    pushed = sections.retraining_of(scenario.policy.update) is not None
+    needed = install_bytes(scenario, srm) * (2.0 if pushed else 1.0) + answer_bytes
+    for cls in scenario.fleet.classes:
+        if needed > cls.memory:
+            text = ", a new version beside it" if pushed else ""
+            raise InputError(
+                f"fleet.classes {cls.name}: memory of {cls.memory:,.0f} bytes cannot hold the SRM, its item vectors"
+                f"{text} and a list, {needed:,.0f} bytes; lower srm.dim, srm.item_table.top or "
+                "srm.item_table.precision, or set srm.item_table: with_list"
+            )
+    return needed

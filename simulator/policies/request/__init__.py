@@ -1,0 +1,1 @@
+"""Request policies: when a device asks the cloud for a new candidate list."""

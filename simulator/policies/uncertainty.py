@@ -1,0 +1,71 @@
+"""Doubt: a number that grows with how much a device has reason to want a new list, from what it knows of its own one.
+
+The inconsistency of LSC4Rec, the SRM's uncertainty, or the gain that a learned model expects of a fresh list. Each is a
+pure function of (user, step, list), rounded, so that neither batch nor company decides whether a device asks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.core.randomness import Draws
+from simulator.policies.fusion import inconsistency
+from simulator.ranking.list_view import Floats, ListView
+from simulator.scenario import sections
+
+Doubt = Callable[[ListView], Floats]
+"""Doubt [M] of devices in their lists; infinite for a list without a valid candidate."""
+
+_GRID = 2.0**30
+_COIN = 2.0**-20  # below any difference of doubts that means something
+_FAR_BELOW = -700.0  # a logit whose weight is nothing
+
+
+def on_grid(values: Floats, view: ListView) -> Floats:
+    """`values` [M] as they are compared with a threshold."""
+    return np.where(view.lists.count > 0, np.round(values * _GRID) / _GRID, np.inf)
+
+
+def entropy(view: ListView) -> Floats:
+    """Entropy [M] of the SRM's softmax over the list, as a share of the largest that so many candidates allow."""
+    return sureness(view)[0]
+
+
+def closeness(view: ListView) -> Floats:
+    """One less the margin [M] by which the SRM's best candidate leads the second in probability."""
+    return sureness(view)[1]
+
+
+def sureness(view: ListView) -> tuple[Floats, Floats, Floats]:
+    """Entropy, closeness and the best logit, each [M]; entropy is log(sum of e^x) less the mean x under the softmax."""
+    lists = view.lists
+    best_two = lists.logits[np.arange(len(lists.logits))[:, None], lists.srm_order[:, :2]]
+    below = lists.logits - best_two[:, :1]
+    if not lists.whole:
+        below[~lists.valid] = _FAR_BELOW
+    weights = np.exp(below)
+    total = weights.sum(axis=1)
+    spread = np.log(total) - np.einsum("mn,mn->m", weights, below) / total
+    second = np.where(lists.count > 1, np.exp(best_two[:, -1] - best_two[:, 0]), 0.0)
+    return spread / np.log(np.maximum(lists.count, 2)), 1.0 - (1.0 - second) / total, best_two[:, 0]
+
+
+def doubt_of(section: sections.InconsistencyRequest | sections.UncertaintyRequest) -> Doubt:
+    """The doubt that a policy of fixed form looks at."""
+    if isinstance(section, sections.InconsistencyRequest):
+        return lambda view: inconsistency(view.lists, section.terms)
+    measure = {"entropy": entropy, "margin": closeness}[section.measure]
+    return lambda view: on_grid(measure(view), view)
+
+
+@dataclass(frozen=True)
+class WithCoin:
+    """A doubt whose ties a coin decides, keyed by user and step, so that there is a threshold for every share: an LLM
+    that names no invalid item, say, leaves the penalty for them the same everywhere."""
+
+    doubt: Doubt
+
+    def __call__(self, view: ListView) -> Floats:
+        coin = _COIN * Draws(0).uniform("policy.tie", view.user, view.step)
+        return np.asarray(self.doubt(view) + coin)

@@ -1,0 +1,48 @@
+"""How many events a scenario's clocks alone would make, said before it is simulated: a period of a microsecond over a
+week of a fleet is a slip of the pen that no machine would come to the end of."""
+
+from collections.abc import Iterator
+
+from models.runtime.errors import InputError
+from models.runtime.progress import in_words
+from simulator.scenario import sections
+from simulator.scenario.units import DURATION
+
+MOST_EVENTS = 2e9
+"""hours of simulating, at the engine's speed"""
+MOST_HELD = 2e8
+"""of those whose moments are drawn and held before the run begins"""
+
+
+def check_events(scenario: sections.Scenario, devices: int, horizon_s: float) -> None:
+    """InputError for the first period that makes more events over the run than can be simulated or held."""
+    for key, clocks, period_s, most in _clocks(scenario, devices):
+        if period_s * most < clocks * horizon_s:
+            raise InputError(
+                f"{key}: a period of {DURATION.show(period_s)} means more than {most:,.0f} events over "
+                f"{in_words(horizon_s)}, with {clocks:,} such clocks; lengthen it, or lower duration"
+            )
+
+
+def _clocks(scenario: sections.Scenario, devices: int) -> Iterator[tuple[str, int, float, float]]:
+    """(dotted key, how many clocks tick, seconds between two ticks of one, the most ticks)."""
+    fleet, policy, cloud = scenario.fleet, scenario.policy, scenario.cloud
+    if isinstance(fleet.churn, sections.OnOff):
+        yield "fleet.churn", devices, fleet.churn.online + fleet.churn.offline, MOST_HELD
+    for number, one in enumerate(fleet.classes):
+        every = getattr(one.link, "outage_every", None)
+        if every is not None:
+            length = one.link.outage_length or 0.0  # type: ignore[union-attr]
+            yield f"fleet.classes.{number}.link.outage_every", devices, every + length, MOST_HELD
+    if isinstance(policy.request, sections.CloudPush):
+        yield "policy.request.every", devices, policy.request.every, MOST_HELD
+    retraining = sections.retraining_of(policy.update)
+    if retraining is not None:
+        if retraining.upload is not None:
+            yield "policy.update.upload", devices, retraining.upload, MOST_EVENTS
+        yield "policy.update.every", 1, retraining.every, MOST_EVENTS
+    for key, machines in (("cloud", cloud), *((f"cloud.pools.{n}", pool) for n, pool in enumerate(cloud.pools))):
+        if machines.autoscale is not None:
+            yield f"{key}.autoscale.period", 1, machines.autoscale.period, MOST_EVENTS
+    if cloud.failures is not None:
+        yield "cloud.failures.every", cloud.replicas, cloud.failures.every + cloud.failures.repair, MOST_EVENTS

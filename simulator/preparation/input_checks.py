@@ -1,0 +1,31 @@
+"""What can be wrong with a scenario and shows before a log is read or anything is trained, beyond its own text."""
+
+import numpy as np
+
+from models.runtime.errors import InputError
+from simulator.cloud.pools import check_cloud
+from simulator.core.costs import carbon_signal
+from simulator.core.signals import read_bandwidth_trace
+from simulator.fleet.presence import read_presence
+from simulator.scenario import check_files, sections
+from simulator.scenario.regional import regional
+
+
+def check_inputs(scenario: sections.Scenario) -> None:
+    """InputError for a file that is missing or a small one that cannot be used (traces, carbon, profiles), and for a
+    model or GPU that the catalogue lacks or that do not go together."""
+    check_files(scenario)
+    if not scenario.regions:
+        check_cloud(scenario.llm, scenario.cloud)
+    for number in range(len(scenario.regions)):
+        try:
+            check_cloud(scenario.llm, regional(scenario, number).cloud)
+        except InputError as error:
+            raise InputError(f"regions.{number}.{error}") from None
+    churn = scenario.fleet.churn
+    if isinstance(churn, sections.PresenceTrace):
+        read_presence(churn.path, np.zeros(scenario.fleet.devices))
+    for link in (*(one.link for one in scenario.fleet.classes), *(region.link for region in scenario.regions)):
+        if isinstance(link, sections.TraceLink):
+            read_bandwidth_trace(link.path)
+    carbon_signal(scenario.tariffs)

@@ -1,0 +1,424 @@
+"""What a policy learns or is calibrated on before the stream: a fitted fusion, a model of gains, a threshold.
+
+All of it from the held-out tails of the training part, which no model was trained on. Only `oracle_dp` looks at the
+stream itself: it is a bound, not a policy that anybody could run.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Lock
+
+import numpy as np
+import scipy  # loads optimize where it is used: most runs do not
+import torch
+from scipy.special import logsumexp
+
+from models.llm.base import CandidateSource
+from models.metrics import accuracy_per_query
+from models.runtime.artifacts import content_hash
+from models.runtime.errors import InputError
+from models.runtime.progress import Progress
+from models.runtime.ragged import ragged
+from models.sequences import TrainingSet
+from models.srm.deployment import Deployed
+from simulator.core.randomness import Draws
+from simulator.policies.adaptive_fusion import LOGISTIC_TERMS, Fusion, fusion_of, logistic_terms
+from simulator.policies.counterfactual import Decisions, curve_for, threshold_for
+from simulator.policies.gain_model import (
+    FEATURES,
+    FORMAT,
+    LONGEST_HORIZON,
+    ExpectedGain,
+    Features,
+    GainModel,
+    feature_flops,
+    gains,
+    train_gain_model,
+)
+from simulator.policies.oracle import best_requests
+from simulator.policies.request.registry import Schedule
+from simulator.policies.request.share import Curve
+from simulator.policies.uncertainty import Doubt, WithCoin, doubt_of
+from simulator.preparation.prepare import WITHOUT_CLOUD, CandidateStore, Prepared, decides_joining, preloaded_lists
+from simulator.preparation.training import (
+    VALIDATION_SEED,
+    Learnt,
+    candidate_source,
+    first_deployed,
+    list_slates,
+    srm_scores,
+)
+from simulator.ranking.list_view import Floats, Ints, ListView
+from simulator.ranking.slates import Jobs, ListSlates
+from simulator.ranking.srm_logits import SrmScores
+from simulator.scenario import sections
+
+_LOGISTIC_FORMAT = 1
+
+FEW_USERS = 64
+"""held-out users whose lists are asked for where each takes seconds or money, or somebody's own answers"""
+FEWEST_DECISIONS = 20
+"""held-out decisions below which nothing is found on them"""
+
+Calibrated = sections.InconsistencyRequest | sections.UncertaintyRequest | sections.LearnedRequest
+"""request policies that can be told a share of decisions"""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A policy ready to run."""
+
+    fusion: Fusion | None = None
+    """one that was fitted; none where the scenario says it all"""
+    doubt: Doubt | None = None
+    threshold: float | None = None
+    """on the doubt, as the stream begins"""
+    curve: Curve | None = None
+    """by which the threshold follows the wanted share; none where the scenario names the threshold"""
+    note: str = ""
+    """what of the calibration is to be known"""
+    schedule: Schedule | None = None
+    flops: float = 0.0
+    """what a doubt costs a device beyond a ranking"""
+
+
+@dataclass(frozen=True)
+class Tails:
+    """The held-out ends of the training part, with what ranks them."""
+
+    decisions: Decisions
+    srm: Deployed
+    scores: SrmScores
+    source: CandidateStore
+    held_out: int
+    """decisions that were held out; fewer are left where a table has no lists for them"""
+
+
+def held_out_decisions(scenario: sections.Scenario, data: TrainingSet) -> Decisions:
+    """Every decision in the tails of the validation users, who begin with a preloaded list as a fleet does.
+
+    Where each list takes seconds or money, of `FEW_USERS` of them: their lists are made before the stream begins.
+    """
+    users = np.flatnonzero(data.fit_end < data.valid_end)
+    if isinstance(scenario.llm.candidates, sections.TitlePrompt | sections.CandidateTable):
+        users = np.sort(users[Draws(VALIDATION_SEED).permutation(len(users), "calibration users")[:FEW_USERS]])
+    step = np.maximum(data.fit_end - 1, 0)[users]
+    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else None
+    begins_with = np.maximum(step - lag, -1) if lag is not None else np.full(len(users), -1)
+    return Decisions(users, step, data.valid_end[users] - 1 - step, begins_with)
+
+
+def with_lists(decisions: Decisions, source: CandidateSource) -> Decisions:
+    """Of each user the decisions before the first one that `source` has no list for."""
+    user, nth = ragged(decisions.count)
+    lists = source.lists(decisions.users[user], decisions.first[user] + nth)
+    missing = np.where(lists.found, decisions.count[user], nth)
+    count = decisions.count.copy()
+    np.minimum.at(count, user, missing)
+    having = np.flatnonzero(decisions.begins_with >= 0)
+    begins_with = decisions.begins_with.copy()
+    found = source.lists(decisions.users[having], begins_with[having]).found
+    begins_with[having] = np.where(found, begins_with[having], -1)
+    kept = count > 0
+    return Decisions(decisions.users[kept], decisions.first[kept], count[kept], begins_with[kept])
+
+
+def tails_of(
+    scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress, source: CandidateStore | None = None
+) -> Tails:
+    """The held-out decisions with what ranks them.
+
+    Lists come from `source` where one is given, else from what the scenario names. Of a table those decisions are left
+    whose own lists it holds: an older list is no measure of a newer one.
+    """
+    decisions = held_out_decisions(scenario, learnt.training)
+    first = np.maximum(learnt.training.fit_end - 1, 0)
+    first = np.maximum(first - (scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0), 0)
+    srm = first_deployed(scenario, learnt)
+    scores = srm_scores(learnt, first, decisions.users, srm)
+    held_out = int(decisions.count.sum())
+    table = scenario.llm.candidates
+    if source is None:
+        if isinstance(table, sections.CandidateTable):
+            exact = scenario.llm.model_copy(update={"candidates": table.model_copy(update={"missing": "fail_request"})})
+            scenario = scenario.model_copy(update={"llm": exact})
+        source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
+    if isinstance(table, sections.CandidateTable):
+        decisions = with_lists(decisions, source)
+    return Tails(decisions, srm, scores, source, held_out)
+
+
+def enough(tails: Tails, key: str, instead: str) -> None:
+    """InputError where what `key` names would rest on next to nothing; `instead`: what needs no held-out decisions."""
+    left = int(tails.decisions.count.sum())
+    if left < FEWEST_DECISIONS:
+        lists = (
+            f"the table has lists for {left} of the {tails.held_out:,} held-out decisions before the stream that it is "
+            "found on; add the answers to the prompts whose part is 'calibration' (prompts export)"
+            if tails.held_out >= FEWEST_DECISIONS
+            else f"the log holds out {left} decisions before the stream to find it on, and {FEWEST_DECISIONS} are "
+            "needed; use a longer log"
+        )
+        raise InputError(f"{key}: {lists}, or {instead}")
+
+
+def scarce(tails: Tails) -> str:
+    """A note where a table has lists for less than half of the held-out decisions."""
+    left = int(tails.decisions.count.sum())
+    if 2 * left >= tails.held_out:
+        return ""
+    return (
+        f"the policy is calibrated on {left:,} of {tails.held_out:,} held-out decisions, for which there are lists in "
+        "the table; prompts export writes the prompts of the others, too (part: calibration)"
+    )
+
+
+def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[], Tails]) -> Tuned:
+    """What the scenario's policy needs to know before its run; `tails_of` is called where held-out tails are needed."""
+    request, fusion = scenario.policy.request, scenario.policy.fusion
+    if scenario.policy.slate in WITHOUT_CLOUD:
+        return Tuned()
+    logistic = isinstance(fusion, sections.LogisticFusion) and scenario.policy.slate in ("llm", "both")
+    ratio = request.ratio if isinstance(request, Calibrated) else None
+    fitted, doubt, threshold, curve, note = None, None, None, None, ""
+    if logistic:
+        fitted = fusion_of(fusion, _fitted(scenario, prepared, tails_of))
+    if ratio is not None:
+        doubt, threshold, curve, note = _calibrated(scenario, prepared, tails_of, fitted, ratio)
+    if isinstance(request, sections.OracleDpRequest):
+        slates = list_slates(scenario, prepared.learnt, prepared.scores, prepared.source, fitted)
+        return Tuned(fitted, schedule=best_schedule(scenario, prepared, slates, request.ratio))
+    if isinstance(request, sections.OracleGreedyRequest):
+        learnt, source = prepared.learnt, prepared.source
+        fresh = FreshIsBetter(lambda scores: list_slates(scenario, learnt, scores, source, fitted), learnt)
+        return Tuned(fitted, fresh, 1.0)
+    if isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest) and ratio is None:
+        doubt, threshold = doubt_of(request), request.threshold
+    return Tuned(fitted, doubt, threshold, curve, note, flops=doubt_flops(scenario, prepared.learnt, doubt))
+
+
+def _tails(prepared: Prepared, tails_of: Callable[[], Tails]) -> Tails:
+    return prepared.memo.get(["tails"], tails_of)
+
+
+def _fitted(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[], Tails]) -> Floats:
+    """The weights of logistic fusion, which runs on the same preparation share."""
+
+    def fit() -> Floats:
+        tails = _tails(prepared, tails_of)
+        enough(tails, "policy.fusion: logistic", "choose a fusion that is not fitted, such as linear")
+        weights = logistic_weights(scenario, prepared.learnt, tails)
+        tails.source.save()
+        return weights
+
+    return prepared.memo.get(["logistic fusion", scenario.policy.fusion.model_dump()], fit)
+
+
+def _calibrated(
+    scenario: sections.Scenario,
+    prepared: Prepared,
+    tails_of: Callable[[], Tails],
+    fitted: Fusion | None,
+    ratio: float,
+) -> tuple[Doubt, float, Curve | None, str]:
+    """A doubt, the threshold on it and how shares go with thresholds, which runs on the same preparation share: only
+    what is learnt from slates depends on what they show."""
+    policy = scenario.policy
+    shown = [policy.slate, policy.fusion.model_dump(), scenario.workload.exclude_seen]
+    if not isinstance(policy.request, sections.LearnedRequest):
+        shown = []
+
+    def find() -> tuple[Doubt, float, Curve | None, str]:
+        tails = _tails(prepared, tails_of)
+        learned = isinstance(policy.request, sections.LearnedRequest)
+        enough(tails, "policy.request.ratio", "set kind: random" if learned else "give a threshold")
+        slates = list_slates(scenario, prepared.learnt, tails.scores, tails.source, fitted)
+        doubt = doubt_for(scenario, prepared.learnt, tails, slates)
+        doubts = looked_at(slates, tails.decisions, doubt)
+        tails.source.save()
+        threshold = threshold_for(tails.decisions, doubts, ratio)
+        curve = curve_for(tails.decisions, doubts, ratio) if 0.0 < ratio < 1.0 else None
+        return doubt, threshold, curve, scarce(tails)
+
+    return prepared.memo.get(["threshold", policy.request.model_dump(), *shown], find)
+
+
+def worth_of(slates: ListSlates, learnt: Learnt, decisions: Decisions) -> Floats:
+    """NDCG@10 [P] of the user's next item under every pair of decision and list."""
+    user, decision, number = decisions.pairs()
+    step = decisions.first[user] + decision
+    jobs = decisions.jobs(user, decision, number, learnt.histories.item_at(decisions.users[user], step + 1))
+    worth = np.zeros(int(decisions.base[-1]))
+    worth[decisions.pair(user, decision, number)] = accuracy_per_query(slates.place(jobs)[0], (10,))["ndcg@10"]
+    return worth
+
+
+def looked_at(slates: ListSlates, decisions: Decisions, what: Callable[[ListView], Floats], width: int = 0) -> Floats:
+    """`what` [M] or [M, width] of every pair of decision and list in hand, over all pairs; infinite without a list."""
+    user, decision, number = decisions.pairs()
+    in_hand = number <= decision
+    user, decision, number = user[in_hand], decision[in_hand], number[in_hand]
+    jobs = decisions.jobs(user, decision, number, np.full(len(user), -1))
+    total = int(decisions.base[-1])
+    found = np.full((total, width) if width else total, np.inf)
+    at = decisions.pair(user, decision, number)
+
+    def look(chosen: Ints, view: ListView) -> None:
+        found[at[chosen]] = what(view)
+
+    slates.look(jobs, look)
+    return found
+
+
+def doubt_for(scenario: sections.Scenario, learnt: Learnt, tails: Tails, slates: ListSlates) -> Doubt:
+    """The doubt of a policy with a ratio: of fixed form, or a model of gains from the artifact store or trained now."""
+    request = scenario.policy.request
+    if not isinstance(request, sections.LearnedRequest):
+        assert isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest)
+        return WithCoin(doubt_of(request))
+    features = Features(popularity(learnt))
+    key = {
+        "format": FORMAT,
+        "request": request.model_dump(),
+        "slates": _slates_key(scenario, learnt, tails),
+        "fusion": scenario.policy.fusion.model_dump(),
+    }
+    folder = learnt.store.open("gain_model", key)
+    if folder is not None:
+        return WithCoin(ExpectedGain(features, GainModel.load(folder)))
+    decisions = tails.decisions
+    horizon = int(np.clip(round(1.0 / max(request.ratio, 1e-9)), 1, LONGEST_HORIZON))
+    gain, weight = gains(decisions, worth_of(slates, learnt, decisions), horizon)
+    seen = looked_at(slates, decisions, features, width=len(FEATURES))
+    used = np.flatnonzero((weight > 0) & np.isfinite(seen).all(axis=1))
+    user = np.searchsorted(decisions.base, used, side="right") - 1
+    threads = scenario.engine.threads
+    model = train_gain_model(seen[used], gain[used], weight[used], user, request.hidden, request.seed, threads)
+    with learnt.store.creating("gain_model", key) as temporary:
+        model.save(temporary)
+    return WithCoin(ExpectedGain(features, model))
+
+
+def popularity(learnt: Learnt) -> Ints:
+    """How often each item [n_items] stands in the training part."""
+    data = learnt.training
+    return np.bincount(data.items[data.events_before(data.valid_end)], minlength=learnt.histories.n_items)
+
+
+def _slates_key(scenario: sections.Scenario, learnt: Learnt, tails: Tails) -> dict[str, object]:
+    return {
+        "srm": tails.srm.content_hash,
+        "source": tails.source.content_hash,
+        "data": learnt.training.content_hash,
+        "tails": content_hash(tails.decisions.first, tails.decisions.begins_with),
+        "slate": scenario.policy.slate,
+        "exclude_seen": scenario.workload.exclude_seen,
+        "threads": scenario.engine.threads,
+        "torch": torch.__version__,
+    }
+
+
+def logistic_weights(scenario: sections.Scenario, learnt: Learnt, tails: Tails) -> Floats:
+    """Weights [6] of logistic fusion, which make the items that users went on to have most likely.
+
+    Over all pairs of decision and list in the tails whose list holds the item; from the artifact store or fitted now.
+    """
+    fusion = scenario.policy.fusion
+    assert isinstance(fusion, sections.LogisticFusion)
+    key = {
+        "format": _LOGISTIC_FORMAT,
+        "fusion": fusion.model_dump(),
+        "slates": _slates_key(scenario, learnt, tails) | {"slate": "llm"},
+    }
+    known = learnt.store.load_json("logistic_fusion", key, "weights.json")
+    if known is not None:
+        return np.array(known)
+    decisions = tails.decisions
+    user, decision, number = decisions.pairs()
+    step = decisions.first[user] + decision
+    jobs = decisions.jobs(user, decision, number, learnt.histories.item_at(decisions.users[user], step + 1))
+    blocks: list[tuple[int, Floats, Ints, Floats]] = []
+
+    def look(chosen: Ints, view: ListView) -> None:
+        match = view.lists.valid & (view.items == jobs.target[chosen][:, None])
+        hit = match.any(axis=1)
+        terms = logistic_terms(view)[hit]
+        hidden = np.where(view.lists.valid[hit], 0.0, -np.inf)
+        blocks.append((int(chosen[0]), terms, match[hit].argmax(axis=1), hidden))
+
+    list_slates(scenario, learnt, tails.scores, tails.source, fusion_of(sections.LlmOnly())).look(jobs, look)
+    blocks.sort(key=lambda block: block[0])  # threads end in any order
+    weights = _fit_logistic(
+        np.concatenate([b[1] for b in blocks]),
+        np.concatenate([b[2] for b in blocks]),
+        np.concatenate([b[3] for b in blocks]),
+        fusion.penalty,
+    )
+    with learnt.store.creating("logistic_fusion", key) as folder, (folder / "weights.json").open("w") as file:
+        json.dump(weights.tolist(), file)
+    return weights
+
+
+def _fit_logistic(terms: Floats, target: Ints, hidden: Floats, penalty: float) -> Floats:
+    """Weights that make the targets [Q] most likely among the candidates of terms [Q, N, 6]; 1 for rank and score where
+    there is nothing to learn from. `hidden` [Q, N] is -inf for what is no candidate."""
+    start = np.zeros(LOGISTIC_TERMS)
+    start[:2] = 1.0
+    if not len(terms):
+        return start
+    rows = np.arange(len(terms))
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        logits = terms @ weights + hidden
+        log_p = logits - logsumexp(logits, axis=1, keepdims=True)
+        expected = np.einsum("qn,qnf->f", np.exp(log_p), terms)
+        value = -log_p[rows, target].mean() + penalty * float(weights @ weights)
+        return float(value), (expected - terms[rows, target].sum(axis=0)) / len(rows) + 2 * penalty * weights
+
+    return np.round(scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B").x, 6)
+
+
+class FreshIsBetter:
+    """Doubt 1 where a fresh list would put the next item higher than the one in hand, else 0: it knows the future."""
+
+    def __init__(self, slates_of: Callable[[SrmScores], ListSlates], learnt: Learnt):
+        self._slates_of, self._histories = slates_of, learnt.histories
+        self._lock = Lock()  # lists are kept in a table that one thread at a time may add to
+
+    def __call__(self, view: ListView) -> Floats:
+        items = self._histories.item_at(view.user, view.step + 1)
+        in_hand = Jobs(view.user, view.step, view.as_of, items, view.step, view.weights)
+        slates = self._slates_of(view.scores)
+        with self._lock:
+            now = slates.place(in_hand)[0]
+            fresh = slates.place(replace(in_hand, as_of=view.step))[0]
+        return np.where((fresh >= 0) & ((now < 0) | (fresh < now)), 1.0, 0.0)
+
+
+def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListSlates, ratio: float) -> Schedule:
+    """The best request times of the whole fleet for `ratio` requests an interaction, if answers took no time."""
+    population, policy = prepared.population, scenario.policy
+    count = population.n_interactions
+    preloaded = preloaded_lists(scenario, population, prepared.source)
+    decisions = Decisions(population.users, population.first_step - 1, count, preloaded)
+    device, nth = ragged(count)
+    row = population.first_row[device] + nth - 1  # after which each decision is taken; the first one as a device joins
+    t_s = population.stream.t_s
+    tied = (nth > 0) & (t_s[row] == t_s[np.minimum(row + 1, len(t_s) - 1)])
+    may_ask = ~tied & np.where(nth == 0, decides_joining(policy, population)[device], policy.decides("interaction"))
+    worth = worth_of(slates, prepared.learnt, decisions)
+    asks = best_requests(decisions, worth, may_ask, int(ratio * len(device)))
+    rows, joins = np.zeros(len(t_s), dtype=bool), np.zeros(len(count), dtype=bool)
+    rows[row[asks & (nth > 0)]] = True
+    joins[device[asks & (nth == 0)]] = True
+    return Schedule(rows, joins, population.first_step - 1)
+
+
+def doubt_flops(scenario: sections.Scenario, learnt: Learnt, doubt: Doubt | None) -> float:
+    """FLOPs that a doubt costs a device beyond the ranking itself."""
+    length, dim = scenario.llm.list_length, learnt.srm.model.dim
+    doubt = doubt.doubt if isinstance(doubt, WithCoin) else doubt
+    if isinstance(doubt, ExpectedGain):
+        return feature_flops(length, dim) + doubt.model.flops
+    return 8.0 * length if isinstance(scenario.policy.request, sections.UncertaintyRequest) else 0.0

@@ -1,0 +1,204 @@
+"""What every policy of a scenario meets alike: who takes part and when, the models, their scores and lists."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.llm.base import CandidateSource
+from models.runtime.artifacts import ArtifactStore, content_hash
+from models.runtime.progress import Progress
+from models.srm.deployment import Deployed
+from simulator.core.randomness import Draws, RegionDraws
+from simulator.fleet.devices import FleetTable, build_fleet
+from simulator.fleet.network import Network
+from simulator.fleet.presence import Presence, build_presence
+from simulator.preparation.event_estimate import check_events
+from simulator.preparation.input_checks import check_inputs
+from simulator.preparation.training import Learnt, candidate_source, first_deployed, learn, srm_scores
+from simulator.ranking.srm_logits import SrmScores
+from simulator.scenario import sections
+from simulator.workload.arrivals import Stream, arrival_times
+
+Ints = NDArray[np.int64]
+Found = TypeVar("Found")
+
+WITHOUT_CLOUD = ("srm", "popular", "recent", "frequent", "markov")
+"""slates that never use a list, so a request could not change them"""
+
+
+@dataclass(frozen=True)
+class Population:
+    """Who takes part and when: the same for every policy at one seed."""
+
+    fleet: FleetTable
+    users: Ints  # [D] place in the log
+    network: Network
+    stream: Stream
+    presence: Presence
+    first_row: Ints  # [D] rows of the stream that happen while the device takes part
+    end_row: Ints
+    first_step: Ints  # [D] place in its user's log of the first of them
+
+    @property
+    def n_devices(self) -> int:
+        return len(self.users)
+
+    @property
+    def n_interactions(self) -> Ints:
+        """Those that each device [D] meets."""
+        return self.end_row - self.first_row
+
+
+@dataclass(frozen=True)
+class Members:
+    """The devices first .. end - 1 of a fleet: those of a region."""
+
+    region: str
+    first: int
+    end: int
+
+
+def populate(scenario: sections.Scenario, learnt: Learnt, draws: Draws, members: Members | None = None) -> Population:
+    """Draws devices, arrivals and presence; of `members` alone where given, numbered from 0 then."""
+    streamed = np.flatnonzero(learnt.split.streamed)
+    fleet = build_fleet(scenario.fleet, len(streamed), Draws(scenario.seed))
+    everyone, part = streamed[fleet.user], None
+    if members is not None:
+        part = members.first, fleet.n_devices
+        fleet = fleet.part(members.first, members.end)
+    users = streamed[fleet.user]
+    network = Network(scenario.fleet, fleet, draws)
+    stream = arrival_times(learnt.split, scenario.workload.arrivals, users, scenario.duration, draws, everyone)
+    check_events(scenario, len(users), stream.horizon_s)
+    outages = network.outages(stream.horizon_s)
+    presence = build_presence(scenario.fleet.churn, fleet, stream.horizon_s, stream.start_s, draws, outages, part)
+    owner = np.repeat(np.arange(len(users)), np.diff(stream.device_offsets))
+    before = np.bincount(owner[stream.t_s < presence.joined_s[owner]], minlength=len(users))
+    until = np.bincount(owner[stream.t_s <= presence.left_s[owner]], minlength=len(users))
+    first_row = stream.device_offsets[:-1] + before
+    end_row = np.maximum(stream.device_offsets[:-1] + until, first_row)
+    first_step = learnt.split.history[users] + before
+    network.foresee(first_step - 1, end_row - first_row + 1)  # devices may ask as they join, too
+    return Population(fleet, users, network, stream, presence, first_row, end_row, first_step)
+
+
+class CandidateStore(CandidateSource, Protocol):
+    """Candidate lists that are kept on disk once they have been asked for."""
+
+    def save(self) -> None:
+        """Keep what was asked since the last save."""
+
+
+class Memo:
+    """What runs on the same preparation have worked out, by all that it depends on: the newest few hundred."""
+
+    def __init__(self, most: int = 256):
+        self._most = most
+        self._known: dict[str, Any] = {}
+
+    def get(self, key: Any, work_out: Callable[[], Found]) -> Found:
+        """What is known under `key` (JSON-like values and arrays), worked out where nothing is. Never change it."""
+        name = content_hash(key)
+        if name not in self._known:
+            self._known[name] = work_out()
+            if len(self._known) > self._most:
+                del self._known[next(iter(self._known))]
+        found: Found = self._known[name]
+        return found
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run needs and that neither its request policy nor its fusion changes."""
+
+    learnt: Learnt
+    draws: Draws
+    population: Population
+    srm: Deployed
+    """as it is on devices when the stream begins"""
+    scores: SrmScores
+    """its logits"""
+    source: CandidateStore | None
+    architecture: Mapping[str, int] | None
+    """of the model that makes the lists; None where nobody says"""
+    memo: Memo = field(default_factory=Memo)
+    """of what depends on more than this, but not on all of a scenario"""
+
+
+def prepare(
+    scenario: sections.Scenario,
+    device: str,
+    progress: Progress,
+    store: ArtifactStore | None = None,
+    learnt: Learnt | None = None,
+    threads: int | None = None,
+    members: Members | None = None,
+    kin: Prepared | None = None,
+) -> Prepared:
+    """Load or train what `scenario` needs and draw its population.
+
+    `learnt`: what has been learnt for a scenario of the same `learning_key`. `threads`: how many PyTorch uses for all
+    but training, which has those of the scenario since its sums depend on them; nothing else does. `members`: the
+    devices of a region, alone. `kin`: another region's, with which it shares what depends on no device.
+    """
+    check_inputs(scenario)
+    torch.set_num_threads(threads or scenario.engine.threads)
+    learnt = learnt or learn(scenario, store or ArtifactStore(), device, progress)
+    draws = RegionDraws(scenario.seed, members.region, members.first) if members is not None else Draws(scenario.seed)
+    population = populate(scenario, learnt, draws, members)
+    first = first_needed(scenario, learnt)
+    srm = first_deployed(scenario, learnt)
+    scored = np.unique(population.users) if not scenario.regions else population.users[:0]  # regions score their own
+    scores = srm_scores(learnt, first, scored, srm)
+    source, architecture = None, None
+    if kin is not None and scenario.policy.slate != "cloud_srm":
+        source, architecture = kin.source, kin.architecture
+    elif scenario.policy.slate not in WITHOUT_CLOUD:
+        source, architecture = candidate_source(scenario, learnt, first, scores, device, progress)
+    memo = kin.memo if kin is not None else Memo()
+    return Prepared(learnt, draws, population, srm, scores, source, architecture, memo)
+
+
+def first_needed(scenario: sections.Scenario, learnt: Learnt) -> Ints:
+    """The first place [U] in each user's log after which a run may need a state or a list."""
+    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
+    adaptation = sections.adaptation_of(scenario.policy.update)
+    return np.maximum(learnt.split.history - 1 - max(lag, adaptation.window if adaptation is not None else 0), 0)
+
+
+def push_times(section: sections.CloudPush, population: Population, draws: Draws) -> list[list[float]]:
+    """When the cloud refreshes each device's list: once a period, spread over the window, while it takes part."""
+    periods = np.arange(math.ceil(population.stream.horizon_s / section.every) + 1)
+    device = np.arange(population.n_devices)[:, None]
+    spread = draws.uniform("push.moment", device, periods[None, :]) * section.window
+    times = periods[None, :] * section.every + section.at + spread
+    end = np.minimum(population.presence.left_s, population.stream.horizon_s)
+    taking_part = (times >= population.presence.joined_s[:, None]) & (times <= end[:, None])
+    return [row[kept].tolist() for row, kept in zip(times, taking_part, strict=True)]
+
+
+def decides_joining(policy: sections.Policy, population: Population) -> NDArray[np.bool_]:
+    """Whether each device [D] decides as it joins.
+
+    Those that are there when the run begins did not join then: they decide at their first interaction, unless nothing
+    is decided at interactions.
+    """
+    there = population.presence.joined_s <= 0.0
+    return policy.decides("join") & ~(there & policy.decides("interaction"))
+
+
+def preloaded_lists(scenario: sections.Scenario, population: Population, source: CandidateSource | None) -> Ints:
+    """What the list of each device [D] is as of when it joins; -1: none."""
+    if not scenario.fleet.preloaded or source is None:
+        return np.full(population.n_devices, -1)
+    as_of = np.maximum(population.first_step - 1 - scenario.fleet.preloaded.lag, -1)
+    if isinstance(scenario.llm.candidates, sections.CandidateTable):
+        having = np.flatnonzero(as_of >= 0)
+        lists = source.lists(population.users[having], as_of[having])
+        as_of[having] = np.where(lists.found, lists.as_of, -1)
+    return as_of

@@ -1,0 +1,100 @@
+"""The prompts of a scenario's requests, for a user who answers them with a language model of their own, and how many of
+them a table answers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from models.llm.table import check_table
+from models.llm.table_reading import read_table
+from models.llm.titles import prompt_of
+from models.runtime.artifacts import atomic_path, check_file_place
+from models.runtime.ragged import ragged
+from simulator.preparation.policy_calibration import held_out_decisions
+from simulator.preparation.training import CALIBRATION_TAIL, VALIDATION_SEED, load_workload
+from simulator.scenario import check_files, sections
+from simulator.workload.log import InteractionLog
+from simulator.workload.splitting import SplitLog, split_log, training_set
+
+Ints = NDArray[np.int64]
+
+STREAM, CALIBRATION = "stream", "calibration"
+_ROWS_AT_ONCE = 10_000
+
+
+def export_prompts(scenario: sections.Scenario, path: Path) -> dict[str, int]:
+    """Writes one row for each list that a run of `scenario` may need: user_id, as_of, part, prompt.
+
+    user_id is the log's label, as_of the position of the newest interaction that the prompt shows, both as a table of
+    answers needs them. part: `stream`, what a device may ask for or come with, or `calibration`, what thresholds, gains
+    and fitted fusions are found on before the stream begins. Items without a title are shown as "item LABEL". Returns
+    the number of rows of each part; InputError for what the user can mend.
+    """
+    check_file_place("--out", path)
+    log, users, as_of, of_stream = _wanted(scenario)
+    candidates = scenario.llm.candidates
+    asked = candidates if isinstance(candidates, sections.TitlePrompt) else sections.TitlePrompt()
+    titles = log.titles or ("",) * log.n_items
+    names = [title or f"item {label}" for title, label in zip(titles, log.item_ids, strict=True)]
+    parts = np.where(of_stream, STREAM, CALIBRATION)
+    schema = pa.schema([(name, pa.string()) for name in ("user_id", "part", "prompt")]).insert(
+        1, pa.field("as_of", pa.int64())
+    )
+    repeats = not scenario.workload.hides_seen
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for at in range(0, len(users), _ROWS_AT_ONCE):
+            rows = slice(at, at + _ROWS_AT_ONCE)
+            prompts = [
+                prompt_of(asked, names, log.items[log.offsets[user] : log.offsets[user] + newest + 1].tolist(), repeats)
+                for user, newest in zip(users[rows].tolist(), as_of[rows].tolist(), strict=True)
+            ]
+            labels = [str(label) for label in log.user_ids[users[rows]]]
+            writer.write_table(pa.table([labels, as_of[rows], parts[rows].tolist(), prompts], schema=schema))
+    return {STREAM: int(of_stream.sum()), CALIBRATION: int((~of_stream).sum())}
+
+
+def check_answers(scenario: sections.Scenario, table: Path) -> dict[str, Any]:
+    """What `check_table` says of a table of answers, with its coverage of what a run of `scenario` will ask: of the
+    lists of the stream, and of those that thresholds, gains and fitted fusions are found on."""
+    log, users, as_of, of_stream = _wanted(scenario)
+    figures, answers = check_table(table, log), read_table(table, log)
+    longest = int(log.lengths.max()) + 1
+    having = np.isin(users * longest + as_of, answers.users * longest + answers.as_of)
+    for part, rows in ((STREAM, of_stream), (CALIBRATION, ~of_stream)):
+        figures["coverage"][part] = float(having[rows].mean()) if rows.any() else None
+    return figures
+
+
+def _wanted(scenario: sections.Scenario) -> tuple[InteractionLog, Ints, Ints, NDArray[np.bool_]]:
+    """The log, (user, as_of) of the lists that a run of `scenario` may need, and which are the stream's."""
+    check_files(scenario)
+    split = split_log(load_workload(scenario.workload), scenario.workload.split)
+    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
+    streamed = np.flatnonzero(split.streamed)
+    first = np.maximum(split.history[streamed] - 1 - lag, 0)
+    counts = split.log.lengths[streamed] - first  # a device may ask after its last interaction too: it knows of no end
+    return split.log, *_with_calibration(scenario, split, *_lists(streamed, first, counts))
+
+
+def _lists(users: Ints, first: Ints, count: Ints) -> tuple[Ints, Ints]:
+    """(user, as_of) of `count` [U] lists of users [U] from `first` [U] on."""
+    which, nth = ragged(count)
+    return users[which], first[which] + nth
+
+
+def _with_calibration(
+    scenario: sections.Scenario, split: SplitLog, users: Ints, as_of: Ints
+) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    """The stream's lists, then those of held-out decisions that are not among them, and which are the stream's."""
+    validation = scenario.workload.split.validation_users
+    decisions = held_out_decisions(scenario, training_set(split, VALIDATION_SEED, validation, CALIBRATION_TAIL))
+    begin = np.where(decisions.begins_with >= 0, decisions.begins_with, decisions.first)
+    wanted = np.stack(_lists(decisions.users, begin, decisions.first + decisions.count - begin))
+    longest = int(split.log.lengths.max()) + 1
+    new = ~np.isin(wanted[0] * longest + wanted[1], users * longest + as_of)
+    users, as_of = np.concatenate([np.stack([users, as_of]), wanted[:, new]], axis=1)
+    return users, as_of, np.arange(len(users)) < len(users) - new.sum()

@@ -1,0 +1,96 @@
+"""Tokens of a request as the model behind the lists reads and writes them, where that is known.
+
+Of a model on titles by a sample of its answers, of a P5 by its ids; of everything else by the scenario (`llm.prompt`,
+`llm.generation`). A table's own columns go first; they are read where requests are served.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.llm.base import CandidateSource
+from models.llm.titles import prompt_of
+from simulator.cloud.tokens import RequestTokens, llm_request_tokens
+from simulator.core.randomness import Draws
+from simulator.preparation.prepare import Prepared
+from simulator.scenario import sections
+
+Ints = NDArray[np.int64]
+
+SAMPLE = 64
+"""answers on which a title model's tokens are measured"""
+CHARACTERS_PER_TOKEN = 4.0
+"""where answers do not tell their tokens"""
+
+
+@dataclass(frozen=True)
+class RequestMeter:
+    """Tokens of a request of a user (a place in the log) whose newest interaction is at a step."""
+
+    of: Callable[[int, int], RequestTokens]
+    own: bool
+    """whether they are the model's own, not the scenario's `llm.prompt` and `llm.generation`"""
+    says: Callable[[], str]
+    """where they come from, in words; empty where the scenario alone says them"""
+
+
+def request_meter(scenario: sections.Scenario, prepared: Prepared, source: CandidateSource) -> RequestMeter:
+    """How the requests of a scenario are counted."""
+    llm = scenario.llm
+    if isinstance(llm.candidates, sections.TitlePrompt):
+        return _of_titles(scenario, llm.candidates, prepared, source)
+    ids = getattr(source, "id_tokens", None)
+    if ids is not None and llm.generation is None:
+        own = "tokens: those of the ids that the p5 reads and of a beam each that it writes"
+        return RequestMeter(lambda user, step: RequestTokens(*ids(step + 1)), True, lambda: own)
+    by_scenario = cache(lambda n_history: llm_request_tokens(llm, n_history))
+    other = f"tokens: as llm.generation ({llm.generation}) and llm.prompt say, not the p5's own; remove llm.generation"
+    return RequestMeter(lambda user, step: by_scenario(step + 1), False, lambda: other if ids is not None else "")
+
+
+def _of_titles(
+    scenario: sections.Scenario, section: sections.TitlePrompt, prepared: Prepared, source: CandidateSource
+) -> RequestMeter:
+    log, repeats = prepared.learnt.split.log, not scenario.workload.hides_seen
+    titles = log.titles or ()
+
+    def characters(user: int, step: int) -> int:
+        begin = int(log.offsets[user])
+        return len(prompt_of(section, titles, log.items[begin : begin + step + 1].tolist(), repeats))
+
+    @cache  # asked for with the first request: a policy that never asks needs no answer
+    def sample() -> tuple[float, Ints, str]:
+        """Tokens a character of prompts, tokens of answers, and where both come from."""
+        population = prepared.population
+        users, device = np.unique(population.users, return_index=True)
+        some = np.sort(Draws(0).permutation(len(users), "llm.tokens.sample")[:SAMPLE])
+        users, as_of = users[some], np.maximum(population.first_step[device[some]] - 1, 0)
+        lists = source.lists(users, as_of)
+        assert lists.prompt_tokens is not None
+        assert lists.output_tokens is not None
+        lengths = np.array([characters(int(u), int(k)) for u, k in zip(users, as_of, strict=True)], dtype=np.float64)
+        read, wrote = np.isfinite(lists.prompt_tokens), np.isfinite(lists.output_tokens)
+        rate = lists.prompt_tokens[read].sum() / lengths[read].sum() if read.any() else 1.0 / CHARACTERS_PER_TOKEN
+        answers = np.maximum(lists.output_tokens[wrote], 1).astype(np.int64)
+        where = f"{len(answers)} answers measured"
+        if not len(answers):
+            line = np.mean([len(title) for title in titles if title]) + 1.0
+            answers = np.array([ceil(section.titles * line / CHARACTERS_PER_TOKEN)])
+            where = f"the answers do not tell theirs, so {CHARACTERS_PER_TOKEN:g} characters are taken for a token"
+        mean = float((lengths * rate).mean())
+        return (
+            float(rate),
+            answers,
+            f"tokens: a request reads about {mean:.0f} and writes {answers.mean():.0f}; {where}",
+        )
+
+    def of(user: int, step: int) -> RequestTokens:
+        rate, answers, _ = sample()
+        drawn = int(Draws(0).uniform_one("llm.tokens", user, step) * len(answers))
+        return RequestTokens(ceil(characters(user, step) * rate), int(answers[drawn]), 1)
+
+    return RequestMeter(of, True, lambda: sample()[2])

@@ -1,0 +1,233 @@
+"""What a run needs before its clock starts and what no policy changes: the log, its split, the trained models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.baselines import Baseline, all_baselines
+from models.llm.base import CandidateLists, CandidateSource
+from models.llm.cache import CachedCandidates
+from models.prefixes import din_logits, prefix_states, rounded_item_vectors
+from models.runtime.artifacts import ArtifactStore, content_hash
+from models.runtime.out_of_memory import enough_memory
+from models.runtime.progress import Progress
+from models.sequences import TrainingSet, windows_at
+from models.srm.base import TrainedSrm
+from models.srm.cooperative import cooperate_or_load
+from models.srm.deployment import Deployed, deploy, most_popular
+from models.srm.training import train_or_load_srm
+from models.srm.updating import MasterWeights
+from simulator.policies.adaptive_fusion import fusion_of
+from simulator.policies.uncertainty import Doubt
+from simulator.preparation.candidate_sources import llm_candidates, save_every
+from simulator.ranking.histories import Histories
+from simulator.ranking.slates import (
+    BaselineSlates,
+    CatalogueSlates,
+    Fusion,
+    JoinedSlates,
+    ListSlates,
+    Slates,
+)
+from simulator.ranking.srm_logits import SrmScores, StateScores, WindowScores
+from simulator.scenario import sections
+from simulator.workload.loading import load_log
+from simulator.workload.log import InteractionLog
+from simulator.workload.splitting import SplitLog, split_log, training_set
+from simulator.workload.synthetic import synthetic_log
+
+Ints = NDArray[np.int64]
+
+CALIBRATION_TAIL = 20
+VALIDATION_SEED = 1
+"""draws the users who lend events to validation: models of all training seeds learn from the same events"""
+BASELINES = ("popular", "recent", "frequent", "markov")
+_LISTS_AT_ONCE = 256
+"""of the SRM in the cloud: each holds a score of every item while it is made"""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The workload and the models that were trained on its past."""
+
+    split: SplitLog
+    training: TrainingSet
+    histories: Histories
+    srm: TrainedSrm
+    baselines: dict[str, Baseline]
+    store: ArtifactStore
+
+
+def load_workload(workload: sections.Workload, store: ArtifactStore | None = None) -> InteractionLog:
+    """The interaction log of a scenario; a synthetic one is kept in `store`, where one is given."""
+    if isinstance(workload.interactions, sections.LogFile):
+        return load_log(workload.interactions)
+    return synthetic_log(workload.synthetic, store)
+
+
+def learn(scenario: sections.Scenario, store: ArtifactStore, device: str, progress: Progress) -> Learnt:
+    """Load, split, and train (or fetch) the SRM; deterministic in the scenario without its `seed`."""
+    split = split_log(load_workload(scenario.workload, store), scenario.workload.split)
+    data = training_set(split, VALIDATION_SEED, scenario.workload.split.validation_users, CALIBRATION_TAIL)
+    return learn_from(scenario, split, data, store, device, progress)
+
+
+def learn_from(
+    scenario: sections.Scenario,
+    split: SplitLog,
+    data: TrainingSet,
+    store: ArtifactStore,
+    device: str,
+    progress: Progress,
+) -> Learnt:
+    """What `scenario` learns from `data`, the learning part of `split`."""
+    with enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim"):
+        srm = train_or_load_srm(scenario.srm, data, store, scenario.engine.threads, device, progress)
+    log = split.log
+    histories = Histories(log.offsets, log.items, log.n_items)
+    baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
+    learnt = Learnt(split, data, histories, srm, baselines, store)
+    if scenario.srm.training.kind == "cooperative":
+        learnt = replace(learnt, srm=_cooperative_srm(scenario, learnt, device, progress))
+    return learnt
+
+
+def _cooperative_srm(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> TrainedSrm:
+    """The SRM after the cooperative step, on lists of an LLM that is shown nothing but the training part."""
+    log, data = learnt.split.log, learnt.training
+    kept = data.events_before(data.valid_end)
+    offsets = np.concatenate(([0], np.cumsum(data.valid_end)))
+    past = replace(log, offsets=offsets, items=log.items[kept], times=log.times[kept])
+    candidates = scenario.llm.candidates
+    if isinstance(candidates, sections.CandidateTable):
+        candidates = candidates.model_copy(update={"missing": "fail_request"})
+    asked = scenario.model_copy(
+        update={
+            "llm": scenario.llm.model_copy(update={"candidates": candidates}),
+            "policy": scenario.policy.model_copy(update={"slate": "llm"}),
+        }
+    )
+    users = np.arange(data.n_users)
+    first = np.zeros(data.n_users, dtype=np.int64)
+    then = replace(learnt, split=replace(learnt.split, log=past), histories=Histories(offsets, past.items, log.n_items))
+    scores = srm_scores(then, data.valid_end, users[:0], first_deployed(asked, then))  # of nobody: no list is the SRM's
+    source, _ = candidate_source(asked, then, first, scores, device, progress)
+    srm, training = scenario.srm, scenario.srm.training
+    threads = scenario.engine.threads
+    taught = cooperate_or_load(learnt.srm, srm, training, data, source, learnt.store, threads, device, progress)
+    source.save()
+    return taught
+
+
+def candidate_source(
+    scenario: sections.Scenario, learnt: Learnt, first: Ints, scores: SrmScores, device: str, progress: Progress
+) -> tuple[CachedCandidates, Mapping[str, int] | None]:
+    """The cloud's candidate lists, for as_of from `first` [U] on: the LLM's, or those of the SRM in the cloud.
+
+    With them the architecture of the model that makes them, where it is known.
+    """
+    log = learnt.split.log
+    if scenario.policy.slate == "cloud_srm":
+        lists = SrmCandidates(
+            learnt, scores, first_deployed(scenario, learnt), scenario.llm.list_length, scenario.workload.hides_seen
+        )
+        return CachedCandidates(lists, log.offsets, learnt.store), None
+    source, architecture = llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
+    every = save_every(scenario.llm.candidates)
+    return CachedCandidates(source, log.offsets, learnt.store, every), architecture
+
+
+def train_llm(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> None:
+    """Train the model that makes the lists, where it is one of ours and the store does not hold it."""
+    if isinstance(scenario.llm.candidates, sections.ItemLm | sections.P5):
+        log = learnt.split.log
+        first = np.zeros(len(log.offsets) - 1, dtype=np.int64)
+        llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
+
+
+def item_table(scenario: sections.Scenario) -> sections.ItemTable:
+    """Where the SRM that makes a scenario's slates has its vectors from: in the cloud it has all of them."""
+    return sections.OnDeviceTable() if scenario.policy.slate == "cloud_srm" else scenario.srm.item_table
+
+
+def first_deployed(scenario: sections.Scenario, learnt: Learnt) -> Deployed:
+    """The SRM of before the stream, where it ranks: it knows the items that somebody had in the training part."""
+    table = item_table(scenario)
+    data = learnt.training
+    counts = np.bincount(data.items[data.events_before(data.valid_end)], minlength=data.n_items)
+    known = most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None)
+    return deploy(MasterWeights(learnt.srm.model, learnt.srm.content_hash), known, table.precision)
+
+
+def srm_scores(learnt: Learnt, first: Ints, users: Ints, srm: Deployed) -> SrmScores:
+    """The exact logits of `srm` for these users, at positions from `first` [U] on."""
+    model, log = srm.model, learnt.split.log
+    if model.has_user_state:
+        vectors = rounded_item_vectors(model)
+        states, row_offsets = prefix_states(model, log.offsets, log.items, first, users)
+        return StateScores(states, row_offsets, first, vectors, srm.known)
+    return WindowScores(
+        lambda windows, items: din_logits(model, windows, items),
+        lambda who, steps: windows_at(log.offsets, log.items, who, steps, model.max_length),
+        srm.known,
+    )
+
+
+class SrmCandidates:
+    """The SRM over the catalogue as a source of lists: what a cheap cloud without an LLM would answer."""
+
+    name = "srm"
+
+    def __init__(self, learnt: Learnt, scores: SrmScores, srm: Deployed, list_length: int, exclude_seen: bool):
+        self.list_length = list_length
+        self.content_hash = content_hash(srm.content_hash, learnt.split.log.content_hash, list_length, exclude_seen)
+        self._slates = CatalogueSlates(learnt.histories, scores, list_length, exclude_seen)
+
+    def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
+        items = np.empty((len(users), self.list_length), dtype=np.int32)
+        for at in range(0, len(users), _LISTS_AT_ONCE):
+            some = slice(at, at + _LISTS_AT_ONCE)
+            items[some] = self._slates.top(users[some], as_of[some], np.zeros_like(users[some]))[0]
+        return CandidateLists(items, np.ones(len(users), dtype=bool), as_of)
+
+
+def slates_of(
+    scenario: sections.Scenario,
+    learnt: Learnt,
+    scores: SrmScores,
+    source: CandidateSource | None,
+    fusion: Fusion | None = None,
+    doubt: Doubt | None = None,
+) -> Slates:
+    """The slates of a scenario's policy; `fusion` stands in for one that had to be fitted."""
+    exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
+    kind = scenario.policy.slate
+    if kind in BASELINES:
+        return BaselineSlates(learnt.baselines[kind], learnt.histories.n_items, length, exclude_seen)
+    if kind == "srm":
+        return CatalogueSlates(learnt.histories, scores, length, exclude_seen)
+    return list_slates(scenario, learnt, scores, source, fusion, doubt)
+
+
+def list_slates(
+    scenario: sections.Scenario,
+    learnt: Learnt,
+    scores: SrmScores,
+    source: CandidateSource | None,
+    fusion: Fusion | None = None,
+    doubt: Doubt | None = None,
+) -> ListSlates:
+    """The slates of a policy that shows candidate lists."""
+    exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
+    fallback: Slates = CatalogueSlates(learnt.histories, scores, length, exclude_seen)
+    if scenario.fleet.fallback == "popular":
+        fallback = BaselineSlates(learnt.baselines["popular"], learnt.histories.n_items, length, exclude_seen)
+    assert source is not None
+    if fusion is None:
+        fusion = fusion_of(sections.LlmOnly() if scenario.policy.slate == "cloud_srm" else scenario.policy.fusion)
+    if scenario.policy.slate == "both":
+        return JoinedSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, doubt)
+    refill = scenario.policy.slate == "llm" and scenario.workload.refills
+    return ListSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, doubt, refill)

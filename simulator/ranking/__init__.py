@@ -1,0 +1,1 @@
+"""How devices rank: histories, SRM logits, weights and adapters, lists, slates and look-ahead."""

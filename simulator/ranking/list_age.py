@@ -1,0 +1,52 @@
+"""What a candidate list is worth by its age: interactions of the stream ranked, at no latency, as if each device had
+held a list that is so many interactions old. The same interactions at every age."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.llm.cache import CachedCandidates
+from simulator.core.randomness import Draws
+from simulator.ranking.histories import Histories
+from simulator.ranking.slates import Jobs, Slates
+
+Ints = NDArray[np.int64]
+
+AGES = (0, 1, 2, 4, 8, 16)
+_MOST_USERS = 400
+_MOST = 1_500
+FEWEST = 200
+"""interactions below which a mean says little"""
+
+
+def ranks_at_age(slates: Slates, histories: Histories, users: Ints, steps: Ints, age: int) -> Ints:
+    """Rank [M] of the item of each (user, step) in the slate of a list that is `age` interactions old; -1: absent."""
+    seen = steps - 1
+    items = histories.item_at(users, steps)
+    return slates.place(Jobs(users, seen, seen - age, items, seen, np.zeros_like(users)))[0]
+
+
+def sample(
+    users: Ints, steps: Ints, first: Ints, source: CachedCandidates | None = None
+) -> tuple[Ints, tuple[int, ...]]:
+    """Which of the interactions (user [M], step [M]) to rank, and at which ages: a keyed sample of a few hundred users.
+
+    `first` [U]: the oldest list that each user may have. With a `source`, only interactions whose lists it holds
+    already. The ages are those that at least `FEWEST` interactions can have; none where there are fewer at all.
+    """
+    _, rows = np.unique(np.stack([users, steps]), axis=1, return_index=True)
+    chosen = Draws(0).permutation(len(first), "list age users")
+    present = np.zeros(len(first), dtype=bool)
+    present[users] = True
+    few = np.zeros(len(first), dtype=bool)
+    few[chosen[present[chosen]][:_MOST_USERS]] = True
+    rows = rows[few[users[rows]]]
+    kept, ages = rows[:0], 0
+    for number, age in enumerate(AGES, start=1):
+        rows = rows[steps[rows] - 1 - age >= first[users[rows]]]
+        if source is not None:
+            rows = rows[source.knows(users[rows], steps[rows] - 1 - age)]
+        if len(rows) < FEWEST:
+            break
+        kept, ages = rows, number
+    some = Draws(0).permutation(len(kept), "list age interactions")[:_MOST]
+    return kept[np.sort(some)], AGES[:ages]

@@ -1,0 +1,285 @@
+"""Slates as pure functions: where an item stands in the slate made of a candidate list, a history and the models.
+
+A job names everything a slate depends on, so any number of jobs may be computed in any order and company with the
+same result: SRM states and item vectors are multiples of 2^-16 and their products are summed exactly in float64.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.baselines import Baseline
+from models.llm.base import CandidateSource
+from models.runtime.threads import for_each
+from simulator.policies.fusion import ScoredLists, inconsistency, llm_ranks, rank_of
+from simulator.policies.uncertainty import Doubt
+from simulator.ranking.histories import Histories
+from simulator.ranking.list_view import ListView
+from simulator.ranking.srm_logits import SrmScores, with_floor
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_STEPS_PER_LIST = 8
+_LISTS_PER_BLOCK = 128
+_CATALOGUE_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Slates to place a target in; every array has one entry a job [M]."""
+
+    user: Ints
+    step: Ints
+    """newest interaction that the SRM has seen"""
+    as_of: Ints
+    """newest interaction that the candidate list has seen; -1: the device has no list"""
+    target: Ints
+    """the item to place; -1: none"""
+    seen_upto: Ints
+    """newest interaction whose item has left the slate, where seen items do"""
+    weights: Ints
+    """what the SRM on the device had learnt: a number of `DeviceWeights`; 0: the weights of before the stream"""
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Jobs":
+        """The jobs at `index`."""
+        columns = (self.user, self.step, self.as_of, self.target, self.seen_upto, self.weights)
+        return Jobs(*(column[index] for column in columns))
+
+
+Fusion = Callable[[ListView], Floats]
+"""Scores [M, N] of the candidates of lists, higher is better, on a grid (policies/fusion.py)."""
+
+
+class Slates(Protocol):
+    """A kind of slate."""
+
+    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        """0-based rank of each target (-1: absent) and the inconsistency of each list (NaN: no list), both [M]."""
+
+
+def _blocks(total: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, total)) for start in range(0, total, size)]
+
+
+class CatalogueSlates:
+    """The SRM alone over the whole catalogue: its best `length` items that the user has not had."""
+
+    def __init__(self, histories: Histories, scores: SrmScores, length: int, exclude_seen: bool):
+        self._histories, self._scores = histories, scores
+        self._length, self._exclude_seen = length, exclude_seen
+
+    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        ranks = np.empty(len(jobs), dtype=np.int64)
+
+        def compute(block: slice) -> None:
+            ranks[block] = self._place(jobs.take(block))
+
+        for_each(compute, _blocks(len(jobs), _CATALOGUE_BLOCK))
+        return ranks, np.full(len(jobs), np.nan)
+
+    def _place(self, jobs: Jobs) -> Ints:
+        logits = self._scores.of_catalogue(jobs.user, jobs.step, jobs.weights)
+        shown = np.isfinite(logits)
+        if self._exclude_seen:
+            shown &= ~self._histories.seen_mask(jobs.user, jobs.seen_upto)
+        ranks = rank_of(jobs.target, logits, shown)
+        return np.where(ranks < self._length, ranks, -1)
+
+    def top(self, users: Ints, steps: Ints, weights: Ints) -> tuple[Ints, Floats]:
+        """The slate itself, items [M, length] best first (-1 past its end), and all logits [M, n_items]."""
+        logits = self._scores.of_catalogue(users, steps, weights)
+        ranked = logits.copy()
+        if self._exclude_seen:
+            ranked[self._histories.seen_mask(users, steps)] = -np.inf
+        order = np.argsort(-ranked, axis=-1, kind="stable")[:, : self._length]
+        order = np.where(np.isfinite(np.take_along_axis(ranked, order, axis=-1)), order, -1)
+        short = self._length - order.shape[1]
+        return np.pad(order, ((0, 0), (0, short)), constant_values=-1) if short > 0 else order, logits
+
+
+class BaselineSlates:
+    """A baseline's best `length` items that the user has not had, made on the device from its own history."""
+
+    def __init__(self, baseline: Baseline, n_items: int, length: int, exclude_seen: bool):
+        self._baseline, self._n_items = baseline, n_items
+        self._length, self._exclude_seen = length, exclude_seen
+
+    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        wanted = jobs.target >= 0
+        ranks = np.full(len(jobs), -1, dtype=np.int64)
+        some = jobs.take(wanted)
+        seen = some.seen_upto if self._exclude_seen else None
+        ranks[wanted] = self._baseline.ranks(some.user, some.step, some.target, seen, self._n_items)
+        return np.where(ranks < self._length, ranks, -1), np.full(len(jobs), np.nan)
+
+
+class ListSlates:
+    """The paper's slate: the LLM's candidate list, re-ranked by the SRM on the newest history and fused.
+
+    `doubt` is what the request policy looks at; a policy that looks at no ranking has none. It looks at the list as it
+    was received. With `refill`, items that the user has had by the time of the ranking give their places to the SRM's
+    best of the catalogue that are not in the list, which have LLM rank N.
+    """
+
+    def __init__(
+        self,
+        histories: Histories,
+        scores: SrmScores,
+        source: CandidateSource,
+        fusion: Fusion,
+        fallback: Slates,
+        exclude_seen: bool,
+        doubt: Doubt | None = None,
+        refill: bool = False,
+    ):
+        self._histories, self._scores, self._source = histories, scores, source
+        self._fusion, self._fallback, self._exclude_seen, self._doubt = fusion, fallback, exclude_seen, doubt
+        self._own = CatalogueSlates(histories, scores, source.list_length, exclude_seen)
+        self._refill = refill
+
+    def with_refill(self, refill: bool) -> "ListSlates":
+        """The same slates, refilled or not."""
+        kept = self._histories, self._scores, self._source, self._fusion, self._fallback
+        return type(self)(*kept, self._exclude_seen, self._doubt, refill)
+
+    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+        ranks, disagreement, _ = self._place(jobs, None)
+        return ranks, disagreement
+
+    def place_and_doubt(self, jobs: Jobs) -> tuple[Ints, Floats, Floats]:
+        """As `place`, and the doubt [M] of each device in its list (infinite: it has none)."""
+        return self._place(jobs, self._doubt)
+
+    def _place(self, jobs: Jobs, doubt: Doubt | None) -> tuple[Ints, Floats, Floats]:
+        ranks = np.full(len(jobs), -1, dtype=np.int64)
+        disagreement, doubts = np.full(len(jobs), np.nan), np.full(len(jobs), np.inf)
+        without = np.flatnonzero(jobs.as_of < 0)
+        if len(without):
+            ranks[without] = self._fallback.place(jobs.take(without))[0]
+
+        def compute(chosen: Ints, view: ListView) -> None:
+            here = jobs.take(chosen)
+            ranks[chosen] = self._ranks(here, view)
+            disagreement[chosen] = inconsistency(view.lists)
+            if doubt is not None:
+                doubts[chosen] = doubt(view)
+
+        self.look(jobs, compute)
+        return ranks, disagreement, doubts
+
+    def look(self, jobs: Jobs, work: Callable[[Ints, ListView], None]) -> None:
+        """Do `work` for all jobs that have a list, in blocks: with their numbers, and what their devices see."""
+        having = np.flatnonzero(jobs.as_of >= 0)
+        order = having[np.lexsort((jobs.step[having], jobs.weights[having], jobs.as_of[having], jobs.user[having]))]
+        user, as_of, weights = jobs.user[order], jobs.as_of[order], jobs.weights[order]
+        fresh = np.ones(len(order), dtype=bool)
+        fresh[1:] = (user[1:] != user[:-1]) | (as_of[1:] != as_of[:-1]) | (weights[1:] != weights[:-1])
+        starts = np.flatnonzero(fresh)
+        within = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+        slot = within % _STEPS_PER_LIST
+        group = np.cumsum(slot == 0) - 1
+        by_size = np.argsort(np.bincount(group)[group], kind="stable")  # a block is as wide as its largest group
+        order, slot = order[by_size], slot[by_size]
+        group = np.cumsum(slot == 0) - 1
+        leader = order[slot == 0]
+        lists = self._source.lists(jobs.user[leader], jobs.as_of[leader]).items
+
+        def compute(block: slice) -> None:
+            low, high = np.searchsorted(group, [block.start, block.stop])
+            chosen = order[low:high]
+            items = lists[block].astype(np.int64)
+            work(chosen, self._view(jobs.take(chosen), items, group[low:high] - block.start, slot[low:high]))
+
+        for_each(compute, _blocks(len(leader), _LISTS_PER_BLOCK))
+
+    def _view(self, jobs: Jobs, items: Ints, group: Ints, slot: Ints) -> ListView:
+        """Jobs that share lists `items` [G, N] and weights: `group` [M] numbers the list, `slot` [M] the step in it."""
+        count, width = len(items), int(slot.max()) + 1
+        leader = np.flatnonzero(slot == 0)
+        steps = np.broadcast_to(jobs.step[leader][:, None], (count, width)).copy()
+        steps[group, slot] = jobs.step
+        users, named = jobs.user[leader], items.take(group, axis=0)
+        valid = named >= 0
+        logits = self._scores.of_lists(users, steps, items, jobs.weights[leader]).reshape(count * width, -1)
+        lists = ScoredLists.of(with_floor(logits.take(group * width + slot, axis=0), valid), valid)
+        return self._seen_by(jobs, named, lists)
+
+    def _seen_by(self, jobs: Jobs, items: Ints, lists: ScoredLists, received: ListView | None = None) -> ListView:
+        own = jobs.user, jobs.step, jobs.as_of, jobs.weights
+        return ListView(*own, items, lists, self._histories, self._scores, received)
+
+    def _own_best(self, jobs: Jobs, named: Ints) -> tuple[Ints, Floats]:
+        """The SRM's own best items [M, N] that `named` [M, N] has not, -1 elsewhere; all logits [M, n_items]."""
+        own, catalogue = self._own.top(jobs.user, jobs.step, jobs.weights)
+        named_set = np.zeros((len(jobs), catalogue.shape[1] + 1), dtype=bool)
+        np.put_along_axis(named_set, named, True, axis=1)  # -1 lands in the spare last column
+        return np.where(np.take_along_axis(named_set, own, axis=1), -1, own), catalogue
+
+    def _refilled(self, jobs: Jobs, view: ListView) -> ListView:
+        """The lists, as long as they were, with other items for those that their users have had."""
+        n = view.items.shape[1]
+        had = view.lists.valid & (view.first <= jobs.step[:, None])
+        own, catalogue = self._own_best(jobs, view.items)
+        filling = (own >= 0) & (np.cumsum(own >= 0, axis=1) <= had.sum(axis=1, keepdims=True))
+        kept = np.concatenate([view.lists.valid & ~had, filling], axis=1)
+        place = np.argsort(~kept, axis=1, kind="stable")[:, :n]
+        valid = np.take_along_axis(kept, place, axis=1)
+        items = np.where(valid, np.take_along_axis(np.concatenate([view.items, own], axis=1), place, axis=1), -1)
+        rank = np.concatenate([view.lists.llm_rank, np.full(own.shape, float(n))], axis=1)
+        logits = with_floor(np.take_along_axis(catalogue, np.maximum(items, 0), axis=1), valid)
+        lists = ScoredLists(logits, valid, np.take_along_axis(rank, place, axis=1))
+        return self._seen_by(jobs, items, lists, view)
+
+    def _ranks(self, jobs: Jobs, view: ListView) -> Ints:
+        """0-based rank [M] of each target in the fused slate; -1 where it is not shown."""
+        if not self._refill:
+            return self._fused(jobs, view)
+        ranks = np.empty(len(jobs), dtype=np.int64)
+        lacking = (view.lists.valid & (view.first <= jobs.step[:, None])).any(axis=1)
+        whole, lacks = np.flatnonzero(~lacking), np.flatnonzero(lacking)
+        ranks[whole] = self._fused(jobs.take(whole), view.take(whole))
+        for block in _blocks(len(lacks), _CATALOGUE_BLOCK):
+            here = jobs.take(lacks[block])
+            ranks[lacks[block]] = self._fused(here, self._refilled(here, view.take(lacks[block])))
+        return ranks
+
+    def _fused(self, jobs: Jobs, view: ListView) -> Ints:
+        """0-based rank [M] of each target in the fused slate; -1 where it is not shown. Only those are fused that have
+        their target at all."""
+        ranks = np.full(len(jobs), -1, dtype=np.int64)
+        match = (view.items == jobs.target[:, None]) & view.lists.valid
+        having, place = np.divmod(np.flatnonzero(match), match.shape[1])
+        here = view.take(having)
+        shown = here.lists.valid
+        if self._exclude_seen:
+            shown = shown & (here.first > jobs.seen_upto[having, None])
+        ranks[having] = rank_of(place, self._fusion(here), shown)
+        return ranks
+
+
+class JoinedSlates(ListSlates):
+    """The LLM's list joined with the SRM's own best over the catalogue; what the LLM did not name has LLM rank N."""
+
+    def _ranks(self, jobs: Jobs, view: ListView) -> Ints:
+        ranks = np.empty(len(jobs), dtype=np.int64)
+        for block in _blocks(len(jobs), _CATALOGUE_BLOCK):
+            here = jobs.take(block)
+            ranks[block] = self._fused(here, self._joined(here, view.items[block]))
+        return np.where(ranks < self._source.list_length, ranks, -1)
+
+    def _joined(self, jobs: Jobs, named: Ints) -> ListView:
+        """The joined lists, items [M, 2N]."""
+        own, catalogue = self._own_best(jobs, named)
+        items = np.concatenate([named, own], axis=1)
+        valid = items >= 0
+        logits = with_floor(np.take_along_axis(catalogue, np.maximum(items, 0), axis=1), valid)
+        n = self._source.list_length
+        llm_rank = np.concatenate([llm_ranks(valid[:, :n]), np.full((len(jobs), n), float(n))], axis=1)
+        return self._seen_by(jobs, items, ScoredLists(logits, valid, llm_rank))

@@ -1,0 +1,20 @@
+"""Tables as Parquet files."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.runtime.artifacts import atomic_path
+from simulator.records.column_units import with_units
+from simulator.records.run_manifest import with_run
+
+
+def write_table(table: pa.Table | pd.DataFrame, path: Path, run: str | None = None) -> None:
+    """Write `table` to `path`, whole or not at all, with the id of its run, its columns' units and nothing of pandas in
+    its metadata."""
+    if isinstance(table, pd.DataFrame):
+        table = pa.Table.from_pandas(table, preserve_index=False)
+    with atomic_path(path) as temporary:
+        pq.write_table(with_units(with_run(table, run)), temporary)

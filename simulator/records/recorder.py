@@ -1,0 +1,320 @@
+"""What happened, kept as columns and written in parts as the run goes; a run's files appear whole at its end.
+
+The device story records which slate was on screen; where the item stood in it is computed here, in bulk, since logged
+choices do not react to slates.
+"""
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from models.runtime.artifacts import atomic_path
+from models.runtime.ragged import ragged
+from simulator.ranking.lookahead import Scorer
+from simulator.ranking.slates import Jobs
+from simulator.ranking.weight_versions import DeviceWeights
+from simulator.records.slate_table import SlateTable
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+NO_SLATE = -1
+_ROWS_PER_PART = 65_536
+_MOST_RANKS = 1000
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request, from issue to its one outcome. Times are NaN where the event never happened."""
+
+    request: int
+    device: int
+    step: int
+    t_issued_s: float
+    as_of: int
+    """what the answer has seen: `step`, or less where a table's older list stands in"""
+    weights: int
+    """of the SRM on the device when it asked (`DeviceWeights`)"""
+    t_arrived_s: float = math.nan
+    t_started_s: float = math.nan
+    t_first_token_s: float = math.nan
+    t_finished_s: float = math.nan
+    t_delivered_s: float = math.nan
+    outcome: str = "unfinished"
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    replica: int = -1
+    gpu_seconds: float = 0.0
+    usd: float = 0.0
+    """of serving it; traffic comes on top in the finished table"""
+    joules: float = 0.0
+    """of the GPUs"""
+    gco2: float = 0.0
+    """of those joules, at the carbon intensity while it was served"""
+    bytes_up: float = 0.0
+    bytes_down: float = 0.0
+    pushed: bool = False
+    """whether the cloud made it unasked"""
+    ticket: Any = field(default=None, repr=False)
+
+
+REQUEST_SCHEMA = pa.schema(
+    [
+        ("request", pa.int64()),
+        ("device", pa.int32()),
+        ("step", pa.int32()),
+        ("t_issued_s", pa.float64()),
+        ("t_arrived_s", pa.float64()),
+        ("t_started_s", pa.float64()),
+        ("t_first_token_s", pa.float64()),
+        ("t_finished_s", pa.float64()),
+        ("t_delivered_s", pa.float64()),
+        ("outcome", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("output_tokens", pa.int32()),
+        ("replica", pa.int32()),
+        ("gpu_seconds", pa.float64()),
+        ("usd", pa.float64()),
+        ("joules", pa.float64()),
+        ("gco2", pa.float64()),
+        ("bytes_up", pa.float64()),
+        ("bytes_down", pa.float64()),
+    ]
+)
+
+_NUMBERS = [name for name in REQUEST_SCHEMA.names if name != "outcome"]
+_numbers_of = attrgetter(*_NUMBERS)
+
+INTERACTION_SCHEMA = pa.schema(
+    [
+        ("device", pa.int32()),
+        ("step", pa.int32()),
+        ("t_s", pa.float64()),
+        ("item", pa.int32()),
+        ("rank", pa.int32()),
+        ("as_of", pa.int32()),
+        ("staleness", pa.int32()),
+        ("list_age_s", pa.float32()),
+        ("requested", pa.bool_()),
+        ("request", pa.int64()),
+        ("online", pa.bool_()),
+        ("inconsistency", pa.float32()),
+        ("slate_latency_s", pa.float32()),
+        ("version", pa.int32()),
+        ("adaptation", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """The interactions that devices are to meet, row for row [S]."""
+
+    device: NDArray[np.int32]
+    step: NDArray[np.int32]
+    item: NDArray[np.int32]
+    t_s: NDArray[np.float64]
+    online: NDArray[np.bool_]
+
+
+class Recorder:
+    """Columns of interactions, slates and requests, of devices that replay `users` [D]."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        weights: DeviceWeights,
+        users: NDArray[np.int64],
+        stream: Streamed,
+        folder: Path | None,
+    ):
+        self._scorer, self._users, self._weights = scorer, users, weights
+        self._stream = stream
+        self._folder = folder
+        self._parts: dict[str, list[pa.Table | Path]] = {"interactions": [], "requests": []}
+        self.slates = SlateTable()
+        self.interactions = 0
+        self._rank_counts = np.zeros(
+            _MOST_RANKS + 1, dtype=np.int64
+        )  # of interactions ranked so far: misses, 0, 1, ...
+        self._outcomes: dict[str, int] = {}  # codes, in the order of their first mention
+        self._clear_rows()
+
+    def _clear_rows(self) -> None:
+        self._request_numbers, self._outcome = array("d"), array("b")
+        self._met, self._rows = array("d"), 0
+
+    def met(
+        self,
+        row: int,
+        n: int,
+        slate: int,
+        seen_upto: int,
+        decided: int,
+        request: int,
+        latency_s: float,
+        compute_s: float = 0.0,
+    ) -> None:
+        """Stream rows `row` to `row + n - 1` happened, each at a moment of its own where there are several.
+
+        `slate` was on screen at the first, `latency_s` after what had come before. `decided` is the slate that was made
+        then and at which the next decision looked; those after it were made at the next rows, each in `compute_s`. The
+        decision after the last row led to `request`.
+        """
+        self._met.extend((row, n, slate, seen_upto, decided, request, latency_s, compute_s))
+        self.interactions += n
+        self._rows += n
+        if self._rows >= _ROWS_PER_PART:
+            self.flush()
+
+    def request(self, record: RequestRecord) -> None:
+        """A request has had its outcome, and its cost is known."""
+        self._request_numbers.extend(_numbers_of(record))
+        self._outcome.append(self._outcomes.setdefault(record.outcome, len(self._outcomes)))
+
+    def flush(self) -> None:
+        """Rank what is new, write it as a part and forget it."""
+        self.slates.placed(*self._scorer.place_next(self._jobs(self.slates.unplaced())))
+        if self._rows:
+            self._keep("interactions", self._interactions())
+        if len(self._outcome):
+            self._keep("requests", self._requests())
+        self._clear_rows()
+        self.slates.forget()
+
+    def ndcg_so_far(self, k: int) -> float | None:
+        """NDCG@k of the interactions that have been ranked, those of whole parts; None before the first part."""
+        ranked = self._rank_counts.sum()
+        gains = self._rank_counts[1 : k + 1] / np.log2(np.arange(min(k, _MOST_RANKS)) + 2.0)
+        return float(gains.sum() / ranked) if ranked else None
+
+    def all_jobs(self) -> Jobs:
+        """Every ranking that `slates` holds, all of a run's where it keeps all, as jobs."""
+        return self._jobs(self.slates.made())
+
+    def _jobs(self, made: dict[str, NDArray[np.int32]]) -> Jobs:
+        """The rankings of slates, whose columns device, as_of, step and weights these are, as jobs; each has the user's
+        next item as its target."""
+        users = self._users[made["device"]]
+        step, as_of, weights = (made[name].astype(np.int64) for name in ("step", "as_of", "weights"))
+        return Jobs(users, step, as_of, self._scorer.next_items(users, step), step, weights)
+
+    def finish(self) -> dict[str, pa.Table]:
+        """The whole tables; where there is a folder they are written to it and the parts are removed."""
+        self.flush()
+        tables = {}
+        for name, schema in (("interactions", INTERACTION_SCHEMA), ("requests", REQUEST_SCHEMA)):
+            parts = [pq.read_table(p) if isinstance(p, Path) else p for p in self._parts[name]]
+            table = pa.concat_tables(parts) if parts else schema.empty_table()
+            order = (
+                [("request", "ascending")] if name == "requests" else [("device", "ascending"), ("step", "ascending")]
+            )
+            tables[name] = table.sort_by(order)
+        return tables
+
+    def remove_parts(self) -> None:
+        """Drop the parts, once what they hold is safe elsewhere."""
+        for part in (p for parts in self._parts.values() for p in parts if isinstance(p, Path)):
+            part.unlink()
+        if self._folder is not None and self._folder.is_dir():
+            self._folder.rmdir()
+
+    def _keep(self, name: str, table: pa.Table) -> None:
+        parts = self._parts[name]
+        if self._folder is None:
+            parts.append(table)
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{name}-{len(parts):05d}.parquet"
+        with atomic_path(path) as temporary:
+            pq.write_table(table, temporary, use_dictionary=["outcome"])  # hardly any number comes twice
+        parts.append(path)
+
+    def _each(self) -> tuple[Ints, Ints, Ints, Ints, Ints, Floats]:
+        """Of every interaction that was met [M]: its row, the slate on screen, what that had seen, the slate that the
+        next decision looked at, its request and the latency of the slate."""
+        met = np.array(self._met).reshape(-1, 8).T
+        n = met[1].astype(np.int64)
+        run, within = ragged(n)
+        row, slate, seen, decided = (met[k][run].astype(np.int64) for k in (0, 2, 3, 4))
+        row, seen, decided = row + within, seen + within, decided + within
+        request = np.full(len(row), -1)
+        request[np.cumsum(n) - 1] = met[5].astype(np.int64)
+        t_s, latency_s, compute_s = self._stream.t_s[row], met[6][run], met[7][run]
+        later = np.flatnonzero(within)
+        before_s = t_s[later - 1]
+        ready_s = before_s + compute_s[later]
+        latency_s[later] = np.minimum(ready_s, t_s[later]) - before_s
+        slate[later] = decided[later] - 1
+        newest = np.arange(len(row))  # the interaction whose slate is on screen
+        newest[later[ready_s >= t_s[later]]] = 0
+        return row, slate[np.maximum.accumulate(newest)], seen, decided, request, latency_s
+
+    def _interactions(self) -> pa.Table:
+        row, slate, seen, decided, request, latency_s = self._each()
+        shown = slate != NO_SLATE
+        stream = self._stream
+        device, step, item, t_s = stream.device[row], stream.step[row], stream.item[row], stream.t_s[row]
+        as_of, slate_step, weights, rank = (np.full(len(row), -1, dtype=np.int64) for _ in range(4))
+        list_time_s, gaps = np.full(len(row), np.nan), np.full(len(row), np.nan, dtype=np.float32)
+        as_of[shown], slate_step[shown], weights[shown], rank[shown], list_time_s[shown] = self.slates.columns(
+            slate[shown], "as_of", "step", "weights", "rank", "list_time_s"
+        )
+        looked = decided != NO_SLATE
+        (gaps[looked],) = self.slates.columns(decided[looked], "inconsistency")
+        other = np.flatnonzero(shown & ((slate_step != step - 1) | (seen != step - 1)))
+        if len(other):
+            jobs = Jobs(
+                self._users[device[other]],
+                slate_step[other],
+                as_of[other],
+                item[other].astype(np.int64),
+                seen[other].astype(np.int64),
+                weights[other],
+            )
+            rank[other] = self._scorer.place(jobs)[0]
+        self._rank_counts += np.bincount(np.minimum(rank, _MOST_RANKS - 1) + 1, minlength=_MOST_RANKS + 1)
+        listed = as_of >= 0
+        columns = [
+            device,
+            step,
+            t_s,
+            item,
+            rank,
+            as_of,
+            np.where(listed, step - 1 - as_of, -1),
+            np.where(listed, t_s - list_time_s, np.nan),
+            request >= 0,
+            request,
+            stream.online[row],
+            gaps,
+            latency_s,
+            np.where(shown, self._weights.version_of(weights), -1),
+            np.where(shown, self._weights.adaptation_of(weights), 0),
+        ]
+        return _table(columns, INTERACTION_SCHEMA)
+
+    def _requests(self) -> pa.Table:
+        n = len(self._outcome)
+        columns: dict[str, NDArray[Any] | pa.Array] = dict(
+            zip(_NUMBERS, np.array(self._request_numbers).reshape(n, -1).T, strict=True)
+        )
+        columns["outcome"] = pa.array(list(self._outcomes)).take(pa.array(np.array(self._outcome)))
+        return _table([columns[name] for name in REQUEST_SCHEMA.names], REQUEST_SCHEMA)
+
+
+def _table(columns: Sequence[NDArray[Any] | pa.Array], schema: pa.Schema) -> pa.Table:
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column.astype(kind.to_pandas_dtype()), kind)
+        for column, kind in zip(columns, schema.types, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,77 @@
+"""Where regions meet: what all their devices have sent is trained on together, and the fleet's bucket is dealt anew."""
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+
+from models.runtime.progress import Progress
+from simulator.engine.retraining import Trainer
+from simulator.preparation.training import Learnt, first_deployed
+from simulator.regions.messages import Ints, News, Report
+from simulator.scenario import sections
+from simulator.scenario.regional import device_bounds
+from simulator.simulation import end_of
+
+DEALT_EVERY_S = 3600.0
+"""time after which what is left in the regions' parts of the fleet's bucket is put together and dealt anew"""
+
+
+class Exchange:
+    """The barriers of a run, one after the other, and what regions are told at each."""
+
+    def __init__(self, scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress):
+        """The scenario's duration is given."""
+        assert scenario.duration is not None
+        self._end_s, self._progress = end_of(scenario.duration), progress
+        self._sizes = np.diff(device_bounds(scenario))
+        section, budget = sections.retraining_of(scenario.policy.update), scenario.policy.budget
+        self.trainer: Trainer | None = None
+        self._look, self._look_s = 1, math.inf
+        if section is not None:
+            self.trainer = Trainer(scenario, section, learnt, first_deployed(scenario, learnt), device)
+            self._every_s = section.every
+            self._look_s = section.every
+        self._deal, self._deal_s = 1, math.inf
+        if budget.scope == "fleet" and budget.ratio < 1.0:
+            self._deal_s = DEALT_EVERY_S
+
+    @property
+    def next_s(self) -> float | None:
+        """The next barrier; None: there is none."""
+        next_s = min(self._look_s, self._deal_s)
+        return next_s if next_s < self._end_s else None
+
+    def meet(self, reports: Sequence[Report]) -> list[News]:
+        """What each region is told at the barrier that is next, and was reached with these reports."""
+        now = self.next_s
+        looked, ends = now == self._look_s, None
+        tokens: list[float | None] = [None] * len(reports)
+        if looked:
+            ends = self._train([report.sent for report in reports if report.sent is not None])
+        if now == self._deal_s:
+            tokens = self._dealt([report.tokens or 0.0 for report in reports])
+        return [News(looked, ends, own) for own in tokens]
+
+    def _train(self, sent: list[Ints]) -> Ints | None:
+        """Train if the schedule says so: on how many interactions of each user [U]."""
+        trainer, now = self.trainer, self._look_s
+        assert trainer is not None
+        ends = trainer.known_ends(reduce(np.minimum, sent))
+        busy_until_s, learns = now, trainer.wants(ends)
+        if learns:
+            release = trainer.train(ends, now, self._progress)
+            busy_until_s = release.released_s
+            if busy_until_s < self._end_s:
+                trainer.releases.append(release)
+        self._look = trainer.look_after(self._look, busy_until_s)
+        self._look_s = self._look * self._every_s
+        return ends if learns else None
+
+    def _dealt(self, tokens: list[float]) -> list[float | None]:
+        """All that is left, by the regions' numbers of devices."""
+        self._deal += 1
+        self._deal_s = self._deal * DEALT_EVERY_S
+        whole = math.fsum(tokens)
+        return [whole * int(size) / int(self._sizes.sum()) for size in self._sizes]

@@ -1,0 +1,134 @@
+"""A run in regions: from barrier to barrier, whoever simulates them, then their records and figures put together."""
+
+import math
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from models.runtime.artifacts import ArtifactStore
+from models.runtime.errors import InputError
+from models.runtime.progress import Progress
+from simulator.core.randomness import Draws, RegionDraws
+from simulator.fleet.devices import build_fleet
+from simulator.preparation.cache_keys import uses_llm
+from simulator.preparation.input_checks import check_inputs
+from simulator.preparation.training import Learnt, learn, train_llm
+from simulator.records.update_log import training_cost
+from simulator.regions.barrier import Exchange
+from simulator.regions.executors import Crew, ThisProcess
+from simulator.regions.merging import FolderTables, merge_tables, read_tables
+from simulator.regions.messages import Brief, Report, Step
+from simulator.regions.summary import fleet_summary
+from simulator.results.collect import RunResult
+from simulator.results.run_folder import RunFolder, disk_full_told, opened
+from simulator.scenario import sections
+from simulator.scenario.regional import device_bounds, regional
+from simulator.workload.arrivals import arrival_times
+
+
+def simulate_regions(
+    scenario: sections.Scenario,
+    out: Path | RunFolder | None,
+    device: str,
+    progress: Progress,
+    store: ArtifactStore,
+    learnt: Learnt | None = None,
+    crew: Crew | None = None,
+) -> RunResult:
+    """Run a scenario with regions; the same bytes whatever the crew (none: this process alone)."""
+    started = time.perf_counter()
+    _check(scenario, crew)
+    with ExitStack() as stack:
+        if crew is not None:
+            stack.enter_context(crew)  # workers load libraries meanwhile
+        place = out if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = stack.enter_context(opened(place, scenario))
+        stack.enter_context(disk_full_told(folder.path))
+        learnt = learnt or learn(scenario, store, device, progress)
+        if uses_llm(scenario):
+            train_llm(scenario, learnt, device, progress)
+        who = crew or ThisProcess(store, learnt)
+        timed = scenario.model_copy(update={"duration": _duration_s(scenario, learnt)})
+        brief = Brief(timed, device, max(1, scenario.engine.threads // who.workers), store.root)
+        parts = [folder.parts / f"{number:03d}" for number in range(len(scenario.regions))]
+        prepared_s = time.perf_counter()
+        reports, exchange, took_s = _run(brief, parts, who, learnt, progress)
+        simulated_s = time.perf_counter()
+        training = training_cost(exchange.trainer, scenario.tariffs)
+        folder.begin()
+        merge_tables(timed, parts, folder, training.usd)
+        summary = fleet_summary(scenario, parts, folder.path, reports, exchange.trainer)
+        tables = FolderTables(folder.path) if out is not None else read_tables(folder.path)
+        result = RunResult(summary, tables, scenario)
+        result.timing = {
+            "prepare_s": prepared_s - started,
+            "simulate_s": simulated_s - prepared_s,
+            "collect_s": time.perf_counter() - simulated_s,
+            "workers": who.workers,
+            "region_s": {region.name: s for region, s in zip(scenario.regions, took_s, strict=True)},
+            "worker_peak_rss_bytes": max(report.peak_rss_bytes for report in reports),
+        }
+        if out is not None:
+            result.write_texts(folder)
+    return result
+
+
+def _run(
+    brief: Brief, folders: list[Path], crew: Crew, learnt: Learnt, progress: Progress
+) -> tuple[list[Report], Exchange, list[float]]:
+    """All regions to the end of the run: their last reports, and the wall time [R] that each took."""
+    duration_s = brief.scenario.duration
+    assert duration_s is not None
+    exchange = Exchange(brief.scenario, learnt, brief.device, progress)
+    held = 1 if exchange.next_s is None else math.ceil(len(folders) / crew.workers)  # by a worker at a time
+    brief = replace(brief, at_once=held * crew.workers_here)
+    steps: list[list[Step]] = [[Step(until_s=exchange.next_s)] for _ in folders]
+    with progress.task("simulating regions", duration_s) as task:
+        done_s, took_s = 0.0, [0.0] * len(folders)
+        while True:
+            reports = [_sound(report) for report in crew.round(brief, steps, folders)]
+            took_s = [before + report.took_s for before, report in zip(took_s, reports, strict=True)]
+            until_s = exchange.next_s
+            task.advance((duration_s if until_s is None else until_s) - done_s)
+            if until_s is None:
+                return reports, exchange, took_s
+            done_s = until_s
+            for taken, news in zip(steps, exchange.meet(reports), strict=True):
+                taken.append(Step(news, exchange.next_s))
+
+
+def _sound(report: Report) -> Report:
+    if report.error is None:
+        return report
+    if report.details:
+        raise RuntimeError(f"{report.error}\n{report.details}")
+    raise InputError(report.error)
+
+
+def _check(scenario: sections.Scenario, crew: Crew | None) -> None:
+    check_inputs(scenario)
+    if crew is not None and crew.workers > len(scenario.regions):
+        regions = len(scenario.regions)
+        raise InputError(
+            f"{crew.option}: the scenario has {regions} regions, and a region is simulated in one piece; "
+            f"take at most {regions}"
+        )
+
+
+def _duration_s(scenario: sections.Scenario, learnt: Learnt) -> float:
+    """The simulated time: until the last interaction in any region where the scenario does not say."""
+    if scenario.duration is not None:
+        return scenario.duration
+    streamed = np.flatnonzero(learnt.split.streamed)
+    users = streamed[build_fleet(scenario.fleet, len(streamed), Draws(scenario.seed)).user]
+    ends_s = []
+    for number, (low, high) in enumerate(pairwise(device_bounds(scenario))):
+        arrivals = regional(scenario, number).workload.arrivals
+        draws = RegionDraws(scenario.seed, scenario.regions[number].name, low)
+        ends_s.append(arrival_times(learnt.split, arrivals, users[low:high], None, draws, users).horizon_s)
+    return max(ends_s)

@@ -1,0 +1,200 @@
+"""The provisioned account of a run: what the fleet that it represents costs on the servers that this fleet needs.
+
+Users are resampled, so every figure has a 95% interval, and one row a draw stands in `account.parquet`. What the
+represented fleet meets on those servers is told apart from what the simulated one met on the configured ones.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from simulator.cloud.capacity.provisioning import Objective, Provision, Served
+from simulator.core.costs import Cost, network_cost
+from simulator.core.resampling import Resampling, interval
+from simulator.engine.cloud_service import Service
+from simulator.preparation.prepare import Prepared
+from simulator.results.summary import percentiles
+from simulator.scenario import sections
+
+MONTH_S = 30 * 86400.0
+"""a month of a bill"""
+COLUMNS = ("draw", "requests_per_s", "replicas", "usd", "interactions", "usd_per_1k_interactions", "usd_per_month")
+"""of `account.parquet`; replicas NaN and with them all dollars where no number meets the objective"""
+FIGURES = {
+    "requests_per_s": "requests_per_s_peak",
+    "replicas": "replicas_provisioned",
+    "usd": "usd_provisioned",
+    "usd_per_1k_interactions": "usd_provisioned_per_1k_interactions",
+    "usd_per_month": "usd_provisioned_per_month",
+}
+"""figures of a summary's `cost` by the columns of `account.parquet` that resample them"""
+PROVISIONED = (
+    *(f"{name}{end}" for name in FIGURES.values() for end in ("", "_low", "_high")),
+    "devices_per_replica",
+)
+"""the figures of the account in a summary's `cost`"""
+
+Floats = NDArray[np.float64]
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Account:
+    """What it costs."""
+
+    figures: Figures
+    """for a summary's `cost`"""
+    represented: Figures
+    """what the represented fleet meets on the servers that it needs"""
+    draws: pd.DataFrame
+    """one row a draw of users"""
+    scale: float
+    """devices of that fleet for each that was simulated"""
+    objective: Objective
+    provision: Provision
+    failed: str | None = None
+    """why it could not be computed, where it could not: the run is worth keeping without it"""
+
+    def headroom_of(self, servers: int | None) -> float | None:
+        """How much more than the simulated fleet's busiest load so many servers serve at most, as a share of that load
+        (0: none; -0.5: they serve half of it); None where nobody can tell."""
+        needed, served = self.provision.servers, self.provision.served
+        if not servers or not needed or served is None:
+            return None
+        return (1.0 + served.headroom) * servers / needed * self.scale - 1.0
+
+
+def account(
+    scenario: sections.Scenario,
+    prepared: Prepared,
+    service: Service,
+    requests: pd.DataFrame,
+    devices: pd.DataFrame,
+    interactions: NDArray[np.int64],
+    training: Cost,
+) -> Account:
+    """Of a run that has ended, from its records. `interactions` [D] are each device's; `training` is what was spent on
+    the simulated fleet."""
+    population = prepared.population
+    horizon_s, n_devices = population.stream.horizon_s, population.n_devices
+    represents = scenario.fleet.represents or n_devices
+    scale = represents / n_devices
+    objective = Objective(0.95, scenario.cloud.slo.p95_latency)
+    users = Resampling.of(devices["user"].to_numpy())
+    failed = None
+    try:
+        provision = service.provision(horizon_s, scale, objective, prepared.draws, users)
+    except Exception as error:  # comes last, when hours may have been simulated
+        failed = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        provision = Provision(None, math.nan, rates_per_s=np.full(users.draws, math.nan))
+
+    traffic = devices["bytes_up"].to_numpy() * network_cost(1.0, 0.0, scenario.tariffs).usd
+    traffic = traffic + devices["bytes_down"].to_numpy() * network_cost(0.0, 1.0, scenario.tariffs).usd
+    used = np.bincount(requests["device"], requests["gpu_seconds"], minlength=n_devices)
+    of_devices = np.stack([traffic, interactions.astype(np.float64), used], axis=1)
+    resampled = users.means(of_devices) * represents
+    own = of_devices.sum(axis=0) * scale
+
+    def usd(servers: int, of_fleet: Floats) -> float:
+        busy = scale * of_fleet[2] / own[2] if own[2] > 0 else scale
+        return service.provisioned(servers, horizon_s, busy).usd + float(of_fleet[0]) + training.usd * scale
+
+    servers = np.full(users.draws, math.nan) if provision.servers is None else provision.servers_of.astype(np.float64)
+    dollars = [math.nan if math.isnan(n) else usd(int(n), row) for n, row in zip(servers, resampled, strict=True)]
+    draws = account_draws(provision.rates_per_s, servers, np.array(dollars), resampled[:, 1], horizon_s)
+    n = provision.servers
+    figures = account_figures(
+        provision.peak_per_s, n, math.nan if n is None else usd(n, own), own[1], horizon_s, represents, draws
+    )
+    return Account(figures, _represented(requests, represents, provision), draws, scale, objective, provision, failed)
+
+
+def account_draws(
+    rates_per_s: Floats, servers: Floats, usd: Floats, interactions: Floats, horizon_s: float
+) -> pd.DataFrame:
+    """The table of draws, from columns [B]; dollars are those of `horizon_s`."""
+    per_1k, per_month = 1000 * usd / np.maximum(interactions, 1), usd * MONTH_S / horizon_s
+    columns = (np.arange(len(usd), dtype=np.int32), rates_per_s, servers, usd, interactions, per_1k, per_month)
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def account_figures(
+    per_s: float,
+    servers: int | None,
+    usd: float,
+    interactions: float,
+    horizon_s: float,
+    represents: int,
+    draws: pd.DataFrame,
+) -> Figures:
+    """The figures of the whole fleet, and the 95% intervals of its draws. No servers meet the objective: no dollars."""
+    values: dict[str, float | None] = {
+        "requests_per_s": per_s,
+        "replicas": servers,
+        "usd": usd,
+        "usd_per_1k_interactions": 1000 * usd / max(interactions, 1),
+        "usd_per_month": usd * MONTH_S / horizon_s,
+    }
+    figures: Figures = {}
+    for column, name in FIGURES.items():
+        low, high = interval(draws[column].to_numpy())
+        figures |= {name: values[column], f"{name}_low": low, f"{name}_high": high}
+    return figures | {"devices_per_replica": represents / servers if servers else None}
+
+
+def summed_draws(regions: list[pd.DataFrame], training_usd: float, horizon_s: float) -> pd.DataFrame:
+    """The draws of a fleet from those of its regions; trainings, which are the fleet's, on top."""
+    sums = [np.sum([draws[name].to_numpy() for draws in regions], axis=0) for name in COLUMNS[1:5]]
+    rates_per_s, servers, usd, interactions = sums
+    return account_draws(rates_per_s, servers, usd + training_usd, interactions, horizon_s)
+
+
+def worst_of(regions: list[Figures], represents: int) -> Figures:
+    """The represented fleet of regions that have clouds of their own: its latencies, use and headroom are those of the
+    region where they are worst, figure by figure."""
+    servers = [one["replicas"] for one in regions]
+    return {
+        "devices": represents,
+        "replicas": None if None in servers else sum(servers),
+        "requests_per_s": of_known([one["requests_per_s"] for one in regions], math.fsum),
+        **{
+            name: {p: of_known([one[name][p] for one in regions], max) for p in ("p50", "p95", "p99")}
+            for name in ("latency_s", "node_s", "queue_s")
+        },
+        "utilization": of_known([one["utilization"] for one in regions], max),
+        "headroom": of_known([one["headroom"] for one in regions], min),
+    }
+
+
+def of_known(values: list[float | None], which: Callable[[list[float]], float]) -> float | None:
+    """`which` of those that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return which(known) if known else None
+
+
+def _represented(requests: pd.DataFrame, represents: int, provision: Provision) -> Figures:
+    """The represented fleet in its busiest stretch on the servers that it needs: not the simulated phones."""
+    served = provision.served
+    return {
+        "devices": represents,
+        "replicas": provision.servers,
+        "requests_per_s": provision.peak_per_s,
+        "latency_s": percentiles(_answered_s(requests, served) if served else np.zeros(0)),
+        "node_s": percentiles(served.latency_s if served else np.zeros(0)),
+        "queue_s": percentiles(served.wait_s if served else np.zeros(0)),
+        "utilization": served.utilization if served else None,
+        "headroom": served.headroom if served else None,
+    }
+
+
+def _answered_s(requests: pd.DataFrame, served: Served) -> Floats:
+    """From asking to the list's landing [N]: the network's part is that of the requests which those served are like."""
+    at_the_door = requests[np.isfinite(requests["t_arrived_s"])].sort_values("t_arrived_s", kind="stable")
+    answered_s = at_the_door["t_delivered_s"] - at_the_door["t_issued_s"]
+    network_s = (answered_s - (at_the_door["t_finished_s"] - at_the_door["t_arrived_s"])).to_numpy()
+    return np.asarray(served.latency_s + network_s[served.row], dtype=np.float64)

@@ -1,0 +1,49 @@
+"""What the answer of a run hangs on: short sentences, each with numbers of this run or of a small computation on it.
+
+They are about the models that stand in for a user's own, the lists, the log's clock and who is represented; those that
+do not apply are left out. Reports print them beside the answer as they stand here.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from simulator.preparation.prepare import Prepared
+from simulator.ranking.slates import ListSlates, Slates
+from simulator.results.assumptions.data import clock, represented, srm_training
+from simulator.results.assumptions.lists import lists_by_age, shrinking
+from simulator.results.assumptions.row import Row, Shown
+from simulator.scenario import sections
+
+Ints = NDArray[np.int64]
+
+_ORDER = ("llm_quality", "arrivals_clock", "list_age", "srm_training", "lists_shrink", "represented_users")
+
+
+def hangs_on(
+    scenario: sections.Scenario, prepared: Prepared, slates: Slates, interactions: pd.DataFrame, alone: Ints
+) -> list[dict[str, Any]]:
+    """The rows that apply to a run with these `interactions`, whose `slates` are those of its policy before the stream;
+    `alone` [M]: ranks of the interactions under the SRM alone."""
+    users = prepared.population.users[interactions["device"].to_numpy()]
+    steps, as_of, ranks = (interactions[name].to_numpy().astype(np.int64) for name in ("step", "as_of", "rank"))
+    shown = Shown(users, steps, as_of, ranks, alone)
+    rows: list[Row | None] = []
+    lists = prepared.source is not None and scenario.policy.slate in ("llm", "both")
+    if lists:
+        rows += lists_by_age(scenario, prepared, slates, shown)
+    if lists and scenario.policy.slate == "llm" and isinstance(slates, ListSlates):
+        rows.append(shrinking(scenario, prepared, slates, shown))
+    rows += [srm_training(scenario, prepared.learnt.srm.curve), clock(scenario, prepared)]
+    rows.append(represented(scenario, prepared))
+    found = [row for row in rows if row is not None]
+    return [row.as_data() for row in sorted(found, key=_weight)]
+
+
+def _weight(row: Row) -> int:
+    """The place of a row: what moves the decision most comes first."""
+    if row.key == "srm_training" and not row.values["converged"]:
+        return 1
+    return _ORDER.index(row.key)

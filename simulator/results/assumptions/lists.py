@@ -1,0 +1,185 @@
+"""How good the LLM must be, what its lists are worth by their age, and how they shrink as they age."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.early_stopping import TrainingCurve
+from models.llm.cache import CachedCandidates
+from models.metrics import accuracy_per_query, clustered_mean
+from simulator.core.randomness import Draws
+from simulator.core.wording import counted
+from simulator.preparation.prepare import Prepared, first_needed
+from simulator.preparation.training import list_slates
+from simulator.ranking.list_age import ranks_at_age, sample
+from simulator.ranking.slates import Jobs, ListSlates, Slates
+from simulator.results.assumptions.row import Row, Shown
+from simulator.results.baselines import NOT_EVALUATED
+from simulator.results.training_curves import LATE, curve_of_lists
+from simulator.scenario import sections
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_MOST_SLATES = 3_000
+_SCREEN = 10
+
+
+def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates, shown: Shown) -> list[Row | None]:
+    """What lists are worth by their age, and how good the LLM must be; nothing where its lists would have to be paid
+    for."""
+    learnt, source = prepared.learnt, prepared.source
+    only = None
+    if scenario.llm.candidates.kind != "item_lm":
+        if not isinstance(source, CachedCandidates):
+            return []
+        only = source  # lists that take seconds or money are not asked for here
+    first = first_needed(scenario, learnt)
+    judged = np.flatnonzero(shown.alone != NOT_EVALUATED)
+    found, ages = sample(shown.users[judged], shown.steps[judged], first, only)
+    if not ages:
+        return []
+    rows = judged[found]
+    users, steps = shown.users[rows], shown.steps[rows]
+    in_its_order = scenario.policy.model_copy(update={"slate": "llm", "fusion": sections.LlmOnly()})
+    llm_only = list_slates(
+        scenario.model_copy(update={"policy": in_its_order}), learnt, prepared.scores, prepared.source
+    )
+    as_shown = [_worth(ranks_at_age(slates, learnt.histories, users, steps, age)) for age in ages]
+    llm = [_worth(ranks_at_age(llm_only, learnt.histories, users, steps, age)) for age in ages]
+    alone = _worth(shown.alone[rows])
+    curves = {"ages": list(ages), "as_shown": _means(as_shown), "llm_order": _means(llm)}
+    values = curves | {"srm_alone": float(alone.mean()), "interactions": len(rows), "users": len(np.unique(users))}
+    this_run = float(_worth(shown.ranks[rows]).mean())
+    quality = _llm_quality(scenario, prepared, as_shown[0], llm[0], alone, users, this_run)
+    return [quality, _list_age(scenario, values)]
+
+
+def _llm_quality(
+    scenario: sections.Scenario,
+    prepared: Prepared,
+    fresh: Floats,
+    llm: Floats,
+    alone: Floats,
+    users: Ints,
+    this_run: float,
+) -> Row:
+    lead, half = clustered_mean(fresh - alone, users)
+    ours, theirs = float(fresh.mean()), float(alone.mean())
+    ratio = theirs / ours if ours > 0 else float("nan")
+    curve = curve_of_lists(prepared)
+    values: dict[str, Any] = {
+        "fresh": ours,
+        "fresh_llm_order": float(llm.mean()),
+        "srm_alone": theirs,
+        "this_run": this_run,
+        "lead": lead,
+        "lead_low": lead - half,
+        "lead_high": lead + half,
+        "llm_order_at_which_equal": float(llm.mean()) * ratio,
+        "llm_validation_by_epoch": list(curve.values),
+        "most_epochs": curve.most_epochs,
+    }
+    text = (
+        f"The LLM is {_stand_in(scenario)}. On {counted(len(users), 'interaction')} of this run, lists that are always "
+        f"fresh would reach NDCG@10 {ours:.4f} on screen "
+        f"({float(llm.mean()):.4f} in the LLM's own order), the SRM alone {theirs:.4f}: a lead of {lead:+.4f} "
+        f"(95%: {lead - half:+.4f} to {lead + half:+.4f}); the lists that the run had, {this_run:.4f}."
+    )
+    if ours > 0 and lead > 0:
+        text += f" With an LLM that is {1 - ratio:.0%} worse not even fresh lists would be better than the SRM alone"
+        epoch = epoch_worth(curve, ratio)
+        text += f"; this one was no better than that after epoch {epoch} of {len(curve.values)}." if epoch else "."
+        values["epoch_at_which_equal"] = epoch
+    elif ours > 0:
+        text += f" Asking can pay only with an LLM that is {ratio - 1:.0%} better or more."
+    if curve.still_rising:
+        gain = curve.gain_since(LATE)
+        text += f" Its validation still rose when training ended ({gain:+.4f} in the last quarter of its epochs)."
+    return Row("llm_quality", text, values)
+
+
+def _stand_in(scenario: sections.Scenario) -> str:
+    kind = scenario.llm.candidates.kind
+    made_here = {"item_lm": "an item LM trained here", "p5": "a P5 trained here", "text_lm": "a text LM run here"}
+    own = {"table": "the table's", "endpoint": "the one behind the endpoint"}
+    if kind in own:
+        return own[kind]
+    served_as = f", charged as {scenario.llm.served_as}" if scenario.llm.served_as else ""
+    return f"a stand-in, {made_here[kind]}{served_as}"
+
+
+def epoch_worth(curve: TrainingCurve, ratio: float) -> int | None:
+    """The last epoch whose validation was at most `ratio` of the best; None where there is none."""
+    if not curve.values or not 0 < ratio < 1:
+        return None
+    low = [number for number, value in enumerate(curve.values, start=1) if value <= ratio * max(curve.values)]
+    return low[-1] if low else None
+
+
+def _list_age(scenario: sections.Scenario, values: Mapping[str, Any]) -> Row:
+    ages, shown = values["ages"], values["as_shown"]
+    told = ", ".join(f"{value:.4f} at {age}" for age, value in zip(ages, shown, strict=True))
+    text = (
+        f"What a list is worth by its age in interactions, at no latency: NDCG@10 {told}; the SRM alone "
+        f"{values['srm_alone']:.4f}."
+    )
+    behind = next((age for age, value in zip(ages, shown, strict=True) if value < values["srm_alone"]), None)
+    if behind:
+        text += f" From age {behind} on a list is behind the SRM alone."
+    if scenario.workload.interactions == "synthetic":
+        text += (
+            f" The built-in world sets this by workload.synthetic.freshness ({scenario.workload.synthetic.freshness:g} "
+            "here): the value of asking is an input, not a finding."
+        )
+    return Row("list_age", text, values)
+
+
+def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlates, shown: Shown) -> Row | None:
+    """How much of a list its user has had by the time it is on screen, and what refilling it changes."""
+    if not scenario.workload.hides_seen:
+        return None
+    listed = np.flatnonzero(shown.as_of >= 0)
+    rows = np.sort(listed[Draws(0).permutation(len(listed), "shrinking lists")[:_MOST_SLATES]])
+    if not len(rows):
+        return None
+    users, steps, as_of = shown.users[rows], shown.steps[rows], shown.as_of[rows]
+    histories = prepared.learnt.histories
+    assert prepared.source is not None
+    items = prepared.source.lists(users, as_of).items.astype(np.int64)
+    valid = items >= 0
+    gone = valid & (histories.first_position(users, np.maximum(items, 0)) < steps[:, None])
+    share = float(gone.sum() / max(1, valid.sum()))
+    short = float(((valid & ~gone).sum(axis=1) < _SCREEN).mean())
+    jobs = Jobs(users, steps - 1, as_of, histories.item_at(users, steps), steps - 1, np.zeros_like(users))
+    kept, refilled = (_worth(slates.with_refill(refill).place(jobs)[0]) for refill in (False, True))
+    gain, half = clustered_mean(refilled - kept, users)
+    values = {
+        "share_gone": share,
+        "share_with_fewer_than_10_left": short,
+        "ndcg@10": float(kept.mean()),
+        "ndcg@10_refilled": float(refilled.mean()),
+        "gain": gain,
+        "gain_low": gain - half,
+        "gain_high": gain + half,
+        "slates": len(rows),
+        "refilled_in_this_run": scenario.workload.refills,
+    }
+    then = "are replaced by the SRM's best" if scenario.workload.refills else "are not replaced"
+    text = (
+        f"Items that a user has had leave the list and {then}: {share:.1%} of a list is gone when it is on screen, and "
+        f"{short:.1%} of lists have fewer than {_SCREEN} left. On {len(rows):,} slates refilling "
+        f"(workload.exclude_seen: refill) moves NDCG@10 from {float(kept.mean()):.4f} by {gain:+.4f} "
+        f"(95%: {gain - half:+.4f} to {gain + half:+.4f})."
+    )
+    return Row("lists_shrink", text, values)
+
+
+def _worth(ranks: Ints) -> Floats:
+    return accuracy_per_query(ranks, (10,))["ndcg@10"]
+
+
+def _means(worth: list[Floats]) -> list[float]:
+    return [float(one.mean()) for one in worth]

@@ -1,0 +1,56 @@
+"""How the models of a run were trained: validation by epoch, and a note where one might have been trained longer."""
+
+from typing import Any
+
+from models.early_stopping import UNTRAINED, TrainingCurve
+from simulator.preparation.prepare import Prepared
+from simulator.scenario import sections
+
+LATE = 0.75
+"""share of its epochs after which what validation still gained is told"""
+
+
+def training_section(validation: dict[str, float], curve: TrainingCurve) -> dict[str, Any]:
+    """Validation of the epoch kept, and how it was reached."""
+    return {"validation": validation, **curve_section(curve)}
+
+
+def curve_section(curve: TrainingCurve) -> dict[str, Any]:
+    """NDCG@10 on validation epoch by epoch, and whether it got no better in the end."""
+    return {
+        "validation_by_epoch": list(curve.values),
+        "best_epoch": curve.best_epoch,
+        "most_epochs": curve.most_epochs,
+        "converged": curve.converged,
+    }
+
+
+def llm_training(prepared: Prepared) -> dict[str, Any]:
+    """The same of the model that makes the lists; empty where it was not trained here."""
+    curve = curve_of_lists(prepared)
+    return training_section(getattr(prepared.source, "validation", {}), curve) if curve.values else {}
+
+
+def training_notes(scenario: sections.Scenario, prepared: Prepared) -> list[str]:
+    """A sentence for each model whose validation still rose when its last epoch ended."""
+    notes = []
+    if prepared.learnt.srm.curve.still_rising:
+        notes.append(_note("srm", "srm.epochs", prepared.learnt.srm.curve))
+    llm = curve_of_lists(prepared)
+    if llm.still_rising:
+        notes.append(_note(scenario.llm.candidates.kind, "llm.candidates.epochs", llm))
+    return notes
+
+
+def curve_of_lists(prepared: Prepared) -> TrainingCurve:
+    """Of the model that makes the lists, where it was trained here."""
+    curve: TrainingCurve = getattr(prepared.source, "curve", UNTRAINED)
+    return curve
+
+
+def _note(model: str, key: str, curve: TrainingCurve) -> str:
+    return (
+        f"{model}: validation still rose at the last of its {curve.most_epochs} epochs (NDCG@10 "
+        f"{curve.values[-1]:.4f}, of which {curve.gain_since(LATE):.4f} in the last quarter of them): a larger {key} "
+        "may make it better"
+    )
