@@ -5,9 +5,9 @@ import sys
 
 import typer
 
-from commands import bench, cloud, data, experiments, scenarios
-from commands.streams import with_usable_streams
-from models.runtime.printable import printable
+from fleetrec.commands import bench, cloud, data, experiments, scenarios
+from fleetrec.commands.streams import with_usable_streams
+from fleetrec.models.runtime.printable import printable
 
 app = typer.Typer(
     help="Fleetrec: a discrete-event simulator of device fleets for device-cloud recommendation.",

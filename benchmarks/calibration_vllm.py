@@ -18,10 +18,10 @@ from typing import Any
 
 from rich.table import Table
 
-from reports.terminal.summary import console_for
-from simulator.cloud.calibration import RequestLog, Server, calibrate, read_log, read_server
-from simulator.cloud.calibration.fitting import MISFIT, Form, as_larger, as_sum
-from simulator.cloud.calibration.outcomes import simulate_log
+from fleetrec.reports.terminal.summary import console_for
+from fleetrec.simulator.cloud.calibration import RequestLog, Server, calibrate, read_log, read_server
+from fleetrec.simulator.cloud.calibration.fitting import MISFIT, Form, as_larger, as_sum
+from fleetrec.simulator.cloud.calibration.outcomes import simulate_log
 
 RUNS = ("RTX4090", "RTXPRO6000")
 BARS = {

@@ -29,13 +29,13 @@ import numpy as np
 import pandas as pd
 from random_scenarios import nonsense, random_settings, spoilt_text, write_small
 
-from models.llm.endpoint import Endpoint
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from simulator.records.run_manifest import is_finished, read_manifest
-from simulator.running import simulate
-from simulator.scenario import Scenario, sections
+from fleetrec.models.llm.endpoint import Endpoint
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.records.run_manifest import is_finished, read_manifest
+from fleetrec.simulator.running import simulate
+from fleetrec.simulator.scenario import Scenario, sections
 
 ROOT = Path(__file__).resolve().parents[1]
 VARYING = ("timing.json", "timing.parquet", "study.db")

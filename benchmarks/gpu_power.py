@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from rich.table import Table
 from scipy.optimize import least_squares
 
-from reports.terminal.summary import console_for
-from simulator.cloud import Efficiency, GpuSpec, RooflineTiming, default_catalogue
-from simulator.cloud.hardware.power import busy_watts
+from fleetrec.reports.terminal.summary import console_for
+from fleetrec.simulator.cloud import Efficiency, GpuSpec, RooflineTiming, default_catalogue
+from fleetrec.simulator.cloud.hardware.power import busy_watts
 
 Floats = NDArray[np.float64]
 CATALOGUE = {

@@ -23,26 +23,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.llm.base import CandidateSource
-from models.llm.item_ids import item_ids
-from models.llm.item_lm import ItemLmCandidates, TrainedItemLm
-from models.llm.network import TrainableItemLm, new_llama
-from models.llm.p5_network import RESERVED, P5Network, new_t5
-from models.llm.p5_search import BeamSearch
-from models.prefixes import prefix_states
-from models.runtime.progress import NullProgress
-from models.runtime.ragged import ragged
-from models.sequences import TrainingSet, even_length, training_set
-from models.srm.base import SmallModel, StateModel
-from models.srm.batches import n_transitions
-from models.srm.training import build_model, deterministic, fine_tune
-from models.srm.updating import Plan
-from simulator import Scenario
-from simulator.preparation.training import load_workload
-from simulator.results.run_folder import usable_device
-from simulator.scenario import sections
-from simulator.workload.splitting import split_log
-from simulator.workload.splitting import training_set as learning_part
+from fleetrec import Scenario
+from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.llm.item_ids import item_ids
+from fleetrec.models.llm.item_lm import ItemLmCandidates, TrainedItemLm
+from fleetrec.models.llm.network import TrainableItemLm, new_llama
+from fleetrec.models.llm.p5_network import RESERVED, P5Network, new_t5
+from fleetrec.models.llm.p5_search import BeamSearch
+from fleetrec.models.prefixes import prefix_states
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.sequences import TrainingSet, even_length, training_set
+from fleetrec.models.srm.base import SmallModel, StateModel
+from fleetrec.models.srm.batches import n_transitions
+from fleetrec.models.srm.training import build_model, deterministic, fine_tune
+from fleetrec.models.srm.updating import Plan
+from fleetrec.simulator.preparation.training import load_workload
+from fleetrec.simulator.results.run_folder import usable_device
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.workload.splitting import split_log
+from fleetrec.simulator.workload.splitting import training_set as learning_part
 
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices of a ceiling
 COPIED = {"cpu": 2**29, "cuda": 2**33}  # bytes

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from simulator.experiments.statistics import Estimates, Replicates, holm, over_runs, over_users, variance_parts
+from fleetrec.simulator.experiments.statistics import Estimates, Replicates, holm, over_runs, over_users, variance_parts
 
 Floats = NDArray[np.float64]
 N_USERS = 120

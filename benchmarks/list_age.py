@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from models.metrics import accuracy, accuracy_per_query, clustered_mean
-from models.runtime.progress import RichProgress
-from simulator import Scenario
-from simulator.preparation.prepare import prepare
-from simulator.preparation.training import candidate_source, slates_of
-from simulator.ranking.list_age import AGES, ranks_at_age
-from simulator.results.baselines import baseline_ranks
-from simulator.scenario import sections
+from fleetrec import Scenario
+from fleetrec.models.metrics import accuracy, accuracy_per_query, clustered_mean
+from fleetrec.models.runtime.progress import RichProgress
+from fleetrec.simulator.preparation.prepare import prepare
+from fleetrec.simulator.preparation.training import candidate_source, slates_of
+from fleetrec.simulator.ranking.list_age import AGES, ranks_at_age
+from fleetrec.simulator.results.baselines import baseline_ranks
+from fleetrec.simulator.scenario import sections
 
 ALONE, LLM, RE_RANK = "SRM alone", "LLM order", "SRM re-rank"
 RULES: dict[str, sections.Fusion] = {

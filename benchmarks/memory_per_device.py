@@ -15,9 +15,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from models.runtime.machine_memory import peak_rss_bytes
-from simulator.running import simulate
-from simulator.scenario import Scenario
+from fleetrec.models.runtime.machine_memory import peak_rss_bytes
+from fleetrec.simulator.running import simulate
+from fleetrec.simulator.scenario import Scenario
 
 FLEETS = ((10_000, "24h"), (40_000, "24h"), (10_000, "4h"), (60_000, "4h"))
 """devices and simulated time"""

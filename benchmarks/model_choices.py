@@ -18,18 +18,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.prefixes import Encoder, rounded_item_vectors, tiled_states
-from models.runtime.progress import NullProgress, RichProgress
-from models.srm.base import StateModel
-from simulator import Scenario
-from simulator.preparation.policy_calibration import tails_of, tune
-from simulator.preparation.prepare import Prepared, first_needed, prepare
-from simulator.preparation.training import slates_of
-from simulator.ranking.list_view import ListView
-from simulator.ranking.slates import Jobs, ListSlates
-from simulator.ranking.srm_logits import StateScores
-from simulator.scenario import sections
-from simulator.simulation import build_world, run
+from fleetrec import Scenario
+from fleetrec.models.prefixes import Encoder, rounded_item_vectors, tiled_states
+from fleetrec.models.runtime.progress import NullProgress, RichProgress
+from fleetrec.models.srm.base import StateModel
+from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
+from fleetrec.simulator.preparation.prepare import Prepared, first_needed, prepare
+from fleetrec.simulator.preparation.training import slates_of
+from fleetrec.simulator.ranking.list_view import ListView
+from fleetrec.simulator.ranking.slates import Jobs, ListSlates
+from fleetrec.simulator.ranking.srm_logits import StateScores
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import build_world, run
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import simpy
 
-from simulator.cloud import LlmNode
-from simulator.cloud.hardware.catalogue import default_catalogue
-from simulator.cloud.pools import pools_of
-from simulator.core.randomness import Draws
-from simulator.scenario import sections
-from simulator.simulation import fewer_collections
+from fleetrec.simulator.cloud import LlmNode
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.pools import pools_of
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import fewer_collections
 
 RATE_PER_REPLICA = 20.0  # requests a second
 

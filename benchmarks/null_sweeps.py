@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.experiments.comparison.cost_plane import plane_of
-from simulator.experiments.comparison.decision import decide
-from simulator.experiments.comparison.metric_values import Measure
-from simulator.experiments.comparison.savings import savings
-from simulator.experiments.statistics import Replicates
+from fleetrec.simulator.experiments.comparison.cost_plane import plane_of
+from fleetrec.simulator.experiments.comparison.decision import decide
+from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.experiments.comparison.savings import savings
+from fleetrec.simulator.experiments.statistics import Replicates
 
 Floats = NDArray[np.float64]
 

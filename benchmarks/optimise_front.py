@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from models.runtime.errors import InputError
-from models.runtime.progress import RichProgress
-from simulator.experiments.comparison.pareto import hypervolume, nondominated
-from simulator.experiments.folders import flat_figures
-from simulator.experiments.optimise import Problem, Space, optimise, read_goals
-from simulator.experiments.optimise.space import Knob
-from simulator.experiments.sweeps import RunJob, executor_for, run_all
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import RichProgress
+from fleetrec.simulator.experiments.comparison.pareto import hypervolume, nondominated
+from fleetrec.simulator.experiments.folders import flat_figures
+from fleetrec.simulator.experiments.optimise import Problem, Space, optimise, read_goals
+from fleetrec.simulator.experiments.optimise.space import Knob
+from fleetrec.simulator.experiments.sweeps import RunJob, executor_for, run_all
 
 KIND, RATIO, WEIGHT = "policy.request.kind", "policy.request.ratio", "policy.fusion.srm_weight"
 KINDS = ("random", "inconsistency")

@@ -13,12 +13,12 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.artifacts import ArtifactStore
-from simulator.cloud.capacity.peak import DAY_S, Peak
-from simulator.core.randomness import Draws
-from simulator.core.resampling import Resampling, interval
-from simulator.scenario import load_scenario
-from simulator.workload.synthetic import START_S, synthetic_log
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.cloud.capacity.peak import DAY_S, Peak
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.resampling import Resampling, interval
+from fleetrec.simulator.scenario import load_scenario
+from fleetrec.simulator.workload.synthetic import START_S, synthetic_log
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -10,16 +10,16 @@ from collections import Counter
 
 import numpy as np
 
-from simulator.cloud.capacity.peak import PEAK_S, Peak
-from simulator.cloud.capacity.provisioning import Objective, Replicas, steady
-from simulator.cloud.capacity.replay import Requests
-from simulator.cloud.capacity.servers_needed import Capacity, provision_fleet
-from simulator.cloud.hardware.catalogue import default_catalogue
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.pools import kind_of
-from simulator.cloud.tokens import RequestTokens
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec.simulator.cloud.capacity.peak import PEAK_S, Peak
+from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, steady
+from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.cloud.capacity.servers_needed import Capacity, provision_fleet
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.pools import kind_of
+from fleetrec.simulator.cloud.tokens import RequestTokens
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 
 # Output tokens, sequences, objective, requests a second.
 CASES = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simulator.results.collect import RunResult
+from fleetrec.simulator.results.collect import RunResult
 
 SMALL = """\
 name: random

@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.progress import RichProgress
-from models.runtime.ragged import ragged
-from simulator import Scenario
-from simulator.core.randomness import Draws
-from simulator.policies.counterfactual import Bools, Decisions, Floats, curve_for, threshold_for
-from simulator.policies.oracle import best_requests
-from simulator.policies.request.share import Share
-from simulator.policies.uncertainty import Doubt
-from simulator.preparation.policy_calibration import Tails, doubt_for, looked_at, tails_of, worth_of
-from simulator.preparation.prepare import Prepared, preloaded_lists, prepare
-from simulator.preparation.training import list_slates
-from simulator.ranking.slates import ListSlates
-from simulator.scenario import sections
+from fleetrec import Scenario
+from fleetrec.models.runtime.progress import RichProgress
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.policies.counterfactual import Bools, Decisions, Floats, curve_for, threshold_for
+from fleetrec.simulator.policies.oracle import best_requests
+from fleetrec.simulator.policies.request.share import Share
+from fleetrec.simulator.policies.uncertainty import Doubt
+from fleetrec.simulator.preparation.policy_calibration import Tails, doubt_for, looked_at, tails_of, worth_of
+from fleetrec.simulator.preparation.prepare import Prepared, preloaded_lists, prepare
+from fleetrec.simulator.preparation.training import list_slates
+from fleetrec.simulator.ranking.slates import ListSlates
+from fleetrec.simulator.scenario import sections
 
 BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
 RESAMPLES = 2000

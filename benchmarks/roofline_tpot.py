@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import least_squares
 
-from reports.terminal.summary import console_for
-from simulator.cloud import Efficiency, ModelSpec, RooflineTiming, default_catalogue
+from fleetrec.reports.terminal.summary import console_for
+from fleetrec.simulator.cloud import Efficiency, ModelSpec, RooflineTiming, default_catalogue
 
 Floats = NDArray[np.float64]
 GROUP = ["backend", "tp_size", "isl"]

@@ -24,9 +24,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.runtime.artifacts import ArtifactStore
-from simulator import Scenario, simulate
-from simulator.results.run_folder import made_by
+from fleetrec import Scenario, simulate
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.results.run_folder import made_by
 
 PINS = Path(__file__).with_name("same_results.json")
 BASE = """\

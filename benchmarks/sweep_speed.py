@@ -16,11 +16,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from models.runtime.progress import NullProgress
-from simulator.experiments.folders import ExperimentFolder
-from simulator.experiments.sweeps import Plan, make_plan, read_sweep, run_sweep
-from simulator.experiments.sweeps.local import LocalProcesses
-from simulator.parallel.processes import processor_s
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.experiments.folders import ExperimentFolder
+from fleetrec.simulator.experiments.sweeps import Plan, make_plan, read_sweep, run_sweep
+from fleetrec.simulator.experiments.sweeps.local import LocalProcesses
+from fleetrec.simulator.parallel.processes import processor_s
 
 WORKERS = 2
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from models.metrics import accuracy_per_query, clustered_mean
-from models.runtime.progress import RichProgress
-from simulator import Scenario
-from simulator.preparation.prepare import prepare
-from simulator.results.collect import RunResult
-from simulator.scenario import sections
-from simulator.simulation import simulate_prepared
+from fleetrec import Scenario
+from fleetrec.models.metrics import accuracy_per_query, clustered_mean
+from fleetrec.models.runtime.progress import RichProgress
+from fleetrec.simulator.preparation.prepare import prepare
+from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import simulate_prepared
 
 FLEET = {"every": 4 * 3600.0, "epochs": 3}
 SCHEDULES: dict[str, sections.UpdateSchedule] = {

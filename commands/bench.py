@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from commands.common import AsJson, print_json, progress_bars, user_errors
+from fleetrec.commands.common import AsJson, print_json, progress_bars, user_errors
 
 app = typer.Typer()
 
@@ -38,7 +38,7 @@ def bench(
 
 
 def _single(devices: int, naive: int, as_json: bool) -> None:
-    from simulator.benchmark.engine_speed import run_bench
+    from fleetrec.simulator.benchmark.engine_speed import run_bench
 
     figures = run_bench(devices, naive, progress_bars(False))
     if as_json:
@@ -52,12 +52,12 @@ def _suite(
     measure: bool, max_devices: int, only: list[str], out: Path, against: Path | None, tolerance: float, as_json: bool
 ) -> bool:
     """Measure, or read what was measured; print it, and against an older run where asked: whether a case is slower."""
-    from reports.terminal.bench import print_changes, print_suite
-    from reports.terminal.summary import console_for
-    from simulator.benchmark.cases import chosen_cases
-    from simulator.benchmark.compare import compare_records
-    from simulator.benchmark.record import FILE, read_record
-    from simulator.benchmark.suite import run_suite
+    from fleetrec.reports.terminal.bench import print_changes, print_suite
+    from fleetrec.reports.terminal.summary import console_for
+    from fleetrec.simulator.benchmark.cases import chosen_cases
+    from fleetrec.simulator.benchmark.compare import compare_records
+    from fleetrec.simulator.benchmark.record import FILE, read_record
+    from fleetrec.simulator.benchmark.suite import run_suite
 
     old = read_record(against) if against is not None else None
     if measure:
@@ -67,7 +67,7 @@ def _suite(
     console = console_for(as_json)
     print_suite(record, console)
     if measure:
-        from reports.figures.bench_figures import (
+        from fleetrec.reports.figures.bench_figures import (
             draw_bench,  # imports Matplotlib, which a comparison alone does not need
         )
 

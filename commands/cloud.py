@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from commands.common import AsJson, Quiet, print_json, progress_bars, user_errors
-from models.runtime.errors import InputError
+from fleetrec.commands.common import AsJson, Quiet, print_json, progress_bars, user_errors
+from fleetrec.models.runtime.errors import InputError
 
 app = typer.Typer()
 
@@ -15,8 +15,8 @@ app = typer.Typer()
 def catalog(as_json: AsJson = False) -> None:
     """List the language models and GPUs that a scenario can name."""
     with user_errors():
-        from reports.terminal.summary import console_for, print_catalogue
-        from simulator.cloud import default_catalogue
+        from fleetrec.reports.terminal.summary import console_for, print_catalogue
+        from fleetrec.simulator.cloud import default_catalogue
 
         figures = default_catalogue().figures()
         if as_json:
@@ -45,8 +45,8 @@ def replay(
 ) -> None:
     """Serve a request trace on the LLM node alone: latency, throughput, use, cost; or the fewest replicas."""
     with user_errors():
-        from reports.terminal.summary import console_for, print_replay
-        from simulator.cloud.capacity.sizing import Plan, size
+        from fleetrec.reports.terminal.summary import console_for, print_replay
+        from fleetrec.simulator.cloud.capacity.sizing import Plan, size
 
         plan = Plan(model, gpu, gpus_per_replica, replicas, router, profile, rate_scale, limit, slo)
         figures = size(trace, plan, progress_bars(quiet))
@@ -76,11 +76,11 @@ def calibrate(
 ) -> None:
     """Fit step times to a server's request log by simulating it; write a profile that `cloud.profile` can name."""
     with user_errors():
-        from models.runtime.artifacts import check_file_place
-        from reports.figures.calibration import draw_calibration
-        from reports.terminal.summary import console_for, print_calibration
-        from simulator.cloud.calibration import calibrate as fit
-        from simulator.cloud.calibration import read_log, read_server, save_profile
+        from fleetrec.models.runtime.artifacts import check_file_place
+        from fleetrec.reports.figures.calibration import draw_calibration
+        from fleetrec.reports.terminal.summary import console_for, print_calibration
+        from fleetrec.simulator.cloud.calibration import calibrate as fit
+        from fleetrec.simulator.cloud.calibration import read_log, read_server, save_profile
 
         for option, path in (("--out", out), ("--figure", figure)):
             if path is not None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from models.runtime.errors import InputError
-from models.runtime.printable import printable
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.printable import printable
 
 ScenarioFile = Annotated[Path, typer.Argument(help="scenario file (YAML)", show_default=False)]
 Overrides = Annotated[
@@ -58,7 +58,7 @@ def print_json(value: dict[str, Any]) -> None:
 
 def print_advice(scenario: Any, quiet: bool = False) -> None:
     """Settings of a scenario that have no effect, or a surprising one, on standard error."""
-    from simulator.scenario import advice
+    from fleetrec.simulator.scenario import advice
 
     for line in [] if quiet else advice(scenario):
         print(f"note: {line}", file=sys.stderr)
@@ -66,6 +66,6 @@ def print_advice(scenario: Any, quiet: bool = False) -> None:
 
 def progress_bars(quiet: bool) -> Any:
     """Bars on a terminal, a line a minute on standard error otherwise; silence where `quiet`."""
-    from models.runtime.progress import NullProgress, RichProgress
+    from fleetrec.models.runtime.progress import NullProgress, RichProgress
 
     return NullProgress() if quiet else RichProgress()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from commands.common import (
+from fleetrec.commands.common import (
     AsJson,
     LogFormat,
     Overrides,
@@ -33,10 +33,10 @@ def describe(
 ) -> None:
     """What a log holds: users, items, events, lengths, gaps, ties, the share usable per split, problems."""
     with user_errors():
-        from reports.terminal.summary import console_for, print_describe
-        from simulator.scenario.sections import LogFile
-        from simulator.workload.describe import describe as described
-        from simulator.workload.loading import load_log
+        from fleetrec.reports.terminal.summary import console_for, print_describe
+        from fleetrec.simulator.scenario.sections import LogFile
+        from fleetrec.simulator.workload.describe import describe as described
+        from fleetrec.simulator.workload.loading import load_log
 
         figures = described(load_log(LogFile(path=path, format=log_format, items=items, on_error=on_error)))
         if as_json:
@@ -59,14 +59,14 @@ def check_table(
 ) -> None:
     """A table of LLM answers: coverage, invalid share, recall, and signs of an off-by-one leak."""
     with user_errors():
-        from models.llm.table import check_table as checked
-        from models.runtime.errors import InputError
-        from reports.terminal.summary import console_for, print_check_table
-        from simulator import Scenario
-        from simulator.preparation.prompt_export import check_answers
-        from simulator.scenario import check_files
-        from simulator.scenario.sections import LogFile
-        from simulator.workload.loading import load_log
+        from fleetrec import Scenario
+        from fleetrec.models.llm.table import check_table as checked
+        from fleetrec.models.runtime.errors import InputError
+        from fleetrec.reports.terminal.summary import console_for, print_check_table
+        from fleetrec.simulator.preparation.prompt_export import check_answers
+        from fleetrec.simulator.scenario import check_files
+        from fleetrec.simulator.scenario.sections import LogFile
+        from fleetrec.simulator.workload.loading import load_log
 
         if (log is None) == (scenario is None):
             raise InputError("check-table: give the LOG that the table belongs to, or --scenario FILE, one of the two")
@@ -89,8 +89,8 @@ def fetch(
 ) -> None:
     """Download a public data set from its publisher, check its checksum and unpack it."""
     with user_errors():
-        from simulator.workload.fetch import fetch as fetched
-        from simulator.workload.fetch import terms_of
+        from fleetrec.simulator.workload.fetch import fetch as fetched
+        from fleetrec.simulator.workload.fetch import terms_of
 
         print(terms_of(name), file=sys.stderr)
         got = fetched(name, to, base_url, progress_bars(False))
@@ -107,9 +107,9 @@ def export(
 ) -> None:
     """Write the prompts of all lists that a run may need; the answers become a `table`."""
     with user_errors():
-        from simulator import Scenario
-        from simulator.preparation.prompt_export import export_prompts
-        from simulator.scenario import check_files
+        from fleetrec import Scenario
+        from fleetrec.simulator.preparation.prompt_export import export_prompts
+        from fleetrec.simulator.scenario import check_files
 
         parts = export_prompts(Scenario.load(scenario, overrides or [], check=check_files), out)
         print(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from commands.common import (
+from fleetrec.commands.common import (
     AsJson,
     Overrides,
     Quiet,
@@ -43,10 +43,10 @@ def sweep(
 ) -> None:
     """Run every variant of a sweep file at every seed; write one table of all figures."""
     with user_errors():
-        from reports.figures.experiment_figures import draw_figures
-        from reports.html import write_report
-        from simulator.experiments.sweeps import executor_for, make_plan, read_sweep, run_sweep
-        from simulator.records.run_manifest import set_label
+        from fleetrec.reports.figures.experiment_figures import draw_figures
+        from fleetrec.reports.html import write_report
+        from fleetrec.simulator.experiments.sweeps import executor_for, make_plan, read_sweep, run_sweep
+        from fleetrec.simulator.records.run_manifest import set_label
 
         plan = make_plan(read_sweep(file, base), overrides or [], yes)
         executor = executor_for(engine, jobs, ray_address)
@@ -84,10 +84,10 @@ def compare(
 ) -> None:
     """Compare the variants of an experiment, or runs: intervals, differences to a baseline, front, winner, saving."""
     with user_errors():
-        from reports.terminal.comparison import print_comparison
-        from reports.terminal.summary import console_for
-        from simulator.experiments.comparison.compare import compare as compared
-        from simulator.experiments.comparison.compare import compare_runs, named_runs
+        from fleetrec.reports.terminal.comparison import print_comparison
+        from fleetrec.reports.terminal.summary import console_for
+        from fleetrec.simulator.experiments.comparison.compare import compare as compared
+        from fleetrec.simulator.experiments.comparison.compare import compare_runs, named_runs
 
         if len(folders) == 1:
             found = compared(folders[0], baseline, metric, cost, third, equal_ratio)
@@ -106,11 +106,11 @@ def report(
 ) -> None:
     """Write report.html, and every figure as PNG and SVG, from a folder's files alone."""
     with user_errors():
-        from reports.data.folder_kind import folder_kind
-        from reports.figures.experiment_figures import draw_figures
-        from reports.html import write_report
-        from simulator.records.folder_lock import held
-        from simulator.records.run_manifest import name_files
+        from fleetrec.reports.data.folder_kind import folder_kind
+        from fleetrec.reports.figures.experiment_figures import draw_figures
+        from fleetrec.reports.html import write_report
+        from fleetrec.simulator.records.folder_lock import held
+        from fleetrec.simulator.records.run_manifest import name_files
 
         folder_kind(folder)
         with held(folder):
@@ -146,15 +146,15 @@ def optimize(
 ) -> None:
     """Search a scenario's policies for the best accuracy at each cost, under limits."""
     with user_errors():
-        from reports.figures.experiment_figures import draw_figures
-        from reports.html import write_report
-        from reports.terminal.comparison import print_comparison
-        from reports.terminal.summary import console_for
-        from simulator import Scenario
-        from simulator.experiments import optimise as search
-        from simulator.experiments.sweeps import executor_for
-        from simulator.preparation.input_checks import check_inputs
-        from simulator.records.run_manifest import set_label
+        from fleetrec import Scenario
+        from fleetrec.reports.figures.experiment_figures import draw_figures
+        from fleetrec.reports.html import write_report
+        from fleetrec.reports.terminal.comparison import print_comparison
+        from fleetrec.reports.terminal.summary import console_for
+        from fleetrec.simulator.experiments import optimise as search
+        from fleetrec.simulator.experiments.sweeps import executor_for
+        from fleetrec.simulator.preparation.input_checks import check_inputs
+        from fleetrec.simulator.records.run_manifest import set_label
 
         loaded = Scenario.load(scenario, overrides or [], check=check_inputs)
         goals = search.read_goals(maximize, minimize, limit or [])

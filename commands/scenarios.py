@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from commands.common import (
+from fleetrec.commands.common import (
     AsJson,
     OnDevice,
     Overrides,
@@ -44,19 +44,19 @@ def simulate(
 ) -> None:
     """Simulate a fleet; write its records, summary, figures and report.html to a folder."""
     with user_errors():
-        from reports.figures.background_drawing import Drawing
-        from simulator import Scenario
-        from simulator.preparation.input_checks import check_inputs
+        from fleetrec import Scenario
+        from fleetrec.reports.figures.background_drawing import Drawing
+        from fleetrec.simulator.preparation.input_checks import check_inputs
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         with Drawing() as drawing:  # whose processes start while PyTorch is loaded here
-            from models.runtime.artifacts import ArtifactStore
-            from reports.terminal.summary import console_for, print_run_summary
-            from simulator import simulate as run
-            from simulator.records.run_manifest import name_files
-            from simulator.regions import crew_for
-            from simulator.results.run_folder import opened, run_folder, usable_device
-            from simulator.results.timeline_trace import read_trace_request
+            from fleetrec import simulate as run
+            from fleetrec.models.runtime.artifacts import ArtifactStore
+            from fleetrec.reports.terminal.summary import console_for, print_run_summary
+            from fleetrec.simulator.records.run_manifest import name_files
+            from fleetrec.simulator.regions import crew_for
+            from fleetrec.simulator.results.run_folder import opened, run_folder, usable_device
+            from fleetrec.simulator.results.timeline_trace import read_trace_request
 
             tracing = read_trace_request(trace, trace_devices, trace_replicas)
             store = ArtifactStore()
@@ -88,14 +88,14 @@ def compare_policies(
 ) -> None:
     """Run one fleet under several request policies; write report.html and draw accuracy against cost."""
     with user_errors():
-        from reports.figures.comparison import draw_comparison
-        from reports.html import write_report
-        from reports.terminal.summary import console_for, print_policy_comparison
-        from simulator import Scenario
-        from simulator.experiments.policy_comparison import compare
-        from simulator.preparation.input_checks import check_inputs
-        from simulator.records.run_manifest import name_files
-        from simulator.results.run_folder import opened, run_folder, usable_device
+        from fleetrec import Scenario
+        from fleetrec.reports.figures.comparison import draw_comparison
+        from fleetrec.reports.html import write_report
+        from fleetrec.reports.terminal.summary import console_for, print_policy_comparison
+        from fleetrec.simulator.experiments.policy_comparison import compare
+        from fleetrec.simulator.preparation.input_checks import check_inputs
+        from fleetrec.simulator.records.run_manifest import name_files
+        from fleetrec.simulator.results.run_folder import opened, run_folder, usable_device
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         path, on = run_folder(out, loaded, overrides or [], suffix="policies"), usable_device(device)
@@ -124,11 +124,11 @@ def evaluate(
 ) -> None:
     """Leave-one-out accuracy of a scenario's SRM and LLM, full ranking, beside baselines and published figures."""
     with user_errors():
-        from reports.terminal.summary import console_for, print_evaluation
-        from simulator import Scenario
-        from simulator.evaluation import evaluate as evaluated
-        from simulator.results.run_folder import usable_device
-        from simulator.scenario import check_files
+        from fleetrec import Scenario
+        from fleetrec.reports.terminal.summary import console_for, print_evaluation
+        from fleetrec.simulator.evaluation import evaluate as evaluated
+        from fleetrec.simulator.results.run_folder import usable_device
+        from fleetrec.simulator.scenario import check_files
 
         loaded = Scenario.load(scenario, overrides or [], check=check_files)
         figures = evaluated(loaded, usable_device(device), progress_bars(quiet))
@@ -142,8 +142,8 @@ def evaluate(
 def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = None) -> None:
     """Check a scenario and print it with every default filled in."""
     with user_errors():
-        from simulator.preparation.input_checks import check_inputs
-        from simulator.scenario import Scenario, resolved_yaml
+        from fleetrec.simulator.preparation.input_checks import check_inputs
+        from fleetrec.simulator.scenario import Scenario, resolved_yaml
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         print_advice(loaded)
@@ -153,6 +153,6 @@ def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = N
 @app.command()
 def schema() -> None:
     """JSON Schema of a scenario, for completion in an editor."""
-    from simulator.scenario import json_schema
+    from fleetrec.simulator.scenario import json_schema
 
     print_json(json_schema())

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from models.runtime.ragged import ragged
+from fleetrec.models.runtime.ragged import ragged
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.runtime.progress import Task
+from fleetrec.models.runtime.progress import Task
 
 _SELECT = "ndcg@10"
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.runtime.unique import different
+from fleetrec.models.runtime.unique import different
 
 Floats = NDArray[np.float64]
 

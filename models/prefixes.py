@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.runtime.errors import InputError
-from models.runtime.out_of_memory import enough_memory
-from models.runtime.ragged import ragged
-from models.runtime.threads import for_each
-from models.sequences import even_length, window_start
-from models.srm.base import SmallModel, StateModel
-from models.srm.din import Din
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.out_of_memory import enough_memory
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.runtime.threads import for_each
+from fleetrec.models.sequences import even_length, window_start
+from fleetrec.models.srm.base import SmallModel, StateModel
+from fleetrec.models.srm.din import Din
 
 Encoder = Callable[[Tensor, int], Tensor]  # windows int64[tile, L], since -> states float[tile, L - since, d]
 

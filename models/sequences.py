@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.artifacts import content_hash
 
 Attributes = tuple[tuple[str, ...], ...]
 

@@ -13,16 +13,22 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from models.metrics import accuracy
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.progress import NullProgress, Progress
-from simulator.preparation.candidate_sources import answer_figures, answer_note
-from simulator.preparation.training import candidate_source, first_deployed, learn_from, load_workload, srm_scores
-from simulator.results.baselines import NOT_EVALUATED, baseline_ranks
-from simulator.results.summary import finite
-from simulator.scenario import check_files, sections
-from simulator.workload.log import InteractionLog
-from simulator.workload.splitting import leave_one_out
+from fleetrec.models.metrics import accuracy
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.simulator.preparation.candidate_sources import answer_figures, answer_note
+from fleetrec.simulator.preparation.training import (
+    candidate_source,
+    first_deployed,
+    learn_from,
+    load_workload,
+    srm_scores,
+)
+from fleetrec.simulator.results.baselines import NOT_EVALUATED, baseline_ranks
+from fleetrec.simulator.results.summary import finite
+from fleetrec.simulator.scenario import check_files, sections
+from fleetrec.simulator.workload.log import InteractionLog
+from fleetrec.simulator.workload.splitting import leave_one_out
 
 Ints = NDArray[np.int64]
 

@@ -3,16 +3,16 @@
 import time
 from pathlib import Path
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress, Progress
-from simulator.preparation.prepare import Prepared, prepare
-from simulator.regions import Crew, simulate_regions
-from simulator.results.collect import RunResult
-from simulator.results.run_folder import RunFolder, opened
-from simulator.results.timeline_trace import TraceRequest
-from simulator.scenario import sections
-from simulator.simulation import simulate_prepared
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.simulator.preparation.prepare import Prepared, prepare
+from fleetrec.simulator.regions import Crew, simulate_regions
+from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_folder import RunFolder, opened
+from fleetrec.simulator.results.timeline_trace import TraceRequest
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import simulate_prepared
 
 
 def simulate(

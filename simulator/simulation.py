@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.progress import Progress, Task, in_words
-from models.srm.base import SmallModel
-from simulator.core.clock import Clock
-from simulator.engine.adaptation_setup import own_adapters, own_weights
-from simulator.engine.cloud_service import build_service
-from simulator.engine.context import World
-from simulator.engine.device import Device
-from simulator.engine.retraining import FleetLearning
-from simulator.fleet.message_sizes import held_bytes, messages_of
-from simulator.policies.request.registry import Budget, Moments, next_true, request_policy
-from simulator.policies.request.share import Share
-from simulator.preparation.memory_estimate import check_memory
-from simulator.preparation.policy_calibration import Tuned, tails_of, tune
-from simulator.preparation.prepare import (
+from fleetrec.models.runtime.progress import Progress, Task, in_words
+from fleetrec.models.srm.base import SmallModel
+from fleetrec.simulator.core.clock import Clock
+from fleetrec.simulator.engine.adaptation_setup import own_adapters, own_weights
+from fleetrec.simulator.engine.cloud_service import build_service
+from fleetrec.simulator.engine.context import World
+from fleetrec.simulator.engine.device import Device
+from fleetrec.simulator.engine.retraining import FleetLearning
+from fleetrec.simulator.fleet.message_sizes import held_bytes, messages_of
+from fleetrec.simulator.policies.request.registry import Budget, Moments, next_true, request_policy
+from fleetrec.simulator.policies.request.share import Share
+from fleetrec.simulator.preparation.memory_estimate import check_memory
+from fleetrec.simulator.preparation.policy_calibration import Tuned, tails_of, tune
+from fleetrec.simulator.preparation.prepare import (
     WITHOUT_CLOUD,
     Population,
     Prepared,
@@ -32,17 +32,17 @@ from simulator.preparation.prepare import (
     preloaded_lists,
     push_times,
 )
-from simulator.preparation.training import Learnt, slates_of
-from simulator.ranking.lookahead import Foresight, Scorer
-from simulator.ranking.slates import ListSlates, Slates
-from simulator.ranking.weight_versions import DeviceWeights
-from simulator.records.recorder import Recorder, Streamed
-from simulator.records.update_log import UpdateLog
-from simulator.results.collect import RunResult, collect
-from simulator.results.run_folder import RunFolder, opened
-from simulator.results.summary import headline_metric
-from simulator.results.timeline_trace import Tracer, TraceRequest
-from simulator.scenario import sections
+from fleetrec.simulator.preparation.training import Learnt, slates_of
+from fleetrec.simulator.ranking.lookahead import Foresight, Scorer
+from fleetrec.simulator.ranking.slates import ListSlates, Slates
+from fleetrec.simulator.ranking.weight_versions import DeviceWeights
+from fleetrec.simulator.records.recorder import Recorder, Streamed
+from fleetrec.simulator.records.update_log import UpdateLog
+from fleetrec.simulator.results.collect import RunResult, collect
+from fleetrec.simulator.results.run_folder import RunFolder, opened
+from fleetrec.simulator.results.summary import headline_metric
+from fleetrec.simulator.results.timeline_trace import Tracer, TraceRequest
+from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
 

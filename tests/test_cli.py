@@ -17,9 +17,8 @@ import torch
 import typer
 import yaml
 
-import cli
-from commands.common import user_errors
-from simulator import Scenario, simulate
+from fleetrec import Scenario, cli, simulate
+from fleetrec.commands.common import user_errors
 from tests.small import SMALL
 
 ROOT = Path(__file__).parent.parent

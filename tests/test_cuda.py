@@ -9,18 +9,18 @@ import pandas as pd
 import pytest
 import torch
 
-from models.llm.base import CandidateSource
-from models.llm.item_lm import ItemLmCandidates, train_or_load_item_lm
-from models.llm.p5 import P5Candidates, train_or_load_p5
-from models.llm.ranking import best_items
-from models.prefixes import din_logits, prefix_states, rounded
-from models.runtime.artifacts import ArtifactStore
-from models.sequences import TrainingSet, windows_at
-from models.srm.base import TrainedSrm
-from models.srm.training import train_or_load_srm
-from simulator import Scenario, simulate
-from simulator.ranking.srm_logits import StateScores
-from simulator.scenario.sections import P5, ItemLm, Training
+from fleetrec import Scenario, simulate
+from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.llm.item_lm import ItemLmCandidates, train_or_load_item_lm
+from fleetrec.models.llm.p5 import P5Candidates, train_or_load_p5
+from fleetrec.models.llm.ranking import best_items
+from fleetrec.models.prefixes import din_logits, prefix_states, rounded
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.sequences import TrainingSet, windows_at
+from fleetrec.models.srm.base import TrainedSrm
+from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.simulator.ranking.srm_logits import StateScores
+from fleetrec.simulator.scenario.sections import P5, ItemLm, Training
 from tests.models.srm_cases import KINDS, Config, cycle_log
 from tests.small import SMALL
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import cli
-from simulator.cloud.pools import check_cloud
-from simulator.scenario import advice, load_scenario
+from fleetrec import cli
+from fleetrec.simulator.cloud.pools import check_cloud
+from fleetrec.simulator.scenario import advice, load_scenario
 
 ROOT = Path(__file__).parent.parent
 QUICK = "--set srm.epochs=1 --set llm.candidates.epochs=1 --set fleet.devices=40"

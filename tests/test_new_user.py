@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from cli import app
-from simulator.cloud import default_catalogue, kv_blocks
+from fleetrec.cli import app
+from fleetrec.simulator.cloud import default_catalogue, kv_blocks
 from tests.independent.stepwise_node import Limits, Node, Request
 
 ROOT = Path(__file__).parent.parent

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.experiments.sweeps import make_plan, read_sweep
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.sweeps import make_plan, read_sweep
 
 FOLDER = Path(__file__).parent.parent / "experiments" / "lsc4rec"
 
@@ -106,8 +106,8 @@ def test_a_claim_among_many_is_bold_where_holm_rejects_it(study: ModuleType, mon
 
 def test_policies_of_a_replay_spend_the_share_that_they_are_told() -> None:
     from benchmarks.request_policies import Stream
-    from simulator.core.randomness import Draws
-    from simulator.policies.counterfactual import Decisions
+    from fleetrec.simulator.core.randomness import Draws
+    from fleetrec.simulator.policies.counterfactual import Decisions
 
     def decisions(users: int, count: int) -> Decisions:
         zero = np.zeros(users, dtype=np.int64)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from results import Difference, Sweep, replays, sweeps
 
-from simulator.experiments.statistics import holm
+from fleetrec.simulator.experiments.statistics import holm
 
 Found = dict[str, Difference]
 _BUDGET = "0.2"

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from results import replays, sweeps
 
-from reports.figures import style
+from fleetrec.reports.figures import style
 
 _WIDTH_PX, _ROW_PX, _TEXT_PX = 1200, 360, 120
 _PANELS_A_ROW = 3

@@ -8,8 +8,8 @@ from figures import draw
 from merging import holds, merged
 from tables import TABLES
 
-from models.runtime.artifacts import atomic_path
-from models.runtime.errors import InputError
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.errors import InputError
 
 _PLACE = re.compile(
     r"(?P<begin><!-- begin (?P<name>[a-z ]+) -->\n)(?P<table>.*?)(?P<end><!-- end (?P=name) -->)", re.DOTALL

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from simulator.experiments.comparison.matched_runs import read_records
-from simulator.experiments.comparison.metric_values import Measure
-from simulator.experiments.comparison.records import ExperimentRecords
-from simulator.experiments.statistics import Replicates, over_runs
+from fleetrec.simulator.experiments.comparison.matched_runs import read_records
+from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.experiments.comparison.records import ExperimentRecords
+from fleetrec.simulator.experiments.statistics import Replicates, over_runs
 
 
 @dataclass(frozen=True)

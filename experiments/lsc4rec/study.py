@@ -23,7 +23,7 @@ from pathlib import Path
 from page import write_page
 from tables import PARTS
 
-from models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.artifacts import atomic_path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

@@ -4,8 +4,8 @@ import os
 
 from pydantic import SecretStr
 
-from models.runtime.errors import InputError
-from models.runtime.printable import printable
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.printable import printable
 
 _LONGEST = 8192
 _TELLING = 8

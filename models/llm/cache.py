@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from models.early_stopping import UNTRAINED, TrainingCurve
-from models.llm.base import CandidateLists, CandidateSource, Floats
-from models.runtime.artifacts import ArtifactStore
+from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
+from fleetrec.models.llm.base import CandidateLists, CandidateSource, Floats
+from fleetrec.models.runtime.artifacts import ArtifactStore
 
 FORMAT = 2  # of the artifact: raise it when it changes
 _ARTIFACT = "candidates"

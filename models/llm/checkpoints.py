@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from models.runtime.errors import InputError
+from fleetrec.models.runtime.errors import InputError
 
 _KEY = "llm.candidates.checkpoint"
 

@@ -16,14 +16,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.llm.api_key import read_key
-from models.llm.titles import Answer
-from models.runtime.artifacts import content_hash
-from models.runtime.errors import InputError
-from models.runtime.printable import printable
-from models.runtime.progress import Progress
-from models.runtime.timed_http import BrokenOff, Refused, TimedHttp, TooLate
-from models.runtime.web_address import address_problem
+from fleetrec.models.llm.api_key import read_key
+from fleetrec.models.llm.titles import Answer
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.printable import printable
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.runtime.timed_http import BrokenOff, Refused, TimedHttp, TooLate
+from fleetrec.models.runtime.web_address import address_problem
 
 _KEY = "llm.candidates"
 _LONGEST_PAUSE_S = 60.0

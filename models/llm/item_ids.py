@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags_array
 
-from models.runtime.errors import InputError
-from models.sequences import TrainingSet
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.sequences import TrainingSet
 
 Ints = NDArray[np.int64]
 

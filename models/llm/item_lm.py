@@ -17,21 +17,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.early_stopping import UNTRAINED, TrainingCurve, curve_of
-from models.llm.base import CandidateLists
-from models.llm.checkpoints import causal_architecture, hugging_face, quiet, read_checkpoint, require_checkpoint
-from models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
-from models.llm.ranking import best_items
-from models.prefixes import prefix_states, rounded_item_vectors, tile_of
-from models.runtime.artifacts import ArtifactStore, content_hash
-from models.runtime.errors import InputError
-from models.runtime.out_of_memory import enough_memory
-from models.runtime.precision import arithmetic_of, computed_with, mixed_precision
-from models.runtime.progress import NullProgress, Progress
-from models.sequences import TrainingSet, even_length
-from models.srm.base import NetworkConfig, TrainingConfig
-from models.srm.batches import n_transitions
-from models.srm.training import deterministic, train
+from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve, curve_of
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.llm.checkpoints import (
+    causal_architecture,
+    hugging_face,
+    quiet,
+    read_checkpoint,
+    require_checkpoint,
+)
+from fleetrec.models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
+from fleetrec.models.llm.ranking import best_items
+from fleetrec.models.prefixes import prefix_states, rounded_item_vectors, tile_of
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.out_of_memory import enough_memory
+from fleetrec.models.runtime.precision import arithmetic_of, computed_with, mixed_precision
+from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.models.sequences import TrainingSet, even_length
+from fleetrec.models.srm.base import NetworkConfig, TrainingConfig
+from fleetrec.models.srm.batches import n_transitions
+from fleetrec.models.srm.training import deterministic, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.llm.checkpoints import hugging_face
-from models.sequences import Attributes
-from models.srm.base import StateModel
+from fleetrec.models.llm.checkpoints import hugging_face
+from fleetrec.models.sequences import Attributes
+from fleetrec.models.srm.base import StateModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

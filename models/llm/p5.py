@@ -13,21 +13,21 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from models.early_stopping import UNTRAINED, TrainingCurve, curve_of
-from models.llm.base import CandidateLists
-from models.llm.checkpoints import checkpoint_source, hugging_face, quiet, read_auto, read_checkpoint
-from models.llm.item_ids import ItemIds, item_ids
-from models.llm.p5_network import RESERVED, P5Network, extend, new_t5
-from models.llm.p5_search import BeamSearch
-from models.llm.p5_training import train_p5, training_prompts
-from models.runtime.artifacts import ArtifactStore, content_hash
-from models.runtime.errors import InputError
-from models.runtime.out_of_memory import enough_memory
-from models.runtime.precision import arithmetic_of, computed_with
-from models.runtime.progress import NullProgress, Progress
-from models.sequences import TrainingSet
-from models.srm.base import NetworkConfig
-from models.srm.training import deterministic
+from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve, curve_of
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.llm.checkpoints import checkpoint_source, hugging_face, quiet, read_auto, read_checkpoint
+from fleetrec.models.llm.item_ids import ItemIds, item_ids
+from fleetrec.models.llm.p5_network import RESERVED, P5Network, extend, new_t5
+from fleetrec.models.llm.p5_search import BeamSearch
+from fleetrec.models.llm.p5_training import train_p5, training_prompts
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.out_of_memory import enough_memory
+from fleetrec.models.runtime.precision import arithmetic_of, computed_with
+from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.models.sequences import TrainingSet
+from fleetrec.models.srm.base import NetworkConfig
+from fleetrec.models.srm.training import deterministic
 
 FORMAT = 1  # of the artifact and of the training procedure: raise it when either changes
 INSTRUCTION = "Recommend the next item to a user who has had, in this order:"

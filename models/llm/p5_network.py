@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.llm.checkpoints import hugging_face
-from models.llm.item_ids import ItemIds
+from fleetrec.models.llm.checkpoints import hugging_face
+from fleetrec.models.llm.item_ids import ItemIds
 
 PAD, END = 0, 1
 RESERVED = 2  # tokens before those of ids in a new vocabulary

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.llm.item_ids import ItemIds, trie_of
-from models.llm.p5_network import P5Network
-from models.llm.ranking import best_places
-from models.runtime.precision import mixed_precision
-from models.runtime.ragged import ragged
-from models.runtime.threads import for_each
+from fleetrec.models.llm.item_ids import ItemIds, trie_of
+from fleetrec.models.llm.p5_network import P5Network
+from fleetrec.models.llm.ranking import best_places
+from fleetrec.models.runtime.precision import mixed_precision
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.runtime.threads import for_each
 
 _STEP = 2.0**-16
 _SHORTEST = 4  # items; prompts are padded to this many times a power of two, at most to the longest

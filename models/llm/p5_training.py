@@ -12,18 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.early_stopping import train_epochs
-from models.llm.item_ids import ItemIds
-from models.llm.p5_network import P5Network
-from models.llm.p5_search import BeamSearch, newest_windows
-from models.metrics import accuracy
-from models.runtime.errors import InputError
-from models.runtime.precision import mixed_precision
-from models.runtime.progress import Progress, Task
-from models.runtime.ragged import ragged
-from models.sequences import TrainingSet
-from models.srm.base import TrainingConfig
-from models.srm.training import rate_at
+from fleetrec.models.early_stopping import train_epochs
+from fleetrec.models.llm.item_ids import ItemIds
+from fleetrec.models.llm.p5_network import P5Network
+from fleetrec.models.llm.p5_search import BeamSearch, newest_windows
+from fleetrec.models.metrics import accuracy
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.precision import mixed_precision
+from fleetrec.models.runtime.progress import Progress, Task
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.sequences import TrainingSet
+from fleetrec.models.srm.base import TrainingConfig
+from fleetrec.models.srm.training import rate_at
 
 _JUDGED = 512  # validation prompts at most: each is a beam search
 _SORTED = 64  # batches whose prompts are sorted by length together

@@ -6,11 +6,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.llm.base import CandidateLists, Floats
-from models.llm.table_reading import AnswerTable, LabelledLog, read_table
-from models.runtime.artifacts import content_hash
-from models.runtime.errors import InputError
-from models.runtime.ragged import ragged
+from fleetrec.models.llm.base import CandidateLists, Floats
+from fleetrec.models.llm.table_reading import AnswerTable, LabelledLog, read_table
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.ragged import ragged
 
 Missing = Literal["error", "previous", "fail_request"]
 

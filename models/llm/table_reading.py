@@ -16,10 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from models.llm.base import Floats
-from models.runtime.dates import LAST_DATE_S, seconds_of
-from models.runtime.errors import InputError
-from models.runtime.user_files import check_regular
+from fleetrec.models.llm.base import Floats
+from fleetrec.models.runtime.dates import LAST_DATE_S, seconds_of
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import check_regular
 
 _LEAST = {"prompt_tokens": 1.0, "output_tokens": 0.0, "latency_s": 1e-6}
 _MOST = 1e9

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.llm.checkpoints import (
+from fleetrec.models.llm.checkpoints import (
     causal_architecture,
     checkpoint_source,
     hugging_face,
@@ -19,11 +19,11 @@ from models.llm.checkpoints import (
     read_auto,
     read_checkpoint,
 )
-from models.llm.titles import Answer
-from models.runtime.artifacts import content_hash
-from models.runtime.errors import InputError
-from models.runtime.out_of_memory import enough_memory
-from models.runtime.progress import Progress
+from fleetrec.models.llm.titles import Answer
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.out_of_memory import enough_memory
+from fleetrec.models.runtime.progress import Progress
 
 _TILE = {"cpu": 4, "cuda": 32}
 _STRIDE = 37  # rows between a user's consecutive queries

@@ -12,11 +12,11 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.llm.base import CandidateLists
-from models.llm.grounding import Grounding, answers_of
-from models.runtime.artifacts import content_hash
-from models.runtime.errors import InputError
-from models.sequences import TrainingSet
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.llm.grounding import Grounding, answers_of
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.sequences import TrainingSet
 
 INSTRUCTION = (
     "A user has chosen these items, oldest first:\n{history}\n\nName {titles} other items that this user is most "

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from models.runtime.errors import InputError
+from fleetrec.models.runtime.errors import InputError
 
 _KEY = "key.json"
 _MANIFEST = "manifest.json"

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from models.runtime.errors import InputError
+from fleetrec.models.runtime.errors import InputError
 
 _SIGNS = ("not enough memory", "out of memory", "can't allocate memory")
 

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from models.runtime.errors import InputError
+from fleetrec.models.runtime.errors import InputError
 
 
 def check_regular(path: Path) -> None:

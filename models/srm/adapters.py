@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models.runtime.errors import InputError
-from models.runtime.threads import for_each
-from models.srm.base import SmallModel, StateModel
-from models.srm.gru4rec import Gru4Rec
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.threads import for_each
+from fleetrec.models.srm.base import SmallModel, StateModel
+from fleetrec.models.srm.gru4rec import Gru4Rec
 
 Ints = NDArray[np.int64]
 Parameters = dict[str, Tensor]

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.early_stopping import UNTRAINED, TrainingCurve
-from models.sequences import even_length
+from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
+from fleetrec.models.sequences import even_length
 
 
 class TrainingConfig(Protocol):

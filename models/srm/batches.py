@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.runtime.ragged import ragged
-from models.sequences import TrainingSet
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.sequences import TrainingSet
 
 _SHORT = 8  # windows up to this length form one group; each further group holds lengths up to twice as long
 

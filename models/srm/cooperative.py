@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.llm.base import CandidateSource
-from models.metrics import accuracy
-from models.runtime.artifacts import ArtifactStore, content_hash
-from models.runtime.errors import InputError
-from models.runtime.precision import computed_with, mixed_precision
-from models.runtime.progress import Progress
-from models.runtime.ragged import ragged
-from models.sequences import TrainingSet, windows_at
-from models.srm.base import SmallModel, SrmConfig, TrainedSrm, TrainingConfig
-from models.srm.training import deterministic
+from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.metrics import accuracy
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.precision import computed_with, mixed_precision
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.sequences import TrainingSet, windows_at
+from fleetrec.models.srm.base import SmallModel, SrmConfig, TrainedSrm, TrainingConfig
+from fleetrec.models.srm.training import deterministic
 
 FORMAT = 1  # of the artifact and of the procedure: raise it when either changes
 _ARTIFACT = "srm_cooperative"

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.runtime.artifacts import content_hash
-from models.srm.base import SmallModel
-from models.srm.updating import MasterWeights
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.srm.base import SmallModel
+from fleetrec.models.srm.updating import MasterWeights
 
 Precision = Literal["float32", "float16", "int8"]
 _BYTES = {"float32": 4, "float16": 2, "int8": 1}

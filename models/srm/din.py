@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.srm.base import SmallModel
+from fleetrec.models.srm.base import SmallModel
 
 
 class Din(SmallModel):

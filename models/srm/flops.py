@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.srm.base import SmallModel, StateModel
+from fleetrec.models.srm.base import SmallModel, StateModel
 
 
 def flops_encode(model: SmallModel) -> int:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.srm.base import BoundedNorm, StateModel
+from fleetrec.models.srm.base import BoundedNorm, StateModel
 
 
 class Gru4Rec(StateModel):

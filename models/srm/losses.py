@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.runtime.precision import backward
-from models.srm.base import SmallModel, StateModel
-from models.srm.batches import Batch
+from fleetrec.models.runtime.precision import backward
+from fleetrec.models.srm.base import SmallModel, StateModel
+from fleetrec.models.srm.batches import Batch
 
 _CHUNK_FLOATS = {"cpu": 4_000_000, "cuda": 256_000_000}
 """logits held at once (16 MB, 1 GB): bounded memory, and a buffer that the allocator reuses"""

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.runtime.errors import InputError
-from models.srm.base import BoundedNorm, StateModel
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.srm.base import BoundedNorm, StateModel
 
 
 class _Block(nn.Module):

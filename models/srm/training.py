@@ -16,20 +16,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.early_stopping import curve_of, train_epochs
-from models.runtime.artifacts import ArtifactStore, content_hash
-from models.runtime.errors import InputError
-from models.runtime.precision import computed_with, mixed_precision
-from models.runtime.progress import NullProgress, Progress, Task
-from models.sequences import TrainingSet
-from models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm
-from models.srm.batches import epoch_batches, n_transitions
-from models.srm.din import Din
-from models.srm.flops import flops_encode, flops_per_candidate
-from models.srm.gru4rec import Gru4Rec
-from models.srm.losses import bce_backward, full_softmax_backward
-from models.srm.sasrec import SasRec
-from models.srm.validation import validate
+from fleetrec.models.early_stopping import curve_of, train_epochs
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.precision import computed_with, mixed_precision
+from fleetrec.models.runtime.progress import NullProgress, Progress, Task
+from fleetrec.models.sequences import TrainingSet
+from fleetrec.models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm
+from fleetrec.models.srm.batches import epoch_batches, n_transitions
+from fleetrec.models.srm.din import Din
+from fleetrec.models.srm.flops import flops_encode, flops_per_candidate
+from fleetrec.models.srm.gru4rec import Gru4Rec
+from fleetrec.models.srm.losses import bce_backward, full_softmax_backward
+from fleetrec.models.srm.sasrec import SasRec
+from fleetrec.models.srm.validation import validate
 
 FORMAT = 3  # of the artifact and of the training procedure: raise it when either changes
 _ARTIFACT = "srm"

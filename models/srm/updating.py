@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from models.runtime.artifacts import ArtifactStore, content_hash
-from models.runtime.precision import computed_with
-from models.runtime.progress import Progress
-from models.sequences import TrainingSet, training_set
-from models.srm.base import SmallModel, SrmConfig, TrainingConfig
-from models.srm.batches import n_transitions
-from models.srm.training import deterministic, fine_tune
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.runtime.precision import computed_with
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.sequences import TrainingSet, training_set
+from fleetrec.models.srm.base import SmallModel, SrmConfig, TrainingConfig
+from fleetrec.models.srm.batches import n_transitions
+from fleetrec.models.srm.training import deterministic, fine_tune
 
 FORMAT = 1  # of the artifact and of the procedure: raise it when either changes
 _ARTIFACT = "srm_update"

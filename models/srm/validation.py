@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.metrics import accuracy
-from models.runtime.ragged import ragged
-from models.runtime.unique import different_pairs
-from models.sequences import TrainingSet, window_start, windows_at
-from models.srm.base import SmallModel, StateModel
+from fleetrec.models.metrics import accuracy
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.runtime.unique import different_pairs
+from fleetrec.models.sequences import TrainingSet, window_start, windows_at
+from fleetrec.models.srm.base import SmallModel, StateModel
 
 _PAIRS_WITHOUT_STATE = 4_000_000  # DIN runs an MLP for every (window, item): targets are thinned to this many pairs
 _CHUNK_FLOATS = {"cpu": 8_000_000, "cuda": 256_000_000}

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.charts.run_charts import COLOURS, Chart, named_rows, numbers, plain, rows_height
-from reports.data.estimates import Estimate
-from reports.data.quantities import dollars_text, number_text
+from fleetrec.reports.charts.run_charts import COLOURS, Chart, named_rows, numbers, plain, rows_height
+from fleetrec.reports.data.estimates import Estimate
+from fleetrec.reports.data.quantities import dollars_text, number_text
 
 ACCOUNTS_NOTE = (
     "Provisioned: of the represented fleet, on the replicas that it needs. Marginal: of the simulated phones, what "

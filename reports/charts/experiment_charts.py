@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from reports.charts import bar_charts, run_charts
-from reports.charts.bar_charts import ACCOUNTS_NOTE
-from reports.charts.run_charts import Chart
-from reports.data import series
-from reports.data.estimates import Estimate
-from reports.data.experiment_folder import COSTS, Experiment
-from reports.data.metric_names import Metric, metric
-from reports.data.run_folder import RunRecords, read_run
-from reports.data.settings_text import is_number, value_text
-from simulator.experiments.folders import full_metric
+from fleetrec.reports.charts import bar_charts, run_charts
+from fleetrec.reports.charts.bar_charts import ACCOUNTS_NOTE
+from fleetrec.reports.charts.run_charts import Chart
+from fleetrec.reports.data import series
+from fleetrec.reports.data.estimates import Estimate
+from fleetrec.reports.data.experiment_folder import COSTS, Experiment
+from fleetrec.reports.data.metric_names import Metric, metric
+from fleetrec.reports.data.run_folder import RunRecords, read_run
+from fleetrec.reports.data.settings_text import is_number, value_text
+from fleetrec.simulator.experiments.folders import full_metric
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 _BRIEFLY = {"": "", "simulated": " (simulated phones)", "represented": " (represented fleet)"}

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from reports.charts.time_scale import TimeScale, common_scale
-from reports.data import series
-from reports.data.estimates import time_edges
-from reports.data.metric_names import World
-from reports.data.quantities import seconds_text
-from reports.data.run_folder import RunRecords, setting
+from fleetrec.reports.charts.time_scale import TimeScale, common_scale
+from fleetrec.reports.data import series
+from fleetrec.reports.data.estimates import time_edges
+from fleetrec.reports.data.metric_names import World
+from fleetrec.reports.data.quantities import seconds_text
+from fleetrec.reports.data.run_folder import RunRecords, setting
 
 COLOURS = ("@blue", "@vermilion", "@green", "@purple", "@orange", "@ink", "@sky")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid", "dash")

@@ -11,7 +11,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from reports.data.quantities import time_unit
+from fleetrec.reports.data.quantities import time_unit
 
 _DAY_S = 86400.0
 _CALENDAR = "time of the log (UTC)"

@@ -13,12 +13,12 @@ import pyarrow.parquet
 from pyarrow.lib import ArrowException
 from scipy.special import stdtrit
 
-from models.runtime.errors import InputError
-from reports.data.estimates import Estimate
-from reports.data.metric_names import metric
-from reports.data.run_folder import ACCOUNTS, read_mapping, setting
-from simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures, full_metric
-from simulator.records.run_manifest import check_one_run
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.estimates import Estimate
+from fleetrec.reports.data.metric_names import metric
+from fleetrec.reports.data.run_folder import ACCOUNTS, read_mapping, setting
+from fleetrec.simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures, full_metric
+from fleetrec.simulator.records.run_manifest import check_one_run
 
 _COMPARED = (
     "variant",

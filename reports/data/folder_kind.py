@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from models.runtime.errors import InputError
-from simulator.records.run_manifest import MANIFEST
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.records.run_manifest import MANIFEST
 
 
 def folder_kind(folder: Path) -> Literal["run", "experiment"]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.data.quantities import dollars_text, number_text, seconds_text
+from fleetrec.reports.data.quantities import dollars_text, number_text, seconds_text
 
 World = Literal["", "simulated", "represented"]
 """whose figures: the simulated phones on the configured cloud, or the represented fleet on the provisioned replicas"""

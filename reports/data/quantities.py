@@ -1,6 +1,6 @@
 """Quantities as people read them, in figures, pages and on the terminal; draws nothing."""
 
-from simulator.results.sentences import dollars
+from fleetrec.simulator.results.sentences import dollars
 
 
 def time_unit(span_s: float) -> tuple[float, str]:

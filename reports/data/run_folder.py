@@ -13,9 +13,9 @@ import yaml
 from numpy.typing import NDArray
 from pyarrow.lib import ArrowException
 
-from models.runtime.errors import InputError
-from reports.data.estimates import Estimate
-from simulator.records.run_manifest import check_one_run
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.estimates import Estimate
+from fleetrec.simulator.records.run_manifest import check_one_run
 
 PREDICTION_NOT_ENGAGEMENT = "logged choices do not react to slates: this measures prediction, not engagement"
 

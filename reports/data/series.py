@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics import accuracy_per_query
-from reports.data.estimates import GroupedShares, binned_steps, grouped_shares, merged_bins, time_edges
-from reports.data.run_folder import RunRecords, setting
+from fleetrec.models.metrics import accuracy_per_query
+from fleetrec.reports.data.estimates import GroupedShares, binned_steps, grouped_shares, merged_bins, time_edges
+from fleetrec.reports.data.run_folder import RunRecords, setting
 
 Floats = NDArray[np.float64]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from models.runtime.errors import InputError
-from simulator.parallel.processes import WorkerProcess
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.parallel.processes import WorkerProcess
 
-_DRAWER = "reports.figures.draw_worker"  # looked up by those who draw, since it imports Matplotlib
+_DRAWER = "fleetrec.reports.figures.draw_worker"  # looked up by those who draw, since it imports Matplotlib
 _BEHIND = 10
 """niceness of the drawing processes: what they load may not hold up the run"""
 _MANY = 2_000_000

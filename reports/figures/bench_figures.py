@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from reports.data.quantities import number_text
-from reports.figures import style
-from simulator.benchmark.record import FILE, Measured, read_record
+from fleetrec.reports.data.quantities import number_text
+from fleetrec.reports.figures import style
+from fleetrec.simulator.benchmark.record import FILE, Measured, read_record
 
 
 def draw_bench(folder: Path) -> list[Path]:

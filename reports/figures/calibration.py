@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from reports.figures.style import BLACK, BLUE, GREY, ORANGE, frame, house_style, new_figure, save
-from simulator.cloud.calibration.fitting import Calibration
-from simulator.cloud.calibration.outcomes import Times, measured
+from fleetrec.reports.figures.style import BLACK, BLUE, GREY, ORANGE, frame, house_style, new_figure, save
+from fleetrec.simulator.cloud.calibration.fitting import Calibration
+from fleetrec.simulator.cloud.calibration.outcomes import Times, measured
 
 _WIDTH_PX, _HEIGHT_PX = 1000, 760
 

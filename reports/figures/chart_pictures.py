@@ -12,11 +12,11 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
-from reports.charts.run_charts import Chart
-from reports.charts.time_scale import date_ticks
-from reports.data.metric_names import WORLDS
-from reports.data.quantities import share_text
-from reports.figures import style
+from fleetrec.reports.charts.run_charts import Chart
+from fleetrec.reports.charts.time_scale import date_ticks
+from fleetrec.reports.data.metric_names import WORLDS
+from fleetrec.reports.data.quantities import share_text
+from fleetrec.reports.figures import style
 
 _COLOURS = {
     "@ink": style.BLACK,

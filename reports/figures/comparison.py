@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from models.runtime.errors import InputError
-from reports.data.run_folder import figure_footer, read_mapping
-from reports.figures.cost_accuracy import PolicyPoint, cost_accuracy
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.run_folder import figure_footer, read_mapping
+from fleetrec.reports.figures.cost_accuracy import PolicyPoint, cost_accuracy
 
 _COST_LABELS = {
     "usd_marginal_per_1k_interactions": "USD per 1,000 interactions, marginal account",

@@ -12,10 +12,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
 
-from models.runtime.errors import InputError
-from reports.data.run_folder import PREDICTION_NOT_ENGAGEMENT
-from reports.figures import style
-from reports.figures.labels import Box, anchor, place_labels, spread
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.run_folder import PREDICTION_NOT_ENGAGEMENT
+from fleetrec.reports.figures import style
+from fleetrec.reports.figures.labels import Box, anchor, place_labels, spread
 
 _WIDTH_PX, _HEIGHT_PX = 1200, 800
 _LEFT, _RIGHT = 0.085, 0.80  # the labels of the baselines stand right of the axes

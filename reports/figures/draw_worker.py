@@ -1,9 +1,9 @@
 """Draws the sheets of `reports.figures.background_drawing`, in whichever process imports this."""
 
-from models.runtime.errors import InputError
-from reports.figures.background_drawing import Sheet
-from reports.figures.run_figures import draw_run
-from reports.html import write_report
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.figures.background_drawing import Sheet
+from fleetrec.reports.figures.run_figures import draw_run
+from fleetrec.reports.html import write_report
 
 
 class Drawer:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from reports.charts.experiment_charts import experiment_charts, frontier_chart, knob_charts
-from reports.data.experiment_folder import read_experiment
-from reports.data.folder_kind import folder_kind
-from reports.data.run_folder import figure_footer
-from reports.figures.chart_pictures import draw_chart
-from reports.figures.run_figures import draw_run
+from fleetrec.reports.charts.experiment_charts import experiment_charts, frontier_chart, knob_charts
+from fleetrec.reports.data.experiment_folder import read_experiment
+from fleetrec.reports.data.folder_kind import folder_kind
+from fleetrec.reports.data.run_folder import figure_footer
+from fleetrec.reports.figures.chart_pictures import draw_chart
+from fleetrec.reports.figures.run_figures import draw_run
 
 
 def draw_figures(folder: Path) -> list[Path]:

@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from reports.charts.time_scale import TimeScale, common_scale
-from reports.data import series
-from reports.data.estimates import GroupedShares, ecdf, time_edges
-from reports.data.quantities import number_text, seconds_text, share_text
-from reports.data.run_folder import RunRecords, figure_footer, read_run, setting
-from reports.figures import style
-from reports.figures.cost_panels import draw_cost
-from reports.figures.labels import spread
+from fleetrec.reports.charts.time_scale import TimeScale, common_scale
+from fleetrec.reports.data import series
+from fleetrec.reports.data.estimates import GroupedShares, ecdf, time_edges
+from fleetrec.reports.data.quantities import number_text, seconds_text, share_text
+from fleetrec.reports.data.run_folder import RunRecords, figure_footer, read_run, setting
+from fleetrec.reports.figures import style
+from fleetrec.reports.figures.cost_panels import draw_cost
+from fleetrec.reports.figures.labels import spread
 
 RUN_FIGURES = ("accuracy_over_time", "latency", "freshness_and_rank", "cost")
 

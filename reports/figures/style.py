@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.artifacts import atomic_path
 
 BLACK = "#000000"
 ORANGE = "#E69F00"

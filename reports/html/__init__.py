@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from reports.data.folder_kind import folder_kind
-from reports.html.experiment_page import write_experiment_page
-from reports.html.run_page import write_run_page
+from fleetrec.reports.data.folder_kind import folder_kind
+from fleetrec.reports.html.experiment_page import write_experiment_page
+from fleetrec.reports.html.run_page import write_run_page
 
 
 def write_report(folder: Path) -> Path:

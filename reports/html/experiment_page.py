@@ -5,18 +5,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.charts import run_charts
-from reports.charts.experiment_charts import experiment_charts
-from reports.data.experiment_folder import Experiment, read_experiment
-from reports.data.metric_names import WORLDS, Metric, metric, worth_showing
-from reports.data.run_folder import PREDICTION_NOT_ENGAGEMENT, read_mapping
-from reports.data.settings_text import value_text
-from reports.html import words
-from reports.html.decision import choices
-from reports.html.render import write_page
-from reports.html.tables import cost_table, differences_table, failures_table, off_shares, variants_table
-from simulator.core.wording import counted
-from simulator.experiments.folders import full_metric
+from fleetrec.reports.charts import run_charts
+from fleetrec.reports.charts.experiment_charts import experiment_charts
+from fleetrec.reports.data.experiment_folder import Experiment, read_experiment
+from fleetrec.reports.data.metric_names import WORLDS, Metric, metric, worth_showing
+from fleetrec.reports.data.run_folder import PREDICTION_NOT_ENGAGEMENT, read_mapping
+from fleetrec.reports.data.settings_text import value_text
+from fleetrec.reports.html import words
+from fleetrec.reports.html.decision import choices
+from fleetrec.reports.html.render import write_page
+from fleetrec.reports.html.tables import cost_table, differences_table, failures_table, off_shares, variants_table
+from fleetrec.simulator.core.wording import counted
+from fleetrec.simulator.experiments.folders import full_metric
 
 _KICKERS = {"sweep": "Sweep", "optimisation": "Optimisation", "comparison": "Policy comparison"}
 _FURTHER = ("requests.realised_ratio", "requests.ratio", "latency_s.request.p95", "freshness.mean_staleness")

@@ -11,9 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from models.runtime.artifacts import atomic_path
-from reports.data.metric_names import WORLDS
-from reports.html.glossary import GLOSSARY, linked, word_id
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.reports.data.metric_names import WORLDS
+from fleetrec.reports.html.glossary import GLOSSARY, linked, word_id
 
 _HERE = Path(__file__).parent / "templates"
 _SCRIPTS = ("drawing", "experiment", "tables", "page")

@@ -7,23 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from models.metrics import accuracy_per_query, clustered_mean
-from reports.charts import bar_charts, run_charts
-from reports.charts.bar_charts import ACCOUNTS_NOTE
-from reports.charts.run_charts import Chart
-from reports.data import series
-from reports.data.estimates import Estimate, grouped_shares
-from reports.data.metric_names import metric
-from reports.data.quantities import seconds_text
-from reports.data.run_folder import ACCOUNTS, PREDICTION_NOT_ENGAGEMENT, RunRecords, read_run, setting, stated_cost
-from reports.html import words
-from reports.html.decision import PER_MONTH, Choice, interval_text, month_texts
-from reports.html.render import write_page
-from reports.html.run_tables import class_table, cost_table, region_table, requests_table, worlds_table
-from reports.html.tables import run_accuracy_table, run_groups_table
-from simulator.core.wording import counted
-from simulator.results.sentences import WITHOUT_CLOUD, between, signed
-from simulator.results.summary import off_share
+from fleetrec.models.metrics import accuracy_per_query, clustered_mean
+from fleetrec.reports.charts import bar_charts, run_charts
+from fleetrec.reports.charts.bar_charts import ACCOUNTS_NOTE
+from fleetrec.reports.charts.run_charts import Chart
+from fleetrec.reports.data import series
+from fleetrec.reports.data.estimates import Estimate, grouped_shares
+from fleetrec.reports.data.metric_names import metric
+from fleetrec.reports.data.quantities import seconds_text
+from fleetrec.reports.data.run_folder import (
+    ACCOUNTS,
+    PREDICTION_NOT_ENGAGEMENT,
+    RunRecords,
+    read_run,
+    setting,
+    stated_cost,
+)
+from fleetrec.reports.html import words
+from fleetrec.reports.html.decision import PER_MONTH, Choice, interval_text, month_texts
+from fleetrec.reports.html.render import write_page
+from fleetrec.reports.html.run_tables import class_table, cost_table, region_table, requests_table, worlds_table
+from fleetrec.reports.html.tables import run_accuracy_table, run_groups_table
+from fleetrec.simulator.core.wording import counted
+from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, signed
+from fleetrec.simulator.results.summary import off_share
 
 
 def write_run_page(folder: Path) -> Path:

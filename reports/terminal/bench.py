@@ -2,11 +2,11 @@
 
 from rich.console import Console
 
-from reports.data.quantities import number_text
-from reports.terminal.summary import new_table, write_line
-from simulator.benchmark.cases import BASE
-from simulator.benchmark.compare import Changes
-from simulator.benchmark.record import SuiteRecord
+from fleetrec.reports.data.quantities import number_text
+from fleetrec.reports.terminal.summary import new_table, write_line
+from fleetrec.simulator.benchmark.cases import BASE
+from fleetrec.simulator.benchmark.compare import Changes
+from fleetrec.simulator.benchmark.record import SuiteRecord
 
 _HEADS = (
     "case",

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from reports.terminal.summary import new_table, write_line, write_notes
-from reports.terminal.text import escape
+from fleetrec.reports.terminal.summary import new_table, write_line, write_notes
+from fleetrec.reports.terminal.text import escape
 
 _MOST_ROWS = 30
 _MOST_HINTS = 4

@@ -8,13 +8,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from reports.data.quantities import number_text, seconds_text
-from reports.data.run_folder import PREDICTION_NOT_ENGAGEMENT, setting
-from reports.terminal.text import escape
-from simulator.core.wording import counted
+from fleetrec.reports.data.quantities import number_text, seconds_text
+from fleetrec.reports.data.run_folder import PREDICTION_NOT_ENGAGEMENT, setting
+from fleetrec.reports.terminal.text import escape
+from fleetrec.simulator.core.wording import counted
 
 if TYPE_CHECKING:
-    from simulator.cloud.calibration import Calibration
+    from fleetrec.simulator.cloud.calibration import Calibration
 
 WIDTH = 100
 _MODEL_HEADS = (

@@ -2,7 +2,7 @@
 
 import rich.markup
 
-from models.runtime.printable import printable
+from fleetrec.models.runtime.printable import printable
 
 
 def escape(text: str) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from models.srm.adapters import Lessons, adapter_form, apply_exactly, train_in_tiles
-from models.srm.gru4rec import Gru4Rec
-from simulator.scenario import sections
+from fleetrec.models.srm.adapters import Lessons, adapter_form, apply_exactly, train_in_tiles
+from fleetrec.models.srm.gru4rec import Gru4Rec
+from fleetrec.simulator.scenario import sections
 
 _DIM, _ITEMS = 32, 1_000
 

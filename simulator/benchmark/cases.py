@@ -6,8 +6,8 @@ Imports nothing heavy: to compare what was measured needs no PyTorch.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from models.runtime.errors import InputError
-from simulator.preparation.memory_estimate import needed_bytes
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.preparation.memory_estimate import needed_bytes
 
 INTERACTIONS = 30
 """of each device, about"""

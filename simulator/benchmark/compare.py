@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.benchmark.record import Figures, Machine, SuiteRecord
+from fleetrec.simulator.benchmark.record import Figures, Machine, SuiteRecord
 
 TOLERANCE = 0.15
 """a share of time or memory more than which is a change: what two runs of one program on one machine may differ by"""

@@ -14,26 +14,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.llm.base import CandidateLists
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.machine_memory import peak_rss_bytes
-from models.runtime.progress import Progress
-from models.sequences import windows_at
-from models.srm.base import StateModel
-from models.srm.deployment import Deployed
-from simulator.benchmark.adaptation import run_adaptation_bench
-from simulator.benchmark.cases import INTERACTIONS
-from simulator.core.randomness import Draws
-from simulator.engine.context import World
-from simulator.policies.counterfactual import Decisions, threshold_for
-from simulator.policies.gain_model import FEATURES, ExpectedGain, Features, GainModel
-from simulator.policies.uncertainty import Doubt, doubt_of
-from simulator.preparation.policy_calibration import Tuned, looked_at, popularity
-from simulator.preparation.prepare import Population, Prepared, populate
-from simulator.preparation.training import Learnt, first_deployed, learn, srm_scores
-from simulator.ranking.slates import Jobs, ListSlates
-from simulator.scenario import sections
-from simulator.simulation import build_world, run
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.machine_memory import peak_rss_bytes
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.sequences import windows_at
+from fleetrec.models.srm.base import StateModel
+from fleetrec.models.srm.deployment import Deployed
+from fleetrec.simulator.benchmark.adaptation import run_adaptation_bench
+from fleetrec.simulator.benchmark.cases import INTERACTIONS
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.engine.context import World
+from fleetrec.simulator.policies.counterfactual import Decisions, threshold_for
+from fleetrec.simulator.policies.gain_model import FEATURES, ExpectedGain, Features, GainModel
+from fleetrec.simulator.policies.uncertainty import Doubt, doubt_of
+from fleetrec.simulator.preparation.policy_calibration import Tuned, looked_at, popularity
+from fleetrec.simulator.preparation.prepare import Population, Prepared, populate
+from fleetrec.simulator.preparation.training import Learnt, first_deployed, learn, srm_scores
+from fleetrec.simulator.ranking.slates import Jobs, ListSlates
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import build_world, run
 
 Ints = NDArray[np.int64]
 Result = TypeVar("Result")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from models.runtime.artifacts import atomic_path
-from models.runtime.errors import InputError
-from simulator.benchmark.cases import SUITE, Case
-from simulator.scenario.sections import Section
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.benchmark.cases import SUITE, Case
+from fleetrec.simulator.scenario.sections import Section
 
 FILE = "bench.json"
 FORMAT = "fleetrec bench suite 1"

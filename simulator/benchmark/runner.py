@@ -8,17 +8,17 @@ from pathlib import Path
 
 import torch
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.machine_memory import peak_rss_bytes
-from models.runtime.progress import NullProgress
-from simulator.benchmark.cases import Case
-from simulator.benchmark.engine_speed import BenchFleet, bench_scenario, naive_loop, timed
-from simulator.benchmark.record import Figures
-from simulator.parallel.processes import processor_s
-from simulator.regions.executors import LocalShards
-from simulator.running import simulate
-from simulator.scenario import sections
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.machine_memory import peak_rss_bytes
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.benchmark.cases import Case
+from fleetrec.simulator.benchmark.engine_speed import BenchFleet, bench_scenario, naive_loop, timed
+from fleetrec.simulator.benchmark.record import Figures
+from fleetrec.simulator.parallel.processes import processor_s
+from fleetrec.simulator.regions.executors import LocalShards
+from fleetrec.simulator.running import simulate
+from fleetrec.simulator.scenario import sections
 
 _MOST_USERS = 100_000
 """more devices than these are clones, so that the log does not grow with the fleet"""

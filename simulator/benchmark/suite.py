@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.runtime.errors import InputError
-from models.runtime.machine_memory import available_bytes
-from models.runtime.progress import Progress
-from simulator.benchmark.cases import Case
-from simulator.benchmark.record import FILE, FORMAT, Figures, SuiteRecord, read_record, this_machine
-from simulator.parallel.processes import WorkerProcess
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.machine_memory import available_bytes
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.benchmark.cases import Case
+from fleetrec.simulator.benchmark.record import FILE, FORMAT, Figures, SuiteRecord, read_record, this_machine
+from fleetrec.simulator.parallel.processes import WorkerProcess
 
-_RUNNER = "simulator.benchmark.runner"  # looked up by those who measure, since it imports PyTorch
+_RUNNER = "fleetrec.simulator.benchmark.runner"  # looked up by those who measure, since it imports PyTorch
 
 
 def run_suite(cases: Sequence[Case], max_devices: int, folder: Path, progress: Progress, keep: bool) -> SuiteRecord:

@@ -1,6 +1,6 @@
 """The cloud: catalogue of models and GPUs, their timing, and the nodes that serve requests."""
 
-from simulator.cloud.hardware.catalogue import (
+from fleetrec.simulator.cloud.hardware.catalogue import (
     Catalogue,
     GpuSpec,
     ModelSpec,
@@ -8,14 +8,14 @@ from simulator.cloud.hardware.catalogue import (
     model_from_config,
     served_model,
 )
-from simulator.cloud.hardware.memory import kv_blocks
-from simulator.cloud.hardware.power import ReplicaPower
-from simulator.cloud.hardware.timing import Efficiency, RooflineTiming
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.node.cpu_node import CpuNode
-from simulator.cloud.node.llm_node import LlmNode
-from simulator.cloud.node.queueing import Outcome, Served, Ticket
-from simulator.cloud.tokens import RequestTokens, llm_request_tokens
+from fleetrec.simulator.cloud.hardware.memory import kv_blocks
+from fleetrec.simulator.cloud.hardware.power import ReplicaPower
+from fleetrec.simulator.cloud.hardware.timing import Efficiency, RooflineTiming
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.node.cpu_node import CpuNode
+from fleetrec.simulator.cloud.node.llm_node import LlmNode
+from fleetrec.simulator.cloud.node.queueing import Outcome, Served, Ticket
+from fleetrec.simulator.cloud.tokens import RequestTokens, llm_request_tokens
 
 __all__ = [
     "Catalogue",

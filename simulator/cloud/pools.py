@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from models.runtime.errors import InputError
-from simulator.cloud.calibration import load_profile
-from simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue
-from simulator.cloud.hardware.memory import kv_blocks
-from simulator.cloud.hardware.power import ReplicaPower
-from simulator.cloud.hardware.step_time import Batch, StepTime
-from simulator.cloud.hardware.timing import RooflineTiming
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.replica.jobs import Engine, Job
-from simulator.cloud.replica.replica import Replica
-from simulator.cloud.replica.timed_replica import TimedReplica
-from simulator.cloud.tokens import RequestTokens, longest_request
-from simulator.core.costs import energy_cost, rent_cost
-from simulator.scenario import sections
-from simulator.scenario.text_files import resolve_path
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.calibration import load_profile
+from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue
+from fleetrec.simulator.cloud.hardware.memory import kv_blocks
+from fleetrec.simulator.cloud.hardware.power import ReplicaPower
+from fleetrec.simulator.cloud.hardware.step_time import Batch, StepTime
+from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.replica.jobs import Engine, Job
+from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.cloud.replica.timed_replica import TimedReplica
+from fleetrec.simulator.cloud.tokens import RequestTokens, longest_request
+from fleetrec.simulator.core.costs import energy_cost, rent_cost
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.text_files import resolve_path
 
 
 def machines_of(cloud: sections.Cloud) -> Iterator[tuple[str, sections.Machines]]:

@@ -3,7 +3,7 @@
 from math import ceil
 from typing import Literal, NamedTuple
 
-from simulator.scenario.sections import P5, ItemLm, Llm, Prompt
+from fleetrec.simulator.scenario.sections import P5, ItemLm, Llm, Prompt
 
 
 class RequestTokens(NamedTuple):

@@ -6,8 +6,8 @@ come from the cloud's catalogue.
 
 from dataclasses import dataclass
 
-from simulator.core.signals import Signal, signal_of
-from simulator.scenario.sections import Tariffs
+from fleetrec.simulator.core.signals import Signal, signal_of
+from fleetrec.simulator.scenario.sections import Tariffs
 
 JOULES_PER_KWH = 3.6e6
 HOUR_S = 3600.0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.core.randomness import Draws
+from fleetrec.simulator.core.randomness import Draws
 
 DRAWS = 400
 """bootstrap draws of a run"""

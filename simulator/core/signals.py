@@ -14,8 +14,8 @@ from typing import Protocol
 import scipy  # loads optimize where it is used: most runs do not
 from scipy.special import i0e, ive
 
-from models.runtime.errors import InputError
-from simulator.scenario.text_files import number, read_rows
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario.text_files import number, read_rows
 
 DAY_S = 86400.0
 

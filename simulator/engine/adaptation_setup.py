@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable
 from functools import cache
 
-from models.runtime.errors import InputError
-from models.srm.adapters import adapter_form
-from models.srm.base import SmallModel
-from simulator.policies.adaptation import OwnAdapter, rules
-from simulator.policies.request.registry import Moments
-from simulator.preparation.prepare import Prepared
-from simulator.ranking.device_adapters import OwnWeights
-from simulator.scenario import sections
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.srm.adapters import adapter_form
+from fleetrec.models.srm.base import SmallModel
+from fleetrec.simulator.policies.adaptation import OwnAdapter, rules
+from fleetrec.simulator.policies.request.registry import Moments
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.ranking.device_adapters import OwnWeights
+from fleetrec.simulator.scenario import sections
 
 
 def own_weights(

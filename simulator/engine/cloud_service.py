@@ -12,11 +12,11 @@ import pandas as pd
 import simpy
 from numpy.typing import NDArray
 
-from models.llm.base import CandidateSource
-from models.llm.table_reading import brings_latency
-from simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, served_model
-from simulator.cloud.capacity.peak import Peak
-from simulator.cloud.capacity.provisioning import (
+from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.llm.table_reading import brings_latency
+from fleetrec.simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, served_model
+from fleetrec.simulator.cloud.capacity.peak import Peak
+from fleetrec.simulator.cloud.capacity.provisioning import (
     Cores,
     Objective,
     Provision,
@@ -25,18 +25,18 @@ from simulator.cloud.capacity.provisioning import (
     left_out,
     steady,
 )
-from simulator.cloud.capacity.replay import Requests
-from simulator.cloud.capacity.servers_needed import provision_fleet
-from simulator.cloud.pools import alone_s, kinds_of, pools_of
-from simulator.cloud.tokens import generation_of, history_tokens, history_window
-from simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
-from simulator.core.randomness import Draws
-from simulator.core.resampling import Resampling
-from simulator.preparation.prepare import Prepared
-from simulator.preparation.request_tokens import request_meter
-from simulator.records.recorder import RequestRecord
-from simulator.scenario import sections
-from simulator.scenario.text_files import resolve_path
+from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.cloud.capacity.servers_needed import provision_fleet
+from fleetrec.simulator.cloud.pools import alone_s, kinds_of, pools_of
+from fleetrec.simulator.cloud.tokens import generation_of, history_tokens, history_window
+from fleetrec.simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.resampling import Resampling
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.preparation.request_tokens import request_meter
+from fleetrec.simulator.records.recorder import RequestRecord
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.text_files import resolve_path
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

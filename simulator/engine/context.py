@@ -3,19 +3,19 @@
 from array import array
 from dataclasses import dataclass, field
 
-from simulator.cloud import Ticket
-from simulator.core.clock import Clock
-from simulator.engine.cloud_service import Service
-from simulator.engine.retraining import FleetLearning
-from simulator.fleet.message_sizes import Messages
-from simulator.fleet.network import Network
-from simulator.fleet.presence import Presence
-from simulator.policies.adaptation import OwnAdapter
-from simulator.policies.request.registry import Budget, RequestPolicy
-from simulator.ranking.lookahead import Scorer
-from simulator.ranking.weight_versions import DeviceWeights
-from simulator.records.recorder import Recorder, RequestRecord
-from simulator.records.update_log import UpdateLog
+from fleetrec.simulator.cloud import Ticket
+from fleetrec.simulator.core.clock import Clock
+from fleetrec.simulator.engine.cloud_service import Service
+from fleetrec.simulator.engine.retraining import FleetLearning
+from fleetrec.simulator.fleet.message_sizes import Messages
+from fleetrec.simulator.fleet.network import Network
+from fleetrec.simulator.fleet.presence import Presence
+from fleetrec.simulator.policies.adaptation import OwnAdapter
+from fleetrec.simulator.policies.request.registry import Budget, RequestPolicy
+from fleetrec.simulator.ranking.lookahead import Scorer
+from fleetrec.simulator.ranking.weight_versions import DeviceWeights
+from fleetrec.simulator.records.recorder import Recorder, RequestRecord
+from fleetrec.simulator.records.update_log import UpdateLog
 
 
 @dataclass

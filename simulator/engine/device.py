@@ -9,12 +9,12 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
-from simulator.core.clock import Story
-from simulator.ranking.weight_versions import FIRST_WEIGHTS
-from simulator.records.recorder import NO_SLATE, RequestRecord
+from fleetrec.simulator.core.clock import Story
+from fleetrec.simulator.ranking.weight_versions import FIRST_WEIGHTS
+from fleetrec.simulator.records.recorder import NO_SLATE, RequestRecord
 
 if TYPE_CHECKING:
-    from simulator.engine.context import World
+    from fleetrec.simulator.engine.context import World
 
 _FROM_INTERACTION, _FROM_PUSH = 0, 1
 NO_LIST = -1

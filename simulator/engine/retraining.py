@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics import accuracy
-from models.runtime.errors import InputError
-from models.runtime.progress import Progress
-from models.runtime.ragged import ragged
-from models.srm.deployment import Deployed, deploy, most_popular
-from models.srm.updating import MasterWeights, Plan, Update, known_data, newest_data, update_or_load
-from models.srm.validation import catalogue_ranks
-from simulator.cloud.hardware.catalogue import default_catalogue
-from simulator.core.clock import Story
-from simulator.preparation.prepare import Prepared, first_needed
-from simulator.preparation.training import Learnt, item_table, srm_scores
-from simulator.ranking.list_view import looks_back
-from simulator.scenario import sections
+from fleetrec.models.metrics import accuracy
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
+from fleetrec.models.srm.updating import MasterWeights, Plan, Update, known_data, newest_data, update_or_load
+from fleetrec.models.srm.validation import catalogue_ranks
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.core.clock import Story
+from fleetrec.simulator.preparation.prepare import Prepared, first_needed
+from fleetrec.simulator.preparation.training import Learnt, item_table, srm_scores
+from fleetrec.simulator.ranking.list_view import looks_back
+from fleetrec.simulator.scenario import sections
 
 if TYPE_CHECKING:
-    from simulator.engine.context import World
-    from simulator.engine.device import Device
+    from fleetrec.simulator.engine.context import World
+    from fleetrec.simulator.engine.device import Device
 
 Ints = NDArray[np.int64]
 

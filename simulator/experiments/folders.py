@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from models.runtime.artifacts import atomic_path
-from models.runtime.errors import InputError
-from models.runtime.user_files import read_json
-from simulator.records.run_manifest import is_finished
-from simulator.scenario.text_files import read_object
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import read_json
+from fleetrec.simulator.records.run_manifest import is_finished
+from fleetrec.simulator.scenario.text_files import read_object
 
 SCHEMA_VERSION = 1
 FAILURE = "failure.json"

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics import accuracy_per_query, clustered_mean
-from models.runtime.errors import InputError
-from models.runtime.progress import Progress
-from simulator.experiments.comparison.compare import compare_runs
-from simulator.preparation.prepare import WITHOUT_CLOUD, Prepared, prepare
-from simulator.results import summary as parts
-from simulator.results.baselines import NOT_EVALUATED
-from simulator.results.collect import RunResult
-from simulator.results.run_folder import RunFolder, opened
-from simulator.running import run_prepared
-from simulator.scenario import sections
+from fleetrec.models.metrics import accuracy_per_query, clustered_mean
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.experiments.comparison.compare import compare_runs
+from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared, prepare
+from fleetrec.simulator.results import summary as parts
+from fleetrec.simulator.results.baselines import NOT_EVALUATED
+from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_folder import RunFolder, opened
+from fleetrec.simulator.running import run_prepared
+from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simulator.core.randomness import Draws
-from simulator.scenario import sections
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario import sections
 
 _COLUMNS = ("user", "class_index", "speed_flops", "overhead_s", "power_w", "battery_j", "memory_bytes")
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from models.runtime.errors import InputError
-from models.srm.deployment import Deployed, item_bytes
-from simulator.scenario import sections
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.srm.deployment import Deployed, item_bytes
+from fleetrec.simulator.scenario import sections
 
 OVERHEAD_BYTES = 900.0
 """HTTP/2 headers, TLS record framing and acknowledgements of one message on a warm connection (an assumption)."""

@@ -12,11 +12,11 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.core.randomness import Draws, StepDraws
-from simulator.core.signals import Trace, read_bandwidth_trace
-from simulator.fleet.devices import FleetTable
-from simulator.fleet.presence import Intervals, alternating_offline
-from simulator.scenario import sections
+from fleetrec.simulator.core.randomness import Draws, StepDraws
+from fleetrec.simulator.core.signals import Trace, read_bandwidth_trace
+from fleetrec.simulator.fleet.devices import FleetTable
+from fleetrec.simulator.fleet.presence import Intervals, alternating_offline
+from fleetrec.simulator.scenario import sections
 
 _normal_quantile = NormalDist().inv_cdf
 

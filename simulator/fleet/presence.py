@@ -14,12 +14,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.runtime.errors import InputError
-from models.runtime.ragged import ragged
-from simulator.core.randomness import Draws
-from simulator.fleet.devices import FleetTable
-from simulator.scenario import sections
-from simulator.scenario.text_files import number, read_rows
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.fleet.devices import FleetTable
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.text_files import number, read_rows
 
 MAX_PERIODS = 2e7  # of the whole fleet; building more would take over 3 GB
 TRACE_HEADER = ["device", "start_s", "end_s"]

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from models.runtime.errors import InputError
+from fleetrec.models.runtime.errors import InputError
 
 _ANSWERS_WITHIN_S = 3.0
 _QUIET = {"RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}

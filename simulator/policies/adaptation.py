@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from simulator.policies.request.registry import Moments, next_true
-from simulator.scenario import sections
+from fleetrec.simulator.policies.request.registry import Moments, next_true
+from fleetrec.simulator.scenario import sections
 
 if TYPE_CHECKING:
-    from simulator.engine.device import Device
+    from fleetrec.simulator.engine.device import Device
 
 
 class Rule(Protocol):

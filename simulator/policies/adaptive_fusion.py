@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from simulator.policies.fusion import ScoredLists, fused_scores, lead_of_srm, rank_of, rounded
-from simulator.policies.uncertainty import entropy
-from simulator.ranking.list_view import NEWEST, Floats, ListView
-from simulator.ranking.srm_logits import with_floor
-from simulator.scenario import sections
+from fleetrec.simulator.policies.fusion import ScoredLists, fused_scores, lead_of_srm, rank_of, rounded
+from fleetrec.simulator.policies.uncertainty import entropy
+from fleetrec.simulator.ranking.list_view import NEWEST, Floats, ListView
+from fleetrec.simulator.ranking.srm_logits import with_floor
+from fleetrec.simulator.scenario import sections
 
 Fusion = Callable[[ListView], Floats]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.ragged import ragged
-from simulator.policies.request.share import Curve
-from simulator.ranking.slates import Jobs
-from simulator.ranking.weight_versions import FIRST_WEIGHTS
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.simulator.policies.request.share import Curve
+from fleetrec.simulator.ranking.slates import Jobs
+from fleetrec.simulator.ranking.weight_versions import FIRST_WEIGHTS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

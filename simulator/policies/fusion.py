@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from simulator.scenario import sections
+from fleetrec.simulator.scenario import sections
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from models.srm.training import deterministic
-from simulator.policies.counterfactual import Decisions
-from simulator.policies.uncertainty import on_grid, sureness
-from simulator.ranking.list_view import Floats, Ints, ListView
+from fleetrec.models.srm.training import deterministic
+from fleetrec.simulator.policies.counterfactual import Decisions
+from fleetrec.simulator.policies.uncertainty import on_grid, sureness
+from fleetrec.simulator.ranking.list_view import Floats, Ints, ListView
 
 FORMAT = 1  # of the artifact, the features and the training: raise it when one changes
 LONGEST_HORIZON = 10

@@ -7,7 +7,7 @@ dynamic programming over step, list and requests left finds each user's best tim
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.policies.counterfactual import Bools, Decisions, Floats, Ints
+from fleetrec.simulator.policies.counterfactual import Bools, Decisions, Floats, Ints
 
 _CELLS = 20_000_000  # choices kept at once
 

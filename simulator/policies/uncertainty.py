@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator.core.randomness import Draws
-from simulator.policies.fusion import inconsistency
-from simulator.ranking.list_view import Floats, ListView
-from simulator.scenario import sections
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.policies.fusion import inconsistency
+from fleetrec.simulator.ranking.list_view import Floats, ListView
+from fleetrec.simulator.scenario import sections
 
 Doubt = Callable[[ListView], Floats]
 """Doubt [M] of devices in their lists; infinite for a list without a valid candidate."""

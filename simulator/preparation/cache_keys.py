@@ -1,7 +1,7 @@
 """Which scenarios can share what: hashes of exactly those parts of a scenario that learning and preparing read."""
 
-from models.runtime.artifacts import content_hash
-from simulator.scenario import sections
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.simulator.scenario import sections
 
 
 def learning_key(scenario: sections.Scenario) -> str:

@@ -5,20 +5,20 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models.llm.base import CandidateSource
-from models.llm.endpoint import Endpoint
-from models.llm.item_lm import ItemLmCandidates, train_or_load_item_lm
-from models.llm.p5 import P5Candidates, train_or_load_p5
-from models.llm.table import TableCandidates
-from models.llm.text_lm import TextLm
-from models.llm.titles import Answerer, TitleCandidates, popular_items
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.out_of_memory import enough_memory
-from models.runtime.progress import Progress
-from models.sequences import TrainingSet
-from simulator.scenario import sections
-from simulator.scenario.text_files import resolve_path
-from simulator.workload.log import InteractionLog
+from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.llm.endpoint import Endpoint
+from fleetrec.models.llm.item_lm import ItemLmCandidates, train_or_load_item_lm
+from fleetrec.models.llm.p5 import P5Candidates, train_or_load_p5
+from fleetrec.models.llm.table import TableCandidates
+from fleetrec.models.llm.text_lm import TextLm
+from fleetrec.models.llm.titles import Answerer, TitleCandidates, popular_items
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.out_of_memory import enough_memory
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.sequences import TrainingSet
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.text_files import resolve_path
+from fleetrec.simulator.workload.log import InteractionLog
 
 
 def llm_candidates(

@@ -3,10 +3,10 @@ week of a fleet is a slip of the pen that no machine would come to the end of.""
 
 from collections.abc import Iterator
 
-from models.runtime.errors import InputError
-from models.runtime.progress import in_words
-from simulator.scenario import sections
-from simulator.scenario.units import DURATION
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import in_words
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.units import DURATION
 
 MOST_EVENTS = 2e9
 """hours of simulating, at the engine's speed"""

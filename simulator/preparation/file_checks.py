@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.runtime.errors import InputError
-from models.runtime.user_files import check_regular
-from simulator.scenario import sections
-from simulator.scenario.text_files import resolve_path
-from simulator.workload.files import locate
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.text_files import resolve_path
+from fleetrec.simulator.workload.files import locate
 
 
 def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from models.runtime.errors import InputError
-from simulator.cloud.pools import check_cloud
-from simulator.core.costs import carbon_signal
-from simulator.core.signals import read_bandwidth_trace
-from simulator.fleet.presence import read_presence
-from simulator.scenario import check_files, sections
-from simulator.scenario.regional import regional
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.pools import check_cloud
+from fleetrec.simulator.core.costs import carbon_signal
+from fleetrec.simulator.core.signals import read_bandwidth_trace
+from fleetrec.simulator.fleet.presence import read_presence
+from fleetrec.simulator.scenario import check_files, sections
+from fleetrec.simulator.scenario.regional import regional
 
 
 def check_inputs(scenario: sections.Scenario) -> None:

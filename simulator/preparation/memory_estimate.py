@@ -5,11 +5,11 @@ What a device and an interaction take at the peak of a run is measured by benchm
 
 from typing import TYPE_CHECKING
 
-from models.runtime.errors import InputError
-from models.runtime.machine_memory import available_bytes
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.machine_memory import available_bytes
 
 if TYPE_CHECKING:
-    from simulator.preparation.prepare import Population
+    from fleetrec.simulator.preparation.prepare import Population
 
 DEVICE_BYTES = 3_000
 INTERACTION_BYTES = 800

@@ -14,18 +14,18 @@ import scipy  # loads optimize where it is used: most runs do not
 import torch
 from scipy.special import logsumexp
 
-from models.llm.base import CandidateSource
-from models.metrics import accuracy_per_query
-from models.runtime.artifacts import content_hash
-from models.runtime.errors import InputError
-from models.runtime.progress import Progress
-from models.runtime.ragged import ragged
-from models.sequences import TrainingSet
-from models.srm.deployment import Deployed
-from simulator.core.randomness import Draws
-from simulator.policies.adaptive_fusion import LOGISTIC_TERMS, Fusion, fusion_of, logistic_terms
-from simulator.policies.counterfactual import Decisions, curve_for, threshold_for
-from simulator.policies.gain_model import (
+from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.metrics import accuracy_per_query
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.sequences import TrainingSet
+from fleetrec.models.srm.deployment import Deployed
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.policies.adaptive_fusion import LOGISTIC_TERMS, Fusion, fusion_of, logistic_terms
+from fleetrec.simulator.policies.counterfactual import Decisions, curve_for, threshold_for
+from fleetrec.simulator.policies.gain_model import (
     FEATURES,
     FORMAT,
     LONGEST_HORIZON,
@@ -36,12 +36,18 @@ from simulator.policies.gain_model import (
     gains,
     train_gain_model,
 )
-from simulator.policies.oracle import best_requests
-from simulator.policies.request.registry import Schedule
-from simulator.policies.request.share import Curve
-from simulator.policies.uncertainty import Doubt, WithCoin, doubt_of
-from simulator.preparation.prepare import WITHOUT_CLOUD, CandidateStore, Prepared, decides_joining, preloaded_lists
-from simulator.preparation.training import (
+from fleetrec.simulator.policies.oracle import best_requests
+from fleetrec.simulator.policies.request.registry import Schedule
+from fleetrec.simulator.policies.request.share import Curve
+from fleetrec.simulator.policies.uncertainty import Doubt, WithCoin, doubt_of
+from fleetrec.simulator.preparation.prepare import (
+    WITHOUT_CLOUD,
+    CandidateStore,
+    Prepared,
+    decides_joining,
+    preloaded_lists,
+)
+from fleetrec.simulator.preparation.training import (
     VALIDATION_SEED,
     Learnt,
     candidate_source,
@@ -49,10 +55,10 @@ from simulator.preparation.training import (
     list_slates,
     srm_scores,
 )
-from simulator.ranking.list_view import Floats, Ints, ListView
-from simulator.ranking.slates import Jobs, ListSlates
-from simulator.ranking.srm_logits import SrmScores
-from simulator.scenario import sections
+from fleetrec.simulator.ranking.list_view import Floats, Ints, ListView
+from fleetrec.simulator.ranking.slates import Jobs, ListSlates
+from fleetrec.simulator.ranking.srm_logits import SrmScores
+from fleetrec.simulator.scenario import sections
 
 _LOGISTIC_FORMAT = 1
 

@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.llm.base import CandidateSource
-from models.runtime.artifacts import ArtifactStore, content_hash
-from models.runtime.progress import Progress
-from models.srm.deployment import Deployed
-from simulator.core.randomness import Draws, RegionDraws
-from simulator.fleet.devices import FleetTable, build_fleet
-from simulator.fleet.network import Network
-from simulator.fleet.presence import Presence, build_presence
-from simulator.preparation.event_estimate import check_events
-from simulator.preparation.input_checks import check_inputs
-from simulator.preparation.training import Learnt, candidate_source, first_deployed, learn, srm_scores
-from simulator.ranking.srm_logits import SrmScores
-from simulator.scenario import sections
-from simulator.workload.arrivals import Stream, arrival_times
+from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.srm.deployment import Deployed
+from fleetrec.simulator.core.randomness import Draws, RegionDraws
+from fleetrec.simulator.fleet.devices import FleetTable, build_fleet
+from fleetrec.simulator.fleet.network import Network
+from fleetrec.simulator.fleet.presence import Presence, build_presence
+from fleetrec.simulator.preparation.event_estimate import check_events
+from fleetrec.simulator.preparation.input_checks import check_inputs
+from fleetrec.simulator.preparation.training import Learnt, candidate_source, first_deployed, learn, srm_scores
+from fleetrec.simulator.ranking.srm_logits import SrmScores
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.workload.arrivals import Stream, arrival_times
 
 Ints = NDArray[np.int64]
 Found = TypeVar("Found")

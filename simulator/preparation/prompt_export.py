@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models.llm.table import check_table
-from models.llm.table_reading import read_table
-from models.llm.titles import prompt_of
-from models.runtime.artifacts import atomic_path, check_file_place
-from models.runtime.ragged import ragged
-from simulator.preparation.policy_calibration import held_out_decisions
-from simulator.preparation.training import CALIBRATION_TAIL, VALIDATION_SEED, load_workload
-from simulator.scenario import check_files, sections
-from simulator.workload.log import InteractionLog
-from simulator.workload.splitting import SplitLog, split_log, training_set
+from fleetrec.models.llm.table import check_table
+from fleetrec.models.llm.table_reading import read_table
+from fleetrec.models.llm.titles import prompt_of
+from fleetrec.models.runtime.artifacts import atomic_path, check_file_place
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.simulator.preparation.policy_calibration import held_out_decisions
+from fleetrec.simulator.preparation.training import CALIBRATION_TAIL, VALIDATION_SEED, load_workload
+from fleetrec.simulator.scenario import check_files, sections
+from fleetrec.simulator.workload.log import InteractionLog
+from fleetrec.simulator.workload.splitting import SplitLog, split_log, training_set
 
 Ints = NDArray[np.int64]
 

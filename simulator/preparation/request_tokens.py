@@ -12,12 +12,12 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from models.llm.base import CandidateSource
-from models.llm.titles import prompt_of
-from simulator.cloud.tokens import RequestTokens, llm_request_tokens
-from simulator.core.randomness import Draws
-from simulator.preparation.prepare import Prepared
-from simulator.scenario import sections
+from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.llm.titles import prompt_of
+from fleetrec.simulator.cloud.tokens import RequestTokens, llm_request_tokens
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
 

@@ -6,24 +6,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.baselines import Baseline, all_baselines
-from models.llm.base import CandidateLists, CandidateSource
-from models.llm.cache import CachedCandidates
-from models.prefixes import din_logits, prefix_states, rounded_item_vectors
-from models.runtime.artifacts import ArtifactStore, content_hash
-from models.runtime.out_of_memory import enough_memory
-from models.runtime.progress import Progress
-from models.sequences import TrainingSet, windows_at
-from models.srm.base import TrainedSrm
-from models.srm.cooperative import cooperate_or_load
-from models.srm.deployment import Deployed, deploy, most_popular
-from models.srm.training import train_or_load_srm
-from models.srm.updating import MasterWeights
-from simulator.policies.adaptive_fusion import fusion_of
-from simulator.policies.uncertainty import Doubt
-from simulator.preparation.candidate_sources import llm_candidates, save_every
-from simulator.ranking.histories import Histories
-from simulator.ranking.slates import (
+from fleetrec.models.baselines import Baseline, all_baselines
+from fleetrec.models.llm.base import CandidateLists, CandidateSource
+from fleetrec.models.llm.cache import CachedCandidates
+from fleetrec.models.prefixes import din_logits, prefix_states, rounded_item_vectors
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.runtime.out_of_memory import enough_memory
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.sequences import TrainingSet, windows_at
+from fleetrec.models.srm.base import TrainedSrm
+from fleetrec.models.srm.cooperative import cooperate_or_load
+from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
+from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.models.srm.updating import MasterWeights
+from fleetrec.simulator.policies.adaptive_fusion import fusion_of
+from fleetrec.simulator.policies.uncertainty import Doubt
+from fleetrec.simulator.preparation.candidate_sources import llm_candidates, save_every
+from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.slates import (
     BaselineSlates,
     CatalogueSlates,
     Fusion,
@@ -31,12 +31,12 @@ from simulator.ranking.slates import (
     ListSlates,
     Slates,
 )
-from simulator.ranking.srm_logits import SrmScores, StateScores, WindowScores
-from simulator.scenario import sections
-from simulator.workload.loading import load_log
-from simulator.workload.log import InteractionLog
-from simulator.workload.splitting import SplitLog, split_log, training_set
-from simulator.workload.synthetic import synthetic_log
+from fleetrec.simulator.ranking.srm_logits import SrmScores, StateScores, WindowScores
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.workload.loading import load_log
+from fleetrec.simulator.workload.log import InteractionLog
+from fleetrec.simulator.workload.splitting import SplitLog, split_log, training_set
+from fleetrec.simulator.workload.synthetic import synthetic_log
 
 Ints = NDArray[np.int64]
 

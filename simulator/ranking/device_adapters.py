@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.sequences import window_start, windows_at
-from models.srm.adapters import (
+from fleetrec.models.sequences import window_start, windows_at
+from fleetrec.models.srm.adapters import (
     AdapterForm,
     AdapterSettings,
     Lessons,
@@ -22,9 +22,9 @@ from models.srm.adapters import (
     states_inside,
     train_in_tiles,
 )
-from simulator.core.randomness import Draws
-from simulator.ranking.histories import Histories
-from simulator.ranking.srm_logits import StateScores
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.srm_logits import StateScores
 
 Ints = NDArray[np.int64]
 

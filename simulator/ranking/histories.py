@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.ragged import ragged
+from fleetrec.models.runtime.ragged import ragged
 
 Ints = NDArray[np.int64]
 

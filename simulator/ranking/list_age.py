@@ -4,10 +4,10 @@ held a list that is so many interactions old. The same interactions at every age
 import numpy as np
 from numpy.typing import NDArray
 
-from models.llm.cache import CachedCandidates
-from simulator.core.randomness import Draws
-from simulator.ranking.histories import Histories
-from simulator.ranking.slates import Jobs, Slates
+from fleetrec.models.llm.cache import CachedCandidates
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.slates import Jobs, Slates
 
 Ints = NDArray[np.int64]
 

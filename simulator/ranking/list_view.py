@@ -6,10 +6,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.policies.fusion import ScoredLists
-from simulator.ranking.histories import Histories
-from simulator.ranking.srm_logits import SrmScores
-from simulator.scenario import sections
+from fleetrec.simulator.policies.fusion import ScoredLists
+from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.srm_logits import SrmScores
+from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

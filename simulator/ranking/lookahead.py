@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.ranking.histories import Histories
-from simulator.ranking.slates import Jobs, Slates
-from simulator.ranking.weight_versions import FIRST_WEIGHTS, DeviceWeights
+from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.slates import Jobs, Slates
+from fleetrec.simulator.ranking.weight_versions import FIRST_WEIGHTS, DeviceWeights
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

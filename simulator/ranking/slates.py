@@ -11,14 +11,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.baselines import Baseline
-from models.llm.base import CandidateSource
-from models.runtime.threads import for_each
-from simulator.policies.fusion import ScoredLists, inconsistency, llm_ranks, rank_of
-from simulator.policies.uncertainty import Doubt
-from simulator.ranking.histories import Histories
-from simulator.ranking.list_view import ListView
-from simulator.ranking.srm_logits import SrmScores, with_floor
+from fleetrec.models.baselines import Baseline
+from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.runtime.threads import for_each
+from fleetrec.simulator.policies.fusion import ScoredLists, inconsistency, llm_ranks, rank_of
+from fleetrec.simulator.policies.uncertainty import Doubt
+from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.list_view import ListView
+from fleetrec.simulator.ranking.srm_logits import SrmScores, with_floor
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

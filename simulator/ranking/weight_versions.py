@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simulator.ranking.device_adapters import OwnWeights
-from simulator.ranking.srm_logits import Floats, Ints, SrmScores, StateScores
+from fleetrec.simulator.ranking.device_adapters import OwnWeights
+from fleetrec.simulator.ranking.srm_logits import Floats, Ints, SrmScores, StateScores
 
 MakeScores = Callable[[], SrmScores]
 

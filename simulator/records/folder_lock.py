@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from models.runtime.errors import InputError
+from fleetrec.models.runtime.errors import InputError
 
 LOCK = ".lock"
 

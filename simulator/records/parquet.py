@@ -6,9 +6,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.runtime.artifacts import atomic_path
-from simulator.records.column_units import with_units
-from simulator.records.run_manifest import with_run
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.simulator.records.column_units import with_units
+from fleetrec.simulator.records.run_manifest import with_run
 
 
 def write_table(table: pa.Table | pd.DataFrame, path: Path, run: str | None = None) -> None:

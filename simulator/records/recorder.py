@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models.runtime.artifacts import atomic_path
-from models.runtime.ragged import ragged
-from simulator.ranking.lookahead import Scorer
-from simulator.ranking.slates import Jobs
-from simulator.ranking.weight_versions import DeviceWeights
-from simulator.records.slate_table import SlateTable
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.simulator.ranking.lookahead import Scorer
+from fleetrec.simulator.ranking.slates import Jobs
+from fleetrec.simulator.ranking.weight_versions import DeviceWeights
+from fleetrec.simulator.records.slate_table import SlateTable
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.lib import ArrowException
 
-from models.runtime.artifacts import atomic_path, content_hash
-from models.runtime.errors import InputError
-from models.runtime.user_files import read_json
+from fleetrec.models.runtime.artifacts import atomic_path, content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import read_json
 
 MANIFEST = "run.json"
 SUMMARY = "summary.json"

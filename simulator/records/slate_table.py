@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.ragged import ragged
+from fleetrec.models.runtime.ragged import ragged
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from simulator.core.costs import Cost, rent_cost
-from simulator.scenario import sections
+from fleetrec.simulator.core.costs import Cost, rent_cost
+from fleetrec.simulator.scenario import sections
 
 if TYPE_CHECKING:
-    from simulator.engine.retraining import Release, Trainer
+    from fleetrec.simulator.engine.retraining import Release, Trainer
 
 EVENTS = ("released", "installed", "adapted")
 UPDATE_SCHEMA = pa.schema(

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from simulator.regions.executors import Crew, LocalShards
-from simulator.regions.ray_executor import RayShards
-from simulator.regions.run import simulate_regions
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.regions.executors import Crew, LocalShards
+from fleetrec.simulator.regions.ray_executor import RayShards
+from fleetrec.simulator.regions.run import simulate_regions
 
 __all__ = ["Crew", "crew_for", "simulate_regions"]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from simulator.parallel.processes import WorkerProcess
-from simulator.preparation.training import Learnt
-from simulator.regions.messages import Brief, RegionJob, Report, Step
-from simulator.regions.worker import Host
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.parallel.processes import WorkerProcess
+from fleetrec.simulator.preparation.training import Learnt
+from fleetrec.simulator.regions.messages import Brief, RegionJob, Report, Step
+from fleetrec.simulator.regions.worker import Host
 
 MOST_LOST = 5
 """workers that a run may lose; then it ends, since the next ones would end like them"""
@@ -160,4 +160,4 @@ class LocalShards:
 
     @staticmethod
     def _hired() -> WorkerProcess:
-        return WorkerProcess("simulator.regions.worker", "Host")
+        return WorkerProcess("fleetrec.simulator.regions.worker", "Host")

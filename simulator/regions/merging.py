@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from simulator.records.column_units import telling_units, with_units
-from simulator.records.run_manifest import with_run
-from simulator.results.account import summed_draws
-from simulator.results.collect import TABLES
-from simulator.results.run_folder import RunFolder
-from simulator.scenario import sections
-from simulator.scenario.regional import device_bounds
+from fleetrec.simulator.records.column_units import telling_units, with_units
+from fleetrec.simulator.records.run_manifest import with_run
+from fleetrec.simulator.results.account import summed_draws
+from fleetrec.simulator.results.collect import TABLES
+from fleetrec.simulator.results.run_folder import RunFolder
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.regional import device_bounds
 
 BY_REGION = "cloud_by_region"
 _WITH_REGION = ("devices", "requests")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.scenario import sections
+from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
 

@@ -14,10 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
-from models.runtime.artifacts import ArtifactStore, files_below, place_files
-from simulator.parallel.ray import check_ray, connect
-from simulator.regions.executors import Shards
-from simulator.regions.messages import Brief, RegionJob, Report, Step
+from fleetrec.models.runtime.artifacts import ArtifactStore, files_below, place_files
+from fleetrec.simulator.parallel.ray import check_ray, connect
+from fleetrec.simulator.regions.executors import Shards
+from fleetrec.simulator.regions.messages import Brief, RegionJob, Report, Step
 
 
 class RayShards:
@@ -98,7 +98,7 @@ class RegionActor:
     """A host on some machine of the cluster."""
 
     def __init__(self) -> None:
-        self._host = import_module("simulator.regions.worker").Host()
+        self._host = import_module("fleetrec.simulator.regions.worker").Host()
         self._own = tempfile.TemporaryDirectory()
         self._placed = 0
 

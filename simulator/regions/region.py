@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from models.runtime.machine_memory import peak_rss_bytes
-from models.runtime.progress import NullProgress
-from simulator.cloud import LlmNode
-from simulator.preparation.policy_calibration import tails_of, tune
-from simulator.preparation.prepare import Prepared
-from simulator.records.parquet import write_table
-from simulator.records.recorder import INTERACTION_SCHEMA, REQUEST_SCHEMA
-from simulator.records.update_log import UPDATE_SCHEMA
-from simulator.regions.messages import Report, Step
-from simulator.results.collect import collect
-from simulator.scenario import sections
-from simulator.simulation import begin, build_world, end, end_of, fewer_collections
-from simulator.workload.arrivals import gaps_of
+from fleetrec.models.runtime.machine_memory import peak_rss_bytes
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.cloud import LlmNode
+from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.records.parquet import write_table
+from fleetrec.simulator.records.recorder import INTERACTION_SCHEMA, REQUEST_SCHEMA
+from fleetrec.simulator.records.update_log import UPDATE_SCHEMA
+from fleetrec.simulator.regions.messages import Report, Step
+from fleetrec.simulator.results.collect import collect
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import begin, build_world, end, end_of, fewer_collections
+from fleetrec.simulator.workload.arrivals import gaps_of
 
 _SCHEMAS = {"interactions": INTERACTION_SCHEMA, "requests": REQUEST_SCHEMA, "updates": UPDATE_SCHEMA}
 OWNERS, GAPS = "owners", "gaps"

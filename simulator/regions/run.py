@@ -10,25 +10,25 @@ from pathlib import Path
 
 import numpy as np
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.progress import Progress
-from simulator.core.randomness import Draws, RegionDraws
-from simulator.fleet.devices import build_fleet
-from simulator.preparation.cache_keys import uses_llm
-from simulator.preparation.input_checks import check_inputs
-from simulator.preparation.training import Learnt, learn, train_llm
-from simulator.records.update_log import training_cost
-from simulator.regions.barrier import Exchange
-from simulator.regions.executors import Crew, ThisProcess
-from simulator.regions.merging import FolderTables, merge_tables, read_tables
-from simulator.regions.messages import Brief, Report, Step
-from simulator.regions.summary import fleet_summary
-from simulator.results.collect import RunResult
-from simulator.results.run_folder import RunFolder, disk_full_told, opened
-from simulator.scenario import sections
-from simulator.scenario.regional import device_bounds, regional
-from simulator.workload.arrivals import arrival_times
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.core.randomness import Draws, RegionDraws
+from fleetrec.simulator.fleet.devices import build_fleet
+from fleetrec.simulator.preparation.cache_keys import uses_llm
+from fleetrec.simulator.preparation.input_checks import check_inputs
+from fleetrec.simulator.preparation.training import Learnt, learn, train_llm
+from fleetrec.simulator.records.update_log import training_cost
+from fleetrec.simulator.regions.barrier import Exchange
+from fleetrec.simulator.regions.executors import Crew, ThisProcess
+from fleetrec.simulator.regions.merging import FolderTables, merge_tables, read_tables
+from fleetrec.simulator.regions.messages import Brief, Report, Step
+from fleetrec.simulator.regions.summary import fleet_summary
+from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_folder import RunFolder, disk_full_told, opened
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.regional import device_bounds, regional
+from fleetrec.simulator.workload.arrivals import arrival_times
 
 
 def simulate_regions(

@@ -15,16 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from simulator.engine.retraining import Trainer
-from simulator.records.update_log import UpdateLog, training_cost, update_section
-from simulator.regions.messages import Report
-from simulator.regions.region import GAPS, OWNERS
-from simulator.results import summary as parts
-from simulator.results.account import account_figures, of_known, worst_of
-from simulator.results.baselines import NOT_EVALUATED
-from simulator.results.collect import CAVEAT, pace
-from simulator.scenario import sections
-from simulator.scenario.regional import device_bounds
+from fleetrec.simulator.engine.retraining import Trainer
+from fleetrec.simulator.records.update_log import UpdateLog, training_cost, update_section
+from fleetrec.simulator.regions.messages import Report
+from fleetrec.simulator.regions.region import GAPS, OWNERS
+from fleetrec.simulator.results import summary as parts
+from fleetrec.simulator.results.account import account_figures, of_known, worst_of
+from fleetrec.simulator.results.baselines import NOT_EVALUATED
+from fleetrec.simulator.results.collect import CAVEAT, pace
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.regional import device_bounds
 
 _OF_A_REGION = ("interactions", "accuracy", "requests", "latency_s", "freshness", "cloud", "cost", "represented")
 _COST_ACCOUNT = "cost account:"

@@ -5,16 +5,16 @@ import time
 import traceback
 from dataclasses import replace
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from simulator.preparation.memory_estimate import check_memory
-from simulator.preparation.prepare import Members, Prepared, prepare
-from simulator.preparation.training import Learnt, learn
-from simulator.regions.messages import RegionJob, Report
-from simulator.regions.region import Region
-from simulator.results.run_folder import disk_full_told
-from simulator.scenario.regional import device_bounds, regional
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.preparation.memory_estimate import check_memory
+from fleetrec.simulator.preparation.prepare import Members, Prepared, prepare
+from fleetrec.simulator.preparation.training import Learnt, learn
+from fleetrec.simulator.regions.messages import RegionJob, Report
+from fleetrec.simulator.regions.region import Region
+from fleetrec.simulator.results.run_folder import disk_full_told
+from fleetrec.simulator.scenario.regional import device_bounds, regional
 
 
 class Host:

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simulator.cloud.capacity.provisioning import Objective, Provision, Served
-from simulator.core.costs import Cost, network_cost
-from simulator.core.resampling import Resampling, interval
-from simulator.engine.cloud_service import Service
-from simulator.preparation.prepare import Prepared
-from simulator.results.summary import percentiles
-from simulator.scenario import sections
+from fleetrec.simulator.cloud.capacity.provisioning import Objective, Provision, Served
+from fleetrec.simulator.core.costs import Cost, network_cost
+from fleetrec.simulator.core.resampling import Resampling, interval
+from fleetrec.simulator.engine.cloud_service import Service
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.results.summary import percentiles
+from fleetrec.simulator.scenario import sections
 
 MONTH_S = 30 * 86400.0
 """a month of a bill"""

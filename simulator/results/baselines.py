@@ -7,14 +7,14 @@ the training part. They are the same for every policy of a world, so they are ke
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.artifacts import content_hash
-from models.runtime.progress import Progress
-from models.runtime.unique import different_pairs
-from models.srm.deployment import Deployed
-from simulator.core.randomness import Draws
-from simulator.preparation.training import BASELINES, Learnt
-from simulator.ranking.slates import BaselineSlates, CatalogueSlates, Jobs, Slates
-from simulator.ranking.srm_logits import SrmScores
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.runtime.unique import different_pairs
+from fleetrec.models.srm.deployment import Deployed
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.preparation.training import BASELINES, Learnt
+from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, Jobs, Slates
+from fleetrec.simulator.ranking.srm_logits import SrmScores
 
 Ints = NDArray[np.int64]
 

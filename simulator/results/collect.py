@@ -14,26 +14,26 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models.runtime.machine_memory import peak_rss_bytes
-from models.runtime.progress import Progress
-from simulator.core.costs import carbon_signal, device_cost, network_cost
-from simulator.core.wording import counted
-from simulator.engine.cloud_service import Service
-from simulator.engine.context import World
-from simulator.fleet.message_sizes import held_bytes, install_bytes
-from simulator.preparation.candidate_sources import answer_figures, answer_note
-from simulator.preparation.policy_calibration import Tuned
-from simulator.preparation.prepare import WITHOUT_CLOUD, Prepared
-from simulator.records.column_units import telling_units
-from simulator.records.update_log import training_cost, update_section
-from simulator.results import summary as parts
-from simulator.results.account import Account, account
-from simulator.results.assumptions import hangs_on
-from simulator.results.baselines import NOT_EVALUATED, baseline_ranks
-from simulator.results.run_folder import RunFolder
-from simulator.results.training_curves import llm_training, training_notes, training_section
-from simulator.scenario import resolved_yaml, sections
-from simulator.workload.arrivals import gap_summary, gaps_of
+from fleetrec.models.runtime.machine_memory import peak_rss_bytes
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.core.costs import carbon_signal, device_cost, network_cost
+from fleetrec.simulator.core.wording import counted
+from fleetrec.simulator.engine.cloud_service import Service
+from fleetrec.simulator.engine.context import World
+from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes
+from fleetrec.simulator.preparation.candidate_sources import answer_figures, answer_note
+from fleetrec.simulator.preparation.policy_calibration import Tuned
+from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared
+from fleetrec.simulator.records.column_units import telling_units
+from fleetrec.simulator.records.update_log import training_cost, update_section
+from fleetrec.simulator.results import summary as parts
+from fleetrec.simulator.results.account import Account, account
+from fleetrec.simulator.results.assumptions import hangs_on
+from fleetrec.simulator.results.baselines import NOT_EVALUATED, baseline_ranks
+from fleetrec.simulator.results.run_folder import RunFolder
+from fleetrec.simulator.results.training_curves import llm_training, training_notes, training_section
+from fleetrec.simulator.scenario import resolved_yaml, sections
+from fleetrec.simulator.workload.arrivals import gap_summary, gaps_of
 
 Ints = NDArray[np.int64]
 

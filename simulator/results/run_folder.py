@@ -10,12 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from models.runtime.artifacts import atomic_path
-from models.runtime.disk import is_disk_full
-from models.runtime.errors import InputError
-from simulator.records.folder_lock import held
-from simulator.records.parquet import write_table
-from simulator.records.run_manifest import (
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.disk import is_disk_full
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.records.folder_lock import held
+from fleetrec.simulator.records.parquet import write_table
+from fleetrec.simulator.records.run_manifest import (
     MANIFEST,
     PARTS,
     SUMMARY,
@@ -27,8 +27,8 @@ from simulator.records.run_manifest import (
     set_label,
     sha256_of,
 )
-from simulator.results.run_identity import run_id
-from simulator.scenario import sections
+from fleetrec.simulator.results.run_identity import run_id
+from fleetrec.simulator.scenario import sections
 
 _OWN_FILES = {MANIFEST, SUMMARY, "comparison.json", "scenario.yaml", "timing.json", PARTS, "figures"}
 

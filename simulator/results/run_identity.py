@@ -9,13 +9,13 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from models.runtime.artifacts import content_hash
-from models.runtime.errors import InputError
-from simulator.preparation.file_checks import named_files
-from simulator.records.run_manifest import sha256_of
-from simulator.scenario import resolved_yaml, sections
-from simulator.scenario.text_files import resolve_path
-from simulator.workload.files import locate
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.preparation.file_checks import named_files
+from fleetrec.simulator.records.run_manifest import sha256_of
+from fleetrec.simulator.scenario import resolved_yaml, sections
+from fleetrec.simulator.scenario.text_files import resolve_path
+from fleetrec.simulator.workload.files import locate
 
 _LIBRARIES = ("torch", "numpy", "simpy", "transformers", "scipy", "pandas", "pyarrow")
 

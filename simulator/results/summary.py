@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean
-from simulator.core.costs import NOTHING, Cost
-from simulator.core.wording import counted
-from simulator.results.sentences import WITHOUT_CLOUD, Call, between, calling, signed
-from simulator.scenario import sections
+from fleetrec.models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean
+from fleetrec.simulator.core.costs import NOTHING, Cost
+from fleetrec.simulator.core.wording import counted
+from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, Call, between, calling, signed
+from fleetrec.simulator.scenario import sections
 
 SCHEMA_VERSION = 1
 GAPS = ["tie", "<=60s", "<=1h", "longer"]

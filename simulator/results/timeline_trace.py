@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from models.runtime.artifacts import atomic_path, check_file_place
-from models.runtime.errors import InputError
-from simulator.cloud import LlmNode
-from simulator.cloud.replica.jobs import Job
-from simulator.cloud.replica.replica import Replica
-from simulator.cloud.replica.timed_replica import Serving
-from simulator.engine.context import World
-from simulator.results.collect import RunResult
-from simulator.results.trace_format import Events
-from simulator.scenario import sections
+from fleetrec.models.runtime.artifacts import atomic_path, check_file_place
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud import LlmNode
+from fleetrec.simulator.cloud.replica.jobs import Job
+from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.cloud.replica.timed_replica import Serving
+from fleetrec.simulator.engine.context import World
+from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.trace_format import Events
+from fleetrec.simulator.scenario import sections
 
 MOST_DEVICES = 100
 MOST_REPLICAS = 16

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from models.early_stopping import UNTRAINED, TrainingCurve
-from simulator.preparation.prepare import Prepared
-from simulator.scenario import sections
+from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.scenario import sections
 
 LATE = 0.75
 """share of its epochs after which what validation still gained is told"""

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from models.runtime.errors import InputError
-from simulator.scenario.reading import Node, Place, Scalar
-from simulator.scenario.shapes import Shape, default_of, describe, fields_of, kinds_of
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario.reading import Node, Place, Scalar
+from fleetrec.simulator.scenario.shapes import Shape, default_of, describe, fields_of, kinds_of
 
 Path = tuple[str | int, ...]
 

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from models.runtime.errors import InputError
-from models.runtime.web_address import address_problem
-from simulator.scenario import sections
-from simulator.scenario.regional import device_bounds, regional
-from simulator.scenario.update_checks import table_contradictions, update_contradictions
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.web_address import address_problem
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.regional import device_bounds, regional
+from fleetrec.simulator.scenario.update_checks import table_contradictions, update_contradictions
 
 Contradiction = tuple[str, str]
 """(dotted key, what is wrong with it and how to mend it)"""

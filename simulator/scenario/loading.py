@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
-from models.runtime.errors import InputError
-from simulator.scenario import sections
-from simulator.scenario.building import Builder, Problem, raise_first
-from simulator.scenario.checks import contradictions
-from simulator.scenario.overrides import apply_override, apply_setting
-from simulator.scenario.reading import Node, Place, Scalar, read_file
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.building import Builder, Problem, raise_first
+from fleetrec.simulator.scenario.checks import contradictions
+from fleetrec.simulator.scenario.overrides import apply_override, apply_setting
+from fleetrec.simulator.scenario.reading import Node, Place, Scalar, read_file
 
 
 class Scenario(sections.Scenario):

@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from models.runtime.errors import InputError
-from simulator.scenario.building import dotted, suggestion
-from simulator.scenario.reading import Node, Place, Scalar, parse
-from simulator.scenario.shapes import Shape, default_of, fields_of
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario.building import dotted, suggestion
+from fleetrec.simulator.scenario.reading import Node, Place, Scalar, parse
+from fleetrec.simulator.scenario.shapes import Shape, default_of, fields_of
 
 
 def apply_override(root: Node, text: str, model: type[BaseModel]) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from models.runtime.errors import InputError
-from models.runtime.user_files import check_regular
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import check_regular
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from models.runtime.artifacts import atomic_path
-from simulator.scenario import sections
-from simulator.scenario.shapes import Shape, default_of, describe, fields_of, kinds_of
-from simulator.scenario.writing import plain_text
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.shapes import Shape, default_of, describe, fields_of, kinds_of
+from fleetrec.simulator.scenario.writing import plain_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenario.md"
 MARKER = (

@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 
-from simulator.scenario import sections
+from fleetrec.simulator.scenario import sections
 
 
 def device_bounds(scenario: sections.Scenario) -> list[int]:

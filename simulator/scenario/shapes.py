@@ -10,7 +10,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from simulator.scenario.units import Quantity
+from fleetrec.simulator.scenario.units import Quantity
 
 
 @dataclass(frozen=True)

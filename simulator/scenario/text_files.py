@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from models.runtime.errors import InputError
-from models.runtime.user_files import check_regular, read_json
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import check_regular, read_json
 
 
 def resolve_path(text: str) -> Path:

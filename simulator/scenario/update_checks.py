@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from simulator.scenario import sections
+from fleetrec.simulator.scenario import sections
 
 KEY = "policy.update"
 _WITHOUT_SRM = ("popular", "recent", "frequent", "markov", "cloud_srm")

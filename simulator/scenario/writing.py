@@ -5,9 +5,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from simulator.scenario import sections
-from simulator.scenario.building import NONE_WORDS, number_of
-from simulator.scenario.shapes import fields_of, kinds_of
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.building import NONE_WORDS, number_of
+from fleetrec.simulator.scenario.shapes import fields_of, kinds_of
 
 
 def resolved_yaml(scenario: sections.Scenario) -> str:

@@ -11,12 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from models.runtime.ragged import ragged
-from simulator.core.randomness import Draws
-from simulator.core.signals import DAY_S, Diurnal
-from simulator.scenario.sections import Arrivals, DiurnalArrivals, PoissonArrivals, ReplayArrivals, SessionArrivals
-from simulator.workload.splitting import SplitLog
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.signals import DAY_S, Diurnal
+from fleetrec.simulator.scenario.sections import (
+    Arrivals,
+    DiurnalArrivals,
+    PoissonArrivals,
+    ReplayArrivals,
+    SessionArrivals,
+)
+from fleetrec.simulator.workload.splitting import SplitLog
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

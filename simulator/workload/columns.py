@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from models.runtime.errors import InputError
+from fleetrec.models.runtime.errors import InputError
 
 Role = Literal["user", "item", "time"]
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
-from simulator.workload.log import InteractionLog
-from simulator.workload.splitting import split_log
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
+from fleetrec.simulator.workload.log import InteractionLog
+from fleetrec.simulator.workload.splitting import split_log
 
 _DAY_S = 86_400.0
 

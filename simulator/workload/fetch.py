@@ -16,11 +16,11 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from models.runtime.errors import InputError
-from models.runtime.printable import printable
-from models.runtime.progress import NullProgress, Progress
-from models.runtime.web_address import address_problem
-from simulator.workload.files import CACHE_PREFIX, datasets_folder
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.printable import printable
+from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.models.runtime.web_address import address_problem
+from fleetrec.simulator.workload.files import CACHE_PREFIX, datasets_folder
 
 PUBLISHER_URL = "https://files.grouplens.org/datasets/movielens/"
 

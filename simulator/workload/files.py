@@ -8,11 +8,11 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.machine_memory import available_bytes
-from models.runtime.user_files import check_regular
-from simulator.scenario.text_files import resolve_path
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.machine_memory import available_bytes
+from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.scenario.text_files import resolve_path
 
 CACHE_PREFIX = "cache:"
 _PROBE = 1 << 16

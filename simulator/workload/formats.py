@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from models.runtime.errors import InputError
-from models.runtime.user_files import check_regular
-from simulator.workload.columns import Columns, columns_of, named_columns
-from simulator.workload.files import TextFile, check_fits, largest_bytes, read_text
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.workload.columns import Columns, columns_of, named_columns
+from fleetrec.simulator.workload.files import TextFile, check_fits, largest_bytes, read_text
 
 FIELD_BREAK = "\x1f"  # stands for `::` and runs of blanks, which the CSV reader does not know
 SKIP_HINT = "mend the row, or leave such rows out: workload.interactions.on_error=skip, or --on-error skip of `data`"

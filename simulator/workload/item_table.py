@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from models.runtime.errors import InputError
-from simulator.workload.columns import ITEM_NAMES, find_column
-from simulator.workload.files import TextFile, read_text
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.workload.columns import ITEM_NAMES, find_column
+from fleetrec.simulator.workload.files import TextFile, read_text
 
 _ITEM = (*ITEM_NAMES, "id")
 _TITLE = ("title", "itemtitle", "movietitle", "name", "itemname")

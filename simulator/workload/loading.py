@@ -13,14 +13,14 @@ import pandas as pd
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.runtime.artifacts import content_hash
-from models.runtime.errors import InputError
-from simulator.scenario.sections import LogFile
-from simulator.workload.files import locate
-from simulator.workload.formats import SKIP_HINT, RawTable, read_table
-from simulator.workload.item_table import read_items
-from simulator.workload.log import Clock, InteractionLog
-from simulator.workload.times import clock_of, parse_times, why_unusable
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario.sections import LogFile
+from fleetrec.simulator.workload.files import locate
+from fleetrec.simulator.workload.formats import SKIP_HINT, RawTable, read_table
+from fleetrec.simulator.workload.item_table import read_items
+from fleetrec.simulator.workload.log import Clock, InteractionLog
+from fleetrec.simulator.workload.times import clock_of, parse_times, why_unusable
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

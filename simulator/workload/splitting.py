@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from models.sequences import TrainingSet
-from models.sequences import training_set as make_training_set
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
-from simulator.workload.log import InteractionLog
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.sequences import TrainingSet
+from fleetrec.models.sequences import training_set as make_training_set
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
+from fleetrec.simulator.workload.log import InteractionLog
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]

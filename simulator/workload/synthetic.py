@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.special import i0e
 
-from models.runtime.artifacts import ArtifactStore, content_hash
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import SyntheticWorld
-from simulator.workload.log import InteractionLog
-from simulator.workload.synthetic_catalogue import Catalogue, make_catalogue, titles
-from simulator.workload.synthetic_walk import Walk
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import SyntheticWorld
+from fleetrec.simulator.workload.log import InteractionLog
+from fleetrec.simulator.workload.synthetic_catalogue import Catalogue, make_catalogue, titles
+from fleetrec.simulator.workload.synthetic_walk import Walk
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

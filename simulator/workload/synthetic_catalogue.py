@@ -10,7 +10,7 @@ from itertools import islice, product
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.core.randomness import Draws
+from fleetrec.simulator.core.randomness import Draws
 
 _GENRES = (
     "adventure animation biography comedy cooking crime documentary drama family fantasy history horror music mystery "

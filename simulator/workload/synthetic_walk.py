@@ -9,9 +9,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import SyntheticWorld
-from simulator.workload.synthetic_catalogue import Catalogue
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import SyntheticWorld
+from fleetrec.simulator.workload.synthetic_catalogue import Catalogue
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

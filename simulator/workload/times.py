@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.runtime.dates import LAST_DATE_S, seconds_of
-from simulator.workload.log import Clock
+from fleetrec.models.runtime.dates import LAST_DATE_S, seconds_of
+from fleetrec.simulator.workload.log import Clock
 
 Floats = NDArray[np.float64]
 

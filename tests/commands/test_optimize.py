@@ -50,7 +50,7 @@ def test_the_points_are_run_and_those_over_the_limit_are_not_on_the_front(folder
 def test_a_search_is_resumed_with_more_trials_and_its_folder_is_compared_like_a_sweeps(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reports.figures.experiment_figures.draw_figures", lambda folder: [folder / "figures"])
+    monkeypatch.setattr("fleetrec.reports.figures.experiment_figures.draw_figures", lambda folder: [folder / "figures"])
     again = ("optimize", "tiny.yaml", *GOALS, "--limit", "requests.ratio=0.7", "--out", "four", "--trials", "6")
     assert "add --resume" in one_line(typed(*again))
     resumed = typed(*again, "--resume", "--json")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli import app
+from fleetrec.cli import app
 from tests.simulator.experiments.sweeps.files import SCENARIO
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from simulator.cloud import llm_request_tokens
-from simulator.fleet.message_sizes import messages_of
-from simulator.preparation.prepare import Prepared, push_times
-from simulator.scenario import sections
+from fleetrec.simulator.cloud import llm_request_tokens
+from fleetrec.simulator.fleet.message_sizes import messages_of
+from fleetrec.simulator.preparation.prepare import Prepared, push_times
+from fleetrec.simulator.scenario import sections
 from tests.independent.devices import Ask, Device, Slate
 from tests.independent.policies import wants
 from tests.independent.slates import Slates

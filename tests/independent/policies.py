@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from simulator.scenario import sections
+from fleetrec.simulator.scenario import sections
 from tests.independent.devices import Device
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from simulator.preparation.prepare import Prepared
-from simulator.scenario import sections
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.scenario import sections
 
 
 class Slates:

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.progress import NullProgress
-from simulator.cloud import default_catalogue, kv_blocks
-from simulator.preparation.policy_calibration import Tuned, tune
-from simulator.preparation.prepare import Prepared
-from simulator.scenario import sections
-from simulator.simulation import ranking_flops, simulate_prepared
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.cloud import default_catalogue, kv_blocks
+from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import ranking_flops, simulate_prepared
 from tests.independent.device_story import Story
 from tests.independent.stepwise_node import Limits, Node, Request
 from tests.simulator.tiny import merged, prepare_tiny, scenario_of

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from simpy import Environment
 
-from simulator.cloud import LlmNode, Pool, RooflineTiming, default_catalogue
-from simulator.cloud.replica.jobs import Engine
-from simulator.cloud.replica.replica import Replica
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec.simulator.cloud import LlmNode, Pool, RooflineTiming, default_catalogue
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 from tests.independent import stepwise_node
 
 TOLERANCE = 1e-11  # relative; the engine sums a run of decode steps in closed form, this account adds them up

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.sequences import TrainingSet, training_set
+from fleetrec.models.sequences import TrainingSet, training_set
 
 
 @dataclass(frozen=True)

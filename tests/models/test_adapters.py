@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.runtime.errors import InputError
-from models.srm.adapters import (
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.srm.adapters import (
     TILE,
     AdapterForm,
     Lessons,
@@ -19,9 +19,9 @@ from models.srm.adapters import (
     states_inside,
     train_in_tiles,
 )
-from models.srm.base import StateModel
-from models.srm.gru4rec import Gru4Rec, plain_gru
-from models.srm.sasrec import SasRec
+from fleetrec.models.srm.base import StateModel
+from fleetrec.models.srm.gru4rec import Gru4Rec, plain_gru
+from fleetrec.models.srm.sasrec import SasRec
 
 ITEMS, DIM, LENGTH, NEGATIVES = 50, 8, 6, 7
 KINDS: list[tuple[str, dict[str, Any]]] = [

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError
 
-from models.runtime.artifacts import ArtifactStore, atomic_path, content_hash
-from models.runtime.errors import InputError
+from fleetrec.models.runtime.artifacts import ArtifactStore, atomic_path, content_hash
+from fleetrec.models.runtime.errors import InputError
 
 KEY = {"kind": "toy", "seed": 1}
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from models.baselines import Baseline, Popular, all_baselines
+from fleetrec.models.baselines import Baseline, Popular, all_baselines
 
 Log = list[list[int]]
 
@@ -79,7 +79,7 @@ def test_ranks_do_not_depend_on_how_queries_are_chunked(monkeypatch: pytest.Monk
     targets = rng.integers(0, 15, 200)
     baselines = all_baselines(offsets, items, 15, np.full(10, 12))
     at_once = {name: b.ranks(users, as_of, targets, as_of // 2, 8) for name, b in baselines.items()}
-    monkeypatch.setattr("models.baselines._PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr("fleetrec.models.baselines._PAIRS_AT_ONCE", 7)
     for name, baseline in baselines.items():
         np.testing.assert_array_equal(baseline.ranks(users, as_of, targets, as_of // 2, 8), at_once[name])
 

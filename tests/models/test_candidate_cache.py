@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.llm.base import CandidateLists
-from models.llm.cache import CachedCandidates
-from models.runtime.artifacts import ArtifactStore
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.llm.cache import CachedCandidates
+from fleetrec.models.runtime.artifacts import ArtifactStore
 
 OFFSETS = np.array([0, 4, 4, 10])
 

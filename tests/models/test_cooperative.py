@@ -7,14 +7,14 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from models.llm.base import CandidateLists
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from models.sequences import TrainingSet
-from models.srm.base import TrainedSrm
-from models.srm.cooperative import cooperate_or_load, order_quality, ranking_tasks
-from models.srm.training import train_or_load_srm
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.models.sequences import TrainingSet
+from fleetrec.models.srm.base import TrainedSrm
+from fleetrec.models.srm.cooperative import cooperate_or_load, order_quality, ranking_tasks
+from fleetrec.models.srm.training import train_or_load_srm
 from tests.models.srm_cases import Config, Training, cycle_log
 
 ITEMS = 30

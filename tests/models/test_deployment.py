@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from models.srm.deployment import deploy, most_popular
-from models.srm.gru4rec import Gru4Rec
-from models.srm.updating import MasterWeights, known_data, newest_data
+from fleetrec.models.srm.deployment import deploy, most_popular
+from fleetrec.models.srm.gru4rec import Gru4Rec
+from fleetrec.models.srm.updating import MasterWeights, known_data, newest_data
 from tests.models.srm_cases import cycle_log
 
 ITEMS, DIM = 12, 4

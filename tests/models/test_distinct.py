@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.runtime.unique import different, different_pairs
+from fleetrec.models.runtime.unique import different, different_pairs
 
 
 @pytest.mark.parametrize("values", [[5, 3, 5, 9], [-2, 7, -2], [4], [], [10**12, 3, 10**12], [0, 5_000, 1]])

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.llm.base import CandidateLists
-from models.llm.cache import CachedCandidates
-from models.llm.endpoint import Endpoint
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from simulator.scenario.sections import Endpoint as Section
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.llm.cache import CachedCandidates
+from fleetrec.models.llm.endpoint import Endpoint
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.scenario.sections import Endpoint as Section
 
 KEY = "sk-very-secret"
 Reply = tuple[int, dict[str, str], bytes] | float  # or seconds of silence

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.llm.grounding import Grounding, answers_of, normalised
-from models.llm.titles import Answer, TitleCandidates, popular_items, prompt_of
-from models.runtime.errors import InputError
-from models.sequences import training_set
-from simulator.scenario.sections import TitlePrompt
+from fleetrec.models.llm.grounding import Grounding, answers_of, normalised
+from fleetrec.models.llm.titles import Answer, TitleCandidates, popular_items, prompt_of
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.sequences import training_set
+from fleetrec.simulator.scenario.sections import TitlePrompt
 
 TITLES = ("Toy Story (1995)", "Jumanji (1995)", "Father of the Bride", "Toy Story 2", "", "Heat", "Heat")
 HISTORIES = [[0, 1, 2], [5, 3, 5, 1]]

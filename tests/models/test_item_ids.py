@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from models.llm.item_ids import ItemIds, collaborative_ids, item_ids, sequential_ids, trie_of
-from models.runtime.errors import InputError
-from models.sequences import TrainingSet, training_set
+from fleetrec.models.llm.item_ids import ItemIds, collaborative_ids, item_ids, sequential_ids, trie_of
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.sequences import TrainingSet, training_set
 
 
 def log_of(histories: list[list[int]], n_items: int) -> TrainingSet:

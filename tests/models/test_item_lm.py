@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
-from models.llm import item_lm
-from models.llm.item_lm import ItemLmCandidates, TrainedItemLm, train_or_load_item_lm
-from models.llm.ranking import best_by_selection, best_items, best_places
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.sequences import Attributes, TrainingSet, training_set
-from simulator.scenario.sections import ItemLm, Training
+from fleetrec.models.llm import item_lm
+from fleetrec.models.llm.item_lm import ItemLmCandidates, TrainedItemLm, train_or_load_item_lm
+from fleetrec.models.llm.ranking import best_by_selection, best_items, best_places
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.sequences import Attributes, TrainingSet, training_set
+from fleetrec.simulator.scenario.sections import ItemLm, Training
 
 N_ITEMS = 12
 USERS, LENGTH = 40, 21

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean
+from fleetrec.models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean
 
 
 def test_metrics_of_hand_made_ranks() -> None:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
-from models.llm import p5
-from models.llm.p5 import P5Candidates, TrainedP5, train_or_load_p5
-from models.llm.p5_search import BeamSearch
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.sequences import TrainingSet, training_set
-from simulator.scenario.sections import P5, Training
+from fleetrec.models.llm import p5
+from fleetrec.models.llm.p5 import P5Candidates, TrainedP5, train_or_load_p5
+from fleetrec.models.llm.p5_search import BeamSearch
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.sequences import TrainingSet, training_set
+from fleetrec.simulator.scenario.sections import P5, Training
 
 N_ITEMS = 12
 USERS, LENGTH = 30, 15

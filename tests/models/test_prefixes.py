@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.prefixes import din_logits, prefix_states, rounded, rounded_item_vectors
-from models.runtime.errors import InputError
-from models.sequences import windows_at
-from models.srm.base import SmallModel, StateModel
-from models.srm.training import build_model
+from fleetrec.models.prefixes import din_logits, prefix_states, rounded, rounded_item_vectors
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.sequences import windows_at
+from fleetrec.models.srm.base import SmallModel, StateModel
+from fleetrec.models.srm.training import build_model
 from tests.models.srm_cases import KINDS, Config, random_log
 
 N_ITEMS = 40

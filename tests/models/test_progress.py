@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from models.runtime.progress import Lines, LiveView, RichProgress, in_words
+from fleetrec.models.runtime.progress import Lines, LiveView, RichProgress, in_words
 
 
 class Clock:

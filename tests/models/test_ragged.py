@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.runtime.ragged import ragged
+from fleetrec.models.runtime.ragged import ragged
 
 
 def test_every_entry_has_its_owner_and_its_number_and_owners_of_nothing_have_none() -> None:

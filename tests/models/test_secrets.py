@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.llm.api_key import ApiKey, read_key
-from models.llm.endpoint import Endpoint
-from models.runtime.errors import InputError
-from models.runtime.printable import printable
-from models.runtime.progress import NullProgress
-from models.runtime.web_address import address_problem
-from simulator.scenario.sections import Endpoint as Section
+from fleetrec.models.llm.api_key import ApiKey, read_key
+from fleetrec.models.llm.endpoint import Endpoint
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.printable import printable
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.models.runtime.web_address import address_problem
+from fleetrec.simulator.scenario.sections import Endpoint as Section
 
 KEY = "sk-SECRET" + "0123456789abcdef" * 4
 ROOT = Path(__file__).parents[2]
@@ -224,6 +224,6 @@ def test_no_code_of_a_checkpoint_is_run_nor_is_anyone_asked(kind: str, tmp_path:
         timeout=120,
         check=False,
     )
-    assert "models.runtime.errors.InputError: llm.candidates.checkpoint" in done.stderr
+    assert "fleetrec.models.runtime.errors.InputError: llm.candidates.checkpoint" in done.stderr
     assert "[y/N]" not in done.stdout + done.stderr
     assert not mark.exists()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.sequences import training_set, window_start, windows_at
+from fleetrec.models.sequences import training_set, window_start, windows_at
 
 
 @pytest.mark.parametrize("max_length", [2, 3, 8, 50])

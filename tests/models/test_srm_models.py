@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.runtime.errors import InputError
-from models.srm.base import StateModel
-from models.srm.flops import flops_encode, flops_per_candidate
-from models.srm.training import build_model
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.srm.base import StateModel
+from fleetrec.models.srm.flops import flops_encode, flops_per_candidate
+from fleetrec.models.srm.training import build_model
 from tests.models.srm_cases import KINDS, Config
 
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.sequences import training_set
-from models.srm.base import StateModel, TrainedSrm
-from models.srm.batches import Windows, epoch_batches, training_windows
-from models.srm.losses import full_softmax_backward
-from models.srm.training import build_model, train_or_load_srm
-from models.srm.validation import catalogue_ranks, validate
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.sequences import training_set
+from fleetrec.models.srm.base import StateModel, TrainedSrm
+from fleetrec.models.srm.batches import Windows, epoch_batches, training_windows
+from fleetrec.models.srm.losses import full_softmax_backward
+from fleetrec.models.srm.training import build_model, train_or_load_srm
+from fleetrec.models.srm.validation import catalogue_ranks, validate
 from tests.models.srm_cases import KINDS, Config, Training, cycle_log, random_log
 
 
@@ -76,7 +76,7 @@ def test_a_cached_model_is_the_trained_one_and_is_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = _train(KINDS[0], tmp_path)
-    monkeypatch.setattr("models.srm.training.train", None)
+    monkeypatch.setattr("fleetrec.models.srm.training.train", None)
     loaded = _train(KINDS[0], tmp_path)
     assert loaded.content_hash == trained.content_hash
     assert loaded.validation == trained.validation
@@ -138,7 +138,7 @@ def test_no_epochs_give_an_untrained_model(tmp_path: Path) -> None:
 
 
 def test_full_softmax_gradients_are_those_of_cross_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.srm.losses._CHUNK_FLOATS", {"cpu": 3 * 20})  # several chunks
+    monkeypatch.setattr("fleetrec.models.srm.losses._CHUNK_FLOATS", {"cpu": 3 * 20})  # several chunks
     model = build_model(KINDS[0], 20)
     assert isinstance(model, StateModel)
     inputs, filled = torch.tensor([[3, 1, 7, 20], [2, 5, 0, 0]]), torch.arange(6)
@@ -183,7 +183,7 @@ def test_windows_of_long_users_begin_elsewhere_in_every_epoch() -> None:
 
 
 def test_ranks_against_a_plain_sort(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.srm.validation._CHUNK_FLOATS", {"cpu": 5 * 30})  # several chunks
+    monkeypatch.setattr("fleetrec.models.srm.validation._CHUNK_FLOATS", {"cpu": 5 * 30})  # several chunks
     data = cycle_log(users=15, n_items=30, length=12)
     model = build_model(KINDS[1], 30).eval()
     assert isinstance(model, StateModel)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from models.llm.table import Missing, TableCandidates, check_table
-from models.runtime.errors import InputError
+from fleetrec.models.llm.table import Missing, TableCandidates, check_table
+from fleetrec.models.runtime.errors import InputError
 
 
 @dataclass(frozen=True)

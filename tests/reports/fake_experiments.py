@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from simulator.experiments.folders import ExperimentFolder, Manifest, RunPlace, Variant, flat_figures
+from fleetrec.simulator.experiments.folders import ExperimentFolder, Manifest, RunPlace, Variant, flat_figures
 from tests.reports.fake_runs import summary_of, write_run
 
 COST = "cost.usd_provisioned_per_1k_interactions"

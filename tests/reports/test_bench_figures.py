@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from reports.figures.bench_figures import draw_bench
-from simulator.benchmark.record import SuiteRecord
+from fleetrec.reports.figures.bench_figures import draw_bench
+from fleetrec.simulator.benchmark.record import SuiteRecord
 from tests.simulator.experiments.bench_records import SHARDED, USUAL, figures, record
 
 

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 from scipy.ndimage import find_objects, label
 
-from reports.html import write_report
+from fleetrec.reports.html import write_report
 from tests.reports.browser import Page, browser, chromium
 from tests.reports.fake_experiments import write_experiment
 from tests.reports.fake_runs import write_run

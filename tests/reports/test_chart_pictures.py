@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from reports.figures.chart_pictures import _label
-from reports.figures.experiment_figures import draw_figures
+from fleetrec.reports.figures.chart_pictures import _label
+from fleetrec.reports.figures.experiment_figures import draw_figures
 from tests.reports.fake_experiments import write_experiment
 from tests.reports.fake_runs import write_run
 

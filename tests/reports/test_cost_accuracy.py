@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from models.runtime.errors import InputError
-from reports.figures import cost_accuracy as module
-from reports.figures.comparison import draw_comparison
-from reports.figures.cost_accuracy import PolicyPoint, cost_accuracy
-from reports.figures.labels import Box, place_labels, spread
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.figures import cost_accuracy as module
+from fleetrec.reports.figures.comparison import draw_comparison
+from fleetrec.reports.figures.cost_accuracy import PolicyPoint, cost_accuracy
+from fleetrec.reports.figures.labels import Box, place_labels, spread
 
 BASELINES = {"popular": 0.031, "recent": 0.01, "frequent": 0.02, "markov": 0.0829, "srm": 0.0828}
 

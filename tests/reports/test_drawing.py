@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.errors import InputError
-from reports.figures.background_drawing import Drawing
-from reports.figures.run_figures import draw_run
-from reports.html import write_report
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.figures.background_drawing import Drawing
+from fleetrec.reports.figures.run_figures import draw_run
+from fleetrec.reports.html import write_report
 from tests.reports.fake_runs import write_run
 
 

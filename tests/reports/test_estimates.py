@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from reports.data.estimates import binned_steps, ecdf, grouped_shares, merged_bins, time_edges
+from fleetrec.reports.data.estimates import binned_steps, ecdf, grouped_shares, merged_bins, time_edges
 
 
 def test_with_one_interaction_a_user_the_interval_is_wilsons() -> None:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from models.runtime.errors import InputError
-from reports.data.run_folder import read_run
-from reports.figures.run_figures import draw_run
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.run_folder import read_run
+from fleetrec.reports.figures.run_figures import draw_run
 from tests.reports.fake_runs import sparse_runs, summary_of, write_run
 
 NAMES = ["accuracy_over_time.png", "latency.png", "freshness_and_rank.png", "cost.png"]

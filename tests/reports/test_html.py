@@ -13,13 +13,13 @@ import pytest
 import yaml
 from markupsafe import Markup
 
-from models.runtime.errors import InputError
-from reports.charts.experiment_charts import experiment_charts, frontier_chart, knob_charts
-from reports.charts.run_charts import COLOURS
-from reports.data.experiment_folder import read_experiment
-from reports.data.metric_names import metric
-from reports.html import write_report
-from reports.html.glossary import GLOSSARY, linked, word_id
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.charts.experiment_charts import experiment_charts, frontier_chart, knob_charts
+from fleetrec.reports.charts.run_charts import COLOURS
+from fleetrec.reports.data.experiment_folder import read_experiment
+from fleetrec.reports.data.metric_names import metric
+from fleetrec.reports.html import write_report
+from fleetrec.reports.html.glossary import GLOSSARY, linked, word_id
 from tests.reports.fake_experiments import COST, NDCG, answer_of, write_experiment
 from tests.reports.fake_runs import sparse_runs, summary_of, write_run
 

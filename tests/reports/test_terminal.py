@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from reports.terminal.summary import (
+from fleetrec.reports.terminal.summary import (
     console_for,
     print_check_table,
     print_describe,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from simulator.preparation.prompt_export import check_answers, export_prompts
+from fleetrec.simulator.preparation.prompt_export import check_answers, export_prompts
 from tests.simulator.tiny import scenario_of
 
 

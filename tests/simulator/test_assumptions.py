@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.early_stopping import TrainingCurve
-from models.runtime.artifacts import ArtifactStore
-from simulator.preparation.policy_calibration import Tuned
-from simulator.results.assumptions.data import clock, srm_training
-from simulator.results.assumptions.lists import epoch_worth
-from simulator.scenario import sections
-from simulator.simulation import RunResult, ranking_flops
-from simulator.workload.loading import load_log
+from fleetrec.models.early_stopping import TrainingCurve
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.preparation.policy_calibration import Tuned
+from fleetrec.simulator.results.assumptions.data import clock, srm_training
+from fleetrec.simulator.results.assumptions.lists import epoch_worth
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import RunResult, ranking_flops
+from fleetrec.simulator.workload.loading import load_log
 from tests.simulator.tiny import RandomLists, prepare_tiny, scenario_of, simulate_tiny
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.preparation.input_checks import check_inputs
-from simulator.scenario import Scenario, load_scenario
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.preparation.input_checks import check_inputs
+from fleetrec.simulator.scenario import Scenario, load_scenario
 
 PROFILE = """
 model: llama-3.1-8b

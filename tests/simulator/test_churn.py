@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from simulator.core.randomness import Draws
-from simulator.fleet.devices import FleetTable, build_fleet
-from simulator.fleet.presence import Intervals, Presence, alternating_offline, build_presence, merged
-from simulator.scenario.sections import AlwaysOn, Churn, Fleet, OnOff, PresenceTrace
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.fleet.devices import FleetTable, build_fleet
+from fleetrec.simulator.fleet.presence import Intervals, Presence, alternating_offline, build_presence, merged
+from fleetrec.simulator.scenario.sections import AlwaysOn, Churn, Fleet, OnOff, PresenceTrace
 
 HOUR_S = 3600.0
 

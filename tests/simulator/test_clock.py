@@ -8,7 +8,7 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.core.clock import Clock
+from fleetrec.simulator.core.clock import Clock
 
 Story = Generator[Any, Any, None]
 

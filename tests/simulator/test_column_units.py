@@ -6,9 +6,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from models.runtime.artifacts import ArtifactStore
-from simulator.records.column_units import unit_of
-from simulator.results.run_folder import opened
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.records.column_units import unit_of
+from fleetrec.simulator.results.run_folder import opened
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.core.costs import (
+from fleetrec.simulator.core.costs import (
     Cost,
     carbon_signal,
     cpu_cost,
@@ -12,7 +12,7 @@ from simulator.core.costs import (
     network_cost,
     rent_cost,
 )
-from simulator.scenario.sections import Tariffs
+from fleetrec.simulator.scenario.sections import Tariffs
 
 
 def test_costs_add_up_like_numbers() -> None:

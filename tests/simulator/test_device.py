@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.runtime.artifacts import ArtifactStore
-from simulator.engine.device import Device
-from simulator.results.collect import RunResult
-from simulator.results.summary import OUTCOMES
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.engine.device import Device
+from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.summary import OUTCOMES
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
 CHURN = {"kind": "on_off", "online": "1h", "offline": "20min", "late_joiners": 0.3, "leavers": 0.4}
@@ -409,8 +409,8 @@ def test_sleeping_through_interactions_changes_nothing(
 def test_windows_of_any_length_change_nothing(
     run: RunResult, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simulator.records.recorder._ROWS_PER_PART", 20)
-    monkeypatch.setattr("simulator.records.slate_table._FEWEST_HELD", 30)
+    monkeypatch.setattr("fleetrec.simulator.records.recorder._ROWS_PER_PART", 20)
+    monkeypatch.setattr("fleetrec.simulator.records.slate_table._FEWEST_HELD", 30)
     short = simulate_tiny(run.scenario, store)
     pd.testing.assert_frame_equal(short.interactions, run.interactions)
     pd.testing.assert_frame_equal(short.requests, run.requests)

@@ -12,16 +12,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-import cli
-from models.llm.titles import Answer
-from models.runtime.artifacts import ArtifactStore
-from reports.terminal.summary import console_for, print_evaluation
-from simulator import Scenario, simulate
-from simulator.evaluation import evaluate, recognise
-from simulator.preparation import candidate_sources as candidates_module
-from simulator.preparation.prompt_export import export_prompts
-from simulator.scenario import sections
-from simulator.workload.splitting import leave_one_out
+from fleetrec import Scenario, cli, simulate
+from fleetrec.models.llm.titles import Answer
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.reports.terminal.summary import console_for, print_evaluation
+from fleetrec.simulator.evaluation import evaluate, recognise
+from fleetrec.simulator.preparation import candidate_sources as candidates_module
+from fleetrec.simulator.preparation.prompt_export import export_prompts
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.workload.splitting import leave_one_out
 from tests.simulator.workload.logs import make_log
 
 USERS, LENGTH, ITEMS = 40, 6, 20

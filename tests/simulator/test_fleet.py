@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.fit_device_and_link_presets import class_scores, fit_compute
-from simulator.core.randomness import Draws
-from simulator.fleet.devices import build_fleet
-from simulator.scenario.sections import DeviceClass, Fleet, default_classes
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.fleet.devices import build_fleet
+from fleetrec.simulator.scenario.sections import DeviceClass, Fleet, default_classes
 
 
 def test_fewer_devices_than_users_are_a_sample_without_repeats_in_user_order() -> None:

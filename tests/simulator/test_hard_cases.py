@@ -10,26 +10,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.llm.table import check_table
-from models.llm.table_reading import read_table
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from reports.data.run_folder import read_mapping
-from simulator.cloud.calibration.profile import load_profile
-from simulator.cloud.capacity.traces import read_trace
-from simulator.engine.cloud_service import LlmService
-from simulator.experiments.folders import ExperimentFolder
-from simulator.preparation.event_estimate import check_events
-from simulator.preparation.prepare import prepare
-from simulator.records.run_manifest import read_manifest
-from simulator.scenario import Scenario, sections
-from simulator.scenario.sections import LogFile
-from simulator.scenario.text_files import read_object, read_rows
-from simulator.scenario.units import DURATION, POWER, SIZE
-from simulator.simulation import simulate_prepared
-from simulator.workload.loading import load_log
-from simulator.workload.times import parse_times, why_unusable
+from fleetrec.models.llm.table import check_table
+from fleetrec.models.llm.table_reading import read_table
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.reports.data.run_folder import read_mapping
+from fleetrec.simulator.cloud.calibration.profile import load_profile
+from fleetrec.simulator.cloud.capacity.traces import read_trace
+from fleetrec.simulator.engine.cloud_service import LlmService
+from fleetrec.simulator.experiments.folders import ExperimentFolder
+from fleetrec.simulator.preparation.event_estimate import check_events
+from fleetrec.simulator.preparation.prepare import prepare
+from fleetrec.simulator.records.run_manifest import read_manifest
+from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.scenario.sections import LogFile
+from fleetrec.simulator.scenario.text_files import read_object, read_rows
+from fleetrec.simulator.scenario.units import DURATION, POWER, SIZE
+from fleetrec.simulator.simulation import simulate_prepared
+from fleetrec.simulator.workload.loading import load_log
+from fleetrec.simulator.workload.times import parse_times, why_unusable
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
 SLATES = ("markov", "popular", "frequent", "recent", "srm", "cloud_srm", "both", "llm")

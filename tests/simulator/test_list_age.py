@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.llm.base import CandidateLists
-from models.llm.cache import CachedCandidates
-from models.metrics import accuracy_per_query, clustered_mean
-from models.runtime.artifacts import ArtifactStore
-from simulator.policies.adaptive_fusion import fusion_of
-from simulator.ranking.histories import Histories
-from simulator.ranking.list_age import FEWEST, ranks_at_age, sample
-from simulator.ranking.slates import BaselineSlates, ListSlates
-from simulator.scenario import sections
-from simulator.workload.synthetic import synthetic_log
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.llm.cache import CachedCandidates
+from fleetrec.models.metrics import accuracy_per_query, clustered_mean
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.policies.adaptive_fusion import fusion_of
+from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.list_age import FEWEST, ranks_at_age, sample
+from fleetrec.simulator.ranking.slates import BaselineSlates, ListSlates
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.workload.synthetic import synthetic_log
 
 LENGTH, TAIL = 20, 20
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import simulator.preparation.memory_estimate as module
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.machine_memory import available_bytes
-from simulator.preparation.memory_estimate import DEVICE_BYTES, INTERACTION_BYTES
+import fleetrec.simulator.preparation.memory_estimate as module
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.machine_memory import available_bytes
+from fleetrec.simulator.preparation.memory_estimate import DEVICE_BYTES, INTERACTION_BYTES
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
 GIB = 1 << 30

@@ -14,11 +14,11 @@ from benchmarks.fit_device_and_link_presets import (
     fit_wifi_speed,
     near_wired_rtt_s,
 )
-from models.runtime.errors import InputError
-from simulator.core.randomness import Draws
-from simulator.fleet.devices import FleetTable, build_fleet
-from simulator.fleet.network import PRESETS, Network
-from simulator.scenario.sections import ConstantLink, DeviceClass, Fleet, Link, PresetLink, TraceLink
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.fleet.devices import FleetTable, build_fleet
+from fleetrec.simulator.fleet.network import PRESETS, Network
+from fleetrec.simulator.scenario.sections import ConstantLink, DeviceClass, Fleet, Link, PresetLink, TraceLink
 
 
 def network_of(link: Link, n_devices: int = 1, seed: int = 1) -> tuple[Network, FleetTable]:

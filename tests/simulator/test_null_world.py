@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.llm.base import CandidateLists
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.progress import NullProgress
-from simulator.preparation.policy_calibration import Tuned, tune
-from simulator.simulation import simulate_prepared
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
+from fleetrec.simulator.simulation import simulate_prepared
 from tests.simulator.tiny import RandomLists, prepare_tiny, scenario_of
 
 POLICIES: dict[str, dict[str, Any]] = {

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.artifacts import ArtifactStore
-from simulator.results.account import COLUMNS, PROVISIONED
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.results.account import COLUMNS, PROVISIONED
 from tests.simulator.tiny import scenario_of, simulate_tiny
 
 FLEET = {"devices": 50, "represents": 500_000}

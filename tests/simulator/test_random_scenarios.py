@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.random_scenarios import nonsense, random_settings, spoilt_text, write_small
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from simulator.running import simulate
-from simulator.scenario import Scenario
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.running import simulate
+from fleetrec.simulator.scenario import Scenario
 
 
 def test_random_valid_scenarios_end_in_a_result_without_nonsense(tmp_path: Path) -> None:

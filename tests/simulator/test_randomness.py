@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simulator.core.randomness import Draws, RegionDraws, StepDraws
+from fleetrec.simulator.core.randomness import Draws, RegionDraws, StepDraws
 
 
 def test_scalar_and_vector_draws_are_the_same_bits() -> None:

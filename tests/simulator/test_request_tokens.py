@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from models.llm.titles import INSTRUCTION
-from models.runtime.artifacts import ArtifactStore
-from simulator import RunResult, Scenario, simulate
+from fleetrec import RunResult, Scenario, simulate
+from fleetrec.models.llm.titles import INSTRUCTION
+from fleetrec.models.runtime.artifacts import ArtifactStore
 from tests.models.test_endpoint import Server, ok, serve
 from tests.simulator.test_evaluation import ITEMS, USERS, circle
 

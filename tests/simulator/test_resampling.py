@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simulator.core.resampling import CLUSTERS, Resampling, interval, user_weights
+from fleetrec.simulator.core.resampling import CLUSTERS, Resampling, interval, user_weights
 
 
 def test_a_users_weights_depend_on_its_label_and_the_draw_alone() -> None:

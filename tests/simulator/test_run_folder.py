@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from reports.data.folder_kind import folder_kind
-from reports.data.run_folder import read_run
-from simulator.records.run_manifest import is_finished, made_alike_note, name_files, read_manifest, run_of
-from simulator.results import run_identity
-from simulator.results.run_folder import RunFolder, opened, run_folder
-from simulator.results.run_identity import run_id
-from simulator.scenario import sections
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.folder_kind import folder_kind
+from fleetrec.reports.data.run_folder import read_run
+from fleetrec.simulator.records.run_manifest import is_finished, made_alike_note, name_files, read_manifest, run_of
+from fleetrec.simulator.results import run_identity
+from fleetrec.simulator.results.run_folder import RunFolder, opened, run_folder
+from fleetrec.simulator.results.run_identity import run_id
+from fleetrec.simulator.scenario import sections
 from tests.simulator.tiny import scenario_of, simulate_tiny
 
 ONE = scenario_of(fleet={"devices": 8})

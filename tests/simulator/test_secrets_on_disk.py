@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from reports.html import write_report
-from simulator import Scenario, simulate
+from fleetrec import Scenario, simulate
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.html import write_report
 from tests.models.test_endpoint import Reply, Server, ok, serve
 from tests.simulator.test_evaluation import circle
 

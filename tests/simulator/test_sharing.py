@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.progress import NullProgress
-from simulator.experiments.sweeps.jobs import RunJob
-from simulator.experiments.sweeps.worker import Workshop
-from simulator.preparation.cache_keys import learning_key, preparation_key
-from simulator.preparation.prepare import prepare
-from simulator.preparation.training import learn
-from simulator.running import simulate
-from simulator.scenario import Scenario, sections
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.experiments.sweeps.jobs import RunJob
+from fleetrec.simulator.experiments.sweeps.worker import Workshop
+from fleetrec.simulator.preparation.cache_keys import learning_key, preparation_key
+from fleetrec.simulator.preparation.prepare import prepare
+from fleetrec.simulator.preparation.training import learn
+from fleetrec.simulator.running import simulate
+from fleetrec.simulator.scenario import Scenario, sections
 from tests.simulator.experiments.sweeps.files import results_of, write_files
 
 SHARED = [
@@ -100,7 +100,7 @@ class Spy:
 
 def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for check in ("check_inputs", "check_events"):  # they look, and keep nothing
-        monkeypatch.setattr(f"simulator.preparation.prepare.{check}", lambda *values: None)
+        monkeypatch.setattr(f"fleetrec.simulator.preparation.prepare.{check}", lambda *values: None)
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base, ["policy.update=on_device"]), "", read)  # type: ignore[assignment]
     prepare(spied, "cpu", NullProgress())

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.core.signals import Constant, Diurnal, Trace, read_bandwidth_trace, repeated_trace, signal_of
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.signals import Constant, Diurnal, Trace, read_bandwidth_trace, repeated_trace, signal_of
 
 DAY_S = 86400.0
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import simulator.records.slate_table as module
-from simulator.records.slate_table import SlateTable
+import fleetrec.simulator.records.slate_table as module
+from fleetrec.simulator.records.slate_table import SlateTable
 
 NAMES = ("device", "as_of", "step", "weights", "list_time_s", "rank", "inconsistency")
 

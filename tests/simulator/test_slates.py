@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.baselines import all_baselines
-from models.llm.base import CandidateLists
-from simulator.policies.adaptive_fusion import fusion_of
-from simulator.policies.uncertainty import doubt_of
-from simulator.ranking.histories import Histories
-from simulator.ranking.lookahead import Foresight, Scorer
-from simulator.ranking.slates import BaselineSlates, CatalogueSlates, Jobs, JoinedSlates, ListSlates
-from simulator.ranking.srm_logits import StateScores
-from simulator.ranking.weight_versions import DeviceWeights
-from simulator.scenario import sections
+from fleetrec.models.baselines import all_baselines
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.simulator.policies.adaptive_fusion import fusion_of
+from fleetrec.simulator.policies.uncertainty import doubt_of
+from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.lookahead import Foresight, Scorer
+from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, Jobs, JoinedSlates, ListSlates
+from fleetrec.simulator.ranking.srm_logits import StateScores
+from fleetrec.simulator.ranking.weight_versions import DeviceWeights
+from fleetrec.simulator.scenario import sections
 
 ITEMS, USERS, LENGTH, DIM, N = 40, 6, 30, 8, 10
 
@@ -210,7 +210,7 @@ def test_one_job_a_call_gives_what_a_batch_gives(world: World) -> None:
 def test_what_is_computed_ahead_is_what_is_computed_on_demand(
     world: World, lists_ahead: bool, fewest_followed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simulator.ranking.lookahead._FEWEST_FOLLOWED", fewest_followed)
+    monkeypatch.setattr("fleetrec.simulator.ranking.lookahead._FEWEST_FOLLOWED", fewest_followed)
     users, slates = np.arange(USERS), list_slates(world)
     no_ties = np.zeros(USERS * LENGTH, dtype=bool)
     foresight = Foresight(slates, 18.5, users * LENGTH, users * 0, no_ties, lists_ahead)

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.runtime.artifacts import ArtifactStore
-from simulator.core.costs import Cost
-from simulator.experiments.policy_comparison import shown_as
-from simulator.results import summary as parts
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.core.costs import Cost
+from fleetrec.simulator.experiments.policy_comparison import shown_as
+from fleetrec.simulator.results import summary as parts
 from tests.simulator.tiny import scenario_of, simulate_tiny
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.runtime.errors import InputError
-from simulator import RunResult, Scenario, simulate
+from fleetrec import RunResult, Scenario, simulate
+from fleetrec.models.runtime.errors import InputError
 
 USERS, EVENTS, LAST = 12, 20, 8
 SCENARIO = """

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from simulator.results.collect import RunResult
-from simulator.results.timeline_trace import TraceRequest, read_trace_request
-from simulator.simulation import simulate_prepared
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.timeline_trace import TraceRequest, read_trace_request
+from fleetrec.simulator.simulation import simulate_prepared
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
 CHURN = {"kind": "on_off", "online": 1800, "offline": 600, "late_joiners": 0.3, "leavers": 0.3}

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from simulator.engine.retraining import FleetLearning
-from simulator.preparation.policy_calibration import Tuned
-from simulator.preparation.prepare import Prepared
-from simulator.preparation.training import srm_scores
-from simulator.ranking.histories import Histories
-from simulator.results.collect import RunResult
-from simulator.scenario import sections
-from simulator.simulation import build_world, run, simulate_prepared
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.engine.retraining import FleetLearning
+from fleetrec.simulator.preparation.policy_calibration import Tuned
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.preparation.training import srm_scores
+from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import build_world, run, simulate_prepared
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
 FLEET = {"kind": "fleet", "every": "40min", "upload": "10min", "learning_rate": 0.01}

@@ -5,22 +5,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.baselines import all_baselines
-from models.llm.base import CandidateLists
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.progress import NullProgress
-from models.srm.base import TrainedSrm
-from models.srm.training import build_model
-from simulator.core.randomness import Draws
-from simulator.preparation.policy_calibration import tails_of, tune
-from simulator.preparation.prepare import Prepared, populate
-from simulator.preparation.training import Learnt, first_deployed, srm_scores
-from simulator.ranking.histories import Histories
-from simulator.results.collect import RunResult
-from simulator.scenario import Scenario, sections
-from simulator.simulation import simulate_prepared
-from simulator.workload.splitting import split_log, training_set
-from simulator.workload.synthetic import synthetic_log
+from fleetrec.models.baselines import all_baselines
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.models.srm.base import TrainedSrm
+from fleetrec.models.srm.training import build_model
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
+from fleetrec.simulator.preparation.prepare import Prepared, populate
+from fleetrec.simulator.preparation.training import Learnt, first_deployed, srm_scores
+from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.simulation import simulate_prepared
+from fleetrec.simulator.workload.splitting import split_log, training_set
+from fleetrec.simulator.workload.synthetic import synthetic_log
 
 BASE: dict[str, Any] = {
     "name": "tiny",

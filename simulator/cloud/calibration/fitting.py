@@ -15,9 +15,9 @@ import numpy as np
 import scipy  # loads optimize where it is used: most runs do not
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from simulator.cloud.calibration.logs import RequestLog
-from simulator.cloud.calibration.outcomes import (
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.calibration.logs import RequestLog
+from fleetrec.simulator.cloud.calibration.outcomes import (
     Outcomes,
     Times,
     check_fits,
@@ -25,9 +25,9 @@ from simulator.cloud.calibration.outcomes import (
     relative_errors,
     simulate_log,
 )
-from simulator.cloud.calibration.servers import Server
-from simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
-from simulator.cloud.hardware.timing import RooflineTiming
+from fleetrec.simulator.cloud.calibration.servers import Server
+from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
+from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 
 PRIOR_SPREAD = 0.25
 """how far, in log space, a coefficient may well be from the roofline's"""

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from models.runtime.user_files import check_regular
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import check_regular
 
 _JSON_KEYS = ("queued_ts", "input_toks", "output_toks", "first_token_ts", "last_token_ts")
 _CSV_COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens", "first_token_s", "last_token_s")

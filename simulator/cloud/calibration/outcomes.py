@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from simulator.cloud.calibration.logs import RequestLog
-from simulator.cloud.hardware.step_time import StepTime
-from simulator.cloud.replica.jobs import Engine, Job
-from simulator.cloud.replica.replica import Replica
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.calibration.logs import RequestLog
+from fleetrec.simulator.cloud.hardware.step_time import StepTime
+from fleetrec.simulator.cloud.replica.jobs import Engine, Job
+from fleetrec.simulator.cloud.replica.replica import Replica
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from models.runtime.artifacts import atomic_path
-from models.runtime.errors import InputError
-from models.runtime.user_files import check_regular
-from simulator.cloud.calibration.fitting import Calibration
-from simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
-from simulator.cloud.replica.jobs import Engine
-from simulator.scenario.sections import Section
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.cloud.calibration.fitting import Calibration
+from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.scenario.sections import Section
 
 _HEAD = """\
 # Step times of a server, fitted to its log by `cli.py calibrate`. A step takes the larger of compute and memory:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.runtime.errors import InputError
-from simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue, model_from_config
-from simulator.cloud.hardware.memory import MEMORY_UTILIZATION, kv_blocks
-from simulator.cloud.replica.jobs import Engine
-from simulator.cloud.replica.queue_orders import ORDERS
-from simulator.scenario.text_files import read_object
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue, model_from_config
+from fleetrec.simulator.cloud.hardware.memory import MEMORY_UTILIZATION, kv_blocks
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.queue_orders import ORDERS
+from fleetrec.simulator.scenario.text_files import read_object
 
 
 @dataclass(frozen=True)

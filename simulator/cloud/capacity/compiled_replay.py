@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.artifacts import ArtifactStore
-from simulator.cloud.capacity.replay import Requests
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.replica.replica import Replica
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,7 +47,7 @@ def loop() -> ModuleType | None:
 
         settings: Any = numba.config
         settings.CACHE_DIR = str(ArtifactStore().root / "compiled")
-        from simulator.cloud.capacity import compiled_loop
+        from fleetrec.simulator.cloud.capacity import compiled_loop
 
         compiled_loop.serve(*_arguments(_NOBODY, np.zeros(0, dtype=np.int64), 1, (16, 1, 16, 1), (0.0,) * 13))
     except Exception as error:  # a missing wheel, a full disk, an interpreter that it does not know

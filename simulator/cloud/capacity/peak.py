@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from simulator.core.resampling import Resampling
+from fleetrec.simulator.core.resampling import Resampling
 
 PEAK_S = 1800.0
 """how long the peak lasts for which a fleet is provisioned"""

@@ -12,16 +12,16 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress, Progress
-from simulator.cloud.capacity.compiled_replay import Run, assignment, loop, plain, served
-from simulator.cloud.capacity.replay import Floats, Ints, Replayed, Requests, Watch, replay
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.node.tickets import LlmTicket
-from simulator.core.randomness import Draws
-from simulator.core.wording import counted
-from simulator.scenario import sections
-from simulator.scenario.units import DURATION
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.simulator.cloud.capacity.compiled_replay import Run, assignment, loop, plain, served
+from fleetrec.simulator.cloud.capacity.replay import Floats, Ints, Replayed, Requests, Watch, replay
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.node.tickets import LlmTicket
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.wording import counted
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.units import DURATION
 
 GROUP = 8
 """replicas simulated for more: each group of so many gets its share of the stream"""

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.node.llm_node import LlmNode
-from simulator.cloud.node.queueing import Served
-from simulator.cloud.node.tickets import LlmTicket
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.node.llm_node import LlmNode
+from fleetrec.simulator.cloud.node.queueing import Served
+from fleetrec.simulator.cloud.node.tickets import LlmTicket
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.cloud.capacity.peak import PEAK_S, Peak
-from simulator.cloud.capacity.provisioning import Objective, Provision, Served, Servers, fewest, percentile
-from simulator.cloud.capacity.replay import Requests
-from simulator.core.randomness import Draws
+from fleetrec.simulator.cloud.capacity.peak import PEAK_S, Peak
+from fleetrec.simulator.cloud.capacity.provisioning import Objective, Provision, Served, Servers, fewest, percentile
+from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.core.randomness import Draws
 
 _FEWEST = 2000  # requests that tell a percentile
 _ABOUT = 30_000  # requests that tell a capacity roughly

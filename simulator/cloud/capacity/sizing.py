@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from models.runtime.progress import Progress
-from simulator.cloud.capacity.provisioning import Objective, Replicas, provision, steady
-from simulator.cloud.capacity.replay import Replayed, Requests
-from simulator.cloud.capacity.traces import read_trace
-from simulator.cloud.hardware.catalogue import default_catalogue
-from simulator.cloud.hardware.power import ReplicaPower
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.pools import kind_of
-from simulator.cloud.tokens import RequestTokens
-from simulator.core.costs import HOUR_S, rent_cost
-from simulator.core.randomness import Draws
-from simulator.scenario import sections
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, provision, steady
+from fleetrec.simulator.cloud.capacity.replay import Replayed, Requests
+from fleetrec.simulator.cloud.capacity.traces import read_trace
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.power import ReplicaPower
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.pools import kind_of
+from fleetrec.simulator.cloud.tokens import RequestTokens
+from fleetrec.simulator.core.costs import HOUR_S, rent_cost
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario import sections
 
 
 @dataclass(frozen=True)

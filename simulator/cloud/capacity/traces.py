@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from models.runtime.errors import InputError
-from models.runtime.user_files import check_regular
-from simulator.cloud.capacity.replay import Requests
-from simulator.scenario.text_files import number, read_rows
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.scenario.text_files import number, read_rows
 
 _COLUMNS = {
     "timestamp": "arrival",

@@ -13,9 +13,9 @@ from typing import Any, Self, TypeVar
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from models.runtime.errors import InputError
-from simulator.cloud.hardware.hf_config import architecture_of
-from simulator.scenario.sections import Section
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.hardware.hf_config import architecture_of
+from fleetrec.simulator.scenario.sections import Section
 
 _FOLDER = Path(__file__).parent / "catalogue"
 

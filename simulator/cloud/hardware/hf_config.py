@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.runtime.errors import InputError
-from simulator.scenario.text_files import read_object
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario.text_files import read_object
 
 _KINDS = ("llama", "mistral", "qwen2", "qwen3", "mixtral", "qwen3_moe")
 _DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}

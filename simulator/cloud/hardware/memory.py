@@ -3,8 +3,8 @@
 As vLLM divides a GPU's memory; the reserve is what its run of Llama-3.1-8B on an RTX 4090 left over (docs/llm_node.md).
 """
 
-from models.runtime.errors import InputError
-from simulator.cloud.hardware.catalogue import Catalogue, GpuSpec, ModelSpec, default_catalogue
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.hardware.catalogue import Catalogue, GpuSpec, ModelSpec, default_catalogue
 
 MEMORY_UTILIZATION = 0.9  # vLLM's default share of GPU memory that it uses
 RESERVE_BYTES = 1.24e9  # of each GPU: activations, captured graphs, the CUDA context

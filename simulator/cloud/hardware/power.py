@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec
+from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec
 
 Load = TypeVar("Load", float, NDArray[np.float64])
 

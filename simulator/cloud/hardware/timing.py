@@ -8,8 +8,8 @@ both and adds two all-reduces a layer. Constants are fitted to measured TPOT of 
 import math
 from dataclasses import dataclass
 
-from simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec
-from simulator.cloud.hardware.step_time import Batch, ExpertWeights, Line, StepTime
+from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec
+from fleetrec.simulator.cloud.hardware.step_time import Batch, ExpertWeights, Line, StepTime
 
 
 @dataclass(frozen=True)

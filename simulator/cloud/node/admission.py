@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Admission, DeadlineAdmission, RandomEarlyAdmission
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Admission, DeadlineAdmission, RandomEarlyAdmission
 
 
 class Arrival(NamedTuple):

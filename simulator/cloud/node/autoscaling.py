@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
-from simulator.cloud.node.cluster import Cluster, Pool
-from simulator.scenario.sections import Autoscale
+from fleetrec.simulator.cloud.node.cluster import Cluster, Pool
+from fleetrec.simulator.scenario.sections import Autoscale
 
 TOLERANCE = 0.1  # Kubernetes' default
 

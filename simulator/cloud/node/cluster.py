@@ -10,12 +10,12 @@ from typing import Any, Literal, Protocol
 
 from simpy import Environment, Event, Timeout
 
-from simulator.cloud.hardware.power import ReplicaPower
-from simulator.cloud.node.faults import Outage, failures, takings
-from simulator.cloud.node.routers import Choice
-from simulator.cloud.replica.timed_replica import Serving
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Autoscale, Failures, Spot
+from fleetrec.simulator.cloud.hardware.power import ReplicaPower
+from fleetrec.simulator.cloud.node.faults import Outage, failures, takings
+from fleetrec.simulator.cloud.node.routers import Choice
+from fleetrec.simulator.cloud.replica.timed_replica import Serving
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Autoscale, Failures, Spot
 
 State = Literal["off", "starting", "up", "draining", "down"]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from simpy import Environment
 
-from simulator.cloud.node.queueing import QueueingNode, Ticket
+from fleetrec.simulator.cloud.node.queueing import QueueingNode, Ticket
 
 # One core, PyTorch, batch 1: measured on the small models of this project (docs/llm_node.md).
 CORE_FLOPS_PER_S = 10e9

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
 
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Failures, Spot
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Failures, Spot
 
 
 class Outage(NamedTuple):

@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
-from simulator.cloud.node.admission import Arrival, admission_rule
-from simulator.cloud.node.autoscaling import autoscale
-from simulator.cloud.node.cluster import Cluster, Machine, Pool
-from simulator.cloud.node.queueing import Outcome, Served, Ticket
-from simulator.cloud.node.routers import ROUTERS, Ask
-from simulator.cloud.node.tickets import Attempt, LlmTicket
-from simulator.cloud.node.timeline import Timeline
-from simulator.cloud.node.timers import Deadlines, Wakes
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec.simulator.cloud.node.admission import Arrival, admission_rule
+from fleetrec.simulator.cloud.node.autoscaling import autoscale
+from fleetrec.simulator.cloud.node.cluster import Cluster, Machine, Pool
+from fleetrec.simulator.cloud.node.queueing import Outcome, Served, Ticket
+from fleetrec.simulator.cloud.node.routers import ROUTERS, Ask
+from fleetrec.simulator.cloud.node.tickets import Attempt, LlmTicket
+from fleetrec.simulator.cloud.node.timeline import Timeline
+from fleetrec.simulator.cloud.node.timers import Deadlines, Wakes
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 
 _RECENT = 1 / 16  # weight of the newest request in a replica's recent mean service time
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment, Event, Timeout
 
-from simulator.cloud.node.timeline import Timeline
+from fleetrec.simulator.cloud.node.timeline import Timeline
 
 Outcome = Literal["completed", "timed_out", "rejected", "lost", "withdrawn", "unfinished"]
 

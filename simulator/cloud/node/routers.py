@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple, Protocol
 
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import RouterName
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import RouterName
 
 _PROBES = 64  # places that an affine device tries before it takes the least loaded replica
 

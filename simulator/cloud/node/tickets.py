@@ -4,9 +4,9 @@ import math
 
 from simpy import Environment
 
-from simulator.cloud.node.cluster import Machine
-from simulator.cloud.node.queueing import Ticket
-from simulator.cloud.replica.timed_replica import TimedJob
+from fleetrec.simulator.cloud.node.cluster import Machine
+from fleetrec.simulator.cloud.node.queueing import Ticket
+from fleetrec.simulator.cloud.replica.timed_replica import TimedJob
 
 
 class LlmTicket(Ticket):

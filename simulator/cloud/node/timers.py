@@ -8,8 +8,8 @@ from typing import Any
 from simpy import Environment, Event, Timeout
 from simpy.events import NORMAL
 
-from simulator.cloud.node.cluster import Machine
-from simulator.cloud.node.tickets import LlmTicket
+from fleetrec.simulator.cloud.node.cluster import Machine
+from fleetrec.simulator.cloud.node.tickets import LlmTicket
 
 _FEW = 64
 

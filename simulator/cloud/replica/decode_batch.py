@@ -6,7 +6,7 @@ next steps need follows from how many sequences there are of each phase of that 
 
 from heapq import heappop, heappush
 
-from simulator.cloud.replica.jobs import Job
+from fleetrec.simulator.cloud.replica.jobs import Job
 
 
 class Decoding:

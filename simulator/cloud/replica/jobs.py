@@ -5,8 +5,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal
 
-from models.runtime.errors import InputError
-from simulator.cloud.replica.queue_orders import ORDERS
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.replica.queue_orders import ORDERS
 
 State = Literal["new", "waiting", "prefill", "decode", "finished", "removed"]
 

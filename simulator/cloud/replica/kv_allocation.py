@@ -1,7 +1,7 @@
 """KV-cache blocks of a replica by job: how many it needs, what of its prompt is cached, and what it leaves behind."""
 
-from simulator.cloud.replica.jobs import Job
-from simulator.cloud.replica.kv_cache import KvCache
+from fleetrec.simulator.cloud.replica.jobs import Job
+from fleetrec.simulator.cloud.replica.kv_cache import KvCache
 
 
 class JobMemory(KvCache):

@@ -9,11 +9,11 @@ Idea: Orca (Yu et al., OSDI 2022) and the scheduler of vLLM V1.
 
 import math
 
-from models.runtime.errors import InputError
-from simulator.cloud.hardware.step_time import StepTime
-from simulator.cloud.replica.jobs import Engine, Job
-from simulator.cloud.replica.queue_orders import ORDERS
-from simulator.cloud.replica.scheduler import Batching
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.hardware.step_time import StepTime
+from fleetrec.simulator.cloud.replica.jobs import Engine, Job
+from fleetrec.simulator.cloud.replica.queue_orders import ORDERS
+from fleetrec.simulator.cloud.replica.scheduler import Batching
 
 __all__ = ["Engine", "Job", "Replica"]
 

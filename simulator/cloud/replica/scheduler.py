@@ -6,10 +6,10 @@ import math
 from heapq import heappop, heappush
 from typing import Literal
 
-from simulator.cloud.hardware.step_time import Batch, DecodeRun, StepTime
-from simulator.cloud.replica.decode_batch import Decoding
-from simulator.cloud.replica.jobs import Engine, Job
-from simulator.cloud.replica.kv_allocation import JobMemory
+from fleetrec.simulator.cloud.hardware.step_time import Batch, DecodeRun, StepTime
+from fleetrec.simulator.cloud.replica.decode_batch import Decoding
+from fleetrec.simulator.cloud.replica.jobs import Engine, Job
+from fleetrec.simulator.cloud.replica.kv_allocation import JobMemory
 
 
 class Batching:

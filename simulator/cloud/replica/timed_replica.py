@@ -9,7 +9,7 @@ from collections import OrderedDict
 from heapq import heappop, heappush
 from typing import Protocol
 
-from simulator.cloud.replica.jobs import Job
+from fleetrec.simulator.cloud.replica.jobs import Job
 
 
 class Serving(Protocol):

@@ -14,19 +14,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.runtime.artifacts import atomic_path
-from models.runtime.errors import InputError
-from simulator.experiments.comparison.conclusion import conclude, higher_is_better
-from simulator.experiments.comparison.cost_plane import LEVEL
-from simulator.experiments.comparison.decision import PER_MONTH, hint
-from simulator.experiments.comparison.families import at_equal_ratio
-from simulator.experiments.comparison.matched_runs import read_records, read_runs
-from simulator.experiments.comparison.metric_values import Measure
-from simulator.experiments.comparison.records import RATIO, ExperimentRecords
-from simulator.experiments.comparison.warm_up import cut_warm_up
-from simulator.experiments.folders import full_metric
-from simulator.experiments.statistics import holm
-from simulator.records.parquet import write_table
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.comparison.conclusion import conclude, higher_is_better
+from fleetrec.simulator.experiments.comparison.cost_plane import LEVEL
+from fleetrec.simulator.experiments.comparison.decision import PER_MONTH, hint
+from fleetrec.simulator.experiments.comparison.families import at_equal_ratio
+from fleetrec.simulator.experiments.comparison.matched_runs import read_records, read_runs
+from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.experiments.comparison.records import RATIO, ExperimentRecords
+from fleetrec.simulator.experiments.comparison.warm_up import cut_warm_up
+from fleetrec.simulator.experiments.folders import full_metric
+from fleetrec.simulator.experiments.statistics import holm
+from fleetrec.simulator.records.parquet import write_table
 
 Floats = NDArray[np.float64]
 

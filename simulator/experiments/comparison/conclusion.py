@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from simulator.core.resampling import DRAWS
-from simulator.experiments.comparison.cost_plane import Plane, plane_of
-from simulator.experiments.comparison.decision import PER_MONTH, decide
-from simulator.experiments.comparison.families import families
-from simulator.experiments.comparison.metric_values import Measure, kept_without_requests
-from simulator.experiments.comparison.pareto import Direction, hypervolume, knee, nondominated
-from simulator.experiments.comparison.records import ExperimentRecords
-from simulator.experiments.comparison.savings import LEAST_SHARE, Saving, savings
-from simulator.experiments.comparison.sensitivity import shares_of_variance
-from simulator.experiments.comparison.sentence import headline
-from simulator.experiments.comparison.shares import missed_shares
-from simulator.experiments.statistics import N_DRAWS, joint_draws
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.resampling import DRAWS
+from fleetrec.simulator.experiments.comparison.cost_plane import Plane, plane_of
+from fleetrec.simulator.experiments.comparison.decision import PER_MONTH, decide
+from fleetrec.simulator.experiments.comparison.families import families
+from fleetrec.simulator.experiments.comparison.metric_values import Measure, kept_without_requests
+from fleetrec.simulator.experiments.comparison.pareto import Direction, hypervolume, knee, nondominated
+from fleetrec.simulator.experiments.comparison.records import ExperimentRecords
+from fleetrec.simulator.experiments.comparison.savings import LEAST_SHARE, Saving, savings
+from fleetrec.simulator.experiments.comparison.sensitivity import shares_of_variance
+from fleetrec.simulator.experiments.comparison.sentence import headline
+from fleetrec.simulator.experiments.comparison.shares import missed_shares
+from fleetrec.simulator.experiments.statistics import N_DRAWS, joint_draws
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.experiments.comparison.metric_values import Measure
 
 Floats = NDArray[np.float64]
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.core.resampling import interval
-from simulator.experiments.comparison.cost_plane import Plane, band_level
-from simulator.experiments.comparison.metric_values import Measure
-from simulator.experiments.comparison.records import WithoutCloud
-from simulator.experiments.comparison.savings import LEAST_SHARE, Saving
-from simulator.experiments.statistics import Estimates, seeds_to_show
+from fleetrec.simulator.core.resampling import interval
+from fleetrec.simulator.experiments.comparison.cost_plane import Plane, band_level
+from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.experiments.comparison.records import WithoutCloud
+from fleetrec.simulator.experiments.comparison.savings import LEAST_SHARE, Saving
+from fleetrec.simulator.experiments.statistics import Estimates, seeds_to_show
 
 Floats = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.experiments.comparison.metric_values import Measure
-from simulator.experiments.folders import Variant
-from simulator.experiments.statistics import Estimates, holm
+from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.experiments.folders import Variant
+from fleetrec.simulator.experiments.statistics import Estimates, holm
 
 Floats = NDArray[np.float64]
 Span = tuple[float, float]

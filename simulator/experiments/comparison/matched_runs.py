@@ -9,13 +9,19 @@ import numpy as np
 import pandas as pd
 from pyarrow.lib import ArrowException
 
-from models.runtime.errors import InputError
-from simulator.experiments.comparison.records import NO_TRAINING, PLACE, ExperimentRecords, RunWorld, training_key
-from simulator.experiments.comparison.run_records import RunRecords, check_same, read_run
-from simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures
-from simulator.experiments.statistics import Replicates
-from simulator.records.run_manifest import SUMMARY, is_finished, made_alike_note
-from simulator.scenario.building import suggestion
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.comparison.records import (
+    NO_TRAINING,
+    PLACE,
+    ExperimentRecords,
+    RunWorld,
+    training_key,
+)
+from fleetrec.simulator.experiments.comparison.run_records import RunRecords, check_same, read_run
+from fleetrec.simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures
+from fleetrec.simulator.experiments.statistics import Replicates
+from fleetrec.simulator.records.run_manifest import SUMMARY, is_finished, made_alike_note
+from fleetrec.simulator.scenario.building import suggestion
 
 
 def read_records(path: Path | str, baseline: str | None) -> tuple[ExperimentRecords, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.experiments.statistics import Estimates, Replicates, over_runs, over_users, resampled
+from fleetrec.simulator.experiments.statistics import Estimates, Replicates, over_runs, over_users, resampled
 
 Floats = NDArray[np.float64]
 

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.metrics import accuracy_per_query
-from models.runtime.errors import InputError
-from simulator.core.resampling import DRAWS, Resampling
-from simulator.experiments.comparison.metric_values import Measure
-from simulator.experiments.comparison.run_records import Ranks
-from simulator.experiments.folders import Manifest, Variant, full_metric
-from simulator.experiments.statistics import Replicates
-from simulator.results.account import FIGURES
-from simulator.results.baselines import NOT_EVALUATED
-from simulator.scenario.building import suggestion
+from fleetrec.models.metrics import accuracy_per_query
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.resampling import DRAWS, Resampling
+from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.experiments.comparison.run_records import Ranks
+from fleetrec.simulator.experiments.folders import Manifest, Variant, full_metric
+from fleetrec.simulator.experiments.statistics import Replicates
+from fleetrec.simulator.results.account import FIGURES
+from fleetrec.simulator.results.baselines import NOT_EVALUATED
+from fleetrec.simulator.scenario.building import suggestion
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

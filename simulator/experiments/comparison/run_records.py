@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pyarrow.lib import ArrowException
 
-from models.runtime.errors import InputError
-from simulator.records.run_manifest import check_one_run
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.records.run_manifest import check_one_run
 
 Ranks = NDArray[np.int32]
 

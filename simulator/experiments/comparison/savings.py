@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.experiments.comparison.cost_plane import Plane
+from fleetrec.simulator.experiments.comparison.cost_plane import Plane
 
 Floats = NDArray[np.float64]
 

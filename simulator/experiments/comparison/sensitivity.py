@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simulator.experiments.comparison.families import flat_settings
-from simulator.experiments.folders import Variant
+from fleetrec.simulator.experiments.comparison.families import flat_settings
+from fleetrec.simulator.experiments.folders import Variant
 
 Floats = NDArray[np.float64]
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from simulator.experiments.comparison.cost_plane import Plane
-from simulator.experiments.comparison.decision import PER_MONTH
-from simulator.experiments.comparison.savings import Saving
-from simulator.results.sentences import between, calling, dollars, signed
+from fleetrec.simulator.experiments.comparison.cost_plane import Plane
+from fleetrec.simulator.experiments.comparison.decision import PER_MONTH
+from fleetrec.simulator.experiments.comparison.savings import Saving
+from fleetrec.simulator.results.sentences import between, calling, dollars, signed
 
 
 def headline(

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from simulator.results.summary import off_share
+from fleetrec.simulator.results.summary import off_share
 
 _OF_REQUESTS = ("decisions", "wanted_ratio", "realised_ratio")
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.metrics import accuracy_per_query
-from models.runtime.errors import InputError
-from simulator.experiments.comparison.records import FROM_RANKS, ExperimentRecords, training_key
-from simulator.experiments.folders import ExperimentFolder, flat_figures
-from simulator.experiments.statistics import mser5
-from simulator.results import summary as parts
+from fleetrec.models.metrics import accuracy_per_query
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.comparison.records import FROM_RANKS, ExperimentRecords, training_key
+from fleetrec.simulator.experiments.folders import ExperimentFolder, flat_figures
+from fleetrec.simulator.experiments.statistics import mser5
+from fleetrec.simulator.results import summary as parts
 
 Floats = NDArray[np.float64]
 

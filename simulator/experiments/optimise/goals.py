@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from models.runtime.errors import InputError
-from simulator.experiments.comparison.metric_values import of_requests
-from simulator.experiments.comparison.records import RATIO
-from simulator.experiments.folders import full_metric
-from simulator.scenario.building import number_of
-from simulator.scenario.units import DURATION
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.comparison.metric_values import of_requests
+from fleetrec.simulator.experiments.comparison.records import RATIO
+from fleetrec.simulator.experiments.folders import full_metric
+from fleetrec.simulator.scenario.building import number_of
+from fleetrec.simulator.scenario.units import DURATION
 
 Direction = Literal["maximize", "minimize"]
 

@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from models.runtime.artifacts import content_hash
-from simulator.experiments.folders import Manifest, Variant
-from simulator.experiments.optimise.goals import Goals
-from simulator.experiments.optimise.sampling import SamplerName
-from simulator.experiments.optimise.space import Settings, Space, overrides_of
-from simulator.preparation.input_checks import check_inputs
-from simulator.results.run_identity import files_held, versions
-from simulator.scenario import Scenario, resolved_yaml
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.simulator.experiments.folders import Manifest, Variant
+from fleetrec.simulator.experiments.optimise.goals import Goals
+from fleetrec.simulator.experiments.optimise.sampling import SamplerName
+from fleetrec.simulator.experiments.optimise.space import Settings, Space, overrides_of
+from fleetrec.simulator.preparation.input_checks import check_inputs
+from fleetrec.simulator.results.run_identity import files_held, versions
+from fleetrec.simulator.scenario import Scenario, resolved_yaml
 
 BASE = "base"
 

@@ -18,8 +18,8 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
-from simulator.experiments.optimise.goals import Goals
-from simulator.experiments.optimise.space import Knob, Settings, Space
+from fleetrec.simulator.experiments.optimise.goals import Goals
+from fleetrec.simulator.experiments.optimise.space import Knob, Settings, Space
 
 SamplerName = Literal["gp", "nsga2", "tpe"]
 

@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.runtime.artifacts import content_hash
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress, Progress
-from simulator.experiments.comparison.compare import Comparison, compare
-from simulator.experiments.folders import FAILURE, ExperimentFolder, Variant, flat_figures
-from simulator.experiments.optimise.problem import BASE, Problem
-from simulator.experiments.optimise.sampling import Result, Search
-from simulator.experiments.optimise.space import Settings, label_of
-from simulator.experiments.optimise.study import opened
-from simulator.experiments.sweeps import Executor, RunJob, run_all
-from simulator.experiments.sweeps.sweep_folder import remove_failed, write_failure
-from simulator.experiments.sweeps.tables import write_tables
-from simulator.records.run_manifest import is_finished
-from simulator.scenario.text_files import read_object
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.simulator.experiments.comparison.compare import Comparison, compare
+from fleetrec.simulator.experiments.folders import FAILURE, ExperimentFolder, Variant, flat_figures
+from fleetrec.simulator.experiments.optimise.problem import BASE, Problem
+from fleetrec.simulator.experiments.optimise.sampling import Result, Search
+from fleetrec.simulator.experiments.optimise.space import Settings, label_of
+from fleetrec.simulator.experiments.optimise.study import opened
+from fleetrec.simulator.experiments.sweeps import Executor, RunJob, run_all
+from fleetrec.simulator.experiments.sweeps.sweep_folder import remove_failed, write_failure
+from fleetrec.simulator.experiments.sweeps.tables import write_tables
+from fleetrec.simulator.records.run_manifest import is_finished
+from fleetrec.simulator.scenario.text_files import read_object
 
 _OF_A_RUN = ("file of a run", "the run's own file, or remove the run's folder")
 

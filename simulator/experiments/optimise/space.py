@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.runtime.errors import InputError
-from simulator.scenario import Scenario, sections
-from simulator.scenario.building import number_of
-from simulator.scenario.reading import Node, Scalar, read_file
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.scenario.building import number_of
+from fleetrec.simulator.scenario.reading import Node, Scalar, read_file
 
 Value = str | float | int | bool
 Settings = dict[str, Value]

@@ -12,13 +12,13 @@ import optuna
 import yaml
 from optuna.trial import FrozenTrial
 
-from models.runtime.artifacts import atomic_path
-from models.runtime.disk import is_disk_full
-from models.runtime.errors import InputError
-from simulator.experiments.folders import ExperimentFolder
-from simulator.experiments.optimise.problem import Problem
-from simulator.experiments.optimise.sampling import is_ours
-from simulator.experiments.sweeps.sweep_folder import check_versions, held_whole
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.disk import is_disk_full
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.folders import ExperimentFolder
+from fleetrec.simulator.experiments.optimise.problem import Problem
+from fleetrec.simulator.experiments.optimise.sampling import is_ours
+from fleetrec.simulator.experiments.sweeps.sweep_folder import check_versions, held_whole
 
 STUDY = "study.db"
 _NAME = "optimisation"

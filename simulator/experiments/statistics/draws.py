@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.experiments.statistics.replicates import Replicates
+from fleetrec.simulator.experiments.statistics.replicates import Replicates
 
 Floats = NDArray[np.float64]
 

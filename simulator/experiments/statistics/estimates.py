@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from simulator.experiments.statistics.replicates import Replicates
+from fleetrec.simulator.experiments.statistics.replicates import Replicates
 
 Floats = NDArray[np.float64]
 

@@ -1,9 +1,9 @@
 """Sweeps: many variants of a scenario over seeds, on this machine or a Ray cluster, to be continued at any moment."""
 
-from simulator.experiments.sweeps.jobs import Executor, Outcome, RunJob
-from simulator.experiments.sweeps.plan import Plan, make_plan, scenario_with
-from simulator.experiments.sweeps.reading import Sweep, read_sweep
-from simulator.experiments.sweeps.run import Finished, executor_for, run_all, run_sweep
+from fleetrec.simulator.experiments.sweeps.jobs import Executor, Outcome, RunJob
+from fleetrec.simulator.experiments.sweeps.plan import Plan, make_plan, scenario_with
+from fleetrec.simulator.experiments.sweeps.reading import Sweep, read_sweep
+from fleetrec.simulator.experiments.sweeps.run import Finished, executor_for, run_all, run_sweep
 
 __all__ = [
     "Executor",

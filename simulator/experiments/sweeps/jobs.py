@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from simulator.preparation.cache_keys import learning_key, uses_llm
-from simulator.scenario import sections
+from fleetrec.simulator.preparation.cache_keys import learning_key, uses_llm
+from fleetrec.simulator.scenario import sections
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from multiprocessing import connection
 from types import TracebackType
 from typing import Any, Self
 
-from simulator.experiments.sweeps.jobs import Job, Outcome
-from simulator.parallel.processes import WorkerProcess
+from fleetrec.simulator.experiments.sweeps.jobs import Job, Outcome
+from fleetrec.simulator.parallel.processes import WorkerProcess
 
-_WORKSHOP = "simulator.experiments.sweeps.worker"  # looked up by those who work, since it imports PyTorch
+_WORKSHOP = "fleetrec.simulator.experiments.sweeps.worker"  # looked up by those who work, since it imports PyTorch
 
 
 class ThisProcess:

@@ -6,16 +6,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from models.runtime.artifacts import content_hash
-from models.runtime.errors import InputError
-from simulator.experiments.folders import Manifest
-from simulator.experiments.sweeps.reading import Settings, Sweep
-from simulator.experiments.sweeps.variants import Point, draw, expand
-from simulator.preparation.input_checks import check_inputs
-from simulator.results.run_identity import versions
-from simulator.scenario import Scenario, resolved_yaml
-from simulator.scenario.overrides import setting_of, to_node
-from simulator.scenario.reading import Place
+from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.folders import Manifest
+from fleetrec.simulator.experiments.sweeps.reading import Settings, Sweep
+from fleetrec.simulator.experiments.sweeps.variants import Point, draw, expand
+from fleetrec.simulator.preparation.input_checks import check_inputs
+from fleetrec.simulator.results.run_identity import versions
+from fleetrec.simulator.scenario import Scenario, resolved_yaml
+from fleetrec.simulator.scenario.overrides import setting_of, to_node
+from fleetrec.simulator.scenario.reading import Place
 
 ASK_ABOVE = 1000
 """runs that a plan may have without being asked for twice"""

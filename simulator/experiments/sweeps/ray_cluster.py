@@ -12,13 +12,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
-from models.runtime.artifacts import ArtifactStore, files_below, place_files
-from models.runtime.disk import is_disk_full
-from simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob
-from simulator.parallel.ray import check_ray, connect
-from simulator.records.run_manifest import MANIFEST, SUMMARY
+from fleetrec.models.runtime.artifacts import ArtifactStore, files_below, place_files
+from fleetrec.models.runtime.disk import is_disk_full
+from fleetrec.simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob
+from fleetrec.simulator.parallel.ray import check_ray, connect
+from fleetrec.simulator.records.run_manifest import MANIFEST, SUMMARY
 
-_WORKSHOP = "simulator.experiments.sweeps.worker"  # looked up by those who work, since it imports PyTorch
+_WORKSHOP = "fleetrec.simulator.experiments.sweeps.worker"  # looked up by those who work, since it imports PyTorch
 
 
 class RayCluster:

@@ -7,11 +7,11 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from models.runtime.errors import InputError
-from simulator.experiments.sweeps.sections import Range, Sample, SweepFile
-from simulator.scenario.building import Builder, raise_first, suggestion
-from simulator.scenario.reading import Node, Place, Scalar, read_file
-from simulator.scenario.text_files import resolve_path
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.sweeps.sections import Range, Sample, SweepFile
+from fleetrec.simulator.scenario.building import Builder, raise_first, suggestion
+from fleetrec.simulator.scenario.reading import Node, Place, Scalar, read_file
+from fleetrec.simulator.scenario.text_files import resolve_path
 
 Model = TypeVar("Model", bound=BaseModel)
 Settings = dict[str, Node]

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from models.runtime.errors import InputError
-from models.runtime.progress import Progress
-from simulator.core.wording import counted
-from simulator.experiments.comparison.compare import compare
-from simulator.experiments.folders import RunPlace
-from simulator.experiments.sweeps.jobs import Executor, LearnJob, Outcome, RunJob
-from simulator.experiments.sweeps.local import LocalProcesses, ThisProcess
-from simulator.experiments.sweeps.plan import Plan
-from simulator.experiments.sweeps.ray_cluster import RayCluster
-from simulator.experiments.sweeps.sweep_folder import finished_runs, opened, write_failure
-from simulator.experiments.sweeps.tables import write_tables
-from simulator.preparation.cache_keys import preparation_key
-from simulator.scenario.text_files import read_object
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.core.wording import counted
+from fleetrec.simulator.experiments.comparison.compare import compare
+from fleetrec.simulator.experiments.folders import RunPlace
+from fleetrec.simulator.experiments.sweeps.jobs import Executor, LearnJob, Outcome, RunJob
+from fleetrec.simulator.experiments.sweeps.local import LocalProcesses, ThisProcess
+from fleetrec.simulator.experiments.sweeps.plan import Plan
+from fleetrec.simulator.experiments.sweeps.ray_cluster import RayCluster
+from fleetrec.simulator.experiments.sweeps.sweep_folder import finished_runs, opened, write_failure
+from fleetrec.simulator.experiments.sweeps.tables import write_tables
+from fleetrec.simulator.preparation.cache_keys import preparation_key
+from fleetrec.simulator.scenario.text_files import read_object
 
 Say = Callable[[str], None]
 

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from simulator.scenario.sections.base import Section
-from simulator.scenario.units import Seconds
+from fleetrec.simulator.scenario.sections.base import Section
+from fleetrec.simulator.scenario.units import Seconds
 
 
 class SweepFile(Section):

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from models.runtime.artifacts import atomic_path
-from models.runtime.disk import is_disk_full
-from models.runtime.errors import InputError
-from simulator.experiments.folders import FAILURE, ExperimentFolder
-from simulator.experiments.sweeps.plan import Plan
-from simulator.records.folder_lock import held
-from simulator.records.run_manifest import is_finished, remove_run, run_of
-from simulator.results.run_identity import run_id
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.disk import is_disk_full
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.folders import FAILURE, ExperimentFolder
+from fleetrec.simulator.experiments.sweeps.plan import Plan
+from fleetrec.simulator.records.folder_lock import held
+from fleetrec.simulator.records.run_manifest import is_finished, remove_run, run_of
+from fleetrec.simulator.results.run_identity import run_id
 
 
 @contextmanager

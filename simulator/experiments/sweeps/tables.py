@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.runtime.artifacts import atomic_path
-from simulator.experiments.folders import ExperimentFolder, flat_figures
-from simulator.scenario.text_files import read_object
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.simulator.experiments.folders import ExperimentFolder, flat_figures
+from fleetrec.simulator.scenario.text_files import read_object
 
 _NOT_FIGURES = ("schema_version", "seed")
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.errors import InputError
-from simulator.experiments.folders import Variant
-from simulator.experiments.sweeps.reading import Axes, Samples, Settings, Span, Sweep
-from simulator.scenario.building import number_of
-from simulator.scenario.reading import Node, Place, Scalar
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.folders import Variant
+from fleetrec.simulator.experiments.sweeps.reading import Axes, Samples, Settings, Span, Sweep
+from fleetrec.simulator.scenario.building import number_of
+from fleetrec.simulator.scenario.reading import Node, Place, Scalar
 
 MOST = 100_000
 """variants that a file may describe before a budget draws from them"""

@@ -3,16 +3,16 @@
 import time
 import traceback
 
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.disk import is_disk_full
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob
-from simulator.preparation.cache_keys import learning_key, preparation_key, uses_llm
-from simulator.preparation.prepare import Prepared, prepare
-from simulator.preparation.training import Learnt, learn, train_llm
-from simulator.running import run_prepared
-from simulator.scenario import sections
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.disk import is_disk_full
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob
+from fleetrec.simulator.preparation.cache_keys import learning_key, preparation_key, uses_llm
+from fleetrec.simulator.preparation.prepare import Prepared, prepare
+from fleetrec.simulator.preparation.training import Learnt, learn, train_llm
+from fleetrec.simulator.running import run_prepared
+from fleetrec.simulator.scenario import sections
 
 _DEVICE = "cpu"
 

@@ -14,10 +14,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.core.randomness import Draws
-from simulator.policies.request.share import Share
-from simulator.ranking.lookahead import Scorer
-from simulator.scenario import sections
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.policies.request.share import Share
+from fleetrec.simulator.ranking.lookahead import Scorer
+from fleetrec.simulator.scenario import sections
 
 _NO_ROW = (1 << 31) - 1
 _DAY_S = 86400.0

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simulator.preparation.prepare import Prepared
-from simulator.ranking.slates import ListSlates, Slates
-from simulator.results.assumptions.data import clock, represented, srm_training
-from simulator.results.assumptions.lists import lists_by_age, shrinking
-from simulator.results.assumptions.row import Row, Shown
-from simulator.scenario import sections
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.ranking.slates import ListSlates, Slates
+from fleetrec.simulator.results.assumptions.data import clock, represented, srm_training
+from fleetrec.simulator.results.assumptions.lists import lists_by_age, shrinking
+from fleetrec.simulator.results.assumptions.row import Row, Shown
+from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from models.early_stopping import TrainingCurve
-from simulator.preparation.prepare import Prepared
-from simulator.results.assumptions.row import Row
-from simulator.results.training_curves import LATE, curve_section
-from simulator.scenario import sections
+from fleetrec.models.early_stopping import TrainingCurve
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.results.assumptions.row import Row
+from fleetrec.simulator.results.training_curves import LATE, curve_section
+from fleetrec.simulator.scenario import sections
 
 DAY_S = 86_400.0
 _FEW_ZERO_GAPS = 0.05

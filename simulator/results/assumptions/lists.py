@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.early_stopping import TrainingCurve
-from models.llm.cache import CachedCandidates
-from models.metrics import accuracy_per_query, clustered_mean
-from simulator.core.randomness import Draws
-from simulator.core.wording import counted
-from simulator.preparation.prepare import Prepared, first_needed
-from simulator.preparation.training import list_slates
-from simulator.ranking.list_age import ranks_at_age, sample
-from simulator.ranking.slates import Jobs, ListSlates, Slates
-from simulator.results.assumptions.row import Row, Shown
-from simulator.results.baselines import NOT_EVALUATED
-from simulator.results.training_curves import LATE, curve_of_lists
-from simulator.scenario import sections
+from fleetrec.models.early_stopping import TrainingCurve
+from fleetrec.models.llm.cache import CachedCandidates
+from fleetrec.models.metrics import accuracy_per_query, clustered_mean
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.wording import counted
+from fleetrec.simulator.preparation.prepare import Prepared, first_needed
+from fleetrec.simulator.preparation.training import list_slates
+from fleetrec.simulator.ranking.list_age import ranks_at_age, sample
+from fleetrec.simulator.ranking.slates import Jobs, ListSlates, Slates
+from fleetrec.simulator.results.assumptions.row import Row, Shown
+from fleetrec.simulator.results.baselines import NOT_EVALUATED
+from fleetrec.simulator.results.training_curves import LATE, curve_of_lists
+from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

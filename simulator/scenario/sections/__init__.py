@@ -2,8 +2,8 @@
 (`cli.py schema`).
 """
 
-from simulator.scenario.sections.base import Section
-from simulator.scenario.sections.cloud import (
+from fleetrec.simulator.scenario.sections.base import Section
+from fleetrec.simulator.scenario.sections.cloud import (
     Admission,
     Autoscale,
     Cloud,
@@ -17,7 +17,7 @@ from simulator.scenario.sections.cloud import (
     Slo,
     Spot,
 )
-from simulator.scenario.sections.fleet import (
+from fleetrec.simulator.scenario.sections.fleet import (
     AlwaysOn,
     Churn,
     ConstantLink,
@@ -31,7 +31,7 @@ from simulator.scenario.sections.fleet import (
     TraceLink,
     default_classes,
 )
-from simulator.scenario.sections.models import (
+from fleetrec.simulator.scenario.sections.models import (
     P5,
     Candidates,
     CandidateTable,
@@ -45,7 +45,7 @@ from simulator.scenario.sections.models import (
     Training,
     WithListTable,
 )
-from simulator.scenario.sections.policy import (
+from fleetrec.simulator.scenario.sections.policy import (
     AlwaysRequest,
     Budget,
     CloudPush,
@@ -78,10 +78,10 @@ from simulator.scenario.sections.policy import (
     StalenessRequest,
     UncertaintyRequest,
 )
-from simulator.scenario.sections.regions import CloudChanges, Region
-from simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
-from simulator.scenario.sections.text import Endpoint, TextLm, TitlePrompt
-from simulator.scenario.sections.update import (
+from fleetrec.simulator.scenario.sections.regions import CloudChanges, Region
+from fleetrec.simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
+from fleetrec.simulator.scenario.sections.text import Endpoint, TextLm, TitlePrompt
+from fleetrec.simulator.scenario.sections.update import (
     Adaptation,
     Adapter,
     AdaptWhen,
@@ -103,7 +103,7 @@ from simulator.scenario.sections.update import (
     adaptation_of,
     retraining_of,
 )
-from simulator.scenario.sections.workload import (
+from fleetrec.simulator.scenario.sections.workload import (
     Arrivals,
     DiurnalArrivals,
     GlobalTimeSplit,

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from simulator.scenario.sections.base import Section, kind_of
-from simulator.scenario.units import BitsPerSecond, Bytes, Count, FlopsPerSecond, Joules, Seconds, Share, Watts
+from fleetrec.simulator.scenario.sections.base import Section, kind_of
+from fleetrec.simulator.scenario.units import BitsPerSecond, Bytes, Count, FlopsPerSecond, Joules, Seconds, Share, Watts
 
 
 class ConstantLink(Section):

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from simulator.scenario.sections.base import Section, kind_of
-from simulator.scenario.sections.text import Endpoint, TextLm
-from simulator.scenario.units import Share
+from fleetrec.simulator.scenario.sections.base import Section, kind_of
+from fleetrec.simulator.scenario.sections.text import Endpoint, TextLm
+from fleetrec.simulator.scenario.units import Share
 
 Precision = Literal["float32", "float16", "int8"]
 

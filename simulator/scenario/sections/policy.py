@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from simulator.scenario.sections.base import Section, kind_of
-from simulator.scenario.sections.update import NoUpdate, UpdateSchedule
-from simulator.scenario.units import Seconds, Share
+from fleetrec.simulator.scenario.sections.base import Section, kind_of
+from fleetrec.simulator.scenario.sections.update import NoUpdate, UpdateSchedule
+from fleetrec.simulator.scenario.units import Seconds, Share
 
 
 class NeverRequest(Section):

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from simulator.scenario.sections.base import Section
-from simulator.scenario.sections.cloud import Cloud
-from simulator.scenario.sections.fleet import Link
-from simulator.scenario.units import Share
+from fleetrec.simulator.scenario.sections.base import Section
+from fleetrec.simulator.scenario.sections.cloud import Cloud
+from fleetrec.simulator.scenario.sections.fleet import Link
+from fleetrec.simulator.scenario.units import Share
 
 
 class CloudChanges(Cloud):

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from simulator.scenario.sections.base import Section
-from simulator.scenario.sections.cloud import Cloud
-from simulator.scenario.sections.fleet import Fleet
-from simulator.scenario.sections.models import Llm, Srm
-from simulator.scenario.sections.policy import Policy
-from simulator.scenario.sections.regions import Region
-from simulator.scenario.sections.workload import Workload
-from simulator.scenario.units import Seconds
+from fleetrec.simulator.scenario.sections.base import Section
+from fleetrec.simulator.scenario.sections.cloud import Cloud
+from fleetrec.simulator.scenario.sections.fleet import Fleet
+from fleetrec.simulator.scenario.sections.models import Llm, Srm
+from fleetrec.simulator.scenario.sections.policy import Policy
+from fleetrec.simulator.scenario.sections.regions import Region
+from fleetrec.simulator.scenario.sections.workload import Workload
+from fleetrec.simulator.scenario.units import Seconds
 
 
 class Tariffs(Section):

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from simulator.scenario.sections.base import Section
-from simulator.scenario.units import Seconds, Share
+from fleetrec.simulator.scenario.sections.base import Section
+from fleetrec.simulator.scenario.units import Seconds, Share
 
 
 class TitlePrompt(Section):

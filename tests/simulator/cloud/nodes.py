@@ -5,12 +5,12 @@ from typing import Any
 
 from simpy import Environment
 
-from simulator.cloud import LlmNode, Pool
-from simulator.cloud.hardware.step_time import Line, StepTime
-from simulator.cloud.replica.replica import Engine, Replica
-from simulator.cloud.replica.timed_replica import TimedReplica
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec.simulator.cloud import LlmNode, Pool
+from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.replica.replica import Engine, Replica
+from fleetrec.simulator.cloud.replica.timed_replica import TimedReplica
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 
 
 def timed_pool(slots: int = 1, **changes: Any) -> Pool:

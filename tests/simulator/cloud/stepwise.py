@@ -4,7 +4,7 @@ with a label, every sequence has a block table, every step is timed and added. W
 
 from dataclasses import dataclass, field
 
-from simulator.cloud.hardware.step_time import Batch
+from fleetrec.simulator.cloud.hardware.step_time import Batch
 
 
 @dataclass

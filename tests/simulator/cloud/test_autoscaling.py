@@ -2,8 +2,8 @@
 
 import pytest
 
-from simulator.cloud.node.autoscaling import Autoscaler, Reading
-from simulator.scenario.sections import Autoscale
+from fleetrec.simulator.cloud.node.autoscaling import Autoscaler, Reading
+from fleetrec.simulator.scenario.sections import Autoscale
 
 
 def _reading(up: int, utilization: float = 0.0, requests: int = 0) -> Reading:

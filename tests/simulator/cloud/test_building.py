@@ -2,12 +2,12 @@
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.cloud import default_catalogue
-from simulator.cloud.pools import alone_s, check_cloud, kinds_of, pools_of
-from simulator.cloud.replica.jobs import Job
-from simulator.cloud.tokens import RequestTokens, history_window, longest_request
-from simulator.scenario.sections import Cloud, Llm, Pool, Prompt, Spot, Tariffs
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud import default_catalogue
+from fleetrec.simulator.cloud.pools import alone_s, check_cloud, kinds_of, pools_of
+from fleetrec.simulator.cloud.replica.jobs import Job
+from fleetrec.simulator.cloud.tokens import RequestTokens, history_window, longest_request
+from fleetrec.simulator.scenario.sections import Cloud, Llm, Pool, Prompt, Spot, Tariffs
 
 LLM = Llm(served_as="llama-3.1-8b")
 MODEL = default_catalogue().model("llama-3.1-8b")

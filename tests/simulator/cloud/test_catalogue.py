@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.cloud import Catalogue, default_catalogue, served_model
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud import Catalogue, default_catalogue, served_model
 
 CATALOGUE = default_catalogue()
 

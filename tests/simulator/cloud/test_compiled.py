@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.cloud.capacity.compiled_replay import assignment, loop, plain, served
-from simulator.cloud.capacity.provisioning import steady
-from simulator.cloud.capacity.replay import Requests, replay
-from simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.replica.jobs import Engine
-from simulator.cloud.replica.replica import Replica
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec.simulator.cloud.capacity.compiled_replay import assignment, loop, plain, served
+from fleetrec.simulator.cloud.capacity.provisioning import steady
+from fleetrec.simulator.cloud.capacity.replay import Requests, replay
+from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 
 ROOFLINE = StepTime(Line(0.004, 1e-4, 2e-5, 0.0, 1e-8), Line(0.011, 0.0, 3e-5, 2e-7))
 EXPERTS = StepTime(Line(0.004, 1e-4), Line(0.006, 0.0, 3e-5, 2e-7), ExpertWeights(0.02, 0.06), 0.03)
@@ -86,15 +86,15 @@ def test_without_a_compiler_the_node_serves_and_one_line_says_so() -> None:
 import sys
 sys.modules["numba"] = None
 import numpy as np
-from simulator.cloud.capacity.compiled_replay import loop
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.replica.jobs import Engine
-from simulator.cloud.capacity.provisioning import Objective, Replicas, steady
-from simulator.cloud.capacity.replay import Requests
-from simulator.cloud.replica.replica import Replica
-from simulator.cloud.hardware.step_time import Line, StepTime
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec.simulator.cloud.capacity.compiled_replay import loop
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, steady
+from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 pool = Pool(lambda: Replica(StepTime(Line(1.0), Line(0.0)), Engine(99)))
 servers = Replicas(pool, steady(Cloud()), Draws(1), Objective(0.95, 1.5))
 requests = Requests.of(np.arange(9.0) * 2, np.full(9, 4), np.full(9, 1))

@@ -3,12 +3,12 @@
 import pytest
 from simpy import Environment
 
-from simulator.cloud import LlmNode, Pool, ReplicaPower, RooflineTiming, default_catalogue
-from simulator.cloud.replica.jobs import Engine
-from simulator.cloud.replica.replica import Replica
-from simulator.cloud.replica.timed_replica import TimedReplica
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec.simulator.cloud import LlmNode, Pool, ReplicaPower, RooflineTiming, default_catalogue
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.cloud.replica.timed_replica import TimedReplica
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 
 CATALOGUE = default_catalogue()
 MODEL, GPU = CATALOGUE.model("llama-3.1-8b"), CATALOGUE.gpu("h100")

@@ -5,9 +5,9 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
-from simulator.cloud.node.faults import failures, takings
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Failures, Spot
+from fleetrec.simulator.cloud.node.faults import failures, takings
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Failures, Spot
 
 
 def test_failures_come_at_exponential_times_and_repairs_take_exponential_times():

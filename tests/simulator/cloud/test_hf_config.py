@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.cloud import default_catalogue, model_from_config, served_model
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud import default_catalogue, model_from_config, served_model
 
 LLAMA = {
     "model_type": "llama",

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.runtime.errors import InputError
-from simulator.cloud import default_catalogue, kv_blocks
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud import default_catalogue, kv_blocks
 
 CATALOGUE = default_catalogue()
 LLAMA = CATALOGUE.model("llama-3.1-8b")

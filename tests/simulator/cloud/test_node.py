@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from simulator.cloud.node.tickets import LlmTicket
-from simulator.scenario.sections import Autoscale, DeadlineAdmission, Failures, RandomEarlyAdmission, Spot
+from fleetrec.simulator.cloud.node.tickets import LlmTicket
+from fleetrec.simulator.scenario.sections import Autoscale, DeadlineAdmission, Failures, RandomEarlyAdmission, Spot
 from tests.simulator.cloud.nodes import node_of, stepwise_pool, timed_pool
 
 

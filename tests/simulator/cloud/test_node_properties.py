@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.cloud.node.routers import ROUTERS
-from simulator.scenario.sections import (
+from fleetrec.simulator.cloud.node.routers import ROUTERS
+from fleetrec.simulator.scenario.sections import (
     Autoscale,
     DeadlineAdmission,
     Failures,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from simulator.cloud.capacity.peak import DAY_S, Peak, local_quadratic
-from simulator.core.resampling import Resampling, interval
+from fleetrec.simulator.cloud.capacity.peak import DAY_S, Peak, local_quadratic
+from fleetrec.simulator.core.resampling import Resampling, interval
 
 
 def phones(n: int, seed: int, days: int = 1, depth: float = 0.8) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.runtime.errors import InputError
-from simulator.cloud.capacity.peak import PEAK_S, Peak
-from simulator.cloud.capacity.provisioning import (
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.capacity.peak import PEAK_S, Peak
+from fleetrec.simulator.cloud.capacity.provisioning import (
     Cores,
     Objective,
     Provision,
@@ -20,16 +20,16 @@ from simulator.cloud.capacity.provisioning import (
     provision,
     steady,
 )
-from simulator.cloud.capacity.replay import Requests, replay
-from simulator.cloud.capacity.servers_needed import Capacity, provision_fleet
-from simulator.cloud.hardware.step_time import Line, StepTime
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.replica.jobs import Engine
-from simulator.cloud.replica.replica import Replica
-from simulator.core.randomness import Draws
-from simulator.core.resampling import Resampling
-from simulator.scenario.sections import Autoscale, Cloud, Failures
-from simulator.scenario.sections import Pool as PoolSection
+from fleetrec.simulator.cloud.capacity.replay import Requests, replay
+from fleetrec.simulator.cloud.capacity.servers_needed import Capacity, provision_fleet
+from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.resampling import Resampling
+from fleetrec.simulator.scenario.sections import Autoscale, Cloud, Failures
+from fleetrec.simulator.scenario.sections import Pool as PoolSection
 
 SECOND = StepTime(Line(1.0), Line(0.0))  # every step takes a second, whatever it holds
 CLOUD = steady(Cloud())

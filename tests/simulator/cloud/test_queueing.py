@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simpy import Environment
 
-from simulator.cloud import CpuNode, Ticket
-from simulator.cloud.node.queueing import QueueingNode
+from fleetrec.simulator.cloud import CpuNode, Ticket
+from fleetrec.simulator.cloud.node.queueing import QueueingNode
 
 
 class _Node(QueueingNode):

@@ -16,10 +16,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from simulator.cloud import Pool
-from simulator.cloud.hardware.step_time import Line, StepTime
-from simulator.cloud.replica.replica import Engine, Replica
-from simulator.cloud.replica.timed_replica import Serving, TimedJob
+from fleetrec.simulator.cloud import Pool
+from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.replica.replica import Engine, Replica
+from fleetrec.simulator.cloud.replica.timed_replica import Serving, TimedJob
 from tests.simulator.cloud.nodes import node_of, timed_pool
 
 Array = NDArray[np.float64]

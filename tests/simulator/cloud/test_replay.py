@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cli
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from simulator.cloud.capacity.provisioning import steady
-from simulator.cloud.capacity.replay import Requests, replay
-from simulator.cloud.capacity.sizing import Plan, size
-from simulator.cloud.hardware.step_time import Line, StepTime
-from simulator.cloud.node.cluster import Pool
-from simulator.cloud.replica.jobs import Engine
-from simulator.cloud.replica.replica import Replica
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec import cli
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.cloud.capacity.provisioning import steady
+from fleetrec.simulator.cloud.capacity.replay import Requests, replay
+from fleetrec.simulator.cloud.capacity.sizing import Plan, size
+from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 
 TRACE = "arrival_s,prompt_tokens,output_tokens\n" + "".join(
     f"{i * 0.05},{200 + 13 * (i % 50)},60\n" for i in range(200)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.runtime.errors import InputError
-from simulator.cloud.hardware.step_time import Line, StepTime
-from simulator.cloud.replica.replica import Engine, Job, Replica
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.replica.replica import Engine, Job, Replica
 from tests.simulator.cloud.stepwise import Ask, Stepwise
 
 ONE_SECOND = StepTime(Line(1.0), Line(1.0))

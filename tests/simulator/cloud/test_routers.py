@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.cloud.node.routers import ROUTERS, Ask, Choice
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import Cloud
+from fleetrec.simulator.cloud.node.routers import ROUTERS, Ask, Choice
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Cloud
 
 
 def _choice(*loads: float, down: tuple[int, ...] = (), kv: tuple[float, ...] = ()) -> Choice:

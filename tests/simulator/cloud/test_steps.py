@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.cloud.hardware.step_time import Batch, Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import Batch, Line, StepTime
 
 seconds = st.floats(1e-9, 1e-2)
 lines = st.builds(Line, st.floats(1e-4, 0.05), seconds, seconds, seconds, seconds)

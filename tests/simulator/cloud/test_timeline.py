@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simulator.cloud.node.timeline import Timeline
+from fleetrec.simulator.cloud.node.timeline import Timeline
 
 
 def test_a_row_is_kept_only_where_something_changes():

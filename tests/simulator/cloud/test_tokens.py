@@ -2,8 +2,8 @@
 
 import pytest
 
-from simulator.cloud import llm_request_tokens
-from simulator.scenario.sections import Llm, Prompt
+from fleetrec.simulator.cloud import llm_request_tokens
+from fleetrec.simulator.scenario.sections import Llm, Prompt
 
 
 @pytest.mark.parametrize(

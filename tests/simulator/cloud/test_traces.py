@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.cloud.capacity.traces import read_trace
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.capacity.traces import read_trace
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 PLAIN = "arrival_s,prompt_tokens,output_tokens,sequences\n"

@@ -1,7 +1,7 @@
 """Made-up records of the speed suite."""
 
-from simulator.benchmark.cases import BASE, Case
-from simulator.benchmark.record import FORMAT, Figures, LeftOut, Machine, Measured, SuiteRecord
+from fleetrec.simulator.benchmark.cases import BASE, Case
+from fleetrec.simulator.benchmark.record import FORMAT, Figures, LeftOut, Machine, Measured, SuiteRecord
 
 MACHINE = Machine(
     processor="one", cores=2, memory_bytes=16_000_000_000, system="Linux 6", python="3.11", torch="2.5", numpy="2.1"

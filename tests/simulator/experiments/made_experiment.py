@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures
+from fleetrec.simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures
 
 N_DEVICES, N_STEPS, STEP_S = 40, 25, 60.0
 Ranks = Callable[[str, int, NDArray[np.float64]], NDArray[np.int64]]

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.errors import InputError
-from models.runtime.machine_memory import peak_rss_bytes
-from models.runtime.progress import NullProgress
-from simulator.benchmark import suite
-from simulator.benchmark.cases import BASE, SUITE, Case, chosen_cases
-from simulator.benchmark.compare import compare_records
-from simulator.benchmark.record import read_record, this_machine
-from simulator.benchmark.suite import run_suite
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.machine_memory import peak_rss_bytes
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.benchmark import suite
+from fleetrec.simulator.benchmark.cases import BASE, SUITE, Case, chosen_cases
+from fleetrec.simulator.benchmark.compare import compare_records
+from fleetrec.simulator.benchmark.record import read_record, this_machine
+from fleetrec.simulator.benchmark.suite import run_suite
 from tests.simulator.experiments.bench_records import LARGE, SHARDED, SMALL, USUAL, figures, record
 
 

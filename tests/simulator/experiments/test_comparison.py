@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cli import app
-from models.runtime.errors import InputError
-from reports.terminal.comparison import print_comparison
-from simulator.experiments.comparison.compare import compare
-from simulator.experiments.folders import ExperimentFolder
+from fleetrec.cli import app
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.terminal.comparison import print_comparison
+from fleetrec.simulator.experiments.comparison.compare import compare
+from fleetrec.simulator.experiments.folders import ExperimentFolder
 from tests.simulator.experiments.made_experiment import N_DEVICES, N_STEPS, STEP_S, make_experiment
 
 HIT_SHARE = {"plain": 0.30, "twin": 0.30, "better": 0.45, "cheap": 0.31}

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.experiments.comparison.cost_plane import plane_of
-from simulator.experiments.comparison.decision import _month, decide, hint
-from simulator.experiments.comparison.metric_values import Measure
-from simulator.experiments.comparison.records import WithoutCloud
-from simulator.experiments.comparison.savings import savings
-from simulator.experiments.statistics import Estimates, Replicates
+from fleetrec.simulator.experiments.comparison.cost_plane import plane_of
+from fleetrec.simulator.experiments.comparison.decision import _month, decide, hint
+from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.experiments.comparison.records import WithoutCloud
+from fleetrec.simulator.experiments.comparison.savings import savings
+from fleetrec.simulator.experiments.statistics import Estimates, Replicates
 
 N, USERS, PER_USER = 8, 100, 10.0
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simulator.experiments.comparison.pareto import hypervolume, knee, nondominated
+from fleetrec.simulator.experiments.comparison.pareto import hypervolume, knee, nondominated
 
 
 def test_a_front_is_what_nothing_beats() -> None:

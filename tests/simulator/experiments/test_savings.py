@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from simulator.experiments.comparison.cost_plane import Plane
-from simulator.experiments.comparison.savings import price_of, savings
+from fleetrec.simulator.experiments.comparison.cost_plane import Plane
+from fleetrec.simulator.experiments.comparison.savings import price_of, savings
 
 
 def test_a_price_lies_on_the_line_between_two_runs() -> None:

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from simulator.experiments.comparison.sensitivity import shares_of_variance
-from simulator.experiments.folders import Variant
+from fleetrec.simulator.experiments.comparison.sensitivity import shares_of_variance
+from fleetrec.simulator.experiments.folders import Variant
 
 
 def test_main_effects_of_a_balanced_grid() -> None:

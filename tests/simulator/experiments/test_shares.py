@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from simulator.experiments.comparison.shares import missed_shares
+from fleetrec.simulator.experiments.comparison.shares import missed_shares
 
 
 def test_a_variant_is_judged_over_all_its_runs() -> None:

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from simulator.experiments import statistics as st
+from fleetrec.simulator.experiments import statistics as st
 from tests.simulator.experiments.worlds import Floats, World
 
 WORLDS = {

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.llm.base import CandidateLists
-from models.runtime.errors import InputError
-from simulator.policies.counterfactual import Decisions
-from simulator.preparation.policy_calibration import Tails, enough, scarce, with_lists
+from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.policies.counterfactual import Decisions
+from fleetrec.simulator.preparation.policy_calibration import Tails, enough, scarce, with_lists
 
 
 class Half:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from simulator.policies.counterfactual import Decisions
-from simulator.policies.gain_model import GainModel, gains, train_gain_model
+from fleetrec.simulator.policies.counterfactual import Decisions
+from fleetrec.simulator.policies.gain_model import GainModel, gains, train_gain_model
 
 
 def test_the_gain_is_the_mean_lead_of_a_fresh_list_over_the_items_it_would_be_kept_for() -> None:

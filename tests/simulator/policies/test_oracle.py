@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from simulator.policies.counterfactual import Decisions
-from simulator.policies.oracle import best_requests
+from fleetrec.simulator.policies.counterfactual import Decisions
+from fleetrec.simulator.policies.oracle import best_requests
 
 
 def total(decisions: Decisions, worth: np.ndarray, user: int, asks: tuple[int, ...]) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simulator.policies.counterfactual import Decisions, replay, threshold_for
+from fleetrec.simulator.policies.counterfactual import Decisions, replay, threshold_for
 
 
 def drifting(users: int, count: int) -> tuple[Decisions, np.ndarray]:

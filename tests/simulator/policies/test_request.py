@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.core.randomness import Draws
-from simulator.policies.request.registry import Budget, Moments, RequestPolicy, Schedule, request_policy
-from simulator.policies.request.share import Share
-from simulator.scenario import sections
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.policies.request.registry import Budget, Moments, RequestPolicy, Schedule, request_policy
+from fleetrec.simulator.policies.request.share import Share
+from fleetrec.simulator.scenario import sections
 
 
 @dataclass

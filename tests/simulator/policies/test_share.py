@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from simulator.policies.request.share import Curve, Share
+from fleetrec.simulator.policies.request.share import Curve, Share
 
 SHARES = np.array([0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.99])
 UNIFORM = Curve(SHARES, 1000.0 * (1.0 - SHARES), np.linspace(0.0, 1.0, 1001))

@@ -15,18 +15,18 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from cli import app
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from simulator.experiments.sweeps import RunJob
-from simulator.experiments.sweeps.worker import Workshop
-from simulator.regions import crew_for
-from simulator.regions.executors import LocalShards
-from simulator.regions.messages import Brief, Report, Step
-from simulator.regions.summary import _notes
-from simulator.running import simulate
-from simulator.scenario import Scenario, resolved_yaml, sections
-from simulator.scenario.regional import device_bounds, regional
+from fleetrec.cli import app
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.sweeps import RunJob
+from fleetrec.simulator.experiments.sweeps.worker import Workshop
+from fleetrec.simulator.regions import crew_for
+from fleetrec.simulator.regions.executors import LocalShards
+from fleetrec.simulator.regions.messages import Brief, Report, Step
+from fleetrec.simulator.regions.summary import _notes
+from fleetrec.simulator.running import simulate
+from fleetrec.simulator.scenario import Scenario, resolved_yaml, sections
+from fleetrec.simulator.scenario.regional import device_bounds, regional
 from tests.simulator.experiments.sweeps.files import SCENARIO
 
 REGIONS = """\

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.scenario import load_scenario
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario import load_scenario
 
 
 def message(path: Path, *overrides: str) -> str:

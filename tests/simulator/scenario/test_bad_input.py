@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.runtime.errors import InputError
-from simulator.scenario import load_scenario
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario import load_scenario
 from tests.simulator.scenario.mistakes import message
 
 BAD_FILES = {

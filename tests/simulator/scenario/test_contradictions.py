@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.scenario import Scenario
+from fleetrec.simulator.scenario import Scenario
 from tests.simulator.scenario.mistakes import message
 
 CONTRADICTIONS = {

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.scenario import Scenario, advice, check_scenario, load_scenario, resolved_yaml, sections
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario import Scenario, advice, check_scenario, load_scenario, resolved_yaml, sections
 
 
 def load(tmp_path: Path, text: str) -> Scenario:

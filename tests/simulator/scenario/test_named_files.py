@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.scenario import check_files, load_scenario
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario import check_files, load_scenario
 
 FILES = {
     "workload.interactions.path": "workload.interactions={path: %s}",

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.scenario import Scenario, load_scenario, sections
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario import Scenario, load_scenario, sections
 
 FILE = """\
 name: fleet

@@ -4,9 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
-from simulator.scenario import load_scenario, sections
-from simulator.scenario.reference import MARKER, PAGE, with_reference
-from simulator.scenario.shapes import fields_of
+from fleetrec.simulator.scenario import load_scenario, sections
+from fleetrec.simulator.scenario.reference import MARKER, PAGE, with_reference
+from fleetrec.simulator.scenario.shapes import fields_of
 
 
 def test_the_reference_page_is_what_the_sections_say() -> None:

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from simulator.scenario.units import BANDWIDTH, COMPUTE, DURATION, ENERGY, POWER, SIZE, Count, Quantity
+from fleetrec.simulator.scenario.units import BANDWIDTH, COMPUTE, DURATION, ENERGY, POWER, SIZE, Count, Quantity
 
 QUANTITIES = [BANDWIDTH, COMPUTE, DURATION, ENERGY, POWER, SIZE]
 

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from simulator.scenario import Scenario, json_schema, load_scenario, resolved_yaml, sections
-from simulator.scenario.building import Builder
-from simulator.scenario.reading import parse
-from simulator.scenario.shapes import Plain, Shape, fields_of, kinds_of
-from simulator.scenario.writing import plain_text
+from fleetrec.simulator.scenario import Scenario, json_schema, load_scenario, resolved_yaml, sections
+from fleetrec.simulator.scenario.building import Builder
+from fleetrec.simulator.scenario.reading import parse
+from fleetrec.simulator.scenario.shapes import Plain, Shape, fields_of, kinds_of
+from fleetrec.simulator.scenario.writing import plain_text
 
 
 def plain_values(part: Plain) -> st.SearchStrategy[Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from simulator.scenario.sections import LogFile
-from simulator.workload.loading import load_log
-from simulator.workload.log import Clock, InteractionLog
+from fleetrec.simulator.scenario.sections import LogFile
+from fleetrec.simulator.workload.loading import load_log
+from fleetrec.simulator.workload.log import Clock, InteractionLog
 
 DAY_0 = 1_500_000_000.0
 

@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import (
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import (
     DiurnalArrivals,
     GlobalTimeSplit,
     PerUserSplit,
@@ -14,8 +14,8 @@ from simulator.scenario.sections import (
     ReplayArrivals,
     SessionArrivals,
 )
-from simulator.workload.arrivals import Stream, arrival_times, gap_summary, gaps_of
-from simulator.workload.splitting import split_log
+from fleetrec.simulator.workload.arrivals import Stream, arrival_times, gap_summary, gaps_of
+from fleetrec.simulator.workload.splitting import split_log
 from tests.simulator.workload.logs import DAY_0, make_log
 
 HOUR, DAY = 3600.0, 86_400.0

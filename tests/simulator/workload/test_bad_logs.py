@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.scenario.sections import LogFile
-from simulator.workload import files
-from simulator.workload.loading import load_log
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario.sections import LogFile
+from fleetrec.simulator.workload import files
+from fleetrec.simulator.workload.loading import load_log
 from tests.simulator.workload.logs import load
 
 HEAD = "user_id,item_id,timestamp\n"

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from simulator.workload.describe import describe
+from fleetrec.simulator.workload.describe import describe
 from tests.simulator.workload.logs import load, make_log
 
 

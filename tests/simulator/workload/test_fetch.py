@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.scenario.sections import LogFile
-from simulator.workload.fetch import NAMES, fetch, terms_of
-from simulator.workload.loading import load_log
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario.sections import LogFile
+from fleetrec.simulator.workload.fetch import NAMES, fetch, terms_of
+from fleetrec.simulator.workload.loading import load_log
 
 NAME = "ml-latest-small"
 FILES = {

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from simulator.workload.item_table import read_items
+from fleetrec.simulator.workload.item_table import read_items
 from tests.simulator.workload.logs import load
 
 TABLES = {

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simulator.scenario.sections import LogFile
-from simulator.workload.loading import load_log
+from fleetrec.simulator.scenario.sections import LogFile
+from fleetrec.simulator.workload.loading import load_log
 from tests.simulator.workload.logs import events, load
 
 A, B, C = 1_600_000_000, 1_600_000_060, 1_600_003_600

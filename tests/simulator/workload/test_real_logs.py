@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simulator.core.randomness import Draws
-from simulator.scenario.sections import GlobalTimeSplit, LogFile, PerUserSplit, ReplayArrivals
-from simulator.workload.arrivals import arrival_times, gap_summary, gaps_of
-from simulator.workload.loading import load_log
-from simulator.workload.splitting import split_log
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import GlobalTimeSplit, LogFile, PerUserSplit, ReplayArrivals
+from fleetrec.simulator.workload.arrivals import arrival_times, gap_summary, gaps_of
+from fleetrec.simulator.workload.loading import load_log
+from fleetrec.simulator.workload.splitting import split_log
 
 # name: (users, items, events, clock), as published in the data's own description
 SETS = {

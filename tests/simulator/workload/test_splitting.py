@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.runtime.errors import InputError
-from simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
-from simulator.workload.splitting import split_log, training_set
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
+from fleetrec.simulator.workload.splitting import split_log, training_set
 from tests.simulator.workload.logs import DAY_0, make_log
 
 DAY = 86_400.0

@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import poisson
 
-import simulator.workload.synthetic as synthetic
-from simulator.scenario.sections import SyntheticWorld
-from simulator.workload.log import InteractionLog
-from simulator.workload.synthetic import START_S, synthetic_log
+import fleetrec.simulator.workload.synthetic as synthetic
+from fleetrec.simulator.scenario.sections import SyntheticWorld
+from fleetrec.simulator.workload.log import InteractionLog
+from fleetrec.simulator.workload.synthetic import START_S, synthetic_log
 
 SMALL: dict[str, float] = {"users": 400, "items": 300, "genres": 6, "styles": 4, "events_per_user": 60}
 

@@ -7,16 +7,24 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from cli import app
-from models.runtime.errors import InputError
-from reports.figures.calibration import draw_calibration
-from simulator.cloud.calibration import RequestLog, Server, calibrate, load_profile, read_log, read_server, save_profile
-from simulator.cloud.calibration.fitting import roofline_coefficients
-from simulator.cloud.hardware.catalogue import default_catalogue
-from simulator.cloud.hardware.step_time import Batch, Line, StepTime
-from simulator.cloud.hardware.timing import RooflineTiming
-from simulator.cloud.replica.jobs import Engine
-from simulator.core.randomness import Draws
+from fleetrec.cli import app
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.figures.calibration import draw_calibration
+from fleetrec.simulator.cloud.calibration import (
+    RequestLog,
+    Server,
+    calibrate,
+    load_profile,
+    read_log,
+    read_server,
+    save_profile,
+)
+from fleetrec.simulator.cloud.calibration.fitting import roofline_coefficients
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.step_time import Batch, Line, StepTime
+from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.core.randomness import Draws
 from tests.simulator.cloud.stepwise import Ask, Stepwise
 
 MODEL, GPU = default_catalogue().model("llama-3.1-8b"), default_catalogue().gpu("a100")

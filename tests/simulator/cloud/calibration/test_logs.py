@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.cloud.calibration import read_log, read_server
-from simulator.cloud.calibration.outcomes import check_fits
-from simulator.cloud.replica.jobs import Engine
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.calibration import read_log, read_server
+from fleetrec.simulator.cloud.calibration.outcomes import check_fits
+from fleetrec.simulator.cloud.replica.jobs import Engine
 
 ROW = {"queued_ts": 100.0, "input_toks": 30, "output_toks": 4, "first_token_ts": 100.5, "last_token_ts": 101.25}
 LATER = {**ROW, "queued_ts": 102.0, "first_token_ts": 103.0, "last_token_ts": 104.0}

@@ -7,13 +7,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from cli import app
-from models.runtime.artifacts import ArtifactStore
-from models.runtime.errors import InputError
-from simulator.cloud.hardware.catalogue import default_catalogue
-from simulator.cloud.pools import check_cloud, kinds_of
-from simulator.cloud.replica.jobs import Engine
-from simulator.scenario import check_files, load_scenario
+from fleetrec.cli import app
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.pools import check_cloud, kinds_of
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.scenario import check_files, load_scenario
 from tests.simulator.tiny import BASE, merged, simulate_tiny
 
 PER_TOKEN_S, STEP_S = 1.0e-4, 0.025  # of the server: a prompt token, and a step that decodes a sequence or two

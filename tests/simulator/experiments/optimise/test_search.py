@@ -12,14 +12,14 @@ import optuna
 import pandas as pd
 import pytest
 
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from simulator.experiments.comparison.compare import compare
-from simulator.experiments.folders import ExperimentFolder
-from simulator.experiments.optimise import Found, Problem, Space, optimise, read_goals
-from simulator.experiments.optimise.space import Knob
-from simulator.experiments.sweeps import Outcome, RunJob
-from simulator.experiments.sweeps.jobs import Job
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.experiments.comparison.compare import compare
+from fleetrec.simulator.experiments.folders import ExperimentFolder
+from fleetrec.simulator.experiments.optimise import Found, Problem, Space, optimise, read_goals
+from fleetrec.simulator.experiments.optimise.space import Knob
+from fleetrec.simulator.experiments.sweeps import Outcome, RunJob
+from fleetrec.simulator.experiments.sweeps.jobs import Job
 
 KINDS = ("random", "every")
 SPACE = Space(

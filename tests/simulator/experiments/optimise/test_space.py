@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.runtime.errors import InputError
-from simulator.experiments.optimise import default_space, read_goals, read_seeds, read_space
-from simulator.experiments.optimise.space import Knob, Space, label_of, overrides_of
-from simulator.scenario import Scenario
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.optimise import default_space, read_goals, read_seeds, read_space
+from fleetrec.simulator.experiments.optimise.space import Knob, Space, label_of, overrides_of
+from fleetrec.simulator.scenario import Scenario
 from tests.simulator.tiny import scenario_of
 
 SPACE = """

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime.errors import InputError
-from simulator.experiments.folders import ExperimentFolder
-from simulator.experiments.sweeps import make_plan, read_sweep, scenario_with
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.folders import ExperimentFolder
+from fleetrec.simulator.experiments.sweeps import make_plan, read_sweep, scenario_with
 from tests.simulator.experiments.sweeps.files import SWEEP, write_files
 
 HEAD = "name: s\nbase: tiny.yaml\n"

@@ -17,15 +17,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from models.runtime.errors import InputError
-from models.runtime.progress import NullProgress
-from simulator.experiments.folders import ExperimentFolder
-from simulator.experiments.sweeps import Outcome, Plan, RunJob, executor_for, make_plan, read_sweep, run_sweep
-from simulator.experiments.sweeps.local import LocalProcesses
-from simulator.results.collect import RunResult
-from simulator.results.run_folder import RunFolder
-from simulator.running import simulate
-from simulator.scenario import Scenario
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.experiments.folders import ExperimentFolder
+from fleetrec.simulator.experiments.sweeps import Outcome, Plan, RunJob, executor_for, make_plan, read_sweep, run_sweep
+from fleetrec.simulator.experiments.sweeps.local import LocalProcesses
+from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_folder import RunFolder
+from fleetrec.simulator.running import simulate
+from fleetrec.simulator.scenario import Scenario
 from tests.simulator.experiments.sweeps.files import results_of, write_files
 
 ROOT = Path(__file__).parents[4]

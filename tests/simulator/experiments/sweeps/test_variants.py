@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from simulator.experiments.folders import Variant
-from simulator.experiments.sweeps import read_sweep
-from simulator.experiments.sweeps.variants import Point, draw, expand
+from fleetrec.simulator.experiments.folders import Variant
+from fleetrec.simulator.experiments.sweeps import read_sweep
+from fleetrec.simulator.experiments.sweeps.variants import Point, draw, expand
 from tests.simulator.experiments.sweeps.files import write_files
 
 HEAD = "name: s\nbase: tiny.yaml\n"

@@ -1,0 +1,30 @@
+"""Fleetrec: a discrete-event simulator of device fleets for device-cloud recommendation.
+
+`simulate(Scenario.load(path))` runs a scenario and returns its RunResult. Names are looked up when first used, so that
+reading a scenario does not import PyTorch. The folders in here are links to those at the top of the repository.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fleetrec.models.runtime.errors import InputError
+    from fleetrec.simulator.results.collect import RunResult
+    from fleetrec.simulator.running import simulate
+    from fleetrec.simulator.scenario import Scenario
+
+__version__ = "0.1.0"
+__all__ = ["InputError", "RunResult", "Scenario", "__version__", "simulate"]
+
+_HOME = {
+    "InputError": "fleetrec.models.runtime.errors",
+    "RunResult": "fleetrec.simulator.results.collect",
+    "Scenario": "fleetrec.simulator.scenario",
+    "simulate": "fleetrec.simulator.running",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'fleetrec' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

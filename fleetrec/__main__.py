@@ -1,0 +1,5 @@
+"""`python -m fleetrec`: the command line."""
+
+from fleetrec.cli import main
+
+main()
