@@ -14,7 +14,7 @@ from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.shapes import Shape, default_of, describe, fields_of, kinds_of
 from fleetrec.simulator.scenario.writing import plain_text
 
-PAGE = Path(__file__).parents[2] / "docs" / "scenario.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "scenario.md"
 MARKER = (
     "<!-- Below: written by `python -m simulator.scenario.reference`. Edit simulator/scenario/sections/ instead. -->"
 )
