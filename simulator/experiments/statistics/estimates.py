@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 
 _HALVINGS = 60
 _LEAST_LOG_P = -300.0
+_LATE = 1 / 80
+"""times df squared: chosen so that with 1 degree of freedom, the hardest, no share of worlds is covered under 94%"""
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,27 @@ class Estimates:
         yield self.worlds, max(self.worlds_df, 1)
         yield self.trainings, max(self.trainings_df, 1)
 
-    def half_width(self, level: float = 0.95) -> Floats:
-        """Half the width of the interval; NaN where nothing is known of it, infinite where one user says all.
+    def half_width(self) -> Floats:
+        """Half the width of the 95% interval; NaN where nothing is known of it, infinite where one user says all.
 
-        Between the normal quantile and Student's of each source, by the square of its share in the variance: Welch's
-        (1947) first term, with the right ends. At 95% it covers what it says; far in the tails see `bound`.
+        Between the normal quantile and Student's of each source, by its share in the variance: Welch's (1947) first
+        term. With few runs it has too wide a middle and too narrow an end: there `_LATE` lets Student's tail come in
+        later and more fully, so that coverage is 94 to 96.4% whatever the shares. Far in the tails see `bound`.
         """
-        normal, total = float(ndtri(0.5 + level / 2)), self.variance
-        squared = total * normal**2
-        for part, df in self._sources():
-            share = np.divide(part, total, out=np.zeros_like(total), where=(total > 0) & np.isfinite(total))
-            squared = squared + (float(stdtrit(df, 0.5 + level / 2)) ** 2 - normal**2) * share * part
-        return np.asarray(np.sqrt(squared))
+        normal, total = float(ndtri(0.975)) ** 2, self.variance
+        shares = [
+            (np.divide(part, total, out=np.zeros_like(total), where=(total > 0) & np.isfinite(total)), df)
+            for part, df in self._sources()
+        ]
+        replicated = shares[1][0] + shares[2][0]
+        spread = sum((share**2 / df for share, df in shares[1:]), np.zeros_like(total))
+        df = np.divide(replicated**2, spread, out=np.ones_like(total), where=spread > 0)  # Satterthwaite's
+        late = _LATE * df**2
+        scale = replicated**2 * (1 + late) / (replicated**4 + late)
+        squared = np.full_like(total, normal)
+        for (share, df_of), by in zip(shares, (1.0, scale, scale), strict=True):
+            squared = squared + (float(stdtrit(df_of, 0.975)) ** 2 - normal) * by * share**2
+        return np.asarray(np.sqrt(squared * total))
 
     def bound(self, level: float) -> Floats:
         """Half the width of an interval that covers at least `level`, also far in the tails, where tests look.

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from fleetrec.simulator.experiments import statistics as st
 from tests.simulator.experiments.worlds import Floats, World
@@ -36,6 +37,17 @@ def test_seed_effects_that_dominate_are_covered() -> None:
         sums, counts, _ = World(user=0.5, seed=1.0).draw(np.random.default_rng(12), 2000, n_seeds)
         found = st.over_users(sums, counts, seeds(n_seeds))
         assert 0.92 < np.mean((found.low <= 0) & (found.high >= 0)) < 0.97
+
+
+@pytest.mark.parametrize("n_seeds", [2, 3, 5, 20])
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.2, 0.5, 0.8, 0.9, 0.95, 1.0])
+def test_intervals_hold_whatever_share_of_the_variance_is_of_worlds(n_seeds: int, share: float) -> None:
+    """Coverage by theory: the chance that a normal mean is inside, averaged over the chi-squared variance of worlds."""
+    df = n_seeds - 1
+    seen = np.random.default_rng(7).chisquare(df, 100_000) / df * share
+    users, nothing = np.full_like(seen, 1 - share), np.zeros_like(seen)
+    found = st.Estimates(nothing, users, seen, nothing, nothing, np.inf, df, 0, "", "")
+    assert 0.94 <= round(float((2 * ndtr(found.half_width()) - 1).mean()), 3) <= 0.964
 
 
 @pytest.mark.parametrize("n_seeds", [2, 3, 5])
