@@ -5,14 +5,17 @@ represented fleet meets on those servers is told apart from what the simulated o
 """
 
 import math
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fleetrec.models.errors import InputError
 from fleetrec.simulator.cloud.capacity.provisioning import Objective, Provision, Served
 from fleetrec.simulator.core.costs import Cost, network_cost
 from fleetrec.simulator.core.resampling import Resampling, interval
@@ -38,6 +41,9 @@ PROVISIONED = (
     "devices_per_replica",
 )
 """the figures of the account in a summary's `cost`"""
+
+_EXPECTED = (InputError, ArithmeticError, ValueError, MemoryError)
+"""what figures at the ends of what is allowed may raise; anything else is a mistake in the code, which is not hidden"""
 
 Floats = NDArray[np.float64]
 Figures = dict[str, Any]
@@ -89,8 +95,10 @@ def account(
     failed = None
     try:
         provision = service.provision(horizon_s, scale, objective, prepared.draws, users)
-    except Exception as error:  # comes last, when hours may have been simulated
-        failed = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    except _EXPECTED as error:  # comes last, when hours may have been simulated
+        *_, where = traceback.extract_tb(error.__traceback__)
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        failed = f"{text}; {Path(where.filename).name}:{where.lineno}"
         provision = Provision(None, math.nan, rates_per_s=np.full(users.draws, math.nan))
 
     traffic = devices["bytes_up"].to_numpy() * network_cost(1.0, 0.0, scenario.tariffs).usd

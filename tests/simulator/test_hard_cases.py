@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -172,11 +173,20 @@ def test_a_run_is_kept_without_its_account_where_that_fails(tmp_path: Path, monk
 
     monkeypatch.setattr(LlmService, "provision", broken)
     summary = simulate_tiny(fleet_of(3, "llm", True, True), ArtifactStore(tmp_path / "c"), tmp_path / "run").summary
-    told = "provisioned account: none, since it could not be computed (ZeroDivisionError: by no time)"
-    assert told in summary["notes"]
+    told = r"provisioned account: none, since it could not be computed \(ZeroDivisionError: by no time; .+\.py:\d+\)"
+    assert any(re.fullmatch(told, note) for note in summary["notes"])
     assert summary["cost"]["usd_provisioned"] is None
     assert summary["cost"]["usd_marginal"] > 0
     assert (tmp_path / "run" / "interactions.parquet").stat().st_size > 0
+
+
+def test_a_mistake_in_the_code_of_the_account_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: object) -> None:
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr(LlmService, "provision", mistaken)
+    with pytest.raises(AttributeError, match="no such thing"):
+        simulate_tiny(fleet_of(3, "llm", True, True), ArtifactStore(tmp_path / "c"))
 
 
 @pytest.fixture(scope="module")
