@@ -1,19 +1,27 @@
 """Replays of hundreds of thousands of requests: the plain replicas of a pool in compiled code, where there is any.
 
-The compiler is loaded when a replay first asks for it; what it makes is kept in the artifact cache. What it cannot
-serve (`plain` says), and any machine without it, is served by the node itself.
+The compiler is loaded when a replay first asks for it; what it makes is an artifact like others, loaded as it was
+written or not at all. What it cannot serve (`plain` says), and any machine without it, is served by the node itself.
 """
 
+import hashlib
 import math
+import platform
+import shutil
 import sys
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.models.errors import InputError
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.node.cluster import Pool
@@ -43,20 +51,46 @@ class Run:
 def loop() -> ModuleType | None:
     """The compiled code; None, with one line on standard error, where there is no compiler or it fails."""
     try:
-        import numba
-
-        settings: Any = numba.config
-        settings.CACHE_DIR = str(ArtifactStore().root / "compiled")
-        from fleetrec.simulator.cloud.capacity import compiled_loop
-
-        compiled_loop.serve(*_arguments(_NOBODY, np.zeros(0, dtype=np.int64), 1, (16, 1, 16, 1), (0.0,) * 13))
+        store, key = ArtifactStore(), _key()
+        with tempfile.TemporaryDirectory() as own:  # the compiler writes where it reads, which a cache may not allow
+            kept = store.open("compiled", key)
+            if kept is not None:
+                shutil.copytree(kept, own, dirs_exist_ok=True)
+            code = _loaded(own)
+            if kept is None:
+                with suppress(InputError), store.creating("compiled", key) as folder:
+                    shutil.copytree(own, folder, dirs_exist_ok=True)
+            return code
     except Exception as error:  # a missing wheel, a full disk, an interpreter that it does not know
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         print(f"warning: peaks are replayed without compiled code, in less detail: {line}", file=sys.stderr)
         return None
-    return compiled_loop
 
 
+def _loaded(folder: str) -> ModuleType:
+    """The loop with the machine code that `folder` holds; where it is empty, what is compiled goes there."""
+    settings: Any = import_module("numba").config
+    settings.CACHE_DIR = folder
+    code = import_module(_LOOP)
+    code.serve(*_arguments(_NOBODY, np.zeros(0, dtype=np.int64), 1, (16, 1, 16, 1), (0.0,) * 13))
+    return code
+
+
+def _key() -> dict[str, Any]:
+    """What the machine code depends on. The compiler itself looks for it by the path of the source."""
+    llvm: Any = import_module("llvmlite.binding")
+    source = Path(__file__).with_name("compiled_loop.py")
+    return {
+        "path": str(source.absolute().parent),
+        "source": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "processor": [llvm.get_host_cpu_name(), str(llvm.get_host_cpu_features().flatten())],
+        "versions": [import_module("numba").__version__, platform.python_version()],
+    }
+
+
+_LOOP = (
+    "fleetrec.simulator.cloud.capacity.compiled_loop"  # looked up where it is asked for, since it imports the compiler
+)
 _NOBODY = Requests.of(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 

@@ -1,7 +1,9 @@
 """The compiled replay is the node: the same requests start, get their first token and end at the same moments."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,3 +106,28 @@ print(servers.meet(requests, 1), servers.meet(requests.at(np.zeros(9)), 1), loop
     assert done.stdout.split() == ["True", "True", "True"]
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("warning: peaks are replayed without compiled code")
+
+
+def test_damaged_machine_code_is_compiled_again_and_not_run(tmp_path: Path) -> None:
+    """The compiler's own cache is pickled and has no sums: a flipped bit would crash, mislead, or end it for good."""
+    program = """
+from fleetrec.simulator.cloud.capacity.compiled_replay import loop
+print(sum(loop().serve.stats.cache_hits.values()))
+"""
+
+    def loaded() -> tuple[bool, str]:
+        environment = {**os.environ, "FLEETREC_CACHE": str(tmp_path)}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
+        return done.stdout != "0\n", done.stderr
+
+    assert loaded() == (False, "")
+    machine_code = next(path for path in tmp_path.rglob("*.nbc") if ".serve-" in path.name)
+    content = bytearray(machine_code.read_bytes())
+    content[len(content) // 2] ^= 1
+    machine_code.write_bytes(content)
+    again, said = loaded()
+    assert not again
+    assert said.count("\n") == 1
+    assert f"{machine_code.name} has changed); it is removed and built again" in said
+    assert loaded() == (True, "")
