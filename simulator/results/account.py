@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fleetrec.models.errors import InputError
+from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.provisioning import Objective, Provision, Served
 from fleetrec.simulator.core.costs import Cost, network_cost
 from fleetrec.simulator.core.resampling import Resampling, interval

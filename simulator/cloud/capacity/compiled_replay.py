@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.errors import InputError
 from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.replica import Replica
