@@ -34,8 +34,8 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.records.run_manifest import is_finished, read_manifest
-from fleetrec.simulator.running import simulate
 from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.simulation import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 VARYING = ("timing.json", "timing.parquet", "study.db")

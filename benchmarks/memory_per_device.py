@@ -16,8 +16,8 @@ import numpy as np
 import typer
 
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
-from fleetrec.simulator.running import simulate
 from fleetrec.simulator.scenario import Scenario
+from fleetrec.simulator.simulation import simulate
 
 FLEETS = ((10_000, "24h"), (40_000, "24h"), (10_000, "4h"), (60_000, "4h"))
 """devices and simulated time"""

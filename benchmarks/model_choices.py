@@ -22,6 +22,8 @@ from fleetrec import Scenario
 from fleetrec.models.prefixes import Encoder, rounded_item_vectors, tiled_states
 from fleetrec.models.runtime.progress import NullProgress, RichProgress
 from fleetrec.models.srm.base import StateModel
+from fleetrec.simulator.engine.run import run
+from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
 from fleetrec.simulator.preparation.prepare import Prepared, first_needed, prepare
 from fleetrec.simulator.preparation.training import slates_of
@@ -29,7 +31,6 @@ from fleetrec.simulator.ranking.list_view import ListView
 from fleetrec.simulator.ranking.slates import Jobs, ListSlates
 from fleetrec.simulator.ranking.srm_logits import StateScores
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.simulation import build_world, run
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

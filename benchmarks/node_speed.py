@@ -23,8 +23,8 @@ from fleetrec.simulator.cloud import LlmNode
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.pools import pools_of
 from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.engine.run import fewer_collections
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.simulation import fewer_collections
 
 RATE_PER_REPLICA = 20.0  # requests a second
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_result import RunResult
 
 SMALL = """\
 name: random

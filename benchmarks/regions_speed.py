@@ -17,9 +17,9 @@ from pathlib import Path
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
 
 from fleetrec.simulator.regions.executors import Crew, LocalShards
-from fleetrec.simulator.results.collect import TABLES
-from fleetrec.simulator.running import simulate
+from fleetrec.simulator.results.run_result import TABLES
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import simulate
 
 INTERACTIONS, HISTORY, ITEMS, CLONES = 40, 20, 2_000, 4
 

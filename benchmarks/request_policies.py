@@ -27,10 +27,10 @@ from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.policies.counterfactual import Bools, Decisions, Floats, curve_for, threshold_for
 from fleetrec.simulator.policies.oracle import best_requests
 from fleetrec.simulator.policies.request.share import Share
-from fleetrec.simulator.policies.uncertainty import Doubt
 from fleetrec.simulator.preparation.policy_calibration import Tails, doubt_for, looked_at, tails_of, worth_of
 from fleetrec.simulator.preparation.prepare import Prepared, preloaded_lists, prepare
 from fleetrec.simulator.preparation.training import list_slates
+from fleetrec.simulator.ranking.list_view import Doubt
 from fleetrec.simulator.ranking.slates import ListSlates
 from fleetrec.simulator.scenario import sections
 

@@ -17,7 +17,7 @@ from fleetrec import Scenario
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
 from fleetrec.models.runtime.progress import RichProgress
 from fleetrec.simulator.preparation.prepare import prepare
-from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.simulation import simulate_prepared
 

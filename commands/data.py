@@ -63,8 +63,8 @@ def check_table(
         from fleetrec.models.llm.table import check_table as checked
         from fleetrec.models.runtime.errors import InputError
         from fleetrec.reports.terminal.summary import console_for, print_check_table
+        from fleetrec.simulator.preparation.file_checks import check_files
         from fleetrec.simulator.preparation.prompt_export import check_answers
-        from fleetrec.simulator.scenario import check_files
         from fleetrec.simulator.scenario.sections import LogFile
         from fleetrec.simulator.workload.loading import load_log
 
@@ -108,8 +108,8 @@ def export(
     """Write the prompts of all lists that a run may need; the answers become a `table`."""
     with user_errors():
         from fleetrec import Scenario
+        from fleetrec.simulator.preparation.file_checks import check_files
         from fleetrec.simulator.preparation.prompt_export import export_prompts
-        from fleetrec.simulator.scenario import check_files
 
         parts = export_prompts(Scenario.load(scenario, overrides or [], check=check_files), out)
         print(

@@ -127,8 +127,8 @@ def evaluate(
         from fleetrec import Scenario
         from fleetrec.reports.terminal.summary import console_for, print_evaluation
         from fleetrec.simulator.evaluation import evaluate as evaluated
+        from fleetrec.simulator.preparation.file_checks import check_files
         from fleetrec.simulator.results.run_folder import usable_device
-        from fleetrec.simulator.scenario import check_files
 
         loaded = Scenario.load(scenario, overrides or [], check=check_files)
         figures = evaluated(loaded, usable_device(device), progress_bars(quiet))

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fleetrec.models.runtime.errors import InputError
-    from fleetrec.simulator.results.collect import RunResult
-    from fleetrec.simulator.running import simulate
+    from fleetrec.simulator.results.run_result import RunResult
     from fleetrec.simulator.scenario import Scenario
+    from fleetrec.simulator.simulation import simulate
 
 __version__ = "0.1.0"
 __all__ = ["InputError", "RunResult", "Scenario", "__version__", "simulate"]
 
 _HOME = {
     "InputError": "fleetrec.models.runtime.errors",
-    "RunResult": "fleetrec.simulator.results.collect",
+    "RunResult": "fleetrec.simulator.results.run_result",
     "Scenario": "fleetrec.simulator.scenario",
-    "simulate": "fleetrec.simulator.running",
+    "simulate": "fleetrec.simulator.simulation",
 }
 
 

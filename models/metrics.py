@@ -75,3 +75,8 @@ def clustered_mean(values: Floats, clusters: NDArray[np.int64]) -> tuple[float, 
         return mean, math.inf
     variance = count / (count - 1) * float((residual**2).sum()) / len(values) ** 2
     return mean, _CONFIDENCE_Z * math.sqrt(variance)
+
+
+def headline_k(ks: tuple[int, ...]) -> int:
+    """The cut-off of the NDCG that a headline speaks of: 10 where it is measured, else the first."""
+    return 10 if 10 in ks else ks[0]

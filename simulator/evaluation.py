@@ -17,6 +17,7 @@ from fleetrec.models.metrics import accuracy
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.simulator.preparation.candidate_sources import answer_figures, answer_note
+from fleetrec.simulator.preparation.file_checks import check_files
 from fleetrec.simulator.preparation.training import (
     candidate_source,
     first_deployed,
@@ -26,7 +27,7 @@ from fleetrec.simulator.preparation.training import (
 )
 from fleetrec.simulator.results.baselines import NOT_EVALUATED, baseline_ranks
 from fleetrec.simulator.results.summary import finite
-from fleetrec.simulator.scenario import check_files, sections
+from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import leave_one_out
 

@@ -25,15 +25,18 @@ from fleetrec.simulator.benchmark.adaptation import run_adaptation_bench
 from fleetrec.simulator.benchmark.cases import INTERACTIONS
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.engine.context import World
+from fleetrec.simulator.engine.run import run
+from fleetrec.simulator.engine.world import build_world
+from fleetrec.simulator.fleet.population import Population, populate
 from fleetrec.simulator.policies.counterfactual import Decisions, threshold_for
 from fleetrec.simulator.policies.gain_model import FEATURES, ExpectedGain, Features, GainModel
-from fleetrec.simulator.policies.uncertainty import Doubt, doubt_of
+from fleetrec.simulator.policies.uncertainty import doubt_of
 from fleetrec.simulator.preparation.policy_calibration import Tuned, looked_at, popularity
-from fleetrec.simulator.preparation.prepare import Population, Prepared, populate
+from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import Learnt, first_deployed, learn, srm_scores
+from fleetrec.simulator.ranking.list_view import Doubt
 from fleetrec.simulator.ranking.slates import Jobs, ListSlates
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.simulation import build_world, run
 
 Ints = NDArray[np.int64]
 Result = TypeVar("Result")
@@ -122,7 +125,7 @@ class BenchFleet:
             scenario,
             learnt,
             draws,
-            populate(scenario, learnt, draws),
+            populate(scenario, learnt.split, draws),
             np.maximum(learnt.split.history - 1, 0),
             first_deployed(scenario, learnt),
             RandomLists(learnt.histories.n_items, scenario.llm.list_length, draws),

@@ -17,8 +17,8 @@ from fleetrec.simulator.benchmark.engine_speed import BenchFleet, bench_scenario
 from fleetrec.simulator.benchmark.record import Figures
 from fleetrec.simulator.parallel.processes import processor_s
 from fleetrec.simulator.regions.executors import LocalShards
-from fleetrec.simulator.running import simulate
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import simulate
 
 _MOST_USERS = 100_000
 """more devices than these are clones, so that the log does not grow with the fleet"""

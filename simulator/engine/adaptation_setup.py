@@ -8,7 +8,8 @@ from functools import cache
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.srm.adapters import adapter_form
 from fleetrec.models.srm.base import SmallModel
-from fleetrec.simulator.policies.adaptation import OwnAdapter, rules
+from fleetrec.simulator.engine.adaptation import OwnAdapter
+from fleetrec.simulator.policies.adaptation import rules
 from fleetrec.simulator.policies.request.registry import Moments
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.ranking.device_adapters import OwnWeights

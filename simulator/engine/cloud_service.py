@@ -34,7 +34,7 @@ from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.request_tokens import request_meter
-from fleetrec.simulator.records.recorder import RequestRecord
+from fleetrec.simulator.records.schemas import RequestRecord
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.text_files import resolve_path
 

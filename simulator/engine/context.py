@@ -5,16 +5,17 @@ from dataclasses import dataclass, field
 
 from fleetrec.simulator.cloud import Ticket
 from fleetrec.simulator.core.clock import Clock
+from fleetrec.simulator.engine.adaptation import OwnAdapter
 from fleetrec.simulator.engine.cloud_service import Service
-from fleetrec.simulator.engine.retraining import FleetLearning
+from fleetrec.simulator.engine.rollout import FleetLearning
 from fleetrec.simulator.fleet.message_sizes import Messages
 from fleetrec.simulator.fleet.network import Network
 from fleetrec.simulator.fleet.presence import Presence
-from fleetrec.simulator.policies.adaptation import OwnAdapter
 from fleetrec.simulator.policies.request.registry import Budget, RequestPolicy
 from fleetrec.simulator.ranking.lookahead import Scorer
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
-from fleetrec.simulator.records.recorder import Recorder, RequestRecord
+from fleetrec.simulator.records.recorder import Recorder
+from fleetrec.simulator.records.schemas import RequestRecord
 from fleetrec.simulator.records.update_log import UpdateLog
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fleetrec.simulator.core.clock import Story
 from fleetrec.simulator.ranking.weight_versions import FIRST_WEIGHTS
-from fleetrec.simulator.records.recorder import NO_SLATE, RequestRecord
+from fleetrec.simulator.records.schemas import NO_SLATE, RequestRecord
 
 if TYPE_CHECKING:
     from fleetrec.simulator.engine.context import World

@@ -18,10 +18,10 @@ from fleetrec.simulator.experiments.comparison.compare import compare_runs
 from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared, prepare
 from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
-from fleetrec.simulator.results.collect import RunResult
 from fleetrec.simulator.results.run_folder import RunFolder, opened
-from fleetrec.simulator.running import run_prepared
+from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import run_prepared
 
 Ints = NDArray[np.int64]
 

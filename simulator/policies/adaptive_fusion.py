@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fleetrec.simulator.policies.fusion import ScoredLists, fused_scores, lead_of_srm, rank_of, rounded
+from fleetrec.simulator.policies.fusion import fused_scores, lead_of_srm, rounded
 from fleetrec.simulator.policies.uncertainty import entropy
 from fleetrec.simulator.ranking.list_view import NEWEST, Floats, ListView
+from fleetrec.simulator.ranking.scored_lists import ScoredLists, rank_of
 from fleetrec.simulator.ranking.srm_logits import with_floor
 from fleetrec.simulator.scenario import sections
 

@@ -4,18 +4,14 @@ The inconsistency of LSC4Rec, the SRM's uncertainty, or the gain that a learned 
 pure function of (user, step, list), rounded, so that neither batch nor company decides whether a device asks.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.policies.fusion import inconsistency
-from fleetrec.simulator.ranking.list_view import Floats, ListView
+from fleetrec.simulator.ranking.list_view import Doubt, Floats, ListView
+from fleetrec.simulator.ranking.scored_lists import inconsistency
 from fleetrec.simulator.scenario import sections
-
-Doubt = Callable[[ListView], Floats]
-"""Doubt [M] of devices in their lists; infinite for a list without a valid candidate."""
 
 _GRID = 2.0**30
 _COIN = 2.0**-20  # below any difference of doubts that means something

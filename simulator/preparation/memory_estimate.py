@@ -3,13 +3,9 @@
 What a device and an interaction take at the peak of a run is measured by benchmarks/memory_per_device.py.
 """
 
-from typing import TYPE_CHECKING
-
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.machine_memory import available_bytes
-
-if TYPE_CHECKING:
-    from fleetrec.simulator.preparation.prepare import Population
+from fleetrec.simulator.fleet.population import Population
 
 DEVICE_BYTES = 3_000
 INTERACTION_BYTES = 800
@@ -20,7 +16,7 @@ def needed_bytes(devices: int, interactions: int) -> int:
     return devices * DEVICE_BYTES + interactions * INTERACTION_BYTES
 
 
-def check_memory(population: "Population", at_once: int = 1) -> None:
+def check_memory(population: Population, at_once: int = 1) -> None:
     """InputError where `at_once` worlds of this size have no room here; silent where a machine does not say."""
     devices, interactions = population.n_devices, int(population.n_interactions.sum())
     needed, free = at_once * needed_bytes(devices, interactions), available_bytes()

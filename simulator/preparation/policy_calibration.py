@@ -39,7 +39,7 @@ from fleetrec.simulator.policies.gain_model import (
 from fleetrec.simulator.policies.oracle import best_requests
 from fleetrec.simulator.policies.request.registry import Schedule
 from fleetrec.simulator.policies.request.share import Curve
-from fleetrec.simulator.policies.uncertainty import Doubt, WithCoin, doubt_of
+from fleetrec.simulator.policies.uncertainty import WithCoin, doubt_of
 from fleetrec.simulator.preparation.prepare import (
     WITHOUT_CLOUD,
     CandidateStore,
@@ -55,7 +55,7 @@ from fleetrec.simulator.preparation.training import (
     list_slates,
     srm_scores,
 )
-from fleetrec.simulator.ranking.list_view import Floats, Ints, ListView
+from fleetrec.simulator.ranking.list_view import Doubt, Floats, Ints, ListView
 from fleetrec.simulator.ranking.slates import Jobs, ListSlates
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 from fleetrec.simulator.scenario import sections

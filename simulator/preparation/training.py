@@ -20,9 +20,9 @@ from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
 from fleetrec.models.srm.training import train_or_load_srm
 from fleetrec.models.srm.updating import MasterWeights
 from fleetrec.simulator.policies.adaptive_fusion import fusion_of
-from fleetrec.simulator.policies.uncertainty import Doubt
 from fleetrec.simulator.preparation.candidate_sources import llm_candidates, save_every
 from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.list_view import Doubt
 from fleetrec.simulator.ranking.slates import (
     BaselineSlates,
     CatalogueSlates,

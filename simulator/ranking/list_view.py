@@ -1,13 +1,14 @@
 """What a device knows of its candidate list at one step: the ground on which it fuses, and on which it may ask anew."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.simulator.policies.fusion import ScoredLists
 from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.scored_lists import ScoredLists
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 from fleetrec.simulator.scenario import sections
 
@@ -86,3 +87,7 @@ class ListView:
 def looks_back(policy: sections.Policy) -> bool:
     """Whether a policy needs states from before the newest interaction, as far back as the list's own history."""
     return isinstance(policy.fusion, sections.OnlineFusion) or isinstance(policy.request, sections.LearnedRequest)
+
+
+Doubt = Callable[[ListView], Floats]
+"""Doubt [M] of devices in their lists; infinite for a list without a valid candidate."""

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from fleetrec.models.baselines import Baseline
 from fleetrec.models.llm.base import CandidateSource
 from fleetrec.models.runtime.threads import for_each
-from fleetrec.simulator.policies.fusion import ScoredLists, inconsistency, llm_ranks, rank_of
-from fleetrec.simulator.policies.uncertainty import Doubt
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.list_view import ListView
+from fleetrec.simulator.ranking.list_view import Doubt, ListView
+from fleetrec.simulator.ranking.scored_lists import ScoredLists, inconsistency, llm_ranks, rank_of
 from fleetrec.simulator.ranking.srm_logits import SrmScores, with_floor
 
 Ints = NDArray[np.int64]

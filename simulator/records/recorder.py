@@ -4,10 +4,9 @@ The device story records which slate was on screen; where the item stood in it i
 choices do not react to slates.
 """
 
-import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -22,97 +21,18 @@ from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.ranking.lookahead import Scorer
 from fleetrec.simulator.ranking.slates import Jobs
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
+from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, NO_SLATE, REQUEST_SCHEMA, RequestRecord
 from fleetrec.simulator.records.slate_table import SlateTable
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-NO_SLATE = -1
 _ROWS_PER_PART = 65_536
 _MOST_RANKS = 1000
 
 
-@dataclass(slots=True)
-class RequestRecord:
-    """One request, from issue to its one outcome. Times are NaN where the event never happened."""
-
-    request: int
-    device: int
-    step: int
-    t_issued_s: float
-    as_of: int
-    """what the answer has seen: `step`, or less where a table's older list stands in"""
-    weights: int
-    """of the SRM on the device when it asked (`DeviceWeights`)"""
-    t_arrived_s: float = math.nan
-    t_started_s: float = math.nan
-    t_first_token_s: float = math.nan
-    t_finished_s: float = math.nan
-    t_delivered_s: float = math.nan
-    outcome: str = "unfinished"
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    replica: int = -1
-    gpu_seconds: float = 0.0
-    usd: float = 0.0
-    """of serving it; traffic comes on top in the finished table"""
-    joules: float = 0.0
-    """of the GPUs"""
-    gco2: float = 0.0
-    """of those joules, at the carbon intensity while it was served"""
-    bytes_up: float = 0.0
-    bytes_down: float = 0.0
-    pushed: bool = False
-    """whether the cloud made it unasked"""
-    ticket: Any = field(default=None, repr=False)
-
-
-REQUEST_SCHEMA = pa.schema(
-    [
-        ("request", pa.int64()),
-        ("device", pa.int32()),
-        ("step", pa.int32()),
-        ("t_issued_s", pa.float64()),
-        ("t_arrived_s", pa.float64()),
-        ("t_started_s", pa.float64()),
-        ("t_first_token_s", pa.float64()),
-        ("t_finished_s", pa.float64()),
-        ("t_delivered_s", pa.float64()),
-        ("outcome", pa.string()),
-        ("prompt_tokens", pa.int32()),
-        ("output_tokens", pa.int32()),
-        ("replica", pa.int32()),
-        ("gpu_seconds", pa.float64()),
-        ("usd", pa.float64()),
-        ("joules", pa.float64()),
-        ("gco2", pa.float64()),
-        ("bytes_up", pa.float64()),
-        ("bytes_down", pa.float64()),
-    ]
-)
-
 _NUMBERS = [name for name in REQUEST_SCHEMA.names if name != "outcome"]
 _numbers_of = attrgetter(*_NUMBERS)
-
-INTERACTION_SCHEMA = pa.schema(
-    [
-        ("device", pa.int32()),
-        ("step", pa.int32()),
-        ("t_s", pa.float64()),
-        ("item", pa.int32()),
-        ("rank", pa.int32()),
-        ("as_of", pa.int32()),
-        ("staleness", pa.int32()),
-        ("list_age_s", pa.float32()),
-        ("requested", pa.bool_()),
-        ("request", pa.int64()),
-        ("online", pa.bool_()),
-        ("inconsistency", pa.float32()),
-        ("slate_latency_s", pa.float32()),
-        ("version", pa.int32()),
-        ("adaptation", pa.int32()),
-    ]
-)
 
 
 @dataclass(frozen=True)

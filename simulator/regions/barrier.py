@@ -8,11 +8,11 @@ import numpy as np
 
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.engine.retraining import Trainer
+from fleetrec.simulator.engine.run import end_of
 from fleetrec.simulator.preparation.training import Learnt, first_deployed
 from fleetrec.simulator.regions.messages import Ints, News, Report
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds
-from fleetrec.simulator.simulation import end_of
 
 DEALT_EVERY_S = 3600.0
 """time after which what is left in the regions' parts of the fleet's bucket is put together and dealt anew"""

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from fleetrec.simulator.records.column_units import telling_units, with_units
 from fleetrec.simulator.records.run_manifest import with_run
 from fleetrec.simulator.results.account import summed_draws
-from fleetrec.simulator.results.collect import TABLES
 from fleetrec.simulator.results.run_folder import RunFolder
+from fleetrec.simulator.results.run_result import TABLES
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds
 

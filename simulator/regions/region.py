@@ -9,15 +9,16 @@ import pyarrow as pa
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.cloud import LlmNode
+from fleetrec.simulator.engine.run import begin, end, end_of, fewer_collections
+from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.records.parquet import write_table
-from fleetrec.simulator.records.recorder import INTERACTION_SCHEMA, REQUEST_SCHEMA
+from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, REQUEST_SCHEMA
 from fleetrec.simulator.records.update_log import UPDATE_SCHEMA
 from fleetrec.simulator.regions.messages import Report, Step
 from fleetrec.simulator.results.collect import collect
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.simulation import begin, build_world, end, end_of, fewer_collections
 from fleetrec.simulator.workload.arrivals import gaps_of
 
 _SCHEMAS = {"interactions": INTERACTION_SCHEMA, "requests": REQUEST_SCHEMA, "updates": UPDATE_SCHEMA}

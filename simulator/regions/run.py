@@ -18,14 +18,14 @@ from fleetrec.simulator.fleet.devices import build_fleet
 from fleetrec.simulator.preparation.cache_keys import uses_llm
 from fleetrec.simulator.preparation.input_checks import check_inputs
 from fleetrec.simulator.preparation.training import Learnt, learn, train_llm
-from fleetrec.simulator.records.update_log import training_cost
 from fleetrec.simulator.regions.barrier import Exchange
 from fleetrec.simulator.regions.executors import Crew, ThisProcess
 from fleetrec.simulator.regions.merging import FolderTables, merge_tables, read_tables
 from fleetrec.simulator.regions.messages import Brief, Report, Step
 from fleetrec.simulator.regions.summary import fleet_summary
-from fleetrec.simulator.results.collect import RunResult
 from fleetrec.simulator.results.run_folder import RunFolder, disk_full_told, opened
+from fleetrec.simulator.results.run_result import RunResult
+from fleetrec.simulator.results.update_summary import training_cost
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds, regional
 from fleetrec.simulator.workload.arrivals import arrival_times

@@ -16,13 +16,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fleetrec.simulator.engine.retraining import Trainer
-from fleetrec.simulator.records.update_log import UpdateLog, training_cost, update_section
+from fleetrec.simulator.records.update_log import UpdateLog
 from fleetrec.simulator.regions.messages import Report
 from fleetrec.simulator.regions.region import GAPS, OWNERS
 from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account_figures, of_known, worst_of
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
-from fleetrec.simulator.results.collect import CAVEAT, pace
+from fleetrec.simulator.results.collect import pace
+from fleetrec.simulator.results.notes import CAVEAT
+from fleetrec.simulator.results.update_summary import training_cost, update_section
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds
 

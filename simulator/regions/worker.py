@@ -8,8 +8,9 @@ from dataclasses import replace
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.fleet.population import Members
 from fleetrec.simulator.preparation.memory_estimate import check_memory
-from fleetrec.simulator.preparation.prepare import Members, Prepared, prepare
+from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.preparation.training import Learnt, learn
 from fleetrec.simulator.regions.messages import RegionJob, Report
 from fleetrec.simulator.regions.region import Region

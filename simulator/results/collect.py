@@ -1,12 +1,8 @@
-"""A run's result: its tables, its summary, and the files they become."""
+"""From a world that has been run to its result: the tables and the summary."""
 
-import json
 import math
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,112 +10,26 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.costs import carbon_signal, device_cost, network_cost
-from fleetrec.simulator.core.wording import counted
-from fleetrec.simulator.engine.cloud_service import Service
 from fleetrec.simulator.engine.context import World
 from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes
-from fleetrec.simulator.preparation.candidate_sources import answer_figures, answer_note
+from fleetrec.simulator.preparation.candidate_sources import answer_note
 from fleetrec.simulator.preparation.policy_calibration import Tuned
-from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared
+from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.records.column_units import telling_units
-from fleetrec.simulator.records.update_log import training_cost, update_section
 from fleetrec.simulator.results import summary as parts
-from fleetrec.simulator.results.account import Account, account
+from fleetrec.simulator.results.account import account
 from fleetrec.simulator.results.assumptions import hangs_on
-from fleetrec.simulator.results.baselines import NOT_EVALUATED, baseline_ranks
-from fleetrec.simulator.results.run_folder import RunFolder
+from fleetrec.simulator.results.baselines import baseline_ranks
+from fleetrec.simulator.results.notes import CAVEAT, list_answers, missing_note, provisioned_note, quality_of, run_notes
+from fleetrec.simulator.results.run_result import TABLES, RunResult
 from fleetrec.simulator.results.training_curves import llm_training, training_notes, training_section
-from fleetrec.simulator.scenario import resolved_yaml, sections
+from fleetrec.simulator.results.update_summary import training_cost, update_section
+from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.workload.arrivals import gap_summary, gaps_of
 
 Ints = NDArray[np.int64]
-
-TABLES = ("interactions", "requests", "devices", "items", "users", "cloud", "updates", "account", "baselines")
-CAVEAT = "logged choices do not react to slates: results measure prediction, not engagement"
-
-
-@dataclass
-class RunResult:
-    """What a run found: `summary`, and tables of interactions, requests, devices, items, users, cloud load, updates and
-    account (pandas; `attrs["units"]` has the units of their columns)."""
-
-    summary: dict[str, Any]
-    tables: Mapping[str, pd.DataFrame]
-    """by name; those of a run in regions are read from its folder each time"""
-    scenario: sections.Scenario
-    timing: dict[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
-
-    @property
-    def interactions(self) -> pd.DataFrame:
-        """One row an interaction."""
-        return self.tables["interactions"]
-
-    @property
-    def requests(self) -> pd.DataFrame:
-        """One row a request."""
-        return self.tables["requests"]
-
-    @property
-    def devices(self) -> pd.DataFrame:
-        """One row a device."""
-        return self.tables["devices"]
-
-    @property
-    def items(self) -> pd.DataFrame:
-        """The number of each item in these tables, and its id in the log."""
-        return self.tables["items"]
-
-    @property
-    def users(self) -> pd.DataFrame:
-        """Whose interactions each device has: the user's place and id in the log."""
-        return self.tables["users"]
-
-    @property
-    def cloud(self) -> pd.DataFrame:
-        """Queue and busy replicas over time."""
-        return self.tables["cloud"]
-
-    @property
-    def updates(self) -> pd.DataFrame:
-        """One row a version released, an install or an adaptation."""
-        return self.tables["updates"]
-
-    @property
-    def account(self) -> pd.DataFrame:
-        """One row a bootstrap draw of users: what the represented fleet costs."""
-        return self.tables["account"]
-
-    @property
-    def baselines(self) -> pd.DataFrame:
-        """One row an interaction: the rank of its item under every baseline, -1 absent and -2 not evaluated."""
-        return self.tables["baselines"]
-
-    def write(self, folder: RunFolder) -> None:
-        """Write the run's files to `folder`; each appears whole or not at all, and all carry the run's id."""
-        folder.begin()
-        for name, table in self.tables.items():
-            folder.write_table(name, table)
-        self.write_texts(folder)
-
-    def write_texts(self, folder: RunFolder) -> None:
-        """Write what is no table: the scenario, timing and the summary; then the folder is whole."""
-        self.timing = {"run": folder.run, **self.timing, "peak_rss_bytes": peak_rss_bytes()}
-        self.summary = {"run": folder.run, **self.summary}
-        folder.write_text(
-            "scenario.yaml", f"# run: {folder.run}\n# made by: {folder.made_by}\n{resolved_yaml(self.scenario)}"
-        )
-        folder.write_text("timing.json", _json(self.timing))
-        folder.write_text("summary.json", _json(self.summary))
-        folder.finish(varying=("timing.json",))
-        self.folder = folder.path
-
-
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def collect(
@@ -165,7 +75,7 @@ def collect(
     carbon = carbon_signal(scenario.tariffs).mean(0.0, horizon_s)
     met = np.bincount(interactions["device"], minlength=population.n_devices)
     provisioned = account(scenario, prepared, service, requests, devices, met, training)
-    answers = _answers(scenario, prepared, interactions, users)
+    answers = list_answers(scenario, prepared, interactions, users)
     load = service.load(horizon_s)
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
@@ -175,14 +85,14 @@ def collect(
             scenario, accuracy, baselines, share, gain, provisioned.figures, provisioned.represented["devices"]
         ),
         "notes": [
-            *_notes(scenario, prepared, service, base),
+            *run_notes(scenario, prepared, service, base),
             *training_notes(scenario, prepared),
             *parts.request_notes(requests, population.presence.joined_s),
             *([answer_note(answers)] if answers else []),
-            *_missing_note(scenario, load),
+            *missing_note(scenario, load),
             *service.notes(),
             *([tuned.note] if tuned.note else []),
-            *_provisioned_note(scenario, service, provisioned),
+            *provisioned_note(scenario, service, provisioned),
             CAVEAT,
         ],
         "split": {
@@ -221,7 +131,7 @@ def collect(
         "hangs_on": hangs_on(scenario, prepared, world.scorer.slates, interactions, base["srm"]),
         "models": {
             "srm": {"kind": scenario.srm.kind, **training_section(learnt.srm.validation, learnt.srm.curve)},
-            "llm": {"quality_of": _quality(scenario), "cost_of": service.cost_label}
+            "llm": {"quality_of": quality_of(scenario), "cost_of": service.cost_label}
             | llm_training(prepared)
             | ({"answers": answers} if answers else {}),
         },
@@ -324,84 +234,3 @@ def pace(gaps_s: NDArray[np.float64], requests: pd.DataFrame) -> dict[str, Any]:
     median_s = gaps["median_gap_s"]
     ratio = median_s / response_s if median_s is not None and response_s > 0 else math.nan
     return {**gaps, "median_response_s": response_s, "gap_to_response": ratio}
-
-
-def _quality(scenario: sections.Scenario) -> str:
-    if scenario.policy.slate == "cloud_srm":
-        return f"{scenario.srm.kind} over the catalogue"
-    section = scenario.llm.candidates
-    return f"table {Path(section.path).name}" if isinstance(section, sections.CandidateTable) else section.kind
-
-
-def _answers(
-    scenario: sections.Scenario, prepared: Prepared, interactions: pd.DataFrame, users: Ints
-) -> dict[str, float] | None:
-    """How the titles of the lists on screen were grounded; None where nobody wrote titles."""
-    titles = isinstance(scenario.llm.candidates, sections.TitlePrompt) and scenario.policy.slate != "cloud_srm"
-    if prepared.source is None or not titles:
-        return None
-    as_of = interactions["as_of"].to_numpy().astype(np.int64)
-    return answer_figures(prepared.source, users[as_of >= 0], as_of[as_of >= 0])
-
-
-def _missing_note(scenario: sections.Scenario, load: dict[str, Any]) -> list[str]:
-    """How often the user's own table had no answer."""
-    section, missing = scenario.llm.candidates, load.get("missing_answers", 0)
-    if not isinstance(section, sections.CandidateTable) or not missing:
-        return []
-    were = "was" if missing == 1 else "were"
-    then = f"{were} rejected" if section.missing == "fail_request" else "got the user's newest older list, if any"
-    return [f"{counted(missing, 'request')} that the table has no list for {then}"]
-
-
-def _provisioned_note(scenario: sections.Scenario, service: Service, found: Account) -> list[str]:
-    """What the two accounts are; where the second one cannot be had, or leaves something out, why."""
-    represents, provision = found.represented["devices"], found.provision
-    what = f"cost account: provisioned, the fewest replicas with {found.objective} for a fleet of {represents:,}"
-    if scenario.policy.slate == "cloud_srm":
-        what = what.replace("replicas", "cores")
-    notes = [f"{what} in its busiest half hour; marginal, what the requests used"]
-    if found.failed is not None:
-        notes.append(f"provisioned account: none, since it could not be computed ({found.failed})")
-    elif provision.servers is None:
-        alone = "never ends" if math.isnan(provision.alone_s) else f"takes {provision.alone_s:.3g} s"
-        notes.append(
-            f"provisioned account: none, since the p95 request {alone} on an empty node; "
-            "relax cloud.slo.p95_latency, or serve a smaller model or a faster GPU"
-        )
-    left_out = service.not_provisioned(found.scale)
-    if left_out:
-        notes.append(f"provisioned account: leaves out {', '.join(left_out)}")
-    return notes
-
-
-def _notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[str]:
-    notes = [*prepared.learnt.split.log.notes]
-    notes.append(f"quality of {_quality(scenario)}, cost of {service.cost_label}")
-    if isinstance(scenario.policy.request, sections.OracleGreedyRequest | sections.OracleDpRequest):
-        notes.append(f"request policy {scenario.policy.request.kind} knows the future: a bound, which nobody can run")
-    if not prepared.population.stream.calendar:
-        replayed = scenario.workload.arrivals.kind == "replay"
-        why = "users are shifted against each other" if replayed else "moments of interactions are drawn"
-        notes.append(f"events are not in calendar order: {why}")
-    devices, users = prepared.population.n_devices, len(np.unique(prepared.population.users))
-    if devices > users:
-        notes.append(f"{devices:,} devices replay the streams of {users:,} users: intervals count users, not devices")
-    dropped = prepared.population.stream.dropped_after_horizon
-    if dropped:
-        notes.append(f"{dropped:,} streamed interactions would come after the duration and are left out")
-    if prepared.learnt.split.future_share > 0:
-        notes.append(
-            f"split {prepared.learnt.split.kind}: {prepared.learnt.split.future_share:.0%} of training events are "
-            "later than a streamed event they may inform"
-        )
-    if prepared.learnt.split.log.problems:
-        counted = ", ".join(f"{name} {count}" for name, count in prepared.learnt.split.log.problems.items())
-        notes.append(f"the log's problems: {counted}")
-    sampled = base["srm"] != NOT_EVALUATED
-    if not sampled.all():
-        notes.append(f"baseline srm: ranked on a sample of {int(sampled.sum())} interactions")
-    if scenario.policy.slate not in WITHOUT_CLOUD and scenario.workload.hides_seen:
-        then = "the SRM's best take their places" if scenario.workload.refills else "those behind them move up"
-        notes.append(f"items that the user has had leave the slate at display; {then}")
-    return notes

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fleetrec.models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean
+from fleetrec.models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean, headline_k
 from fleetrec.simulator.core.costs import NOTHING, Cost
 from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, Call, between, calling, signed
@@ -154,7 +154,7 @@ def latency_section(interactions: pd.DataFrame, requests: pd.DataFrame) -> dict[
 
 def headline_metric(ks: tuple[int, ...]) -> str:
     """The metric that a headline speaks of: NDCG@10 where it is measured, else NDCG at the first k."""
-    return f"ndcg@{10 if 10 in ks else ks[0]}"
+    return f"ndcg@{headline_k(ks)}"
 
 
 def gain_section(ranks: Ints, base: Mapping[str, Ints], users: Ints, ks: tuple[int, ...]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from fleetrec.simulator.cloud.replica.jobs import Job
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.cloud.replica.timed_replica import Serving
 from fleetrec.simulator.engine.context import World
-from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.trace_format import Events
 from fleetrec.simulator.scenario import sections
 

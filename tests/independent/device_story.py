@@ -13,7 +13,8 @@ import numpy as np
 
 from fleetrec.simulator.cloud import llm_request_tokens
 from fleetrec.simulator.fleet.message_sizes import messages_of
-from fleetrec.simulator.preparation.prepare import Prepared, push_times
+from fleetrec.simulator.fleet.population import push_times
+from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
 from tests.independent.devices import Ask, Device, Slate
 from tests.independent.policies import wants

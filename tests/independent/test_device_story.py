@@ -10,10 +10,11 @@ import pytest
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.cloud import default_catalogue, kv_blocks
+from fleetrec.simulator.engine.world import ranking_flops
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.simulation import ranking_flops, simulate_prepared
+from fleetrec.simulator.simulation import simulate_prepared
 from tests.independent.device_story import Story
 from tests.independent.stepwise_node import Limits, Node, Request
 from tests.simulator.tiny import merged, prepare_tiny, scenario_of

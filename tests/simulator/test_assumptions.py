@@ -9,11 +9,12 @@ import pytest
 
 from fleetrec.models.early_stopping import TrainingCurve
 from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.engine.world import ranking_flops
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.results.assumptions.data import clock, srm_training
 from fleetrec.simulator.results.assumptions.lists import epoch_worth
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.simulation import RunResult, ranking_flops
+from fleetrec.simulator.simulation import RunResult
 from fleetrec.simulator.workload.loading import load_log
 from tests.simulator.tiny import RandomLists, prepare_tiny, scenario_of, simulate_tiny
 

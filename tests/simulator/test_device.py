@@ -9,7 +9,7 @@ import pytest
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.engine.device import Device
-from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.summary import OUTCOMES
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 

@@ -21,10 +21,10 @@ from fleetrec.simulator.cloud.calibration.profile import load_profile
 from fleetrec.simulator.cloud.capacity.traces import read_trace
 from fleetrec.simulator.engine.cloud_service import LlmService
 from fleetrec.simulator.experiments.folders import ExperimentFolder
-from fleetrec.simulator.preparation.event_estimate import check_events
 from fleetrec.simulator.preparation.prepare import prepare
 from fleetrec.simulator.records.run_manifest import read_manifest
 from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.scenario.event_checks import check_events
 from fleetrec.simulator.scenario.sections import LogFile
 from fleetrec.simulator.scenario.text_files import read_object, read_rows
 from fleetrec.simulator.scenario.units import DURATION, POWER, SIZE

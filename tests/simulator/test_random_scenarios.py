@@ -7,8 +7,8 @@ import pytest
 from benchmarks.random_scenarios import nonsense, random_settings, spoilt_text, write_small
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.running import simulate
 from fleetrec.simulator.scenario import Scenario
+from fleetrec.simulator.simulation import simulate
 
 
 def test_random_valid_scenarios_end_in_a_result_without_nonsense(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from fleetrec.simulator.experiments.sweeps.worker import Workshop
 from fleetrec.simulator.preparation.cache_keys import learning_key, preparation_key
 from fleetrec.simulator.preparation.prepare import prepare
 from fleetrec.simulator.preparation.training import learn
-from fleetrec.simulator.running import simulate
 from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.simulation import simulate
 from tests.simulator.experiments.sweeps.files import results_of, write_files
 
 SHARED = [

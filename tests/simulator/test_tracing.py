@@ -10,7 +10,7 @@ import pytest
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.timeline_trace import TraceRequest, read_trace_request
 from fleetrec.simulator.simulation import simulate_prepared
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny

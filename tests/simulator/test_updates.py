@@ -11,14 +11,16 @@ import pytest
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.engine.retraining import FleetLearning
+from fleetrec.simulator.engine.rollout import FleetLearning
+from fleetrec.simulator.engine.run import run
+from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import srm_scores
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.simulation import build_world, run, simulate_prepared
+from fleetrec.simulator.simulation import simulate_prepared
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 
 FLEET = {"kind": "fleet", "every": "40min", "upload": "10min", "learning_rate": 0.01}

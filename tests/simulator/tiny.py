@@ -12,11 +12,12 @@ from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.srm.base import TrainedSrm
 from fleetrec.models.srm.training import build_model
 from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.fleet.population import populate
 from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
-from fleetrec.simulator.preparation.prepare import Prepared, populate
+from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import Learnt, first_deployed, srm_scores
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.results.collect import RunResult
+from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import Scenario, sections
 from fleetrec.simulator.simulation import simulate_prepared
 from fleetrec.simulator.workload.splitting import split_log, training_set
@@ -92,7 +93,7 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
     learnt = Learnt(split, data, histories, srm, baselines, store)
     draws = Draws(scenario.seed)
-    population = populate(scenario, learnt, draws)
+    population = populate(scenario, learnt.split, draws)
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
     first = np.maximum(split.history - 1 - lag, 0)
     adaptation = sections.adaptation_of(scenario.policy.update)

@@ -11,8 +11,8 @@ from fleetrec.simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, R
 from fleetrec.simulator.preparation.cache_keys import learning_key, preparation_key, uses_llm
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.preparation.training import Learnt, learn, train_llm
-from fleetrec.simulator.running import run_prepared
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.simulation import run_prepared
 
 _DEVICE = "cpu"
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from fleetrec.simulator.policies.adaptive_fusion import fusion_of, online_weight, reliability, weight_by_age
-from fleetrec.simulator.policies.fusion import ScoredLists, fused_scores
+from fleetrec.simulator.policies.fusion import fused_scores
 from fleetrec.simulator.policies.uncertainty import doubt_of
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import ListView
+from fleetrec.simulator.ranking.scored_lists import ScoredLists
 from fleetrec.simulator.scenario import sections
 
 LOG = [4, 5, 6, 0, 7, 2, 8]  # of one user; the list [0, 1, 2, 3] has seen the items up to position 2

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetrec.simulator.policies.fusion import ScoredLists, fused_scores, inconsistency, places_of, rank_of, srm_order
+from fleetrec.simulator.policies.fusion import fused_scores
+from fleetrec.simulator.ranking.scored_lists import ScoredLists, inconsistency, places_of, rank_of, srm_order
 from fleetrec.simulator.scenario import sections
 
 LOGITS = np.array([[0.0, 3.0, -3.0, 1.0]])  # p = .5, .953, .047, .731

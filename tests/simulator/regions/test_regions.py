@@ -24,9 +24,9 @@ from fleetrec.simulator.regions import crew_for
 from fleetrec.simulator.regions.executors import LocalShards
 from fleetrec.simulator.regions.messages import Brief, Report, Step
 from fleetrec.simulator.regions.summary import _notes
-from fleetrec.simulator.running import simulate
 from fleetrec.simulator.scenario import Scenario, resolved_yaml, sections
 from fleetrec.simulator.scenario.regional import device_bounds, regional
+from fleetrec.simulator.simulation import simulate
 from tests.simulator.experiments.sweeps.files import SCENARIO
 
 REGIONS = """\

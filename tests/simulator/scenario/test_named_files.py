@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario import check_files, load_scenario
+from fleetrec.simulator.preparation.file_checks import check_files
+from fleetrec.simulator.scenario import load_scenario
 
 FILES = {
     "workload.interactions.path": "workload.interactions={path: %s}",

@@ -22,10 +22,10 @@ from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.experiments.folders import ExperimentFolder
 from fleetrec.simulator.experiments.sweeps import Outcome, Plan, RunJob, executor_for, make_plan, read_sweep, run_sweep
 from fleetrec.simulator.experiments.sweeps.local import LocalProcesses
-from fleetrec.simulator.results.collect import RunResult
 from fleetrec.simulator.results.run_folder import RunFolder
-from fleetrec.simulator.running import simulate
+from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import Scenario
+from fleetrec.simulator.simulation import simulate
 from tests.simulator.experiments.sweeps.files import results_of, write_files
 
 ROOT = Path(__file__).parents[4]

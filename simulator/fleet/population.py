@@ -1,0 +1,85 @@
+"""Who takes part in a run and when: the same for every policy at one seed."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.fleet.devices import FleetTable, build_fleet
+from fleetrec.simulator.fleet.network import Network
+from fleetrec.simulator.fleet.presence import Presence, build_presence
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.event_checks import check_events
+from fleetrec.simulator.workload.arrivals import Stream, arrival_times
+from fleetrec.simulator.workload.splitting import SplitLog
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Population:
+    """Who takes part and when: the same for every policy at one seed."""
+
+    fleet: FleetTable
+    users: Ints  # [D] place in the log
+    network: Network
+    stream: Stream
+    presence: Presence
+    first_row: Ints  # [D] rows of the stream that happen while the device takes part
+    end_row: Ints
+    first_step: Ints  # [D] place in its user's log of the first of them
+
+    @property
+    def n_devices(self) -> int:
+        return len(self.users)
+
+    @property
+    def n_interactions(self) -> Ints:
+        """Those that each device [D] meets."""
+        return self.end_row - self.first_row
+
+
+@dataclass(frozen=True)
+class Members:
+    """The devices first .. end - 1 of a fleet: those of a region."""
+
+    region: str
+    first: int
+    end: int
+
+
+def populate(scenario: sections.Scenario, split: SplitLog, draws: Draws, members: Members | None = None) -> Population:
+    """Draws devices, arrivals and presence; of `members` alone where given, numbered from 0 then."""
+    streamed = np.flatnonzero(split.streamed)
+    fleet = build_fleet(scenario.fleet, len(streamed), Draws(scenario.seed))
+    everyone, part = streamed[fleet.user], None
+    if members is not None:
+        part = members.first, fleet.n_devices
+        fleet = fleet.part(members.first, members.end)
+    users = streamed[fleet.user]
+    network = Network(scenario.fleet, fleet, draws)
+    stream = arrival_times(split, scenario.workload.arrivals, users, scenario.duration, draws, everyone)
+    check_events(scenario, len(users), stream.horizon_s)
+    outages = network.outages(stream.horizon_s)
+    presence = build_presence(scenario.fleet.churn, fleet, stream.horizon_s, stream.start_s, draws, outages, part)
+    owner = np.repeat(np.arange(len(users)), np.diff(stream.device_offsets))
+    before = np.bincount(owner[stream.t_s < presence.joined_s[owner]], minlength=len(users))
+    until = np.bincount(owner[stream.t_s <= presence.left_s[owner]], minlength=len(users))
+    first_row = stream.device_offsets[:-1] + before
+    end_row = np.maximum(stream.device_offsets[:-1] + until, first_row)
+    first_step = split.history[users] + before
+    network.foresee(first_step - 1, end_row - first_row + 1)  # devices may ask as they join, too
+    return Population(fleet, users, network, stream, presence, first_row, end_row, first_step)
+
+
+def push_times(section: sections.CloudPush, population: Population, draws: Draws) -> list[list[float]]:
+    """When the cloud refreshes each device's list: once a period, spread over the window, while it takes part."""
+    periods = np.arange(math.ceil(population.stream.horizon_s / section.every) + 1)
+    device = np.arange(population.n_devices)[:, None]
+    spread = draws.uniform("push.moment", device, periods[None, :]) * section.window
+    times = periods[None, :] * section.every + section.at + spread
+    end = np.minimum(population.presence.left_s, population.stream.horizon_s)
+    taking_part = (times >= population.presence.joined_s[:, None]) & (times <= end[:, None])
+    return [row[kept].tolist() for row, kept in zip(times, taking_part, strict=True)]

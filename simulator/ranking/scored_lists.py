@@ -1,0 +1,148 @@
+"""Candidate lists with the SRM's logits: the two orders, how much they disagree, and where an item stands.
+
+Everything here works on the last axis (the candidates, in the LLM's order) and keeps all others, so one call takes any
+number of lists. Equal logits go by LLM rank."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetrec.simulator.scenario import sections
+
+Floats = NDArray[np.float64]
+
+
+Bools = NDArray[np.bool_]
+
+
+_LOGIT_GRID = 2.0**32
+
+
+_LOGIT_LIMIT = 2.0**19
+
+
+def llm_ranks(valid: Bools) -> Floats:
+    """0-based rank of each candidate among the valid ones of its list, in the LLM's order; shape of `valid`."""
+    if valid.all():
+        return np.broadcast_to(np.arange(float(valid.shape[-1])), valid.shape)
+    return np.cumsum(valid, axis=-1, dtype=np.float64) - 1.0
+
+
+@dataclass(frozen=True)
+class ScoredLists:
+    """Candidate lists with the SRM's logits, all arrays [..., N]."""
+
+    logits: Floats
+    valid: Bools
+    llm_rank: Floats
+    """0-based; a candidate that the LLM did not name has rank N"""
+
+    @classmethod
+    def of(cls, logits: Floats, valid: Bools) -> "ScoredLists":
+        """Lists whose valid candidates all stand in the LLM's order."""
+        return cls(logits, valid, llm_ranks(valid))
+
+    def take(self, index: NDArray[np.int64]) -> "ScoredLists":
+        """The lists at `index` of the first axis."""
+        return ScoredLists(self.logits[index], self.valid[index], self.llm_rank[index])
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every candidate of every list is valid, as nearly always: then nothing need be masked."""
+        return bool(self.valid.all())
+
+    @cached_property
+    def srm_order(self) -> NDArray[np.int64]:
+        """The candidates by falling logit, ties by LLM rank; invalid ones come last."""
+        return srm_order(self.logits, self.valid)
+
+    @cached_property
+    def srm_rank(self) -> NDArray[np.int64]:
+        """0-based rank in that order."""
+        return places_of(self.srm_order)
+
+    @cached_property
+    def count(self) -> NDArray[np.int64]:
+        """Valid candidates [...]."""
+        return np.asarray(self.valid.sum(axis=-1))
+
+    @cached_property
+    def rank_gap(self) -> Floats:
+        """Mean |rank_SRM - rank_LLM| over the valid candidates [...]: the first term of the inconsistency."""
+        gaps = self.srm_rank - self.llm_rank
+        np.abs(gaps, out=gaps)
+        if not self.whole:
+            gaps[~self.valid] = 0.0
+        return np.asarray(gaps.sum(axis=-1) / np.maximum(self.count, 1))
+
+    @cached_property
+    def invalid_penalty(self) -> Floats:
+        """(4 + 0.3 Z)^2 where Z counts invalid or missing candidates [...]: the second term."""
+        return np.asarray((4.0 + 0.3 * (self.valid.shape[-1] - self.count)) ** 2)
+
+    @cached_property
+    def probabilities(self) -> Floats:
+        """The SRM's softmax over the valid candidates; 0 for invalid ones."""
+        masked = np.where(self.valid, self.logits, -np.inf)
+        top = np.max(masked, axis=-1, keepdims=True, initial=-1e300)
+        weights = np.exp(masked - top)
+        return np.asarray(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-300))
+
+
+def srm_order(logits: Floats, valid: Bools) -> NDArray[np.int64]:
+    """The candidates' places [..., N] by falling logit, ties by place in the list; invalid ones come last.
+
+    Logits are compared on a grid of 2^-32 up to a magnitude of 2^19, which holds exact SRM logits as they are. So logit
+    and place fit into one integer, and sorting those is many times faster than a stable sort of floats.
+    """
+    n = logits.shape[-1]
+    bits = max(n - 1, 1).bit_length()
+    scaled = np.clip(logits, -_LOGIT_LIMIT, _LOGIT_LIMIT)
+    scaled *= -_LOGIT_GRID
+    on_grid = np.rint(scaled, out=scaled).astype(np.int64)
+    if not valid.all():
+        on_grid[~valid] = int(_LOGIT_LIMIT * _LOGIT_GRID)
+    on_grid <<= bits
+    on_grid |= np.arange(n)
+    on_grid.sort(axis=-1)
+    on_grid &= (1 << bits) - 1
+    return on_grid
+
+
+def places_of(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each number stands in `order` [..., N]."""
+    n = order.shape[-1]
+    flat = order.reshape(-1, n)
+    ranks = np.empty(flat.size, dtype=np.int64)
+    ranks[(flat + n * np.arange(len(flat))[:, None]).ravel()] = np.tile(np.arange(n), len(flat))
+    return ranks.reshape(order.shape)
+
+
+def inconsistency(lists: ScoredLists, terms: sections.InconsistencyTerms = "both") -> Floats:
+    """How much the two orders of a list disagree, shape [...]: the sum of both terms, or one of them.
+
+    Infinite for a list with no valid candidate.
+    """
+    if terms == "both":
+        score = lists.rank_gap + lists.invalid_penalty
+    else:
+        score = lists.rank_gap if terms == "rank" else lists.invalid_penalty
+    return np.where(lists.count > 0, score, np.inf)
+
+
+def rank_of(target: NDArray[np.int64], fused: Floats, shown: Bools) -> NDArray[np.int64]:
+    """0-based place of candidate number `target` [...] among the `shown` candidates [..., N]; -1 where it is not shown.
+
+    Ties go to the candidate that comes first in the list (the better LLM rank), never to the target by itself.
+    """
+    place = np.maximum(target, 0)[..., None]
+    own = np.take_along_axis(fused, place, axis=-1)
+    index = np.arange(fused.shape[-1])
+    better = fused == own
+    better &= index < place
+    better |= fused > own
+    better &= shown
+    present = (target >= 0) & np.take_along_axis(shown, place, axis=-1)[..., 0]
+    return np.where(present, better.sum(axis=-1), -1)

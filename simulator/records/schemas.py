@@ -1,0 +1,90 @@
+"""The columns of a run's tables, and one request's record."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+NO_SLATE = -1
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request, from issue to its one outcome. Times are NaN where the event never happened."""
+
+    request: int
+    device: int
+    step: int
+    t_issued_s: float
+    as_of: int
+    """what the answer has seen: `step`, or less where a table's older list stands in"""
+    weights: int
+    """of the SRM on the device when it asked (`DeviceWeights`)"""
+    t_arrived_s: float = math.nan
+    t_started_s: float = math.nan
+    t_first_token_s: float = math.nan
+    t_finished_s: float = math.nan
+    t_delivered_s: float = math.nan
+    outcome: str = "unfinished"
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    replica: int = -1
+    gpu_seconds: float = 0.0
+    usd: float = 0.0
+    """of serving it; traffic comes on top in the finished table"""
+    joules: float = 0.0
+    """of the GPUs"""
+    gco2: float = 0.0
+    """of those joules, at the carbon intensity while it was served"""
+    bytes_up: float = 0.0
+    bytes_down: float = 0.0
+    pushed: bool = False
+    """whether the cloud made it unasked"""
+    ticket: Any = field(default=None, repr=False)
+
+
+REQUEST_SCHEMA = pa.schema(
+    [
+        ("request", pa.int64()),
+        ("device", pa.int32()),
+        ("step", pa.int32()),
+        ("t_issued_s", pa.float64()),
+        ("t_arrived_s", pa.float64()),
+        ("t_started_s", pa.float64()),
+        ("t_first_token_s", pa.float64()),
+        ("t_finished_s", pa.float64()),
+        ("t_delivered_s", pa.float64()),
+        ("outcome", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("output_tokens", pa.int32()),
+        ("replica", pa.int32()),
+        ("gpu_seconds", pa.float64()),
+        ("usd", pa.float64()),
+        ("joules", pa.float64()),
+        ("gco2", pa.float64()),
+        ("bytes_up", pa.float64()),
+        ("bytes_down", pa.float64()),
+    ]
+)
+
+
+INTERACTION_SCHEMA = pa.schema(
+    [
+        ("device", pa.int32()),
+        ("step", pa.int32()),
+        ("t_s", pa.float64()),
+        ("item", pa.int32()),
+        ("rank", pa.int32()),
+        ("as_of", pa.int32()),
+        ("staleness", pa.int32()),
+        ("list_age_s", pa.float32()),
+        ("requested", pa.bool_()),
+        ("request", pa.int64()),
+        ("online", pa.bool_()),
+        ("inconsistency", pa.float32()),
+        ("slate_latency_s", pa.float32()),
+        ("version", pa.int32()),
+        ("adaptation", pa.int32()),
+    ]
+)
