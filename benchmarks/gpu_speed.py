@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from fleetrec import Scenario
-from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.item_ids import item_ids
 from fleetrec.models.llm.item_lm import ItemLmCandidates, TrainedItemLm
 from fleetrec.models.llm.network import TrainableItemLm, new_llama

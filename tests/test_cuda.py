@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fleetrec import Scenario, simulate
-from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.item_lm import ItemLmCandidates, train_or_load_item_lm
 from fleetrec.models.llm.p5 import P5Candidates, train_or_load_p5
 from fleetrec.models.llm.ranking import best_items

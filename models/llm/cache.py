@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from fleetrec.models.candidates import CandidateLists, CandidateSource, Floats
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
-from fleetrec.models.llm.base import CandidateLists, CandidateSource, Floats
 from fleetrec.models.runtime.artifacts import ArtifactStore
 
 FORMAT = 2  # of the artifact: raise it when it changes

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve, curve_of
-from fleetrec.models.llm.base import CandidateLists
 from fleetrec.models.llm.checkpoints import (
     causal_architecture,
     hugging_face,

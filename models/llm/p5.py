@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve, curve_of
-from fleetrec.models.llm.base import CandidateLists
 from fleetrec.models.llm.checkpoints import checkpoint_source, hugging_face, quiet, read_auto, read_checkpoint
 from fleetrec.models.llm.item_ids import ItemIds, item_ids
 from fleetrec.models.llm.p5_network import RESERVED, P5Network, extend, new_t5

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.llm.base import CandidateLists, Floats
+from fleetrec.models.candidates import CandidateLists, Floats
 from fleetrec.models.llm.table_reading import AnswerTable, LabelledLog, read_table
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError

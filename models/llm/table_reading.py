@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from fleetrec.models.llm.base import Floats
+from fleetrec.models.candidates import Floats
 from fleetrec.models.runtime.dates import LAST_DATE_S, seconds_of
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular

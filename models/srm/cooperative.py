@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.metrics import accuracy
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.errors import InputError

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.models.runtime.progress import Progress

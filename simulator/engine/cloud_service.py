@@ -12,7 +12,7 @@ import pandas as pd
 import simpy
 from numpy.typing import NDArray
 
-from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.table_reading import brings_latency
 from fleetrec.simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, served_model
 from fleetrec.simulator.cloud.capacity.peak import Peak

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.endpoint import Endpoint
 from fleetrec.models.llm.item_lm import ItemLmCandidates, train_or_load_item_lm
 from fleetrec.models.llm.p5 import P5Candidates, train_or_load_p5

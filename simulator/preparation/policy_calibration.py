@@ -14,7 +14,7 @@ import scipy  # loads optimize where it is used: most runs do not
 import torch
 from scipy.special import logsumexp
 
-from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.metrics import accuracy_per_query
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError

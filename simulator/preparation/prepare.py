@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.srm.deployment import Deployed

@@ -12,7 +12,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.titles import prompt_of
 from fleetrec.simulator.cloud.tokens import RequestTokens, llm_request_tokens
 from fleetrec.simulator.core.randomness import Draws

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.baselines import Baseline, all_baselines
-from fleetrec.models.llm.base import CandidateLists, CandidateSource
+from fleetrec.models.candidates import CandidateLists, CandidateSource
 from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.prefixes import din_logits, prefix_states, rounded_item_vectors
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.baselines import Baseline
-from fleetrec.models.llm.base import CandidateSource
+from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import Doubt, ListView

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.runtime.artifacts import ArtifactStore
 

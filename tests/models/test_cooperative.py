@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.llm.endpoint import Endpoint
 from fleetrec.models.runtime.artifacts import ArtifactStore

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
 from fleetrec.models.runtime.artifacts import ArtifactStore

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune

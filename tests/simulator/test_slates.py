@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fleetrec.models.baselines import all_baselines
-from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.simulator.policies.adaptive_fusion import fusion_of
 from fleetrec.simulator.policies.uncertainty import doubt_of
 from fleetrec.simulator.ranking.histories import Histories

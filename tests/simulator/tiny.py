@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from fleetrec.models.baselines import all_baselines
-from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.srm.base import TrainedSrm

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fleetrec.models.llm.base import CandidateLists
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.policies.counterfactual import Decisions
 from fleetrec.simulator.preparation.policy_calibration import Tails, enough, scarce, with_lists
