@@ -145,9 +145,9 @@ def test_counts_that_cannot_be_are_no_counts(url: str, monkeypatch: pytest.Monke
 def test_an_interrupt_acts_though_a_server_is_silent() -> None:
     code = (
         "import numpy as np\n"
-        "from models.llm.endpoint import Endpoint\n"
-        "from models.runtime.progress import NullProgress\n"
-        "from simulator.scenario.sections import Endpoint as Section\n"
+        "from fleetrec.models.llm.endpoint import Endpoint\n"
+        "from fleetrec.models.runtime.progress import NullProgress\n"
+        "from fleetrec.simulator.scenario.sections import Endpoint as Section\n"
         "import sys\n"
         "section = Section.model_validate({'url': sys.argv[1], 'model': 'm', 'timeout': 60})\n"
         "print('ready', flush=True)\n"
@@ -165,6 +165,7 @@ def test_an_interrupt_acts_though_a_server_is_silent() -> None:
         )
         assert process.stdout is not None
         process.stdout.readline()
+        silent.settimeout(60)
         silent.accept()
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
@@ -214,7 +215,7 @@ def test_no_code_of_a_checkpoint_is_run_nor_is_anyone_asked(kind: str, tmp_path:
     (checkpoint / "config.json").write_text(f'{{"model_type": "evil", {auto}}}', encoding="utf-8")
     (checkpoint / "tokenizer_config.json").write_text(f'{{"tokenizer_class": "Evil", {auto}}}', encoding="utf-8")
     call = f"read_auto({kind!r}, Path({str(checkpoint)!r}))"
-    code = f"from models.llm.checkpoints import read_auto\nfrom pathlib import Path\n{call}"
+    code = f"from fleetrec.models.llm.checkpoints import read_auto\nfrom pathlib import Path\n{call}"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
