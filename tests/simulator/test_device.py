@@ -11,7 +11,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.engine.device import Device
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.summary import OUTCOMES
-from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
+from tests.simulator.tiny import prepare_tiny, records_of, scenario_of, simulate_tiny
 
 CHURN = {"kind": "on_off", "online": "1h", "offline": "20min", "late_joiners": 0.3, "leavers": 0.4}
 SLOW_CLOUD = {"replicas": 1, "max_sequences": 50, "queue_limit": 3, "request_timeout": "4s"}
@@ -222,8 +222,30 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
 
 
 @pytest.fixture(scope="module", params=list(WORLDS))
-def run(request: pytest.FixtureRequest, store: ArtifactStore) -> RunResult:
-    return simulate_tiny(scenario_of(**WORLDS[request.param]), store)
+def written(
+    request: pytest.FixtureRequest, store: ArtifactStore, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunResult, Path]:
+    """The run of a world, and the folder that it wrote."""
+    folder = tmp_path_factory.mktemp("written") / "run"
+    return simulate_tiny(scenario_of(**WORLDS[request.param]), store, folder), folder
+
+
+@pytest.fixture
+def run(written: tuple[RunResult, Path]) -> RunResult:
+    return written[0]
+
+
+def assert_same_bytes(one: Path, other: Path) -> None:
+    """Two runs wrote the same records and the same summary."""
+    for file in (
+        "interactions.parquet",
+        "requests.parquet",
+        "devices.parquet",
+        "cloud.parquet",
+        "updates.parquet",
+        "summary.json",
+    ):
+        assert (one / file).read_bytes() == (other / file).read_bytes(), file
 
 
 def test_every_interaction_is_evaluated_once(run: RunResult, store: ArtifactStore) -> None:
@@ -366,44 +388,33 @@ def test_interactions_point_at_their_requests(run: RunResult) -> None:
         assert requests.loc[row.request, "t_issued_s"] == pytest.approx(row.t_s)
 
 
-def test_the_same_scenario_gives_the_same_bytes(run: RunResult, store: ArtifactStore, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        simulate_tiny(run.scenario, store, tmp_path / name)
-    for file in (
-        "interactions.parquet",
-        "requests.parquet",
-        "devices.parquet",
-        "cloud.parquet",
-        "updates.parquet",
-        "summary.json",
-    ):
-        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+def test_the_same_scenario_gives_the_same_bytes(
+    written: tuple[RunResult, Path], store: ArtifactStore, tmp_path: Path
+) -> None:
+    run, folder = written
+    simulate_tiny(run.scenario, store, tmp_path / "again")
+    assert_same_bytes(folder, tmp_path / "again")
+
+
+def assert_same_records(found: dict[str, pd.DataFrame], run: RunResult) -> None:
+    """The devices recorded the same, row by row; `usd` is reckoned from these records afterwards."""
+    pd.testing.assert_frame_equal(found["interactions"], run.interactions)
+    pd.testing.assert_frame_equal(found["requests"].drop(columns="usd"), run.requests.drop(columns="usd"))
 
 
 def test_one_job_a_call_gives_the_same_ranks_and_decisions(run: RunResult, store: ArtifactStore) -> None:
-    single = simulate_tiny(
-        run.scenario.model_copy(update={"engine": run.scenario.engine.model_copy(update={"batching": False})}), store
-    )
-    pd.testing.assert_frame_equal(single.interactions, run.interactions)
-    pd.testing.assert_frame_equal(single.requests, run.requests)
+    engine = run.scenario.engine.model_copy(update={"batching": False})
+    assert_same_records(records_of(run.scenario.model_copy(update={"engine": engine}), store), run)
 
 
 def test_sleeping_through_interactions_changes_nothing(
-    run: RunResult, store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    written: tuple[RunResult, Path], store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run, asleep = written
     stepping = run.scenario.model_copy(update={"engine": run.scenario.engine.model_copy(update={"sleep": False})})
-    simulate_tiny(run.scenario, store, tmp_path / "asleep")
     monkeypatch.setattr(Device, "_meet_calmly", lambda *_: False)  # moment by moment
     simulate_tiny(stepping, store, tmp_path / "awake")
-    for file in (
-        "interactions.parquet",
-        "requests.parquet",
-        "devices.parquet",
-        "cloud.parquet",
-        "updates.parquet",
-        "summary.json",
-    ):
-        assert (tmp_path / "asleep" / file).read_bytes() == (tmp_path / "awake" / file).read_bytes()
+    assert_same_bytes(asleep, tmp_path / "awake")
 
 
 def test_windows_of_any_length_change_nothing(
@@ -411,9 +422,7 @@ def test_windows_of_any_length_change_nothing(
 ) -> None:
     monkeypatch.setattr("fleetrec.simulator.records.recorder._ROWS_PER_PART", 20)
     monkeypatch.setattr("fleetrec.simulator.records.slate_table._FEWEST_HELD", 30)
-    short = simulate_tiny(run.scenario, store)
-    pd.testing.assert_frame_equal(short.interactions, run.interactions)
-    pd.testing.assert_frame_equal(short.requests, run.requests)
+    assert_same_records(records_of(run.scenario, store), run)
 
 
 def test_no_wait_is_negative_and_none_outlasts_the_gap(run: RunResult) -> None:

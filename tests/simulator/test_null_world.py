@@ -14,7 +14,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
 from fleetrec.simulator.simulation import simulate_prepared
-from tests.simulator.tiny import RandomLists, prepare_tiny, scenario_of
+from tests.simulator.tiny import RandomLists, prepare_tiny, scenario_of, shuffled
 
 POLICIES: dict[str, dict[str, Any]] = {
     "always": {"kind": "always"},
@@ -33,7 +33,7 @@ class UninformedLists(RandomLists):
 
     def lists(self, users: np.ndarray, as_of: np.ndarray) -> CandidateLists:
         rows = [
-            np.random.default_rng([user, step]).permutation(self._histories.n_items)[: self.list_length]
+            shuffled(self._histories.n_items, user, step)[: self.list_length]
             for user, step in zip(users.tolist(), as_of.tolist(), strict=True)
         ]
         items = np.array(rows, dtype=np.int32).reshape(len(users), self.list_length)

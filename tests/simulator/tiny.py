@@ -1,8 +1,10 @@
 """A small world for tests of the engine: a synthetic log, an untrained SRM, candidate lists drawn at random."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from fleetrec.models.baselines import all_baselines
@@ -13,13 +15,14 @@ from fleetrec.models.srm.base import TrainedSrm
 from fleetrec.models.srm.training import build_model
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.fleet.population import populate
-from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
+from fleetrec.simulator.preparation.policy_calibration import Tuned, tails_of, tune
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import Learnt, first_deployed, srm_scores
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import Scenario, sections
-from fleetrec.simulator.simulation import simulate_prepared
+from fleetrec.simulator.simulation import build_world, run, simulate_prepared
+from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import split_log, training_set
 from fleetrec.simulator.workload.synthetic import synthetic_log
 
@@ -52,6 +55,19 @@ def scenario_of(**changes: Any) -> sections.Scenario:
     return Scenario.model_validate(merged(BASE, changes))
 
 
+@cache
+def _log(world: str) -> InteractionLog:
+    """The log of a synthetic world, given as JSON: most tests have the same one."""
+    return synthetic_log(sections.SyntheticWorld.model_validate_json(world))
+
+
+@cache
+def shuffled(n_items: int, user: int, step: int) -> list[int]:
+    """The catalogue in an order of its own for each user and step."""
+    order: list[int] = np.random.default_rng([user, step]).permutation(n_items).tolist()
+    return order
+
+
 class RandomLists:
     """Half of each list leads to the user's true next items, so that fresher lists are better; the rest is random."""
 
@@ -67,10 +83,9 @@ class RandomLists:
         rows = []
         for user, step in zip(users.tolist(), as_of.tolist(), strict=True):
             self.asked.append((user, step))
-            generator = np.random.default_rng([user, step])
             low, high = self._histories.offsets[user : user + 2]
             following = self._histories.items[low + step + 1 : min(low + step + 4, high)].tolist()
-            others = generator.permutation(self._histories.n_items).tolist()
+            others = shuffled(self._histories.n_items, user, step)[: self.list_length + len(following)]
             rows.append(list(dict.fromkeys([*others[:5], *following, *others[5:]]))[: self.list_length])
         items = np.array(rows, dtype=np.int32).reshape(len(users), self.list_length)
         return CandidateLists(items, np.ones(len(users), dtype=bool), as_of)
@@ -82,7 +97,7 @@ class RandomLists:
 def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     """Everything but a training and an LLM."""
     torch.set_num_threads(1)
-    split = split_log(synthetic_log(scenario.workload.synthetic), scenario.workload.split)
+    split = split_log(_log(scenario.workload.synthetic.model_dump_json()), scenario.workload.split)
     data = training_set(split, 1, 8, 5)
     log = split.log
     torch.manual_seed(3)
@@ -104,9 +119,22 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     return Prepared(learnt, draws, population, deployed, scores, source, None)
 
 
-def simulate_tiny(scenario: sections.Scenario, store: ArtifactStore, out: Any = None) -> RunResult:
-    """Prepare and run."""
+def _prepare_and_tune(scenario: sections.Scenario, store: ArtifactStore) -> tuple[Prepared, Tuned]:
     prepared = prepare_tiny(scenario, store)
     source = RandomLists(prepared.learnt.histories, scenario.llm.list_length)
     tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, "cpu", NullProgress(), source))
+    return prepared, tuned
+
+
+def simulate_tiny(scenario: sections.Scenario, store: ArtifactStore, out: Any = None) -> RunResult:
+    """Prepare and run."""
+    prepared, tuned = _prepare_and_tune(scenario, store)
     return simulate_prepared(scenario, prepared, out, "cpu", NullProgress(), tuned=tuned)
+
+
+def records_of(scenario: sections.Scenario, store: ArtifactStore) -> dict[str, pd.DataFrame]:
+    """Interactions and requests as the devices of a run record them, without the summary and the account."""
+    prepared, tuned = _prepare_and_tune(scenario, store)
+    world = build_world(scenario, prepared, tuned, None)
+    run(world, scenario, prepared, NullProgress())
+    return {name: table.to_pandas() for name, table in world.recorder.finish().items()}
