@@ -1,9 +1,10 @@
 """Whole searches, on runs whose figures are a formula of their policy instead of a simulation."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,15 +82,30 @@ class Formula:
         return Outcome()
 
 
-@pytest.fixture
-def problem(tmp_path: Path) -> Problem:
-    path = tmp_path / "s.yaml"
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    path = tmp_path_factory.mktemp("scenario") / "s.yaml"
     path.write_text("name: s\npolicy: {request: {kind: random, ratio: 0.5}}\n", encoding="utf-8")
     return Problem(path, [], GOALS, SPACE, trials=18, sampler="tpe", seeds=(1, 2))
 
 
 def run(problem: Problem, out: Path, executor: Formula, resume: bool = False) -> Found:
     return optimise(problem, out, executor, NullProgress(), resume)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A search that nothing disturbed: where it is, what it found, and what ran."""
+
+    folder: Path
+    found: Found
+    executor: Formula
+
+
+@pytest.fixture(scope="module")
+def whole(problem: Problem, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder, executor = tmp_path_factory.mktemp("whole") / "o", Formula()
+    return Whole(folder, run(problem, folder, executor), executor)
 
 
 FILES = ("experiment.json", "results.parquet", "comparisons.parquet", "answer.json")
@@ -100,12 +116,16 @@ def kept_bytes(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])
-def test_a_search_that_was_interrupted_ends_as_one_that_was_not(problem: Problem, tmp_path: Path, sampler: str) -> None:
-    problem = replace(
-        problem, sampler=sampler, trials=10 if sampler == "gp" else 18, seeds=(1,) if sampler == "gp" else (1, 2)
-    )
-    whole = Formula()
-    run(problem, tmp_path / "whole", whole)
+def test_a_search_that_was_interrupted_ends_as_one_that_was_not(
+    problem: Problem, whole: Whole, tmp_path: Path, sampler: str
+) -> None:
+    folder, executor = whole.folder, whole.executor
+    if sampler != problem.sampler:
+        problem = replace(
+            problem, sampler=sampler, trials=10 if sampler == "gp" else 18, seeds=(1,) if sampler == "gp" else (1, 2)
+        )
+        folder, executor = tmp_path / "whole", Formula()
+        run(problem, folder, executor)
     ran = 0
     for most in (3, 5) if sampler == "gp" else (3, 9, 7):
         broken = Formula(most=most)
@@ -114,14 +134,13 @@ def test_a_search_that_was_interrupted_ends_as_one_that_was_not(problem: Problem
         ran += len(broken.ran)
     rest = Formula()
     run(problem, tmp_path / "broken", rest, resume=True)
-    assert kept_bytes(tmp_path / "broken") == kept_bytes(tmp_path / "whole")
-    assert ran + len(rest.ran) == len(whole.ran)  # no run was made twice
+    assert kept_bytes(tmp_path / "broken") == kept_bytes(folder)
+    assert ran + len(rest.ran) == len(executor.ran)  # no run was made twice
 
 
-def test_the_order_in_which_runs_end_changes_nothing(problem: Problem, tmp_path: Path) -> None:
-    run(problem, tmp_path / "a", Formula())
-    run(problem, tmp_path / "b", Formula(backwards=True))
-    assert kept_bytes(tmp_path / "a") == kept_bytes(tmp_path / "b")
+def test_the_order_in_which_runs_end_changes_nothing(problem: Problem, whole: Whole, tmp_path: Path) -> None:
+    run(problem, tmp_path / "o", Formula(backwards=True))
+    assert kept_bytes(tmp_path / "o") == kept_bytes(whole.folder)
 
 
 def test_a_folder_may_be_named_with_what_an_address_would_take_for_its_own(problem: Problem, tmp_path: Path) -> None:
@@ -131,8 +150,7 @@ def test_a_folder_may_be_named_with_what_an_address_would_take_for_its_own(probl
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [out.name]
 
 
-def test_a_study_that_lost_the_end_of_a_batch_asks_for_it_again(problem: Problem, tmp_path: Path) -> None:
-    run(problem, tmp_path / "whole", Formula())
+def test_a_study_that_lost_the_end_of_a_batch_asks_for_it_again(problem: Problem, whole: Whole, tmp_path: Path) -> None:
     run(replace(problem, trials=9), tmp_path / "cut", Formula())
     storage = f"sqlite:///{tmp_path / 'cut' / 'study.db'}"
     held = optuna.load_study(study_name="optimisation", storage=storage)
@@ -144,7 +162,7 @@ def test_a_study_that_lost_the_end_of_a_batch_asks_for_it_again(problem: Problem
     shorter.set_user_attr("terms", terms)
     shorter.add_trials(trials[:-2])
     run(problem, tmp_path / "cut", Formula(), resume=True)
-    assert kept_bytes(tmp_path / "cut") == kept_bytes(tmp_path / "whole")
+    assert kept_bytes(tmp_path / "cut") == kept_bytes(whole.folder)
 
 
 def test_failed_points_are_recorded_and_the_others_go_on(problem: Problem, tmp_path: Path) -> None:
@@ -167,9 +185,9 @@ def test_no_point_beyond_a_limit_is_on_the_front(problem: Problem, tmp_path: Pat
     assert all(point["x"] <= 0.3 for point in answer["frontier"])
 
 
-def test_the_front_is_every_point_that_none_beats(problem: Problem, tmp_path: Path) -> None:
-    answer = run(problem, tmp_path / "o", Formula()).comparison.answer
-    table = pd.read_parquet(tmp_path / "o" / "results.parquet")
+def test_the_front_is_every_point_that_none_beats(whole: Whole) -> None:
+    answer = whole.found.comparison.answer
+    table = pd.read_parquet(whole.folder / "results.parquet")
     points = table.groupby("variant")[["accuracy.ndcg@10", "cost.usd"]].mean()
     points = points.round(12)
     beaten = {
@@ -191,8 +209,8 @@ def test_a_small_space_is_searched_through_and_no_point_runs_twice(problem: Prob
     assert any("4 of 18" in note for note in found.notes)
 
 
-def test_a_search_goes_on_with_the_same_terms_only(problem: Problem, tmp_path: Path) -> None:
-    run(problem, tmp_path / "o", Formula())
+def test_a_search_goes_on_with_the_same_terms_only(problem: Problem, whole: Whole, tmp_path: Path) -> None:
+    shutil.copytree(whole.folder, tmp_path / "o")
     with pytest.raises(InputError, match="add --resume"):
         run(problem, tmp_path / "o", Formula())
     with pytest.raises(InputError, match=r"other terms \(seeds\)"):
@@ -229,15 +247,14 @@ def test_a_damaged_study_is_one_line_and_its_runs_are_not_lost(problem: Problem,
     assert kept_bytes(tmp_path / "o") == before
 
 
-def test_a_search_concludes_as_a_sweep_does(problem: Problem, tmp_path: Path) -> None:
+def test_a_search_concludes_as_a_sweep_does(whole: Whole) -> None:
     """Of a kind of request, more is dearer and better, so weight 1 is the front; no other weight helps."""
-    found = run(problem, tmp_path / "o", Formula()).comparison
-    answer = found.answer
-    assert answer == json.loads((tmp_path / "o" / "answer.json").read_text(encoding="utf-8"))
+    answer = whole.found.comparison.answer
+    assert answer == json.loads((whole.folder / "answer.json").read_text(encoding="utf-8"))
     for point in answer["frontier"]:
         assert point["y_low"] < point["y"] < point["y_high"] or point["y"] == 0
         assert 0 < point["probability_on_front"] <= 1
-    table = pd.read_parquet(tmp_path / "o" / "results.parquet")
+    table = pd.read_parquet(whole.folder / "results.parquet")
     means = table.groupby("variant")[["cost.usd", "accuracy.ndcg@10"]].mean()
     assert answer["hypervolume"]["reference"] == pytest.approx(
         [means["cost.usd"].max(), means["accuracy.ndcg@10"].min()]
@@ -246,7 +263,7 @@ def test_a_search_concludes_as_a_sweep_does(problem: Problem, tmp_path: Path) ->
     weights = [row["key"] for row in answer["sensitivity"] if row["metric"] == "cost.usd"]
     assert weights[0] in ("policy.request.ratio", "policy.request.n", "policy.request.kind")
     assert any("looks better than it is" in note for note in answer["notes"])
-    assert compare(tmp_path / "o").answer == answer
+    assert compare(whole.folder).answer == answer
 
 
 def test_the_cheapest_point_as_good_as_the_scenario_is_named_with_how_sure_that_is(
