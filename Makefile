@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/python cli.py compare-policies scenarios/high_churn.yaml --overwrite
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
