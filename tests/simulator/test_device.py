@@ -15,6 +15,7 @@ from tests.simulator.tiny import prepare_tiny, records_of, scenario_of, simulate
 
 CHURN = {"kind": "on_off", "online": "1h", "offline": "20min", "late_joiners": 0.3, "leavers": 0.4}
 SLOW_CLOUD = {"replicas": 1, "max_sequences": 50, "queue_limit": 3, "request_timeout": "4s"}
+FEW = {"devices": 20}  # of those that learn themselves: each of their trainings takes its time
 WORLDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "always": {"policy": {"request": {"kind": "always"}}},
@@ -88,6 +89,7 @@ WORLDS: dict[str, dict[str, Any]] = {
         "policy": {"request": {"kind": "inconsistency", "threshold": 18}, "fusion": {"kind": "online"}},
     },
     "refill, on device": {
+        "fleet": FEW,
         "workload": {"exclude_seen": "refill"},
         "policy": {
             "fusion": {"kind": "reliability"},
@@ -106,8 +108,9 @@ WORLDS: dict[str, dict[str, Any]] = {
         "policy": {"request": {"kind": "always"}},
     },
     "fleet": {"policy": {"update": {"kind": "fleet", "every": "20min"}}},
-    "on device": {"policy": {"update": {"kind": "on_device", "when": {"kind": "every", "n": 3}}}},
+    "on device": {"fleet": FEW, "policy": {"update": {"kind": "on_device", "when": {"kind": "every", "n": 3}}}},
     "on device, idle, inconsistency": {
+        "fleet": FEW,
         "policy": {
             "request": {"kind": "inconsistency", "threshold": 22},
             "update": {
@@ -118,6 +121,7 @@ WORLDS: dict[str, dict[str, Any]] = {
         },
     },
     "on device, worse, a module": {
+        "fleet": FEW,
         "policy": {
             "update": {
                 "kind": "on_device",
@@ -127,7 +131,7 @@ WORLDS: dict[str, dict[str, Any]] = {
         },
     },
     "both, battery": {
-        "fleet": {"classes": [{"name": "only", "share": 1, "battery": "0.08J"}]},
+        "fleet": {**FEW, "classes": [{"name": "only", "share": 1, "battery": "0.08J"}]},
         "policy": {
             "request": {"kind": "inconsistency", "threshold": 21},
             "update": {
@@ -161,6 +165,7 @@ WORLDS: dict[str, dict[str, Any]] = {
         },
     },
     "learned, both updates inside": {
+        "fleet": FEW,
         "policy": {
             "request": {"kind": "learned", "ratio": 0.3},
             "update": {
@@ -171,6 +176,7 @@ WORLDS: dict[str, dict[str, Any]] = {
         },
     },
     "learnt online, both updates": {
+        "fleet": FEW,
         "policy": {
             "slate": "both",
             "request": {"kind": "uncertainty", "threshold": 0.93},

@@ -14,6 +14,8 @@ from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.srm.base import TrainedSrm
 from fleetrec.models.srm.training import build_model
 from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.engine.run import run
+from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.fleet.population import populate
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tails_of, tune
 from fleetrec.simulator.preparation.prepare import Prepared
@@ -21,7 +23,7 @@ from fleetrec.simulator.preparation.training import Learnt, first_deployed, srm_
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import Scenario, sections
-from fleetrec.simulator.simulation import build_world, run, simulate_prepared
+from fleetrec.simulator.simulation import simulate_prepared
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import split_log, training_set
 from fleetrec.simulator.workload.synthetic import synthetic_log
