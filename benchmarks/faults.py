@@ -3,7 +3,7 @@
 python benchmarks/faults.py [--kills 12] [--bad 10000] [--valid 1000] [--seed 1] [--parts kill,worker]
 
 Each command is run undisturbed, then killed and run again in its folder: it has to end with the undisturbed bytes, and
-no finished run may be gone before. The table that is printed stands in docs/reliability.md.
+no finished run may be gone before. The table that is printed stands in docs/background/reliability.md.
 """
 
 import argparse

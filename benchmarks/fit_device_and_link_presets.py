@@ -3,7 +3,7 @@
     FLEETREC_DATA=... python benchmarks/fit_device_and_link_presets.py
 
 The code holds the rounded results (simulator/fleet/network.py PRESETS, simulator/scenario/sections/ default_classes);
-docs/grounding.md says what is measured, what is inferred and what is assumed.
+docs/background/grounding.md says what is measured, what is inferred and what is assumed.
 """
 
 import csv

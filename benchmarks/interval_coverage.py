@@ -1,4 +1,4 @@
-"""Coverage of 95% intervals, and the family error of many comparisons: the tables of docs/statistics.md.
+"""Coverage of 95% intervals, and the family error of many comparisons: the tables of docs/background/statistics.md.
 
     python benchmarks/interval_coverage.py [worlds] [families]
 

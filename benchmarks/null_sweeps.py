@@ -1,4 +1,6 @@
-"""How often a sweep names a winner where there is none, and where there is one: the tables of docs/statistics.md.
+"""How often a sweep names a winner where there is none, and where there is one.
+
+The tables of docs/background/statistics.md.
 
     python benchmarks/null_sweeps.py [sweeps]
 

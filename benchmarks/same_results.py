@@ -6,7 +6,7 @@
 
 Models are trained from nothing in a folder of their own. Hashed are the rows and columns of every table, and
 `summary.json`, without the run's id, which comes from the version of the source too. Bytes are equal on one kind of
-processor only (docs/reliability.md), so the file says on which it was made; on another it proves nothing.
+processor only (docs/background/reliability.md), so the file says on which it was made; on another it proves nothing.
 """
 
 import argparse

@@ -115,5 +115,5 @@ def export(
         print(
             f"{sum(parts.values()):,} prompts written to {out}: {parts['stream']:,} for the stream, "
             f"{parts['calibration']:,} of before it, on which policies with a ratio, learned policies and logistic "
-            "fusion are calibrated; docs/llm_candidates.md says how the answers become a table"
+            "fusion are calibrated; docs/how-to/llm_candidates.md says how the answers become a table"
         )

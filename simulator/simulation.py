@@ -43,7 +43,9 @@ def simulate(
             raise InputError("--trace: a scenario with regions cannot be traced; remove regions, or trace one of them")
         return simulate_regions(scenario, out, device, progress, store or ArtifactStore(), crew=crew)
     if crew is not None:
-        raise InputError(f"{crew.option}: the scenario has no regions to share out; give it some (docs/regions.md)")
+        raise InputError(
+            f"{crew.option}: the scenario has no regions to share out; give it some (docs/how-to/regions.md)"
+        )
     started = time.perf_counter()
     prepared = prepare(scenario, device, progress, store)
     return simulate_prepared(scenario, prepared, out, device, progress, time.perf_counter() - started, trace)

@@ -1,7 +1,7 @@
 """LSC4Rec's claims on five data sets: runs the study's sweeps and writes its tables and figures into the page.
 
     python experiments/lsc4rec/study.py [--data ml-1m]... [--parts requests]... [--jobs N] [--out runs/lsc4rec]
-    python experiments/lsc4rec/study.py --tables       # only docs/lsc4rec_study.md, from what is finished
+    python experiments/lsc4rec/study.py --tables       # only docs/background/lsc4rec_study.md, from what is finished
 
 What is finished is kept; the same command goes on after a break. `--dry-run` prints the commands, which anyone can run
 one by one. Real logs are read from the folder that FLEETREC_DATA names.
@@ -168,7 +168,7 @@ def main() -> None:
             else:
                 measure(data, part, root, given.jobs)
     if not given.dry_run:
-        write_page(root, list(STUDIES), ROOT / "docs")
+        write_page(root, list(STUDIES), ROOT / "docs" / "background")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The four pictures of a run, drawn from its folder alone: accuracy over time, latency, freshness, cost.
 
-How to read each of them is in docs/figures.md.
+How to read each of them is in docs/reference/figures.md.
 """
 
 import math
@@ -30,7 +30,7 @@ _SHORTEST_S = 1e-4
 
 
 def draw_run(run_dir: Path, svg: bool = False, names: Sequence[str] = RUN_FIGURES) -> list[Path]:
-    """Draw a run's figures into `figures/` of its folder, PNG and, if asked, SVG; the paths as in docs/figures.md.
+    """Draw a run's figures into `figures/` of its folder, PNG and, if asked, SVG. Paths: docs/reference/figures.md.
 
     InputError where the folder is not a whole run. A run without interactions, requests or lists gives panels that
     say so.

@@ -1,4 +1,4 @@
-"""The life of one device, in the order of section "What happens to one device" of docs/model.md.
+"""The life of one device, in the order of section "What happens to one device" of docs/background/model.md.
 
 A story (clock.py) sleeps until the next interaction at which the device may ask the cloud; those before it are met in
 one go when it wakes, or when an answer lands. A request is a small story of its own. When the device is present and

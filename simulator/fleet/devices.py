@@ -1,7 +1,7 @@
 """The devices of a run as arrays: whose log each replays, its class, and how fast and at what power it computes.
 
 Every draw is keyed by the device, so a device is the same whatever the size of the fleet around it. Speeds are
-log-normal about their class's median (docs/grounding.md).
+log-normal about their class's median (docs/background/grounding.md).
 """
 
 import math

@@ -1,8 +1,8 @@
 """Links between devices and the cloud: a message takes one-way latency plus its bits over the bandwidth, or is lost.
 
-Presets are fitted to measured data (docs/grounding.md; benchmarks/fit_device_and_link_presets.py prints the fits);
-a device draws its own speed and round-trip time once, a message its own latency. Draws are keyed by (device, step,
-attempt), never by what was sent before, so two policies at one seed meet the same links.
+Presets are fitted to measured data (docs/background/grounding.md; benchmarks/fit_device_and_link_presets.py prints the
+fits); a device draws its own speed and round-trip time once, a message its own latency. Draws are keyed by (device,
+step, attempt), never by what was sent before, so two policies at one seed meet the same links.
 """
 
 import math
@@ -163,7 +163,7 @@ class Network:
         return self._one_way_s[device] * math.exp(jitter * _normal_quantile(draw / kept))
 
     def radio_joules(self, device: int, seconds: float) -> float:
-        """Energy of a radio active for `seconds`; its tail after a transfer is not charged (docs/grounding.md)."""
+        """Energy of a radio active for `seconds`; the tail after a transfer is free (docs/background/grounding.md)."""
         return self._radio_power_w[device] * seconds
 
     def outages(self, horizon_s: float) -> Intervals:

@@ -1,4 +1,4 @@
-"""Runs in regions: parts of a fleet with clouds of their own, which meet at barriers only (docs/regions.md)."""
+"""Runs in regions: parts of a fleet with clouds of their own, which meet at barriers only (docs/how-to/regions.md)."""
 
 from typing import Literal
 

@@ -1,6 +1,6 @@
-"""docs/scenario.md: every key of a scenario with default, values and meaning, written from the sections themselves.
+"""docs/reference/scenario.md: every key of a scenario with default, values and meaning, from the sections themselves.
 
-`python -m simulator.scenario.reference` rewrites the part of the page below its marker; a test compares the two.
+`python -m fleetrec.simulator.scenario.reference` rewrites the page below its marker; a test compares the two.
 """
 
 import re
@@ -14,9 +14,9 @@ from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.shapes import Shape, default_of, describe, fields_of, kinds_of
 from fleetrec.simulator.scenario.writing import plain_text
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "scenario.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "scenario.md"
 MARKER = (
-    "<!-- Below: written by `python -m simulator.scenario.reference`. Edit simulator/scenario/sections/ instead. -->"
+    "<!-- Written by `python -m fleetrec.simulator.scenario.reference`; edit simulator/scenario/sections/ instead. -->"
 )
 
 

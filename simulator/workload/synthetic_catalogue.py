@@ -1,7 +1,7 @@
 """The catalogue of the built-in world: items with a genre, a style, a place in a series and a maker, and a popularity.
 
 An item stands in two ordered lists, its series (one genre, one style) and its maker's works (one genre, any style), so
-what follows an item depends on which of the two the user is going through. See docs/synthetic_world.md.
+what follows an item depends on which of the two the user is going through. See docs/background/synthetic_world.md.
 """
 
 from dataclasses import dataclass

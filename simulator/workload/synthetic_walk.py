@@ -1,7 +1,8 @@
 """What the built-in world's users choose: one block of users, all of them one step further at a time.
 
 Each user has a taste (fixed weights of genre-style cells) and, in a session, two threads: places in series or in
-makers' works that it goes through in turns. Threads it leaves can be taken up again. See docs/synthetic_world.md.
+makers' works that it goes through in turns. Threads it leaves can be taken up again. See
+docs/background/synthetic_world.md.
 """
 
 from enum import IntEnum

@@ -1,4 +1,4 @@
-"""What happens to each device, event by event, from docs/model.md alone: a slow second opinion on the engine.
+"""What happens to each device, event by event, from docs/background/model.md alone: a slow second opinion.
 
 Of the package it takes what is fixed before a run: who interacts when, presence, what a message takes, logits of the
 SRM, candidate lists. Each interaction, ranking, decision, message and answer is an event of its own.

@@ -1,4 +1,6 @@
-"""When a device asks, from docs/model.md and docs/scenario.md alone: the request policies that need no training."""
+"""When a device asks, from docs/background/model.md and docs/reference/scenario.md alone.
+
+Only the request policies that need no training."""
 
 from typing import TYPE_CHECKING
 

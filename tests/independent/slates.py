@@ -1,5 +1,6 @@
-"""What is on screen, item by item, from docs/model.md alone: the list as the default fusion orders it, or the best
-items of the SRM; and what a device makes of the two orders of its list.
+"""What is on screen, item by item, from docs/background/model.md alone.
+
+The list as the default fusion orders it, or the best items of the SRM; and what a device makes of the two orders.
 """
 
 import math

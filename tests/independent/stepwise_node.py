@@ -1,4 +1,4 @@
-"""The LLM node told step by step, from docs/llm_node.md alone: a slow second opinion on `simulator.cloud`.
+"""The LLM node told step by step, from docs/background/llm_node.md alone: a slow second opinion on `simulator.cloud`.
 
 Nothing is skipped and nothing is in closed form: every step of every replica is composed, timed and ended by itself.
 Of the package only figures of the catalogue are used (parameters, bytes of KV cache, peak rates).
@@ -16,7 +16,7 @@ INFINITY = math.inf
 
 def roofline_step_s(model: ModelSpec, gpu: GpuSpec, gpus: int, new: int, pairs: int, context: int, given: int) -> float:
     """Seconds of a step: `new` tokens pass through, `pairs` attend, `context` tokens of KV cache are read, and
-    `given` sequences get a token. The default constants of docs/llm_node.md."""
+    `given` sequences get a token. The default constants of docs/background/llm_node.md."""
     flops = gpu.peak_flops(model.dtype_bytes) * 0.75 * gpus
     bytes_per_s = gpu.bandwidth_bytes_per_s * 0.89 * gpus
     fixed_s, token_s = 0.0017, 0.0

@@ -191,7 +191,7 @@ def test_the_page_on_candidates_turns_exported_prompts_into_a_table_that_serves(
     newest = prompts["prompt"].str.split("\n\n").str[0].str.split("Film ").str[-1].astype(int)
     prompts["answer"] = [f"1. FILM {(n + 1) % ITEMS}\n2. Nothing known" for n in newest]
     prompts.drop(columns="prompt").to_parquet("answers.parquet")
-    page = Path(cli.__file__).resolve().parent / "docs" / "llm_candidates.md"
+    page = Path(cli.__file__).resolve().parent / "docs" / "how-to" / "llm_candidates.md"
     exec(page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0], {})
     found = evaluate(Scenario.load(circle, ["llm.candidates={kind: table, path: my_llm.parquet}"]))
     assert found["llm"]["mrr@10"] == 1.0

@@ -2,7 +2,7 @@
 
 The maximum of a noisy count is too high, by 40% for a thousand phones. So the rate is smoothed over time first, by
 local quadratics as wide as the data allow (Fan and Gijbels 1996), and what the maximum still gains by noise is measured
-by resampling users and taken off. See docs/provisioning.md.
+by resampling users and taken off. See docs/how-to/provisioning.md.
 """
 
 from dataclasses import dataclass

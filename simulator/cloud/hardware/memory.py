@@ -1,6 +1,7 @@
 """What fits into the memory of a replica: weights, a reserve for activations, and blocks of KV cache in what is left.
 
-As vLLM divides a GPU's memory; the reserve is what its run of Llama-3.1-8B on an RTX 4090 left over (docs/llm_node.md).
+As vLLM divides a GPU's memory; the reserve is what its run of Llama-3.1-8B on an RTX 4090 left over
+(docs/background/llm_node.md).
 """
 
 from fleetrec.models.runtime.errors import InputError

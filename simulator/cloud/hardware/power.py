@@ -1,8 +1,8 @@
 """What a replica draws: idle power while nothing runs, and while it serves a curve that rises to the board's limit.
 
 While it serves, a GPU draws busy_power_w + (power_w - busy_power_w) x u / (u + half_load), where u is the share of its
-peak FLOP/s that its tokens need. Fitted to measured power of nine models on H100 (docs/llm_node.md). Of a server only
-the GPUs are counted.
+peak FLOP/s that its tokens need. Fitted to measured power of nine models on H100 (docs/background/llm_node.md). Of a
+server only the GPUs are counted.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,8 @@
 
 A step costs a fixed overhead plus the larger of compute (2 FLOPs per parameter and token, and attention) and memory
 traffic (the weights once, and the KV cache that is read), at peak rates times MFU and MBU; tensor parallelism divides
-both and adds two all-reduces a layer. Constants are fitted to measured TPOT of Llama-3.1-8B (docs/llm_node.md).
+both and adds two all-reduces a layer. Constants are fitted to measured TPOT of Llama-3.1-8B
+(docs/background/llm_node.md).
 """
 
 import math

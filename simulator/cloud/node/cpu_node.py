@@ -7,7 +7,7 @@ from simpy import Environment
 
 from fleetrec.simulator.cloud.node.queueing import QueueingNode, Ticket
 
-# One core, PyTorch, batch 1: measured on the small models of this project (docs/llm_node.md).
+# One core, PyTorch, batch 1: measured on the small models of this project (docs/background/llm_node.md).
 CORE_FLOPS_PER_S = 10e9
 CALL_OVERHEAD_S = 0.0005
 

@@ -1,6 +1,6 @@
 """What a comparison concludes: the front, the winner, its saving at equal accuracy, which key matters, in plain words.
 
-How each is defined: docs/statistics.md.
+How each is defined: docs/background/statistics.md.
 """
 
 from collections.abc import Mapping, Sequence

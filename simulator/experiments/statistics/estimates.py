@@ -1,7 +1,8 @@
 """Means over runs and users with their intervals; a difference to a baseline is the mean of paired differences.
 
 A run is a world (its seed) in which users are met. Sums and counts are by run and source user, so clones of a user
-are one cluster. Which interval, and why, is said in docs/statistics.md; their coverage is tested by simulation.
+are one cluster. Which interval, and why, is said in docs/background/statistics.md; their coverage is tested by
+simulation.
 """
 
 from collections.abc import Iterator

@@ -31,7 +31,7 @@ class TraceLink(Section):
 
 
 class PresetLink(Section):
-    """Fitted to measured data (docs/grounding.md); every device draws its own speed and latency."""
+    """Fitted to measured data (docs/background/grounding.md); every device draws its own speed and latency."""
 
     kind: Literal["wifi", "lte", "5g", "3g"]
     loss: Share | None = Field(None, description="chance that a message is lost; the preset's own where not given")
@@ -95,7 +95,7 @@ class Preloaded(Section):
 
 
 def default_classes() -> tuple[DeviceClass, ...]:
-    """Three classes of phones (docs/grounding.md)."""
+    """Three classes of phones (docs/background/grounding.md)."""
     return (
         DeviceClass(
             name="high_end",

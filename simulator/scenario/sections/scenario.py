@@ -62,7 +62,9 @@ class Scenario(Section):
     srm: Srm = Srm()
     llm: Llm = Llm()
     cloud: Cloud = Cloud()
-    regions: tuple[Region, ...] = Field((), description="parts of the fleet with clouds of their own (docs/regions.md)")
+    regions: tuple[Region, ...] = Field(
+        (), description="parts of the fleet with clouds of their own (docs/how-to/regions.md)"
+    )
     policy: Policy = Policy()
     tariffs: Tariffs = Tariffs()
     metrics: Metrics = Metrics()

@@ -14,7 +14,7 @@ class TitlePrompt(Section):
     instruction: str | None = Field(
         None,
         description="the prompt; `{history}` stands for the user's titles, `{titles}` for how many are asked for; "
-        "none: a plain request (docs/llm_candidates.md)",
+        "none: a plain request (docs/how-to/llm_candidates.md)",
     )
     history: int = Field(20, ge=1, description="newest titles that a prompt shows")
     titles: int = Field(20, ge=1, le=1000, description="titles asked for; what an answer holds beyond them is ignored")

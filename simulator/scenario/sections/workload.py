@@ -21,7 +21,7 @@ class LogFile(Section):
 
 
 class SyntheticWorld(Section):
-    """Users with a long-term taste and a short-term intent (see docs/synthetic_world.md)."""
+    """Users with a long-term taste and a short-term intent (see docs/background/synthetic_world.md)."""
 
     users: int = Field(2000, ge=1, description="users of the log")
     items: int = Field(1000, ge=10, description="items of the catalogue")

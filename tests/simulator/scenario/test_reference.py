@@ -1,4 +1,4 @@
-"""docs/scenario.md says what the sections say, and its examples work."""
+"""docs/reference/scenario.md says what the sections say, and its examples work."""
 
 import re
 import shlex

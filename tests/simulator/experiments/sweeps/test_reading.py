@@ -93,7 +93,7 @@ def test_settings_in_json_make_the_scenario_that_the_file_s_settings_make(tmp_pa
 
 def test_every_sweep_file_of_the_gallery_and_of_the_docs_is_valid(tmp_path: Path) -> None:
     root = Path(__file__).parents[4]
-    blocks = re.findall(r"```yaml\n(.*?)```", (root / "docs" / "experiments.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```yaml\n(.*?)```", (root / "docs" / "how-to" / "experiments.md").read_text(), re.DOTALL)
     assert len(blocks) == 2
     texts = [*blocks, *(path.read_text() for path in sorted((root / "experiments").glob("*.yaml")))]
     for text in texts:
