@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,22 @@ def headings(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub and the site make them."""
     lines = re.findall(r"^#+ +(.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in lines}
+
+
+def test_every_file_that_the_architecture_and_the_glossary_name_exists() -> None:
+    for page in (ROOT / "docs" / "architecture.md", ROOT / "docs" / "glossary.md"):
+        named = re.findall(r"`((?:simulator|models|reports|commands|tests|fleetrec)/[\w/.]*)`", page.read_text("utf-8"))
+        assert len(named) > 50
+        for path in named:
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_the_floors_of_the_architecture_are_those_of_the_contract() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page.split("## The floors")[1].split("\n## ")[0], re.MULTILINE)
+    told = [re.findall(r"`(?:simulator/)?(\w+)(?:/|\.py)`", row) for row in rows]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    floors, rooms = (next(one["layers"] for one in contracts if one["id"] == name) for name in ("floors", "rooms"))
+    at = floors.index("simulator")
+    held = [*floors[:at], *rooms, *floors[at + 1 :]]
+    assert [room for row in told for room in row] == [room for layer in held for room in layer.split(" : ")]
