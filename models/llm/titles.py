@@ -121,7 +121,7 @@ class TitleCandidates:
         asked = config.instruction or (INSTRUCTION if exclude_seen else WITH_REPEATS)
         wording = [asked, config.history, config.titles, config.min_similarity, config.fill]
         used = [wording, list_length, exclude_seen, log.titles, popular if config.fill == "popular" else None]
-        self.content_hash = content_hash("titles", answerer.content_hash, used, log.offsets, log.items)
+        self.content_hash = content_hash("titles, seen ones kept", answerer.content_hash, used, log.offsets, log.items)
 
     def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
         """See CandidateSource.lists. No list is found at as_of = -1."""
@@ -146,8 +146,11 @@ class TitleCandidates:
         return CandidateLists(items=items, found=found, as_of=as_of.copy(), **figures, **counts)
 
     def _list(self, grounded: Ints, seen: set[int]) -> NDArray[np.int32]:
-        """The answers in their order, each item once and none of `seen`, then popular items."""
-        chosen = dict.fromkeys(item for item in grounded.tolist() if item >= 0 and item not in seen)
+        """The answers in their order, each item once, then popular items that are not `seen`.
+
+        A seen item that was written stays, as in a table of answers: it leaves at display, whoever answered.
+        """
+        chosen = dict.fromkeys(item for item in grounded.tolist() if item >= 0)
         if self._config.fill == "popular":
             for item in self._popular.tolist():
                 if len(chosen) >= self.list_length:

@@ -102,9 +102,10 @@ def test_without_filling_a_list_ends_where_the_answers_do() -> None:
     assert lists.items[0].tolist() == [1, -1, -1, -1]
 
 
-def test_seen_items_are_neither_taken_from_answers_nor_filled_in() -> None:
-    lists = candidates("Jumanji (1995)\nHeat\nToy Story 2", exclude_seen=True).lists(np.array([0]), np.array([2]))
-    assert lists.items[0].tolist() == [5, 3, 4, 6]  # items 0, 1 and 2 were had
+def test_seen_items_that_were_written_stay_until_display_and_none_is_filled_in() -> None:
+    """As in a table of the same answers; the popular items 5, 0, 1, 2, 3 of whom 0 to 2 are seen fill the rest."""
+    lists = candidates("Jumanji (1995)\nHeat\nToy Story 2", exclude_seen=True, length=5)
+    assert lists.lists(np.array([0]), np.array([2])).items.tolist() == [[1, 5, 3, 4, 6]]
 
 
 def test_the_prompt_holds_nothing_later_than_as_of() -> None:
