@@ -16,6 +16,7 @@ from fleetrec.reports.data.experiment_folder import COSTS, Experiment
 from fleetrec.reports.data.metric_names import Metric, metric
 from fleetrec.reports.data.run_folder import RunRecords, read_run
 from fleetrec.reports.data.settings_text import is_number, value_text
+from fleetrec.simulator.experiments.comparison.sensitivity import LEAST_TOLD
 from fleetrec.simulator.experiments.folders import full_metric
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
@@ -156,15 +157,16 @@ def _end_to_end(records: Mapping[str, RunRecords]) -> dict[str, Any]:
 
 
 def _sensitivity(answer: Mapping[str, Any]) -> Chart | None:
+    """None where no key explains a percent of anything; else the keys that do."""
     rows = [row for row in answer.get("sensitivity") or () if isinstance(row.get("share_of_variance"), int | float)]
-    if not rows:
-        return None
     parts: dict[str, dict[str, float]] = {}
     for row in rows:
         parts.setdefault(metric(full_metric(str(row["metric"]))).label, {})[str(row["key"])] = float(
             row["share_of_variance"]
         )
-    keys = list(dict.fromkeys(str(row["key"]) for row in rows))
+    keys = list(dict.fromkeys(str(row["key"]) for row in rows if row["share_of_variance"] >= LEAST_TOLD))
+    if not keys:
+        return None
     values = {label: [held.get(key, 0.0) for key in keys] for label, held in parts.items()}
     title = "Share of the variance that each knob explains"
     chart = bar_charts.grouped("sensitivity", title, keys, values, "share of variance")

@@ -23,6 +23,10 @@ _FURTHER = ("requests.realised_ratio", "requests.ratio", "latency_s.request.p95"
 _MOST_GROUPS = 12
 _MOST_OFF = 4
 _OTHERS = "other variants"
+_NO_SENSITIVITY = "answer.json states no sensitivity here; the picture below shows each knob."
+_NOTHING_EXPLAINED = (
+    "No knob by itself explains a percent of what varies, as far as these variants tell; the picture below shows each."
+)
 
 
 def write_experiment_page(folder: Path) -> Path:
@@ -62,7 +66,7 @@ def write_experiment_page(folder: Path) -> Path:
             "differences": differences_table(experiment, read_mapping(scenario)),
             "failures": failures_table(experiment),
         },
-        "no_sensitivity": "answer.json states no sensitivity here; the picture below shows each knob.",
+        "no_sensitivity": _NOTHING_EXPLAINED if (experiment.answer or {}).get("sensitivity") else _NO_SENSITIVITY,
         "scenario_of": base,
         "scenario": scenario.read_text(encoding="utf-8"),
         "reading": [

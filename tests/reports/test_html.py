@@ -93,6 +93,13 @@ def test_an_experiments_report_says_question_answer_saving_caveats_and_how_to_re
         assert words in text
 
 
+def test_knobs_that_explain_nothing_are_not_drawn(tmp_path: Path) -> None:
+    shares = [{"key": f"x.{i}", "metric": "ndcg@10", "share_of_variance": 0.0} for i in range(9)]
+    text = read(write_report(write_experiment(tmp_path / "sweep", answer=answer_of(NAMES, sensitivity=shares)))).text
+    assert "No knob by itself explains a percent of what varies" in text
+    assert "Share of the variance that each knob explains" not in text
+
+
 @pytest.mark.parametrize("kind", ["sweep", "run"])
 def test_names_that_look_like_markup_are_shown_as_text(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "x"

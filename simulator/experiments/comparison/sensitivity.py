@@ -14,6 +14,9 @@ from fleetrec.simulator.experiments.folders import Variant
 
 Floats = NDArray[np.float64]
 
+LEAST_TOLD = 0.01
+"""share of the variance from which on a key is named"""
+
 
 def shares_of_variance(variants: Sequence[Variant], values: Floats) -> tuple[dict[str, float], str]:
     """Share by key of the variance of values [V] over variants, largest first, and the method in words.
