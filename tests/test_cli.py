@@ -107,6 +107,12 @@ def test_compare_policies_draws_the_cost_accuracy_plot(scenario_file: Path, cach
     for row, name in zip(comparison["today"], ("srm", "popular", "markov"), strict=True):
         assert row["accuracy"] == pytest.approx(comparison["baselines"][name])
         assert row["low"] <= row["accuracy"] <= row["high"]
+        stated = next(held for held in decision["nothing"] if held["baseline"] == name)
+        assert [row["low"], row["high"]] == pytest.approx([stated["low"], stated["high"]])
+    for row in comparison["frontier"]:
+        point = next(held for held in comparison["policies"] if held["policy"] == row["variant"])
+        ends = [point[end] for end in ("low", "high", "cost_low", "cost_high")]
+        assert [row[end] for end in ("y_low", "y_high", "x_low", "x_high")] == pytest.approx(ends)
     assert (tmp_path / "p" / "figures" / "cost_accuracy.png").stat().st_size > 10_000
     sets = [
         set(

@@ -85,9 +85,6 @@ def _today(row: Mapping[str, Any], of: Metric) -> Choice:
 
 def _variant(experiment: Experiment, role: str, name: str, of: Metric, remark: str = "") -> Choice:
     accuracy, month = experiment.estimate(name, of.key), experiment.estimate(name, PER_MONTH)
-    decision = (experiment.answer or {}).get("decision") or {}
-    if name == decision.get("policy") and decision.get("policy_usd_per_month"):  # whose dollars the sentence says
-        month = Estimate(*(_number(decision["policy_usd_per_month"].get(end)) for end in ("mean", "low", "high")))
     figures = [(f"{of.label} {of.text(accuracy.mean)}", interval_text(of, accuracy)), month_texts(month)]
     return Choice(role, name, figures, remark, experiment.looks.get(name))
 

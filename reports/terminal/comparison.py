@@ -9,6 +9,8 @@ from rich.console import Console
 
 from fleetrec.reports.terminal.summary import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
+from fleetrec.simulator.core.wording import counted
+from fleetrec.simulator.experiments.comparison.sensitivity import LEAST_TOLD
 
 _MOST_ROWS = 30
 _MOST_HINTS = 4
@@ -37,10 +39,12 @@ def print_comparison(
         own, spent = rows.loc[name], costs.loc[name]
         lines.add_row(
             escape(name),
-            _estimate(own["mean"], own["high"]),
-            "baseline" if name == answer["baseline"] else _estimate(own["difference"], own["difference_high"], "+"),
+            _estimate(own["mean"], own["low"], own["high"]),
+            "baseline"
+            if name == answer["baseline"]
+            else _estimate(own["difference"], own["difference_low"], own["difference_high"], "+"),
             "" if name == answer["baseline"] else _p(own["p_adjusted"]),
-            _estimate(spent["mean"], spent["high"]),
+            _estimate(spent["mean"], spent["low"], spent["high"]),
             f"{on_front[name]:.0%}" if name in on_front else "",
         )
     console.print(lines)
@@ -49,7 +53,7 @@ def print_comparison(
     _differences(answer, console)
     _equal_ratios(answer.get("equal_ratio") or (), console)
     _front(answer, len(rows), console)
-    _sensitivity(answer["sensitivity"], console)
+    _sensitivity(answer["sensitivity"], len(rows), console)
     first = rows.iloc[0]
     said = [f"cost: {cost}"]
     many = "1 seed" if first["n_seeds"] == 1 else f"{int(first['n_seeds'])} seeds"
@@ -90,8 +94,10 @@ def _equal_ratios(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
         lines.add_row(
             escape(str(row["family"])),
             f"{row['ratio']:.3f}",
-            _estimate(row["mean"], row["high"]),
-            "reference" if reference else _estimate(row["difference"], row["difference_high"], "+"),
+            _estimate(row["mean"], row["low"], row["high"]),
+            "reference"
+            if reference
+            else _estimate(row["difference"], row["difference_low"], row["difference_high"], "+"),
             "" if reference else _p(row["p_adjusted"]),
         )
     console.print(lines)
@@ -115,10 +121,16 @@ def _front(answer: Mapping[str, Any], n: int, console: Console) -> None:
         write_line(console, f"a tie: {tied} do not differ in any run")
 
 
-def _sensitivity(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+def _sensitivity(rows: Sequence[Mapping[str, Any]], n: int, console: Console) -> None:
+    """A line a metric: the keys that explain a percent or more of `n` variants' differences."""
     for metric in dict.fromkeys(row["metric"] for row in rows):
-        shares = ", ".join(f"{row['key']} {row['share_of_variance']:.0%}" for row in rows if row["metric"] == metric)
-        write_line(console, f"what explains {_name(metric)} over variants: {shares}")
+        own = [(str(row["key"]), float(row["share_of_variance"])) for row in rows if row["metric"] == metric]
+        told = [f"{key} {share:.0%}" for key, share in own if share >= LEAST_TOLD]
+        rest = len(own) - len(told)
+        if told and rest:
+            told.append(f"{counted(rest, 'other key')} under 1%")
+        said = ", ".join(told) or f"no key by itself, as far as {n} variants tell"
+        write_line(console, f"what explains {_name(metric)} over variants: {said}")
 
 
 def _name(metric: str) -> str:
@@ -126,13 +138,16 @@ def _name(metric: str) -> str:
     return short.upper() if short != metric else metric
 
 
-def _estimate(mean: float, high: float, sign: str = "") -> str:
-    """Mean and half the width of its interval, with the same number of places."""
+def _estimate(mean: float, low: float, high: float, sign: str = "") -> str:
+    """Mean and half the width of its interval, or both ends where it is not symmetric, with the same places."""
     if _unknown(mean):
         return "n/a"
     places = 4 if abs(mean) < 10 else max(4 - len(f"{abs(mean):.0f}"), 0)
     text = f"{mean:{sign},.{places}f}"
-    return text if _unknown(high) else f"{text} ±{high - mean:,.{places}f}"
+    if _unknown(low) or _unknown(high):
+        return text
+    up, down = f"{high - mean:,.{places}f}", f"{mean - low:,.{places}f}"
+    return f"{text} ±{up}" if up == down else f"{text} ({low:{sign},.{places}f} to {high:{sign},.{places}f})"
 
 
 def _p(value: float) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.metrics import accuracy_per_query, clustered_mean
+from fleetrec.models.metrics import accuracy_per_query
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.experiments.comparison.compare import compare_runs
+from fleetrec.simulator.experiments.statistics import Replicates, over_users
 from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared, prepare
 from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
@@ -139,9 +140,13 @@ def today(result: RunResult, prepared: Prepared, metric: str) -> list[dict[str, 
 
 
 def _accuracy(ranks: Ints, users: Ints, metric: str) -> dict[str, float]:
-    """Mean with its 95% interval over users."""
-    mean, half = clustered_mean(accuracy_per_query(ranks, (int(metric.split("@")[1]),))[metric], users)
-    return {"accuracy": mean, "low": mean - half, "high": mean + half}
+    """Mean with its 95% interval over users, that of `compare_runs`."""
+    worth = accuracy_per_query(ranks, (int(metric.split("@")[1]),))[metric]
+    _, user = np.unique(users, return_inverse=True)
+    sums, counts = np.bincount(user, weights=worth), np.bincount(user).astype(np.float64)
+    found = over_users(sums[None, None], counts[None], Replicates((0,)))
+    mean, low, high = (float(values[0]) for values in (found.mean, found.low, found.high))
+    return {"accuracy": mean, "low": max(low, 0.0), "high": min(high, 1.0)}
 
 
 def _notes(by_policy: Mapping[str, list[str]]) -> list[str]:

@@ -39,9 +39,9 @@ _ALWAYS = (
     "freshness.mean_staleness",
     PROVISIONED,
     PER_MONTH,
+    "cost.replicas_provisioned",
     MARGINAL,
 )
-_SHARES = ("hr@", "ndcg@", "mrr@")
 _DIGITS = 10
 
 
@@ -170,9 +170,7 @@ def _rows(records: ExperimentRecords, baseline: int, metric: str, measure: Measu
     others = np.arange(len(records.variants)) != baseline
     p = np.where(others, difference.p, np.nan)
     adjusted = holm(p)
-    low, high = own.low, own.high
-    if metric.startswith("accuracy.") and any(share in metric for share in _SHARES):
-        low, high = np.maximum(low, 0.0), np.minimum(high, 1.0)
+    low, high = measure.interval()
     level, seeds = 1 - (1 - LEVEL) / max(int(others.sum()), 1), len(records.replicates.worlds)
     hints = [
         None if v == baseline else 0 if adjusted[v] < 1 - LEVEL else hint(difference, v, seeds, level)

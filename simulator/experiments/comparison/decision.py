@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.simulator.core.resampling import interval
 from fleetrec.simulator.experiments.comparison.cost_plane import Plane, band_level
 from fleetrec.simulator.experiments.comparison.metric_values import Measure
 from fleetrec.simulator.experiments.comparison.records import WithoutCloud
@@ -56,7 +55,7 @@ def decide(
         "winner_by": by,
         "runner_up": None if second is None else plane.names[second],
         "difference": _differences(measures, metric, cost, month, best, plane.baseline if second is None else second),
-        "policy_usd_per_month": None if month is None or policy is None else _month(month, policy),
+        "policy_usd_per_month": None if month is None or policy is None else _stated(month, policy),
         "nothing": rivals,
         "ties": _ties(plane),
         "not_told_apart": _like(plane, winner),
@@ -88,14 +87,13 @@ def _against_nothing(
     policy = wanted[0] if wanted else most if winner is None else winner
     rows = []
     for held, gain, bound, good in zip(alone, gains, bounds, as_good, strict=True):
-        own = held.own.own()
         added = _row(gain, policy) | {"bound": float(bound[policy])}
         shown = "adds" if sign * gain.mean[policy] > bound[policy] else "as good alone" if good else None
         more = None if shown is not None else hint(gain, policy, len(held.gain.replicates.worlds), level)
         rows.append(
             {
                 "baseline": held.name,
-                **_row(own, policy),
+                **_stated(held.own, policy),
                 "variant": plane.names[policy],
                 "gain": added,
                 "shown": shown,
@@ -129,13 +127,10 @@ def _row(found: Estimates, v: int) -> dict[str, float]:
     return {"mean": float(found.mean[v]), "low": float(found.low[v]), "high": float(found.high[v])}
 
 
-def _month(month: Measure, v: int) -> dict[str, float]:
-    """Dollars a month with their 95% interval, no end of it below nothing; of one run, what its own account states."""
-    if month.draws is None or month.draws.shape[1] > 1:
-        found = _row(month.own(), v)
-        return found | {"low": max(found["low"], 0.0)}
-    low, high = interval(month.draws[v, 0])
-    return {"mean": float(month.means[v]), "low": low, "high": high}
+def _stated(held: Measure, v: int) -> dict[str, float]:
+    """A mean with the interval that every table states of it."""
+    low, high = held.interval()
+    return {"mean": float(held.means[v]), "low": float(low[v]), "high": float(high[v])}
 
 
 def _ties(plane: Plane) -> list[list[str]]:

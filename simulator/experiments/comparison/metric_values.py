@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.simulator.core.resampling import INTERVAL
 from fleetrec.simulator.experiments.statistics import Estimates, Replicates, over_runs, over_users, resampled
 
 Floats = NDArray[np.float64]
@@ -37,6 +38,20 @@ class Measure:
     def own(self) -> Estimates:
         """Means [V] of the variants with their intervals."""
         return self.of(self.sums) if self.by_user else over_runs(self.by_run, self.replicates, self.draws)
+
+    def interval(self) -> tuple[Floats, Floats]:
+        """Ends [V] of the 95% intervals of `means`, as table, figure and sentence state them.
+
+        Of one run with resampled users they are quantiles of these draws, as its own account states them. None is
+        below nothing where that cannot be: of accuracies, which are not above 1 either, and of what is resampled,
+        requests, replicas and dollars.
+        """
+        if self.draws is not None and len(self.replicates) == 1:
+            low, high = np.quantile(self.draws[:, 0], INTERVAL, axis=-1)
+            return low, high
+        found = self.own()
+        low = np.maximum(found.low, 0.0) if self.by_user or self.draws is not None else found.low
+        return low, (np.minimum(found.high, 1.0) if self.by_user else found.high)
 
     def difference(self, baseline: int) -> Estimates:
         """Paired differences [V] to the variant at place `baseline`."""

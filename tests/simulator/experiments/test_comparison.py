@@ -1,5 +1,7 @@
 """`compare` on hand-made experiments whose answer is known."""
 
+import dataclasses
+import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 
 from fleetrec.cli import app
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.experiment_folder import read_experiment
 from fleetrec.reports.terminal.comparison import print_comparison
 from fleetrec.simulator.experiments.comparison.compare import compare
 from fleetrec.simulator.experiments.folders import ExperimentFolder
@@ -185,6 +188,34 @@ def test_an_account_that_was_resampled_gives_cost_an_interval_at_one_seed(tmp_pa
     assert found["difference_high"] - found["difference_low"] == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("seeds", [(1,), (1, 2, 3)])
+def test_table_sentence_front_and_page_state_one_interval(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+    """Dollars a month whose draws are skewed: of one run their quantiles, which lie nearer below than above."""
+    name = "cost.usd_provisioned_per_month"
+
+    def account(variant: str, seed: int) -> Mapping[str, Any]:
+        return {"cost": {"usd_provisioned_per_month": 1000.0 * COST[variant] * (1 + 0.02 * seed)}}
+
+    folder = made(tmp_path, figures=account, seeds=seeds, metrics=["ndcg@10", name], alone={"srm": 0.1})
+    noise = np.random.default_rng(1).exponential(1.0, 400)
+    for place in ExperimentFolder(folder).runs():
+        drawn = 1000.0 * COST[place.variant.name] * (1 + 0.02 * place.seed) * (0.8 + 0.2 * noise)
+        pd.DataFrame({"draw": range(400), "usd_per_month": drawn}).to_parquet(place.folder / "account.parquet")
+    found = compare(folder, cost=name)
+    decision, page = found.answer["decision"], read_experiment(folder)
+    told = row(found.table, decision["policy"], name)
+    stated = {end: pytest.approx(told[end]) for end in ("mean", "low", "high")}
+    assert decision["policy_usd_per_month"] == stated
+    assert dataclasses.asdict(page.estimate(decision["policy"], name)) == stated
+    for point in found.answer["frontier"]:
+        told = row(found.table, point["variant"], name)
+        assert (point["x_low"], point["x_high"]) == (told["low"], told["high"])
+    if len(seeds) == 1:
+        told = row(found.table, "better", name)
+        assert told["low"] == pytest.approx(1020.0 * COST["better"] * (0.8 + 0.2 * np.quantile(noise, 0.025)))
+        assert told["mean"] - told["low"] < told["high"] - told["mean"]
+
+
 def test_nothing_beats_a_baseline_that_is_best_and_cheapest(tmp_path: Path) -> None:
     answer = compare(made(tmp_path), baseline="better", cost="cost.usd").answer
     assert answer["winner"] is None
@@ -345,6 +376,25 @@ def test_the_command_prints_the_answer_first_and_json_where_asked(tmp_path: Path
     assert printed.output.startswith("At the accuracy of 'plain' 'cheap'")
     as_json = CliRunner().invoke(app, ["compare", str(folder), "--metric", "hr@10", "--json"])
     assert json.loads(as_json.stdout)["metric"] == "accuracy.hr@10"
+
+
+def test_keys_that_explain_nothing_are_one_line(tmp_path: Path) -> None:
+    """A cost that two keys make together and neither by itself, and one that a key makes alone."""
+    settings = {f"{a}{b}": {"x.a": a, "x.b": b} for a in (0, 1) for b in (0, 1)}
+
+    def spent(variant: str, _: int) -> Mapping[str, Any]:
+        return {"cost": {"usd": 1.0 + (variant in ("01", "10")), "joules": float(variant[0]) + 1.0}}
+
+    folder = make_experiment(tmp_path / "e", settings, lambda *held: (held[2] > 0.3).astype(int) - 1, spent)
+    for cost, said in (
+        ("cost.usd", "what explains cost.usd over variants: no key by itself, as far as 4 variants tell"),
+        ("cost.joules", "what explains cost.joules over variants: x.a 100%, 1 other key under 1%"),
+    ):
+        found = compare(folder, cost=cost)
+        out = io.StringIO()
+        print_comparison(found.table, found.answer, Console(file=out, width=200))
+        assert said in out.getvalue()
+        assert "explains" not in out.getvalue().replace(said, "")
 
 
 def test_a_variant_may_be_named_in_markup(tmp_path: Path) -> None:
