@@ -7,8 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test docs lint format clean
 
 demo: $(STAMP)
-	$(BIN)/python cli.py simulate scenarios/high_churn.yaml --overwrite
-	$(BIN)/python cli.py compare-policies scenarios/high_churn.yaml --overwrite
+	$(BIN)/python cli.py demo --overwrite
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal

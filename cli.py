@@ -2,24 +2,44 @@
 
 import gc
 import sys
+from typing import Annotated
 
 import typer
 
-from fleetrec.commands import bench, cloud, data, experiments, scenarios
+from fleetrec import __version__
+from fleetrec.commands import bench, cloud, data, experiments, gallery, scenarios
 from fleetrec.commands.streams import with_usable_streams
 from fleetrec.models.runtime.printable import printable
+from fleetrec.models.runtime.program import program
 
 app = typer.Typer(
     help="Fleetrec: a discrete-event simulator of device fleets for device-cloud recommendation.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=program() == "fleetrec",  # a shell completes the words of a program, not of a file that Python runs
     rich_markup_mode=None,
 )
 for theme in (scenarios, experiments, bench, cloud):
     app.add_typer(theme.app)
 app.add_typer(data.data_app, name="data")
 app.add_typer(data.prompts_app, name="prompts")
+app.add_typer(gallery.scenarios_app, name="scenarios")
+app.add_typer(gallery.experiments_app, name="experiments")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fleetrec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def fleetrec(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and end")
+    ] = False,
+) -> None:
+    """Simulate device fleets that recommend together with a cloud; each command has a --help of its own."""
 
 
 def main() -> None:
@@ -33,7 +53,7 @@ def main() -> None:
 def _run() -> int:
     """The exit code of the command on the command line."""
     try:
-        return int(app(standalone_mode=False) or 0)
+        return int(app(prog_name=program(), standalone_mode=False) or 0)
     except SystemExit as ended:
         return int(ended.code or 0)
     except Exception as error:
@@ -42,7 +62,7 @@ def _run() -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             return 0
-        print(f"error: {printable(error.format_message())} (see `python cli.py --help`)", file=sys.stderr)
+        print(f"error: {printable(error.format_message())} (see `{program()} --help`)", file=sys.stderr)
         return 2
 
 

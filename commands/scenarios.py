@@ -19,6 +19,7 @@ from fleetrec.commands.common import (
     progress_bars,
     user_errors,
 )
+from fleetrec.commands.gallery import shipped
 
 app = typer.Typer()
 
@@ -112,6 +113,19 @@ def compare_policies(
             print_policy_comparison(rows, console_for(as_json), comparison["headline"], comparison["notes"])
             print(f"report: {page}", file=sys.stderr if as_json else sys.stdout)
             print(f"cost-accuracy plot: {figure}", file=sys.stderr if as_json else sys.stdout)
+
+
+@app.command()
+def demo(
+    overrides: Overrides = None,
+    device: OnDevice = "cpu",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a day of 2,000 phones, then compare six request policies: the built-in scenario high_churn."""
+    scenario = shipped("scenarios", "high_churn")
+    simulate(scenario, overrides=overrides, device=device, overwrite=overwrite, quiet=quiet)
+    compare_policies(scenario, overrides=overrides, device=device, overwrite=overwrite, quiet=quiet)
 
 
 @app.command()

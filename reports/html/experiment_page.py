@@ -158,7 +158,7 @@ def _warnings(experiment: Experiment) -> list[str]:
     found = []
     if experiment.answer is None:
         found.append(
-            "There is no answer.json here, so nothing is concluded: “python cli.py compare” on this folder does it."
+            "There is no answer.json here, so nothing is concluded: “fleetrec compare” on this folder does it."
         )
     if experiment.comparisons is None:
         found.append(
@@ -248,13 +248,13 @@ def _points(
 def _reproduce(experiment: Experiment) -> dict[str, Any]:
     manifest = experiment.manifest
     text = "With the file of this folder and the scenario that it names; the same versions give the same bytes."
-    command = "python cli.py sweep experiment.yaml --out again"
+    command = "fleetrec sweep experiment.yaml --out again"
     if experiment.kind == "optimisation":
         command = _search_command(experiment)
         text = "With space.yaml of this folder. The search is seeded: the same versions try the same points."
     if experiment.kind == "comparison":
         first = experiment.variants[0]
-        command = f"python cli.py compare-policies {first.folder}/scenario.yaml --out again"
+        command = f"fleetrec compare-policies {first.folder}/scenario.yaml --out again"
         text = "With the scenario of any of the runs; its request policy is replaced by each of those compared."
     facts = [("base scenario", manifest.base), ("hash of the base", manifest.base_hash)]
     facts += [
@@ -271,7 +271,7 @@ def _reproduce(experiment: Experiment) -> dict[str, Any]:
 def _search_command(experiment: Experiment) -> str:
     """The whole command of an optimisation, from what its experiment.yaml says was asked."""
     given = read_mapping(experiment.path / "experiment.yaml")
-    words = ["python cli.py optimize", str(given.get("base")), *(f"--set '{text}'" for text in given.get("set") or ())]
+    words = ["fleetrec optimize", str(given.get("base")), *(f"--set '{text}'" for text in given.get("set") or ())]
     words += [f"--{way} {name}" for name, way in experiment.manifest.directions.items()]
     words += [f"--limit {name}={value:g}" for name, value in experiment.manifest.limits.items()]
     words.append(f"--seeds {','.join(map(str, experiment.manifest.seeds))}")

@@ -83,7 +83,7 @@ def write_run_page(folder: Path) -> Path:
         "notes": words.other_notes(summary),
         "reproduce": {
             "words": "With the scenario of this folder, defaults filled in; the same versions give the same bytes.",
-            "command": "python cli.py simulate scenario.yaml --out again",
+            "command": "fleetrec simulate scenario.yaml --out again",
             "facts": [("seed", str(summary.get("seed"))), *words.versions(summary.get("versions") or {})],
         },
         "caveat": PREDICTION_NOT_ENGAGEMENT,

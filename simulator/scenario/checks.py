@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.program import program
 from fleetrec.models.runtime.web_address import address_problem
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds, regional
@@ -137,7 +138,7 @@ def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
         and scenario.llm.served_as is None
         and scenario.policy.slate in ("llm", "both")
     ):
-        text = "an endpoint does not say whose speed is charged; name a catalogue model (`cli.py catalog`)"
+        text = f"an endpoint does not say whose speed is charged; name a catalogue model (`{program()} catalog`)"
         yield "llm.served_as", text
     if isinstance(lm, sections.TitlePrompt) and scenario.llm.generation not in (None, "list"):
         text = f"{scenario.llm.generation} is not how {lm.kind} answers, which writes titles one after the other"

@@ -11,6 +11,7 @@ from pathlib import Path
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.machine_memory import available_bytes
+from fleetrec.models.runtime.program import program
 from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.simulator.scenario.text_files import resolve_path
 
@@ -41,7 +42,7 @@ def locate(text: str) -> Path:
         hint = "check the path (it is taken from the folder in which the command runs)"
     else:
         path = datasets_folder() / text.removeprefix(CACHE_PREFIX)
-        hint = f"fetch it first: python cli.py data fetch {text.removeprefix(CACHE_PREFIX).split('/')[0]}"
+        hint = f"fetch it first: {program()} data fetch {text.removeprefix(CACHE_PREFIX).split('/')[0]}"
     try:
         if path.is_dir():
             raise InputError(f"{path} is a directory; name the file of interactions in it")

@@ -85,7 +85,7 @@ def test_an_experiments_report_says_question_answer_saving_caveats_and_how_to_re
         "Quality of item_lm, cost of llama-3.1-8b",
         "Logged choices do not react to slates",
         "global_time at 80% of events",
-        "python cli.py sweep experiment.yaml",
+        "fleetrec sweep experiment.yaml",
         "numpy 2.0.0",
         "4 more seeds would resolve the rest",
         "0.1835 to 0.1915",
@@ -408,7 +408,7 @@ def test_a_comparison_of_policies_has_a_report(tmp_path: Path) -> None:
     page = write_report(folder)
     text = read(page).text
     assert "'always' is the most accurate" in text
-    assert "python cli.py compare-policies never/scenario.yaml" in text
+    assert "fleetrec compare-policies never/scenario.yaml" in text
     assert "SRM alone needs no cloud 0.3500 0.3400 to 0.3600 $0" in text
     assert choice_texts(page) == [
         "Without a cloud SRM alone NDCG@10 0.3500 95%: 0.3400 to 0.3600 $0 a month no request is made"

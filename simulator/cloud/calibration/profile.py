@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.program import program
 from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.simulator.cloud.calibration.fitting import Calibration
 from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
@@ -15,7 +16,7 @@ from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.scenario.sections import Section
 
 _HEAD = """\
-# Step times of a server, fitted to its log by `cli.py calibrate`. A step takes the larger of compute and memory:
+# Step times of a server, fitted to its log by `fleetrec calibrate`. A step takes the larger of compute and memory:
 # fixed_s + per_token_s x new tokens + per_sequence_s x sequences + per_context_token_s x KV tokens read
 # + per_pair_s x pairs of a new token and one that it attends to. Errors are simulated over measured, less one.
 """
@@ -116,7 +117,7 @@ def load_profile(path: Path) -> Profile:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(
-            f"{path}: not a readable profile ({type(error).__name__}); write one with `cli.py calibrate`"
+            f"{path}: not a readable profile ({type(error).__name__}); write one with `{program()} calibrate`"
         ) from None
     try:
         return Profile.model_validate(content)
@@ -124,5 +125,5 @@ def load_profile(path: Path) -> Profile:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "the file"
         raise InputError(
-            f"{path}: {where}: {problem['msg']}; correct it, or write the profile anew with `cli.py calibrate`"
+            f"{path}: {where}: {problem['msg']}; correct it, or write the profile anew with `{program()} calibrate`"
         ) from None

@@ -1,5 +1,5 @@
 """The sections of a scenario file, typed, one module a top-level key. A field's description is its documentation
-(`cli.py schema`).
+(`fleetrec schema`).
 """
 
 from fleetrec.simulator.scenario.sections.base import Section

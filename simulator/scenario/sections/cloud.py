@@ -50,7 +50,7 @@ class Machines(Section):
     replicas: int = Field(1, ge=1, description="copies of the LLM that serve requests; with `autoscale`, at the start")
     gpus_per_replica: int = Field(1, ge=1, description="GPUs that hold one copy (tensor parallel)")
     profile: str | None = Field(
-        None, description="step times and memory calibrated from a server's log (`cli.py calibrate`); none: roofline"
+        None, description="step times and memory calibrated from a server's log (`fleetrec calibrate`); none: roofline"
     )
     cold_start: Seconds = Field(120.0, description="from the decision for another replica until it serves")
     autoscale: Autoscale | None = Field(None, description="none: `replicas` all the time")

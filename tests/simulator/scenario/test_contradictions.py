@@ -52,7 +52,7 @@ CONTRADICTIONS = {
     ),
     "endpoint that nobody pays for": (
         "llm: {candidates: {kind: endpoint, url: http://x/v1, model: m}}",
-        "llm.served_as: an endpoint does not say whose speed is charged; name a catalogue model (`cli.py catalog`)",
+        "llm.served_as: an endpoint does not say whose speed is charged; name a catalogue model (`fleetrec catalog`)",
     ),
     "beams that nobody searches with": (
         "llm: {candidates: {kind: text_lm, checkpoint: x}, generation: beam}",

@@ -1,0 +1,110 @@
+"""Commands on what travels with the package, to copy and edit: scenarios, and sweeps over them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fleetrec.commands.common import user_errors
+
+PACKAGE = Path(__file__).parents[1]
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder to write to; made where it is missing")]
+Replace = Annotated[bool, typer.Option("--overwrite", help="lose the file that has the name in the folder")]
+
+scenarios_app = typer.Typer(help="List the scenarios that come with Fleetrec, or copy one.", no_args_is_help=True)
+experiments_app = typer.Typer(help="List the sweeps that come with Fleetrec, or copy one.", no_args_is_help=True)
+
+
+def _name_of(shelf: str) -> Any:
+    """An argument that a shell completes to the names of the shelf."""
+
+    def names() -> list[str]:
+        return [path.stem for path in _files(shelf)]
+
+    return typer.Argument(metavar="NAME", help="a name that `list` prints", show_default=False, autocompletion=names)
+
+
+@scenarios_app.command("list")
+def list_scenarios() -> None:
+    """Print the scenarios that come with Fleetrec and what each is of."""
+    _print_all("scenarios", "description")
+
+
+@scenarios_app.command("copy")
+def copy_scenario(
+    name: Annotated[str, _name_of("scenarios")], folder: Folder = Path(), overwrite: Replace = False
+) -> None:
+    """Copy a scenario to a folder, to run and to edit it there."""
+    with user_errors():
+        path = shipped("scenarios", name)
+        _copy({path: folder / path.name}, overwrite)
+
+
+@experiments_app.command("list")
+def list_experiments() -> None:
+    """Print the sweeps that come with Fleetrec and the question that each answers."""
+    _print_all("experiments", "question")
+
+
+@experiments_app.command("copy")
+def copy_experiment(
+    name: Annotated[str, _name_of("experiments")], folder: Folder = Path(), overwrite: Replace = False
+) -> None:
+    """Copy a sweep to a folder, with the scenario that it starts from."""
+    with user_errors():
+        path = shipped("experiments", name)
+        text = _content(path)["base"]
+        base, beside = PACKAGE / text, folder / text
+        there = beside.is_file() and beside.read_bytes() == base.read_bytes()  # copied with another sweep
+        _copy({path: folder / path.name} | ({} if there else {base: beside}), overwrite)
+
+
+def shipped(shelf: str, name: str) -> Path:
+    """The file `name` of the folder `shelf`, with or without its suffix; InputError with the nearest name for none."""
+    from fleetrec.models.runtime.errors import InputError
+    from fleetrec.simulator.scenario.building import suggestion
+
+    known = {path.stem: path for path in _files(shelf)}
+    found = known.get(name.removesuffix(".yaml"))
+    if found is None:
+        raise InputError(
+            f"{name}: there is nothing of that name in {shelf}{suggestion(name, list(known), 'there are')}"
+        )
+    return found
+
+
+def _files(shelf: str) -> Iterable[Path]:
+    return sorted((PACKAGE / shelf).glob("*.yaml"))
+
+
+def _content(path: Path) -> Any:
+    import yaml
+
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _print_all(shelf: str, key: str) -> None:
+    files = list(_files(shelf))
+    width = max(len(path.stem) for path in files)
+    for path in files:
+        print(f"{path.stem:{width}}  {_content(path)[key]}")
+
+
+def _copy(places: dict[Path, Path], overwrite: bool) -> None:
+    """Write each file to its place, whole; where one would be lost, write none."""
+    from fleetrec.models.runtime.artifacts import atomic_path
+    from fleetrec.models.runtime.errors import InputError
+
+    for target in places.values():
+        if target.exists() and not overwrite:
+            raise InputError(f"{target}: is there already; name another folder, or --overwrite it")
+    for source, target in places.items():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{target.parent}: cannot be a folder ({error.strerror}); name another") from None
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(source.read_bytes())
+        print(f"written to {target}")
