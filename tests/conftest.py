@@ -1,9 +1,13 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Read as PyTorch is loaded: its threads sleep while they wait, since pytest's other worker needs the core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +22,19 @@ def data_dir() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Artifacts of tests never meet those of a user."""
-    monkeypatch.setenv("FLEETREC_CACHE", str(tmp_path_factory.getbasetemp() / "fleetrec-cache"))
+@pytest.fixture
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with one core, where a command draws in its own process instead of starting two that load all
+    libraries anew."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Artifacts of tests never meet those of a user; what one test has trained or compiled serves all, whichever of
+    pytest's workers runs them."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLEETREC_CACHE", str(folder / "fleetrec-cache"))
+        yield

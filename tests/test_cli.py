@@ -19,6 +19,7 @@ import yaml
 
 from fleetrec import Scenario, cli, simulate
 from fleetrec.commands.common import user_errors
+from tests.commands.typed import one_line, typed
 from tests.small import SMALL
 
 ROOT = Path(__file__).parent.parent
@@ -39,16 +40,17 @@ def scenario_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("cache"))
+def first(scenario_file: Path) -> subprocess.CompletedProcess[str]:
+    """The command that left the run `runs/small-1` beside the scenario."""
+    return fleetrec("simulate", scenario_file, "--json", cwd=scenario_file.parent)
 
 
-def test_simulate_writes_every_file_and_prints_one_json_object(scenario_file: Path, cache: str) -> None:
-    folder = scenario_file.parent
-    done = fleetrec("simulate", scenario_file, "--json", cwd=folder, FLEETREC_CACHE=cache)
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    run = folder / "runs" / "small-1"
+def test_simulate_writes_every_file_and_prints_one_json_object(
+    scenario_file: Path, first: subprocess.CompletedProcess[str]
+) -> None:
+    assert first.returncode == 0, first.stderr
+    summary = json.loads(first.stdout)
+    run = scenario_file.parent / "runs" / "small-1"
     assert json.loads((run / "summary.json").read_text()) == summary
     for name in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "timing.json"):
         assert (run / name).stat().st_size > 0
@@ -56,40 +58,37 @@ def test_simulate_writes_every_file_and_prints_one_json_object(scenario_file: Pa
     assert "Logged choices do not react to slates" in (run / "report.html").read_text(encoding="utf-8")
     assert not (run / "parts").exists()
     assert summary["interactions"] == pq.read_metadata(run / "interactions.parquet").num_rows > 200
-    assert "Traceback" not in done.stderr
-    assert "\x1b" not in done.stderr  # no progress bars where output is redirected
+    assert "Traceback" not in first.stderr
+    assert "\x1b" not in first.stderr  # no progress bars where output is redirected
     again = Scenario.load(run / "scenario.yaml")
     assert again == Scenario.load(scenario_file)
 
 
-def test_a_second_run_from_cache_gives_the_same_bytes(scenario_file: Path, cache: str, tmp_path: Path) -> None:
-    runs = []
-    for name, options in (("a", []), ("b", []), ("c", ["--set", "engine.batching=off"])):
-        done = fleetrec(
-            "simulate", scenario_file, "--out", tmp_path / name, "--quiet", *options, cwd=tmp_path, FLEETREC_CACHE=cache
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout == ""
-        runs.append(tmp_path / name)
-    for file in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "summary.json"):
-        assert (runs[0] / file).read_bytes() == (runs[1] / file).read_bytes() == (runs[2] / file).read_bytes()
-
-
-def test_retraining_from_nothing_gives_the_same_bytes(scenario_file: Path, cache: str, tmp_path: Path) -> None:
-    for name, store in (("cached", cache), ("fresh", str(tmp_path / "store"))):
-        done = fleetrec(
-            "simulate", scenario_file, "--out", tmp_path / name, "--quiet", cwd=tmp_path, FLEETREC_CACHE=store
-        )
-        assert done.returncode == 0, done.stderr
-    for file in ("interactions.parquet", "requests.parquet", "summary.json"):
-        assert (tmp_path / "cached" / file).read_bytes() == (tmp_path / "fresh" / file).read_bytes()
-
-
-def test_compare_policies_draws_the_cost_accuracy_plot(scenario_file: Path, cache: str, tmp_path: Path) -> None:
-    done = fleetrec(
-        "compare-policies", scenario_file, "--out", tmp_path / "p", "--json", cwd=tmp_path, FLEETREC_CACHE=cache
-    )
+@pytest.mark.usefixtures("first")
+def test_a_second_run_from_cache_gives_the_same_bytes(scenario_file: Path, tmp_path: Path) -> None:
+    done = fleetrec("simulate", scenario_file, "--out", tmp_path / "again", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    simulate(Scenario.load(scenario_file, ["engine.batching=off"]), tmp_path / "one by one")
+    run = scenario_file.parent / "runs" / "small-1"
+    for file in ("interactions.parquet", "requests.parquet", "devices.parquet", "cloud.parquet", "summary.json"):
+        for other in ("again", "one by one"):
+            assert (run / file).read_bytes() == (tmp_path / other / file).read_bytes(), (file, other)
+
+
+@pytest.mark.usefixtures("first")
+def test_retraining_from_nothing_gives_the_same_bytes(scenario_file: Path, tmp_path: Path) -> None:
+    nothing = str(tmp_path / "store")
+    done = fleetrec("simulate", scenario_file, "--out", "fresh", "--quiet", cwd=tmp_path, FLEETREC_CACHE=nothing)
+    assert done.returncode == 0, done.stderr
+    run = scenario_file.parent / "runs" / "small-1"
+    for file in ("interactions.parquet", "requests.parquet", "summary.json"):
+        assert (run / file).read_bytes() == (tmp_path / "fresh" / file).read_bytes()
+
+
+def test_compare_policies_draws_the_cost_accuracy_plot(scenario_file: Path, tmp_path: Path) -> None:
+    done = typed("compare-policies", scenario_file, "--out", tmp_path / "p", "--json")
+    assert done.exit_code == 0, done.stderr
     comparison = json.loads(done.stdout)
     cost = {point["policy"]: point["cost"] for point in comparison["policies"]}
     assert cost["always"] > cost["random 30%"] > cost["never (preloaded list)"] >= 0
@@ -135,22 +134,22 @@ def test_compare_policies_draws_the_cost_accuracy_plot(scenario_file: Path, cach
 
 
 def test_validate_prints_a_scenario_that_loads_back(scenario_file: Path, tmp_path: Path) -> None:
-    done = fleetrec("validate", scenario_file, "--set", "policy.request.kind=always", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = typed("validate", scenario_file, "--set", "policy.request.kind=always")
+    assert done.exit_code == 0, done.stderr
     resolved = yaml.safe_load(done.stdout)
     assert resolved["policy"]["request"] == {"kind": "always"}  # the ratio of the old kind is gone
     (tmp_path / "again.yaml").write_text(done.stdout, encoding="utf-8")
-    again = fleetrec("validate", tmp_path / "again.yaml", cwd=tmp_path)
+    again = typed("validate", tmp_path / "again.yaml")
     assert (again.stdout, again.stderr) == (done.stdout, "")
 
 
-def test_schema_is_json(tmp_path: Path) -> None:
-    assert "properties" in json.loads(fleetrec("schema", cwd=tmp_path).stdout)
+def test_schema_is_json() -> None:
+    assert "properties" in json.loads(typed("schema").stdout)
 
 
-def test_the_catalogue_lists_every_model_and_gpu_with_units_in_a_hundred_columns(tmp_path: Path) -> None:
-    figures = json.loads(fleetrec("catalog", "--json", cwd=tmp_path).stdout)
-    text = fleetrec("catalog", cwd=tmp_path).stdout
+def test_the_catalogue_lists_every_model_and_gpu_with_units_in_a_hundred_columns() -> None:
+    figures = json.loads(typed("catalog", "--json").stdout)
+    text = typed("catalog").stdout
     assert max(map(len, text.splitlines())) <= 100
     for name in (*figures["models"], *figures["gpus"]):
         assert f"\n{name} " in text
@@ -210,14 +209,13 @@ BAD = {
 
 @pytest.mark.parametrize("what", list(BAD))
 def test_bad_input_is_one_line_and_exit_code_2(
-    what: str, tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if what == "no CUDA" and torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
     (tmp_path / "empty.csv").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FLEETREC_CACHE", cache)
     monkeypatch.setattr(sys, "argv", ["cli.py", *BAD[what]])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -227,17 +225,14 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert [line.startswith("error: ") for line in said.err.splitlines()] == [True]
 
 
-def test_the_python_interface_gives_data_frames(
-    scenario_file: Path, cache: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FLEETREC_CACHE", cache)
+def test_the_python_interface_gives_data_frames(scenario_file: Path) -> None:
     result = simulate(Scenario.load(scenario_file, ["policy.request=always"]))
     assert result.summary["requests"]["asked"] == len(result.requests) > 0
     assert len(result.interactions) == result.summary["interactions"]
     assert len(result.devices) == 60
 
 
-def test_parts_already_written_survive_an_interrupt(tmp_path: Path, cache: str) -> None:
+def test_parts_already_written_survive_an_interrupt(tmp_path: Path) -> None:
     """A long run is interrupted; the parts on disk are whole Parquet files."""
     (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
     command = [sys.executable, str(ROOT / "cli.py"), "simulate", "small.yaml", "--out", "run"]
@@ -246,7 +241,6 @@ def test_parts_already_written_survive_an_interrupt(tmp_path: Path, cache: str) 
     process = subprocess.Popen(
         command,
         cwd=tmp_path,
-        env={**os.environ, "FLEETREC_CACHE": cache},
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells ignore it for jobs in background
@@ -266,10 +260,7 @@ def test_parts_already_written_survive_an_interrupt(tmp_path: Path, cache: str) 
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
-def test_where_fresh_history_carries_no_information_no_policy_gains_from_requesting(
-    tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FLEETREC_CACHE", cache)
+def test_where_fresh_history_carries_no_information_no_policy_gains_from_requesting(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
     common = [
         "workload.synthetic={users: 300, items: 400, events_per_user: 40, days: 2, freshness: 0}",
@@ -303,7 +294,4 @@ def test_a_full_disk_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
 
 
 def test_a_report_of_a_folder_that_is_none_is_one_line(tmp_path: Path) -> None:
-    done = fleetrec("report", str(tmp_path), cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+    assert one_line(typed("report", tmp_path))

@@ -31,12 +31,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(autouse=True)
-def cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLEETREC_CACHE", str(folder / "cache"))
-    monkeypatch.chdir(folder)
-
-
 def test_the_points_are_run_and_those_over_the_limit_are_not_on_the_front(folder: Path) -> None:
     rows = pd.read_parquet("four/results.parquet")
     answer = json.loads(Path("four/answer.json").read_text(encoding="utf-8"))

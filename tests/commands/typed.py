@@ -22,10 +22,9 @@ def one_line(result: Result) -> str:
     return line.removeprefix("error: ")
 
 
-def scenario_in(folder: Path, cache: pytest.MonkeyPatch) -> Path:
-    """The tiny scenario in a folder that is worked in, with an artifact cache beside it."""
-    cache.setenv("FLEETREC_CACHE", str(folder / "cache"))
-    cache.chdir(folder)
+def scenario_in(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """The tiny scenario in a folder that is worked in."""
+    patch.chdir(folder)
     path = folder / "tiny.yaml"
     path.write_text(SCENARIO, encoding="utf-8")
     return path

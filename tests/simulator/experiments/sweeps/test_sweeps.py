@@ -38,12 +38,10 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 @pytest.fixture(scope="module")
 def undisturbed(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sweep run one after the other in this process, with a cache of its own."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLEETREC_CACHE", str(folder / "cache"))
-        run_sweep(plan, folder / "out", executor_for(jobs=1), NullProgress(), lambda line: None)
-    return folder / "out"
+    """The sweep run one after the other in this process."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    run_sweep(plan, out, executor_for(jobs=1), NullProgress(), lambda line: None)
+    return out
 
 
 def again(plan: Plan, undisturbed: Path, out: Path, resume: bool = True) -> list[str]:
@@ -82,7 +80,7 @@ def test_a_sweep_killed_at_work_ends_with_the_same_bytes_when_resumed(
 ) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "cli.py", "sweep", str(Path(plan.manifest.base).parent / "sweep.yaml"), "--jobs", "2"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "FLEETREC_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, "--out", str(out), "--quiet"], cwd=ROOT, env=environment)
     finished = lambda: len(list(out.glob("runs/*/*/summary.json")))  # noqa: E731
     deadline = time.monotonic() + 120
