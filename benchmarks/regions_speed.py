@@ -16,6 +16,7 @@ from pathlib import Path
 
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
 
+from fleetrec.simulator.policies.request.random import RandomRequest
 from fleetrec.simulator.regions.executors import Crew, LocalShards
 from fleetrec.simulator.results.run_result import TABLES
 from fleetrec.simulator.scenario import sections
@@ -46,7 +47,7 @@ def scenario(devices: int, barriers: bool) -> sections.Scenario:
         cloud=sections.Cloud(replicas=max(1, devices // 4_000), slo=sections.Slo(p95_latency=30.0)),
         regions=tuple(sections.Region(name=name, share=0.25) for name in ("east", "north", "south", "west")),
         policy=sections.Policy(
-            request=sections.RandomRequest(ratio=0.2),
+            request=RandomRequest(ratio=0.2),
             budget=sections.Budget(ratio=0.5 if barriers else 1.0),
         ),
         engine=sections.Engine(threads=1),

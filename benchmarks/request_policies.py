@@ -26,8 +26,10 @@ from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.policies.counterfactual import Bools, Decisions, Floats, curve_for, threshold_for
 from fleetrec.simulator.policies.oracle import best_requests
+from fleetrec.simulator.policies.request.learned import LearnedRequest
 from fleetrec.simulator.policies.request.share import Share
-from fleetrec.simulator.preparation.policy_calibration import Tails, doubt_for, looked_at, tails_of, worth_of
+from fleetrec.simulator.policies.uncertainty import SCORES, WithCoin
+from fleetrec.simulator.preparation.policy_calibration import Tails, expected_gain, looked_at, tails_of, worth_of
 from fleetrec.simulator.preparation.prepare import Prepared, preloaded_lists, prepare
 from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_view import Doubt
@@ -131,27 +133,28 @@ def doubts_of(stream: Stream, doubt: Doubt) -> Doubts:
     return looked_at(past, tails.decisions, doubt), looked_at(stream.slates, stream.decisions, doubt)
 
 
-def by_request(stream: Stream, request: sections.RequestPolicy) -> Doubts:
-    """What a policy of the scenario looks at."""
+def by_gain(stream: Stream, request: LearnedRequest) -> Doubts:
+    """What a learned policy looks at."""
     learnt, tails = stream.prepared.learnt, stream.tails
     policy = stream.scenario.policy.model_copy(update={"request": request})
     scenario = stream.scenario.model_copy(update={"policy": policy})
     past = list_slates(scenario, learnt, tails.scores, tails.source)
-    return doubts_of(stream, doubt_for(scenario, learnt, tails, past))
+    gain = expected_gain(scenario, learnt, tails, past, request.ratio, request.hidden, request.seed)
+    return doubts_of(stream, WithCoin(gain))
 
 
 def fixed_doubts(stream: Stream) -> dict[str, Doubts]:
     """The doubts that no budget changes; between two whole ages of a list, each user has one of them."""
     coin = Draws(3)
-    requests: dict[str, sections.RequestPolicy] = {
-        "entropy": sections.UncertaintyRequest(ratio=1.0),
-        "margin": sections.UncertaintyRequest(measure="margin", ratio=1.0),
-        "inconsistency": sections.InconsistencyRequest(ratio=1.0),
-        "rank distance alone": sections.InconsistencyRequest(ratio=1.0, terms="rank"),
-        "invalid items alone": sections.InconsistencyRequest(ratio=1.0, terms="invalid"),
+    scores = {
+        "entropy": "entropy",
+        "margin": "closeness",
+        "inconsistency": "inconsistency",
+        "rank distance alone": "rank_gap",
+        "invalid items alone": "invalid_penalty",
     }
     by_age = doubts_of(stream, lambda view: view.age + coin.uniform("benchmark.age", view.user))
-    return {"staleness": by_age, **{name: by_request(stream, request) for name, request in requests.items()}}
+    return {"staleness": by_age, **{name: doubts_of(stream, WithCoin(SCORES[score])) for name, score in scores.items()}}
 
 
 def at_random(stream: Stream, ratio: float, draws: Draws) -> Bools:
@@ -184,7 +187,7 @@ def interval(difference: Floats, owner: NDArray[np.int64]) -> list[float]:
 
 def at_budget(stream: Stream, doubts: Mapping[str, Doubts], budget: float, worlds: int) -> dict[str, Any]:
     """Every policy at one budget, in so many worlds."""
-    told = {**doubts, "learned": by_request(stream, sections.LearnedRequest(ratio=budget))}
+    told = {**doubts, "learned": by_gain(stream, LearnedRequest(ratio=budget))}
     fixed: dict[str, Bools] = {
         "never": np.zeros(len(stream.worth), dtype=bool),
         "always, without a budget": np.ones(len(stream.worth), dtype=bool),

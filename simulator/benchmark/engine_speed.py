@@ -30,7 +30,10 @@ from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.fleet.population import Population, populate
 from fleetrec.simulator.policies.counterfactual import Decisions, threshold_for
 from fleetrec.simulator.policies.gain_model import FEATURES, ExpectedGain, Features, GainModel
-from fleetrec.simulator.policies.uncertainty import doubt_of
+from fleetrec.simulator.policies.request.inconsistency import InconsistencyRequest
+from fleetrec.simulator.policies.request.learned import LearnedRequest
+from fleetrec.simulator.policies.request.random import RandomRequest
+from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.preparation.policy_calibration import Tuned, looked_at, popularity
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import Learnt, first_deployed, learn, srm_scores
@@ -70,7 +73,7 @@ def bench_scenario(
         srm=sections.Srm.model_validate({"kind": srm, "dim": dim, "max_length": 50, "epochs": 0, "loss": loss}),
         llm=sections.Llm(list_length=list_length, served_as="llama-3.1-8b"),
         cloud=sections.Cloud(replicas=max(1, devices // 1_000)),
-        policy=sections.Policy(request=sections.RandomRequest(ratio=ratio)),
+        policy=sections.Policy(request=RandomRequest(ratio=ratio)),
     )
 
 
@@ -184,8 +187,8 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
     tables = world.recorder.finish()
     n = tables["interactions"].num_rows
     requests = tables["requests"].num_rows
-    by_inconsistency, by_gain = sections.InconsistencyRequest(threshold=0), sections.LearnedRequest()
-    tuned = _tuned(world, fleet.population, doubt_of(by_inconsistency))
+    by_inconsistency, by_gain = InconsistencyRequest(threshold=0), LearnedRequest()
+    tuned = _tuned(world, fleet.population, SCORES["inconsistency"])
     inconsistency_s, _ = timed(lambda: fleet.run(progress, by_inconsistency, tuned))
     gain = ExpectedGain(Features(popularity(fleet.learnt)), any_gain_model())
     tuned_gain = _tuned(world, fleet.population, gain)
@@ -234,7 +237,7 @@ def _tuned(world: World, population: Population, doubt: Doubt) -> Tuned:
 
 def any_gain_model() -> GainModel:
     """A model of gains that was never trained, of the default size."""
-    generator, features, hidden = np.random.default_rng(1), len(FEATURES), sections.LearnedRequest().hidden
+    generator, features, hidden = np.random.default_rng(1), len(FEATURES), LearnedRequest().hidden
     return GainModel(
         mean=np.zeros(features),
         scale=np.ones(features),

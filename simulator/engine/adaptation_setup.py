@@ -10,7 +10,7 @@ from fleetrec.models.srm.adapters import adapter_form
 from fleetrec.models.srm.base import SmallModel
 from fleetrec.simulator.engine.adaptation import OwnAdapter
 from fleetrec.simulator.policies.adaptation import rules
-from fleetrec.simulator.policies.request.registry import Moments
+from fleetrec.simulator.policies.request.decision_points import DecisionPoints
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.ranking.device_adapters import OwnWeights
 from fleetrec.simulator.scenario import sections
@@ -35,20 +35,20 @@ def own_weights(
     )
 
 
-def own_adapters(scenario: sections.Scenario, prepared: Prepared, moments: Moments) -> list[OwnAdapter] | None:
+def own_adapters(scenario: sections.Scenario, prepared: Prepared, points: DecisionPoints) -> list[OwnAdapter] | None:
     """When each device fine-tunes, and what it takes; None where none does."""
     section, fleet = sections.adaptation_of(scenario.policy.update), prepared.population.fleet
     if section is None:
         return None
     flops = adaptation_flops(section, prepared)
     train_s = fleet.overhead_s + flops / fleet.speed_flops
-    _check_that_it_fires(section, prepared, moments)
-    rule = rules(section.when, moments, prepared.population.stream.horizon_s)
+    _check_that_it_fires(section, prepared, points)
+    rule = rules(section.when, points, prepared.population.stream.horizon_s)
     columns = (train_s.tolist(), (train_s * fleet.power_w).tolist(), prepared.population.first_step.tolist())
     return [OwnAdapter(rule(), *values) for values in zip(*columns, strict=True)]
 
 
-def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, moments: Moments) -> None:
+def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, points: DecisionPoints) -> None:
     """InputError for a schedule that no device can follow, or whose parameters do not fit into memory."""
     when, population = section.when, prepared.population
     longest = int(population.n_interactions.max(initial=0))
@@ -59,7 +59,7 @@ def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, momen
             f"policy.update.when.{needed[0]}: no device ever adapts, since it takes {wanted} interactions and the "
             f"busiest device has {longest}; lower it"
         )
-    gaps_s = moments.gaps_s()
+    gaps_s = points.gaps_s()
     if isinstance(when, sections.WhenIdle) and not ((gaps_s > when.gap) & (gaps_s < math.inf)).any():
         raise InputError(f"policy.update.when.gap: no user ever pauses for {when.gap:,.0f} s; lower it")
     rows = int(population.n_interactions.sum())

@@ -5,18 +5,21 @@ from dataclasses import dataclass, field
 
 from fleetrec.simulator.cloud import Ticket
 from fleetrec.simulator.core.clock import Clock
+from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.engine.adaptation import OwnAdapter
 from fleetrec.simulator.engine.cloud_service import Service
 from fleetrec.simulator.engine.rollout import FleetLearning
 from fleetrec.simulator.fleet.message_sizes import Messages
 from fleetrec.simulator.fleet.network import Network
 from fleetrec.simulator.fleet.presence import Presence
-from fleetrec.simulator.policies.request.registry import Budget, RequestPolicy
+from fleetrec.simulator.policies.device_scores import DeviceScores
+from fleetrec.simulator.policies.request.budget import Budget
 from fleetrec.simulator.ranking.lookahead import Scorer
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 from fleetrec.simulator.records.recorder import Recorder
 from fleetrec.simulator.records.schemas import RequestRecord
 from fleetrec.simulator.records.update_log import UpdateLog
+from fleetrec.simulator.scenario.sections.request import RunningRequestPolicy
 
 
 @dataclass
@@ -46,8 +49,11 @@ class World:
     messages: Messages
     weights: DeviceWeights
     scorer: Scorer
+    scores: DeviceScores
+    """of one device at a time"""
+    draws: Draws
     recorder: Recorder
-    policy: RequestPolicy
+    policy: RunningRequestPolicy
     budget: Budget
     request_timeout_s: float
     patience_s: float

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 from fleetrec.simulator.core.clock import Story
+from fleetrec.simulator.engine.device_knowledge import DeviceKnowledge
 from fleetrec.simulator.ranking.weight_versions import FIRST_WEIGHTS
 from fleetrec.simulator.records.schemas import NO_SLATE, RequestRecord
 
@@ -20,14 +21,14 @@ _FROM_INTERACTION, _FROM_PUSH = 0, 1
 NO_LIST = -1
 
 
-class Device:
+class Device(DeviceKnowledge):
     """One device: what it knows, what is on its screen, and what it does next."""
 
     __slots__ = tuple(
         (
             "adapter again as_of asked asked_step awaited decisions device end first_ready_s in_flight last_gap_s "
-            "late_answers list_time_s list_weights newest_s next_ready_s next_slate other_j rankings reachable_until_s "
-            "row shown_slate since_s step used_weights version weights world"
+            "last_response_s late_answers list_time_s list_weights newest_s next_ready_s next_slate other_j rankings "
+            "reachable_until_s row shown_slate since_s step used_weights version weights world"
         ).split()
     )
 
@@ -46,7 +47,7 @@ class Device:
         self.asked_step, self.again = -1, 0  # of the newest request, and how many have been made again at that step
         self.awaited = -1  # the request that a blocking screen waits for
         self.decisions = self.late_answers = 0
-        self.last_gap_s = math.inf
+        self.last_gap_s = self.last_response_s = math.inf
         self.rankings, self.other_j = 0, 0.0  # joules of its radio and of its training
         # Installed; those that the item vectors of the list belong to; those that rank.
         self.weights = self.list_weights = self.used_weights = FIRST_WEIGHTS
@@ -196,11 +197,6 @@ class Device:
         self.rankings += 1
 
     @property
-    def energy_j(self) -> float:
-        """What its rankings, its radio and its training have used."""
-        return self.rankings * self.world.compute_j[self.device] + self.other_j
-
-    @property
     def exhausted(self) -> bool:
         """Whether its battery is empty."""
         return self.energy_j >= self.world.battery_j[self.device]
@@ -242,16 +238,6 @@ class Device:
         self.used_weights = self.weights if own else self.list_weights
 
     # ------------------------------------------------------------------------------------------ deciding
-
-    def list_age_s(self) -> float:
-        """Time since the history behind the cached list was sent; infinite without a list."""
-        return self.world.env.now - self.list_time_s if self.as_of >= 0 else math.inf
-
-    def doubt(self) -> float:
-        """What the policy's measure says of the cached list at this step; infinite without a list."""
-        if self.as_of < 0:
-            return math.inf
-        return self.world.scorer.doubt(self.device, self.as_of, self.step, self.used_weights)
 
     def _pass(self, decisions: int = 1) -> None:
         """So many decisions not to ask."""
@@ -382,6 +368,7 @@ class Device:
         self.in_flight -= 1
         late = record.outcome != "completed" or now - record.t_issued_s > world.late_s
         self.late_answers = self.late_answers + 1 if late else max(self.late_answers - 1, 0)
+        self.last_response_s = now - record.t_issued_s if record.outcome == "completed" else math.inf
         if record.outcome == "completed":
             self._land(record)
         elif self.awaited == record.request:

@@ -10,7 +10,6 @@ from fleetrec.models.metrics import headline_k
 from fleetrec.models.runtime.progress import Progress, Task, in_words
 from fleetrec.simulator.engine.context import World
 from fleetrec.simulator.engine.device import Device
-from fleetrec.simulator.fleet.population import push_times
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
 
@@ -48,9 +47,11 @@ def begin(world: World, scenario: sections.Scenario, prepared: Prepared, progres
         world.env.tell(world.learning.retrain(world, devices, progress))
         for device in devices if world.learning.uploads_s is not None else []:
             world.env.tell(world.learning.uploads(world, device))
-    section = scenario.policy.request
-    if isinstance(section, sections.CloudPush):
-        for device, times_s in zip(devices, push_times(section, population, prepared.draws), strict=True):
+    request, presence = scenario.policy.request, population.presence
+    if request.push_period_s() is not None:
+        until_s = np.minimum(presence.left_s, horizon_s)
+        pushes = request.push_times(presence.joined_s, until_s, horizon_s, prepared.draws)
+        for device, times_s in zip(devices, pushes, strict=True):
             world.env.tell(device.pushes(times_s))
     return devices
 

@@ -2,6 +2,7 @@
 
 import math
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from fleetrec.simulator.engine.context import World
 from fleetrec.simulator.engine.rollout import FleetLearning
 from fleetrec.simulator.fleet.message_sizes import held_bytes, messages_of
 from fleetrec.simulator.fleet.population import Population
-from fleetrec.simulator.policies.request.registry import Budget, Moments, next_true, request_policy
+from fleetrec.simulator.policies.device_scores import DeviceScores
+from fleetrec.simulator.policies.request.budget import Budget
+from fleetrec.simulator.policies.request.decision_points import DecisionPoints, next_true
 from fleetrec.simulator.policies.request.share import Share
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared, decides_joining, preloaded_lists
@@ -55,7 +58,7 @@ def build_world(
     preloaded = preloaded_lists(scenario, population, source)
     if foresight is not None:
         scorer.expect_all(preloaded, population.first_step - 1)
-    moments = Moments(
+    points = DecisionPoints(
         owner,
         steps,
         stream.t_s,
@@ -63,14 +66,16 @@ def build_world(
         np.where(population.presence.joined_s > 0, population.presence.joined_s, -np.inf),
         population.network.link_names,
         scorer,
+        draws,
+        chosen=tuned.schedule,
     )
     asks = policy.slate not in WITHOUT_CLOUD
     joining = decides_joining(policy, population) & asks
     at_interaction = policy.decides("interaction") and asks
-    share = None
     if tuned.threshold is not None:
-        decided_s = decision_times(population, moments.ties, joining, at_interaction)
-        share = Share(tuned.threshold, getattr(policy.request, "ratio", None) or 0.0, tuned.curve, decided_s)
+        decided_s = decision_times(population, points.ties, joining, at_interaction)
+        share = Share(tuned.threshold, policy.request.wanted_share() or 0.0, tuned.curve, decided_s)
+        points = replace(points, threshold=share)
     retraining = sections.retraining_of(policy.update)
     learning = FleetLearning(scenario, retraining, prepared, preloaded, device) if retraining is not None else None
 
@@ -80,7 +85,7 @@ def build_world(
     world = World(
         env=env,
         t_s=array("d", stream.t_s.tobytes()),
-        next_tie=next_true(moments.ties),
+        next_tie=next_true(points.ties),
         first_row=population.first_row.tolist(),
         end_row=population.end_row.tolist(),
         first_step=population.first_step.tolist(),
@@ -96,12 +101,21 @@ def build_world(
         messages=messages,
         weights=weights,
         scorer=scorer,
+        scores=DeviceScores(
+            scorer,
+            population.users,
+            learnt.histories.lengths[population.users],
+            weights,
+            engine.lookahead if engine.batching else 1,
+            policy.request.score,
+        ),
+        draws=draws,
         recorder=recorder,
-        policy=request_policy(policy.request, draws, share, moments, tuned.schedule),
+        policy=policy.request.start(points),
         budget=Budget(policy.budget, population.n_devices),
         request_timeout_s=scenario.cloud.request_timeout,
         patience_s=policy.patience,
-        late_s=policy.request.late if isinstance(policy.request, sections.CongestionRequest) else math.inf,
+        late_s=policy.request.late_s(),
         blocking=policy.mode == "blocking",
         fails_offline=policy.when_offline == "fail",
         decides_joining=joining.tolist(),
@@ -114,7 +128,7 @@ def build_world(
         vectors_with_list=isinstance(scenario.srm.item_table, sections.WithListTable),
         updates=policy.update.kind != "none",
         learning=learning,
-        adapters=own_adapters(scenario, prepared, moments),
+        adapters=own_adapters(scenario, prepared, points),
         log=UpdateLog(population.n_devices),
         stored_lists=preloaded.tolist() if scenario.cloud.stores == "lists" else None,
     )
@@ -145,7 +159,7 @@ def foresight_of(scenario: sections.Scenario, prepared: Prepared, slates: Slates
     if tuned.doubt is None:
         return None
     assert isinstance(slates, ListSlates)
-    assert tuned.threshold is not None
+    threshold = math.inf if tuned.threshold is None else tuned.threshold
     stream, population = prepared.population.stream, prepared.population
     ties = np.append(stream.t_s[1:] == stream.t_s[:-1], False)
     ties[stream.device_offsets[1:] - 1] = False
@@ -153,7 +167,7 @@ def foresight_of(scenario: sections.Scenario, prepared: Prepared, slates: Slates
     table = isinstance(scenario.llm.candidates, sections.CandidateTable)
     lists = not table and scenario.policy.budget.ratio >= 1.0 and scenario.policy.decides("interaction")
     first_decision = population.first_step - decides_joining(scenario.policy, population)
-    return Foresight(slates, tuned.threshold, first_row, first_decision, ties, lists)
+    return Foresight(slates, threshold, first_row, first_decision, ties, lists)
 
 
 def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> float:
@@ -161,11 +175,10 @@ def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> 
     policy, srm = scenario.policy, learnt.srm
     if policy.slate in ("popular", "recent", "frequent", "markov", "cloud_srm"):
         return 0.0
-    asks = isinstance(policy.request, sections.InconsistencyRequest | sections.UncertaintyRequest)
-    asks = asks or isinstance(policy.request, sections.LearnedRequest)
-    idle = isinstance(policy.fusion, sections.LlmOnly) and not scenario.workload.refills and not asks
+    looks = policy.request.looks_at_srm or policy.request.score is not None
+    idle = isinstance(policy.fusion, sections.LlmOnly) and not scenario.workload.refills and not looks
     if policy.slate == "llm" and idle:
-        return 0.0
+        return policy.request.extra_flops
     of_list = policy.slate == "llm" and not scenario.workload.refills  # a device that refills ranks the catalogue
     scored = scenario.llm.list_length if of_list else learnt.histories.n_items
-    return srm.flops_encode + srm.flops_per_candidate * scored + tuned.flops
+    return srm.flops_encode + srm.flops_per_candidate * scored + tuned.flops + policy.request.extra_flops

@@ -16,6 +16,12 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.experiments.comparison.compare import compare_runs
 from fleetrec.simulator.experiments.statistics import Replicates, over_users
+from fleetrec.simulator.policies.request.always import AlwaysRequest
+from fleetrec.simulator.policies.request.every import EveryRequest
+from fleetrec.simulator.policies.request.inconsistency import InconsistencyRequest
+from fleetrec.simulator.policies.request.never import NeverRequest
+from fleetrec.simulator.policies.request.random import RandomRequest
+from fleetrec.simulator.policies.request.session_start import SessionStartRequest
 from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared, prepare
 from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
@@ -37,12 +43,12 @@ def request_policies(ratio: float) -> dict[str, sections.RequestPolicy]:
     """The policies compared, by name; those that can be told a share of requests get `ratio`."""
     every = max(2, round(1 / ratio))
     return {
-        "never (preloaded list)": sections.NeverRequest(),
-        f"random {ratio:.0%}": sections.RandomRequest(ratio=ratio),
-        f"every {every} interactions": sections.EveryRequest(n=every),
-        f"inconsistency {ratio:.0%}": sections.InconsistencyRequest(ratio=ratio),
-        "session start": sections.SessionStartRequest(),
-        "always": sections.AlwaysRequest(),
+        "never (preloaded list)": NeverRequest(),
+        f"random {ratio:.0%}": RandomRequest(ratio=ratio),
+        f"every {every} interactions": EveryRequest(n=every),
+        f"inconsistency {ratio:.0%}": InconsistencyRequest(ratio=ratio),
+        "session start": SessionStartRequest(),
+        "always": AlwaysRequest(),
     }
 
 
@@ -72,7 +78,7 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
     notes: dict[str, list[str]] = {}
     result: RunResult | None = None
     for name, request in request_policies(ratio).items():
-        if isinstance(request, sections.InconsistencyRequest) and scenario.policy.slate not in ("llm", "both"):
+        if request.needs_list and scenario.policy.slate not in ("llm", "both"):
             continue
         policy = scenario.policy.model_copy(update={"request": request, "budget": sections.Budget()})
         chosen = scenario.model_copy(update={"policy": policy})

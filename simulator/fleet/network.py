@@ -95,7 +95,7 @@ class Network:
         def spread(median: str, sigma: str, purpose: str) -> NDArray[np.float64]:
             return per_device(median) * np.exp(per_device(sigma) * draws.normal(purpose, device))
 
-        self.link_names = [links[i].kind for i in fleet.class_index.tolist()]
+        self.link_names: list[str] = [links[i].kind for i in fleet.class_index.tolist()]
         # One speed draw a device for both directions: a device in a poor place is slow both ways.
         self.up_bps = spread("up_bps", "up_sigma", "link.speed")
         self.down_bps = spread("down_bps", "down_sigma", "link.speed")

@@ -1,6 +1,5 @@
 """Who takes part in a run and when: the same for every policy at one seed."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,14 +71,3 @@ def populate(scenario: sections.Scenario, split: SplitLog, draws: Draws, members
     first_step = split.history[users] + before
     network.foresee(first_step - 1, end_row - first_row + 1)  # devices may ask as they join, too
     return Population(fleet, users, network, stream, presence, first_row, end_row, first_step)
-
-
-def push_times(section: sections.CloudPush, population: Population, draws: Draws) -> list[list[float]]:
-    """When the cloud refreshes each device's list: once a period, spread over the window, while it takes part."""
-    periods = np.arange(math.ceil(population.stream.horizon_s / section.every) + 1)
-    device = np.arange(population.n_devices)[:, None]
-    spread = draws.uniform("push.moment", device, periods[None, :]) * section.window
-    times = periods[None, :] * section.every + section.at + spread
-    end = np.minimum(population.presence.left_s, population.stream.horizon_s)
-    taking_part = (times >= population.presence.joined_s[:, None]) & (times <= end[:, None])
-    return [row[kept].tolist() for row, kept in zip(times, taking_part, strict=True)]

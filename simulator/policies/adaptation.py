@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fleetrec.simulator.policies.request.registry import Moments, next_true
+from fleetrec.simulator.policies.request.decision_points import DecisionPoints, next_true
 from fleetrec.simulator.scenario import sections
 
 
@@ -42,11 +42,11 @@ class Regularly:
 class Idle:
     """A while after an interaction that no other has followed until then."""
 
-    def __init__(self, gap_s: float, min_new: int, moments: Moments, horizon_s: float):
+    def __init__(self, gap_s: float, min_new: int, points: DecisionPoints, horizon_s: float):
         self._gap_s, self._min_new = gap_s, min_new
-        last = np.append(moments.device[1:] != moments.device[:-1], True)
-        following_s = np.where(last, horizon_s, np.append(moments.t_s[1:], horizon_s))
-        pauses = following_s - moments.t_s > gap_s
+        last = np.append(points.device[1:] != points.device[:-1], True)
+        following_s = np.where(last, horizon_s, np.append(points.t_s[1:], horizon_s))
+        pauses = following_s - points.t_s > gap_s
         self._pauses: list[bool] = pauses.tolist()
         self._next: array[int] = next_true(pauses)
 
@@ -79,14 +79,14 @@ class Worse:
         return row
 
 
-def rules(section: sections.AdaptWhen, moments: Moments, horizon_s: float) -> Callable[[], Rule]:
+def rules(section: sections.AdaptWhen, points: DecisionPoints, horizon_s: float) -> Callable[[], Rule]:
     """What gives each device its rule."""
     match section:
         case sections.EveryInteractions():
             regularly = Regularly(section.n)
             return lambda: regularly
         case sections.WhenIdle():
-            idle = Idle(section.gap, section.min_new, moments, horizon_s)
+            idle = Idle(section.gap, section.min_new, points, horizon_s)
             return lambda: idle
         case sections.WhenWorse():
             return lambda: Worse(section.window, section.drop)

@@ -11,7 +11,6 @@ import numpy as np
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.ranking.list_view import Doubt, Floats, ListView
 from fleetrec.simulator.ranking.scored_lists import inconsistency
-from fleetrec.simulator.scenario import sections
 
 _GRID = 2.0**30
 _COIN = 2.0**-20  # below any difference of doubts that means something
@@ -47,12 +46,25 @@ def sureness(view: ListView) -> tuple[Floats, Floats, Floats]:
     return spread / np.log(np.maximum(lists.count, 2)), 1.0 - (1.0 - second) / total, best_two[:, 0]
 
 
-def doubt_of(section: sections.InconsistencyRequest | sections.UncertaintyRequest) -> Doubt:
-    """The doubt that a policy of fixed form looks at."""
-    if isinstance(section, sections.InconsistencyRequest):
-        return lambda view: inconsistency(view.lists, section.terms)
-    measure = {"entropy": entropy, "margin": closeness}[section.measure]
-    return lambda view: on_grid(measure(view), view)
+@dataclass(frozen=True)
+class NamedScore:
+    """A score that needs no training (sections/request.py names them)."""
+
+    of: Doubt
+    flops_per_candidate: float = 0.0
+    """beyond a ranking"""
+
+    def __call__(self, view: ListView) -> Floats:
+        return self.of(view)
+
+
+SCORES: dict[str, NamedScore] = {
+    "entropy": NamedScore(lambda view: on_grid(entropy(view), view), 8.0),
+    "closeness": NamedScore(lambda view: on_grid(closeness(view), view), 8.0),
+    "inconsistency": NamedScore(lambda view: inconsistency(view.lists)),
+    "rank_gap": NamedScore(lambda view: inconsistency(view.lists, "rank")),
+    "invalid_penalty": NamedScore(lambda view: inconsistency(view.lists, "invalid")),
+}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ stream itself: it is a bound, not a policy that anybody could run.
 """
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -37,9 +38,9 @@ from fleetrec.simulator.policies.gain_model import (
     train_gain_model,
 )
 from fleetrec.simulator.policies.oracle import best_requests
-from fleetrec.simulator.policies.request.registry import Schedule
+from fleetrec.simulator.policies.request.oracle_dp import Schedule
 from fleetrec.simulator.policies.request.share import Curve
-from fleetrec.simulator.policies.uncertainty import WithCoin, doubt_of
+from fleetrec.simulator.policies.uncertainty import SCORES, WithCoin
 from fleetrec.simulator.preparation.prepare import (
     WITHOUT_CLOUD,
     CandidateStore,
@@ -66,9 +67,6 @@ FEW_USERS = 64
 """held-out users whose lists are asked for where each takes seconds or money, or somebody's own answers"""
 FEWEST_DECISIONS = 20
 """held-out decisions below which nothing is found on them"""
-
-Calibrated = sections.InconsistencyRequest | sections.UncertaintyRequest | sections.LearnedRequest
-"""request policies that can be told a share of decisions"""
 
 
 @dataclass(frozen=True)
@@ -186,22 +184,82 @@ def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[],
     if scenario.policy.slate in WITHOUT_CLOUD:
         return Tuned()
     logistic = isinstance(fusion, sections.LogisticFusion) and scenario.policy.slate in ("llm", "both")
-    ratio = request.ratio if isinstance(request, Calibrated) else None
-    fitted, doubt, threshold, curve, note = None, None, None, None, ""
-    if logistic:
-        fitted = fusion_of(fusion, _fitted(scenario, prepared, tails_of))
-    if ratio is not None:
-        doubt, threshold, curve, note = _calibrated(scenario, prepared, tails_of, fitted, ratio)
-    if isinstance(request, sections.OracleDpRequest):
-        slates = list_slates(scenario, prepared.learnt, prepared.scores, prepared.source, fitted)
-        return Tuned(fitted, schedule=best_schedule(scenario, prepared, slates, request.ratio))
-    if isinstance(request, sections.OracleGreedyRequest):
-        learnt, source = prepared.learnt, prepared.source
-        fresh = FreshIsBetter(lambda scores: list_slates(scenario, learnt, scores, source, fitted), learnt)
-        return Tuned(fitted, fresh, 1.0)
-    if isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest) and ratio is None:
-        doubt, threshold = doubt_of(request), request.threshold
-    return Tuned(fitted, doubt, threshold, curve, note, flops=doubt_flops(scenario, prepared.learnt, doubt))
+    fitted = fusion_of(fusion, _fitted(scenario, prepared, tails_of)) if logistic else None
+    return request.prepare(_BeforeStream(scenario, prepared, tails_of, fitted))
+
+
+@dataclass(frozen=True)
+class _BeforeStream:
+    """What request policies may have worked out (sections/request.py: Preparation)."""
+
+    scenario: sections.Scenario
+    prepared: Prepared
+    tails_of: Callable[[], Tails]
+    fitted: Fusion | None
+
+    def nothing(self) -> Tuned:
+        """It needs nothing."""
+        return Tuned(self.fitted)
+
+    def score(self, name: str, threshold: float = math.inf) -> Tuned:
+        """A score that needs no training, and at or above which the policy may ask."""
+        score = SCORES[name]
+        flops = score.flops_per_candidate * self.scenario.llm.list_length
+        return Tuned(self.fitted, score, threshold if threshold < math.inf else None, flops=flops)
+
+    def share(self, name: str, ratio: float) -> Tuned:
+        """The same, with the threshold of a share."""
+        score = SCORES[name]
+        found = self._calibrated(lambda tails, slates: score, ratio, "give a threshold", [])
+        return replace(found, flops=score.flops_per_candidate * self.scenario.llm.list_length)
+
+    def expected_gain(self, ratio: float, hidden: int, seed: int) -> Tuned:
+        """A model of gains, from the artifact store or trained now: it learns from slates, so it hangs on what these
+        show."""
+        scenario, learnt = self.scenario, self.prepared.learnt
+        policy = scenario.policy
+        shown = [policy.slate, policy.fusion.model_dump(), scenario.workload.exclude_seen]
+
+        def train(tails: Tails, slates: ListSlates) -> ExpectedGain:
+            return expected_gain(scenario, learnt, tails, slates, ratio, hidden, seed)
+
+        found = self._calibrated(train, ratio, "set kind: random", shown)
+        assert isinstance(found.doubt, WithCoin)
+        assert isinstance(found.doubt.doubt, ExpectedGain)
+        flops = feature_flops(scenario.llm.list_length, learnt.srm.model.dim) + found.doubt.doubt.model.flops
+        return replace(found, flops=flops)
+
+    def fresh_is_better(self) -> Tuned:
+        """A score that knows the future."""
+        scenario, learnt, source = self.scenario, self.prepared.learnt, self.prepared.source
+        fresh = FreshIsBetter(lambda scores: list_slates(scenario, learnt, scores, source, self.fitted), learnt)
+        return Tuned(self.fitted, fresh, 1.0)
+
+    def best_schedule(self, ratio: float) -> Tuned:
+        """The best request times at zero latency."""
+        scenario, prepared = self.scenario, self.prepared
+        slates = list_slates(scenario, prepared.learnt, prepared.scores, prepared.source, self.fitted)
+        return Tuned(self.fitted, schedule=best_schedule(scenario, prepared, slates, ratio))
+
+    def _calibrated(
+        self, score_of: Callable[[Tails, ListSlates], Doubt], ratio: float, instead: str, shown: Sequence[object]
+    ) -> Tuned:
+        """A score, the threshold on it and how shares go with thresholds, which runs on the same preparation share,
+        where what is `shown` is alike too."""
+        scenario, prepared = self.scenario, self.prepared
+
+        def find() -> tuple[Doubt, float, Curve | None, str]:
+            tails = _tails(prepared, self.tails_of)
+            enough(tails, "policy.request.ratio", instead)
+            slates = list_slates(scenario, prepared.learnt, tails.scores, tails.source, self.fitted)
+            doubt = WithCoin(score_of(tails, slates))
+            doubts = looked_at(slates, tails.decisions, doubt)
+            tails.source.save()
+            threshold = threshold_for(tails.decisions, doubts, ratio)
+            curve = curve_for(tails.decisions, doubts, ratio) if 0.0 < ratio < 1.0 else None
+            return doubt, threshold, curve, scarce(tails)
+
+        return Tuned(self.fitted, *prepared.memo.get(["threshold", scenario.policy.request.model_dump(), *shown], find))
 
 
 def _tails(prepared: Prepared, tails_of: Callable[[], Tails]) -> Tails:
@@ -219,35 +277,6 @@ def _fitted(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[
         return weights
 
     return prepared.memo.get(["logistic fusion", scenario.policy.fusion.model_dump()], fit)
-
-
-def _calibrated(
-    scenario: sections.Scenario,
-    prepared: Prepared,
-    tails_of: Callable[[], Tails],
-    fitted: Fusion | None,
-    ratio: float,
-) -> tuple[Doubt, float, Curve | None, str]:
-    """A doubt, the threshold on it and how shares go with thresholds, which runs on the same preparation share: only
-    what is learnt from slates depends on what they show."""
-    policy = scenario.policy
-    shown = [policy.slate, policy.fusion.model_dump(), scenario.workload.exclude_seen]
-    if not isinstance(policy.request, sections.LearnedRequest):
-        shown = []
-
-    def find() -> tuple[Doubt, float, Curve | None, str]:
-        tails = _tails(prepared, tails_of)
-        learned = isinstance(policy.request, sections.LearnedRequest)
-        enough(tails, "policy.request.ratio", "set kind: random" if learned else "give a threshold")
-        slates = list_slates(scenario, prepared.learnt, tails.scores, tails.source, fitted)
-        doubt = doubt_for(scenario, prepared.learnt, tails, slates)
-        doubts = looked_at(slates, tails.decisions, doubt)
-        tails.source.save()
-        threshold = threshold_for(tails.decisions, doubts, ratio)
-        curve = curve_for(tails.decisions, doubts, ratio) if 0.0 < ratio < 1.0 else None
-        return doubt, threshold, curve, scarce(tails)
-
-    return prepared.memo.get(["threshold", policy.request.model_dump(), *shown], find)
 
 
 def worth_of(slates: ListSlates, learnt: Learnt, decisions: Decisions) -> Floats:
@@ -277,33 +306,37 @@ def looked_at(slates: ListSlates, decisions: Decisions, what: Callable[[ListView
     return found
 
 
-def doubt_for(scenario: sections.Scenario, learnt: Learnt, tails: Tails, slates: ListSlates) -> Doubt:
-    """The doubt of a policy with a ratio: of fixed form, or a model of gains from the artifact store or trained now."""
-    request = scenario.policy.request
-    if not isinstance(request, sections.LearnedRequest):
-        assert isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest)
-        return WithCoin(doubt_of(request))
+def expected_gain(
+    scenario: sections.Scenario,
+    learnt: Learnt,
+    tails: Tails,
+    slates: ListSlates,
+    ratio: float,
+    hidden: int,
+    seed: int,
+) -> ExpectedGain:
+    """The score of a model of gains, from the artifact store or trained now."""
     features = Features(popularity(learnt))
     key = {
         "format": FORMAT,
-        "request": request.model_dump(),
+        "request": scenario.policy.request.model_dump(),
         "slates": _slates_key(scenario, learnt, tails),
         "fusion": scenario.policy.fusion.model_dump(),
     }
     folder = learnt.store.open("gain_model", key)
     if folder is not None:
-        return WithCoin(ExpectedGain(features, GainModel.load(folder)))
+        return ExpectedGain(features, GainModel.load(folder))
     decisions = tails.decisions
-    horizon = int(np.clip(round(1.0 / max(request.ratio, 1e-9)), 1, LONGEST_HORIZON))
+    horizon = int(np.clip(round(1.0 / max(ratio, 1e-9)), 1, LONGEST_HORIZON))
     gain, weight = gains(decisions, worth_of(slates, learnt, decisions), horizon)
     seen = looked_at(slates, decisions, features, width=len(FEATURES))
     used = np.flatnonzero((weight > 0) & np.isfinite(seen).all(axis=1))
     user = np.searchsorted(decisions.base, used, side="right") - 1
     threads = scenario.engine.threads
-    model = train_gain_model(seen[used], gain[used], weight[used], user, request.hidden, request.seed, threads)
+    model = train_gain_model(seen[used], gain[used], weight[used], user, hidden, seed, threads)
     with learnt.store.creating("gain_model", key) as temporary:
         model.save(temporary)
-    return WithCoin(ExpectedGain(features, model))
+    return ExpectedGain(features, model)
 
 
 def popularity(learnt: Learnt) -> Ints:
@@ -419,12 +452,3 @@ def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListS
     rows[row[asks & (nth > 0)]] = True
     joins[device[asks & (nth == 0)]] = True
     return Schedule(rows, joins, population.first_step - 1)
-
-
-def doubt_flops(scenario: sections.Scenario, learnt: Learnt, doubt: Doubt | None) -> float:
-    """FLOPs that a doubt costs a device beyond the ranking itself."""
-    length, dim = scenario.llm.list_length, learnt.srm.model.dim
-    doubt = doubt.doubt if isinstance(doubt, WithCoin) else doubt
-    if isinstance(doubt, ExpectedGain):
-        return feature_flops(length, dim) + doubt.model.flops
-    return 8.0 * length if isinstance(scenario.policy.request, sections.UncertaintyRequest) else 0.0

@@ -5,11 +5,10 @@ number of lists. Equal logits go by LLM rank."""
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from fleetrec.simulator.scenario import sections
 
 Floats = NDArray[np.float64]
 
@@ -120,7 +119,7 @@ def places_of(order: NDArray[np.int64]) -> NDArray[np.int64]:
     return ranks.reshape(order.shape)
 
 
-def inconsistency(lists: ScoredLists, terms: sections.InconsistencyTerms = "both") -> Floats:
+def inconsistency(lists: ScoredLists, terms: Literal["both", "rank", "invalid"] = "both") -> Floats:
     """How much the two orders of a list disagree, shape [...]: the sum of both terms, or one of them.
 
     Infinite for a list with no valid candidate.

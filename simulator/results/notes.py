@@ -73,7 +73,7 @@ def provisioned_note(scenario: sections.Scenario, service: Service, found: Accou
 def run_notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[str]:
     notes = [*prepared.learnt.split.log.notes]
     notes.append(f"quality of {quality_of(scenario)}, cost of {service.cost_label}")
-    if isinstance(scenario.policy.request, sections.OracleGreedyRequest | sections.OracleDpRequest):
+    if scenario.policy.request.knows_future:
         notes.append(f"request policy {scenario.policy.request.kind} knows the future: a bound, which nobody can run")
     if not prepared.population.stream.calendar:
         replayed = scenario.workload.arrivals.kind == "replay"

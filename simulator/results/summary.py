@@ -103,7 +103,7 @@ def share_section(scenario: sections.Scenario, asked: int, decisions: int) -> di
     """The share of decisions that the policy was told to ask at, as far as its budget lets it (None: it was told none),
     and the share that did."""
     request, budget = scenario.policy.request, scenario.policy.budget.ratio
-    told = None if isinstance(request, sections.OracleDpRequest) else getattr(request, "ratio", None)
+    told = request.wanted_share()
     told = None if told is None else min(told, budget)
     return {"decisions": decisions, "wanted_ratio": told, "realised_ratio": asked / max(decisions, 1)}
 

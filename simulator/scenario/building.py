@@ -132,13 +132,18 @@ class Builder:
             self._wrong(node, path, f"'kind' is missing; give one of {', '.join(kinds)}{fits}")
             return WRONG
         kind = content["kind"]
-        if not isinstance(kind.content, Scalar) or kind.content.text not in kinds:
-            name = kind.content.text if isinstance(kind.content, Scalar) else ""
+        name = kind.content.text if isinstance(kind.content, Scalar) else ""
+        try:
+            model = shape.kind(name, kind.place.folder)
+        except InputError as error:
+            self._wrong(kind, path, str(error))
+            return WRONG
+        if model is None:
             near = get_close_matches(name, list(kinds), n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             self._wrong(kind, path, f"unknown kind {_shown(kind.content)} ({hint}kinds: {', '.join(kinds)})")
             return WRONG
-        return self.section(Node(content, node.place), kinds[kind.content.text], path, default)
+        return self.section(Node(content, node.place), model, path, default)
 
     def _unknown(self, child: Node, name: str, model: type[BaseModel], path: Path) -> None:
         where = f" in {dotted(path)}" if path else ""

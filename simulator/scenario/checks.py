@@ -9,6 +9,7 @@ from fleetrec.models.runtime.program import program
 from fleetrec.models.runtime.web_address import address_problem
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds, regional
+from fleetrec.simulator.scenario.sections.request import SCORES
 from fleetrec.simulator.scenario.update_checks import table_contradictions, update_contradictions
 
 Contradiction = tuple[str, str]
@@ -179,36 +180,19 @@ def _autoscale(key: str, machines: sections.Machines) -> Iterator[Contradiction]
 
 def _request(scenario: sections.Scenario) -> Iterator[Contradiction]:
     request, slate, key = scenario.policy.request, scenario.policy.slate, "policy.request"
-    match request:
-        case sections.CloudPush():
-            if scenario.cloud.stores == "none":
-                yield key, "cloud_push needs users' histories in the cloud; set cloud.stores: history (or lists)"
-            if request.at + request.window > request.every:
-                yield f"{key}.window", "'at' + 'window' must end within 'every'; shorten them, or push less often"
-        case sections.StalenessRequest():
-            yield from _exactly_one(key, "staleness", {"threshold": request.threshold, "age": request.age})
-        case sections.CongestionRequest(threshold=threshold, longest=longest) if longest < threshold:
-            yield f"{key}.longest", f"{longest} is below 'threshold' {threshold}, which grows; set at least {threshold}"
-        case sections.NightlyRequest():
-            kinds = sorted({device_class.link.kind for device_class in scenario.fleet.classes})
-            if not set(kinds) & set(request.links):
-                yield (
-                    f"{key}.links",
-                    f"no device has such a link, so none would ever ask; name some of {', '.join(kinds)}",
-                )
-        case sections.InconsistencyRequest() | sections.UncertaintyRequest():
-            yield from _exactly_one(key, request.kind, {"ratio": request.ratio, "threshold": request.threshold})
-    looks = isinstance(request, sections.InconsistencyRequest | sections.UncertaintyRequest | sections.LearnedRequest)
-    knows = isinstance(request, sections.OracleGreedyRequest | sections.OracleDpRequest)
-    if (looks or knows) and slate not in ("llm", "both"):
+    if request.needs_histories and scenario.cloud.stores == "none":
+        yield key, f"{request.kind} needs users' histories in the cloud; set cloud.stores: history (or lists)"
+    yield from ((f"{key}.{own}" if own else key, text) for own, text in request.problems())
+    links = request.links_used()
+    if links is not None:
+        kinds = sorted({device_class.link.kind for device_class in scenario.fleet.classes})
+        if not set(kinds) & set(links):
+            text = f"no device has such a link, so none would ever ask; name some of {', '.join(kinds)}"
+            yield f"{key}.links", text
+    if (request.needs_list or request.score is not None) and slate not in ("llm", "both"):
         yield key, f"{request.kind} needs the LLM's list, but policy.slate is {slate}; set it to llm or both"
-
-
-def _exactly_one(key: str, kind: str, values: dict[str, float | None]) -> Iterator[Contradiction]:
-    given = [name for name, value in values.items() if value is not None]
-    if len(given) != 1:
-        what = "neither is given" if not given else "both are given; set one of them to null"
-        yield key, f"kind {kind} takes exactly one of {' and '.join(map(repr, values))}, but {what}"
+    if request.score is not None and request.score not in SCORES:
+        yield key, f"{request.kind} looks at the score {request.score!r}; name one of {', '.join(SCORES)}"
 
 
 def _budget(scenario: sections.Scenario) -> Iterator[Contradiction]:

@@ -34,8 +34,9 @@ def _clocks(scenario: sections.Scenario, devices: int) -> Iterator[tuple[str, in
         if every is not None:
             length = one.link.outage_length or 0.0  # type: ignore[union-attr]
             yield f"fleet.classes.{number}.link.outage_every", devices, every + length, MOST_HELD
-    if isinstance(policy.request, sections.CloudPush):
-        yield "policy.request.every", devices, policy.request.every, MOST_HELD
+    period_s = policy.request.push_period_s()
+    if period_s is not None:
+        yield "policy.request.every", devices, period_s, MOST_HELD
     retraining = sections.retraining_of(policy.update)
     if retraining is not None:
         if retraining.upload is not None:

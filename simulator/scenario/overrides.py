@@ -84,8 +84,11 @@ class _Setter:
     def _entries(self, node: Node, shape: Shape, default: Any) -> dict[str, Node]:
         """The node's mapping; a bare kind, a word or nothing at all is turned into one first."""
         if isinstance(node.content, Scalar):
-            kind = node.content.text if node.content.text in shape.kinds else getattr(default, "kind", None)
-            node.content = {"kind": Node(Scalar(kind), node.place)} if kind in shape.kinds else {}
+            words = [
+                Node(Scalar(word), node.place) for word in (node.content.text, getattr(default, "kind", "")) if word
+            ]
+            kind = next((word for word in words if self._kind(word, shape) is not None), None)
+            node.content = {"kind": kind} if kind is not None else {}
         if not isinstance(node.content, dict):
             raise InputError(f"{node.place}: expected a section (keys with values below it), got a list")
         return node.content
@@ -93,8 +96,15 @@ class _Setter:
     def _model(self, entries: dict[str, Node], shape: Shape) -> type[BaseModel] | None:
         if len(shape.sections) == 1:
             return shape.sections[0]
-        kind = entries.get("kind")
-        return shape.kinds.get(kind.content.text) if kind and isinstance(kind.content, Scalar) else None
+        return self._kind(entries["kind"], shape) if "kind" in entries else None
+
+    def _kind(self, kind: Node, shape: Shape) -> type[BaseModel] | None:
+        if not isinstance(kind.content, Scalar) or not shape.kinds:
+            return None
+        try:
+            return shape.kind(kind.content.text, kind.place.folder)
+        except InputError as error:
+            raise InputError(f"{kind.place}: {error}") from None
 
     def _drop_strangers(self, entries: dict[str, Node], shape: Shape) -> None:
         model = self._model(entries, shape)

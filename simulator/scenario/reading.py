@@ -41,6 +41,11 @@ class Place:
     def __str__(self) -> str:
         return f"{self.source}:{self.line}" if self.line else self.source
 
+    @property
+    def folder(self) -> Path | None:
+        """Of the file; None for an option of the command line."""
+        return Path(self.source).parent if self.line else None
+
 
 @dataclass
 class Node:

@@ -3,6 +3,7 @@ section, a list, or a plain value. Reading, `--set` and the reference page all f
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -35,11 +36,21 @@ class Shape:
     item: "Shape | None" = None
     plain: tuple[Plain, ...] = ()
     optional: bool = False
+    base: Any = None
+    """of the family whose kinds the sections are (sections/kinds.py); None: the annotation names them all"""
 
     @property
     def kinds(self) -> dict[str, type[BaseModel]]:
         """Section of each kind, where the key holds a section that is told by its `kind`."""
         return {kind: model for model in self.sections for kind in kinds_of(model)}
+
+    def kind(self, name: str, folder: Path | None) -> type[BaseModel] | None:
+        """Section of the kind of this name, the user's own ones too; None where there is none. InputError for own code
+        that cannot be used; a relative file is taken from `folder` first."""
+        if name in self.kinds or self.base is None:
+            return self.kinds.get(name)
+        found: type[BaseModel] | None = self.base.family.named(name, folder, self.base)
+        return found
 
     @property
     def words(self) -> tuple[Any, ...]:
@@ -60,6 +71,9 @@ def fields_of(model: type[BaseModel]) -> dict[str, Shape]:
 def kinds_of(model: type[BaseModel]) -> tuple[str, ...]:
     """The words that `kind` may be in this section; () where it has no kind."""
     info = model.model_fields.get("kind")
+    if info is not None and info.annotation is str:
+        names: tuple[str, ...] = model.names()  # type: ignore[attr-defined]  # a Kind, which imports this module
+        return names
     return tuple(get_args(info.annotation)) if info else ()
 
 
@@ -75,6 +89,7 @@ def _shape(annotation: Any, metadata: tuple[Any, ...]) -> Shape:
     sections: list[type[BaseModel]] = []
     plain: list[Plain] = []
     item: Shape | None = None
+    base: Any = None
     optional = False
     for part, limits in _parts(annotation, metadata):
         if part is NoneType:
@@ -83,12 +98,15 @@ def _shape(annotation: Any, metadata: tuple[Any, ...]) -> Shape:
             item = _shape(get_args(part)[0], ())
         elif get_origin(part) is Literal:
             plain.append(Plain(get_args(part)))
+        elif isinstance(part, type) and "family" in vars(part):
+            base = part
+            sections += dict.fromkeys(base.family.built_in().values())
         elif isinstance(part, type) and issubclass(part, BaseModel):
             sections.append(part)
         else:
             quantity = next((limit for limit in limits if isinstance(limit, Quantity)), None)
             plain.append(Plain(part, limits, quantity))
-    return Shape(tuple(sections), item, tuple(plain), optional)
+    return Shape(tuple(sections), item, tuple(plain), optional, base)
 
 
 def _parts(annotation: Any, metadata: tuple[Any, ...]) -> list[tuple[Any, tuple[Any, ...]]]:

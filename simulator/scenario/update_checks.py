@@ -13,7 +13,7 @@ def update_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, st
     schedule, slate, fusion = scenario.policy.update, scenario.policy.slate, scenario.policy.fusion
     if schedule.kind == "none":
         return
-    asks = isinstance(scenario.policy.request, sections.InconsistencyRequest)
+    asks = scenario.policy.request.looks_at_srm
     if slate in _WITHOUT_SRM:
         yield KEY, f"no device ranks by the SRM with policy.slate {slate}; set it to llm, srm or both, or update: none"
     elif slate == "llm" and isinstance(fusion, sections.LlmOnly) and not asks:
@@ -31,7 +31,7 @@ def _fleet(scenario: sections.Scenario, fleet: sections.Retraining, key: str) ->
     if scenario.duration is not None and fleet.every >= scenario.duration:
         text = f"a schedule of every {fleet.every:,.0f} s never fires in a run of {scenario.duration:,.0f} s"
         yield f"{key}.every", f"{text}; shorten it"
-    silent = isinstance(scenario.policy.request, sections.NeverRequest) or scenario.policy.slate == "srm"
+    silent = not scenario.policy.request.asks or scenario.policy.slate == "srm"
     if fleet.upload is None and silent:
         yield f"{key}.upload", "no device ever asks, so nothing is uploaded to learn from; give a period such as 1h"
     shares, times = [stage.share for stage in fleet.stages], [stage.after for stage in fleet.stages]

@@ -1,13 +1,17 @@
 """A scenario as text again: the resolved YAML of a run, and the JSON Schema for editors."""
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, TypeAdapter
 
+from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.building import NONE_WORDS, number_of
-from fleetrec.simulator.scenario.shapes import fields_of, kinds_of
+from fleetrec.simulator.scenario.shapes import Shape, fields_of, kinds_of
 
 
 def resolved_yaml(scenario: sections.Scenario) -> str:
@@ -65,10 +69,14 @@ def _in_list(value: Any) -> str:
     return plain_text(value)
 
 
-def json_schema() -> dict[str, Any]:
-    """JSON Schema of a scenario file, for editors: every key with its meaning, default, unit and limits."""
+def json_schema(own: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """JSON Schema of a scenario file, for editors: every key with its meaning, default, unit and limits.
+
+    `own`: by dotted key, a kind of the user's own that stands there too (`policy.request`: `my_policies.py:Evenings`).
+    """
     schema = sections.Scenario.model_json_schema()
     definitions = schema["$defs"]
+    _with_kinds(schema, sections.Scenario, "", dict(own or {}))
     for holder in (schema, *list(definitions.values())):
         for entry in holder.get("properties", {}).values():
             if "discriminator" in entry:
@@ -77,6 +85,63 @@ def json_schema() -> dict[str, Any]:
                 entry["anyOf"] = [{"enum": list(kinds_of(sections.Srm))}, {"$ref": entry.pop("$ref")}]
     _limit_quantities(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _with_kinds(part: dict[str, Any], model: type[BaseModel], path: str, own: dict[str, str]) -> None:
+    """Put the kinds of a family where Pydantic knows its base alone, and defaults that are made when needed."""
+    schema: dict[str, Any] = part
+    for holder, holds, where in _holders(schema, model, path):
+        for name, info in holds.model_fields.items():
+            entry, shape = holder["properties"][name], fields_of(holds)[name]
+            if shape.base is not None:
+                kinds = list(shape.sections)
+                if f"{where}{name}" in own:
+                    kinds.append(_own_kind(f"{where}{name}", own.pop(f"{where}{name}"), shape))
+                choices: TypeAdapter[Any] = TypeAdapter(_one_of(kinds))
+                made = choices.json_schema(ref_template="#/$defs/{model}")
+                schema["$defs"] |= made.pop("$defs")
+                entry.pop("family")
+                entry |= made
+            made_when_needed = info.get_default(call_default_factory=True) if info.default_factory else None
+            if isinstance(made_when_needed, BaseModel):
+                entry["default"] = made_when_needed.model_dump(mode="json")
+    for key in own:
+        known = ", ".join(sorted(_families(model, path)))
+        raise InputError(f"{key} is no key with kinds of one's own; name one of {known}")
+
+
+def _one_of(kinds: list[type[BaseModel]]) -> Any:
+    return Annotated[reduce(or_, kinds), Field(discriminator="kind")]
+
+
+def _own_kind(key: str, reference: str, shape: Shape) -> type[BaseModel]:
+    try:
+        kind = shape.kind(reference, None)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
+    if kind is None:
+        raise InputError(f"{key}: unknown kind {reference!r}; name FILE.py:NAME or package.module:NAME")
+    return kind
+
+
+def _holders(
+    schema: dict[str, Any], model: type[BaseModel], path: str
+) -> Iterator[tuple[dict[str, Any], type[BaseModel], str]]:
+    """Each section of the scenario that is of one class, with its part of the schema and its dotted key."""
+    part = schema if not path else schema["$defs"][model.__name__]
+    yield part, model, path
+    for name, shape in fields_of(model).items():
+        if len(shape.sections) == 1 and not kinds_of(shape.sections[0]):
+            yield from _holders(schema, shape.sections[0], f"{path}{name}.")
+
+
+def _families(model: type[BaseModel], path: str) -> Iterator[str]:
+    """Dotted keys under which kinds of the user's own may stand."""
+    for name, shape in fields_of(model).items():
+        if shape.base is not None:
+            yield f"{path}{name}"
+        elif len(shape.sections) == 1:
+            yield from _families(shape.sections[0], f"{path}{name}.")
 
 
 _LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}

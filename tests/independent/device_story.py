@@ -13,7 +13,8 @@ import numpy as np
 
 from fleetrec.simulator.cloud import llm_request_tokens
 from fleetrec.simulator.fleet.message_sizes import messages_of
-from fleetrec.simulator.fleet.population import push_times
+from fleetrec.simulator.policies.request.cloud_push import CloudPush
+from fleetrec.simulator.policies.request.congestion import CongestionRequest
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
 from tests.independent.devices import Ask, Device, Slate
@@ -35,7 +36,7 @@ class Story:
         self.horizon_s = population.stream.horizon_s
         self.interactions: list[dict[str, Any]] = []
         self.asks: list[Ask] = []
-        self.attempt = int(isinstance(policy.request, sections.CloudPush))  # keys the draws of messages
+        self.attempt = int(isinstance(policy.request, CloudPush))  # keys the draws of messages
         self.moments: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self.told = 0
         burst = policy.budget.burst
@@ -73,8 +74,11 @@ class Story:
                 self.at(float(joined_s), self.join, device)
                 self.at(float(left_s), self.leave, device)
         section = self.policy.request
-        if isinstance(section, sections.CloudPush):
-            for device, times_s in zip(self.devices, push_times(section, self.population, self.draws), strict=True):
+        if isinstance(section, CloudPush):
+            presence, horizon_s = self.population.presence, self.population.stream.horizon_s
+            until_s = np.minimum(presence.left_s, horizon_s)
+            times = section.push_times(presence.joined_s, until_s, horizon_s, self.draws)
+            for device, times_s in zip(self.devices, times, strict=True):
                 for t_s in times_s:
                     self.at(t_s, self.push, device)
         for device in self.devices:
@@ -279,7 +283,7 @@ class Story:
             device.coming.ready_s = min(device.coming.ready_s, max(made_s, self.now))
             device.first_ready_s = device.coming.ready_s
         section = self.policy.request
-        if isinstance(section, sections.CongestionRequest):
+        if isinstance(section, CongestionRequest):
             late = outcome != "completed" or self.now - ask.t_issued_s > section.late
             wanted = device.threshold * section.backoff if late else device.threshold / section.backoff
             device.threshold = min(max(wanted, section.threshold), section.longest)

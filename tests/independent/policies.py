@@ -4,7 +4,18 @@ Only the request policies that need no training."""
 
 from typing import TYPE_CHECKING
 
-from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.policies.request.always import AlwaysRequest
+from fleetrec.simulator.policies.request.cloud_push import CloudPush
+from fleetrec.simulator.policies.request.congestion import CongestionRequest
+from fleetrec.simulator.policies.request.every import EveryRequest
+from fleetrec.simulator.policies.request.inconsistency import InconsistencyRequest
+from fleetrec.simulator.policies.request.never import NeverRequest
+from fleetrec.simulator.policies.request.nightly import NightlyRequest
+from fleetrec.simulator.policies.request.oracle_greedy import OracleGreedyRequest
+from fleetrec.simulator.policies.request.random import RandomRequest
+from fleetrec.simulator.policies.request.session_start import SessionStartRequest
+from fleetrec.simulator.policies.request.staleness import StalenessRequest
+from fleetrec.simulator.policies.request.uncertainty import UncertaintyRequest
 from tests.independent.devices import Device
 
 if TYPE_CHECKING:
@@ -16,31 +27,31 @@ def wants(story: "Story", device: Device, joins: bool) -> bool:
     section, slates, now = story.policy.request, story.slates, story.now
     user, step, as_of = device.user, device.step, device.as_of
     match section:
-        case sections.NeverRequest() | sections.CloudPush():
+        case NeverRequest() | CloudPush():
             return False
-        case sections.AlwaysRequest():
+        case AlwaysRequest():
             return True
-        case sections.EveryRequest():
+        case EveryRequest():
             return (device.decisions - 1) % section.n == 0
-        case sections.RandomRequest():
+        case RandomRequest():
             return story.draws.uniform_one("request.random", device.number, step) < section.ratio
-        case sections.StalenessRequest() if section.threshold is not None:
+        case StalenessRequest() if section.threshold is not None:
             return as_of < 0 or step - as_of >= section.threshold
-        case sections.StalenessRequest():
+        case StalenessRequest():
             return as_of < 0 or now - device.list_time_s >= section.age
-        case sections.InconsistencyRequest():
+        case InconsistencyRequest():
             return as_of < 0 or slates.inconsistency(user, step, as_of, section.terms) >= section.threshold
-        case sections.UncertaintyRequest():
+        case UncertaintyRequest():
             return as_of < 0 or slates.uncertainty(user, step, as_of, section.measure) >= section.threshold
-        case sections.CongestionRequest():
+        case CongestionRequest():
             return as_of < 0 or step - as_of >= device.threshold
-        case sections.SessionStartRequest():
+        case SessionStartRequest():
             return joins or device.pause_s >= section.gap
-        case sections.NightlyRequest():
+        case NightlyRequest():
             into_s = (now - section.at) % 86400.0
             stale = as_of < 0 or device.list_time_s < now - into_s
             return stale and into_s < section.window and device.link in section.links
-        case sections.OracleGreedyRequest():
+        case OracleGreedyRequest():
             following = slates.item(user, step + 1)
             mine, fresh = (slates.place(user, step, of, following, step) for of in (as_of, step))
             return fresh >= 0 and (mine < 0 or fresh < mine)

@@ -10,7 +10,7 @@ import torch
 from fleetrec.models.baselines import all_baselines
 from fleetrec.models.candidates import CandidateLists
 from fleetrec.simulator.policies.adaptive_fusion import fusion_of
-from fleetrec.simulator.policies.uncertainty import doubt_of
+from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.lookahead import Foresight, Scorer
 from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, Jobs, JoinedSlates, ListSlates
@@ -109,7 +109,7 @@ def fused_order(
 def list_slates(world: World, exclude_seen: bool = True, refill: bool = False) -> ListSlates:
     fallback = CatalogueSlates(world.histories, world.scores, N, exclude_seen)
     fusion = fusion_of(sections.LinearFusion())
-    doubt = doubt_of(sections.InconsistencyRequest(threshold=0))
+    doubt = SCORES["inconsistency"]
     return ListSlates(world.histories, world.scores, world.source, fusion, fallback, exclude_seen, doubt, refill)
 
 

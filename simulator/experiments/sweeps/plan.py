@@ -49,7 +49,7 @@ def _trained(scenario: Scenario, seed: int) -> Scenario:
     changed: dict[str, Any] = {"srm": with_seed(scenario.srm)}
     if "training" in type(candidates).model_fields:
         changed["llm"] = scenario.llm.model_copy(update={"candidates": with_seed(candidates)})
-    if "seed" in type(request).model_fields:
+    if request.trains:
         learnt = request.model_copy(update={"seed": seed})
         changed["policy"] = scenario.policy.model_copy(update={"request": learnt})
     return scenario.model_copy(update=changed)

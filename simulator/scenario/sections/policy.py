@@ -5,150 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
+from fleetrec.simulator.scenario.sections.request import RequestPolicy
 from fleetrec.simulator.scenario.sections.update import NoUpdate, UpdateSchedule
-from fleetrec.simulator.scenario.units import Seconds, Share
-
-
-class NeverRequest(Section):
-    """No requests: the preloaded list is all a device ever has."""
-
-    kind: Literal["never"] = "never"
-
-
-class AlwaysRequest(Section):
-    """A request at every decision."""
-
-    kind: Literal["always"] = "always"
-
-
-class EveryRequest(Section):
-    """A request at regular intervals."""
-
-    kind: Literal["every"] = "every"
-    n: int = Field(5, ge=1, description="a request at every n-th decision of the device, its first included")
-
-
-class RandomRequest(Section):
-    """A coin at every decision."""
-
-    kind: Literal["random"] = "random"
-    ratio: Share = Field(0.2, description="chance of a request at each decision")
-
-
-class StalenessRequest(Section):
-    """A request when the list is old, by exactly one of `threshold` and `age`."""
-
-    kind: Literal["staleness"] = "staleness"
-    threshold: int | None = Field(None, ge=1, description="interactions the list has not seen")
-    age: Seconds | None = Field(None, description="age of the list in time")
-
-
-InconsistencyTerms = Literal["both", "rank", "invalid"]
-
-
-class InconsistencyRequest(Section):
-    """A request when the SRM's and the LLM's orders disagree (LSC4Rec), by exactly one of `ratio` and `threshold`."""
-
-    kind: Literal["inconsistency"] = "inconsistency"
-    ratio: Share | None = Field(
-        None, description="wanted share of decisions; the threshold is calibrated before the stream and then follows it"
-    )
-    threshold: float | None = Field(None, ge=0, description="score at or above which the device asks")
-    terms: InconsistencyTerms = Field(
-        "both", description="the gap between the orders and the penalty of invalid candidates, or one of them alone"
-    )
-
-
-class UncertaintyRequest(Section):
-    """A request when the SRM is not sure about the list, by exactly one of `ratio` and `threshold`."""
-
-    kind: Literal["uncertainty"] = "uncertainty"
-    measure: Literal["entropy", "margin"] = Field(
-        "entropy",
-        description="entropy of the SRM's softmax over the list (1: all alike), or 1 less the lead of its best",
-    )
-    ratio: Share | None = Field(
-        None, description="wanted share of decisions; the threshold is calibrated before the stream and then follows it"
-    )
-    threshold: float | None = Field(None, ge=0, le=1, description="doubt at or above which the device asks")
-
-
-class LearnedRequest(Section):
-    """A request when a small model on the device, trained before the stream, expects a fresh list to gain enough."""
-
-    kind: Literal["learned"] = "learned"
-    ratio: Share = Field(
-        0.2, description="wanted share of decisions; the threshold on the gain begins as calibrated before the stream"
-    )
-    hidden: int = Field(16, ge=1, le=256, description="hidden units of the model")
-    seed: int = Field(1, ge=0, description="of the model's training")
-
-
-class CongestionRequest(Section):
-    """A request by staleness that backs off while the device's own answers come late."""
-
-    kind: Literal["congestion"] = "congestion"
-    threshold: int = Field(2, ge=1, description="interactions the list has not seen, when answers come in time")
-    late: Seconds = Field(5.0, gt=0, description="an answer that takes longer, or never comes, is late")
-    backoff: float = Field(2.0, ge=1, description="a late answer multiplies the threshold by this, one in time divides")
-    longest: int = Field(64, ge=1, description="largest threshold")
-
-
-class NightlyRequest(Section):
-    """A request at night on an allowed link, where the list is from before that night."""
-
-    kind: Literal["nightly_on_wifi"] = "nightly_on_wifi"
-    at: Seconds = Field(2 * 3600.0, description="start of the night window, from each day's start")
-    window: Seconds = Field(4 * 3600.0, gt=0, le=86400.0, description="length of the night window")
-    links: tuple[str, ...] = Field(("wifi",), min_length=1, description="links on which a device may ask")
-
-
-class OracleGreedyRequest(Section):
-    """A bound that knows the future: a request when a fresh list would put the next item higher."""
-
-    kind: Literal["oracle_greedy"] = "oracle_greedy"
-
-
-class OracleDpRequest(Section):
-    """A bound that knows the future: the best request times under a budget, at zero latency and fixed weights."""
-
-    kind: Literal["oracle_dp"] = "oracle_dp"
-    ratio: Share = Field(0.2, description="share of all decisions that may ask")
-
-
-class SessionStartRequest(Section):
-    """A request at the first interaction after a pause."""
-
-    kind: Literal["session_start"] = "session_start"
-    gap: Seconds = Field(1800.0, description="a pause at least this long starts a session")
-
-
-class CloudPush(Section):
-    """The cloud refreshes every list off-peak, unasked."""
-
-    kind: Literal["cloud_push"] = "cloud_push"
-    every: Seconds = Field(86400.0, gt=0, description="period of the refreshes")
-    at: Seconds = Field(4 * 3600.0, description="start of the off-peak window, from each period's start")
-    window: Seconds = Field(2 * 3600.0, description="pushes are spread over this long")
-
-
-RequestPolicy = Annotated[
-    NeverRequest
-    | AlwaysRequest
-    | EveryRequest
-    | RandomRequest
-    | StalenessRequest
-    | InconsistencyRequest
-    | UncertaintyRequest
-    | LearnedRequest
-    | CongestionRequest
-    | NightlyRequest
-    | SessionStartRequest
-    | OracleGreedyRequest
-    | OracleDpRequest
-    | CloudPush,
-    kind_of(),
-]
+from fleetrec.simulator.scenario.units import Seconds
 
 
 class Budget(Section):
@@ -254,7 +113,9 @@ DecisionMoment = Literal["join", "interaction", "online", "answer"]
 class Policy(Section):
     """When devices ask, how both orders become a slate, and what the user waits for."""
 
-    request: RequestPolicy = Field(AlwaysRequest(), description="when a device wants a new list")
+    request: RequestPolicy = Field(
+        default_factory=RequestPolicy.family.default, description="when a device wants a new list"
+    )
     budget: Budget = Budget()
     decide_at: Literal["both", "join", "interaction"] | tuple[DecisionMoment, ...] = Field(
         "both",

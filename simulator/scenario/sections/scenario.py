@@ -65,7 +65,7 @@ class Scenario(Section):
     regions: tuple[Region, ...] = Field(
         (), description="parts of the fleet with clouds of their own (docs/how-to/regions.md)"
     )
-    policy: Policy = Policy()
+    policy: Policy = Field(default_factory=Policy)
     tariffs: Tariffs = Tariffs()
     metrics: Metrics = Metrics()
     engine: Engine = Engine()

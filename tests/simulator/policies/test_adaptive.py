@@ -7,7 +7,7 @@ import pytest
 
 from fleetrec.simulator.policies.adaptive_fusion import fusion_of, online_weight, reliability, weight_by_age
 from fleetrec.simulator.policies.fusion import fused_scores
-from fleetrec.simulator.policies.uncertainty import doubt_of
+from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import ListView
 from fleetrec.simulator.ranking.scored_lists import ScoredLists
@@ -79,17 +79,15 @@ def test_logistic_fusion_weighs_log_rank_and_log_score() -> None:
 
 
 def test_terms_of_the_inconsistency_add_up_to_both() -> None:
-    def doubt(terms: sections.InconsistencyTerms) -> float:
-        section = sections.InconsistencyRequest(threshold=0, terms=terms)
-        return float(doubt_of(section)(view(5, logits=(0, 1, 2, 3), invalid=1))[0])
-
-    assert doubt("invalid") == pytest.approx(4.3**2)
-    assert doubt("rank") == pytest.approx((2 + 0 + 2) / 3)
-    assert doubt("both") == doubt("rank") + doubt("invalid")
+    here = view(5, logits=(0, 1, 2, 3), invalid=1)
+    both, rank, invalid = (float(SCORES[name](here)[0]) for name in ("inconsistency", "rank_gap", "invalid_penalty"))
+    assert invalid == pytest.approx(4.3**2)
+    assert rank == pytest.approx((2 + 0 + 2) / 3)
+    assert both == rank + invalid
 
 
 def test_entropy_and_margin_of_the_softmax_over_the_list() -> None:
-    entropy, margin = (doubt_of(sections.UncertaintyRequest(measure=m, threshold=0)) for m in ("entropy", "margin"))
+    entropy, margin = SCORES["entropy"], SCORES["closeness"]
     assert entropy(view(5, logits=(1, 1, 1, 1)))[0] == pytest.approx(1)
     assert margin(view(5, logits=(1, 1, 1, 1)))[0] == pytest.approx(1)
     p = np.exp([0.0, 1, 3]) / np.exp([0.0, 1, 3]).sum()

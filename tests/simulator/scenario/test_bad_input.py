@@ -36,7 +36,7 @@ BAD_FILES = {
     "unknown kind": (
         "name: a\npolicy:\n  request:\n    kind: randm\n",
         4,
-        "policy.request: unknown kind 'randm' (did you mean 'random'? kinds: never, always, every, random, ",
+        "policy.request: unknown kind 'randm' (did you mean 'random'? kinds: always, cloud_push, congestion, every, ",
     ),
     "unknown bare kind": (
         "name: a\nfleet: {churn: sometimes}\n",

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.policies.request.every import EveryRequest
+from fleetrec.simulator.policies.request.inconsistency import InconsistencyRequest
+from fleetrec.simulator.policies.request.random import RandomRequest
 from fleetrec.simulator.scenario import Scenario, load_scenario, sections
 
 FILE = """\
@@ -52,19 +55,19 @@ def test_a_seed_of_its_own_replaces_the_files_and_the_overrides(path: Path) -> N
 
 def test_setting_a_kind_drops_what_the_new_kind_lacks_and_keeps_what_it_has(path: Path) -> None:
     assert load(path, "fleet.churn.kind=always_on").fleet.churn == sections.AlwaysOn()
-    assert load(path, "policy.request.kind=random").policy.request == sections.RandomRequest(ratio=0.2)
+    assert load(path, "policy.request.kind=random").policy.request == RandomRequest(ratio=0.2)
     changed = load(path, "policy.request.kind=every", "policy.request.n=7")
-    assert changed.policy.request == sections.EveryRequest(n=7)
+    assert changed.policy.request == EveryRequest(n=7)
 
 
 def test_a_key_may_be_set_before_the_kind_that_has_it(path: Path) -> None:
     changed = load(path, "policy.request.n=7", "policy.request.kind=every")
-    assert changed.policy.request == sections.EveryRequest(n=7)
+    assert changed.policy.request == EveryRequest(n=7)
 
 
 def test_a_whole_section_or_a_bare_kind_replaces_the_section(path: Path) -> None:
-    assert load(path, "policy.request={kind: random, ratio: 0.3}").policy.request == sections.RandomRequest(ratio=0.3)
-    assert load(path, "policy.request=random").policy.request == sections.RandomRequest()
+    assert load(path, "policy.request={kind: random, ratio: 0.3}").policy.request == RandomRequest(ratio=0.3)
+    assert load(path, "policy.request=random").policy.request == RandomRequest()
     assert load(path, "fleet.churn=on_off").fleet.churn == sections.OnOff()
     changed = load(path, "fleet.churn=always_on", "fleet.churn.kind=on_off", "fleet.churn.online=1h")
     assert changed.fleet.churn == sections.OnOff(online=3600.0)
@@ -120,7 +123,7 @@ def test_words_beside_sections_can_be_set_and_left(path: Path) -> None:
 
 def test_null_is_as_if_not_given(path: Path) -> None:
     request = load(path, "policy.request.ratio=null", "policy.request.threshold=18").policy.request
-    assert request == sections.InconsistencyRequest(threshold=18.0)
+    assert request == InconsistencyRequest(threshold=18.0)
     assert load(path, "duration=1h", "duration=none").duration is None
 
 

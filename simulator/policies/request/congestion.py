@@ -1,0 +1,44 @@
+"""By staleness, backing off while the cloud is slow: each device knows its own answers alone."""
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
+from fleetrec.simulator.scenario.units import Seconds
+
+
+class CongestionRequest(RequestPolicy):
+    """A request by staleness that backs off while the device's own answers come late."""
+
+    kind: Literal["congestion"] = "congestion"
+    threshold: int = Field(2, ge=1, description="interactions the list has not seen, when answers come in time")
+    late: Seconds = Field(5.0, gt=0, description="an answer that takes longer, or never comes, is late")
+    backoff: float = Field(2.0, ge=1, description="a late answer multiplies the threshold by this, one in time divides")
+    longest: int = Field(64, ge=1, description="largest threshold")
+
+    def late_s(self) -> float:
+        return self.late
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        if self.longest < self.threshold:
+            text = f"{self.longest} is below 'threshold' {self.threshold}, which grows"
+            yield "longest", f"{text}; set at least {self.threshold}"
+
+    def _enough(self, device: DeviceView) -> int:
+        if self.backoff == 1.0:
+            return min(self.threshold, self.longest)
+        most = math.log(self.longest / self.threshold) / math.log(self.backoff)
+        if device.late_answers >= most:
+            return self.longest
+        return math.ceil(self.threshold * self.backoff**device.late_answers)
+
+    def wants(self, device: DeviceView) -> bool:
+        return device.as_of < 0 or device.step - device.as_of >= self._enough(device)
+
+    def next_ask(self, device: DeviceView, row: int) -> int:
+        if device.as_of < 0:
+            return row
+        return row + max(device.as_of + self._enough(device) - device.step - 1, 0)

@@ -1,0 +1,20 @@
+"""At regular intervals, in decisions."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
+
+
+class EveryRequest(RequestPolicy):
+    """A request at regular intervals."""
+
+    kind: Literal["every"] = "every"
+    n: int = Field(5, ge=1, description="a request at every n-th decision of the device, its first included")
+
+    def wants(self, device: DeviceView) -> bool:
+        return device.decisions % self.n == 0
+
+    def next_ask(self, device: DeviceView, row: int) -> int:
+        return row + -device.decisions % self.n  # a decision has one row at least

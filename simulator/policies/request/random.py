@@ -1,0 +1,42 @@
+"""By a coin keyed by device and step: the same coin in every run at one seed."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy, RunningRequestPolicy, RunStart
+from fleetrec.simulator.scenario.units import Share
+
+_PURPOSE = "request.random"
+
+
+class RandomRequest(RequestPolicy):
+    """A coin at every decision."""
+
+    kind: Literal["random"] = "random"
+    ratio: Share = Field(0.2, description="chance of a request at each decision")
+
+    def wanted_share(self) -> float:
+        return self.ratio
+
+    def start(self, run: RunStart) -> RunningRequestPolicy:
+        return _Coins(self.ratio, run)
+
+
+class _Coins:
+    """The coins of all decisions, tossed before the run."""
+
+    def __init__(self, ratio: float, run: RunStart):
+        self._ratio, self._run = ratio, run
+        asks = run.uniform(_PURPOSE) < ratio
+        self._next = run.next_of(asks)
+        self._asks, self._first_row = asks.tobytes(), run.first_row.tolist()
+
+    def wants(self, device: DeviceView) -> bool:
+        newest = device.row - 1
+        if newest >= self._first_row[device.device]:
+            return bool(self._asks[newest])
+        return self._run.uniform_one(_PURPOSE, device.device, device.step) < self._ratio
+
+    def next_ask(self, device: DeviceView, row: int) -> int:
+        return self._next[row]

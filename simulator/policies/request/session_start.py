@@ -1,0 +1,32 @@
+"""At the start of a session: when the user comes back after a pause."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy, RunningRequestPolicy, RunStart
+from fleetrec.simulator.scenario.units import Seconds
+
+
+class SessionStartRequest(RequestPolicy):
+    """A request at the first interaction after a pause."""
+
+    kind: Literal["session_start"] = "session_start"
+    gap: Seconds = Field(1800.0, description="a pause at least this long starts a session")
+
+    def start(self, run: RunStart) -> RunningRequestPolicy:
+        return _Pauses(self.gap, run)
+
+
+class _Pauses:
+    """Also when the device joins, which is after a long pause."""
+
+    def __init__(self, gap_s: float, run: RunStart):
+        self._gap_s = gap_s
+        self._next = run.next_of(run.gaps_s() >= gap_s)
+
+    def wants(self, device: DeviceView) -> bool:
+        return device.last_gap_s >= self._gap_s
+
+    def next_ask(self, device: DeviceView, row: int) -> int:
+        return self._next[row]

@@ -1,0 +1,42 @@
+"""By a threshold on an uncertainty score: what LSC4Rec's intelligent request and its relatives have in common."""
+
+import math
+from array import array
+from bisect import bisect_right
+from typing import ClassVar
+
+from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy, RunningRequestPolicy, RunStart
+
+
+class ThresholdRequest(RequestPolicy):
+    """A request when `device.score` reaches the threshold in force."""
+
+    needs_list: ClassVar[bool] = True
+
+    def start(self, run: RunStart) -> RunningRequestPolicy:
+        return ByThreshold(run)
+
+
+class ByThreshold:
+    """Devices ask when the score of their list reaches the threshold, and sleep until then."""
+
+    def __init__(self, run: RunStart):
+        assert run.threshold is not None
+        self._threshold, self._scorer = run.threshold, run.scorer
+        self._step: list[int] = run.step.tolist()
+        self._t_s = array("d", run.t_s.tobytes())
+
+    def wants(self, device: DeviceView) -> bool:
+        threshold = self._scorer.threshold = self._threshold.at(device.since_s)
+        asks = device.score >= threshold
+        self._threshold.asked += asks
+        return asks
+
+    def next_ask(self, device: DeviceView, row: int) -> int:
+        if device.as_of < 0 or row >= device.end:
+            return row
+        step = self._step[row]
+        ask = row + self._scorer.next_doubt(device.device, device.as_of, step, device.used_weights) - step
+        if self._threshold.until_s == math.inf:
+            return ask
+        return min(ask, bisect_right(self._t_s, self._threshold.until_s, row, device.end))

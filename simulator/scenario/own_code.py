@@ -1,0 +1,322 @@
+"""Code of the user's own that a scenario names: `my_policies.py:Evenings`, `package.module:Name`, or an entry point.
+
+It is imported and run because the user named it, for no other reason and with the user's own rights. What goes wrong in
+it is an InputError of one line with file, line and its own message. Its source, and that of the modules beside it that
+it imports, has a digest, so that results and caches know which code made them.
+"""
+
+import ast
+import hashlib
+import random
+import re
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.scenario.text_files import resolve_path
+
+GROUP = "fleetrec.plugins"
+"""of entry points, by whose names installed packages offer kinds"""
+_REFERENCE = re.compile(
+    r"(?P<file>.+\.py):(?P<of_file>[A-Za-z_]\w*)|(?P<module>[A-Za-z_][\w.]*):(?P<of_module>[A-Za-z_]\w*)"
+)
+_INSTALLED = ("site-packages", "dist-packages")
+_files: set[str] = set()
+"""all that has been imported so, as their code objects name them"""
+_sources: "dict[type, OwnSource]" = {}
+_loaded: dict[Path, tuple[str, types.ModuleType]] = {}
+"""by path: digest of the source that was imported, and the module"""
+
+
+@dataclass(frozen=True)
+class OwnSource:
+    """Where a class of the user's own stands."""
+
+    path: Path
+    name: str
+    line: int
+    files: tuple[Path, ...]
+    """its own first, then the modules beside it that it imports"""
+    digest: str
+    """SHA-256 of these"""
+
+    @property
+    def place(self) -> str:
+        """`my_policies.py:12`"""
+        return f"{shown(self.path)}:{self.line}"
+
+
+def is_reference(text: str) -> bool:
+    """Whether a kind so written names own code."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def load_class(text: str, folder: Path | None) -> type:
+    """The class that `text` names; a relative file is taken from `folder`, of the file that names it, or else from the
+    folder in which the command runs. InputError for all that can be wrong with it."""
+    match = _REFERENCE.fullmatch(text)
+    assert match is not None
+    name = match["name"]
+    if match["file"] is not None:
+        path = _found(match["file"], folder)
+        module, where = _module_of(path), shown(path)
+    else:
+        module, where = _imported(match["module"]), match["module"]
+    found = getattr(module, name, None)
+    if found is None:
+        classes = [key for key, value in vars(module).items() if isinstance(value, type) and not key.startswith("_")]
+        own = [key for key in classes if vars(module)[key].__module__ == module.__name__]
+        near = get_close_matches(name, own, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else f" (classes: {', '.join(own)})" if own else ""
+        raise InputError(f"{where} has no class {name!r}{hint}")
+    if not isinstance(found, type):
+        raise InputError(f"{where}: {name} is no class; name a class")
+    return found
+
+
+def plugins() -> dict[str, EntryPoint]:
+    """Kinds that installed packages offer, by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def load_plugin(point: EntryPoint) -> type:
+    """The class of an entry point."""
+    if not is_reference(point.value):
+        raise InputError(f"the entry point {point.name} = {point.value} of group {GROUP} does not name module:Class")
+    return load_class(point.value, None)
+
+
+def source_of(cls: type) -> OwnSource:
+    """Where a class stands that is not of this package. InputError where its source cannot be read."""
+    if cls not in _sources:
+        _sources[cls] = _source_of(cls)
+    return _sources[cls]
+
+
+def _source_of(cls: type) -> OwnSource:
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None)
+    if file is None:
+        raise InputError(
+            f"{cls.__name__} stands in no file ({cls.__module__}), so its results could not be told from those of "
+            "other code; put it into a file"
+        )
+    path = Path(file).resolve()
+    _files.add(str(path))
+    files = tuple(_with_local_imports(path, _root_of(path, cls.__module__)))
+    classes = [node for node in ast.walk(_tree(path)) if isinstance(node, ast.ClassDef)]
+    line = next((node.lineno for node in classes if node.name == cls.__name__), 1)
+    return OwnSource(path, cls.__qualname__, line, files, digest_of(files))
+
+
+def digest_of(files: tuple[Path, ...]) -> str:
+    """SHA-256 of what files hold, one after the other."""
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()
+
+
+def shown(path: Path) -> str:
+    """A path as scenarios give paths: from the folder in which the command runs where it is below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+# -------------------------------------------------------------------------------------------------- importing
+
+
+def _found(text: str, folder: Path | None) -> Path:
+    """The file, beside the one that names it or in the folder in which the command runs."""
+    wanted = resolve_path(text)
+    folders = [Path.cwd()] if folder is None or folder.resolve() == Path.cwd() else [folder.resolve(), Path.cwd()]
+    places = [wanted] if wanted.is_absolute() else [one / wanted for one in folders]
+    path = next((place.resolve() for place in places if place.exists()), None)
+    if path is None:
+        looked = "" if wanted.is_absolute() else f" (looked in {' and in '.join(map(str, folders))})"
+        raise InputError(f"{text} does not exist{looked}; check the path")
+    if path.is_dir():
+        raise InputError(f"{text} is a folder; name a Python file in it")
+    check_regular(path)
+    return path
+
+
+def _module_of(path: Path) -> types.ModuleType:
+    """The module in a file: imported once, and anew where its source has changed since."""
+    try:
+        tree, files = _tree(path), tuple(_with_local_imports(path, path.parent))
+        digest = digest_of(files)
+    except OSError as error:
+        raise InputError(f"{shown(path)} cannot be read ({error.strerror}); give yourself permission") from None
+    if path in _loaded and _loaded[path][0] == digest:
+        return _loaded[path][1]
+    name = f"fleetrec_own_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
+    for file in files[1:]:  # what another file had imported under that name, or its old text
+        sys.modules.pop(".".join(file.relative_to(path.parent).with_suffix("").parts).removesuffix(".__init__"), None)
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    _files.update(map(str, files))
+    folder = str(path.parent)
+    sys.path.insert(0, folder)
+    try:
+        with watched(shown(path)):
+            exec(compile(tree, str(path), "exec"), vars(module))
+    except BaseException as error:
+        sys.modules.pop(name)
+        if before is not None:
+            sys.modules[name] = before
+        if isinstance(error, InputError | KeyboardInterrupt):
+            raise
+        raise_told(error, shown(path))
+    finally:
+        sys.path.remove(folder)
+        if folder not in sys.path:
+            sys.path.append(folder)  # for what it imports later
+    _loaded[path] = digest, module
+    return module
+
+
+def _imported(name: str) -> types.ModuleType:
+    """A module that Python itself finds."""
+    try:
+        with watched(name):
+            module = import_module(name)
+    except InputError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise_told(error, name)
+        raise InputError(f"there is no module {error.name!r}; install its package, or name a file: {name}.py") from None
+    except Exception as error:
+        raise_told(error, name)
+    if getattr(module, "__file__", None):
+        _files.add(str(Path(str(module.__file__)).resolve()))
+    return module
+
+
+def _tree(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except SyntaxError as error:
+        raise InputError(f"{shown(path)}:{error.lineno or 1}: cannot be read as Python: {error.msg}") from None
+    except ValueError as error:
+        raise InputError(f"{shown(path)}: cannot be read as Python: {error}") from None
+
+
+def _root_of(path: Path, module: str) -> Path:
+    """The folder from which a module imports those beside it: that of its file, or above its package."""
+    depth = module.count(".") + (path.name == "__init__.py")
+    return path.parents[depth] if module in sys.modules and not module.startswith("fleetrec_own_") else path.parent
+
+
+def _with_local_imports(path: Path, root: Path) -> list[Path]:
+    """A file and the modules below `root` that it imports, and those that they import, in order of their names.
+
+    Of what is installed, those of its own package alone: other packages have versions.
+    """
+    own_top = path.relative_to(root).parts[0] if root.name in _INSTALLED else None
+    found, waiting = {path}, [path]
+    while waiting:
+        here = waiting.pop()
+        for name in _imports(here, root):
+            parts = name.split(".")
+            if own_top is not None and parts[0] != own_top:
+                continue
+            for count in range(1, len(parts) + 1):
+                base = root.joinpath(*parts[:count])
+                for file in (base.with_suffix(".py"), base / "__init__.py"):
+                    if file.is_file() and file.resolve() not in found:
+                        found.add(file.resolve())
+                        waiting.append(file.resolve())
+    return [path, *sorted(found - {path})]
+
+
+def _imports(path: Path, root: Path) -> Iterator[str]:
+    """Names of modules that a file imports, and of what it takes from them, which may be modules too."""
+    package = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" if module else alias.name for alias in node.names)
+
+
+# -------------------------------------------------------------------------------------------------- watching it
+
+
+def raise_told(error: BaseException, where: str) -> NoReturn:
+    """Own code has raised `error`: an InputError with the line of it, and its own message. `where`: what is named where
+    the error did not come from within a file of it."""
+    at, trace = where, error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file in _files:
+            at = f"{shown(Path(file))}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        at = f"{shown(Path(error.filename))}:{error.lineno}"
+    said = " ".join(str(error).split("\n\n")[0].split())
+    raise InputError(f"{at}: {type(error).__name__}{f': {said}' if said else ''}") from error
+
+
+@contextmanager
+def watched(where: str) -> Iterator[None]:
+    """While own code runs: it may not print, and at the end it must have left global random numbers alone."""
+    before, real = _random_states(), sys.stdout
+    sys.stdout = _Output(real)
+    try:
+        yield
+    finally:
+        sys.stdout = real
+    after = _random_states()
+    changed = [name for name, state in before.items() if state is not None and after[name] != state]
+    if changed:
+        raise InputError(
+            f"{where}: changes the global random numbers of {' and of '.join(changed)}, on which other results may "
+            "hang; draw from a generator of its own, such as np.random.default_rng(1), or from device.uniform(...)"
+        )
+
+
+def _random_states() -> dict[str, Any]:
+    """What global generators would give next, of those libraries that are in use."""
+    states: dict[str, Any] = {"random": random.getstate()}
+    numpy, torch = sys.modules.get("numpy.random"), sys.modules.get("torch")
+    if numpy is not None:
+        words = numpy.get_state()
+        states["numpy"] = (words[1].tobytes(), *words[2:])
+    if torch is not None and hasattr(torch, "get_rng_state"):
+        states["torch"] = torch.get_rng_state().numpy().tobytes()
+    return states | {name: None for name in ("numpy", "torch") if name not in states}
+
+
+class _Output:
+    """Standard output, where own code may not write: what a command prints there is read by others."""
+
+    def __init__(self, real: Any):
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def write(self, text: str) -> int:
+        """Write what others print."""
+        frame: Any = sys._getframe(1)
+        while frame is not None:
+            if frame.f_code.co_filename in _files:
+                at = f"{shown(Path(frame.f_code.co_filename))}:{frame.f_lineno}"
+                raise InputError(f"{at}: prints, and standard output is for results; print(..., file=sys.stderr)")
+            frame = frame.f_back
+        return int(self._real.write(text))

@@ -1,0 +1,281 @@
+"""Kinds: a section that is told by its `kind` is one class in one file, with its keys, its needs and what it does.
+
+A *family* is what may stand under one key, `policy.request` for instance. To make one: a base class here in `sections/`
+that says `family = Family(...)` in its body and gives needs and behaviour their defaults, and a folder (the family's
+package) with a file for each kind. A kind is a subclass with `kind: Literal["its_name"] = "its_name"`, fields for its
+keys, and whatever it needs or does otherwise than the base. The field of the scenario is annotated with the base alone:
+
+    request: RequestPolicy = Field(default_factory=RequestPolicy.family.default)
+
+Reading, `--set`, `schema` and the reference page find the kinds in the folder when they are first asked for, so a new
+file is all that a new kind takes. Files of kinds import neither PyTorch nor each other's behaviour: reading a scenario
+imports all of them. A class of the user's own stands beside the built-in ones under `FILE.py:NAME`, `module:NAME` or
+the name of an entry point (own_code.py); a plain class or a dataclass becomes a kind by its annotated fields.
+"""
+
+import dataclasses
+import pkgutil
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast, get_args, get_type_hints
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import core_schema
+
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario import own_code
+from fleetrec.simulator.scenario.own_code import OwnSource
+from fleetrec.simulator.scenario.sections.base import Section
+from fleetrec.simulator.scenario.shapes import fields_of
+
+_PLAIN = (int, float, bool, str)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What may stand under one key of a scenario."""
+
+    key: str
+    """dotted, such as policy.request"""
+    package: str
+    """whose modules hold the built-in kinds"""
+    standard: str
+    """the kind that stands there where nobody names one"""
+    methods: tuple[str, ...]
+    """what a class must have, with its arguments: `wants(self, device)`"""
+
+    def built_in(self) -> dict[str, "type[Kind]"]:
+        """The kinds of this package, by name."""
+        return _kinds_in(self.package)
+
+    def default(self) -> Any:
+        """The standard kind with its defaults."""
+        return self.built_in()[self.standard]()
+
+    def named(self, name: str, folder: Path | None, base: "type[Kind]") -> "type[Kind] | None":
+        """The kind that a scenario names so; None where there is none. InputError for own code that cannot be used; a
+        relative file is taken from `folder` first."""
+        if name in self.built_in():
+            return self.built_in()[name]
+        if own_code.is_reference(name):
+            return own_kind(own_code.load_class(name, folder), base)
+        plugin = own_code.plugins().get(name)
+        return own_kind(own_code.load_plugin(plugin), base) if plugin is not None else None
+
+
+@cache
+def _kinds_in(package: str) -> "dict[str, type[Kind]]":
+    found: dict[str, type[Kind]] = {}
+    for module in pkgutil.iter_modules(import_module(package).__path__):
+        within = import_module(f"{package}.{module.name}")
+        for value in vars(within).values():
+            if isinstance(value, type) and issubclass(value, Kind) and value.__module__ == within.__name__:
+                found |= dict.fromkeys(value.names(), value)
+    return found
+
+
+class Kind(Section):
+    """A section that is one of a family."""
+
+    model_config = ConfigDict(validate_default=True)
+
+    family: ClassVar[Family]
+    plain: ClassVar[type | None] = None
+    """the user's class, where this one was made of its fields"""
+
+    kind: str = ""
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The words for this kind in a scenario; () for a base of several kinds."""
+        if cls.is_own():
+            return (cls.reference(),)
+        return tuple(str(word) for word in get_args(cls.model_fields["kind"].annotation))
+
+    @classmethod
+    def is_own(cls) -> bool:
+        """Whether it is the user's and not this package's."""
+        return not cls.__module__.startswith("fleetrec.")
+
+    @classmethod
+    def source(cls) -> OwnSource:
+        """Where the user's class stands."""
+        return own_code.source_of(cls.plain or cls)
+
+    @classmethod
+    def reference(cls) -> str:
+        """How a scenario names the user's class, from wherever it is read."""
+        owner = cls.plain or cls
+        by_file = owner.__module__.startswith("fleetrec_own_") or owner.__module__ == "__main__"
+        return f"{own_code.shown(cls.source().path) if by_file else owner.__module__}:{owner.__name__}"
+
+    def behaviour(self) -> Any:
+        """An object with the user's own methods: this one, or a new one of their class with these values."""
+        if self.plain is None:
+            return self
+        values = {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
+        if dataclasses.is_dataclass(self.plain):
+            return self.plain(**values)
+        made = self.plain()
+        for name, value in values.items():
+            setattr(made, name, value)
+        return made
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_own_name(cls, values: Any) -> Any:
+        return {**values, "kind": cls.reference()} if isinstance(values, dict) and cls.is_own() else values
+
+    @model_serializer(mode="wrap")
+    def _with_source(self, handler: Any) -> dict[str, Any]:
+        """Caches go by what this gives, so it tells versions of own code apart."""
+        dumped = cast(dict[str, Any], handler(self))
+        return dumped | {"source": self.source().digest} if self.is_own() else dumped
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Own kinds are read anew in the process that they travel to."""
+        if not self.is_own():
+            return super().__reduce_ex__(protocol)
+        source, base = self.source(), _base_of(type(self))
+        name = self.reference()
+        where = f"{source.path}:{name.rsplit(':', 1)[1]}" if ".py:" in name else name
+        values = {name: getattr(self, name) for name in self.model_fields_set if name != "kind"}
+        return _read_anew, (base, where, values, source.digest)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """A field of the family's base holds any of its kinds, as they are."""
+        if "family" not in cls.__dict__:
+            return handler(source)
+        dump = core_schema.plain_serializer_function_ser_schema(_dumped, info_arg=True)
+        return core_schema.no_info_plain_validator_function(cls._of, serialization=dump)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"family": cls.family.key} if "family" in cls.__dict__ else handler(schema)
+
+    @classmethod
+    def _of(cls, value: Any) -> Self:
+        """From an instance, from the keys of one, or from its kind alone."""
+        if isinstance(value, cls):
+            return value
+        keys = {"kind": value} if isinstance(value, str) else value
+        if not isinstance(keys, dict) or not isinstance(keys.get("kind"), str):
+            raise ValueError(f"expected one of the kinds {', '.join(cls.family.built_in())}")
+        found = cls.family.named(keys["kind"], None, cls)
+        if found is None:
+            raise ValueError(f"unknown kind {keys['kind']!r} (kinds: {', '.join(cls.family.built_in())})")
+        return cast(Self, found.model_validate(keys))
+
+
+def _dumped(value: Kind, info: core_schema.SerializationInfo) -> Any:
+    return value.model_dump(mode=info.mode, exclude_unset=info.exclude_unset)
+
+
+def _base_of(kind: type[Kind]) -> type[Kind]:
+    return next(base for base in kind.__mro__ if "family" in base.__dict__)
+
+
+def _read_anew(base: type[Kind], reference: str, values: dict[str, Any], digest: str) -> Kind:
+    kind = base.family.named(reference, None, base)
+    assert kind is not None
+    if kind.source().digest != digest:
+        raise InputError(f"{kind.source().place}: was changed since this began; begin again")
+    return kind(**values)
+
+
+def own_kinds(section: BaseModel, path: str = "") -> Iterator[tuple[str, Kind]]:
+    """(dotted key, kind) of all of the user's own in a scenario."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        for number, item in enumerate(value if isinstance(value, tuple) else (value,)):
+            key = f"{path}{name}{f'.{number}' if isinstance(value, tuple) else ''}"
+            if isinstance(item, Kind) and item.is_own():
+                yield key, item
+            elif isinstance(item, BaseModel):
+                yield from own_kinds(item, f"{key}.")
+
+
+# --------------------------------------------------------------------------------------------- classes of users
+
+
+def own_kind(cls: type, base: type[Kind]) -> type[Kind]:
+    """The kind that a user's class is, or that is made of its annotated fields. InputError for what it lacks."""
+    if (cls, base) not in _own:
+        _own[cls, base] = _checked(cls, base)
+    return _own[cls, base]
+
+
+_own: dict[tuple[type, type[Kind]], type[Kind]] = {}
+
+
+def _checked(cls: type, base: type[Kind]) -> type[Kind]:
+    if issubclass(cls, Kind) and not issubclass(cls, base):
+        raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} is no {base.__name__}")
+    for wanted in base.family.methods:
+        name = wanted.split("(")[0]
+        if not callable(getattr(cls, name, None)) or getattr(cls, name) is getattr(base, name):
+            raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} has no method {wanted}; give it one")
+    kind = cls if issubclass(cls, base) else _made_of(cls, base)
+    for name, shape in fields_of(kind).items():
+        whole = shape.item or shape
+        if shape.sections or any(part.type not in _PLAIN and not part.words for part in whole.plain):
+            _refuse(cls, name, "a key is an int, float, bool, str, Literal, one of fleetrec's units, or a tuple of one")
+    return kind
+
+
+def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
+    """A kind with the fields of a plain class or a dataclass."""
+    try:
+        hints = get_type_hints(cls, include_extras=True)
+    except Exception as error:
+        own_code.raise_told(error, own_code.source_of(cls).place)
+    needs = base.__class_vars__
+    body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    for name, value in vars(cls).items():
+        if name.startswith("_") or name in hints or isinstance(value, types.FunctionType | classmethod | staticmethod):
+            continue
+        if name not in needs:
+            if not isinstance(value, property):
+                kind = type(value).__name__
+                _refuse(cls, name, f"has no type; write {name}: {kind} = {value!r} for a key of the scenario", "")
+        else:
+            body[name] = value
+    defaults = {field.name: field for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
+    annotations: dict[str, Any] = {}
+    for name, hint in hints.items():
+        if name in needs:
+            body[name] = getattr(cls, name)
+            continue
+        annotations[name] = hint
+        if name in defaults and defaults[name].default_factory is not dataclasses.MISSING:
+            default = cast(Any, defaults[name].default_factory)()
+        elif hasattr(cls, name) and not isinstance(getattr(cls, name), types.MemberDescriptorType):
+            default = getattr(cls, name)
+        else:
+            continue
+        try:
+            body[name] = TypeAdapter(hint).validate_python(default)
+        except ValidationError as error:
+            _refuse(cls, name, f"default {default!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}", "")
+    body |= {"__annotations__": annotations, "plain": cls}
+    try:
+        return cast(type[Kind], types.new_class(cls.__name__, (base,), {}, lambda made: made.update(body)))
+    except Exception as error:
+        own_code.raise_told(error, own_code.source_of(cls).place)
+
+
+def _refuse(cls: type, name: str, why: str, verb: str = ": ") -> None:
+    raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__}.{name}{verb or ' '}{why}")
