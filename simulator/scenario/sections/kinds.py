@@ -95,7 +95,7 @@ class Kind(Section):
     plain: ClassVar[type | None] = None
     """the user's class, where this one was made of its fields"""
 
-    kind: str = ""
+    kind: str = Field("", description="which of the family it is")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -115,7 +115,11 @@ def test_the_schema_describes_every_key_and_allows_units_and_bare_kinds() -> Non
 
 
 @pytest.mark.parametrize(
-    "model", [m for m in vars(sections).values() if isinstance(m, type) and issubclass(m, sections.Section)]
+    "model",
+    [
+        *(m for m in vars(sections).values() if isinstance(m, type) and issubclass(m, sections.Section)),
+        *sections.RequestPolicy.family.built_in().values(),
+    ],
 )
 def test_every_key_says_what_it_means(model: type[BaseModel]) -> None:
     for name, shape in fields_of(model).items():
