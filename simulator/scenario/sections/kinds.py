@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Self, cast, get_args, get_type_hints
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     TypeAdapter,
     ValidationError,
