@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import fleetrec
 from fleetrec import Scenario
@@ -43,13 +44,16 @@ SWEEP = "name: tiny_sweep\nbase: tiny.yaml\naxes: {policy.request: [never, alway
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built offline from a copy of the tree, so that nothing is left in the checkout."""
+    """Built offline by way of a source archive, from a copy of the tree: nothing is left in the checkout."""
     copy = tmp_path_factory.mktemp("source") / "fleetrec"
     left_out = shutil.ignore_patterns(".*", "__pycache__", "build", "*.egg-info", "runs", "docs", "tests", "benchmarks")
     shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)
+    sdist = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
+    subprocess.run([sys.executable, "-c", sdist], cwd=copy, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    (source,) = (copy / "dist").iterdir()
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
-    subprocess.run([*command, str(copy / "dist"), str(copy)], check=True, timeout=120)
-    (built,) = (copy / "dist").iterdir()
+    subprocess.run([*command, str(copy / "wheel"), str(source)], check=True, timeout=120)
+    (built,) = (copy / "wheel").iterdir()
     return built
 
 
@@ -120,6 +124,11 @@ def test_what_is_installed_knows_its_version_and_copies_its_scenarios_and_sweeps
         assert text == (ROOT / shipped / f"{name}.yaml").read_bytes()
     assert "name: high_churn" in installed.run(command, "validate", "copied/scenarios/high_churn.yaml")
     assert make_plan(read_sweep(installed.folder / "copied" / "policy_sweep.yaml")).n_runs > 1
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["version"], citation["license"]) == (fleetrec.__version__, "Apache-2.0")
 
 
 @pytest.mark.slow
