@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 import fleetrec
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+from tests.docs.pages import PAGES, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +68,10 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in lines}
 
 
-def test_every_file_that_the_architecture_and_the_glossary_name_exists() -> None:
-    for page in (ROOT / "docs" / "architecture.md", ROOT / "docs" / "glossary.md"):
-        named = re.findall(r"`((?:simulator|models|reports|commands|tests|fleetrec)/[\w/.]*)`", page.read_text("utf-8"))
-        assert len(named) > 50
-        for path in named:
+def test_every_file_of_the_repository_that_a_page_names_exists() -> None:
+    folders = "benchmarks|commands|docs|experiments|fleetrec|models|reports|scenarios|simulator|tests"
+    for page in PAGES:
+        for path in re.findall(rf"`((?:{folders})/[\w/.-]*)`", page.read_text(encoding="utf-8")):
             assert (ROOT / path).exists(), f"{page.name} names {path}"
 
 

@@ -39,7 +39,7 @@ def test_the_example_of_the_page_loads_with_each_override_that_it_shows(tmp_path
     path = tmp_path / "my_fleet.yaml"
     path.write_text(page.split("```yaml\n")[1].split("```")[0])
     load_scenario(path)
-    lines = [line for line in page.split("\n") if line.startswith("    --set ")]
+    lines = [line for line in page.split("\n") if line.startswith("--set ")]
     assert len(lines) > 5
     for line in lines:
         words = shlex.split(line, comments=True)
