@@ -207,7 +207,7 @@ class Place:
         for part in ("models", "simulator", "reports", "commands"):
             for module in pkgutil.walk_packages([str(ROOT / part)], f"fleetrec.{part}."):
                 import_module(module.name)
-        processes.get_context = lambda _: multiprocessing.get_context("fork")  # type: ignore[assignment]
+        processes.get_context = lambda _: multiprocessing.get_context("fork")  # type: ignore[attr-defined, assignment]
         background_drawing._BEHIND = 0  # those who draw would keep a run on a busy machine waiting
         simulate(Scenario.load(self.root / "tiny.yaml"), store=ArtifactStore(self.root / "loaded"))
 
@@ -298,7 +298,8 @@ def ray_worker(place: Place, times: int, draw: random.Random) -> Row:
         time.sleep(0.05)
     while row.tried < times:
         with tempfile.TemporaryDirectory(dir=place.root) as held:
-            out, moment_s, victims = Path(held) / "out", draw.random() * longest_s, {}
+            out, moment_s = Path(held) / "out", draw.random() * longest_s
+            victims: dict[int, float] = {}
             running = place.start(COMMANDS["Ray"], out, place.cache("Ray"))
             while running.poll() is None and (not victims or sum(victims.values()) < moment_s):
                 victims = _actors(running.pid)

@@ -156,12 +156,17 @@ def remove_files(folder: Path) -> None:
         inside = path.parent.resolve().is_relative_to(folder.resolve())
         if inside and path.is_file() and (digest is None or sha256_of(path) == digest):
             path.unlink()
-    for place in (folder, folder / "figures"):
-        for left in place.glob(".*") if place.is_dir() else ():
-            if _BEING_WRITTEN.fullmatch(left.name):
-                left.unlink(missing_ok=True)
+    remove_half_written(folder)
     with suppress(OSError):
         (folder / "figures").rmdir()
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove what was being written to a run's or an experiment's folder, or its figures, when a process was killed."""
+    for place in (folder, folder / "figures"):
+        for left in place.glob(".*") if place.is_dir() else ():
+            if _BEING_WRITTEN.fullmatch(left.name) and left.is_file():
+                left.unlink(missing_ok=True)
 
 
 def remove_parts(folder: Path) -> None:

@@ -19,6 +19,7 @@ from fleetrec.simulator.experiments.folders import ExperimentFolder
 from fleetrec.simulator.experiments.optimise.problem import Problem
 from fleetrec.simulator.experiments.optimise.sampling import is_ours
 from fleetrec.simulator.experiments.sweeps.sweep_folder import check_versions, held_whole
+from fleetrec.simulator.records.run_manifest import remove_half_written
 
 STUDY = "study.db"
 _NAME = "optimisation"
@@ -93,6 +94,7 @@ def opened(problem: Problem, out: Path, resume: bool) -> Iterator[tuple[Experime
     with held_whole(out) as present:
         if present:
             _check_continues(folder, problem, present, resume)
+        remove_half_written(out)
         trials = Trials(out / STUDY, problem)
         for name, content in (("experiment.yaml", problem.given()), ("space.yaml", problem.space.as_file())):
             with atomic_path(out / name) as temporary:

@@ -11,7 +11,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.experiments.folders import FAILURE, ExperimentFolder
 from fleetrec.simulator.experiments.sweeps.plan import Plan
 from fleetrec.simulator.records.folder_lock import held
-from fleetrec.simulator.records.run_manifest import is_finished, remove_run, run_of
+from fleetrec.simulator.records.run_manifest import is_finished, remove_half_written, remove_run, run_of
 from fleetrec.simulator.results.run_identity import run_id
 
 
@@ -118,8 +118,7 @@ def _clean(folder: ExperimentFolder) -> None:
     for variant in (folder.path / "runs").glob("*"):
         with suppress(OSError):
             variant.rmdir()  # an empty one
-    for left in folder.path.glob(".*-*"):
-        left.unlink()
+    remove_half_written(folder.path)
 
 
 def remove_failed(place: Path) -> None:

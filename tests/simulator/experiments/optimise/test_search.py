@@ -312,6 +312,20 @@ def test_three_goals_share_a_front(problem: Problem, tmp_path: Path) -> None:
     assert all(point["z"] == N for point in answer["frontier"])
 
 
+def test_what_was_half_written_goes_and_a_hidden_file_of_the_users_stays(
+    problem: Problem, whole: Whole, tmp_path: Path
+) -> None:
+    out = tmp_path / "o"
+    shutil.copytree(whole.folder, out)
+    (out / "figures").mkdir(exist_ok=True)
+    left = [out / ".0123456789ab-answer.json", out / "figures" / ".be6b0af36165-frontier.svg"]
+    mine = out / ".my-notes"
+    for path in [*left, mine]:
+        path.write_text("words")
+    run(problem, out, Formula(), resume=True)
+    assert [path.exists() for path in [*left, mine]] == [False, False, True]
+
+
 def test_two_searches_do_not_write_to_one_folder(problem: Problem, tmp_path: Path) -> None:
     class Second(Formula):
         def _do(self, job: RunJob) -> Outcome:

@@ -218,6 +218,20 @@ def test_a_finished_run_is_lost_only_where_it_is_named(plan: Plan, undisturbed: 
     assert results_of(out) == results_of(undisturbed)
 
 
+def test_what_was_half_written_goes_and_a_hidden_file_of_the_users_stays(
+    plan: Plan, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed, out)
+    (out / "figures").mkdir(exist_ok=True)
+    left = [out / ".0123456789ab-results.parquet", out / "figures" / ".be6b0af36165-frontier.svg"]
+    mine = [out / ".my-notes", out / "figures" / ".my-notes"]
+    for path in left + mine:
+        path.write_text("words")
+    again(plan, undisturbed, out)
+    assert [path.exists() for path in left + mine] == [False, False, True, True]
+
+
 def test_two_sweeps_do_not_write_to_one_folder(plan: Plan, undisturbed: Path, tmp_path: Path) -> None:
     def busy(line: str) -> None:
         with pytest.raises(InputError, match=r"another process is writing to it"):
