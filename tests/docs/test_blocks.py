@@ -76,7 +76,7 @@ def overrides_load(words: list[str]) -> None:
         load_scenario(ROOT / scenario, [one for one in settings if "..." not in one])
 
 
-@pytest.mark.parametrize("block", [b for b in blocks("sh", "console", "") if command_lines(b)], ids=ids)
+@pytest.mark.parametrize("block", [b for b in blocks("sh", "console", "") if "tutorials" not in b.page], ids=ids)
 def test_commands_are_taken_by_the_command_line(block: Block) -> None:
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     for words in command_lines(block):
