@@ -40,15 +40,14 @@ def test_every_public_name_is_described_on_the_page_of_python(site: Path) -> Non
         assert f'id="fleetrec.{name}"' in page, name
 
 
-def test_the_links_of_the_readme_lead_to_files_and_headings() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
-    assert len(links) > 10
-    for link in links:
-        name, _, anchor = link.partition("#")
-        target = ROOT / name if name else ROOT / "README.md"
-        assert target.exists(), link
-        assert not anchor or anchor in headings(target), link
+def test_links_of_pages_outside_the_site_lead_to_files_and_headings() -> None:
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+        assert len(links) > 2
+        for name, _, anchor in (link.partition("#") for link in links if "://" not in link):
+            target = ROOT / name if name else page
+            assert target.exists(), f"{page.name}: {name}"
+            assert not anchor or anchor in headings(target), f"{page.name}: {name}#{anchor}"
 
 
 def test_every_page_that_the_repository_names_exists() -> None:
