@@ -39,6 +39,7 @@ def simulate(
         Literal["local", "ray"], typer.Option("--engine", help="whose the shards are: this machine's or Ray's")
     ] = "local",
     ray_address: Annotated[str | None, typer.Option("--ray-address", help="a Ray cluster: host:port or auto")] = None,
+    check: Annotated[bool, typer.Option("--check", help="run it twice, and say if the two differ")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -74,6 +75,10 @@ def simulate(
                 name_files(path, drawing.finish())
         if not quiet:
             print(f"written to {path}", file=sys.stderr if as_json else sys.stdout)
+        if check:
+            from fleetrec.simulator.simulation import check_repeatable
+
+            check_repeatable(result, on, progress_bars(quiet), store)
 
 
 @app.command()
@@ -165,8 +170,19 @@ def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = N
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    own: Annotated[
+        list[str] | None,
+        typer.Option("--own", metavar="KEY=FILE.py:NAME", help="with a kind of your own under this key; repeatable"),
+    ] = None,
+) -> None:
     """JSON Schema of a scenario, for completion in an editor."""
-    from fleetrec.simulator.scenario import json_schema
+    with user_errors():
+        from fleetrec.models.runtime.errors import InputError
+        from fleetrec.simulator.scenario import json_schema
 
-    print_json(json_schema())
+        pairs = [one.partition("=") for one in own or []]
+        for key, equals, name in pairs:
+            if not (key and equals and name):
+                raise InputError("--own: expected KEY=FILE.py:NAME, such as policy.request=my_policies.py:Evenings")
+        print_json(json_schema({key.strip(): name.strip() for key, _, name in pairs}))

@@ -11,15 +11,35 @@ if TYPE_CHECKING:
     from fleetrec.models.runtime.errors import InputError
     from fleetrec.simulator.results.run_result import RunResult
     from fleetrec.simulator.scenario import Scenario
+    from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
+    from fleetrec.simulator.scenario.units import Bytes, Joules, Seconds, Share
     from fleetrec.simulator.simulation import simulate
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "RunResult", "Scenario", "__version__", "simulate"]
+__all__ = [
+    "Bytes",
+    "DeviceView",
+    "InputError",
+    "Joules",
+    "RequestPolicy",
+    "RunResult",
+    "Scenario",
+    "Seconds",
+    "Share",
+    "__version__",
+    "simulate",
+]
 
 _HOME = {
+    "Bytes": "fleetrec.simulator.scenario.units",
+    "DeviceView": "fleetrec.simulator.scenario.sections.request",
     "InputError": "fleetrec.models.runtime.errors",
+    "Joules": "fleetrec.simulator.scenario.units",
+    "RequestPolicy": "fleetrec.simulator.scenario.sections.request",
     "RunResult": "fleetrec.simulator.results.run_result",
     "Scenario": "fleetrec.simulator.scenario",
+    "Seconds": "fleetrec.simulator.scenario.units",
+    "Share": "fleetrec.simulator.scenario.units",
     "simulate": "fleetrec.simulator.simulation",
 }
 

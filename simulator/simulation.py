@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
@@ -16,7 +17,7 @@ from fleetrec.simulator.results.collect import collect
 from fleetrec.simulator.results.run_folder import RunFolder, opened
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.timeline_trace import Tracer, TraceRequest
-from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario import check_scenario, sections
 
 
 def simulate(
@@ -27,13 +28,19 @@ def simulate(
     store: ArtifactStore | None = None,
     trace: TraceRequest | None = None,
     crew: Crew | None = None,
+    *,
+    request: Any = None,
 ) -> RunResult:
     """Run `scenario`; with `out` its files are written there, with `trace` also a timeline of chosen devices.
 
-    `crew`: who simulates the regions of a scenario that has some; none: this process. Deterministic in the scenario,
-    whatever the machine's load, the number of workers or `engine.batching`. Raises InputError for what the user can
-    mend.
+    `request`: a request policy in place of the scenario's, built in or an object of a class of your own. `crew`: who
+    simulates the regions of a scenario that has some; none: this process. Deterministic in the scenario, whatever the
+    machine's load, the number of workers or `engine.batching`. Raises InputError for what the user can mend.
     """
+    if request is not None:
+        policy = sections.kind_of_object(request, sections.RequestPolicy)
+        scenario = scenario.model_copy(update={"policy": scenario.policy.model_copy(update={"request": policy})})
+        check_scenario(scenario)
     if isinstance(out, Path | str):
         with opened(out, scenario) as held:
             return simulate(scenario, held, device, progress, store, trace, crew)
@@ -91,7 +98,8 @@ def simulate_prepared(
     tracer = Tracer(trace) if trace is not None else None
     if tracer is not None:
         tracer.watch(world)
-    run(world, scenario, prepared, progress)
+    with sections.watched(scenario):
+        run(world, scenario, prepared, progress)
     simulated = time.perf_counter()
     result = collect(scenario, prepared, world, tuned, progress)
     result.timing = {
@@ -106,3 +114,15 @@ def simulate_prepared(
     if prepared.source is not None:
         prepared.source.save()  # last: a cache that is full or lost takes no result with it
     return result
+
+
+def check_repeatable(first: RunResult, device: str, progress: Progress, store: ArtifactStore) -> None:
+    """Run the scenario of `first` once more. InputError where the two differ, which own code alone can bring about."""
+    again = simulate(first.scenario, None, device, progress, store)
+    other = [name for name, table in first.tables.items() if not table.equals(again.tables[name])]
+    summary = {key: value for key, value in first.summary.items() if key != "run"}
+    if not other and summary == {key: value for key, value in again.summary.items() if key != "run"}:
+        return
+    kinds = [f"{kind.own_source().place}: {kind.own_source().name}" for _, kind in sections.own_kinds(first.scenario)]
+    whose = f"; {' or '.join(kinds)} hangs on more than its keys and what it is handed" if kinds else ""
+    raise InputError(f"--check: a second run differs in {', '.join(other) or 'its summary'}{whose}")

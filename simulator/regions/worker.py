@@ -15,6 +15,7 @@ from fleetrec.simulator.preparation.training import Learnt, learn
 from fleetrec.simulator.regions.messages import RegionJob, Report
 from fleetrec.simulator.regions.region import Region
 from fleetrec.simulator.results.run_folder import disk_full_told
+from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds, regional
 
 
@@ -30,7 +31,7 @@ class Host:
         """Take the steps of a job; the report of the last one. Whatever goes wrong is told by it."""
         started = time.perf_counter()
         try:
-            with disk_full_told(job.folder):
+            with disk_full_told(job.folder), sections.watched(job.brief.scenario):
                 return replace(self._take(job), took_s=time.perf_counter() - started)
         except InputError as error:
             name = job.brief.scenario.regions[job.region].name

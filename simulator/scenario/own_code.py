@@ -26,9 +26,7 @@ from fleetrec.simulator.scenario.text_files import resolve_path
 
 GROUP = "fleetrec.plugins"
 """of entry points, by whose names installed packages offer kinds"""
-_REFERENCE = re.compile(
-    r"(?P<file>.+\.py):(?P<of_file>[A-Za-z_]\w*)|(?P<module>[A-Za-z_][\w.]*):(?P<of_module>[A-Za-z_]\w*)"
-)
+_REFERENCE = re.compile(r"((?P<file>.+\.py)|(?P<module>[A-Za-z_][\w.]*)):(?P<name>[A-Za-z_]\w*)")
 _INSTALLED = ("site-packages", "dist-packages")
 _files: set[str] = set()
 """all that has been imported so, as their code objects name them"""
@@ -197,7 +195,7 @@ def _imported(name: str) -> types.ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise_told(error, name)
-        raise InputError(f"there is no module {error.name!r}; install its package, or name a file: {name}.py") from None
+        raise InputError(f"there is no module {error.name!r}; install its package, or name FILE.py:NAME") from None
     except Exception as error:
         raise_told(error, name)
     if getattr(module, "__file__", None):

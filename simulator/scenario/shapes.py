@@ -72,7 +72,7 @@ def kinds_of(model: type[BaseModel]) -> tuple[str, ...]:
     """The words that `kind` may be in this section; () where it has no kind."""
     info = model.model_fields.get("kind")
     if info is not None and info.annotation is str:
-        names: tuple[str, ...] = model.names()  # type: ignore[attr-defined]  # a Kind, which imports this module
+        names: tuple[str, ...] = model.kind_names()  # type: ignore[attr-defined]  # a Kind, which imports this module
         return names
     return tuple(get_args(info.annotation)) if info else ()
 

@@ -94,14 +94,14 @@ def _with_kinds(part: dict[str, Any], model: type[BaseModel], path: str, own: di
         for name, info in holds.model_fields.items():
             entry, shape = holder["properties"][name], fields_of(holds)[name]
             if shape.base is not None:
-                kinds = list(shape.sections)
-                if f"{where}{name}" in own:
-                    kinds.append(_own_kind(f"{where}{name}", own.pop(f"{where}{name}"), shape))
-                choices: TypeAdapter[Any] = TypeAdapter(_one_of(kinds))
+                choices: TypeAdapter[Any] = TypeAdapter(_one_of(list(shape.sections)))
                 made = choices.json_schema(ref_template="#/$defs/{model}")
                 schema["$defs"] |= made.pop("$defs")
-                entry.pop("family")
+                del entry["family"]
                 entry |= made
+                key = f"{where}{name}"
+                if key in own:
+                    _add_own(schema, entry, _own_kind(key, own.pop(key), shape))
             made_when_needed = info.get_default(call_default_factory=True) if info.default_factory else None
             if isinstance(made_when_needed, BaseModel):
                 entry["default"] = made_when_needed.model_dump(mode="json")
@@ -112,6 +112,17 @@ def _with_kinds(part: dict[str, Any], model: type[BaseModel], path: str, own: di
 
 def _one_of(kinds: list[type[BaseModel]]) -> Any:
     return Annotated[reduce(or_, kinds), Field(discriminator="kind")]
+
+
+def _add_own(schema: dict[str, Any], entry: dict[str, Any], kind: type[BaseModel]) -> None:
+    """Let a kind of the user's own stand beside the others under `entry`."""
+    described = kind.model_json_schema(ref_template="#/$defs/{model}")
+    (called,) = kinds_of(kind)
+    described["properties"]["kind"] = {"const": called, "type": "string"}
+    schema["$defs"] |= described.pop("$defs", {}) | {kind.__name__: described}
+    reference = f"#/$defs/{kind.__name__}"
+    entry["oneOf"].append({"$ref": reference})
+    entry["discriminator"]["mapping"][called] = reference
 
 
 def _own_kind(key: str, reference: str, shape: Shape) -> type[BaseModel]:

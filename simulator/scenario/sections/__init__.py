@@ -31,7 +31,7 @@ from fleetrec.simulator.scenario.sections.fleet import (
     TraceLink,
     default_classes,
 )
-from fleetrec.simulator.scenario.sections.kinds import Kind, own_kinds
+from fleetrec.simulator.scenario.sections.kinds import Kind, kind_of_object, own_kinds, watched
 from fleetrec.simulator.scenario.sections.models import (
     P5,
     Candidates,
@@ -197,6 +197,8 @@ __all__ = [
     "Workload",
     "adaptation_of",
     "default_classes",
+    "kind_of_object",
     "own_kinds",
     "retraining_of",
+    "watched",
 ]

@@ -17,6 +17,7 @@ import dataclasses
 import pkgutil
 import types
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -83,7 +84,7 @@ def _kinds_in(package: str) -> "dict[str, type[Kind]]":
         within = import_module(f"{package}.{module.name}")
         for value in vars(within).values():
             if isinstance(value, type) and issubclass(value, Kind) and value.__module__ == within.__name__:
-                found |= dict.fromkeys(value.names(), value)
+                found |= dict.fromkeys(value.kind_names(), value)
     return found
 
 
@@ -93,16 +94,16 @@ class Kind(Section):
     model_config = ConfigDict(validate_default=True)
 
     family: ClassVar[Family]
-    plain: ClassVar[type | None] = None
+    own_class: ClassVar[type | None] = None
     """the user's class, where this one was made of its fields"""
 
     kind: str = Field("", description="which of the family it is")
 
     @classmethod
-    def names(cls) -> tuple[str, ...]:
+    def kind_names(cls) -> tuple[str, ...]:
         """The words for this kind in a scenario; () for a base of several kinds."""
         if cls.is_own():
-            return (cls.reference(),)
+            return (cls.own_reference(),)
         return tuple(str(word) for word in get_args(cls.model_fields["kind"].annotation))
 
     @classmethod
@@ -111,25 +112,25 @@ class Kind(Section):
         return not cls.__module__.startswith("fleetrec.")
 
     @classmethod
-    def source(cls) -> OwnSource:
+    def own_source(cls) -> OwnSource:
         """Where the user's class stands."""
-        return own_code.source_of(cls.plain or cls)
+        return own_code.source_of(cls.own_class or cls)
 
     @classmethod
-    def reference(cls) -> str:
+    def own_reference(cls) -> str:
         """How a scenario names the user's class, from wherever it is read."""
-        owner = cls.plain or cls
+        owner = cls.own_class or cls
         by_file = owner.__module__.startswith("fleetrec_own_") or owner.__module__ == "__main__"
-        return f"{own_code.shown(cls.source().path) if by_file else owner.__module__}:{owner.__name__}"
+        return f"{own_code.shown(cls.own_source().path) if by_file else owner.__module__}:{owner.__name__}"
 
-    def behaviour(self) -> Any:
+    def own_behaviour(self) -> Any:
         """An object with the user's own methods: this one, or a new one of their class with these values."""
-        if self.plain is None:
+        if self.own_class is None:
             return self
         values = {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
-        if dataclasses.is_dataclass(self.plain):
-            return self.plain(**values)
-        made = self.plain()
+        if dataclasses.is_dataclass(self.own_class):
+            return self.own_class(**values)
+        made = self.own_class()
         for name, value in values.items():
             setattr(made, name, value)
         return made
@@ -137,23 +138,23 @@ class Kind(Section):
     @model_validator(mode="before")
     @classmethod
     def _with_own_name(cls, values: Any) -> Any:
-        return {**values, "kind": cls.reference()} if isinstance(values, dict) and cls.is_own() else values
+        return {**values, "kind": cls.own_reference()} if isinstance(values, dict) and cls.is_own() else values
 
     @model_serializer(mode="wrap")
     def _with_source(self, handler: Any) -> dict[str, Any]:
         """Caches go by what this gives, so it tells versions of own code apart."""
         dumped = cast(dict[str, Any], handler(self))
-        return dumped | {"source": self.source().digest} if self.is_own() else dumped
+        return dumped | {"source": self.own_source().digest} if self.is_own() else dumped
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Own kinds are read anew in the process that they travel to."""
         if not self.is_own():
             return super().__reduce_ex__(protocol)
-        source, base = self.source(), _base_of(type(self))
-        name = self.reference()
+        source, base = self.own_source(), _base_of(type(self))
+        name = self.own_reference()
         where = f"{source.path}:{name.rsplit(':', 1)[1]}" if ".py:" in name else name
-        values = {name: getattr(self, name) for name in self.model_fields_set if name != "kind"}
-        return _read_anew, (base, where, values, source.digest)
+        values = {key: getattr(self, key) for key in self.model_fields_set if key != "kind"}
+        return _read_anew, (base, where, values, self.kind, source.digest)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -189,12 +190,12 @@ def _base_of(kind: type[Kind]) -> type[Kind]:
     return next(base for base in kind.__mro__ if "family" in base.__dict__)
 
 
-def _read_anew(base: type[Kind], reference: str, values: dict[str, Any], digest: str) -> Kind:
+def _read_anew(base: type[Kind], reference: str, values: dict[str, Any], called: str, digest: str) -> Kind:
     kind = base.family.named(reference, None, base)
     assert kind is not None
-    if kind.source().digest != digest:
-        raise InputError(f"{kind.source().place}: was changed since this began; begin again")
-    return kind(**values)
+    if kind.own_source().digest != digest:
+        raise InputError(f"{kind.own_source().place}: was changed since this began; begin again")
+    return kind(**values).model_copy(update={"kind": called})  # whatever folder that process is in
 
 
 def own_kinds(section: BaseModel, path: str = "") -> Iterator[tuple[str, Kind]]:
@@ -207,6 +208,28 @@ def own_kinds(section: BaseModel, path: str = "") -> Iterator[tuple[str, Kind]]:
                 yield key, item
             elif isinstance(item, BaseModel):
                 yield from own_kinds(item, f"{key}.")
+
+
+def watched(section: BaseModel) -> AbstractContextManager[None]:
+    """While a scenario is run: what its own kinds may not do ends it (own_code.watched)."""
+    places = [f"{kind.own_source().place}: {kind.own_source().name}" for _, kind in own_kinds(section)]
+    return own_code.watched(" or ".join(places)) if places else nullcontext()
+
+
+def kind_of_object(value: Any, base: type[Kind]) -> Kind:
+    """A kind of the family from an object of the user's: one already, or an object of a plain class or a dataclass.
+    InputError for what its class lacks."""
+    if isinstance(value, base) and not value.is_own():
+        return value
+    kind = own_kind(type(value), base)
+    if isinstance(value, kind):
+        return value
+    try:
+        return kind(**{name: getattr(value, name) for name in kind.model_fields if name != "kind"})
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{type(value).__name__}.{'.'.join(map(str, first['loc']))}: {said}") from None
 
 
 # --------------------------------------------------------------------------------------------- classes of users
@@ -231,6 +254,8 @@ def _checked(cls: type, base: type[Kind]) -> type[Kind]:
             raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} has no method {wanted}; give it one")
     kind = cls if issubclass(cls, base) else _made_of(cls, base)
     for name, shape in fields_of(kind).items():
+        if name != "kind" and hasattr(base, name):
+            _refuse(cls, name, f"means something of its own to {base.__name__}; call the key otherwise", " ")
         whole = shape.item or shape
         if shape.sections or any(part.type not in _PLAIN and not part.words for part in whole.plain):
             _refuse(cls, name, "a key is an int, float, bool, str, Literal, one of fleetrec's units, or a tuple of one")
@@ -271,7 +296,7 @@ def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
             body[name] = TypeAdapter(hint).validate_python(default)
         except ValidationError as error:
             _refuse(cls, name, f"default {default!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}", "")
-    body |= {"__annotations__": annotations, "plain": cls}
+    body |= {"__annotations__": annotations, "own_class": cls}
     try:
         return cast(type[Kind], types.new_class(cls.__name__, (base,), {}, lambda made: made.update(body)))
     except Exception as error:

@@ -337,9 +337,9 @@ class OwnRequest:
     """A user's own policy in a run: what it answers is checked, and what it raises is told with its line."""
 
     def __init__(self, policy: RequestPolicy):
-        own = policy.behaviour()
+        own = policy.own_behaviour()
         self._wants, self._next_ask = own.wants, getattr(own, "next_ask", policy.next_ask)
-        source = policy.source()
+        source = policy.own_source()
         self._place = f"{source.place}: {source.name}"
 
     def wants(self, device: DeviceView) -> bool:
