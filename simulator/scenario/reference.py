@@ -22,6 +22,7 @@ MARKER = (
 
 Shared = frozenset[str]
 """names of sections that several kinds of one key have"""
+_OWN = " ([how](../how-to/own_code.md))."
 _AS_ABOVE = {"regions.N.cloud": "cloud", "regions.N.link": "fleet.classes.N.link"}
 """keys that hold what is described under another heading"""
 
@@ -64,7 +65,8 @@ def _children(path: str, model: type[BaseModel], base: object, depth: int, share
         elif shape.sections:
             lines += [
                 *heading,
-                f"One of several kinds; `{name}: KIND` is short for a section with nothing but its kind.",
+                f"One of several kinds; `{name}: KIND` is short for a section with nothing but its kind."
+                + (" A class of your own may stand there too, as `FILE.py:NAME`" + _OWN if shape.base else ""),
             ]
             sections_of = Counter(
                 key for section in shape.sections for key, part in fields_of(section).items() if part.sections

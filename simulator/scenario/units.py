@@ -84,11 +84,14 @@ def _reader(quantity: Quantity) -> BeforeValidator:
 
 
 Seconds = Annotated[float, DURATION, _reader(DURATION), Field(ge=0)]
+"""A time of at least 0 s, such as `250ms`, `30min` or `6h`; a bare number is seconds."""
 Bytes = Annotated[float, SIZE, _reader(SIZE), Field(ge=0)]
+"""A size of at least 0 bytes, such as `500kB` or `2MB`; a bare number is bytes."""
 BitsPerSecond = Annotated[float, BANDWIDTH, _reader(BANDWIDTH), Field(gt=0)]
 FlopsPerSecond = Annotated[float, COMPUTE, _reader(COMPUTE), Field(gt=0)]
 Watts = Annotated[float, POWER, _reader(POWER), Field(ge=0)]
 Joules = Annotated[float, ENERGY, _reader(ENERGY), Field(ge=0)]
+"""An energy of at least 0 J, such as `15kJ` or `12Wh`; a bare number is joules."""
 
 
 def _whole(value: Any) -> int:
@@ -101,3 +104,4 @@ def _whole(value: Any) -> int:
 Count = Annotated[int, COUNT, BeforeValidator(_whole, json_schema_input_type=int | str), Field(ge=1)]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+"""A number between 0 and 1."""

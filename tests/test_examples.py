@@ -1,0 +1,49 @@
+"""The examples as their files say they are run."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.commands.typed import one_line, typed
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def _beside_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_fits_on_a_screen(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 40
+
+
+def test_a_policy_of_ones_own_runs_twice_the_same_and_is_named_in_its_result() -> None:
+    result = typed("simulate", "examples/evenings.yaml", "--out", "run", "--quiet", "--check")
+    assert result.exit_code == 0, result.output
+    assert "examples/evenings.py:Evenings" in Path("run/scenario.yaml").read_text(encoding="utf-8")
+    requests = pd.read_parquet("run/requests.parquet")
+    assert len(requests) > 20
+    assert (requests["t_issued_s"] % 86400 >= 18 * 3600).all()
+
+
+def test_a_policy_of_ones_own_is_swept_by_two_workers() -> None:
+    result = typed("sweep", "examples/evenings_sweep.yaml", "--out", "swept", "--jobs", "2", "--quiet")
+    assert result.exit_code == 0, result.output
+    runs = pd.read_parquet("swept/results.parquet")
+    assert len(runs) == 6
+    assert not list(Path("swept").rglob("failure.json"))
+
+
+def test_a_policy_that_raises_ends_the_command_with_one_line_and_leaves_no_result() -> None:
+    path = Path("examples/evenings.py")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("return device", "return 1 / 0 > device"), encoding="utf-8"
+    )
+    told = one_line(typed("simulate", "examples/evenings.yaml", "--out", "run", "--quiet"))
+    assert told == "examples/evenings.py:17: ZeroDivisionError: division by zero"
+    assert not Path("run/summary.json").exists()
