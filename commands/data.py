@@ -15,6 +15,7 @@ from fleetrec.commands.common import (
     progress_bars,
     user_errors,
 )
+from fleetrec.simulator.core.wording import counted
 
 data_app = typer.Typer(help="Interaction logs and tables of LLM answers.", no_args_is_help=True, rich_markup_mode=None)
 prompts_app = typer.Typer(help="Prompts for a language model of your own.", no_args_is_help=True, rich_markup_mode=None)
@@ -113,7 +114,7 @@ def export(
 
         parts = export_prompts(Scenario.load(scenario, overrides or [], check=check_files), out)
         print(
-            f"{sum(parts.values()):,} prompts written to {out}: {parts['stream']:,} for the stream, "
+            f"{counted(sum(parts.values()), 'prompt')} written to {out}: {parts['stream']:,} for the stream, "
             f"{parts['calibration']:,} of before it, on which policies with a ratio, learned policies and logistic "
             "fusion are calibrated; docs/how-to/llm_candidates.md says how the answers become a table"
         )

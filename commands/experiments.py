@@ -15,6 +15,7 @@ from fleetrec.commands.common import (
     progress_bars,
     user_errors,
 )
+from fleetrec.simulator.core.wording import counted
 
 app = typer.Typer()
 
@@ -118,7 +119,7 @@ def report(
             name_files(folder, [page, *figures])
         if not quiet:
             print(f"report: {page}")
-            print(f"figures: {len(figures)} files in {figures[0].parent}")
+            print(f"figures: {counted(len(figures), 'file')} in {figures[0].parent}")
 
 
 @app.command()

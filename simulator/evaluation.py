@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fleetrec.models.metrics import accuracy
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.preparation.candidate_sources import answer_figures, answer_note
 from fleetrec.simulator.preparation.file_checks import check_files
 from fleetrec.simulator.preparation.training import (
@@ -78,7 +79,9 @@ def evaluate(
     if isinstance(scenario.llm.candidates, sections.TitlePrompt) and scenario.policy.slate != "cloud_srm":
         notes.append(answer_note(answer_figures(source, users, steps - 1)))
     if length < max(ks):
-        notes.append(f"llm: lists hold {length} items (llm.list_length), so beyond that every item is a miss")
+        notes.append(
+            f"llm: lists hold {counted(length, 'item')} (llm.list_length), so beyond that every item is a miss"
+        )
     result: dict[str, Any] = finite(
         {
             "scenario": scenario.name,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fleetrec.reports.figures.style import BLACK, BLUE, GREY, ORANGE, frame, house_style, new_figure, save
 from fleetrec.simulator.cloud.calibration.fitting import Calibration
 from fleetrec.simulator.cloud.calibration.outcomes import Times, measured
+from fleetrec.simulator.core.wording import counted
 
 _WIDTH_PX, _HEIGHT_PX = 1000, 760
 
@@ -33,12 +34,14 @@ def draw_calibration(found: Calibration, path: Path) -> Path:
         _scatter(axes[1, 1], theirs.latency_s, ours.latency_s)
         axes[0, 0].legend(loc="lower right")
         held_out = (
-            "" if found.held_out is None else f", fitted to the first {found.fitted} requests and judged on the rest"
+            ""
+            if found.held_out is None
+            else f", fitted to the first {counted(found.fitted, 'request')} and judged on the rest"
         )
         frame(
             figure,
             f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.name}: measured and simulated",
-            f"{len(theirs.latency_s)} requests of {found.log.name}{held_out}. "
+            f"{counted(len(theirs.latency_s), 'request')} of {found.log.name}{held_out}. "
             f"Mean errors: {_percentages(errors, 'mean')}; 99th percentile: {_percentages(errors, 'p99')}",
             [],
         )

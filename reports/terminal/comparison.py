@@ -49,14 +49,14 @@ def print_comparison(
         )
     console.print(lines)
     if len(shown) < len(rows):
-        write_line(console, f"{len(rows) - len(shown)} variants that are on no front: comparisons.parquet", "dim")
+        write_line(console, f"{counted(len(rows) - len(shown), 'variant')} on no front: comparisons.parquet", "dim")
     _differences(answer, console)
     _equal_ratios(answer.get("equal_ratio") or (), console)
     _front(answer, len(rows), console)
     _sensitivity(answer["sensitivity"], len(rows), console)
     first = rows.iloc[0]
     said = [f"cost: {cost}"]
-    many = "1 seed" if first["n_seeds"] == 1 else f"{int(first['n_seeds'])} seeds"
+    many = counted(first["n_seeds"], "seed")
     for label, of in ((_name(metric), first), ("cost", costs.iloc[0])):
         if of["method"] != "none":
             said.append(f"intervals of {label}: {of['method']}, {many}; for {of['generalises_to']}")
@@ -65,7 +65,7 @@ def print_comparison(
         fewest = open_rows["seeds_to_resolve"].astype(int).sort_values(kind="stable")
         hints = [f"'{name}' {more}" for name, more in fewest.iloc[:_MOST_HINTS].items()]
         if len(fewest) > _MOST_HINTS:
-            hints.append(f"{len(fewest) - _MOST_HINTS} others up to {fewest.iloc[-1]}")
+            hints.append(f"{counted(len(fewest) - _MOST_HINTS, 'other')} up to {fewest.iloc[-1]}")
         said.append(f"more seeds that would resolve a difference as large as the one seen: {', '.join(hints)}")
     write_notes([*said, *answer["notes"], *notes], console)
 
@@ -105,7 +105,7 @@ def _equal_ratios(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
 
 def _front(answer: Mapping[str, Any], n: int, console: Console) -> None:
     """The front in a line, and the cheapest point that is as good as the baseline where there is one."""
-    said = [f"front: {len(answer['frontier'])} of {n} variants"]
+    said = [f"front: {len(answer['frontier'])} of {counted(n, 'variant')}"]
     if answer["knee"] is not None:
         said.append(f"knee '{answer['knee']}'")
     volume = answer["hypervolume"]

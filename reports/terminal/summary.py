@@ -123,7 +123,7 @@ def print_policy_comparison(
 def print_calibration(found: "Calibration", console: Console) -> None:
     """The server, its coefficients, and the errors on what was fitted and on what was held out."""
     server = found.server
-    limits = f"{server.engine.kv_blocks:,} KV blocks, at most {server.engine.max_sequences} sequences"
+    limits = f"{server.engine.kv_blocks:,} KV blocks, at most {counted(server.engine.max_sequences, 'sequence')}"
     write_line(console, f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.name}: {limits}", "bold")
     coefficients = new_table(console, ("coefficient", "value"))
     for name, value in found.coefficients._asdict().items():
@@ -135,9 +135,8 @@ def print_calibration(found: "Calibration", console: Console) -> None:
         held_out = [f"{found.held_out[name]:+.2%}"] if found.held_out else []
         errors.add_row(escape(name.replace("_", " ")), f"{error:+.2%}", *held_out)
     console.print(errors)
-    write_line(
-        console, f"{found.fitted} of {len(found.log)} requests fitted; {found.simulated.preemptions} preemptions"
-    )
+    preempted = counted(found.simulated.preemptions, "preemption")
+    write_line(console, f"{found.fitted} of {counted(len(found.log), 'request')} fitted; {preempted}")
     write_line(console, f"{number_text(found.simulated_requests_per_s)} simulated requests per second")
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.benchmark.cases import SUITE, Case
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.scenario.sections import Section
 
 FILE = "bench.json"
@@ -28,8 +29,9 @@ class Machine(Section):
     numpy: str
 
     def __str__(self) -> str:
-        cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
-        return f"{self.processor}, {cores}, {self.memory_bytes / 1e9:.0f} GB, PyTorch {self.torch}"
+        return (
+            f"{self.processor}, {counted(self.cores, 'core')}, {self.memory_bytes / 1e9:.0f} GB, PyTorch {self.torch}"
+        )
 
 
 class Figures(Section):

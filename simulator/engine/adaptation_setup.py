@@ -8,6 +8,7 @@ from functools import cache
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.srm.adapters import adapter_form
 from fleetrec.models.srm.base import SmallModel
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.engine.adaptation import OwnAdapter
 from fleetrec.simulator.policies.adaptation import rules
 from fleetrec.simulator.policies.request.decision_points import DecisionPoints
@@ -56,8 +57,8 @@ def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, point
     wanted = getattr(when, needed[0]) * needed[1]
     if wanted > longest:
         raise InputError(
-            f"policy.update.when.{needed[0]}: no device ever adapts, since it takes {wanted} interactions and the "
-            f"busiest device has {longest}; lower it"
+            f"policy.update.when.{needed[0]}: no device ever adapts, since it takes {counted(wanted, 'interaction')} "
+            f"and the busiest device has {longest}; lower it"
         )
     gaps_s = points.gaps_s()
     if isinstance(when, sections.WhenIdle) and not ((gaps_s > when.gap) & (gaps_s < math.inf)).any():

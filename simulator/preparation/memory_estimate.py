@@ -5,6 +5,7 @@ What a device and an interaction take at the peak of a run is measured by benchm
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.machine_memory import available_bytes
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.fleet.population import Population
 
 DEVICE_BYTES = 3_000
@@ -25,7 +26,7 @@ def check_memory(population: Population, at_once: int = 1) -> None:
     worlds = "" if at_once == 1 else f"{at_once} regions at once, each with "
     fewer = "lower fleet.devices or duration" if at_once == 1 else "take fewer --shards, or lower fleet.devices"
     raise InputError(
-        f"{worlds}{devices:,} devices with {interactions:,} interactions need about {needed / 1e9:,.1f} GB of memory, "
-        f"and {free / 1e9:,.1f} GB are free; {fewer}, or give the fleet more regions, which one process simulates one "
-        "after the other"
+        f"{worlds}{counted(devices, 'device')} with {counted(interactions, 'interaction')} need about "
+        f"{needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free; {fewer}, or give the fleet "
+        "more regions, which one process simulates one after the other"
     )

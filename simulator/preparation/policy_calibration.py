@@ -24,6 +24,7 @@ from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.sequences import TrainingSet
 from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.policies.adaptive_fusion import LOGISTIC_TERMS, Fusion, fusion_of, logistic_terms
 from fleetrec.simulator.policies.counterfactual import Decisions, curve_for, threshold_for
 from fleetrec.simulator.policies.gain_model import (
@@ -161,8 +162,8 @@ def enough(tails: Tails, key: str, instead: str) -> None:
             f"the table has lists for {left} of the {tails.held_out:,} held-out decisions before the stream that it is "
             "found on; add the answers to the prompts whose part is 'calibration' (prompts export)"
             if tails.held_out >= FEWEST_DECISIONS
-            else f"the log holds out {left} decisions before the stream to find it on, and {FEWEST_DECISIONS} are "
-            "needed; use a longer log"
+            else f"the log holds out {counted(left, 'decision')} before the stream to find it on, and "
+            f"{FEWEST_DECISIONS} are needed; use a longer log"
         )
         raise InputError(f"{key}: {lists}, or {instead}")
 

@@ -16,6 +16,7 @@ from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.titles import prompt_of
 from fleetrec.simulator.cloud.tokens import RequestTokens, llm_request_tokens
 from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
 
@@ -76,7 +77,7 @@ def _of_titles(
         read, wrote = np.isfinite(lists.prompt_tokens), np.isfinite(lists.output_tokens)
         rate = lists.prompt_tokens[read].sum() / lengths[read].sum() if read.any() else 1.0 / CHARACTERS_PER_TOKEN
         answers = np.maximum(lists.output_tokens[wrote], 1).astype(np.int64)
-        where = f"{len(answers)} answers measured"
+        where = f"{counted(len(answers), 'answer')} measured"
         if not len(answers):
             line = np.mean([len(title) for title in titles if title]) + 1.0
             answers = np.array([ceil(section.titles * line / CHARACTERS_PER_TOKEN)])

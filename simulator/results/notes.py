@@ -81,21 +81,23 @@ def run_notes(scenario: sections.Scenario, prepared: Prepared, service: Service,
         notes.append(f"events are not in calendar order: {why}")
     devices, users = prepared.population.n_devices, len(np.unique(prepared.population.users))
     if devices > users:
-        notes.append(f"{devices:,} devices replay the streams of {users:,} users: intervals count users, not devices")
+        notes.append(
+            f"{devices:,} devices replay the streams of {counted(users, 'user')}: intervals count users, not devices"
+        )
     dropped = prepared.population.stream.dropped_after_horizon
     if dropped:
-        notes.append(f"{dropped:,} streamed interactions would come after the duration and are left out")
+        notes.append(f"{counted(dropped, 'streamed interaction')} would come after the duration and are left out")
     if prepared.learnt.split.future_share > 0:
         notes.append(
             f"split {prepared.learnt.split.kind}: {prepared.learnt.split.future_share:.0%} of training events are "
             "later than a streamed event they may inform"
         )
     if prepared.learnt.split.log.problems:
-        counted = ", ".join(f"{name} {count}" for name, count in prepared.learnt.split.log.problems.items())
-        notes.append(f"the log's problems: {counted}")
+        problems = ", ".join(f"{name} {count}" for name, count in prepared.learnt.split.log.problems.items())
+        notes.append(f"the log's problems: {problems}")
     sampled = base["srm"] != NOT_EVALUATED
     if not sampled.all():
-        notes.append(f"baseline srm: ranked on a sample of {int(sampled.sum())} interactions")
+        notes.append(f"baseline srm: ranked on a sample of {counted(sampled.sum(), 'interaction')}")
     if scenario.policy.slate not in WITHOUT_CLOUD and scenario.workload.hides_seen:
         then = "the SRM's best take their places" if scenario.workload.refills else "those behind them move up"
         notes.append(f"items that the user has had leave the slate at display; {then}")

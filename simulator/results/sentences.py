@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from fleetrec.simulator.core.wording import counted
+
 Call = Literal["yes", "no", "not shown"]
 
 WITHOUT_CLOUD = {
@@ -54,7 +56,7 @@ def between(words: Any, figure: Mapping[str, Any], unit: str = "") -> str:
 
 def fleet(represents: int | None) -> str:
     """The size of the fleet that dollars are of."""
-    return "" if represents is None else f" and {represents:,} phones"
+    return "" if represents is None else f" and {counted(represents, 'phone')}"
 
 
 def signed(value: float) -> str:

@@ -135,9 +135,11 @@ def request_notes(requests: pd.DataFrame, joined_s: NDArray[np.float64]) -> list
     at_the_node = np.isfinite(requests["t_arrived_s"].to_numpy())
     in_vain = int((joining & at_the_node & requests["outcome"].isin(["rejected", "timed_out"]).to_numpy()).sum())
     if in_vain > 0.01 * len(requests):
+        made = counted(
+            in_vain, "request that a device made as it joined was", "requests that devices made as they joined were"
+        )
         notes.append(
-            f"{in_vain:,} requests that devices made as they joined were turned away or came too late; where so many "
-            "do not join at one moment, set fleet.churn.join_over"
+            f"{made} turned away or came too late; where so many do not join at one moment, set fleet.churn.join_over"
         )
     return notes
 

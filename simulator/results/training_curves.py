@@ -3,6 +3,7 @@
 from typing import Any
 
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
 
@@ -50,7 +51,7 @@ def curve_of_lists(prepared: Prepared) -> TrainingCurve:
 
 def _note(model: str, key: str, curve: TrainingCurve) -> str:
     return (
-        f"{model}: validation still rose at the last of its {curve.most_epochs} epochs (NDCG@10 "
+        f"{model}: validation still rose at the last of its {counted(curve.most_epochs, 'epoch')} (NDCG@10 "
         f"{curve.values[-1]:.4f}, of which {curve.gain_since(LATE):.4f} in the last quarter of them): a larger {key} "
         "may make it better"
     )

@@ -7,6 +7,7 @@ from datetime import datetime
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.program import program
 from fleetrec.models.runtime.web_address import address_problem
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds, regional
 from fleetrec.simulator.scenario.sections.request import SCORES
@@ -152,10 +153,10 @@ def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
     cloud, llm = scenario.cloud, scenario.llm
     beams = llm.generation == "beam" or (llm.generation is None and isinstance(llm.candidates, sections.ItemLm))
     if beams and llm.beams > cloud.max_sequences:
-        text = f"a request of {llm.beams} beams (llm.beams) never fits {cloud.max_sequences} sequences"
+        text = f"a request of {llm.beams} beams (llm.beams) never fits {counted(cloud.max_sequences, 'sequence')}"
         yield "cloud.max_sequences", f"{text}; set at least {llm.beams}"
     if cloud.max_batched_tokens < cloud.max_sequences:
-        text = f"a step of {cloud.max_batched_tokens} tokens has no place for one token of each of"
+        text = f"a step of {counted(cloud.max_batched_tokens, 'token')} has no place for one token of each of"
         yield "cloud.max_batched_tokens", f"{text} {cloud.max_sequences} sequences; set at least {cloud.max_sequences}"
     yield from _autoscale("cloud", cloud)
     yield from _names("cloud.pools", "pool", [pool.name for pool in cloud.pools])

@@ -20,6 +20,7 @@ import pyarrow.parquet
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.workload.columns import Columns, columns_of, named_columns
 from fleetrec.simulator.workload.files import TextFile, check_fits, largest_bytes, read_text
 
@@ -201,10 +202,10 @@ def _parse(body: _Body, columns: Columns, skip: bool) -> tuple[Any, int]:
     if unreadable and not skip:
         for line, fields in body.records():
             if len(fields) != body.width:
-                raise InputError(
-                    f"{body.path}, line {line}: {len(fields)} fields where the first line has {body.width}; {SKIP_HINT}"
-                )
-        raise InputError(f"{body.path}: {unreadable} rows have a wrong number of fields; look for a quote left open")
+                found = f"{counted(len(fields), 'field')} where the first line has {body.width}"
+                raise InputError(f"{body.path}, line {line}: {found}; {SKIP_HINT}")
+        rows = counted(unreadable, "row has", "rows have")
+        raise InputError(f"{body.path}: {rows} a wrong number of fields; look for a quote left open")
     return table, unreadable
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.workload.columns import ITEM_NAMES, find_column
 from fleetrec.simulator.workload.files import TextFile, read_text
 
@@ -74,8 +75,8 @@ def _from_rows(names: Sequence[str], rows: Sequence[Sequence[str]], path: Path, 
     for row, cells in enumerate(rows, start=first_line):
         if len(cells) != len(names):
             raise InputError(
-                f"{path}, row {row}: {len(cells)} fields where the first line has {len(names)}; mend the row, or quote "
-                "the text that holds the separator"
+                f"{path}, row {row}: {counted(len(cells), 'field')} where the first line has {len(names)}; mend the "
+                "row, or quote the text that holds the separator"
             )
         label = cells[item].strip()
         if label in titles:

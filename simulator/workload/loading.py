@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.scenario.sections import LogFile
 from fleetrec.simulator.workload.files import locate
 from fleetrec.simulator.workload.formats import SKIP_HINT, RawTable, read_table
@@ -115,7 +116,7 @@ def _first_bad_row(raw: RawTable, users: _Ids, items: _Ids, bad: Flags) -> str:
     else:
         why = why_unusable(raw.times, raw.times_in_seconds, row)
     others = int(bad.sum()) - 1
-    more = f" ({others} more rows like it or worse)" if others else ""
+    more = f" ({counted(others, 'more row')} like it or worse)" if others else ""
     return f"{raw.path}, {raw.place(row)}: {why}{more}; {SKIP_HINT}"
 
 

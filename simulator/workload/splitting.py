@@ -16,6 +16,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.sequences import TrainingSet
 from fleetrec.models.sequences import training_set as make_training_set
 from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
 from fleetrec.simulator.workload.log import InteractionLog
 
@@ -121,13 +122,13 @@ def _split_last(log: InteractionLog, section: PerUserSplit) -> SplitLog:
     }
     if not streamed.any():
         raise InputError(
-            f"no user of {log.source} has more than {section.min_history} events (the longest has {lengths.max()}); "
-            "set a smaller workload.split.min_history"
+            f"no user of {log.source} has more than {counted(section.min_history, 'event')} (the longest has "
+            f"{lengths.max()}); set a smaller workload.split.min_history"
         )
     future = _future_share(log, history)
     told = "the log's clocks cannot tell which are" if np.isnan(future) else f"{future:.1%} of training events are"
     description = (
-        f"per_user: the last {section.last} events of each user, after at least {section.min_history}; "
+        f"per_user: the last {counted(section.last, 'event')} of each user, after at least {section.min_history}; "
         f"{told} later than the stream they help to predict"
     )
     return SplitLog(log, "per_user", section.min_history, history, history, streamed, None, future, description, counts)

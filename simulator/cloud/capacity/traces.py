@@ -16,6 +16,7 @@ import numpy as np
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.scenario.text_files import number, read_rows
 
 _COLUMNS = {
@@ -62,7 +63,8 @@ def read_trace(path: Path, limit: int | None = None) -> tuple[Requests, list[str
     notes = []
     late = int((np.diff(arrival) < 0).sum())
     if late:
-        notes.append(f"{late} of {len(rows)} rows arrive before the row above them; the trace is sorted by time")
+        before = "arrives before the row above it" if late == 1 else "arrive before the row above them"
+        notes.append(f"{late} of {len(rows)} rows {before}; the trace is sorted by time")
     order = np.argsort(arrival, kind="stable")
     prompt, output, sequences = (values[order].astype(np.int64) for values in (prompt, output, sequences))
     return Requests.of(arrival[order] - arrival.min(), prompt, output, sequences), notes
@@ -87,7 +89,9 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     for row, cells in table:
         where = f"{path}: row {row}"
         if len(cells) != len(names):
-            raise InputError(f"{where}: {len(cells)} cells where the head has {len(names)}; mend or remove the row")
+            raise InputError(
+                f"{where}: {counted(len(cells), 'cell')} where the head has {len(names)}; mend or remove the row"
+            )
         values = {"sequences": 1.0}
         for column, name, cell in zip(head, names, cells, strict=True):
             if name:

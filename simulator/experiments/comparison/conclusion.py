@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.resampling import DRAWS
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.experiments.comparison.cost_plane import Plane, plane_of
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH, decide
 from fleetrec.simulator.experiments.comparison.families import families
@@ -76,8 +77,8 @@ def conclude(
     bend = knee(points) if len(costs) == 1 else None
     if records.manifest.kind == "optimisation":
         notes.append(
-            f"the best of {len(plane.names)} points looks better than it is, since the search chose it for the very "
-            "runs that judge it: run the points that you mean to use at seeds that it has not seen"
+            f"the best of {counted(len(plane.names), 'point')} looks better than it is, since the search chose it for "
+            "the very runs that judge it: run the points that you mean to use at seeds that it has not seen"
         )
     sensitivity = _sensitivity(records, {name: measures[name] for name in (metric, *costs)}, notes)
     return {
@@ -155,9 +156,9 @@ def _replicated(held: Mapping[str, Any]) -> str:
     """What was run anew, and what was not."""
     worlds, trainings = held["worlds"], held["trainings"]
     said = f"1 world (seed {worlds[0]})" if len(worlds) == 1 else f"{len(worlds)} worlds"
-    said += f", {held['users']:,} users"
+    said += f", {counted(held['users'], 'user')}"
     if trainings is not None:
-        return f"replicated: {said}, {len(trainings)} trainings"
+        return f"replicated: {said}, {counted(len(trainings), 'training')}"
     return f"replicated: {said}; models were trained once, so nothing is said of models trained anew (training.seed)"
 
 

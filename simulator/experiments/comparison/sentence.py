@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.experiments.comparison.cost_plane import Plane
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH
 from fleetrec.simulator.experiments.comparison.savings import Saving
@@ -96,7 +97,7 @@ def _choosing(
 
 
 def _seeds(more: int) -> str:
-    return "1 more seed" if more == 1 else f"{more:,} more seeds"
+    return counted(more, "more seed")
 
 
 def _a_month(decision: Mapping[str, Any], base: str, of_a_run: bool = True) -> str:

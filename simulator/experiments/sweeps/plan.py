@@ -8,6 +8,7 @@ from typing import Any
 
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.experiments.folders import Manifest
 from fleetrec.simulator.experiments.sweeps.reading import Settings, Sweep
 from fleetrec.simulator.experiments.sweeps.variants import Point, draw, expand
@@ -72,13 +73,14 @@ def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = Fal
     if file.budget is not None:
         most = file.budget // replicates
         if most < 1:
-            text = f"{file.budget} runs do not reach for one variant at {replicates} seeds"
+            runs = counted(file.budget, "run does", "runs do")
+            text = f"{runs} not reach for one variant at {counted(replicates, 'seed')}"
             raise InputError(f"{sweep.place('budget')}: budget: {text}; raise it, or drop seeds")
         points = draw(points, most, file.baseline)
     n_runs = len(points) * replicates
     if n_runs > ASK_ABOVE and not confirmed:
         raise InputError(
-            f"{sweep.path}: {len(points):,} variants x {replicates} seeds are {n_runs:,} runs; "
+            f"{sweep.path}: {counted(len(points), 'variant')} x {counted(replicates, 'seed')} are {n_runs:,} runs; "
             "add --yes if they are meant, or set 'budget'"
         )
     base = Scenario.load(sweep.base, settings=fixed)

@@ -43,7 +43,7 @@ class Finished:
         if not self.failed:
             return []
         lines = [f"{run.variant.name!r} at seed {run.seed}: {why}" for run, why in self.failed[:most]]
-        of = f"{len(self.failed)} of {self.runs + len(self.failed)} runs failed"
+        of = f"{len(self.failed)} of {counted(self.runs + len(self.failed), 'run')} failed"
         return [*lines, f"{of} (failure.json in their folders says why); --resume tries them again"]
 
 
@@ -77,7 +77,9 @@ def run_sweep(
         if outside := [run for run in finished_runs(folder) if run not in {place.folder for place in places}]:
             named = ", ".join(str(run.relative_to(out)) for run in outside[:4])
             more = ", ..." if len(outside) > 4 else ""
-            say(f"{len(outside)} finished runs are not in this sweep's plan; they stay: {named}{more}")
+            they = "it stays" if len(outside) == 1 else "they stay"
+            held = counted(len(outside), "finished run is", "finished runs are")
+            say(f"{held} not in this sweep's plan; {they}: {named}{more}")
         todo = [place for place in places if not place.finished]
         say(_intention(plan, places, len(todo), executor.workers))
         jobs = [RunJob(plan.scenario(place.variant.name, place.seed, place.training), place.folder) for place in todo]
@@ -92,11 +94,11 @@ def run_sweep(
                         failed.append((todo[number], outcome.error))
                     if count == sample < len(jobs):
                         left = duration((time.monotonic() - started) / count * (len(jobs) - count))
-                        say(f"{count} runs are done; at this pace about {left} to go")
+                        say(f"{counted(count, 'run is', 'runs are')} done; at this pace about {left} to go")
         order = {place.folder: i for i, place in enumerate(places)}
         failed.sort(key=lambda pair: order[pair[0].folder])
         runs = write_tables(folder)
-        say(f"{runs} finished runs: {out / 'results.parquet'}")
+        say(f"{counted(runs, 'finished run')}: {out / 'results.parquet'}")
         if runs:
             say(_conclusion(out))
         return Finished(out, runs, failed)

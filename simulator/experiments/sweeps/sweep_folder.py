@@ -8,6 +8,7 @@ from pathlib import Path
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.disk import is_disk_full
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.experiments.folders import FAILURE, ExperimentFolder
 from fleetrec.simulator.experiments.sweeps.plan import Plan
 from fleetrec.simulator.records.folder_lock import held
@@ -86,8 +87,8 @@ def _check_continues(folder: ExperimentFolder, plan: Plan, resume: bool, lost: S
     done = [run for run in finished_runs(folder) if run not in lost]
     if done and not resume:
         raise InputError(
-            f"--out {path}: holds this sweep already; add --resume to keep its {len(done)} finished runs and go on, "
-            "--overwrite VARIANT/SEED to lose one by name, or name another folder"
+            f"--out {path}: holds this sweep already; add --resume to keep its {counted(len(done), 'finished run')} "
+            "and go on, --overwrite VARIANT/SEED to lose one by name, or name another folder"
         )
     joined = [run for run in folder.runs(new) if run.folder in done]
     if joined:

@@ -170,7 +170,7 @@ def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlate
     then = "are replaced by the SRM's best" if scenario.workload.refills else "are not replaced"
     text = (
         f"Items that a user has had leave the list and {then}: {share:.1%} of a list is gone when it is on screen, and "
-        f"{short:.1%} of lists have fewer than {_SCREEN} left. On {len(rows):,} slates refilling "
+        f"{short:.1%} of lists have fewer than {_SCREEN} left. On {counted(len(rows), 'slate')} refilling "
         f"(workload.exclude_seen: refill) moves NDCG@10 from {float(kept.mean()):.4f} by {gain:+.4f} "
         f"(95%: {gain - half:+.4f} to {gain + half:+.4f})."
     )

@@ -40,6 +40,7 @@ ROWS = {  # content -> what the message must say
     "a missing item": (GOOD + "1,null,1600000000\n", ["line 4", "item id is empty"]),
     "a negative item": (GOOD + "1,-1,1600000000\n", ["line 4", "'-1' is negative"]),
     "too few fields": (GOOD + "1,c\n", ["line 4", "2 fields where the first line has 3"]),
+    "one field": (GOOD + "1\n", ["line 4", "1 field where the first line has 3"]),
     "too many fields": (GOOD + "1,c,1600000000,x\n", ["line 4", "4 fields where the first line has 3"]),
     "after blank lines and quoted breaks": (
         '\nuser_id,item_id,title,timestamp\n\n1,a,"x\ny",1600000000\n\n1,b,z,soon\n',
