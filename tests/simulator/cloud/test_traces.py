@@ -45,7 +45,7 @@ def test_rows_out_of_order_are_sorted_and_counted(tmp_path: Path) -> None:
     requests, notes = read_trace(written(tmp_path, PLAIN + "5,1,1,1\n3,2,1,1\n4,3,1,1\n"))
     assert requests.arrival_s.tolist() == [0.0, 1.0, 2.0]
     assert requests.prompt_tokens.tolist() == [2, 3, 1]
-    assert notes == ["1 of 3 rows arrive before the row above them; the trace is sorted by time"]
+    assert notes == ["1 of 3 rows arrives before the row above it; the trace is sorted by time"]
 
 
 @pytest.mark.parametrize(
