@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.cloud.replica.jobs import MOST_TOKENS
+from fleetrec.simulator.scenario.units import DURATION
 
 _JSON_KEYS = ("queued_ts", "input_toks", "output_toks", "first_token_ts", "last_token_ts")
 _CSV_COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens", "first_token_s", "last_token_s")
@@ -61,7 +63,12 @@ def read_log(path: Path) -> RequestLog:
     if not rows:
         raise InputError(f"{path}: holds no requests; give a log of at least one")
     table = np.array(rows)  # [n, 5]
-    times = table[:, [0, 3, 4]] - table[0, 0]
+    with np.errstate(over="ignore"):
+        times = table[:, [0, 3, 4]] - table[0, 0]
+    if times.max() > DURATION.most:
+        raise InputError(
+            f"{path}: its last token comes more than {DURATION.most:g} s after its first request; mend the times"
+        )
     return RequestLog(
         name=path.name,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -99,9 +106,9 @@ def _checked(record: Mapping[str, Any], keys: tuple[str, ...], where: str, befor
     row = tuple(_number(record, key, where) for key in keys)
     arrival, prompt, output, first, last = row
     for key, tokens in zip(keys[1:3], (prompt, output), strict=True):
-        if tokens < 1 or tokens != int(tokens):
+        if not 1 <= tokens <= MOST_TOKENS or tokens != int(tokens):
             raise InputError(
-                f"{where}: {key} is {tokens:g}; it must be a whole number of at least 1, or delete the row"
+                f"{where}: {key} is {tokens:g}; it must be a whole number of 1 to {MOST_TOKENS:g}, or delete the row"
             )
     if not arrival <= first <= last:
         raise InputError(

@@ -22,24 +22,29 @@ _HEAD = """\
 """
 
 
+_MOST_S = 1e4
+"""of a part of a step: with more, sums of them are no times any more"""
+_MOST_COUNT = 10**12
+
+
 class _Line(Section):
-    fixed_s: float = Field(gt=0)
-    per_token_s: float = Field(ge=0)
-    per_sequence_s: float = Field(ge=0)
-    per_context_token_s: float = Field(ge=0)
-    per_pair_s: float = Field(ge=0)
+    fixed_s: float = Field(gt=0, le=_MOST_S)
+    per_token_s: float = Field(ge=0, le=_MOST_S)
+    per_sequence_s: float = Field(ge=0, le=_MOST_S)
+    per_context_token_s: float = Field(ge=0, le=_MOST_S)
+    per_pair_s: float = Field(ge=0, le=_MOST_S)
 
 
 class _Experts(Section):
-    all_s: float = Field(ge=0)
+    all_s: float = Field(ge=0, le=_MOST_S)
     routed_share: float = Field(gt=0, le=1)
 
 
 class _Limits(Section):
-    kv_blocks: int = Field(ge=1)
-    max_batched_tokens: int = Field(ge=1)
-    max_sequences: int = Field(ge=1)
-    block_tokens: int = Field(ge=1)
+    kv_blocks: int = Field(ge=1, le=_MOST_COUNT)
+    max_batched_tokens: int = Field(ge=1, le=_MOST_COUNT)
+    max_sequences: int = Field(ge=1, le=_MOST_COUNT)
+    block_tokens: int = Field(ge=1, le=_MOST_COUNT)
     prefix_caching: bool
     order: str
     async_scheduling: bool

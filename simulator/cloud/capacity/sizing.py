@@ -22,6 +22,7 @@ from fleetrec.simulator.cloud.tokens import RequestTokens
 from fleetrec.simulator.core.costs import HOUR_S, rent_cost
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.units import DURATION
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     model = default_catalogue().model(plan.model, "--model")
     gpu = default_catalogue().gpu(plan.gpu, "--gpu")
     requests, notes = read_trace(trace, plan.limit)
+    lasts_s = float(requests.arrival_s[-1]) / plan.rate_scale
+    if lasts_s > DURATION.most:
+        raise InputError(
+            f"--rate-scale {plan.rate_scale:g}: the trace would last {lasts_s:.3g} s, more than {DURATION.most:g}; "
+            "give a larger number"
+        )
     requests = requests.at(requests.arrival_s / plan.rate_scale)
     columns = (requests.prompt_tokens, requests.output_tokens, requests.sequences)
     longest = RequestTokens(*(int(column.max()) for column in columns))

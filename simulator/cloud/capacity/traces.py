@@ -16,8 +16,10 @@ import numpy as np
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.cloud.replica.jobs import MOST_TOKENS
 from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.scenario.text_files import number, read_rows
+from fleetrec.simulator.scenario.units import DURATION
 
 _COLUMNS = {
     "timestamp": "arrival",
@@ -53,13 +55,20 @@ def read_trace(path: Path, limit: int | None = None) -> tuple[Requests, list[str
         np.array([values[name] for _, values in rows]) for name in ("arrival", "prompt", "output", "sequences")
     )
     for name, values, least in (("prompt", prompt, 1), ("output", output, 0), ("sequences", sequences, 1)):
-        wrong = np.flatnonzero((values < least) | (values != np.floor(values)))
+        wrong = np.flatnonzero((values < least) | (values > MOST_TOKENS) | (values != np.floor(values)))
         if len(wrong):
             what = name if name == "sequences" else f"{name} tokens"
             raise InputError(
-                f"{path}: row {rows[wrong[0]][0]}: {values[wrong[0]]:g} {what}, not a whole number of at least {least}"
-                "; mend or remove the row"
+                f"{path}: row {rows[wrong[0]][0]}: {values[wrong[0]]:g} {what}, not a whole number of {least} to "
+                f"{MOST_TOKENS:g}; mend or remove the row"
             )
+    with np.errstate(over="ignore"):
+        far = np.flatnonzero(arrival - arrival.min() > DURATION.most)
+    if len(far):
+        raise InputError(
+            f"{path}: row {rows[far[0]][0]}: arrives more than {DURATION.most:g} s after the first request; mend or "
+            "remove the row"
+        )
     notes = []
     late = int((np.diff(arrival) < 0).sum())
     if late:

@@ -8,6 +8,9 @@ from typing import Literal
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.replica.queue_orders import ORDERS
 
+MOST_TOKENS = 10**9
+"""of a prompt or an answer in a file: whole numbers beyond some size are none any more"""
+
 State = Literal["new", "waiting", "prefill", "decode", "finished", "removed"]
 
 

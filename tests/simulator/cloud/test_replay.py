@@ -104,6 +104,7 @@ def test_dollars_are_replicas_times_time_at_the_list_price(trace: Path) -> None:
         ({"gpu": "h1000"}, "did you mean h100"),
         ({"model": "llama-3.1-70b"}, "--gpus-per-replica: 2"),
         ({"rate_scale": 0.0}, "--rate-scale 0"),
+        ({"rate_scale": 1e-300}, "--rate-scale 1e-300: the trace would last"),
         ({"profile": "nowhere.yaml"}, "nowhere.yaml"),
     ],
 )

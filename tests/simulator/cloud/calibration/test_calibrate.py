@@ -95,11 +95,18 @@ def test_a_profile_file_gives_back_the_step_times_and_the_limits(found, tmp_path
 def test_a_profile_with_a_wrong_key_is_refused_by_name(found, tmp_path):
     path = tmp_path / "profile.yaml"
     save_profile(found, path)
-    content = yaml.safe_load(path.read_text())
+    saved = path.read_text()
+    content = yaml.safe_load(saved)
     content["compute"]["per_token_s"] = -1.0
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(InputError, match=r"compute\.per_token_s: .*greater than or equal to 0"):
         load_profile(path)
+    for part, key, value in (("compute", "per_sequence_s", 1e308), ("engine_limits", "kv_blocks", 10**30)):
+        content = yaml.safe_load(saved)
+        content[part][key] = value
+        path.write_text(yaml.safe_dump(content))
+        with pytest.raises(InputError, match=rf"{part}\.{key}: .*less than or equal to 1"):
+            load_profile(path)
     path.write_text("just text")
     with pytest.raises(InputError, match="write the profile anew"):
         load_profile(path)

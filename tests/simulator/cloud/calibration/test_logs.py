@@ -46,6 +46,8 @@ def test_json_lines_and_csv_of_the_same_requests_read_alike(tmp_path):
         ([LATER, ROW], "row 2: queued_ts is before that of the row above; sort"),
         ([{**ROW, "output_toks": 0}], "row 1: output_toks is 0"),
         ([{**ROW, "input_toks": 2.5}], "row 1: input_toks is 2.5"),
+        ([{**ROW, "output_toks": 10**25}], r"row 1: output_toks is 1e\+25; it must be a whole number of 1 to 1e\+09"),
+        ([{**ROW, "last_token_ts": 1e308}], r"its last token comes more than 1e\+10 s after its first request"),
         (["text"], "row 1 is no JSON object"),
     ],
 )
