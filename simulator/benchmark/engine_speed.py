@@ -24,9 +24,8 @@ from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.benchmark.adaptation import run_adaptation_bench
 from fleetrec.simulator.benchmark.cases import INTERACTIONS
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.engine.context import World
 from fleetrec.simulator.engine.run import run
-from fleetrec.simulator.engine.world import build_world
+from fleetrec.simulator.engine.world import World, build_world
 from fleetrec.simulator.fleet.population import Population, populate
 from fleetrec.simulator.policies.counterfactual import Decisions, threshold_for
 from fleetrec.simulator.policies.gain_model import FEATURES, ExpectedGain, Features, GainModel

@@ -1,8 +1,8 @@
-"""SimPy's environment with stories, which are lighter than its processes and sleep until a moment, to the last bit.
+"""SimPy's environment with processes that are lighter than its own and wait until a time, exact to the last bit.
 
-`timeout(t - now)` ends at now + (t - now), which rounding may move; a moment of the stream must be met exactly, from
-wherever it is awaited. Of what happens at one moment the sleepers come first, in their own order, however long ago
-each of them fell asleep. Who wakes late waits in the box of that minute, so that the queue of events stays short.
+`timeout(t - now)` ends at now + (t - now), which rounding may move; a time of the stream must be reached exactly, from
+wherever it is awaited. Of what happens at one time, processes that wait for it come first, in their own order, however
+long ago each of them began to wait. Late times wait in a calendar queue, so that the queue of events stays short.
 """
 
 import math
@@ -14,21 +14,21 @@ import simpy
 from simpy.events import NORMAL, URGENT, Event, EventPriority
 
 _BEFORE_ALL_OTHERS = -(1 << 60)  # SimPy numbers its events from 0 up, and meets equal moments in that order
-_BOX_S = 64.0  # a power of two, so that no quotient is rounded
-_LAST_BOX = float(1 << 50)
+_BUCKET_S = 64.0  # a power of two, so that no quotient is rounded
+_LAST_BUCKET = float(1 << 50)
 
-Moment = tuple[float, int]
+WakeTime = tuple[float, int]
 """a time, and the place among all that happens then"""
-Story = Generator[Event | Moment, Any, None]
-"""yields the moments until which it sleeps and the events for which it waits"""
+Process = Generator[Event | WakeTime, Any, None]
+"""yields the times until which it waits and the events for which it waits"""
 
 
-class Sleeper(Event):
-    """Goes through a story. Nobody interrupts it or waits for its end."""
+class Resumption(Event):
+    """Resumes one process, over and over. Nobody interrupts it or waits for its end."""
 
-    def __init__(self, clock: "Clock", story: Story):
+    def __init__(self, clock: "Clock", process: Process):
         super().__init__(clock)
-        self._clock, self._send = clock, story.send
+        self._clock, self._send = clock, process.send
         self._wakes: list[Callable[[Any], None]] = [self._go_on]
         self._ok, self._value, self.callbacks = True, None, self._wakes
 
@@ -48,7 +48,7 @@ class Sleeper(Event):
         if t_s < self._clock.near_s:
             heappush(self._clock._queue, (t_s, NORMAL, number, self))
         else:
-            self._clock.put_off(self, t_s, number)
+            self._clock.defer(self, t_s, number)
 
 
 class Clock(simpy.Environment):
@@ -58,44 +58,44 @@ class Clock(simpy.Environment):
 
     def __init__(self) -> None:
         super().__init__()
-        self._boxes: dict[int, list[tuple[float, EventPriority, int, Event]]] = {}
-        self._numbers: list[int] = []  # of the boxes, a heap
-        self.near_s = 0.0  # who sleeps until then or longer is put off into a box, all others are in the queue
+        self._buckets: dict[int, list[tuple[float, EventPriority, int, Event]]] = {}
+        self._numbers: list[int] = []  # of the buckets, a heap
+        self.near_s = 0.0  # who waits until then or longer is in a bucket, all others are in the queue
 
-    def tell(self, story: Story) -> None:
-        """Begin a story, now."""
-        self.schedule(Sleeper(self, story), URGENT)
+    def start(self, process: Process) -> None:
+        """Begin a process, now."""
+        self.schedule(Resumption(self, process), URGENT)
 
-    def until(self, t_s: float, order: int) -> Moment:
+    def until(self, t_s: float, order: int) -> WakeTime:
         """`t_s`, or now where that has passed; `order` >= 0 is unique among those who may wake at a time."""
         return max(t_s, self.now), _BEFORE_ALL_OTHERS + order
 
-    def after(self, delay_s: float) -> Moment:
+    def after(self, delay_s: float) -> WakeTime:
         """`delay_s` >= 0 from now, at the place of a SimPy timeout that begins now."""
         return self.now + delay_s, next(self._eid)
 
-    def put_off(self, sleeper: Sleeper, t_s: float, number: int) -> None:
-        """`sleeper` sleeps until this moment, which is not near."""
-        box = int(min(t_s / _BOX_S, _LAST_BOX))
-        if box not in self._boxes:
-            self._boxes[box] = []
-            heappush(self._numbers, box)
-        self._boxes[box].append((t_s, NORMAL, number, sleeper))
+    def defer(self, resumption: Resumption, t_s: float, number: int) -> None:
+        """A process waits until this time, which is not near."""
+        bucket = int(min(t_s / _BUCKET_S, _LAST_BUCKET))
+        if bucket not in self._buckets:
+            self._buckets[bucket] = []
+            heappush(self._numbers, bucket)
+        self._buckets[bucket].append((t_s, NORMAL, number, resumption))
 
-    def _open_box(self, before_s: float) -> None:
-        """Those in the next box that begins before `before_s` join the queue."""
-        if self._numbers and self._numbers[0] * _BOX_S < before_s:
+    def _open_bucket(self, before_s: float) -> None:
+        """Those in the next bucket that begins before `before_s` join the queue."""
+        if self._numbers and self._numbers[0] * _BUCKET_S < before_s:
             queue, number = self._queue, heappop(self._numbers)
-            queue.extend(self._boxes.pop(number))
+            queue.extend(self._buckets.pop(number))
             heapify(queue)
-            self.near_s = (number + 1) * _BOX_S
+            self.near_s = (number + 1) * _BUCKET_S
         else:
             self.near_s = before_s
 
     def step(self) -> None:
         """Meet the next event."""
         while self._numbers and not (self._queue and self._queue[0][0] < self.near_s):
-            self._open_box(math.inf)
+            self._open_bucket(math.inf)
         if self._queue:
             self.now = self._queue[0][0]
         super().step()
@@ -116,5 +116,5 @@ class Clock(simpy.Environment):
                     raise event._value
             if stop_s == until_s:
                 break
-            self._open_box(until_s)
+            self._open_bucket(until_s)
         self.now = self._now = until_s

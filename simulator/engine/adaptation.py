@@ -1,67 +1,85 @@
-"""One device's fine-tuning of parameters of its own, as the run goes."""
+"""One device's fine-tuning of parameters of its own, as the run goes: when it trains, and what that comes to."""
 
 import math
+from array import array
 from bisect import bisect_right
-from typing import TYPE_CHECKING
 
 from fleetrec.simulator.policies.adaptation import Rule, Worse
-
-if TYPE_CHECKING:
-    from fleetrec.simulator.engine.device import Device
+from fleetrec.simulator.ranking.weight_versions import DeviceWeights
+from fleetrec.simulator.records.update_log import UpdateLog
 
 
 class OwnAdapter:
-    """One device's fine-tuning: when it began last, and when what it learns is ready."""
+    """When one device began to train last, and when what it trains is ready (see `Adapter`)."""
 
-    __slots__ = ("_began_s", "_rule", "_step", "_train_j", "_train_s", "adaptations", "joules", "ready_s", "watches")
+    __slots__ = (
+        "_began_s",
+        "_device",
+        "_log",
+        "_rule",
+        "_step",
+        "_times",
+        "_train_j",
+        "_train_s",
+        "_weights",
+        "ready_s",
+        "watches",
+    )
 
-    def __init__(self, rule: Rule, train_s: float, train_j: float, first_step: int):
-        """Training takes `train_s` seconds and `train_j` joules; it has learnt all before `first_step`."""
-        self._rule, self._train_s, self._train_j = rule, train_s, train_j
+    def __init__(
+        self,
+        device: int,
+        rule: Rule,
+        train_s: float,
+        train_j: float,
+        first_step: int,
+        times: "array[float]",
+        weights: DeviceWeights,
+        log: UpdateLog,
+    ):
+        """Training takes `train_s` seconds and `train_j` joules; it has learnt all before `first_step`. `times` of the
+        stream."""
+        self._device, self._rule, self._train_s, self._train_j = device, rule, train_s, train_j
         self._step, self._began_s = first_step - 1, -math.inf
+        self._times, self._weights, self._log = times, weights, log
         self.ready_s = math.inf
         self.watches = isinstance(rule, Worse)
-        self.joules, self.adaptations = 0.0, 0
 
-    def watch(self, device: "Device") -> None:
-        """The user is about to have the next item: note where the newest ordering has it."""
-        if isinstance(self._rule, Worse) and not device.exhausted:
-            scorer = device.world.scorer
-            self._rule.note(scorer.rank(device.device, device.as_of, device.step, device.used_weights))
+    def note(self, rank: int) -> None:
+        """See Adapter."""
+        if isinstance(self._rule, Worse):
+            self._rule.note(rank)
 
-    def consider(self, device: "Device", row: int, now: float) -> None:
-        """After the interaction of stream row `row`: begin to train now, or later if nothing else happens, or not."""
-        if self.ready_s < math.inf or device.exhausted:
-            return
-        begins_s = self._rule.begins(row, now, device.step - self._step)
+    def consider(self, row: int, step: int, now: float) -> float:
+        """See Adapter."""
+        if self.ready_s < math.inf:
+            return 0.0
+        begins_s = self._rule.begins(row, now, step - self._step)
         if begins_s is None:
-            return
-        self._step, self._began_s, self.ready_s = device.step, begins_s, begins_s + self._train_s
-        device.other_j += self._train_j
-        self.joules += self._train_j
+            return 0.0
+        self._step, self._began_s, self.ready_s = step, begins_s, begins_s + self._train_s
+        return self._train_j
 
-    def finish(self, device: "Device") -> None:
-        """Training is over: the device ranks with what it learnt."""
+    def finish(self, version: int, weights: int) -> tuple[float, int]:
+        """See Adapter."""
         now, self.ready_s = self.ready_s, math.inf
-        weights = device.world.weights.adapt(device.device, self._step, device.weights)
-        self.adaptations += 1
-        device.world.log.adapted(now, device.device, device.version, self._train_j)
-        device.install(weights, now)
+        self._log.adapted(now, self._device, version, self._train_j)
+        return now, self._weights.adapt(self._device, self._step, weights)
 
     def restart(self, now: float) -> None:
-        """The weights that it began from are replaced: what it is learning is lost."""
+        """See Adapter."""
         if self._began_s < now:
             self.ready_s = math.inf
 
-    def calm_until(self, device: "Device", row: int, stop: int) -> int:
-        """The row of the stream in [row, stop] up to which nothing of this happens, rows before `stop` being calm."""
+    def quiet_until(self, row: int, stop: int, step: int) -> int:
+        """See Adapter."""
         if self.ready_s < math.inf:
-            return bisect_right(device.world.t_s, self.ready_s, row, stop)
-        return min(stop, self._rule.next_row(row, device.step - self._step))
+            return bisect_right(self._times, self.ready_s, row, stop)
+        return min(stop, self._rule.next_row(row, step - self._step))
 
-    def steady_until(self, device: "Device") -> float:
-        """A moment before which the device surely keeps its weights."""
+    def steady_until(self, row: int, end: int, step: int) -> float:
+        """See Adapter."""
         if self.ready_s < math.inf:
             return self.ready_s
-        row = self._rule.next_row(device.row, device.step - self._step)
-        return device.world.t_s[row] if row < device.end else math.inf
+        row = self._rule.next_row(row, step - self._step)
+        return self._times[row] if row < end else math.inf

@@ -2,6 +2,7 @@
 
 import math
 import os
+from array import array
 from collections.abc import Callable
 from functools import cache
 
@@ -14,6 +15,8 @@ from fleetrec.simulator.policies.adaptation import rules
 from fleetrec.simulator.policies.request.decision_points import DecisionPoints
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.ranking.device_adapters import OwnWeights
+from fleetrec.simulator.ranking.weight_versions import DeviceWeights
+from fleetrec.simulator.records.update_log import UpdateLog
 from fleetrec.simulator.scenario import sections
 
 
@@ -36,17 +39,27 @@ def own_weights(
     )
 
 
-def own_adapters(scenario: sections.Scenario, prepared: Prepared, points: DecisionPoints) -> list[OwnAdapter] | None:
-    """When each device fine-tunes, and what it takes; None where none does."""
+def own_adapters(
+    scenario: sections.Scenario,
+    prepared: Prepared,
+    points: DecisionPoints,
+    times: "array[float]",
+    weights: DeviceWeights,
+    log: UpdateLog,
+) -> list[OwnAdapter] | list[None]:
+    """When each device [D] fine-tunes, and what it takes; None of one that does not. `times` of the stream."""
     section, fleet = sections.adaptation_of(scenario.policy.update), prepared.population.fleet
     if section is None:
-        return None
+        return [None] * prepared.population.n_devices
     flops = adaptation_flops(section, prepared)
     train_s = fleet.overhead_s + flops / fleet.speed_flops
     _check_that_it_fires(section, prepared, points)
     rule = rules(section.when, points, prepared.population.stream.horizon_s)
     columns = (train_s.tolist(), (train_s * fleet.power_w).tolist(), prepared.population.first_step.tolist())
-    return [OwnAdapter(rule(), *values) for values in zip(*columns, strict=True)]
+    return [
+        OwnAdapter(device, rule(), *values, times, weights, log)
+        for device, values in enumerate(zip(*columns, strict=True))
+    ]
 
 
 def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, points: DecisionPoints) -> None:

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -27,6 +28,7 @@ from fleetrec.simulator.cloud.capacity.provisioning import (
 )
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.capacity.servers_needed import provision_fleet
+from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.cloud.pools import alone_s, kinds_of, pools_of
 from fleetrec.simulator.cloud.tokens import generation_of, history_tokens, history_window
 from fleetrec.simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
@@ -43,18 +45,29 @@ Ints = NDArray[np.int64]
 LateCost = Callable[[Ticket], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A request as the cloud has taken it in."""
+
+    ticket: Ticket
+    as_of: int
+    """what its answer has seen"""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+
 class Service(ABC):
     """Takes requests in at the cloud's door and tells what serving them used."""
 
     node: CpuNode | LlmNode
 
     @abstractmethod
-    def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
-        """Queue a request and note its tokens in `record`."""
+    def submit(self, record: RequestRecord, deadline_s: float) -> Submitted:
+        """Queue a request."""
 
     @abstractmethod
-    def charge(self, record: RequestRecord) -> None:
-        """Note in `record` what its ticket has used."""
+    def cost_of(self, ticket: Ticket) -> Cost:
+        """What serving a request has used."""
 
     def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
         """What serving the requests (columns usd, joules, gco2, gpu_seconds) cost."""
@@ -83,8 +96,8 @@ class Service(ABC):
         """What of the requests' tokens is to be known, in words, once they have been served."""
         return []
 
-    def answerable(self, record: RequestRecord) -> bool:
-        """Whether the cloud has an answer to this request at all."""
+    def answerable(self, device: int, step: int) -> bool:
+        """Whether the cloud has an answer at all to a request of this device at this step."""
         return True
 
     @abstractmethod
@@ -134,19 +147,18 @@ class LlmService(Service):
         self._told_tokens = False  # by an answer of the table
         self._missing_answers = 0  # requests for which the table has no list of its own
 
-    def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
+    def submit(self, record: RequestRecord, deadline_s: float) -> Submitted:
         prompt, output, sequences = self._meter.of(int(self._users[record.device]), record.step)
-        service_s = math.nan
+        service_s, as_of = math.nan, record.step
         if self._from_table:
-            answer = self._source.lists(*self._place(record))
-            record.as_of = int(answer.as_of[0])
-            self._missing_answers += record.as_of != record.step
+            answer = self._source.lists(*self._place(record.device, record.step))
+            as_of = int(answer.as_of[0])
+            self._missing_answers += as_of != record.step
             self._told_tokens |= answer.output_tokens is not None and bool(np.isfinite(answer.output_tokens[0]))
             prompt = math.ceil(_given(answer.prompt_tokens, prompt))
             output = math.ceil(_given(answer.output_tokens, output))
             alone = alone_s(self._steps, RequestTokens(prompt, output, sequences))
             service_s = _given(answer.latency_s, alone)
-        record.prompt_tokens, record.output_tokens = prompt, output * sequences
         prefix, first, shared = None, -1, 0
         if self._caches_prefixes:
             first, shared = self._prefix(record.step + 1)
@@ -155,15 +167,15 @@ class LlmService(Service):
         asked = (prompt, output, sequences, service_s, record.device, priority, first, shared)
         self._came.extend((self.node.env.now, *asked))
         self._issued.append(record.t_issued_s)
-        return self.node.submit(prompt, output, sequences, service_s, deadline_s, record.device, priority, prefix)
+        ticket = self.node.submit(prompt, output, sequences, service_s, deadline_s, record.device, priority, prefix)
+        return Submitted(ticket, as_of, prompt, output * sequences)
 
-    def charge(self, record: RequestRecord) -> None:
-        ticket = record.ticket
-        record.gpu_seconds, record.usd, record.joules = ticket.gpu_seconds, ticket.usd, ticket.joules
-        record.t_first_token_s = ticket.t_first_token_s
-        if record.joules:
-            carbon = self._carbon.mean(ticket.t_started_s, ticket.t_finished_s)
-            record.gco2 = grams_co2(record.joules, carbon)
+    def cost_of(self, ticket: Ticket) -> Cost:
+        assert isinstance(ticket, LlmTicket)
+        gco2 = 0.0
+        if ticket.joules:
+            gco2 = grams_co2(ticket.joules, self._carbon.mean(ticket.t_started_s, ticket.t_finished_s))
+        return Cost(usd=ticket.usd, joules=ticket.joules, gco2=gco2, gpu_seconds=ticket.gpu_seconds)
 
     def notes(self) -> list[str]:
         if not len(self._came):
@@ -173,14 +185,14 @@ class LlmService(Service):
             return [f"tokens: the table tells none, so llm.prompt and a {how} of llm.list_length items are charged"]
         return [said for said in [self._meter.says()] if said]
 
-    def answerable(self, record: RequestRecord) -> bool:
-        if not self._from_table or bool(self._source.lists(*self._place(record)).found[0]):
+    def answerable(self, device: int, step: int) -> bool:
+        if not self._from_table or bool(self._source.lists(*self._place(device, step)).found[0]):
             return True
         self._missing_answers += 1
         return False
 
-    def _place(self, record: RequestRecord) -> tuple[Ints, Ints]:
-        return self._users[record.device : record.device + 1], np.array([record.step])
+    def _place(self, device: int, step: int) -> tuple[Ints, Ints]:
+        return self._users[device : device + 1], np.array([step])
 
     def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
         sums = {name: float(requests[name].sum()) for name in ("joules", "gco2", "gpu_seconds")}
@@ -246,15 +258,14 @@ class CpuService(Service):
         self._device = array("q")  # whose it is
         self._issued = array("d")  # when it was issued
 
-    def submit(self, record: RequestRecord, deadline_s: float) -> Ticket:
+    def submit(self, record: RequestRecord, deadline_s: float) -> Submitted:
         self._came.append(self.node.env.now)
         self._device.append(record.device)
         self._issued.append(record.t_issued_s)
-        return self.node.submit(self._flops, deadline_s)
+        return Submitted(self.node.submit(self._flops, deadline_s), record.step)
 
-    def charge(self, record: RequestRecord) -> None:
-        record.gpu_seconds = record.ticket.gpu_seconds
-        record.usd = cpu_cost(record.gpu_seconds, self._tariffs).usd
+    def cost_of(self, ticket: Ticket) -> Cost:
+        return Cost(usd=cpu_cost(ticket.gpu_seconds, self._tariffs).usd, gpu_seconds=ticket.gpu_seconds)
 
     def kept(self, horizon_s: float) -> Cost:
         return cpu_cost(horizon_s * self.node.replicas, self._tariffs)

@@ -1,186 +1,256 @@
 """The life of one device, in the order of section "What happens to one device" of docs/background/model.md.
 
-A story (clock.py) sleeps until the next interaction at which the device may ask the cloud; those before it are met in
-one go when it wakes, or when an answer lands. A request is a small story of its own. When the device is present and
-reachable is a timeline fixed before the run, so nothing is ever interrupted.
+A process (clock.py) waits for the next interaction at which the device may ask the cloud; those before it are caught up
+with when it wakes, or when an answer lands. A request is a process of its own. When the device is present and reachable
+is a timeline fixed before the run, so nothing is ever interrupted.
 """
 
 import math
-from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING
+from array import array
+from dataclasses import dataclass, field
 
-from fleetrec.simulator.core.clock import Story
+from fleetrec.simulator.core.clock import Clock, Process
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.engine.context import Profile, Rules
 from fleetrec.simulator.engine.device_knowledge import DeviceKnowledge
+from fleetrec.simulator.engine.fast_forward import fast_forward, quiet_rows, steady_row
+from fleetrec.simulator.engine.interfaces import Adapter, LearningCloud
+from fleetrec.simulator.engine.request_process import Requests
+from fleetrec.simulator.fleet.link import Link
+from fleetrec.simulator.policies.device_scores import DeviceScores
+from fleetrec.simulator.policies.request.budget import Budget
+from fleetrec.simulator.ranking.lookahead import Scorer
 from fleetrec.simulator.ranking.weight_versions import FIRST_WEIGHTS
+from fleetrec.simulator.records.recorder import Recorder
 from fleetrec.simulator.records.schemas import NO_SLATE, RequestRecord
-
-if TYPE_CHECKING:
-    from fleetrec.simulator.engine.context import World
+from fleetrec.simulator.scenario.sections.request import RunningRequestPolicy
 
 _FROM_INTERACTION, _FROM_PUSH = 0, 1
 NO_LIST = -1
 
 
+@dataclass(slots=True, eq=False)
 class Device(DeviceKnowledge):
     """One device: what it knows, what is on its screen, and what it does next."""
 
-    __slots__ = tuple(
-        (
-            "adapter again as_of asked asked_step awaited decisions device end first_ready_s in_flight last_gap_s "
-            "last_response_s late_answers list_time_s list_weights newest_s next_ready_s next_slate other_j rankings "
-            "reachable_until_s row shown_slate since_s step used_weights version weights world"
-        ).split()
-    )
+    device: int
+    profile: Profile
+    rules: Rules
+    clock: Clock
+    times: "array[float]"
+    """time of each row of the stream"""
+    next_tie: "array[int]"
+    """first row at or after each that shares its time with the row after it"""
+    connection: Link
+    policy: RunningRequestPolicy
+    budget: Budget
+    requests: Requests
+    scorer: Scorer
+    scores: DeviceScores
+    """for a policy that does not say which one it looks at"""
+    draws: Draws
+    recorder: Recorder
+    cloud: LearningCloud
+    adapter: Adapter | None
+    """none: it does not fine-tune"""
 
-    def __init__(self, world: "World", device: int):
-        self.world = world
-        self.device = device
-        self.row, self.end = world.first_row[device], world.end_row[device]  # of the stream: not yet met
-        self.step = world.first_step[device] - 1
-        self.as_of, self.list_time_s = NO_LIST, -math.inf
-        self.shown_slate, self.next_slate, self.next_ready_s = NO_SLATE, NO_SLATE, math.inf
-        self.reachable_until_s = -math.inf  # as far as has been looked up
-        self.since_s = self.first_ready_s = 0.0  # the newest event on the device, and when its first slate is ready
-        self.newest_s = -math.inf  # when its newest interaction was, or when it joined; before the run began
-        self.in_flight = 0
-        self.asked: RequestRecord | None = None  # decided now, and to be sent
-        self.asked_step, self.again = -1, 0  # of the newest request, and how many have been made again at that step
-        self.awaited = -1  # the request that a blocking screen waits for
-        self.decisions = self.late_answers = 0
-        self.last_gap_s = self.last_response_s = math.inf
-        self.rankings, self.other_j = 0, 0.0  # joules of its radio and of its training
-        # Installed; those that the item vectors of the list belong to; those that rank.
-        self.weights = self.list_weights = self.used_weights = FIRST_WEIGHTS
-        self.version = 0  # of the fleet's
-        self.adapter = world.adapters[device] if world.adapters else None
+    row: int = field(init=False)
+    """of the stream: its next interaction"""
+    end: int = field(init=False)
+    step: int = field(init=False)
+    left_s: float = field(init=False)
+    as_of: int = NO_LIST
+    list_time_s: float = -math.inf
+    shown_slate: int = NO_SLATE
+    next_slate: int = NO_SLATE
+    next_ready_s: float = math.inf
+    since_s: float = 0.0
+    """the newest event on the device"""
+    first_ready_s: float = 0.0
+    """when the first slate since then is ready"""
+    newest_s: float = -math.inf
+    """when its newest interaction was, or when it joined; before the run began"""
+    last_gap_s: float = math.inf
+    last_response_s: float = math.inf
+    in_flight: int = 0
+    asked: RequestRecord | None = None
+    """decided now, and to be sent"""
+    asked_step: int = -1
+    """of the newest request"""
+    again: int = 0
+    """how many have been made again at that step"""
+    awaited: int = -1
+    """the request that a blocking screen waits for"""
+    decisions: int = 0
+    late_answers: int = 0
+    rankings: int = 0
+    other_j: float = 0.0
+    """joules of its radio and of its training"""
+    weights: int = FIRST_WEIGHTS
+    """installed"""
+    list_weights: int = FIRST_WEIGHTS
+    """those that the item vectors of the list belong to"""
+    used_weights: int = FIRST_WEIGHTS
+    """those that rank"""
+    version: int = 0
+    """of the fleet's weights"""
 
-    # ------------------------------------------------------------------------------------------ the story
+    def __post_init__(self) -> None:
+        profile = self.profile
+        self.row, self.end, self.step, self.left_s = profile.row, profile.end, profile.first_step - 1, profile.left_s
 
-    def live(self) -> Story:
-        """Join, rank and perhaps decide; then sleep from one interaction at which it may ask to the next."""
-        world, env, device = self.world, self.world.env, self.device
-        yield env.until(world.joined_s[device], device)
-        self._join()
+    # ------------------------------------------------------------------------------------------ its life
+
+    def live(self) -> Process:
+        """Join with the preloaded list, rank, perhaps decide; then wake at each interaction at which it may ask."""
+        clock, rules, profile = self.clock, self.rules, self.profile
+        yield clock.until(profile.joins_s, self.device)
+        self.since_s = self.list_time_s = clock.now
+        self.newest_s = clock.now if clock.now > 0.0 else -math.inf
+        self.as_of = profile.preloaded
+        self._rank(clock.now)
+        if profile.decides_joining:
+            self._decide(clock.now)
         while True:
-            asked, self.asked = self.asked, None
-            if asked is not None and world.sleeps:
-                yield from self._request(asked, self._attempt(asked.step))  # nothing else is asked before it has ended
-            elif asked is not None:
-                env.tell(self._request(asked, self._attempt(asked.step)))
+            if self.asked is not None and rules.skips:
+                yield from self._request(*self._take_asked())  # nothing else is asked before it has ended
+            elif self.asked is not None:
+                clock.start(self._request(*self._take_asked()))
             if self.row >= self.end:
                 return
-            online_s = world.presence.next_online(device, env.now) if world.decides_online else math.inf
-            yield env.until(min(world.t_s[self._next_decision()], online_s), device)
-            self.catch_up(env.now, decides=world.decides_at_interaction)
-            if env.now == online_s:
-                self._decide_between(env.now)
-
-    def _join(self) -> None:
-        world, now = self.world, self.world.env.now
-        self.since_s = now
-        if now > 0.0:
-            self.newest_s = now
-        self.as_of = world.preloaded_as_of[self.device]
-        self.list_time_s = now
-        self._rerank(now)
-        self.first_ready_s = self.next_ready_s
-        if world.decides_joining[self.device]:
-            self._decide(now)
-
-    def _next_decision(self) -> int:
-        """The row of the stream at which the device must look up again: it may ask there, or the stream ends."""
-        world, last = self.world, self.end - 1
-        if not world.sleeps:
-            return self.row
-        if not world.decides_at_interaction or self.exhausted:
-            return last
-        ask = world.policy.next_ask(self, self.row)
-        if world.looks_ahead and world.updates:
-            ask = min(ask, bisect_left(world.t_s, self._steady_until(), self.row, self.end))
-        return min(ask, last)
+            online_s = self.connection.next_online(clock.now) if rules.online else math.inf
+            yield clock.until(min(self.times[self._next_look()], online_s), self.device)
+            self.catch_up(clock.now, decides=rules.at_interaction)
+            if clock.now == online_s:
+                self._decide_between(clock.now)
 
     def catch_up(self, until_s: float, decides: bool = False) -> None:
-        """Meet the user's interactions up to `until_s`; those of that very moment are decided on if `decides`."""
-        times, end = self.world.t_s, self.end
+        """The user's interactions up to `until_s`; the device decides at those of that very time if `decides`."""
+        times, end = self.times, self.end
         while self.row < end and times[self.row] <= until_s:
-            if not self._meet_calmly(until_s, decides):
-                self._meet_moment(until_s, decides)
+            if not self._skip(until_s, decides):
+                self._interact(decides and times[self.row] == until_s)
         if self.adapter is not None and self.adapter.ready_s <= until_s:
-            self.adapter.finish(self)
+            self._finish_training(self.adapter)
 
-    def _meet_moment(self, until_s: float, decides: bool) -> None:
-        """Meet the next interaction, and all others of its moment."""
-        times, row, adapter = self.world.t_s, self.row, self.adapter
-        t_s, after = times[row], row + 1
-        if adapter is not None and adapter.ready_s < t_s:
-            adapter.finish(self)
-        while after < self.end and times[after] == t_s:
+    def _interact(self, decides: bool) -> None:
+        """Evaluate the slate on screen, observe, re-rank, decide: all interactions of the next time."""
+        times, row, now, after = self.times, self.row, self.times[self.row], self.row + 1
+        while after < self.end and times[after] == now:
             after += 1
-        if adapter is not None and adapter.watches:
-            adapter.watch(self)
-        self.row = after
-        self._interact(row, after, t_s, decides and t_s == until_s)
-        if adapter is not None:
-            adapter.consider(self, after - 1, t_s)
-
-    def _meet_calmly(self, until_s: float, decides: bool) -> bool:
-        """Meet at once, as `_meet_moment` would one by one, the next interactions up to `until_s`: those that have a
-        moment of their own, find the battery in charge and begin no training. False where there is none."""
-        world, device, row, step = self.world, self.device, self.row, self.step
-        times, compute_s = world.t_s, world.compute_s[device]
-        stop = min(bisect_right(times, until_s, row, self.end), world.next_tie[row])
-        if self.adapter is not None:
-            stop = self.adapter.calm_until(self, row, stop)
-        n = stop - row
-        if not n or (self.rankings + n) * world.compute_j[device] + self.other_j >= world.battery_j[device]:
-            return False
-        slate, latency_s = self._on_screen(times[row]), min(self.first_ready_s, times[row]) - self.since_s
-        first = world.recorder.slates.add(device, self.as_of, step + 1, self.list_time_s, self.used_weights, n)
-        now, before_s = times[stop - 1], times[stop - 2] if n > 1 else self.newest_s
-        newest = stop - 1  # whose predecessor made the slate on screen at the last one
-        while newest > row and times[newest - 1] + compute_s >= times[newest]:
-            newest -= 1
-        if newest > row:
-            self.shown_slate = first + newest - row - 1
-        self.row, self.step, self.awaited = stop, step + n, -1
-        self.last_gap_s, self.since_s, self.newest_s = now - before_s, now, now
-        self.next_slate, self.next_ready_s = first + n - 1, now + compute_s
-        self.first_ready_s = self.next_ready_s
-        self.rankings += n
-        request = -1
-        if decides and now == until_s:
-            self._pass(n - 1)
-            request = self._decide(now)
-        elif world.decides_at_interaction:
-            self._pass(n)
-        world.recorder.met(row, n, slate, step, first, request, latency_s, compute_s)
-        return True
-
-    def _interact(self, row: int, after: int, now: float, decides: bool) -> None:
-        """The user has the items of stream rows [row, after), all at this moment."""
-        world = self.world
-        slate = self._on_screen(now)
-        latency_s = min(self.first_ready_s, now) - self.since_s
-        seen_upto = self.step
-        self.step += after - row
-        self.last_gap_s, self.since_s, self.newest_s = now - self.newest_s, now, now
-        self.awaited = -1
+        self._adapt_before(now)
+        slate, latency_s = self._on_screen(now), min(self.first_ready_s, now) - self.since_s
+        seen_upto, self.step, self.row = self.step, self.step + after - row, after
+        self.last_gap_s, self.since_s, self.newest_s, self.awaited = now - self.newest_s, now, now, -1
         decided, request = NO_SLATE, -1
-        if not self.exhausted:
-            self._rerank(now)
-            self.first_ready_s = self.next_ready_s
-            decided = self.next_slate
+        if self.exhausted:
+            self.first_ready_s = now
+            slate = NO_SLATE if self.rules.empty_is_miss else slate
+        else:
+            decided = self._rank(now)
             if decides:
                 request = self._decide(now)
-            elif world.decides_at_interaction:
+            elif self.rules.at_interaction:
                 self._pass()
-        else:
-            self.first_ready_s = now
-            if world.empty_is_miss:
-                slate = NO_SLATE
-        for other in range(row, after - 1):
-            world.recorder.met(other, 1, slate, seen_upto, NO_SLATE, -1, latency_s)
-        world.recorder.met(after - 1, 1, slate, seen_upto, decided, request, latency_s)
+        self.recorder.interacted_together(row, after, slate, seen_upto, decided, request, latency_s)
+        self._adapt_after(after - 1, now)
+
+    # ------------------------------------------------------------------------------------------ deciding
+
+    def _decide(self, now: float, waits: bool = True) -> int:
+        """Ask the cloud if the policy wants to and the budget allows it; the number of the request, or -1. A blocking
+        screen `waits` for the answer."""
+        wants = not self.in_flight and self.policy.wants(self)
+        self._pass()
+        if not wants or not self.budget.holds(self.device):
+            return -1
+        if self.rules.fails_offline and not self.connection.reachable(now):
+            return self.requests.lost_offline(self.device, self.step, now, self.weights)
+        self.budget.spend(self.device)
+        self.asked = self._new_request(now)
+        if self.rules.blocking and waits:
+            self.awaited = self.asked.request
+            self.first_ready_s = self.next_ready_s = max(self.next_ready_s, now + self.rules.patience_s)
+        return self.asked.request
+
+    def _decide_between(self, now: float) -> None:
+        """Decide between interactions, where no request is under way and the list has not seen the newest one. Nobody
+        waits before the screen for what is asked then."""
+        if not self.in_flight and self.step > self.as_of and not self.exhausted:
+            self._decide(now, waits=False)
+
+    def _pass(self, decisions: int = 1) -> None:
+        """So many decisions are taken."""
+        self.budget.earn(self.device, decisions)
+        self.decisions += decisions
+
+    # ------------------------------------------------------------------------------------------ its requests
+
+    def _new_request(self, now: float, pushed: bool = False) -> RequestRecord:
+        self.in_flight += 1
+        return self.requests.ledger.issue(self.device, self.step, now, self.weights, pushed)
+
+    def _take_asked(self) -> tuple[RequestRecord, int]:
+        """The request that was decided, and which one at its step it is, to key its draws: each has its own luck."""
+        record, self.asked = self.asked, None
+        assert record is not None
+        self.again = self.again + 1 if record.step == self.asked_step else 0
+        self.asked_step = record.step
+        return record, _FROM_INTERACTION if self.again == 0 else _FROM_PUSH + self.again
+
+    def _request(self, record: RequestRecord, attempt: int) -> Process:
+        """A request to its end; then what the device asks for as its list lands, if anything."""
+        while True:
+            yield from self.requests.process(record, self, attempt)
+            self._conclude(record)
+            if self.asked is None:
+                return
+            record, attempt = self._take_asked()
+
+    def pushes(self, times_s: list[float]) -> Process:
+        """The cloud refreshes this device's list at the given times, unasked."""
+        clock = self.clock
+        for t_s in times_s:
+            yield clock.after(max(t_s - clock.now, 0.0))
+            self.catch_up(clock.now)
+            if self.connection.reachable(clock.now) and not self.in_flight and self.step > self.as_of:
+                yield from self._request(self._new_request(clock.now, pushed=True), _FROM_PUSH)
+
+    def _conclude(self, record: RequestRecord) -> None:
+        """The device learns now what became of its request."""
+        now, completed = self.clock.now, record.outcome == "completed"
+        self.catch_up(now)
+        self.in_flight -= 1
+        late = not completed or now - record.t_issued_s > self.rules.late_s
+        self.late_answers = self.late_answers + 1 if late else max(self.late_answers - 1, 0)
+        self.last_response_s = now - record.t_issued_s if completed else math.inf
+        if completed:
+            self._land(record)
+        elif self.awaited == record.request:
+            self._give_up_waiting(now)
+        self.requests.ledger.close(record)
+        if self.rules.at_answer and completed and self.step > record.step:
+            self._decide_between(now)
+
+    def _land(self, record: RequestRecord) -> None:
+        """A list arrives: it replaces the cached one unless a newer one has landed, and the SRM orders it."""
+        if record.as_of < self.as_of:
+            return
+        self.as_of, self.list_time_s, self.list_weights = record.as_of, record.t_issued_s, record.weights
+        self._choose_weights()
+        if self.exhausted:
+            return
+        self._rank_again(self.clock.now)
+        if self.rules.looks_ahead:
+            self.scorer.expect(self.device, self.as_of, self.step, self.used_weights)
+
+    def _give_up_waiting(self, now: float) -> None:
+        """A blocking screen learns that no answer will come: it shows what the device has."""
+        self.awaited = -1
+        self.next_ready_s = min(self.next_ready_s, max(now, self.since_s + self.profile.compute_s))
+        self.first_ready_s = self.next_ready_s
+
+    # ------------------------------------------------------------------------------------------ its slates
 
     def _on_screen(self, now: float) -> int:
         """The newest slate that was ready before now."""
@@ -188,18 +258,34 @@ class Device(DeviceKnowledge):
             self.shown_slate = self.next_slate
         return self.shown_slate
 
-    def _rerank(self, now: float) -> None:
-        """Start ordering the cached list by the history up to `step`; supersedes an unfinished ordering."""
-        world, device = self.world, self.device
+    def _rank(self, now: float) -> int:
+        """Begin to order the cached list by the history up to `step`, the first time since the newest event; the slate
+        that comes of it. An unfinished ordering is superseded."""
         self._on_screen(now)
-        self.next_slate = world.recorder.slates.add(device, self.as_of, self.step, self.list_time_s, self.used_weights)
-        self.next_ready_s = now + world.compute_s[device]
+        made = self.recorder.slates.add(self.device, self.as_of, self.step, self.list_time_s, self.used_weights)
+        self.next_slate, self.next_ready_s = made, now + self.profile.compute_s
+        self.first_ready_s = self.next_ready_s
         self.rankings += 1
+        return made
+
+    def _rank_again(self, now: float) -> None:
+        """The same, where nothing has happened but that the list or the weights are new."""
+        finished, first_ready_s = self.next_ready_s < now, self.first_ready_s
+        self._rank(now)
+        if finished:
+            self.first_ready_s = first_ready_s
+
+    # ------------------------------------------------------------------------------------------ its battery
 
     @property
     def exhausted(self) -> bool:
         """Whether its battery is empty."""
-        return self.energy_j >= self.world.battery_j[self.device]
+        return self.energy_j >= self.profile.battery_j
+
+    def spend(self, joules: float) -> None:
+        """Its radio uses so much now; interactions up to now found the battery as it was."""
+        self.catch_up(self.clock.now)
+        self.other_j += joules
 
     # ------------------------------------------------------------------------------------------ its weights
 
@@ -208,204 +294,81 @@ class Device(DeviceKnowledge):
         self.version = version
         if self.adapter is not None:
             self.adapter.restart(now)
-        self.install(weights, now)
+        self._install(weights, now)
 
-    def install(self, weights: int, now: float) -> None:
-        """New weights are there, from now on; every interaction up to now has been met. The slate is made anew."""
-        before = self.used_weights
+    def _install(self, weights: int, now: float) -> None:
+        """New weights are there, from now on; every interaction up to now has been told. The slate is made anew."""
+        before, due_s, first_ready_s = self.used_weights, self.next_ready_s, self.first_ready_s
         self.weights = weights
         self._choose_weights()
         if self.used_weights == before or self.exhausted:
             return
-        waits, unfinished = self.awaited >= 0, self.next_ready_s >= now
-        due_s = self.next_ready_s
-        self._rerank(now)
-        if waits:
-            self.next_ready_s = due_s  # a blocking screen still waits for the answer
-        elif unfinished:
-            self.first_ready_s = self.next_ready_s
-
-    def _steady_until(self) -> float:
-        """A moment before which its weights surely stay as they are."""
-        world = self.world
-        own_s = self.adapter.steady_until(self) if self.adapter is not None else math.inf
-        return min(own_s, world.learning.steady_until(self.device, self.version) if world.learning else math.inf)
+        self._rank_again(now)
+        if self.awaited >= 0:
+            self.next_ready_s, self.first_ready_s = due_s, first_ready_s  # a blocking screen waits for the answer still
 
     def _choose_weights(self) -> None:
         """The newest weights rank; where item vectors travel with lists, those that the cached list's belong to, since
         embeddings and encoders of different versions never mix."""
-        own = self.as_of < 0 or not self.world.vectors_with_list
+        own = self.as_of < 0 or not self.rules.vectors_with_list
         self.used_weights = self.weights if own else self.list_weights
 
-    # ------------------------------------------------------------------------------------------ deciding
-
-    def _pass(self, decisions: int = 1) -> None:
-        """So many decisions not to ask."""
-        self.world.budget.earn(self.device, decisions)
-        self.decisions += decisions
-
-    def _decide_between(self, now: float) -> None:
-        """Decide between interactions, where no request is under way and the list has not seen the newest one. Nobody
-        waits before the screen for what is asked then."""
-        if not self.in_flight and self.step > self.as_of and not self.exhausted:
-            self._decide(now, waits=False)
-
-    def _decide(self, now: float, waits: bool = True) -> int:
-        """Ask the cloud if the policy wants to and the budget allows it; the number of the request, or -1. A blocking
-        screen `waits` for the answer."""
-        world = self.world
-        wants = not self.in_flight and world.policy.wants(self)
-        self._pass()
-        if not wants or not world.budget.holds(self.device):
-            return -1
-        if world.fails_offline and self._reachable_until(now) <= now:
-            return self._fail_offline(now)
-        world.budget.spend(self.device)
-        record = self._new_request(now)
-        if world.blocking and waits:
-            self.awaited = record.request
-            self.next_ready_s = max(self.next_ready_s, now + world.patience_s)
-            self.first_ready_s = self.next_ready_s
-        self.asked = record
-        return record.request
-
-    def _fail_offline(self, now: float) -> int:
-        """A request that fails before anything is sent: it costs nothing, no token either."""
-        record = self.world.new_request(self.device, self.step, now, self.weights)
-        record.outcome = "lost"
-        self.world.close_request(record)
-        return record.request
-
-    def _new_request(self, now: float) -> RequestRecord:
-        self.in_flight += 1
-        return self.world.new_request(self.device, self.step, now, self.weights)
-
-    def pushes(self, times_s: list[float]) -> Story:
-        """The cloud refreshes this device's list at the given times, unasked."""
-        env = self.world.env
-        for t_s in times_s:
-            yield env.after(max(t_s - env.now, 0.0))
-            self.catch_up(env.now)
-            if self._reachable_until(env.now) > env.now and not self.in_flight and self.step > self.as_of:
-                record = self._new_request(env.now)
-                record.pushed = True
-                yield from self._request(record, _FROM_PUSH)
-
-    # ------------------------------------------------------------------------------------------ one request
-
-    def _request(self, record: RequestRecord, attempt: int) -> Story:
-        """The history up to `record.step` travels up, waits for a GPU, is served, and its list travels down; then comes
-        what the device asks for as it lands, if anything."""
-        yield from self._exchange(record, attempt)
-        self._conclude(record)
-        while self.asked is not None:
-            record, self.asked = self.asked, None
-            yield from self._exchange(record, self._attempt(record.step))
-            self._conclude(record)
-
-    def _attempt(self, step: int) -> int:
-        """Which request at this step begins now, to key its draws: each has its own luck on its way."""
-        self.again = self.again + 1 if step == self.asked_step else 0
-        self.asked_step = step
-        return _FROM_INTERACTION if self.again == 0 else _FROM_PUSH + self.again
-
-    def _exchange(self, record: RequestRecord, attempt: int) -> Story:
-        world, env, device = self.world, self.world.env, self.device
-        deadline_s = record.t_issued_s + world.request_timeout_s
-        if self._reachable_until(env.now) <= env.now:
-            back_s = min(world.presence.next_reachable(device, env.now), deadline_s)
-            yield env.after(back_s - env.now)
-            if back_s >= deadline_s:
-                record.outcome = "lost"
-                return
-        lacking = world.learning.lacking(device, record.step) if world.learning is not None else 0
-        record.bytes_up = world.messages.request_bytes(record.step, self.as_of, lacking)
-        up_s = world.network.up(device, record.step, attempt, record.bytes_up, env.now)
-        if up_s is None or self._reachable_until(env.now) < env.now + up_s:
-            yield from self._lose(record, deadline_s)
+    def _adapt_before(self, now: float) -> None:
+        """Before an interaction: what was trained by then ranks, and the adapter is told the rank to come."""
+        adapter = self.adapter
+        if adapter is None:
             return
-        self.other_j += world.network.radio_joules(device, up_s)
-        if env.now + up_s >= deadline_s:
-            yield env.after(deadline_s - env.now)
-            record.outcome = "timed_out"
-            return
-        yield env.after(up_s)
-        record.t_arrived_s = env.now
-        if world.learning is not None:
-            world.learning.receive(device, record.step)
-        if world.take_stored(device, record.step):
-            record.outcome, record.t_started_s, record.t_finished_s = "completed", env.now, env.now
-        elif not world.service.answerable(record):
-            record.outcome = "rejected"
-        else:
-            record.ticket = world.service.submit(record, deadline_s)
-            served = yield record.ticket.done
-            record.outcome, record.replica = served.outcome, served.replica
-            record.t_started_s, record.t_finished_s = served.t_started_s, served.t_finished_s
-        if record.outcome != "completed":
-            return
-        world.store(device, record.step)
-        record.bytes_down = world.messages.answer_bytes
-        down_s = world.network.down(device, record.step, attempt, record.bytes_down, env.now)
-        if down_s is None or self._reachable_until(env.now) < env.now + down_s:
-            yield from self._lose(record, deadline_s)
-            return
-        self.catch_up(env.now)  # with the battery as it was
-        self.other_j += world.network.radio_joules(device, down_s)
-        if env.now + down_s > deadline_s:
-            yield env.after(max(deadline_s - env.now, 0.0))
-            record.outcome = "timed_out"
-            return
-        yield env.after(down_s)
-        record.t_delivered_s = env.now
+        if adapter.ready_s < now:
+            self._finish_training(adapter)
+        if adapter.watches and not self.exhausted:
+            adapter.note(self.scorer.rank(self.device, self.as_of, self.step, self.used_weights))
 
-    def _conclude(self, record: RequestRecord) -> None:
-        """The device learns now what became of its request."""
-        world, now = self.world, self.world.env.now
-        self.catch_up(now)
-        if now > world.left_s[self.device]:
-            record.outcome = "abandoned"
-        self.in_flight -= 1
-        late = record.outcome != "completed" or now - record.t_issued_s > world.late_s
-        self.late_answers = self.late_answers + 1 if late else max(self.late_answers - 1, 0)
-        self.last_response_s = now - record.t_issued_s if record.outcome == "completed" else math.inf
-        if record.outcome == "completed":
-            self._land(record)
-        elif self.awaited == record.request:
-            self._give_up_waiting(now)
-        world.close_request(record)
-        if world.decides_at_answer and record.outcome == "completed" and self.step > record.step:
-            self._decide_between(now)
+    def _adapt_after(self, row: int, now: float) -> None:
+        """After it: perhaps a training begins."""
+        if self.adapter is not None and not self.exhausted:
+            self.other_j += self.adapter.consider(row, self.step, now)
 
-    def _reachable_until(self, now: float) -> float:
-        """The end of the reachable period that holds `now`; no later than `now` where the device is out of reach."""
-        if self.reachable_until_s <= now:
-            self.reachable_until_s = self.world.presence.reachable_until(self.device, now)
-        return self.reachable_until_s
+    def _finish_training(self, adapter: Adapter) -> None:
+        now, weights = adapter.finish(self.version, self.weights)
+        self._install(weights, now)
 
-    def _lose(self, record: RequestRecord, deadline_s: float) -> Story:
-        """A message is lost; the device learns it when its patience with the request ends."""
-        yield self.world.env.after(max(deadline_s - self.world.env.now, 0.0))
-        record.outcome = "lost"
+    # ------------------------------------------------------------------------------------------ skipping
 
-    def _land(self, record: RequestRecord) -> None:
-        """A list arrives: it replaces the cached one unless a newer one has landed, and the SRM orders it."""
-        world, now = self.world, self.world.env.now
-        if record.as_of < self.as_of:
-            return
-        self.as_of, self.list_time_s, self.list_weights = record.as_of, record.t_issued_s, record.weights
-        self._choose_weights()
-        if self.exhausted:
-            return
-        unfinished = self.next_ready_s >= now
-        self._rerank(now)
-        if unfinished:
-            self.first_ready_s = self.next_ready_s
-        if world.looks_ahead:
-            world.scorer.expect(self.device, self.as_of, self.step, self.used_weights)
+    def _next_look(self) -> int:
+        """The row of the stream at which the device must look up again: it may ask there, or the stream ends."""
+        row, last = self.row, self.end - 1
+        if not self.rules.skips:
+            return row
+        if not self.rules.at_interaction or self.exhausted:
+            return last
+        ask = self.policy.next_ask(self, row)
+        if self.rules.looks_ahead and self.rules.weights_change:
+            own = self.device, self.version, self.cloud, self.adapter
+            ask = min(ask, steady_row(self.times, row, self.end, self.step, *own))
+        return min(ask, last)
 
-    def _give_up_waiting(self, now: float) -> None:
-        """A blocking screen learns that no answer will come: it shows what the device has."""
-        self.awaited = -1
-        self.next_ready_s = min(self.next_ready_s, max(now, self.since_s + self.world.compute_s[self.device]))
-        self.first_ready_s = self.next_ready_s
+    def _skip(self, until_s: float, decides: bool) -> bool:
+        """Come to where interactions up to `until_s` lead at which nothing is decided, nothing is trained and the
+        battery is in charge; False where the next one is not of them."""
+        row, times, profile = self.row, self.times, self.profile
+        if not self.rules.skips or (decides and times[row] == until_s):
+            return False
+        stop = quiet_rows(times, self.next_tie, row, self.end, until_s, decides)
+        if self.adapter is not None:
+            stop = self.adapter.quiet_until(row, stop, self.step)
+        n = stop - row
+        if not n or (self.rankings + n) * profile.compute_j + self.other_j >= profile.battery_j:
+            return False
+        skipped = fast_forward(times, row, stop, profile.compute_s, self.newest_s)
+        slate, latency_s = self._on_screen(times[row]), min(self.first_ready_s, times[row]) - self.since_s
+        first = self.recorder.slates.add(self.device, self.as_of, self.step + 1, self.list_time_s, self.used_weights, n)
+        self.recorder.interacted(row, n, slate, self.step, first, -1, latency_s, profile.compute_s)
+        self.row, self.step, self.awaited, self.rankings = stop, self.step + n, -1, self.rankings + n
+        if skipped.on_screen >= 0:
+            self.shown_slate = first + skipped.on_screen
+        self.last_gap_s, self.since_s, self.newest_s = skipped.gap_s, skipped.last_s, skipped.last_s
+        self.next_slate = first + n - 1
+        self.first_ready_s = self.next_ready_s = skipped.last_s + profile.compute_s
+        if self.rules.at_interaction:
+            self._pass(n)
+        return True

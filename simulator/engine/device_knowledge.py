@@ -1,10 +1,14 @@
 """What a device can tell a request policy about itself, beyond what it holds anyway (`DeviceView`)."""
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fleetrec.simulator.engine.context import World
+from fleetrec.simulator.core.clock import Clock
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.engine.context import Profile
+from fleetrec.simulator.fleet.link import Link
+from fleetrec.simulator.policies.device_scores import DeviceScores
+from fleetrec.simulator.policies.request.budget import Budget
+from fleetrec.simulator.ranking.lookahead import Scorer
 
 _DAY_S = 86400.0
 
@@ -13,8 +17,14 @@ class DeviceKnowledge:
     """Answers worked out when they are asked for."""
 
     __slots__ = ()
-    world: "World"
     device: int
+    profile: Profile
+    clock: Clock
+    connection: Link
+    budget: Budget
+    scorer: Scorer
+    scores: DeviceScores
+    draws: Draws
     step: int
     as_of: int
     list_time_s: float
@@ -25,12 +35,12 @@ class DeviceKnowledge:
     @property
     def now_s(self) -> float:
         """See DeviceView."""
-        return self.world.env.now
+        return self.clock.now
 
     @property
     def time_of_day_s(self) -> float:
         """See DeviceView."""
-        return self.world.env.now % _DAY_S
+        return self.clock.now % _DAY_S
 
     @property
     def staleness(self) -> int:
@@ -40,46 +50,45 @@ class DeviceKnowledge:
     @property
     def list_age_s(self) -> float:
         """See DeviceView."""
-        return self.world.env.now - self.list_time_s if self.as_of >= 0 else math.inf
+        return self.clock.now - self.list_time_s if self.as_of >= 0 else math.inf
 
     @property
     def energy_j(self) -> float:
         """What its rankings, its radio and its training have used."""
-        return self.rankings * self.world.compute_j[self.device] + self.other_j
+        return self.rankings * self.profile.compute_j + self.other_j
 
     @property
     def battery_left_j(self) -> float:
         """See DeviceView."""
-        return max(self.world.battery_j[self.device] - self.energy_j, 0.0)
+        return max(self.profile.battery_j - self.energy_j, 0.0)
 
     @property
     def battery_left(self) -> float:
         """See DeviceView."""
-        whole = self.world.battery_j[self.device]
+        whole = self.profile.battery_j
         return self.battery_left_j / whole if math.isfinite(whole) else 1.0
 
     @property
     def link(self) -> str:
         """See DeviceView."""
-        return self.world.network.link_names[self.device]
+        return self.connection.kind
 
     @property
     def online(self) -> bool:
         """See DeviceView."""
-        now = self.world.env.now
-        return self.world.presence.reachable_until(self.device, now) > now
+        return self.connection.reachable(self.clock.now)
 
     @property
     def budget_left(self) -> float:
         """See DeviceView."""
-        return self.world.budget.left(self.device)
+        return self.budget.left(self.device)
 
     @property
     def score(self) -> float:
         """See DeviceView."""
         if self.as_of < 0:
             return math.inf
-        return self.world.scorer.doubt(self.device, self.as_of, self.step, self.used_weights)
+        return self.scorer.doubt(self.device, self.as_of, self.step, self.used_weights)
 
     @property
     def entropy(self) -> float:
@@ -102,8 +111,8 @@ class DeviceKnowledge:
         return self._score("rank_gap")
 
     def _score(self, name: str) -> float:
-        return self.world.scores.of(name, self.device, self.as_of, self.step, self.used_weights)
+        return self.scores.of(name, self.device, self.as_of, self.step, self.used_weights)
 
     def uniform(self, purpose: str) -> float:
         """See DeviceView."""
-        return self.world.draws.uniform_one(purpose, self.device, self.step)
+        return self.draws.uniform_one(purpose, self.device, self.step)

@@ -5,19 +5,23 @@ it takes the time of its FLOPs on the schedule's GPU.
 """
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.metrics import accuracy
+from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
 from fleetrec.models.srm.updating import MasterWeights, Plan, Update, known_data, newest_data, update_or_load
 from fleetrec.models.srm.validation import catalogue_ranks
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.preparation.prepare import Prepared, first_needed
 from fleetrec.simulator.preparation.training import Learnt, item_table
+from fleetrec.simulator.ranking.list_view import looks_back
 from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
@@ -61,8 +65,8 @@ class Trainer:
         self._scenario, self._section, self._learnt, self._device = scenario, section, learnt, device
         self._first_srm = srm
         self._learnt_ends = learnt.training.valid_end  # [U] what the newest weights have been trained on
-        self._seen_ends = self._learnt_ends  # [U] what the look before had seen
-        self._best_look = -math.inf
+        self._seen_ends = self._learnt_ends  # [U] what the check before had seen
+        self._best_ndcg = -math.inf
         self._master = MasterWeights(learnt.srm.model, learnt.srm.content_hash)
         self.releases: list[Release] = []
         self.gpu = default_catalogue().gpu(section.gpu or scenario.cloud.gpu, "policy.update.gpu")
@@ -72,12 +76,12 @@ class Trainer:
         learnt_from = self._learnt.training.valid_end
         return np.where(sent < NOBODY, np.maximum(learnt_from, sent), learnt_from)
 
-    def look_after(self, look: int, now: float) -> int:
-        """The number of the look that follows the one of number `look`, which has kept the cloud busy until `now`."""
-        return max(math.floor(now / self._section.every), look) + 1
+    def next_check(self, check: int, now: float) -> int:
+        """The number of the check that follows number `check`, which has kept the cloud busy until `now`."""
+        return max(math.floor(now / self._section.every), check) + 1
 
-    def wants(self, ends: Ints) -> bool:
-        """Whether the schedule trains at a look that finds `ends` [U] interactions of each user in the cloud."""
+    def should_train(self, ends: Ints) -> bool:
+        """Whether the schedule trains at a check that finds `ends` [U] interactions of each user in the cloud."""
         new = int((ends - self._learnt_ends).sum())
         if self._section.drift is None:
             return new >= self._section.min_new
@@ -92,9 +96,9 @@ class Trainer:
         log = self._learnt.split.log
         exclude_seen = self._scenario.workload.hides_seen
         ranks = catalogue_ranks(self._master.model, log.offsets, log.items, owner, positions, exclude_seen)
-        look = accuracy(ranks, (10,))["ndcg@10"]
-        self._best_look, best = max(self._best_look, look), self._best_look
-        return look < (1.0 - self._section.drift) * best
+        ndcg = accuracy(ranks, (10,))["ndcg@10"]
+        self._best_ndcg, best = max(self._best_ndcg, ndcg), self._best_ndcg
+        return ndcg < (1.0 - self._section.drift) * best
 
     def train(self, ends: Ints, now: float, progress: Progress) -> Release:
         """The version that a training on `ends` [U] interactions of each user, begun now, comes to."""
@@ -136,3 +140,107 @@ class Trainer:
         scored = learnt.histories.n_items if srm.loss == "full_softmax" else 1 + srm.training.negatives
         position = learnt.srm.flops_encode / srm.max_length + learnt.srm.flops_per_candidate * scored
         return _BACKWARD * position * update.transitions * self._section.epochs
+
+
+class FleetLearning(Trainer):
+    """What the devices of a run have sent to the cloud, and what it may train on (see LearningCloud)."""
+
+    def __init__(
+        self,
+        scenario: sections.Scenario,
+        section: sections.Retraining,
+        prepared: Prepared,
+        preloaded: Ints,
+        device: str,
+    ):
+        """`preloaded` [D]: what each device's list is as of when it joins: the cloud has seen that much."""
+        super().__init__(scenario, section, prepared.learnt, prepared.srm, device)
+        self._prepared = prepared
+        self.uploads_s = section.upload
+        self.orders: deque[Ints | None] | None = None
+        """of a region: what to train on at each check, as it was told (None: not at all); None: it decides by itself"""
+        learnt, population = prepared.learnt, prepared.population
+        self._history = learnt.split.history[population.users]  # [D] interactions known before the stream
+        self._newest = np.maximum(self._history - 1, preloaded)  # [D] interaction that the cloud has
+        draws = prepared.draws.uniform("update.stage", np.arange(population.n_devices))
+        ends = [stage.share for stage in section.stages]
+        self.stage: list[int] = np.searchsorted(ends, draws, side="left").tolist()  # of the rollout, of each device
+        self.no_release_before_s = section.every
+        if section.every >= population.stream.horizon_s:
+            raise InputError(
+                f"policy.update.every: a schedule of every {section.every:,.0f} s never fires in a run of "
+                f"{population.stream.horizon_s:,.0f} s; shorten it"
+            )
+
+    def receive(self, device: int, step: int) -> None:
+        """A device's history up to `step` has arrived."""
+        self._newest[device] = max(self._newest[device], step)
+
+    def lacking(self, device: int, step: int) -> int:
+        """Interactions of a device up to `step` that the cloud does not have."""
+        return max(step - int(self._newest[device]), 0)
+
+    def sent_ends(self, now: float) -> Ints:
+        """How many interactions of each user [U] its devices here have sent, NOBODY where there are none. Of a user
+        with several devices, what all of those have sent: a clone's later life must not teach about an earlier one's.
+        """
+        population = self._prepared.population
+        joined = population.presence.joined_s <= now
+        sent = np.full(len(self._learnt.training.valid_end), NOBODY)
+        np.minimum.at(sent, population.users, np.where(joined, self._newest + 1, self._history))
+        return sent
+
+    def to_train_on(self, now: float) -> Ints | None:
+        """What a check finds to train on: how many interactions of each user [U]; None: there is no training."""
+        if self.orders is not None:
+            return self.orders.popleft()
+        ends = self.known_ends(self.sent_ends(now))
+        return ends if self.should_train(ends) else None
+
+    def first_steps(self, now: float) -> Ints:
+        """Newest interaction [U] before now, less what an adaptation looks back at: no slate of a version that is
+        released now needs an earlier state, unless the policy looks back as far as a list's history."""
+        if looks_back(self._scenario.policy):
+            return first_needed(self._scenario, self._prepared.learnt)
+        population, history = self._prepared.population, self._prepared.learnt.split.history
+        stream = population.stream
+        adaptation = sections.adaptation_of(self._scenario.policy.update)
+        back = adaptation.window if adaptation is not None else 0
+        owner = np.repeat(np.arange(stream.n_devices), np.diff(stream.device_offsets))
+        past = np.bincount(owner[stream.t_s <= now], minlength=stream.n_devices)
+        first = np.full(len(history), np.iinfo(np.int64).max)
+        np.minimum.at(first, population.users, self._history - 1 + past)
+        return np.where(first < np.iinfo(np.int64).max, np.maximum(first - back, 0), history)
+
+    def superseded(self, device: int, release: Release, now: float) -> bool:
+        """Whether the device may fetch a newer release by now."""
+        stage = self.stage[device]
+        newer = self.releases[release.version :]
+        return any(now >= other.released_s + self._section.stages[stage].after for other in newer)
+
+    def push_bytes(self, has: int, release: Release) -> float:
+        """Bytes that bring a device from version `has` to a release: the whole, or every change in between."""
+        if self._section.weights != "delta":
+            return release.srm.push_bytes
+        return sum(other.srm.push_bytes for other in self.releases[has : release.version])
+
+    def steady_until(self, device: int, version: int) -> float:
+        """A time before which a device that has `version` surely gets no other weights."""
+        if self.releases and version < self.releases[-1].version:
+            return -math.inf
+        return self.no_release_before_s
+
+
+class KeepsWeights:
+    """A cloud that never retrains (see LearningCloud)."""
+
+    def receive(self, device: int, step: int) -> None:
+        """It learns nothing from it."""
+
+    def lacking(self, device: int, step: int) -> int:
+        """It needs nothing."""
+        return 0
+
+    def steady_until(self, device: int, version: int) -> float:
+        """For ever."""
+        return math.inf

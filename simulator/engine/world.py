@@ -1,8 +1,8 @@
-"""The world of one run, built from a scenario that is prepared."""
+"""The parts of one run, built from a scenario that is prepared."""
 
 import math
 from array import array
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,15 @@ from numpy.typing import NDArray
 from fleetrec.models.srm.base import SmallModel
 from fleetrec.simulator.core.clock import Clock
 from fleetrec.simulator.engine.adaptation_setup import own_adapters, own_weights
-from fleetrec.simulator.engine.cloud_service import build_service
-from fleetrec.simulator.engine.context import World
-from fleetrec.simulator.engine.rollout import FleetLearning
+from fleetrec.simulator.engine.cloud_service import Service, build_service
+from fleetrec.simulator.engine.context import Profile, Rules
+from fleetrec.simulator.engine.device import Device
+from fleetrec.simulator.engine.interfaces import LearningCloud
+from fleetrec.simulator.engine.request_ledger import RequestLedger
+from fleetrec.simulator.engine.request_process import Requests
+from fleetrec.simulator.engine.retraining import FleetLearning, KeepsWeights
+from fleetrec.simulator.engine.rollout import Rollout
+from fleetrec.simulator.fleet.link import Link
 from fleetrec.simulator.fleet.message_sizes import held_bytes, messages_of
 from fleetrec.simulator.fleet.population import Population
 from fleetrec.simulator.policies.device_scores import DeviceScores
@@ -33,106 +39,180 @@ from fleetrec.simulator.scenario import sections
 Ints = NDArray[np.int64]
 
 
+@dataclass
+class World:
+    """The parts of one run, for those who start it, watch it and read what it has come to. No part sees all others."""
+
+    clock: Clock
+    devices: list[Device]
+    population: Population
+    requests: Requests
+    service: Service
+    """answers requests"""
+    learning: FleetLearning | None
+    """what the cloud that retrains has seen; None: it keeps its weights"""
+    rollout: Rollout | None
+    """its retraining and what comes of it"""
+    budget: Budget
+    scorer: Scorer
+    recorder: Recorder
+    log: UpdateLog
+    answer_bytes: float
+    """of a candidate list"""
+
+
 def build_world(
     scenario: sections.Scenario, prepared: Prepared, tuned: Tuned, folder: Path | None, device: str = "cpu"
 ) -> World:
     """The world of one run; its records are written to `folder` in parts where one is given. `device` retrains."""
     messages = messages_of(scenario.llm, scenario.srm, scenario.cloud)
     held_bytes(scenario, prepared.srm, messages.answer_bytes)
-    learnt, population, draws, source = prepared.learnt, prepared.population, prepared.draws, prepared.source
-    policy, fleet, stream = scenario.policy, population.fleet, population.stream
-    env = Clock()
+    learnt, population, source = prepared.learnt, prepared.population, prepared.source
+    policy, stream, engine = scenario.policy, population.stream, scenario.engine
+    clock, log = Clock(), UpdateLog(population.n_devices)
     weights = DeviceWeights(prepared.scores, own_weights(scenario, prepared, lambda version: model_of(version)))
     slates = slates_of(scenario, learnt, weights, source, tuned.fusion, tuned.doubt)
     foresight = foresight_of(scenario, prepared, slates, tuned)
-    engine = scenario.engine
     scorer = Scorer(slates, learnt.histories, population.users, engine.lookahead, engine.batching, weights, foresight)
-    owner = np.repeat(np.arange(population.n_devices), np.diff(stream.device_offsets))
-    items = learnt.histories.item_at(population.users[owner], stream.step.astype(np.int64))
-    online = population.presence.reachable_at(owner, stream.t_s)
-    steps = stream.step.astype(np.int64)
-    streamed = Streamed(owner.astype(np.int32), stream.step, items.astype(np.int32), stream.t_s, online)
-    recorder = Recorder(scorer, weights, population.users, streamed, folder)
-    flops = ranking_flops(scenario, learnt, tuned)
-    compute_s = fleet.overhead_s + flops / fleet.speed_flops
+    recorder = Recorder(scorer, weights, population.users, streamed(prepared), folder)
     preloaded = preloaded_lists(scenario, population, source)
     if foresight is not None:
         scorer.expect_all(preloaded, population.first_step - 1)
-    points = DecisionPoints(
-        owner,
-        steps,
-        stream.t_s,
-        population.first_row,
-        np.where(population.presence.joined_s > 0, population.presence.joined_s, -np.inf),
-        population.network.link_names,
-        scorer,
-        draws,
-        chosen=tuned.schedule,
-    )
-    asks = policy.slate not in WITHOUT_CLOUD
-    joining = decides_joining(policy, population) & asks
-    at_interaction = policy.decides("interaction") and asks
+    points = decision_points(prepared, scorer, tuned)
+    rules = rules_of(scenario, foresight is not None)
+    joining = decides_joining(policy, population) & (policy.slate not in WITHOUT_CLOUD)
     if tuned.threshold is not None:
-        decided_s = decision_times(population, points.ties, joining, at_interaction)
+        decided_s = decision_times(population, points.ties, joining, rules.at_interaction)
         share = Share(tuned.threshold, policy.request.wanted_share() or 0.0, tuned.curve, decided_s)
         points = replace(points, threshold=share)
-    retraining = sections.retraining_of(policy.update)
-    learning = FleetLearning(scenario, retraining, prepared, preloaded, device) if retraining is not None else None
+    section = sections.retraining_of(policy.update)
+    learning = FleetLearning(scenario, section, prepared, preloaded, device) if section is not None else None
+    rollout = None
+    if learning is not None and section is not None:
+        rollout = Rollout(learning, section, prepared, clock, messages, weights, log)
 
     def model_of(version: int) -> SmallModel:
         return learning.releases[version - 1].srm.model if version and learning is not None else prepared.srm.model
 
-    world = World(
-        env=env,
-        t_s=array("d", stream.t_s.tobytes()),
-        next_tie=next_true(points.ties),
-        first_row=population.first_row.tolist(),
-        end_row=population.end_row.tolist(),
-        first_step=population.first_step.tolist(),
-        joined_s=population.presence.joined_s.tolist(),
-        left_s=population.presence.left_s.tolist(),
-        compute_s=compute_s.tolist(),
-        compute_j=(compute_s * fleet.power_w).tolist(),
-        battery_j=fleet.battery_j.tolist(),
-        preloaded_as_of=preloaded.tolist(),
-        presence=population.presence,
-        network=population.network,
-        service=build_service(env, scenario, prepared, lambda ticket: world.settle(ticket)),
-        messages=messages,
-        weights=weights,
-        scorer=scorer,
-        scores=DeviceScores(
-            scorer,
-            population.users,
-            learnt.histories.lengths[population.users],
-            weights,
-            engine.lookahead if engine.batching else 1,
-            policy.request.score,
-        ),
-        draws=draws,
-        recorder=recorder,
-        policy=policy.request.start(points),
-        budget=Budget(policy.budget, population.n_devices),
-        request_timeout_s=scenario.cloud.request_timeout,
+    ledger = RequestLedger(recorder, lambda ticket: service.cost_of(ticket))
+    service = build_service(clock, scenario, prepared, ledger.settle)
+    stored = preloaded.tolist() if scenario.cloud.stores == "lists" else None
+    cloud: LearningCloud = learning or KeepsWeights()
+    requests = Requests(clock, service, cloud, ledger, messages, scenario.cloud.request_timeout, stored)
+    budget = Budget(policy.budget, population.n_devices)
+    times = array("d", stream.t_s.tobytes())
+    next_tie, wishes = next_true(points.ties), policy.request.start(points)
+    ahead = engine.lookahead if engine.batching else 1
+    ends = learnt.histories.lengths[population.users]
+    scores = DeviceScores(scorer, population.users, ends, weights, ahead, policy.request.score)
+    compute_s = population.fleet.overhead_s + ranking_flops(scenario, learnt, tuned) / population.fleet.speed_flops
+    adapters = own_adapters(scenario, prepared, points, times, weights, log)
+    devices = [
+        Device(
+            device=number,
+            profile=profile,
+            rules=rules,
+            clock=clock,
+            times=times,
+            next_tie=next_tie,
+            connection=Link(number, population.presence, population.network),
+            policy=wishes,
+            budget=budget,
+            requests=requests,
+            scorer=scorer,
+            scores=scores,
+            draws=prepared.draws,
+            recorder=recorder,
+            cloud=cloud,
+            adapter=adapter,
+        )
+        for number, (profile, adapter) in enumerate(
+            zip(profiles(population, compute_s, preloaded, joining), adapters, strict=True)
+        )
+    ]
+    recorder.slates.in_use = lambda: np.fromiter(
+        (slate for device in devices for slate in (device.shown_slate, device.next_slate)), np.int64, 2 * len(devices)
+    )
+    return World(
+        clock,
+        devices,
+        population,
+        requests,
+        service,
+        learning,
+        rollout,
+        budget,
+        scorer,
+        recorder,
+        log,
+        messages.answer_bytes,
+    )
+
+
+def streamed(prepared: Prepared) -> Streamed:
+    """The interactions that devices are to have, row for row."""
+    population, stream = prepared.population, prepared.population.stream
+    owner = np.repeat(np.arange(population.n_devices), np.diff(stream.device_offsets))
+    items = prepared.learnt.histories.item_at(population.users[owner], stream.step.astype(np.int64))
+    online = population.presence.reachable_at(owner, stream.t_s)
+    return Streamed(owner.astype(np.int32), stream.step, items.astype(np.int32), stream.t_s, online)
+
+
+def decision_points(prepared: Prepared, scorer: Scorer, tuned: Tuned) -> DecisionPoints:
+    """When devices may decide."""
+    population, stream, presence = prepared.population, prepared.population.stream, prepared.population.presence
+    return DecisionPoints(
+        np.repeat(np.arange(population.n_devices), np.diff(stream.device_offsets)),
+        stream.step.astype(np.int64),
+        stream.t_s,
+        population.first_row,
+        np.where(presence.joined_s > 0, presence.joined_s, -np.inf),
+        population.network.link_names,
+        scorer,
+        prepared.draws,
+        chosen=tuned.schedule,
+    )
+
+
+def rules_of(scenario: sections.Scenario, looks_ahead: bool) -> Rules:
+    """How the devices of a scenario behave; `looks_ahead`: its policy looks at rankings while the run goes."""
+    policy = scenario.policy
+    asks = policy.slate not in WITHOUT_CLOUD
+    return Rules(
+        at_interaction=policy.decides("interaction") and asks,
+        online=policy.decides("online") and asks,
+        at_answer=policy.decides("answer") and asks,
+        blocking=policy.mode == "blocking",
         patience_s=policy.patience,
         late_s=policy.request.late_s(),
-        blocking=policy.mode == "blocking",
         fails_offline=policy.when_offline == "fail",
-        decides_joining=joining.tolist(),
-        decides_at_interaction=at_interaction,
-        decides_online=policy.decides("online") and asks,
-        decides_at_answer=policy.decides("answer") and asks,
         empty_is_miss=scenario.fleet.when_empty == "miss",
-        looks_ahead=foresight is not None,
-        sleeps=scenario.engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
         vectors_with_list=isinstance(scenario.srm.item_table, sections.WithListTable),
-        updates=policy.update.kind != "none",
-        learning=learning,
-        adapters=own_adapters(scenario, prepared, points),
-        log=UpdateLog(population.n_devices),
-        stored_lists=preloaded.tolist() if scenario.cloud.stores == "lists" else None,
+        looks_ahead=looks_ahead,
+        weights_change=policy.update.kind != "none",
+        skips=scenario.engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
     )
-    return world
+
+
+def profiles(
+    population: Population, compute_s: NDArray[np.float64], preloaded: Ints, joining: NDArray[np.bool_]
+) -> list[Profile]:
+    """Every device [D] as it is before the run: a ranking takes it `compute_s`, and it has a list as of `preloaded`
+    when it joins (-1: none) and decides then where `joining`."""
+    fleet, presence = population.fleet, population.presence
+    columns = (
+        population.first_row,
+        population.end_row,
+        population.first_step,
+        presence.joined_s,
+        presence.left_s,
+        joining,
+        preloaded,
+        compute_s,
+        compute_s * fleet.power_w,
+        fleet.battery_j,
+    )
+    return [Profile(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def decision_times(

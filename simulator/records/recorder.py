@@ -4,6 +4,7 @@ The device story records which slate was on screen; where the item stood in it i
 choices do not react to slates.
 """
 
+import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.ragged import ragged
+from fleetrec.simulator.core.costs import NOTHING, Cost
 from fleetrec.simulator.ranking.lookahead import Scorer
 from fleetrec.simulator.ranking.slates import Jobs
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
@@ -31,8 +33,10 @@ _ROWS_PER_PART = 65_536
 _MOST_RANKS = 1000
 
 
-_NUMBERS = [name for name in REQUEST_SCHEMA.names if name != "outcome"]
-_numbers_of = attrgetter(*_NUMBERS)
+_COSTS = ["gpu_seconds", "usd", "joules", "gco2"]
+_OF_RECORD = [name for name in REQUEST_SCHEMA.names if name not in ("outcome", "t_first_token_s", *_COSTS)]
+_NUMBERS = [*_OF_RECORD, *_COSTS, "t_first_token_s"]
+_numbers_of, _costs_of = attrgetter(*_OF_RECORD), attrgetter(*_COSTS)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Recorder:
         self._request_numbers, self._outcome = array("d"), array("b")
         self._met, self._rows = array("d"), 0
 
-    def met(
+    def interacted(
         self,
         row: int,
         n: int,
@@ -96,9 +100,17 @@ class Recorder:
         if self._rows >= _ROWS_PER_PART:
             self.flush()
 
-    def request(self, record: RequestRecord) -> None:
-        """A request has had its outcome, and its cost is known."""
-        self._request_numbers.extend(_numbers_of(record))
+    def interacted_together(
+        self, row: int, after: int, slate: int, seen_upto: int, decided: int, request: int, latency_s: float
+    ) -> None:
+        """Stream rows `row` to `after - 1` happened, all at one time; the decision came after the last."""
+        for other in range(row, after - 1):
+            self.interacted(other, 1, slate, seen_upto, NO_SLATE, -1, latency_s)
+        self.interacted(after - 1, 1, slate, seen_upto, decided, request, latency_s)
+
+    def request(self, record: RequestRecord, cost: Cost = NOTHING, t_first_token_s: float = math.nan) -> None:
+        """A request has had its outcome, and what serving it cost is known."""
+        self._request_numbers.extend((*_numbers_of(record), *_costs_of(cost), t_first_token_s))
         self._outcome.append(self._outcomes.setdefault(record.outcome, len(self._outcomes)))
 
     def flush(self) -> None:

@@ -11,7 +11,8 @@ NO_SLATE = -1
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request, from issue to its one outcome. Times are NaN where the event never happened."""
+    """One request, from issue to its one outcome: times, NaN where the event never happened, and bytes. What serving it
+    cost is known later (`Cost`)."""
 
     request: int
     device: int
@@ -23,25 +24,18 @@ class RequestRecord:
     """of the SRM on the device when it asked (`DeviceWeights`)"""
     t_arrived_s: float = math.nan
     t_started_s: float = math.nan
-    t_first_token_s: float = math.nan
     t_finished_s: float = math.nan
     t_delivered_s: float = math.nan
     outcome: str = "unfinished"
     prompt_tokens: int = 0
     output_tokens: int = 0
     replica: int = -1
-    gpu_seconds: float = 0.0
-    usd: float = 0.0
-    """of serving it; traffic comes on top in the finished table"""
-    joules: float = 0.0
-    """of the GPUs"""
-    gco2: float = 0.0
-    """of those joules, at the carbon intensity while it was served"""
     bytes_up: float = 0.0
     bytes_down: float = 0.0
     pushed: bool = False
     """whether the cloud made it unasked"""
     ticket: Any = field(default=None, repr=False)
+    """of the cloud that serves it; None: it has not come there"""
 
 
 REQUEST_SCHEMA = pa.schema(

@@ -59,13 +59,13 @@ class Exchange:
         trainer, now = self.trainer, self._look_s
         assert trainer is not None
         ends = trainer.known_ends(reduce(np.minimum, sent))
-        busy_until_s, learns = now, trainer.wants(ends)
+        busy_until_s, learns = now, trainer.should_train(ends)
         if learns:
             release = trainer.train(ends, now, self._progress)
             busy_until_s = release.released_s
             if busy_until_s < self._end_s:
                 trainer.releases.append(release)
-        self._look = trainer.look_after(self._look, busy_until_s)
+        self._look = trainer.next_check(self._look, busy_until_s)
         self._look_s = self._look * self._every_s
         return ends if learns else None
 

@@ -38,7 +38,7 @@ class Region:
         self._world = build_world(scenario, prepared, self._tuned, folder / "parts", device)
         if self._world.learning is not None:
             self._world.learning.orders = deque()
-        self._devices = begin(self._world, scenario, prepared, self._progress)
+        begin(self._world, scenario, prepared, self._progress)
 
     def take(self, step: Step) -> Report:
         """Hear the news, go on, and report."""
@@ -48,7 +48,7 @@ class Region:
         if news.tokens is not None:
             world.budget.deal(news.tokens)
         with fewer_collections():
-            world.env.advance(self._end_s if step.until_s is None else step.until_s)
+            world.clock.advance(self._end_s if step.until_s is None else step.until_s)
         if step.until_s is None:
             return self._finish()
         sent = world.learning.sent_ends(step.until_s) if world.learning is not None else None
@@ -56,7 +56,7 @@ class Region:
 
     def _finish(self) -> Report:
         world, prepared = self._world, self._prepared
-        end(world, self._devices, self._end_s)
+        end(world, self._end_s)
         result = collect(self._scenario, prepared, world, self._tuned, self._progress, of_region=True)
         if prepared.source is not None:
             prepared.source.save()

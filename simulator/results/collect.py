@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.costs import carbon_signal, device_cost, network_cost
-from fleetrec.simulator.engine.context import World
+from fleetrec.simulator.engine.world import World
 from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes
 from fleetrec.simulator.preparation.candidate_sources import answer_note
 from fleetrec.simulator.preparation.policy_calibration import Tuned
@@ -185,7 +185,7 @@ def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requ
     down = np.bincount(owner, requests["bytes_down"], minlength=n)
     life = population.stream.horizon_s / scenario.fleet.install_life
     installed = np.where(joined, install_bytes(scenario, prepared.srm) * life, 0.0)
-    held = held_bytes(scenario, prepared.srm, world.messages.answer_bytes)
+    held = held_bytes(scenario, prepared.srm, world.answer_bytes)
     pushed, uploaded = np.array(world.log.bytes_down), np.array(world.log.bytes_up)
     return pd.DataFrame(
         {
@@ -193,8 +193,8 @@ def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requ
             "user": prepared.learnt.split.log.user_ids[population.users].astype(str),
             "class": np.array(fleet.class_names, dtype=object)[fleet.class_index],
             "link": population.network.link_names,
-            "decisions": np.array(world.decisions, dtype=np.int64),
-            "joules": np.array(world.energy_j),
+            "decisions": np.array([device.decisions for device in world.devices], dtype=np.int64),
+            "joules": np.array([device.energy_j for device in world.devices]),
             "bytes_up": up + uploaded,
             "bytes_down": down + pushed + installed,
             "bytes_installed": installed,

@@ -18,7 +18,7 @@ from fleetrec.simulator.cloud import LlmNode
 from fleetrec.simulator.cloud.replica.jobs import Job
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.cloud.replica.timed_replica import Serving
-from fleetrec.simulator.engine.context import World
+from fleetrec.simulator.engine.world import World
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.trace_format import Events
 from fleetrec.simulator.scenario import sections
@@ -155,7 +155,7 @@ class Tracer:
 
     def watch(self, world: World) -> None:
         """Before the run. InputError where a device or replica does not exist."""
-        _check("--trace-devices", self.request.devices, len(world.first_row), "devices")
+        _check("--trace-devices", self.request.devices, len(world.devices), "devices")
         world.recorder.slates.keeps_all = True
         machines = world.service.node.machines if isinstance(world.service.node, LlmNode) else []
         chosen = self.request.replicas
@@ -218,7 +218,7 @@ class _DeviceTraces:
         recorder = self._world.recorder
         made = recorder.slates.made()
         lanes = self._replica_lanes(requests, watched)
-        for device in (d for d in devices if d < len(self._world.first_row)):
+        for device in (d for d in devices if d < len(self._world.devices)):
             tracks = {
                 _PRESENCE: "presence",
                 _INTERACTIONS: "interactions",
@@ -250,8 +250,9 @@ class _DeviceTraces:
         return end_s if math.isnan(row.t_finished_s) else min(float(row.t_finished_s), end_s)
 
     def _presence(self, device: int) -> None:
-        presence, end_s = self._world.presence, self._horizon_s
-        joined_s, left_s = self._world.joined_s[device], min(self._world.left_s[device], end_s)
+        presence, end_s = self._world.population.presence, self._horizon_s
+        profile = self._world.devices[device].profile
+        joined_s, left_s = profile.joins_s, min(profile.left_s, end_s)
         low, high = int(presence.offsets[device]), int(presence.offsets[device + 1])
         edges = [edge for edge in presence.edges_s[low:high].tolist() if edge < left_s]
         bounds = [*edges, left_s]
@@ -273,7 +274,7 @@ class _DeviceTraces:
 
         A slate at a step that is new was begun by that interaction, one at the same step by the list that landed.
         """
-        world = self._world
+        profile = self._world.devices[device].profile
         at_step = dict(zip(own["step"].tolist(), own["t_s"].tolist(), strict=True))
         landed = dict(zip(asked["t_issued_s"].tolist(), asked["t_delivered_s"].tolist(), strict=True))
         begun: list[tuple[float, int, int]] = []
@@ -282,14 +283,14 @@ class _DeviceTraces:
             *(made[name].tolist() for name in ("step", "as_of", "list_time_s")), strict=True
         ):
             if before is None:
-                t_s = world.joined_s[device]
+                t_s = profile.joins_s
             elif step != before:
                 t_s = at_step[step]
             else:
                 t_s = landed[list_time_s]
             begun.append((t_s, as_of, step))
             before = step
-        compute_s = world.compute_s[device]
+        compute_s = profile.compute_s
         following = [*(t_s for t_s, _, _ in begun[1:]), self._horizon_s]
         ready: list[tuple[float, int, int]] = []
         for (t_s, as_of, step), next_s in zip(begun, following, strict=True):
@@ -299,7 +300,7 @@ class _DeviceTraces:
             self._events.span(device + 1, _RANKING, name, t_s, end_s, {"as of": as_of, "step": step})
             if done:
                 ready.append((end_s, as_of, step))
-        if world.blocking:
+        if self._scenario.policy.mode == "blocking":
             return
         until = [*(t_s for t_s, _, _ in ready[1:]), self._horizon_s]
         for (t_s, as_of, step), next_s in zip(ready, until, strict=True):
@@ -325,7 +326,7 @@ class _DeviceTraces:
             "GPU seconds": float(row.gpu_seconds),
         }
         self._events.span(pid, tid, f"request {row.request}: {row.outcome}", row.t_issued_s, end_s, details)
-        sent_s = min(self._world.presence.next_reachable(device, row.t_issued_s), end_s)
+        sent_s = min(self._world.population.presence.next_reachable(device, row.t_issued_s), end_s)
         phases = [("wait for the link", row.t_issued_s, sent_s), ("up link", sent_s, row.t_arrived_s)]
         phases += [("queue", row.t_arrived_s, row.t_started_s)]
         if math.isnan(row.t_first_token_s):
@@ -354,7 +355,7 @@ class _DeviceTraces:
 
     def _end(self, row: Any) -> float:
         """When the device learnt what became of a request."""
-        deadline_s = min(row.t_issued_s + self._world.request_timeout_s, self._horizon_s)
+        deadline_s = min(row.t_issued_s + self._scenario.cloud.request_timeout, self._horizon_s)
         if not math.isnan(row.t_delivered_s):
             return float(row.t_delivered_s)
         at_once = row.outcome == "lost" and not row.bytes_up and self._scenario.policy.when_offline == "fail"

@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 
 from fleetrec.simulator.core.clock import Clock
 
-Story = Generator[Any, Any, None]
+Process = Generator[Any, Any, None]
 
 DELAYS = st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 1.5, 3.0, 63.0, 200.0]), max_size=6), min_size=1, max_size=6)
 
 
 def told(env: simpy.Environment, begin: Any, wait: Any, delays: list[list[float]]) -> list[tuple[float, int, str]]:
-    """What stories with these pauses note: when, who and what; each starts children and ends by an event."""
+    """What processes with these pauses note: when, who and what; each starts children and ends by an event."""
     notes: list[tuple[float, int, str]] = []
 
-    def child(who: int) -> Story:
+    def child(who: int) -> Process:
         notes.append((env.now, who, "child"))
         yield wait(1.0)
         notes.append((env.now, who, "child ends"))
 
-    def story(who: int, pauses: list[float]) -> Story:
+    def process(who: int, pauses: list[float]) -> Process:
         for pause in pauses:
             yield wait(pause)
             notes.append((env.now, who, "wakes"))
@@ -34,7 +34,7 @@ def told(env: simpy.Environment, begin: Any, wait: Any, delays: list[list[float]
         done.succeed()
 
     for who, pauses in enumerate(delays):
-        begin(story(who, pauses))
+        begin(process(who, pauses))
     return notes
 
 
@@ -45,7 +45,7 @@ def test_advancing_in_any_stretches_meets_what_simpy_meets_in_its_order(
 ) -> None:
     theirs, ours = simpy.Environment(), Clock()
     expected = told(theirs, theirs.process, theirs.timeout, delays)
-    found = told(ours, ours.tell, ours.after, delays)
+    found = told(ours, ours.start, ours.after, delays)
     until_s = 0.0
     for stretch in stretches:
         until_s += stretch
@@ -55,30 +55,30 @@ def test_advancing_in_any_stretches_meets_what_simpy_meets_in_its_order(
         assert found == expected
 
 
-def test_a_story_that_fails_ends_the_run_with_its_error() -> None:
+def test_a_process_that_fails_ends_the_run_with_its_error() -> None:
     clock = Clock()
 
-    def fails() -> Story:
+    def fails() -> Process:
         yield clock.after(1.0)
         raise KeyError("lost")
 
-    clock.tell(fails())
+    clock.start(fails())
     with pytest.raises(KeyError, match="lost"):
         clock.advance(2.0)
 
 
-def test_sleepers_come_first_in_their_own_order() -> None:
+def test_processes_that_wait_for_a_time_come_first_in_their_own_order() -> None:
     clock, woken = Clock(), []
 
-    def sleeper(order: int) -> Story:
+    def waiting(order: int) -> Process:
         yield clock.until(2.0, order)
         woken.append(order)
 
-    def other() -> Story:
+    def other() -> Process:
         yield clock.after(2.0)
         woken.append(-1)
 
-    for story in (other(), sleeper(2), sleeper(0), sleeper(1)):
-        clock.tell(story)
+    for process in (other(), waiting(2), waiting(0), waiting(1)):
+        clock.start(process)
     clock.advance(3.0)
     assert woken == [0, 1, 2, -1]

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
-from fleetrec.simulator.engine.device import Device
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.summary import OUTCOMES
 from tests.simulator.tiny import prepare_tiny, records_of, scenario_of, simulate_tiny
@@ -414,11 +413,10 @@ def test_one_job_a_call_gives_the_same_ranks_and_decisions(run: RunResult, store
 
 
 def test_sleeping_through_interactions_changes_nothing(
-    written: tuple[RunResult, Path], store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    written: tuple[RunResult, Path], store: ArtifactStore, tmp_path: Path
 ) -> None:
     run, asleep = written
     stepping = run.scenario.model_copy(update={"engine": run.scenario.engine.model_copy(update={"sleep": False})})
-    monkeypatch.setattr(Device, "_meet_calmly", lambda *_: False)  # moment by moment
     simulate_tiny(stepping, store, tmp_path / "awake")
     assert_same_bytes(asleep, tmp_path / "awake")
 

@@ -11,7 +11,7 @@ import pytest
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.engine.rollout import FleetLearning
+from fleetrec.simulator.engine.retraining import FleetLearning
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.policy_calibration import Tuned
