@@ -17,7 +17,7 @@ from pathlib import Path
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
 
 from fleetrec.simulator.policies.request.random import RandomRequest
-from fleetrec.simulator.regions.executors import Crew, LocalShards
+from fleetrec.simulator.regions.executors import Executor, LocalShards
 from fleetrec.simulator.results.run_result import TABLES
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.simulation import simulate
@@ -54,10 +54,10 @@ def scenario(devices: int, barriers: bool) -> sections.Scenario:
     )
 
 
-def timed(run: sections.Scenario, out: Path, crew: Crew | None) -> float:
+def timed(run: sections.Scenario, out: Path, executor: Executor | None) -> float:
     """Wall seconds of a run."""
     started = time.perf_counter()
-    result = simulate(run, out, crew=crew)
+    result = simulate(run, out, executor=executor)
     took = time.perf_counter() - started
     parts = ", ".join(f"{name[:-2]} {result.timing[name]:.1f} s" for name in ("prepare_s", "simulate_s", "collect_s"))
     regions = ", ".join(f"{took_s:.1f}" for took_s in result.timing["region_s"].values())

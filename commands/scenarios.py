@@ -56,16 +56,16 @@ def simulate(
             from fleetrec.models.runtime.artifacts import ArtifactStore
             from fleetrec.reports.terminal.summary import console_for, print_run_summary
             from fleetrec.simulator.records.run_manifest import name_files
-            from fleetrec.simulator.regions import crew_for
+            from fleetrec.simulator.regions import executor_for
             from fleetrec.simulator.results.run_folder import opened, run_folder, usable_device
             from fleetrec.simulator.results.timeline_trace import read_trace_request
 
             tracing = read_trace_request(trace, trace_devices, trace_replicas)
             store = ArtifactStore()
-            crew = crew_for(engine, shards, ray_address, len(loaded.regions), store)
+            executor = executor_for(engine, shards, ray_address, len(loaded.regions), store)
             path, on = run_folder(out, loaded, overrides or []), usable_device(device)
             with opened(path, loaded, overwrite) as folder:
-                result = run(loaded, folder, on, progress_bars(quiet), store, tracing, crew)
+                result = run(loaded, folder, on, progress_bars(quiet), store, tracing, executor)
                 drawing.begin(path, result.summary["interactions"])
                 print_advice(loaded, quiet)
                 if as_json:

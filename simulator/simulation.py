@@ -12,7 +12,7 @@ from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.memory_estimate import check_memory
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tails_of, tune
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
-from fleetrec.simulator.regions import Crew, simulate_regions
+from fleetrec.simulator.regions import Executor, simulate_regions
 from fleetrec.simulator.results.collect import collect
 from fleetrec.simulator.results.run_folder import RunFolder, opened
 from fleetrec.simulator.results.run_result import RunResult
@@ -27,15 +27,15 @@ def simulate(
     progress: Progress | None = None,
     store: ArtifactStore | None = None,
     trace: TraceRequest | None = None,
-    crew: Crew | None = None,
+    executor: Executor | None = None,
     *,
     request: Any = None,
 ) -> RunResult:
     """Run `scenario`; with `out` its files are written there, with `trace` also a timeline of chosen devices.
 
-    `request`: a request policy in place of the scenario's, built in or an object of a class of your own. `crew`: who
-    simulates the regions of a scenario that has some; none: this process. Deterministic in the scenario, whatever the
-    machine's load, the number of workers or `engine.batching`. Raises InputError for what the user can mend.
+    `request`: a request policy in place of the scenario's, built in or an object of a class of your own. `executor`:
+    who simulates the regions of a scenario that has some; none: this process. Deterministic in the scenario, whatever
+    the machine's load, the number of workers or `engine.batching`. Raises InputError for what the user can mend.
     """
     if request is not None:
         policy = sections.kind_of_object(request, sections.RequestPolicy)
@@ -43,15 +43,15 @@ def simulate(
         check_scenario(scenario)
     if isinstance(out, Path | str):
         with opened(out, scenario) as held:
-            return simulate(scenario, held, device, progress, store, trace, crew)
+            return simulate(scenario, held, device, progress, store, trace, executor)
     progress = progress or NullProgress()
     if scenario.regions:
         if trace is not None:
             raise InputError("--trace: a scenario with regions cannot be traced; remove regions, or trace one of them")
-        return simulate_regions(scenario, out, device, progress, store or ArtifactStore(), crew=crew)
-    if crew is not None:
+        return simulate_regions(scenario, out, device, progress, store or ArtifactStore(), executor=executor)
+    if executor is not None:
         raise InputError(
-            f"{crew.option}: the scenario has no regions to share out; give it some (docs/how-to/regions.md)"
+            f"{executor.option}: the scenario has no regions to share out; give it some (docs/how-to/regions.md)"
         )
     started = time.perf_counter()
     prepared = prepare(scenario, device, progress, store)

@@ -69,11 +69,11 @@ def _in_regions(case: Case, folder: Path) -> Figures:
     scenario = _regional(case)
     store = ArtifactStore(folder / "cache")
     setup_s, _ = timed(lambda: simulate(scenario, folder / "first", store=store))
-    crew = LocalShards(case.shards) if case.shards > 1 else None
+    executor = LocalShards(case.shards) if case.shards > 1 else None
     busy_s = processor_s()
-    seconds, result = timed(lambda: simulate(scenario, folder / "run", store=store, crew=crew))
+    seconds, result = timed(lambda: simulate(scenario, folder / "run", store=store, executor=executor))
     busy_s = processor_s() - busy_s
-    beside = case.shards * int(result.timing["worker_peak_rss_bytes"]) if crew is not None else 0
+    beside = case.shards * int(result.timing["worker_peak_rss_bytes"]) if executor is not None else 0
     return Figures(
         interactions=result.summary["interactions"],
         requests=result.summary["requests"]["asked"],

@@ -60,6 +60,6 @@ def _measured(case: Case) -> Figures | str:
     try:
         worker.give(case)
         found: Figures | str | None = worker.take()
-        return f"its process ended: {worker.fate('devices (--max-devices)')}" if found is None else found
+        return f"its process ended: {worker.exit_reason('devices (--max-devices)')}" if found is None else found
     finally:
         worker.end()

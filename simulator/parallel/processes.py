@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from multiprocessing import connection, get_context, parent_process
-from typing import Any
+from typing import Any, Self
+
+from fleetrec.simulator.parallel.pool import Lost, Pool
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -63,7 +65,7 @@ class WorkerProcess:
         self._process.join()
         self.pipe.close()
 
-    def fate(self, option: str) -> str:
+    def exit_reason(self, option: str) -> str:
         """How a process that no longer answers ended, in words; `option` is what asks for so many of them."""
         self._process.join(1.0)
         self.end()
@@ -71,6 +73,36 @@ class WorkerProcess:
         if code == -signal.SIGKILL:
             return f"killed, perhaps for want of memory; try fewer {option}"
         return signal.strsignal(-code) or "" if code < 0 else f"exit code {code}"
+
+
+class ProcessPool(Pool[WorkerProcess]):
+    """Processes of this machine, started all at once: each loads what it needs while the first jobs are prepared."""
+
+    def __init__(self, workers: int, module: str, name: str, option: str):
+        """Jobs go to the `do` of objects of the class `name` of `module`; `option` is what asks for so many workers."""
+        super().__init__(workers)
+        self._module, self._name, self._option = module, name, option
+
+    def __enter__(self) -> Self:
+        self.handles = {worker: self._start() for worker in range(self.workers)}
+        return self
+
+    def _start(self) -> WorkerProcess:
+        return WorkerProcess(self._module, self._name)
+
+    def _give(self, handle: WorkerProcess, job: Any) -> None:
+        handle.give(job)
+
+    def _wait(self, busy: list[int]) -> int:
+        ready = connection.wait([self.handles[worker].pipe for worker in busy])
+        return next(worker for worker in busy if self.handles[worker].pipe in ready)
+
+    def _take(self, handle: WorkerProcess) -> Any | Lost:
+        result = handle.take()
+        return Lost(handle.exit_reason(self._option)) if result is None else result
+
+    def _end(self, handle: WorkerProcess) -> None:
+        handle.end()
 
 
 def _work(pipe: connection.Connection, module: str, name: str) -> None:

@@ -1,12 +1,14 @@
-"""A connection to Ray: a local one that is started here, or a cluster's. An optional extra."""
+"""Workers on Ray: a local one that is started here, or a cluster's. An optional extra."""
 
 import os
 import socket
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.parallel.pool import Lost, Pool
 
 _ANSWERS_WITHIN_S = 3.0
 _QUIET = {"RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -32,6 +34,52 @@ def connect(address: str | None, workers: int) -> Any:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"--ray-address {address}: Ray cannot be reached: {reason}") from error
     return ray
+
+
+class RayPool(Pool[Any]):
+    """Ray actors, one CPU each: on the cluster at `address`, or on a Ray that is started here with `workers` CPUs."""
+
+    def __init__(self, workers: int | None, address: str | None, actor: type):
+        """Jobs go to the `do(job, *shared)` of actors. `workers` None: as many as the cluster has CPUs. Raises
+        InputError where Ray is missing or does not answer."""
+        check_ray(address)
+        super().__init__(workers or (os.cpu_count() or 1 if address is None else 0))
+        self._address, self._actor = address, actor
+        self._jobs: dict[Any, Any] = {}  # of each actor, what stands for the result of its job
+        self.shared: tuple[Any, ...] = ()
+        """what goes along with every job"""
+
+    def __enter__(self) -> Self:
+        self._ray = connect(self._address, self.workers)
+        self.workers = self.workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        super().__exit__(kind, error, at)
+        self._ray.shutdown()
+
+    def put(self, value: Any) -> Any:
+        """Keeps `value` where actors find it; what stands for it."""
+        return self._ray.put(value)
+
+    def _start(self) -> Any:
+        return self._ray.remote(num_cpus=1, max_restarts=0)(self._actor).remote()
+
+    def _give(self, handle: Any, job: Any) -> None:
+        self._jobs[handle] = handle.do.remote(job, *self.shared)
+
+    def _wait(self, busy: list[int]) -> int:
+        (done, *_), _ = self._ray.wait([self._jobs[self.handles[worker]] for worker in busy], num_returns=1)
+        return next(worker for worker in busy if self._jobs[self.handles[worker]] == done)
+
+    def _take(self, handle: Any) -> Any | Lost:
+        try:
+            return self._ray.get(self._jobs.pop(handle))
+        except self._ray.exceptions.RayError as error:
+            return Lost(" ".join(str(error).split())[:300])
+
+    def _end(self, handle: Any) -> None:
+        self._ray.kill(handle)
 
 
 def _check_answers(address: str) -> None:

@@ -4,16 +4,16 @@ from typing import Literal
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.regions.executors import Crew, LocalShards
+from fleetrec.simulator.regions.executors import Executor, LocalShards
 from fleetrec.simulator.regions.ray_executor import RayShards
 from fleetrec.simulator.regions.run import simulate_regions
 
-__all__ = ["Crew", "crew_for", "simulate_regions"]
+__all__ = ["Executor", "executor_for", "simulate_regions"]
 
 
-def crew_for(
+def executor_for(
     engine: Literal["local", "ray"], shards: int | None, address: str | None, regions: int, store: ArtifactStore
-) -> Crew | None:
+) -> Executor | None:
     """Who simulates so many regions, by `--engine`, `--shards` and `--ray-address`; None: the process that asks.
 
     `store`: the one of the run.

@@ -10,7 +10,7 @@ from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.engine.retraining import Trainer
 from fleetrec.simulator.engine.run import end_of
 from fleetrec.simulator.preparation.training import Learnt, first_deployed
-from fleetrec.simulator.regions.messages import Ints, News, Report
+from fleetrec.simulator.regions.messages import BarrierUpdate, Ints, RegionState
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds
 
@@ -18,7 +18,7 @@ DEALT_EVERY_S = 3600.0
 """time after which what is left in the regions' parts of the fleet's bucket is put together and dealt anew"""
 
 
-class Exchange:
+class Barriers:
     """The barriers of a run, one after the other, and what regions are told at each."""
 
     def __init__(self, scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress):
@@ -28,11 +28,11 @@ class Exchange:
         self._sizes = np.diff(device_bounds(scenario))
         section, budget = sections.retraining_of(scenario.policy.update), scenario.policy.budget
         self.trainer: Trainer | None = None
-        self._look, self._look_s = 1, math.inf
+        self._check, self._check_s = 1, math.inf
         if section is not None:
             self.trainer = Trainer(scenario, section, learnt, first_deployed(scenario, learnt), device)
             self._every_s = section.every
-            self._look_s = section.every
+            self._check_s = section.every
         self._deal, self._deal_s = 1, math.inf
         if budget.scope == "fleet" and budget.ratio < 1.0:
             self._deal_s = DEALT_EVERY_S
@@ -40,23 +40,23 @@ class Exchange:
     @property
     def next_s(self) -> float | None:
         """The next barrier; None: there is none."""
-        next_s = min(self._look_s, self._deal_s)
+        next_s = min(self._check_s, self._deal_s)
         return next_s if next_s < self._end_s else None
 
-    def meet(self, reports: Sequence[Report]) -> list[News]:
-        """What each region is told at the barrier that is next, and was reached with these reports."""
+    def reached(self, states: Sequence[RegionState]) -> list[BarrierUpdate]:
+        """What each region is told at the barrier that is next, and was reached with these states."""
         now = self.next_s
-        looked, ends = now == self._look_s, None
-        tokens: list[float | None] = [None] * len(reports)
-        if looked:
-            ends = self._train([report.sent for report in reports if report.sent is not None])
+        checked, ends = now == self._check_s, None
+        tokens: list[float | None] = [None] * len(states)
+        if checked:
+            ends = self._train([state.sent for state in states if state.sent is not None])
         if now == self._deal_s:
-            tokens = self._dealt([report.tokens or 0.0 for report in reports])
-        return [News(looked, ends, own) for own in tokens]
+            tokens = self._dealt([state.tokens or 0.0 for state in states])
+        return [BarrierUpdate(checked, ends, own) for own in tokens]
 
     def _train(self, sent: list[Ints]) -> Ints | None:
         """Train if the schedule says so: on how many interactions of each user [U]."""
-        trainer, now = self.trainer, self._look_s
+        trainer, now = self.trainer, self._check_s
         assert trainer is not None
         ends = trainer.known_ends(reduce(np.minimum, sent))
         busy_until_s, learns = now, trainer.should_train(ends)
@@ -65,8 +65,8 @@ class Exchange:
             busy_until_s = release.released_s
             if busy_until_s < self._end_s:
                 trainer.releases.append(release)
-        self._look = trainer.next_check(self._look, busy_until_s)
-        self._look_s = self._look * self._every_s
+        self._check = trainer.next_check(self._check, busy_until_s)
+        self._check_s = self._check * self._every_s
         return ends if learns else None
 
     def _dealt(self, tokens: list[float]) -> list[float | None]:

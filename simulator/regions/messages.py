@@ -14,11 +14,11 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class News:
+class BarrierUpdate:
     """What a region is told at a barrier, before it goes on."""
 
-    looked: bool = False
-    """whether the cloud has looked at what all regions' devices had sent"""
+    checked: bool = False
+    """whether the cloud has checked what all regions' devices had sent"""
     ends: Ints | None = None
     """interactions of each user [U] on which a new version is trained then; None: none is"""
     tokens: float | None = None
@@ -26,16 +26,16 @@ class News:
 
 
 @dataclass(frozen=True)
-class Step:
-    """A region hears the news, then goes on to a barrier, or to the end of the run."""
+class Task:
+    """A region hears what is new, then goes on to a barrier, or to the end of the run."""
 
-    news: News = News()
+    update: BarrierUpdate = BarrierUpdate()
     until_s: float | None = None
     """None: to the end"""
 
 
 @dataclass(frozen=True)
-class Brief:
+class RunSpec:
     """All that one needs to know to simulate regions of a run. The scenario's duration is given."""
 
     scenario: sections.Scenario
@@ -50,18 +50,18 @@ class Brief:
 
 @dataclass(frozen=True)
 class RegionJob:
-    """Steps of one region: those that whoever simulates it has not taken yet."""
+    """Tasks of one region: those that whoever simulates it has not done yet."""
 
-    brief: Brief
+    spec: RunSpec
     region: int
-    steps: Sequence[Step]
+    tasks: Sequence[Task]
     folder: Path
     """takes the region's files at the end"""
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a region says at a barrier or at the end. `error`: one line on why it failed; none: it did not."""
+class RegionState:
+    """How a region stands at a barrier or at the end. `error`: one line on why it failed; none: it did not."""
 
     error: str | None = None
     details: str = ""

@@ -16,7 +16,7 @@ from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.records.parquet import write_table
 from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, REQUEST_SCHEMA
 from fleetrec.simulator.records.update_log import UPDATE_SCHEMA
-from fleetrec.simulator.regions.messages import Report, Step
+from fleetrec.simulator.regions.messages import RegionState, Task
 from fleetrec.simulator.results.collect import collect
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.workload.arrivals import gaps_of
@@ -40,21 +40,21 @@ class Region:
             self._world.learning.orders = deque()
         begin(self._world, scenario, prepared, self._progress)
 
-    def take(self, step: Step) -> Report:
-        """Hear the news, go on, and report."""
-        world, news = self._world, step.news
-        if world.learning is not None and world.learning.orders is not None and news.looked:
-            world.learning.orders.append(news.ends)
-        if news.tokens is not None:
-            world.budget.deal(news.tokens)
+    def do(self, task: Task) -> RegionState:
+        """Hear the update and go on; how the region stands then."""
+        world, update = self._world, task.update
+        if world.learning is not None and world.learning.orders is not None and update.checked:
+            world.learning.orders.append(update.ends)
+        if update.tokens is not None:
+            world.budget.deal(update.tokens)
         with fewer_collections():
-            world.clock.advance(self._end_s if step.until_s is None else step.until_s)
-        if step.until_s is None:
+            world.clock.advance(self._end_s if task.until_s is None else task.until_s)
+        if task.until_s is None:
             return self._finish()
-        sent = world.learning.sent_ends(step.until_s) if world.learning is not None else None
-        return Report(sent=sent, tokens=world.budget.kept)
+        sent = world.learning.sent_ends(task.until_s) if world.learning is not None else None
+        return RegionState(sent=sent, tokens=world.budget.kept)
 
-    def _finish(self) -> Report:
+    def _finish(self) -> RegionState:
         world, prepared = self._world, self._prepared
         end(world, self._end_s)
         result = collect(self._scenario, prepared, world, self._tuned, self._progress, of_region=True)
@@ -68,7 +68,7 @@ class Region:
         world.recorder.remove_parts()
         node, horizon_s = world.service.node, prepared.population.stream.horizon_s
         up_s = node.up_gpu_seconds if isinstance(node, LlmNode) else node.replicas * horizon_s
-        return Report(summary=result.summary, up_s=up_s, peak_rss_bytes=peak_rss_bytes())
+        return RegionState(summary=result.summary, up_s=up_s, peak_rss_bytes=peak_rss_bytes())
 
     def _write(self, name: str, table: pa.Table) -> None:
         write_table(table, self._folder / f"{name}.parquet")

@@ -18,10 +18,10 @@ from fleetrec.simulator.fleet.devices import build_fleet
 from fleetrec.simulator.preparation.cache_keys import uses_llm
 from fleetrec.simulator.preparation.input_checks import check_inputs
 from fleetrec.simulator.preparation.training import Learnt, learn, train_llm
-from fleetrec.simulator.regions.barrier import Exchange
-from fleetrec.simulator.regions.executors import Crew, ThisProcess
+from fleetrec.simulator.regions.barrier import Barriers
+from fleetrec.simulator.regions.executors import Executor, ThisProcess
 from fleetrec.simulator.regions.merging import FolderTables, merge_tables, read_tables
-from fleetrec.simulator.regions.messages import Brief, Report, Step
+from fleetrec.simulator.regions.messages import RegionState, RunSpec, Task
 from fleetrec.simulator.regions.summary import fleet_summary
 from fleetrec.simulator.results.run_folder import RunFolder, disk_full_told, opened
 from fleetrec.simulator.results.run_result import RunResult
@@ -38,31 +38,31 @@ def simulate_regions(
     progress: Progress,
     store: ArtifactStore,
     learnt: Learnt | None = None,
-    crew: Crew | None = None,
+    executor: Executor | None = None,
 ) -> RunResult:
-    """Run a scenario with regions; the same bytes whatever the crew (none: this process alone)."""
+    """Run a scenario with regions; the same bytes whatever the executor (none: this process alone)."""
     started = time.perf_counter()
-    _check(scenario, crew)
+    _check(scenario, executor)
     with ExitStack() as stack:
-        if crew is not None:
-            stack.enter_context(crew)  # workers load libraries meanwhile
+        if executor is not None:
+            stack.enter_context(executor)  # workers load libraries meanwhile
         place = out if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(opened(place, scenario))
         stack.enter_context(disk_full_told(folder.path))
         learnt = learnt or learn(scenario, store, device, progress)
         if uses_llm(scenario):
             train_llm(scenario, learnt, device, progress)
-        who = crew or ThisProcess(store, learnt)
+        who = executor or ThisProcess(store, learnt)
         timed = scenario.model_copy(update={"duration": _duration_s(scenario, learnt)})
-        brief = Brief(timed, device, max(1, scenario.engine.threads // who.workers), store.root)
+        spec = RunSpec(timed, device, max(1, scenario.engine.threads // who.workers), store.root)
         parts = [folder.parts / f"{number:03d}" for number in range(len(scenario.regions))]
         prepared_s = time.perf_counter()
-        reports, exchange, took_s = _run(brief, parts, who, learnt, progress)
+        states, barriers, took_s = _run(spec, parts, who, learnt, progress)
         simulated_s = time.perf_counter()
-        training = training_cost(exchange.trainer, scenario.tariffs)
+        training = training_cost(barriers.trainer, scenario.tariffs)
         folder.begin()
         merge_tables(timed, parts, folder, training.usd)
-        summary = fleet_summary(scenario, parts, folder.path, reports, exchange.trainer)
+        summary = fleet_summary(scenario, parts, folder.path, states, barriers.trainer)
         tables = FolderTables(folder.path) if out is not None else read_tables(folder.path)
         result = RunResult(summary, tables, scenario)
         result.timing = {
@@ -71,7 +71,7 @@ def simulate_regions(
             "collect_s": time.perf_counter() - simulated_s,
             "workers": who.workers,
             "region_s": {region.name: s for region, s in zip(scenario.regions, took_s, strict=True)},
-            "worker_peak_rss_bytes": max(report.peak_rss_bytes for report in reports),
+            "worker_peak_rss_bytes": max(state.peak_rss_bytes for state in states),
         }
         if out is not None:
             result.write_texts(folder)
@@ -79,43 +79,43 @@ def simulate_regions(
 
 
 def _run(
-    brief: Brief, folders: list[Path], crew: Crew, learnt: Learnt, progress: Progress
-) -> tuple[list[Report], Exchange, list[float]]:
-    """All regions to the end of the run: their last reports, and the wall time [R] that each took."""
-    duration_s = brief.scenario.duration
+    spec: RunSpec, folders: list[Path], executor: Executor, learnt: Learnt, progress: Progress
+) -> tuple[list[RegionState], Barriers, list[float]]:
+    """All regions to the end of the run: how they stand, and the wall time [R] that each took."""
+    duration_s = spec.scenario.duration
     assert duration_s is not None
-    exchange = Exchange(brief.scenario, learnt, brief.device, progress)
-    held = 1 if exchange.next_s is None else math.ceil(len(folders) / crew.workers)  # by a worker at a time
-    brief = replace(brief, at_once=held * crew.workers_here)
-    steps: list[list[Step]] = [[Step(until_s=exchange.next_s)] for _ in folders]
+    barriers = Barriers(spec.scenario, learnt, spec.device, progress)
+    held = 1 if barriers.next_s is None else math.ceil(len(folders) / executor.workers)  # by a worker at a time
+    spec = replace(spec, at_once=held * executor.workers_here)
+    tasks: list[list[Task]] = [[Task(until_s=barriers.next_s)] for _ in folders]
     with progress.task("simulating regions", duration_s) as task:
         done_s, took_s = 0.0, [0.0] * len(folders)
         while True:
-            reports = [_sound(report) for report in crew.round(brief, steps, folders)]
-            took_s = [before + report.took_s for before, report in zip(took_s, reports, strict=True)]
-            until_s = exchange.next_s
+            states = [_sound(state) for state in executor.run_until_barrier(spec, tasks, folders)]
+            took_s = [before + state.took_s for before, state in zip(took_s, states, strict=True)]
+            until_s = barriers.next_s
             task.advance((duration_s if until_s is None else until_s) - done_s)
             if until_s is None:
-                return reports, exchange, took_s
+                return states, barriers, took_s
             done_s = until_s
-            for taken, news in zip(steps, exchange.meet(reports), strict=True):
-                taken.append(Step(news, exchange.next_s))
+            for own, update in zip(tasks, barriers.reached(states), strict=True):
+                own.append(Task(update, barriers.next_s))
 
 
-def _sound(report: Report) -> Report:
-    if report.error is None:
-        return report
-    if report.details:
-        raise RuntimeError(f"{report.error}\n{report.details}")
-    raise InputError(report.error)
+def _sound(state: RegionState) -> RegionState:
+    if state.error is None:
+        return state
+    if state.details:
+        raise RuntimeError(f"{state.error}\n{state.details}")
+    raise InputError(state.error)
 
 
-def _check(scenario: sections.Scenario, crew: Crew | None) -> None:
+def _check(scenario: sections.Scenario, executor: Executor | None) -> None:
     check_inputs(scenario)
-    if crew is not None and crew.workers > len(scenario.regions):
+    if executor is not None and executor.workers > len(scenario.regions):
         regions = len(scenario.regions)
         raise InputError(
-            f"{crew.option}: the scenario has {regions} regions, and a region is simulated in one piece; "
+            f"{executor.option}: the scenario has {regions} regions, and a region is simulated in one piece; "
             f"take at most {regions}"
         )
 

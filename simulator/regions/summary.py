@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fleetrec.simulator.engine.retraining import Trainer
 from fleetrec.simulator.records.update_log import UpdateLog
-from fleetrec.simulator.regions.messages import Report
+from fleetrec.simulator.regions.messages import RegionState
 from fleetrec.simulator.regions.region import GAPS, OWNERS
 from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account_figures, of_known, worst_of
@@ -36,10 +36,10 @@ Figures = dict[str, Any]
 
 
 def fleet_summary(
-    scenario: sections.Scenario, folders: list[Path], folder: Path, reports: list[Report], trainer: Trainer | None
+    scenario: sections.Scenario, folders: list[Path], folder: Path, states: list[RegionState], trainer: Trainer | None
 ) -> Figures:
-    """The summary of a run whose merged tables are in `folder`, from those and the regions' reports."""
-    own = [report.summary for report in reports if report.summary is not None]
+    """The summary of a run whose merged tables are in `folder`, from those and how the regions stand at the end."""
+    own = [state.summary for state in states if state.summary is not None]
     columns = _Columns(folder, folders)
     ranks, users, ks = columns.of("interactions", "rank"), columns.of_regions(OWNERS, "user"), scenario.metrics.k
     n = len(ranks)
@@ -92,7 +92,7 @@ def fleet_summary(
         "requests": {**parts.request_section(requests, n), **share, "threshold": threshold},
         "latency_s": parts.latency_section(latencies, requests),
         "pace": pace(columns.of_regions(GAPS, "gap_s"), requests),
-        "cloud": _clouds([one["cloud"] for one in own], [report.up_s for report in reports]),
+        "cloud": _clouds([one["cloud"] for one in own], [state.up_s for state in states]),
         "updates": pushes,
         "cost": cost,
         "represented": worst_of([one["represented"] for one in own], represents),

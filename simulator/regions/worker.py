@@ -1,4 +1,4 @@
-"""Who simulates regions in one process, its own or another's: takes jobs one after the other."""
+"""Simulates regions in one process, its own or another's: does jobs one after the other."""
 
 import gc
 import time
@@ -12,14 +12,14 @@ from fleetrec.simulator.fleet.population import Members
 from fleetrec.simulator.preparation.memory_estimate import check_memory
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.preparation.training import Learnt, learn
-from fleetrec.simulator.regions.messages import RegionJob, Report
+from fleetrec.simulator.regions.messages import RegionJob, RegionState
 from fleetrec.simulator.regions.region import Region
 from fleetrec.simulator.results.run_folder import disk_full_told
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds, regional
 
 
-class Host:
+class RegionWorker:
     """The regions of one run that this process simulates. What they share is loaded once."""
 
     def __init__(self, store: ArtifactStore | None = None, learnt: Learnt | None = None):
@@ -27,40 +27,38 @@ class Host:
         self._kin: Prepared | None = None
         self._open: dict[int, Region] = {}
 
-    def do(self, job: RegionJob) -> Report:
-        """Take the steps of a job; the report of the last one. Whatever goes wrong is told by it."""
+    def do(self, job: RegionJob) -> RegionState:
+        """Do the tasks of a job; how the region stands then. Whatever goes wrong is told by it."""
         started = time.perf_counter()
         try:
             with disk_full_told(job.folder), sections.watched(job.brief.scenario):
                 return replace(self._take(job), took_s=time.perf_counter() - started)
         except InputError as error:
-            name = job.brief.scenario.regions[job.region].name
-            return Report(f"region {name!r}: " + " ".join(str(error).split()))
+            name = job.spec.scenario.regions[job.region].name
+            return RegionState(f"region {name!r}: " + " ".join(str(error).split()))
         except Exception as error:  # told to the one who leads, wherever that is
-            return Report(" ".join(f"{type(error).__name__}: {error}".split()), traceback.format_exc())
+            return RegionState(" ".join(f"{type(error).__name__}: {error}".split()), traceback.format_exc())
 
-    def _take(self, job: RegionJob) -> Report:
+    def _take(self, job: RegionJob) -> RegionState:
         region = self._open.get(job.region) or self._begin(job)
-        report = Report()
-        for step in job.steps:
-            report = region.take(step)
-        if report.summary is not None:
+        state = RegionState()
+        for task in job.tasks:
+            state = region.do(task)
+        if state.summary is not None:
             del self._open[job.region], region
             gc.collect()  # a world is full of cycles
-        return report
+        return state
 
     def _begin(self, job: RegionJob) -> Region:
-        brief, progress = job.brief, NullProgress()
-        self._store = self._store or ArtifactStore(brief.cache)
-        scenario = regional(brief.scenario, job.region)
-        low, high = device_bounds(brief.scenario)[job.region : job.region + 2]
-        members = Members(brief.scenario.regions[job.region].name, low, high)
+        spec, progress = job.spec, NullProgress()
+        self._store = self._store or ArtifactStore(spec.cache)
+        scenario = regional(spec.scenario, job.region)
+        low, high = device_bounds(spec.scenario)[job.region : job.region + 2]
+        members = Members(spec.scenario.regions[job.region].name, low, high)
         if self._learnt is None:
-            self._learnt = learn(scenario, self._store, brief.device, progress)
-        prepared = prepare(
-            scenario, brief.device, progress, self._store, self._learnt, brief.threads, members, self._kin
-        )
-        check_memory(prepared.population, brief.at_once if self._kin is None else 1)
+            self._learnt = learn(scenario, self._store, spec.device, progress)
+        prepared = prepare(scenario, spec.device, progress, self._store, self._learnt, spec.threads, members, self._kin)
+        check_memory(prepared.population, spec.at_once if self._kin is None else 1)
         self._kin = self._kin or prepared
-        region = self._open[job.region] = Region(scenario, prepared, job.folder, brief.device)
+        region = self._open[job.region] = Region(scenario, prepared, job.folder, spec.device)
         return region

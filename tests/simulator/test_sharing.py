@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.experiments.sweeps.jobs import RunJob
-from fleetrec.simulator.experiments.sweeps.worker import Workshop
+from fleetrec.simulator.experiments.sweeps.worker import Worker
 from fleetrec.simulator.preparation.cache_keys import learning_key, preparation_key
 from fleetrec.simulator.preparation.prepare import prepare
 from fleetrec.simulator.preparation.training import learn
@@ -58,11 +58,11 @@ def base(tmp_path: Path) -> Path:
 
 
 def test_runs_on_one_preparation_have_the_bytes_of_runs_of_their_own(base: Path, tmp_path: Path) -> None:
-    workshop = Workshop()
+    worker = Worker()
     scenarios = [Scenario.load(base, overrides) for overrides in SHARED]
     assert len({preparation_key(scenario) for scenario in scenarios}) == 1
     for number, scenario in enumerate(scenarios):
-        assert workshop.do(RunJob(scenario, tmp_path / "shared" / str(number))).error is None
+        assert worker.do(RunJob(scenario, tmp_path / "shared" / str(number))).error is None
         simulate(scenario, tmp_path / "own" / str(number))
         assert results_of(tmp_path / "shared" / str(number)) == results_of(tmp_path / "own" / str(number))
 

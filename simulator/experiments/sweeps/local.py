@@ -3,17 +3,15 @@
 A worker that dies takes its own job along and no other.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from multiprocessing import connection
-from types import TracebackType
 from typing import Any, Self
 
 from fleetrec.simulator.experiments.sweeps.jobs import Job, Outcome
-from fleetrec.simulator.parallel.processes import WorkerProcess
+from fleetrec.simulator.parallel.pool import Lost
+from fleetrec.simulator.parallel.processes import ProcessPool
 
-_WORKSHOP = "fleetrec.simulator.experiments.sweeps.worker"  # looked up by those who work, since it imports PyTorch
+_WORKER = "fleetrec.simulator.experiments.sweeps.worker"  # looked up by those who work, since it imports PyTorch
 
 
 class ThisProcess:
@@ -22,63 +20,31 @@ class ThisProcess:
     workers = 1
 
     def __init__(self) -> None:
-        self._workshop: Any = None
+        self._worker: Any = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._workshop = None
+        self._worker = None
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
         """See Executor."""
-        if self._workshop is None:
-            self._workshop = import_module(_WORKSHOP).Workshop()
+        if self._worker is None:
+            self._worker = import_module(_WORKER).Worker()
         for number, job in enumerate(jobs):
-            yield number, self._workshop.do(job)
+            yield number, self._worker.do(job)
 
 
-class LocalProcesses:
-    """Jobs on `workers` processes of this machine, while the `with` block lasts.
-
-    All are started at once: while one trains what the jobs share, the others load what they need.
-    """
+class LocalProcesses(ProcessPool):
+    """Jobs on `workers` processes of this machine, while the `with` block lasts."""
 
     def __init__(self, workers: int):
-        self.workers = workers
-        self._crew: list[WorkerProcess] = []
-
-    def __enter__(self) -> Self:
-        for _ in range(self.workers):
-            self._hire()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for worker in self._crew:
-            worker.end()
-        self._crew = []
+        super().__init__(workers, _WORKER, "Worker", "--jobs")
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
         """See Executor."""
-        waiting = deque(enumerate(jobs))
-        busy: dict[connection.Connection, tuple[WorkerProcess, int]] = {}
-        while waiting or busy:
-            idle = [worker for worker in self._crew if worker.pipe not in busy]
-            while waiting and len(busy) < self.workers:
-                worker = idle.pop() if idle else self._hire()
-                number, job = waiting.popleft()
-                busy[worker.pipe] = worker, number
-                worker.give(job)
-            for pipe in connection.wait(list(busy)):
-                assert isinstance(pipe, connection.Connection)
-                worker, number = busy.pop(pipe)
-                outcome: Outcome | None = worker.take()
-                if outcome is None:
-                    self._crew.remove(worker)
-                    outcome = Outcome(f"the worker process ended: {worker.fate('--jobs')}")
-                yield number, outcome
-
-    def _hire(self) -> WorkerProcess:
-        worker = WorkerProcess(_WORKSHOP, "Workshop")
-        self._crew.append(worker)
-        return worker
+        for number, found in self.each(jobs):
+            if isinstance(found, Lost):
+                found = Outcome(f"the worker process ended: {found.exit_reason}")
+            yield number, found

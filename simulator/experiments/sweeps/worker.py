@@ -1,4 +1,4 @@
-"""A worker's bench: does jobs one after the other, and keeps what the next one can use again."""
+"""A worker: does jobs one after the other, and keeps what the next one can use again."""
 
 import time
 import traceback
@@ -17,7 +17,7 @@ from fleetrec.simulator.simulation import run_prepared
 _DEVICE = "cpu"
 
 
-class Workshop:
+class Worker:
     """Runs are single-threaded; training has the threads of its scenario, since its sums depend on them."""
 
     def __init__(self, store: ArtifactStore | None = None):

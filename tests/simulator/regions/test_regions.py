@@ -19,10 +19,10 @@ from fleetrec.cli import app
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.experiments.sweeps import RunJob
-from fleetrec.simulator.experiments.sweeps.worker import Workshop
-from fleetrec.simulator.regions import crew_for
+from fleetrec.simulator.experiments.sweeps.worker import Worker
+from fleetrec.simulator.regions import executor_for
 from fleetrec.simulator.regions.executors import LocalShards
-from fleetrec.simulator.regions.messages import Brief, Report, Step
+from fleetrec.simulator.regions.messages import RegionState, RunSpec, Task
 from fleetrec.simulator.regions.summary import _notes
 from fleetrec.simulator.scenario import Scenario, resolved_yaml, sections
 from fleetrec.simulator.scenario.regional import device_bounds, regional
@@ -89,7 +89,7 @@ def summary(alone: Path) -> dict[str, Any]:
 
 
 def test_two_processes_give_the_same_bytes_as_one(scenario: Scenario, alone: Path, tmp_path: Path) -> None:
-    simulate(scenario, tmp_path / "out", crew=LocalShards(2))
+    simulate(scenario, tmp_path / "out", executor=LocalShards(2))
     assert bytes_of(tmp_path / "out") == bytes_of(alone)
 
 
@@ -98,19 +98,21 @@ class Doomed(LocalShards):
 
     rounds = 0
 
-    def round(self, brief: Brief, steps: Sequence[Sequence[Step]], folders: Sequence[Path]) -> list[Report]:
+    def run_until_barrier(
+        self, spec: RunSpec, tasks: Sequence[Sequence[Task]], folders: Sequence[Path]
+    ) -> list[RegionState]:
         self.rounds += 1
         if self.rounds == 3:
-            pid = self.crew[0].pid
+            pid = self.handles[0].pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-        return super().round(brief, steps, folders)
+        return super().run_until_barrier(spec, tasks, folders)
 
 
 def test_a_worker_that_is_killed_changes_no_byte_and_is_told_of(
     scenario: Scenario, alone: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    simulate(scenario, tmp_path / "out", crew=Doomed(2))
+    simulate(scenario, tmp_path / "out", executor=Doomed(2))
     assert bytes_of(tmp_path / "out") == bytes_of(alone)
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: a worker has ended")]
     assert line.endswith("another one takes north from the start again")
@@ -119,7 +121,7 @@ def test_a_worker_that_is_killed_changes_no_byte_and_is_told_of(
 def test_ray_gives_the_same_bytes(scenario: Scenario, alone: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     store = ArtifactStore()
-    simulate(scenario, tmp_path / "out", store=store, crew=crew_for("ray", 1, None, 3, store))
+    simulate(scenario, tmp_path / "out", store=store, executor=executor_for("ray", 1, None, 3, store))
     assert bytes_of(tmp_path / "out") == bytes_of(alone)
 
 
@@ -296,7 +298,7 @@ def test_what_cannot_be_run_in_regions_is_one_line(
 
 
 def test_a_sweep_runs_regions_in_one_worker(scenario: Scenario, alone: Path, tmp_path: Path) -> None:
-    assert Workshop().do(RunJob(scenario, tmp_path / "out")).error is None
+    assert Worker().do(RunJob(scenario, tmp_path / "out")).error is None
     assert bytes_of(tmp_path / "out") == bytes_of(alone)
 
 

@@ -1,0 +1,88 @@
+"""Workers that do jobs for another process: give, wait, take, replace the one that is lost."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+Handle = TypeVar("Handle")
+Job = TypeVar("Job")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A worker has ended in the middle of its job; another one takes its place with the next job."""
+
+    exit_reason: str
+
+
+class Pool(ABC, Generic[Handle]):
+    """Workers numbered 0 to `workers` - 1 while a `with` block lasts, each of which does one job at a time.
+
+    A worker is started when it gets its first job, unless the pool is one that starts them all at once.
+    """
+
+    def __init__(self, workers: int):
+        self.workers = workers
+        self.handles: dict[int, Handle] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for handle in self.handles.values():
+            self._end(handle)
+        self.handles = {}
+
+    def results(self, next_job: Callable[[int], Job | None]) -> Iterator[tuple[int, Job, Any | Lost]]:
+        """Give idle workers the jobs that `next_job` names for them (None: none for now) until none works any more:
+        (worker, job, what came of it) as each ends."""
+        busy: dict[int, Job] = {}
+        while True:
+            for worker in range(self.workers):
+                job = None if worker in busy else next_job(worker)
+                if job is not None:
+                    if worker not in self.handles:
+                        self.handles[worker] = self._start()
+                    self._give(self.handles[worker], job)
+                    busy[worker] = job
+            if not busy:
+                return
+            worker = self._wait(list(busy))
+            result = self._take(self.handles[worker])
+            if isinstance(result, Lost):
+                del self.handles[worker]
+            yield worker, busy.pop(worker), result
+
+    def each(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any | Lost]]:
+        """Do the jobs, begun in their order by whoever is idle: (number of a job, what came of it) as each ends."""
+        waiting = iter(enumerate(jobs))
+        numbers: dict[int, int] = {}  # of each worker's job
+
+        def next_job(worker: int) -> Any | None:
+            numbers[worker], job = next(waiting, (-1, None))
+            return job
+
+        for worker, _, result in self.results(next_job):
+            yield numbers[worker], result
+
+    @abstractmethod
+    def _start(self) -> Handle:
+        """A new worker."""
+
+    @abstractmethod
+    def _give(self, handle: Handle, job: Any) -> None:
+        """Begin a job; of a worker that has ended, `_take` tells."""
+
+    @abstractmethod
+    def _wait(self, busy: list[int]) -> int:
+        """The number of a worker that has ended its job, or has ended itself."""
+
+    @abstractmethod
+    def _take(self, handle: Handle) -> Any | Lost:
+        """What came of its job."""
+
+    @abstractmethod
+    def _end(self, handle: Handle) -> None:
+        """End a worker, in the middle of a job if need be."""
