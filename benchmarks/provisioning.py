@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 
 from fleetrec.simulator.cloud.capacity.peak import PEAK_S, Peak
-from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, steady
+from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, without_faults
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.capacity.servers_needed import Capacity, provision_fleet
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
@@ -41,7 +41,7 @@ def requests_of(output: int, sequences: int) -> Requests:
 
 def replicas_of(output: int, sequences: int, objective: Objective, seed: int, fast: bool = True) -> Replicas:
     """Llama 3.1 8B on H100s."""
-    cloud, model = steady(Cloud()), default_catalogue().model("llama-3.1-8b")
+    cloud, model = without_faults(Cloud()), default_catalogue().model("llama-3.1-8b")
     kind = kind_of("cloud", cloud, cloud, model, RequestTokens(860, output, sequences))
     return Replicas(Pool(kind.replica), cloud, Draws(seed), objective, fast=fast)
 

@@ -30,11 +30,11 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.experiments.sweeps import make_plan, read_sweep, run_sweep
 from fleetrec.simulator.experiments.sweeps.local import LocalProcesses
-from fleetrec.simulator.regions import crew_for
+from fleetrec.simulator.regions import executor_for
 
 if __name__ == "__main__":
     store = ArtifactStore()
-    simulate(Scenario.load("regional.yaml"), "regional", store=store, crew=crew_for("local", 2, None, 2, store))
+    simulate(Scenario.load("regional.yaml"), "regional", store=store, executor=executor_for("local", 2, None, 2, store))
     plan = make_plan(read_sweep(Path("sweep.yaml")))
     run_sweep(plan, Path("sweep"), LocalProcesses(1), NullProgress(), print)
 """

@@ -24,7 +24,7 @@ from fleetrec.simulator.cloud.capacity.provisioning import (
     Replicas,
     Servers,
     left_out,
-    steady,
+    without_faults,
 )
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.capacity.servers_needed import provision_fleet
@@ -136,7 +136,7 @@ class LlmService(Service):
         self.node = LlmNode(env, pools, cloud, prepared.draws, late_cost)
         self._came = array("d")  # the columns of `Requests`, request after request
         self._issued = array("d")  # when each was issued
-        (self._steady,) = pools_of(llm, steady(cloud), scenario.tariffs, self._model, timed)
+        (self._alike,) = pools_of(llm, without_faults(cloud), scenario.tariffs, self._model, timed)
         self._scenario, self._source = scenario, source
         self._users, self._memo = prepared.population.users, prepared.memo
         self._meter = request_meter(scenario, prepared, source)
@@ -207,7 +207,7 @@ class LlmService(Service):
         self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
     ) -> Provision:
         came, issued_s = np.array(self._came), np.array(self._issued)
-        replicas = Replicas(self._steady, steady(self._scenario.cloud), draws, objective)
+        replicas = Replicas(self._alike, without_faults(self._scenario.cloud), draws, objective)
         surge = self._scenario.fleet.surge
         served = [self._scenario.llm.model_dump(mode="json"), self._scenario.cloud.model_dump(mode="json")]
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
@@ -218,7 +218,7 @@ class LlmService(Service):
         )
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
-        pool, power, tariffs = self._steady, self._steady.power, self._scenario.tariffs
+        pool, power, tariffs = self._alike, self._alike.power, self._scenario.tariffs
         paid_s = servers * horizon_s
         busy_s = scale * self.node.busy_gpu_seconds / pool.gpus_per_replica
         idle_joules = power.idle_joules(max(paid_s - busy_s, 0.0)) if power is not None else 0.0

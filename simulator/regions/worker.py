@@ -31,7 +31,7 @@ class RegionWorker:
         """Do the tasks of a job; how the region stands then. Whatever goes wrong is told by it."""
         started = time.perf_counter()
         try:
-            with disk_full_told(job.folder), sections.watched(job.brief.scenario):
+            with disk_full_told(job.folder), sections.watched(job.spec.scenario):
                 return replace(self._take(job), took_s=time.perf_counter() - started)
         except InputError as error:
             name = job.spec.scenario.regions[job.region].name

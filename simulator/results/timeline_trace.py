@@ -90,7 +90,7 @@ class WatchedReplica:
 
     def next_s(self) -> float:
         """See Serving."""
-        return self._replica.at_hand[1] if isinstance(self._replica, Replica) else self._replica.next_s()
+        return self._replica.current_run[1] if isinstance(self._replica, Replica) else self._replica.next_s()
 
     def add(self, job: Job, now: float) -> None:
         """See Serving."""
@@ -122,7 +122,7 @@ class WatchedReplica:
         """The run of steps at hand ends, at `until_s` at the latest."""
         if not isinstance(self._replica, Replica):
             return
-        start_s, end_s, steps, prompts = self._replica.at_hand
+        start_s, end_s, steps, prompts = self._replica.current_run
         if not steps:
             return
         if len(self.starts_s) >= MOST_STEPS:

@@ -26,7 +26,7 @@ from fleetrec.simulator.cloud.calibration.outcomes import (
     simulate_log,
 )
 from fleetrec.simulator.cloud.calibration.servers import Server
-from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 
 PRIOR_SPREAD = 0.25
@@ -67,14 +67,14 @@ def as_larger(coefficients: Coefficients, roofline: StepTime) -> StepTime:
     """Two lines: the step waits for the larger of reading the weights and computing the tokens."""
     a = coefficients
     overhead = roofline.compute.fixed_s / roofline.memory.fixed_s * a.fixed_s
-    compute = Line(overhead, a.per_token_s, a.per_sequence_s, a.per_context_token_s, a.per_pair_s)
-    memory = Line(a.fixed_s, 0.0, a.per_sequence_s, a.per_context_token_s)
+    compute = LinearCost(overhead, a.per_token_s, a.per_sequence_s, a.per_context_token_s, a.per_pair_s)
+    memory = LinearCost(a.fixed_s, 0.0, a.per_sequence_s, a.per_context_token_s)
     return StepTime(compute, memory, _scaled_experts(a, roofline))
 
 
 def as_sum(coefficients: Coefficients, roofline: StepTime) -> StepTime:
     """One line: nothing overlaps."""
-    line = Line(*coefficients)
+    line = LinearCost(*coefficients)
     return StepTime(line, line, _scaled_experts(coefficients, roofline))
 
 

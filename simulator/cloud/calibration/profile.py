@@ -11,7 +11,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.program import program
 from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.simulator.cloud.calibration.fitting import Calibration
-from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.scenario.sections import Section
 
@@ -75,7 +75,7 @@ class Profile(Section):
     def steps(self) -> StepTime:
         """How long a step takes."""
         experts = None if self.experts is None else ExpertWeights(**self.experts.model_dump())
-        return StepTime(Line(**self.compute.model_dump()), Line(**self.memory.model_dump()), experts)
+        return StepTime(LinearCost(**self.compute.model_dump()), LinearCost(**self.memory.model_dump()), experts)
 
     @property
     def engine(self) -> Engine:

@@ -101,7 +101,7 @@ class Servers(Protocol):
 
 
 class Replicas:
-    """Replicas of one pool behind the node's router, under the rules of `cloud` (see `steady`)."""
+    """Replicas of one pool behind the node's router, under the rules of `cloud` (see `without_faults`)."""
 
     group = GROUP
 
@@ -141,7 +141,7 @@ class Replicas:
         service_s = np.nan_to_num(requests.service_s, nan=-1.0)  # rows with a NaN never count as equal
         work = np.stack([requests.prompt_tokens, requests.output_tokens, requests.sequences, service_s], 1)
         _, first, kind = np.unique(work, axis=0, return_index=True, return_inverse=True)
-        kinds = requests.take(first).strangers()
+        kinds = requests.take(first).without_prefix_sharing()
         far_apart = 1e5 * np.arange(len(kinds), dtype=np.float64)
         return self.objective.of(self.replayed(kinds.at(far_apart), 1))[kind.ravel()]
 
@@ -306,7 +306,7 @@ def percentile(values: Floats, objective: Objective) -> float:
     return float(known[len(known) - 1 - objective.allows(len(known))]) if len(known) else 0.0
 
 
-def steady(cloud: sections.Cloud) -> sections.Cloud:
+def without_faults(cloud: sections.Cloud) -> sections.Cloud:
     """The same cloud with its first kind of replicas alone, always there, and nobody turned away."""
     kind = cloud.pools[0] if cloud.pools else cloud
     machines = {name: getattr(kind, name) for name in sections.Machines.model_fields}

@@ -92,7 +92,7 @@ class Requests:
         """The same requests at other times."""
         return replace(self, arrival_s=arrival_s)
 
-    def strangers(self) -> "Requests":
+    def without_prefix_sharing(self) -> "Requests":
         """The same requests where none shares its prefix with another."""
         return replace(self, prefix_start=np.full(len(self), -1))
 

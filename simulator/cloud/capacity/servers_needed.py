@@ -127,7 +127,7 @@ def provision_fleet(
         return Provision(None, rate, alone_s, rates)
     if scale == 1 and bool((like.prefix_start >= 0).any()):
         return _own(like, rate, rates, alone_s, servers)
-    capacity = Capacity(like.strangers(), servers, objective, draws)
+    capacity = Capacity(like.without_prefix_sharing(), servers, objective, draws)
     n = capacity.needs(rate)
     each = np.array([capacity.needs(float(one)) for one in rates], dtype=np.int64)
     served = capacity.served(n, rate)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
-from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, provision, steady
+from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, provision, without_faults
 from fleetrec.simulator.cloud.capacity.replay import Replayed, Requests
 from fleetrec.simulator.cloud.capacity.traces import read_trace
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
@@ -52,7 +52,7 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     if not 0 < plan.rate_scale < math.inf:
         raise InputError(f"--rate-scale {plan.rate_scale:g}: expected a number above 0, such as 2 for twice the load")
     objective = None if plan.slo is None else Objective.parse(plan.slo)
-    cloud = steady(
+    cloud = without_faults(
         sections.Cloud(gpu=plan.gpu, gpus_per_replica=plan.gpus_per_replica, router=plan.router, profile=plan.profile)
     )
     model = default_catalogue().model(plan.model, "--model")

@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Line:
+class LinearCost:
     """Seconds of a step, linear in what it holds."""
 
     fixed_s: float
@@ -65,8 +65,8 @@ class StepTime:
     holds more than one token a sequence, so part of a prompt, takes at least `prompt_floor_s`.
     """
 
-    compute: Line
-    memory: Line
+    compute: LinearCost
+    memory: LinearCost
     experts: ExpertWeights | None = None
     prompt_floor_s: float = 0.0
     _decoding: dict[float, tuple[float, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)

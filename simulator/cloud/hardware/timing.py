@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec
-from fleetrec.simulator.cloud.hardware.step_time import Batch, ExpertWeights, Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import Batch, ExpertWeights, LinearCost, StepTime
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ def _roofline(model: ModelSpec, gpu: GpuSpec, gpus: int, efficiency: Efficiency)
     dense_s = dense_params * model.dtype_bytes / bandwidth
     reduce_s, reduce_token_s = _all_reduces(model, gpu, gpus, efficiency)
     fixed_s = efficiency.overhead_s + reduce_s
-    compute = Line(
+    compute = LinearCost(
         fixed_s,
         per_token_s=2.0 * model.active_body_params / flops + reduce_token_s,
         per_sequence_s=2.0 * model.head_params / flops + efficiency.sequence_overhead_s,
         per_pair_s=4.0 * model.layers * model.heads * model.head_dim / flops,
     )
-    memory = Line(
+    memory = LinearCost(
         fixed_s + dense_s,
         per_token_s=reduce_token_s,
         per_sequence_s=efficiency.sequence_overhead_s,

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from simpy import Environment, Event, Timeout
 
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
-from fleetrec.simulator.cloud.node.faults import Outage, failures, takings
+from fleetrec.simulator.cloud.node.faults import Outage, failures, spot_preemptions
 from fleetrec.simulator.cloud.node.routers import Choice
 from fleetrec.simulator.cloud.replica.timed_replica import Serving
 from fleetrec.simulator.core.randomness import Draws
@@ -76,7 +76,7 @@ class Machine:
         self.state: State = "off"
         self.wanted = False  # by whoever sets how many replicas there are
         self.broken = 0  # reasons for which it is gone
-        self.warned = 0  # takings that have been announced and are not over
+        self.warned = 0  # spot preemptions that have been announced and are not over
         self.accepting = False
         self.starts = 0  # cold starts; the end of one that was broken off is told by this
         self.paid_s = self.up_s = 0.0
@@ -145,7 +145,7 @@ class Cluster:
             if faults is not None:
                 self.env.process(self._meet(machine, failures(faults, self.draws, machine.number), taken=False))
             if spot is not None:
-                self.env.process(self._meet(machine, takings(spot, self.draws, machine.number), taken=True))
+                self.env.process(self._meet(machine, spot_preemptions(spot, self.draws, machine.number), taken=True))
 
     def of(self, pool: Pool) -> list[Machine]:
         """The machines of a pool."""

@@ -25,7 +25,7 @@ def failures(section: Failures, draws: Draws, replica: int) -> Iterator[Outage]:
     return _outages("cloud.failure", section.every, 0.0, section.repair, draws, replica)
 
 
-def takings(section: Spot, draws: Draws, replica: int) -> Iterator[Outage]:
+def spot_preemptions(section: Spot, draws: Draws, replica: int) -> Iterator[Outage]:
     """Takings of one spot machine in order of time; none where the rate is zero."""
     if section.taken_per_hour <= 0:
         return iter(())

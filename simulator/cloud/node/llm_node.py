@@ -51,7 +51,7 @@ class LlmNode:
         self._admits = admission_rule(cloud.admission, draws)
         self._on_late_cost = on_late_cost
         self._open: dict[int, LlmTicket] = {}  # waiting or served
-        self._door: dict[int, LlmTicket] = {}  # those that no replica takes, in order of arrival
+        self._ingress: dict[int, LlmTicket] = {}  # those that no replica takes, in order of arrival
         self._deadlines = Deadlines(env, self._open, lambda ticket: self._give_up(ticket, "timed_out", env.now))
         self._wakes = Wakes(env, self._on_wake)
         self._waiting = self._served = self._busy = 0  # at the replicas
@@ -61,7 +61,7 @@ class LlmNode:
         self._cluster.begin(cloud.failures)
         for pool in pools:
             if pool.autoscale is not None:
-                env.process(autoscale(self._cluster, pool, pool.autoscale, lambda: len(self._door)))
+                env.process(autoscale(self._cluster, pool, pool.autoscale, lambda: len(self._ingress)))
 
     # ------------------------------------------------------------------------------------------ the client's side
 
@@ -127,7 +127,7 @@ class LlmNode:
         told = [ticket for ticket in self._open.values() if ticket.served is None]
         for ticket in list(self._open.values()):
             self._settle(ticket, "unfinished", now)
-        self._door.clear()
+        self._ingress.clear()
         self._cluster.close(now)
         self._record(now)
         return told
@@ -142,7 +142,7 @@ class LlmNode:
     @property
     def queue_length(self) -> int:
         """Requests that wait, at replicas or at the door."""
-        return self._waiting + len(self._door)
+        return self._waiting + len(self._ingress)
 
     @property
     def in_service(self) -> int:
@@ -236,7 +236,7 @@ class LlmNode:
     def _place(self, ticket: LlmTicket, machine: Machine | None, now: float) -> None:
         ticket.machine = machine
         if machine is None:
-            self._door[ticket.number] = ticket
+            self._ingress[ticket.number] = ticket
             self._record(now)
         else:
             machine.replica.add(ticket.job, now)
@@ -315,7 +315,7 @@ class LlmNode:
         """The client stops waiting for a request that is open and has not been told."""
         machine, job = ticket.machine, ticket.job
         if machine is None:
-            del self._door[ticket.number]
+            del self._ingress[ticket.number]
             self._settle(ticket, outcome, now)
             self._record(now)
             return
@@ -339,8 +339,8 @@ class LlmNode:
     def machine_ready(self, machine: Machine) -> None:
         """See cluster.Listener: those at the door go in."""
         now = self.env.now
-        for number in list(self._door):
-            ticket = self._door.pop(number)
+        for number in list(self._ingress):
+            ticket = self._ingress.pop(number)
             self._place(ticket, self._choose(ticket), now)
 
     def machine_lost(self, machine: Machine) -> None:
@@ -365,4 +365,4 @@ class LlmNode:
         self._record(self.env.now)
 
     def _record(self, now: float) -> None:
-        self._timeline.change(now, self._waiting + len(self._door), self._busy, self._served, self._cluster.up)
+        self._timeline.change(now, self._waiting + len(self._ingress), self._busy, self._served, self._cluster.up)

@@ -39,7 +39,7 @@ class Replica(Batching):
             self._begin()
 
     @property
-    def at_hand(self) -> tuple[float, float, int, int]:
+    def current_run(self) -> tuple[float, float, int, int]:
         """The run of steps at hand: its start and end, its steps (0 while idle), and the prompt chunks in it."""
         return self._start_s, self._end_s, self._steps, len(self._prefills)
 

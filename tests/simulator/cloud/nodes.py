@@ -6,7 +6,7 @@ from typing import Any
 from simpy import Environment
 
 from fleetrec.simulator.cloud import LlmNode, Pool
-from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.replica.replica import Engine, Replica
 from fleetrec.simulator.cloud.replica.timed_replica import TimedReplica
 from fleetrec.simulator.core.randomness import Draws
@@ -20,7 +20,7 @@ def timed_pool(slots: int = 1, **changes: Any) -> Pool:
 
 def stepwise_pool(kv_blocks: int = 1000, max_sequences: int = 8, **changes: Any) -> Pool:
     """Replicas whose every step takes one second: a request alone takes as many as it generates tokens."""
-    second = Line(1.0)
+    second = LinearCost(1.0)
     engine = Engine(kv_blocks=kv_blocks, max_sequences=max_sequences)
     return Pool(replica=partial(Replica, StepTime(second, second), engine), **changes)
 

@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetrec.simulator.cloud.capacity.compiled_replay import assignment, loop, plain, served
-from fleetrec.simulator.cloud.capacity.provisioning import steady
+from fleetrec.simulator.cloud.capacity.provisioning import without_faults
 from fleetrec.simulator.cloud.capacity.replay import Requests, replay
-from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Cloud
 
-ROOFLINE = StepTime(Line(0.004, 1e-4, 2e-5, 0.0, 1e-8), Line(0.011, 0.0, 3e-5, 2e-7))
-EXPERTS = StepTime(Line(0.004, 1e-4), Line(0.006, 0.0, 3e-5, 2e-7), ExpertWeights(0.02, 0.06), 0.03)
+ROOFLINE = StepTime(LinearCost(0.004, 1e-4, 2e-5, 0.0, 1e-8), LinearCost(0.011, 0.0, 3e-5, 2e-7))
+EXPERTS = StepTime(LinearCost(0.004, 1e-4), LinearCost(0.006, 0.0, 3e-5, 2e-7), ExpertWeights(0.02, 0.06), 0.03)
 
 
 @st.composite
@@ -48,7 +48,7 @@ def loads(draw: st.DrawFn) -> tuple[Requests, Engine, StepTime, int, str]:
 def test_compiled_replays_are_the_nodes(load: tuple[Requests, Engine, StepTime, int, str]) -> None:
     """To a billionth of a second: a run of steps in closed form rounds differently from its steps one by one."""
     requests, engine, timing, replicas, router = load
-    pool, cloud = Pool(lambda: Replica(timing, engine), replicas=replicas), steady(Cloud(router=router))
+    pool, cloud = Pool(lambda: Replica(timing, engine), replicas=replicas), without_faults(Cloud(router=router))
     code, replica = loop(), plain(pool, cloud)
     assert code is not None
     assert replica is not None
@@ -64,7 +64,7 @@ def test_replays_that_crowd_the_memory_preempt_as_the_node_does() -> None:
     """Eight beams of 60 tokens each in 60 blocks: sixteen requests at once preempt one another."""
     n = 16
     requests = Requests.of(0.001 * np.arange(n), np.full(n, 40), np.full(n, 60), np.full(n, 2))
-    pool, cloud = Pool(lambda: Replica(ROOFLINE, Engine(60, 64, 32, 4))), steady(Cloud())
+    pool, cloud = Pool(lambda: Replica(ROOFLINE, Engine(60, 64, 32, 4))), without_faults(Cloud())
     code, replica = loop(), plain(pool, cloud)
     assert code is not None
     assert replica is not None
@@ -79,7 +79,7 @@ def test_replays_that_crowd_the_memory_preempt_as_the_node_does() -> None:
     [Engine(99, prefix_caching=True), Engine(99, async_scheduling=True), Engine(99, order="priority")],
 )
 def test_what_compiled_code_lacks_is_left_to_the_node(engine: Engine) -> None:
-    assert plain(Pool(lambda: Replica(ROOFLINE, engine)), steady(Cloud())) is None
+    assert plain(Pool(lambda: Replica(ROOFLINE, engine)), without_faults(Cloud())) is None
 
 
 def test_without_a_compiler_the_node_serves_and_one_line_says_so() -> None:
@@ -91,14 +91,14 @@ import numpy as np
 from fleetrec.simulator.cloud.capacity.compiled_replay import loop
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
-from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, steady
+from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, without_faults
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.replica.replica import Replica
-from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Cloud
-pool = Pool(lambda: Replica(StepTime(Line(1.0), Line(0.0)), Engine(99)))
-servers = Replicas(pool, steady(Cloud()), Draws(1), Objective(0.95, 1.5))
+pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), Engine(99)))
+servers = Replicas(pool, without_faults(Cloud()), Draws(1), Objective(0.95, 1.5))
 requests = Requests.of(np.arange(9.0) * 2, np.full(9, 4), np.full(9, 1))
 print(servers.meet(requests, 1), servers.meet(requests.at(np.zeros(9)), 1), loop() is None)
 """

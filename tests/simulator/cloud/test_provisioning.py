@@ -18,11 +18,11 @@ from fleetrec.simulator.cloud.capacity.provisioning import (
     fewest,
     left_out,
     provision,
-    steady,
+    without_faults,
 )
 from fleetrec.simulator.cloud.capacity.replay import Requests, replay
 from fleetrec.simulator.cloud.capacity.servers_needed import Capacity, provision_fleet
-from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.replica import Replica
@@ -31,8 +31,8 @@ from fleetrec.simulator.core.resampling import Resampling
 from fleetrec.simulator.scenario.sections import Autoscale, Cloud, Failures
 from fleetrec.simulator.scenario.sections import Pool as PoolSection
 
-SECOND = StepTime(Line(1.0), Line(0.0))  # every step takes a second, whatever it holds
-CLOUD = steady(Cloud())
+SECOND = StepTime(LinearCost(1.0), LinearCost(0.0))  # every step takes a second, whatever it holds
+CLOUD = without_faults(Cloud())
 
 
 def pool(sequences: int = 1) -> Pool:
@@ -127,13 +127,13 @@ def test_a_fleet_that_stands_for_itself_is_judged_as_one_that_is_stood_for() -> 
 def test_a_fleet_that_stands_for_itself_needs_less_where_prefixes_are_cached() -> None:
     """96 tokens of prompt at 10 ms each, twice a second: more than one replica can read, unless it keeps 80 of them."""
     engine = Engine(kv_blocks=100, prefix_caching=True)
-    reads = Pool(lambda: Replica(StepTime(Line(0.0, per_token_s=0.01), Line(1e-9)), engine))
+    reads = Pool(lambda: Replica(StepTime(LinearCost(0.0, per_token_s=0.01), LinearCost(1e-9)), engine))
     times, n = 0.5 * np.arange(100), np.full(100, 1)
     alike = {"device": 0 * n, "prefix_start": 0 * n, "prefix_tokens": 96 * n}
     requests, objective = Requests.of(times, 96 * n, n, **alike), Objective(0.9, 1.5)
     servers = Replicas(reads, CLOUD, Draws(1), objective)
     assert scaled(requests, 60.0, 1.0, servers, objective).servers == 1
-    assert provision(requests.strangers(), servers, objective).servers == 2
+    assert provision(requests.without_prefix_sharing(), servers, objective).servers == 2
 
 
 def test_the_same_seed_gives_the_same_number() -> None:
@@ -192,7 +192,7 @@ def test_a_number_of_cores_holds_the_load_that_m_d_1_lets_it() -> None:
 
 def test_replicas_that_serve_less_when_all_are_busy_are_not_loaded_beyond_that() -> None:
     """One second for a request alone, three for two at once: 2/3 a second when busy, though 1 a second one by one."""
-    slow_pairs = StepTime(Line(-1.0, per_sequence_s=2.0), Line(1e-9))
+    slow_pairs = StepTime(LinearCost(-1.0, per_sequence_s=2.0), LinearCost(1e-9))
     pairs = Pool(lambda: Replica(slow_pairs, Engine(kv_blocks=10_000, max_sequences=2)))
     objective = Objective(0.5, 60.0)
     capacity = Capacity(requests_at([0.0] * 10), Replicas(pairs, CLOUD, Draws(1), objective), objective, Draws(1))
@@ -262,7 +262,7 @@ def test_a_missing_answer_misses_every_objective_but_that_of_tpot() -> None:
 def test_the_provisioned_cloud_is_the_first_kind_of_replicas_without_faults() -> None:
     kinds = (PoolSection(name="big", gpu="h200", autoscale=Autoscale()), PoolSection(name="small", gpu="l4"))
     cloud = Cloud(pools=kinds, failures=Failures(), queue_limit=3)
-    alike = steady(cloud)
+    alike = without_faults(cloud)
     assert (alike.gpu, alike.pools, alike.autoscale, alike.failures) == ("h200", (), None, None)
     assert left_out(cloud, 1.0) == ["pools after the first", "autoscaling", "failures"]
     assert left_out(Cloud(prefix_caching=True), 1.0) == []

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fleetrec.simulator.cloud import Pool
-from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.replica.replica import Engine, Replica
 from fleetrec.simulator.cloud.replica.timed_replica import Serving, TimedJob
 from tests.simulator.cloud.nodes import node_of, timed_pool
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 _BATCHES = 60
 
 
-def _tokens(max_sequences: int, step: Line) -> Pool:
+def _tokens(max_sequences: int, step: LinearCost) -> Pool:
     """A replica that serves step by step, with memory for all."""
     engine = Engine(kv_blocks=10**9, max_sequences=max_sequences)
     return Pool(replica=partial(Replica, StepTime(step, step), engine))
@@ -118,10 +118,10 @@ def test_mean_wait_agrees_with_theory(kind: str):
     services, tokens = generator.exponential(1.0, requests), np.ones(requests, dtype=np.int64)
     pool = timed_pool(slots=3)
     if kind == "M/D/1":
-        services, pool = np.ones(requests), _tokens(1, Line(1.0))
+        services, pool = np.ones(requests), _tokens(1, LinearCost(1.0))
     elif kind == "M/G/1":
         tokens = generator.integers(1, 20, requests)
-        services, pool = 0.1 * tokens, _tokens(1, Line(0.0, per_sequence_s=0.1))
+        services, pool = 0.1 * tokens, _tokens(1, LinearCost(0.0, per_sequence_s=0.1))
     pollaczek_khinchine = load * (1 + variation) / (2 * (1 - load))
     expected = _erlang_c_wait(servers, load) if servers > 1 else pollaczek_khinchine
 
@@ -140,7 +140,7 @@ def test_every_start_equals_the_kiefer_wolfowitz_recursion(pool: str):
     servers = 4 if pool == "timed" else 1
     gaps, tokens = generator.exponential(1.2 / servers, 5000), generator.integers(1, 20, 5000)
     services = tokens * 0.1
-    replica = timed_pool(slots=4) if pool == "timed" else _tokens(1, Line(0.1))
+    replica = timed_pool(slots=4) if pool == "timed" else _tokens(1, LinearCost(0.1))
     arrivals, starts, ends = _run(replica, gaps, services, tokens)
     assert np.allclose(ends - starts, services)
     free_at = [0.0] * servers  # when each server has served all that came before
@@ -152,7 +152,7 @@ def test_every_start_equals_the_kiefer_wolfowitz_recursion(pool: str):
 
 def test_littles_law_holds_for_queue_and_service():
     generator = np.random.default_rng(5)
-    env, node = node_of(_tokens(8, Line(0.02, per_sequence_s=0.005)), queue_limit=10**9)
+    env, node = node_of(_tokens(8, LinearCost(0.02, per_sequence_s=0.005)), queue_limit=10**9)
     tickets = []
 
     def arrive():
@@ -174,7 +174,7 @@ def test_steps_that_take_time_for_each_sequence_share_the_processor():
     generator = np.random.default_rng(7)
     requests, tokens, load = 30_000, 50, 0.6
     gaps = generator.exponential(1 / load, requests)
-    pool = _tokens(1000, Line(0.0, per_sequence_s=1 / tokens))
+    pool = _tokens(1000, LinearCost(0.0, per_sequence_s=1 / tokens))
     arrivals = np.cumsum(gaps)
     _, ends = _drive(pool.replica(), arrivals, np.ones(requests), np.full(requests, tokens))
     assert float(np.mean(ends - arrivals)) == pytest.approx(1 / (1 - load), rel=0.03)

@@ -11,10 +11,10 @@ import pytest
 from fleetrec import cli
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.cloud.capacity.provisioning import steady
+from fleetrec.simulator.cloud.capacity.provisioning import without_faults
 from fleetrec.simulator.cloud.capacity.replay import Requests, replay
 from fleetrec.simulator.cloud.capacity.sizing import Plan, size
-from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.replica import Replica
@@ -36,8 +36,8 @@ def trace(tmp_path: Path) -> Path:
 def test_times_of_requests_by_hand() -> None:
     """Each step takes a second: one request at 0 with three tokens, another at 0.5 with one joins the second step."""
     requests = Requests.of(np.array([0.0, 0.5]), np.array([5, 5]), np.array([3, 1]))
-    pool = Pool(lambda: Replica(StepTime(Line(1.0), Line(0.0)), Engine(kv_blocks=100)))
-    done = replay(requests, (pool,), steady(Cloud()), Draws(1))
+    pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), Engine(kv_blocks=100)))
+    done = replay(requests, (pool,), without_faults(Cloud()), Draws(1))
     assert done.ttft_s.tolist() == [1.0, 1.5]
     assert done.latency_s.tolist() == [3.0, 1.5]
     assert done.tpot_s[0] == 1.0
@@ -51,8 +51,8 @@ def test_a_request_of_lower_priority_lets_others_pass() -> None:
     times, two = np.array([0.0, 0.1, 0.2]), np.full(3, 2)
     requests = Requests.of(times, two, two, priority=np.array([0.0, 1.0, 0.0]))
     engine = Engine(kv_blocks=100, max_sequences=1, order="priority")
-    pool = Pool(lambda: Replica(StepTime(Line(1.0), Line(0.0)), engine))
-    done = replay(requests, (pool,), steady(Cloud()), Draws(1))
+    pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), engine))
+    done = replay(requests, (pool,), without_faults(Cloud()), Draws(1))
     assert (times + done.latency_s).tolist() == [2.0, 6.0, 4.0]
 
 
@@ -67,8 +67,8 @@ def test_requests_row_after_row_are_the_same_as_in_columns() -> None:
 
 def test_a_replay_that_is_given_up_leaves_the_rest_without_an_answer() -> None:
     requests = Requests.of(np.array([0.0, 10.0, 20.0]), np.full(3, 5), np.full(3, 1))
-    pool = Pool(lambda: Replica(StepTime(Line(1.0), Line(0.0)), Engine(kv_blocks=100)))
-    done = replay(requests, (pool,), steady(Cloud()), Draws(1), lambda arrived, now, tickets: arrived == 2)
+    pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), Engine(kv_blocks=100)))
+    done = replay(requests, (pool,), without_faults(Cloud()), Draws(1), lambda arrived, now, tickets: arrived == 2)
     assert done.latency_s[0] == 1.0
     assert np.isnan(done.latency_s[1:]).all()
     assert done.end_s == 10.0

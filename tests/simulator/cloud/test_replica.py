@@ -7,14 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud.hardware.step_time import Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.replica.replica import Engine, Job, Replica
 from tests.simulator.cloud.stepwise import Ask, Stepwise
 
-ONE_SECOND = StepTime(Line(1.0), Line(1.0))
+ONE_SECOND = StepTime(LinearCost(1.0), LinearCost(1.0))
 ROOFLINE = StepTime(
-    Line(0.00213, 0.000317, 0.0000531, 0.0, 0.00000117),
-    Line(0.01319, 0.0, 0.0000171, 0.0000313),
+    LinearCost(0.00213, 0.000317, 0.0000531, 0.0, 0.00000117),
+    LinearCost(0.01319, 0.0, 0.0000171, 0.0000313),
 )
 
 
@@ -143,7 +143,7 @@ def test_a_prompt_waits_until_all_of_it_fits_the_free_blocks_even_where_its_firs
 
 
 def test_beams_share_the_full_blocks_of_their_prompt_and_decode_one_token_each():
-    timing = StepTime(Line(0.0, per_token_s=1.0), Line(0.0))
+    timing = StepTime(LinearCost(0.0, per_token_s=1.0), LinearCost(0.0))
     engine = Engine(3 + 4 * 2, 100, 4, 16)  # 50 tokens of prompt: 3 full blocks, and 2 + 15 tokens a beam
     (job,), replica, _ = serve([Ask(0.0, 50, 16, 4)], timing, engine)
     assert job.t_finished_s == 50 + 15 * 4

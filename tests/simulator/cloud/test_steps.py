@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetrec.simulator.cloud.hardware.step_time import Batch, Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import Batch, LinearCost, StepTime
 
 seconds = st.floats(1e-9, 1e-2)
-lines = st.builds(Line, st.floats(1e-4, 0.05), seconds, seconds, seconds, seconds)
+lines = st.builds(LinearCost, st.floats(1e-4, 0.05), seconds, seconds, seconds, seconds)
 
 
 def plain_sum(timing, sequences, context, steps):
@@ -33,6 +33,6 @@ def test_the_steps_until_a_time_are_the_fewest_that_reach_it(compute, memory, se
 
 def test_a_run_follows_the_larger_line_on_both_sides_of_where_they_cross():
     # compute: 10 s at every step; memory: 1 s and 2 s more a step. They cross between steps 4 (9 s) and 5 (11 s).
-    timing = StepTime(Line(10.0), Line(0.0, per_context_token_s=1.0))
+    timing = StepTime(LinearCost(10.0), LinearCost(0.0, per_context_token_s=1.0))
     run = timing.decoding(2, 1)
     assert [run.seconds(n) for n in range(1, 8)] == [10, 20, 30, 40, 50, 61, 74]

@@ -21,7 +21,7 @@ from fleetrec.simulator.cloud.calibration import (
 )
 from fleetrec.simulator.cloud.calibration.fitting import roofline_coefficients
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
-from fleetrec.simulator.cloud.hardware.step_time import Batch, Line, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import Batch, LinearCost, StepTime
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.core.randomness import Draws
@@ -30,7 +30,7 @@ from tests.simulator.cloud.stepwise import Ask, Stepwise
 MODEL, GPU = default_catalogue().model("llama-3.1-8b"), default_catalogue().gpu("a100")
 SERVER = Server(MODEL, GPU, 1, Engine(kv_blocks=500, max_batched_tokens=512, max_sequences=24))
 HIDDEN = StepTime(  # of an A100 that computes and reads more slowly than the prior says
-    Line(0.0025, 0.000085, 0.00002, 1.0e-7, 2.5e-9), Line(0.0125, 0.0, 0.00002, 1.0e-7)
+    LinearCost(0.0025, 0.000085, 0.00002, 1.0e-7, 2.5e-9), LinearCost(0.0125, 0.0, 0.00002, 1.0e-7)
 )
 
 

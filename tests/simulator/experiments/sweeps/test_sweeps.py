@@ -249,8 +249,8 @@ def test_scenarios_are_the_ones_that_a_file_with_those_settings_would_give(plan:
 def test_a_worker_that_dies_takes_only_its_own_run_along(plan: Plan, tmp_path: Path) -> None:
     """The first run of two is a worker's death; the second is done by another worker."""
     runs = [RunJob(plan.scenario("never", 1), tmp_path / str(number)) for number in range(2)]
-    with LocalProcesses(1) as crew:
-        outcomes = crew.outcomes(runs)
+    with LocalProcesses(1) as executor:
+        outcomes = executor.outcomes(runs)
         killer = threading.Timer(0.2, lambda: os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL))
         killer.start()
         number, outcome = next(outcomes)
