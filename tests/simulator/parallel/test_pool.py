@@ -1,0 +1,37 @@
+"""A pool of workers: each job is done once, by whom it was given to, and a worker that is lost is replaced."""
+
+from collections import deque
+
+from fleetrec.simulator.parallel.pool import Lost
+from fleetrec.simulator.parallel.processes import ProcessPool
+
+
+def pool_of(workers: int) -> ProcessPool:
+    return ProcessPool(workers, "tests.simulator.parallel.workers", "Doubler", "--jobs")
+
+
+def test_every_job_is_done_once_and_a_lost_worker_takes_its_own_job_alone_along() -> None:
+    with pool_of(2) as pool:
+        found = dict(pool.each([1, 2, -3, 4, 5]))
+    lost = found.pop(2)
+    assert {number: result[0] for number, result in found.items()} == {0: 2, 1: 4, 3: 8, 4: 10}
+    assert lost == Lost("killed, perhaps for want of memory; try fewer --jobs")
+
+
+def test_a_job_goes_to_the_worker_that_it_is_meant_for_and_after_a_loss_to_the_next_in_its_place() -> None:
+    own = [deque([1, -1, 3]), deque([10])]
+    with pool_of(2) as pool:
+        results = [
+            (worker, job, result)
+            for worker, job, result in pool.results(lambda worker: own[worker].popleft() if own[worker] else None)
+        ]
+    assert sorted((worker, job) for worker, job, _ in results) == [(0, -1), (0, 1), (0, 3), (1, 10)]
+    before, after = (result[1] for _, job, result in results if job in (1, 3))
+    assert before != after  # another process
+
+
+def test_a_pool_does_jobs_as_often_as_it_is_asked() -> None:
+    with pool_of(1) as pool:
+        first, second = list(pool.each([1])), list(pool.each([2]))
+    assert first[0][1][0] == 2
+    assert second[0][1] == (4, first[0][1][1])  # by the same process
