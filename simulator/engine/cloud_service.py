@@ -4,9 +4,8 @@ import math
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,8 +44,7 @@ Ints = NDArray[np.int64]
 LateCost = Callable[[Ticket], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(NamedTuple):
     """A request as the cloud has taken it in."""
 
     ticket: Ticket

@@ -138,7 +138,8 @@ class Device(DeviceKnowledge):
         times, row, now, after = self.times, self.row, self.times[self.row], self.row + 1
         while after < self.end and times[after] == now:
             after += 1
-        self._adapt_before(now)
+        if self.adapter is not None:
+            self._adapt_before(self.adapter, now)
         slate, latency_s = self._on_screen(now), min(self.first_ready_s, now) - self.since_s
         seen_upto, self.step, self.row = self.step, self.step + after - row, after
         self.last_gap_s, self.since_s, self.newest_s, self.awaited = now - self.newest_s, now, now, -1
@@ -153,7 +154,8 @@ class Device(DeviceKnowledge):
             elif self.rules.at_interaction:
                 self._pass()
         self.recorder.interacted_together(row, after, slate, seen_upto, decided, request, latency_s)
-        self._adapt_after(after - 1, now)
+        if self.adapter is not None and not self.exhausted:
+            self.other_j += self.adapter.consider(after - 1, self.step, now)
 
     # ------------------------------------------------------------------------------------------ deciding
 
@@ -313,20 +315,12 @@ class Device(DeviceKnowledge):
         own = self.as_of < 0 or not self.rules.vectors_with_list
         self.used_weights = self.weights if own else self.list_weights
 
-    def _adapt_before(self, now: float) -> None:
+    def _adapt_before(self, adapter: Adapter, now: float) -> None:
         """Before an interaction: what was trained by then ranks, and the adapter is told the rank to come."""
-        adapter = self.adapter
-        if adapter is None:
-            return
         if adapter.ready_s < now:
             self._finish_training(adapter)
         if adapter.watches and not self.exhausted:
             adapter.note(self.scorer.rank(self.device, self.as_of, self.step, self.used_weights))
-
-    def _adapt_after(self, row: int, now: float) -> None:
-        """After it: perhaps a training begins."""
-        if self.adapter is not None and not self.exhausted:
-            self.other_j += self.adapter.consider(row, self.step, now)
 
     def _finish_training(self, adapter: Adapter) -> None:
         now, weights = adapter.finish(self.version, self.weights)
