@@ -25,6 +25,7 @@ app.add_typer(data.data_app, name="data")
 app.add_typer(data.prompts_app, name="prompts")
 app.add_typer(gallery.scenarios_app, name="scenarios")
 app.add_typer(gallery.experiments_app, name="experiments")
+app.add_typer(gallery.examples_app, name="examples")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,5 +1,6 @@
-"""Commands on what travels with the package, to copy and edit: scenarios, and sweeps over them."""
+"""Commands on what travels with the package, to copy and edit: scenarios, sweeps over them, examples of own code."""
 
+import ast
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,9 @@ Replace = Annotated[bool, typer.Option("--overwrite", help="lose the file that h
 
 scenarios_app = typer.Typer(help="List the scenarios that come with Fleetrec, or copy one.", no_args_is_help=True)
 experiments_app = typer.Typer(help="List the sweeps that come with Fleetrec, or copy one.", no_args_is_help=True)
+examples_app = typer.Typer(help="List the examples of own code, or copy one.", no_args_is_help=True)
+
+_FORMS = {"scenarios": "*.yaml", "experiments": "*.yaml", "examples": "*.py"}
 
 
 def _name_of(shelf: str) -> Any:
@@ -29,7 +33,7 @@ def _name_of(shelf: str) -> Any:
 @scenarios_app.command("list")
 def list_scenarios() -> None:
     """Print the scenarios that come with Fleetrec and what each is of."""
-    _print_all("scenarios", "description")
+    _print_all("scenarios")
 
 
 @scenarios_app.command("copy")
@@ -45,7 +49,7 @@ def copy_scenario(
 @experiments_app.command("list")
 def list_experiments() -> None:
     """Print the sweeps that come with Fleetrec and the question that each answers."""
-    _print_all("experiments", "question")
+    _print_all("experiments")
 
 
 @experiments_app.command("copy")
@@ -61,13 +65,30 @@ def copy_experiment(
         _copy({path: folder / path.name} | ({} if there else {base: beside}), overwrite)
 
 
+@examples_app.command("list")
+def list_examples() -> None:
+    """Print the examples of own policies, models and the like that come with Fleetrec."""
+    _print_all("examples")
+
+
+@examples_app.command("copy")
+def copy_example(
+    name: Annotated[str, _name_of("examples")], folder: Folder = Path(), overwrite: Replace = False
+) -> None:
+    """Copy an example to a folder, with the scenario and the sweep that use it."""
+    with user_errors():
+        path = shipped("examples", name)
+        files = [path, *sorted(path.parent.glob(f"{path.stem}*.yaml"))]
+        _copy({file: folder / file.name for file in files}, overwrite)
+
+
 def shipped(shelf: str, name: str) -> Path:
     """The file `name` of the folder `shelf`, with or without its suffix; InputError with the nearest name for none."""
     from fleetrec.models.runtime.errors import InputError
     from fleetrec.simulator.scenario.building import suggestion
 
     known = {path.stem: path for path in _files(shelf)}
-    found = known.get(name.removesuffix(".yaml"))
+    found = known.get(name.removesuffix(_FORMS[shelf][1:]))
     if found is None:
         raise InputError(
             f"{name}: there is nothing of that name in {shelf}{suggestion(name, list(known), 'there are')}"
@@ -76,7 +97,7 @@ def shipped(shelf: str, name: str) -> Path:
 
 
 def _files(shelf: str) -> Iterable[Path]:
-    return sorted((PACKAGE / shelf).glob("*.yaml"))
+    return sorted((PACKAGE / shelf).glob(_FORMS[shelf]))
 
 
 def _content(path: Path) -> Any:
@@ -85,11 +106,19 @@ def _content(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _print_all(shelf: str, key: str) -> None:
+def _print_all(shelf: str) -> None:
     files = list(_files(shelf))
     width = max(len(path.stem) for path in files)
     for path in files:
-        print(f"{path.stem:{width}}  {_content(path)[key]}")
+        print(f"{path.stem:{width}}  {_summary(path)}")
+
+
+def _summary(path: Path) -> str:
+    """What a file says of itself in a line."""
+    if path.suffix == ".py":
+        return (ast.get_docstring(ast.parse(path.read_bytes())) or "").split("\n")[0]
+    content = _content(path)
+    return str(content.get("question") or content["description"])
 
 
 def _copy(places: dict[Path, Path], overwrite: bool) -> None:

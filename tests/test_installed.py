@@ -104,7 +104,7 @@ def test_a_wheel_holds_one_package_with_all_that_it_reads(wheel: Path) -> None:
         names = set(file.namelist())
     assert {name.split("/")[0] for name in names} == {"fleetrec", f"fleetrec-{fleetrec.__version__}.dist-info"}
     assert f"fleetrec-{fleetrec.__version__}.dist-info/licenses/LICENSE" in names
-    parts = ("simulator", "models", "reports", "commands", "scenarios", "experiments")
+    parts = ("simulator", "models", "reports", "commands", "scenarios", "experiments", "examples")
     found = (path for part in parts for path in (ROOT / part).rglob("*") if path.is_file())
     wanted = {
         f"fleetrec/{path.relative_to(ROOT)}"

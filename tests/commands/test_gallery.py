@@ -12,6 +12,7 @@ from tests.commands.typed import one_line, typed
 
 SCENARIOS = sorted((PACKAGE / "scenarios").glob("*.yaml"))
 SWEEPS = sorted((PACKAGE / "experiments").glob("*.yaml"))
+EXAMPLES = sorted((PACKAGE / "examples").glob("*.py"))
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,9 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize(("shelf", "files"), [("scenarios", SCENARIOS), ("experiments", SWEEPS)])
+@pytest.mark.parametrize(
+    ("shelf", "files"), [("scenarios", SCENARIOS), ("experiments", SWEEPS), ("examples", EXAMPLES)]
+)
 def test_the_list_has_a_line_for_each_file(shelf: str, files: list[Path]) -> None:
     lines = typed(shelf, "list").stdout.splitlines()
     assert [line.split()[0] for line in lines] == [path.stem for path in files]
@@ -41,6 +44,15 @@ def test_a_copied_sweep_finds_the_scenario_copied_with_it(path: Path) -> None:
     plan = make_plan(read_sweep(Path("there") / path.name))
     assert Path(plan.manifest.base).resolve().is_relative_to(Path.cwd())
     assert plan.n_runs > 1
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_copied_example_is_found_by_the_scenario_and_the_sweep_copied_with_it(path: Path) -> None:
+    assert typed("examples", "copy", path.stem, "there").exit_code == 0
+    scenarios = [file for file in Path("there").glob("*.yaml") if not file.stem.endswith("_sweep")]
+    assert [Scenario.load(file).name for file in scenarios]
+    for sweep in Path("there").glob("*_sweep.yaml"):
+        assert make_plan(read_sweep(sweep)).n_runs > 1
 
 
 def test_a_file_of_that_name_is_lost_only_when_told_so() -> None:
