@@ -123,6 +123,8 @@ def test_what_is_installed_knows_its_version_and_copies_its_scenarios_and_sweeps
         text = (installed.folder / "copied" / f"{copied}.yaml").read_bytes()
         assert text == (ROOT / shipped / f"{name}.yaml").read_bytes()
     assert "name: high_churn" in installed.run(command, "validate", "copied/scenarios/high_churn.yaml")
+    installed.run(command, "examples", "copy", "evenings", "copied")
+    assert "evenings.py:Evenings" in installed.fleetrec("validate", "copied/evenings.yaml")
     assert make_plan(read_sweep(installed.folder / "copied" / "policy_sweep.yaml")).n_runs > 1
 
 
