@@ -214,12 +214,12 @@ def _positions(
 def _seconds(column: "pd.Series[Any]", path: Path | str) -> Floats:
     if pd.api.types.is_numeric_dtype(column.dtype):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.nanmedian(np.abs(values)) > _MILLISECONDS:
+        if np.count_nonzero(np.abs(values) > _MILLISECONDS) > len(values) / 2:
             values = values / 1000.0
     else:
         times = pd.to_datetime(column, utc=True, errors="coerce", format=None if _is_time(column) else "ISO8601")
         values = seconds_of(times)
-        values[values >= LAST_DATE_S] = np.nan
+    values = np.where(values < LAST_DATE_S, values, np.nan)
     if not np.isfinite(values).all():
         raise _bad_row(path, ~np.isfinite(values), "as_of_time", "is neither seconds since 1970 nor an ISO time")
     return values

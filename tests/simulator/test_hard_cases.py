@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -220,14 +221,17 @@ def test_what_a_table_calls_zero_is_not_told_but_for_answers_by_scores(log_file:
         ({"rank": [1e308] * 960}, "rank is not a number"),
         ({"prompt_tokens": [1e300] * 960}, "prompt_tokens is not a number of 0 to 1e"),
         ({"latency_s": [-1.0] * 960}, "latency_s is not a number of 0 to 1e"),
+        ({"as_of_time": [float("nan")] * 960}, "as_of_time is neither seconds since 1970 nor an ISO time"),
+        ({"as_of_time": [1e308] * 960}, "as_of_time is neither seconds since 1970 nor an ISO time"),
     ],
-    ids=["lists", "bytes", "beyond whole numbers", "ranks", "tokens", "time"],
+    ids=["lists", "bytes", "beyond whole numbers", "ranks", "tokens", "time", "no moment", "no moment of ours"],
 )
 def test_a_table_that_cannot_be_meant_is_one_line(
     log_file: Path, tmp_path: Path, change: dict[str, list[object]], said: str
 ) -> None:
-    answers().assign(**change).to_parquet(tmp_path / "bad.parquet")
-    with pytest.raises(InputError, match=said) as found:
+    table = answers().assign(**change)
+    table.drop(columns="as_of" if "as_of_time" in change else []).to_parquet(tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match=said) as found, warnings.catch_warnings(action="error"):
         check_table(tmp_path / "bad.parquet", load_log(LogFile(path=str(log_file))))
     assert "\n" not in str(found.value)
 
