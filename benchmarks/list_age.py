@@ -14,6 +14,11 @@ import numpy as np
 from fleetrec import Scenario
 from fleetrec.models.metrics import accuracy, accuracy_per_query, clustered_mean
 from fleetrec.models.runtime.progress import RichProgress
+from fleetrec.simulator.policies.fusion.gated import GatedFusion
+from fleetrec.simulator.policies.fusion.linear import LinearFusion
+from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
+from fleetrec.simulator.policies.fusion.reciprocal_rank import ReciprocalRankFusion
+from fleetrec.simulator.policies.fusion.srm_only import SrmOnly
 from fleetrec.simulator.preparation.prepare import prepare
 from fleetrec.simulator.preparation.training import candidate_source, slates_of
 from fleetrec.simulator.ranking.list_age import AGES, ranks_at_age
@@ -21,14 +26,14 @@ from fleetrec.simulator.results.baselines import baseline_ranks
 from fleetrec.simulator.scenario import sections
 
 ALONE, LLM, RE_RANK = "SRM alone", "LLM order", "SRM re-rank"
-RULES: dict[str, sections.Fusion] = {
-    LLM: sections.LlmOnly(),
-    RE_RANK: sections.SrmOnly(),
-    "fused, weight 0.5": sections.LinearFusion(srm_weight=0.5),
-    "fused, weight 1": sections.LinearFusion(srm_weight=1.0),
-    "fused, weight 2": sections.LinearFusion(srm_weight=2.0),
-    "gated": sections.GatedFusion(),
-    "reciprocal rank": sections.ReciprocalRankFusion(),
+RULES: dict[str, sections.FusionRule] = {
+    LLM: LlmOnly(),
+    RE_RANK: SrmOnly(),
+    "fused, weight 0.5": LinearFusion(srm_weight=0.5),
+    "fused, weight 1": LinearFusion(srm_weight=1.0),
+    "fused, weight 2": LinearFusion(srm_weight=2.0),
+    "gated": GatedFusion(),
+    "reciprocal rank": ReciprocalRankFusion(),
 }
 
 
@@ -54,8 +59,8 @@ def main() -> None:
     judged = base["srm"] >= -1  # all, but for an SRM without a user state
     worth = {(ALONE, age): accuracy_per_query(base["srm"], (10,))["ndcg@10"] for age in ages}
     found: dict[str, Any] = {"interactions": len(users), "by_rule": {}, "baselines": {}}
-    joined = {"joined, weight 1": sections.LinearFusion(srm_weight=1.0)}
-    for slate, rules in (("llm", RULES), ("both", joined), ("cloud_srm", {"cloud SRM": sections.LlmOnly()})):
+    joined = {"joined, weight 1": LinearFusion(srm_weight=1.0)}
+    for slate, rules in (("llm", RULES), ("both", joined), ("cloud_srm", {"cloud SRM": LlmOnly()})):
         for name, rule in rules.items():
             policy = scenario.policy.model_copy(update={"fusion": rule, "slate": slate})
             chosen = scenario.model_copy(update={"policy": policy})

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fleetrec.models.runtime.errors import InputError
+    from fleetrec.simulator.ranking.list_view import ListView
     from fleetrec.simulator.results.run_result import RunResult
     from fleetrec.simulator.scenario import Scenario
+    from fleetrec.simulator.scenario.sections.fusion import FusionRule
     from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
     from fleetrec.simulator.scenario.units import Bytes, Joules, Seconds, Share
     from fleetrec.simulator.simulation import simulate
@@ -19,8 +21,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Bytes",
     "DeviceView",
+    "FusionRule",
     "InputError",
     "Joules",
+    "ListView",
     "RequestPolicy",
     "RunResult",
     "Scenario",
@@ -33,8 +37,10 @@ __all__ = [
 _HOME = {
     "Bytes": "fleetrec.simulator.scenario.units",
     "DeviceView": "fleetrec.simulator.scenario.sections.request",
+    "FusionRule": "fleetrec.simulator.scenario.sections.fusion",
     "InputError": "fleetrec.models.runtime.errors",
     "Joules": "fleetrec.simulator.scenario.units",
+    "ListView": "fleetrec.simulator.ranking.list_view",
     "RequestPolicy": "fleetrec.simulator.scenario.sections.request",
     "RunResult": "fleetrec.simulator.results.run_result",
     "Scenario": "fleetrec.simulator.scenario",

@@ -31,11 +31,18 @@ def test_a_policy_of_ones_own_runs_twice_the_same_and_is_named_in_its_result() -
     assert (requests["t_issued_s"] % 86400 >= 18 * 3600).all()
 
 
-def test_a_policy_of_ones_own_is_swept_by_two_workers() -> None:
-    result = typed("sweep", "examples/evenings_sweep.yaml", "--out", "swept", "--jobs", "2", "--quiet")
+def test_a_fusion_of_ones_own_runs_twice_the_same() -> None:
+    result = typed("simulate", "examples/product.yaml", "--out", "run", "--quiet", "--check")
+    assert result.exit_code == 0, result.output
+    assert "examples/product.py:Product" in Path("run/scenario.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("sweep", "count"), [("evenings", 6), ("product", 3)])
+def test_own_kinds_are_swept_by_two_workers(sweep: str, count: int) -> None:
+    result = typed("sweep", f"examples/{sweep}_sweep.yaml", "--out", "swept", "--jobs", "2", "--quiet")
     assert result.exit_code == 0, result.output
     runs = pd.read_parquet("swept/results.parquet")
-    assert len(runs) == 6
+    assert len(runs) == count
     assert not list(Path("swept").rglob("failure.json"))
 
 

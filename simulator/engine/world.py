@@ -256,7 +256,7 @@ def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> 
     if policy.slate in ("popular", "recent", "frequent", "markov", "cloud_srm"):
         return 0.0
     looks = policy.request.looks_at_srm or policy.request.score is not None
-    idle = isinstance(policy.fusion, sections.LlmOnly) and not scenario.workload.refills and not looks
+    idle = not policy.fusion.uses_srm and not scenario.workload.refills and not looks
     if policy.slate == "llm" and idle:
         return policy.request.extra_flops
     of_list = policy.slate == "llm" and not scenario.workload.refills  # a device that refills ranks the catalogue

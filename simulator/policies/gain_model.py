@@ -15,8 +15,9 @@ from torch import nn
 
 from fleetrec.models.srm.training import deterministic
 from fleetrec.simulator.policies.counterfactual import Decisions
-from fleetrec.simulator.policies.uncertainty import on_grid, sureness
+from fleetrec.simulator.policies.uncertainty import on_grid
 from fleetrec.simulator.ranking.list_view import Floats, Ints, ListView
+from fleetrec.simulator.ranking.scored_lists import confidence
 
 FORMAT = 1  # of the artifact, the features and the training: raise it when one changes
 LONGEST_HORIZON = 10
@@ -53,7 +54,7 @@ class Features:
         lists, age, jobs = view.lists, view.age, len(view.user)
         n = lists.valid.shape[1]
         count, looked = np.maximum(lists.count, 1), np.maximum(age, 1)
-        spread, close, best_logit = sureness(view)
+        spread, close, best_logit = confidence(view.lists)
         # Few jobs have met items of their list: which, and where in it.
         met, place = np.divmod(np.flatnonzero(view.first <= view.step[:, None]), n)
         had_at = view.first[met, place]

@@ -10,11 +10,10 @@ import numpy as np
 
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.ranking.list_view import Doubt, Floats, ListView
-from fleetrec.simulator.ranking.scored_lists import inconsistency
+from fleetrec.simulator.ranking.scored_lists import confidence, inconsistency
 
 _GRID = 2.0**30
 _COIN = 2.0**-20  # below any difference of doubts that means something
-_FAR_BELOW = -700.0  # a logit whose weight is nothing
 
 
 def on_grid(values: Floats, view: ListView) -> Floats:
@@ -24,26 +23,12 @@ def on_grid(values: Floats, view: ListView) -> Floats:
 
 def entropy(view: ListView) -> Floats:
     """Entropy [M] of the SRM's softmax over the list, as a share of the largest that so many candidates allow."""
-    return sureness(view)[0]
+    return confidence(view.lists)[0]
 
 
 def closeness(view: ListView) -> Floats:
     """One less the margin [M] by which the SRM's best candidate leads the second in probability."""
-    return sureness(view)[1]
-
-
-def sureness(view: ListView) -> tuple[Floats, Floats, Floats]:
-    """Entropy, closeness and the best logit, each [M]; entropy is log(sum of e^x) less the mean x under the softmax."""
-    lists = view.lists
-    best_two = lists.logits[np.arange(len(lists.logits))[:, None], lists.srm_order[:, :2]]
-    below = lists.logits - best_two[:, :1]
-    if not lists.whole:
-        below[~lists.valid] = _FAR_BELOW
-    weights = np.exp(below)
-    total = weights.sum(axis=1)
-    spread = np.log(total) - np.einsum("mn,mn->m", weights, below) / total
-    second = np.where(lists.count > 1, np.exp(best_two[:, -1] - best_two[:, 0]), 0.0)
-    return spread / np.log(np.maximum(lists.count, 2)), 1.0 - (1.0 - second) / total, best_two[:, 0]
+    return confidence(view.lists)[1]
 
 
 @dataclass(frozen=True)

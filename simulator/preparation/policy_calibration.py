@@ -25,8 +25,9 @@ from fleetrec.models.sequences import TrainingSet
 from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.wording import counted
-from fleetrec.simulator.policies.adaptive_fusion import LOGISTIC_TERMS, Fusion, fusion_of, logistic_terms
 from fleetrec.simulator.policies.counterfactual import Decisions, curve_for, threshold_for
+from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
+from fleetrec.simulator.policies.fusion.scores import fusion_of
 from fleetrec.simulator.policies.gain_model import (
     FEATURES,
     FORMAT,
@@ -58,9 +59,10 @@ from fleetrec.simulator.preparation.training import (
     srm_scores,
 )
 from fleetrec.simulator.ranking.list_view import Doubt, Floats, Ints, ListView
-from fleetrec.simulator.ranking.slates import Jobs, ListSlates
+from fleetrec.simulator.ranking.slates import Fusion, Jobs, ListSlates
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.sections.fusion import FittedFusion
 
 _LOGISTIC_FORMAT = 1
 
@@ -184,8 +186,8 @@ def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[],
     request, fusion = scenario.policy.request, scenario.policy.fusion
     if scenario.policy.slate in WITHOUT_CLOUD:
         return Tuned()
-    logistic = isinstance(fusion, sections.LogisticFusion) and scenario.policy.slate in ("llm", "both")
-    fitted = fusion_of(fusion, _fitted(scenario, prepared, tails_of)) if logistic else None
+    rule = fusion.fitted() if scenario.policy.slate in ("llm", "both") else None
+    fitted = fusion_of(rule, _fitted(rule, scenario, prepared, tails_of)) if rule is not None else None
     return request.prepare(_BeforeStream(scenario, prepared, tails_of, fitted))
 
 
@@ -267,13 +269,15 @@ def _tails(prepared: Prepared, tails_of: Callable[[], Tails]) -> Tails:
     return prepared.memo.get(["tails"], tails_of)
 
 
-def _fitted(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[], Tails]) -> Floats:
-    """The weights of logistic fusion, which runs on the same preparation share."""
+def _fitted(
+    rule: FittedFusion, scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[], Tails]
+) -> Floats:
+    """The weights of a fusion that is fitted, which runs on the same preparation share."""
 
     def fit() -> Floats:
         tails = _tails(prepared, tails_of)
-        enough(tails, "policy.fusion: logistic", "choose a fusion that is not fitted, such as linear")
-        weights = logistic_weights(scenario, prepared.learnt, tails)
+        enough(tails, f"policy.fusion: {rule.kind}", "choose a fusion that is not fitted, such as linear")
+        weights = fitted_weights(rule, scenario, prepared.learnt, tails)
         tails.source.save()
         return weights
 
@@ -359,16 +363,14 @@ def _slates_key(scenario: sections.Scenario, learnt: Learnt, tails: Tails) -> di
     }
 
 
-def logistic_weights(scenario: sections.Scenario, learnt: Learnt, tails: Tails) -> Floats:
-    """Weights [6] of logistic fusion, which make the items that users went on to have most likely.
+def fitted_weights(rule: FittedFusion, scenario: sections.Scenario, learnt: Learnt, tails: Tails) -> Floats:
+    """Weights [F] of the rule's terms, which make the items that users went on to have most likely.
 
     Over all pairs of decision and list in the tails whose list holds the item; from the artifact store or fitted now.
     """
-    fusion = scenario.policy.fusion
-    assert isinstance(fusion, sections.LogisticFusion)
     key = {
         "format": _LOGISTIC_FORMAT,
-        "fusion": fusion.model_dump(),
+        "fusion": rule.model_dump(),
         "slates": _slates_key(scenario, learnt, tails) | {"slate": "llm"},
     }
     known = learnt.store.load_json("logistic_fusion", key, "weights.json")
@@ -383,28 +385,27 @@ def logistic_weights(scenario: sections.Scenario, learnt: Learnt, tails: Tails) 
     def look(chosen: Ints, view: ListView) -> None:
         match = view.lists.valid & (view.items == jobs.target[chosen][:, None])
         hit = match.any(axis=1)
-        terms = logistic_terms(view)[hit]
+        terms = rule.terms(view)[hit]
         hidden = np.where(view.lists.valid[hit], 0.0, -np.inf)
         blocks.append((int(chosen[0]), terms, match[hit].argmax(axis=1), hidden))
 
-    list_slates(scenario, learnt, tails.scores, tails.source, fusion_of(sections.LlmOnly())).look(jobs, look)
+    list_slates(scenario, learnt, tails.scores, tails.source, fusion_of(LlmOnly())).look(jobs, look)
     blocks.sort(key=lambda block: block[0])  # threads end in any order
     weights = _fit_logistic(
         np.concatenate([b[1] for b in blocks]),
         np.concatenate([b[2] for b in blocks]),
         np.concatenate([b[3] for b in blocks]),
-        fusion.penalty,
+        np.array(rule.first_weights),
+        rule.squared_penalty(),
     )
     with learnt.store.creating("logistic_fusion", key) as folder, (folder / "weights.json").open("w") as file:
         json.dump(weights.tolist(), file)
     return weights
 
 
-def _fit_logistic(terms: Floats, target: Ints, hidden: Floats, penalty: float) -> Floats:
-    """Weights that make the targets [Q] most likely among the candidates of terms [Q, N, 6]; 1 for rank and score where
-    there is nothing to learn from. `hidden` [Q, N] is -inf for what is no candidate."""
-    start = np.zeros(LOGISTIC_TERMS)
-    start[:2] = 1.0
+def _fit_logistic(terms: Floats, target: Ints, hidden: Floats, start: Floats, penalty: float) -> Floats:
+    """Weights that make the targets [Q] most likely among the candidates of terms [Q, N, F]; `start` where there is
+    nothing to learn from. `hidden` [Q, N] is -inf for what is no candidate."""
     if not len(terms):
         return start
     rows = np.arange(len(terms))

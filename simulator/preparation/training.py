@@ -19,7 +19,8 @@ from fleetrec.models.srm.cooperative import cooperate_or_load
 from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
 from fleetrec.models.srm.training import train_or_load_srm
 from fleetrec.models.srm.updating import MasterWeights
-from fleetrec.simulator.policies.adaptive_fusion import fusion_of
+from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
+from fleetrec.simulator.policies.fusion.scores import fusion_of
 from fleetrec.simulator.preparation.candidate_sources import llm_candidates, save_every
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import Doubt
@@ -226,7 +227,7 @@ def list_slates(
         fallback = BaselineSlates(learnt.baselines["popular"], learnt.histories.n_items, length, exclude_seen)
     assert source is not None
     if fusion is None:
-        fusion = fusion_of(sections.LlmOnly() if scenario.policy.slate == "cloud_srm" else scenario.policy.fusion)
+        fusion = fusion_of(LlmOnly() if scenario.policy.slate == "cloud_srm" else scenario.policy.fusion)
     if scenario.policy.slate == "both":
         return JoinedSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, doubt)
     refill = scenario.policy.slate == "llm" and scenario.workload.refills

@@ -86,7 +86,7 @@ class ListView:
 
 def looks_back(policy: sections.Policy) -> bool:
     """Whether a policy needs states from before the newest interaction, as far back as the list's own history."""
-    return isinstance(policy.fusion, sections.OnlineFusion) or policy.request.looks_back
+    return policy.fusion.looks_back or policy.request.looks_back
 
 
 Doubt = Callable[[ListView], Floats]

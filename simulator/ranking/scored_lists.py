@@ -20,6 +20,7 @@ _LOGIT_GRID = 2.0**32
 
 
 _LOGIT_LIMIT = 2.0**19
+_FAR_BELOW = -700.0  # a logit whose weight is nothing
 
 
 def llm_ranks(valid: Bools) -> Floats:
@@ -145,3 +146,31 @@ def rank_of(target: NDArray[np.int64], fused: Floats, shown: Bools) -> NDArray[n
     better &= shown
     present = (target >= 0) & np.take_along_axis(shown, place, axis=-1)[..., 0]
     return np.where(present, better.sum(axis=-1), -1)
+
+
+def confidence(lists: ScoredLists) -> tuple[Floats, Floats, Floats]:
+    """Entropy of the SRM's softmax, 1 less the margin of its best, and the best logit, each [M].
+
+    Entropy is log(sum of e^x) less the mean x under the softmax, as a share of the largest that so many allow.
+    """
+    best_two = lists.logits[np.arange(len(lists.logits))[:, None], lists.srm_order[:, :2]]
+    below = lists.logits - best_two[:, :1]
+    if not lists.whole:
+        below[~lists.valid] = _FAR_BELOW
+    weights = np.exp(below)
+    total = weights.sum(axis=1)
+    spread = np.log(total) - np.einsum("mn,mn->m", weights, below) / total
+    second = np.where(lists.count > 1, np.exp(best_two[:, -1] - best_two[:, 0]), 0.0)
+    return spread / np.log(np.maximum(lists.count, 2)), 1.0 - (1.0 - second) / total, best_two[:, 0]
+
+
+def with_floor(logits: Floats, valid: NDArray[np.bool_]) -> Floats:
+    """Logits [..., N] in which a candidate that has no vector scores 1 below the lowest valid one that has (0: none).
+
+    So it comes last in the SRM's order of the list, and every way to turn logits into scores stays finite.
+    """
+    known = np.isfinite(logits)
+    if known.all():
+        return logits
+    lowest = np.where(valid & known, logits, np.inf).min(axis=-1, keepdims=True, initial=np.inf)
+    return np.where(known, logits, np.where(np.isfinite(lowest), lowest - 1.0, 0.0))

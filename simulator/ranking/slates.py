@@ -16,8 +16,8 @@ from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import Doubt, ListView
-from fleetrec.simulator.ranking.scored_lists import ScoredLists, inconsistency, llm_ranks, rank_of
-from fleetrec.simulator.ranking.srm_logits import SrmScores, with_floor
+from fleetrec.simulator.ranking.scored_lists import ScoredLists, inconsistency, llm_ranks, rank_of, with_floor
+from fleetrec.simulator.ranking.srm_logits import SrmScores
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -53,7 +53,7 @@ class Jobs:
 
 
 Fusion = Callable[[ListView], Floats]
-"""Scores [M, N] of the candidates of lists, higher is better, on a grid (policies/fusion.py)."""
+"""Scores [M, N] of the candidates of lists, higher is better, on a grid (policies/fusion/scores.py)."""
 
 
 class Slates(Protocol):

@@ -120,15 +120,3 @@ class WindowScores:
 
     def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:
         return np.ones(len(users))
-
-
-def with_floor(logits: Floats, valid: NDArray[np.bool_]) -> Floats:
-    """Logits [..., N] in which a candidate that has no vector scores 1 below the lowest valid one that has (0: none).
-
-    So it comes last in the SRM's order of the list, and every way to turn logits into scores stays finite.
-    """
-    known = np.isfinite(logits)
-    if known.all():
-        return logits
-    lowest = np.where(valid & known, logits, np.inf).min(axis=-1, keepdims=True, initial=np.inf)
-    return np.where(known, logits, np.where(np.isfinite(lowest), lowest - 1.0, 0.0))

@@ -16,7 +16,7 @@ def update_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, st
     asks = scenario.policy.request.looks_at_srm
     if slate in _WITHOUT_SRM:
         yield KEY, f"no device ranks by the SRM with policy.slate {slate}; set it to llm, srm or both, or update: none"
-    elif slate == "llm" and isinstance(fusion, sections.LlmOnly) and not asks:
+    elif slate == "llm" and not fusion.uses_srm and not asks:
         yield KEY, "the SRM decides nothing with fusion llm_only; choose another fusion, or update: none"
     both = isinstance(schedule, sections.BothUpdates)
     fleet, own = sections.retraining_of(schedule), sections.adaptation_of(schedule)

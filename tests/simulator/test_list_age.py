@@ -10,7 +10,8 @@ from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
 from fleetrec.models.runtime.artifacts import ArtifactStore
-from fleetrec.simulator.policies.adaptive_fusion import fusion_of
+from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
+from fleetrec.simulator.policies.fusion.scores import fusion_of
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_age import FEWEST, ranks_at_age, sample
 from fleetrec.simulator.ranking.slates import BaselineSlates, ListSlates
@@ -65,7 +66,7 @@ def worth_at(freshness: float, ages: tuple[int, ...]) -> tuple[dict[int, np.ndar
     user, step = np.concatenate(users), np.concatenate(steps)
     source = Successors(histories, counts)
     fallback = BaselineSlates(None, log.n_items, LENGTH, True)  # type: ignore[arg-type]  # every device has a list
-    slates = ListSlates(histories, NoScores(log.n_items), source, fusion_of(sections.LlmOnly()), fallback, True)  # type: ignore[arg-type]
+    slates = ListSlates(histories, NoScores(log.n_items), source, fusion_of(LlmOnly()), fallback, True)  # type: ignore[arg-type]
     return {
         age: accuracy_per_query(ranks_at_age(slates, histories, user, step, age), (10,))["ndcg@10"] for age in ages
     }, user

@@ -9,14 +9,14 @@ import torch
 
 from fleetrec.models.baselines import all_baselines
 from fleetrec.models.candidates import CandidateLists
-from fleetrec.simulator.policies.adaptive_fusion import fusion_of
+from fleetrec.simulator.policies.fusion.linear import LinearFusion
+from fleetrec.simulator.policies.fusion.scores import fusion_of
 from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.lookahead import Foresight, Scorer
 from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, Jobs, JoinedSlates, ListSlates
 from fleetrec.simulator.ranking.srm_logits import StateScores
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
-from fleetrec.simulator.scenario import sections
 
 ITEMS, USERS, LENGTH, DIM, N = 40, 6, 30, 8, 10
 
@@ -108,7 +108,7 @@ def fused_order(
 
 def list_slates(world: World, exclude_seen: bool = True, refill: bool = False) -> ListSlates:
     fallback = CatalogueSlates(world.histories, world.scores, N, exclude_seen)
-    fusion = fusion_of(sections.LinearFusion())
+    fusion = fusion_of(LinearFusion())
     doubt = SCORES["inconsistency"]
     return ListSlates(world.histories, world.scores, world.source, fusion, fallback, exclude_seen, doubt, refill)
 
@@ -168,9 +168,7 @@ def test_the_srm_over_the_catalogue_shows_its_best_unseen_items(world: World) ->
 def test_joined_slates_add_the_srms_own_best_behind_the_llms_list(world: World) -> None:
     jobs = some_jobs(world, 120)
     fallback = CatalogueSlates(world.histories, world.scores, N, True)
-    joined = JoinedSlates(
-        world.histories, world.scores, world.source, fusion_of(sections.LinearFusion()), fallback, True
-    )
+    joined = JoinedSlates(world.histories, world.scores, world.source, fusion_of(LinearFusion()), fallback, True)
     ranks, _ = joined.place(jobs)
     for i in range(len(jobs)):
         user, step = int(jobs.user[i]), int(jobs.step[i])

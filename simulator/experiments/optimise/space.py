@@ -182,7 +182,7 @@ def default_space(scenario: sections.Scenario) -> Space:
     request, fusion, budget = "policy.request", "policy.fusion", "policy.budget"
     kinds = ("random", "inconsistency", "staleness", "session_start", "never")
     shared = tuple(kind for kind in ("random", "inconsistency") if kind in kinds)
-    score = scenario.policy.fusion.score if isinstance(scenario.policy.fusion, sections.LinearFusion) else "rank"
+    score = getattr(scenario.policy.fusion, "score", "rank")
     return Space(
         (
             Knob("policy.slate", _ASKS),

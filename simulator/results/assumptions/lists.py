@@ -11,6 +11,7 @@ from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.wording import counted
+from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.preparation.prepare import Prepared, first_needed
 from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_age import ranks_at_age, sample
@@ -43,7 +44,7 @@ def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates
         return []
     rows = judged[found]
     users, steps = shown.users[rows], shown.steps[rows]
-    in_its_order = scenario.policy.model_copy(update={"slate": "llm", "fusion": sections.LlmOnly()})
+    in_its_order = scenario.policy.model_copy(update={"slate": "llm", "fusion": LlmOnly()})
     llm_only = list_slates(
         scenario.model_copy(update={"policy": in_its_order}), learnt, prepared.scores, prepared.source
     )

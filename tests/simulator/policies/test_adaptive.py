@@ -5,13 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from fleetrec.simulator.policies.adaptive_fusion import fusion_of, online_weight, reliability, weight_by_age
-from fleetrec.simulator.policies.fusion import fused_scores
+from fleetrec.simulator.policies.fusion.linear import LinearFusion
+from fleetrec.simulator.policies.fusion.logistic import LogisticFusion
+from fleetrec.simulator.policies.fusion.online import OnlineFusion
+from fleetrec.simulator.policies.fusion.reliability import ReliabilityFusion, reliability
+from fleetrec.simulator.policies.fusion.scores import fusion_of
+from fleetrec.simulator.policies.fusion.staleness import StalenessFusion
 from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import ListView
 from fleetrec.simulator.ranking.scored_lists import ScoredLists
-from fleetrec.simulator.scenario import sections
 
 LOG = [4, 5, 6, 0, 7, 2, 8]  # of one user; the list [0, 1, 2, 3] has seen the items up to position 2
 
@@ -44,17 +47,17 @@ def test_the_newest_interactions_are_looked_up_in_the_list_and_those_it_has_seen
 
 
 def test_a_weight_grows_with_every_interaction_that_the_list_has_not_seen() -> None:
-    rule = sections.StalenessFusion(srm_weight=2, growth=0.5, largest=4.5)
-    assert [weight_by_age(rule, view(step))[0] for step in (2, 3, 4, 5)] == [2, 3, 4, 4.5]
-    falling = sections.StalenessFusion(srm_weight=2, growth=-0.4)
-    assert [weight_by_age(falling, view(step))[0] for step in (2, 3, 5)] == pytest.approx([2, 1.2, 0])
+    rule = StalenessFusion(srm_weight=2, growth=0.5, largest=4.5)
+    assert [rule.weight(view(step))[0] for step in (2, 3, 4, 5)] == [2, 3, 4, 4.5]
+    falling = StalenessFusion(srm_weight=2, growth=-0.4)
+    assert [falling.weight(view(step))[0] for step in (2, 3, 5)] == pytest.approx([2, 1.2, 0])
 
 
 def test_a_fresh_list_is_fused_as_if_the_weight_were_fixed() -> None:
     fresh = view(step=2)
-    fixed = fused_scores(sections.LinearFusion(srm_weight=1.5), fresh.lists)
-    assert (fusion_of(sections.StalenessFusion(srm_weight=1.5))(fresh) == fixed).all()
-    assert (fusion_of(sections.ReliabilityFusion(srm_weight=1.5))(fresh) == fixed).all()
+    fixed = fusion_of(LinearFusion(srm_weight=1.5))(fresh)
+    assert (fusion_of(StalenessFusion(srm_weight=1.5))(fresh) == fixed).all()
+    assert (fusion_of(ReliabilityFusion(srm_weight=1.5))(fresh) == fixed).all()
 
 
 def test_trust_is_the_mean_discount_of_the_newest_items_after_perfect_ones() -> None:
@@ -63,19 +66,19 @@ def test_trust_is_the_mean_discount_of_the_newest_items_after_perfect_ones() -> 
 
 
 def test_a_weight_learnt_online_rises_where_the_srm_was_right_and_falls_where_the_llm_was() -> None:
-    rule = sections.OnlineFusion(srm_weight=1.0, rate=2.0)
-    prior = online_weight(rule, view(step=2))[0]
+    rule = OnlineFusion(srm_weight=1.0, rate=2.0)
+    prior = rule.weight(view(step=2))[0]
     assert prior == pytest.approx((5 * 1 + 0 + 0.5 + 1 + 2 + 4) / 10)
-    assert online_weight(rule, view(step=5, as_of=4))[0] > prior  # item 2, which the SRM puts first and the LLM third
-    assert online_weight(rule, view(step=3))[0] < prior  # item 0, which the LLM puts first
-    assert online_weight(rule, view(step=4, as_of=3))[0] == pytest.approx(prior)  # item 7 is not in the list
+    assert rule.weight(view(step=5, as_of=4))[0] > prior  # item 2, which the SRM puts first and the LLM third
+    assert rule.weight(view(step=3))[0] < prior  # item 0, which the LLM puts first
+    assert rule.weight(view(step=4, as_of=3))[0] == pytest.approx(prior)  # item 7 is not in the list
 
 
 def test_logistic_fusion_weighs_log_rank_and_log_score() -> None:
     weights = np.array([2.0, 3.0, 0, 0, 0, 0])
     p = np.exp([0.0, 0, 5, 0]) / np.exp([0.0, 0, 5, 0]).sum()
     by_hand = [-2 * math.log(j + 1) + 3 * math.log(p[j]) for j in range(4)]
-    assert fusion_of(sections.LogisticFusion(), weights)(view(step=5))[0] == pytest.approx(by_hand, abs=1e-8)
+    assert fusion_of(LogisticFusion(), weights)(view(step=5))[0] == pytest.approx(by_hand, abs=1e-8)
 
 
 def test_terms_of_the_inconsistency_add_up_to_both() -> None:

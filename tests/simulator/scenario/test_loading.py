@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.scenario import Scenario, advice, check_scenario, load_scenario, resolved_yaml, sections
 
 
@@ -70,7 +71,7 @@ def test_a_bare_kind_is_a_section_of_that_kind(tmp_path: Path) -> None:
     assert scenario.fleet.churn == sections.OnOff()
     assert scenario.fleet.classes[0].link == sections.PresetLink(kind="5g")
     assert scenario.srm == sections.Srm(kind="gru4rec")
-    assert scenario.policy.fusion == sections.LlmOnly()
+    assert scenario.policy.fusion == LlmOnly()
 
 
 def test_a_section_with_nothing_in_it_has_its_defaults(tmp_path: Path) -> None:

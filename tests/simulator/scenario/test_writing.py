@@ -119,6 +119,7 @@ def test_the_schema_describes_every_key_and_allows_units_and_bare_kinds() -> Non
     [
         *(m for m in vars(sections).values() if isinstance(m, type) and issubclass(m, sections.Section)),
         *sections.RequestPolicy.family.built_in().values(),
+        *sections.FusionRule.family.built_in().values(),
     ],
 )
 def test_every_key_says_what_it_means(model: type[BaseModel]) -> None:

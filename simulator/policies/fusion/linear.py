@@ -1,0 +1,25 @@
+"""A weighted sum of LLM rank and SRM score, with one weight for all."""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from fleetrec.simulator.policies.fusion.scores import SCORE, lead_of_srm
+from fleetrec.simulator.scenario.sections.fusion import Floats, FusionRule, Score
+
+if TYPE_CHECKING:
+    from fleetrec.simulator.ranking.list_view import ListView
+
+
+class LinearFusion(FusionRule):
+    """LLM rank plus weighted SRM score."""
+
+    kind: Literal["linear"] = "linear"
+    srm_weight: float = Field(1.0, ge=0, description="weight of the SRM's score beside the LLM's rank")
+    score: Score = Field("rank", description=SCORE)
+
+    def fuse(self, view: "ListView") -> Floats:
+        lists = view.lists
+        n = lists.logits.shape[-1]
+        return np.asarray(-(lists.llm_rank + 1.0) / n + self.srm_weight * lead_of_srm(self.score, lists))

@@ -1,0 +1,22 @@
+"""Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): ranks alone count."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from fleetrec.simulator.scenario.sections.fusion import Floats, FusionRule
+
+if TYPE_CHECKING:
+    from fleetrec.simulator.ranking.list_view import ListView
+
+
+class ReciprocalRankFusion(FusionRule):
+    """Weighted sum of both reciprocal ranks."""
+
+    kind: Literal["reciprocal_rank"] = "reciprocal_rank"
+    srm_weight: float = Field(1.0, ge=0, description="weight of the SRM's reciprocal rank beside the LLM's")
+    constant: float = Field(60, gt=0, description="added to each rank before its reciprocal is taken")
+
+    def fuse(self, view: "ListView") -> Floats:
+        fused = 1.0 / (self.constant + view.lists.llm_rank + 1.0)
+        return fused + self.srm_weight / (self.constant + view.lists.srm_rank + 1.0)

@@ -1,0 +1,97 @@
+"""What fusion rules share: the SRM's logits as scores, the grid on which scores are compared, and what runs.
+
+Everything here works on the last axis (the candidates, in the LLM's order) and keeps all others, so one call fuses
+any number of slates. Higher is better; equal scores go by LLM rank. Scores are rounded to 2^-30, so that the last
+bits of a sum or an exponential, which may change with the shape of a batch, never decide a rank.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy  # loads special where it is used: to read a scenario takes none of it
+
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.ranking.scored_lists import Bools, Floats, ScoredLists
+from fleetrec.simulator.scenario.own_code import raise_told
+from fleetrec.simulator.scenario.sections.fusion import FusionRule, Score
+
+SCORE = "how the SRM's logits become scores; sigmoid needs `srm.loss: bce`"
+"""description of the key `score`"""
+_GRID = 2.0**30
+
+
+def _sigmoid(lists: ScoredLists) -> Floats:
+    return np.asarray(scipy.special.expit(lists.logits))
+
+
+def _list_softmax(lists: ScoredLists) -> Floats:
+    return lists.probabilities
+
+
+def _zscore(lists: ScoredLists) -> Floats:
+    logits, valid = lists.logits, lists.valid
+    count = np.maximum(valid.sum(axis=-1, keepdims=True), 1)
+    centred = np.where(valid, logits - np.where(valid, logits, 0.0).sum(axis=-1, keepdims=True) / count, 0.0)
+    spread = np.sqrt((centred**2).sum(axis=-1, keepdims=True) / count)
+    return np.asarray(scipy.special.expit(centred / np.maximum(spread, 1e-12)))
+
+
+def _rank(lists: ScoredLists) -> Floats:
+    n = lists.logits.shape[-1]
+    of_rank = 1.0 - (np.arange(n) + 0.5) / n
+    return np.asarray(of_rank.take(lists.srm_rank))
+
+
+_PROBABILITY: dict[str, Callable[[ScoredLists], Floats]] = {
+    "sigmoid": _sigmoid,
+    "list_softmax": _list_softmax,
+    "zscore": _zscore,
+    "rank": _rank,
+}
+
+
+def lead_of_srm(score: Score, lists: ScoredLists) -> Floats:
+    """The SRM's score of every candidate [..., N] less 0.5: what linear fusion weighs."""
+    return _PROBABILITY[score](lists) - 0.5
+
+
+def weighed(lists: ScoredLists, score: Score, weight: Floats) -> Floats:
+    """Linear fusion with a weight [M] of the SRM's score for each list."""
+    n = lists.logits.shape[-1]
+    return np.asarray(-(lists.llm_rank + 1.0) / n + weight[:, None] * lead_of_srm(score, lists))
+
+
+def rounded(fused: Floats, valid: Bools) -> Floats:
+    """Scores as they are compared: on the grid of 2^-30, -inf where there is no candidate."""
+    scores = np.rint(fused * _GRID)
+    scores /= _GRID
+    return scores if valid.all() else np.where(valid, scores, -np.inf)
+
+
+def fusion_of(rule: FusionRule, weights: Floats | None = None) -> Callable[[Any], Floats]:
+    """The rule as it runs: scores [M, N] of what devices see; `weights` are those of one that was fitted."""
+    fuse = _Own(rule) if rule.is_own() else rule.start(weights)
+    return lambda view: rounded(fuse(view), view.lists.valid)
+
+
+class _Own:
+    """A user's own rule: what it gives is checked, and what it raises is told with its line."""
+
+    def __init__(self, rule: FusionRule):
+        self._fuse, source = rule.own_behaviour().fuse, rule.own_source()
+        self._place = f"{source.place}: {source.name}.fuse"
+
+    def __call__(self, view: Any) -> Floats:
+        try:
+            fused = np.asarray(self._fuse(view), dtype=np.float64)
+        except InputError:
+            raise
+        except Exception as error:
+            raise_told(error, self._place)
+        shape = view.lists.valid.shape
+        if fused.shape != shape:
+            raise InputError(f"{self._place} returned scores {fused.shape} of candidates {shape}; return one for each")
+        if np.isnan(fused[view.lists.valid]).any():
+            raise InputError(f"{self._place} returned a score that is no number; return one for each candidate")
+        return fused
