@@ -98,7 +98,7 @@ def simulate_prepared(
     tracer = Tracer(trace) if trace is not None else None
     if tracer is not None:
         tracer.watch(world)
-    with sections.watched(scenario):
+    with sections.silent(scenario):
         run(world, scenario, prepared, progress)
     simulated = time.perf_counter()
     result = collect(scenario, prepared, world, tuned, progress)

@@ -46,6 +46,16 @@ def test_own_kinds_are_swept_by_two_workers(sweep: str, count: int) -> None:
     assert not list(Path("swept").rglob("failure.json"))
 
 
+def test_a_policy_of_ones_own_runs_in_regions_on_two_processes_as_in_one() -> None:
+    regions = ("--set", "regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]", "--set", "fleet.devices=20")
+    for name, shards in (("one", ()), ("two", ("--shards", "2"))):
+        result = typed("simulate", "examples/evenings.yaml", *regions, *shards, "--out", name, "--quiet")
+        assert result.exit_code == 0, result.output
+    one, two = (pd.read_parquet(f"{name}/requests.parquet") for name in ("one", "two"))
+    assert len(one)
+    pd.testing.assert_frame_equal(one, two)
+
+
 def test_a_policy_that_raises_ends_the_command_with_one_line_and_leaves_no_result() -> None:
     path = Path("examples/evenings.py")
     path.write_text(

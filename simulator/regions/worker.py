@@ -31,7 +31,7 @@ class RegionWorker:
         """Do the tasks of a job; how the region stands then. Whatever goes wrong is told by it."""
         started = time.perf_counter()
         try:
-            with disk_full_told(job.folder), sections.watched(job.spec.scenario):
+            with disk_full_told(job.folder):
                 return replace(self._take(job), took_s=time.perf_counter() - started)
         except InputError as error:
             name = job.spec.scenario.regions[job.region].name
@@ -42,8 +42,9 @@ class RegionWorker:
     def _take(self, job: RegionJob) -> RegionState:
         region = self._open.get(job.region) or self._begin(job)
         state = RegionState()
-        for task in job.tasks:
-            state = region.do(task)
+        with sections.silent(job.spec.scenario):
+            for task in job.tasks:
+                state = region.do(task)
         if state.summary is not None:
             del self._open[job.region], region
             gc.collect()  # a world is full of cycles

@@ -168,7 +168,7 @@ def _module_of(path: Path) -> types.ModuleType:
     folder = str(path.parent)
     sys.path.insert(0, folder)
     try:
-        with watched(shown(path)):
+        with silent(), untouched_randomness(shown(path)):
             exec(compile(tree, str(path), "exec"), vars(module))
     except BaseException as error:
         sys.modules.pop(name)
@@ -188,7 +188,7 @@ def _module_of(path: Path) -> types.ModuleType:
 def _imported(name: str) -> types.ModuleType:
     """A module that Python itself finds."""
     try:
-        with watched(name):
+        with silent(), untouched_randomness(name):
             module = import_module(name)
     except InputError:
         raise
@@ -271,14 +271,21 @@ def raise_told(error: BaseException, where: str) -> NoReturn:
 
 
 @contextmanager
-def watched(where: str) -> Iterator[None]:
-    """While own code runs: it may not print, and at the end it must have left global random numbers alone."""
-    before, real = _random_states(), sys.stdout
+def silent() -> Iterator[None]:
+    """Meanwhile own code may not print."""
+    real = sys.stdout
     sys.stdout = _Output(real)
     try:
         yield
     finally:
         sys.stdout = real
+
+
+@contextmanager
+def untouched_randomness(where: str) -> Iterator[None]:
+    """Own code runs, which is to leave global random numbers alone: InputError, which begins with `where`, if not."""
+    before = _random_states()
+    yield
     after = _random_states()
     changed = [name for name, state in before.items() if state is not None and after[name] != state]
     if changed:

@@ -13,7 +13,7 @@ import scipy  # loads special where it is used: to read a scenario takes none of
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.ranking.scored_lists import Bools, Floats, ScoredLists
-from fleetrec.simulator.scenario.own_code import raise_told
+from fleetrec.simulator.scenario.own_code import raise_told, untouched_randomness
 from fleetrec.simulator.scenario.sections.fusion import FusionRule, Score
 
 SCORE = "how the SRM's logits become scores; sigmoid needs `srm.loss: bce`"
@@ -84,7 +84,8 @@ class _Own:
 
     def __call__(self, view: Any) -> Floats:
         try:
-            fused = np.asarray(self._fuse(view), dtype=np.float64)
+            with untouched_randomness(self._place):
+                fused = np.asarray(self._fuse(view), dtype=np.float64)
         except InputError:
             raise
         except Exception as error:

@@ -32,7 +32,7 @@ from fleetrec.simulator.scenario.sections.fleet import (
     default_classes,
 )
 from fleetrec.simulator.scenario.sections.fusion import FusionRule
-from fleetrec.simulator.scenario.sections.kinds import Kind, kind_of_object, own_kinds, watched
+from fleetrec.simulator.scenario.sections.kinds import Kind, kind_of_object, own_kinds, silent
 from fleetrec.simulator.scenario.sections.models import (
     P5,
     Candidates,
@@ -178,5 +178,5 @@ __all__ = [
     "kind_of_object",
     "own_kinds",
     "retraining_of",
-    "watched",
+    "silent",
 ]

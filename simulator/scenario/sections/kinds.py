@@ -210,10 +210,9 @@ def own_kinds(section: BaseModel, path: str = "") -> Iterator[tuple[str, Kind]]:
                 yield from own_kinds(item, f"{key}.")
 
 
-def watched(section: BaseModel) -> AbstractContextManager[None]:
-    """While a scenario is run: what its own kinds may not do ends it (own_code.watched)."""
-    places = [f"{kind.own_source().place}: {kind.own_source().name}" for _, kind in own_kinds(section)]
-    return own_code.watched(" or ".join(places)) if places else nullcontext()
+def silent(section: BaseModel) -> AbstractContextManager[None]:
+    """While a scenario is run: its own kinds may not print."""
+    return own_code.silent() if next(own_kinds(section), None) is not None else nullcontext()
 
 
 def kind_of_object(value: Any, base: type[Kind]) -> Kind:

@@ -3,19 +3,24 @@
 import math
 from array import array
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario.own_code import raise_told
+from fleetrec.simulator.scenario.own_code import raise_told, untouched_randomness
 from fleetrec.simulator.scenario.sections.kinds import Family, Kind
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Tuned = TypeVar("Tuned", covariant=True)
+
+_LOOKED_AT = 64
+"""questions to an own policy, the first and then one in so many, at which global random numbers are compared"""
+_NOTHING = nullcontext()
 
 SCORES = ("entropy", "closeness", "inconsistency", "rank_gap", "invalid_penalty")
 """uncertainty scores that a policy may look at: each grows with how much a device has reason to want a new list"""
@@ -341,11 +346,15 @@ class OwnRequest:
         self._wants, self._next_ask = own.wants, getattr(own, "next_ask", policy.next_ask)
         source = policy.own_source()
         self._place = f"{source.place}: {source.name}"
+        self._asked = 0
 
     def wants(self, device: DeviceView) -> bool:
         """See RequestPolicy."""
+        often = self._asked < _LOOKED_AT or self._asked % _LOOKED_AT == 0
+        self._asked += 1
         try:
-            answer = self._wants(device)
+            with untouched_randomness(self._place) if often else _NOTHING:
+                answer = self._wants(device)
         except InputError:
             raise
         except Exception as error:

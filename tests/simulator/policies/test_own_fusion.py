@@ -63,7 +63,7 @@ def test_a_rule_that_gives_no_scores_ends_the_run_with_one_line(
 ) -> None:
     body, expected = WRONG[mistake]
     scenario = named(tmp_path, f"class Mine:\n    def fuse(self, view):\n        {body}\n")
-    with pytest.raises(InputError, match=expected) as told, sections.watched(scenario):
+    with pytest.raises(InputError, match=expected) as told, sections.silent(scenario):
         records_of(scenario, store)
     assert "\n" not in str(told.value)
 
