@@ -38,6 +38,10 @@ INVALID = (
 )
 """an LLM that names invalid items, for which the penalty term of the inconsistency was made"""
 INVALID_BUDGETS = "0.05,0.2,0.5"
+THREADS = ("engine.threads=1",)
+"""trained models differ by the number of threads; one is the most that every machine has"""
+FEW = {"srm.training.seed": 2}
+"""a training until validation gets no better takes up to a quarter of an hour"""
 MAIN_REPLAYS = ("ages", "replay")
 WORLDS = 5
 """draws of the coins in a replay of request policies"""
@@ -62,14 +66,15 @@ class Study:
 
 
 STUDIES = {
-    "ml-1m": Study("scenarios/movielens_1m.yaml", ("fleet.devices=1000",)),
+    "ml-1m": Study("scenarios/movielens_1m.yaml", ("fleet.devices=1000",), most=FEW),
     "foursquare-nyc": Study(
         "scenarios/foursquare_nyc.yaml",
         ("fleet.devices=500",),
         (*MAIN_REPLAYS, "invalid", *SWEEPS, LLMS),
+        most=FEW,
         of_part={"invalid": INVALID, "updates": ("workload.arrivals={kind: poisson, per_day: 30}", "duration=1d")},
     ),
-    "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2", most={"seeds": 1}),
+    "yelp": Study("scenarios/yelp.yaml", ("fleet.devices=4000",), ages="0,1,2", most=FEW | {"seeds": 1}),
     "yelp-half": Study(  # longer streams, of all users, and a model of gains that has more to learn from
         "scenarios/yelp.yaml",
         ("fleet.devices=26016", "workload.split.at=0.5", "workload.split.validation_users=8192"),
@@ -77,14 +82,14 @@ STUDIES = {
     ),
     "beauty": Study(
         "scenarios/paper_protocol.yaml",
-        ("engine.threads=1",),
+        (),
         ("replay", "invalid", PAPER),
         of_part={"invalid": INVALID},
+        most={"srm.training.seed": 3},
     ),
     "toys": Study(
         "scenarios/paper_protocol.yaml",
         (
-            "engine.threads=1",
             "llm.candidates.epochs=5",
             "fleet.devices=19412",
             "workload.interactions.path=${FLEETREC_DATA}/interactions/toys/interactions.csv.gz",
@@ -99,7 +104,7 @@ STUDIES = {
 def command(data: str, part: str, out: Path, jobs: int) -> list[str]:
     """The command that measures one part on one data set; a sweep leaves the folder `out`, a replay prints JSON."""
     study = STUDIES[data]
-    settings = [word for pair in (*study.settings, *study.of_part.get(part, ())) for word in ("--set", pair)]
+    settings = [word for pair in (*THREADS, *study.settings, *study.of_part.get(part, ())) for word in ("--set", pair)]
     if part in REPLAYS:
         how = ["--ages", study.ages] if part == "ages" else ["--worlds", str(WORLDS)]
         how += ["--budgets", INVALID_BUDGETS] if part == "invalid" else []
