@@ -35,7 +35,7 @@ from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.request_tokens import request_meter
-from fleetrec.simulator.records.schemas import RequestRecord
+from fleetrec.simulator.records.schemas import RequestRecord, ServingCost
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.text_files import resolve_path
 
@@ -64,7 +64,7 @@ class Service(ABC):
         """Queue a request."""
 
     @abstractmethod
-    def cost_of(self, ticket: Ticket) -> Cost:
+    def cost_of(self, ticket: Ticket) -> ServingCost:
         """What serving a request has used."""
 
     def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
@@ -168,12 +168,12 @@ class LlmService(Service):
         ticket = self.node.submit(prompt, output, sequences, service_s, deadline_s, record.device, priority, prefix)
         return Submitted(ticket, as_of, prompt, output * sequences)
 
-    def cost_of(self, ticket: Ticket) -> Cost:
+    def cost_of(self, ticket: Ticket) -> ServingCost:
         assert isinstance(ticket, LlmTicket)
         gco2 = 0.0
         if ticket.joules:
             gco2 = grams_co2(ticket.joules, self._carbon.mean(ticket.t_started_s, ticket.t_finished_s))
-        return Cost(usd=ticket.usd, joules=ticket.joules, gco2=gco2, gpu_seconds=ticket.gpu_seconds)
+        return ServingCost(ticket.gpu_seconds, ticket.usd, ticket.joules, gco2)
 
     def notes(self) -> list[str]:
         if not len(self._came):
@@ -262,8 +262,8 @@ class CpuService(Service):
         self._issued.append(record.t_issued_s)
         return Submitted(self.node.submit(self._flops, deadline_s), record.step)
 
-    def cost_of(self, ticket: Ticket) -> Cost:
-        return Cost(usd=cpu_cost(ticket.gpu_seconds, self._tariffs).usd, gpu_seconds=ticket.gpu_seconds)
+    def cost_of(self, ticket: Ticket) -> ServingCost:
+        return ServingCost(ticket.gpu_seconds, cpu_cost(ticket.gpu_seconds, self._tariffs).usd)
 
     def kept(self, horizon_s: float) -> Cost:
         return cpu_cost(horizon_s * self.node.replicas, self._tariffs)

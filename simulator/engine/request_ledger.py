@@ -3,15 +3,14 @@
 from collections.abc import Callable
 
 from fleetrec.simulator.cloud import Ticket
-from fleetrec.simulator.core.costs import Cost
 from fleetrec.simulator.records.recorder import Recorder
-from fleetrec.simulator.records.schemas import RequestRecord
+from fleetrec.simulator.records.schemas import RequestRecord, ServingCost
 
 
 class RequestLedger:
     """The requests that are under way, and those that have ended for their device and still run on a GPU."""
 
-    def __init__(self, recorder: Recorder, cost_of: Callable[[Ticket], Cost]):
+    def __init__(self, recorder: Recorder, cost_of: Callable[[Ticket], ServingCost]):
         """`cost_of` a ticket: what serving it has used."""
         self._recorder, self._cost_of = recorder, cost_of
         self.open: dict[int, RequestRecord] = {}

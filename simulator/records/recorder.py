@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.ragged import ragged
-from fleetrec.simulator.core.costs import NOTHING, Cost
 from fleetrec.simulator.ranking.lookahead import Scorer
 from fleetrec.simulator.ranking.slates import Jobs
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
-from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, NO_SLATE, REQUEST_SCHEMA, RequestRecord
+from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, NO_SLATE, REQUEST_SCHEMA, RequestRecord, ServingCost
 from fleetrec.simulator.records.slate_table import SlateTable
 
 Ints = NDArray[np.int64]
@@ -33,10 +32,10 @@ _ROWS_PER_PART = 65_536
 _MOST_RANKS = 1000
 
 
-_COSTS = ["gpu_seconds", "usd", "joules", "gco2"]
+_COSTS, _NO_COST = ServingCost._fields, ServingCost()
 _OF_RECORD = [name for name in REQUEST_SCHEMA.names if name not in ("outcome", "t_first_token_s", *_COSTS)]
 _NUMBERS = [*_OF_RECORD, *_COSTS, "t_first_token_s"]
-_numbers_of, _costs_of = attrgetter(*_OF_RECORD), attrgetter(*_COSTS)
+_numbers_of = attrgetter(*_OF_RECORD)
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,9 @@ class Recorder:
             self.interacted(other, 1, slate, seen_upto, NO_SLATE, -1, latency_s)
         self.interacted(after - 1, 1, slate, seen_upto, decided, request, latency_s)
 
-    def request(self, record: RequestRecord, cost: Cost = NOTHING, t_first_token_s: float = math.nan) -> None:
+    def request(self, record: RequestRecord, cost: ServingCost = _NO_COST, t_first_token_s: float = math.nan) -> None:
         """A request has had its outcome, and what serving it cost is known."""
-        self._request_numbers.extend((*_numbers_of(record), *_costs_of(cost), t_first_token_s))
+        self._request_numbers.extend((*_numbers_of(record), *cost, t_first_token_s))
         self._outcome.append(self._outcomes.setdefault(record.outcome, len(self._outcomes)))
 
     def flush(self) -> None:

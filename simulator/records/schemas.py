@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -12,7 +12,7 @@ NO_SLATE = -1
 @dataclass(slots=True)
 class RequestRecord:
     """One request, from issue to its one outcome: times, NaN where the event never happened, and bytes. What serving it
-    cost is known later (`Cost`)."""
+    cost is known later (`ServingCost`)."""
 
     request: int
     device: int
@@ -36,6 +36,18 @@ class RequestRecord:
     """whether the cloud made it unasked"""
     ticket: Any = field(default=None, repr=False)
     """of the cloud that serves it; None: it has not come there"""
+
+
+class ServingCost(NamedTuple):
+    """What serving one request has used."""
+
+    gpu_seconds: float = 0.0
+    usd: float = 0.0
+    """traffic comes on top in the finished table"""
+    joules: float = 0.0
+    """of the GPUs"""
+    gco2: float = 0.0
+    """of those joules, at the carbon intensity while it was served"""
 
 
 REQUEST_SCHEMA = pa.schema(
