@@ -20,7 +20,7 @@ class Lost:
 class Pool(ABC, Generic[Handle]):
     """Workers numbered 0 to `workers` - 1 while a `with` block lasts, each of which does one job at a time.
 
-    A worker is started when it gets its first job, unless the pool is one that starts them all at once.
+    A worker is started when it gets its first job, unless `start_all` has done so.
     """
 
     def __init__(self, workers: int):
@@ -34,6 +34,10 @@ class Pool(ABC, Generic[Handle]):
         for handle in self.handles.values():
             self._end(handle)
         self.handles = {}
+
+    def start_all(self) -> None:
+        """Start all workers now: each loads what it needs while the first jobs are prepared."""
+        self.handles = {worker: self._start() for worker in range(self.workers)}
 
     def results(self, next_job: Callable[[int], Job | None]) -> Iterator[tuple[int, Job, Any | Lost]]:
         """Give idle workers the jobs that `next_job` names for them (None: none for now) until none works any more:

@@ -76,7 +76,7 @@ class WorkerProcess:
 
 
 class ProcessPool(Pool[WorkerProcess]):
-    """Processes of this machine, started all at once: each loads what it needs while the first jobs are prepared."""
+    """Processes of this machine, started all at once."""
 
     def __init__(self, workers: int, module: str, name: str, option: str):
         """Jobs go to the `do` of objects of the class `name` of `module`; `option` is what asks for so many workers."""
@@ -84,7 +84,7 @@ class ProcessPool(Pool[WorkerProcess]):
         self._module, self._name, self._option = module, name, option
 
     def __enter__(self) -> Self:
-        self.handles = {worker: self._start() for worker in range(self.workers)}
+        self.start_all()
         return self
 
     def _start(self) -> WorkerProcess:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fleetrec.models.runtime.artifacts import ArtifactStore, files_below, place_files
 from fleetrec.simulator.parallel.ray import RayPool
@@ -35,6 +35,11 @@ class RayShards(RayPool):
         self._sent = 0  # artifacts of the store that have been put where actors find them
         self._artifacts: list[Any] = []
         self.shared = (self._artifacts,)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.start_all()
+        return self
 
     def run_until_barrier(
         self, spec: RunSpec, tasks: Sequence[Sequence[Task]], folders: Sequence[Path]
