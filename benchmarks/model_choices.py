@@ -28,7 +28,7 @@ from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
 from fleetrec.simulator.preparation.prepare import Prepared, first_needed, prepare
 from fleetrec.simulator.preparation.training import slates_of
 from fleetrec.simulator.ranking.list_view import ListView
-from fleetrec.simulator.ranking.slates import Jobs, ListSlates
+from fleetrec.simulator.ranking.slates import ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import StateScores
 from fleetrec.simulator.scenario import sections
 
@@ -94,8 +94,8 @@ class Bench:
         world = build_world(scenario, prepared, tuned, None)
         world.recorder.slates.keeps_all = True
         run(world, scenario, prepared, NullProgress())
-        jobs = world.recorder.all_jobs()
-        self.jobs: Jobs = jobs.take((jobs.as_of >= 0) & (jobs.target >= 0))
+        queries = world.recorder.all_queries()
+        self.queries: Queries = queries.take((queries.as_of >= 0) & (queries.target >= 0))
         self.scenario, self.prepared, self.model = scenario, prepared, prepared.srm.model.eval()
         self.first = first_needed(scenario, prepared.learnt)
         self.users = np.unique(prepared.population.users)
@@ -120,13 +120,13 @@ class Bench:
     def ranked(self, kind: type[StateScores], states: torch.Tensor | None = None) -> tuple[Ints, Ints]:
         """The SRM's order of every list [M, N], and the rank of the next item in every slate [M]."""
         slates = self.slates(kind, states)
-        orders = np.zeros((len(self.jobs), self.scenario.llm.list_length), dtype=np.int64)
+        orders = np.zeros((len(self.queries), self.scenario.llm.list_length), dtype=np.int64)
 
         def keep(chosen: Ints, view: ListView) -> None:
             orders[chosen] = view.lists.srm_order
 
-        slates.look(self.jobs, keep)
-        return orders, slates.place(self.jobs)[0]
+        slates.look(self.queries, keep)
+        return orders, slates.place(self.queries)[0]
 
     def differing(self, kind: type[StateScores], states: torch.Tensor | None = None) -> dict[str, int]:
         """Lists that are ordered otherwise than by default, and next items whose rank differs."""
@@ -150,8 +150,8 @@ class Bench:
     def of_scores(self, name: str, kind: type[StateScores]) -> dict[str, Any]:
         """A way to score lists, timed within all the work of ranking."""
         slates = self.slates(kind)
-        _, wall, busy = timed(lambda: slates.place(self.jobs))
-        n = len(self.jobs)
+        _, wall, busy = timed(lambda: slates.place(self.queries))
+        n = len(self.queries)
         return {"choice": name, "per_s": n / wall, "per_cpu_s": n / busy, **self.differing(kind)}
 
     def product_share(self) -> float:
@@ -170,7 +170,7 @@ class Bench:
         torch.set_num_threads(1)  # so that one thread's time is all there is
         slates._scores.of_lists = counted  # type: ignore[method-assign]
         begun = time.thread_time()
-        slates.place(self.jobs)
+        slates.place(self.queries)
         return spent / (time.thread_time() - begun)
 
 
@@ -207,7 +207,7 @@ def measure(bench: Bench, threads: int, compiled: bool) -> dict[str, Any]:
         "srm": bench.model.kind,
         "dim": bench.model.dim,
         "window": bench.model.max_length,
-        "rankings": len(bench.jobs),
+        "rankings": len(bench.queries),
         "states": len(bench.states),
         "of_states": states,
         "of_scores": scores,

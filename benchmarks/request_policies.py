@@ -29,7 +29,7 @@ from fleetrec.simulator.policies.oracle import best_requests
 from fleetrec.simulator.policies.request.learned import LearnedRequest
 from fleetrec.simulator.policies.request.share import Share
 from fleetrec.simulator.policies.uncertainty import SCORES, WithCoin
-from fleetrec.simulator.preparation.policy_calibration import Tails, expected_gain, looked_at, tails_of, worth_of
+from fleetrec.simulator.preparation.policy_calibration import Tails, expected_gain, looked_at, rewards_of, tails_of
 from fleetrec.simulator.preparation.prepare import Prepared, preloaded_lists, prepare
 from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_view import Doubt
@@ -112,12 +112,12 @@ def stream_of(scenario: sections.Scenario) -> Stream:
     count = population.n_interactions
     begins_with = preloaded_lists(scenario, population, prepared.source)
     decisions = Decisions(population.users, population.first_step - 1, count, begins_with)
-    worth = worth_of(slates, learnt, decisions)
+    worth = rewards_of(slates, learnt, decisions)
     assert prepared.source is not None
     prepared.source.save()
     user, decision, number = decisions.pairs()
     age = np.zeros(len(worth), dtype=np.int64)
-    jobs = decisions.jobs(user, decision, number, np.full(len(user), -1))
+    jobs = decisions.queries(user, decision, number, np.full(len(user), -1))
     age[decisions.pair(user, decision, number)] = jobs.step - jobs.as_of
     return Stream(scenario, prepared, slates, tails_of(scenario, learnt, "cpu", progress), decisions, worth, age)
 

@@ -37,7 +37,7 @@ from fleetrec.simulator.preparation.policy_calibration import Tuned, looked_at, 
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import Learnt, first_deployed, learn, srm_scores
 from fleetrec.simulator.ranking.list_view import Doubt
-from fleetrec.simulator.ranking.slates import Jobs, ListSlates
+from fleetrec.simulator.ranking.slates import ListSlates, Queries
 from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
@@ -100,9 +100,9 @@ class RandomLists:
 class NoModelWork:
     """Slates that cost nothing: what remains is the simulator's own events."""
 
-    def place(self, jobs: Jobs) -> tuple[Ints, NDArray[np.float64]]:
+    def place(self, queries: Queries) -> tuple[Ints, NDArray[np.float64]]:
         """Every target absent, every list consistent."""
-        return np.full(len(jobs), -1), np.zeros(len(jobs))
+        return np.full(len(queries), -1), np.zeros(len(queries))
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class BenchFleet:
 
         def tensors() -> None:
             again = build_world(self.scenario, self.prepared(), Tuned(), None)
-            again.scorer.place(world.recorder.all_jobs())
+            again.scorer.place(world.recorder.all_queries())
 
         return timed(events)[0], timed(tensors)[0]
 
@@ -253,19 +253,19 @@ def naive_loop(fleet: BenchFleet, world: World, interactions: int) -> tuple[floa
 
     Returns interactions per second, and the share of ranks that differ from the engine's (float32 against exact).
     """
-    jobs = world.recorder.all_jobs()
-    chosen = np.flatnonzero(jobs.target >= 0)[:interactions]
-    jobs = jobs.take(chosen)
-    expected, _ = world.scorer.place(jobs)
+    queries = world.recorder.all_queries()
+    chosen = np.flatnonzero(queries.target >= 0)[:interactions]
+    queries = queries.take(chosen)
+    expected, _ = world.scorer.place(queries)
     model, log = fleet.learnt.srm.model.eval(), fleet.learnt.split.log
     vectors = model.item_vectors().detach()
-    got = np.empty(len(jobs), dtype=np.int64)
+    got = np.empty(len(queries), dtype=np.int64)
     started = time.perf_counter()
     with torch.no_grad():
-        for i in range(len(jobs)):
-            user, step = jobs.user[i : i + 1], jobs.step[i : i + 1]
+        for i in range(len(queries)):
+            user, step = queries.user[i : i + 1], queries.step[i : i + 1]
             window = torch.from_numpy(windows_at(log.offsets, log.items, user, step, model.max_length))
-            items = fleet.source.lists(user, jobs.as_of[i : i + 1]).items[0]
+            items = fleet.source.lists(user, queries.as_of[i : i + 1]).items[0]
             candidates = torch.from_numpy(items.astype(np.int64))
             if isinstance(model, StateModel):
                 scores = vectors[candidates] @ model.states(window)[0, int((window > 0).sum()) - 1]
@@ -278,6 +278,6 @@ def naive_loop(fleet: BenchFleet, world: World, interactions: int) -> tuple[floa
             fused = -(np.arange(n) + 1) / n + (1 - (srm_rank + 0.5) / n - 0.5)
             seen = set(log.items[log.offsets[user[0]] : log.offsets[user[0]] + step[0] + 1].tolist())
             slate = [int(item) for item in items[np.argsort(-fused, kind="stable")] if int(item) not in seen]
-            got[i] = slate.index(int(jobs.target[i])) if int(jobs.target[i]) in slate else -1
+            got[i] = slate.index(int(queries.target[i])) if int(queries.target[i]) in slate else -1
     seconds = time.perf_counter() - started
-    return len(jobs) / seconds, float((got != expected).mean())
+    return len(queries) / seconds, float((got != expected).mean())

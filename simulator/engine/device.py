@@ -244,7 +244,7 @@ class Device(DeviceKnowledge):
             return
         self._rank_again(self.clock.now)
         if self.rules.looks_ahead:
-            self.scorer.expect(self.device, self.as_of, self.step, self.used_weights)
+            self.scorer.prefetch(self.device, self.as_of, self.step, self.used_weights)
 
     def _give_up_waiting(self, now: float) -> None:
         """A blocking screen learns that no answer will come: it shows what the device has."""

@@ -29,7 +29,7 @@ from fleetrec.simulator.policies.request.share import Share
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared, decides_joining, preloaded_lists
 from fleetrec.simulator.preparation.training import Learnt, slates_of
-from fleetrec.simulator.ranking.lookahead import Foresight, Scorer
+from fleetrec.simulator.ranking.lookahead import LookAhead, Scorer
 from fleetrec.simulator.ranking.slates import ListSlates, Slates
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 from fleetrec.simulator.records.recorder import Recorder, Streamed
@@ -72,14 +72,14 @@ def build_world(
     clock, log = Clock(), UpdateLog(population.n_devices)
     weights = DeviceWeights(prepared.scores, own_weights(scenario, prepared, lambda version: model_of(version)))
     slates = slates_of(scenario, learnt, weights, source, tuned.fusion, tuned.doubt)
-    foresight = foresight_of(scenario, prepared, slates, tuned)
-    scorer = Scorer(slates, learnt.histories, population.users, engine.lookahead, engine.batching, weights, foresight)
+    look_ahead = look_ahead_of(scenario, prepared, slates, tuned)
+    scorer = Scorer(slates, learnt.histories, population.users, engine.lookahead, engine.batching, weights, look_ahead)
     recorder = Recorder(scorer, weights, population.users, streamed(prepared), folder)
     preloaded = preloaded_lists(scenario, population, source)
-    if foresight is not None:
-        scorer.expect_all(preloaded, population.first_step - 1)
+    if look_ahead is not None:
+        scorer.prefetch_all(preloaded, population.first_step - 1)
     points = decision_points(prepared, scorer, tuned)
-    rules = rules_of(scenario, foresight is not None)
+    rules = rules_of(scenario, look_ahead is not None)
     joining = decides_joining(policy, population) & (policy.slate not in WITHOUT_CLOUD)
     if tuned.threshold is not None:
         decided_s = decision_times(population, points.ties, joining, rules.at_interaction)
@@ -230,7 +230,7 @@ def decision_times(
     return np.sort(np.concatenate([rows, joins]))
 
 
-def foresight_of(scenario: sections.Scenario, prepared: Prepared, slates: Slates, tuned: Tuned) -> Foresight | None:
+def look_ahead_of(scenario: sections.Scenario, prepared: Prepared, slates: Slates, tuned: Tuned) -> LookAhead | None:
     """How far ahead a policy that looks at rankings may be followed; None for one that does not.
 
     Lists that nobody has asked for yet are made ahead of time only where they are likely to be asked for, and where
@@ -247,7 +247,7 @@ def foresight_of(scenario: sections.Scenario, prepared: Prepared, slates: Slates
     table = isinstance(scenario.llm.candidates, sections.CandidateTable)
     lists = not table and scenario.policy.budget.ratio >= 1.0 and scenario.policy.decides("interaction")
     first_decision = population.first_step - decides_joining(scenario.policy, population)
-    return Foresight(slates, threshold, first_row, first_decision, ties, lists)
+    return LookAhead(slates, threshold, first_row, first_decision, ties, lists)
 
 
 def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> float:

@@ -41,7 +41,7 @@ class Population:
 
 
 @dataclass(frozen=True)
-class Members:
+class DeviceRange:
     """The devices first .. end - 1 of a fleet: those of a region."""
 
     region: str
@@ -49,14 +49,14 @@ class Members:
     end: int
 
 
-def populate(scenario: sections.Scenario, split: SplitLog, draws: Draws, members: Members | None = None) -> Population:
-    """Draws devices, arrivals and presence; of `members` alone where given, numbered from 0 then."""
+def populate(scenario: sections.Scenario, split: SplitLog, draws: Draws, own: DeviceRange | None = None) -> Population:
+    """Draws devices, arrivals and presence; of `own` alone where given, numbered from 0 then."""
     streamed = np.flatnonzero(split.streamed)
     fleet = build_fleet(scenario.fleet, len(streamed), Draws(scenario.seed))
     everyone, part = streamed[fleet.user], None
-    if members is not None:
-        part = members.first, fleet.n_devices
-        fleet = fleet.part(members.first, members.end)
+    if own is not None:
+        part = own.first, fleet.n_devices
+        fleet = fleet.part(own.first, own.end)
     users = streamed[fleet.user]
     network = Network(scenario.fleet, fleet, draws)
     stream = arrival_times(split, scenario.workload.arrivals, users, scenario.duration, draws, everyone)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.policies.request.share import Curve
-from fleetrec.simulator.ranking.slates import Jobs
+from fleetrec.simulator.ranking.slates import Queries
 from fleetrec.simulator.ranking.weight_versions import FIRST_WEIGHTS
 
 Ints = NDArray[np.int64]
@@ -47,11 +47,11 @@ class Decisions:
         real = number <= decision + 1
         return user[real], decision[real], number[real]
 
-    def jobs(self, user: Ints, decision: Ints, number: Ints, next_items: Ints) -> Jobs:
+    def queries(self, user: Ints, decision: Ints, number: Ints, next_items: Ints) -> Queries:
         """Those pairs as slates that the user's next item is placed in."""
         step = self.first[user] + decision
         as_of = np.where(number == 0, self.begins_with[user], self.first[user] + number - 1)
-        return Jobs(self.users[user], step, as_of, next_items, step, np.full(len(step), FIRST_WEIGHTS))
+        return Queries(self.users[user], step, as_of, next_items, step, np.full(len(step), FIRST_WEIGHTS))
 
 
 def replay(decisions: Decisions, asks: Bools) -> tuple[Bools, Ints]:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.ranking.list_view import ListView
 from fleetrec.simulator.ranking.lookahead import Scorer
-from fleetrec.simulator.ranking.slates import Jobs, ListSlates
+from fleetrec.simulator.ranking.slates import ListSlates, Queries
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 
 Ints = NDArray[np.int64]
@@ -39,13 +39,13 @@ class DeviceScores:
         assert isinstance(slates, ListSlates)
         steps = np.arange(step, step + count)
         users = np.full(count, self._users[device])
-        jobs = Jobs(users, steps, np.full(count, as_of), np.full(count, -1), steps, np.full(count, weights))
-        self._weights.make_ready(jobs.user, jobs.step, jobs.weights)
+        queries = Queries(users, steps, np.full(count, as_of), np.full(count, -1), steps, np.full(count, weights))
+        self._weights.make_ready(queries.user, queries.step, queries.weights)
         found = np.empty(count)
 
         def look(chosen: Ints, view: ListView) -> None:
             found[chosen] = SCORES[name](view)
 
-        slates.look(jobs, look)
+        slates.look(queries, look)
         values: list[float] = found.tolist()
         return values

@@ -51,11 +51,11 @@ class Features:
 
     def __call__(self, view: ListView) -> Floats:
         """Features [M, F]."""
-        lists, age, jobs = view.lists, view.age, len(view.user)
+        lists, age, queries = view.lists, view.age, len(view.user)
         n = lists.valid.shape[1]
         count, looked = np.maximum(lists.count, 1), np.maximum(age, 1)
         spread, close, best_logit = confidence(view.lists)
-        # Few jobs have met items of their list: which, and where in it.
+        # Few queries have met items of their list: which, and where in it.
         met, place = np.divmod(np.flatnonzero(view.first <= view.step[:, None]), n)
         had_at = view.first[met, place]
         since = had_at > view.as_of[met]
@@ -70,11 +70,11 @@ class Features:
             close,
             best_logit,
             view.similarity,
-            np.bincount(met, minlength=jobs) / count,
-            np.bincount(had, minlength=jobs) / looked,
-            np.bincount(had, worth, jobs) / looked,
-            np.bincount(had, np.where(had_at[since] == view.step[had], worth, 0.0), jobs),
-            lists.llm_rank[np.arange(jobs), lists.srm_order[:, 0]] / n,
+            np.bincount(met, minlength=queries) / count,
+            np.bincount(had, minlength=queries) / looked,
+            np.bincount(had, worth, queries) / looked,
+            np.bincount(had, np.where(had_at[since] == view.step[had], worth, 0.0), queries),
+            lists.llm_rank[np.arange(queries), lists.srm_order[:, 0]] / n,
             np.log1p(self.popularity[newest]),
         ]
         return np.array(columns).T

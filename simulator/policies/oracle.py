@@ -12,16 +12,16 @@ from fleetrec.simulator.policies.counterfactual import Bools, Decisions, Floats,
 _CELLS = 20_000_000  # choices kept at once
 
 
-def best_requests(decisions: Decisions, worth: Floats, may_ask: Bools, budget: int) -> Bools:
-    """Which decisions [sum of counts] ask, so that the summed worth of the lists in hand is the largest.
+def best_requests(decisions: Decisions, reward: Floats, may_ask: Bools, budget: int) -> Bools:
+    """Which decisions [sum of counts] ask, so that the summed reward of the lists in hand is the largest.
 
-    `worth` [P] is that of the user's next item under each pair of decision and list; `may_ask` [sum of counts]. At most
-    `budget` requests, of which each user gets as many as pay best: users' curves of worth by number of requests are
+    `reward` [P] of the user's next item under each pair of decision and list; `may_ask` [sum of counts]. At most
+    `budget` requests, of which each user gets as many as pay best: users' curves of reward by number of requests are
     replaced by their concave hulls, which costs less than the hull's last step of one user.
     """
     starts = np.concatenate([[0], np.cumsum(decisions.count)])
     asks = np.zeros(int(starts[-1]), dtype=bool)
-    groups = [(users, *_curves(decisions, worth, may_ask, users)) for users in _alike(decisions.count)]
+    groups = [(users, *_curves(decisions, reward, may_ask, users)) for users in _alike(decisions.count)]
     granted = _share_out([curve for _, curves, _ in groups for curve in curves], budget)
     done = 0
     for users, _, choices in groups:
@@ -47,8 +47,10 @@ def _alike(count: Ints) -> list[Ints]:
     return groups
 
 
-def _curves(decisions: Decisions, worth: Floats, may_ask: Bools, users: Ints) -> tuple[Floats, list[NDArray[np.bool_]]]:
-    """For users [U] with n decisions each: the best worth [U, n + 1] of at most so many requests.
+def _curves(
+    decisions: Decisions, reward: Floats, may_ask: Bools, users: Ints
+) -> tuple[Floats, list[NDArray[np.bool_]]]:
+    """For users [U] with n decisions each: the best reward [U, n + 1] of at most so many requests.
 
     And for every decision whether to ask [U, lists, n + 1] with a list in hand and so many requests left.
     """
@@ -59,8 +61,8 @@ def _curves(decisions: Decisions, worth: Floats, may_ask: Bools, users: Ints) ->
     for decision in reversed(range(n)):
         in_hand = np.arange(decision + 1)
         at = decisions.pair(users[:, None], np.asarray(decision), in_hand)
-        keep = worth[at][:, :, None] + best[:, : decision + 1]
-        fresh = worth[decisions.pair(users, np.asarray(decision), np.asarray(decision + 1))]
+        keep = reward[at][:, :, None] + best[:, : decision + 1]
+        fresh = reward[decisions.pair(users, np.asarray(decision), np.asarray(decision + 1))]
         ask = np.full((len(users), 1, n + 1), -np.inf)
         ask[:, 0, 1:] = fresh[:, None] + best[:, decision + 1, :-1]
         ask[~may_ask[starts[users] + decision]] = -np.inf
@@ -70,7 +72,7 @@ def _curves(decisions: Decisions, worth: Floats, may_ask: Bools, users: Ints) ->
 
 
 def _share_out(curves: list[Floats], budget: int) -> Ints:
-    """How many requests each user gets: hull steps by falling worth a request, as long as they fit."""
+    """How many requests each user gets: hull steps by falling reward a request, as long as they fit."""
     steps: list[tuple[float, int, int, int]] = []
     for user, curve in enumerate(curves):
         begin = 0

@@ -59,7 +59,7 @@ from fleetrec.simulator.preparation.training import (
     srm_scores,
 )
 from fleetrec.simulator.ranking.list_view import Doubt, Floats, Ints, ListView
-from fleetrec.simulator.ranking.slates import Fusion, Jobs, ListSlates
+from fleetrec.simulator.ranking.slates import Fusion, ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.sections.fusion import FittedFusion
@@ -284,14 +284,14 @@ def _fitted(
     return prepared.memo.get(["logistic fusion", scenario.policy.fusion.model_dump()], fit)
 
 
-def worth_of(slates: ListSlates, learnt: Learnt, decisions: Decisions) -> Floats:
+def rewards_of(slates: ListSlates, learnt: Learnt, decisions: Decisions) -> Floats:
     """NDCG@10 [P] of the user's next item under every pair of decision and list."""
     user, decision, number = decisions.pairs()
     step = decisions.first[user] + decision
-    jobs = decisions.jobs(user, decision, number, learnt.histories.item_at(decisions.users[user], step + 1))
-    worth = np.zeros(int(decisions.base[-1]))
-    worth[decisions.pair(user, decision, number)] = accuracy_per_query(slates.place(jobs)[0], (10,))["ndcg@10"]
-    return worth
+    queries = decisions.queries(user, decision, number, learnt.histories.item_at(decisions.users[user], step + 1))
+    reward = np.zeros(int(decisions.base[-1]))
+    reward[decisions.pair(user, decision, number)] = accuracy_per_query(slates.place(queries)[0], (10,))["ndcg@10"]
+    return reward
 
 
 def looked_at(slates: ListSlates, decisions: Decisions, what: Callable[[ListView], Floats], width: int = 0) -> Floats:
@@ -299,7 +299,7 @@ def looked_at(slates: ListSlates, decisions: Decisions, what: Callable[[ListView
     user, decision, number = decisions.pairs()
     in_hand = number <= decision
     user, decision, number = user[in_hand], decision[in_hand], number[in_hand]
-    jobs = decisions.jobs(user, decision, number, np.full(len(user), -1))
+    queries = decisions.queries(user, decision, number, np.full(len(user), -1))
     total = int(decisions.base[-1])
     found = np.full((total, width) if width else total, np.inf)
     at = decisions.pair(user, decision, number)
@@ -307,7 +307,7 @@ def looked_at(slates: ListSlates, decisions: Decisions, what: Callable[[ListView
     def look(chosen: Ints, view: ListView) -> None:
         found[at[chosen]] = what(view)
 
-    slates.look(jobs, look)
+    slates.look(queries, look)
     return found
 
 
@@ -333,7 +333,7 @@ def expected_gain(
         return ExpectedGain(features, GainModel.load(folder))
     decisions = tails.decisions
     horizon = int(np.clip(round(1.0 / max(ratio, 1e-9)), 1, LONGEST_HORIZON))
-    gain, weight = gains(decisions, worth_of(slates, learnt, decisions), horizon)
+    gain, weight = gains(decisions, rewards_of(slates, learnt, decisions), horizon)
     seen = looked_at(slates, decisions, features, width=len(FEATURES))
     used = np.flatnonzero((weight > 0) & np.isfinite(seen).all(axis=1))
     user = np.searchsorted(decisions.base, used, side="right") - 1
@@ -379,17 +379,17 @@ def fitted_weights(rule: FittedFusion, scenario: sections.Scenario, learnt: Lear
     decisions = tails.decisions
     user, decision, number = decisions.pairs()
     step = decisions.first[user] + decision
-    jobs = decisions.jobs(user, decision, number, learnt.histories.item_at(decisions.users[user], step + 1))
+    queries = decisions.queries(user, decision, number, learnt.histories.item_at(decisions.users[user], step + 1))
     blocks: list[tuple[int, Floats, Ints, Floats]] = []
 
     def look(chosen: Ints, view: ListView) -> None:
-        match = view.lists.valid & (view.items == jobs.target[chosen][:, None])
+        match = view.lists.valid & (view.items == queries.target[chosen][:, None])
         hit = match.any(axis=1)
         terms = rule.terms(view)[hit]
         hidden = np.where(view.lists.valid[hit], 0.0, -np.inf)
         blocks.append((int(chosen[0]), terms, match[hit].argmax(axis=1), hidden))
 
-    list_slates(scenario, learnt, tails.scores, tails.source, fusion_of(LlmOnly())).look(jobs, look)
+    list_slates(scenario, learnt, tails.scores, tails.source, fusion_of(LlmOnly())).look(queries, look)
     blocks.sort(key=lambda block: block[0])  # threads end in any order
     weights = _fit_logistic(
         np.concatenate([b[1] for b in blocks]),
@@ -429,7 +429,7 @@ class FreshIsBetter:
 
     def __call__(self, view: ListView) -> Floats:
         items = self._histories.item_at(view.user, view.step + 1)
-        in_hand = Jobs(view.user, view.step, view.as_of, items, view.step, view.weights)
+        in_hand = Queries(view.user, view.step, view.as_of, items, view.step, view.weights)
         slates = self._slates_of(view.scores)
         with self._lock:
             now = slates.place(in_hand)[0]
@@ -448,8 +448,8 @@ def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListS
     t_s = population.stream.t_s
     tied = (nth > 0) & (t_s[row] == t_s[np.minimum(row + 1, len(t_s) - 1)])
     may_ask = ~tied & np.where(nth == 0, decides_joining(policy, population)[device], policy.decides("interaction"))
-    worth = worth_of(slates, prepared.learnt, decisions)
-    asks = best_requests(decisions, worth, may_ask, int(ratio * len(device)))
+    reward = rewards_of(slates, prepared.learnt, decisions)
+    asks = best_requests(decisions, reward, may_ask, int(ratio * len(device)))
     rows, joins = np.zeros(len(t_s), dtype=bool), np.zeros(len(count), dtype=bool)
     rows[row[asks & (nth > 0)]] = True
     joins[device[asks & (nth == 0)]] = True

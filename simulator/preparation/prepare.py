@@ -13,7 +13,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.core.randomness import Draws, RegionDraws
-from fleetrec.simulator.fleet.population import Members, Population, populate
+from fleetrec.simulator.fleet.population import DeviceRange, Population, populate
 from fleetrec.simulator.preparation.input_checks import check_inputs
 from fleetrec.simulator.preparation.training import Learnt, candidate_source, first_deployed, learn, srm_scores
 from fleetrec.simulator.ranking.srm_logits import SrmScores
@@ -76,30 +76,30 @@ def prepare(
     store: ArtifactStore | None = None,
     learnt: Learnt | None = None,
     threads: int | None = None,
-    members: Members | None = None,
-    kin: Prepared | None = None,
+    own: DeviceRange | None = None,
+    shared: Prepared | None = None,
 ) -> Prepared:
     """Load or train what `scenario` needs and draw its population.
 
     `learnt`: what has been learnt for a scenario of the same `learning_key`. `threads`: how many PyTorch uses for all
-    but training, which has those of the scenario since its sums depend on them; nothing else does. `members`: the
-    devices of a region, alone. `kin`: another region's, with which it shares what depends on no device.
+    but training, which has those of the scenario since its sums depend on them; nothing else does. `own`: the
+    devices of a region, alone. `shared`: another region's, with which it shares what depends on no device.
     """
     check_inputs(scenario)
     torch.set_num_threads(threads or scenario.engine.threads)
     learnt = learnt or learn(scenario, store or ArtifactStore(), device, progress)
-    draws = RegionDraws(scenario.seed, members.region, members.first) if members is not None else Draws(scenario.seed)
-    population = populate(scenario, learnt.split, draws, members)
+    draws = RegionDraws(scenario.seed, own.region, own.first) if own is not None else Draws(scenario.seed)
+    population = populate(scenario, learnt.split, draws, own)
     first = first_needed(scenario, learnt)
     srm = first_deployed(scenario, learnt)
     scored = np.unique(population.users) if not scenario.regions else population.users[:0]  # regions score their own
     scores = srm_scores(learnt, first, scored, srm)
     source, architecture = None, None
-    if kin is not None and scenario.policy.slate != "cloud_srm":
-        source, architecture = kin.source, kin.architecture
+    if shared is not None and scenario.policy.slate != "cloud_srm":
+        source, architecture = shared.source, shared.architecture
     elif scenario.policy.slate not in WITHOUT_CLOUD:
         source, architecture = candidate_source(scenario, learnt, first, scores, device, progress)
-    memo = kin.memo if kin is not None else Memo()
+    memo = shared.memo if shared is not None else Memo()
     return Prepared(learnt, draws, population, srm, scores, source, architecture, memo)
 
 

@@ -52,7 +52,7 @@ class OwnWeights:
         self._own: Parameters = {}
         self._states: dict[tuple[int, int], int] = {}  # of adapters inside the encoder: row by (weights, step)
         self._inside = torch.empty(0)
-        self._encoding = Lock()  # steps that a job looks back at are encoded by the thread that needs them
+        self._encoding = Lock()  # steps that a query looks back at are encoded by the thread that needs them
 
     @property
     def parameter_bytes(self) -> int:
@@ -142,15 +142,15 @@ class OwnWeights:
     # ------------------------------------------------------------------------------------------ what comes out
 
     def encode(self, version: int, users: Ints, steps: Ints, weights: Ints) -> None:
-        """Keep the states of these jobs [M] ready where adapters are inside the encoder."""
+        """Keep the states of these queries [M] ready where adapters are inside the encoder."""
         form = self._form_of(version)
         if form.inside:
             with self._encoding:
                 self._encode(form, users, steps, weights)
 
     def _encode(self, form: AdapterForm, users: Ints, steps: Ints, weights: Ints) -> None:
-        jobs = dict.fromkeys(zip(weights.tolist(), steps.tolist(), users.tolist(), strict=True))
-        lacking = np.array([job for job in jobs if job[:2] not in self._states], dtype=np.int64).reshape(-1, 3)
+        queries = dict.fromkeys(zip(weights.tolist(), steps.tolist(), users.tolist(), strict=True))
+        lacking = np.array([query for query in queries if query[:2] not in self._states], dtype=np.int64).reshape(-1, 3)
         if not len(lacking):
             return
         by, at, who = lacking.T

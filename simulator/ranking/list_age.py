@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.slates import Jobs, Slates
+from fleetrec.simulator.ranking.slates import Queries, Slates
 
 Ints = NDArray[np.int64]
 
@@ -22,7 +22,7 @@ def ranks_at_age(slates: Slates, histories: Histories, users: Ints, steps: Ints,
     """Rank [M] of the item of each (user, step) in the slate of a list that is `age` interactions old; -1: absent."""
     seen = steps - 1
     items = histories.item_at(users, steps)
-    return slates.place(Jobs(users, seen, seen - age, items, seen, np.zeros_like(users)))[0]
+    return slates.place(Queries(users, seen, seen - age, items, seen, np.zeros_like(users)))[0]
 
 
 def sample(

@@ -21,7 +21,7 @@ NEWEST = 8
 
 @dataclass(frozen=True)
 class ListView:
-    """Devices that look at their lists; every array has one entry a job [M]."""
+    """Devices that look at their lists; every array has one entry a query [M]."""
 
     user: Ints
     step: Ints
@@ -38,7 +38,7 @@ class ListView:
     """of the list as it was received, where items that its user has had since have been replaced in this one"""
 
     def take(self, index: Ints) -> "ListView":
-        """The jobs at `index`."""
+        """The queries at `index`."""
         user, step, as_of, weights, items = (
             each[index] for each in (self.user, self.step, self.as_of, self.weights, self.items)
         )
@@ -49,7 +49,7 @@ class ListView:
     @cached_property
     def first(self) -> Ints:
         """Position [M, N] at which the user first has each candidate; histories.NEVER: never."""
-        fresh = np.ones(len(self.user), dtype=bool)  # jobs of one list come one after the other
+        fresh = np.ones(len(self.user), dtype=bool)  # queries of one list come one after the other
         fresh[1:] = (self.user[1:] != self.user[:-1]) | (self.items[1:] != self.items[:-1]).any(axis=1)
         of_lists = self.histories.first_position(self.user[fresh], self.items[fresh])
         return np.asarray(of_lists.take(np.cumsum(fresh) - 1, axis=0))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.slates import Jobs, Slates
+from fleetrec.simulator.ranking.slates import Queries, Slates
 from fleetrec.simulator.ranking.weight_versions import FIRST_WEIGHTS, DeviceWeights
 
 Ints = NDArray[np.int64]
@@ -28,12 +28,12 @@ _NO_STEP = 1 << 31
 class DoubtingSlates(Protocol):
     """Slates that say how much each device doubts its list."""
 
-    def place_and_doubt(self, jobs: Jobs) -> tuple[Ints, Floats, Floats]:
+    def place_and_doubt(self, queries: Queries) -> tuple[Ints, Floats, Floats]:
         """As `Slates.place`, and the doubt [M] of each device in its list (infinite: it has none)."""
 
 
 @dataclass(frozen=True)
-class Foresight:
+class LookAhead:
     """How a policy that asks at a doubt of `threshold` or more, as the stream begins, may be followed ahead of time."""
 
     slates: DoubtingSlates
@@ -84,7 +84,7 @@ class _Doubts:
 class Scorer:
     """Answers `doubt` for one device at a time and `place` in bulk; both through the same slates.
 
-    `users` [D] is each device's user. With `batching` off every job is a call of its own.
+    `users` [D] is each device's user. With `batching` off every query is a call of its own.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class Scorer:
         lookahead: int,
         batching: bool,
         weights: DeviceWeights,
-        foresight: Foresight | None = None,
+        look_ahead: LookAhead | None = None,
     ):
         self.slates, self._weights = slates, weights
-        self._histories, self._users, self._foresight = histories, users, foresight
-        self.threshold = foresight.threshold if foresight is not None else np.inf
+        self._histories, self._users, self._look_ahead = histories, users, look_ahead
+        self.threshold = look_ahead.threshold if look_ahead is not None else np.inf
         """the one in force"""
         self._ends: list[int] = histories.lengths[users].tolist()
         self._ahead = lookahead if batching else 1
@@ -108,7 +108,7 @@ class Scorer:
         self._expected: dict[int, tuple[int, int, int]] = {}  # list, step and weights
         self._postponed: dict[int, tuple[int, ...]] = {}  # list, step and weights to go on with, and where to stop
         self._ranks: dict[int, tuple[int, int, int, list[int]]] = {}  # list, first step, weights and ranks
-        self._reach = np.full(len(users), _STEPS_AHEAD if batching and foresight and foresight.lists else 0)
+        self._reach = np.full(len(users), _STEPS_AHEAD if batching and look_ahead and look_ahead.lists else 0)
         self._size = int(histories.lengths.max(initial=0)) + 2
         self._looked = self._asks = 0  # steps that were followed ahead of need, and requests foreseen among them
         self._book: list[tuple[Ints, Ints, Floats]] = []  # keys, ranks and inconsistencies, by the first weights alone
@@ -123,7 +123,7 @@ class Scorer:
             steps = np.arange(step, step + count)
             users = np.full(count, self._users[device])
             targets = self.next_items(users, steps)
-            ranks, _ = self.place(Jobs(users, steps, np.full(count, as_of), targets, steps, np.full(count, weights)))
+            ranks, _ = self.place(Queries(users, steps, np.full(count, as_of), targets, steps, np.full(count, weights)))
             known = self._ranks[device] = (as_of, step, weights, ranks.tolist())
         return known[3][step - known[1]]
 
@@ -152,14 +152,14 @@ class Scorer:
             self._expected[device] = (as_of, end, weights)
         return end
 
-    def expect(self, device: int, as_of: int, step: int, weights: int) -> None:
+    def prefetch(self, device: int, as_of: int, step: int, weights: int) -> None:
         """This list has landed: its doubts from `step` on are likely to be asked soon."""
         if self._doubts(device, as_of, step, weights) is None:
             if device not in self._postponed or self._postponed[device][0] != as_of:
                 self._reach[device] //= 2  # what was foreseen for this device did not come true
             self._expected[device] = (as_of, step, weights)
 
-    def expect_all(self, as_of: Ints, steps: Ints) -> None:
+    def prefetch_all(self, as_of: Ints, steps: Ints) -> None:
         """Every device [D] with a list will need its doubts from its step on, by the first weights."""
         having = np.flatnonzero(as_of >= 0)
         lists = zip(as_of[having].tolist(), steps[having].tolist(), strict=True)
@@ -180,35 +180,35 @@ class Scorer:
         """The items that users [M] have after their steps [M]; -1 at the end of a log."""
         return self._histories.item_at(users, steps + 1)
 
-    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
-        """Ranks and inconsistencies of many jobs, as `Slates.place`."""
-        if self._batching or len(jobs) == 0:
-            return self._place(jobs)
-        parts = [self._place(jobs.take(slice(i, i + 1))) for i in range(len(jobs))]
+    def place(self, queries: Queries) -> tuple[Ints, Floats]:
+        """Ranks and inconsistencies of many queries, as `Slates.place`."""
+        if self._batching or len(queries) == 0:
+            return self._place(queries)
+        parts = [self._place(queries.take(slice(i, i + 1))) for i in range(len(queries))]
         return np.concatenate([ranks for ranks, _ in parts]), np.concatenate([gaps for _, gaps in parts])
 
-    def _place(self, jobs: Jobs) -> tuple[Ints, Floats]:
-        self._weights.make_ready(jobs.user, jobs.step, jobs.weights)
-        return self.slates.place(jobs)
+    def _place(self, queries: Queries) -> tuple[Ints, Floats]:
+        self._weights.make_ready(queries.user, queries.step, queries.weights)
+        return self.slates.place(queries)
 
-    def place_next(self, jobs: Jobs) -> tuple[Ints, Floats]:
-        """`place` of jobs whose targets are next items; what was done ahead of need is not done again.
+    def place_next(self, queries: Queries) -> tuple[Ints, Floats]:
+        """`place` of queries whose targets are next items; what was done ahead of need is not done again.
 
         For each user, steps must not fall from one call to the next.
         """
         if not self._book:
-            return self.place(jobs)
+            return self.place(queries)
         keys, ranks, gaps = (np.concatenate(column) for column in zip(*self._book, strict=True))
         order = np.argsort(keys, kind="stable")
         keys, ranks, gaps = keys[order], ranks[order], gaps[order]
-        wanted = self._keys(jobs.user, jobs.as_of, jobs.step)
+        wanted = self._keys(queries.user, queries.as_of, queries.step)
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        unknown = (keys[place] != wanted) | (jobs.weights != FIRST_WEIGHTS)
+        unknown = (keys[place] != wanted) | (queries.weights != FIRST_WEIGHTS)
         found_ranks, found_gaps = ranks[place], gaps[place]
         if unknown.any():
-            found_ranks[unknown], found_gaps[unknown] = self.place(jobs.take(unknown))
+            found_ranks[unknown], found_gaps[unknown] = self.place(queries.take(unknown))
         newest = np.full(len(self._histories.lengths), -1)
-        np.maximum.at(newest, jobs.user, jobs.step)
+        np.maximum.at(newest, queries.user, queries.step)
         later = keys % self._size - 1 >= newest[keys // self._size**2]
         self._book = [(keys[later], ranks[later], gaps[later])] if later.any() else []
         return found_ranks, found_gaps
@@ -268,21 +268,21 @@ class Scorer:
     def _look(self, devices: Ints, lists: Ints, steps: Ints, by: Ints, widths: Ints) -> Ints:
         """Look at the next `widths` steps of lists [M] with weights `by`, which nobody foresees to change: where each
         device first asks for a list that is newer, if it does."""
-        foresight = self._foresight
-        assert foresight is not None
+        look_ahead = self._look_ahead
+        assert look_ahead is not None
         users = self._users[devices]
         counts = np.minimum(widths, self._histories.lengths[users] - steps)
         begins = np.cumsum(counts) - counts
         step_of = np.repeat(steps, counts) + np.arange(counts.sum()) - np.repeat(begins, counts)
         user_of, list_of, weights_of = np.repeat(users, counts), np.repeat(lists, counts), np.repeat(by, counts)
-        jobs = Jobs(user_of, step_of, list_of, self.next_items(user_of, step_of), step_of, weights_of)
+        queries = Queries(user_of, step_of, list_of, self.next_items(user_of, step_of), step_of, weights_of)
         self._weights.make_ready(user_of, step_of, weights_of)
-        ranks, gaps, doubts = foresight.slates.place_and_doubt(jobs)
+        ranks, gaps, doubts = look_ahead.slates.place_and_doubt(queries)
         if self._batching:
             kept = weights_of == FIRST_WEIGHTS
             self._book.append((self._keys(user_of[kept], list_of[kept], step_of[kept]), ranks[kept], gaps[kept]))
         high = doubts >= self.threshold
-        asks = high & (step_of > list_of) & foresight.decides(np.repeat(devices, counts), step_of)
+        asks = high & (step_of > list_of) & look_ahead.decides(np.repeat(devices, counts), step_of)
         asked = np.minimum.reduceat(np.where(asks, step_of, _NO_STEP), begins)
         stops, place = begins + counts, np.arange(len(high))
         next_place = np.minimum.accumulate(np.where(high, place, len(high))[::-1])[::-1]

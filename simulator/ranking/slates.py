@@ -1,6 +1,6 @@
 """Slates as pure functions: where an item stands in the slate made of a candidate list, a history and the models.
 
-A job names everything a slate depends on, so any number of jobs may be computed in any order and company with the
+A query names everything a slate depends on, so any number of queries may be computed in any order and company with the
 same result: SRM states and item vectors are multiples of 2^-16 and their products are summed exactly in float64.
 """
 
@@ -28,8 +28,8 @@ _CATALOGUE_BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Jobs:
-    """Slates to place a target in; every array has one entry a job [M]."""
+class Queries:
+    """Slates to place a target in; every array has one entry a query [M]."""
 
     user: Ints
     step: Ints
@@ -46,10 +46,10 @@ class Jobs:
     def __len__(self) -> int:
         return len(self.user)
 
-    def take(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Jobs":
-        """The jobs at `index`."""
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Queries":
+        """The queries at `index`."""
         columns = (self.user, self.step, self.as_of, self.target, self.seen_upto, self.weights)
-        return Jobs(*(column[index] for column in columns))
+        return Queries(*(column[index] for column in columns))
 
 
 Fusion = Callable[[ListView], Floats]
@@ -59,7 +59,7 @@ Fusion = Callable[[ListView], Floats]
 class Slates(Protocol):
     """A kind of slate."""
 
-    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
+    def place(self, queries: Queries) -> tuple[Ints, Floats]:
         """0-based rank of each target (-1: absent) and the inconsistency of each list (NaN: no list), both [M]."""
 
 
@@ -74,21 +74,21 @@ class CatalogueSlates:
         self._histories, self._scores = histories, scores
         self._length, self._exclude_seen = length, exclude_seen
 
-    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
-        ranks = np.empty(len(jobs), dtype=np.int64)
+    def place(self, queries: Queries) -> tuple[Ints, Floats]:
+        ranks = np.empty(len(queries), dtype=np.int64)
 
         def compute(block: slice) -> None:
-            ranks[block] = self._place(jobs.take(block))
+            ranks[block] = self._place(queries.take(block))
 
-        for_each(compute, _blocks(len(jobs), _CATALOGUE_BLOCK))
-        return ranks, np.full(len(jobs), np.nan)
+        for_each(compute, _blocks(len(queries), _CATALOGUE_BLOCK))
+        return ranks, np.full(len(queries), np.nan)
 
-    def _place(self, jobs: Jobs) -> Ints:
-        logits = self._scores.of_catalogue(jobs.user, jobs.step, jobs.weights)
+    def _place(self, queries: Queries) -> Ints:
+        logits = self._scores.of_catalogue(queries.user, queries.step, queries.weights)
         shown = np.isfinite(logits)
         if self._exclude_seen:
-            shown &= ~self._histories.seen_mask(jobs.user, jobs.seen_upto)
-        ranks = rank_of(jobs.target, logits, shown)
+            shown &= ~self._histories.seen_mask(queries.user, queries.seen_upto)
+        ranks = rank_of(queries.target, logits, shown)
         return np.where(ranks < self._length, ranks, -1)
 
     def top(self, users: Ints, steps: Ints, weights: Ints) -> tuple[Ints, Floats]:
@@ -110,13 +110,13 @@ class BaselineSlates:
         self._baseline, self._n_items = baseline, n_items
         self._length, self._exclude_seen = length, exclude_seen
 
-    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
-        wanted = jobs.target >= 0
-        ranks = np.full(len(jobs), -1, dtype=np.int64)
-        some = jobs.take(wanted)
+    def place(self, queries: Queries) -> tuple[Ints, Floats]:
+        wanted = queries.target >= 0
+        ranks = np.full(len(queries), -1, dtype=np.int64)
+        some = queries.take(wanted)
         seen = some.seen_upto if self._exclude_seen else None
         ranks[wanted] = self._baseline.ranks(some.user, some.step, some.target, seen, self._n_items)
-        return np.where(ranks < self._length, ranks, -1), np.full(len(jobs), np.nan)
+        return np.where(ranks < self._length, ranks, -1), np.full(len(queries), np.nan)
 
 
 class ListSlates:
@@ -148,36 +148,37 @@ class ListSlates:
         kept = self._histories, self._scores, self._source, self._fusion, self._fallback
         return type(self)(*kept, self._exclude_seen, self._doubt, refill)
 
-    def place(self, jobs: Jobs) -> tuple[Ints, Floats]:
-        ranks, disagreement, _ = self._place(jobs, None)
+    def place(self, queries: Queries) -> tuple[Ints, Floats]:
+        ranks, disagreement, _ = self._place(queries, None)
         return ranks, disagreement
 
-    def place_and_doubt(self, jobs: Jobs) -> tuple[Ints, Floats, Floats]:
+    def place_and_doubt(self, queries: Queries) -> tuple[Ints, Floats, Floats]:
         """As `place`, and the doubt [M] of each device in its list (infinite: it has none)."""
-        return self._place(jobs, self._doubt)
+        return self._place(queries, self._doubt)
 
-    def _place(self, jobs: Jobs, doubt: Doubt | None) -> tuple[Ints, Floats, Floats]:
-        ranks = np.full(len(jobs), -1, dtype=np.int64)
-        disagreement, doubts = np.full(len(jobs), np.nan), np.full(len(jobs), np.inf)
-        without = np.flatnonzero(jobs.as_of < 0)
+    def _place(self, queries: Queries, doubt: Doubt | None) -> tuple[Ints, Floats, Floats]:
+        ranks = np.full(len(queries), -1, dtype=np.int64)
+        disagreement, doubts = np.full(len(queries), np.nan), np.full(len(queries), np.inf)
+        without = np.flatnonzero(queries.as_of < 0)
         if len(without):
-            ranks[without] = self._fallback.place(jobs.take(without))[0]
+            ranks[without] = self._fallback.place(queries.take(without))[0]
 
         def compute(chosen: Ints, view: ListView) -> None:
-            here = jobs.take(chosen)
+            here = queries.take(chosen)
             ranks[chosen] = self._ranks(here, view)
             disagreement[chosen] = inconsistency(view.lists)
             if doubt is not None:
                 doubts[chosen] = doubt(view)
 
-        self.look(jobs, compute)
+        self.look(queries, compute)
         return ranks, disagreement, doubts
 
-    def look(self, jobs: Jobs, work: Callable[[Ints, ListView], None]) -> None:
-        """Do `work` for all jobs that have a list, in blocks: with their numbers, and what their devices see."""
-        having = np.flatnonzero(jobs.as_of >= 0)
-        order = having[np.lexsort((jobs.step[having], jobs.weights[having], jobs.as_of[having], jobs.user[having]))]
-        user, as_of, weights = jobs.user[order], jobs.as_of[order], jobs.weights[order]
+    def look(self, queries: Queries, work: Callable[[Ints, ListView], None]) -> None:
+        """Do `work` for all queries that have a list, in blocks: with their numbers, and what their devices see."""
+        having = np.flatnonzero(queries.as_of >= 0)
+        keys = queries.step, queries.weights, queries.as_of, queries.user
+        order = having[np.lexsort([key[having] for key in keys])]
+        user, as_of, weights = queries.user[order], queries.as_of[order], queries.weights[order]
         fresh = np.ones(len(order), dtype=bool)
         fresh[1:] = (user[1:] != user[:-1]) | (as_of[1:] != as_of[:-1]) | (weights[1:] != weights[:-1])
         starts = np.flatnonzero(fresh)
@@ -188,44 +189,44 @@ class ListSlates:
         order, slot = order[by_size], slot[by_size]
         group = np.cumsum(slot == 0) - 1
         leader = order[slot == 0]
-        lists = self._source.lists(jobs.user[leader], jobs.as_of[leader]).items
+        lists = self._source.lists(queries.user[leader], queries.as_of[leader]).items
 
         def compute(block: slice) -> None:
             low, high = np.searchsorted(group, [block.start, block.stop])
             chosen = order[low:high]
             items = lists[block].astype(np.int64)
-            work(chosen, self._view(jobs.take(chosen), items, group[low:high] - block.start, slot[low:high]))
+            work(chosen, self._view(queries.take(chosen), items, group[low:high] - block.start, slot[low:high]))
 
         for_each(compute, _blocks(len(leader), _LISTS_PER_BLOCK))
 
-    def _view(self, jobs: Jobs, items: Ints, group: Ints, slot: Ints) -> ListView:
-        """Jobs that share lists `items` [G, N] and weights: `group` [M] numbers the list, `slot` [M] the step in it."""
+    def _view(self, queries: Queries, items: Ints, group: Ints, slot: Ints) -> ListView:
+        """Queries that share lists `items` [G, N] and weights; `group` [M] numbers the list, `slot` [M] the step."""
         count, width = len(items), int(slot.max()) + 1
         leader = np.flatnonzero(slot == 0)
-        steps = np.broadcast_to(jobs.step[leader][:, None], (count, width)).copy()
-        steps[group, slot] = jobs.step
-        users, named = jobs.user[leader], items.take(group, axis=0)
+        steps = np.broadcast_to(queries.step[leader][:, None], (count, width)).copy()
+        steps[group, slot] = queries.step
+        users, named = queries.user[leader], items.take(group, axis=0)
         valid = named >= 0
-        logits = self._scores.of_lists(users, steps, items, jobs.weights[leader]).reshape(count * width, -1)
+        logits = self._scores.of_lists(users, steps, items, queries.weights[leader]).reshape(count * width, -1)
         lists = ScoredLists.of(with_floor(logits.take(group * width + slot, axis=0), valid), valid)
-        return self._seen_by(jobs, named, lists)
+        return self._seen_by(queries, named, lists)
 
-    def _seen_by(self, jobs: Jobs, items: Ints, lists: ScoredLists, received: ListView | None = None) -> ListView:
-        own = jobs.user, jobs.step, jobs.as_of, jobs.weights
+    def _seen_by(self, queries: Queries, items: Ints, lists: ScoredLists, received: ListView | None = None) -> ListView:
+        own = queries.user, queries.step, queries.as_of, queries.weights
         return ListView(*own, items, lists, self._histories, self._scores, received)
 
-    def _own_best(self, jobs: Jobs, named: Ints) -> tuple[Ints, Floats]:
+    def _own_best(self, queries: Queries, named: Ints) -> tuple[Ints, Floats]:
         """The SRM's own best items [M, N] that `named` [M, N] has not, -1 elsewhere; all logits [M, n_items]."""
-        own, catalogue = self._own.top(jobs.user, jobs.step, jobs.weights)
-        named_set = np.zeros((len(jobs), catalogue.shape[1] + 1), dtype=bool)
+        own, catalogue = self._own.top(queries.user, queries.step, queries.weights)
+        named_set = np.zeros((len(queries), catalogue.shape[1] + 1), dtype=bool)
         np.put_along_axis(named_set, named, True, axis=1)  # -1 lands in the spare last column
         return np.where(np.take_along_axis(named_set, own, axis=1), -1, own), catalogue
 
-    def _refilled(self, jobs: Jobs, view: ListView) -> ListView:
+    def _refilled(self, queries: Queries, view: ListView) -> ListView:
         """The lists, as long as they were, with other items for those that their users have had."""
         n = view.items.shape[1]
-        had = view.lists.valid & (view.first <= jobs.step[:, None])
-        own, catalogue = self._own_best(jobs, view.items)
+        had = view.lists.valid & (view.first <= queries.step[:, None])
+        own, catalogue = self._own_best(queries, view.items)
         filling = (own >= 0) & (np.cumsum(own >= 0, axis=1) <= had.sum(axis=1, keepdims=True))
         kept = np.concatenate([view.lists.valid & ~had, filling], axis=1)
         place = np.argsort(~kept, axis=1, kind="stable")[:, :n]
@@ -234,31 +235,31 @@ class ListSlates:
         rank = np.concatenate([view.lists.llm_rank, np.full(own.shape, float(n))], axis=1)
         logits = with_floor(np.take_along_axis(catalogue, np.maximum(items, 0), axis=1), valid)
         lists = ScoredLists(logits, valid, np.take_along_axis(rank, place, axis=1))
-        return self._seen_by(jobs, items, lists, view)
+        return self._seen_by(queries, items, lists, view)
 
-    def _ranks(self, jobs: Jobs, view: ListView) -> Ints:
+    def _ranks(self, queries: Queries, view: ListView) -> Ints:
         """0-based rank [M] of each target in the fused slate; -1 where it is not shown."""
         if not self._refill:
-            return self._fused(jobs, view)
-        ranks = np.empty(len(jobs), dtype=np.int64)
-        lacking = (view.lists.valid & (view.first <= jobs.step[:, None])).any(axis=1)
+            return self._fused(queries, view)
+        ranks = np.empty(len(queries), dtype=np.int64)
+        lacking = (view.lists.valid & (view.first <= queries.step[:, None])).any(axis=1)
         whole, lacks = np.flatnonzero(~lacking), np.flatnonzero(lacking)
-        ranks[whole] = self._fused(jobs.take(whole), view.take(whole))
+        ranks[whole] = self._fused(queries.take(whole), view.take(whole))
         for block in _blocks(len(lacks), _CATALOGUE_BLOCK):
-            here = jobs.take(lacks[block])
+            here = queries.take(lacks[block])
             ranks[lacks[block]] = self._fused(here, self._refilled(here, view.take(lacks[block])))
         return ranks
 
-    def _fused(self, jobs: Jobs, view: ListView) -> Ints:
+    def _fused(self, queries: Queries, view: ListView) -> Ints:
         """0-based rank [M] of each target in the fused slate; -1 where it is not shown. Only those are fused that have
         their target at all."""
-        ranks = np.full(len(jobs), -1, dtype=np.int64)
-        match = (view.items == jobs.target[:, None]) & view.lists.valid
+        ranks = np.full(len(queries), -1, dtype=np.int64)
+        match = (view.items == queries.target[:, None]) & view.lists.valid
         having, place = np.divmod(np.flatnonzero(match), match.shape[1])
         here = view.take(having)
         shown = here.lists.valid
         if self._exclude_seen:
-            shown = shown & (here.first > jobs.seen_upto[having, None])
+            shown = shown & (here.first > queries.seen_upto[having, None])
         ranks[having] = rank_of(place, self._fusion(here), shown)
         return ranks
 
@@ -266,19 +267,19 @@ class ListSlates:
 class JoinedSlates(ListSlates):
     """The LLM's list joined with the SRM's own best over the catalogue; what the LLM did not name has LLM rank N."""
 
-    def _ranks(self, jobs: Jobs, view: ListView) -> Ints:
-        ranks = np.empty(len(jobs), dtype=np.int64)
-        for block in _blocks(len(jobs), _CATALOGUE_BLOCK):
-            here = jobs.take(block)
+    def _ranks(self, queries: Queries, view: ListView) -> Ints:
+        ranks = np.empty(len(queries), dtype=np.int64)
+        for block in _blocks(len(queries), _CATALOGUE_BLOCK):
+            here = queries.take(block)
             ranks[block] = self._fused(here, self._joined(here, view.items[block]))
         return np.where(ranks < self._source.list_length, ranks, -1)
 
-    def _joined(self, jobs: Jobs, named: Ints) -> ListView:
+    def _joined(self, queries: Queries, named: Ints) -> ListView:
         """The joined lists, items [M, 2N]."""
-        own, catalogue = self._own_best(jobs, named)
+        own, catalogue = self._own_best(queries, named)
         items = np.concatenate([named, own], axis=1)
         valid = items >= 0
         logits = with_floor(np.take_along_axis(catalogue, np.maximum(items, 0), axis=1), valid)
         n = self._source.list_length
-        llm_rank = np.concatenate([llm_ranks(valid[:, :n]), np.full((len(jobs), n), float(n))], axis=1)
-        return self._seen_by(jobs, items, ScoredLists(logits, valid, llm_rank))
+        llm_rank = np.concatenate([llm_ranks(valid[:, :n]), np.full((len(queries), n), float(n))], axis=1)
+        return self._seen_by(queries, items, ScoredLists(logits, valid, llm_rank))

@@ -71,7 +71,7 @@ class DeviceWeights:
     # ------------------------------------------------------------------------------------------ computing it
 
     def make_ready(self, users: Ints, steps: Ints, weights: Ints) -> None:
-        """Compute what the logits of these jobs [M] need; to be called before they are asked for, by one thread."""
+        """Compute what the logits of these queries [M] need; to be called before they are asked for, by one thread."""
         if len(self._version) == 1:
             return
         version, adapted = self.version_of(weights), self.adaptation_of(weights) > 0
@@ -163,6 +163,6 @@ class DeviceWeights:
         return cosine
 
     def _parts(self, weights: Ints) -> list[tuple[int, Ints]]:
-        """Of jobs by `weights` [M], those of each version."""
+        """Of queries by `weights` [M], those of each version."""
         version = self.version_of(weights)
         return [(one, np.flatnonzero(version == one)) for one in np.unique(version).tolist()]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.ranking.lookahead import Scorer
-from fleetrec.simulator.ranking.slates import Jobs
+from fleetrec.simulator.ranking.slates import Queries
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, NO_SLATE, REQUEST_SCHEMA, RequestRecord, ServingCost
 from fleetrec.simulator.records.slate_table import SlateTable
@@ -114,7 +114,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Rank what is new, write it as a part and forget it."""
-        self.slates.placed(*self._scorer.place_next(self._jobs(self.slates.unplaced())))
+        self.slates.placed(*self._scorer.place_next(self._queries(self.slates.unplaced())))
         if self._rows:
             self._keep("interactions", self._interactions())
         if len(self._outcome):
@@ -128,16 +128,16 @@ class Recorder:
         gains = self._rank_counts[1 : k + 1] / np.log2(np.arange(min(k, _MOST_RANKS)) + 2.0)
         return float(gains.sum() / ranked) if ranked else None
 
-    def all_jobs(self) -> Jobs:
-        """Every ranking that `slates` holds, all of a run's where it keeps all, as jobs."""
-        return self._jobs(self.slates.made())
+    def all_queries(self) -> Queries:
+        """Every ranking that `slates` holds, all of a run's where it keeps all, as queries."""
+        return self._queries(self.slates.made())
 
-    def _jobs(self, made: dict[str, NDArray[np.int32]]) -> Jobs:
-        """The rankings of slates, whose columns device, as_of, step and weights these are, as jobs; each has the user's
-        next item as its target."""
+    def _queries(self, made: dict[str, NDArray[np.int32]]) -> Queries:
+        """The rankings of slates, whose columns device, as_of, step and weights these are. The target of each query is
+        the user's next item."""
         users = self._users[made["device"]]
         step, as_of, weights = (made[name].astype(np.int64) for name in ("step", "as_of", "weights"))
-        return Jobs(users, step, as_of, self._scorer.next_items(users, step), step, weights)
+        return Queries(users, step, as_of, self._scorer.next_items(users, step), step, weights)
 
     def finish(self) -> dict[str, pa.Table]:
         """The whole tables; where there is a folder they are written to it and the parts are removed."""
@@ -204,7 +204,7 @@ class Recorder:
         (gaps[looked],) = self.slates.columns(decided[looked], "inconsistency")
         other = np.flatnonzero(shown & ((slate_step != step - 1) | (seen != step - 1)))
         if len(other):
-            jobs = Jobs(
+            queries = Queries(
                 self._users[device[other]],
                 slate_step[other],
                 as_of[other],
@@ -212,7 +212,7 @@ class Recorder:
                 seen[other].astype(np.int64),
                 weights[other],
             )
-            rank[other] = self._scorer.place(jobs)[0]
+            rank[other] = self._scorer.place(queries)[0]
         self._rank_counts += np.bincount(np.minimum(rank, _MOST_RANKS - 1) + 1, minlength=_MOST_RANKS + 1)
         listed = as_of >= 0
         columns = [

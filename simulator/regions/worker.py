@@ -8,7 +8,7 @@ from dataclasses import replace
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.fleet.population import Members
+from fleetrec.simulator.fleet.population import DeviceRange
 from fleetrec.simulator.preparation.memory_estimate import check_memory
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.preparation.training import Learnt, learn
@@ -24,7 +24,7 @@ class RegionWorker:
 
     def __init__(self, store: ArtifactStore | None = None, learnt: Learnt | None = None):
         self._store, self._learnt = store, learnt
-        self._kin: Prepared | None = None
+        self._shared: Prepared | None = None
         self._open: dict[int, Region] = {}
 
     def do(self, job: RegionJob) -> RegionState:
@@ -55,11 +55,11 @@ class RegionWorker:
         self._store = self._store or ArtifactStore(spec.cache)
         scenario = regional(spec.scenario, job.region)
         low, high = device_bounds(spec.scenario)[job.region : job.region + 2]
-        members = Members(spec.scenario.regions[job.region].name, low, high)
+        own = DeviceRange(spec.scenario.regions[job.region].name, low, high)
         if self._learnt is None:
             self._learnt = learn(scenario, self._store, spec.device, progress)
-        prepared = prepare(scenario, spec.device, progress, self._store, self._learnt, spec.threads, members, self._kin)
-        check_memory(prepared.population, spec.at_once if self._kin is None else 1)
-        self._kin = self._kin or prepared
+        prepared = prepare(scenario, spec.device, progress, self._store, self._learnt, spec.threads, own, self._shared)
+        check_memory(prepared.population, spec.at_once if self._shared is None else 1)
+        self._shared = self._shared or prepared
         region = self._open[job.region] = Region(scenario, prepared, job.folder, spec.device)
         return region

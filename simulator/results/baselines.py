@@ -13,14 +13,14 @@ from fleetrec.models.runtime.unique import different_pairs
 from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.preparation.training import BASELINES, Learnt
-from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, Jobs, Slates
+from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, Queries, Slates
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 
 Ints = NDArray[np.int64]
 
 DIN_SAMPLE = 2_000
 """interactions on which an SRM without a user state is ranked over the whole catalogue: each costs a full pass"""
-_JOBS_PER_CALL = 8_192
+_QUERIES_PER_CALL = 8_192
 NOT_EVALUATED = -2
 
 
@@ -68,7 +68,7 @@ def _ranks(
     }
     kinds["srm"] = CatalogueSlates(histories, scores, length, exclude_seen)
     nothing, first_weights = np.full(len(users), -1), np.zeros(len(users), dtype=np.int64)
-    jobs = Jobs(users, steps - 1, nothing, histories.item_at(users, steps), steps - 1, first_weights)
+    queries = Queries(users, steps - 1, nothing, histories.item_at(users, steps), steps - 1, first_weights)
     result = {}
     with progress.task("baselines", len(kinds) * len(users)) as task:
         for name, slates in kinds.items():
@@ -76,9 +76,9 @@ def _ranks(
             chosen = np.arange(len(users))
             if name == "srm" and not learnt.srm.model.has_user_state:
                 chosen = np.sort(Draws(0).permutation(len(users), "baselines.sample")[:DIN_SAMPLE])
-            for start in range(0, len(chosen), _JOBS_PER_CALL):
-                part = chosen[start : start + _JOBS_PER_CALL]
-                ranks[part] = slates.place(jobs.take(part))[0]
+            for start in range(0, len(chosen), _QUERIES_PER_CALL):
+                part = chosen[start : start + _QUERIES_PER_CALL]
+                ranks[part] = slates.place(queries.take(part))[0]
                 task.advance(len(part))
             result[name] = ranks
     return result

@@ -1,4 +1,4 @@
-"""Slates against a slow, independent computation, one job at a time, in exact rational arithmetic."""
+"""Slates against a slow, independent computation, one query at a time, in exact rational arithmetic."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,8 +13,8 @@ from fleetrec.simulator.policies.fusion.linear import LinearFusion
 from fleetrec.simulator.policies.fusion.scores import fusion_of
 from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.lookahead import Foresight, Scorer
-from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, Jobs, JoinedSlates, ListSlates
+from fleetrec.simulator.ranking.lookahead import LookAhead, Scorer
+from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, JoinedSlates, ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import StateScores
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 
@@ -71,14 +71,14 @@ def world() -> World:
     return World(Histories(offsets, items, ITEMS), scores, states, vectors, FixedLists(lists.astype(np.int32)))
 
 
-def some_jobs(world: World, count: int, seed: int = 0) -> Jobs:
+def some_queries(world: World, count: int, seed: int = 0) -> Queries:
     generator = np.random.default_rng(seed)
     user = generator.integers(USERS, size=count)
     step = generator.integers(5, LENGTH - 3, size=count)
     as_of = np.maximum(step - generator.integers(0, 5, size=count), 0)
     target = generator.integers(ITEMS, size=count)
     weights = np.zeros(count, dtype=np.int64)
-    return Jobs(user, step, as_of, target, step + generator.integers(0, 2, size=count), weights)
+    return Queries(user, step, as_of, target, step + generator.integers(0, 2, size=count), weights)
 
 
 def place_by_hand(order: list[int], target: int, seen: set[int]) -> int:
@@ -115,39 +115,39 @@ def list_slates(world: World, exclude_seen: bool = True, refill: bool = False) -
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_a_list_is_reranked_and_fused_as_by_hand(world: World, exclude_seen: bool) -> None:
-    jobs = some_jobs(world, 300)
-    ranks, _ = list_slates(world, exclude_seen).place(jobs)
-    for i in range(len(jobs)):
-        user, step = int(jobs.user[i]), int(jobs.step[i])
-        order = linear_rank_order(world, user, step, world.source.items[user, jobs.as_of[i]].tolist(), [])
-        seen = set(world.sequence(user)[: int(jobs.seen_upto[i]) + 1]) if exclude_seen else set()
-        assert ranks[i] == place_by_hand(order, int(jobs.target[i]), seen)
+    queries = some_queries(world, 300)
+    ranks, _ = list_slates(world, exclude_seen).place(queries)
+    for i in range(len(queries)):
+        user, step = int(queries.user[i]), int(queries.step[i])
+        order = linear_rank_order(world, user, step, world.source.items[user, queries.as_of[i]].tolist(), [])
+        seen = set(world.sequence(user)[: int(queries.seen_upto[i]) + 1]) if exclude_seen else set()
+        assert ranks[i] == place_by_hand(order, int(queries.target[i]), seen)
 
 
 def test_a_refilled_list_is_as_by_hand(world: World) -> None:
-    jobs = some_jobs(world, 300, seed=6)
-    ranks, gaps = list_slates(world, refill=True).place(jobs)
-    for i in range(len(jobs)):
-        user, step = int(jobs.user[i]), int(jobs.step[i])
-        named = [item for item in world.source.items[user, jobs.as_of[i]].tolist() if item >= 0]
+    queries = some_queries(world, 300, seed=6)
+    ranks, gaps = list_slates(world, refill=True).place(queries)
+    for i in range(len(queries)):
+        user, step = int(queries.user[i]), int(queries.step[i])
+        named = [item for item in world.source.items[user, queries.as_of[i]].tolist() if item >= 0]
         had = set(world.sequence(user)[: step + 1])
         kept = [item for item in named if item not in had]
         others = sorted(set(range(ITEMS)) - had - set(named), key=lambda item: (-world.logit(user, step, item), item))
         items = kept + others[: len(named) - len(kept)]
         llm_rank = {place: named.index(item) if item in named else N for place, item in enumerate(items)}
         order = fused_order(world, user, step, items, llm_rank, N)
-        later = set(world.sequence(user)[: int(jobs.seen_upto[i]) + 1])  # had after the ranking, before the display
-        assert ranks[i] == place_by_hand(order, int(jobs.target[i]), later)
-    np.testing.assert_array_equal(gaps, list_slates(world).place(jobs)[1])  # doubt is of the list as it was received
+        later = set(world.sequence(user)[: int(queries.seen_upto[i]) + 1])  # had after the ranking, before the display
+        assert ranks[i] == place_by_hand(order, int(queries.target[i]), later)
+    np.testing.assert_array_equal(gaps, list_slates(world).place(queries)[1])  # doubt is of the list as it was received
 
 
 def test_a_refilled_slate_shows_nothing_seen_and_is_as_long_as_its_list(world: World) -> None:
-    one = some_jobs(world, 40, seed=7)
+    one = some_queries(world, 40, seed=7)
     slates = list_slates(world, refill=True)
     for i in range(len(one)):
         user, step, as_of = (np.full(ITEMS, int(column[i])) for column in (one.user, one.step, one.as_of))
-        jobs = Jobs(user, step, as_of, np.arange(ITEMS), step, np.zeros_like(user))
-        ranks, _ = slates.place(jobs)
+        queries = Queries(user, step, as_of, np.arange(ITEMS), step, np.zeros_like(user))
+        ranks, _ = slates.place(queries)
         shown = np.flatnonzero(ranks >= 0)
         assert not set(shown.tolist()) & set(world.sequence(user[0])[: step[0] + 1])
         length = int((world.source.items[user[0], as_of[0]] >= 0).sum())
@@ -155,50 +155,50 @@ def test_a_refilled_slate_shows_nothing_seen_and_is_as_long_as_its_list(world: W
 
 
 def test_the_srm_over_the_catalogue_shows_its_best_unseen_items(world: World) -> None:
-    jobs = some_jobs(world, 200)
-    ranks, _ = CatalogueSlates(world.histories, world.scores, N, True).place(jobs)
-    for i in range(len(jobs)):
-        user, step = int(jobs.user[i]), int(jobs.step[i])
+    queries = some_queries(world, 200)
+    ranks, _ = CatalogueSlates(world.histories, world.scores, N, True).place(queries)
+    for i in range(len(queries)):
+        user, step = int(queries.user[i]), int(queries.step[i])
         order = sorted(range(ITEMS), key=lambda item: (-world.logit(user, step, item), item))
-        seen = set(world.sequence(user)[: int(jobs.seen_upto[i]) + 1])
-        rank = place_by_hand(order, int(jobs.target[i]), seen)
+        seen = set(world.sequence(user)[: int(queries.seen_upto[i]) + 1])
+        rank = place_by_hand(order, int(queries.target[i]), seen)
         assert ranks[i] == (rank if rank < N else -1)
 
 
 def test_joined_slates_add_the_srms_own_best_behind_the_llms_list(world: World) -> None:
-    jobs = some_jobs(world, 120)
+    queries = some_queries(world, 120)
     fallback = CatalogueSlates(world.histories, world.scores, N, True)
     joined = JoinedSlates(world.histories, world.scores, world.source, fusion_of(LinearFusion()), fallback, True)
-    ranks, _ = joined.place(jobs)
-    for i in range(len(jobs)):
-        user, step = int(jobs.user[i]), int(jobs.step[i])
-        named = world.source.items[user, jobs.as_of[i]].tolist()
+    ranks, _ = joined.place(queries)
+    for i in range(len(queries)):
+        user, step = int(queries.user[i]), int(queries.step[i])
+        named = world.source.items[user, queries.as_of[i]].tolist()
         past = set(world.sequence(user)[: step + 1])
         best = sorted(set(range(ITEMS)) - past, key=lambda item: (-world.logit(user, step, item), item))[:N]
         order = linear_rank_order(world, user, step, named, [item for item in best if item not in named])
-        rank = place_by_hand(order, int(jobs.target[i]), set(world.sequence(user)[: int(jobs.seen_upto[i]) + 1]))
+        rank = place_by_hand(order, int(queries.target[i]), set(world.sequence(user)[: int(queries.seen_upto[i]) + 1]))
         assert ranks[i] == (rank if rank < N else -1)
 
 
 def test_permuting_the_jobs_of_a_batch_changes_nothing(world: World) -> None:
-    jobs = some_jobs(world, 500, seed=3)
-    shuffle = np.random.default_rng(1).permutation(len(jobs))
+    queries = some_queries(world, 500, seed=3)
+    shuffle = np.random.default_rng(1).permutation(len(queries))
     for slates in (
         list_slates(world),
         list_slates(world, refill=True),
         CatalogueSlates(world.histories, world.scores, N, True),
     ):
-        ranks, gaps = slates.place(jobs)
-        again, gaps_again = slates.place(jobs.take(shuffle))
+        ranks, gaps = slates.place(queries)
+        again, gaps_again = slates.place(queries.take(shuffle))
         assert (again == ranks[shuffle]).all()
         np.testing.assert_array_equal(gaps_again, gaps[shuffle])
 
 
 def test_one_job_a_call_gives_what_a_batch_gives(world: World) -> None:
-    jobs = some_jobs(world, 200, seed=4)
+    queries = some_queries(world, 200, seed=4)
     users = np.arange(USERS)
-    batched = Scorer(list_slates(world), world.histories, users, 8, True, DeviceWeights(world.scores)).place(jobs)
-    single = Scorer(list_slates(world), world.histories, users, 8, False, DeviceWeights(world.scores)).place(jobs)
+    batched = Scorer(list_slates(world), world.histories, users, 8, True, DeviceWeights(world.scores)).place(queries)
+    single = Scorer(list_slates(world), world.histories, users, 8, False, DeviceWeights(world.scores)).place(queries)
     assert (batched[0] == single[0]).all()
     np.testing.assert_array_equal(batched[1], single[1])
 
@@ -211,20 +211,20 @@ def test_what_is_computed_ahead_is_what_is_computed_on_demand(
     monkeypatch.setattr("fleetrec.simulator.ranking.lookahead._FEWEST_FOLLOWED", fewest_followed)
     users, slates = np.arange(USERS), list_slates(world)
     no_ties = np.zeros(USERS * LENGTH, dtype=bool)
-    foresight = Foresight(slates, 18.5, users * LENGTH, users * 0, no_ties, lists_ahead)
-    ahead = Scorer(slates, world.histories, users, 4, True, DeviceWeights(world.scores), foresight)
+    look_ahead = LookAhead(slates, 18.5, users * LENGTH, users * 0, no_ties, lists_ahead)
+    ahead = Scorer(slates, world.histories, users, 4, True, DeviceWeights(world.scores), look_ahead)
     generator = np.random.default_rng(2)
     step, as_of = np.full(USERS, 5), np.full(USERS, 5)
-    ahead.expect_all(as_of, step)
+    ahead.prefetch_all(as_of, step)
     for _ in range(200):
         device = int(generator.integers(USERS))
         step[device] = min(step[device] + 1, LENGTH - 1)
         if generator.random() < 0.3:
             as_of[device] = step[device]
-            ahead.expect(device, int(as_of[device]), int(step[device]), 0)
+            ahead.prefetch(device, int(as_of[device]), int(step[device]), 0)
         steps = np.arange(step[device], LENGTH)
         user, listed = np.full(len(steps), device), np.full(len(steps), as_of[device])
-        gaps = slates.place(Jobs(user, steps, listed, np.full(len(steps), -1), steps, np.zeros_like(steps)))[1]
+        gaps = slates.place(Queries(user, steps, listed, np.full(len(steps), -1), steps, np.zeros_like(steps)))[1]
         asked = (device, int(as_of[device]), int(step[device]), 0)
         high = next((int(s) for s, gap in zip(steps, gaps, strict=True) if gap >= 18.5), LENGTH)
         if generator.random() < 0.5:
@@ -235,21 +235,21 @@ def test_what_is_computed_ahead_is_what_is_computed_on_demand(
 
 def test_what_was_placed_ahead_is_what_is_placed_afterwards(world: World) -> None:
     users, slates = np.arange(USERS), list_slates(world)
-    foresight = Foresight(slates, 18.5, users * LENGTH, users * 0, np.zeros(USERS * LENGTH, dtype=bool), True)
-    ahead = Scorer(slates, world.histories, users, 4, True, DeviceWeights(world.scores), foresight)
-    ahead.expect_all(np.full(USERS, 5), np.full(USERS, 5))
+    look_ahead = LookAhead(slates, 18.5, users * LENGTH, users * 0, np.zeros(USERS * LENGTH, dtype=bool), True)
+    ahead = Scorer(slates, world.histories, users, 4, True, DeviceWeights(world.scores), look_ahead)
+    ahead.prefetch_all(np.full(USERS, 5), np.full(USERS, 5))
     ahead.doubt(0, 5, 5, 0)
     for first in (5, 15):  # two calls, with steps that do not fall
         steps = np.tile(np.arange(first, first + 10), USERS)
         who, listed = np.repeat(users, 10), np.full(10 * USERS, 5)
-        jobs = Jobs(who, steps, listed, world.histories.item_at(who, steps + 1), steps, np.zeros_like(steps))
-        for got, expected in zip(ahead.place_next(jobs), slates.place(jobs), strict=True):
+        queries = Queries(who, steps, listed, world.histories.item_at(who, steps + 1), steps, np.zeros_like(steps))
+        for got, expected in zip(ahead.place_next(queries), slates.place(queries), strict=True):
             np.testing.assert_array_equal(got, expected)
 
 
 def test_a_device_without_a_list_shows_its_fallback(world: World) -> None:
-    jobs = some_jobs(world, 50)
-    bare = Jobs(jobs.user, jobs.step, np.full(50, -1), jobs.target, jobs.seen_upto, jobs.weights)
+    queries = some_queries(world, 50)
+    bare = Queries(queries.user, queries.step, np.full(50, -1), queries.target, queries.seen_upto, queries.weights)
     ranks, gaps = list_slates(world).place(bare)
     assert (ranks == CatalogueSlates(world.histories, world.scores, N, True).place(bare)[0]).all()
     assert np.isnan(gaps).all()
@@ -260,11 +260,11 @@ def test_the_popular_slate_refills_what_the_user_has_had(world: World) -> None:
     popular = all_baselines(world.histories.offsets, world.histories.items, ITEMS, learn_end)["popular"]
     learnt = [item for user in range(USERS) for item in world.sequence(user)[: LENGTH // 2]]
     order = sorted(range(ITEMS), key=lambda item: (-learnt.count(item), item))
-    jobs = some_jobs(world, 200)
-    ranks, _ = BaselineSlates(popular, ITEMS, N, True).place(jobs)
-    for i in range(len(jobs)):
-        seen = set(world.sequence(int(jobs.user[i]))[: int(jobs.seen_upto[i]) + 1])
-        rank = place_by_hand(order, int(jobs.target[i]), seen)
+    queries = some_queries(world, 200)
+    ranks, _ = BaselineSlates(popular, ITEMS, N, True).place(queries)
+    for i in range(len(queries)):
+        seen = set(world.sequence(int(queries.user[i]))[: int(queries.seen_upto[i]) + 1])
+        rank = place_by_hand(order, int(queries.target[i]), seen)
         assert ranks[i] == (rank if rank < N else -1)
 
 

@@ -15,7 +15,7 @@ from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.preparation.prepare import Prepared, first_needed
 from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_age import ranks_at_age, sample
-from fleetrec.simulator.ranking.slates import Jobs, ListSlates, Slates
+from fleetrec.simulator.ranking.slates import ListSlates, Queries, Slates
 from fleetrec.simulator.results.assumptions.row import Row, Shown
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
 from fleetrec.simulator.results.training_curves import LATE, curve_of_lists
@@ -154,8 +154,8 @@ def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlate
     gone = valid & (histories.first_position(users, np.maximum(items, 0)) < steps[:, None])
     share = float(gone.sum() / max(1, valid.sum()))
     short = float(((valid & ~gone).sum(axis=1) < _SCREEN).mean())
-    jobs = Jobs(users, steps - 1, as_of, histories.item_at(users, steps), steps - 1, np.zeros_like(users))
-    kept, refilled = (_worth(slates.with_refill(refill).place(jobs)[0]) for refill in (False, True))
+    queries = Queries(users, steps - 1, as_of, histories.item_at(users, steps), steps - 1, np.zeros_like(users))
+    kept, refilled = (_worth(slates.with_refill(refill).place(queries)[0]) for refill in (False, True))
     gain, half = clustered_mean(refilled - kept, users)
     values = {
         "share_gone": share,

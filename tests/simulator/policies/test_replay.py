@@ -45,7 +45,7 @@ def test_a_replay_by_hand() -> None:
     """Two users of two and one decisions, who ask where the list in hand is two interactions old."""
     decisions = Decisions(np.array([7, 8]), np.array([4, 6]), np.array([3, 1]), np.array([3, 4]))
     user, decision, number = decisions.pairs()
-    jobs = decisions.jobs(user, decision, number, np.full(len(user), -1))
+    jobs = decisions.queries(user, decision, number, np.full(len(user), -1))
     asks = np.zeros(int(decisions.base[-1]), dtype=bool)
     asks[decisions.pair(user, decision, number)] = jobs.step - jobs.as_of >= 2
     asked, shown = replay(decisions, asks)
@@ -55,6 +55,6 @@ def test_a_replay_by_hand() -> None:
 
 def test_a_list_is_never_newer_than_the_decision_it_answers() -> None:
     decisions = Decisions(np.array([0]), np.array([5]), np.array([4]), np.array([2]))
-    jobs = decisions.jobs(*decisions.pairs(), np.full(len(decisions.pairs()[0]), -1))
+    jobs = decisions.queries(*decisions.pairs(), np.full(len(decisions.pairs()[0]), -1))
     assert (jobs.as_of <= jobs.step).all()
     assert len(jobs) == 2 + 3 + 4 + 5
