@@ -15,7 +15,7 @@ from fleetrec.commands.common import (
     progress_bars,
     user_errors,
 )
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 
 data_app = typer.Typer(help="Interaction logs and tables of LLM answers.", no_args_is_help=True, rich_markup_mode=None)
 prompts_app = typer.Typer(help="Prompts for a language model of your own.", no_args_is_help=True, rich_markup_mode=None)

@@ -15,7 +15,7 @@ from fleetrec.commands.common import (
     progress_bars,
     user_errors,
 )
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 
 app = typer.Typer()
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fleetrec.models.metrics import accuracy
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress, Progress
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.preparation.candidate_sources import answer_figures, answer_note
 from fleetrec.simulator.preparation.file_checks import check_files
 from fleetrec.simulator.preparation.training import (

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.figures.style import BLACK, BLUE, GREY, ORANGE, frame, house_style, new_figure, save
 from fleetrec.simulator.cloud.calibration.fitting import Calibration
 from fleetrec.simulator.cloud.calibration.outcomes import Times, measured
-from fleetrec.simulator.core.wording import counted
 
 _WIDTH_PX, _HEIGHT_PX = 1000, 760
 

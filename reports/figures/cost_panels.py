@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.quantities import dollars_text, number_text
 from fleetrec.reports.data.run_folder import ACCOUNTS, RunRecords, setting, stated_cost
 from fleetrec.reports.figures import style
-from fleetrec.simulator.core.wording import counted
 
 _TINY = 1e-12
 

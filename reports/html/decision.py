@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.experiment_folder import Experiment
 from fleetrec.reports.data.metric_names import Metric, metric
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, dollars
 
 PER_MONTH = "cost.usd_provisioned_per_month"

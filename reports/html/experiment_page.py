@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts import run_charts
 from fleetrec.reports.charts.experiment_charts import experiment_charts
 from fleetrec.reports.data.experiment_folder import Experiment, read_experiment
@@ -15,7 +16,6 @@ from fleetrec.reports.html import words
 from fleetrec.reports.html.decision import choices
 from fleetrec.reports.html.render import write_page
 from fleetrec.reports.html.tables import cost_table, differences_table, failures_table, off_shares, variants_table
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.experiments.folders import full_metric
 
 _KICKERS = {"sweep": "Sweep", "optimisation": "Optimisation", "comparison": "Policy comparison"}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
+from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts import bar_charts, run_charts
 from fleetrec.reports.charts.bar_charts import ACCOUNTS_NOTE
 from fleetrec.reports.charts.run_charts import Chart
@@ -28,7 +29,6 @@ from fleetrec.reports.html.decision import PER_MONTH, Choice, interval_text, mon
 from fleetrec.reports.html.render import write_page
 from fleetrec.reports.html.run_tables import class_table, cost_table, region_table, requests_table, worlds_table
 from fleetrec.reports.html.tables import run_accuracy_table, run_groups_table
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, signed
 from fleetrec.simulator.results.summary import off_share
 

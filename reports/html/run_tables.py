@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.metric_names import Metric, metric
 from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.data.run_folder import RunRecords, setting, stated_cost
 from fleetrec.reports.html.tables import Cell, Head, Row, Table, heads_of, pairs_table
-from fleetrec.simulator.core.wording import counted
 
 _REGION_COSTS = ("cost.usd_provisioned_per_1k_interactions", "cost.usd_provisioned_per_month")
 _PERCENTILES = ("p50", "p95", "p99")

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.experiment_folder import Experiment, base_value
 from fleetrec.reports.data.metric_names import Metric, World, metric
 from fleetrec.reports.data.run_folder import setting
 from fleetrec.reports.data.settings_text import value_text
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.results.summary import off_share
 
 _WORLDS: Mapping[World, str] = {"": "", "simulated": "simulated phones", "represented": "represented fleet"}

@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.quantities import number_text, seconds_text
 from fleetrec.reports.data.run_folder import PREDICTION_NOT_ENGAGEMENT, setting
 from fleetrec.reports.terminal.text import escape
-from fleetrec.simulator.core.wording import counted
 
 if TYPE_CHECKING:
     from fleetrec.simulator.cloud.calibration import Calibration

@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.benchmark.cases import SUITE, Case
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.scenario.sections import Section
 
 FILE = "bench.json"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import cache
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.wording import counted
 from fleetrec.models.srm.adapters import adapter_form
 from fleetrec.models.srm.base import SmallModel
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.engine.adaptation import OwnAdapter
 from fleetrec.simulator.policies.adaptation import rules
 from fleetrec.simulator.policies.request.decision_points import DecisionPoints

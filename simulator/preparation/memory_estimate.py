@@ -5,7 +5,7 @@ What a device and an interaction take at the peak of a run is measured by benchm
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.machine_memory import available_bytes
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.fleet.population import Population
 
 DEVICE_BYTES = 3_000

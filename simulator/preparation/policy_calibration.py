@@ -21,10 +21,10 @@ from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.runtime.wording import counted
 from fleetrec.models.sequences import TrainingSet
 from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.policies.counterfactual import Decisions, curve_for, threshold_for
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import fusion_of

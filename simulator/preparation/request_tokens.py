@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.titles import prompt_of
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.tokens import RequestTokens, llm_request_tokens
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
 

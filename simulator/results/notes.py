@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.engine.cloud_service import Service
 from fleetrec.simulator.preparation.candidate_sources import answer_figures
 from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared

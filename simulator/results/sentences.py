@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 
 Call = Literal["yes", "no", "not shown"]
 

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fleetrec.models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean, headline_k
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.costs import NOTHING, Cost
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, Call, between, calling, signed
 from fleetrec.simulator.scenario import sections
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.program import program
 from fleetrec.models.runtime.web_address import address_problem
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds, regional
 from fleetrec.simulator.scenario.sections.request import SCORES

@@ -20,7 +20,7 @@ import pyarrow.parquet
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.workload.columns import Columns, columns_of, named_columns
 from fleetrec.simulator.workload.files import TextFile, check_fits, largest_bytes, read_text
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.workload.columns import ITEM_NAMES, find_column
 from fleetrec.simulator.workload.files import TextFile, read_text
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.scenario.sections import LogFile
 from fleetrec.simulator.workload.files import locate
 from fleetrec.simulator.workload.formats import SKIP_HINT, RawTable, read_table

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.wording import counted
 from fleetrec.models.sequences import TrainingSet
 from fleetrec.models.sequences import training_set as make_training_set
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
 from fleetrec.simulator.workload.log import InteractionLog
 

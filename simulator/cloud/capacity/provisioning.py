@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.capacity.compiled_replay import Run, assignment, loop, plain, served
 from fleetrec.simulator.cloud.capacity.replay import Floats, Ints, Replayed, Requests, Watch, replay
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.units import DURATION
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.replica.jobs import MOST_TOKENS
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.scenario.text_files import number, read_rows
 from fleetrec.simulator.scenario.units import DURATION
 

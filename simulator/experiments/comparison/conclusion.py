@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.resampling import DRAWS
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.experiments.comparison.cost_plane import Plane, plane_of
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH, decide
 from fleetrec.simulator.experiments.comparison.families import families

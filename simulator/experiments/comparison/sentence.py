@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.experiments.comparison.cost_plane import Plane
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH
 from fleetrec.simulator.experiments.comparison.savings import Saving

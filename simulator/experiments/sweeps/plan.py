@@ -8,7 +8,7 @@ from typing import Any
 
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.experiments.folders import Manifest
 from fleetrec.simulator.experiments.sweeps.reading import Settings, Sweep
 from fleetrec.simulator.experiments.sweeps.variants import Point, draw, expand

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.experiments.comparison.compare import compare
 from fleetrec.simulator.experiments.folders import RunPlace
 from fleetrec.simulator.experiments.sweeps.jobs import Executor, LearnJob, Outcome, RunJob

@@ -8,7 +8,7 @@ from pathlib import Path
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.disk import is_disk_full
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.core.wording import counted
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.experiments.folders import FAILURE, ExperimentFolder
 from fleetrec.simulator.experiments.sweeps.plan import Plan
 from fleetrec.simulator.records.folder_lock import held

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from fleetrec.models.early_stopping import TrainingCurve
 from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.core.wording import counted
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.preparation.prepare import Prepared, first_needed
 from fleetrec.simulator.preparation.training import list_slates
