@@ -9,14 +9,17 @@ import multiprocessing
 import os
 import pkgutil
 import random
+import secrets
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -208,7 +211,7 @@ class Place:
             for module in pkgutil.walk_packages([str(ROOT / part)], f"fleetrec.{part}."):
                 import_module(module.name)
         processes.get_context = lambda _: multiprocessing.get_context("fork")  # type: ignore[attr-defined, assignment]
-        background_drawing._BEHIND = 0  # those who draw would keep a run on a busy machine waiting
+        background_drawing._BEHIND = os.nice(0)  # further behind, they would keep a run on a busy machine waiting
         simulate(Scenario.load(self.root / "tiny.yaml"), store=ArtifactStore(self.root / "loaded"))
 
     def start(self, command: Sequence[str], out: Path, cache: Path) -> Running:
@@ -219,12 +222,13 @@ class Place:
         """What is wrong with how a command ends; None where it ends well."""
         return self.start(command, out, cache).problem()
 
-    def undisturbed(self, name: str) -> Whole:
+    def undisturbed(self, name: str, *options: str) -> Whole:
         """The command with nothing that disturbs it; RuntimeError where it fails."""
         if name not in self._known:
             spent = []
             for folder in ("whole", "again"):
-                running = self.start(COMMANDS[name], self.root / f"{folder}-{name}", self.cache(name))
+                command = [*COMMANDS[name], *options]
+                running = self.start(command, self.root / f"{folder}-{name}", self.cache(name))
                 problem = running.problem()
                 if problem is not None:
                     raise RuntimeError(f"{name} fails undisturbed: {problem}")
@@ -290,31 +294,60 @@ def _after(place: Place, name: str, killed: Running, out: Path, cache: Path, who
 
 def ray_worker(place: Place, times: int, draw: random.Random) -> Row:
     """Kill a Ray worker at a moment of its work: the run goes on with another one, to the same bytes."""
-    whole, row = place.undisturbed("Ray"), Row("kill -9 at a random moment: a Ray worker of a run in regions")
-    alone = place.start(COMMANDS["Ray"], place.root / "again-Ray", place.cache("Ray"))
-    longest_s = 0.0
-    while alone.poll() is None:
-        longest_s = max(longest_s, sum(_actors(alone.pid).values()))
-        time.sleep(0.05)
-    while row.tried < times:
-        with tempfile.TemporaryDirectory(dir=place.root) as held:
-            out, moment_s = Path(held) / "out", draw.random() * longest_s
-            victims: dict[int, float] = {}
-            running = place.start(COMMANDS["Ray"], out, place.cache("Ray"))
-            while running.poll() is None and (not victims or sum(victims.values()) < moment_s):
-                victims = _actors(running.pid)
-                time.sleep(0.05)
-            alive = running.poll() is None and victims
-            with suppress(ProcessLookupError):
-                os.kill(draw.choice(sorted(victims)), signal.SIGKILL) if alive else None
-            problem = running.problem()
-            if alive:
-                row.add(problem or other_bytes(digests(out), whole.files))
+    row = Row("kill -9 at a random moment: a Ray worker of a run in regions")
+    with _cluster(place) as (head, address):
+        options = ("--ray-address", address)
+        whole, command = place.undisturbed("Ray", *options), [*COMMANDS["Ray"], *options]
+        alone = place.start(command, place.root / "again-Ray", place.cache("Ray"))
+        longest_s = 0.0
+        while alone.poll() is None:
+            longest_s = max(longest_s, sum(_actors(head).values()))
+            time.sleep(0.05)
+        while row.tried < times:
+            with tempfile.TemporaryDirectory(dir=place.root) as held:
+                out, moment_s = Path(held) / "out", draw.random() * longest_s
+                victims: dict[int, float] = {}
+                running = place.start(command, out, place.cache("Ray"))
+                while running.poll() is None and (not victims or sum(victims.values()) < moment_s):
+                    victims = _actors(head)
+                    time.sleep(0.05)
+                killed = running.poll() is None and _is_killed(draw.choice(sorted(victims)))
+                problem = running.problem()
+                if killed:
+                    row.add(problem or other_bytes(digests(out), whole.files))
     return row
 
 
+@contextmanager
+def _cluster(place: Place) -> Iterator[tuple[int, str]]:
+    """A Ray of this machine, as the process that heads it and its address: started once, since it takes long."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
+    command += [f"--port={port}", "--include-dashboard=false", "--disable-usage-stats"]
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_worker_niceness": "0"}
+    environment, quiet = os.environ | {"FLEETREC_CACHE": str(place.cache("Ray"))}, subprocess.DEVNULL
+    head = subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
+    try:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.1)
+        yield head.pid, f"127.0.0.1:{port}"
+    finally:
+        os.killpg(head.pid, signal.SIGTERM)
+        head.wait()
+
+
+def _is_killed(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _actors(leader: int) -> dict[int, float]:
-    """Processor seconds of the Ray workers that a command has, by their id."""
+    """Processor seconds of the Ray workers of regions below a process, by their id."""
     stats = _stats()
 
     def ancestors(pid: int) -> Iterator[int]:
