@@ -185,4 +185,5 @@ def schema(
         for key, equals, name in pairs:
             if not (key and equals and name):
                 raise InputError("--own: expected KEY=FILE.py:NAME, such as policy.request=my_policies.py:Evenings")
-        print_json(json_schema({key.strip(): name.strip() for key, _, name in pairs}))
+        found = json_schema({key.strip(): name.strip() for key, _, name in pairs})
+    print_json(found)

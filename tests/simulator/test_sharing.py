@@ -99,8 +99,8 @@ class Spy:
 
 
 def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for check in ("check_inputs", "check_events"):  # they look, and keep nothing
-        monkeypatch.setattr(f"fleetrec.simulator.preparation.prepare.{check}", lambda *values: None)
+    for check in ("preparation.prepare.check_inputs", "fleet.population.check_events"):  # they look, and keep nothing
+        monkeypatch.setattr(f"fleetrec.simulator.{check}", lambda *values: None)
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base, ["policy.update=on_device"]), "", read)  # type: ignore[assignment]
     prepare(spied, "cpu", NullProgress())

@@ -56,5 +56,5 @@ def test_a_path_whose_variable_is_not_set_is_an_error_that_names_the_variable(
 def test_a_data_set_that_was_not_fetched_is_named_with_the_command_that_fetches_it(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text("name: a\nworkload: {interactions: {path: 'cache:ml-100k/u.data'}}\n")
-    with pytest.raises(InputError, match=r"does not exist; fetch it first: python cli\.py data fetch ml-100k$"):
+    with pytest.raises(InputError, match=r"does not exist; fetch it first: \S.* data fetch ml-100k$"):
         check_files(load_scenario(path))
