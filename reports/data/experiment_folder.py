@@ -14,6 +14,7 @@ from pyarrow.lib import ArrowException
 from scipy.special import stdtrit
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.answer_shape import checked_answer
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.metric_names import metric
 from fleetrec.reports.data.run_folder import ACCOUNTS, read_mapping, setting
@@ -208,6 +209,8 @@ def read_experiment(folder: Path) -> Experiment:
     if unknown:
         raise InputError(f"{folder / 'results.parquet'}: variant {unknown[0]!r} is not in experiment.json; run again")
     place_of = ["variant", "seed", *(["training"] if manifest.trainings else [])]
+    if place_of[-1] not in results:
+        raise InputError(f"{folder / 'results.parquet'}: has no trainings, and experiment.json does; run it again")
     done = set(results[place_of].itertuples(index=False, name=None))
     failures, missing = [], []
     for place in held.runs(manifest):
@@ -220,13 +223,14 @@ def read_experiment(folder: Path) -> Experiment:
         else:
             failures.append((place.variant.name, place.seed, failure))
     compared, concluded = folder / "comparisons.parquet", folder / "answer.json"
+    again = "run `compare` on the folder again"
     experiment = Experiment(
         path=folder,
         kind=manifest.kind,
         manifest=manifest,
         results=results,
         comparisons=_table(compared, _COMPARED) if compared.is_file() else None,
-        answer=read_mapping(concluded) if concluded.is_file() else None,
+        answer=checked_answer(read_mapping(concluded), concluded, again) if concluded.is_file() else None,
         failures=failures,
         missing=missing,
         summary={},
@@ -290,6 +294,7 @@ def _read_comparison(folder: Path) -> Experiment:
             if name in held
         },
     }
+    checked_answer(answer, path, "run the comparison again")
     return Experiment(folder, "comparison", manifest, pd.DataFrame(results), comparisons, answer, [], [], summaries[0])
 
 

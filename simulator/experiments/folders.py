@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import read_json
@@ -57,6 +59,9 @@ class Manifest:
     trainings: list[int] = field(default_factory=list)
     """seeds of the models that every variant is run with, crossed with `seeds`; none: those of the scenario"""
     schema_version: int = SCHEMA_VERSION
+
+
+_MANIFEST = TypeAdapter(Manifest)
 
 
 @dataclass(frozen=True)
@@ -103,11 +108,19 @@ class ExperimentFolder:
             held = read_json(path)
             if held["schema_version"] != SCHEMA_VERSION:
                 raise InputError(f"{path}: written by another version of Fleetrec; run the experiment again")
-            return Manifest(**{**held, "variants": [Variant(**variant) for variant in held["variants"]]})
+            manifest = _MANIFEST.validate_python(held)
         except FileNotFoundError:
             raise InputError(f"{self.path}: holds no experiment; give the --out of `sweep` or `optimize`") from None
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(map(str, problem["loc"]))
+            raise InputError(f"{path}: {where}: {problem['msg']}; run the experiment again") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: cannot be read ({error}); run the experiment again") from error
+        outside = [variant.folder for variant in manifest.variants if Path(variant.folder).name != variant.folder]
+        if outside:
+            raise InputError(f"{path}: {outside[0]!r} is no folder of a variant; run the experiment again")
+        return manifest
 
     def run_folder(self, variant: Variant, seed: int, training: int | None = None) -> Path:
         """Where the run of `variant` at `seed` is kept, with models of the seed `training` where that is replicated."""

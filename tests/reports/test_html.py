@@ -419,6 +419,30 @@ def test_a_comparison_of_policies_has_a_report(tmp_path: Path) -> None:
         write_report(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"decision": -1}, "decision: "),
+        ({"decision": {"nothing": [1]}}, "decision.nothing.0: "),
+        (
+            {"decision": {"cheaper": {"variant": "never", "share_saved": 0.5}}},
+            "the file: Value error, decision.cheaper",
+        ),
+        ({"frontier": [{"x": 1.0}]}, "frontier.0.variant: "),
+        ({"today": [{"policy": "srm", "accuracy": None, "low": 0.0, "high": 1.0}]}, "today.0.accuracy: "),
+        ({"metric": ["ndcg@10"]}, "metric: "),
+    ],
+    ids=["decision", "doing nothing", "cheaper", "front", "today", "metric"],
+)
+def test_an_answer_that_somebody_has_edited_is_one_line(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    folder = write_experiment(tmp_path / "sweep")
+    path = folder / "answer.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(f"answer.json: {said}")) as found:
+        write_report(folder)
+    assert str(found.value).isprintable()
+
+
 @sparse_runs
 def test_a_run_without_requests_lists_or_interactions_has_a_report(tmp_path: Path, kind: dict[str, object]) -> None:
     folder = write_run(tmp_path / "run", **{"devices": 30, **kind})  # type: ignore[arg-type]

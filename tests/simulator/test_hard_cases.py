@@ -1,9 +1,11 @@
 """Valid input at the edge of what can be said: nothing that is zero, empty or alone ends a run."""
 
 import itertools
+import json
 import os
 import re
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from fleetrec.reports.data.run_folder import read_mapping
 from fleetrec.simulator.cloud.calibration.profile import load_profile
 from fleetrec.simulator.cloud.capacity.traces import read_trace
 from fleetrec.simulator.engine.cloud_service import LlmService
-from fleetrec.simulator.experiments.folders import ExperimentFolder
+from fleetrec.simulator.experiments.folders import ExperimentFolder, Manifest, Variant
 from fleetrec.simulator.preparation.prepare import prepare
 from fleetrec.simulator.records.run_manifest import read_manifest
 from fleetrec.simulator.scenario import Scenario, sections
@@ -151,6 +153,31 @@ def test_what_is_nested_without_end_or_no_date_is_one_line(text: str, tmp_path: 
         with pytest.raises(InputError) as found:
             read(tmp_path / name)
         assert str(found.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seeds": [[1]]}, "seeds.0: "),
+        ({"variants": [{"name": ["a"], "folder": "a", "settings": {}}]}, "variants.0.name: "),
+        ({"variants": [{"name": "a", "folder": 1, "settings": {}}]}, "variants.0.folder: "),
+        ({"variants": [{"name": "a", "folder": "../../a", "settings": {}}]}, "'../../a' is no folder of a variant"),
+        ({"metrics": None}, "metrics: "),
+        ({"directions": {"accuracy": "up"}}, "directions.accuracy: "),
+    ],
+    ids=["seeds", "name", "folder", "outside", "metrics", "directions"],
+)
+def test_the_plan_of_an_experiment_that_somebody_has_edited_is_one_line(
+    change: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    plan = Manifest("sweep", "s", "?", "s.yaml", "0", [1], {}, [Variant("a", "a", {})], ["hr@10"], None, {})
+    folder = ExperimentFolder(tmp_path)
+    folder.write_manifest(plan)
+    assert folder.manifest() == plan
+    (tmp_path / "experiment.json").write_text(json.dumps(asdict(plan) | change), encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(f"experiment.json: {said}")) as found:
+        folder.manifest()
+    assert str(found.value).isprintable()
 
 
 def test_labels_of_a_damaged_parquet_log_are_one_line(tmp_path: Path) -> None:
