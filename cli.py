@@ -8,8 +8,8 @@ import typer
 
 from fleetrec import __version__
 from fleetrec.commands import bench, cloud, data, experiments, gallery, scenarios
+from fleetrec.commands.common import say
 from fleetrec.commands.streams import with_usable_streams
-from fleetrec.models.runtime.printable import printable
 from fleetrec.models.runtime.program import program
 
 app = typer.Typer(
@@ -63,7 +63,7 @@ def _run() -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             return 0
-        print(f"error: {printable(error.format_message())} (see `{program()} --help`)", file=sys.stderr)
+        say(f"error: {error.format_message()} (see `{program()} --help`)", aside=True)
         return 2
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fleetrec.commands.common import AsJson, print_json, progress_bars, user_errors
+from fleetrec.commands.common import AsJson, print_json, progress_bars, say, user_errors
 
 app = typer.Typer()
 
@@ -71,7 +71,7 @@ def _suite(
             draw_bench,  # imports Matplotlib, which a comparison alone does not need
         )
 
-        console.print(f"written to {out / FILE}; figure: {draw_bench(out)[0]}", soft_wrap=True)
+        say(f"written to {out / FILE}; figure: {draw_bench(out)[0]}", aside=as_json)
     changes = compare_records(old, record, tolerance) if old is not None else None
     if changes is not None:
         print_changes(changes, tolerance, console)

@@ -27,8 +27,16 @@ OnDevice = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="wher
 LogFormat = Literal["auto", "csv", "tsv", "parquet", "inter", "movielens_dat", "movielens_csv", "lines"]
 
 
+_LONGEST = 2000
 _FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 _MAKE_ROOM = "make room, or name another folder (--out; FLEETREC_CACHE for the cache); what was finished is kept"
+
+
+def say(line: str, aside: bool = False) -> None:
+    """Print one line in which no name moves a cursor, nor fills the screen; `aside`: on standard error."""
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} [...] {line[-_LONGEST // 2 :]}"
+    print(printable(line), file=sys.stderr if aside else sys.stdout, flush=True)
 
 
 @contextmanager
@@ -37,16 +45,16 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        say(f"error: {error}", aside=True)
         raise typer.Exit(2) from None
     except OSError as error:
         if error.errno not in _FULL_OR_CLOSED:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror}; {_MAKE_ROOM}", file=sys.stderr)
+        say(f"error: {where}{error.strerror}; {_MAKE_ROOM}", aside=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        print("interrupted: finished results and parts already written are kept", file=sys.stderr)
+        say("interrupted: finished results and parts already written are kept", aside=True)
         raise typer.Exit(130) from None
 
 
@@ -61,7 +69,7 @@ def print_advice(scenario: Any, quiet: bool = False) -> None:
     from fleetrec.simulator.scenario import advice
 
     for line in [] if quiet else advice(scenario):
-        print(f"note: {line}", file=sys.stderr)
+        say(f"note: {line}", aside=True)
 
 
 def progress_bars(quiet: bool) -> Any:

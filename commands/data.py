@@ -13,6 +13,7 @@ from fleetrec.commands.common import (
     ScenarioFile,
     print_json,
     progress_bars,
+    say,
     user_errors,
 )
 from fleetrec.models.runtime.wording import counted
@@ -95,9 +96,9 @@ def fetch(
 
         print(terms_of(name), file=sys.stderr)
         got = fetched(name, to, base_url, progress_bars(False))
-        print(f"{got.folder}: {'there already' if got.md5 is None else f'MD5 {got.md5} as published ({got.md5_from})'}")
-        print("in a scenario, or after --set:")
-        print(f"  workload.interactions={{path: {got.interactions}, items: {got.items}}}")
+        say(f"{got.folder}: {'there already' if got.md5 is None else f'MD5 {got.md5} as published ({got.md5_from})'}")
+        say("in a scenario, or after --set:")
+        say(f"  workload.interactions={{path: {got.interactions}, items: {got.items}}}")
 
 
 @prompts_app.command()
@@ -113,7 +114,7 @@ def export(
         from fleetrec.simulator.preparation.prompt_export import export_prompts
 
         parts = export_prompts(Scenario.load(scenario, overrides or [], check=check_files), out)
-        print(
+        say(
             f"{counted(sum(parts.values()), 'prompt')} written to {out}: {parts['stream']:,} for the stream, "
             f"{parts['calibration']:,} of before it, on which policies with a ratio, learned policies and logistic "
             "fusion are calibrated; docs/how-to/llm_candidates.md says how the answers become a table"

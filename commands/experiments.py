@@ -1,6 +1,5 @@
 """Commands on many runs: sweep, compare, search, report."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from fleetrec.commands.common import (
     ScenarioFile,
     print_json,
     progress_bars,
+    say,
     user_errors,
 )
 from fleetrec.models.runtime.wording import counted
@@ -54,18 +54,18 @@ def sweep(
         parts = (plan.manifest.name, base.stem if base else "", set_label(overrides or []))
         folder = out or Path("runs") / "-".join(filter(None, parts))
 
-        def say(line: str) -> None:
+        def tell(line: str) -> None:
             if not quiet:
-                print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+                say(line, aside=as_json)
 
-        found = run_sweep(plan, folder, executor, progress_bars(quiet), say, resume, overwrite or [])
+        found = run_sweep(plan, folder, executor, progress_bars(quiet), tell, resume, overwrite or [])
         if found.runs:
             draw_figures(folder)
-            say(f"report: {write_report(folder)}")
+            tell(f"report: {write_report(folder)}")
         if as_json:
             print_json(found.figures())
         for line in found.failures():
-            print(f"error: {line}", file=sys.stderr)
+            say(f"error: {line}", aside=True)
     if found.failed:
         raise typer.Exit(1)
 
@@ -118,8 +118,8 @@ def report(
             page, figures = write_report(folder), draw_figures(folder)
             name_files(folder, [page, *figures])
         if not quiet:
-            print(f"report: {page}")
-            print(f"figures: {counted(len(figures), 'file')} in {figures[0].parent}")
+            say(f"report: {page}")
+            say(f"figures: {counted(len(figures), 'file')} in {figures[0].parent}")
 
 
 @app.command()
@@ -171,4 +171,4 @@ def optimize(
             print_json(found.comparison.answer)
         elif not quiet:
             print_comparison(found.comparison.table, found.comparison.answer, console_for(False), found.notes)
-            print(f"report: {page}")
+            say(f"report: {page}")

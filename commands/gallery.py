@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fleetrec.commands.common import user_errors
+from fleetrec.commands.common import say, user_errors
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -136,4 +136,4 @@ def _copy(places: dict[Path, Path], overwrite: bool) -> None:
             raise InputError(f"{target.parent}: cannot be a folder ({error.strerror}); name another") from None
         with atomic_path(target) as temporary:
             temporary.write_bytes(source.read_bytes())
-        print(f"written to {target}")
+        say(f"written to {target}")

@@ -17,6 +17,7 @@ from fleetrec.commands.common import (
     print_advice,
     print_json,
     progress_bars,
+    say,
     user_errors,
 )
 from fleetrec.commands.gallery import shipped
@@ -74,7 +75,7 @@ def simulate(
                     print_run_summary(result.summary, console_for(as_json))
                 name_files(path, drawing.finish())
         if not quiet:
-            print(f"written to {path}", file=sys.stderr if as_json else sys.stdout)
+            say(f"written to {path}", aside=as_json)
         if check:
             from fleetrec.simulator.simulation import check_repeatable
 
@@ -116,8 +117,8 @@ def compare_policies(
         if not quiet:
             rows = [*comparison["today"], *comparison["policies"]]
             print_policy_comparison(rows, console_for(as_json), comparison["headline"], comparison["notes"])
-            print(f"report: {page}", file=sys.stderr if as_json else sys.stdout)
-            print(f"cost-accuracy plot: {figure}", file=sys.stderr if as_json else sys.stdout)
+            say(f"report: {page}", aside=as_json)
+            say(f"cost-accuracy plot: {figure}", aside=as_json)
 
 
 @app.command()

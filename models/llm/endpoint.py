@@ -8,6 +8,7 @@ The key comes from the environment, is sent to that host only (redirects are not
 import json
 import math
 import queue
+import ssl
 import threading
 from collections.abc import Sequence
 from http.client import HTTPException
@@ -154,7 +155,14 @@ class Endpoint:
         except BrokenOff:
             raise _Passing("the answer broke off") from None
         except (OSError, HTTPException, ValueError) as error:
-            raise _Passing(str(getattr(error, "reason", error)) or type(error).__name__) from None
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                raise InputError(
+                    f"{_KEY}.url: {self._address} has a certificate that is not trusted "
+                    f"({self._clean(reason.verify_message)}), so nothing was sent; mend url, or name the file of its "
+                    "authority in the environment variable SSL_CERT_FILE"
+                ) from None
+            raise _Passing(str(reason) or type(error).__name__) from None
 
     def _read(self, body: bytes) -> Answer:
         try:

@@ -3,7 +3,8 @@
 `as_of` is the 0-based position, in the user's log, of the newest interaction that the list has seen; `as_of_time`
 stands for the last event not later. Optional prompt_tokens, output_tokens and latency_s speak of the whole list; no
 prompt tokens and no time (less than a microsecond) are taken as not told, no output tokens as an answer by scores.
-Labels match as text, so 7, 7.0 and "7" are one. Gaps in ranks close; items of equal rank go by the log's item code.
+Labels match as text without the white space around it, so 7, 7.0 and " 7" are one. Gaps in ranks close; items of equal
+rank go by the log's item code.
 """
 
 from dataclasses import dataclass
@@ -177,7 +178,7 @@ def _codes(frame: pd.DataFrame, column: str, labels: NDArray[Any], path: Path | 
     if bad.any():
         raise _bad_row(path, bad, column, "is empty")
     known = pd.Series(np.arange(len(labels)), index=_text(labels))
-    codes = known.reindex(_text(unique[1])).fillna(-1).to_numpy(dtype=np.int64)
+    codes = known.reindex(_text(unique[1]).str.strip()).fillna(-1).to_numpy(dtype=np.int64)
     return np.asarray(codes[unique[0]])
 
 

@@ -5,9 +5,11 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
+
+_PIECE = 65_536
 
 
 class TooLate(Exception):
@@ -121,15 +123,23 @@ class TimedHttp:
                 raise
 
 
+def pieces(response: Any, most: int) -> Iterator[bytes]:
+    """The body of an answer as it comes, up to `most` bytes and never more at once, whatever length it announces."""
+    while most > 0 and (piece := response.read1(min(most, _PIECE))):
+        yield piece[:most]
+        most -= len(piece)
+
+
 def _whole(response: Any, most: int) -> bytes:
-    body: bytes = response.read(most)
+    body = b"".join(pieces(response, most))
     if len(body) < most and response.length:
         raise BrokenOff
     return body
 
 
 def _said(error: Any, most: int) -> bytes:
+    said = bytearray()
     with suppress(OSError, http.client.HTTPException):
-        said: bytes = error.read(most)
-        return said
-    return b""
+        for piece in pieces(error, most):
+            said += piece
+    return bytes(said)

@@ -16,6 +16,7 @@ from scipy.special import i0e, ive
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario.text_files import number, read_rows
+from fleetrec.simulator.scenario.units import DURATION, Quantity
 
 DAY_S = 86400.0
 
@@ -156,19 +157,24 @@ def repeated_trace(times_s: list[float], values: list[float]) -> Trace:
     """A trace shifted to start at 0 and repeated; its last value holds for the median step (1 s if it is alone)."""
     shifted = [time - times_s[0] for time in times_s]
     steps = sorted(late - early for early, late in pairwise(shifted))
-    return Trace(shifted, values, period_s=shifted[-1] + (steps[len(steps) // 2] if steps else 1.0))
+    over_s = shifted[-1] + (steps[len(steps) // 2] if steps else 1.0)
+    return Trace(shifted, values, period_s=max(over_s, math.nextafter(shifted[-1], math.inf)))
 
 
 def _checked_trace(rows: list[tuple[int, float, float]], where: str) -> Trace:
-    """A repeated trace from (row number, time, value); times must increase and values be at least 0."""
+    """A repeated trace from (row number, time, value); times must increase, and values be from 0 to 1e21."""
     if not rows:
         raise InputError(f"{where}: holds no rows; give at least one time and value")
+    begin_s = rows[0][1]
     for (_, early, _), (row, late, _) in pairwise(rows):
-        if late <= early:
+        if late - begin_s <= early - begin_s:
             raise InputError(f"{where}, row {row}: times must increase; sort the rows and remove repeats")
+        if late - begin_s > DURATION.most:
+            raise InputError(f"{where}, row {row}: is {late - begin_s:g} s after the first one; give times in seconds")
     for row, _, value in rows:
-        if value < 0:
-            raise InputError(f"{where}, row {row}: the value {value:g} is negative; mend or remove the row")
+        if not 0 <= value <= Quantity.most:
+            what = "negative" if value < 0 else "too large to add up"
+            raise InputError(f"{where}, row {row}: the value {value:g} is {what}; mend or remove the row")
     return repeated_trace([time for _, time, _ in rows], [value for _, _, value in rows])
 
 

@@ -19,13 +19,13 @@ from pathlib import Path, PurePosixPath
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.printable import printable
 from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.models.runtime.timed_http import pieces
 from fleetrec.models.runtime.web_address import address_problem
 from fleetrec.simulator.workload.files import CACHE_PREFIX, datasets_folder
 
 PUBLISHER_URL = "https://files.grouplens.org/datasets/movielens/"
 
 _TIMEOUT_S = 60.0
-_CHUNK = 1 << 18
 _LARGEST_SUM_FILE = 4096
 _LARGEST_BYTES = 200_000_000
 _MOST_FILES = 1000
@@ -164,7 +164,7 @@ def _published_sum(url: str) -> str:
     """The MD5 in the publisher's file, in the form `MD5 (name) = sum` or `sum  name`."""
     try:
         with _open(url) as response:
-            text = response.read(_LARGEST_SUM_FILE).decode("ascii", errors="replace")
+            text = b"".join(pieces(response, _LARGEST_SUM_FILE)).decode("ascii", errors="replace")
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unreachable(url, error) from error
     found = re.search(r"\b[0-9a-f]{32}\b", text.lower())
@@ -180,10 +180,10 @@ def _download(url: str, archive: Path, md5: str, progress: Progress) -> None:
             announced = response.headers.get("Content-Length") or "0"
             total = int(announced) if announced.isdecimal() and len(announced) < 16 else 0
             with progress.task(f"downloading {url.rsplit('/', 1)[-1]}", total) as task:
-                while chunk := response.read(_CHUNK):
-                    file.write(chunk)
-                    digest.update(chunk)
-                    task.advance(len(chunk))
+                for piece in pieces(response, _LARGEST_BYTES + 1):
+                    file.write(piece)
+                    digest.update(piece)
+                    task.advance(len(piece))
                     if file.tell() > _LARGEST_BYTES:
                         raise InputError(f"{url} is larger than {_LARGEST_BYTES:,} bytes; it is not the data set")
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException, ValueError) as error:

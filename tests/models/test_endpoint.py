@@ -16,6 +16,7 @@ from fleetrec.models.llm.endpoint import Endpoint
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.models.runtime.timed_http import TimedHttp
 from fleetrec.simulator.scenario.sections import Endpoint as Section
 
 KEY = "sk-very-secret"
@@ -166,6 +167,27 @@ def test_a_redirect_is_not_followed_so_the_key_stays_with_its_host(serve: Callab
 @pytest.mark.parametrize("body", [b"<html>hello", b"[]", b'{"choices": []}', b'{"choices": [{"text": "Heat"}]}', b""])
 def test_nonsense_is_said_to_be_no_answer(serve: Callable[..., Server], body: bytes) -> None:
     assert "no answer of an OpenAI-compatible" in refused(endpoint(serve((200, {}, body))))
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "", "1e3", "47, 47", "\xb2", "9" * 5000])
+def test_a_length_that_is_none_is_not_heeded(serve: Callable[..., Server], length: str) -> None:
+    body = ok("Heat")[2]  # type: ignore[index]
+    assert ask(endpoint(serve((200, {"Content-Length": length}, body))), "hello") == ["Heat"]
+
+
+def test_a_length_that_is_too_long_is_an_answer_that_broke_off_and_one_too_short_is_nonsense(
+    serve: Callable[..., Server],
+) -> None:
+    body = ok("Heat")[2]  # type: ignore[index]
+    server = serve((200, {"Content-Length": str(len(body) + 1)}, body), ok("Heat"))
+    assert ask(endpoint(server), "hello") == ["Heat"]
+    assert len(server.asked) == 2
+    assert "no answer of an OpenAI-compatible" in refused(endpoint(serve((200, {"Content-Length": "9"}, body))))
+
+
+def test_a_chunk_of_less_than_nothing_is_not_read_without_end(serve: Callable[..., Server]) -> None:
+    server = serve((200, {"Transfer-Encoding": "chunked"}, b"-1\r\n" + b"x" * 3_000_000))
+    assert len(TimedHttp().post(server.url, b"{}", {}, 5.0, 100_000)) == 100_000
 
 
 def test_an_answer_without_content_is_an_answer_without_titles(serve: Callable[..., Server]) -> None:

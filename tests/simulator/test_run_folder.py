@@ -151,6 +151,52 @@ def test_a_folder_named_parts_that_no_run_made_is_left_alone(tmp_path: Path) -> 
     assert (tmp_path / "run" / "parts" / "interactions-00000.parquet").read_text() == "mine"
 
 
+def test_a_run_through_a_link_fills_the_folder_that_the_link_leads_to(tmp_path: Path, finished: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    rerun(ONE, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert is_finished(tmp_path / "real")
+    assert (tmp_path / "real" / "summary.json").read_bytes() == (finished / "summary.json").read_bytes()
+    with pytest.raises(InputError, match=r"holds the finished result of another run"):
+        rerun(OTHER, tmp_path / "link")
+
+
+def test_a_link_that_leads_nowhere_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "no" / "where")
+    with pytest.raises(InputError, match=r"^--out .*link: "):
+        rerun(ONE, tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", ["summary.json", "interactions.parquet", "scenario.yaml"])
+def test_what_a_link_in_the_place_of_a_runs_file_leads_to_stays_as_it_is(run: Path, tmp_path: Path, name: str) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    written = (run / name).read_bytes()
+    (run / name).unlink()
+    (run / name).symlink_to(mine)
+    rerun(ONE, run)
+    assert mine.read_text() == "mine"
+    assert (run / name).read_bytes() == written
+    assert not (run / name).is_symlink()
+
+
+@pytest.mark.parametrize("name", ["parts", "figures"])
+def test_nothing_is_removed_from_a_folder_that_a_link_in_a_run_leads_to(run: Path, tmp_path: Path, name: str) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "run.json").write_text((run / "run.json").read_text())
+    (mine / "interactions-00000.parquet").write_text("mine")
+    before = files_of(mine)
+    (run / name).symlink_to(mine)
+    if name == "parts":
+        with pytest.raises(InputError, match=r"holds something named 'parts' that no run made"):
+            rerun(OTHER, run, overwrite=True)
+    else:
+        rerun(OTHER, run, overwrite=True)
+    assert files_of(mine) == before
+
+
 def test_what_a_run_that_was_killed_has_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "run"
 

@@ -113,6 +113,12 @@ def test_a_bandwidth_trace_is_read_in_bits_per_second(tmp_path: Path) -> None:
     assert [trace.at(t) for t in (0, 1, 2, 3)] == [1.5e6, 2.5e6, 0.0, 1.5e6]
 
 
+def test_a_last_value_holds_for_a_moment_where_the_median_step_vanishes_beside_its_time() -> None:
+    trace = repeated_trace([0.0, 1e-9, 2e-9, 1e9], [1.0, 2.0, 3.0, 4.0])
+    assert trace.at(1e9) == 4.0
+    assert trace.mean(0.0, 1e9) == pytest.approx(3.0)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -122,6 +128,9 @@ def test_a_bandwidth_trace_is_read_in_bits_per_second(tmp_path: Path) -> None:
         (b"0 1\n1\n", "row 2: expected two numbers"),
         (b"0 1\n1 -2\n", "row 2: the value -2e\\+06 is negative"),
         (b"0 1\n2 1\n2 1\n", "row 3: times must increase"),
+        (b"-1e9 1\n1e-9 1\n2e-9 1\n", "row 3: times must increase"),  # which they do not, counted from the first
+        (b"0 1\n1 2\n1e25 3\n", "row 3: is 1e\\+25 s after the first one; give times in seconds"),
+        (b"0 1\n1 1e308\n", "row 2: the value inf is too large to add up"),
         (b"0 0\n1 0\n", "every bandwidth is 0"),
         (b"\xff\xfe\x00\x01", "not a text table"),
     ],
