@@ -12,7 +12,7 @@ from fleetrec.simulator.scenario.shapes import fields_of
 def test_the_reference_page_is_what_the_sections_say() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page.count(MARKER) == 1
-    assert with_reference(page) == page, "run: python -m simulator.scenario.reference"
+    assert with_reference(page) == page, "run: python -m fleetrec.simulator.scenario.reference"
 
 
 def test_the_reference_names_every_key_of_every_section() -> None:
