@@ -36,7 +36,7 @@ from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.sequences import TrainingSet, even_length, training_set
 from fleetrec.models.srm.base import SmallModel, StateModel
 from fleetrec.models.srm.batches import n_transitions
-from fleetrec.models.srm.training import build_model, deterministic, fine_tune
+from fleetrec.models.srm.training import deterministic, fine_tune
 from fleetrec.models.srm.updating import Plan
 from fleetrec.simulator.preparation.training import load_workload
 from fleetrec.simulator.results.run_folder import usable_device
@@ -199,7 +199,7 @@ def plan_of(config: Any, batch_size: int) -> Plan:
     """Training of one epoch in batches of that size."""
     training = config.training.model_copy(update={"batch_size": batch_size})
     loss = getattr(config, "loss", "full_softmax")
-    return Plan(config.kind, config.dim, config.layers, config.heads, config.max_length, loss, 1, training)
+    return Plan(config.kind, loss, 1, training)
 
 
 def line(row: Mapping[str, Any]) -> str:
@@ -214,8 +214,10 @@ def measure(bench: Bench, batches: list[int], searched: int) -> None:
     scenario, data, device = bench.scenario, bench.data, bench.device
     srm, llm = scenario.srm, scenario.llm.candidates
     for size in [srm.training.batch_size, *batches]:
-        bench.training(f"{srm.kind} d={srm.dim}", build_model(srm, data.n_items).to(device), plan_of(srm, size))
-    small = build_model(srm, data.n_items).to(device)
+        bench.training(
+            f"{srm.kind} d={srm.dim}", srm.network(data.n_items, data.n_users).to(device), plan_of(srm, size)
+        )
+    small = srm.network(data.n_items, data.n_users).to(device)
     if isinstance(small, StateModel):
         bench.states(f"{srm.kind} d={srm.dim}", small)
     if isinstance(llm, sections.ItemLm):

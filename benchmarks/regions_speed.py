@@ -38,7 +38,7 @@ def scenario(devices: int, barriers: bool) -> sections.Scenario:
             arrivals=sections.PoissonArrivals(per_day=INTERACTIONS),
         ),
         fleet=sections.Fleet(devices=devices),
-        srm=sections.Srm(kind="gru4rec", dim=32, max_length=10, epochs=0),
+        srm=sections.Srm.of({"kind": "gru4rec", "dim": 32, "max_length": 10, "epochs": 0}),
         llm=sections.Llm(
             candidates=sections.ItemLm(dim=32, layers=1, heads=2, max_length=20, epochs=0),
             list_length=50,

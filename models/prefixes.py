@@ -19,15 +19,14 @@ from fleetrec.models.runtime.out_of_memory import enough_memory
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.models.sequences import even_length, window_start
-from fleetrec.models.srm.base import SmallModel, StateModel
-from fleetrec.models.srm.din import Din
+from fleetrec.models.srm.base import PairModel, SmallModel, StateModel
 
 Encoder = Callable[[Tensor, int], Tensor]  # windows int64[tile, L], since -> states float[tile, L - since, d]
 
 _STEP = 2.0**-16
 _LIMIT = 16.0
-_DIN_STEP = 2.0**-20
-_DIN_WINDOWS = {"cpu": 128, "cuda": 2048}  # scored at once: hidden layers of more leave the processor's cache
+_PAIR_STEP = 2.0**-20
+_PAIR_WINDOWS = {"cpu": 128, "cuda": 2048}  # scored at once: hidden layers of more leave the processor's cache
 _STRIDE = 37  # rows between a user's consecutive segments: spreads long users over a tile
 _CUDA_TILE = 4096  # fills a GPU
 
@@ -140,21 +139,25 @@ def rounded_item_vectors(model: SmallModel) -> Tensor:
 
 
 @torch.no_grad()
-def din_logits(model: SmallModel, windows: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Scores float64 [B, N] of `candidates` [B, N] (item codes) after `windows` [B, L] (item code + 1, 0 padding).
+def pair_logits(
+    model: SmallModel, windows: NDArray[np.int64], candidates: NDArray[np.int64], users: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Scores float64 [B, N] of `candidates` [B, N] (item codes) after `windows` [B, L] (item code + 1, 0 padding) of
+    `users` [B], by a model without user states (ValueError).
 
     Computed in float64, where sums in another order differ by about 1e-15, and rounded to multiples of 2^-20, so the
     same numbers come out whatever the batch. A negative candidate gives a score of no meaning.
     """
-    if not isinstance(model, Din):
+    if not isinstance(model, PairModel):
         raise ValueError(f"{model.kind} is not scored as a pair of window and candidate")
     model.eval()
     device = model.embedding.weight.device
     scores = np.empty(candidates.shape, dtype=np.float64)
-    at_once = _DIN_WINDOWS[device.type]
+    at_once = _PAIR_WINDOWS[device.type]
     for begin in range(0, len(windows), at_once):
         part = slice(begin, begin + at_once)
         at = torch.from_numpy(windows[part]).to(device)
         of = torch.from_numpy(np.maximum(candidates[part], 0)).to(device)
-        scores[part] = model.window_logits(at, of, torch.float64).cpu().numpy()
-    return np.asarray(np.rint(scores / _DIN_STEP) * _DIN_STEP)
+        whose = torch.from_numpy(users[part]).to(device)
+        scores[part] = model.exact_logits(at, of, whose).cpu().numpy()
+    return np.asarray(np.rint(scores / _PAIR_STEP) * _PAIR_STEP)

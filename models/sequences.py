@@ -42,6 +42,29 @@ class TrainingSet:
         return np.arange(len(user)) - self.offsets[user] < end[user]
 
 
+@dataclass(frozen=True)
+class LearningData:
+    """What a model of the user's own learns from: the log before the stream, without what it is validated on."""
+
+    n_users: int
+    n_items: int
+    users: NDArray[np.int64]
+    """[E], from 0; a user's events follow each other in order of time"""
+    items: NDArray[np.int64]
+    """[E], from 0"""
+    attributes: Attributes | None
+    """words for each item, where the log has them"""
+    titles: tuple[str, ...] | None = None
+    """of each item, where the log has them and the model is an LLM"""
+
+
+def learning_data(data: TrainingSet, titles: tuple[str, ...] | None = None) -> LearningData:
+    """The learning part of `data`, and nothing beyond it."""
+    learnt = data.events_before(data.fit_end)
+    users, items = data.user_of_event[learnt], data.items[learnt].astype(np.int64)
+    return LearningData(data.n_users, data.n_items, users, items, data.attributes, titles)
+
+
 def training_set(
     offsets: ArrayLike,
     items: ArrayLike,

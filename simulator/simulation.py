@@ -1,6 +1,7 @@
 """`simulate`: the whole tool in one call; and the same for a scenario that is prepared already."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,17 @@ def simulate(
     executor: Executor | None = None,
     *,
     request: Any = None,
+    srm: Any = None,
 ) -> RunResult:
     """Run `scenario`; with `out` its files are written there, with `trace` also a timeline of chosen devices.
 
-    `request`: a request policy in place of the scenario's, built in or an object of a class of your own. `executor`:
-    who simulates the regions of a scenario that has some; none: this process. Deterministic in the scenario, whatever
-    the machine's load, the number of workers or `engine.batching`. Raises InputError for what the user can mend.
+    `request` and `srm` stand in place of the scenario's: a built-in kind, an object of a class of your own, the class
+    itself, or a `functools.partial` of it with keys. `executor`: who simulates the regions of a scenario that has some;
+    none: this process. Deterministic in the scenario, whatever the machine's load, the number of workers or
+    `engine.batching`. Raises InputError for what the user can mend.
     """
-    if request is not None:
-        policy = sections.kind_of_object(request, sections.RequestPolicy)
-        scenario = scenario.model_copy(update={"policy": scenario.policy.model_copy(update={"request": policy})})
-        check_scenario(scenario)
+    if request is not None or srm is not None:
+        scenario = _with(scenario, {"policy.request": request, "srm": srm})
     if isinstance(out, Path | str):
         with opened(out, scenario) as held:
             return simulate(scenario, held, device, progress, store, trace, executor)
@@ -56,6 +57,15 @@ def simulate(
     started = time.perf_counter()
     prepared = prepare(scenario, device, progress, store)
     return simulate_prepared(scenario, prepared, out, device, progress, time.perf_counter() - started, trace)
+
+
+def _with(scenario: sections.Scenario, kinds: Mapping[str, Any]) -> sections.Scenario:
+    """The scenario with kinds, by their dotted key, in place of its own; None leaves one as it is."""
+    for key, value in kinds.items():
+        if value is not None:
+            scenario = sections.with_kind(scenario, key, value)
+    check_scenario(scenario)
+    return scenario
 
 
 def run_prepared(

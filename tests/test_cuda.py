@@ -1,7 +1,6 @@
 """What a GPU computes against what a CPU does, and against itself. Skipped where PyTorch finds no CUDA."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,20 @@ from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.item_lm import ItemLmCandidates, train_or_load_item_lm
 from fleetrec.models.llm.p5 import P5Candidates, train_or_load_p5
 from fleetrec.models.llm.ranking import best_items
-from fleetrec.models.prefixes import din_logits, prefix_states, rounded
+from fleetrec.models.prefixes import pair_logits, prefix_states, rounded
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.sequences import TrainingSet, windows_at
 from fleetrec.models.srm.base import TrainedSrm
 from fleetrec.models.srm.training import train_or_load_srm
 from fleetrec.simulator.ranking.srm_logits import StateScores
-from fleetrec.simulator.scenario.sections import P5, ItemLm, Training
-from tests.models.srm_cases import KINDS, Config, cycle_log
+from fleetrec.simulator.scenario.sections import P5, ItemLm, Srm, Training
+from tests.models.srm_cases import KINDS, changed, cycle_log
 from tests.small import SMALL
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA")
 
 USERS, N_ITEMS, LENGTH = 300, 40, 30
-BCE = replace(KINDS[0], loss="bce")
+BCE = changed(KINDS[0], loss="bce")
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +34,12 @@ def data() -> TrainingSet:
     return cycle_log(USERS, N_ITEMS, LENGTH)
 
 
-def train_srm(config: Config, data: TrainingSet, folder: Path, device: str = "cuda") -> TrainedSrm:
-    return train_or_load_srm(replace(config, epochs=8), data, ArtifactStore(folder), 2, device)
+def train_srm(config: Srm, data: TrainingSet, folder: Path, device: str = "cuda") -> TrainedSrm:
+    return train_or_load_srm(changed(config, epochs=8), data, ArtifactStore(folder), 2, device)
 
 
 @pytest.mark.parametrize("config", [*KINDS, BCE], ids=lambda config: f"{config.kind} {config.loss}")
-def test_a_gpu_learns_what_a_cpu_learns_and_twice_the_same(config: Config, data: TrainingSet, tmp_path: Path) -> None:
+def test_a_gpu_learns_what_a_cpu_learns_and_twice_the_same(config: Srm, data: TrainingSet, tmp_path: Path) -> None:
     first, second = (train_srm(config, data, tmp_path / name) for name in ("first", "second"))
     assert first.content_hash == second.content_hash
     on_cpu = train_srm(config, data, tmp_path / "cpu", "cpu")
@@ -51,7 +50,7 @@ def test_a_gpu_learns_what_a_cpu_learns_and_twice_the_same(config: Config, data:
 
 @pytest.mark.parametrize("config", KINDS[:2], ids=lambda config: config.kind)
 def test_states_on_a_gpu_are_those_of_a_cpu_to_float32_and_do_not_depend_on_company(
-    config: Config, data: TrainingSet, tmp_path: Path
+    config: Srm, data: TrainingSet, tmp_path: Path
 ) -> None:
     model = train_srm(config, data, tmp_path, "cpu").model
     first = np.zeros(USERS, dtype=np.int64)
@@ -102,8 +101,8 @@ def test_din_scores_on_a_gpu_are_those_of_a_cpu(data: TrainingSet, tmp_path: Pat
     users, positions = np.arange(USERS), np.full(USERS, LENGTH - 1)
     windows = windows_at(data.offsets, data.items, users, positions, 8)
     candidates = np.broadcast_to(np.arange(N_ITEMS), (USERS, N_ITEMS))
-    here = din_logits(model, windows, candidates)
-    assert np.array_equal(here, din_logits(model.to("cuda"), windows, candidates))
+    here = pair_logits(model, windows, candidates, users)
+    assert np.array_equal(here, pair_logits(model.to("cuda"), windows, candidates, users))
 
 
 def item_lm(data: TrainingSet, folder: Path) -> CandidateSource:

@@ -1,5 +1,6 @@
 """The examples as their files say they are run."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -64,3 +65,11 @@ def test_a_policy_that_raises_ends_the_command_with_one_line_and_leaves_no_resul
     told = one_line(typed("simulate", "examples/evenings.yaml", "--out", "run", "--quiet"))
     assert told == "examples/evenings.py:17: ZeroDivisionError: division by zero"
     assert not Path("run/summary.json").exists()
+
+
+def test_an_srm_of_ones_own_learns_and_runs_twice_the_same() -> None:
+    result = typed("simulate", "examples/mamba4rec.yaml", "--out", "run", "--quiet", "--check")
+    assert result.exit_code == 0, result.output
+    assert "examples/mamba4rec.py:Mamba4Rec" in Path("run/scenario.yaml").read_text(encoding="utf-8")
+    learnt = json.loads(Path("run/summary.json").read_text(encoding="utf-8"))["models"]["srm"]
+    assert learnt["validation"]["ndcg@10"] > 5 * 4.54 / 200  # 4.54: sum of 1 / log2(rank + 2) over the first ten of 200

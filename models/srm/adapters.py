@@ -21,7 +21,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.models.srm.base import SmallModel, StateModel
-from fleetrec.models.srm.gru4rec import Gru4Rec
 
 Ints = NDArray[np.int64]
 Parameters = dict[str, Tensor]
@@ -74,8 +73,7 @@ class InsideEncoder(nn.Module):
     def __init__(self, model: StateModel):
         super().__init__()
         self.model = copy.deepcopy(model).cpu().eval()
-        if isinstance(self.model, Gru4Rec):
-            self.model.plain = True
+        self.model.written_out()
 
     def forward(self, windows: Tensor) -> Tensor:
         return self.model.states(windows[None])[0]
@@ -126,8 +124,8 @@ def adapter_form(settings: AdapterSettings, model: SmallModel) -> AdapterForm:
     elif section.kind == "last_layer":
         module = OutputLayer(model.dim)
     else:
-        names = [name for name, part in model.named_modules() if name and any(True for _ in part.parameters())]
-        names.remove("embedding")
+        parts = {name: part for name, part in model.named_modules() if name and part is not model.embedding}
+        names = [name for name, part in parts.items() if any(True for _ in part.parameters())]
         if section.name not in names:
             raise InputError(
                 f"policy.update.adapter.name: an SRM of kind {model.kind} has no sub-module {section.name!r} to adapt; "

@@ -1,21 +1,22 @@
 """One small interface for the small recommendation models (SRMs) that run on devices.
 
-A window is a row of item code + 1, left-aligned, 0 as padding (models/sequences.py). Models of users (SASRec, GRU4Rec)
-give a state after every item of a window and score an item by a dot product; DIN has no user state and scores
-(window, candidate) pairs.
+A window is a row of item code + 1, left-aligned, 0 as padding (models/sequences.py). A model with user states (SASRec,
+GRU4Rec) gives one after every item of a window and scores an item by a dot product; one without (DIN) scores pairs of
+a history and a candidate.
 """
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
-from fleetrec.models.sequences import even_length
+from fleetrec.models.sequences import TrainingSet, even_length
 
 
 class TrainingConfig(Protocol):
@@ -54,13 +55,32 @@ class NetworkConfig(Protocol):
     def training(self) -> TrainingConfig: ...
 
 
-class SrmConfig(NetworkConfig, Protocol):
-    """What determines a small model; the `srm` section of a scenario has these fields."""
+class TrainingPlan(Protocol):
+    """How long a network is trained, and on which loss."""
 
     @property
     def kind(self) -> str: ...
     @property
     def loss(self) -> str: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def training(self) -> TrainingConfig: ...
+
+
+class SrmConfig(TrainingPlan, Protocol):
+    """What determines a small model; the kinds of a scenario's `srm` section are such."""
+
+    @property
+    def has_user_state(self) -> bool: ...
+
+    def determinants(self) -> Mapping[str, Any]:
+        """All but `training` that decides the weights, JSON-able: caches go by it."""
+        ...
+
+    def network(self, n_items: int, n_users: int) -> "SmallModel":
+        """The untrained model; it draws its weights from PyTorch's current generator."""
+        ...
 
 
 class SmallModel(nn.Module, ABC):
@@ -68,6 +88,11 @@ class SmallModel(nn.Module, ABC):
 
     kind: str
     has_user_state: bool
+    fit: Callable[[TrainingSet], None] | None = None
+    """trains it in its own way; None: mini-batches do"""
+    embedding: nn.Embedding
+    user_table: Tensor | None = None
+    """a row of weights for each user, where it has them: a phone holds its own user's"""
 
     def __init__(self, n_items: int, dim: int, max_length: int):
         super().__init__()
@@ -85,12 +110,20 @@ class SmallModel(nn.Module, ABC):
             self.embedding.weight[0] = 0.0
 
     @abstractmethod
-    def position_logits(self, windows: Tensor, candidates: Tensor) -> Tensor:
-        """Scores [B, T, C] of `candidates` [B, T, C] (item codes) after each item of `windows` [B, T]."""
+    def position_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
+        """Scores [B, T, C] of `candidates` [B, T, C] (item codes) after each item of `windows` [B, T] of `users`
+        [B]."""
 
     @abstractmethod
-    def window_logits(self, windows: Tensor, candidates: Tensor) -> Tensor:
-        """Scores [B, N] of `candidates` [B, N] (item codes) after the last item of each of `windows` [B, T]."""
+    def window_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
+        """Scores [B, N] of `candidates` [B, N] (item codes) after the last item of each of `windows` [B, T] of `users`
+        [B]."""
+
+    @property
+    def encoder_numbers(self) -> int:
+        """Weights that a phone holds beside the item table."""
+        others = 0 if self.user_table is None else self.user_table.numel() - self.user_table.shape[1]
+        return sum(p.numel() for p in self.parameters()) - self.embedding.weight.numel() - others
 
     def item_vectors(self) -> Tensor:
         """[n_items, dim]: what states are multiplied with (for DIN: its embeddings)."""
@@ -124,15 +157,28 @@ class StateModel(SmallModel):
         """[B, T - since, dim]: the state after each item of `windows` [B, T] from column `since` on; columns of padding
         hold nothing of use."""
 
-    def position_logits(self, windows: Tensor, candidates: Tensor) -> Tensor:
+    def written_out(self) -> None:
+        """From now on, compute in operations that torch.func knows."""
+
+    def position_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
         vectors: Tensor = self.embedding(candidates + 1)
         return (vectors @ self.states(windows)[..., None]).squeeze(-1)
 
-    def window_logits(self, windows: Tensor, candidates: Tensor) -> Tensor:
+    def window_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
         last = ((windows > 0).sum(dim=1) - 1).clamp(min=0)
         state = self.states(windows)[torch.arange(len(windows), device=windows.device), last]
         vectors: Tensor = self.embedding(candidates + 1)
         return (vectors @ state[..., None]).squeeze(-1)
+
+
+class PairModel(SmallModel):
+    """A small model without a user state, which scores each pair of a history and a candidate."""
+
+    has_user_state = False
+
+    @abstractmethod
+    def exact_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
+        """`window_logits` in float64, where sums in another order differ by about 1e-15."""
 
 
 @dataclass(frozen=True)

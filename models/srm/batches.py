@@ -26,11 +26,12 @@ class Windows:
     inputs: Tensor
     targets: Tensor
     filled: Tensor  # int64 [K]: where inputs > 0, in the flattened windows
+    users: Tensor  # [B]: whose windows they are
 
     def to(self, device: torch.device) -> "Windows":
         if device.type == "cpu":
             return self
-        columns = (self.inputs, self.targets, self.filled)  # pinned, so that nobody waits for the copy
+        columns = (self.inputs, self.targets, self.filled, self.users)  # pinned, so that nobody waits for the copy
         return Windows(*(column.pin_memory().to(device, non_blocking=True) for column in columns))
 
     def of_filled(self, values: Tensor) -> Tensor:
@@ -43,8 +44,9 @@ Batch = list[Windows]  # one mini-batch, in groups of similar length so that lit
 
 def training_windows(
     data: TrainingSet, max_length: int, generator: torch.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each window of inputs begins in `data.items`, and its length (1..max_length); targets lie one further."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Where each window of inputs begins in `data.items`, its length (1..max_length) and its user; targets lie one
+    further."""
     inputs = np.maximum(data.fit_end - 1, 0)  # the last event of the learning part is only a target
     drawn = torch.randint(1, max_length + 1, (data.n_users,), generator=generator).numpy()
     first = np.where(inputs <= max_length, inputs, drawn)  # length of a user's first window
@@ -52,7 +54,7 @@ def training_windows(
     user, nth = ragged(counts)
     begin = np.where(nth == 0, 0, first[user] + (nth - 1) * max_length)
     length = np.where(nth == 0, first[user], np.minimum(max_length, inputs[user] - begin))
-    return data.offsets[:-1][user] + begin, length
+    return data.offsets[:-1][user] + begin, length, user
 
 
 def epoch_batches(
@@ -62,13 +64,13 @@ def epoch_batches(
 
     Not `grouped`, a batch is one group: on a GPU, work comes dearer in small pieces than padded.
     """
-    starts, lengths = training_windows(data, max_length, generator)
+    starts, lengths, users = training_windows(data, max_length, generator)
     size = np.ceil(np.log2(np.maximum(lengths, _SHORT) / _SHORT)).astype(np.int64)
     order = torch.randperm(len(starts), generator=generator).numpy()
     for at in range(0, len(order), batch_size):
         chosen = order[at : at + batch_size]
         groups = [chosen[size[chosen] == one] for one in np.unique(size[chosen])] if grouped else [chosen]
-        yield [_windows(data.items, starts[group], lengths[group]) for group in groups]
+        yield [_windows(data.items, starts[group], lengths[group], users[group]) for group in groups]
 
 
 def n_transitions(data: TrainingSet) -> int:
@@ -76,10 +78,12 @@ def n_transitions(data: TrainingSet) -> int:
     return int(np.maximum(data.fit_end - 1, 0).sum())
 
 
-def _windows(items: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Windows:
+def _windows(
+    items: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int64], users: NDArray[np.int64]
+) -> Windows:
     column = np.arange(lengths.max())
     inside = column[None, :] < lengths[:, None]
     flat = np.where(inside, starts[:, None] + column[None, :], 0)
     inputs = np.where(inside, items[flat].astype(np.int64) + 1, 0)
     targets = np.where(inside, items[np.where(inside, flat + 1, 0)].astype(np.int64), 0)
-    return Windows(*(torch.from_numpy(values) for values in (inputs, targets, np.flatnonzero(inside))))
+    return Windows(*(torch.from_numpy(values) for values in (inputs, targets, np.flatnonzero(inside), users)))

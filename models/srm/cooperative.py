@@ -57,10 +57,11 @@ class RankingTasks:
     windows: Tensor  # [M, L] item code + 1
     candidates: Tensor  # [M, N], -1 for none
     right: Tensor  # [M]
+    users: Tensor  # [M]
 
     def take(self, rows: Tensor) -> "RankingTasks":
         """Those of `rows`."""
-        return RankingTasks(self.windows[rows], self.candidates[rows], self.right[rows])
+        return RankingTasks(self.windows[rows], self.candidates[rows], self.right[rows], self.users[rows])
 
 
 def cooperate_or_load(
@@ -153,7 +154,7 @@ def _tasks(
         missed = np.flatnonzero(right < 0)
         items[missed, -1], right[missed] = target[missed], length - 1
     windows = windows_at(data.offsets, data.items, users, positions, max_length)
-    return RankingTasks(torch.from_numpy(windows), torch.from_numpy(items), torch.from_numpy(right))
+    return RankingTasks(*(torch.from_numpy(values) for values in (windows, items, right, users)))
 
 
 def _train(
@@ -196,10 +197,16 @@ def _train(
     return history
 
 
+def _logits(model: SmallModel, tasks: RankingTasks) -> Tensor:
+    device = model.embedding.weight.device
+    columns = (tasks.windows, tasks.candidates.clamp(min=0), tasks.users)
+    return model.window_logits(*(column.to(device) for column in columns))
+
+
 def _list_loss(model: SmallModel, loss: str, tasks: RankingTasks, negatives: int, generator: torch.Generator) -> Tensor:
     """Mean cross-entropy within the list, or binary cross-entropy of the positive and `negatives` drawn from it."""
     device = model.embedding.weight.device
-    logits = model.window_logits(tasks.windows.to(device), tasks.candidates.clamp(min=0).to(device))
+    logits = _logits(model, tasks)
     logits = logits.masked_fill((tasks.candidates < 0).to(device), -1e4)
     right = tasks.right.to(device)
     if loss == "full_softmax":
@@ -221,11 +228,10 @@ def order_quality(model: SmallModel, tasks: RankingTasks) -> float:
     if not len(tasks.right):
         return math.nan
     model.eval()
-    device = model.embedding.weight.device
     ranks = []
     for rows in torch.split(torch.arange(len(tasks.right)), _LISTS_AT_ONCE):
         some = tasks.take(rows)
-        logits = model.window_logits(some.windows.to(device), some.candidates.clamp(min=0).to(device)).cpu()
+        logits = _logits(model, some).cpu()
         logits = logits.masked_fill(some.candidates < 0, -torch.inf)
         place = some.right.clamp(min=0)[:, None]
         own = logits.gather(1, place)

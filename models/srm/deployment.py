@@ -73,22 +73,22 @@ def deploy(
     encoder = table = 0.0
     with torch.no_grad():
         for name, weights in model.named_parameters():
-            if name == "embedding.weight":
+            share = 1.0 if weights is not model.user_table else 1.0 / len(weights)  # of users, a phone has its own
+            if weights is model.embedding.weight:
                 table = _push_table(weights, rows, precision, pushed, before)
             elif pushed == "delta" and before is not None:
-                encoder += _apply_delta(weights, before.model.get_parameter(name))
+                encoder += share * _apply_delta(weights, before.model.get_parameter(name))
             elif pushed == "half":
                 weights.copy_(weights.half().float())
-                encoder += 2.0 * weights.numel()
+                encoder += 2.0 * share * weights.numel()
             else:
-                encoder += 4.0 * weights.numel()
-    count = sum(p.numel() for p in model.parameters()) - model.embedding.weight.numel()
+                encoder += 4.0 * share * weights.numel()
     form = [precision, pushed, before.content_hash if pushed == "delta" and before is not None else ""]
     whole = as_it_is and bool(known.all())
     return Deployed(
         model=model,
         known=known,
-        encoder_bytes=count * (2.0 if pushed == "half" else 4.0),
+        encoder_bytes=model.encoder_numbers * (2.0 if pushed == "half" else 4.0),
         item_bytes=item_bytes(model.dim, precision),
         push_bytes=encoder + (table if table_travels else 0.0),
         content_hash=master.content_hash if whole else content_hash(master.content_hash, known, form),

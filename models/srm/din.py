@@ -10,14 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fleetrec.models.srm.base import SmallModel
+from fleetrec.models.srm.base import PairModel
 
 
-class Din(SmallModel):
+class Din(PairModel):
     """Scores of (window, candidate) pairs."""
 
     kind = "din"
-    has_user_state = False
 
     def __init__(self, n_items: int, dim: int, max_length: int, dropout: float):
         super().__init__(n_items, dim, max_length)
@@ -31,16 +30,19 @@ class Din(SmallModel):
         for layer in (self.hidden_1, self.hidden_2, self.out):
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
 
-    def position_logits(self, windows: Tensor, candidates: Tensor) -> Tensor:
+    def position_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
         batch, steps, count = candidates.shape
         past = torch.ones(steps, steps, dtype=torch.bool, device=windows.device).tril()
         visible = past.repeat_interleave(count, dim=0)[None] & (windows > 0)[:, None, :]
         targets = self.embedding(candidates + 1).view(batch, steps * count, self.dim)
         return self._logits(self.embedding(windows), visible, targets).view(batch, steps, count)
 
-    def window_logits(self, windows: Tensor, candidates: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Scores [B, N]; in float64 where `dtype` says so. An empty window's interest is zero."""
-        keys, targets = self.embedding(windows).to(dtype), self.embedding(candidates + 1).to(dtype)
+    def window_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
+        """See SmallModel. An empty window's interest is zero."""
+        return self._logits(self.embedding(windows), (windows > 0)[:, None, :], self.embedding(candidates + 1))
+
+    def exact_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
+        keys, targets = self.embedding(windows).double(), self.embedding(candidates + 1).double()
         return self._logits(keys, (windows > 0)[:, None, :], targets)
 
     def _logits(self, keys: Tensor, visible: Tensor, targets: Tensor) -> Tensor:

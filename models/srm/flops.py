@@ -13,22 +13,24 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fleetrec.models.srm.base import SmallModel, StateModel
 
+_FEW, _MANY = 8, 24
 
-def flops_encode(model: SmallModel) -> int:
-    """FLOPs of turning one full window into a state at batch 1; 0 for a model without user states."""
-    if not isinstance(model, StateModel):
-        return 0
+
+def flops_of(model: SmallModel) -> tuple[int, float]:
+    """FLOPs, at batch 1, of what a full window takes whatever is ranked, and of scoring one more candidate.
+
+    With user states those are the encoder's and a dot product's; without, what a call takes by itself (none, for DIN)
+    and by its candidates.
+    """
     window = _full_window(model)
-    return _count(lambda: model.states(window))
-
-
-def flops_per_candidate(model: SmallModel) -> float:
-    """FLOPs of scoring one more candidate: a dot product, or for DIN attention over a full window and the MLP."""
     if isinstance(model, StateModel):
-        return 2.0 * model.dim
-    window = _full_window(model)
-    few, many = (torch.zeros(1, count, dtype=torch.int64, device=window.device) for count in (8, 24))
-    return (_count(lambda: model.window_logits(window, many)) - _count(lambda: model.window_logits(window, few))) / 16
+        return _count(lambda: model.states(window)), 2.0 * model.dim
+    few, many = (
+        _count(lambda n=count: model.window_logits(window, window.new_zeros(1, n), window.new_zeros(1)))  # type: ignore[misc]
+        for count in (_FEW, _MANY)
+    )
+    each = (many - few) / (_MANY - _FEW)
+    return max(0, round(few - _FEW * each)), each
 
 
 def _full_window(model: SmallModel) -> Tensor:

@@ -19,7 +19,7 @@ class Gru4Rec(StateModel):
         self.norm_in = nn.LayerNorm(dim)
         self.norm_out = BoundedNorm(dim)
         self.dropout = dropout
-        self.plain = False  # the same recurrence, written out: PyTorch's own has no rule for torch.func
+        self.plain = False
         self.initialise()
         nn.init.eye_(self.out.weight)
         for name, weight in self.gru.named_parameters():
@@ -28,6 +28,9 @@ class Gru4Rec(StateModel):
                     (nn.init.orthogonal_ if "hh" in name else nn.init.xavier_uniform_)(gate)
             else:
                 nn.init.zeros_(weight)
+
+    def written_out(self) -> None:
+        self.plain = True  # the same recurrence, gate by gate: PyTorch's own has no rule for torch.func
 
     def states(self, windows: Tensor, since: int = 0) -> Tensor:
         x = F.dropout(self.norm_in(self.embedding(windows)), self.dropout, self.training)

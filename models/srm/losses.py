@@ -50,7 +50,7 @@ def bce_backward(model: SmallModel, batch: Batch, negatives: int, generator: tor
         drawn = torch.randint(model.n_items - 1, (*windows.targets.shape, negatives), generator=generator)
         others = drawn.to(positive.device)
         candidates = torch.cat((positive, others + (others >= positive)), dim=-1)
-        parts.append(windows.of_filled(model.position_logits(windows.inputs, candidates)))
+        parts.append(windows.of_filled(model.position_logits(windows.inputs, candidates, windows.users)))
     logits = torch.cat(parts)
     labels = torch.zeros_like(logits)
     labels[:, 0] = 1.0

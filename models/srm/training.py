@@ -22,13 +22,10 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.precision import computed_with, mixed_precision
 from fleetrec.models.runtime.progress import NullProgress, Progress, Task
 from fleetrec.models.sequences import TrainingSet
-from fleetrec.models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm
+from fleetrec.models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm, TrainingPlan
 from fleetrec.models.srm.batches import epoch_batches, n_transitions
-from fleetrec.models.srm.din import Din
-from fleetrec.models.srm.flops import flops_encode, flops_per_candidate
-from fleetrec.models.srm.gru4rec import Gru4Rec
+from fleetrec.models.srm.flops import flops_of
 from fleetrec.models.srm.losses import bce_backward, full_softmax_backward
-from fleetrec.models.srm.sasrec import SasRec
 from fleetrec.models.srm.validation import validate
 
 FORMAT = 3  # of the artifact and of the training procedure: raise it when either changes
@@ -40,18 +37,6 @@ _FALLS = 2
 _FALL = 0.25
 _RISE = 0.5  # epochs until the rate of a small model is what `learning_rate` says
 _FILLING: Any = torch.utils.deterministic  # a module whose settings PyTorch's type stubs do not know
-
-
-def build_model(config: SrmConfig, n_items: int) -> SmallModel:
-    """An untrained model. Raises InputError for an unknown kind, or heads that do not divide the dimension."""
-    rate = config.training.dropout
-    if config.kind == "sasrec":
-        return SasRec(n_items, config.dim, config.max_length, config.layers, config.heads, rate)
-    if config.kind == "gru4rec":
-        return Gru4Rec(n_items, config.dim, config.max_length, config.layers, rate)
-    if config.kind == "din":
-        return Din(n_items, config.dim, config.max_length, rate)
-    raise InputError(f"srm.kind: no small model is called {config.kind!r}; choose sasrec, gru4rec or din")
 
 
 def train_or_load_srm(
@@ -72,25 +57,25 @@ def train_or_load_srm(
     if folder is None:
         store.check_writable()
         with deterministic(config.training.seed, threads, device):
-            model = build_model(config, data.n_items).to(device)
+            model = config.network(data.n_items, data.n_users).to(device)
             history = train(model, config, data, progress or NullProgress(), _FALLS)
             # Counted here and kept: the first count of a process loads seconds' worth of PyTorch.
-            history["flops"] = {"encode": flops_encode(model), "candidate": flops_per_candidate(model)}
+            history["flops"] = dict(zip(("encode", "candidate"), flops_of(model), strict=True))
         with store.creating(_ARTIFACT, key) as temporary:
             save_file(
                 {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()},
                 temporary / "model.safetensors",
             )
             (temporary / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
-            return _trained(config, data.n_items, temporary, device)
-    return _trained(config, data.n_items, folder, device)
+            return _trained(config, data, temporary, device)
+    return _trained(config, data, folder, device)
 
 
 def _check(config: SrmConfig, data: TrainingSet) -> None:
-    if config.loss not in ("full_softmax", "bce"):
-        raise InputError(f"srm.loss: {config.loss!r} is no loss; choose full_softmax or bce")
-    if config.kind == "din" and config.loss != "bce":
-        raise InputError("srm.loss: din scores single pairs and cannot be trained with full_softmax; set srm.loss: bce")
+    if not config.has_user_state and config.loss != "bce":
+        raise InputError(
+            f"srm.loss: {config.kind} scores single pairs and cannot be trained with full_softmax; set srm.loss: bce"
+        )
     if n_transitions(data) == 0:
         raise InputError(
             "the training set is empty: no user has two interactions to learn from; "
@@ -101,11 +86,10 @@ def _check(config: SrmConfig, data: TrainingSet) -> None:
 
 
 def _key(config: SrmConfig, data: TrainingSet, threads: int, device: str) -> dict[str, Any]:
-    names = ("kind", "dim", "layers", "heads", "max_length", "loss", "epochs")
     training = ("seed", "batch_size", "learning_rate", "weight_decay", "dropout", "negatives", "patience")
     return {
         "format": FORMAT,
-        "config": {name: getattr(config, name) for name in names},
+        "config": config.determinants(),
         "training": {name: getattr(config.training, name) for name in training},
         "data": data.content_hash,
         **computed_with(threads, device),
@@ -113,7 +97,7 @@ def _key(config: SrmConfig, data: TrainingSet, threads: int, device: str) -> dic
 
 
 def train(
-    model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Progress, falls: int = 0
+    model: SmallModel, config: TrainingPlan, data: TrainingSet, progress: Progress, falls: int = 0
 ) -> dict[str, Any]:
     """Trains in place and leaves the best epoch's weights; returns what happened, epoch by epoch (JSON-able).
 
@@ -121,6 +105,9 @@ def train(
     0, or nothing held out: it falls straight to nothing over all epochs.
     """
     training = config.training
+    if model.fit is not None:
+        _fit(model, config, data, progress)
+        return {"validation": validate(model, data), "best_epoch": 0, "epochs": []}
     generator = torch.Generator().manual_seed(training.seed)
     optimiser = _optimiser(model, config)
     held = falls > 0 and bool((data.valid_end > data.fit_end).any())
@@ -135,14 +122,18 @@ def train(
         )
 
 
-def _straight(config: SrmConfig) -> Callable[[float], float]:
+def _straight(config: TrainingPlan) -> Callable[[float], float]:
     return lambda done: rate_at(done / config.epochs)
 
 
-def fine_tune(model: SmallModel, config: SrmConfig, data: TrainingSet, progress: Progress) -> float:
-    """Trains in place for `config.epochs`, without validation; returns the last epoch's mean loss."""
-    generator = torch.Generator().manual_seed(config.training.seed)
+def fine_tune(model: SmallModel, config: TrainingPlan, data: TrainingSet, progress: Progress) -> float:
+    """Trains in place for `config.epochs`, without validation; returns the last epoch's mean loss, NaN of a model that
+    trains in its own way."""
     loss = math.nan
+    if model.fit is not None:
+        _fit(model, config, data, progress)
+        return loss
+    generator = torch.Generator().manual_seed(config.training.seed)
     with progress.task(f"updating {config.kind}", config.epochs * n_transitions(data)) as task:
         optimiser = _optimiser(model, config)
         for epoch in range(1, config.epochs + 1):
@@ -150,7 +141,16 @@ def fine_tune(model: SmallModel, config: SrmConfig, data: TrainingSet, progress:
     return loss
 
 
-def _optimiser(model: SmallModel, config: SrmConfig) -> torch.optim.Optimizer:
+def _fit(model: SmallModel, config: TrainingPlan, data: TrainingSet, progress: Progress) -> None:
+    """Training in the model's own way."""
+    assert model.fit is not None
+    with progress.task(f"fitting {config.kind}", 1) as task:
+        model.train()
+        model.fit(data)
+        task.advance(1)
+
+
+def _optimiser(model: SmallModel, config: TrainingPlan) -> torch.optim.Optimizer:
     training = config.training
     return torch.optim.AdamW(
         _parameter_groups(model, training.weight_decay),
@@ -162,7 +162,7 @@ def _optimiser(model: SmallModel, config: SrmConfig) -> torch.optim.Optimizer:
 
 def _epoch(
     model: SmallModel,
-    config: SrmConfig,
+    config: TrainingPlan,
     data: TrainingSet,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
@@ -210,21 +210,22 @@ def _parameter_groups(model: SmallModel, weight_decay: float) -> list[dict[str, 
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _trained(config: SrmConfig, n_items: int, folder: Path, device: str) -> TrainedSrm:
+def _trained(config: SrmConfig, data: TrainingSet, folder: Path, device: str) -> TrainedSrm:
     weights = load_file(folder / "model.safetensors")
     with deterministic(0, torch.get_num_threads(), "cpu"):  # building draws weights, which are then replaced
-        model = build_model(config, n_items)
+        model = config.network(data.n_items, data.n_users)
     model.load_state_dict(weights)
     model.eval().requires_grad_(False)
-    table = model.embedding.weight.numel()
     history: Mapping[str, Any] = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-    architecture = [config.kind, model.dim, config.layers, config.heads, model.max_length, n_items]
+    learnt_by = ("max_length", "loss", "epochs")
+    form = [value for name, value in config.determinants().items() if name not in learnt_by]
+    architecture = [*form, model.max_length, data.n_items]
     return TrainedSrm(
         model=model.to(device),
         loss=config.loss,
         flops_encode=int(history["flops"]["encode"]),
         flops_per_candidate=float(history["flops"]["candidate"]),
-        encoder_bytes=4 * (sum(p.numel() for p in model.parameters()) - table),
+        encoder_bytes=4 * model.encoder_numbers,
         item_bytes=4 * model.dim,
         validation=dict(history["validation"]),
         curve=curve_of(history, config.epochs),

@@ -16,7 +16,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.precision import computed_with
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.sequences import TrainingSet, training_set
-from fleetrec.models.srm.base import SmallModel, SrmConfig, TrainingConfig
+from fleetrec.models.srm.base import SmallModel, TrainingConfig, TrainingPlan
 from fleetrec.models.srm.batches import n_transitions
 from fleetrec.models.srm.training import deterministic, fine_tune
 
@@ -26,13 +26,9 @@ _ARTIFACT = "srm_update"
 
 @dataclass(frozen=True)
 class Plan:
-    """An SrmConfig whose epochs and learning rate are those of an update."""
+    """A TrainingPlan whose epochs and learning rate are those of an update."""
 
     kind: str
-    dim: int
-    layers: int
-    heads: int
-    max_length: int
     loss: str
     epochs: int
     training: TrainingConfig
@@ -73,7 +69,7 @@ def newest_data(known: TrainingSet, since: NDArray[np.int64], context: int) -> T
 
 def update_or_load(
     before: MasterWeights,
-    plan: SrmConfig,
+    plan: TrainingPlan,
     data: TrainingSet,
     store: ArtifactStore,
     threads: int,

@@ -16,7 +16,7 @@ from fleetrec.models.runtime.unique import different_pairs
 from fleetrec.models.sequences import TrainingSet, window_start, windows_at
 from fleetrec.models.srm.base import SmallModel, StateModel
 
-_PAIRS_WITHOUT_STATE = 4_000_000  # DIN runs an MLP for every (window, item): targets are thinned to this many pairs
+_PAIRS_WITHOUT_STATE = 4_000_000  # (window, item), for each of which DIN runs an MLP: targets are thinned to so many
 _CHUNK_FLOATS = {"cpu": 8_000_000, "cuda": 256_000_000}
 _WINDOWS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 _RARE = 0.1  # share of repeats from which a log is one of repeated consumption
@@ -67,7 +67,7 @@ def catalogue_ranks(
     model.eval()
     device = model.embedding.weight.device
     targets = torch.from_numpy(items[offsets[users] + positions].astype(np.int64))
-    # With a user state, one window serves every position that it is anchored for; DIN scores each by itself.
+    # With a user state, one window serves every position that it is anchored for; else each is scored by itself.
     anchor = window_start(positions - 1, model.max_length) if isinstance(model, StateModel) else positions
     anchored, group = different_pairs(users, anchor)
     newest = np.zeros(anchored.shape[1], dtype=np.int64)
@@ -87,7 +87,8 @@ def catalogue_ranks(
         rows_at_once = max(1, _CHUNK_FLOATS[device.type] // model.n_items)
         for at in range(0, len(place), rows_at_once):
             part = slice(at, at + rows_at_once)
-            scores = _catalogue_scores(model, encoded, row[part], column[part])
+            whose = torch.from_numpy(users[place[part]]).to(device)
+            scores = _catalogue_scores(model, encoded, row[part], column[part], whose)
             if exclude_seen:
                 _drop_seen(scores, offsets, items, users[place[part]], positions[place[part]])
             ranks[place[part]] = _ranks(scores, targets[place[part]].to(device)).cpu()
@@ -108,12 +109,17 @@ def _drop_seen(
     scores[at[0], at[1]] = -torch.inf
 
 
-def _catalogue_scores(model: SmallModel, encoded: Tensor, row: NDArray[np.int64], column: NDArray[np.int64]) -> Tensor:
-    """[K, n_items] from states [B, T, d] at (row, column), or, without a user state, from windows [B, T] at row."""
+def _catalogue_scores(
+    model: SmallModel, encoded: Tensor, row: NDArray[np.int64], column: NDArray[np.int64], users: Tensor
+) -> Tensor:
+    """[K, n_items] from states [B, T, d] at (row, column), or, without a user state, from windows [B, T] at row of
+    `users` [K]."""
     if isinstance(model, StateModel):
         return encoded[torch.from_numpy(row), torch.from_numpy(column)] @ model.item_vectors().T
-    everything = torch.arange(model.n_items, device=encoded.device)
-    return torch.cat([model.window_logits(encoded[one][None], everything[None]) for one in row.tolist()])
+    everything = torch.arange(model.n_items, device=encoded.device)[None]
+    return torch.cat(
+        [model.window_logits(encoded[[one]], everything, users[[k]]) for k, one in enumerate(row.tolist())]
+    )
 
 
 def _ranks(scores: Tensor, targets: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ def bench_scenario(
             arrivals=sections.PoissonArrivals(per_day=INTERACTIONS),
         ),
         fleet=sections.Fleet(devices=devices),
-        srm=sections.Srm.model_validate({"kind": srm, "dim": dim, "max_length": 50, "epochs": 0, "loss": loss}),
+        srm=sections.Srm.of({"kind": srm, "dim": dim, "max_length": 50, "epochs": 0, "loss": loss}),
         llm=sections.Llm(list_length=list_length, served_as="llama-3.1-8b"),
         cloud=sections.Cloud(replicas=max(1, devices // 1_000)),
         policy=sections.Policy(request=RandomRequest(ratio=ratio)),
@@ -270,7 +270,7 @@ def naive_loop(fleet: BenchFleet, world: World, interactions: int) -> tuple[floa
             if isinstance(model, StateModel):
                 scores = vectors[candidates] @ model.states(window)[0, int((window > 0).sum()) - 1]
             else:
-                scores = model.window_logits(window, candidates[None])[0]
+                scores = model.window_logits(window, candidates[None], torch.from_numpy(user))[0]
             srm_order = torch.argsort(scores, descending=True, stable=True).numpy()
             n = len(items)
             srm_rank = np.empty(n)

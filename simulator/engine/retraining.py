@@ -113,7 +113,7 @@ class Trainer:
         if section.learning_rate is not None:
             training = training.model_copy(update={"learning_rate": section.learning_rate})
         training = training.model_copy(update={"seed": training.seed + len(self.releases) + 1})
-        plan = Plan(srm.kind, srm.dim, srm.layers, srm.heads, srm.max_length, srm.loss, section.epochs, training)
+        plan = Plan(srm.kind, srm.loss, section.epochs, training)
         threads = self._scenario.engine.threads
         update = update_or_load(self._master, plan, data, learnt.store, threads, self._device, progress)
         gpu_seconds = section.start + self._flops(update) / (self.gpu.flops_32bit * section.mfu)

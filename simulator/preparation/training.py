@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fleetrec.models.baselines import Baseline, all_baselines
 from fleetrec.models.candidates import CandidateLists, CandidateSource
 from fleetrec.models.llm.cache import CachedCandidates
-from fleetrec.models.prefixes import din_logits, prefix_states, rounded_item_vectors
+from fleetrec.models.prefixes import pair_logits, prefix_states, rounded_item_vectors
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.out_of_memory import enough_memory
 from fleetrec.models.runtime.progress import Progress
@@ -84,7 +84,7 @@ def learn_from(
     progress: Progress,
 ) -> Learnt:
     """What `scenario` learns from `data`, the learning part of `split`."""
-    with enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim"):
+    with sections.silent(scenario), enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim"):
         srm = train_or_load_srm(scenario.srm, data, store, scenario.engine.threads, device, progress)
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)
@@ -170,7 +170,7 @@ def srm_scores(learnt: Learnt, first: Ints, users: Ints, srm: Deployed) -> SrmSc
         states, row_offsets = prefix_states(model, log.offsets, log.items, first, users)
         return StateScores(states, row_offsets, first, vectors, srm.known)
     return WindowScores(
-        lambda windows, items: din_logits(model, windows, items),
+        lambda windows, items, who: pair_logits(model, windows, items, who),
         lambda who, steps: windows_at(log.offsets, log.items, who, steps, model.max_length),
         srm.known,
     )

@@ -95,11 +95,11 @@ class StateScores:
 
 
 class WindowScores:
-    """Logits of an SRM without a user state (DIN): every window meets every candidate."""
+    """Logits of an SRM without a user state (DIN): every history meets every candidate."""
 
     def __init__(
         self,
-        logits: Callable[[Ints, Ints], Floats],
+        logits: Callable[[Ints, Ints, Ints], Floats],
         windows: Callable[[Ints, Ints], Ints],
         known: NDArray[np.bool_],
     ):
@@ -109,13 +109,14 @@ class WindowScores:
 
     def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
         groups, width = steps.shape
-        windows = self._windows(np.repeat(users, width), steps.reshape(-1))
-        scores = self._logits(windows, np.repeat(np.maximum(items, 0), width, axis=0)).reshape(groups, width, -1)
+        each = np.repeat(users, width)
+        windows = self._windows(each, steps.reshape(-1))
+        scores = self._logits(windows, np.repeat(np.maximum(items, 0), width, axis=0), each).reshape(groups, width, -1)
         return np.where(self.known[items][:, None], scores, -np.inf)
 
     def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
         windows = self._windows(users, steps)
-        scores = self._logits(windows, np.broadcast_to(self._catalogue, (len(users), len(self._catalogue))))
+        scores = self._logits(windows, np.broadcast_to(self._catalogue, (len(users), len(self._catalogue))), users)
         return np.where(self.known, scores, -np.inf)
 
     def similarity(self, users: Ints, steps: Ints, others: Ints, weights: Ints) -> Floats:

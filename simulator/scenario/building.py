@@ -126,6 +126,8 @@ class Builder:
         kinds = shape.kinds
         if "kind" not in content and len(shape.sections) == 1:
             return self.section(node, shape.sections[0], path, default)
+        if "kind" not in content and shape.base is not None and shape.base.family.kind_optional:
+            content = {"kind": Node(Scalar(shape.base.family.standard), node.place), **content}
         if "kind" not in content:
             fitting = [kind for kind, model in kinds.items() if set(content) <= set(model.model_fields)]
             fits = f" (these keys fit: {', '.join(fitting)})" if content and 0 < len(fitting) < len(kinds) else ""

@@ -113,13 +113,7 @@ def _regions(scenario: sections.Scenario) -> Iterator[Contradiction]:
 
 
 def _small_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
-    srm = scenario.srm
-    if srm.kind == "din" and srm.loss == "full_softmax":
-        yield "srm.loss", "full_softmax is too much for kind din, which scores item by item; set srm.loss: bce"
-    if srm.kind == "sasrec" and srm.dim % srm.heads:
-        yield "srm.heads", f"must divide srm.dim, but {srm.dim} is not a multiple of {srm.heads}; change either"
-    if srm.max_length % 2:
-        yield "srm.max_length", f"{_EVEN}; set {srm.max_length + 1}, not {srm.max_length}"
+    yield from ((f"srm.{own}", text) for own, text in scenario.srm.problems())
 
 
 def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:

@@ -96,6 +96,8 @@ class _Setter:
     def _model(self, entries: dict[str, Node], shape: Shape) -> type[BaseModel] | None:
         if len(shape.sections) == 1:
             return shape.sections[0]
+        if "kind" not in entries and shape.base is not None and shape.base.family.kind_optional:
+            return self._kind(Node(Scalar(shape.base.family.standard), self._place), shape)
         return self._kind(entries["kind"], shape) if "kind" in entries else None
 
     def _kind(self, kind: Node, shape: Shape) -> type[BaseModel] | None:

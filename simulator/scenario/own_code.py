@@ -7,6 +7,7 @@ it imports, has a digest, so that results and caches know which code made them.
 
 import ast
 import hashlib
+import inspect
 import random
 import re
 import sys
@@ -268,6 +269,27 @@ def raise_told(error: BaseException, where: str) -> NoReturn:
         at = f"{shown(Path(error.filename))}:{error.lineno}"
     said = " ".join(str(error).split("\n\n")[0].split())
     raise InputError(f"{at}: {type(error).__name__}{f': {said}' if said else ''}") from error
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Meanwhile what own code raises is told by `raise_told`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise_told(error, where)
+
+
+def supplied(function: Any, where: str, **known: Any) -> dict[str, Any]:
+    """Of what is `known`, that for which a user's function has a parameter. InputError where it wants more."""
+    wanted = inspect.signature(function).parameters.values()
+    for one in wanted:
+        if one.name not in known and one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            text = f"takes {one.name!r}, which nobody gives it"
+            raise InputError(f"{where}.{function.__name__} {text}; it may take {', '.join(known)}")
+    return {one.name: known[one.name] for one in wanted if one.name in known}
 
 
 @contextmanager

@@ -22,6 +22,7 @@ MARKER = (
 
 Shared = frozenset[str]
 """names of sections that several kinds of one key have"""
+_KIND: Shared = frozenset({"kind"})
 _OWN = " ([how](../how-to/own_code.md))."
 _AS_ABOVE = {"regions.N.cloud": "cloud", "regions.N.link": "fleet.classes.N.link"}
 """keys that hold what is described under another heading"""
@@ -43,18 +44,28 @@ def _section(path: str, model: type[BaseModel], base: object, depth: int) -> lis
     return _table(path, model, base) + _children(path, model, base, depth)
 
 
-def _table(path: str, model: type[BaseModel], base: object, shared: Shared = frozenset()) -> list[str]:
+def _table(
+    path: str, model: type[BaseModel], base: object, shared: Shared = frozenset(), left_out: Shared = frozenset()
+) -> list[str]:
     told_apart = bool(kinds_of(model)) and not model.model_fields["kind"].description
-    shapes = {name: shape for name, shape in fields_of(model).items() if not (name == "kind" and told_apart)}
+    left_out |= {"kind"} if told_apart else set()
+    shapes = {name: shape for name, shape in fields_of(model).items() if name not in left_out}
     rows = [_row(path, name, shape, model, base, _owner(name, model, shared)) for name, shape in shapes.items()]
     return ["| key | default | values | meaning |", "|---|---|---|---|", *rows] if rows else []
 
 
-def _children(path: str, model: type[BaseModel], base: object, depth: int, shared: Shared = frozenset()) -> list[str]:
+def _children(
+    path: str,
+    model: type[BaseModel],
+    base: object,
+    depth: int,
+    shared: Shared = frozenset(),
+    left_out: Shared = frozenset(),
+) -> list[str]:
     """The sections in a section, each under a heading with its dotted path."""
     lines: list[str] = []
     for name, shape in fields_of(model).items():
-        if path + name in _AS_ABOVE:
+        if path + name in _AS_ABOVE or name in left_out:
             continue
         heading = ["", f"{'#' * depth} {path}{name}{_owner(name, model, shared)}", ""]
         default = default_of(model, name, base)
@@ -71,14 +82,22 @@ def _children(path: str, model: type[BaseModel], base: object, depth: int, share
             sections_of = Counter(
                 key for section in shape.sections for key, part in fields_of(section).items() if part.sections
             )
-            common = frozenset(key for key, kinds in sections_of.items() if kinds > 1)
+            of_all = frozenset(shape.base.model_fields) - {"kind"} if shape.base is not None else frozenset()
+            if of_all:
+                where = f" Without a `kind`, `{shape.base.family.standard}` is meant." * shape.base.family.kind_optional
+                lines[-1] += where
+                lines += ["", "Every kind has these keys:", "", *_table(deeper[0], shape.base, None, left_out=_KIND)]
+            common = frozenset(key for key, kinds in sections_of.items() if kinds > 1) - of_all
             for section in shape.sections:
                 chosen = " (default)" if type(default) is section else ""
                 names = ", ".join(f"`{kind}`" for kind in kinds_of(section))
                 lines += ["", f"**kind: {names}**{chosen}. {_doc(section)}".rstrip(), ""]
-                lines += _table(deeper[0], section, default if chosen else None, common)
+                lines += _table(deeper[0], section, default if chosen else None, common, of_all)
+            if of_all:
+                lines += _children(deeper[0], shape.base, None, deeper[1])
             for section in shape.sections:
-                lines += _children(deeper[0], section, default if type(default) is section else None, deeper[1], common)
+                known = default if type(default) is section else None
+                lines += _children(deeper[0], section, known, deeper[1], common, of_all)
         elif shape.item is not None and shape.item.sections:
             item = shape.item.sections[0]
             shown = "The default:" if default else "None by default."

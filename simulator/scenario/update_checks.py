@@ -22,8 +22,8 @@ def update_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, st
     fleet, own = sections.retraining_of(schedule), sections.adaptation_of(schedule)
     if fleet is not None:
         yield from _fleet(scenario, fleet, f"{KEY}.fleet" if both else KEY)
-    if own is not None and scenario.srm.kind == "din":
-        text = "an SRM of kind din has no user state to adapt"
+    if own is not None and not scenario.srm.has_user_state:
+        text = f"an SRM of kind {scenario.srm.kind} has no user state to adapt"
         yield KEY, f"{text}; set srm.kind to sasrec or gru4rec, or update by kind fleet"
 
 

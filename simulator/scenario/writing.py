@@ -81,8 +81,6 @@ def json_schema(own: Mapping[str, str] | None = None) -> dict[str, Any]:
         for entry in holder.get("properties", {}).values():
             if "discriminator" in entry:
                 _open_to_bare_kinds(entry, definitions)
-            elif "$ref" in entry and entry["$ref"].endswith("/Srm"):
-                entry["anyOf"] = [{"enum": list(kinds_of(sections.Srm))}, {"$ref": entry.pop("$ref")}]
     _limit_quantities(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
@@ -99,6 +97,8 @@ def _with_kinds(part: dict[str, Any], model: type[BaseModel], path: str, own: di
                 schema["$defs"] |= made.pop("$defs")
                 del entry["family"]
                 entry |= made
+                if shape.base.family.kind_optional:
+                    schema["$defs"][_standard(shape).__name__]["kind_optional"] = True
                 key = f"{where}{name}"
                 if key in own:
                     _add_own(schema, entry, _own_kind(key, own.pop(key), shape))
@@ -108,6 +108,11 @@ def _with_kinds(part: dict[str, Any], model: type[BaseModel], path: str, own: di
     for key in own:
         known = ", ".join(sorted(_families(model, path)))
         raise InputError(f"{key} is no key with kinds of one's own; name one of {known}")
+
+
+def _standard(shape: Shape) -> type[BaseModel]:
+    """The kind that stands where nobody names one."""
+    return type(shape.base.family.default())
 
 
 def _one_of(kinds: list[type[BaseModel]]) -> Any:
@@ -174,5 +179,6 @@ def _open_to_bare_kinds(entry: dict[str, Any], definitions: dict[str, Any]) -> N
     mapping = entry.pop("discriminator")["mapping"]
     for reference in mapping.values():
         section = definitions[reference.rsplit("/", 1)[1]]
-        section["required"] = sorted({"kind", *section.get("required", ())})
+        if not section.pop("kind_optional", False):
+            section["required"] = sorted({"kind", *section.get("required", ())})
     entry["anyOf"] = [{"enum": list(mapping)}, *entry.pop("oneOf")]

@@ -1,33 +1,27 @@
 """Small configurations and logs shared by the tests of the small models."""
 
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from fleetrec.models.sequences import TrainingSet, training_set
+from fleetrec.simulator.scenario.sections import Srm, SrmTraining
 
 
-@dataclass(frozen=True)
-class Training:
-    seed: int = 1
-    batch_size: int = 16
-    learning_rate: float = 5e-3
-    weight_decay: float = 0.0
-    dropout: float = 0.0
-    negatives: int = 4
-    patience: int = 3
+def Training(**keys: Any) -> SrmTraining:
+    """A small one."""
+    return SrmTraining(**{"batch_size": 16, "learning_rate": 5e-3, "dropout": 0.0} | keys)
 
 
-@dataclass(frozen=True)
-class Config:
-    kind: str = "sasrec"
-    dim: int = 16
-    layers: int = 1
-    heads: int = 2
-    max_length: int = 8
-    loss: str = "full_softmax"
-    epochs: int = 1
-    training: Training = field(default_factory=Training)
+def Config(kind: str = "sasrec", **keys: Any) -> Srm:
+    """A small model's section."""
+    small = {"dim": 16, "layers": 1, "heads": 2, "max_length": 8, "epochs": 1, "training": Training()}
+    return Srm.of({"kind": kind} | small | keys)
+
+
+def changed(config: Srm, **keys: Any) -> Srm:
+    """The same with other keys."""
+    return config.model_copy(update=keys)
 
 
 KINDS = [Config("sasrec"), Config("gru4rec"), Config("din", loss="bce")]

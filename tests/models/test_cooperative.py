@@ -1,8 +1,7 @@
 """The cooperative step teaches a small model the order inside the LLM's lists."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,21 +14,14 @@ from fleetrec.models.sequences import TrainingSet
 from fleetrec.models.srm.base import TrainedSrm
 from fleetrec.models.srm.cooperative import cooperate_or_load, order_quality, ranking_tasks
 from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.simulator.scenario.sections import Srm, SrmTraining
 from tests.models.srm_cases import Config, Training, cycle_log
 
 ITEMS = 30
 
 
-@dataclass(frozen=True)
-class ListTraining(Training):
-    list_learning_rate: float | None = 1e-2
-    lists: int = 10
-    list_epochs: int = 4
-    missed: Literal["add", "skip"] = "add"
-
-
-def taught(**changes: Any) -> ListTraining:
-    return ListTraining(**changes)
+def taught(**changes: Any) -> SrmTraining:
+    return Training(**{"list_learning_rate": 1e-2, "list_epochs": 4, "missed": "add"} | changes)
 
 
 class LastComes:
@@ -55,14 +47,14 @@ class LastComes:
         return CandidateLists(items, np.full(len(users), self.found), as_of)
 
 
-def untaught(config: Config, data: TrainingSet, store: ArtifactStore) -> TrainedSrm:
+def untaught(config: Srm, data: TrainingSet, store: ArtifactStore) -> TrainedSrm:
     return train_or_load_srm(config, data, store, 1)
 
 
 @pytest.mark.parametrize(
     "config", [Config("sasrec", epochs=0), Config("gru4rec", loss="bce", epochs=0), Config("din", loss="bce", epochs=0)]
 )
-def test_it_learns_to_order_lists(config: Config, tmp_path: Path) -> None:
+def test_it_learns_to_order_lists(config: Srm, tmp_path: Path) -> None:
     data, store = cycle_log(150, ITEMS, 14), ArtifactStore(tmp_path)
     before = untaught(config, data, store)
     source = LastComes(data)

@@ -4,28 +4,28 @@ import numpy as np
 import pytest
 import torch
 
-from fleetrec.models.prefixes import din_logits, prefix_states, rounded, rounded_item_vectors
+from fleetrec.models.prefixes import pair_logits, prefix_states, rounded, rounded_item_vectors
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.sequences import windows_at
 from fleetrec.models.srm.base import SmallModel, StateModel
-from fleetrec.models.srm.training import build_model
-from tests.models.srm_cases import KINDS, Config, random_log
+from fleetrec.simulator.scenario.sections import Srm
+from tests.models.srm_cases import KINDS, random_log
 
 N_ITEMS = 40
 STATE_KINDS = [config for config in KINDS if config.kind != "din"]
 
 
-def _model(config: Config) -> SmallModel:
+def _model(config: Srm) -> SmallModel:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        model = build_model(config, N_ITEMS)
+        model = config.network(N_ITEMS, 2)
         with torch.no_grad():  # larger than at the start of training, so that history matters
             model.embedding.weight[1:] *= 20
     return model.eval()
 
 
 @pytest.mark.parametrize("config", STATE_KINDS, ids=lambda config: config.kind)
-def test_states_of_one_pass_equal_those_of_one_prefix_at_a_time_across_re_anchorings(config: Config) -> None:
+def test_states_of_one_pass_equal_those_of_one_prefix_at_a_time_across_re_anchorings(config: Srm) -> None:
     offsets, items = random_log(users=12, n_items=N_ITEMS, longest=25)
     assert np.diff(offsets).max() > 2 * config.max_length
     model = _model(config)
@@ -52,19 +52,21 @@ def test_din_scores_of_one_window_equal_those_of_many() -> None:
     positions = np.arange(offsets[-1]) - offsets[users]
     windows = windows_at(offsets, items, users, positions, 8)
     candidates = np.random.default_rng(1).integers(0, N_ITEMS, (len(windows), 10))
-    together = din_logits(model, windows, candidates)
+    together = pair_logits(model, windows, candidates, users)
     for row in range(len(windows)):
         size = int((windows[row] > 0).sum())
         unpadded = torch.from_numpy(windows[row : row + 1, :size])
         with torch.no_grad():
-            alone = model.window_logits(unpadded, torch.from_numpy(candidates[row : row + 1]))[0].numpy()
+            of = torch.from_numpy(candidates[row : row + 1]), torch.from_numpy(users[row : row + 1])
+            alone = model.window_logits(unpadded, *of)[0].numpy()
         assert np.abs(together[row] - alone).max() < 1e-4
-        assert (din_logits(model, windows[row : row + 1], candidates[row : row + 1]) == together[row]).all()
+        only = windows[row : row + 1], candidates[row : row + 1], users[row : row + 1]
+        assert (pair_logits(model, *only) == together[row]).all()
     assert together.std() > 0.01
 
 
 @pytest.mark.parametrize("config", STATE_KINDS, ids=lambda config: config.kind)
-def test_states_do_not_depend_on_who_else_is_asked_nor_from_where(config: Config) -> None:
+def test_states_do_not_depend_on_who_else_is_asked_nor_from_where(config: Srm) -> None:
     offsets, items = random_log(users=50, n_items=N_ITEMS, longest=30, seed=4)
     model = _model(config)
     everyone, rows = prefix_states(model, offsets, items, np.zeros(50, dtype=np.int64), tile=16)

@@ -12,7 +12,6 @@ from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.srm.base import TrainedSrm
-from fleetrec.models.srm.training import build_model
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
@@ -103,7 +102,7 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     data = training_set(split, 1, 8, 5)
     log = split.log
     torch.manual_seed(3)
-    model = build_model(scenario.srm, log.n_items)
+    model = scenario.srm.network(log.n_items, len(log.offsets) - 1)
     model.initialise(0.2)
     srm = TrainedSrm(model, "full_softmax", 1_000_000, 100.0, 50_000, 32, {}, "untrained")
     histories = Histories(log.offsets, log.items, log.n_items)

@@ -3,6 +3,7 @@
 """
 
 from fleetrec.simulator.scenario.sections.base import Section
+from fleetrec.simulator.scenario.sections.candidates import P5, Candidates, CandidateTable, ItemLm
 from fleetrec.simulator.scenario.sections.cloud import (
     Admission,
     Autoscale,
@@ -32,21 +33,8 @@ from fleetrec.simulator.scenario.sections.fleet import (
     default_classes,
 )
 from fleetrec.simulator.scenario.sections.fusion import FusionRule
-from fleetrec.simulator.scenario.sections.kinds import Kind, kind_of_object, own_kinds, silent
-from fleetrec.simulator.scenario.sections.models import (
-    P5,
-    Candidates,
-    CandidateTable,
-    ItemLm,
-    ItemTable,
-    Llm,
-    OnDeviceTable,
-    Prompt,
-    Srm,
-    SrmTraining,
-    Training,
-    WithListTable,
-)
+from fleetrec.simulator.scenario.sections.kinds import Kind, kind_of_object, own_kinds, silent, with_kind
+from fleetrec.simulator.scenario.sections.llm import Llm, Prompt
 from fleetrec.simulator.scenario.sections.policy import (
     Budget,
     Policy,
@@ -55,7 +43,9 @@ from fleetrec.simulator.scenario.sections.policy import (
 from fleetrec.simulator.scenario.sections.regions import CloudChanges, Region
 from fleetrec.simulator.scenario.sections.request import RequestPolicy
 from fleetrec.simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
+from fleetrec.simulator.scenario.sections.srm import ItemTable, OnDeviceTable, Srm, WithListTable
 from fleetrec.simulator.scenario.sections.text import Endpoint, TextLm, TitlePrompt
+from fleetrec.simulator.scenario.sections.training import SrmTraining, Training
 from fleetrec.simulator.scenario.sections.update import (
     Adaptation,
     Adapter,
@@ -179,4 +169,5 @@ __all__ = [
     "own_kinds",
     "retraining_of",
     "silent",
+    "with_kind",
 ]

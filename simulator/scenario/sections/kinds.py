@@ -19,10 +19,10 @@ import types
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -43,6 +43,7 @@ from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.shapes import fields_of
 
 _PLAIN = (int, float, bool, str)
+Holder = TypeVar("Holder", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Family:
     """the kind that stands there where nobody names one"""
     methods: tuple[str, ...]
     """what a class must have, with its arguments: `wants(self, device)`"""
+    kind_optional: bool = False
+    """whether keys without a `kind` are those of the standard one"""
 
     def built_in(self) -> dict[str, "type[Kind]"]:
         """The kinds of this package, by name."""
@@ -128,12 +131,19 @@ class Kind(Section):
         if self.own_class is None:
             return self
         values = {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
-        if dataclasses.is_dataclass(self.own_class):
-            return self.own_class(**values)
-        made = self.own_class()
-        for name, value in values.items():
-            setattr(made, name, value)
+        its = (
+            {one.name for one in dataclasses.fields(self.own_class)} if dataclasses.is_dataclass(self.own_class) else {}
+        )
+        with own_code.told(self.own_source().place):
+            made = self.own_class(**{name: value for name, value in values.items() if name in its})
+        for name in values.keys() - its:
+            object.__setattr__(made, name, values[name])
         return made
+
+    @classmethod
+    def adapted(cls, own: type) -> type:
+        """What the user's class is taken for: itself, or a class that stands for one of another form."""
+        return own
 
     @model_validator(mode="before")
     @classmethod
@@ -162,18 +172,20 @@ class Kind(Section):
         if "family" not in cls.__dict__:
             return handler(source)
         dump = core_schema.plain_serializer_function_ser_schema(_dumped, info_arg=True)
-        return core_schema.no_info_plain_validator_function(cls._of, serialization=dump)
+        return core_schema.no_info_plain_validator_function(cls.of, serialization=dump)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         return {"family": cls.family.key} if "family" in cls.__dict__ else handler(schema)
 
     @classmethod
-    def _of(cls, value: Any) -> Self:
+    def of(cls, value: Any) -> Self:
         """From an instance, from the keys of one, or from its kind alone."""
         if isinstance(value, cls):
             return value
         keys = {"kind": value} if isinstance(value, str) else value
+        if isinstance(keys, dict) and cls.family.kind_optional:
+            keys = {"kind": cls.family.standard} | keys
         if not isinstance(keys, dict) or not isinstance(keys.get("kind"), str):
             raise ValueError(f"expected one of the kinds {', '.join(cls.family.built_in())}")
         found = cls.family.named(keys["kind"], None, cls)
@@ -216,19 +228,37 @@ def silent(section: BaseModel) -> AbstractContextManager[None]:
 
 
 def kind_of_object(value: Any, base: type[Kind]) -> Kind:
-    """A kind of the family from an object of the user's: one already, or an object of a plain class or a dataclass.
-    InputError for what its class lacks."""
+    """A kind of the family from what a user hands over: one already, an object of a plain class or a dataclass, or a
+    class, with some of its keys where it is in a `functools.partial`. InputError for what the class lacks."""
     if isinstance(value, base) and not value.is_own():
         return value
-    kind = own_kind(type(value), base)
+    handed = value.func if isinstance(value, partial) else value
+    owner = handed if isinstance(handed, type) else type(handed)
+    kind = own_kind(owner, base)
     if isinstance(value, kind):
         return value
+    if owner is not handed and base.adapted(owner) is not owner:
+        name = owner.__name__
+        raise InputError(f"{name}: hand over the class, {name} or functools.partial({name}, key=value), and no object")
+    given = value.keywords if isinstance(value, partial) else {}
+    if owner is not handed:
+        given = {name: getattr(value, name) for name in kind.model_fields if name != "kind" and hasattr(value, name)}
     try:
-        return kind(**{name: getattr(value, name) for name in kind.model_fields if name != "kind"})
+        return kind(**given)
     except ValidationError as error:
         first = error.errors()[0]
         said = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{type(value).__name__}.{'.'.join(map(str, first['loc']))}: {said}") from None
+        raise InputError(f"{owner.__name__}.{'.'.join(map(str, first['loc']))}: {said}") from None
+
+
+def with_kind(section: Holder, key: str, value: Any) -> Holder:
+    """A section with what a user hands over (`kind_of_object`) at a dotted key of a family."""
+    name, _, below = key.partition(".")
+    if below:
+        changed = with_kind(getattr(section, name), below, value)
+    else:
+        changed = kind_of_object(value, type(section).model_fields[name].annotation)  # type: ignore[arg-type]
+    return section.model_copy(update={name: changed})
 
 
 # --------------------------------------------------------------------------------------------- classes of users
@@ -237,7 +267,7 @@ def kind_of_object(value: Any, base: type[Kind]) -> Kind:
 def own_kind(cls: type, base: type[Kind]) -> type[Kind]:
     """The kind that a user's class is, or that is made of its annotated fields. InputError for what it lacks."""
     if (cls, base) not in _own:
-        _own[cls, base] = _checked(cls, base)
+        _own[cls, base] = _checked(base.adapted(cls), base)
     return _own[cls, base]
 
 
@@ -253,7 +283,9 @@ def _checked(cls: type, base: type[Kind]) -> type[Kind]:
             raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} has no method {wanted}; give it one")
     kind = cls if issubclass(cls, base) else _made_of(cls, base)
     for name, shape in fields_of(kind).items():
-        if name != "kind" and hasattr(base, name):
+        if name in base.model_fields and kind.model_fields[name].annotation == base.model_fields[name].annotation:
+            continue
+        if hasattr(base, name):
             _refuse(cls, name, f"means something of its own to {base.__name__}; call the key otherwise", " ")
         whole = shape.item or shape
         if shape.sections or any(part.type not in _PLAIN and not part.words for part in whole.plain):
@@ -284,6 +316,12 @@ def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
         if name in needs:
             body[name] = getattr(cls, name)
             continue
+        if name in base.model_fields and name not in defaults and not hasattr(cls, name):
+            continue
+        inherited = base.model_fields.get(name)
+        if inherited is not None:  # another default, within the same limits
+            limits = (*inherited.metadata, Field(description=inherited.description))
+            hint = Annotated[inherited.annotation, *limits]
         annotations[name] = hint
         if name in defaults and defaults[name].default_factory is not dataclasses.MISSING:
             default = cast(Any, defaults[name].default_factory)()

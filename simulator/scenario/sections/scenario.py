@@ -7,9 +7,10 @@ from pydantic import Field
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.cloud import Cloud
 from fleetrec.simulator.scenario.sections.fleet import Fleet
-from fleetrec.simulator.scenario.sections.models import Llm, Srm
+from fleetrec.simulator.scenario.sections.llm import Llm
 from fleetrec.simulator.scenario.sections.policy import Policy
 from fleetrec.simulator.scenario.sections.regions import Region
+from fleetrec.simulator.scenario.sections.srm import Srm
 from fleetrec.simulator.scenario.sections.workload import Workload
 from fleetrec.simulator.scenario.units import Seconds
 
@@ -59,7 +60,7 @@ class Scenario(Section):
     duration: Seconds | None = Field(None, gt=0, description="simulated time; none: until the stream ends")
     workload: Workload = Workload()
     fleet: Fleet = Fleet()
-    srm: Srm = Srm()
+    srm: Srm = Field(default_factory=Srm.family.default, description="the small model on each device")
     llm: Llm = Llm()
     cloud: Cloud = Cloud()
     regions: tuple[Region, ...] = Field(

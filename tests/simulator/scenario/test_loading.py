@@ -70,7 +70,7 @@ def test_a_bare_kind_is_a_section_of_that_kind(tmp_path: Path) -> None:
     scenario = load(tmp_path, f"name: a\n{fleet}\nsrm: gru4rec\npolicy: {{fusion: llm_only}}\n")
     assert scenario.fleet.churn == sections.OnOff()
     assert scenario.fleet.classes[0].link == sections.PresetLink(kind="5g")
-    assert scenario.srm == sections.Srm(kind="gru4rec")
+    assert scenario.srm == sections.Srm.of("gru4rec")
     assert scenario.policy.fusion == LlmOnly()
 
 
@@ -120,4 +120,4 @@ def test_settings_without_effect_are_told_and_others_are_not(tmp_path: Path) -> 
 def test_a_scenario_made_in_python_can_be_checked_too() -> None:
     check_scenario(Scenario(name="a"))
     with pytest.raises(InputError, match=r"^srm\.loss: full_softmax is too much for kind din"):
-        check_scenario(Scenario(name="a", srm=sections.Srm(kind="din")))
+        check_scenario(Scenario(name="a", srm=sections.Srm.of("din")))

@@ -1,0 +1,37 @@
+"""The `llm` section: where candidate lists come from, and what a request to the LLM costs."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fleetrec.simulator.scenario.sections.base import Section
+from fleetrec.simulator.scenario.sections.candidates import Candidates, ItemLm
+
+
+class Prompt(Section):
+    """What a request's prompt holds, in tokens."""
+
+    instruction_tokens: int = Field(60, ge=0, description="tokens of the prompt that are the same in every request")
+    tokens_per_item: float = Field(8, gt=0, description="tokens that one item of the history takes")
+    history: int = Field(100, ge=1, description="most of the newest items that the prompt holds")
+    window: Literal["sliding", "blocks"] = Field(
+        "sliding", description="always the newest items; or it grows and then drops its older half (prefix caching)"
+    )
+
+
+class Llm(Section):
+    """The LLM recommender: where its candidate lists come from and what they cost to make."""
+
+    candidates: Candidates = Field(ItemLm(), description="the model whose lists are shown")
+    list_length: int = Field(50, ge=1, le=1000, description="candidates in a list")
+    served_as: str | None = Field(
+        None, description="catalogue model, or path of a config.json, whose speed is charged; none: the model itself"
+    )
+    prompt: Prompt = Prompt()
+    generation: Literal["list", "beam", "score"] | None = Field(
+        None,
+        description="how the LLM that is charged answers: writes the list, searches with beams, or scores given "
+        "candidates; none: as the candidates are made (item_lm and p5 search with beams, the others write a list)",
+    )
+    beams: int = Field(50, ge=1, description="beams of `generation: beam`")
+    output_tokens_per_item: float = Field(8, gt=0, description="tokens that one item of the answer takes")
