@@ -80,6 +80,7 @@ FUSIONS = {
 SLATES = ("srm", "both", "cloud_srm", "popular", "recent", "frequent", "markov")
 INCONSISTENCY = f"policy.request={REQUESTS['inconsistency']}"
 LOAD = ("llm.generation=beam", "cloud.gpu=l4", "fleet.preloaded=false")
+ROUTERS = ("round_robin", "random", "least_kv", "device_affine")
 WORLDS: dict[str, tuple[str, ...]] = {
     **{f"request: {name}": (f"policy.request={kind}", "cloud.stores=history") for name, kind in REQUESTS.items()},
     **{f"fusion: {name}": (f"policy.fusion={kind}",) for name, kind in FUSIONS.items()},
@@ -102,6 +103,11 @@ WORLDS: dict[str, tuple[str, ...]] = {
     "spot": ("cloud.spot={taken_per_hour: 2}", "cloud.replicas=2", "policy.request=always", *LOAD),
     "failures": ("cloud.failures={every: 1h, repair: 10min}", "policy.request=always", *LOAD),
     "queue limit": ("cloud.queue_limit=1", "cloud.max_sequences=50", "policy.request=always", *LOAD),
+    **{
+        f"router: {name}": (f"cloud.router={name}", "cloud.replicas=3", "cloud.slo={p95_latency: 5s}", *LOAD)
+        for name in ROUTERS
+    },
+    "order: shortest_prompt": ("cloud.order=shortest_prompt", "cloud.max_sequences=50", "policy.request=always", *LOAD),
     "p5": ("llm.candidates={kind: p5, dim: 16, layers: 1, heads: 2, epochs: 1, prompts_per_epoch: 200}",),
     "table": ("llm.candidates={kind: table, path: answers.parquet, missing: previous}",),
     "regions": ("regions=[{name: a, share: 0.6}, {name: b, share: 0.4}]", "policy.request=always", *LOAD),
