@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import simpy
 
-from fleetrec.simulator.cloud import LlmNode
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.pools import pools_of
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.engine.run import fewer_collections

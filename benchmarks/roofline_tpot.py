@@ -25,7 +25,8 @@ from rich.table import Table
 from scipy.optimize import least_squares
 
 from fleetrec.reports.terminal.summary import console_for
-from fleetrec.simulator.cloud import Efficiency, ModelSpec, RooflineTiming, default_catalogue
+from fleetrec.simulator.cloud.hardware.catalogue import ModelSpec, default_catalogue
+from fleetrec.simulator.cloud.hardware.timing import Efficiency, RooflineTiming
 
 Floats = NDArray[np.float64]
 GROUP = ["backend", "tp_size", "isl"]

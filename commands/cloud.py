@@ -16,7 +16,7 @@ def catalog(as_json: AsJson = False) -> None:
     """List the language models and GPUs that a scenario can name."""
     with user_errors():
         from fleetrec.reports.terminal.summary import console_for, print_catalogue
-        from fleetrec.simulator.cloud import default_catalogue
+        from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 
         figures = default_catalogue().figures()
         if as_json:

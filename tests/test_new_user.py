@@ -17,7 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from fleetrec.cli import app
-from fleetrec.simulator.cloud import default_catalogue, kv_blocks
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.memory import kv_blocks
 from tests.independent.stepwise_node import Limits, Node, Request
 
 ROOT = Path(__file__).parent.parent

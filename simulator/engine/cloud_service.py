@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.table_reading import brings_latency
-from fleetrec.simulator.cloud import CpuNode, LlmNode, RequestTokens, Ticket, served_model
 from fleetrec.simulator.cloud.capacity.peak import Peak
 from fleetrec.simulator.cloud.capacity.provisioning import (
     Cores,
@@ -27,9 +26,13 @@ from fleetrec.simulator.cloud.capacity.provisioning import (
 )
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.capacity.servers_needed import provision_fleet
+from fleetrec.simulator.cloud.hardware.catalogue import served_model
+from fleetrec.simulator.cloud.node.cpu_node import CpuNode
+from fleetrec.simulator.cloud.node.llm_node import LlmNode
+from fleetrec.simulator.cloud.node.queueing import Ticket
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.cloud.pools import alone_s, kinds_of, pools_of
-from fleetrec.simulator.cloud.tokens import generation_of, history_tokens, history_window
+from fleetrec.simulator.cloud.tokens import RequestTokens, generation_of, history_tokens, history_window
 from fleetrec.simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling

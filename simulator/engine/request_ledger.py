@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fleetrec.simulator.cloud import Ticket
+from fleetrec.simulator.cloud.node.queueing import Ticket
 from fleetrec.simulator.records.recorder import Recorder
 from fleetrec.simulator.records.schemas import RequestRecord, ServingCost
 

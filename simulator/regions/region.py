@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.cloud import LlmNode
+from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.engine.run import begin, end, end_of, fewer_collections
 from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.policy_calibration import tails_of, tune

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from fleetrec.models.runtime.artifacts import atomic_path, check_file_place
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud import LlmNode
+from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.replica.jobs import Job
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.cloud.replica.timed_replica import Serving

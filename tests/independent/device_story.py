@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fleetrec.simulator.cloud import llm_request_tokens
+from fleetrec.simulator.cloud.tokens import llm_request_tokens
 from fleetrec.simulator.fleet.message_sizes import messages_of
 from fleetrec.simulator.policies.request.cloud_push import CloudPush
 from fleetrec.simulator.policies.request.congestion import CongestionRequest

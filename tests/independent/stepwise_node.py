@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fleetrec.simulator.cloud import GpuSpec, ModelSpec
+from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec
 
 INFINITY = math.inf
 

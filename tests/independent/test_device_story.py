@@ -9,7 +9,8 @@ import pytest
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.cloud import default_catalogue, kv_blocks
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.memory import kv_blocks
 from fleetrec.simulator.engine.world import ranking_flops
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
 from fleetrec.simulator.preparation.prepare import Prepared

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from simpy import Environment
 
-from fleetrec.simulator.cloud import LlmNode, Pool, RooflineTiming, default_catalogue
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws

@@ -5,8 +5,9 @@ from typing import Any
 
 from simpy import Environment
 
-from fleetrec.simulator.cloud import LlmNode, Pool
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.replica.replica import Engine, Replica
 from fleetrec.simulator.cloud.replica.timed_replica import TimedReplica
 from fleetrec.simulator.core.randomness import Draws

@@ -3,7 +3,7 @@
 import pytest
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud import default_catalogue
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.pools import alone_s, check_cloud, kinds_of, pools_of
 from fleetrec.simulator.cloud.replica.jobs import Job
 from fleetrec.simulator.cloud.tokens import RequestTokens, history_window, longest_request

@@ -3,7 +3,7 @@
 import pytest
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud import Catalogue, default_catalogue, served_model
+from fleetrec.simulator.cloud.hardware.catalogue import Catalogue, default_catalogue, served_model
 
 CATALOGUE = default_catalogue()
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud import default_catalogue, model_from_config, served_model
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue, model_from_config, served_model
 
 LLAMA = {
     "model_type": "llama",

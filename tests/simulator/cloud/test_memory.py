@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud import default_catalogue, kv_blocks
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.memory import kv_blocks
 
 CATALOGUE = default_catalogue()
 LLAMA = CATALOGUE.model("llama-3.1-8b")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetrec.simulator.cloud import ReplicaPower, default_catalogue
-from fleetrec.simulator.cloud.hardware.power import busy_watts
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.power import ReplicaPower, busy_watts
 
 CATALOGUE = default_catalogue()
 H100 = CATALOGUE.gpu("h100")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simpy import Environment
 
-from fleetrec.simulator.cloud import CpuNode, Ticket
-from fleetrec.simulator.cloud.node.queueing import QueueingNode
+from fleetrec.simulator.cloud.node.cpu_node import CpuNode
+from fleetrec.simulator.cloud.node.queueing import QueueingNode, Ticket
 
 
 class _Node(QueueingNode):

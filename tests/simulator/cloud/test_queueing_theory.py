@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from fleetrec.simulator.cloud import Pool
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
+from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.replica import Engine, Replica
 from fleetrec.simulator.cloud.replica.timed_replica import Serving, TimedJob
 from tests.simulator.cloud.nodes import node_of, timed_pool

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetrec.simulator.cloud import Efficiency, RooflineTiming, default_catalogue
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.step_time import Batch, ExpertWeights
+from fleetrec.simulator.cloud.hardware.timing import Efficiency, RooflineTiming
 
 CATALOGUE = default_catalogue()
 PEAK = Efficiency(mfu=1.0, mbu=1.0, overhead_s=0.0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleetrec.simulator.cloud import llm_request_tokens
+from fleetrec.simulator.cloud.tokens import llm_request_tokens
 from fleetrec.simulator.scenario.sections import Llm, Prompt
 
 
