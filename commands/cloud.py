@@ -1,7 +1,7 @@
 """Commands on the LLM node alone: what it can be made of, a request trace, a server's own step times."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -33,8 +33,7 @@ def replay(
     replicas: Annotated[int | None, typer.Option("--replicas", min=1, help="copies of the model; 1 by default")] = None,
     gpus_per_replica: Annotated[int, typer.Option("--gpus-per-replica", min=1, help="GPUs of one copy")] = 1,
     router: Annotated[
-        Literal["round_robin", "random", "least_outstanding", "least_kv", "device_affine"],
-        typer.Option("--router", help="which replica gets a request"),
+        str, typer.Option("--router", help="which replica gets a request, as cloud.router in a scenario")
     ] = "least_outstanding",
     profile: Annotated[str | None, typer.Option("--profile", help="step times of `calibrate`")] = None,
     rate_scale: Annotated[float, typer.Option("--rate-scale", help="arrivals come so many times as fast")] = 1.0,
@@ -47,8 +46,10 @@ def replay(
     with user_errors():
         from fleetrec.reports.terminal.summary import console_for, print_replay
         from fleetrec.simulator.cloud.capacity.sizing import Plan, size
+        from fleetrec.simulator.scenario.sections import Router
 
-        plan = Plan(model, gpu, gpus_per_replica, replicas, router, profile, rate_scale, limit, slo)
+        chosen = Router.called(router, "--router")
+        plan = Plan(model, gpu, gpus_per_replica, replicas, chosen, profile, rate_scale, limit, slo)
         figures = size(trace, plan, progress_bars(quiet))
         if as_json:
             print_json(figures)

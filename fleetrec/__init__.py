@@ -13,39 +13,53 @@ if TYPE_CHECKING:
     from fleetrec.simulator.results.run_result import RunResult
     from fleetrec.simulator.scenario import Scenario
     from fleetrec.simulator.scenario.sections.fusion import FusionRule
+    from fleetrec.simulator.scenario.sections.queue_order import QueueOrder, WaitingView
     from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
+    from fleetrec.simulator.scenario.sections.router import ClusterView, ReplicaView, RequestView, Router
     from fleetrec.simulator.scenario.units import Bytes, Joules, Seconds, Share
     from fleetrec.simulator.simulation import simulate
 
 __version__ = "0.1.0"
 __all__ = [
     "Bytes",
+    "ClusterView",
     "DeviceView",
     "FusionRule",
     "InputError",
     "Joules",
     "ListView",
+    "QueueOrder",
+    "ReplicaView",
     "RequestPolicy",
+    "RequestView",
+    "Router",
     "RunResult",
     "Scenario",
     "Seconds",
     "Share",
+    "WaitingView",
     "__version__",
     "simulate",
 ]
 
 _HOME = {
     "Bytes": "fleetrec.simulator.scenario.units",
+    "ClusterView": "fleetrec.simulator.scenario.sections.router",
     "DeviceView": "fleetrec.simulator.scenario.sections.request",
     "FusionRule": "fleetrec.simulator.scenario.sections.fusion",
     "InputError": "fleetrec.models.runtime.errors",
     "Joules": "fleetrec.simulator.scenario.units",
     "ListView": "fleetrec.simulator.ranking.list_view",
+    "QueueOrder": "fleetrec.simulator.scenario.sections.queue_order",
+    "ReplicaView": "fleetrec.simulator.scenario.sections.router",
     "RequestPolicy": "fleetrec.simulator.scenario.sections.request",
+    "RequestView": "fleetrec.simulator.scenario.sections.router",
+    "Router": "fleetrec.simulator.scenario.sections.router",
     "RunResult": "fleetrec.simulator.results.run_result",
     "Scenario": "fleetrec.simulator.scenario",
     "Seconds": "fleetrec.simulator.scenario.units",
     "Share": "fleetrec.simulator.scenario.units",
+    "WaitingView": "fleetrec.simulator.scenario.sections.queue_order",
     "simulate": "fleetrec.simulator.simulation",
 }
 

@@ -38,7 +38,19 @@ def test_a_fusion_of_ones_own_runs_twice_the_same() -> None:
     assert "examples/product.py:Product" in Path("run/scenario.yaml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("sweep", "count"), [("evenings", 6), ("product", 3)])
+def test_a_router_of_ones_own_sends_to_the_dear_replica_only_while_the_cheap_one_is_busy() -> None:
+    result = typed("simulate", "examples/cheapest.yaml", "--out", "run", "--quiet", "--check")
+    assert result.exit_code == 0, result.output
+    assert "examples/cheapest.py:Cheapest" in Path("run/scenario.yaml").read_text(encoding="utf-8")
+    served = pd.read_parquet("run/requests.parquet").query("replica >= 0").sort_values("t_arrived_s")
+    cheap = served[served["replica"] == 0]
+    dear = served[served["replica"] == 1]
+    assert 20 < len(dear) < len(cheap)
+    for arrived_s in dear["t_arrived_s"]:
+        assert ((cheap["t_arrived_s"] <= arrived_s) & (cheap["t_finished_s"] >= arrived_s)).any()
+
+
+@pytest.mark.parametrize(("sweep", "count"), [("evenings", 6), ("product", 3), ("cheapest", 3)])
 def test_own_kinds_are_swept_by_two_workers(sweep: str, count: int) -> None:
     result = typed("sweep", f"examples/{sweep}_sweep.yaml", "--out", "swept", "--jobs", "2", "--quiet")
     assert result.exit_code == 0, result.output

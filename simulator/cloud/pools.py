@@ -121,6 +121,7 @@ def pools_of(
                 rent_usd=rent_cost(1.0, kind.gpu.usd_per_hour, tariffs, factor).usd,
                 power=ReplicaPower(model, kind.gpu, section.gpus_per_replica),
                 usd_per_joule=energy_cost(1.0, tariffs, 0.0).usd,
+                name=section.name if isinstance(section, sections.Pool) else "",
                 cold_start_s=section.cold_start,
                 autoscale=section.autoscale,
                 spot=section.spot,

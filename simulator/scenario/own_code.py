@@ -313,7 +313,8 @@ def untouched_randomness(where: str) -> Iterator[None]:
     if changed:
         raise InputError(
             f"{where}: changes the global random numbers of {' and of '.join(changed)}, on which other results may "
-            "hang; draw from a generator of its own, such as np.random.default_rng(1), or from device.uniform(...)"
+            "hang; draw from a generator of its own, such as np.random.default_rng(1), or from `uniform` of what it "
+            "is handed"
         )
 
 

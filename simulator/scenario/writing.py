@@ -28,7 +28,9 @@ def _section_lines(section: BaseModel) -> list[str]:
         value = getattr(section, name)
         if _goes_without_saying(section, name):
             continue
-        if isinstance(value, BaseModel):
+        if isinstance(value, sections.Kind) and value.is_word:
+            lines.append(f"{name}: {value.kind}")
+        elif isinstance(value, BaseModel):
             inner = _section_lines(value)
             lines += [f"{name}: {{}}"] if not inner else [f"{name}:", *(f"  {line}" for line in inner)]
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
@@ -147,8 +149,15 @@ def _holders(
     part = schema if not path else schema["$defs"][model.__name__]
     yield part, model, path
     for name, shape in fields_of(model).items():
-        if len(shape.sections) == 1 and not kinds_of(shape.sections[0]):
-            yield from _holders(schema, shape.sections[0], f"{path}{name}.")
+        for inner, where in _inner(shape, f"{path}{name}."):
+            yield from _holders(schema, inner, where)
+
+
+def _inner(shape: Shape, path: str) -> Iterator[tuple[type[BaseModel], str]]:
+    """The section of one class that a key holds, or of which it holds a list, with its dotted key."""
+    for part, where in ((shape, path), (shape.item, f"{path}N.")):
+        if part is not None and len(part.sections) == 1 and not kinds_of(part.sections[0]):
+            yield part.sections[0], where
 
 
 def _families(model: type[BaseModel], path: str) -> Iterator[str]:
@@ -156,8 +165,8 @@ def _families(model: type[BaseModel], path: str) -> Iterator[str]:
     for name, shape in fields_of(model).items():
         if shape.base is not None:
             yield f"{path}{name}"
-        elif len(shape.sections) == 1:
-            yield from _families(shape.sections[0], f"{path}{name}.")
+        for inner, where in _inner(shape, f"{path}{name}."):
+            yield from _families(inner, where)
 
 
 _LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}

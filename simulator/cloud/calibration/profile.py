@@ -13,7 +13,7 @@ from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.simulator.cloud.calibration.fitting import Calibration
 from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
 from fleetrec.simulator.cloud.replica.jobs import Engine
-from fleetrec.simulator.scenario.sections import Section
+from fleetrec.simulator.scenario.sections import QueueOrder, Section
 
 _HEAD = """\
 # Step times of a server, fitted to its log by `fleetrec calibrate`. A step takes the larger of compute and memory:
@@ -80,7 +80,10 @@ class Profile(Section):
     @property
     def engine(self) -> Engine:
         """The server's limits. InputError where they contradict one another."""
-        return Engine(**self.engine_limits.model_dump())
+        limits, orders = self.engine_limits, QueueOrder.family.built_in()
+        if limits.order not in orders:
+            raise InputError(f"engine: no order {limits.order!r}; known: {', '.join(orders)}")
+        return Engine(**limits.model_dump() | {"order": orders[limits.order]()})
 
     def check_model(self, name: str, key: str = "cloud.profile") -> None:
         """InputError unless the profile is of model `name`; `key` is the scenario key to blame."""
@@ -98,7 +101,7 @@ def save_profile(found: Calibration, path: Path) -> None:
         "model": server.model.name,
         "gpu": server.gpu.name,
         "gpus_per_replica": server.gpus_per_replica,
-        "engine_limits": vars(server.engine),
+        "engine_limits": vars(server.engine) | {"order": server.engine.order.kind},
         "compute": vars(steps.compute),
         "memory": vars(steps.memory),
         "experts": None if steps.experts is None else vars(steps.experts),

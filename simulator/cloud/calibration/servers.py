@@ -13,7 +13,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue, model_from_config
 from fleetrec.simulator.cloud.hardware.memory import MEMORY_UTILIZATION, kv_blocks
 from fleetrec.simulator.cloud.replica.jobs import Engine
-from fleetrec.simulator.cloud.replica.queue_orders import ORDERS
+from fleetrec.simulator.scenario.sections import QueueOrder
 from fleetrec.simulator.scenario.text_files import read_object
 
 
@@ -53,15 +53,16 @@ def read_server(path: Path | None, model: str | None = None, gpu: str | None = N
         blocks -= 1  # the null block
     scheduler = ("engine_kwargs", "resolved_config.scheduler_config")
     order = settings.find("policy", "resolved_config.scheduler_config") or "fcfs"
-    if order not in ORDERS:
-        raise InputError(f"{path}: scheduling policy {order!r} is not simulated; one of {', '.join(ORDERS)} is")
+    orders = QueueOrder.family.built_in()
+    if order not in orders:
+        raise InputError(f"{path}: scheduling policy {order!r} is not simulated; one of {', '.join(orders)} is")
     engine = Engine(
         kv_blocks=blocks,
         max_batched_tokens=settings.count("max_num_batched_tokens", 2048, *scheduler),
         max_sequences=settings.count("max_num_seqs", 256, *scheduler),
         block_tokens=block,
         prefix_caching=settings.flag("enable_prefix_caching", "kv_cache", "resolved_config.cache_config"),
-        order=order,
+        order=QueueOrder.called(order, str(path)),
         async_scheduling=settings.flag("async_scheduling", *scheduler),
     )
     return Server(spec, board, gpus, engine)

@@ -26,7 +26,6 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.replica import Replica
-from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Cloud
 
 Floats = NDArray[np.float64]
@@ -96,25 +95,13 @@ _NOBODY = Requests.of(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtyp
 
 def plain(pool: Pool, cloud: Cloud) -> Replica | None:
     """A replica of the pool, if compiled code can serve it: in order of arrival, without cached prefixes, each step
-    composed when it begins, behind a router that does not look into memory."""
+    composed when it begins, behind a router that can be told beforehand."""
     replica = pool.replica()
-    if not isinstance(replica, Replica) or cloud.router == "least_kv":
+    if not isinstance(replica, Replica) or not cloud.router.in_bulk:
         return None
     engine = replica.engine
-    special = engine.prefix_caching or engine.async_scheduling or engine.order != "fcfs"
+    special = engine.prefix_caching or engine.async_scheduling or not engine.order.by_arrival
     return None if special else replica
-
-
-def assignment(requests: Requests, replicas: int, cloud: Cloud, draws: Draws) -> Ints:
-    """The replica [N] that each request goes to, where none ever fails; -1: the one with the fewest requests."""
-    numbers = np.arange(len(requests))
-    if cloud.router == "round_robin":
-        return numbers % replicas
-    if cloud.router == "random":
-        return draws.integers(replicas, "cloud.router", numbers, 0)
-    if cloud.router == "device_affine":
-        return draws.integers(replicas, "cloud.affinity", requests.device, 0)
-    return np.full(len(requests), -1)
 
 
 def served(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.wording import counted
-from fleetrec.simulator.cloud.capacity.compiled_replay import Run, assignment, loop, plain, served
+from fleetrec.simulator.cloud.capacity.compiled_replay import Run, loop, plain, served
 from fleetrec.simulator.cloud.capacity.replay import Floats, Ints, Replayed, Requests, Watch, replay
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
@@ -165,7 +165,7 @@ class Replicas:
         assert self._plain is not None
         code = loop()
         assert code is not None
-        assigned = assignment(requests, servers, self.cloud, self.draws)
+        assigned = self.cloud.router.places(requests.device, servers, self.draws)
         return served(code, requests, self._plain, servers, assigned, late_s, most)
 
     def serve(self, requests: Requests, servers: int) -> tuple[Floats, Floats, float]:

@@ -2,7 +2,7 @@
 that meet an objective."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Plan:
     gpu: str
     gpus_per_replica: int = 1
     replicas: int | None = None
-    router: sections.RouterName = "least_outstanding"
+    router: sections.Router = field(default_factory=sections.Router.family.default)
     profile: str | None = None
     rate_scale: float = 1.0
     limit: int | None = None
@@ -75,24 +75,25 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     power = ReplicaPower(model, gpu, plan.gpus_per_replica)
     pool = Pool(kind.replica, gpus_per_replica=plan.gpus_per_replica, rent_usd=rent.usd, power=power)
     replicas = Replicas(pool, cloud, Draws(seed), objective or Objective(0.95, 1.0), progress)
-    wanted: int | None = plan.replicas or 1
-    if objective is not None:
-        found = provision(requests, replicas, objective)
-        wanted = found.servers
-        if wanted is None:
-            raise InputError(
-                f"--slo {plan.slo}: no number of replicas meets it: on an empty node that percentile is "
-                f"{found.alone_s:.3g} s; relax it, or take a faster GPU, a smaller model or more --gpus-per-replica"
-            )
-        notes.append(f"the fewest replicas with {objective}")
-    assert wanted is not None
-    figures = _figures(requests, replicas.replayed(requests, wanted))
+    with sections.silent(cloud):
+        wanted: int | None = plan.replicas or 1
+        if objective is not None:
+            found = provision(requests, replicas, objective)
+            wanted = found.servers
+            if wanted is None:
+                raise InputError(
+                    f"--slo {plan.slo}: no number of replicas meets it: on an empty node that percentile is "
+                    f"{found.alone_s:.3g} s; relax it, or take a faster GPU, a smaller model or more --gpus-per-replica"
+                )
+            notes.append(f"the fewest replicas with {objective}")
+        assert wanted is not None
+        figures = _figures(requests, replicas.replayed(requests, wanted))
     served = {
         "model": model.name,
         "gpu": gpu.name,
         "gpus_per_replica": plan.gpus_per_replica,
         "replicas": wanted,
-        "router": plan.router,
+        "router": plan.router.kind,
         "step_times": "roofline" if plan.profile is None else plan.profile,
     }
     return {"served_by": served, **figures, "notes": notes}

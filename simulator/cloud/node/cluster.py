@@ -11,9 +11,10 @@ from typing import Any, Literal, Protocol
 from simpy import Environment, Event, Timeout
 
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
+from fleetrec.simulator.cloud.node.choice import Choice
 from fleetrec.simulator.cloud.node.faults import Outage, failures, spot_preemptions
-from fleetrec.simulator.cloud.node.routers import Choice
 from fleetrec.simulator.cloud.replica.timed_replica import Serving
+from fleetrec.simulator.core.costs import HOUR_S
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Autoscale, Failures, Spot
 
@@ -36,6 +37,8 @@ class Pool:
     power: ReplicaPower | None = None
     """what a replica draws; None: nothing that is counted"""
     usd_per_joule: float = 0.0
+    name: str = ""
+    """of several"""
     cold_start_s: float = 0.0
     autoscale: Autoscale | None = None
     spot: Spot | None = None
@@ -53,8 +56,9 @@ class Machine:
         "accepting",
         "armed",
         "broken",
+        "counted",
+        "env",
         "number",
-        "outstanding",
         "paid_s",
         "paid_since_s",
         "pool",
@@ -64,13 +68,13 @@ class Machine:
         "state",
         "up_s",
         "up_since_s",
-        "waiting",
         "wanted",
         "warned",
     )
 
-    def __init__(self, number: int, pool: Pool):
+    def __init__(self, number: int, pool: Pool, env: Environment):
         self.number = number
+        self.env = env
         self.pool = pool
         self.replica = pool.replica()
         self.state: State = "off"
@@ -81,7 +85,7 @@ class Machine:
         self.starts = 0  # cold starts; the end of one that was broken off is told by this
         self.paid_s = self.up_s = 0.0
         self.paid_since_s = self.up_since_s = math.nan  # NaN: not now
-        self.waiting = self.outstanding = 0  # requests, as the node last counted them
+        self.counted = (0, 0)  # requests that wait, and those that wait or are served, as the node last counted them
         self.service_s = 0.0  # recent mean time from start to end of a request; 0: none has ended
         self.armed: list[float] = []  # when the node will look at it, the next time last
 
@@ -91,9 +95,31 @@ class Machine:
         return self.replica.outstanding / self.pool.speed
 
     @property
+    def outstanding(self) -> int:
+        """Requests that wait or are served."""
+        return self.replica.outstanding
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait now."""
+        self.replica.catch_up(self.env.now)
+        return self.replica.waiting
+
+    @property
     def kv_share(self) -> float:
-        """Share of its KV cache in use, as of its last change."""
+        """Share of its KV cache in use now."""
+        self.replica.catch_up(self.env.now)
         return self.replica.kv_share
+
+    @property
+    def pool_name(self) -> str:
+        """Of its kind."""
+        return self.pool.name
+
+    @property
+    def usd_per_hour(self) -> float:
+        """What its GPUs cost."""
+        return self.pool.rent_usd * self.pool.gpus_per_replica * HOUR_S
 
     @property
     def usable(self) -> bool:
@@ -129,7 +155,7 @@ class Cluster:
         self.env, self.pools, self.draws = env, pools, draws
         self._listener = listener
         owners = [pool for pool in pools for _ in range(pool.places)]
-        self.machines = [Machine(number, pool) for number, pool in enumerate(owners)]
+        self.machines = [Machine(number, pool, env) for number, pool in enumerate(owners)]
         self.choice = Choice(self.machines, draws)
         self.up = 0
         self.closed = False

@@ -16,9 +16,9 @@ from simpy import Environment
 
 from fleetrec.simulator.cloud.node.admission import Arrival, admission_rule
 from fleetrec.simulator.cloud.node.autoscaling import autoscale
+from fleetrec.simulator.cloud.node.choice import Ask
 from fleetrec.simulator.cloud.node.cluster import Cluster, Machine, Pool
 from fleetrec.simulator.cloud.node.queueing import Outcome, Served, Ticket
-from fleetrec.simulator.cloud.node.routers import ROUTERS, Ask
 from fleetrec.simulator.cloud.node.tickets import Attempt, LlmTicket
 from fleetrec.simulator.cloud.node.timeline import Timeline
 from fleetrec.simulator.cloud.node.timers import Deadlines, Wakes
@@ -47,7 +47,7 @@ class LlmNode:
         self.retries = 0
         self.submitted = 0
         self._cloud = cloud
-        self._router = ROUTERS[cloud.router]
+        self._router = cloud.router.start()
         self._admits = admission_rule(cloud.admission, draws)
         self._on_late_cost = on_late_cost
         self._open: dict[int, LlmTicket] = {}  # waiting or served
@@ -214,9 +214,11 @@ class LlmNode:
         choice = self._cluster.choice
         if not choice.accepting:
             return None
-        if self._cloud.router == "least_kv":
-            self.catch_up()
-        return self._cluster.machines[self._router(choice, Ask(ticket.number, ticket.retries, ticket.device))]
+        job = ticket.job
+        ask = Ask(ticket.number, ticket.retries, ticket.device, job.prompt_tokens, job.output_tokens, job.sequences)
+        number = self._router.choose(choice, ask)
+        choice.routed += 1
+        return self._cluster.machines[number]
 
     def _turned_away(self, ticket: LlmTicket, machine: Machine | None, now: float) -> bool:
         """Whether admission refuses it. The length of the queue is no reason where its replica has room for it."""
@@ -255,14 +257,14 @@ class LlmNode:
         """Something at a replica may have changed: count it, and see when it must be looked at next."""
         replica = machine.replica
         waiting, outstanding = replica.waiting, replica.outstanding
-        if waiting != machine.waiting or outstanding != machine.outstanding:
-            served, served_before = outstanding - waiting, machine.outstanding - machine.waiting
-            self._waiting += waiting - machine.waiting
+        waiting_before, outstanding_before = machine.counted
+        if waiting != waiting_before or outstanding != outstanding_before:
+            served, served_before = outstanding - waiting, outstanding_before - waiting_before
+            self._waiting += waiting - waiting_before
             self._served += served - served_before
             self._busy += (served > 0) - (served_before > 0)
-            machine.waiting = waiting
-            if outstanding != machine.outstanding:
-                machine.outstanding = outstanding
+            machine.counted = waiting, outstanding
+            if outstanding != outstanding_before:
                 self._cluster.choice.loads.changed(machine)
         next_s = replica.next_s()
         if next_s < math.inf:

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud.replica.queue_orders import ORDERS
+from fleetrec.simulator.scenario.sections import QueueOrder
 
 MOST_TOKENS = 10**9
 """of a prompt or an answer in a file: whole numbers beyond some size are none any more"""
@@ -23,7 +23,7 @@ class Engine:
     max_sequences: int = 256
     block_tokens: int = 16
     prefix_caching: bool = False
-    order: str = "fcfs"
+    order: QueueOrder = field(default_factory=QueueOrder.family.default)
     async_scheduling: bool = False
     """the next step is composed while one runs, so arrivals and freed memory are seen a step later"""
 
@@ -38,8 +38,6 @@ class Engine:
                 f"engine: max_batched_tokens {self.max_batched_tokens} is less than max_sequences "
                 f"{self.max_sequences}, so not every sequence could decode; raise it"
             )
-        if self.order not in ORDERS:
-            raise InputError(f"engine: no order {self.order!r}; known: {', '.join(ORDERS)}")
 
 
 class Job:

@@ -12,7 +12,6 @@ import math
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.step_time import StepTime
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
-from fleetrec.simulator.cloud.replica.queue_orders import ORDERS
 from fleetrec.simulator.cloud.replica.scheduler import Batching
 
 __all__ = ["Engine", "Job", "Replica"]
@@ -25,7 +24,7 @@ class Replica(Batching):
 
     def __init__(self, timing: StepTime, engine: Engine):
         super().__init__(timing, engine)
-        self._order = ORDERS[engine.order]
+        self._order = engine.order.start()
         self._numbers = 0
 
     def next_s(self) -> float:

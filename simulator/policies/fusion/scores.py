@@ -13,8 +13,8 @@ import scipy  # loads special where it is used: to read a scenario takes none of
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.ranking.scored_lists import Bools, Floats, ScoredLists
-from fleetrec.simulator.scenario.own_code import raise_told, untouched_randomness
 from fleetrec.simulator.scenario.sections.fusion import FusionRule, Score
+from fleetrec.simulator.scenario.sections.kinds import OwnMethod
 
 SCORE = "how the SRM's logits become scores; sigmoid needs `srm.loss: bce`"
 """description of the key `score`"""
@@ -76,23 +76,20 @@ def fusion_of(rule: FusionRule, weights: Floats | None = None) -> Callable[[Any]
 
 
 class _Own:
-    """A user's own rule: what it gives is checked, and what it raises is told with its line."""
+    """A user's own rule: what it gives is checked."""
 
     def __init__(self, rule: FusionRule):
-        self._fuse, source = rule.own_behaviour().fuse, rule.own_source()
-        self._place = f"{source.place}: {source.name}.fuse"
+        self._fuse = OwnMethod(rule, "fuse", every=1)
 
     def __call__(self, view: Any) -> Floats:
+        given, place = self._fuse(view), self._fuse.place
         try:
-            with untouched_randomness(self._place):
-                fused = np.asarray(self._fuse(view), dtype=np.float64)
-        except InputError:
-            raise
-        except Exception as error:
-            raise_told(error, self._place)
+            fused = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{place}: {type(error).__name__}: {error}") from None
         shape = view.lists.valid.shape
         if fused.shape != shape:
-            raise InputError(f"{self._place} returned scores {fused.shape} of candidates {shape}; return one for each")
+            raise InputError(f"{place} returned scores {fused.shape} of candidates {shape}; return one for each")
         if np.isnan(fused[view.lists.valid]).any():
-            raise InputError(f"{self._place} returned a score that is no number; return one for each candidate")
+            raise InputError(f"{place} returned a score that is no number; return one for each candidate")
         return fused

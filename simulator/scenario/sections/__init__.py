@@ -14,7 +14,6 @@ from fleetrec.simulator.scenario.sections.cloud import (
     Pool,
     QueueLimitOnly,
     RandomEarlyAdmission,
-    RouterName,
     Slo,
     Spot,
 )
@@ -40,8 +39,10 @@ from fleetrec.simulator.scenario.sections.policy import (
     Policy,
     SlateKind,
 )
+from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.regions import CloudChanges, Region
 from fleetrec.simulator.scenario.sections.request import RequestPolicy
+from fleetrec.simulator.scenario.sections.router import ReplicaView, Router
 from fleetrec.simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
 from fleetrec.simulator.scenario.sections.srm import ItemTable, OnDeviceTable, Srm, WithListTable
 from fleetrec.simulator.scenario.sections.text import Endpoint, TextLm, TitlePrompt
@@ -135,12 +136,14 @@ __all__ = [
     "PresetLink",
     "Prompt",
     "QueueLimitOnly",
+    "QueueOrder",
     "RandomEarlyAdmission",
     "Region",
     "ReplayArrivals",
+    "ReplicaView",
     "RequestPolicy",
     "Retraining",
-    "RouterName",
+    "Router",
     "Scenario",
     "Section",
     "SessionArrivals",

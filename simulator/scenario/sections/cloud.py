@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
+from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
+from fleetrec.simulator.scenario.sections.router import Router
 from fleetrec.simulator.scenario.units import Seconds, Share
 
 
@@ -86,19 +88,18 @@ class RandomEarlyAdmission(Section):
 
 
 Admission = Annotated[QueueLimitOnly | DeadlineAdmission | RandomEarlyAdmission, kind_of()]
-RouterName = Literal["round_robin", "random", "least_outstanding", "least_kv", "device_affine"]
 
 
 class Cloud(Machines):
     """The GPUs that serve the LLM: one kind of replicas, or several `pools`."""
 
     pools: tuple[Pool, ...] = Field((), description="kinds of replicas; where given, the keys above say nothing")
-    router: RouterName = Field("least_outstanding", description="which replica gets a request")
+    router: Router = Field(default_factory=Router.family.default, description="which replica gets a request")
     max_sequences: int = Field(256, ge=1, description="sequences (beams count) that one replica serves at once")
     max_batched_tokens: int = Field(8192, ge=1, description="new tokens that one step holds at most")
     block_tokens: int = Field(16, ge=1, description="tokens of a block of KV cache")
-    order: Literal["fcfs", "priority", "shortest_prompt"] = Field(
-        "fcfs", description="which waiting request a replica takes first"
+    order: QueueOrder = Field(
+        default_factory=QueueOrder.family.default, description="which waiting request a replica takes first"
     )
     prefix_caching: bool = Field(False, description="prompts whose beginning is still in memory skip that part")
     failures: Failures | None = Field(None, description="none: replicas never fail")

@@ -44,6 +44,7 @@ from fleetrec.simulator.scenario.shapes import fields_of
 
 _PLAIN = (int, float, bool, str)
 Holder = TypeVar("Holder", bound=BaseModel)
+_NOTHING = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Family:
     """what a class must have, with its arguments: `wants(self, device)`"""
     kind_optional: bool = False
     """whether keys without a `kind` are those of the standard one"""
+    words: bool = False
+    """whether a kind without keys is written as its name alone, which is all that the key once held"""
 
     def built_in(self) -> dict[str, "type[Kind]"]:
         """The kinds of this package, by name."""
@@ -113,6 +116,22 @@ class Kind(Section):
     def is_own(cls) -> bool:
         """Whether it is the user's and not this package's."""
         return not cls.__module__.startswith("fleetrec.")
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it is written as its name alone."""
+        return self.family.words and not self.is_own() and set(type(self).model_fields) == {"kind"}
+
+    @classmethod
+    def called(cls, name: str, option: str) -> Self:
+        """The kind of this name with its defaults, for an option of the command line. InputError for what is none."""
+        try:
+            return cls.of(name)
+        except ValidationError as error:
+            said = f"{name!r} has a key without a default, {'.'.join(map(str, error.errors()[0]['loc']))}"
+        except (InputError, ValueError) as error:
+            said = str(error)
+        raise InputError(f"{option}: {said}")
 
     @classmethod
     def own_source(cls) -> OwnSource:
@@ -195,7 +214,7 @@ class Kind(Section):
 
 
 def _dumped(value: Kind, info: core_schema.SerializationInfo) -> Any:
-    return value.model_dump(mode=info.mode, exclude_unset=info.exclude_unset)
+    return value.kind if value.is_word else value.model_dump(mode=info.mode, exclude_unset=info.exclude_unset)
 
 
 def _base_of(kind: type[Kind]) -> type[Kind]:
@@ -208,6 +227,24 @@ def _read_anew(base: type[Kind], reference: str, values: dict[str, Any], called:
     if kind.own_source().digest != digest:
         raise InputError(f"{kind.own_source().place}: was changed since this began; begin again")
     return kind(**values).model_copy(update={"kind": called})  # whatever folder that process is in
+
+
+class OwnMethod:
+    """A method of a user's own kind in a run: what it raises is told with its line, and global random numbers are
+    compared at its first call and then at one in `every`."""
+
+    def __init__(self, kind: Kind, name: str, own: Any = None, every: int = 64):
+        """`own`: the object whose method it is, where several of its methods are called; none: a new one."""
+        self._call, source = getattr(kind.own_behaviour() if own is None else own, name), kind.own_source()
+        self.place = f"{source.place}: {source.name}.{name}"
+        self._calls, self._every = 0, every
+
+    def __call__(self, *arguments: Any) -> Any:
+        """What it returns."""
+        looked_at = self._calls % self._every == 0
+        self._calls += 1
+        with own_code.told(self.place), own_code.untouched_randomness(self.place) if looked_at else _NOTHING:
+            return self._call(*arguments)
 
 
 def own_kinds(section: BaseModel, path: str = "") -> Iterator[tuple[str, Kind]]:

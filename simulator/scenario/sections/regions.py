@@ -17,7 +17,7 @@ class Region(Section):
 
     name: str = Field(min_length=1, description="names the region in every table; unique")
     share: Share = Field(description="share of the devices; the regions' shares add up to 1")
-    cloud: CloudChanges = Field(CloudChanges(), description="keys of `cloud` that differ here")
+    cloud: CloudChanges = Field(default_factory=CloudChanges, description="keys of `cloud` that differ here")
     link: Link | None = Field(None, description="link of all devices here; none: those of their classes")
     peak_hour: float | None = Field(
         None, ge=0, lt=24, description="hour (UTC) of the daily peak here; none: that of `workload.arrivals`"

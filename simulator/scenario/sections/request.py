@@ -3,24 +3,18 @@
 import math
 from array import array
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario.own_code import raise_told, untouched_randomness
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Tuned = TypeVar("Tuned", covariant=True)
-
-_LOOKED_AT = 64
-"""questions to an own policy, the first and then one in so many, at which global random numbers are compared"""
-_NOTHING = nullcontext()
 
 SCORES = ("entropy", "closeness", "inconsistency", "rank_gap", "invalid_penalty")
 """uncertainty scores that a policy may look at: each grows with how much a device has reason to want a new list"""
@@ -339,40 +333,23 @@ def exactly_one(kind: str, values: dict[str, float | None]) -> Iterator[tuple[st
 
 
 class OwnRequest:
-    """A user's own policy in a run: what it answers is checked, and what it raises is told with its line."""
+    """A user's own policy in a run: what it answers is checked."""
 
     def __init__(self, policy: RequestPolicy):
         own = policy.own_behaviour()
-        self._wants, self._next_ask = own.wants, getattr(own, "next_ask", policy.next_ask)
-        source = policy.own_source()
-        self._place = f"{source.place}: {source.name}"
-        self._asked = 0
+        self._wants = OwnMethod(policy, "wants", own)
+        self._next_ask = OwnMethod(policy, "next_ask", own if hasattr(own, "next_ask") else policy)
 
     def wants(self, device: DeviceView) -> bool:
         """See RequestPolicy."""
-        often = self._asked < _LOOKED_AT or self._asked % _LOOKED_AT == 0
-        self._asked += 1
-        try:
-            with untouched_randomness(self._place) if often else _NOTHING:
-                answer = self._wants(device)
-        except InputError:
-            raise
-        except Exception as error:
-            raise_told(error, f"{self._place}.wants")
-        if answer is True or answer is False:
+        answer = self._wants(device)
+        if answer is True or answer is False or isinstance(answer, np.bool_):
             return bool(answer)
-        if isinstance(answer, np.bool_):
-            return bool(answer)
-        raise InputError(f"{self._place}.wants returned {answer!r:.60}; return True or False")
+        raise InputError(f"{self._wants.place} returned {answer!r:.60}; return True or False")
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         """See RequestPolicy."""
-        try:
-            asks = self._next_ask(device, row)
-        except InputError:
-            raise
-        except Exception as error:
-            raise_told(error, f"{self._place}.next_ask")
+        asks = self._next_ask(device, row)
         if isinstance(asks, int | np.integer) and asks >= row:
             return int(asks)
-        raise InputError(f"{self._place}.next_ask returned {asks!r:.60}; return a row of the stream, {row} or later")
+        raise InputError(f"{self._next_ask.place} returned {asks!r:.60}; return a row of the stream, {row} or later")

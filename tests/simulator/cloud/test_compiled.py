@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetrec.simulator.cloud.capacity.compiled_replay import assignment, loop, plain, served
+from fleetrec.simulator.cloud.capacity.compiled_replay import loop, plain, served
 from fleetrec.simulator.cloud.capacity.provisioning import without_faults
 from fleetrec.simulator.cloud.capacity.replay import Requests, replay
 from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Cloud
@@ -53,7 +54,7 @@ def test_compiled_replays_are_the_nodes(load: tuple[Requests, Engine, StepTime, 
     assert code is not None
     assert replica is not None
     node = replay(requests, (pool,), cloud, Draws(3))
-    run = served(code, requests, replica, replicas, assignment(requests, replicas, cloud, Draws(3)))
+    run = served(code, requests, replica, replicas, cloud.router.places(requests.device, replicas, Draws(3)))
     assert run.wait_s == pytest.approx(node.wait_s, abs=1e-9, nan_ok=True)
     assert run.ttft_s == pytest.approx(node.ttft_s, abs=1e-9, nan_ok=True)
     assert run.latency_s == pytest.approx(node.latency_s, abs=1e-9)
@@ -76,7 +77,7 @@ def test_replays_that_crowd_the_memory_preempt_as_the_node_does() -> None:
 
 @pytest.mark.parametrize(
     "engine",
-    [Engine(99, prefix_caching=True), Engine(99, async_scheduling=True), Engine(99, order="priority")],
+    [Engine(99, prefix_caching=True), Engine(99, async_scheduling=True), Engine(99, order=Priority())],
 )
 def test_what_compiled_code_lacks_is_left_to_the_node(engine: Engine) -> None:
     assert plain(Pool(lambda: Replica(ROOFLINE, engine)), without_faults(Cloud())) is None

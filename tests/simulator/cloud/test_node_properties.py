@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetrec.simulator.cloud.node.routers import ROUTERS
 from fleetrec.simulator.scenario.sections import (
     Autoscale,
     DeadlineAdmission,
     Failures,
     QueueLimitOnly,
     RandomEarlyAdmission,
+    Router,
     Spot,
 )
 from tests.simulator.cloud.nodes import node_of, stepwise_pool, timed_pool
@@ -61,7 +61,7 @@ _pool = st.fixed_dictionaries(
 )
 _rules = st.fixed_dictionaries(
     {
-        "router": st.sampled_from(sorted(ROUTERS)),
+        "router": st.sampled_from(sorted(Router.family.built_in())),
         "queue_limit": st.integers(0, 6),
         "on_failure": st.sampled_from(["retry", "lost"]),
         "max_retries": st.integers(0, 2),

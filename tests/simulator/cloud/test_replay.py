@@ -17,6 +17,7 @@ from fleetrec.simulator.cloud.capacity.sizing import Plan, size
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Cloud
@@ -50,7 +51,7 @@ def test_a_request_of_lower_priority_lets_others_pass() -> None:
     """One place, two seconds each: of the two that wait for it, the later one is more urgent."""
     times, two = np.array([0.0, 0.1, 0.2]), np.full(3, 2)
     requests = Requests.of(times, two, two, priority=np.array([0.0, 1.0, 0.0]))
-    engine = Engine(kv_blocks=100, max_sequences=1, order="priority")
+    engine = Engine(kv_blocks=100, max_sequences=1, order=Priority())
     pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), engine))
     done = replay(requests, (pool,), without_faults(Cloud()), Draws(1))
     assert (times + done.latency_s).tolist() == [2.0, 6.0, 4.0]

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
+from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
+from fleetrec.simulator.cloud.replica.queue_orders.shortest_prompt import ShortestPrompt
 from fleetrec.simulator.cloud.replica.replica import Engine, Job, Replica
 from tests.simulator.cloud.stepwise import Ask, Stepwise
 
@@ -160,9 +162,9 @@ def test_scoring_ends_with_its_prefill():
 
 def test_the_lowest_priority_number_is_admitted_first_and_the_shortest_prompt_under_its_order():
     asks = [Ask(0.0, 9, 5), Ask(0.1, 6, 1, key=2), Ask(0.2, 4, 1, key=1)]
-    by_priority, _, _ = serve(asks, ONE_SECOND, Engine(100, 10, 1, order="priority"))
+    by_priority, _, _ = serve(asks, ONE_SECOND, Engine(100, 10, 1, order=Priority()))
     assert by_priority[2].t_finished_s < by_priority[1].t_finished_s
-    by_length, _, _ = serve(asks, ONE_SECOND, Engine(100, 10, 1, order="shortest_prompt"))
+    by_length, _, _ = serve(asks, ONE_SECOND, Engine(100, 10, 1, order=ShortestPrompt()))
     assert by_length[2].t_finished_s < by_length[1].t_finished_s
     in_order, _, _ = serve(asks, ONE_SECOND, Engine(100, 10, 1))
     assert in_order[1].t_finished_s < in_order[2].t_finished_s
@@ -212,7 +214,6 @@ def test_a_replica_speaks_up_where_a_job_leaves_and_its_memory_can_be_read_betwe
     [
         ({"kv_blocks": 0}, "must be at least 1"),
         ({"kv_blocks": 9, "max_batched_tokens": 8, "max_sequences": 9}, "not every sequence could decode"),
-        ({"kv_blocks": 9, "order": "lifo"}, "known: fcfs, priority, shortest_prompt"),
     ],
 )
 def test_engines_with_limits_that_contradict_are_refused(limits, message):

@@ -3,13 +3,16 @@
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetrec.simulator.cloud.node.routers import ROUTERS, Ask, Choice
+from fleetrec.simulator.cloud.node.choice import Ask, Choice
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.scenario.sections import Cloud
+from fleetrec.simulator.scenario.sections import Router
+
+ROUTERS = Router.family.built_in()
 
 
 def _choice(*loads: float, down: tuple[int, ...] = (), kv: tuple[float, ...] = ()) -> Choice:
@@ -25,7 +28,11 @@ def _choice(*loads: float, down: tuple[int, ...] = (), kv: tuple[float, ...] = (
 
 
 def _picks(router: str, choice: Choice, requests: int, devices: int = 10**9) -> list[int]:
-    return [ROUTERS[router](choice, Ask(number, 0, number % devices)) for number in range(requests)]
+    chosen = []
+    for number in range(requests):
+        chosen.append(ROUTERS[router]().choose(choice, Ask(number, 0, number % devices, 100, 10, 1)))
+        choice.routed += 1
+    return chosen
 
 
 def test_round_robin_takes_turns_among_those_that_take_requests():
@@ -62,8 +69,12 @@ def test_a_device_whose_places_are_all_down_goes_to_the_least_loaded():
     assert _picks("device_affine", choice, 5) == [replicas - 1] * 5
 
 
-def test_every_router_of_a_scenario_is_registered():
-    assert set(ROUTERS) == set(Cloud.model_fields["router"].annotation.__args__)
+def test_places_are_those_that_the_router_chooses_one_by_one():
+    device = np.arange(200) % 7
+    for name, router in ROUTERS.items():
+        if router.in_bulk and name != "least_outstanding":
+            chosen = _picks(name, _choice(0, 0, 0, 0), 200, 7)
+            assert router().places(device, 4, Draws(1)).tolist() == chosen
 
 
 @settings(max_examples=60, deadline=None)

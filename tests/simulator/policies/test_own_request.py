@@ -127,15 +127,15 @@ RUNS: dict[str, tuple[str, str]] = {
     "prints": ("print(device.step)\n        return True", r"mine\.py:3: prints, and standard output is for results"),
     "random": (
         "import random\n        return random.random() < 0.5",
-        r"mine\.py:1: Mine: changes the global random numbers of random, .* device\.uniform",
+        r"mine\.py:1: Mine\.wants: changes the global random numbers of random, .* `uniform` of what",
     ),
     "numpy": (
         "import numpy\n        return bool(numpy.random.random() < 0.5)",
-        r"mine\.py:1: Mine: changes the global random numbers of numpy",
+        r"mine\.py:1: Mine\.wants: changes the global random numbers of numpy",
     ),
     "torch": (
         "import torch\n        return bool(torch.rand(1) < 0.5)",
-        r"mine\.py:1: Mine: changes the global random numbers of torch",
+        r"mine\.py:1: Mine\.wants: changes the global random numbers of torch",
     ),
 }
 

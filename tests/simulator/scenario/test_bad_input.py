@@ -143,8 +143,8 @@ BAD_FILES = {
     "unknown router": (
         "name: a\ncloud: {router: least_outstandin}\n",
         2,
-        "cloud.router: expected one of round_robin, random, least_outstanding, least_kv, device_affine, got "
-        "'least_outstandin' (did you mean 'least_outstanding'?)",
+        "cloud.router: unknown kind 'least_outstandin' (did you mean 'least_outstanding'? kinds: device_affine, "
+        "least_kv, least_outstanding, random, round_robin)",
     ),
     "pool without a name": (
         "name: a\ncloud:\n  pools:\n  - gpu: l4\n",

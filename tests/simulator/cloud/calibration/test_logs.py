@@ -8,6 +8,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.calibration import read_log, read_server
 from fleetrec.simulator.cloud.calibration.outcomes import check_fits
 from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 
 ROW = {"queued_ts": 100.0, "input_toks": 30, "output_toks": 4, "first_token_ts": 100.5, "last_token_ts": 101.25}
 LATER = {**ROW, "queued_ts": 102.0, "first_token_ts": 103.0, "last_token_ts": 104.0}
@@ -80,7 +81,7 @@ def test_engine_settings_come_from_the_file_and_the_null_block_is_not_used(tmp_p
     )
     server = read_server(path)
     assert (server.model.name, server.gpu.name, server.gpus_per_replica) == ("llama-3.1-8b", "rtx4090", 1)
-    assert server.engine == Engine(2587, 512, 64, 16, False, "priority", False)
+    assert server.engine == Engine(2587, 512, 64, 16, False, Priority(), False)
 
 
 def test_kv_memory_that_the_file_does_not_give_follows_from_model_and_gpu(tmp_path):

@@ -1,0 +1,68 @@
+"""What a router chooses from: the replicas of a node, and the least loaded of them at no cost."""
+
+import math
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import ReplicaView
+
+
+class Ask(NamedTuple):
+    """What a router knows of a request: a RequestView."""
+
+    number: int
+    attempt: int
+    device: int
+    prompt_tokens: int
+    output_tokens: int
+    sequences: int
+
+
+class LoadIndex:
+    """The least loaded of many replicas: those of each load are the bits of one number, so that a change costs the same
+    for one replica and for many."""
+
+    def __init__(self, replicas: Sequence[ReplicaView]):
+        self._load = [math.inf] * len(replicas)  # of those that take requests
+        self._of_load: dict[float, int] = {}  # bits of the replicas that have it
+        self._loads: list[float] = []  # heap of its keys; one that no replica has stays until it surfaces
+
+    def changed(self, replica: ReplicaView) -> None:
+        """The load of `replica`, or whether it takes requests, is now another."""
+        number, of_load = replica.number, self._of_load
+        load, before = replica.load if replica.accepting else math.inf, self._load[number]
+        if load == before:
+            return
+        self._load[number] = load
+        bit = 1 << number
+        if before < math.inf:
+            of_load[before] ^= bit
+        if load in of_load:
+            of_load[load] |= bit
+        elif load < math.inf:
+            of_load[load] = bit
+            heappush(self._loads, load)
+
+    def least(self) -> int:
+        """The least loaded replica that takes requests, the first of several."""
+        of_load, loads = self._of_load, self._loads
+        while not (bits := of_load[loads[0]]):
+            del of_load[heappop(loads)]
+        return (bits & -bits).bit_length() - 1
+
+
+class Choice:
+    """The replicas to choose from, all of them by number and those that take requests: a ClusterView."""
+
+    def __init__(self, replicas: Sequence[ReplicaView], draws: Draws):
+        self.replicas, self.uniform = replicas, draws.uniform_one
+        self.accepting: list[ReplicaView] = []
+        self.loads = LoadIndex(replicas)
+        self.least_loaded = self.loads.least
+        self.routed = 0
+
+    def update(self) -> None:
+        """Some replica takes requests now, or no longer does."""
+        self.accepting = [replica for replica in self.replicas if replica.accepting]

@@ -1,0 +1,1 @@
+"""Routers, one file each; what they are is in simulator/scenario/sections/router.py."""

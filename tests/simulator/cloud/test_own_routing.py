@@ -1,0 +1,128 @@
+"""Routers and queue orders of the user's own, at a node."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetrec import InputError
+from fleetrec.simulator.scenario import sections
+from tests.simulator.cloud.nodes import node_of, stepwise_pool
+
+LEAST = """\
+from fleetrec import Router
+
+
+class Mine(Router):
+    allowance: int = 0
+
+    def choose(self, cluster, request):
+        return min(cluster.accepting, key=lambda one: (one.load - self.allowance, one.number)).number
+"""
+SHORTEST = """\
+class Mine:
+    sign: float = 1.0
+
+    def key(self, request):
+        return self.sign * request.prompt_tokens
+"""
+
+
+def named(folder: Path, source: str) -> str:
+    path = folder / "mine.py"
+    path.write_text(source, encoding="utf-8")
+    return f"{path}:Mine"
+
+
+def served(**cloud: Any) -> list[tuple[int, float]]:
+    """Replica and end of forty requests of many lengths at three replicas of two places each."""
+    env, node = node_of(stepwise_pool(replicas=3, max_sequences=2), **cloud)
+    tickets = [node.submit(1 + (7 * n) % 11, 1 + (5 * n) % 13, device=n % 9) for n in range(40)]
+    env.run()
+    return [(ticket.replica, ticket.t_finished_s) for ticket in tickets]
+
+
+def test_an_own_router_sends_where_the_built_in_one_of_its_rule_does(tmp_path: Path) -> None:
+    own, built_in, other = (served(router=router) for router in (named(tmp_path, LEAST), "least_outstanding", "random"))
+    assert own == built_in != other
+
+
+def test_an_own_order_admits_as_the_built_in_one_of_its_rule_does(tmp_path: Path) -> None:
+    """And the other way round with its key."""
+    name = named(tmp_path, SHORTEST)
+    own, built_in, longest = (_ends(order) for order in (name, "shortest_prompt", {"kind": name, "sign": -1}))
+    assert own == built_in
+    assert own[0] < own[2] < own[1]
+    assert longest[1] < longest[2] < longest[0]
+
+
+def _ends(order: Any) -> list[float]:
+    """Of requests of 2, 9 and 5 prompt tokens that wait behind one at a replica of one place."""
+    cloud = sections.Cloud(order=order)
+    env, node = node_of(stepwise_pool(max_sequences=1, order=cloud.order))
+    node.submit(3, 3)
+    tickets = [node.submit(tokens, 2) for tokens in (2, 9, 5)]
+    env.run()
+    return [ticket.t_finished_s for ticket in tickets]
+
+
+def test_a_router_knows_prices_pools_lines_and_memory_as_they_are_now(tmp_path: Path) -> None:
+    source = """\
+SEEN = []
+
+
+class Mine:
+    def choose(self, cluster, request):
+        SEEN.append([tuple(getattr(one, name) for name in NAMES) for one in cluster.replicas])
+        assert cluster.routed == request.number
+        assert 0 < cluster.uniform("coin", request.number) < 1
+        return 0
+
+
+NAMES = ("number", "pool_name", "usd_per_hour", "waiting", "outstanding")
+"""
+    router = sections.Cloud(router=named(tmp_path, source)).router
+    pools = [stepwise_pool(max_sequences=1, rent_usd=usd / 3600, name=name) for name, usd in (("a", 1.0), ("b", 4.0))]
+    env, node = node_of(*pools, router=router)
+    for _ in range(3):
+        node.submit(5, 3)
+        env.run(until=env.now + 0.5)
+    seen = sys.modules[type(router).__module__].SEEN
+    assert [[one[:3] for one in moment] for moment in seen] == [[(0, "a", 1.0), (1, "b", 4.0)]] * 3
+    assert [moment[0][3:] for moment in seen] == [(0, 0), (0, 1), (1, 2)]
+    assert [moment[1][3:] for moment in seen] == [(0, 0)] * 3
+
+
+WRONG: dict[str, tuple[str, str]] = {
+    "raises": ("return 1 // 0", r"mine\.py:4: ZeroDivisionError"),
+    "nothing": ("pass", r"mine\.py:2: Mine\.METHOD returned None; return"),
+    "a word": ("return 'first'", r"mine\.py:2: Mine\.METHOD returned 'first'; return"),
+    "prints": ("print(1)\n        return 0", r"mine\.py:4: prints, and standard output is for results"),
+    "random": (
+        "import random\n        return int(random.random() > 2)",
+        r"mine\.py:2: Mine\.METHOD: changes the global",
+    ),
+}
+METHODS = {"router": "choose(self, cluster, request)", "order": "key(self, request)"}
+
+
+@pytest.mark.parametrize("key", METHODS)
+@pytest.mark.parametrize("mistake", WRONG)
+def test_what_may_not_be_done_there_ends_with_one_line(mistake: str, key: str, tmp_path: Path) -> None:
+    body, expected = WRONG[mistake]
+    method, source = METHODS[key], f"# of mine\nclass Mine:\n    def METHOD:\n        {body}\n"
+    cloud = sections.Cloud(**{key: named(tmp_path, source.replace("METHOD", method))})
+    _, node = node_of(stepwise_pool(order=cloud.order), router=cloud.router)
+    expected = expected.replace("METHOD", method.split("(")[0])
+    with pytest.raises(InputError, match=expected) as told, sections.silent(cloud):
+        node.submit(3, 3)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("number", ["-1", "2", "True", "float('nan')"])
+def test_a_replica_that_takes_no_requests_is_no_answer(number: str, tmp_path: Path) -> None:
+    source = f"class Mine:\n    def choose(self, cluster, request):\n        return {number}\n"
+    _, node = node_of(stepwise_pool(replicas=2), router=named(tmp_path, source))
+    with pytest.raises(InputError, match=r"return the number of a replica in cluster\.accepting"):
+        node.submit(3, 3)
