@@ -11,6 +11,7 @@ from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 from fleetrec.simulator.cloud.replica.queue_orders.shortest_prompt import ShortestPrompt
 from fleetrec.simulator.cloud.replica.replica import Engine, Job, Replica
+from fleetrec.simulator.scenario.sections import QueueOrder
 from tests.simulator.cloud.stepwise import Ask, Stepwise
 
 ONE_SECOND = StepTime(LinearCost(1.0), LinearCost(1.0))
@@ -18,6 +19,8 @@ ROOFLINE = StepTime(
     LinearCost(0.00213, 0.000317, 0.0000531, 0.0, 0.00000117),
     LinearCost(0.01319, 0.0, 0.0000171, 0.0000313),
 )
+
+ORDERS = QueueOrder.family.built_in()
 
 
 def serve(asks, timing, engine):
@@ -64,7 +67,7 @@ def cases(draw):
         a.prompt // block + a.sequences * -(-(a.prompt % block + max(a.output, 1) - 1) // block) for a in asks
     )
     blocks = largest + draw(st.integers(0, 3 * largest))
-    return asks, Engine(blocks, budget, max_sequences, block, caching, order, draw(st.booleans()))
+    return asks, Engine(blocks, budget, max_sequences, block, caching, ORDERS[order](), draw(st.booleans()))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

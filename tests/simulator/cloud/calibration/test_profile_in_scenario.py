@@ -13,6 +13,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.pools import check_cloud, kinds_of
 from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 from fleetrec.simulator.preparation.file_checks import check_files
 from fleetrec.simulator.scenario import load_scenario
 from tests.simulator.tiny import BASE, merged, simulate_tiny
@@ -74,7 +75,7 @@ def test_the_scenario_keeps_to_the_servers_limits_and_to_its_scheduling(tmp_path
     changes = {"cloud": {"max_sequences": 256, "order": "priority"}}
     scenario = load_scenario(scenario_file(tmp_path, profile, **changes))
     ((_, kind),) = kinds_of(scenario.llm, scenario.cloud, MODEL)
-    assert kind.engine == Engine(5000, 2048, 24, 16, False, "priority", async_scheduling=True)
+    assert kind.engine == Engine(5000, 2048, 24, 16, False, Priority(), async_scheduling=True)
     assert kind.replica().max_sequences == 24
 
 
