@@ -59,10 +59,11 @@ _RC = {
 def house_style() -> Iterator[None]:
     """The style of this module on top of Matplotlib's defaults, whatever the user's own matplotlibrc says.
 
-    A letter that the bundled font lacks (names may be in any script) is drawn as a box, without a warning a letter.
+    A letter that the bundled font lacks (names may be in any script) is drawn as a box, and labels that leave no room
+    (of numbers with twenty digits) are drawn all the same: neither is worth a warning.
     """
     with matplotlib.style.context(["default", _RC]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font|constrained_layout not applied")
         yield
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario.reading import Node, Place, Scalar
 from fleetrec.simulator.scenario.shapes import Shape, default_of, describe, fields_of, kinds_of
+from fleetrec.simulator.scenario.units import Quantity
 
 Path = tuple[str | int, ...]
 
@@ -108,7 +109,7 @@ class Builder:
         value = plain_value(content, shape)
         if value is WRONG:
             near = suggestion(content.text, [str(w) for w in shape.words], "") if shape.words else ""
-            hint = near if "did you mean" in near else ""
+            hint = near if "did you mean" in near else _bound(number_of(content.text))
             self._wrong(node, path, f"expected {describe(shape)}, got {_shown(content)}{hint}")
         return value
 
@@ -198,7 +199,7 @@ def plain_value(scalar: Scalar, shape: Shape) -> Any:
         return text
     number = number_of(text) if (scalar.plain or str not in types) else None
     if number is not None and (int in types or float in types):
-        return number
+        return number if abs(number) <= Quantity.most else WRONG
     return text if str in types else WRONG
 
 
@@ -215,10 +216,16 @@ def _is_word(scalar: Scalar, shape: Shape) -> bool:
     return scalar.text in shape.words
 
 
+def _bound(number: float | None) -> str:
+    return f" (at most {Quantity.most:g})" if number is not None and number > Quantity.most else ""
+
+
 def _hint(detail: Any) -> str:
     message = str(detail["msg"])
     if "(units:" in message:
         return " (units: " + message.split("(units: ")[1].split(")")[0] + ")"
+    if " of at most " in message:
+        return " (at most " + message.split(" of at most ")[1].split(",")[0] + ")"
     return ""
 
 

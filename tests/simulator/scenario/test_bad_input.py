@@ -133,6 +133,8 @@ BAD_FILES = {
         3,
         "cloud.request_timeout: expected a duration above 0 s such as 250ms, 30min or 6h, got '2MB'",
     ),
+    "carbon beyond sums": ("name: a\ntariffs: {carbon: 1e308}\n", 2, "got '1e308' (at most 1e+21)"),
+    "endless duration": ("name: a\nduration: 1e308s\n", 2, r"got '1e308s' (at most 1e+10s)"),
     "negative duration": ("name: a\nduration: -3s\n", 2, "expected a duration above 0 s such as 250ms"),
     "unknown choice": (
         "name: a\npolicy: {slate: lmm}\n",
