@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from fleetrec.commands.streams import why_not_flushed
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.printable import printable
 
@@ -48,7 +49,7 @@ def user_errors() -> Iterator[None]:
         say(f"error: {error}", aside=True)
         raise typer.Exit(2) from None
     except OSError as error:
-        if error.errno not in _FULL_OR_CLOSED:
+        if error.errno not in _FULL_OR_CLOSED or why_not_flushed():  # by standard output: told where that is given out
             raise
         where = f"{error.filename}: " if error.filename else ""
         say(f"error: {where}{error.strerror}; {_MAKE_ROOM}", aside=True)

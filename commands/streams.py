@@ -31,10 +31,10 @@ def with_usable_streams(run: Callable[[], int]) -> int:
     try:
         code = run()
     except OSError as error:
-        problem = _why_not_flushed() or (error if error.errno == errno.ENOSPC and error.filename is None else None)
+        problem = why_not_flushed() or (error if error.errno == errno.ENOSPC and error.filename is None else None)
         if problem is None:  # it was about something else
             raise
-    problem = problem or _why_not_flushed()
+    problem = problem or why_not_flushed()
     if problem is None:
         return code
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left for it goes nowhere
@@ -44,7 +44,7 @@ def with_usable_streams(run: Callable[[], int]) -> int:
     return 2
 
 
-def _why_not_flushed() -> OSError | None:
+def why_not_flushed() -> OSError | None:
     """What keeps standard output from taking what is left for it."""
     try:
         sys.stdout.flush()

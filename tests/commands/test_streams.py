@@ -33,8 +33,10 @@ def test_closed_errors_are_told_by_the_exit_code_alone(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_standard_output_is_one_line(folder: Path) -> None:
-    done = run("$FLEETREC schema > /dev/full", folder)
+@pytest.mark.parametrize("command", ["schema", "data describe log.csv"])
+def test_a_full_standard_output_is_one_line(folder: Path, command: str) -> None:
+    (folder / "log.csv").write_text("user_id,item_id,timestamp\nu,i,1\nu,j,2\n")
+    done = run(f"$FLEETREC {command} > /dev/full", folder, PYTHONUNBUFFERED="")
     assert done.returncode == 2
     assert done.stderr.startswith(b"error: standard output: No space left on device")
     assert done.stderr.count(b"\n") == 1
