@@ -19,6 +19,7 @@ from fleetrec.simulator.results.run_folder import RunFolder, opened
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.timeline_trace import Tracer, TraceRequest
 from fleetrec.simulator.scenario import check_scenario, sections
+from fleetrec.simulator.scenario.shapes import families_below
 
 
 def simulate(
@@ -29,19 +30,18 @@ def simulate(
     store: ArtifactStore | None = None,
     trace: TraceRequest | None = None,
     executor: Executor | None = None,
-    *,
-    request: Any = None,
-    srm: Any = None,
+    **kinds: Any,
 ) -> RunResult:
     """Run `scenario`; with `out` its files are written there, with `trace` also a timeline of chosen devices.
 
-    `request` and `srm` stand in place of the scenario's: a built-in kind, an object of a class of your own, the class
-    itself, or a `functools.partial` of it with keys. `executor`: who simulates the regions of a scenario that has some;
-    none: this process. Deterministic in the scenario, whatever the machine's load, the number of workers or
-    `engine.batching`. Raises InputError for what the user can mend.
+    `kinds` stand in place of the scenario's, by the last word of their key (`request=`, `fusion=`, `router=`, `srm=`
+    and so on): a built-in kind, an object of a class of your own, the class itself, or a `functools.partial` of it with
+    keys. `executor`: who simulates the regions of a scenario that has some; none: this process. Deterministic in the
+    scenario, whatever the machine's load, the number of workers or `engine.batching`. Raises InputError for what the
+    user can mend.
     """
-    if request is not None or srm is not None:
-        scenario = _with(scenario, {"policy.request": request, "srm": srm})
+    if kinds:
+        scenario = _with(scenario, kinds)
     if isinstance(out, Path | str):
         with opened(out, scenario) as held:
             return simulate(scenario, held, device, progress, store, trace, executor)
@@ -60,10 +60,12 @@ def simulate(
 
 
 def _with(scenario: sections.Scenario, kinds: Mapping[str, Any]) -> sections.Scenario:
-    """The scenario with kinds, by their dotted key, in place of its own; None leaves one as it is."""
-    for key, value in kinds.items():
-        if value is not None:
-            scenario = sections.with_kind(scenario, key, value)
+    """The scenario with kinds, by the last word of their key, in place of its own."""
+    keys = {key.rsplit(".", 1)[-1]: key for key in families_below(sections.Scenario) if ".N." not in key}
+    for name, value in kinds.items():
+        if name not in keys:
+            raise TypeError(f"simulate() takes no {name!r}; what a scenario has kinds of: {', '.join(sorted(keys))}")
+        scenario = sections.with_kind(scenario, keys[name], value)
     check_scenario(scenario)
     return scenario
 

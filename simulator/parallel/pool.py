@@ -17,6 +17,13 @@ class Lost:
     exit_reason: str
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A worker could not read its job, since what it hangs on is not there any more, or is another; it goes on."""
+
+    reason: str
+
+
 class Pool(ABC, Generic[Handle]):
     """Workers numbered 0 to `workers` - 1 while a `with` block lasts, each of which does one job at a time.
 
@@ -39,7 +46,7 @@ class Pool(ABC, Generic[Handle]):
         """Start all workers now: each loads what it needs while the first jobs are prepared."""
         self.handles = {worker: self._start() for worker in range(self.workers)}
 
-    def results(self, next_job: Callable[[int], Job | None]) -> Iterator[tuple[int, Job, Any | Lost]]:
+    def results(self, next_job: Callable[[int], Job | None]) -> Iterator[tuple[int, Job, Any | Lost | Unread]]:
         """Give idle workers the jobs that `next_job` names for them (None: none for now) until none works any more:
         (worker, job, what came of it) as each ends."""
         busy: dict[int, Job] = {}
@@ -59,7 +66,7 @@ class Pool(ABC, Generic[Handle]):
                 del self.handles[worker]
             yield worker, busy.pop(worker), result
 
-    def each(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any | Lost]]:
+    def each(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any | Lost | Unread]]:
         """Do the jobs, begun in their order by whoever is idle: (number of a job, what came of it) as each ends."""
         waiting = iter(enumerate(jobs))
         numbers: dict[int, int] = {}  # of each worker's job
@@ -84,7 +91,7 @@ class Pool(ABC, Generic[Handle]):
         """The number of a worker that has ended its job, or has ended itself."""
 
     @abstractmethod
-    def _take(self, handle: Handle) -> Any | Lost:
+    def _take(self, handle: Handle) -> Any | Lost | Unread:
         """What came of its job."""
 
     @abstractmethod

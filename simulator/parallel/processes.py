@@ -14,7 +14,8 @@ from importlib import import_module
 from multiprocessing import connection, get_context, parent_process
 from typing import Any, Self
 
-from fleetrec.simulator.parallel.pool import Lost, Pool
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.parallel.pool import Lost, Pool, Unread
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -97,7 +98,7 @@ class ProcessPool(Pool[WorkerProcess]):
         ready = connection.wait([self.handles[worker].pipe for worker in busy])
         return next(worker for worker in busy if self.handles[worker].pipe in ready)
 
-    def _take(self, handle: WorkerProcess) -> Any | Lost:
+    def _take(self, handle: WorkerProcess) -> Any | Lost | Unread:
         result = handle.take()
         return Lost(handle.exit_reason(self._option)) if result is None else result
 
@@ -113,6 +114,9 @@ def _work(pipe: connection.Connection, module: str, name: str) -> None:
             job = pipe.recv()
         except EOFError:
             return
+        except InputError as error:
+            pipe.send(Unread(" ".join(str(error).split())))
+            continue
         pipe.send(place.do(job))
 
 

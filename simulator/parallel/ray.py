@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.parallel.pool import Lost, Pool
+from fleetrec.simulator.parallel.pool import Lost, Pool, Unread
 
 _ANSWERS_WITHIN_S = 3.0
 _QUIET = {"RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -72,10 +72,12 @@ class RayPool(Pool[Any]):
         (done, *_), _ = self._ray.wait([self._jobs[self.handles[worker]] for worker in busy], num_returns=1)
         return next(worker for worker in busy if self._jobs[self.handles[worker]] == done)
 
-    def _take(self, handle: Any) -> Any | Lost:
+    def _take(self, handle: Any) -> Any | Lost | Unread:
         try:
             return self._ray.get(self._jobs.pop(handle))
         except self._ray.exceptions.RayError as error:
+            if isinstance(getattr(error, "cause", None), InputError):
+                return Unread(" ".join(str(error.cause).split()))
             return Lost(" ".join(str(error).split())[:300])
 
     def _end(self, handle: Any) -> None:

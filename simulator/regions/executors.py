@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.parallel.pool import Lost, Pool
+from fleetrec.simulator.parallel.pool import Lost, Pool, Unread
 from fleetrec.simulator.parallel.processes import ProcessPool
 from fleetrec.simulator.preparation.training import Learnt
 from fleetrec.simulator.regions.messages import RegionJob, RegionState, RunSpec, Task
@@ -97,6 +97,8 @@ class Shards:
             return RegionJob(spec, region, tasks[region][self._done[region] :], folders[region])
 
         for worker, job, found in self._pool.results(next_job):
+            if isinstance(found, Unread):
+                raise InputError(found.reason)
             if isinstance(found, Lost):
                 self._lose(worker, spec, found.exit_reason)
             else:

@@ -31,7 +31,7 @@ def files_held(scenario: sections.Scenario) -> dict[str, list[list[str]] | None]
     """By key, [name, SHA-256] of the file that a scenario names there, or of each file of a folder or of own code."""
     held = {key: _held_by(key, text) for key, text in named_files(scenario)}
     for key, kind in sections.own_kinds(scenario):
-        held[f"{key}.kind"] = [[path.name, sha256_of(path)] for path in kind.own_source().files]
+        held[f"{key}.kind"] = [[path.name, sha256] for path, sha256 in kind.own_source().files.items()]
     return held
 
 

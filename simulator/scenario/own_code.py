@@ -32,8 +32,8 @@ _INSTALLED = ("site-packages", "dist-packages")
 _files: set[str] = set()
 """all that has been imported so, as their code objects name them"""
 _sources: "dict[type, OwnSource]" = {}
-_loaded: dict[Path, tuple[str, types.ModuleType]] = {}
-"""by path: digest of the source that was imported, and the module"""
+_loaded: dict[Path, tuple[dict[Path, str], types.ModuleType]] = {}
+"""by path: hashes of the source that was imported, and the module"""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,13 @@ class OwnSource:
     path: Path
     name: str
     line: int
-    files: tuple[Path, ...]
-    """its own first, then the modules beside it that it imports"""
-    digest: str
-    """SHA-256 of these"""
+    files: dict[Path, str]
+    """SHA-256, as they were read, of its own first and then of the modules beside it that it imports"""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of these."""
+        return hashlib.sha256("".join(self.files.values()).encode()).hexdigest()
 
     @property
     def place(self) -> str:
@@ -82,6 +85,13 @@ def load_class(text: str, folder: Path | None) -> type:
     return found
 
 
+def from_folder(text: str, folder: Path | None) -> str:
+    """A kind as it is named from the folder in which the command runs, where `folder` is that of the file that names
+    it. InputError for own code that is not there."""
+    match = _REFERENCE.fullmatch(text)
+    return text if match is None or match["file"] is None else f"{shown(_found(match['file'], folder))}:{match['name']}"
+
+
 def plugins() -> dict[str, EntryPoint]:
     """Kinds that installed packages offer, by name."""
     return {point.name: point for point in entry_points(group=GROUP)}
@@ -111,18 +121,14 @@ def _source_of(cls: type) -> OwnSource:
         )
     path = Path(file).resolve()
     _files.add(str(path))
-    files = tuple(_with_local_imports(path, _root_of(path, cls.__module__)))
+    files = _hashes(_with_local_imports(path, _root_of(path, cls.__module__)))
     classes = [node for node in ast.walk(_tree(path)) if isinstance(node, ast.ClassDef)]
     line = next((node.lineno for node in classes if node.name == cls.__name__), 1)
-    return OwnSource(path, cls.__qualname__, line, files, digest_of(files))
+    return OwnSource(path, cls.__qualname__, line, files)
 
 
-def digest_of(files: tuple[Path, ...]) -> str:
-    """SHA-256 of what files hold, one after the other."""
-    whole = hashlib.sha256()
-    for file in files:
-        whole.update(hashlib.sha256(file.read_bytes()).digest())
-    return whole.hexdigest()
+def _hashes(files: list[Path]) -> dict[Path, str]:
+    return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def shown(path: Path) -> str:
@@ -152,16 +158,15 @@ def _found(text: str, folder: Path | None) -> Path:
 def _module_of(path: Path) -> types.ModuleType:
     """The module in a file: imported once, and anew where its source has changed since."""
     try:
-        tree, files = _tree(path), tuple(_with_local_imports(path, path.parent))
-        digest = digest_of(files)
+        tree, files = _tree(path), _hashes(_with_local_imports(path, path.parent))
     except OSError as error:
         raise InputError(f"{shown(path)} cannot be read ({error.strerror}); give yourself permission") from None
-    if path in _loaded and _loaded[path][0] == digest:
+    if path in _loaded and _loaded[path][0] == files:
         return _loaded[path][1]
     name = f"fleetrec_own_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     module = types.ModuleType(name)
     module.__file__ = str(path)
-    for file in files[1:]:  # what another file had imported under that name, or its old text
+    for file in list(files)[1:]:  # what another file had imported under that name, or its old text
         sys.modules.pop(".".join(file.relative_to(path.parent).with_suffix("").parts).removesuffix(".__init__"), None)
     before = sys.modules.get(name)
     sys.modules[name] = module
@@ -182,7 +187,7 @@ def _module_of(path: Path) -> types.ModuleType:
         sys.path.remove(folder)
         if folder not in sys.path:
             sys.path.append(folder)  # for what it imports later
-    _loaded[path] = digest, module
+    _loaded[path] = files, module
     return module
 
 

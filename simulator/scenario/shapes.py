@@ -1,6 +1,7 @@
 """What a key of a scenario may hold, read off the annotation of its field: a section, one of several kinds of
 section, a list, or a plain value. Reading, `--set` and the reference page all follow these shapes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -75,6 +76,24 @@ def kinds_of(model: type[BaseModel]) -> tuple[str, ...]:
         names: tuple[str, ...] = model.kind_names()  # type: ignore[attr-defined]  # a Kind, which imports this module
         return names
     return tuple(get_args(info.annotation)) if info else ()
+
+
+def sections_in(shape: Shape, path: str) -> Iterator[tuple[type[BaseModel], str]]:
+    """The section of one class that a key holds, or of which it holds a list, with the beginning of its keys."""
+    for part, where in ((shape, path), (shape.item, f"{path}N.")):
+        if part is not None and len(part.sections) == 1 and not kinds_of(part.sections[0]):
+            yield part.sections[0], where
+
+
+def families_below(model: type[BaseModel], path: str = "") -> dict[str, Any]:
+    """By dotted key (N: an item of a list), the base of each family whose kinds may stand in a section."""
+    found: dict[str, Any] = {}
+    for name, shape in fields_of(model).items():
+        if shape.base is not None:
+            found[f"{path}{name}"] = shape.base
+        for inner, where in sections_in(shape, f"{path}{name}."):
+            found |= families_below(inner, where)
+    return found
 
 
 def default_of(model: type[BaseModel], name: str, base: object = None) -> Any:

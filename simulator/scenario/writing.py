@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.building import NONE_WORDS, number_of
-from fleetrec.simulator.scenario.shapes import Shape, fields_of, kinds_of
+from fleetrec.simulator.scenario.shapes import Shape, families_below, fields_of, kinds_of, sections_in
 
 
 def resolved_yaml(scenario: sections.Scenario) -> str:
@@ -108,7 +108,7 @@ def _with_kinds(part: dict[str, Any], model: type[BaseModel], path: str, own: di
             if isinstance(made_when_needed, BaseModel):
                 entry["default"] = made_when_needed.model_dump(mode="json")
     for key in own:
-        known = ", ".join(sorted(_families(model, path)))
+        known = ", ".join(sorted(families_below(model)))
         raise InputError(f"{key} is no key with kinds of one's own; name one of {known}")
 
 
@@ -149,24 +149,8 @@ def _holders(
     part = schema if not path else schema["$defs"][model.__name__]
     yield part, model, path
     for name, shape in fields_of(model).items():
-        for inner, where in _inner(shape, f"{path}{name}."):
+        for inner, where in sections_in(shape, f"{path}{name}."):
             yield from _holders(schema, inner, where)
-
-
-def _inner(shape: Shape, path: str) -> Iterator[tuple[type[BaseModel], str]]:
-    """The section of one class that a key holds, or of which it holds a list, with its dotted key."""
-    for part, where in ((shape, path), (shape.item, f"{path}N.")):
-        if part is not None and len(part.sections) == 1 and not kinds_of(part.sections[0]):
-            yield part.sections[0], where
-
-
-def _families(model: type[BaseModel], path: str) -> Iterator[str]:
-    """Dotted keys under which kinds of the user's own may stand."""
-    for name, shape in fields_of(model).items():
-        if shape.base is not None:
-            yield f"{path}{name}"
-        for inner, where in _inner(shape, f"{path}{name}."):
-            yield from _families(inner, where)
 
 
 _LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}

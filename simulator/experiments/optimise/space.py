@@ -10,20 +10,25 @@ A space file is a mapping of dotted keys, in which a knob comes after those that
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario import Scenario, sections
 from fleetrec.simulator.scenario.building import number_of
-from fleetrec.simulator.scenario.reading import Node, Scalar, read_file
+from fleetrec.simulator.scenario.overrides import to_node
+from fleetrec.simulator.scenario.own_code import from_folder
+from fleetrec.simulator.scenario.reading import Node, Place, Scalar, read_file
+from fleetrec.simulator.scenario.shapes import Shape, fields_of
 
 Value = str | float | int | bool
 Settings = dict[str, Value]
 
 _DIGITS = 3
 _ASKS = ("llm", "both")
+_REQUESTS = ("random", "inconsistency", "staleness", "session_start", "never")
+_FUSIONS = ("linear", "reciprocal_rank")
 
 
 @dataclass(frozen=True)
@@ -172,30 +177,83 @@ def label_of(settings: Mapping[str, Value]) -> str:
 def default_space(scenario: sections.Scenario) -> Space:
     """When to ask, how to fuse and how to make the slate, wherever the scenario's slate uses the LLM's lists.
 
-    Kinds of request that cannot help are left out: a list that is always asked for is the ratio 1 of `random`.
+    What is tried of each kind it says itself (`Kind.searched`). A kind of the user's own in the scenario is tried
+    beside the built-in ones. Kinds of request that cannot help are left out: a list that is always asked for is the
+    ratio 1 of `random`.
     """
-    if scenario.policy.slate not in _ASKS:
+    policy = scenario.policy
+    if policy.slate not in _ASKS:
         raise InputError(
-            f"policy.slate: {scenario.policy.slate} uses no list of the LLM, so there is nothing to optimise by "
+            f"policy.slate: {policy.slate} uses no list of the LLM, so there is nothing to optimise by "
             "default; set policy.slate=llm, or name a space file with --space"
         )
-    request, fusion, budget = "policy.request", "policy.fusion", "policy.budget"
-    kinds = ("random", "inconsistency", "staleness", "session_start", "never")
-    shared = tuple(kind for kind in ("random", "inconsistency") if kind in kinds)
-    score = getattr(scenario.policy.fusion, "score", "rank")
+    requests, fusions = _tried_kinds(policy.request, _REQUESTS), _tried_kinds(policy.fusion, _FUSIONS)
+    unlimited = tuple(
+        name
+        for name, kind in requests.items()
+        if isinstance(kind, sections.RequestPolicy) and kind.asks and "ratio" not in _tried(kind)
+    )
+    score = "rank" if policy.fusion.is_own() else getattr(policy.fusion, "score", "rank")
+    kind_of_fusion, *of_fusions = _knobs_of("policy.fusion", fusions)
     return Space(
         (
             Knob("policy.slate", _ASKS),
-            Knob(f"{request}.kind", kinds),
-            Knob(f"{request}.ratio", low=0.05, high=1.0, step=0.05, when={f"{request}.kind": shared}),
-            Knob(f"{request}.threshold", (1, 2, 3, 4, 6, 8, 12, 20), when={f"{request}.kind": ("staleness",)}),
-            Knob(f"{request}.gap", (60, 300, 1800, 7200, 21600), when={f"{request}.kind": ("session_start",)}),
-            Knob(f"{budget}.ratio", (1.0, 0.5, 0.25), when={f"{request}.kind": ("staleness", "session_start")}),
-            Knob(f"{fusion}.kind", ("linear", "reciprocal_rank")),
-            Knob(f"{fusion}.score", (score,), when={f"{fusion}.kind": ("linear",)}),
-            Knob(f"{fusion}.srm_weight", (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 8.0)),
+            *_knobs_of("policy.request", requests),
+            Knob("policy.budget.ratio", (1.0, 0.5, 0.25), when={"policy.request.kind": unlimited}),
+            kind_of_fusion,
+            Knob("policy.fusion.score", (score,), when={kind_of_fusion.key: ("linear",)}),
+            *of_fusions,
         )
     )
+
+
+def _tried_kinds(own: sections.Kind, names: tuple[str, ...]) -> dict[str, sections.Kind]:
+    """The built-in kinds of these names, and the scenario's if it is the user's own, by name."""
+    found = {name: type(own).family.built_in()[name].model_construct() for name in names}
+    return found | ({own.kind: own} if own.is_own() else {})
+
+
+def _knobs_of(section: str, kinds: Mapping[str, sections.Kind]) -> list[Knob]:
+    """The knob of the kind of a section, and those of what is tried of each; a key that several have is one knob."""
+    specs: dict[str, tuple[Node, list[str]]] = {}
+    for name, kind in kinds.items():
+        place = Place(f"{kind.own_source().place}: searched" if kind.is_own() else name)
+        for key, spec in _tried(kind).items():
+            specs.setdefault(key, (to_node(spec, place), []))[1].append(name)
+    knobs = [Knob(f"{section}.kind", tuple(kinds))]
+    for key, (node, names) in specs.items():
+        when = {} if len(names) == len(kinds) else {f"{section}.kind": tuple(names)}
+        knobs.append(replace(_knob(f"{section}.{key}", node, ()), when=when))
+    return knobs
+
+
+def _tried(kind: sections.Kind) -> dict[str, Any]:
+    """By key, what is tried of a kind: what it says itself, else, of a user's, what its keys allow."""
+    found = dict(kind.searched)
+    for name, shape in fields_of(type(kind)).items() if kind.is_own() else ():
+        value = getattr(kind, name)
+        if name not in found and name != "kind" and isinstance(value, int | float | str):
+            found[name] = _allowed(shape, value)
+    return found
+
+
+def _allowed(shape: Shape, value: Value) -> Any:
+    """What may be tried of a key that has this value: its words, its whole range, or else a quarter of the value to
+    four times as much; the value itself where nothing else is known."""
+    if isinstance(value, bool):
+        return (False, True)
+    if shape.words or isinstance(value, str):
+        return shape.words or (value,)
+    part = next(part for part in shape.plain if part.type in (int, float))
+    whole = part.type is int
+    low, high = (
+        next((getattr(limit, end) for limit in part.limits if hasattr(limit, end)), None) for end in ("ge", "le")
+    )
+    if low is not None and high is not None:
+        return {"low": low, "high": high, "integer": whole}
+    scaled = [round(value * factor) if whole else value * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0)]
+    kept = [one for one in scaled if (low is None or one >= low) and (high is None or one <= high)]
+    return tuple(dict.fromkeys(kept))
 
 
 # ------------------------------------------------------------------------------------------ a space from a file
@@ -212,7 +270,10 @@ def read_space(path: Path) -> Space:
         )
     knobs: list[Knob] = []
     for key, node in root.content.items():
-        knobs.append(_knob(key, node, knobs))
+        knob = _knob(key, node, knobs)
+        if _is_kind(key):
+            knob = replace(knob, choices=tuple(from_folder(str(one), node.place.folder) for one in knob.choices))
+        knobs.append(knob)
     return Space(tuple(knobs))
 
 

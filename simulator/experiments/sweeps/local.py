@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, Self
 
 from fleetrec.simulator.experiments.sweeps.jobs import Job, Outcome
-from fleetrec.simulator.parallel.pool import Lost
+from fleetrec.simulator.parallel.pool import Lost, Unread
 from fleetrec.simulator.parallel.processes import ProcessPool
 
 _WORKER = "fleetrec.simulator.experiments.sweeps.worker"  # looked up by those who work, since it imports PyTorch
@@ -45,6 +45,8 @@ class LocalProcesses(ProcessPool):
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
         """See Executor."""
         for number, found in self.each(jobs):
-            if isinstance(found, Lost):
+            if isinstance(found, Unread):
+                found = Outcome(found.reason)
+            elif isinstance(found, Lost):
                 found = Outcome(f"the worker process ended: {found.exit_reason}")
             yield number, found

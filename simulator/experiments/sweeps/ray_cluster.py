@@ -13,7 +13,7 @@ from pathlib import Path
 from fleetrec.models.runtime.artifacts import ArtifactStore, files_below, place_files
 from fleetrec.models.runtime.disk import is_disk_full
 from fleetrec.simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob
-from fleetrec.simulator.parallel.pool import Lost
+from fleetrec.simulator.parallel.pool import Lost, Unread
 from fleetrec.simulator.parallel.ray import RayPool
 from fleetrec.simulator.records.run_manifest import MANIFEST, SUMMARY
 
@@ -35,7 +35,9 @@ class RayCluster(RayPool):
         """See Executor."""
         self.shared = (self.put(self._artifacts),)
         for number, found in self.each(jobs):
-            if isinstance(found, Lost):
+            if isinstance(found, Unread):
+                found = Outcome(found.reason)
+            elif isinstance(found, Lost):
                 found = Outcome(f"the Ray worker ended: {found.exit_reason}")
             yield number, self._keep(jobs[number], found)
 

@@ -1,11 +1,12 @@
 """A weighted sum of LLM rank and SRM score, with one weight for all."""
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from fleetrec.simulator.policies.fusion.scores import SCORE, lead_of_srm
+from fleetrec.simulator.policies.fusion.scores import SCORE, SRM_WEIGHTS, lead_of_srm
 from fleetrec.simulator.scenario.sections.fusion import Floats, FusionRule, Score
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ class LinearFusion(FusionRule):
     kind: Literal["linear"] = "linear"
     srm_weight: float = Field(1.0, ge=0, description="weight of the SRM's score beside the LLM's rank")
     score: Score = Field("rank", description=SCORE)
+
+    searched: ClassVar[Mapping[str, Any]] = {"srm_weight": SRM_WEIGHTS}
 
     def fuse(self, view: "ListView") -> Floats:
         lists = view.lists

@@ -1,9 +1,11 @@
 """Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): ranks alone count."""
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from fleetrec.simulator.policies.fusion.scores import SRM_WEIGHTS
 from fleetrec.simulator.scenario.sections.fusion import Floats, FusionRule
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ class ReciprocalRankFusion(FusionRule):
     kind: Literal["reciprocal_rank"] = "reciprocal_rank"
     srm_weight: float = Field(1.0, ge=0, description="weight of the SRM's reciprocal rank beside the LLM's")
     constant: float = Field(60, gt=0, description="added to each rank before its reciprocal is taken")
+
+    searched: ClassVar[Mapping[str, Any]] = {"srm_weight": SRM_WEIGHTS}
 
     def fuse(self, view: "ListView") -> Floats:
         fused = 1.0 / (self.constant + view.lists.llm_rank + 1.0)

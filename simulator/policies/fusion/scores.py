@@ -18,6 +18,8 @@ from fleetrec.simulator.scenario.sections.kinds import OwnMethod
 
 SCORE = "how the SRM's logits become scores; sigmoid needs `srm.loss: bce`"
 """description of the key `score`"""
+SRM_WEIGHTS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 8.0)
+"""that `optimise` tries"""
 _GRID = 2.0**30
 
 

@@ -1,7 +1,7 @@
 """By the inconsistency of the SRM's and the LLM's orders: LSC4Rec's intelligent request."""
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,7 @@ class InconsistencyRequest(ThresholdRequest):
     )
 
     looks_at_srm: ClassVar[bool] = True
+    searched: ClassVar[Mapping[str, Any]] = {"ratio": {"low": 0.05, "high": 1.0, "step": 0.05}}
 
     def prepare(self, before: Preparation[Tuned]) -> Tuned:
         name = _SCORES[self.terms]

@@ -1,6 +1,7 @@
 """By a coin keyed by device and step: the same coin in every run at one seed."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,8 @@ class RandomRequest(RequestPolicy):
 
     kind: Literal["random"] = "random"
     ratio: Share = Field(0.2, description="chance of a request at each decision")
+
+    searched: ClassVar[Mapping[str, Any]] = {"ratio": {"low": 0.05, "high": 1.0, "step": 0.05}}
 
     def wanted_share(self) -> float:
         return self.ratio

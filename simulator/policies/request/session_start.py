@@ -1,6 +1,7 @@
 """At the start of a session: when the user comes back after a pause."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +14,8 @@ class SessionStartRequest(RequestPolicy):
 
     kind: Literal["session_start"] = "session_start"
     gap: Seconds = Field(1800.0, description="a pause at least this long starts a session")
+
+    searched: ClassVar[Mapping[str, Any]] = {"gap": (60, 300, 1800, 7200, 21600)}
 
     def start(self, run: RunStart) -> RunningRequestPolicy:
         return _Pauses(self.gap, run)

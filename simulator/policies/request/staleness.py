@@ -2,8 +2,8 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class StalenessRequest(RequestPolicy):
     kind: Literal["staleness"] = "staleness"
     threshold: int | None = Field(None, ge=1, description="interactions the list has not seen")
     age: Seconds | None = Field(None, description="age of the list in time")
+
+    searched: ClassVar[Mapping[str, Any]] = {"threshold": (1, 2, 3, 4, 6, 8, 12, 20)}
 
     def problems(self) -> Iterator[tuple[str, str]]:
         yield from exactly_one(self.kind, {"threshold": self.threshold, "age": self.age})

@@ -16,7 +16,7 @@ the name of an entry point (own_code.py); a plain class or a dataclass becomes a
 import dataclasses
 import pkgutil
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
@@ -100,6 +100,8 @@ class Kind(Section):
     model_config = ConfigDict(validate_default=True)
 
     family: ClassVar[Family]
+    searched: ClassVar[Mapping[str, Any]] = {}
+    """by key, what `optimise` tries of it where no space file says so, in the form of one: values, or a range"""
     own_class: ClassVar[type | None] = None
     """the user's class, where this one was made of its fields"""
 
@@ -222,7 +224,10 @@ def _base_of(kind: type[Kind]) -> type[Kind]:
 
 
 def _read_anew(base: type[Kind], reference: str, values: dict[str, Any], called: str, digest: str) -> Kind:
-    kind = base.family.named(reference, None, base)
+    try:
+        kind = base.family.named(reference, None, base)
+    except InputError as error:
+        raise InputError(f"{error}; it could be read when this began: put it back, or begin again") from None
     assert kind is not None
     if kind.own_source().digest != digest:
         raise InputError(f"{kind.own_source().place}: was changed since this began; begin again")

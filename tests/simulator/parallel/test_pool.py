@@ -2,8 +2,9 @@
 
 from collections import deque
 
-from fleetrec.simulator.parallel.pool import Lost
+from fleetrec.simulator.parallel.pool import Lost, Unread
 from fleetrec.simulator.parallel.processes import ProcessPool
+from tests.simulator.parallel.workers import Unreadable
 
 
 def pool_of(workers: int) -> ProcessPool:
@@ -28,6 +29,13 @@ def test_a_job_goes_to_the_worker_that_it_is_meant_for_and_after_a_loss_to_the_n
     assert sorted((worker, job) for worker, job, _ in results) == [(0, -1), (0, 1), (0, 3), (1, 10)]
     before, after = (result[1] for _, job, result in results if job in (1, 3))
     assert before != after  # another process
+
+
+def test_a_job_that_a_worker_cannot_read_is_told_in_its_own_line_and_the_worker_goes_on() -> None:
+    with pool_of(1) as pool:
+        found = dict(pool.each([1, Unreadable(), 2]))
+    assert found[1] == Unread("what it hangs on is gone; put it back")
+    assert found[0] == (2, found[2][1])
 
 
 def test_a_pool_does_jobs_as_often_as_it_is_asked() -> None:

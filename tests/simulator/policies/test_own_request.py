@@ -10,6 +10,9 @@ import pytest
 from fleetrec import InputError, Scenario, simulate
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.cloud.node.routers.round_robin import RoundRobin
+from fleetrec.simulator.cloud.replica.queue_orders.shortest_prompt import ShortestPrompt
+from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.request.every import EveryRequest
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.simulation import check_repeatable, simulate_prepared
@@ -165,8 +168,13 @@ def test_a_second_run_tells_a_policy_that_hangs_on_more_than_it_is_handed(
     first = simulate(scenario, store=store)
     with pytest.raises(InputError, match=r"--check: a second run differs in interactions, .*; mine\.py:4: Mine"):
         check_repeatable(first, "cpu", NullProgress(), store)
-    steady = simulate(scenario, request=EveryRequest(n=3), store=store)
+    kinds = {"request": EveryRequest(n=3), "fusion": LlmOnly(), "router": RoundRobin(), "order": ShortestPrompt}
+    steady = simulate(scenario, store=store, **kinds)
+    assert [steady.scenario.policy.request, steady.scenario.policy.fusion] == [EveryRequest(n=3), LlmOnly()]
+    assert (steady.scenario.cloud.router, steady.scenario.cloud.order) == (RoundRobin(), ShortestPrompt())
     check_repeatable(steady, "cpu", NullProgress(), store)
+    with pytest.raises(TypeError, match=r"simulate\(\) takes no 'rooter'; what a scenario has kinds of: .*router"):
+        simulate(scenario, rooter=RoundRobin())
 
 
 def test_a_policy_may_write_to_standard_error(

@@ -71,6 +71,76 @@ def test_the_default_space_holds_together_at_all_its_ends(tmp_path: Path) -> Non
     )
 
 
+OWN = """\
+from typing import Literal
+
+from fleetrec import RequestPolicy, Seconds, Share
+
+
+class Mine(RequestPolicy):
+    ratio: Share = 0.5
+    after: Seconds = 4000
+    chance: Share = 0.5
+    unseen: int = 3
+    mood: Literal["good", "bad"] = "good"
+    calm: bool = True
+    name: str = "mine"
+    most: float | None = None
+
+    def wants(self, device):
+        return True
+"""
+
+
+def test_a_policy_of_ones_own_is_searched_beside_the_built_in_ones_by_its_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN, encoding="utf-8")
+    Path("s.yaml").write_text("name: s\npolicy: {request: {kind: 'mine.py:Mine', after: 1h}}\n", encoding="utf-8")
+    space = default_space(Scenario.load("s.yaml"))
+    knobs = {knob.key: knob for knob in space.knobs}
+    kind, only = "policy.request.kind", {"policy.request.kind": ("mine.py:Mine",)}
+    assert knobs[kind].choices[-1] == "mine.py:Mine"
+    assert knobs["policy.request.ratio"].when == {kind: ("random", "inconsistency", "mine.py:Mine")}
+    assert knobs["policy.request.after"] == Knob("policy.request.after", (900, 1800, 3600, 7200, 14400), when=only)
+    assert knobs["policy.request.unseen"].choices == (1, 2, 3, 6, 12)
+    assert knobs["policy.request.chance"] == Knob("policy.request.chance", low=0, high=1, when=only)
+    assert knobs["policy.request.mood"].choices == ("good", "bad")
+    assert knobs["policy.request.calm"].choices == (False, True)
+    assert knobs["policy.request.name"].choices == ("mine",)
+    assert "policy.request.most" not in knobs
+    space.check(lambda settings: Scenario.load("s.yaml", overrides_of(settings)), "space")
+    assert read_space(written(tmp_path, yaml.safe_dump(space.as_file(), sort_keys=False))) == space
+
+
+def test_a_class_says_what_is_tried_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    says = 'searched = {"unseen": [1, 2], "after": {"low": 60, "high": 600, "log": True}}'
+    Path("mine.py").write_text(
+        OWN.replace("class Mine(RequestPolicy):\n", f"class Mine:\n    {says}\n"), encoding="utf-8"
+    )
+    Path("s.yaml").write_text("name: s\npolicy: {request: 'mine.py:Mine'}\n", encoding="utf-8")
+    knobs = {knob.key: knob for knob in default_space(Scenario.load("s.yaml")).knobs}
+    assert knobs["policy.request.unseen"].choices == (1, 2)
+    assert (knobs["policy.request.after"].low, knobs["policy.request.after"].log) == (60, True)
+    Path("mine.py").write_text(
+        OWN.replace("(RequestPolicy):\n", ":\n    searched = {'after': {'low': 60}}\n"), encoding="utf-8"
+    )
+    with pytest.raises(InputError, match=r"mine\.py:6: searched: policy\.request\.after: a range needs low and high"):
+        default_space(Scenario.load("s.yaml"))
+
+
+def test_a_kind_in_a_space_file_is_looked_for_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "spaces").mkdir()
+    (tmp_path / "spaces" / "mine.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    space = read_space(written(tmp_path / "spaces", "policy.request.kind: [never, 'mine.py:Mine']\n"))
+    assert space.knobs[0].choices == ("never", "spaces/mine.py:Mine")
+    with pytest.raises(InputError, match=r"other\.py does not exist"):
+        read_space(written(tmp_path / "spaces", "policy.request.kind: ['other.py:Mine']\n"))
+
+
 def test_a_scenario_whose_slate_never_asks_has_no_default_space() -> None:
     with pytest.raises(InputError, match=r"policy\.slate: srm uses no list"):
         default_space(scenario_of(policy={"slate": "srm", "request": {"kind": "never"}}))
