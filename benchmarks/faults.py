@@ -33,7 +33,8 @@ from fleetrec.models.llm.endpoint import Endpoint
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.preparation.candidates.endpoint import Endpoint as Section
+from fleetrec.simulator.scenario import Scenario
 from fleetrec.simulator.simulation import simulate
 
 
@@ -165,7 +166,7 @@ def _key_is_sent(pem: Path, key: str) -> bool:
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     given = {"url": f"https://127.0.0.1:{server.server_port}/v1", "model": "m", "key_variable": "FAULTS_KEY"}
-    section = sections.Endpoint.model_validate({**given, "retries": 0, "timeout": 5})
+    section = Section.model_validate({**given, "retries": 0, "timeout": 5})
     nobody = np.zeros(1, dtype=np.int64)
     with contextlib.suppress(InputError):
         Endpoint(section, NullProgress()).answers(["p"], nobody, nobody)

@@ -38,6 +38,7 @@ from fleetrec.models.srm.base import SmallModel, StateModel
 from fleetrec.models.srm.batches import n_transitions
 from fleetrec.models.srm.training import deterministic, fine_tune
 from fleetrec.models.srm.updating import Plan
+from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
 from fleetrec.simulator.preparation.training import load_workload
 from fleetrec.simulator.results.run_folder import usable_device
 from fleetrec.simulator.scenario import sections
@@ -220,7 +221,7 @@ def measure(bench: Bench, batches: list[int], searched: int) -> None:
     small = srm.network(data.n_items, data.n_users).to(device)
     if isinstance(small, StateModel):
         bench.states(f"{srm.kind} d={srm.dim}", small)
-    if isinstance(llm, sections.ItemLm):
+    if isinstance(llm, ItemLm):
         length = even_length(llm.max_length)
         attributes = data.attributes if llm.item_text else None
 

@@ -17,6 +17,7 @@ from pathlib import Path
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
 
 from fleetrec.simulator.policies.request.random import RandomRequest
+from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
 from fleetrec.simulator.regions.executors import Executor, LocalShards
 from fleetrec.simulator.results.run_result import TABLES
 from fleetrec.simulator.scenario import sections
@@ -40,7 +41,7 @@ def scenario(devices: int, barriers: bool) -> sections.Scenario:
         fleet=sections.Fleet(devices=devices),
         srm=sections.Srm.of({"kind": "gru4rec", "dim": 32, "max_length": 10, "epochs": 0}),
         llm=sections.Llm(
-            candidates=sections.ItemLm(dim=32, layers=1, heads=2, max_length=20, epochs=0),
+            candidates=ItemLm(dim=32, layers=1, heads=2, max_length=20, epochs=0),
             list_length=50,
             served_as="llama-3.1-8b",
         ),

@@ -8,25 +8,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fleetrec.models.llm.own import Histories
     from fleetrec.models.runtime.errors import InputError
+    from fleetrec.models.sequences import LearningData
+    from fleetrec.models.srm.own import History
     from fleetrec.simulator.ranking.list_view import ListView
     from fleetrec.simulator.results.run_result import RunResult
     from fleetrec.simulator.scenario import Scenario
+    from fleetrec.simulator.scenario.sections.candidates import Candidates
     from fleetrec.simulator.scenario.sections.fusion import FusionRule
     from fleetrec.simulator.scenario.sections.queue_order import QueueOrder, WaitingView
     from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
     from fleetrec.simulator.scenario.sections.router import ClusterView, ReplicaView, RequestView, Router
+    from fleetrec.simulator.scenario.sections.srm import Srm
     from fleetrec.simulator.scenario.units import Bytes, Joules, Seconds, Share
     from fleetrec.simulator.simulation import simulate
 
 __version__ = "0.1.0"
 __all__ = [
     "Bytes",
+    "Candidates",
     "ClusterView",
     "DeviceView",
     "FusionRule",
+    "Histories",
+    "History",
     "InputError",
     "Joules",
+    "LearningData",
     "ListView",
     "QueueOrder",
     "ReplicaView",
@@ -37,6 +46,7 @@ __all__ = [
     "Scenario",
     "Seconds",
     "Share",
+    "Srm",
     "WaitingView",
     "__version__",
     "simulate",
@@ -44,11 +54,15 @@ __all__ = [
 
 _HOME = {
     "Bytes": "fleetrec.simulator.scenario.units",
+    "Candidates": "fleetrec.simulator.scenario.sections.candidates",
     "ClusterView": "fleetrec.simulator.scenario.sections.router",
     "DeviceView": "fleetrec.simulator.scenario.sections.request",
     "FusionRule": "fleetrec.simulator.scenario.sections.fusion",
+    "Histories": "fleetrec.models.llm.own",
+    "History": "fleetrec.models.srm.own",
     "InputError": "fleetrec.models.runtime.errors",
     "Joules": "fleetrec.simulator.scenario.units",
+    "LearningData": "fleetrec.models.sequences",
     "ListView": "fleetrec.simulator.ranking.list_view",
     "QueueOrder": "fleetrec.simulator.scenario.sections.queue_order",
     "ReplicaView": "fleetrec.simulator.scenario.sections.router",
@@ -59,6 +73,7 @@ _HOME = {
     "Scenario": "fleetrec.simulator.scenario",
     "Seconds": "fleetrec.simulator.scenario.units",
     "Share": "fleetrec.simulator.scenario.units",
+    "Srm": "fleetrec.simulator.scenario.sections.srm",
     "WaitingView": "fleetrec.simulator.scenario.sections.queue_order",
     "simulate": "fleetrec.simulator.simulation",
 }

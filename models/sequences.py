@@ -5,6 +5,7 @@ state after each of its interactions. Event (u, p) of the flat arrays is at offs
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,14 +56,18 @@ class LearningData:
     attributes: Attributes | None
     """words for each item, where the log has them"""
     titles: tuple[str, ...] | None = None
-    """of each item, where the log has them and the model is an LLM"""
+    """of each item, where the log has them; an LLM alone is told them"""
+    item_ids: NDArray[Any] | None = None
+    """what the log calls each item; an LLM alone is told"""
 
 
-def learning_data(data: TrainingSet, titles: tuple[str, ...] | None = None) -> LearningData:
+def learning_data(
+    data: TrainingSet, titles: tuple[str, ...] | None = None, item_ids: NDArray[Any] | None = None
+) -> LearningData:
     """The learning part of `data`, and nothing beyond it."""
     learnt = data.events_before(data.fit_end)
     users, items = data.user_of_event[learnt], data.items[learnt].astype(np.int64)
-    return LearningData(data.n_users, data.n_items, users, items, data.attributes, titles)
+    return LearningData(data.n_users, data.n_items, users, items, data.attributes, titles, item_ids)
 
 
 def training_set(

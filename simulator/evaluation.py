@@ -17,8 +17,8 @@ from fleetrec.models.metrics import accuracy
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.wording import counted
-from fleetrec.simulator.preparation.candidate_sources import answer_figures, answer_note
 from fleetrec.simulator.preparation.file_checks import check_files
+from fleetrec.simulator.preparation.title_answers import answer_figures, answer_note
 from fleetrec.simulator.preparation.training import (
     candidate_source,
     first_deployed,
@@ -76,7 +76,7 @@ def evaluate(
     figures = {name: _rounded(accuracy(values, ks)) for name, values in judged.items()}
     known = recognise(log)
     notes = [f"srm: a sample of {len(judged['srm'])} users"] if len(judged["srm"]) < len(users) else []
-    if isinstance(scenario.llm.candidates, sections.TitlePrompt) and scenario.policy.slate != "cloud_srm":
+    if scenario.llm.candidates.title_prompt() is not None and scenario.policy.slate != "cloud_srm":
         notes.append(answer_note(answer_figures(source, users, steps - 1)))
     if length < max(ks):
         notes.append(

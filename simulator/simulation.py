@@ -129,12 +129,16 @@ def simulate_prepared(
 
 
 def check_repeatable(first: RunResult, device: str, progress: Progress, store: ArtifactStore) -> None:
-    """Run the scenario of `first` once more. InputError where the two differ, which own code alone can bring about."""
-    again = simulate(first.scenario, None, device, progress, store)
+    """Run the scenario of `first` once more; own models learn and answer once more. InputError where the two differ,
+    which own code alone can bring about."""
+    kept = {"srm": ("srm", "srm_cooperative", "srm_update"), "llm.candidates": ("candidates",)}
+    own = list(sections.own_kinds(first.scenario))
+    with store.forgetting([name for key, _ in own for name in kept.get(key, ())]) as before:
+        again = simulate(first.scenario, None, device, progress, before)
     other = [name for name, table in first.tables.items() if not table.equals(again.tables[name])]
     summary = {key: value for key, value in first.summary.items() if key != "run"}
     if not other and summary == {key: value for key, value in again.summary.items() if key != "run"}:
         return
-    kinds = [f"{kind.own_source().place}: {kind.own_source().name}" for _, kind in sections.own_kinds(first.scenario)]
+    kinds = [f"{kind.own_source().place}: {kind.own_source().name}" for _, kind in own]
     whose = f"; {' or '.join(kinds)} hangs on more than its keys and what it is handed" if kinds else ""
     raise InputError(f"--check: a second run differs in {', '.join(other) or 'its summary'}{whose}")

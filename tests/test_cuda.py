@@ -18,8 +18,10 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.sequences import TrainingSet, windows_at
 from fleetrec.models.srm.base import TrainedSrm
 from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
+from fleetrec.simulator.preparation.candidates.p5 import P5
 from fleetrec.simulator.ranking.srm_logits import StateScores
-from fleetrec.simulator.scenario.sections import P5, ItemLm, Srm, Training
+from fleetrec.simulator.scenario.sections import Srm, Training
 from tests.models.srm_cases import KINDS, changed, cycle_log
 from tests.small import SMALL
 

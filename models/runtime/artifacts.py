@@ -11,7 +11,8 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,16 @@ class ArtifactStore:
                     shutil.rmtree(temporary, ignore_errors=True)
 
     @contextmanager
+    def forgetting(self, kinds: Collection[str]) -> Iterator["ArtifactStore"]:
+        """This store as if it held nothing of these kinds; what is made of them meanwhile is dropped afterwards."""
+        if not kinds:
+            yield self
+            return
+        self.check_writable()
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".") as apart:
+            yield _Forgetting(self.root, kinds, Path(apart))
+
+    @contextmanager
     def locked(self, kind: str, key: Mapping[str, Any]) -> Iterator[None]:
         """Keeps other processes that lock the same artifact out: for one that grows, while it is read or replaced.
 
@@ -206,6 +217,19 @@ class ArtifactStore:
             self.used[str(folder.relative_to(self.root))] = None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+class _Forgetting(ArtifactStore):
+    """A store that keeps artifacts of some kinds in a folder apart."""
+
+    def __init__(self, root: Path, kinds: Collection[str], apart: Path):
+        super().__init__(root)
+        self._kinds, self._apart = kinds, apart
+
+    def folder(self, kind: str, key: Mapping[str, Any]) -> Path:
+        """See ArtifactStore."""
+        place = super().folder(kind, key)
+        return self._apart / place.relative_to(self.root) if kind in self._kinds else place
 
 
 def _move_into_place(temporary: Path, folder: Path) -> None:

@@ -125,6 +125,10 @@ class SmallModel(nn.Module, ABC):
         others = 0 if self.user_table is None else self.user_table.numel() - self.user_table.shape[1]
         return sum(p.numel() for p in self.parameters()) - self.embedding.weight.numel() - others
 
+    def weights(self) -> dict[str, Tensor]:
+        """All that is learnt, by name, on the CPU, each in memory of its own."""
+        return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in self.state_dict().items()}
+
     def item_vectors(self) -> Tensor:
         """[n_items, dim]: what states are multiplied with (for DIN: its embeddings)."""
         return self.embedding.weight[1:]

@@ -105,8 +105,7 @@ def cooperate_or_load(
         with deterministic(training.seed, threads, device):
             history = _train(model, config.loss, training, learning, held_out, progress)
         with store.creating(_ARTIFACT, key) as temporary:
-            weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-            save_file(weights, temporary / "model.safetensors")
+            save_file(model.weights(), temporary / "model.safetensors")
             (temporary / "history.json").write_text(json.dumps(history), encoding="utf-8")
     else:
         model.load_state_dict(load_file(folder / "model.safetensors"))

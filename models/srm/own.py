@@ -18,10 +18,12 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.sequences import TrainingSet, learning_data
 from fleetrec.models.srm.base import PairModel, SmallModel, StateModel
 
-Guard = Callable[[str], AbstractContextManager[None]]
-"""(what runs) -> a context in which what own code raises is told with its line"""
+Guard = Callable[..., AbstractContextManager[None]]
+"""(what runs, libraries whose global random numbers it leaves alone) -> a context in which what own code raises is told
+with its line"""
 
 _MOST_DIM = 128  # products of more terms are not exact in float64
+_OUTSIDE = ("random", "numpy")  # PyTorch's are seeded for a training, and as before after it
 _NEAR = 1e-3
 _EXACT = 1e-9
 
@@ -57,6 +59,12 @@ class _Own(SmallModel):
         if hasattr(module, "fit"):
             self.fit = self._fit
 
+    checked: bool = True
+    """whether numbers are looked at, which torch.func does not allow"""
+
+    def written_out(self) -> None:
+        self.checked = False
+
     @property
     def embedding(self) -> nn.Embedding:  # type: ignore[override]  # the user's, which is registered once
         """Its item table."""
@@ -70,7 +78,7 @@ class _Own(SmallModel):
         return None if found is None else cast(Tensor, found.weight)
 
     def _fit(self, data: TrainingSet) -> None:
-        with self.guard(f"{self.place}.fit"), torch.enable_grad():
+        with self.guard(f"{self.place}.fit", _OUTSIDE), torch.enable_grad():
             self.module.fit(learning_data(data))
 
 
@@ -87,6 +95,8 @@ class OwnStates(_Own, StateModel):
                 f"{self.place}.forward returned {got} of windows {tuple(windows.shape)}; return "
                 f"a state after each item, {wanted}"
             )
+        if self.checked and not self.training and not bool(torch.isfinite(states[windows > 0]).all()):
+            raise InputError(f"{self.place}.forward gives a state that is no number")
         return states[:, since:]
 
 
@@ -110,10 +120,7 @@ class OwnScores(_Own, PairModel):
         which = [(id(tensor), tensor._version) for tensor in weights]
         if self._wide[0] != which:
             self._wide = which, copy.deepcopy(self.module).double().eval()
-        scores = self._scored(self._wide[1], windows, candidates, users)
-        if not bool(torch.isfinite(scores).all()):
-            raise InputError(f"{self.place}.score returned a score that is no number; return one for each candidate")
-        return scores.double()
+        return self._scored(self._wide[1], windows, candidates, users).double()
 
     def _scored(self, module: Any, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
         with self.guard(f"{self.place}.score"):
@@ -123,6 +130,8 @@ class OwnScores(_Own, PairModel):
             raise InputError(
                 f"{self.place}.score returned {got} of candidates {tuple(candidates.shape)}; return a score for each"
             )
+        if not self.training and not bool(torch.isfinite(scores).all()):
+            raise InputError(f"{self.place}.score returned a score that is no number; return one for each candidate")
         return scores
 
 
@@ -167,7 +176,7 @@ def _check(model: OwnStates | OwnScores, n_users: int) -> None:
     windows = torch.randint(1, model.n_items + 1, (2, length), generator=draws)
     if isinstance(model, OwnStates):
         _check_states(model, windows)
-    elif model.fit is None:
+    else:
         users = torch.randint(n_users, (2,), generator=draws)
         _check_scores(model, windows, users, torch.randint(model.n_items, (2, 3), generator=draws))
     model.train(training)
@@ -177,8 +186,6 @@ def _check(model: OwnStates | OwnScores, n_users: int) -> None:
 
 def _check_states(model: OwnStates, windows: Tensor) -> None:
     states = model.states(windows)
-    if not bool(torch.isfinite(states).all()):
-        raise InputError(f"{model.place}.forward gives a state that is no number")
     half = max(1, windows.shape[1] // 2)
     later = windows.clone()
     later[:, half:] = windows[:, half:] % model.n_items + 1
@@ -196,9 +203,13 @@ def _check_scores(model: OwnScores, windows: Tensor, users: Tensor, candidates: 
     model.window_logits(windows, candidates, users)
     try:
         scores = model.exact_logits(windows, candidates, users)
+        padded = torch.nn.functional.pad(windows[:1, :1], (0, windows.shape[1] - 1))
+        short = [model.exact_logits(one, candidates[:1], users[:1]) for one in (windows[:1, :1], padded)]
         alone = model.exact_logits(windows[:1], candidates[:1, :1], users[:1])
     except InputError as error:
         raise InputError(f"{error} (with its weights in float64; make tensors of their dtype)") from None
+    if float((short[0] - short[1]).abs().max()) > _EXACT:
+        raise InputError(f"{model.place}.score changes with the padding of a window; leave its zeros out")
     if float((scores[:1, :1] - alone).abs().max()) > _EXACT:
         raise InputError(
             f"{model.place}.score changes with the company of a history or in float32; score each candidate by "

@@ -62,10 +62,7 @@ def train_or_load_srm(
             # Counted here and kept: the first count of a process loads seconds' worth of PyTorch.
             history["flops"] = dict(zip(("encode", "candidate"), flops_of(model), strict=True))
         with store.creating(_ARTIFACT, key) as temporary:
-            save_file(
-                {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()},
-                temporary / "model.safetensors",
-            )
+            save_file(model.weights(), temporary / "model.safetensors")
             (temporary / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
             return _trained(config, data, temporary, device)
     return _trained(config, data, folder, device)

@@ -96,8 +96,7 @@ def update_or_load(
         with deterministic(plan.training.seed, threads, device):
             loss = fine_tune(model, plan, data, progress)
         with store.creating(_ARTIFACT, key) as temporary:
-            weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-            save_file(weights, temporary / "model.safetensors")
+            save_file(model.weights(), temporary / "model.safetensors")
             (temporary / "history.json").write_text(json.dumps({"loss": loss}), encoding="utf-8")
     else:
         model.load_state_dict(load_file(folder / "model.safetensors"))

@@ -16,6 +16,7 @@ from fleetrec.simulator.benchmark.cases import Case
 from fleetrec.simulator.benchmark.engine_speed import BenchFleet, bench_scenario, naive_loop, timed
 from fleetrec.simulator.benchmark.record import Figures
 from fleetrec.simulator.parallel.processes import processor_s
+from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
 from fleetrec.simulator.regions.executors import LocalShards
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.simulation import simulate
@@ -88,7 +89,7 @@ def _regional(case: Case) -> sections.Scenario:
     """The fleet in four equal regions, four devices a user, lists of an item LM that was not trained."""
     users = max(case.devices // _CLONES, 1)
     whole = bench_scenario(case.devices, case.srm, case.dim, case.ratio, case.list_length, users)
-    candidates = sections.ItemLm(dim=32, layers=1, heads=2, max_length=20, epochs=0)
+    candidates = ItemLm(dim=32, layers=1, heads=2, max_length=20, epochs=0)
     return whole.model_copy(
         update={
             "duration": 86_400.0,

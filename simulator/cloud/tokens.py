@@ -3,7 +3,7 @@
 from math import ceil
 from typing import Literal, NamedTuple
 
-from fleetrec.simulator.scenario.sections import P5, ItemLm, Llm, Prompt
+from fleetrec.simulator.scenario.sections import Llm, Prompt
 
 
 class RequestTokens(NamedTuple):
@@ -37,7 +37,7 @@ def history_tokens(prompt: Prompt, n_history: int) -> int:
 
 def generation_of(llm: Llm) -> Literal["list", "beam", "score"]:
     """How requests are answered: as the scenario says, else as the candidates are made."""
-    return llm.generation or ("beam" if isinstance(llm.candidates, ItemLm | P5) else "list")
+    return llm.generation or llm.candidates.generation
 
 
 def llm_request_tokens(llm: Llm, n_history: int) -> RequestTokens:

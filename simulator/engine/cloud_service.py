@@ -13,7 +13,6 @@ import simpy
 from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateSource
-from fleetrec.models.llm.table_reading import brings_latency
 from fleetrec.simulator.cloud.capacity.peak import Peak
 from fleetrec.simulator.cloud.capacity.provisioning import (
     Cores,
@@ -40,7 +39,6 @@ from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.request_tokens import request_meter
 from fleetrec.simulator.records.schemas import RequestRecord, ServingCost
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.scenario.text_files import resolve_path
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -129,9 +127,8 @@ class LlmService(Service):
         late_cost: LateCost,
     ):
         llm, cloud = scenario.llm, scenario.cloud
-        table = llm.candidates if isinstance(llm.candidates, sections.CandidateTable) else None
         self._model = served_model(llm.served_as, prepared.architecture)
-        timed = table is not None and brings_latency(resolve_path(table.path))
+        timed = llm.candidates.brings_latency()
         self._steps = kinds_of(llm, cloud, self._model)[0][1].steps
         pools = pools_of(llm, cloud, scenario.tariffs, self._model, timed)
         self.node = LlmNode(env, pools, cloud, prepared.draws, late_cost)
@@ -142,7 +139,7 @@ class LlmService(Service):
         self._users, self._memo = prepared.population.users, prepared.memo
         self._meter = request_meter(scenario, prepared, source)
         self._carbon = carbon_signal(scenario.tariffs)
-        self._from_table = table is not None
+        self._from_table = llm.candidates.recorded
         self._caches_prefixes = cloud.prefix_caching and not self._from_table and not self._meter.own
         self._prefix = cache(lambda n: (history_window(llm.prompt, n)[0], history_tokens(llm.prompt, n)))
         self._told_tokens = False  # by an answer of the table

@@ -244,8 +244,11 @@ def look_ahead_of(scenario: sections.Scenario, prepared: Prepared, slates: Slate
     ties = np.append(stream.t_s[1:] == stream.t_s[:-1], False)
     ties[stream.device_offsets[1:] - 1] = False
     first_row = stream.device_offsets[:-1] - prepared.learnt.split.history[population.users]
-    table = isinstance(scenario.llm.candidates, sections.CandidateTable)
-    lists = not table and scenario.policy.budget.ratio >= 1.0 and scenario.policy.decides("interaction")
+    lists = (
+        not scenario.llm.candidates.recorded
+        and scenario.policy.budget.ratio >= 1.0
+        and scenario.policy.decides("interaction")
+    )
     first_decision = population.first_step - decides_joining(scenario.policy, population)
     return LookAhead(slates, threshold, first_row, first_decision, ties, lists)
 

@@ -23,11 +23,7 @@ def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
     for i, device_class in enumerate(scenario.fleet.classes):
         if isinstance(device_class.link, sections.TraceLink):
             yield f"fleet.classes.{i}.link.path", device_class.link.path
-    candidates = scenario.llm.candidates
-    if isinstance(candidates, sections.CandidateTable):
-        yield "llm.candidates.path", candidates.path
-    elif isinstance(candidates, sections.ItemLm) and candidates.checkpoint is not None:
-        yield "llm.candidates.checkpoint", candidates.checkpoint
+    yield from ((f"llm.candidates.{key}", path) for key, path in scenario.llm.candidates.files())
     yield from _profiles("cloud", scenario.cloud)
     for i, region in enumerate(scenario.regions):
         yield from _profiles(f"regions.{i}.cloud", region.cloud)

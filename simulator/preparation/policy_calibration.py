@@ -108,7 +108,7 @@ def held_out_decisions(scenario: sections.Scenario, data: TrainingSet) -> Decisi
     Where each list takes seconds or money, of `FEW_USERS` of them: their lists are made before the stream begins.
     """
     users = np.flatnonzero(data.fit_end < data.valid_end)
-    if isinstance(scenario.llm.candidates, sections.TitlePrompt | sections.CandidateTable):
+    if scenario.llm.candidates.dear:
         users = np.sort(users[Draws(VALIDATION_SEED).permutation(len(users), "calibration users")[:FEW_USERS]])
     step = np.maximum(data.fit_end - 1, 0)[users]
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else None
@@ -145,13 +145,12 @@ def tails_of(
     srm = first_deployed(scenario, learnt)
     scores = srm_scores(learnt, first, decisions.users, srm)
     held_out = int(decisions.count.sum())
-    table = scenario.llm.candidates
+    candidates = scenario.llm.candidates
     if source is None:
-        if isinstance(table, sections.CandidateTable):
-            exact = scenario.llm.model_copy(update={"candidates": table.model_copy(update={"missing": "fail_request"})})
-            scenario = scenario.model_copy(update={"llm": exact})
+        exact = scenario.llm.model_copy(update={"candidates": candidates.exact()})
+        scenario = scenario.model_copy(update={"llm": exact})
         source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
-    if isinstance(table, sections.CandidateTable):
+    if candidates.recorded:
         decisions = with_lists(decisions, source)
     return Tails(decisions, srm, scores, source, held_out)
 

@@ -125,7 +125,7 @@ def preloaded_lists(scenario: sections.Scenario, population: Population, source:
     if not scenario.fleet.preloaded or source is None:
         return np.full(population.n_devices, -1)
     as_of = np.maximum(population.first_step - 1 - scenario.fleet.preloaded.lag, -1)
-    if isinstance(scenario.llm.candidates, sections.CandidateTable):
+    if scenario.llm.candidates.recorded:
         having = np.flatnonzero(as_of >= 0)
         lists = source.lists(population.users[having], as_of[having])
         as_of[having] = np.where(lists.found, lists.as_of, -1)

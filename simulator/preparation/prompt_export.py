@@ -37,8 +37,7 @@ def export_prompts(scenario: sections.Scenario, path: Path) -> dict[str, int]:
     """
     check_file_place("--out", path)
     log, users, as_of, of_stream = _wanted(scenario)
-    candidates = scenario.llm.candidates
-    asked = candidates if isinstance(candidates, sections.TitlePrompt) else sections.TitlePrompt()
+    asked = scenario.llm.candidates.title_prompt() or sections.TitlePrompt()
     titles = log.titles or ("",) * log.n_items
     names = [title or f"item {label}" for title, label in zip(titles, log.item_ids, strict=True)]
     parts = np.where(of_stream, STREAM, CALIBRATION)

@@ -42,8 +42,9 @@ class RequestMeter:
 def request_meter(scenario: sections.Scenario, prepared: Prepared, source: CandidateSource) -> RequestMeter:
     """How the requests of a scenario are counted."""
     llm = scenario.llm
-    if isinstance(llm.candidates, sections.TitlePrompt):
-        return _of_titles(scenario, llm.candidates, prepared, source)
+    prompt = llm.candidates.title_prompt()
+    if prompt is not None:
+        return _of_titles(scenario, prompt, prepared, source)
     ids = getattr(source, "id_tokens", None)
     if ids is not None and llm.generation is None:
         own = "tokens: those of the ids that the p5 reads and of a beam each that it writes"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fleetrec.models.baselines import Baseline, all_baselines
 from fleetrec.models.candidates import CandidateLists, CandidateSource
 from fleetrec.models.llm.cache import CachedCandidates
+from fleetrec.models.llm.source_inputs import SourceInputs
 from fleetrec.models.prefixes import pair_logits, prefix_states, rounded_item_vectors
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.out_of_memory import enough_memory
@@ -21,7 +22,6 @@ from fleetrec.models.srm.training import train_or_load_srm
 from fleetrec.models.srm.updating import MasterWeights
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import fusion_of
-from fleetrec.simulator.preparation.candidate_sources import llm_candidates, save_every
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import Doubt
 from fleetrec.simulator.ranking.slates import (
@@ -101,9 +101,7 @@ def _cooperative_srm(scenario: sections.Scenario, learnt: Learnt, device: str, p
     kept = data.events_before(data.valid_end)
     offsets = np.concatenate(([0], np.cumsum(data.valid_end)))
     past = replace(log, offsets=offsets, items=log.items[kept], times=log.times[kept])
-    candidates = scenario.llm.candidates
-    if isinstance(candidates, sections.CandidateTable):
-        candidates = candidates.model_copy(update={"missing": "fail_request"})
+    candidates = scenario.llm.candidates.exact()
     asked = scenario.model_copy(
         update={
             "llm": scenario.llm.model_copy(update={"candidates": candidates}),
@@ -135,17 +133,23 @@ def candidate_source(
             learnt, scores, first_deployed(scenario, learnt), scenario.llm.list_length, scenario.workload.hides_seen
         )
         return CachedCandidates(lists, log.offsets, learnt.store), None
-    source, architecture = llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
-    every = save_every(scenario.llm.candidates)
-    return CachedCandidates(source, log.offsets, learnt.store, every), architecture
+    source, architecture = _llm_source(scenario, learnt, first, device, progress)
+    return CachedCandidates(source, log.offsets, learnt.store, scenario.llm.candidates.save_every), architecture
+
+
+def _llm_source(
+    scenario: sections.Scenario, learnt: Learnt, first: Ints, device: str, progress: Progress
+) -> tuple[CandidateSource, Mapping[str, int] | None]:
+    log, data, length = learnt.split.log, learnt.training, scenario.llm.list_length
+    how = (learnt.store, scenario.engine.threads, device, progress)
+    inputs = SourceInputs(log, data, first, length, scenario.workload.hides_seen, *how)
+    return scenario.llm.candidates.source(inputs)
 
 
 def train_llm(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> None:
     """Train the model that makes the lists, where it is one of ours and the store does not hold it."""
-    if isinstance(scenario.llm.candidates, sections.ItemLm | sections.P5):
-        log = learnt.split.log
-        first = np.zeros(len(log.offsets) - 1, dtype=np.int64)
-        llm_candidates(scenario, log, learnt.training, learnt.store, first, device, progress)
+    if scenario.llm.candidates.trains:
+        _llm_source(scenario, learnt, np.zeros(learnt.training.n_users, dtype=np.int64), device, progress)
 
 
 def item_table(scenario: sections.Scenario) -> sections.ItemTable:

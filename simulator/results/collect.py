@@ -14,9 +14,9 @@ from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.costs import carbon_signal, device_cost, network_cost
 from fleetrec.simulator.engine.world import World
 from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes
-from fleetrec.simulator.preparation.candidate_sources import answer_note
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.preparation.title_answers import answer_note
 from fleetrec.simulator.records.column_units import telling_units
 from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account

@@ -1,7 +1,6 @@
 """What a summary notes of a run in words: what its figures hang on, and what they leave out."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.engine.cloud_service import Service
-from fleetrec.simulator.preparation.candidate_sources import answer_figures
 from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared
+from fleetrec.simulator.preparation.title_answers import answer_figures
 from fleetrec.simulator.results.account import Account
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
 from fleetrec.simulator.scenario import sections
@@ -24,15 +23,14 @@ CAVEAT = "logged choices do not react to slates: results measure prediction, not
 def quality_of(scenario: sections.Scenario) -> str:
     if scenario.policy.slate == "cloud_srm":
         return f"{scenario.srm.kind} over the catalogue"
-    section = scenario.llm.candidates
-    return f"table {Path(section.path).name}" if isinstance(section, sections.CandidateTable) else section.kind
+    return scenario.llm.candidates.label()
 
 
 def list_answers(
     scenario: sections.Scenario, prepared: Prepared, interactions: pd.DataFrame, users: Ints
 ) -> dict[str, float] | None:
     """How the titles of the lists on screen were grounded; None where nobody wrote titles."""
-    titles = isinstance(scenario.llm.candidates, sections.TitlePrompt) and scenario.policy.slate != "cloud_srm"
+    titles = scenario.llm.candidates.title_prompt() is not None and scenario.policy.slate != "cloud_srm"
     if prepared.source is None or not titles:
         return None
     as_of = interactions["as_of"].to_numpy().astype(np.int64)
@@ -41,12 +39,9 @@ def list_answers(
 
 def missing_note(scenario: sections.Scenario, load: dict[str, Any]) -> list[str]:
     """How often the user's own table had no answer."""
-    section, missing = scenario.llm.candidates, load.get("missing_answers", 0)
-    if not isinstance(section, sections.CandidateTable) or not missing:
-        return []
-    were = "was" if missing == 1 else "were"
-    then = f"{were} rejected" if section.missing == "fail_request" else "got the user's newest older list, if any"
-    return [f"{counted(missing, 'request')} that the table has no list for {then}"]
+    missing = load.get("missing_answers", 0)
+    note = scenario.llm.candidates.missing_note(counted(missing, "request")) if missing else None
+    return [note] if note is not None else []
 
 
 def provisioned_note(scenario: sections.Scenario, service: Service, found: Account) -> list[str]:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.models.runtime.program import program
-from fleetrec.models.runtime.web_address import address_problem
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds, regional
@@ -117,35 +115,14 @@ def _small_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
 
 
 def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
-    lm, key = scenario.llm.candidates, "llm.candidates"
-    if isinstance(lm, sections.ItemLm) and lm.checkpoint is None:
-        if lm.dim % lm.heads:
-            yield f"{key}.heads", f"must divide {key}.dim, but {lm.dim} is not a multiple of {lm.heads}; change either"
-        elif lm.dim // lm.heads % 2:
-            yield f"{key}.heads", f"dim / heads must be even (rotary positions), but is {lm.dim // lm.heads}"
-    if isinstance(lm, sections.P5) and lm.checkpoint is None and lm.dim % lm.heads:
-        yield f"{key}.heads", f"must divide {key}.dim, but {lm.dim} is not a multiple of {lm.heads}; change either"
-    if isinstance(lm, sections.TitlePrompt) and lm.instruction and "{history}" not in lm.instruction:
-        yield f"{key}.instruction", "does not say where the user's titles go; write {history} at that place"
-    if isinstance(lm, sections.Endpoint) and (problem := address_problem(lm.url)) is not None:
-        yield f"{key}.url", problem
-    if (
-        isinstance(lm, sections.Endpoint)
-        and scenario.llm.served_as is None
-        and scenario.policy.slate in ("llm", "both")
-    ):
-        text = f"an endpoint does not say whose speed is charged; name a catalogue model (`{program()} catalog`)"
-        yield "llm.served_as", text
-    if isinstance(lm, sections.TitlePrompt) and scenario.llm.generation not in (None, "list"):
-        text = f"{scenario.llm.generation} is not how {lm.kind} answers, which writes titles one after the other"
-        yield "llm.generation", f"{text}, and what it writes is charged; remove it"
-    if isinstance(lm, sections.ItemLm) and lm.max_length % 2:
-        yield f"{key}.max_length", f"{_EVEN}; set {lm.max_length + 1}, not {lm.max_length}"
+    llm = scenario.llm
+    yield from llm.candidates.problems(llm.served_as, llm.generation, scenario.policy.slate in ("llm", "both"))
 
 
 def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
     cloud, llm = scenario.cloud, scenario.llm
-    beams = llm.generation == "beam" or (llm.generation is None and isinstance(llm.candidates, sections.ItemLm))
+    own = llm.candidates.generation == "beam" and not llm.candidates.own_tokens
+    beams = llm.generation == "beam" or (llm.generation is None and own)
     if beams and llm.beams > cloud.max_sequences:
         text = f"a request of {llm.beams} beams (llm.beams) never fits {counted(cloud.max_sequences, 'sequence')}"
         yield "cloud.max_sequences", f"{text}; set at least {llm.beams}"

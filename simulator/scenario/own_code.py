@@ -12,22 +12,25 @@ import random
 import re
 import sys
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.simulator.scenario.text_files import resolve_path
 
+Loaded = TypeVar("Loaded")
 GROUP = "fleetrec.plugins"
 """of entry points, by whose names installed packages offer kinds"""
 _REFERENCE = re.compile(r"((?P<file>.+\.py)|(?P<module>[A-Za-z_][\w.]*)):(?P<name>[A-Za-z_]\w*)")
+LIBRARIES = ("random", "numpy", "torch")
+"""whose global random numbers own code leaves alone"""
 _INSTALLED = ("site-packages", "dist-packages")
 _files: set[str] = set()
 """all that has been imported so, as their code objects name them"""
@@ -166,16 +169,17 @@ def _module_of(path: Path) -> types.ModuleType:
     name = f"fleetrec_own_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     module = types.ModuleType(name)
     module.__file__ = str(path)
-    for file in list(files)[1:]:  # what another file had imported under that name, or its old text
-        sys.modules.pop(".".join(file.relative_to(path.parent).with_suffix("").parts).removesuffix(".__init__"), None)
+    beside = [
+        ".".join(file.relative_to(path.parent).with_suffix("").parts).removesuffix(".__init__") for file in list(files)[1:]
+    ]
     before = sys.modules.get(name)
     sys.modules[name] = module
     _files.update(map(str, files))
     folder = str(path.parent)
     sys.path.insert(0, folder)
     try:
-        with silent(), untouched_randomness(shown(path)):
-            exec(compile(tree, str(path), "exec"), vars(module))
+        with silent():
+            _leaving_randomness(shown(path), lambda: exec(compile(tree, str(path), "exec"), vars(module)), beside)
     except BaseException as error:
         sys.modules.pop(name)
         if before is not None:
@@ -194,8 +198,8 @@ def _module_of(path: Path) -> types.ModuleType:
 def _imported(name: str) -> types.ModuleType:
     """A module that Python itself finds."""
     try:
-        with silent(), untouched_randomness(name):
-            module = import_module(name)
+        with silent():
+            module = _leaving_randomness(name, lambda: import_module(name), [name])
     except InputError:
         raise
     except ModuleNotFoundError as error:
@@ -207,6 +211,21 @@ def _imported(name: str) -> types.ModuleType:
     if getattr(module, "__file__", None):
         _files.add(str(Path(str(module.__file__)).resolve()))
     return module
+
+
+def _leaving_randomness(where: str, load: Callable[[], Loaded], anew: list[str]) -> Loaded:
+    """What `load` gives. InputError where it changes global random numbers: not only at first, as a library may that it
+    imports, but once more. `anew`: modules that are to be imported again each time."""
+    for again in (True, False):
+        for name in anew:  # another file may have had a module of this name, or this one an older text
+            sys.modules.pop(name, None)
+        try:
+            with untouched_randomness(where):
+                return load()
+        except RandomnessChanged:
+            if not again:
+                raise
+    raise AssertionError
 
 
 def _tree(path: Path) -> ast.Module:
@@ -277,10 +296,12 @@ def raise_told(error: BaseException, where: str) -> NoReturn:
 
 
 @contextmanager
-def told(where: str) -> Iterator[None]:
-    """Meanwhile what own code raises is told by `raise_told`."""
+def told(where: str, untouched: Collection[str] = ()) -> Iterator[None]:
+    """Meanwhile what own code raises is told by `raise_told`, and it leaves the global random numbers of the libraries
+    `untouched` alone."""
     try:
-        yield
+        with untouched_randomness(where, untouched) if untouched else nullcontext():
+            yield
     except InputError:
         raise
     except Exception as error:
@@ -308,15 +329,19 @@ def silent() -> Iterator[None]:
         sys.stdout = real
 
 
+class RandomnessChanged(InputError):
+    """Own code has changed global random numbers."""
+
+
 @contextmanager
-def untouched_randomness(where: str) -> Iterator[None]:
+def untouched_randomness(where: str, libraries: Collection[str] = LIBRARIES) -> Iterator[None]:
     """Own code runs, which is to leave global random numbers alone: InputError, which begins with `where`, if not."""
     before = _random_states()
     yield
     after = _random_states()
-    changed = [name for name, state in before.items() if state is not None and after[name] != state]
+    changed = [name for name in libraries if before[name] is not None and after[name] != before[name]]
     if changed:
-        raise InputError(
+        raise RandomnessChanged(
             f"{where}: changes the global random numbers of {' and of '.join(changed)}, on which other results may "
             "hang; draw from a generator of its own, such as np.random.default_rng(1), or from `uniform` of what it "
             "is handed"
@@ -332,7 +357,7 @@ def _random_states() -> dict[str, Any]:
         states["numpy"] = (words[1].tobytes(), *words[2:])
     if torch is not None and hasattr(torch, "get_rng_state"):
         states["torch"] = torch.get_rng_state().numpy().tobytes()
-    return states | {name: None for name in ("numpy", "torch") if name not in states}
+    return dict.fromkeys(LIBRARIES) | states
 
 
 class _Output:

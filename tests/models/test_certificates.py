@@ -15,7 +15,7 @@ import pytest
 from fleetrec.models.llm.endpoint import Endpoint
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.scenario.sections import Endpoint as Section
+from fleetrec.simulator.preparation.candidates.endpoint import Endpoint as Section
 
 HELD = Path(__file__).parent / "certificates"
 KEY = "sk-very-secret"

@@ -17,7 +17,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.runtime.timed_http import TimedHttp
-from fleetrec.simulator.scenario.sections import Endpoint as Section
+from fleetrec.simulator.preparation.candidates.endpoint import Endpoint as Section
 
 KEY = "sk-very-secret"
 Reply = tuple[int, dict[str, str], bytes] | float  # or seconds of silence

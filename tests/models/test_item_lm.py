@@ -16,7 +16,8 @@ from fleetrec.models.llm.ranking import best_by_selection, best_items, best_plac
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.sequences import Attributes, TrainingSet, training_set
-from fleetrec.simulator.scenario.sections import ItemLm, Training
+from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
+from fleetrec.simulator.scenario.sections import Training
 
 N_ITEMS = 12
 USERS, LENGTH = 40, 21

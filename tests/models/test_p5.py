@@ -16,7 +16,8 @@ from fleetrec.models.llm.p5_search import BeamSearch
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.sequences import TrainingSet, training_set
-from fleetrec.simulator.scenario.sections import P5, Training
+from fleetrec.simulator.preparation.candidates.p5 import P5
+from fleetrec.simulator.scenario.sections import Training
 
 N_ITEMS = 12
 USERS, LENGTH = 30, 15

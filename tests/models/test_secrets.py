@@ -22,7 +22,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.printable import printable
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.runtime.web_address import address_problem
-from fleetrec.simulator.scenario.sections import Endpoint as Section
+from fleetrec.simulator.preparation.candidates.endpoint import Endpoint as Section
 
 KEY = "sk-SECRET" + "0123456789abcdef" * 4
 ROOT = Path(__file__).parents[2]
@@ -147,7 +147,7 @@ def test_an_interrupt_acts_though_a_server_is_silent() -> None:
         "import numpy as np\n"
         "from fleetrec.models.llm.endpoint import Endpoint\n"
         "from fleetrec.models.runtime.progress import NullProgress\n"
-        "from fleetrec.simulator.scenario.sections import Endpoint as Section\n"
+        "from fleetrec.simulator.preparation.candidates.endpoint import Endpoint as Section\n"
         "import sys\n"
         "section = Section.model_validate({'url': sys.argv[1], 'model': 'm', 'timeout': 60})\n"
         "print('ready', flush=True)\n"

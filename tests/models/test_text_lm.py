@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from fleetrec.models.llm.text_lm import TextLm
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.scenario.sections import TextLm as Section
+from fleetrec.simulator.preparation.candidates.text_lm import TextLm as Section
 
 WORDS = [f"w{i}" for i in range(28)]
 PROMPTS = ["w1 w2 w3", "w4 " * 70, "w9", "w5 w6 w7 w8 w1", "w2 w2"]

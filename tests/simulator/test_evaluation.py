@@ -17,9 +17,9 @@ from fleetrec.models.llm.titles import Answer
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.reports.terminal.summary import console_for, print_evaluation
 from fleetrec.simulator.evaluation import evaluate, recognise
-from fleetrec.simulator.preparation import candidate_sources as candidates_module
+from fleetrec.simulator.preparation.candidates.endpoint import Endpoint
+from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
 from fleetrec.simulator.preparation.prompt_export import export_prompts
-from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.workload.splitting import leave_one_out
 from tests.simulator.workload.logs import make_log
 
@@ -136,7 +136,7 @@ class Oracle:
 def test_a_run_with_a_model_on_titles_reports_how_many_answers_were_ungrounded(
     circle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates_module, "Endpoint", Oracle)
+    monkeypatch.setattr("fleetrec.models.llm.endpoint.Endpoint", Oracle)
     changes = ["llm.candidates={kind: endpoint, url: 'http://localhost/v1', model: m}", "policy.request=always"]
     scenario = Scenario.load(circle, [*changes, "fleet.devices=10", "policy.fusion=llm_only"])
     result = simulate(scenario, store=ArtifactStore(circle.parent / "store"))
@@ -198,6 +198,5 @@ def test_the_page_on_candidates_turns_exported_prompts_into_a_table_that_serves(
 
 
 def test_answers_that_cost_time_or_money_are_saved_as_they_come() -> None:
-    dear = sections.Endpoint(url="http://localhost/v1", model="m")
-    assert candidates_module.save_every(dear) == 64
-    assert candidates_module.save_every(sections.ItemLm()) is None
+    assert Endpoint(url="http://localhost/v1", model="m").save_every == 64
+    assert ItemLm().save_every is None

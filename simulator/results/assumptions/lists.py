@@ -33,7 +33,7 @@ def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates
     for."""
     learnt, source = prepared.learnt, prepared.source
     only = None
-    if scenario.llm.candidates.kind != "item_lm":
+    if not scenario.llm.candidates.cheap:
         if not isinstance(source, CachedCandidates):
             return []
         only = source  # lists that take seconds or money are not asked for here
@@ -83,8 +83,9 @@ def _llm_quality(
         "llm_validation_by_epoch": list(curve.values),
         "most_epochs": curve.most_epochs,
     }
+    which = scenario.llm.candidates.described(scenario.llm.served_as)
     text = (
-        f"The LLM is {_stand_in(scenario)}. On {counted(len(users), 'interaction')} of this run, lists that are always "
+        f"The LLM is {which}. On {counted(len(users), 'interaction')} of this run, lists that are always "
         f"fresh would reach NDCG@10 {ours:.4f} on screen "
         f"({float(llm.mean()):.4f} in the LLM's own order), the SRM alone {theirs:.4f}: a lead of {lead:+.4f} "
         f"(95%: {lead - half:+.4f} to {lead + half:+.4f}); the lists that the run had, {this_run:.4f}."
@@ -100,16 +101,6 @@ def _llm_quality(
         gain = curve.gain_since(LATE)
         text += f" Its validation still rose when training ended ({gain:+.4f} in the last quarter of its epochs)."
     return Row("llm_quality", text, values)
-
-
-def _stand_in(scenario: sections.Scenario) -> str:
-    kind = scenario.llm.candidates.kind
-    made_here = {"item_lm": "an item LM trained here", "p5": "a P5 trained here", "text_lm": "a text LM run here"}
-    own = {"table": "the table's", "endpoint": "the one behind the endpoint"}
-    if kind in own:
-        return own[kind]
-    served_as = f", charged as {scenario.llm.served_as}" if scenario.llm.served_as else ""
-    return f"a stand-in, {made_here[kind]}{served_as}"
 
 
 def epoch_worth(curve: TrainingCurve, ratio: float) -> int | None:

@@ -3,7 +3,7 @@
 """
 
 from fleetrec.simulator.scenario.sections.base import Section
-from fleetrec.simulator.scenario.sections.candidates import P5, Candidates, CandidateTable, ItemLm
+from fleetrec.simulator.scenario.sections.candidates import Candidates, TitlePrompt
 from fleetrec.simulator.scenario.sections.cloud import (
     Admission,
     Autoscale,
@@ -45,7 +45,6 @@ from fleetrec.simulator.scenario.sections.request import RequestPolicy
 from fleetrec.simulator.scenario.sections.router import ReplicaView, Router
 from fleetrec.simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
 from fleetrec.simulator.scenario.sections.srm import ItemTable, OnDeviceTable, Srm, WithListTable
-from fleetrec.simulator.scenario.sections.text import Endpoint, TextLm, TitlePrompt
 from fleetrec.simulator.scenario.sections.training import SrmTraining, Training
 from fleetrec.simulator.scenario.sections.update import (
     Adaptation,
@@ -84,7 +83,6 @@ from fleetrec.simulator.scenario.sections.workload import (
 )
 
 __all__ = [
-    "P5",
     "AdaptWhen",
     "Adaptation",
     "Adapter",
@@ -95,7 +93,6 @@ __all__ = [
     "Bias",
     "BothUpdates",
     "Budget",
-    "CandidateTable",
     "Candidates",
     "Churn",
     "Cloud",
@@ -104,7 +101,6 @@ __all__ = [
     "DeadlineAdmission",
     "DeviceClass",
     "DiurnalArrivals",
-    "Endpoint",
     "Engine",
     "EveryInteractions",
     "Failures",
@@ -112,7 +108,6 @@ __all__ = [
     "FleetUpdate",
     "FusionRule",
     "GlobalTimeSplit",
-    "ItemLm",
     "ItemTable",
     "Kind",
     "LastLayer",
@@ -157,7 +152,6 @@ __all__ = [
     "SubModule",
     "SyntheticWorld",
     "Tariffs",
-    "TextLm",
     "TitlePrompt",
     "TraceLink",
     "Training",

@@ -1,68 +1,143 @@
-"""Where the LLM's candidate lists come from. Its kinds: simulator/preparation/candidates/."""
+"""What a candidate source is: where the LLM's lists come from. Its kinds: simulator/preparation/candidates/."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from fleetrec.simulator.scenario.sections.base import Section, kind_of
-from fleetrec.simulator.scenario.sections.text import Endpoint, TextLm
-from fleetrec.simulator.scenario.sections.training import Training
+from fleetrec.models.runtime.program import program
+from fleetrec.simulator.scenario import own_code
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind
 from fleetrec.simulator.scenario.units import Share
 
-
-class ItemLm(Section):
-    """A causal language model (Llama architecture) whose tokens are the catalogue's items."""
-
-    kind: Literal["item_lm"] = "item_lm"
-    dim: int = Field(128, ge=8, le=1024, description="hidden size")
-    layers: int = Field(2, ge=1, description="transformer layers")
-    heads: int = Field(4, ge=1, description="attention heads; twice their number must divide `dim`")
-    max_length: int = Field(100, ge=2, description="longest history window, in items")
-    epochs: int = Field(6, ge=0, description="most passes over the training events; 0 leaves the model untrained")
-    item_text: bool = Field(True, description="items share embeddings of their attributes where the log has them")
-    checkpoint: str | None = Field(None, description="folder of a saved Hugging Face causal LM, instead of training")
-    training: Training = Training(batch_size=32, learning_rate=3e-3, weight_decay=0.01)
+if TYPE_CHECKING:
+    from fleetrec.models.candidates import CandidateSource
+    from fleetrec.models.llm.source_inputs import SourceInputs
 
 
-class P5(Section):
-    """A T5 that reads the ids of a user's items and writes the id of the next, in the style of P5 and OpenP5."""
+class Candidates(Kind):
+    """Where the LLM's candidate lists come from.
 
-    kind: Literal["p5"] = "p5"
-    item_ids: Literal["sequential", "collaborative"] = Field(
-        "sequential",
-        description="ids as token sequences: numbered as users come to have items, or by clusters of items that the "
-        "same users have",
+    A source of the user's own needs `candidates` alone, which gives a ranked list of items for each of many histories;
+    `fit`, where it has that, is first handed what was known before the stream. The attributes say what it needs.
+    """
+
+    family: ClassVar[Family] = Family(
+        "llm.candidates",
+        "fleetrec.simulator.preparation.candidates",
+        "item_lm",
+        ("candidates(self, histories)",),
     )
-    dim: int = Field(64, ge=8, le=1024, description="hidden size; with a `checkpoint`, the checkpoint's")
-    layers: int = Field(2, ge=1, description="blocks of the encoder, and of the decoder")
-    heads: int = Field(4, ge=1, description="attention heads; must divide `dim`")
-    max_length: int = Field(20, ge=1, description="newest items that a prompt holds")
-    epochs: int = Field(10, ge=0, description="most passes over the prompts; 0 takes model or checkpoint untrained")
-    prompts_per_epoch: int | None = Field(
-        None, ge=1, description="prompts drawn for each epoch; none: every history with a next item"
-    )
-    beams: int | None = Field(None, ge=1, description="beams of the search for lists; none: `list_length`")
-    constrained: bool = Field(
-        True,
-        description="beams spell ids of items only; off: any codes, and a beam that spells none is invalid",
-    )
-    checkpoint: str | None = Field(
+
+    trains: ClassVar[bool] = False
+    """whether a model is trained here, and kept"""
+    cheap: ClassVar[bool] = False
+    """whether thousands more lists may be asked for, to say what lists are worth"""
+    dear: ClassVar[bool] = False
+    """whether each list takes seconds or money, so that few are asked for before the stream"""
+    recorded: ClassVar[bool] = False
+    """whether answers were made before: some may be missing, and they may bring tokens and times of their own"""
+    save_every: ClassVar[int | None] = None
+    """lists after which they are kept on disk, so that none that was dear is lost to a crash; none: as a run ends"""
+    generation: ClassVar[Literal["list", "beam"]] = "list"
+    """how the LLM that is charged answers, where `llm.generation` does not say"""
+    own_tokens: ClassVar[bool] = False
+    """whether it knows the tokens of a request itself"""
+
+    def candidates(self, histories: Any) -> Any:
+        """Items [M, N], best first, for each of M histories (models/llm/own.py). Of the user's own kinds."""
+        raise NotImplementedError
+
+    def source(self, inputs: "SourceInputs") -> "tuple[CandidateSource, Mapping[str, int] | None]":
+        """What makes the lists, and the architecture of the model behind it where that is known."""
+        from fleetrec.models.llm.own import OwnCandidates
+
+        where = self.own_source()
+        left_out = ("kind",)
+        keys = {name: getattr(self, name) for name in type(self).model_fields if name not in left_out}
+        used = {"class": where.name, "keys": keys, "source": where.digest}
+        return OwnCandidates(
+            self.own_behaviour(), self.kind, used, inputs, f"{where.place}: {where.name}", own_code.told
+        ), None
+
+    def exact(self) -> Self:
+        """The same, of which a list that is missing is missing, whatever else may stand in for it."""
+        return self
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """(key of its own, path) of files or folders that it reads."""
+        yield from ()
+
+    def title_prompt(self) -> "TitlePrompt | None":
+        """How it asks for titles; None where it does not work by titles."""
+        return None
+
+    def brings_latency(self) -> bool:
+        """Whether each answer brings the time that it took."""
+        return False
+
+    def label(self) -> str:
+        """What makes the lists, in a word or two."""
+        return self.kind
+
+    def described(self, served_as: str | None) -> str:
+        """Which LLM it is, in words that follow "The LLM is"."""
+        return f"one of your own ({self.kind})" + (f", charged as {served_as}" if served_as else "")
+
+    def missing_note(self, count: str) -> str | None:
+        """What became of so many requests (in words) for which it had no list; None where it has all lists."""
+        return None
+
+    def problems(self, served_as: str | None, generation: str | None, asked: bool) -> Iterator[tuple[str, str]]:
+        """(dotted key, what is wrong and how to mend it), with `llm.served_as` and `llm.generation`; `asked`:
+        slates are made of its lists."""
+        if self.is_own() and asked:
+            yield from needs_served_as(served_as, "code of your own")
+
+
+def needs_served_as(served_as: str | None, who: str) -> Iterator[tuple[str, str]]:
+    """The problem of an LLM that is not known, where nobody says whose speed is charged."""
+    if served_as is None:
+        yield (
+            "llm.served_as",
+            f"{who} does not say whose speed is charged; name a catalogue model (`{program()} catalog`)",
+        )
+
+
+def divided(heads: int, dim: int) -> Iterator[tuple[str, str]]:
+    """The problem of attention heads that do not divide a width."""
+    if dim % heads:
+        key = "llm.candidates"
+        yield f"{key}.heads", f"must divide {key}.dim, but {dim} is not a multiple of {heads}; change either"
+
+
+class TitlePrompt(Candidates):
+    """How titles are asked for, and what becomes of the answers."""
+
+    instruction: str | None = Field(
         None,
-        description="T5 to start from: a folder, or OWNER/MODEL of the Hugging Face hub, which is then downloaded",
+        description="the prompt; `{history}` stands for the user's titles, `{titles}` for how many are asked for; "
+        "none: a plain request (docs/how-to/llm_candidates.md)",
     )
-    training: Training = Training(batch_size=64, dropout=0.1)
-
-
-class CandidateTable(Section):
-    """The user's own LLM's answers: Parquet of user_id, as_of or as_of_time, item_id, rank or score."""
-
-    kind: Literal["table"] = "table"
-    path: str = Field(description="the Parquet file; `${VARIABLE}` and `~` are expanded")
-    missing: Literal["error", "previous", "fail_request"] = Field(
-        "error",
-        description="no list for (user, as_of): the run ends, the newest older list serves, or the request fails",
+    history: int = Field(20, ge=1, description="newest titles that a prompt shows")
+    titles: int = Field(20, ge=1, le=1000, description="titles asked for; what an answer holds beyond them is ignored")
+    min_similarity: Share = Field(
+        0.6, description="TF-IDF cosine below which an answer is ungrounded: it is no item and is counted"
     )
-    max_invalid: Share = Field(0.05, description="share of unknown items above which the table is refused")
+    fill: Literal["popular", "none"] = Field(
+        "popular", description="the rest of a list: items most popular in the training part, or nothing"
+    )
+    max_new_tokens: int = Field(400, ge=1, description="most tokens that an answer may have")
 
+    dear: ClassVar[bool] = True
 
-Candidates = Annotated[ItemLm | P5 | TextLm | Endpoint | CandidateTable, kind_of()]
+    def title_prompt(self) -> "TitlePrompt":
+        return self
+
+    def problems(self, served_as: str | None, generation: str | None, asked: bool) -> Iterator[tuple[str, str]]:
+        if self.instruction and "{history}" not in self.instruction:
+            text = "does not say where the user's titles go; write {history} at that place"
+            yield "llm.candidates.instruction", text
+        if generation not in (None, "list"):
+            text = f"{generation} is not how {self.kind} answers, which writes titles one after the other"
+            yield "llm.generation", f"{text}, and what it writes is charged; remove it"

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.base import Section
-from fleetrec.simulator.scenario.sections.candidates import Candidates, ItemLm
+from fleetrec.simulator.scenario.sections.candidates import Candidates
 
 
 class Prompt(Section):
@@ -22,7 +22,9 @@ class Prompt(Section):
 class Llm(Section):
     """The LLM recommender: where its candidate lists come from and what they cost to make."""
 
-    candidates: Candidates = Field(ItemLm(), description="the model whose lists are shown")
+    candidates: Candidates = Field(
+        default_factory=Candidates.family.default, description="the model whose lists are shown"
+    )
     list_length: int = Field(50, ge=1, le=1000, description="candidates in a list")
     served_as: str | None = Field(
         None, description="catalogue model, or path of a config.json, whose speed is charged; none: the model itself"

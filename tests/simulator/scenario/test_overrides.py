@@ -8,6 +8,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.policies.request.every import EveryRequest
 from fleetrec.simulator.policies.request.inconsistency import InconsistencyRequest
 from fleetrec.simulator.policies.request.random import RandomRequest
+from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
 from fleetrec.simulator.scenario import Scenario, load_scenario, sections
 
 FILE = """\
@@ -96,7 +97,7 @@ def test_what_the_file_does_not_give_is_there_with_its_default(tmp_path: Path) -
     low_end = default.fleet.classes[2].model_copy(update={"speed": 5e9})
     assert load(path, "fleet.classes.low_end.speed=5GFLOPS").fleet.classes == (*default.fleet.classes[:2], low_end)
     assert load(path, "workload.arrivals.time_scale=0.5").workload.arrivals == sections.ReplayArrivals(time_scale=0.5)
-    assert load(path, "llm.candidates.epochs=3").llm.candidates == sections.ItemLm(epochs=3)
+    assert load(path, "llm.candidates.epochs=3").llm.candidates == ItemLm(epochs=3)
 
 
 def test_a_section_given_in_part_keeps_the_defaults_of_the_rest(tmp_path: Path) -> None:
@@ -104,8 +105,8 @@ def test_a_section_given_in_part_keeps_the_defaults_of_the_rest(tmp_path: Path) 
     path.write_text("name: a\n")
     default = load(path).llm.candidates
     changed = load(path, "llm.candidates.training.seed=8").llm.candidates
-    assert isinstance(default, sections.ItemLm)
-    assert isinstance(changed, sections.ItemLm)
+    assert isinstance(default, ItemLm)
+    assert isinstance(changed, ItemLm)
     assert changed.training == default.training.model_copy(update={"seed": 8})
     path.write_text("name: a\nllm: {candidates: {kind: item_lm, training: {seed: 8}}}\n")
     assert load(path).llm.candidates == changed

@@ -1,0 +1,58 @@
+"""A table of answers that the user's own LLM has given (models/llm/table.py)."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from fleetrec.simulator.scenario.sections.candidates import Candidates
+from fleetrec.simulator.scenario.text_files import resolve_path
+from fleetrec.simulator.scenario.units import Share
+
+if TYPE_CHECKING:
+    from fleetrec.models.candidates import CandidateSource
+    from fleetrec.models.llm.source_inputs import SourceInputs
+
+
+class CandidateTable(Candidates):
+    """The user's own LLM's answers: Parquet of user_id, as_of or as_of_time, item_id, rank or score."""
+
+    kind: Literal["table"] = "table"
+    path: str = Field(description="the Parquet file; `${VARIABLE}` and `~` are expanded")
+    missing: Literal["error", "previous", "fail_request"] = Field(
+        "error",
+        description="no list for (user, as_of): the run ends, the newest older list serves, or the request fails",
+    )
+    max_invalid: Share = Field(0.05, description="share of unknown items above which the table is refused")
+
+    dear: ClassVar[bool] = True
+    recorded: ClassVar[bool] = True
+
+    def source(self, inputs: "SourceInputs") -> "tuple[CandidateSource, Mapping[str, int] | None]":
+        from fleetrec.models.llm.table import TableCandidates
+
+        found = self.model_copy(update={"path": str(resolve_path(self.path))})
+        return TableCandidates(found, inputs.log, inputs.list_length), None
+
+    def exact(self) -> Self:
+        return self.model_copy(update={"missing": "fail_request"})
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        yield "path", self.path
+
+    def brings_latency(self) -> bool:
+        from fleetrec.models.llm.table_reading import brings_latency
+
+        return brings_latency(resolve_path(self.path))
+
+    def label(self) -> str:
+        return f"table {Path(self.path).name}"
+
+    def described(self, served_as: str | None) -> str:
+        return "the table's"
+
+    def missing_note(self, count: str) -> str:
+        were = "was" if count.startswith("1 ") else "were"
+        then = f"{were} rejected" if self.missing == "fail_request" else "got the user's newest older list, if any"
+        return f"{count} that the table has no list for {then}"

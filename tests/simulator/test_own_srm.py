@@ -1,0 +1,381 @@
+"""Small models of the user's own: how they are named, learn and rank, and what is said of what cannot be."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from fleetrec import InputError, Scenario, simulate
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.simulator.preparation.cache_keys import learning_key
+from fleetrec.simulator.preparation.training import learn
+from fleetrec.simulator.scenario import json_schema
+from fleetrec.simulator.simulation import check_repeatable
+from tests.models.srm_cases import cycle_log
+from tests.simulator.experiments.sweeps.files import SCENARIO
+
+GRU = """\
+from torch import nn
+
+from fleetrec.models.srm.gru4rec import Gru4Rec
+
+
+class Mine(nn.Module):
+    def __init__(self, n_items, dim, max_length, dropout, layers: int = 1):
+        super().__init__()
+        self.inner = Gru4Rec(n_items, dim, max_length, layers, dropout)
+
+    @property
+    def embedding(self):
+        return self.inner.embedding
+
+    def forward(self, windows):
+        return self.inner.states(windows)
+"""
+BUILT = """\
+from torch import nn
+
+from fleetrec import Srm
+from fleetrec.models.srm.gru4rec import Gru4Rec
+
+
+class Network(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    @property
+    def embedding(self):
+        return self.inner.embedding
+
+    def forward(self, windows):
+        return self.inner.states(windows)
+
+
+class Mine(Srm):
+    layers: int = 1
+
+    def build(self, n_items):
+        return Network(Gru4Rec(n_items, self.dim, self.max_length, self.layers, self.training.dropout))
+"""
+PLAIN = BUILT.replace("from fleetrec import Srm\n", "").replace("(Srm)", "")
+DIN = """\
+from torch import nn
+
+from fleetrec.models.srm.din import Din
+
+
+class Mine(nn.Module):
+    def __init__(self, n_items, dim, max_length, dropout):
+        super().__init__()
+        self.inner = Din(n_items, dim, max_length, dropout)
+
+    @property
+    def embedding(self):
+        return self.inner.embedding
+
+    def score(self, history, candidates):
+        return self.inner.window_logits(history.windows, candidates, history.users)
+"""
+SMALL = """\
+import torch
+from torch import nn
+
+
+class Mine(nn.Module):
+    def __init__(self, n_items, n_users, dim):
+        super().__init__()
+        self.embedding = nn.Embedding(n_items + 1, dim, padding_idx=0)
+        self.user_embedding = nn.Embedding(n_users, dim)
+"""
+STATES = f"""{SMALL}
+    def forward(self, windows):
+        return self.embedding(windows)
+"""
+SCORES = f"""{SMALL}
+    def score(self, history, candidates):
+        return (self.embedding(candidates + 1) @ self.user_embedding(history.users)[..., None]).squeeze(-1)
+"""
+MARKOV = """\
+from torch import nn
+
+
+class Mine(nn.Module):
+    def __init__(self, n_items, dim):
+        super().__init__()
+        self.embedding, self.after = nn.Embedding(n_items + 1, dim), nn.Embedding(n_items + 1, dim)
+
+    def score(self, history, candidates):
+        newest = (history.windows > 0).sum(dim=1, keepdim=True) - 1
+        last = self.after(history.windows.gather(1, newest.clamp(min=0)))
+        return (self.embedding(candidates + 1) * last).sum(dim=-1)
+"""
+FITTED = f"""{SCORES}
+    def fit(self, data):
+        counts = torch.bincount(torch.from_numpy(data.items), minlength=data.n_items).float()
+        self.user_embedding.weight.data.fill_(1.0)
+        self.embedding.weight.data[1:] = counts[:, None] / counts.max()
+"""
+KEYS = "dim: 8, max_length: 10, epochs: 1"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "cache")
+
+
+def load(source: str, keys: str = KEYS, *overrides: str) -> Scenario:
+    """The tiny scenario with an SRM from this source."""
+    Path("mine.py").write_text(source, encoding="utf-8")
+    Path("tiny.yaml").write_text(SCENARIO, encoding="utf-8")
+    return Scenario.load("tiny.yaml", [f"srm={{kind: 'mine.py:Mine', {keys}}}", *overrides])
+
+
+def interactions(scenario: Scenario, store: ArtifactStore, **kinds: Any) -> pd.DataFrame:
+    return simulate(scenario, store=store, **kinds).tables["interactions"]
+
+
+@pytest.mark.parametrize("source", [GRU, BUILT, PLAIN], ids=["module", "subclass", "plain class"])
+def test_an_own_network_learns_and_ranks_as_the_built_in_one_of_its_kind(source: str, store: ArtifactStore) -> None:
+    own = interactions(load(source, f"{KEYS}, layers: 1", "fleet.devices=12"), store)
+    built_in = interactions(Scenario.load("tiny.yaml", ["fleet.devices=12"]), store)
+    pd.testing.assert_frame_equal(own, built_in)
+
+
+def test_an_own_network_that_scores_pairs_ranks_as_the_built_in_one_of_its_kind(store: ArtifactStore) -> None:
+    changes = ("fleet.devices=12", "policy.slate=srm")
+    own = interactions(load(DIN, "dim: 8, max_length: 10, epochs: 0", *changes), store)
+    din = "srm={kind: din, dim: 8, max_length: 10, epochs: 0, loss: bce}"
+    pd.testing.assert_frame_equal(own, interactions(Scenario.load("tiny.yaml", [din, *changes]), store))
+
+
+def test_training_by_mini_batches_makes_pairs_score_better(store: ArtifactStore) -> None:
+    srm = load(MARKOV, "dim: 16, epochs: 15, training: {learning_rate: 0.02, batch_size: 16}").srm
+    trained = train_or_load_srm(srm, cycle_log(users=60, n_items=30, length=12), store, threads=1)
+    assert trained.validation["ndcg@10"] > 0.9
+
+
+def test_a_network_that_fits_itself_keeps_what_it_has_learnt(store: ArtifactStore) -> None:
+    scenario = load(FITTED, KEYS, "policy.slate=srm", "fleet.devices=12", "workload.exclude_seen=false")
+    own = interactions(scenario, store)
+    assert own.equals(interactions(scenario, store))  # from the cache
+    popular = interactions(Scenario.load("tiny.yaml", [*CHANGES, "policy.slate=popular"]), store)
+    same = (own["rank"] == popular["rank"]).mean()
+    assert same > 0.5, "the baseline counts what is held out for validation too, so ties may fall otherwise"
+
+
+CHANGES = ("fleet.devices=12", "workload.exclude_seen=false")
+
+
+def test_of_a_table_of_users_a_phone_holds_one_row(store: ArtifactStore) -> None:
+    srm = learn(load(SCORES, "dim: 8, epochs: 0"), store, "cpu", NullProgress()).srm
+    assert srm.encoder_bytes == 4 * 8
+    assert srm.item_bytes == 4 * 8
+    assert srm.flops_per_candidate == 2 * 8
+
+
+def test_tied_weights_are_kept_as_one(store: ArtifactStore) -> None:
+    tied = STATES.replace("padding_idx=0)\n", "padding_idx=0)\n        self.same = self.embedding\n", 1)
+    scenario = load(tied, "dim: 8, epochs: 1")
+    first, again = (learn(scenario, store, "cpu", NullProgress()).srm for _ in range(2))
+    assert first.content_hash == again.content_hash
+    assert first.encoder_bytes == 4 * 8
+
+
+def test_a_model_is_trained_anew_where_its_source_or_its_keys_have_changed(store: ArtifactStore) -> None:
+    keys = {
+        learning_key(load(source, keys)) for source in (GRU, f"{GRU}# more\n") for keys in (KEYS, f"{KEYS}, layers: 2")
+    }
+    assert len(keys) == 4
+    learn(load(GRU), store, "cpu", NullProgress())
+    Path("elsewhere").mkdir()
+    Path("mine.py").rename("elsewhere/mine.py")
+    moved = Scenario.load("tiny.yaml", [f"srm={{kind: 'elsewhere/mine.py:Mine', {KEYS}}}"])
+    before = set(store.root.glob("srm/*"))
+    learn(moved, store, "cpu", NullProgress())
+    assert set(store.root.glob("srm/*")) == before
+
+
+class Handed(nn.Module):
+    """One that is handed over in Python."""
+
+    def __init__(self, n_items: int, dim: int, gain: float = 1.0):
+        super().__init__()
+        self.embedding, self.gain = nn.Embedding(n_items + 1, dim, padding_idx=0), gain
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = self.gain * self.embedding(windows)
+        return states
+
+
+def test_a_class_or_a_partial_of_it_is_handed_over_in_python(store: ArtifactStore) -> None:
+    Path("tiny.yaml").write_text(SCENARIO, encoding="utf-8")
+    scenario = Scenario.load("tiny.yaml", ["fleet.devices=8"])
+    plain = simulate(scenario, store=store, srm=partial(Handed, dim=8, epochs=0, max_length=10))
+    assert plain.scenario.srm.kind == f"{__name__}:Handed"
+    with pytest.raises(
+        InputError, match=r"Handed: hand over the class, Handed or functools\.partial\(Handed, key=value\)"
+    ):
+        simulate(scenario, store=store, srm=Handed(100, 8))
+    with pytest.raises(InputError, match=r"Handed\.dim: Input should be less than or equal to 128"):
+        simulate(scenario, store=store, srm=partial(Handed, dim=999))
+
+
+def test_keys_of_a_module_are_checked_and_stand_in_the_schema() -> None:
+    scenario = load(GRU, f"{KEYS}, layers: 3")
+    assert scenario.srm.layers == 3  # type: ignore[attr-defined]
+    for keys, expected in {
+        "layer: 3": r"tiny\.yaml|unknown key 'layer' in srm of kind 'mine\.py:Mine' \(did you mean 'layers'\?\)",
+        "layers: many": r"srm\.layers: expected a whole number, got 'many'",
+        "dim: 200": r"srm\.dim: expected a whole number between 4 and 128, got '200'",
+    }.items():
+        with pytest.raises(InputError, match=expected):
+            load(GRU, keys)
+    described = json_schema({"srm": "mine.py:Mine"})["$defs"]["Mine"]["properties"]
+    assert {"dim", "layers", "max_length", "training"} <= set(described)
+
+
+def test_a_second_run_tells_training_that_hangs_on_more_than_its_data(store: ArtifactStore) -> None:
+    clock = FITTED.replace("import torch\n", "import time\n\nimport torch\n", 1).replace(
+        "counts[:, None]", "torch.rand(len(counts), generator=torch.Generator().manual_seed(time.time_ns()))[:, None]"
+    )
+    first = simulate(load(clock, KEYS, "fleet.devices=8", "policy.slate=srm"), store=store)
+    with pytest.raises(InputError, match=r"--check: a second run differs in .*; mine\.py:7: Mine hangs on more than"):
+        check_repeatable(first, "cpu", NullProgress(), store)
+    steady = simulate(load(FITTED, KEYS, "fleet.devices=8", "policy.slate=srm"), store=store)
+    check_repeatable(steady, "cpu", NullProgress(), store)
+
+
+READ: dict[str, tuple[str, str]] = {
+    "neither": (
+        SMALL,
+        r"mine\.py:5: Mine has neither forward\(windows\) nor score\(history, candidates\); give it one",
+    ),
+    "no type": (
+        STATES.replace("n_users, dim", "n_users, dim, memory=8"),
+        r"Mine\.memory has no type; write memory: int in its constructor",
+    ),
+    "any number": (
+        STATES.replace("n_users, dim", "n_users, dim, **others"),
+        r"Mine\(\.\.\.\) takes \*\*others; name each parameter",
+    ),
+    "no build": ("class Mine:\n    memory: int = 3\n", r"Mine has no method build\(self, n_items\); give it one"),
+    "a taken name": (
+        STATES.replace("n_users, dim)", "n_users, dim, network: int = 1)"),
+        r"Mine\.network means something of",
+    ),
+}
+BUILDS: dict[str, tuple[str, str]] = {
+    "no module": (
+        "class Mine:\n    def build(self, n_items):\n        return 3\n",
+        r"mine\.py:1: Mine\.build returned int; return a torch\.nn\.Module",
+    ),
+    "wants more": (
+        "class Mine:\n    def build(self, n_items, log):\n        return 3\n",
+        r"mine\.py:1: Mine\.build takes 'log', which nobody gives it; it may take n_items, n_users",
+    ),
+    "raises as it is built": (STATES.replace("super().__init__()", "super().__init__(1 / 0)"), r"mine\.py:7: ZeroDiv"),
+    "no table": (STATES.replace("self.embedding", "self.table"), r"its item table `embedding` is not there; make it"),
+    "a small table": (
+        STATES.replace("n_items + 1", "n_items"),
+        r"`embedding` is \(100, 8\); make it nn\.Embedding\(n_items \+ 1, dim, padding_idx=0\), \(101, 8\)",
+    ),
+    "raises": (STATES.replace("self.embedding(windows)", "1 / 0"), r"mine\.py:12: ZeroDivisionError: division by zero"),
+    "a wrong shape": (
+        STATES.replace("self.embedding(windows)", "self.embedding(windows)[:, -1]"),
+        r"Mine\.forward returned \(2, 8\) of windows \(2, 10\); return a state after each item, \(2, 10, 8\)",
+    ),
+    "no tensor": (STATES.replace("self.embedding(windows)", "None"), r"Mine\.forward returned NoneType of windows"),
+    "no number": (
+        STATES.replace("self.embedding(windows)", "self.embedding(windows) * float('nan')"),
+        r"Mine\.forward gives a state that is no number",
+    ),
+    "the future": (
+        STATES.replace(
+            "self.embedding(windows)", "self.embedding(windows).mean(dim=1, keepdim=True).expand(-1, 10, -1)"
+        ),
+        r"Mine\.forward (returned|gives states that change with later items)",
+    ),
+    "chance": (
+        STATES.replace("self.embedding(windows)", "self.embedding(windows) + 1e-9 * torch.rand(1)"),
+        r"Mine draws random numbers while it ranks; draw them in training only",
+    ),
+    "scores of a wrong shape": (
+        SCORES.replace(".squeeze(-1)", ""),
+        r"Mine\.score returned \(2, 3, 1\) of candidates \(2, 3\); return a score for each",
+    ),
+    "no score": (
+        SCORES.replace(".squeeze(-1)", ".squeeze(-1) * float('inf')"),
+        r"Mine\.score returned a score that is no number; return one for each candidate",
+    ),
+    "single precision": (
+        SCORES.replace(".squeeze(-1)", ".squeeze(-1) @ torch.ones(3, 3)"),
+        r"mine\.py:12: RuntimeError: .* \(with its weights in float64; make tensors of their dtype\)",
+    ),
+    "padding": (
+        SCORES.replace(".squeeze(-1)", ".squeeze(-1) / history.windows.shape[1]"),
+        r"Mine\.score changes with the padding of a window; leave its zeros out",
+    ),
+    "company": (
+        SCORES.replace("        return ", "        x = ").replace(
+            ".squeeze(-1)", ".squeeze(-1)\n        return x - x.mean(dim=1, keepdim=True)"
+        ),
+        r"Mine\.score changes with the company of a history or in float32; score each candidate by itself",
+    ),
+    "raises as it fits": (FITTED.replace("counts.max()", "counts.most()"), r"mine\.py:17: AttributeError: .*'most'"),
+    "global random numbers": (
+        FITTED.replace("counts = ", "import random; random.random(); counts = "),
+        r"Mine\.fit: changes the global random numbers of random",
+    ),
+    "prints": (
+        FITTED.replace("counts = ", "print('hello'); counts = "),
+        r"mine\.py:15: prints, and standard output is",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", READ)
+def test_a_class_that_cannot_be_an_srm_is_one_line_as_the_scenario_is_read(mistake: str) -> None:
+    source, expected = READ[mistake]
+    with pytest.raises(InputError, match=expected) as told:
+        load(source)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("mistake", BUILDS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_network_that_does_not_do_what_an_srm_does_is_one_line(mistake: str, store: ArtifactStore) -> None:
+    source, expected = BUILDS[mistake]
+    scenario = load(source)
+    with pytest.raises(InputError, match=expected) as told:
+        learn(scenario, store, "cpu", NullProgress())
+    assert "\n" not in str(told.value)
+    assert not list(store.root.glob("srm/*"))
+
+
+def test_a_full_softmax_over_pairs_is_refused_as_for_din() -> None:
+    with pytest.raises(
+        InputError, match=r"srm\.loss: full_softmax is too much for kind mine\.py:Mine, which scores item"
+    ):
+        load(SCORES, "dim: 8, loss: full_softmax")
+
+
+def test_updates_and_adapters_work_for_a_network_of_ones_own(store: ArtifactStore) -> None:
+    fleet = "policy.update={kind: fleet, every: 1h, min_new: 1}"
+    device = "policy.update={kind: on_device, learning_rate: 0.01, when: {kind: every, n: 3}}"
+    for update in (fleet, device):
+        own = simulate(load(GRU, f"{KEYS}, layers: 1", "fleet.devices=8", update), store=store).tables
+        built_in = simulate(Scenario.load("tiny.yaml", ["fleet.devices=8", update]), store=store).tables
+        for name, table in own.items():
+            pd.testing.assert_frame_equal(table, built_in[name])
