@@ -60,7 +60,8 @@ def evaluate(
     torch.set_num_threads(scenario.engine.threads)
     log = load_workload(scenario.workload)
     split, data = leave_one_out(log)
-    learnt = learn_from(scenario, split, data, store or ArtifactStore(), device, progress)
+    with sections.silent(scenario):
+        learnt = learn_from(scenario, split, data, store or ArtifactStore(), device, progress)
     users, steps = np.flatnonzero(split.streamed), split.history[split.streamed]
     first = np.maximum(split.history - 1, 0)
     srm = first_deployed(scenario, learnt)
@@ -69,7 +70,8 @@ def evaluate(
     exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
     ranks = baseline_ranks(learnt, srm, scores, users, steps, max(ks), exclude_seen, progress)
     source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
-    lists = source.lists(users, steps - 1).items
+    with sections.silent(scenario):
+        lists = source.lists(users, steps - 1).items
     source.save()
     ranks["llm"] = _place(lists, learnt.histories.item_at(users, steps))
     judged = {name: values[values != NOT_EVALUATED] for name, values in ranks.items()}

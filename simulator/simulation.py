@@ -104,16 +104,16 @@ def simulate_prepared(
         with opened(out, scenario) as folder:
             return simulate_prepared(scenario, prepared, folder, device, progress, prepare_s, trace, tuned)
     check_memory(prepared.population)
-    if tuned is None:
-        tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, device, progress))
-    world = build_world(scenario, prepared, tuned, out.parts if out is not None else None, device)
     tracer = Tracer(trace) if trace is not None else None
-    if tracer is not None:
-        tracer.watch(world)
     with sections.silent(scenario):
+        if tuned is None:
+            tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, device, progress))
+        world = build_world(scenario, prepared, tuned, out.parts if out is not None else None, device)
+        if tracer is not None:
+            tracer.watch(world)
         run(world, scenario, prepared, progress)
-    simulated = time.perf_counter()
-    result = collect(scenario, prepared, world, tuned, progress)
+        simulated = time.perf_counter()
+        result = collect(scenario, prepared, world, tuned, progress)
     result.timing = {
         "prepare_s": prepare_s,
         "simulate_s": simulated - started,

@@ -9,6 +9,8 @@ import pytest
 
 from tests.commands.typed import one_line, typed
 
+RANDOM_ORDER = 4.54 / 200
+"""NDCG@10 of 200 items in random order: the sum of 1 / log2(rank + 2) over ten ranks, over 200"""
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
@@ -50,7 +52,7 @@ def test_a_router_of_ones_own_sends_to_the_dear_replica_only_while_the_cheap_one
         assert ((cheap["t_arrived_s"] <= arrived_s) & (cheap["t_finished_s"] >= arrived_s)).any()
 
 
-@pytest.mark.parametrize(("sweep", "count"), [("evenings", 6), ("product", 3), ("cheapest", 3)])
+@pytest.mark.parametrize(("sweep", "count"), [("evenings", 6), ("product", 3), ("cheapest", 3), ("mamba4rec", 3)])
 def test_own_kinds_are_swept_by_two_workers(sweep: str, count: int) -> None:
     result = typed("sweep", f"examples/{sweep}_sweep.yaml", "--out", "swept", "--jobs", "2", "--quiet")
     assert result.exit_code == 0, result.output
@@ -79,9 +81,19 @@ def test_a_policy_that_raises_ends_the_command_with_one_line_and_leaves_no_resul
     assert not Path("run/summary.json").exists()
 
 
-def test_an_srm_of_ones_own_learns_and_runs_twice_the_same() -> None:
-    result = typed("simulate", "examples/mamba4rec.yaml", "--out", "run", "--quiet", "--check")
+def test_a_small_model_of_ones_own_learns_and_runs_twice_the_same() -> None:
+    for name, owner in (("mamba4rec", "Mamba4Rec"), ("lightgcn", "LightGcn")):
+        result = typed("simulate", f"examples/{name}.yaml", "--out", name, "--quiet", "--check")
+        assert result.exit_code == 0, result.output
+        assert f"examples/{name}.py:{owner}" in Path(f"{name}/scenario.yaml").read_text(encoding="utf-8")
+        accuracy = json.loads(Path(f"{name}/summary.json").read_text(encoding="utf-8"))["baselines"]["srm"]
+        assert accuracy["ndcg@10"] > 4 * RANDOM_ORDER
+
+
+def test_an_llm_of_ones_own_answers_and_runs_twice_the_same() -> None:
+    result = typed("simulate", "examples/retrieval.yaml", "--out", "run", "--quiet", "--check")
     assert result.exit_code == 0, result.output
-    assert "examples/mamba4rec.py:Mamba4Rec" in Path("run/scenario.yaml").read_text(encoding="utf-8")
-    learnt = json.loads(Path("run/summary.json").read_text(encoding="utf-8"))["models"]["srm"]
-    assert learnt["validation"]["ndcg@10"] > 5 * 4.54 / 200  # 4.54: sum of 1 / log2(rank + 2) over the first ten of 200
+    assert "examples/retrieval.py:Retrieval" in Path("run/scenario.yaml").read_text(encoding="utf-8")
+    summary = json.loads(Path("run/summary.json").read_text(encoding="utf-8"))
+    assert summary["accuracy"]["ndcg@10"] > 3 * RANDOM_ORDER
+    assert summary["requests"]["answered"] > 100

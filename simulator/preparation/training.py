@@ -72,7 +72,8 @@ def learn(scenario: sections.Scenario, store: ArtifactStore, device: str, progre
     """Load, split, and train (or fetch) the SRM; deterministic in the scenario without its `seed`."""
     split = split_log(load_workload(scenario.workload, store), scenario.workload.split)
     data = training_set(split, VALIDATION_SEED, scenario.workload.split.validation_users, CALIBRATION_TAIL)
-    return learn_from(scenario, split, data, store, device, progress)
+    with sections.silent(scenario):
+        return learn_from(scenario, split, data, store, device, progress)
 
 
 def learn_from(
@@ -84,7 +85,7 @@ def learn_from(
     progress: Progress,
 ) -> Learnt:
     """What `scenario` learns from `data`, the learning part of `split`."""
-    with sections.silent(scenario), enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim"):
+    with enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim"):
         srm = train_or_load_srm(scenario.srm, data, store, scenario.engine.threads, device, progress)
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)

@@ -272,7 +272,7 @@ READ: dict[str, tuple[str, str]] = {
     ),
     "no build": ("class Mine:\n    memory: int = 3\n", r"Mine has no method build\(self, n_items\); give it one"),
     "a taken name": (
-        STATES.replace("n_users, dim)", "n_users, dim, network: int = 1)"),
+        STATES.replace("self, n_items, n_users, dim", "self, n_items, n_users, dim, network: int = 1"),
         r"Mine\.network means something of",
     ),
 }
