@@ -170,7 +170,8 @@ def _module_of(path: Path) -> types.ModuleType:
     module = types.ModuleType(name)
     module.__file__ = str(path)
     beside = [
-        ".".join(file.relative_to(path.parent).with_suffix("").parts).removesuffix(".__init__") for file in list(files)[1:]
+        ".".join(file.relative_to(path.parent).with_suffix("").parts).removesuffix(".__init__")
+        for file in list(files)[1:]
     ]
     before = sys.modules.get(name)
     sys.modules[name] = module
@@ -225,6 +226,7 @@ def _leaving_randomness(where: str, load: Callable[[], Loaded], anew: list[str])
         except RandomnessChanged:
             if not again:
                 raise
+            _draw()
     raise AssertionError
 
 
@@ -346,6 +348,14 @@ def untouched_randomness(where: str, libraries: Collection[str] = LIBRARIES) -> 
             "hang; draw from a generator of its own, such as np.random.default_rng(1), or from `uniform` of what it "
             "is handed"
         )
+
+
+def _draw() -> None:
+    """Move the global random numbers on, so that seeding them as before shows."""
+    random.random()
+    for name, draw in (("numpy.random", "random"), ("torch", "rand")):
+        if name in sys.modules and hasattr(sys.modules[name], draw):
+            getattr(sys.modules[name], draw)(1)
 
 
 def _random_states() -> dict[str, Any]:
