@@ -1,5 +1,6 @@
 """What a few phones tell of a large fleet's peak: the bias of the estimate and how often its 95% interval holds the
-truth, over fleets drawn from the users of a large built-in world; beside the busiest five minutes as they are counted.
+truth, over fleets drawn with replacement from the users of a large built-in world; beside the busiest five minutes as
+they are counted.
 
     python benchmarks/peak_estimate.py [--users 20000] [--resamples 1500]
 
@@ -79,12 +80,12 @@ def main() -> None:
             found, naive, held = [], [], 0
             resamples = max(options.resamples // 5, 1) if size > 2000 else options.resamples
             for _ in range(resamples):
-                chosen = rng.choice(options.users, size, replace=False)
+                chosen = rng.integers(options.users, size=size)
                 counts = first[chosen + 1] - first[chosen]
                 rows = np.repeat(first[chosen] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
                 order = np.argsort(asked_s[rows], kind="stable")
                 own_s, device = asked_s[rows][order], np.repeat(np.arange(size), counts)[order]
-                peak = Peak.of(own_s, device, DAY_S, Resampling.of(chosen))
+                peak = Peak.of(own_s, device, DAY_S, Resampling.of(np.arange(size)))
                 found.append(peak.per_s / size / known)
                 naive.append(counted(own_s) / size / known)
                 low, high = interval(peak.rates_per_s / size / known)
