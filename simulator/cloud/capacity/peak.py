@@ -21,7 +21,9 @@ DAY_S = 86_400.0
 _OF_A_DAY = (144, 72, 48, 24)  # bins of a day that requests are counted by; the finest that keeps to `_BINS`
 _BINS = 4320
 _SURE = 4.0  # standard errors by which a narrower window's peak must be higher to be believed
-_WIDER = 1.06  # what taking off the gain of noise adds to the spread of draws (benchmarks/peak_estimate.py)
+# What taking off the gain of noise adds to the spread of draws; where noise raises a maximum by more than a fiftieth,
+# resampled maxima, which hold twice that noise, are already spread too far (fitted to benchmarks/peak_estimate.py).
+_WIDER, _LEAST_WIDER, _NOISY, _OF_NOISE = 1.06, 0.9, 0.02, 2.5
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -121,7 +123,9 @@ def _unbiased(highest: Floats) -> tuple[float, Floats]:
     seen, draws = float(highest[0]), highest[1:]
     mean = float(draws.mean())
     unbiased = max(2 * seen - mean, 0.0)
-    return unbiased, np.maximum(unbiased + _WIDER * (draws - mean), 0.0)
+    gain = (mean - seen) / seen if seen > 0 else 0.0
+    wider = max(_WIDER - _OF_NOISE * max(gain - _NOISY, 0.0), _LEAST_WIDER)
+    return unbiased, np.maximum(unbiased + wider * (draws - mean), 0.0)
 
 
 def local_quadratic(bins: int, width: float) -> csr_array:
