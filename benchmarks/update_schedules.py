@@ -16,6 +16,10 @@ import numpy as np
 from fleetrec import Scenario
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
 from fleetrec.models.runtime.progress import RichProgress
+from fleetrec.simulator.policies.update.both import BothUpdates
+from fleetrec.simulator.policies.update.fleet import FleetUpdate
+from fleetrec.simulator.policies.update.none import NoUpdate
+from fleetrec.simulator.policies.update.on_device import OnDeviceUpdate
 from fleetrec.simulator.preparation.prepare import prepare
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import sections
@@ -23,12 +27,12 @@ from fleetrec.simulator.simulation import simulate_prepared
 
 FLEET = {"every": 4 * 3600.0, "epochs": 3}
 SCHEDULES: dict[str, sections.UpdateSchedule] = {
-    "fleet": sections.FleetUpdate(**FLEET),
-    "fleet, half precision": sections.FleetUpdate(**FLEET, weights="half"),
-    "fleet, delta": sections.FleetUpdate(**FLEET, weights="delta"),
-    "fleet, old data": sections.FleetUpdate(**FLEET, learn_from="before"),
-    "on device": sections.OnDeviceUpdate(learning_rate=0.01),
-    "both": sections.BothUpdates(fleet=sections.Retraining(**FLEET), on_device=sections.Adaptation(learning_rate=0.01)),
+    "fleet": FleetUpdate(**FLEET),
+    "fleet, half precision": FleetUpdate(**FLEET, weights="half"),
+    "fleet, delta": FleetUpdate(**FLEET, weights="delta"),
+    "fleet, old data": FleetUpdate(**FLEET, learn_from="before"),
+    "on device": OnDeviceUpdate(learning_rate=0.01),
+    "both": BothUpdates(fleet=sections.Retraining(**FLEET), on_device=sections.Adaptation(learning_rate=0.01)),
 }
 LAST_S = 6 * 3600.0
 """the end of the day, which is told apart"""
@@ -46,7 +50,7 @@ def main() -> None:
     schedules = {name: section for name, section in SCHEDULES.items() if not arguments.only or name in arguments.only}
     # A window before the stream is prepared for the schedules that look back.
     prepared = prepare(_with(scenario, SCHEDULES["both"]), "cpu", RichProgress())
-    base = simulate_prepared(_with(scenario, sections.NoUpdate()), prepared, None, "cpu", RichProgress())
+    base = simulate_prepared(_with(scenario, NoUpdate()), prepared, None, "cpu", RichProgress())
     rows = {"none": _row(base, base, prepared.population.users)}
     results = {}
     for name, section in schedules.items():

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fleetrec.models.runtime.errors import InputError
     from fleetrec.models.sequences import LearningData
     from fleetrec.models.srm.own import History
+    from fleetrec.simulator.policies.update.fleet import FleetUpdate
     from fleetrec.simulator.ranking.list_view import ListView
     from fleetrec.simulator.results.run_result import RunResult
     from fleetrec.simulator.scenario import Scenario
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
     from fleetrec.simulator.scenario.sections.router import ClusterView, ReplicaView, RequestView, Router
     from fleetrec.simulator.scenario.sections.srm import Srm
+    from fleetrec.simulator.scenario.sections.update import UploadsView
     from fleetrec.simulator.scenario.units import Bytes, Joules, Seconds, Share
     from fleetrec.simulator.simulation import simulate
 
@@ -30,6 +32,7 @@ __all__ = [
     "Candidates",
     "ClusterView",
     "DeviceView",
+    "FleetUpdate",
     "FusionRule",
     "Histories",
     "History",
@@ -47,6 +50,7 @@ __all__ = [
     "Seconds",
     "Share",
     "Srm",
+    "UploadsView",
     "WaitingView",
     "__version__",
     "simulate",
@@ -57,6 +61,7 @@ _HOME = {
     "Candidates": "fleetrec.simulator.scenario.sections.candidates",
     "ClusterView": "fleetrec.simulator.scenario.sections.router",
     "DeviceView": "fleetrec.simulator.scenario.sections.request",
+    "FleetUpdate": "fleetrec.simulator.policies.update.fleet",
     "FusionRule": "fleetrec.simulator.scenario.sections.fusion",
     "Histories": "fleetrec.models.llm.own",
     "History": "fleetrec.models.srm.own",
@@ -74,6 +79,7 @@ _HOME = {
     "Seconds": "fleetrec.simulator.scenario.units",
     "Share": "fleetrec.simulator.scenario.units",
     "Srm": "fleetrec.simulator.scenario.sections.srm",
+    "UploadsView": "fleetrec.simulator.scenario.sections.update",
     "WaitingView": "fleetrec.simulator.scenario.sections.queue_order",
     "simulate": "fleetrec.simulator.simulation",
 }

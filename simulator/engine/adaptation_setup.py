@@ -24,7 +24,7 @@ def own_weights(
     scenario: sections.Scenario, prepared: Prepared, model_of: Callable[[int], SmallModel]
 ) -> OwnWeights | None:
     """What devices will learn by themselves; None where they do not. InputError for an adapter that cannot be."""
-    section, learnt = sections.adaptation_of(scenario.policy.update), prepared.learnt
+    section, learnt = scenario.policy.update.adaptation, prepared.learnt
     if section is None:
         return None
     adapter_form(section, prepared.srm.model)
@@ -48,7 +48,7 @@ def own_adapters(
     log: UpdateLog,
 ) -> list[OwnAdapter] | list[None]:
     """When each device [D] fine-tunes, and what it takes; None of one that does not. `times` of the stream."""
-    section, fleet = sections.adaptation_of(scenario.policy.update), prepared.population.fleet
+    section, fleet = scenario.policy.update.adaptation, prepared.population.fleet
     if section is None:
         return [None] * prepared.population.n_devices
     flops = adaptation_flops(section, prepared)

@@ -6,6 +6,7 @@ it takes the time of its FLOPs on the schedule's GPU.
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,31 @@ class Release:
     loss: float
 
 
+@dataclass
+class Check:
+    """What the cloud knows at a check: an UploadsView."""
+
+    now_s: float
+    new: int
+    since_check: int
+    known: int
+    trainings: int
+    last_trained_s: float
+    best_ndcg: float
+    compute_ndcg: Callable[[], float]
+    found_ndcg: float = -math.inf
+    """once it was asked for; minus infinity before"""
+
+    @property
+    def ndcg(self) -> float:
+        """See UploadsView."""
+        if not self.since_check:
+            return math.inf
+        if self.found_ndcg == -math.inf:
+            self.found_ndcg = self.compute_ndcg()
+        return self.found_ndcg
+
+
 class Trainer:
     """The cloud's newest weights, what they have learnt, and the versions that came of it."""
 
@@ -65,6 +91,7 @@ class Trainer:
         self._scenario, self._section, self._learnt, self._device = scenario, section, learnt, device
         self._first_srm = srm
         self._learnt_ends = learnt.training.valid_end  # [U] what the newest weights have been trained on
+        self._decides = scenario.policy.update.running()
         self._seen_ends = self._learnt_ends  # [U] what the check before had seen
         self._best_ndcg = -math.inf
         self._master = MasterWeights(learnt.srm.model, learnt.srm.content_hash)
@@ -80,25 +107,26 @@ class Trainer:
         """The number of the check that follows number `check`, which has kept the cloud busy until `now`."""
         return max(math.floor(now / self._section.every), check) + 1
 
-    def should_train(self, ends: Ints) -> bool:
+    def should_train(self, ends: Ints, now: float) -> bool:
         """Whether the schedule trains at a check that finds `ends` [U] interactions of each user in the cloud."""
-        new = int((ends - self._learnt_ends).sum())
-        if self._section.drift is None:
-            return new >= self._section.min_new
-        users = np.flatnonzero(ends > self._seen_ends)
-        counts = (ends - self._seen_ends)[users]
-        seen, self._seen_ends = self._seen_ends, ends
-        if not len(users) or new < self._section.min_new:
-            return False
-        which, nth = ragged(counts)
+        new, since = int((ends - self._learnt_ends).sum()), int((ends - self._seen_ends).sum())
+        last_s = self.releases[-1].trained_s if self.releases else -math.inf
+        seen = self._seen_ends
+        counts = now, new, since, int(ends.sum()), len(self.releases)
+        check = Check(*counts, last_s, self._best_ndcg, lambda: self._ndcg(seen, ends))
+        trains = self._decides.should_train(check)
+        self._seen_ends, self._best_ndcg = ends, max(self._best_ndcg, check.found_ndcg)
+        return trains
+
+    def _ndcg(self, seen: Ints, ends: Ints) -> float:
+        """NDCG@10, by the newest weights, of what came after `seen` [U] interactions of each user."""
+        users = np.flatnonzero(ends > seen)
+        which, nth = ragged((ends - seen)[users])
         owner = users[which]
-        positions = seen[owner] + nth
         log = self._learnt.split.log
         exclude_seen = self._scenario.workload.hides_seen
-        ranks = catalogue_ranks(self._master.model, log.offsets, log.items, owner, positions, exclude_seen)
-        ndcg = accuracy(ranks, (10,))["ndcg@10"]
-        self._best_ndcg, best = max(self._best_ndcg, ndcg), self._best_ndcg
-        return ndcg < (1.0 - self._section.drift) * best
+        ranks = catalogue_ranks(self._master.model, log.offsets, log.items, owner, seen[owner] + nth, exclude_seen)
+        return accuracy(ranks, (10,))["ndcg@10"]
 
     def train(self, ends: Ints, now: float, progress: Progress) -> Release:
         """The version that a training on `ends` [U] interactions of each user, begun now, comes to."""
@@ -195,7 +223,7 @@ class FleetLearning(Trainer):
         if self.orders is not None:
             return self.orders.popleft()
         ends = self.known_ends(self.sent_ends(now))
-        return ends if self.should_train(ends) else None
+        return ends if self.should_train(ends, now) else None
 
     def first_steps(self, now: float) -> Ints:
         """Newest interaction [U] before now, less what an adaptation looks back at: no slate of a version that is
@@ -204,7 +232,7 @@ class FleetLearning(Trainer):
             return first_needed(self._scenario, self._prepared.learnt)
         population, history = self._prepared.population, self._prepared.learnt.split.history
         stream = population.stream
-        adaptation = sections.adaptation_of(self._scenario.policy.update)
+        adaptation = self._scenario.policy.update.adaptation
         back = adaptation.window if adaptation is not None else 0
         owner = np.repeat(np.arange(stream.n_devices), np.diff(stream.device_offsets))
         past = np.bincount(owner[stream.t_s <= now], minlength=stream.n_devices)

@@ -85,7 +85,7 @@ def build_world(
         decided_s = decision_times(population, points.ties, joining, rules.at_interaction)
         share = Share(tuned.threshold, policy.request.wanted_share() or 0.0, tuned.curve, decided_s)
         points = replace(points, threshold=share)
-    section = sections.retraining_of(policy.update)
+    section = policy.update.retraining
     learning = FleetLearning(scenario, section, prepared, preloaded, device) if section is not None else None
     rollout = None
     if learning is not None and section is not None:
@@ -189,7 +189,7 @@ def rules_of(scenario: sections.Scenario, looks_ahead: bool) -> Rules:
         empty_is_miss=scenario.fleet.when_empty == "miss",
         vectors_with_list=isinstance(scenario.srm.item_table, sections.WithListTable),
         looks_ahead=looks_ahead,
-        weights_change=policy.update.kind != "none",
+        weights_change=policy.update.learns,
         skips=scenario.engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
     )
 

@@ -55,7 +55,7 @@ def install_bytes(scenario: sections.Scenario, srm: Deployed) -> float:
 def held_bytes(scenario: sections.Scenario, srm: Deployed, answer_bytes: float) -> float:
     """Bytes that a device must hold: the SRM and a candidate list; with a schedule that pushes weights, the new ones
     beside the old ones while it changes over. InputError where a class of devices cannot."""
-    pushed = sections.retraining_of(scenario.policy.update) is not None
+    pushed = scenario.policy.update.retraining is not None
     needed = install_bytes(scenario, srm) * (2.0 if pushed else 1.0) + answer_bytes
     for cls in scenario.fleet.classes:
         if needed > cls.memory:

@@ -16,7 +16,7 @@ def learning_key(scenario: sections.Scenario) -> str:
 
 def preparation_key(scenario: sections.Scenario) -> str:
     """Hash of all that `prepare` reads of a scenario: those alike in it may be run on the same `Prepared`."""
-    adaptation = sections.adaptation_of(scenario.policy.update)
+    adaptation = scenario.policy.update.adaptation
     return content_hash(
         learning_key(scenario),
         scenario.seed,

@@ -106,7 +106,7 @@ def prepare(
 def first_needed(scenario: sections.Scenario, learnt: Learnt) -> Ints:
     """The first place [U] in each user's log after which a run may need a state or a list."""
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
-    adaptation = sections.adaptation_of(scenario.policy.update)
+    adaptation = scenario.policy.update.adaptation
     return np.maximum(learnt.split.history - 1 - max(lag, adaptation.window if adaptation is not None else 0), 0)
 
 

@@ -26,7 +26,7 @@ class Barriers:
         assert scenario.duration is not None
         self._end_s, self._progress = end_of(scenario.duration), progress
         self._sizes = np.diff(device_bounds(scenario))
-        section, budget = sections.retraining_of(scenario.policy.update), scenario.policy.budget
+        section, budget = scenario.policy.update.retraining, scenario.policy.budget
         self.trainer: Trainer | None = None
         self._check, self._check_s = 1, math.inf
         if section is not None:
@@ -59,7 +59,7 @@ class Barriers:
         trainer, now = self.trainer, self._check_s
         assert trainer is not None
         ends = trainer.known_ends(reduce(np.minimum, sent))
-        busy_until_s, learns = now, trainer.should_train(ends)
+        busy_until_s, learns = now, trainer.should_train(ends, now)
         if learns:
             release = trainer.train(ends, now, self._progress)
             busy_until_s = release.released_s

@@ -37,7 +37,7 @@ def _clocks(scenario: sections.Scenario, devices: int) -> Iterator[tuple[str, in
     period_s = policy.request.push_period_s()
     if period_s is not None:
         yield "policy.request.every", devices, period_s, MOST_HELD
-    retraining = sections.retraining_of(policy.update)
+    retraining = policy.update.retraining
     if retraining is not None:
         if retraining.upload is not None:
             yield "policy.update.upload", devices, retraining.upload, MOST_EVENTS

@@ -24,12 +24,7 @@ def regional(scenario: sections.Scenario, index: int) -> sections.Scenario:
     if region.peak_hour is not None:
         arrivals = arrivals.model_copy(update={"peak_hour": region.peak_hour})
     policy = scenario.policy
-    budget, update = policy.budget, policy.update
-    retraining = sections.retraining_of(update)
-    if retraining is not None and retraining.gpu is None:  # the fleet's training, not the region's
-        retraining = retraining.model_copy(update={"gpu": scenario.cloud.gpu})
-        both = isinstance(update, sections.BothUpdates)
-        update = update.model_copy(update={"fleet": retraining} if both else {"gpu": retraining.gpu})
+    budget, update = policy.budget, policy.update.trained_on(scenario.cloud.gpu)  # the fleet's, not the region's
     if budget.scope == "fleet" and budget.burst is not None:
         part = max(budget.burst * (high - low) / fleet.devices, min(budget.burst, 1.0))
         budget = budget.model_copy(update={"burst": part})

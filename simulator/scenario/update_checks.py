@@ -11,17 +11,16 @@ _WITHOUT_SRM = ("popular", "recent", "frequent", "markov", "cloud_srm")
 def update_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
     """(dotted key, what is wrong and how to mend it) of a scenario's update schedule."""
     schedule, slate, fusion = scenario.policy.update, scenario.policy.slate, scenario.policy.fusion
-    if schedule.kind == "none":
+    if not schedule.learns:
         return
     asks = scenario.policy.request.looks_at_srm
     if slate in _WITHOUT_SRM:
         yield KEY, f"no device ranks by the SRM with policy.slate {slate}; set it to llm, srm or both, or update: none"
     elif slate == "llm" and not fusion.uses_srm and not asks:
         yield KEY, "the SRM decides nothing with fusion llm_only; choose another fusion, or update: none"
-    both = isinstance(schedule, sections.BothUpdates)
-    fleet, own = sections.retraining_of(schedule), sections.adaptation_of(schedule)
+    fleet, own = schedule.retraining, schedule.adaptation
     if fleet is not None:
-        yield from _fleet(scenario, fleet, f"{KEY}.fleet" if both else KEY)
+        yield from _fleet(scenario, fleet, KEY + schedule.fleet_key)
     if own is not None and not scenario.srm.has_user_state:
         text = f"an SRM of kind {scenario.srm.kind} has no user state to adapt"
         yield KEY, f"{text}; set srm.kind to sasrec or gru4rec, or update by kind fleet"

@@ -152,7 +152,7 @@ def test_training_takes_its_time_before_a_version_is_released(store: ArtifactSto
 def test_of_a_user_with_several_devices_the_cloud_learns_what_all_of_them_have_had(store: ArtifactStore) -> None:
     scenario = with_update(FLEET, fleet={"devices": 120})
     prepared = prepare_tiny(scenario, store)
-    section = sections.retraining_of(scenario.policy.update)
+    section = scenario.policy.update.retraining
     assert section is not None
     learning = FleetLearning(scenario, section, prepared, np.full(120, -1), "cpu")
     user = prepared.population.users[0]

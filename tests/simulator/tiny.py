@@ -112,7 +112,7 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     population = populate(scenario, learnt.split, draws)
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
     first = np.maximum(split.history - 1 - lag, 0)
-    adaptation = sections.adaptation_of(scenario.policy.update)
+    adaptation = scenario.policy.update.adaptation
     first = np.maximum(first - (adaptation.window if adaptation is not None else 0), 0)
     deployed = first_deployed(scenario, learnt)
     scores = srm_scores(learnt, first, np.unique(population.users), deployed)

@@ -14,6 +14,7 @@ the name of an entry point (own_code.py); a plain class or a dataclass becomes a
 """
 
 import dataclasses
+import inspect
 import pkgutil
 import types
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar, cast, get_args, get_type_hints
 
+import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -61,6 +63,8 @@ class Family:
     """what a class must have, with its arguments: `wants(self, device)`"""
     kind_optional: bool = False
     """whether keys without a `kind` are those of the standard one"""
+    extends: str | None = None
+    """the built-in kind whose keys a user's class has too; None: it has those of the base"""
     words: bool = False
     """whether a kind without keys is written as its name alone, which is all that the key once held"""
 
@@ -106,6 +110,13 @@ class Kind(Section):
     """the user's class, where this one was made of its fields"""
 
     kind: str = Field("", description="which of the family it is")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A user's class is not of the kind that it extends: its own name stands in its key `kind`."""
+        super().__init_subclass__(**options)
+        if cls.is_own():
+            cls.__annotations__ = {"kind": str} | inspect.get_annotations(cls)
+            cls.kind = Field("", description="which of the family it is")
 
     @classmethod
     def kind_names(cls) -> tuple[str, ...]:
@@ -252,6 +263,13 @@ class OwnMethod:
             return self._call(*arguments)
 
 
+def yes_or_no(answer: Any, place: str) -> bool:
+    """What a user's method answered. InputError, naming it, for what is neither."""
+    if isinstance(answer, bool | np.bool_):
+        return bool(answer)
+    raise InputError(f"{place} returned {answer!r:.60}; return True or False")
+
+
 def own_kinds(section: BaseModel, path: str = "") -> Iterator[tuple[str, Kind]]:
     """(dotted key, kind) of all of the user's own in a scenario."""
     for name in type(section).model_fields:
@@ -317,18 +335,20 @@ _own: dict[tuple[type, type[Kind]], type[Kind]] = {}
 
 
 def _checked(cls: type, base: type[Kind]) -> type[Kind]:
-    if issubclass(cls, Kind) and not issubclass(cls, base):
-        raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} is no {base.__name__}")
+    extends = base.family.extends
+    parent = base if extends is None else base.family.built_in()[extends]
+    if issubclass(cls, Kind) and not issubclass(cls, parent):
+        raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} is no {parent.__name__}; extend that")
     for wanted in base.family.methods:
         name = wanted.split("(")[0]
         if not callable(getattr(cls, name, None)) or getattr(cls, name) is getattr(base, name):
             raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} has no method {wanted}; give it one")
-    kind = cls if issubclass(cls, base) else _made_of(cls, base)
+    kind = cls if issubclass(cls, parent) else _made_of(cls, parent)
     for name, shape in fields_of(kind).items():
-        if name in base.model_fields and kind.model_fields[name].annotation == base.model_fields[name].annotation:
+        if name in parent.model_fields and kind.model_fields[name].annotation == parent.model_fields[name].annotation:
             continue
-        if hasattr(base, name):
-            _refuse(cls, name, f"means something of its own to {base.__name__}; call the key otherwise", " ")
+        if hasattr(parent, name):
+            _refuse(cls, name, f"means something of its own to {parent.__name__}; call the key otherwise", " ")
         whole = shape.item or shape
         if shape.sections or any(part.type not in _PLAIN and not part.words for part in whole.plain):
             _refuse(cls, name, "a key is an int, float, bool, str, Literal, one of fleetrec's units, or a tuple of one")

@@ -7,7 +7,7 @@ from pydantic import Field
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.fusion import FusionRule
 from fleetrec.simulator.scenario.sections.request import RequestPolicy
-from fleetrec.simulator.scenario.sections.update import NoUpdate, UpdateSchedule
+from fleetrec.simulator.scenario.sections.update import UpdateSchedule
 from fleetrec.simulator.scenario.units import Seconds
 
 
@@ -57,7 +57,10 @@ class Policy(Section):
     mode: Literal["background", "blocking"] = Field(
         "background", description="the user goes on while a request runs, or the screen waits for it"
     )
-    update: UpdateSchedule = Field(NoUpdate(), description="when and where the small model learns from the stream")
+    update: UpdateSchedule = Field(
+        default_factory=UpdateSchedule.family.default,
+        description="when and where the small model learns from the stream",
+    )
     patience: Seconds = Field(2.0, description="how long a blocking screen waits for an answer")
 
     def decides(self, moment: DecisionMoment) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod, yes_or_no
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -343,9 +343,7 @@ class OwnRequest:
     def wants(self, device: DeviceView) -> bool:
         """See RequestPolicy."""
         answer = self._wants(device)
-        if answer is True or answer is False or isinstance(answer, np.bool_):
-            return bool(answer)
-        raise InputError(f"{self._wants.place} returned {answer!r:.60}; return True or False")
+        return answer if answer is True or answer is False else yes_or_no(answer, self._wants.place)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         """See RequestPolicy."""

@@ -1,10 +1,11 @@
 """The `policy.update` section: when the small model learns from the stream, in the cloud, on the devices, or both."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod, yes_or_no
 from fleetrec.simulator.scenario.units import Seconds, Share
 
 LinkName = Literal["wifi", "lte", "5g", "3g", "constant", "trace"]
@@ -15,6 +16,43 @@ class Stage(Section):
 
     share: Share = Field(1.0, description="share of the devices that may fetch the version from then on")
     after: Seconds = Field(0.0, description="time since the version was ready")
+
+
+class UploadsView(Protocol):
+    """What the cloud knows when it checks whether to train."""
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the run began."""
+
+    @property
+    def new(self) -> int:
+        """Uploaded interactions that no training has learnt from."""
+
+    @property
+    def since_check(self) -> int:
+        """Those that came since the check before."""
+
+    @property
+    def known(self) -> int:
+        """All interactions that the cloud has, those of before the stream too."""
+
+    @property
+    def trainings(self) -> int:
+        """Trainings so far."""
+
+    @property
+    def last_trained_s(self) -> float:
+        """When the newest one began; minus infinity before the first."""
+
+    @property
+    def ndcg(self) -> float:
+        """NDCG@10, by the newest weights, of what came since the check before; infinite where nothing did. It is
+        computed when it is first asked for."""
+
+    @property
+    def best_ndcg(self) -> float:
+        """The best of earlier checks that looked at it; minus infinity before the first."""
 
 
 class Retraining(Section):
@@ -49,6 +87,12 @@ class Retraining(Section):
     upload: Seconds | None = Field(
         None, gt=0, description="period at which a device sends what the cloud lacks; none: with its requests only"
     )
+
+    def is_due(self, cloud: UploadsView) -> bool:
+        """Whether `min_new` and `drift` ask for a training at a check."""
+        if cloud.new < self.min_new:
+            return False
+        return self.drift is None or cloud.ndcg < (1.0 - self.drift) * cloud.best_ndcg
 
 
 class EveryInteractions(Section):
@@ -117,44 +161,59 @@ class Adaptation(Section):
     negatives: int = Field(50, ge=1, description="uniform negatives that an interaction's item is compared with")
 
 
-class NoUpdate(Section):
-    """The weights of before the stream, throughout."""
+class UpdateSchedule(Kind):
+    """When and where the small model learns from the stream.
 
-    kind: Literal["none"] = "none"
+    A schedule of the user's own says when the cloud retrains, by `should_train`; it extends `FleetUpdate`, whose keys
+    say how often the cloud checks, what it learns from and how the new weights reach devices.
+    """
+
+    family: ClassVar[Family] = Family(
+        "policy.update",
+        "fleetrec.simulator.policies.update",
+        "none",
+        ("should_train(self, cloud)",),
+        extends="fleet",
+    )
+
+    fleet_key: ClassVar[str] = ""
+    """where the keys of retraining stand, after those of the schedule"""
+
+    @property
+    def retraining(self) -> Retraining | None:
+        """How the cloud retrains; None: it does not."""
+        return None
+
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """How devices adapt; None: they do not."""
+        return None
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is learnt from the stream."""
+        return self.retraining is not None or self.adaptation is not None
+
+    def should_train(self, cloud: UploadsView) -> bool:
+        """Whether the cloud trains now, at one of its checks; where it retrains at all."""
+        assert self.retraining is not None
+        return self.retraining.is_due(cloud)
+
+    def trained_on(self, gpu: str) -> Self:
+        """The same, on this GPU where it names none."""
+        return self
+
+    def running(self) -> "UpdateSchedule | OwnSchedule":
+        """What decides in a run."""
+        return OwnSchedule(self) if self.is_own() else self
 
 
-class FleetUpdate(Retraining):
-    """The cloud retrains and pushes."""
+class OwnSchedule:
+    """A user's own schedule in a run: what it answers is checked."""
 
-    kind: Literal["fleet"] = "fleet"
+    def __init__(self, schedule: UpdateSchedule):
+        self._should_train = OwnMethod(schedule, "should_train")
 
-
-class OnDeviceUpdate(Adaptation):
-    """Devices adapt."""
-
-    kind: Literal["on_device"] = "on_device"
-
-
-class BothUpdates(Section):
-    """The cloud retrains and pushes; devices adapt what they were pushed."""
-
-    kind: Literal["both"] = "both"
-    fleet: Retraining = Retraining()
-    on_device: Adaptation = Adaptation()
-
-
-UpdateSchedule = Annotated[NoUpdate | FleetUpdate | OnDeviceUpdate | BothUpdates, kind_of()]
-
-
-def retraining_of(schedule: NoUpdate | FleetUpdate | OnDeviceUpdate | BothUpdates) -> Retraining | None:
-    """How the cloud retrains under a schedule; None: it does not."""
-    if isinstance(schedule, BothUpdates):
-        return schedule.fleet
-    return schedule if isinstance(schedule, FleetUpdate) else None
-
-
-def adaptation_of(schedule: NoUpdate | FleetUpdate | OnDeviceUpdate | BothUpdates) -> Adaptation | None:
-    """How devices adapt under a schedule; None: they do not."""
-    if isinstance(schedule, BothUpdates):
-        return schedule.on_device
-    return schedule if isinstance(schedule, OnDeviceUpdate) else None
+    def should_train(self, cloud: UploadsView) -> bool:
+        """See UpdateSchedule."""
+        return yes_or_no(self._should_train(cloud), self._should_train.place)

@@ -20,11 +20,12 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.experiments.sweeps import RunJob
 from fleetrec.simulator.experiments.sweeps.worker import Worker
+from fleetrec.simulator.policies.update.fleet import FleetUpdate
 from fleetrec.simulator.regions import executor_for
 from fleetrec.simulator.regions.executors import LocalShards
 from fleetrec.simulator.regions.messages import RegionState, RunSpec, Task
 from fleetrec.simulator.regions.summary import _notes
-from fleetrec.simulator.scenario import Scenario, resolved_yaml, sections
+from fleetrec.simulator.scenario import Scenario, resolved_yaml
 from fleetrec.simulator.scenario.regional import device_bounds, regional
 from fleetrec.simulator.simulation import simulate
 from tests.simulator.experiments.sweeps.files import SCENARIO
@@ -233,7 +234,7 @@ def test_what_a_region_stands_for_is_its_share_of_the_fleet(scenario: Scenario) 
     assert [regional(scenario, i).fleet.represents for i in range(3)] == [15000, 9000, 6000]
     assert [regional(scenario, i).cloud.gpu for i in range(3)] == ["h100", "a100", "h100"]
     update = regional(scenario, 1).policy.update
-    assert isinstance(update, sections.FleetUpdate)
+    assert isinstance(update, FleetUpdate)
     assert update.gpu == "h100", "the fleet's training has one place"
 
 

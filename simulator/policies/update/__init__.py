@@ -1,0 +1,1 @@
+"""Update schedules, one file each; what they are is in simulator/scenario/sections/update.py."""
