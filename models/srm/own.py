@@ -23,6 +23,7 @@ Guard = Callable[..., AbstractContextManager[None]]
 with its line"""
 
 _MOST_DIM = 128  # products of more terms are not exact in float64
+_NONE: tuple[Any, Any] = (None, None)
 _OUTSIDE = ("random", "numpy")  # PyTorch's are seeded for a training, and as before after it
 _NEAR = 1e-3
 _EXACT = 1e-9
@@ -59,6 +60,8 @@ class _Own(SmallModel):
         if hasattr(module, "fit"):
             self.fit = self._fit
 
+    _wide: tuple[Any, Any] = _NONE
+    """which weights, and a copy of it in float64"""
     checked: bool = True
     """whether numbers are looked at, which torch.func does not allow"""
 
@@ -78,8 +81,14 @@ class _Own(SmallModel):
         return None if found is None else cast(Tensor, found.weight)
 
     def _fit(self, data: TrainingSet) -> None:
+        before = {name: tensor.shape for name, tensor in self.state_dict().items()}
         with self.guard(f"{self.place}.fit", _OUTSIDE), torch.enable_grad():
             self.module.fit(learning_data(data))
+        after = {name: tensor.shape for name, tensor in self.state_dict().items()}
+        if before != after:
+            other = ", ".join(sorted(name for name in {*before, *after} if before.get(name) != after.get(name)))
+            raise InputError(f"{self.place}.fit makes or reshapes {other}; make it whole in the constructor")
+        self._wide = _NONE
 
 
 class OwnStates(_Own, StateModel):
@@ -103,9 +112,6 @@ class OwnStates(_Own, StateModel):
 class OwnScores(_Own, PairModel):
     """A network that scores pairs of a history and a candidate."""
 
-    _wide: tuple[Any, Any] = (None, None)
-    """its weights' versions, and a copy of it in float64"""
-
     def position_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
         row, column = (windows > 0).nonzero(as_tuple=True)
         until = torch.arange(windows.shape[1], device=windows.device)[None] <= column[:, None]
@@ -117,7 +123,7 @@ class OwnScores(_Own, PairModel):
 
     def exact_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
         weights = [*self.module.parameters(), *self.module.buffers()]
-        which = [(id(tensor), tensor._version) for tensor in weights]
+        which = [(id(tensor), tensor.data_ptr(), tensor._version) for tensor in weights]
         if self._wide[0] != which:
             self._wide = which, copy.deepcopy(self.module).double().eval()
         return self._scored(self._wide[1], windows, candidates, users).double()

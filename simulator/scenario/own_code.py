@@ -306,7 +306,7 @@ def told(where: str, untouched: Collection[str] = ()) -> Iterator[None]:
             yield
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise_told(error, where)
 
 

@@ -13,10 +13,13 @@ from fleetrec import InputError, Scenario, simulate
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.simulator.preparation import srm as srm_kinds
 from fleetrec.simulator.preparation.cache_keys import learning_key
 from fleetrec.simulator.preparation.training import learn
-from fleetrec.simulator.scenario import json_schema
+from fleetrec.simulator.scenario import json_schema, shapes
+from fleetrec.simulator.scenario.sections import kinds
 from fleetrec.simulator.simulation import check_repeatable
+from tests.commands.typed import typed
 from tests.models.srm_cases import cycle_log
 from tests.simulator.experiments.sweeps.files import SCENARIO
 
@@ -333,6 +336,11 @@ BUILDS: dict[str, tuple[str, str]] = {
         ),
         r"Mine\.score changes with the company of a history or in float32; score each candidate by itself",
     ),
+    "a part that was not there": (
+        FITTED.replace("counts = ", "self.more = nn.Parameter(torch.ones(3)); counts = "),
+        r"Mine\.fit makes or reshapes module\.more; make it whole in the constructor",
+    ),
+    "leaves": (STATES.replace("self.embedding(windows)", "exit(3)"), r"mine\.py:12: SystemExit: 3"),
     "raises as it fits": (FITTED.replace("counts.max()", "counts.most()"), r"mine\.py:17: AttributeError: .*'most'"),
     "global random numbers": (
         FITTED.replace("counts = ", "import random; random.random(); counts = "),
@@ -379,3 +387,87 @@ def test_updates_and_adapters_work_for_a_network_of_ones_own(store: ArtifactStor
         built_in = simulate(Scenario.load("tiny.yaml", ["fleet.devices=8", update]), store=store).tables
         for name, table in own.items():
             pd.testing.assert_frame_equal(table, built_in[name])
+
+
+NEW_KIND = """\
+from typing import ClassVar, Literal
+
+from fleetrec.simulator.scenario.sections.srm import Srm
+
+
+class LastItemSrm(Srm):
+    \"\"\"The state is the newest item's vector, some of it turned.\"\"\"
+
+    kind: Literal["last_item"] = "last_item"
+    turned: int = 2
+
+    def build(self, n_items):
+        from fleetrec.models.srm.base import BoundedNorm, StateModel
+
+        class Network(StateModel):
+            kind = "last_item"
+
+            def states(model, windows, since=0):
+                return model.norm(model.embedding(windows).roll(self.turned, dims=-1))[:, since:]
+
+        network = Network(n_items, self.dim, self.max_length)
+        network.norm = BoundedNorm(self.dim)
+        network.initialise(0.2)
+        return network
+"""
+
+
+def test_a_built_in_kind_with_user_states_is_one_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: ArtifactStore
+) -> None:
+    folder = tmp_path / "kinds"
+    folder.mkdir()
+    (folder / "last_item.py").write_text(NEW_KIND)
+    monkeypatch.setattr(srm_kinds, "__path__", [*srm_kinds.__path__, str(folder)])
+    kinds._kinds_in.cache_clear()
+    shapes.fields_of.cache_clear()
+    try:
+        Path("tiny.yaml").write_text(SCENARIO, encoding="utf-8")
+        scenario = Scenario.load(
+            "tiny.yaml", ["srm={kind: last_item, dim: 8, epochs: 1, turned: 3}", "fleet.devices=8"]
+        )
+        assert simulate(scenario, store=store).summary["models"]["srm"]["kind"] == "last_item"
+        assert "last_item" in json_schema()["properties"]["srm"]["anyOf"][0]["enum"]
+        with pytest.raises(InputError, match=r"unknown kind 'last' \(.*kinds: din, gru4rec, sasrec, last_item\)"):
+            Scenario.load("tiny.yaml", ["srm.kind=last"])
+    finally:
+        monkeypatch.undo()
+        kinds._kinds_in.cache_clear()
+        shapes.fields_of.cache_clear()
+
+
+def test_models_of_ones_own_are_trained_by_command_and_shared_by_shards(store: ArtifactStore) -> None:
+    load(GRU)
+    changes = ("--set", f"srm={{kind: 'mine.py:Mine', {KEYS}}}", "--set", "fleet.devices=12")
+    trained = typed("train", "tiny.yaml", *changes, "--quiet")
+    assert trained.exit_code == 0, trained.output
+    regions = ("--set", "regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]")
+    for name, shards in (("one", ()), ("two", ("--shards", "2"))):
+        result = typed("simulate", "tiny.yaml", *changes, *regions, *shards, "--out", name, "--quiet")
+        assert result.exit_code == 0, result.output
+    one, two = (pd.read_parquet(f"{name}/interactions.parquet") for name in ("one", "two"))
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_part_of_an_own_network_is_adapted_on_a_device(store: ArtifactStore) -> None:
+    source = STATES.replace(
+        "self.user_embedding = nn.Embedding(n_users, dim)", "self.turn = nn.Linear(dim, dim)"
+    ).replace("return self.embedding(windows)", "return torch.tanh(self.turn(self.embedding(windows)))")
+    update = (
+        "policy.update={kind: on_device, learning_rate: 0.1, when: {kind: every, n: 3}, adapter: {kind: module, name: "
+    )
+    run = simulate(load(source, KEYS, "fleet.devices=8", f"{update}module.turn}}}}"), store=store)
+    assert (run.tables["interactions"]["adaptation"] > 0).any()
+    with pytest.raises(InputError, match=r"has no sub-module 'turns' to adapt; it has module, module\.turn"):
+        simulate(load(source, KEYS, "fleet.devices=8", f"{update}turns}}}}"), store=store)
+
+
+def test_a_network_that_fits_itself_is_kept_up_to_date(store: ArtifactStore) -> None:
+    update = "policy.update={kind: fleet, every: 1h, min_new: 1}"
+    run = simulate(load(FITTED, KEYS, "fleet.devices=8", update, "policy.slate=both"), store=store)
+    assert (run.tables["interactions"]["version"] > 0).any()
