@@ -9,8 +9,9 @@ keys, and whatever it needs or does otherwise than the base. The field of the sc
 
 Reading, `--set`, `schema` and the reference page find the kinds in the folder when they are first asked for, so a new
 file is all that a new kind takes. Files of kinds import neither PyTorch nor each other's behaviour: reading a scenario
-imports all of them. A class of the user's own stands beside the built-in ones under `FILE.py:NAME`, `module:NAME` or
-the name of an entry point (own_code.py); a plain class or a dataclass becomes a kind by its annotated fields.
+imports all of them. Keys of the base are keys of every kind. A class of the user's own stands beside the built-in ones
+under `FILE.py:NAME`, `module:NAME` or the name of an entry point (own_code.py); a plain class or a dataclass becomes a
+kind by its annotated fields, and `adapted` makes one of a class of another form.
 """
 
 import dataclasses
