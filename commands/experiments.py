@@ -170,5 +170,7 @@ def optimize(
         if as_json:
             print_json(found.comparison.answer)
         elif not quiet:
-            print_comparison(found.comparison.table, found.comparison.answer, console_for(False), found.notes)
+            print_comparison(
+                found.comparison.table, found.comparison.answer, console_for(False), [one.text for one in found.notes]
+            )
             say(f"report: {page}")

@@ -115,8 +115,7 @@ def compare_policies(
         if as_json:
             print_json(comparison)
         if not quiet:
-            rows = [*comparison["today"], *comparison["policies"]]
-            print_policy_comparison(rows, console_for(as_json), comparison["headline"], comparison["notes"])
+            print_policy_comparison(comparison, console_for(as_json))
             say(f"report: {page}", aside=as_json)
             say(f"cost-accuracy plot: {figure}", aside=as_json)
 

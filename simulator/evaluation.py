@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fleetrec.models.metrics import accuracy
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress, Progress
-from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.core.notes import data_of, note
 from fleetrec.simulator.preparation.file_checks import check_files
 from fleetrec.simulator.preparation.title_answers import answer_figures, answer_note
 from fleetrec.simulator.preparation.training import (
@@ -77,13 +77,14 @@ def evaluate(
     judged = {name: values[values != NOT_EVALUATED] for name, values in ranks.items()}
     figures = {name: _rounded(accuracy(values, ks)) for name, values in judged.items()}
     known = recognise(log)
-    notes = [f"srm: a sample of {len(judged['srm'])} users"] if len(judged["srm"]) < len(users) else []
+    notes = []
+    if len(judged["srm"]) < len(users):
+        notes.append(note("srm_sampled", "srm: a sample of {users} users", users=len(judged["srm"])))
     if scenario.llm.candidates.title_prompt() is not None and scenario.policy.slate != "cloud_srm":
         notes.append(answer_note(answer_figures(source, users, steps - 1)))
     if length < max(ks):
-        notes.append(
-            f"llm: lists hold {counted(length, 'item')} (llm.list_length), so beyond that every item is a miss"
-        )
+        said = "llm: beyond the length of its lists every item is a miss (llm.list_length: {items})"
+        notes.append(note("lists_short", said, items=length))
     result: dict[str, Any] = finite(
         {
             "scenario": scenario.name,
@@ -102,7 +103,7 @@ def evaluate(
                 "llm_validation": source.validation,
             },
             "published": [] if known is None else list(known.figures),
-            "notes": [*log.notes, *notes],
+            "notes": data_of(*log.notes, *notes),
         }
     )
     return result

@@ -1,4 +1,13 @@
-"""A scenario file that runs in seconds, its models trained from nothing."""
+"""A scenario file that runs in seconds, its models trained from nothing; notes by their keys."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def noted(notes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The values of each note of a summary or an answer, by its key."""
+    return {note["key"]: note["values"] for note in notes}
+
 
 SMALL = """
 name: small

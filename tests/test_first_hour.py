@@ -11,6 +11,7 @@ import pytest
 from fleetrec import cli
 from fleetrec.simulator.cloud.pools import check_cloud
 from fleetrec.simulator.scenario import advice, load_scenario
+from tests.small import noted
 
 ROOT = Path(__file__).parent.parent
 QUICK = "--set srm.epochs=1 --set llm.candidates.epochs=1 --set fleet.devices=40"
@@ -65,10 +66,8 @@ def test_a_log_and_answers_of_ones_own_run_as_the_readme_says(
     typed(
         monkeypatch, f"simulate {log} {table} {QUICK.replace(' --set llm.candidates.epochs=1', '')} --quiet --out mine"
     )
-    assert (
-        "quality of table my_llm.parquet, cost of llama-3.1-8b"
-        in json.loads(Path("mine/summary.json").read_text())["notes"]
-    )
+    notes = noted(json.loads(Path("mine/summary.json").read_text())["notes"])
+    assert notes["quality_and_cost"] == {"quality_of": "table my_llm.parquet", "cost_of": "llama-3.1-8b"}
 
     asking = (
         f"{table} --set srm.epochs=1 --set fleet.devices=40 --set policy.request='{{kind: inconsistency, ratio: 0.2}}'"

@@ -69,6 +69,11 @@ class _Volume(_Held):
     high: float | None = None
 
 
+class _Note(_Held):
+    key: str
+    text: str
+
+
 class _Answer(_Held):
     headline: str | None = None
     baseline: str | None = None
@@ -84,7 +89,7 @@ class _Answer(_Held):
     sensitivity: list[_Share] | None = None
     today: list[_Today] | None = None
     hangs_on: list[dict[str, Any]] | None = None
-    notes: list[str] | None = None
+    notes: list[_Note | str] | None = None
 
     @model_validator(mode="after")
     def _metric_is_told(self) -> "_Answer":

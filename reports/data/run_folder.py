@@ -15,9 +15,9 @@ from pyarrow.lib import ArrowException
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.data.estimates import Estimate
+from fleetrec.reports.data.notes import texts_of
+from fleetrec.simulator.core.notes import COST_ACCOUNT, NOT_CALENDAR, PREDICTION_TEXT, QUALITY
 from fleetrec.simulator.records.run_manifest import check_one_run
-
-PREDICTION_NOT_ENGAGEMENT = "logged choices do not react to slates: this measures prediction, not engagement"
 
 ACCOUNTS = {
     "provisioned": "usd_provisioned_per_1k_interactions",
@@ -95,13 +95,10 @@ def figure_footer(summary: Mapping[str, Any]) -> list[str]:
 
     The other notes of the summary, such as the log's problems, stand on the terminal and in summary.json.
     """
-    notes = [str(note) for note in summary.get("notes") or ()]
     split = summary.get("split") or "not stated"
     if isinstance(split, Mapping):
         split = split.get("description") or split.get("kind") or "not stated"
-    stated = [note for note in notes if note.startswith(("quality of", "cost account", "events are not"))]
-    caveats = [note for note in notes if note.startswith("logged choices do not react")]
-    return [*stated, f"split: {split}", *(caveats or [PREDICTION_NOT_ENGAGEMENT])]
+    return [*texts_of(summary, QUALITY, COST_ACCOUNT, NOT_CALENDAR), f"split: {split}", PREDICTION_TEXT]
 
 
 def read_mapping(path: Path) -> Mapping[str, Any]:

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.reports.data.run_folder import PREDICTION_NOT_ENGAGEMENT
 from fleetrec.reports.figures import style
 from fleetrec.reports.figures.labels import Box, anchor, place_labels, spread
+from fleetrec.simulator.core.notes import PREDICTION_TEXT
 
 _WIDTH_PX, _HEIGHT_PX = 1200, 800
 _LEFT, _RIGHT = 0.085, 0.80  # the labels of the baselines stand right of the axes
@@ -47,14 +47,14 @@ def cost_accuracy(
     front: Sequence[str] = (),
     title: str = "Cost and accuracy of request policies",
     subtitle: str = "",
-    footer: Sequence[str] = (),
+    footer: Sequence[str] = (PREDICTION_TEXT,),
 ) -> Path:
     """Draw the plot as a PNG of 1200 x 800 pixels and return its path.
 
     points: costs at least 0, in the unit that `x_label` names; accuracies in the metric that `y_label` names.
     front: names of the policies on the front, cheapest first, as the comparison found them; none is found here.
     baselines: accuracy by name, drawn as horizontal lines. `footer`: sentences such as "quality of X, cost of Y", the
-    split and the cost account; that logged choices do not react to slates is always added. Costs that span more than
+    split and the cost account. Costs that span more than
     a factor of eight get a logarithmic axis with a linear stretch down to zero, so that free policies stay in sight.
     """
     for point in points:
@@ -62,11 +62,8 @@ def cost_accuracy(
         if not all(math.isfinite(value) for value in values) or point.cost < 0:
             raise InputError(f"cost-accuracy plot: policy '{point.name}' has cost, accuracy or interval {values}")
     with style.house_style():
-        sentences = list(footer)
-        if not any("logged choices do not react" in sentence for sentence in sentences):
-            sentences.append(PREDICTION_NOT_ENGAGEMENT)
         figure = style.new_figure(_WIDTH_PX, _HEIGHT_PX, layout=None)
-        bottom, top = style.frame(figure, title, subtitle, sentences)
+        bottom, top = style.frame(figure, title, subtitle, footer)
         axes = figure.add_axes((_LEFT, bottom + 0.085, _RIGHT - _LEFT, top - bottom - 0.105))
         axes.set_ylabel(y_label)
         if points:

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fleetrec.reports.data.notes import texts_but, texts_of
+from fleetrec.simulator.core.notes import COST_ACCOUNT, PREDICTION, QUALITY
+
 ACCOUNTS = (
     "Provisioned: what it costs to own the fewest GPUs that keep the latency objective in the busiest half hour "
     "of the fleet that this one stands for, paid all the time, idle or not. Marginal: what the requests alone used, "
     "as if every GPU were rented by the second. A policy that asks less saves marginal dollars at once; it saves "
     "provisioned dollars only where the peak falls."
 )
-PREDICTION = (
+REPLAYED_CHOICES = (
     "Logged choices do not react to slates: what users chose is taken from a log, whatever was on their screen. "
     "Accuracy says how well the choice was predicted, not how much more people would have chosen."
 )
@@ -29,14 +32,12 @@ FRONT = (
 
 def quality_and_cost(summary: Mapping[str, Any]) -> str:
     """Whose quality was simulated and whose cost charged."""
-    stated = [str(note) for note in summary.get("notes") or () if str(note).startswith("quality of")]
-    return stated[0] if stated else "quality and cost: not stated by the run"
+    return next(iter(texts_of(summary, QUALITY)), "quality and cost: not stated by the run")
 
 
 def account_note(summary: Mapping[str, Any]) -> str:
     """The accounts in plain words, then the objective and fleet as the run states them."""
-    stated = [str(note) for note in summary.get("notes") or () if str(note).startswith("cost account")]
-    return " ".join([ACCOUNTS, *(f"Here, {note.removeprefix('cost account: ')}." for note in stated)])
+    return " ".join([ACCOUNTS, *(f"{text[:1].upper()}{text[1:]}." for text in texts_of(summary, COST_ACCOUNT))])
 
 
 def split_note(summary: Mapping[str, Any]) -> str:
@@ -57,8 +58,7 @@ def models_note(summary: Mapping[str, Any]) -> str:
 
 def other_notes(summary: Mapping[str, Any]) -> Sequence[str]:
     """Notes of the run that no other part of a report shows."""
-    shown = ("quality of", "cost account", "logged choices")
-    return [str(note) for note in summary.get("notes") or () if not str(note).startswith(shown)]
+    return texts_but(summary, QUALITY, COST_ACCOUNT, PREDICTION)
 
 
 def versions(held: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -17,9 +17,9 @@ _MOST_HINTS = 4
 
 
 def print_comparison(
-    table: pd.DataFrame, answer: Mapping[str, Any], console: Console, notes: Sequence[str] = ()
+    table: pd.DataFrame, answer: Mapping[str, Any], console: Console, said: Sequence[str] = ()
 ) -> None:
-    """table: comparisons.parquet; answer: answer.json; notes: what else is to be said.
+    """table: comparisons.parquet; answer: answer.json; said: what else is to be noted.
 
     Beyond 30 variants only those on the front are shown, and those named.
     """
@@ -55,19 +55,20 @@ def print_comparison(
     _front(answer, len(rows), console)
     _sensitivity(answer["sensitivity"], len(rows), console)
     first = rows.iloc[0]
-    said = [f"cost: {cost}"]
+    told = [f"cost: {cost}"]
     many = counted(first["n_seeds"], "seed")
     for label, of in ((_name(metric), first), ("cost", costs.iloc[0])):
         if of["method"] != "none":
-            said.append(f"intervals of {label}: {of['method']}, {many}; for {of['generalises_to']}")
+            told.append(f"intervals of {label}: {of['method']}, {many}; for {of['generalises_to']}")
     open_rows = rows[(rows["seeds_to_resolve"] > 0).fillna(False).astype(bool)]
     if len(open_rows):
         fewest = open_rows["seeds_to_resolve"].astype(int).sort_values(kind="stable")
         hints = [f"'{name}' {more}" for name, more in fewest.iloc[:_MOST_HINTS].items()]
         if len(fewest) > _MOST_HINTS:
             hints.append(f"{counted(len(fewest) - _MOST_HINTS, 'other')} up to {fewest.iloc[-1]}")
-        said.append(f"more seeds that would resolve a difference as large as the one seen: {', '.join(hints)}")
-    write_notes([*said, *answer["notes"], *notes], console)
+        told.append(f"more seeds that would resolve a difference as large as the one seen: {', '.join(hints)}")
+    write_line(console, "")
+    write_notes(answer, console, said=[*told, *said])
 
 
 def _differences(answer: Mapping[str, Any], console: Console) -> None:

@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from fleetrec.models.runtime.wording import counted
+from fleetrec.reports.data.notes import texts_but
 from fleetrec.reports.data.quantities import number_text, seconds_text
-from fleetrec.reports.data.run_folder import PREDICTION_NOT_ENGAGEMENT, setting
+from fleetrec.reports.data.run_folder import setting
 from fleetrec.reports.terminal.text import escape
+from fleetrec.simulator.core.notes import PREDICTION, PREDICTION_TEXT
 
 if TYPE_CHECKING:
     from fleetrec.simulator.cloud.calibration import Calibration
@@ -67,7 +69,8 @@ def print_run_summary(summary: Mapping[str, Any], console: Console) -> None:
     write_line(console, "")
     for text in assumed[:_MOST_ASSUMPTIONS]:
         write_line(console, f"hangs on: {text}")
-    write_notes(summary.get("notes") or (), console)
+    write_line(console, "")
+    write_notes(summary, console)
 
 
 def _region_table(regions: Mapping[str, Any], console: Console) -> None:
@@ -100,24 +103,20 @@ def _region_table(regions: Mapping[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def print_policy_comparison(
-    rows: Sequence[Mapping[str, Any]], console: Console, headline: str = "", notes: Sequence[str] = ()
-) -> None:
-    """One line a policy, in the order given; columns that no row has are left out.
-
-    rows: what comparison.json holds for each policy. The headline, where given, comes first.
-    """
-    if headline:
-        write_line(console, headline, "bold")
-        write_line(console, "")
-    full = [{**row, "half_width": _half_width(row)} for row in rows]
+def print_policy_comparison(comparison: Mapping[str, Any], console: Console) -> None:
+    """What comparison.json holds: its headline, a line for what is there today and for each policy, its notes. Columns
+    that no row has are left out."""
+    write_line(console, comparison["headline"], "bold")
+    write_line(console, "")
+    full = [{**row, "half_width": _half_width(row)} for row in (*comparison["today"], *comparison["policies"])]
     wanted = [key for key in _COLUMNS if console.width >= WIDTH or key not in _IF_THERE_IS_ROOM]
     shown = [key for key in wanted if any(row.get(key) is not None for row in full)]
     table = new_table(console, [_COLUMNS[key] for key in shown])
     for row in full:
         table.add_row(*(escape(_cell(key, row.get(key))) for key in shown))
     console.print(table)
-    write_notes(notes, console)
+    write_line(console, "")
+    write_notes(comparison, console)
 
 
 def print_calibration(found: "Calibration", console: Console) -> None:
@@ -167,8 +166,7 @@ def print_evaluation(figures: Mapping[str, Any], console: Console) -> None:
     for place, one in enumerate(figures["published"], start=1):
         write_line(console, f"[{place}] {one['source']}" + (f"; {one['note']}" if one["note"] else ""), "dim")
     write_line(console, f"protocol: {figures['protocol']}")
-    for note in figures["notes"]:
-        write_line(console, f"note: {note}", "dim")
+    write_notes(figures, console, caveat=False)
 
 
 def print_replay(figures: Mapping[str, Any], console: Console) -> None:
@@ -185,8 +183,7 @@ def print_replay(figures: Mapping[str, Any], console: Console) -> None:
     console.print(times)
     write_line(console, "")
     _print_tree({key: figures[key] for key in ("trace", "served_by", "throughput", "load", "cost")}, console)
-    for note in figures["notes"]:
-        write_line(console, f"note: {note}", "dim")
+    write_notes(figures, console, caveat=False)
 
 
 def print_catalogue(catalogue: Mapping[str, Any], console: Console) -> None:
@@ -249,14 +246,10 @@ def _half_width(row: Mapping[str, Any]) -> float | None:
     return None if low is None or high is None else (float(high) - float(low)) / 2
 
 
-def write_notes(notes: Sequence[str], console: Console) -> None:
-    """A line each, the caveat that predictions are no engagement among them."""
-    said = [str(note) for note in notes]
-    if not any("logged choices do not react" in note for note in said):
-        said.append(PREDICTION_NOT_ENGAGEMENT)
-    write_line(console, "")
-    for note in said:
-        write_line(console, f"note: {note}", "dim")
+def write_notes(held: Mapping[str, Any], console: Console, caveat: bool = True, said: Sequence[str] = ()) -> None:
+    """What is `said`, then the notes held, a line each; last the caveat that predictions are no engagement."""
+    for text in (*said, *texts_but(held, PREDICTION), *([PREDICTION_TEXT] if caveat else [])):
+        write_line(console, f"note: {text}", "dim")
 
 
 def _accuracy_table(summary: Mapping[str, Any], console: Console) -> None:

@@ -33,6 +33,7 @@ from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.cloud.pools import alone_s, kinds_of, pools_of
 from fleetrec.simulator.cloud.tokens import RequestTokens, generation_of, history_tokens, history_window
 from fleetrec.simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling
 from fleetrec.simulator.preparation.prepare import Prepared
@@ -91,8 +92,8 @@ class Service(ABC):
         """What of the scenario's cloud the provisioned account of `scale` such fleets leaves out, in words."""
         return []
 
-    def notes(self) -> list[str]:
-        """What of the requests' tokens is to be known, in words, once they have been served."""
+    def notes(self) -> list[Note]:
+        """What of the requests' tokens is to be known, once they have been served."""
         return []
 
     def answerable(self, device: int, step: int) -> bool:
@@ -175,13 +176,13 @@ class LlmService(Service):
             gco2 = grams_co2(ticket.joules, self._carbon.mean(ticket.t_started_s, ticket.t_finished_s))
         return ServingCost(ticket.gpu_seconds, ticket.usd, ticket.joules, gco2)
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         if not len(self._came):
             return []
         if self._from_table and not self._told_tokens:
-            how = generation_of(self._scenario.llm)
-            return [f"tokens: the table tells none, so llm.prompt and a {how} of llm.list_length items are charged"]
-        return [said for said in [self._meter.says()] if said]
+            said = "tokens: the table tells none, so llm.prompt and a {how} of llm.list_length items are charged"
+            return [note("tokens_not_told", said, how=generation_of(self._scenario.llm))]
+        return self._meter.notes()
 
     def answerable(self, device: int, step: int) -> bool:
         if not self._from_table or bool(self._source.lists(*self._place(device, step)).found[0]):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fleetrec.models.metrics import accuracy_per_query
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.core.notes import PROVISIONED_LEAVES_OUT, PROVISIONED_NONE
 from fleetrec.simulator.experiments.comparison.compare import compare_runs
 from fleetrec.simulator.experiments.statistics import Replicates, over_users
 from fleetrec.simulator.policies.request.always import AlwaysRequest
@@ -75,7 +76,7 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
     metric = parts.headline_metric(scenario.metrics.k)
     points: list[dict[str, Any]] = []
     folders: dict[str, Path] = {}
-    notes: dict[str, list[str]] = {}
+    notes: dict[str, list[dict[str, Any]]] = {}
     result: RunResult | None = None
     for name, request in request_policies(ratio).items():
         if request.needs_list and scenario.policy.slate not in ("llm", "both"):
@@ -155,16 +156,16 @@ def _accuracy(ranks: Ints, users: Ints, metric: str) -> dict[str, float]:
     return {"accuracy": mean, "low": max(low, 0.0), "high": min(high, 1.0)}
 
 
-def _notes(by_policy: Mapping[str, list[str]]) -> list[str]:
+def _notes(by_policy: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Notes that all policies share, and whose cost could not be told in full; others stand in each run's folder."""
-    shared = set.intersection(*map(set, by_policy.values()))
+    shared = [note for note in next(iter(by_policy.values())) if all(note in notes for notes in by_policy.values())]
     of_cost = [
-        f"{policy}: {note}"
+        {**note, "text": f"{policy}: {note['text']}", "values": note["values"] | {"policy": policy}}
         for policy, notes in by_policy.items()
         for note in notes
-        if note.startswith("provisioned account") and note not in shared
+        if note["key"] in (PROVISIONED_NONE, PROVISIONED_LEAVES_OUT) and note not in shared
     ]
-    return [note for note in next(iter(by_policy.values())) if note in shared] + of_cost
+    return shared + of_cost
 
 
 def _point(result: RunResult, users: Ints, metric: str) -> dict[str, Any]:

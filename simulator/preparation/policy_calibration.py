@@ -24,6 +24,7 @@ from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.runtime.wording import counted
 from fleetrec.models.sequences import TrainingSet
 from fleetrec.models.srm.deployment import Deployed
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.policies.counterfactual import Decisions, curve_for, threshold_for
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
@@ -83,7 +84,7 @@ class Tuned:
     """on the doubt, as the stream begins"""
     curve: Curve | None = None
     """by which the threshold follows the wanted share; none where the scenario names the threshold"""
-    note: str = ""
+    notes: Sequence[Note] = ()
     """what of the calibration is to be known"""
     schedule: Schedule | None = None
     flops: float = 0.0
@@ -169,15 +170,16 @@ def enough(tails: Tails, key: str, instead: str) -> None:
         raise InputError(f"{key}: {lists}, or {instead}")
 
 
-def scarce(tails: Tails) -> str:
+def scarce(tails: Tails) -> list[Note]:
     """A note where a table has lists for less than half of the held-out decisions."""
     left = int(tails.decisions.count.sum())
     if 2 * left >= tails.held_out:
-        return ""
-    return (
-        f"the policy is calibrated on {left:,} of {tails.held_out:,} held-out decisions, for which there are lists in "
+        return []
+    said = (
+        "the policy is calibrated on {left:,} of {held_out:,} held-out decisions, for which there are lists in "
         "the table; prompts export writes the prompts of the others, too (part: calibration)"
     )
+    return [note("calibration_scarce", said, left=left, held_out=tails.held_out)]
 
 
 def tune(scenario: sections.Scenario, prepared: Prepared, tails_of: Callable[[], Tails]) -> Tuned:
@@ -250,7 +252,7 @@ class _BeforeStream:
         where what is `shown` is alike too."""
         scenario, prepared = self.scenario, self.prepared
 
-        def find() -> tuple[Doubt, float, Curve | None, str]:
+        def find() -> tuple[Doubt, float, Curve | None, list[Note]]:
             tails = _tails(prepared, self.tails_of)
             enough(tails, "policy.request.ratio", instead)
             slates = list_slates(scenario, prepared.learnt, tails.scores, tails.source, self.fitted)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.titles import prompt_of
-from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.tokens import RequestTokens, llm_request_tokens
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
@@ -35,8 +35,8 @@ class RequestMeter:
     of: Callable[[int, int], RequestTokens]
     own: bool
     """whether they are the model's own, not the scenario's `llm.prompt` and `llm.generation`"""
-    says: Callable[[], str]
-    """where they come from, in words; empty where the scenario alone says them"""
+    notes: Callable[[], list[Note]]
+    """where they come from; none where the scenario alone says them"""
 
 
 def request_meter(scenario: sections.Scenario, prepared: Prepared, source: CandidateSource) -> RequestMeter:
@@ -47,11 +47,12 @@ def request_meter(scenario: sections.Scenario, prepared: Prepared, source: Candi
         return _of_titles(scenario, prompt, prepared, source)
     ids = getattr(source, "id_tokens", None)
     if ids is not None and llm.generation is None:
-        own = "tokens: those of the ids that the p5 reads and of a beam each that it writes"
-        return RequestMeter(lambda user, step: RequestTokens(*ids(step + 1)), True, lambda: own)
+        own = note("tokens", "tokens: those of the ids that the p5 reads and of a beam each that it writes")
+        return RequestMeter(lambda user, step: RequestTokens(*ids(step + 1)), True, lambda: [own])
     by_scenario = cache(lambda n_history: llm_request_tokens(llm, n_history))
-    other = f"tokens: as llm.generation ({llm.generation}) and llm.prompt say, not the p5's own; remove llm.generation"
-    return RequestMeter(lambda user, step: by_scenario(step + 1), False, lambda: other if ids is not None else "")
+    said = "tokens: as llm.generation ({generation}) and llm.prompt say, not the p5's own; remove llm.generation"
+    notes = [] if ids is None else [note("tokens_not_own", said, generation=llm.generation)]
+    return RequestMeter(lambda user, step: by_scenario(step + 1), False, lambda: notes)
 
 
 def _of_titles(
@@ -65,7 +66,7 @@ def _of_titles(
         return len(prompt_of(section, titles, log.items[begin : begin + step + 1].tolist(), repeats))
 
     @cache  # asked for with the first request: a policy that never asks needs no answer
-    def sample() -> tuple[float, Ints, str]:
+    def sample() -> tuple[float, Ints, Note]:
         """Tokens a character of prompts, tokens of answers, and where both come from."""
         population = prepared.population
         users, device = np.unique(population.users, return_index=True)
@@ -78,21 +79,23 @@ def _of_titles(
         read, wrote = np.isfinite(lists.prompt_tokens), np.isfinite(lists.output_tokens)
         rate = lists.prompt_tokens[read].sum() / lengths[read].sum() if read.any() else 1.0 / CHARACTERS_PER_TOKEN
         answers = np.maximum(lists.output_tokens[wrote], 1).astype(np.int64)
-        where = f"{counted(len(answers), 'answer')} measured"
+        where, measured = "answers measured: {measured}", len(answers)
         if not len(answers):
             line = np.mean([len(title) for title in titles if title]) + 1.0
             answers = np.array([ceil(section.titles * line / CHARACTERS_PER_TOKEN)])
             where = f"the answers do not tell theirs, so {CHARACTERS_PER_TOKEN:g} characters are taken for a token"
-        mean = float((lengths * rate).mean())
-        return (
-            float(rate),
-            answers,
-            f"tokens: a request reads about {mean:.0f} and writes {answers.mean():.0f}; {where}",
+        told = note(
+            "tokens_measured",
+            f"tokens: a request reads about {{prompt:.0f}} and writes {{output:.0f}}; {where}",
+            prompt=float((lengths * rate).mean()),
+            output=float(answers.mean()),
+            measured=measured,
         )
+        return float(rate), answers, told
 
     def of(user: int, step: int) -> RequestTokens:
         rate, answers, _ = sample()
         drawn = int(Draws(0).uniform_one("llm.tokens", user, step) * len(answers))
         return RequestTokens(ceil(characters(user, step) * rate), int(answers[drawn]), 1)
 
-    return RequestMeter(of, True, lambda: sample()[2])
+    return RequestMeter(of, True, lambda: [sample()[2]])

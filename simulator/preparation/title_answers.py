@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.models.candidates import CandidateSource
 
 
@@ -20,9 +21,7 @@ def answer_figures(source: CandidateSource, users: NDArray[np.int64], as_of: NDA
     return {**counts, "ungrounded_share": float(ungrounded / written) if written else 0.0}
 
 
-def answer_note(figures: Mapping[str, float]) -> str:
+def answer_note(figures: Mapping[str, float]) -> Note:
     """The figures in a sentence."""
-    return (
-        f"llm: {figures['ungrounded_share']:.1%} of {figures['titles']:,} titles that it wrote for "
-        f"{figures['lists']:,} lists are not in the catalogue"
-    )
+    said = "llm: {ungrounded_share:.1%} of {titles:,} titles that it wrote for {lists:,} lists are not in the catalogue"
+    return note("ungrounded_titles", said, **figures)

@@ -20,6 +20,7 @@ from pyarrow.lib import ArrowException
 from fleetrec.models.runtime.artifacts import atomic_path, content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import read_json
+from fleetrec.simulator.core.notes import Note, note
 
 MANIFEST = "run.json"
 SUMMARY = "summary.json"
@@ -83,13 +84,14 @@ def is_finished(folder: Path) -> bool:
     return (folder / SUMMARY).is_file() and (manifest is None or manifest.state == "finished")
 
 
-def made_alike_note(folders: Iterable[Path]) -> list[str]:
+def made_alike_note(folders: Iterable[Path]) -> list[Note]:
     """A note where the runs of some folders were made by different kinds of machines; none where they were not."""
     found = {manifest.made_by for folder in folders if (manifest := read_manifest(folder)) is not None}
     kinds = sorted(kind for kind in found if kind)
     if len(kinds) < 2:
         return []
-    return [f"runs were made by different kinds of machines, whose trained models may differ: {'; '.join(kinds)}"]
+    said = "runs were made by different kinds of machines, whose trained models may differ: {made_by}"
+    return [note("made_by", said, made_by=kinds)]
 
 
 def check_one_run(folder: Path, names: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
@@ -72,6 +73,8 @@ class RegionState:
     """what its part of the fleet's bucket holds"""
     summary: dict[str, Any] | None = None
     """at the end"""
+    notes: Sequence[Note] = ()
+    """those of the summary"""
     up_s: float = 0.0
     """time in which its replicas could serve, summed over their GPUs"""
     took_s: float = 0.0

@@ -68,7 +68,7 @@ class Region:
         world.recorder.remove_parts()
         node, horizon_s = world.service.node, prepared.population.stream.horizon_s
         up_s = node.up_gpu_seconds if isinstance(node, LlmNode) else node.replicas * horizon_s
-        return RegionState(summary=result.summary, up_s=up_s, peak_rss_bytes=peak_rss_bytes())
+        return RegionState(summary=result.summary, notes=result.notes, up_s=up_s, peak_rss_bytes=peak_rss_bytes())
 
     def _write(self, name: str, table: pa.Table) -> None:
         write_table(table, self._folder / f"{name}.parquet")

@@ -4,8 +4,7 @@ Sums go in the order of the regions. Accuracy and percentiles are taken from the
 """
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fleetrec.simulator.core.notes import COST_ACCOUNT, Note, data_of, written
 from fleetrec.simulator.engine.retraining import Trainer
 from fleetrec.simulator.records.update_log import UpdateLog
 from fleetrec.simulator.regions.messages import RegionState
@@ -23,14 +23,12 @@ from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account_figures, of_known, worst_of
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
 from fleetrec.simulator.results.collect import pace
-from fleetrec.simulator.results.notes import CAVEAT
+from fleetrec.simulator.results.notes import CAVEAT, account_note
 from fleetrec.simulator.results.update_summary import training_cost, update_section
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds
 
 _OF_A_REGION = ("interactions", "accuracy", "requests", "latency_s", "freshness", "cloud", "cost", "represented")
-_COST_ACCOUNT = "cost account:"
-_NUMBER = re.compile(r"(?<![\w.,-])\d[\d,]*(?:\.\d+)?(?![\w-])")
 
 Figures = dict[str, Any]
 
@@ -78,7 +76,7 @@ def fleet_summary(
     summary = {
         **{name: own[0][name] for name in ("schema_version", "scenario", "seed")},
         "headline": parts.headline(scenario, accuracy, baselines, share, gain, cost, represents),
-        "notes": _notes(scenario, own, represents),
+        "notes": data_of(*merged_notes(scenario, [state.notes for state in states], represents)),
         **{name: own[0][name] for name in ("split", "simulated_seconds", "starts_at")},
         "devices": devices,
         "interactions": n,
@@ -192,31 +190,45 @@ def _sum(values: list[Any]) -> Any:
     return sum(values) if all(isinstance(value, int) for value in values) else math.fsum(values)
 
 
-def _range(values: Sequence[str]) -> str:
-    """One number as it stands where all are the same, else the least and the most."""
-    ordered = sorted(values, key=lambda value: float(value.replace(",", "")))
-    return ordered[0] if ordered[0] == ordered[-1] else f"{ordered[0]} to {ordered[-1]}"
+class _Ends:
+    """The least and the most of some numbers, written as one where they look the same."""
+
+    def __init__(self, values: Iterable[float]):
+        self._values = sorted(values)
+
+    def __format__(self, form: str) -> str:
+        low, high = (format(value, form) for value in (self._values[0], self._values[-1]))
+        return low if low == high else f"{low} to {high}"
 
 
-def _notes(scenario: sections.Scenario, regions: list[Figures], represents: int) -> list[str]:
-    """What all regions note, what some do by name, and what the cost account is. Notes of the same words are one."""
-    told: dict[tuple[str, ...], list[tuple[str, str]]] = {}  # by their words: who notes it, and the whole note
+def merged_notes(scenario: sections.Scenario, regions: Sequence[Sequence[Note]], represents: int) -> list[Note]:
+    """What all regions note, what some do by name, and what the cost account is.
+
+    Notes that differ in numbers alone are one, with the range of each number; its value is then that of each region.
+    """
+    told: dict[tuple[object, ...], dict[str, Note]] = {}
     for region, own in zip(scenario.regions, regions, strict=True):
-        for note in own["notes"]:
-            if note != CAVEAT and not note.startswith(_COST_ACCOUNT):
-                told.setdefault(tuple(_NUMBER.split(note)), []).append((region.name, note))
-    notes = []
-    for words, who in told.items():
-        if len(who) < len(regions):
-            where = f"region {', '.join(name for name, _ in who)}: "
-        else:
-            where = "each region: " if len({note for _, note in who}) > 1 else ""
-        figures = zip(*(_NUMBER.findall(note) for _, note in who), strict=True)
-        ranges = [*map(_range, figures), ""]  # of each number; nothing follows the last word
-        notes.append(where + "".join(word + number for word, number in zip(words, ranges, strict=True)))
-    what = "cores" if scenario.policy.slate == "cloud_srm" else "replicas"
-    account = (
-        f"{_COST_ACCOUNT} provisioned, the fewest {what} that meet each region's objective for its share of a fleet of "
-        f"{represents:,} in its busiest half hour; marginal, what the requests used"
-    )
-    return [*notes, account, CAVEAT]
+        for one in own:
+            if one.key not in (CAVEAT.key, COST_ACCOUNT):
+                words = [str(value) for value in one.values.values() if not _is_number(value)]
+                told.setdefault((one.key, one.template, *words), {})[region.name] = one
+    account = account_note(scenario.policy.slate, "each region's objective for its share", represents)
+    return [*(_merged(who, len(regions)) for who in told.values()), account, CAVEAT]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number)
+
+
+def _merged(who: Mapping[str, Note], regions: int) -> Note:
+    first, values, shown = next(iter(who.values())), {}, {}
+    for name, value in first.values.items():
+        each = {region: one.values[name] for region, one in who.items()}
+        alike = not _is_number(value) or len(set(each.values())) == 1
+        values[name] = shown[name] = value
+        if not alike:
+            values[name], shown[name] = each, _Ends(each.values())
+    where = f"region {', '.join(who)}: " if len(who) < regions else "each region: " if values != first.values else ""
+    if len(who) < regions:
+        values["regions"] = list(who)
+    return Note(first.key, where + written(first.template, shown), values, first.template)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.costs import carbon_signal, device_cost, network_cost
+from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.engine.world import World
 from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes
 from fleetrec.simulator.preparation.policy_calibration import Tuned
@@ -22,7 +23,14 @@ from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account
 from fleetrec.simulator.results.assumptions import hangs_on
 from fleetrec.simulator.results.baselines import baseline_ranks
-from fleetrec.simulator.results.notes import CAVEAT, list_answers, missing_note, provisioned_note, quality_of, run_notes
+from fleetrec.simulator.results.notes import (
+    CAVEAT,
+    list_answers,
+    missing_note,
+    provisioned_notes,
+    quality_of,
+    run_notes,
+)
 from fleetrec.simulator.results.run_result import TABLES, RunResult
 from fleetrec.simulator.results.training_curves import llm_training, training_notes, training_section
 from fleetrec.simulator.results.update_summary import training_cost, update_section
@@ -77,6 +85,17 @@ def collect(
     provisioned = account(scenario, prepared, service, requests, devices, met, training)
     answers = list_answers(scenario, prepared, interactions, users)
     load = service.load(horizon_s)
+    notes = [
+        *run_notes(scenario, prepared, service, base),
+        *training_notes(scenario, prepared),
+        *parts.request_notes(requests, population.presence.joined_s),
+        *([answer_note(answers)] if answers else []),
+        *missing_note(scenario, load),
+        *service.notes(),
+        *tuned.notes,
+        *provisioned_notes(scenario, service, provisioned),
+        CAVEAT,
+    ]
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
         "scenario": scenario.name,
@@ -84,17 +103,7 @@ def collect(
         "headline": parts.headline(
             scenario, accuracy, baselines, share, gain, provisioned.figures, provisioned.represented["devices"]
         ),
-        "notes": [
-            *run_notes(scenario, prepared, service, base),
-            *training_notes(scenario, prepared),
-            *parts.request_notes(requests, population.presence.joined_s),
-            *([answer_note(answers)] if answers else []),
-            *missing_note(scenario, load),
-            *service.notes(),
-            *([tuned.note] if tuned.note else []),
-            *provisioned_note(scenario, service, provisioned),
-            CAVEAT,
-        ],
+        "notes": data_of(*notes),
         "split": {
             "kind": learnt.split.kind,
             "description": learnt.split.description,
@@ -142,7 +151,7 @@ def collect(
     items, owners = _ids(prepared)
     tables = (interactions, requests, devices, items, owners, service.timeline(), updates, provisioned.draws, alone)
     named = zip(TABLES, map(telling_units, tables), strict=True)
-    return RunResult(parts.finite(summary), dict(named), scenario)
+    return RunResult(parts.finite(summary), dict(named), scenario, notes)
 
 
 def _ids(prepared: Prepared) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""What a summary notes of a run in words: what its figures hang on, and what they leave out."""
+"""The notes of a run: whose quality and cost it is of, what its figures take for granted, and what they leave out."""
 
 import math
 from typing import Any
@@ -7,7 +7,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.core.notes import (
+    COST_ACCOUNT,
+    NOT_CALENDAR,
+    PREDICTION,
+    PREDICTION_TEXT,
+    PROVISIONED_LEAVES_OUT,
+    PROVISIONED_NONE,
+    QUALITY,
+    Note,
+    note,
+)
 from fleetrec.simulator.engine.cloud_service import Service
 from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared
 from fleetrec.simulator.preparation.title_answers import answer_figures
@@ -17,7 +27,7 @@ from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
 
-CAVEAT = "logged choices do not react to slates: results measure prediction, not engagement"
+CAVEAT = note(PREDICTION, PREDICTION_TEXT)
 
 
 def quality_of(scenario: sections.Scenario) -> str:
@@ -37,63 +47,75 @@ def list_answers(
     return answer_figures(prepared.source, users[as_of >= 0], as_of[as_of >= 0])
 
 
-def missing_note(scenario: sections.Scenario, load: dict[str, Any]) -> list[str]:
+def missing_note(scenario: sections.Scenario, load: dict[str, Any]) -> list[Note]:
     """How often the user's own table had no answer."""
-    missing = load.get("missing_answers", 0)
-    note = scenario.llm.candidates.missing_note(counted(missing, "request")) if missing else None
-    return [note] if note is not None else []
+    missing, then = load.get("missing_answers", 0), scenario.llm.candidates.when_missing()
+    said = "requests that the table has no list for, {then}: {requests:,}"
+    return [note("missing_answers", said, then=then, requests=missing)] if missing and then is not None else []
 
 
-def provisioned_note(scenario: sections.Scenario, service: Service, found: Account) -> list[str]:
+def account_note(slate: str, objective: str, devices: int) -> Note:
+    """What the two accounts are of, for a fleet of so many devices."""
+    return note(
+        COST_ACCOUNT,
+        "cost account: provisioned, the fewest {servers} with {objective} for a fleet of {devices:,} in its busiest "
+        "half hour; marginal, what the requests used",
+        servers="cores" if slate == "cloud_srm" else "replicas",
+        objective=objective,
+        devices=devices,
+    )
+
+
+def provisioned_notes(scenario: sections.Scenario, service: Service, found: Account) -> list[Note]:
     """What the two accounts are; where the second one cannot be had, or leaves something out, why."""
-    represents, provision = found.represented["devices"], found.provision
-    what = f"cost account: provisioned, the fewest replicas with {found.objective} for a fleet of {represents:,}"
-    if scenario.policy.slate == "cloud_srm":
-        what = what.replace("replicas", "cores")
-    notes = [f"{what} in its busiest half hour; marginal, what the requests used"]
+    notes = [account_note(scenario.policy.slate, str(found.objective), found.represented["devices"])]
     if found.failed is not None:
-        notes.append(f"provisioned account: none, since it could not be computed ({found.failed})")
-    elif provision.servers is None:
-        alone = "never ends" if math.isnan(provision.alone_s) else f"takes {provision.alone_s:.3g} s"
-        notes.append(
-            f"provisioned account: none, since the p95 request {alone} on an empty node; "
+        said = "provisioned account: none, since it could not be computed ({error})"
+        notes.append(note(PROVISIONED_NONE, said, error=found.failed))
+    elif found.provision.servers is None:
+        alone_s = found.provision.alone_s
+        said = (
+            f"provisioned account: none, since the p95 request {'never ends' if math.isnan(alone_s) else 'takes'} "
+            f"{'' if math.isnan(alone_s) else '{alone_s:.3g} s '}on an empty node; "
             "relax cloud.slo.p95_latency, or serve a smaller model or a faster GPU"
         )
+        notes.append(note(PROVISIONED_NONE, said, alone_s=None if math.isnan(alone_s) else alone_s))
     left_out = service.not_provisioned(found.scale)
     if left_out:
-        notes.append(f"provisioned account: leaves out {', '.join(left_out)}")
+        notes.append(note(PROVISIONED_LEAVES_OUT, "provisioned account: leaves out {parts}", parts=left_out))
     return notes
 
 
-def run_notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[str]:
-    notes = [*prepared.learnt.split.log.notes]
-    notes.append(f"quality of {quality_of(scenario)}, cost of {service.cost_label}")
-    if scenario.policy.request.knows_future:
-        notes.append(f"request policy {scenario.policy.request.kind} knows the future: a bound, which nobody can run")
-    if not prepared.population.stream.calendar:
+def run_notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[Note]:
+    """What is to be known of the models, the split, the stream and what is shown."""
+    split, stream, request = prepared.learnt.split, prepared.population.stream, scenario.policy.request
+    of = {"quality_of": quality_of(scenario), "cost_of": service.cost_label}
+    notes = [*split.log.notes, note(QUALITY, "quality of {quality_of}, cost of {cost_of}", **of)]
+    if request.knows_future:
+        said = "request policy {policy} knows the future: a bound, which nobody can run"
+        notes.append(note("knows_future", said, policy=request.kind))
+    if not stream.calendar:
         replayed = scenario.workload.arrivals.kind == "replay"
         why = "users are shifted against each other" if replayed else "moments of interactions are drawn"
-        notes.append(f"events are not in calendar order: {why}")
+        notes.append(note(NOT_CALENDAR, "events are not in calendar order: {why}", why=why))
     devices, users = prepared.population.n_devices, len(np.unique(prepared.population.users))
     if devices > users:
-        notes.append(
-            f"{devices:,} devices replay the streams of {counted(users, 'user')}: intervals count users, not devices"
-        )
-    dropped = prepared.population.stream.dropped_after_horizon
+        said = "users whose streams {devices:,} devices replay: {users:,}; intervals count users, not devices"
+        notes.append(note("users_cloned", said, devices=devices, users=users))
+    dropped = stream.dropped_after_horizon
     if dropped:
-        notes.append(f"{counted(dropped, 'streamed interaction')} would come after the duration and are left out")
-    if prepared.learnt.split.future_share > 0:
-        notes.append(
-            f"split {prepared.learnt.split.kind}: {prepared.learnt.split.future_share:.0%} of training events are "
-            "later than a streamed event they may inform"
-        )
-    if prepared.learnt.split.log.problems:
-        problems = ", ".join(f"{name} {count}" for name, count in prepared.learnt.split.log.problems.items())
-        notes.append(f"the log's problems: {problems}")
+        said = "streamed interactions that come after the duration and are left out: {interactions:,}"
+        notes.append(note("after_duration", said, interactions=dropped))
+    if split.future_share > 0:
+        said = "split {kind}: {share:.0%} of training events are later than a streamed event they may inform"
+        notes.append(note("split_future", said, kind=split.kind, share=split.future_share))
+    if split.log.problems:
+        notes.append(note("log_problems", "the log's problems: {problems}", problems=dict(split.log.problems)))
     sampled = base["srm"] != NOT_EVALUATED
     if not sampled.all():
-        notes.append(f"baseline srm: ranked on a sample of {counted(sampled.sum(), 'interaction')}")
+        said = "baseline srm: ranked on a sample of the interactions, {interactions:,}"
+        notes.append(note("baseline_sampled", said, interactions=int(sampled.sum())))
     if scenario.policy.slate not in WITHOUT_CLOUD and scenario.workload.hides_seen:
         then = "the SRM's best take their places" if scenario.workload.refills else "those behind them move up"
-        notes.append(f"items that the user has had leave the slate at display; {then}")
+        notes.append(note("seen_hidden", "items that the user has had leave the slate at display; {then}", then=then))
     return notes

@@ -1,7 +1,7 @@
 """A run's result: its tables, its summary, and the files they become."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
+from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.results.run_folder import RunFolder
 from fleetrec.simulator.scenario import resolved_yaml, sections
 
@@ -24,6 +25,8 @@ class RunResult:
     tables: Mapping[str, pd.DataFrame]
     """by name; those of a run in regions are read from its folder each time"""
     scenario: sections.Scenario
+    notes: Sequence[Note] = ()
+    """those of the summary"""
     timing: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fleetrec.models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean, headline_k
-from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.costs import NOTHING, Cost
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, Call, between, calling, signed
 from fleetrec.simulator.scenario import sections
 
@@ -121,7 +121,7 @@ def off_share(requests: Mapping[str, Any]) -> str | None:
     return f"asked {asked:.1%}, told {told:.1%}".replace(".0%", "%")
 
 
-def request_notes(requests: pd.DataFrame, joined_s: NDArray[np.float64]) -> list[str]:
+def request_notes(requests: pd.DataFrame, joined_s: NDArray[np.float64]) -> list[Note]:
     """What of the requests may surprise: those that were never sent, and those that joining devices sent in vain.
 
     joined_s [D]: when devices joined.
@@ -129,18 +129,17 @@ def request_notes(requests: pd.DataFrame, joined_s: NDArray[np.float64]) -> list
     notes = []
     never_sent = int(((requests["outcome"] == "lost") & (requests["bytes_up"] == 0)).sum())
     if never_sent:
-        lost = counted(never_sent, "lost request was", "lost requests were")
-        notes.append(f"{lost} never sent: {'its device was' if never_sent == 1 else 'their devices were'} offline")
+        said = "lost requests that were never sent, since their devices were offline: {requests:,}"
+        notes.append(note("never_sent", said, requests=never_sent))
     joining = requests["t_issued_s"].to_numpy() == joined_s[requests["device"].to_numpy()]
     at_the_node = np.isfinite(requests["t_arrived_s"].to_numpy())
     in_vain = int((joining & at_the_node & requests["outcome"].isin(["rejected", "timed_out"]).to_numpy()).sum())
     if in_vain > 0.01 * len(requests):
-        made = counted(
-            in_vain, "request that a device made as it joined was", "requests that devices made as they joined were"
+        said = (
+            "requests that devices made as they joined and that were turned away or came too late: {requests:,}; where "
+            "so many do not join at one moment, set fleet.churn.join_over"
         )
-        notes.append(
-            f"{made} turned away or came too late; where so many do not join at one moment, set fleet.churn.join_over"
-        )
+        notes.append(note("joined_in_vain", said, requests=in_vain))
     return notes
 
 

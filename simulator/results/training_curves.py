@@ -3,7 +3,7 @@
 from typing import Any
 
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
-from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
 
@@ -32,7 +32,7 @@ def llm_training(prepared: Prepared) -> dict[str, Any]:
     return training_section(getattr(prepared.source, "validation", {}), curve) if curve.values else {}
 
 
-def training_notes(scenario: sections.Scenario, prepared: Prepared) -> list[str]:
+def training_notes(scenario: sections.Scenario, prepared: Prepared) -> list[Note]:
     """A sentence for each model whose validation still rose when its last epoch ended."""
     notes = []
     if prepared.learnt.srm.curve.still_rising:
@@ -49,9 +49,14 @@ def curve_of_lists(prepared: Prepared) -> TrainingCurve:
     return curve
 
 
-def _note(model: str, key: str, curve: TrainingCurve) -> str:
-    return (
-        f"{model}: validation still rose at the last of its {counted(curve.most_epochs, 'epoch')} (NDCG@10 "
-        f"{curve.values[-1]:.4f}, of which {curve.gain_since(LATE):.4f} in the last quarter of them): a larger {key} "
-        "may make it better"
+def _note(model: str, key: str, curve: TrainingCurve) -> Note:
+    return note(
+        "still_rising",
+        "{model}: validation still rose at epoch {epochs}, its last (NDCG@10 {ndcg:.4f}, of which {gain:.4f} in the "
+        "last quarter of them): a larger {setting} may make it better",
+        model=model,
+        epochs=curve.most_epochs,
+        ndcg=curve.values[-1],
+        gain=curve.gain_since(LATE),
+        setting=key,
     )

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.notes import Note, note
 
 Role = Literal["user", "item", "time"]
 
@@ -41,7 +42,7 @@ class Columns:
     item: int
     time: int | None
     header: bool  # the first line holds names, not data
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     exact: int | None = None  # which times are exact
 
     @property
@@ -76,12 +77,14 @@ def named_columns(names: Sequence[str], where: str) -> Columns:
             raise InputError(f"{where}: holds lists of items per row; give one row an interaction: {WANTED}")
         raise InputError(f"{where}: no column for {missing} among {_listed(names)}; name the columns {WANTED}")
     exact = find_column(names, _EXACT, where) if time is not None else None
-    notes = [] if time is not None else ["there is no time column: the order of the rows is taken as the order in time"]
+    notes = []
+    if time is None:
+        notes.append(note("no_times", "there is no time column: the order of the rows is taken as the order in time"))
     unused = [name for place, name in enumerate(names) if place not in (user, item, time, exact) and name.strip()]
     if unused:
-        notes.append(f"columns not used: {_listed(unused)}")
+        notes.append(note("columns_unused", "columns not used: {columns}", columns=list(map(_printable, unused))))
     if any(plain_name(name) in _RATINGS for name in unused):
-        notes.append("ratings are ignored: every row is one interaction")
+        notes.append(note("ratings_ignored", "ratings are ignored: every row is one interaction"))
     return Columns(user, item, time, True, tuple(notes), exact)
 
 
@@ -100,7 +103,9 @@ def columns_of(first: Sequence[str], where: str) -> Columns:
     taken = (
         "user, item" if time is None else "user, item, time" if time == 2 else "user, item, a rating (ignored), time"
     )
-    return Columns(0, 1, time, False, (f"there is no header: columns are taken as {taken}",))
+    return Columns(
+        0, 1, time, False, (note("no_header", "there is no header: columns are taken as {taken}", taken=taken),)
+    )
 
 
 def _is_time(cell: str) -> bool:
@@ -116,5 +121,8 @@ def _is_time(cell: str) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name)[1:-1][:30] for name in names[:8])
-    return shown + (", ..." if len(names) > 8 else "")
+    return ", ".join(map(_printable, names[:8])) + (", ..." if len(names) > 8 else "")
+
+
+def _printable(name: str) -> str:
+    return repr(name)[1:-1][:30]

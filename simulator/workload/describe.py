@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.notes import Note, data_of, note
 from fleetrec.simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import split_log
@@ -39,7 +40,7 @@ def describe(log: InteractionLog) -> dict[str, Any]:
         "items_with_attributes": sum(map(bool, log.attributes)) if log.attributes else 0,
         "splits": {section.kind: _usable(log, section) for section in (GlobalTimeSplit(), PerUserSplit())},
         "problems": dict(log.problems),
-        "notes": [*log.notes, *_advice(log, 1 - pairs / log.n_events, gaps)],
+        "notes": data_of(*log.notes, *_advice(log, 1 - pairs / log.n_events, gaps)),
         "content_hash": log.content_hash,
     }
 
@@ -75,17 +76,21 @@ def _usable(log: InteractionLog, section: GlobalTimeSplit | PerUserSplit) -> dic
     }
 
 
-def _advice(log: InteractionLog, repeat_share: float, gaps: NDArray[np.float64]) -> list[str]:
+def _advice(log: InteractionLog, repeat_share: float, gaps: NDArray[np.float64]) -> list[Note]:
     advice = []
     if repeat_share > 0.2:
-        advice.append(f"{repeat_share:.0%} of events repeat an item of the same user: set workload.exclude_seen=false")
+        said = "{share:.0%} of events repeat an item of the same user: set workload.exclude_seen=false"
+        advice.append(note("repeats", said, share=repeat_share))
     if log.clock == "none":
-        advice.append("there is nothing to replay: set workload.arrivals to poisson, diurnal or sessions")
+        said = "there is nothing to replay: set workload.arrivals to poisson, diurnal or sessions"
+        advice.append(note("nothing_to_replay", said))
     elif len(gaps) and (np.mod(log.times, _DAY_S) == 0).all():
-        advice.append("times are whole days: generated arrivals (poisson, sessions) tell more than replayed ones")
+        said = "times are whole days: generated arrivals (poisson, sessions) tell more than replayed ones"
+        advice.append(note("whole_days", said))
     elif len(gaps) and (gaps == 0).mean() > 0.1:
-        advice.append(
-            f"{(gaps == 0).mean():.0%} of gaps are zero: events of one time stamp are one group, "
+        said = (
+            "{share:.0%} of gaps are zero: events of one time stamp are one group, "
             "and part of what looks like freshness may be the order in which items were shown"
         )
+        advice.append(note("zero_gaps", said, share=float((gaps == 0).mean())))
     return advice

@@ -13,6 +13,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.machine_memory import available_bytes
 from fleetrec.models.runtime.program import program
 from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario.text_files import resolve_path
 
 CACHE_PREFIX = "cache:"
@@ -27,7 +28,7 @@ class TextFile:
 
     path: Path
     data: bytes
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def datasets_folder() -> Path:
@@ -105,7 +106,11 @@ def read_text(path: Path) -> TextFile:
     data = read_bytes(path)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
-            return TextFile(path, data.decode("utf-16").encode(), ("the file is UTF-16",))
+            return TextFile(
+                path,
+                data.decode("utf-16").encode(),
+                (note("text_encoding", "the file is {encoding}", encoding="UTF-16"),),
+            )
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not readable as UTF-16 ({error.reason}); save it as UTF-8") from error
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -120,5 +125,6 @@ def read_text(path: Path) -> TextFile:
     except UnicodeDecodeError:
         if sum(byte < 32 and byte not in b"\t\n\r\f" for byte in data[:_PROBE]) > len(data[:_PROBE]) // 50:
             raise InputError(f"{path} is a binary file, not text; give CSV, TSV, .inter, .dat or Parquet") from None
-        return TextFile(path, data.decode("latin-1").encode(), ("the file is not UTF-8; it was read as Latin-1",))
+        told = note("text_encoding", "the file is not UTF-8; it was read as {encoding}", encoding="Latin-1")
+        return TextFile(path, data.decode("latin-1").encode(), (told,))
     return TextFile(path, data, ())

@@ -21,6 +21,7 @@ import pyarrow.parquet
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.workload.columns import Columns, columns_of, named_columns
 from fleetrec.simulator.workload.files import TextFile, check_fits, largest_bytes, read_text
 
@@ -42,7 +43,7 @@ class RawTable:
     times_in_seconds: bool  # times are seconds since 1970 already, no unit to guess
     unreadable: int  # rows left out because of their number of fields
     place: Callable[[int], str]  # of row r in the file: "line 17"
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     exact: Any | None = None  # strings [R]: whether a row's time is exact, where the file says so
 
 
@@ -232,9 +233,10 @@ def _read_lines(text: TextFile, skip: bool) -> RawTable:
             raise InputError(f"{text.path}, line {number}: a user without items (`user item item ...`); {SKIP_HINT}")
     rows = np.repeat(np.arange(len(users)), lengths)
     lines = np.array(numbers, dtype=np.int64)[rows]
-    notes = [*text.notes, "lines of `user item item ...`: there are no times, only each user's order"]
+    told = "lines of `user item item ...`: there are no times, only each user's order"
+    notes = [*text.notes, note("no_times", told)]
     if len(set(users)) < len(users):
-        notes.append("some users have several lines: each continues the one before")
+        notes.append(note("lines_continued", "some users have several lines: each continues the one before"))
     raw_users = pa.array(users, pa.string()).take(pa.array(rows))
     raw_items = pa.array(items, pa.string())
     return RawTable(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario.sections import LogFile
 from fleetrec.simulator.workload.files import locate
 from fleetrec.simulator.workload.formats import SKIP_HINT, RawTable, read_table
@@ -81,7 +82,9 @@ def load_log(section: LogFile) -> InteractionLog:
     if section.k_core > 1:
         events = _k_core(events, section.k_core, problems, source)
         source += f" ({section.k_core}-core)"
-        notes.append(f"only users and items with at least {section.k_core} events are kept")
+        notes.append(
+            note("k_core", "only users and items with at least {events} events are kept", events=section.k_core)
+        )
     if not len(events.users):
         raise InputError(f"{path} holds no interactions that can be used ({_told(problems)}); give another file")
     log = _assemble(events, users.labels, items.labels, raw.times is not None, dated, section, problems, notes, source)
@@ -153,7 +156,7 @@ def _assemble(
     dated: bool,
     section: LogFile,
     problems: dict[str, int],
-    notes: list[str],
+    notes: list[Note],
     source: str,
 ) -> InteractionLog:
     users, user_ids = _recode(events.users, user_labels)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.simulator.core.notes import Note
+
 Clock = Literal["absolute", "shared", "relative", "none"]
 """absolute: seconds since 1970, UTC. shared: seconds since one start for all users, whose date is unknown.
 relative: seconds since a start of each user's own, so users cannot be put in one calendar. none: only the order
@@ -35,7 +37,7 @@ class InteractionLog:
     problems: Mapping[str, int]
     source: str  # for reports: "synthetic", or the file's name
     content_hash: str
-    notes: Sequence[str] = field(default=())  # what was assumed while reading, one sentence each
+    notes: Sequence[Note] = field(default=())  # what was assumed while reading
     inexact_times: float = 0.0  # share of events whose time the file itself says is not exact
 
     @property

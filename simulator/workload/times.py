@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.dates import LAST_DATE_S, seconds_of
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.workload.log import Clock
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,7 @@ class ParsedTimes:
     seconds: Floats
     dated: bool
     problems: dict[str, int]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def parse_times(raw: Any, in_seconds: bool) -> ParsedTimes:
@@ -52,7 +53,7 @@ def parse_times(raw: Any, in_seconds: bool) -> ParsedTimes:
         return _numbers(numbers.to_numpy(dtype=np.float64))
     seconds = _dates(seconds_of(moments))
     local = int((moments.notna() & ~texts.str.contains(_ZONE, na=False)).sum())
-    notes = (f"{local} ISO times without a zone are taken as UTC",) if local else ()
+    notes = (note("times_utc", "{times} ISO times without a zone are taken as UTC", times=local),) if local else ()
     return ParsedTimes(seconds, True, {}, notes)
 
 
@@ -104,17 +105,20 @@ def _numbers(values: Floats) -> ParsedTimes:
     typical = float(np.median(known)) if len(known) else 0.0
     if _are_days(known):
         days = pd.to_datetime(pd.Series(values).astype("Int64").astype("string"), format="%Y%m%d", utc=True)
-        return ParsedTimes(_dates(seconds_of(days)), True, {}, ("times like 20200131 are taken as days",))
+        return ParsedTimes(
+            _dates(seconds_of(days)), True, {}, (note("times_days", "times like 20200131 are taken as days"),)
+        )
     if typical < _FIRST_DATE_S:
-        note = ("times are small numbers: seconds since a start that the log does not tell",)
-        return ParsedTimes(np.where(values < 0, np.nan, values), False, {}, note)
+        told = note("times_relative", "times are small numbers: seconds since a start that the log does not tell")
+        return ParsedTimes(np.where(values < 0, np.nan, values), False, {}, (told,))
     unit, scale = next((u for u in _UNITS if typical < LAST_DATE_S * u[1]), _UNITS[-1])
     seconds = values / scale
     seconds[(seconds < _FIRST_DATE_S) | (seconds >= LAST_DATE_S)] = np.nan
     seconds[_far_from_all(seconds)] = np.nan
     if unit == "seconds":
         return ParsedTimes(seconds, True, {}, ())
-    return ParsedTimes(seconds, True, {f"times_in_{unit}": len(known)}, (f"times are {unit} since 1970",))
+    told = note("times_unit", "times are {unit} since 1970", unit=unit)
+    return ParsedTimes(seconds, True, {f"times_in_{unit}": len(known)}, (told,))
 
 
 def _far_from_all(seconds: Floats) -> NDArray[np.bool_]:

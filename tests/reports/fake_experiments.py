@@ -129,6 +129,6 @@ def answer_of(names: Sequence[str], **changes: Any) -> dict[str, Any]:
             {"key": "policy.request", "metric": "ndcg@10", "share_of_variance": 0.7},
             {"key": "policy.fusion.srm_weight", "metric": "ndcg@10", "share_of_variance": 0.2},
         ],
-        "notes": ["4 more seeds would resolve the rest"],
+        "notes": [{"key": "seeds", "text": "4 more seeds would resolve the rest", "values": {}}],
     }
     return base | changes

@@ -36,7 +36,7 @@ def summary_of(**changes: Any) -> dict[str, Any]:
         "devices": 300,
         "interactions": 6000,
         "headline": "HR@10 0.2011 with 0.21 requests an interaction; best baseline srm 0.1420",
-        "notes": ["quality of item_lm, cost of llama-3.1-8b"],
+        "notes": [{"key": "quality_and_cost", "text": "quality of item_lm, cost of llama-3.1-8b", "values": {}}],
         "accuracy": {f"{m}@{k}": 0.1 for m in ("hr", "ndcg", "mrr") for k in KS},
         "baselines": {name: {f"hr@{k}": v * (k / 10) ** 0.6 for k in KS} for name, v in baselines.items()},
         "freshness": {"mean_staleness": 3.2, "mean_list_age_s": 5400.0},

@@ -138,7 +138,7 @@ def test_a_comparison_folder_is_drawn_from_its_json(tmp_path: Path) -> None:
         "policies": rows,
         "baselines": {**BASELINES, "unknown": None},
         "headline": "always is the most accurate",
-        "notes": ["quality of item_lm, cost of llama-3.1-8b"],
+        "notes": [{"key": "quality_and_cost", "text": "quality of item_lm, cost of llama-3.1-8b", "values": {}}],
         "split": {"kind": "global_time", "description": "global_time, cut at 80% of events"},
     }
     (tmp_path / "comparison.json").write_text(json.dumps(comparison), encoding="utf-8")

@@ -75,7 +75,10 @@ def test_an_interaction_of_an_unknown_device_is_an_error(tmp_path: Path) -> None
 
 
 def test_long_headlines_text_like_mathematics_and_null_figures_do_not_break_a_figure(tmp_path: Path) -> None:
-    notes = ["quality of $x_1$, cost of llama_{3", *summary_of()["notes"]]
+    notes = [
+        {"key": "quality_and_cost", "text": "quality of $x_1$, cost of llama_{3", "values": {}},
+        *summary_of()["notes"],
+    ]
     nothing = {"hr@5": None, "hr@10": None, "hr@20": None}
     run = write_run(tmp_path / "run", devices=5, headline="word $ " * 60, notes=notes, baselines={"srm": nothing})
     assert [path.name for path in draw_run(run)] == NAMES

@@ -108,10 +108,22 @@ def test_names_that_look_like_markup_are_shown_as_text(tmp_path: Path, kind: str
         decision = decision_of(winner=HOSTILE, policy=HOSTILE, runner_up=None, ties=[["a", HOSTILE]])
         decision["nothing"][0]["baseline"] = HOSTILE
         hangs = [{"key": "llm", "text": HOSTILE, "values": {}}]
-        answer = answer_of(names, notes=[HOSTILE], decision=decision, winner=HOSTILE, hangs_on=hangs)
+        answer = answer_of(
+            names,
+            notes=[{"key": "any", "text": HOSTILE, "values": {}}],
+            decision=decision,
+            winner=HOSTILE,
+            hangs_on=hangs,
+        )
         write_experiment(folder, names, question=HOSTILE, answer=answer)
     else:
-        write_run(folder, devices=10, headline=HOSTILE, notes=[HOSTILE], scenario=HOSTILE)
+        write_run(
+            folder,
+            devices=10,
+            headline=HOSTILE,
+            notes=[{"key": "any", "text": HOSTILE, "values": {}}],
+            scenario=HOSTILE,
+        )
     found = read(write_report(folder))
     assert found.count["script"] == 3
     assert "img" not in found.count

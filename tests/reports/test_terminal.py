@@ -31,6 +31,16 @@ ROW: dict[str, Any] = {
 }
 
 
+def compared(*policies: dict[str, Any]) -> dict[str, Any]:
+    """What comparison.json holds for policies like ROW."""
+    return {
+        "headline": "headline",
+        "today": [],
+        "policies": list(policies),
+        "notes": [{"key": "any", "text": "a note"}],
+    }
+
+
 def plain(width: int = 100) -> Console:
     return Console(file=io.StringIO(), width=width, highlight=False)
 
@@ -53,12 +63,18 @@ def test_the_first_line_of_a_run_is_its_headline_and_the_last_says_what_is_measu
 @pytest.mark.parametrize("width", [100, 80])
 def test_no_line_is_wider_than_the_console_and_no_escape_codes_reach_a_file(width: int) -> None:
     console = plain(width)
-    print_run_summary(summary_of(headline="long " * 60, notes=["a note " * 40]), console)
-    print_policy_comparison([ROW, ROW | {"latency_p95_s": None}], console, "headline", ["note"])
+    print_run_summary(summary_of(headline="long " * 60, notes=[{"key": "any", "text": "a note " * 40}]), console)
+    print_policy_comparison(compared(ROW, ROW | {"latency_p95_s": None}), console)
     print_describe({"users": 6040, "lengths": {"p50": 96.0}, "problems": {}, "values": list(range(200))}, console)
     text = text_of(console)
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text
+
+
+def test_notes_of_before_they_had_keys_are_printed_as_they_are() -> None:
+    console = plain()
+    print_run_summary(summary_of(notes=["quality of item_lm, cost of llama-3.1-8b"]), console)
+    assert "note: quality of item_lm, cost of llama-3.1-8b\n" in text_of(console)
 
 
 def test_a_run_without_interactions_prints_without_figures() -> None:
@@ -74,7 +90,7 @@ def test_a_run_without_interactions_prints_without_figures() -> None:
 
 def test_a_policy_has_one_line_with_its_interval_and_cost() -> None:
     console = plain()
-    print_policy_comparison([ROW | {"policy": "always"}], console)
+    print_policy_comparison(compared(ROW | {"policy": "always"}), console)
     (line,) = [line for line in text_of(console).splitlines() if line.startswith("always")]
     assert line.split() == ["always", "0.1234", "0.0100", "0.2345", "$0.0123", "0.2", "2.2", "1.25", "s"]
 
@@ -97,7 +113,9 @@ def test_headroom_is_said_of_the_busiest_load(share: float, said: str) -> None:
 def test_a_comparison_shows_the_share_that_asked_beside_what_was_sent() -> None:
     """A phone that asks while it is offline sends nothing, so a policy told 40% sends less than 40%."""
     console = plain()
-    print_policy_comparison([ROW | {"policy": "random 40%", "realised_ratio": 0.3986, "ratio": 0.3257}], console)
+    print_policy_comparison(
+        compared(ROW | {"policy": "random 40%", "realised_ratio": 0.3986, "ratio": 0.3257}), console
+    )
     (line,) = [line for line in text_of(console).splitlines() if line.startswith("random")]
     assert line.split()[-5:-3] == ["0.399", "0.326"]
 

@@ -22,6 +22,7 @@ from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
 from fleetrec.simulator.preparation.prompt_export import export_prompts
 from fleetrec.simulator.workload.splitting import leave_one_out
 from tests.simulator.workload.logs import make_log
+from tests.small import noted
 
 USERS, LENGTH, ITEMS = 40, 6, 20
 BASE = """
@@ -80,7 +81,7 @@ def test_the_llms_figures_follow_from_the_place_of_the_last_item_in_its_lists(ci
             assert found["llm"][f"hr@{k}"] == hit
             assert found["llm"][f"ndcg@{k}"] == pytest.approx(hit / math.log2(place + 2), abs=1e-6)
             assert found["llm"][f"mrr@{k}"] == pytest.approx(hit / (place + 1), abs=1e-6)
-    assert "beyond that every item is a miss" in found["notes"][-1]
+    assert noted(found["notes"])["lists_short"] == {"items": 6}
     assert found["baselines"]["markov"]["hr@2"] == 1.0  # after an item comes the next on the circle
     assert found["baselines"]["recent"]["hr@10"] == 0.0  # seen items leave the ranking
     assert found["published"] == []
@@ -143,11 +144,12 @@ def test_a_run_with_a_model_on_titles_reports_how_many_answers_were_ungrounded(
     answers = result.summary["models"]["llm"]["answers"]
     assert answers["titles"] == 2 * answers["lists"] > 0
     assert answers["ungrounded_share"] == 0.5
-    assert any("50.0% of" in note and "not in the catalogue" in note for note in result.summary["notes"])
-    assert any("quality of endpoint, cost of llama-3.1-8b" in note for note in result.summary["notes"])
+    notes = noted(result.summary["notes"])
+    assert notes["ungrounded_titles"] == answers
+    assert notes["quality_and_cost"] == {"quality_of": "endpoint", "cost_of": "llama-3.1-8b"}
     found = evaluate(scenario, store=ArtifactStore(circle.parent / "store"))
     assert found["llm"]["hr@2"] == 1.0
-    assert any("50.0% of" in note for note in found["notes"])
+    assert noted(found["notes"])["ungrounded_titles"]["ungrounded_share"] == 0.5
 
 
 def test_p5_serves_a_run_and_its_own_size_is_charged(circle: Path) -> None:

@@ -35,6 +35,7 @@ from fleetrec.simulator.simulation import simulate_prepared
 from fleetrec.simulator.workload.loading import load_log
 from fleetrec.simulator.workload.times import parse_times, why_unusable
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
+from tests.small import noted
 
 SLATES = ("markov", "popular", "frequent", "recent", "srm", "cloud_srm", "both", "llm")
 
@@ -201,8 +202,8 @@ def test_a_run_is_kept_without_its_account_where_that_fails(tmp_path: Path, monk
 
     monkeypatch.setattr(LlmService, "provision", broken)
     summary = simulate_tiny(fleet_of(3, "llm", True, True), ArtifactStore(tmp_path / "c"), tmp_path / "run").summary
-    told = r"provisioned account: none, since it could not be computed \(ZeroDivisionError: by no time; .+\.py:\d+\)"
-    assert any(re.fullmatch(told, note) for note in summary["notes"])
+    error = noted(summary["notes"])["provisioned_none"]["error"]
+    assert re.fullmatch(r"ZeroDivisionError: by no time; .+\.py:\d+", error)
     assert summary["cost"]["usd_provisioned"] is None
     assert summary["cost"]["usd_marginal"] > 0
     assert (tmp_path / "run" / "interactions.parquet").stat().st_size > 0

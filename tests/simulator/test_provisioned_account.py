@@ -1,19 +1,21 @@
 """The provisioned account of whole runs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.results.account import COLUMNS, PROVISIONED
 from tests.simulator.tiny import scenario_of, simulate_tiny
+from tests.small import noted
 
 FLEET = {"devices": 50, "represents": 500_000}
 
 
-def cost_of(folder: Path, **changes: object) -> tuple[dict[str, float | None], list[str]]:
+def cost_of(folder: Path, **changes: object) -> tuple[dict[str, float | None], dict[str, Any]]:
     summary = simulate_tiny(scenario_of(fleet=FLEET, **changes), ArtifactStore(folder)).summary
-    return summary["cost"] | {"interactions": summary["interactions"]}, summary["notes"]
+    return summary["cost"] | {"interactions": summary["interactions"]}, noted(summary["notes"])
 
 
 def test_a_fleet_that_never_asks_pays_for_its_traffic_alone(tmp_path: Path) -> None:
@@ -35,26 +37,27 @@ def test_replicas_are_paid_for_all_the_time_and_shared_by_the_represented_fleet(
         1000 * replicas * 72.0 / (cost["interactions"] * 10_000)
     )
     assert cost["devices_per_replica"] == pytest.approx(500_000 / replicas)
-    assert any(note.startswith("cost account: provisioned, the fewest replicas with p95 latency") for note in notes)
+    told = notes["cost_account"]
+    assert (told["servers"], told["objective"][:11], told["devices"]) == ("replicas", "p95 latency", 500_000)
 
 
 def test_an_objective_that_no_number_meets_leaves_the_account_empty_and_says_why(tmp_path: Path) -> None:
     cost, notes = cost_of(tmp_path, cloud={"slo": {"p95_latency": 0.001}})
     assert {name: cost[name] for name in PROVISIONED if "requests_per_s" not in name and cost[name] is not None} == {}
     assert cost["requests_per_s_peak"] > 0
-    assert any(note.startswith("provisioned account: none, since the p95 request takes") for note in notes)
+    assert notes["provisioned_none"]["alone_s"] > 0.001
     assert cost["usd_marginal"] > 0
 
 
 def test_cores_are_provisioned_for_the_small_model_in_the_cloud(tmp_path: Path) -> None:
     cost, notes = cost_of(tmp_path, policy={"slate": "cloud_srm", "request": {"kind": "always"}})
     assert cost["replicas_provisioned"] >= 1
-    assert any("the fewest cores" in note for note in notes)
+    assert notes["cost_account"]["servers"] == "cores"
 
 
 def test_what_the_account_leaves_out_is_said(tmp_path: Path) -> None:
     _, notes = cost_of(tmp_path, cloud={"failures": {"every": "1h"}, "spot": {}})
-    assert "provisioned account: leaves out spot prices and takings, failures" in notes
+    assert notes["provisioned_leaves_out"] == {"parts": ["spot prices and takings", "failures"]}
 
 
 def test_every_figure_has_an_interval_of_its_draws(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from fleetrec.models.llm.titles import INSTRUCTION
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from tests.models.test_endpoint import Server, ok, serve
 from tests.simulator.test_evaluation import ITEMS, USERS, circle
+from tests.small import noted
 
 __all__ = ["circle", "serve"]  # fixtures
 
@@ -32,8 +33,9 @@ def test_the_usage_of_an_endpoints_answers_is_charged(circle: Path, serve: Calla
     assert len(requests) > USERS
     assert set(requests["output_tokens"]) == {165}
     assert requests["prompt_tokens"].between(250, 420).all()  # more where a longer history is shown
-    assert any(note.startswith("tokens: a request reads about 3") for note in result.summary["notes"])
-    assert any("writes 165; 40 answers measured" in note for note in result.summary["notes"])
+    told = noted(result.summary["notes"])["tokens_measured"]
+    assert 300 <= told["prompt"] < 400
+    assert (told["output"], told["measured"]) == (165.0, 40)
     long = run(circle, f"llm.candidates={{kind: endpoint, url: {url}, model: m}}", "llm.output_tokens_per_item=99")
     assert long.summary["cost"]["usd_marginal"] == result.summary["cost"]["usd_marginal"]
 
@@ -54,4 +56,4 @@ def test_a_p5_is_charged_for_its_ids_and_its_beams(circle: Path) -> None:
     assert set(requests["output_tokens"]) == {10}
     assert (requests["prompt_tokens"] == 2 * (requests["step"] + 1)).all()
     told = run(circle, p5, "llm.generation=list").summary["notes"]
-    assert any("not the p5's own; remove llm.generation" in note for note in told)
+    assert noted(told)["tokens_not_own"] == {"generation": "list"}

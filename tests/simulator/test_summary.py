@@ -10,9 +10,11 @@ import pytest
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.core.costs import Cost
+from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.experiments.policy_comparison import shown_as
 from fleetrec.simulator.results import summary as parts
 from tests.simulator.tiny import scenario_of, simulate_tiny
+from tests.small import noted
 
 
 def test_targets_are_repeat_new_head_middle_or_tail() -> None:
@@ -101,9 +103,8 @@ def test_requests_that_nobody_could_hear_and_those_of_a_crowd_at_the_door_are_to
         ],
         columns=["device", "t_issued_s", "t_arrived_s", "outcome", "bytes_up"],
     )
-    offline, crowd = parts.request_notes(requests, np.array([0.0, 5.0, 6.0]))
-    assert offline.startswith("1 lost request was never sent: its device was offline")
-    assert crowd.startswith("2 requests that devices made as they joined")
+    notes = parts.request_notes(requests, np.array([0.0, 5.0, 6.0]))
+    assert noted(data_of(*notes)) == {"never_sent": {"requests": 1}, "joined_in_vain": {"requests": 2}}
     assert parts.request_notes(requests[requests["outcome"] == "completed"], np.zeros(3)) == []
 
 
@@ -147,20 +148,16 @@ def test_what_a_duration_cuts_off_is_counted(tmp_path: Path) -> None:
     whole = simulate_tiny(scenario_of(), ArtifactStore(tmp_path))
     cut = simulate_tiny(scenario_of(duration=3600.0), ArtifactStore(tmp_path))
     missing = whole.summary["interactions"] - cut.summary["interactions"]
-    note = f"{missing:,} streamed interactions would come after the duration and are left out"
     assert missing > 0
-    assert note in cut.summary["notes"]
+    assert noted(cut.summary["notes"])["after_duration"] == {"interactions": missing}
 
 
 def test_events_out_of_calendar_order_are_said_to_be_and_why(tmp_path: Path) -> None:
     said = {}
     for kind in ("poisson", "replay"):
-        notes = simulate_tiny(scenario_of(workload={"arrivals": {"kind": kind}}), ArtifactStore(tmp_path)).summary[
-            "notes"
-        ]
-        said[kind] = [note for note in notes if "calendar" in note]
-    assert said["poisson"] == ["events are not in calendar order: moments of interactions are drawn"]
-    assert said["replay"] == []
+        summary = simulate_tiny(scenario_of(workload={"arrivals": {"kind": kind}}), ArtifactStore(tmp_path)).summary
+        said[kind] = noted(summary["notes"]).get("not_calendar")
+    assert said == {"poisson": {"why": "moments of interactions are drawn"}, "replay": None}
 
 
 def test_a_policy_that_asks_more_than_it_was_told_says_so_first() -> None:

@@ -20,6 +20,7 @@ from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.pools import kind_of
 from fleetrec.simulator.cloud.tokens import RequestTokens
 from fleetrec.simulator.core.costs import HOUR_S, rent_cost
+from fleetrec.simulator.core.notes import data_of, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.units import DURATION
@@ -85,7 +86,7 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
                     f"--slo {plan.slo}: no number of replicas meets it: on an empty node that percentile is "
                     f"{found.alone_s:.3g} s; relax it, or take a faster GPU, a smaller model or more --gpus-per-replica"
                 )
-            notes.append(f"the fewest replicas with {objective}")
+            notes.append(note("objective", "the fewest replicas with {objective}", objective=str(objective)))
         assert wanted is not None
         figures = _figures(requests, replicas.replayed(requests, wanted))
     served = {
@@ -96,7 +97,7 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
         "router": plan.router.kind,
         "step_times": "roofline" if plan.profile is None else plan.profile,
     }
-    return {"served_by": served, **figures, "notes": notes}
+    return {"served_by": served, **figures, "notes": data_of(*notes)}
 
 
 def _figures(requests: Requests, replayed: Replayed) -> dict[str, Any]:

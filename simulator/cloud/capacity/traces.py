@@ -18,6 +18,7 @@ from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.replica.jobs import MOST_TOKENS
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario.text_files import number, read_rows
 from fleetrec.simulator.scenario.units import DURATION
 
@@ -39,7 +40,7 @@ _FORMS = (
 Row = tuple[int, dict[str, float]]
 
 
-def read_trace(path: Path, limit: int | None = None) -> tuple[Requests, list[str]]:
+def read_trace(path: Path, limit: int | None = None) -> tuple[Requests, list[Note]]:
     """The first `limit` requests of a trace, in order of arrival, times from that of the first; and what to say of it.
 
     Rows that are out of order are sorted and counted. InputError names the row that cannot be used.
@@ -72,8 +73,8 @@ def read_trace(path: Path, limit: int | None = None) -> tuple[Requests, list[str
     notes = []
     late = int((np.diff(arrival) < 0).sum())
     if late:
-        before = "arrives before the row above it" if late == 1 else "arrive before the row above them"
-        notes.append(f"{late} of {len(rows)} rows {before}; the trace is sorted by time")
+        said = "the trace is sorted by time, since {late} of its {rows} rows came before the row above"
+        notes.append(note("trace_sorted", said, late=late, rows=len(rows)))
     order = np.argsort(arrival, kind="stable")
     prompt, output, sequences = (values[order].astype(np.int64) for values in (prompt, output, sequences))
     return Requests.of(arrival[order] - arrival.min(), prompt, output, sequences), notes

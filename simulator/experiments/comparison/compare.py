@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.notes import data_of, note
 from fleetrec.simulator.experiments.comparison.conclusion import conclude, higher_is_better
 from fleetrec.simulator.experiments.comparison.cost_plane import LEVEL
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH, hint
@@ -130,7 +131,7 @@ def _compared(
     if equal_ratio:
         found = at_equal_ratio(records.variants, at, records.measure(RATIO).by_run, measures[metric])
         answer["equal_ratio"] = found.rows
-        answer["notes"] += found.notes
+        answer["notes"] += data_of(*found.notes)
     for name in table.select_dtypes("float").columns:
         table[name] = pd.Series([rounded(value) for value in table[name].tolist()], dtype="float64")
     return Comparison(table, rounded(answer))
@@ -146,7 +147,8 @@ def _first_metric(records: ExperimentRecords, accuracy: bool) -> str:
         return wanted[0]
     held_by_all = PROVISIONED in records.results and bool(np.isfinite(records.measure(PROVISIONED).by_run).all())
     if not held_by_all:
-        records.notes.append("cost is that of the marginal account: some run has no provisioned one")
+        said = "cost is that of the marginal account: some run has no provisioned one"
+        records.notes.append(note("cost_marginal", said))
     return PROVISIONED if held_by_all else MARGINAL
 
 

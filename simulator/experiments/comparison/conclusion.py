@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.core.notes import Note, data_of, note
 from fleetrec.simulator.core.resampling import DRAWS
 from fleetrec.simulator.experiments.comparison.cost_plane import Plane, plane_of
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH, decide
@@ -30,7 +31,6 @@ Floats = NDArray[np.float64]
 SCHEMA_VERSION = 2
 _SEED = 0
 _PAIRS_DRAWN = 1e8  # pairs of variants that are compared over all draws
-_MOST_LISTED = 4
 _MORE_IS_BETTER = ("hr@", "ndcg@", "mrr@", "precision@", "devices_per_replica")
 
 
@@ -73,13 +73,15 @@ def conclude(
     if found is not None and found.below is not None:
         notes.append(_interpolation(plane, found, costs[0]))
     if not np.isfinite(plane.cost_band).all():
-        notes.append(f"{costs[0]} has no interval with one run of each variant, so no saving can be shown")
+        said = "{cost} has no interval with one run of each variant, so no saving can be shown"
+        notes.append(note("cost_without_interval", said, cost=costs[0]))
     bend = knee(points) if len(costs) == 1 else None
     if records.manifest.kind == "optimisation":
-        notes.append(
-            f"the best of {counted(len(plane.names), 'point')} looks better than it is, since the search chose it for "
-            "the very runs that judge it: run the points that you mean to use at seeds that it has not seen"
+        said = (
+            "the best of the points ({points:,}) looks better than it is, since the search chose it for the very runs "
+            "that judge it: run the points that you mean to use at seeds that it has not seen"
         )
+        notes.append(note("chosen_by_search", said, points=len(plane.names)))
     sensitivity = _sensitivity(records, {name: measures[name] for name in (metric, *costs)}, notes)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -97,12 +99,12 @@ def conclude(
         "knee": None if bend is None else plane.names[bend],
         "hypervolume": _covered(points, drawn, signs),
         "sensitivity": sensitivity,
-        "notes": notes,
+        "notes": data_of(*notes),
     }
 
 
 def _allowed(
-    records: ExperimentRecords, baseline: int, held: Sequence[Measure], objectives: Sequence[str], notes: list[str]
+    records: ExperimentRecords, baseline: int, held: Sequence[Measure], objectives: Sequence[str], notes: list[Note]
 ) -> NDArray[np.bool_]:
     """The variants [V] that are known in all objectives at every seed, keep the limits and did ask at the share that
     they were told; why others are not."""
@@ -115,22 +117,22 @@ def _allowed(
             "take another --baseline, --metric or --against-cost"
         )
     if not allowed.all():
-        notes.append(f"not on the front, since {said} is not known at every seed: {_listed(names, ~allowed)}")
+        notes.append(_off_front("front_unknown", f"{said} is not known at every seed", names, ~allowed))
     silent = records.without_requests()
     for name, most in records.manifest.limits.items():
         values = kept_without_requests(name, records.measure(records.check(name)).by_run, silent)
-        for fails, why in (
-            (np.isnan(values).any(axis=1), f"{name}, which is limited, is not known at every seed"),
-            (values.mean(axis=1) > most, f"over the limit {name} <= {most:g}"),
+        for key, fails, why in (
+            ("front_unknown", np.isnan(values).any(axis=1), f"{name}, which is limited, is not known at every seed"),
+            ("front_over_limit", values.mean(axis=1) > most, f"over the limit {name} <= {most:g}"),
         ):
             if (fails & allowed).any():
-                notes.append(f"not on the front, since {why}: {_listed(names, fails & allowed)}")
+                notes.append(_off_front(key, why, names, fails & allowed))
             allowed = allowed & ~fails
     missed = missed_shares(records.results)
     if missed:
         off = np.array([name in missed for name in names])
         named = [f"{name} ({missed[name]})" if name in missed else name for name in names]
-        notes.append(f"did not ask at the share that their names say, so not on the front: {_listed(named, off)}")
+        notes.append(_off_front("front_share_missed", "they did not ask at the share that their names say", named, off))
         allowed = allowed & ~(off & (np.arange(len(names)) != baseline))
     return allowed
 
@@ -152,27 +154,28 @@ def _draws(records: ExperimentRecords, held: Sequence[Measure]) -> Floats:
     return drawn.reshape(len(drawn), *shape)
 
 
-def _replicated(held: Mapping[str, Any]) -> str:
+def _off_front(key: str, why: str, names: Sequence[str], which: NDArray[np.bool_]) -> Note:
+    """Why some variants are not on the front."""
+    held = [name for name, there in zip(names, which, strict=True) if there]
+    return note(key, "not on the front, since {why}: {variants!r}", why=why, variants=held)
+
+
+def _replicated(held: Mapping[str, Any]) -> Note:
     """What was run anew, and what was not."""
     worlds, trainings = held["worlds"], held["trainings"]
     said = f"1 world (seed {worlds[0]})" if len(worlds) == 1 else f"{len(worlds)} worlds"
     said += f", {counted(held['users'], 'user')}"
-    if trainings is not None:
-        return f"replicated: {said}, {counted(len(trainings), 'training')}"
-    return f"replicated: {said}; models were trained once, so nothing is said of models trained anew (training.seed)"
+    if trainings is None:
+        said += "; models were trained once, so nothing is said of models trained anew (training.seed)"
+    else:
+        said += f", {counted(len(trainings), 'training')}"
+    return Note("replicated", f"replicated: {said}", held)
 
 
 def _per_month(records: ExperimentRecords) -> Measure | None:
     """Dollars a month of the represented fleet, where every run knows them."""
     found = records.measure(PER_MONTH) if PER_MONTH in records.results else None
     return found if found is not None and bool(np.isfinite(found.by_run).all()) else None
-
-
-def _listed(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
-    """Those chosen, the first few by name."""
-    held = [f"'{name}'" for name, there in zip(names, chosen, strict=True) if there]
-    more = len(held) - _MOST_LISTED
-    return ", ".join(held[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _saving(plane: Plane, found: Saving) -> dict[str, Any]:
@@ -189,13 +192,20 @@ def _saving(plane: Plane, found: Saving) -> dict[str, Any]:
     }
 
 
-def _interpolation(plane: Plane, found: Saving, cost: str) -> str:
+def _interpolation(plane: Plane, found: Saving, cost: str) -> Note:
     """That no run has the price of a saving."""
     assert found.below is not None
-    low, high = (f"'{plane.names[v]}' ({plane.cost[v]:.4g})" for v in (found.below, found.variant))
-    return (
-        f"the price of the saving, {cost} {found.price:.4g}, is interpolated between two runs of '{found.family}', "
-        f"{low} and {high}: no run has it"
+    return note(
+        "price_interpolated",
+        "the price of the saving, {cost} {price:.4g}, is interpolated between two runs of '{family}', "
+        "'{below}' ({below_cost:.4g}) and '{above}' ({above_cost:.4g}): no run has it",
+        cost=cost,
+        price=found.price,
+        family=found.family,
+        below=plane.names[found.below],
+        below_cost=plane.cost[found.below],
+        above=plane.names[found.variant],
+        above_cost=plane.cost[found.variant],
     )
 
 
@@ -252,12 +262,16 @@ def _covered(points: Floats, drawn: Floats, signs: Sequence[float]) -> dict[str,
     return {"value": float(hypervolume(points, reference)), "low": low, "high": high, "reference": list(stated)}
 
 
-def _sensitivity(records: ExperimentRecords, measures: Mapping[str, Measure], notes: list[str]) -> list[dict[str, Any]]:
-    found = []
+def _sensitivity(
+    records: ExperimentRecords, measures: Mapping[str, Measure], notes: list[Note]
+) -> list[dict[str, Any]]:
+    found, methods = [], []
     for metric, measure in measures.items():
         shares, method = shares_of_variance(records.variants, measure.means)
         found += [{"key": key, "metric": metric, "share_of_variance": share} for key, share in shares.items()]
-        if shares and not any(note.startswith("sensitivity:") for note in notes):
-            chosen = "; of the points that the search chose, not of its whole space"
-            notes.append(f"sensitivity: {method}{chosen if records.manifest.kind == 'optimisation' else ''}")
+        methods += [method] if shares else []
+    if methods:
+        searched = records.manifest.kind == "optimisation"
+        chosen = "; of the points that the search chose, not of its whole space" if searched else ""
+        notes.append(note("sensitivity", f"sensitivity: {{method}}{chosen}", method=methods[0]))
     return found

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.experiments.comparison.metric_values import Measure
 from fleetrec.simulator.experiments.folders import Variant
 from fleetrec.simulator.experiments.statistics import Estimates, holm
@@ -46,7 +47,7 @@ class EqualRatio:
     """Rows of what each family reaches at common request ratios, and what could not be compared."""
 
     rows: list[dict[str, Any]]
-    notes: list[str]
+    notes: list[Note]
 
 
 def at_equal_ratio(variants: Sequence[Variant], baseline: int, ratios: Floats, measure: Measure) -> EqualRatio:
@@ -59,17 +60,16 @@ def at_equal_ratio(variants: Sequence[Variant], baseline: int, ratios: Floats, m
     groups = families(variants)
     spans = {label: _span(ratios[members]) for label, members in groups.items()}
     able: dict[str, Span] = {label: span for label, span in spans.items() if span is not None}
-    notes = [
-        f"equal ratio: '{label}' has no variants on two sides of a ratio, so it is not compared"
-        for label in groups
-        if label not in able
-    ]
+    said = "equal ratio: '{family}' has no variants on two sides of a ratio, so it is not compared"
+    notes = [note("equal_ratio_one_side", said, family=label) for label in groups if label not in able]
     own = next(label for label, members in groups.items() if baseline in members)
     if len(able) < 2:
-        return EqualRatio([], [*notes, "equal ratio: fewer than two families span ratios; sweep the request ratio"])
+        said = "equal ratio: fewer than two families span ratios; sweep the request ratio"
+        return EqualRatio([], [*notes, note("equal_ratio_none", said)])
     reference = own if own in able else next(iter(able))
     if reference != own:
-        notes.append(f"equal ratio: the baseline's family spans no ratios; '{reference}' is the reference instead")
+        said = "equal ratio: the baseline's family spans no ratios; '{family}' is the reference instead"
+        notes.append(note("equal_ratio_reference", said, family=reference))
     rows: list[dict[str, Any]] = []
     for ratio in _common_ratios(ratios[groups[reference]].mean(axis=1), able, reference):
         there = [label for label, span in able.items() if span[0] <= ratio <= span[1]]
@@ -81,8 +81,9 @@ def at_equal_ratio(variants: Sequence[Variant], baseline: int, ratios: Floats, m
     for row, p in zip(rows, adjusted, strict=True):
         row["p_adjusted"] = None if np.isnan(p) else float(p)
     compared = {row["family"] for row in rows}
+    said = "equal ratio: '{family}' ({low:.2f} to {high:.2f}) shares no ratio with '{reference}'"
     notes += [
-        f"equal ratio: '{label}' ({span[0]:.2f} to {span[1]:.2f}) shares no ratio with '{reference}'"
+        note("equal_ratio_apart", said, family=label, low=span[0], high=span[1], reference=reference)
         for label, span in able.items()
         if label not in compared
     ]

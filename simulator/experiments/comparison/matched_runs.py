@@ -10,6 +10,7 @@ import pandas as pd
 from pyarrow.lib import ArrowException
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.experiments.comparison.records import (
     NO_TRAINING,
     PLACE,
@@ -52,11 +53,12 @@ def read_records(path: Path | str, baseline: str | None) -> tuple[ExperimentReco
         reason = f"not finished at seed {missing[1]}" + (f" ({why})" if why else "")
         left_out.setdefault(reason, []).append(variant.name)
     notes = [
-        f"left out: '{names[0]}'{f' and {len(names) - 1} more' if len(names) > 1 else ''}, {reason}"
+        note("left_out", "left out: {variants!r}, {reason}", variants=names, reason=reason)
         for reason, names in left_out.items()
     ]
     if unfinished := [seed for seed in manifest.seeds if seed not in seeds]:
-        notes.append(f"seeds left out, since the baseline did not finish them: {', '.join(map(str, unfinished))}")
+        said = "seeds left out, since the baseline did not finish them: {seeds}"
+        notes.append(note("seeds_left_out", said, seeds=unfinished))
     if len(variants) < 2:
         raise InputError(f"{path}: fewer than two variants finished seed {seeds[0]}; there is nothing to compare")
     replicates = Replicates(tuple(seeds), tuple(manifest.trainings))
@@ -110,7 +112,7 @@ def gathered(
     results: pd.DataFrame,
     folders: Mapping[tuple[str, int, int], Path],
     baseline: str,
-    notes: list[str],
+    notes: list[Note],
 ) -> ExperimentRecords:
     """The records of finished runs, whose folders are by variant, seed and training.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.metrics import accuracy_per_query
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.core.resampling import DRAWS, Resampling
 from fleetrec.simulator.experiments.comparison.metric_values import Measure
 from fleetrec.simulator.experiments.comparison.run_records import Ranks
@@ -76,7 +77,7 @@ class ExperimentRecords:
     accounts: list[list[pd.DataFrame]]
     users: NDArray[np.str_]
     cuts_s: list[float]
-    notes: list[str]
+    notes: list[Note]
 
     @property
     def places(self) -> list[tuple[int, int | None]]:

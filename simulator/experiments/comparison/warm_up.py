@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.metrics import accuracy_per_query
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.notes import note
 from fleetrec.simulator.experiments.comparison.records import FROM_RANKS, ExperimentRecords, training_key
 from fleetrec.simulator.experiments.folders import ExperimentFolder, flat_figures
 from fleetrec.simulator.experiments.statistics import mser5
@@ -34,7 +35,8 @@ def cut_warm_up(records: ExperimentRecords, path: Path | str, metric: str) -> No
             order = np.lexsort((world.step, world.device, world.t_s))
             cut = mser5(_mean_series(records, r, metric)[order])
             if cut is None:
-                records.notes.append(f"seed {seed}: MSER-5 would cut over half of the run, so nothing is cut")
+                said = "seed {seed}: MSER-5 would cut over half of the run, so nothing is cut"
+                records.notes.append(note("warm_up_unsettled", said, seed=seed))
                 continue
             records.cuts_s[r] = float(world.t_s[order][cut]) if cut else 0.0
         else:
@@ -44,10 +46,12 @@ def cut_warm_up(records: ExperimentRecords, path: Path | str, metric: str) -> No
     if not any(records.cuts_s):
         return
     cuts = ", ".join(f"{cut:,.0f} s" for cut in records.cuts_s)
-    records.notes.append(
-        f"warm-up cut ({'MSER-5' if asked == 'mser5' else 'as given'}): {cuts} by seed; accuracy, that of baselines, "
-        "request ratio, latency and freshness are of what follows, cost of the whole run"
+    said = (
+        f"warm-up cut ({{how}}): {cuts} by seed; accuracy, that of baselines, request ratio, latency and freshness are "
+        "of what follows, cost of the whole run"
     )
+    how = "MSER-5" if asked == "mser5" else "as given"
+    records.notes.append(note("warm_up_cut", said, how=how, cuts_s=list(records.cuts_s)))
     _figures_after(records, ExperimentFolder(path))
 
 

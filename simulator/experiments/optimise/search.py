@@ -12,6 +12,7 @@ from typing import Any
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.simulator.core.notes import PROVISIONED_NONE, Note, note
 from fleetrec.simulator.experiments.comparison.compare import Comparison, compare
 from fleetrec.simulator.experiments.folders import FAILURE, ExperimentFolder, Variant, flat_figures
 from fleetrec.simulator.experiments.optimise.problem import BASE, Problem
@@ -43,7 +44,7 @@ class Found:
     """What a search left in its folder, and lines on how it went."""
 
     comparison: Comparison
-    notes: list[str]
+    notes: list[Note]
 
 
 def optimise(problem: Problem, out: Path, executor: Executor, progress: Progress, resume: bool = False) -> Found:
@@ -79,7 +80,7 @@ def optimise(problem: Problem, out: Path, executor: Executor, progress: Progress
                     break
         write_tables(folder)
         if not state.able:
-            raise InputError(f"{out}: no point has all figures; {_failures(state)[0]}")
+            raise InputError(f"{out}: no point has all figures; {_failures(state)[0].text}")
         if BASE not in state.able:  # the others can be compared nevertheless
             folder.write_manifest(problem.manifest(state.variants, state.able[0]))
         return Found(compare(out), [*_failures(state), *_searched_through(problem, state)])
@@ -128,7 +129,7 @@ def _judge(problem: Problem, folder: ExperimentFolder, variant: Variant, state: 
     _check_same_world(variant, counts, state)
     missing = problem.goals.missing(rows)
     if missing:
-        why = next((note for note in summary["notes"] if ": none, since" in note), "")
+        why = next((note["text"] for note in summary["notes"] if note["key"] == PROVISIONED_NONE), "")
         reason = f"{missing[0]} has no value" + (f" ({why})" if why else "")
         state.failures[variant.name] = reason
         return Result(failure=reason)
@@ -155,17 +156,19 @@ def _names(summary: dict[str, Any], prefix: str = "") -> list[str]:
     return names
 
 
-def _failures(state: _State) -> list[str]:
-    """A line for each reason, with how many points it stopped."""
-    lines = []
+def _failures(state: _State) -> list[Note]:
+    """A note for each reason, with how many points it stopped."""
+    notes = []
     for reason, count in Counter(state.failures.values()).most_common():
         first = next(name for name, why in state.failures.items() if why == reason)
-        lines.append(f"failed: '{first}'{f' and {count - 1} more' if count > 1 else ''}: {reason}")
-    return lines
+        more = f" and {count - 1} more" if count > 1 else ""
+        said = f"failed: '{{first}}'{more}: {{reason}}"
+        notes.append(note("failed", said, first=first, points=count, reason=reason))
+    return notes
 
 
-def _searched_through(problem: Problem, state: _State) -> list[str]:
+def _searched_through(problem: Problem, state: _State) -> list[Note]:
     if len(state.variants) >= problem.trials:
         return []
-    ran = f"{len(state.variants)} of {problem.trials} were run"
-    return [f"the space has no more points that the sampler would find: {ran}"]
+    said = "the space has no more points that the sampler would find: {run} of {trials} were run"
+    return [note("searched_through", said, run=len(state.variants), trials=problem.trials)]

@@ -52,7 +52,5 @@ class CandidateTable(Candidates):
     def described(self, served_as: str | None) -> str:
         return "the table's"
 
-    def missing_note(self, count: str) -> str:
-        were = "was" if count.startswith("1 ") else "were"
-        then = f"{were} rejected" if self.missing == "fail_request" else "got the user's newest older list, if any"
-        return f"{count} that the table has no list for {then}"
+    def when_missing(self) -> str:
+        return "rejected" if self.missing == "fail_request" else "given the user's newest older list, if any"

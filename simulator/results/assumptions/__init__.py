@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fleetrec.simulator.core.notes import Note, data_of
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.ranking.slates import ListSlates, Slates
 from fleetrec.simulator.results.assumptions.data import clock, represented, srm_training
 from fleetrec.simulator.results.assumptions.lists import lists_by_age, shrinking
-from fleetrec.simulator.results.assumptions.row import Row, Shown
+from fleetrec.simulator.results.assumptions.shown import Shown
 from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
@@ -30,7 +31,7 @@ def hangs_on(
     users = prepared.population.users[interactions["device"].to_numpy()]
     steps, as_of, ranks = (interactions[name].to_numpy().astype(np.int64) for name in ("step", "as_of", "rank"))
     shown = Shown(users, steps, as_of, ranks, alone)
-    rows: list[Row | None] = []
+    rows: list[Note | None] = []
     lists = prepared.source is not None and scenario.policy.slate in ("llm", "both")
     if lists:
         rows += lists_by_age(scenario, prepared, slates, shown)
@@ -39,10 +40,10 @@ def hangs_on(
     rows += [srm_training(scenario, prepared.learnt.srm.curve), clock(scenario, prepared)]
     rows.append(represented(scenario, prepared))
     found = [row for row in rows if row is not None]
-    return [row.as_data() for row in sorted(found, key=_weight)]
+    return data_of(*sorted(found, key=_weight))
 
 
-def _weight(row: Row) -> int:
+def _weight(row: Note) -> int:
     """The place of a row: what moves the decision most comes first."""
     if row.key == "srm_training" and not row.values["converged"]:
         return 1

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from fleetrec.models.early_stopping import TrainingCurve
+from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.preparation.prepare import Prepared
-from fleetrec.simulator.results.assumptions.row import Row
 from fleetrec.simulator.results.training_curves import LATE, curve_section
 from fleetrec.simulator.scenario import sections
 
@@ -15,7 +15,7 @@ _FEW_ZERO_GAPS = 0.05
 _MANY_IN_ONE_DAY = 0.25
 
 
-def srm_training(scenario: sections.Scenario, curve: TrainingCurve) -> Row | None:
+def srm_training(scenario: sections.Scenario, curve: TrainingCurve) -> Note | None:
     if not curve.values:
         return None
     taken, gain = len(curve.values), curve.gain_since(LATE)
@@ -28,10 +28,10 @@ def srm_training(scenario: sections.Scenario, curve: TrainingCurve) -> Row | Non
         text += "It still rose when training ended: what asking is worth above it is overstated (raise srm.epochs)."
     else:
         text += "Training ended at its last epoch, not because it got no better."
-    return Row("srm_training", text, values)
+    return Note("srm_training", text, values)
 
 
-def clock(scenario: sections.Scenario, prepared: Prepared) -> Row | None:
+def clock(scenario: sections.Scenario, prepared: Prepared) -> Note | None:
     """Arrivals that are not as they happened, so that load, queue and replicas are not either."""
     log, arrivals = prepared.learnt.split.log, scenario.workload.arrivals
     same = np.diff(log.user_of_event) == 0
@@ -72,10 +72,10 @@ def clock(scenario: sections.Scenario, prepared: Prepared) -> Row | None:
     if not why:
         return None
     text = f"Arrivals are not as they happened: {'; '.join(why)}. Load, queue, latency and replicas rest on them."
-    return Row("arrivals_clock", text, values)
+    return Note("arrivals_clock", text, values)
 
 
-def represented(scenario: sections.Scenario, prepared: Prepared) -> Row | None:
+def represented(scenario: sections.Scenario, prepared: Prepared) -> Note | None:
     if scenario.fleet.represents is None:
         return None
     split = prepared.learnt.split
@@ -91,4 +91,4 @@ def represented(scenario: sections.Scenario, prepared: Prepared) -> Row | None:
         f"{active:,} of the log's {known:,} users are ({active / known:.0%}); phones that merely have the app "
         "installed are not among them."
     )
-    return Row("represented_users", text, values)
+    return Note("represented_users", text, values)

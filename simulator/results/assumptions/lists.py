@@ -10,13 +10,14 @@ from fleetrec.models.early_stopping import TrainingCurve
 from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
 from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.preparation.prepare import Prepared, first_needed
 from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_age import ranks_at_age, sample
 from fleetrec.simulator.ranking.slates import ListSlates, Queries, Slates
-from fleetrec.simulator.results.assumptions.row import Row, Shown
+from fleetrec.simulator.results.assumptions.shown import Shown
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
 from fleetrec.simulator.results.training_curves import LATE, curve_of_lists
 from fleetrec.simulator.scenario import sections
@@ -28,7 +29,7 @@ _MOST_SLATES = 3_000
 _SCREEN = 10
 
 
-def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates, shown: Shown) -> list[Row | None]:
+def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates, shown: Shown) -> list[Note | None]:
     """What lists are worth by their age, and how good the LLM must be; nothing where its lists would have to be paid
     for."""
     learnt, source = prepared.learnt, prepared.source
@@ -66,7 +67,7 @@ def _llm_quality(
     alone: Floats,
     users: Ints,
     this_run: float,
-) -> Row:
+) -> Note:
     lead, half = clustered_mean(fresh - alone, users)
     ours, theirs = float(fresh.mean()), float(alone.mean())
     ratio = theirs / ours if ours > 0 else float("nan")
@@ -100,7 +101,7 @@ def _llm_quality(
     if curve.still_rising:
         gain = curve.gain_since(LATE)
         text += f" Its validation still rose when training ended ({gain:+.4f} in the last quarter of its epochs)."
-    return Row("llm_quality", text, values)
+    return Note("llm_quality", text, values)
 
 
 def epoch_worth(curve: TrainingCurve, ratio: float) -> int | None:
@@ -111,7 +112,7 @@ def epoch_worth(curve: TrainingCurve, ratio: float) -> int | None:
     return low[-1] if low else None
 
 
-def _list_age(scenario: sections.Scenario, values: Mapping[str, Any]) -> Row:
+def _list_age(scenario: sections.Scenario, values: Mapping[str, Any]) -> Note:
     ages, shown = values["ages"], values["as_shown"]
     told = ", ".join(f"{value:.4f} at {age}" for age, value in zip(ages, shown, strict=True))
     text = (
@@ -126,10 +127,10 @@ def _list_age(scenario: sections.Scenario, values: Mapping[str, Any]) -> Row:
             f" The built-in world sets this by workload.synthetic.freshness ({scenario.workload.synthetic.freshness:g} "
             "here): the value of asking is an input, not a finding."
         )
-    return Row("list_age", text, values)
+    return Note("list_age", text, values)
 
 
-def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlates, shown: Shown) -> Row | None:
+def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlates, shown: Shown) -> Note | None:
     """How much of a list its user has had by the time it is on screen, and what refilling it changes."""
     if not scenario.workload.hides_seen:
         return None
@@ -166,7 +167,7 @@ def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlate
         f"(workload.exclude_seen: refill) moves NDCG@10 from {float(kept.mean()):.4f} by {gain:+.4f} "
         f"(95%: {gain - half:+.4f} to {gain + half:+.4f})."
     )
-    return Row("lists_shrink", text, values)
+    return Note("lists_shrink", text, values)
 
 
 def _worth(ranks: Ints) -> Floats:

@@ -84,8 +84,8 @@ class Candidates(Kind):
         """Which LLM it is, in words that follow "The LLM is"."""
         return f"one of your own ({self.kind})" + (f", charged as {served_as}" if served_as else "")
 
-    def missing_note(self, count: str) -> str | None:
-        """What became of so many requests (in words) for which it had no list; None where it has all lists."""
+    def when_missing(self) -> str | None:
+        """What becomes of requests that it has no list for, in words; None where it has all lists."""
         return None
 
     def problems(self, served_as: str | None, generation: str | None, asked: bool) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,8 @@ import pytest
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.traces import read_trace
+from fleetrec.simulator.core.notes import data_of
+from tests.small import noted
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 PLAIN = "arrival_s,prompt_tokens,output_tokens,sequences\n"
@@ -45,7 +47,7 @@ def test_rows_out_of_order_are_sorted_and_counted(tmp_path: Path) -> None:
     requests, notes = read_trace(written(tmp_path, PLAIN + "5,1,1,1\n3,2,1,1\n4,3,1,1\n"))
     assert requests.arrival_s.tolist() == [0.0, 1.0, 2.0]
     assert requests.prompt_tokens.tolist() == [2, 3, 1]
-    assert notes == ["1 of 3 rows arrives before the row above it; the trace is sorted by time"]
+    assert noted(data_of(*notes)) == {"trace_sorted": {"late": 1, "rows": 3}}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from fleetrec.reports.terminal.comparison import print_comparison
 from fleetrec.simulator.experiments.comparison.compare import compare
 from fleetrec.simulator.experiments.folders import ExperimentFolder
 from tests.simulator.experiments.made_experiment import N_DEVICES, N_STEPS, STEP_S, make_experiment
+from tests.small import noted
 
 HIT_SHARE = {"plain": 0.30, "twin": 0.30, "better": 0.45, "cheap": 0.31}
 COST = {"plain": 2.0, "twin": 2.0, "better": 4.0, "cheap": 1.0}
@@ -84,7 +85,7 @@ def test_one_seed_gives_cost_no_interval(tmp_path: Path) -> None:
     found = compare(made(tmp_path, seeds=(1,)))
     assert np.isnan(row(found.table, "better", "cost.usd")["low"])
     assert found.answer["saving"] is None  # half the price, but of one world
-    assert any("cost.usd has no interval with one run" in note for note in found.answer["notes"])
+    assert noted(found.answer["notes"])["cost_without_interval"] == {"cost": "cost.usd"}
 
 
 def test_the_winner_is_as_good_for_less_and_its_saving_is_against_the_baseline(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_no_request_meets_any_limit_on_requests(tmp_path: Path) -> None:
 
     answer = compare(made(tmp_path, figures=timed, limits={"latency_s.request.p95": 1.0})).answer
     assert [point["variant"] for point in answer["frontier"]] == ["cheap"]
-    assert not any("not known at every seed" in note for note in answer["notes"])
+    assert "front_unknown" not in noted(answer["notes"])
 
 
 def test_trainings_are_replications_and_no_variants(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_families_are_compared_at_equal_realised_ratios(tmp_path: Path) -> None:
     assert [line["ratio"] for line in smart] == [0.6]  # plain's 0.2 is below all of smart's
     assert smart[0]["difference"] == pytest.approx(0.1, abs=2e-3)
     assert smart[0]["difference_low"] > 0.05
-    assert any("'never' has no variants on two sides" in note for note in found["notes"])
+    assert noted(found["notes"])["equal_ratio_one_side"] == {"family": "never"}
 
 
 def test_a_limit_keeps_a_variant_off_the_front(tmp_path: Path) -> None:
@@ -278,7 +279,8 @@ def test_a_limit_keeps_a_variant_off_the_front(tmp_path: Path) -> None:
 
     answer = compare(made(tmp_path, figures=slow, limits={"latency_s.slate.p95": 0.2})).answer
     assert "better" not in [point["variant"] for point in answer["frontier"]]
-    assert any("over the limit latency_s.slate.p95 <= 0.2: 'better'" in note for note in answer["notes"])
+    told = noted(answer["notes"])["front_over_limit"]
+    assert told == {"why": "over the limit latency_s.slate.p95 <= 0.2", "variants": ["better"]}
 
 
 def test_a_policy_that_missed_its_share_wins_under_no_name(tmp_path: Path) -> None:
@@ -294,10 +296,7 @@ def test_a_policy_that_missed_its_share_wins_under_no_name(tmp_path: Path) -> No
     answer = compare(made(tmp_path / "missed", figures=asking)).answer
     assert "cheap" not in [point["variant"] for point in answer["frontier"]]
     assert answer["winner"] != "cheap"
-    assert (
-        "did not ask at the share that their names say, so not on the front: 'cheap (asked 100%, told 40%)'"
-        in answer["notes"]
-    )
+    assert noted(answer["notes"])["front_share_missed"]["variants"] == ["cheap (asked 100%, told 40%)"]
 
 
 def test_a_warm_up_is_cut_from_accuracy_and_requests(tmp_path: Path) -> None:
@@ -331,7 +330,8 @@ def test_a_failed_run_leaves_its_variant_out_with_the_reason(tmp_path: Path) -> 
     run.mkdir()
     (run / "failure.json").write_text(json.dumps({"error": "out of memory"}))
     found = compare(folder)
-    assert "left out: 'better', not finished at seed 3 (out of memory)" in found.answer["notes"]
+    told = {"variants": ["better"], "reason": "not finished at seed 3 (out of memory)"}
+    assert noted(found.answer["notes"])["left_out"] == told
     assert set(found.table["variant"]) == {"plain", "twin", "cheap"}
 
 

@@ -44,5 +44,6 @@ def test_a_threshold_that_rests_on_little_is_refused_or_said() -> None:
     with pytest.raises(InputError, match=r"the log holds out 3 decisions .* use a longer log, or give a threshold"):
         enough(tails(3, 3), "policy.request.ratio", "give a threshold")
     enough(tails(150, 400), "policy.request.ratio", "give a threshold")
-    assert scarce(tails(150, 400)).startswith("the policy is calibrated on 150 of 400 held-out decisions")
-    assert scarce(tails(250, 400)) == ""
+    (found,) = scarce(tails(150, 400))
+    assert found.text.startswith("the policy is calibrated on 150 of 400 held-out decisions")
+    assert scarce(tails(250, 400)) == []

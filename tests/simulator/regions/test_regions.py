@@ -18,13 +18,14 @@ from typer.testing import CliRunner
 from fleetrec.cli import app
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.notes import note
 from fleetrec.simulator.experiments.sweeps import RunJob
 from fleetrec.simulator.experiments.sweeps.worker import Worker
 from fleetrec.simulator.policies.update.fleet import FleetUpdate
 from fleetrec.simulator.regions import executor_for
 from fleetrec.simulator.regions.executors import LocalShards
 from fleetrec.simulator.regions.messages import RegionState, RunSpec, Task
-from fleetrec.simulator.regions.summary import _notes
+from fleetrec.simulator.regions.summary import merged_notes
 from fleetrec.simulator.scenario import Scenario, resolved_yaml
 from fleetrec.simulator.scenario.regional import device_bounds, regional
 from fleetrec.simulator.simulation import simulate
@@ -216,16 +217,22 @@ def test_a_releases_training_knows_what_all_regions_have_sent(alone: Path, summa
     assert [one["interactions"] for one in summary["updates"]["versions"]] == released["interactions"].tolist()
 
 
-def test_notes_of_the_same_words_are_one(scenario: Scenario) -> None:
+def test_notes_that_differ_in_numbers_alone_are_one(scenario: Scenario) -> None:
     regions = [
-        {"notes": ["quality of item_lm, cost of llama-3.1-8b", f"{lost} of the lost requests were never sent"]}
-        for lost in ("1,995", "664", "706")
+        [note("models", "quality of {model}", model="item_lm"), note("lost", "lost: {requests:,}", requests=lost)]
+        for lost in (1995, 664, 706)
     ]
-    regions[1]["notes"].append("p95 is 3 s")
-    assert _notes(scenario, regions, 30_000)[:3] == [
-        "quality of item_lm, cost of llama-3.1-8b",
-        "each region: 664 to 1,995 of the lost requests were never sent",
+    regions[1].append(note("slow", "p95 is {p95_s:g} s", p95_s=3.0))
+    found = merged_notes(scenario, regions, 30_000)[:3]
+    assert [one.text for one in found] == [
+        "quality of item_lm",
+        "each region: lost: 664 to 1,995",
         "region south: p95 is 3 s",
+    ]
+    assert [one.values for one in found] == [
+        {"model": "item_lm"},
+        {"requests": {"north": 1995, "south": 664, "islands": 706}},
+        {"p95_s": 3.0, "regions": ["south"]},
     ]
 
 

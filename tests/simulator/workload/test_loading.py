@@ -5,9 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.scenario.sections import LogFile
 from fleetrec.simulator.workload.loading import load_log
 from tests.simulator.workload.logs import events, load
+from tests.small import noted
 
 A, B, C = 1_600_000_000, 1_600_000_060, 1_600_003_600
 EXPECTED = [("ann", "x", A), ("ann", "y", B), ("bob", "x", C)]
@@ -58,7 +60,7 @@ def test_packed_utf16_and_latin1_files_are_read(tmp_path: Path) -> None:
     assert events(load(tmp_path / "b.csv", text.encode("utf-16"))) == [("Renée", "x", A)]
     latin = load(tmp_path / "c.csv", text.encode("latin-1"))
     assert events(latin) == [("Renée", "x", A)]
-    assert any("Latin-1" in note for note in latin.notes)
+    assert noted(data_of(*latin.notes)) == {"text_encoding": {"encoding": "Latin-1"}}
 
 
 @pytest.mark.parametrize(
@@ -87,19 +89,19 @@ def test_lines_of_ids_keep_their_order_repeats_and_have_no_clock(tmp_path: Path)
     log = load(tmp_path / "log.txt", "1 5 3 5\n2 9\n\n1 4\n")
     assert events(log) == [("1", "5", 0), ("1", "3", 1), ("1", "5", 2), ("1", "4", 3), ("2", "9", 0)]
     assert log.clock == "none"
-    assert any("several lines" in note for note in log.notes)
+    assert set(noted(data_of(*log.notes))) == {"no_times", "lines_continued"}
 
 
 def test_a_table_without_times_keeps_the_order_of_its_rows_and_says_so(tmp_path: Path) -> None:
     log = load(tmp_path / "log.csv", "user_id,item_id,rating\n2,b,5\n1,a,5\n2,a,1\n2,a,1\n")
     assert events(log) == [("1", "a", 0), ("2", "b", 0), ("2", "a", 1), ("2", "a", 2)]
     assert log.clock == "none"
-    assert any("no time column" in note for note in log.notes)
+    assert "no_times" in noted(data_of(*log.notes))
 
 
 def test_ratings_are_ignored_and_the_log_says_so(tmp_path: Path) -> None:
     log = load(tmp_path / "log.csv", f"userId,movieId,rating,timestamp\n1,2,0.5,{A}\n")
-    assert any("ratings are ignored" in note for note in log.notes)
+    assert noted(data_of(*log.notes)) == {"ratings_ignored": {}, "columns_unused": {"columns": ["rating"]}}
 
 
 def test_rows_are_sorted_by_time_with_ties_in_file_order_and_every_repair_is_counted(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ import pytest
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.experiments.comparison.compare import compare
 from fleetrec.simulator.experiments.folders import ExperimentFolder
 from fleetrec.simulator.experiments.optimise import Found, Problem, Space, optimise, read_goals
 from fleetrec.simulator.experiments.optimise.space import Knob
 from fleetrec.simulator.experiments.sweeps import Outcome, RunJob
 from fleetrec.simulator.experiments.sweeps.jobs import Job
+from tests.small import noted
 
 KINDS = ("random", "every")
 SPACE = Space(
@@ -173,7 +175,7 @@ def test_failed_points_are_recorded_and_the_others_go_on(problem: Problem, tmp_p
     assert failed
     assert len(manifest.variants) == 18
     assert not failed & {point["variant"] for point in found.comparison.answer["frontier"]}
-    assert any("the run broke" in note for note in found.notes)
+    assert "the run broke" in noted(data_of(*found.notes))["failed"]["reason"]
     table = pd.read_parquet(tmp_path / "o" / "results.parquet")
     assert set(table["variant"]) == {variant.name for variant in manifest.variants} - failed
 
@@ -206,7 +208,7 @@ def test_a_small_space_is_searched_through_and_no_point_runs_twice(problem: Prob
     executor = Formula()
     found = run(replace(problem, space=small), tmp_path / "o", executor)
     assert len(executor.ran) == len(set(executor.ran)) == 2 * (3 + 1)  # three points and the base, at two seeds
-    assert any("4 of 18" in note for note in found.notes)
+    assert noted(data_of(*found.notes)) == {"searched_through": {"run": 4, "trials": 18}}
 
 
 def test_a_search_goes_on_with_the_same_terms_only(problem: Problem, whole: Whole, tmp_path: Path) -> None:
@@ -262,7 +264,7 @@ def test_a_search_concludes_as_a_sweep_does(whole: Whole) -> None:
     assert answer["hypervolume"]["low"] <= answer["hypervolume"]["value"] <= answer["hypervolume"]["high"]
     weights = [row["key"] for row in answer["sensitivity"] if row["metric"] == "cost.usd"]
     assert weights[0] in ("policy.request.ratio", "policy.request.n", "policy.request.kind")
-    assert any("looks better than it is" in note for note in answer["notes"])
+    assert "chosen_by_search" in noted(answer["notes"])
     assert compare(whole.folder).answer == answer
 
 

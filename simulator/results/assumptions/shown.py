@@ -1,26 +1,11 @@
-"""One thing that an answer hangs on, and the interactions of the run that it is measured on."""
+"""The interactions of a run that the things are measured on that its answer hangs on."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One thing that the answer hangs on."""
-
-    key: str
-    text: str
-    values: Mapping[str, Any]
-
-    def as_data(self) -> dict[str, Any]:
-        """As summary.json holds it."""
-        return {"key": self.key, "text": self.text, "values": dict(self.values)}
 
 
 @dataclass(frozen=True)
