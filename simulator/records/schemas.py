@@ -43,7 +43,6 @@ class ServingCost(NamedTuple):
 
     gpu_seconds: float = 0.0
     usd: float = 0.0
-    """traffic comes on top in the finished table"""
     joules: float = 0.0
     """of the GPUs"""
     gco2: float = 0.0
@@ -73,7 +72,8 @@ REQUEST_SCHEMA = pa.schema(
         ("bytes_down", pa.float64()),
     ]
 )
-
+REQUEST_TABLE = REQUEST_SCHEMA.append(pa.field("usd_network", pa.float64()))
+"""the finished table: what a request's traffic cost stands beside what serving it did"""
 
 INTERACTION_SCHEMA = pa.schema(
     [

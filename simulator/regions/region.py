@@ -14,14 +14,14 @@ from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.records.parquet import write_table
-from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, REQUEST_SCHEMA
+from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, REQUEST_TABLE
 from fleetrec.simulator.records.update_log import UPDATE_SCHEMA
 from fleetrec.simulator.regions.messages import RegionState, Task
 from fleetrec.simulator.results.collect import collect
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.workload.arrivals import gaps_of
 
-_SCHEMAS = {"interactions": INTERACTION_SCHEMA, "requests": REQUEST_SCHEMA, "updates": UPDATE_SCHEMA}
+_SCHEMAS = {"interactions": INTERACTION_SCHEMA, "requests": REQUEST_TABLE, "updates": UPDATE_SCHEMA}
 OWNERS, GAPS = "owners", "gaps"
 """files beside the tables: of each interaction its user; pauses between interactions"""
 

@@ -55,7 +55,7 @@ def collect(
     records = world.recorder.finish()
     interactions, requests = (_to_pandas(records.pop(name)) for name in ("interactions", "requests"))
     used = service.used(requests, horizon_s)
-    requests["usd"] += _traffic_usd(requests, scenario.tariffs)
+    requests["usd_network"] = _traffic_usd(requests, scenario.tariffs)
     devices = _devices(scenario, prepared, world, requests)
     users = population.users[interactions["device"].to_numpy()]
     steps = interactions["step"].to_numpy().astype(np.int64)

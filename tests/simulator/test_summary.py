@@ -120,6 +120,16 @@ def test_what_was_asked_what_was_sent_and_what_was_answered_are_three_counts() -
     assert [section[name] for name in ("asked_ratio", "ratio", "answered_ratio")] == [0.6, 0.4, 0.2]
 
 
+def test_a_request_has_a_column_for_serving_and_one_for_its_traffic(tmp_path: Path) -> None:
+    tariffs = {"gb_up": 2.0, "gb_down": 3.0}
+    result = simulate_tiny(scenario_of(tariffs=tariffs), ArtifactStore(tmp_path))
+    requests = result.requests
+    assert requests["usd"].sum() == pytest.approx(result.summary["cost"]["usd_serving"])
+    traffic = (2.0 * requests["bytes_up"] + 3.0 * requests["bytes_down"]) / 1e9
+    assert traffic.sum() > 0
+    np.testing.assert_allclose(requests["usd_network"], traffic)
+
+
 def test_a_run_bears_its_share_of_an_installation(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     whole = simulate_tiny(scenario_of(duration="6h", fleet={"install_life": "6h"}), store)
