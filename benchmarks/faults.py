@@ -196,7 +196,7 @@ def valid_input(place: Place, times: int, seed: int) -> Row:
             row.add(f"{settings}: {found[:3]}" if found else None)
         except InputError:
             continue  # no valid one
-        except Exception as error:
+        except Exception as error:  # whatever is no line for the user is a finding, and the rest is tried too
             row.add(f"{settings}: {type(error).__name__}: {str(error)[:200]}")
     return row
 
@@ -206,7 +206,7 @@ def _tried(read: Callable[[], object], what: str) -> str | None:
         read()
     except InputError as error:
         return None if "\n" not in str(error) and "\x1b" not in str(error) else f"{what}: more than a line"
-    except Exception:
+    except Exception:  # whatever is no line for the user is a finding
         return f"{what}: {traceback.format_exc().splitlines()[-1]}"
     return None
 

@@ -32,7 +32,7 @@ from fleetrec.simulator.policies.uncertainty import SCORES, WithCoin
 from fleetrec.simulator.preparation.policy_calibration import Tails, expected_gain, looked_at, rewards_of, tails_of
 from fleetrec.simulator.preparation.prepare import Prepared, preloaded_lists, prepare
 from fleetrec.simulator.preparation.training import list_slates
-from fleetrec.simulator.ranking.list_view import Doubt
+from fleetrec.simulator.ranking.list_view import UncertaintyScore
 from fleetrec.simulator.ranking.slates import ListSlates
 from fleetrec.simulator.scenario import sections
 
@@ -77,9 +77,9 @@ class Stream:
             shown[starts[here] + decision] = number[here]
         return asked, self.worth[decisions.pair(owner, within, shown)]
 
-    def following(self, doubts: "Doubts", ratio: float, draws: Draws) -> tuple[Bools, Floats]:
+    def following(self, scores: "Scores", ratio: float, draws: Draws) -> tuple[Bools, Floats]:
         """Replay a policy whose threshold follows the wanted share; decisions of one number come in a keyed order."""
-        decisions, (past, now) = self.decisions, doubts
+        decisions, (past, now) = self.decisions, scores
         owner, within = self.places
         starts = np.cumsum(decisions.count) - decisions.count
         asked, shown = np.zeros(len(owner), dtype=bool), np.zeros(len(owner), dtype=np.int64)
@@ -122,29 +122,29 @@ def stream_of(scenario: sections.Scenario) -> Stream:
     return Stream(scenario, prepared, slates, tails_of(scenario, learnt, "cpu", progress), decisions, worth, age)
 
 
-Doubts = tuple[Floats, Floats]
+Scores = tuple[Floats, Floats]
 """Of every pair of decision and list: in the tails, and in the stream."""
 
 
-def doubts_of(stream: Stream, doubt: Doubt) -> Doubts:
+def scores_of(stream: Stream, uncertainty: UncertaintyScore) -> Scores:
     """What a policy looks at."""
     tails = stream.tails
     past = list_slates(stream.scenario, stream.prepared.learnt, tails.scores, tails.source)
-    return looked_at(past, tails.decisions, doubt), looked_at(stream.slates, stream.decisions, doubt)
+    return looked_at(past, tails.decisions, uncertainty), looked_at(stream.slates, stream.decisions, uncertainty)
 
 
-def by_gain(stream: Stream, request: LearnedRequest) -> Doubts:
+def by_gain(stream: Stream, request: LearnedRequest) -> Scores:
     """What a learned policy looks at."""
     learnt, tails = stream.prepared.learnt, stream.tails
     policy = stream.scenario.policy.model_copy(update={"request": request})
     scenario = stream.scenario.model_copy(update={"policy": policy})
     past = list_slates(scenario, learnt, tails.scores, tails.source)
     gain = expected_gain(scenario, learnt, tails, past, request.ratio, request.hidden, request.seed)
-    return doubts_of(stream, WithCoin(gain))
+    return scores_of(stream, WithCoin(gain))
 
 
-def fixed_doubts(stream: Stream) -> dict[str, Doubts]:
-    """The doubts that no budget changes; between two whole ages of a list, each user has one of them."""
+def fixed_scores(stream: Stream) -> dict[str, Scores]:
+    """The scores that no budget changes; between two whole ages of a list, each user has one of them."""
     coin = Draws(3)
     scores = {
         "entropy": "entropy",
@@ -153,8 +153,8 @@ def fixed_doubts(stream: Stream) -> dict[str, Doubts]:
         "rank distance alone": "rank_gap",
         "invalid items alone": "invalid_penalty",
     }
-    by_age = doubts_of(stream, lambda view: view.age + coin.uniform("benchmark.age", view.user))
-    return {"staleness": by_age, **{name: doubts_of(stream, WithCoin(SCORES[score])) for name, score in scores.items()}}
+    by_age = scores_of(stream, lambda view: view.age + coin.uniform("benchmark.age", view.user))
+    return {"staleness": by_age, **{name: scores_of(stream, WithCoin(SCORES[score])) for name, score in scores.items()}}
 
 
 def at_random(stream: Stream, ratio: float, draws: Draws) -> Bools:
@@ -185,9 +185,9 @@ def interval(difference: Floats, owner: NDArray[np.int64]) -> list[float]:
     return [float(difference.mean()), float(low), float(high)]
 
 
-def at_budget(stream: Stream, doubts: Mapping[str, Doubts], budget: float, worlds: int) -> dict[str, Any]:
+def at_budget(stream: Stream, scores: Mapping[str, Scores], budget: float, worlds: int) -> dict[str, Any]:
     """Every policy at one budget, in so many worlds."""
-    told = {**doubts, "learned": by_gain(stream, LearnedRequest(ratio=budget))}
+    told = {**scores, "learned": by_gain(stream, LearnedRequest(ratio=budget))}
     fixed: dict[str, Bools] = {
         "never": np.zeros(len(stream.worth), dtype=bool),
         "always, without a budget": np.ones(len(stream.worth), dtype=bool),
@@ -235,9 +235,9 @@ def main() -> None:
         parser.error("argument --worlds: at least 1")
     devices = [f"fleet.devices={arguments.devices}"] if arguments.devices else []
     stream = stream_of(Scenario.load(arguments.scenario, [*arguments.overrides, *devices]))
-    doubts = fixed_doubts(stream)
+    scores = fixed_scores(stream)
     found = {
-        float(budget): at_budget(stream, doubts, float(budget), arguments.worlds)
+        float(budget): at_budget(stream, scores, float(budget), arguments.worlds)
         for budget in arguments.budgets.split(",")
     }
     stream.tails.source.save()

@@ -67,9 +67,8 @@ def _suite(
     console = console_for(as_json)
     print_suite(record, console)
     if measure:
-        from fleetrec.reports.figures.bench_figures import (
-            draw_bench,  # imports Matplotlib, which a comparison alone does not need
-        )
+        # Matplotlib comes with it, which a comparison alone does not need.
+        from fleetrec.reports.figures.bench_figures import draw_bench
 
         say(f"written to {out / FILE}; figure: {draw_bench(out)[0]}", aside=as_json)
     changes = compare_records(old, record, tolerance) if old is not None else None

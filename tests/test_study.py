@@ -115,12 +115,12 @@ def test_policies_of_a_replay_spend_the_share_that_they_are_told() -> None:
 
     tails, stream = decisions(50, 10), decisions(400, 12)
     rng, nothing = np.random.default_rng(1), np.zeros(stream.base[-1])
-    doubts = rng.random(tails.base[-1]), rng.random(stream.base[-1]) ** 3  # far lower in the stream
+    scores = rng.random(tails.base[-1]), rng.random(stream.base[-1]) ** 3  # far lower in the stream
     held: Any = SimpleNamespace(decisions=tails)
     unused: Any = None
     at = Stream(unused, unused, unused, held, stream, nothing, nothing.astype(np.int64))
     for ratio in (0.05, 0.2, 0.5):
-        asked, _ = at.following(doubts, ratio, Draws(1))
+        asked, _ = at.following(scores, ratio, Draws(1))
         assert asked.mean() == pytest.approx(ratio, rel=0.05)
 
 

@@ -36,7 +36,7 @@ from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.preparation.policy_calibration import Tuned, looked_at, popularity
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import Learnt, first_deployed, learn, srm_scores
-from fleetrec.simulator.ranking.list_view import Doubt
+from fleetrec.simulator.ranking.list_view import UncertaintyScore
 from fleetrec.simulator.ranking.slates import ListSlates, Queries
 from fleetrec.simulator.scenario import sections
 
@@ -224,14 +224,17 @@ def timed(work: Callable[[], Result]) -> tuple[float, Result]:
     return time.perf_counter() - started, found
 
 
-def _tuned(world: World, population: Population, doubt: Doubt) -> Tuned:
+def _tuned(world: World, population: Population, uncertainty: UncertaintyScore) -> Tuned:
     """A threshold at which a share REQUEST_RATIO of the decisions of some devices asks."""
     slates, some = world.scorer.slates, slice(0, _CALIBRATED_ON)
     assert isinstance(slates, ListSlates)
     count = population.n_interactions[some]
     newest = population.first_step[some] - 1
     decisions = Decisions(population.users[some], newest, count, newest)
-    return Tuned(doubt=doubt, threshold=threshold_for(decisions, looked_at(slates, decisions, doubt), REQUEST_RATIO))
+    return Tuned(
+        uncertainty=uncertainty,
+        threshold=threshold_for(decisions, looked_at(slates, decisions, uncertainty), REQUEST_RATIO),
+    )
 
 
 def any_gain_model() -> GainModel:

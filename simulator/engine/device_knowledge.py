@@ -88,7 +88,7 @@ class DeviceKnowledge:
         """See DeviceView."""
         if self.as_of < 0:
             return math.inf
-        return self.scorer.doubt(self.device, self.as_of, self.step, self.used_weights)
+        return self.scorer.uncertainty(self.device, self.as_of, self.step, self.used_weights)
 
     @property
     def entropy(self) -> float:

@@ -71,7 +71,7 @@ def build_world(
     policy, stream, engine = scenario.policy, population.stream, scenario.engine
     clock, log = Clock(), UpdateLog(population.n_devices)
     weights = DeviceWeights(prepared.scores, own_weights(scenario, prepared, lambda version: model_of(version)))
-    slates = slates_of(scenario, learnt, weights, source, tuned.fusion, tuned.doubt)
+    slates = slates_of(scenario, learnt, weights, source, tuned.fusion, tuned.uncertainty)
     look_ahead = look_ahead_of(scenario, prepared, slates, tuned)
     scorer = Scorer(slates, learnt.histories, population.users, engine.lookahead, engine.batching, weights, look_ahead)
     recorder = Recorder(scorer, weights, population.users, streamed(prepared), folder)
@@ -236,7 +236,7 @@ def look_ahead_of(scenario: sections.Scenario, prepared: Prepared, slates: Slate
     Lists that nobody has asked for yet are made ahead of time only where they are likely to be asked for, and where
     one that cannot be made ends no run: with no budget to refuse them, and not from a table.
     """
-    if tuned.doubt is None:
+    if tuned.uncertainty is None:
         return None
     assert isinstance(slates, ListSlates)
     threshold = math.inf if tuned.threshold is None else tuned.threshold
@@ -254,7 +254,7 @@ def look_ahead_of(scenario: sections.Scenario, prepared: Prepared, slates: Slate
 
 
 def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> float:
-    """FLOPs of one ranking on the device, and of the doubt in it; 0 where neither slate nor policy needs the SRM."""
+    """FLOPs of a ranking on the device, and of its uncertainty score; 0 where nothing needs the SRM."""
     policy, srm = scenario.policy, learnt.srm
     if policy.slate in ("popular", "recent", "frequent", "markov", "cloud_srm"):
         return 0.0

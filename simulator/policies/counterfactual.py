@@ -70,21 +70,21 @@ def replay(decisions: Decisions, asks: Bools) -> tuple[Bools, Ints]:
     return asked, shown
 
 
-def threshold_for(decisions: Decisions, doubts: Floats, ratio: float) -> float:
-    """The least doubt [P] at or above which a share `ratio` of decisions asks at most, by bisection over replays.
+def threshold_for(decisions: Decisions, scores: Floats, ratio: float) -> float:
+    """The least score [P] at or above which a share `ratio` of decisions asks at most, by bisection over replays.
 
     Each decision meets the list that the threshold has left the device with, so a fresh list's effect on later
     decisions counts.
     """
     if ratio <= 0.0:
         return float("inf")
-    values = np.unique(doubts[np.isfinite(doubts)])
+    values = np.unique(scores[np.isfinite(scores)])
     if ratio >= 1.0 or not len(values):
         return float("-inf")
     low, high = -1, len(values) - 1
     while high - low > 1:
         middle = (low + high) // 2
-        asked, _ = replay(decisions, doubts >= values[middle])
+        asked, _ = replay(decisions, scores >= values[middle])
         if asked.mean() > ratio:
             low = middle
         else:
@@ -92,11 +92,11 @@ def threshold_for(decisions: Decisions, doubts: Floats, ratio: float) -> float:
     return float(values[high])
 
 
-def curve_for(decisions: Decisions, doubts: Floats, ratio: float) -> Curve:
-    """At which doubt [P] which share of decisions asks; the wanted `ratio`, between 0 and 1, is one of the shares."""
+def curve_for(decisions: Decisions, scores: Floats, ratio: float) -> Curve:
+    """At which score [P] which share of decisions asks; the wanted `ratio`, between 0 and 1, is one of the shares."""
     odds = np.linspace(-_WIDEST, _WIDEST, _POINTS)
     shares = np.unique(np.append(1.0 / (1.0 + np.exp(-odds)), ratio))
-    thresholds = [threshold_for(decisions, doubts, share) for share in shares.tolist()]
-    values = np.unique(doubts[np.isfinite(doubts)])
+    thresholds = [threshold_for(decisions, scores, share) for share in shares.tolist()]
+    values = np.unique(scores[np.isfinite(scores)])
     places = np.minimum.accumulate(np.searchsorted(values, thresholds)).astype(np.float64)
     return Curve(shares, places, values)

@@ -26,7 +26,7 @@ class DeviceScores:
         if as_of < 0:
             return float("inf")
         if name == self._name:
-            return self._scorer.doubt(device, as_of, step, weights)
+            return self._scorer.uncertainty(device, as_of, step, weights)
         known = self._known.get((device, name))
         if known is None or (known[0], known[2]) != (as_of, weights) or not 0 <= step - known[1] < len(known[3]):
             count = max(min(self._ahead, self._ends[device] - step), 1)

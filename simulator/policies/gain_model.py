@@ -119,7 +119,7 @@ def feature_flops(list_length: int, dim: int) -> float:
 
 @dataclass(frozen=True)
 class ExpectedGain:
-    """The doubt of a device that asks where it expects a fresh list to gain."""
+    """The uncertainty of a device that asks where it expects a fresh list to gain."""
 
     features: Features
     model: GainModel

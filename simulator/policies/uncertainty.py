@@ -1,4 +1,4 @@
-"""Doubt: a number that grows with how much a device has reason to want a new list, from what it knows of its own one.
+"""Uncertainty scores: numbers that grow with how much reason a device has to want a new list, from what it knows.
 
 The inconsistency of LSC4Rec, the SRM's uncertainty, or the gain that a learned model expects of a fresh list. Each is a
 pure function of (user, step, list), rounded, so that neither batch nor company decides whether a device asks.
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.ranking.list_view import Doubt, Floats, ListView
+from fleetrec.simulator.ranking.list_view import Floats, ListView, UncertaintyScore
 from fleetrec.simulator.ranking.scored_lists import confidence, inconsistency
 
 _GRID = 2.0**30
-_COIN = 2.0**-20  # below any difference of doubts that means something
+_COIN = 2.0**-20  # below any difference of scores that means something
 
 
 def on_grid(values: Floats, view: ListView) -> Floats:
@@ -35,7 +35,7 @@ def closeness(view: ListView) -> Floats:
 class NamedScore:
     """A score that needs no training (sections/request.py names them)."""
 
-    of: Doubt
+    of: UncertaintyScore
     flops_per_candidate: float = 0.0
     """beyond a ranking"""
 
@@ -54,11 +54,11 @@ SCORES: dict[str, NamedScore] = {
 
 @dataclass(frozen=True)
 class WithCoin:
-    """A doubt whose ties a coin decides, keyed by user and step, so that there is a threshold for every share: an LLM
+    """A score whose ties a coin decides, keyed by user and step, so that there is a threshold for every share: an LLM
     that names no invalid item, say, leaves the penalty for them the same everywhere."""
 
-    doubt: Doubt
+    score: UncertaintyScore
 
     def __call__(self, view: ListView) -> Floats:
         coin = _COIN * Draws(0).uniform("policy.tie", view.user, view.step)
-        return np.asarray(self.doubt(view) + coin)
+        return np.asarray(self.score(view) + coin)

@@ -59,7 +59,7 @@ from fleetrec.simulator.preparation.training import (
     list_slates,
     srm_scores,
 )
-from fleetrec.simulator.ranking.list_view import Doubt, Floats, Ints, ListView
+from fleetrec.simulator.ranking.list_view import Floats, Ints, ListView, UncertaintyScore
 from fleetrec.simulator.ranking.slates import Fusion, ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 from fleetrec.simulator.scenario import sections
@@ -79,16 +79,16 @@ class Tuned:
 
     fusion: Fusion | None = None
     """one that was fitted; none where the scenario says it all"""
-    doubt: Doubt | None = None
+    uncertainty: UncertaintyScore | None = None
     threshold: float | None = None
-    """on the doubt, as the stream begins"""
+    """on the uncertainty score, as the stream begins"""
     curve: Curve | None = None
     """by which the threshold follows the wanted share; none where the scenario names the threshold"""
     notes: Sequence[Note] = ()
     """what of the calibration is to be known"""
     schedule: Schedule | None = None
     flops: float = 0.0
-    """what a doubt costs a device beyond a ranking"""
+    """what an uncertainty score costs a device beyond a ranking"""
 
 
 @dataclass(frozen=True)
@@ -228,9 +228,9 @@ class _BeforeStream:
             return expected_gain(scenario, learnt, tails, slates, ratio, hidden, seed)
 
         found = self._calibrated(train, ratio, "set kind: random", shown)
-        assert isinstance(found.doubt, WithCoin)
-        assert isinstance(found.doubt.doubt, ExpectedGain)
-        flops = feature_flops(scenario.llm.list_length, learnt.srm.model.dim) + found.doubt.doubt.model.flops
+        assert isinstance(found.uncertainty, WithCoin)
+        assert isinstance(found.uncertainty.score, ExpectedGain)
+        flops = feature_flops(scenario.llm.list_length, learnt.srm.model.dim) + found.uncertainty.score.model.flops
         return replace(found, flops=flops)
 
     def fresh_is_better(self) -> Tuned:
@@ -246,22 +246,26 @@ class _BeforeStream:
         return Tuned(self.fitted, schedule=best_schedule(scenario, prepared, slates, ratio))
 
     def _calibrated(
-        self, score_of: Callable[[Tails, ListSlates], Doubt], ratio: float, instead: str, shown: Sequence[object]
+        self,
+        score_of: Callable[[Tails, ListSlates], UncertaintyScore],
+        ratio: float,
+        instead: str,
+        shown: Sequence[object],
     ) -> Tuned:
         """A score, the threshold on it and how shares go with thresholds, which runs on the same preparation share,
         where what is `shown` is alike too."""
         scenario, prepared = self.scenario, self.prepared
 
-        def find() -> tuple[Doubt, float, Curve | None, list[Note]]:
+        def find() -> tuple[UncertaintyScore, float, Curve | None, list[Note]]:
             tails = _tails(prepared, self.tails_of)
             enough(tails, "policy.request.ratio", instead)
             slates = list_slates(scenario, prepared.learnt, tails.scores, tails.source, self.fitted)
-            doubt = WithCoin(score_of(tails, slates))
-            doubts = looked_at(slates, tails.decisions, doubt)
+            uncertainty = WithCoin(score_of(tails, slates))
+            scores = looked_at(slates, tails.decisions, uncertainty)
             tails.source.save()
-            threshold = threshold_for(tails.decisions, doubts, ratio)
-            curve = curve_for(tails.decisions, doubts, ratio) if 0.0 < ratio < 1.0 else None
-            return doubt, threshold, curve, scarce(tails)
+            threshold = threshold_for(tails.decisions, scores, ratio)
+            curve = curve_for(tails.decisions, scores, ratio) if 0.0 < ratio < 1.0 else None
+            return uncertainty, threshold, curve, scarce(tails)
 
         return Tuned(self.fitted, *prepared.memo.get(["threshold", scenario.policy.request.model_dump(), *shown], find))
 
@@ -422,7 +426,7 @@ def _fit_logistic(terms: Floats, target: Ints, hidden: Floats, start: Floats, pe
 
 
 class FreshIsBetter:
-    """Doubt 1 where a fresh list would put the next item higher than the one in hand, else 0: it knows the future."""
+    """1 where a fresh list would put the next item higher than the one in hand, else 0: it knows the future."""
 
     def __init__(self, slates_of: Callable[[SrmScores], ListSlates], learnt: Learnt):
         self._slates_of, self._histories = slates_of, learnt.histories

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.simulator.core.notes import Note, note
 from fleetrec.models.candidates import CandidateSource
+from fleetrec.simulator.core.notes import Note, note
 
 
 def answer_figures(source: CandidateSource, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> dict[str, float]:

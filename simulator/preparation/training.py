@@ -23,7 +23,7 @@ from fleetrec.models.srm.updating import MasterWeights
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import fusion_of
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.list_view import Doubt
+from fleetrec.simulator.ranking.list_view import UncertaintyScore
 from fleetrec.simulator.ranking.slates import (
     BaselineSlates,
     CatalogueSlates,
@@ -205,7 +205,7 @@ def slates_of(
     scores: SrmScores,
     source: CandidateSource | None,
     fusion: Fusion | None = None,
-    doubt: Doubt | None = None,
+    uncertainty: UncertaintyScore | None = None,
 ) -> Slates:
     """The slates of a scenario's policy; `fusion` stands in for one that had to be fitted."""
     exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
@@ -214,7 +214,7 @@ def slates_of(
         return BaselineSlates(learnt.baselines[kind], learnt.histories.n_items, length, exclude_seen)
     if kind == "srm":
         return CatalogueSlates(learnt.histories, scores, length, exclude_seen)
-    return list_slates(scenario, learnt, scores, source, fusion, doubt)
+    return list_slates(scenario, learnt, scores, source, fusion, uncertainty)
 
 
 def list_slates(
@@ -223,7 +223,7 @@ def list_slates(
     scores: SrmScores,
     source: CandidateSource | None,
     fusion: Fusion | None = None,
-    doubt: Doubt | None = None,
+    uncertainty: UncertaintyScore | None = None,
 ) -> ListSlates:
     """The slates of a policy that shows candidate lists."""
     exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
@@ -234,6 +234,6 @@ def list_slates(
     if fusion is None:
         fusion = fusion_of(LlmOnly() if scenario.policy.slate == "cloud_srm" else scenario.policy.fusion)
     if scenario.policy.slate == "both":
-        return JoinedSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, doubt)
+        return JoinedSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, uncertainty)
     refill = scenario.policy.slate == "llm" and scenario.workload.refills
-    return ListSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, doubt, refill)
+    return ListSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, uncertainty, refill)

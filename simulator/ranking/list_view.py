@@ -89,5 +89,5 @@ def looks_back(policy: sections.Policy) -> bool:
     return policy.fusion.looks_back or policy.request.looks_back
 
 
-Doubt = Callable[[ListView], Floats]
-"""Doubt [M] of devices in their lists; infinite for a list without a valid candidate."""
+UncertaintyScore = Callable[[ListView], Floats]
+"""Uncertainty [M] of devices in their lists; infinite for a list without a valid candidate."""

@@ -25,18 +25,18 @@ _FEWEST_FOLLOWED = 64
 _NO_STEP = 1 << 31
 
 
-class DoubtingSlates(Protocol):
-    """Slates that say how much each device doubts its list."""
+class UncertaintySlates(Protocol):
+    """Slates that say how uncertain each device is of its list."""
 
-    def place_and_doubt(self, queries: Queries) -> tuple[Ints, Floats, Floats]:
-        """As `Slates.place`, and the doubt [M] of each device in its list (infinite: it has none)."""
+    def place_and_score(self, queries: Queries) -> tuple[Ints, Floats, Floats]:
+        """As `Slates.place`, and the uncertainty [M] of each device in its list (infinite: it has none)."""
 
 
 @dataclass(frozen=True)
 class LookAhead:
-    """How a policy that asks at a doubt of `threshold` or more, as the stream begins, may be followed ahead of time."""
+    """How a policy that asks at a score of `threshold` or more, as the stream begins, may be followed ahead."""
 
-    slates: DoubtingSlates
+    slates: UncertaintySlates
     threshold: float
     first_row: Ints
     """[D] row of the stream at which step 0 of the device's user would stand"""
@@ -54,8 +54,8 @@ class LookAhead:
         return (steps >= self.first_decision[devices]) & ~(inside & self.ties[np.where(inside, rows, 0)])
 
 
-class _Doubts:
-    """What is known of one list: doubts at successive steps, and where the next one at or above a threshold is."""
+class _KnownScores:
+    """What is known of one list: scores at successive steps, and where the next one at or above a threshold is."""
 
     __slots__ = ("first", "next_high", "threshold", "values")
 
@@ -63,7 +63,7 @@ class _Doubts:
         self.first, self.values, self.next_high, self.threshold = first, values, next_high, threshold
 
     def extend(self, values: list[float], next_high: list[int]) -> None:
-        """Doubts at the steps after; `next_high` is by the threshold of those before."""
+        """Scores at the steps after; `next_high` is by the threshold of those before."""
         place = len(self.values) - 1
         while place >= 0 and self.next_high[place] == _NO_STEP:
             self.next_high[place] = next_high[0]
@@ -72,7 +72,7 @@ class _Doubts:
         self.next_high += next_high
 
     def look_for(self, threshold: float) -> None:
-        """Find the next doubts at or above another threshold."""
+        """Find the next scores at or above another threshold."""
         high = _NO_STEP
         for place in range(len(self.values) - 1, -1, -1):
             if self.values[place] >= threshold:
@@ -82,7 +82,7 @@ class _Doubts:
 
 
 class Scorer:
-    """Answers `doubt` for one device at a time and `place` in bulk; both through the same slates.
+    """Answers `uncertainty` for one device at a time and `place` in bulk; both through the same slates.
 
     `users` [D] is each device's user. With `batching` off every query is a call of its own.
     """
@@ -104,7 +104,7 @@ class Scorer:
         self._ends: list[int] = histories.lengths[users].tolist()
         self._ahead = lookahead if batching else 1
         self._batching = batching
-        self._known: list[dict[tuple[int, int], _Doubts] | None] = [None] * len(users)  # by list and weights
+        self._known: list[dict[tuple[int, int], _KnownScores] | None] = [None] * len(users)  # by list and weights
         self._expected: dict[int, tuple[int, int, int]] = {}  # list, step and weights
         self._postponed: dict[int, tuple[int, ...]] = {}  # list, step and weights to go on with, and where to stop
         self._ranks: dict[int, tuple[int, int, int, list[int]]] = {}  # list, first step, weights and ranks
@@ -127,18 +127,18 @@ class Scorer:
             known = self._ranks[device] = (as_of, step, weights, ranks.tolist())
         return known[3][step - known[1]]
 
-    def doubt(self, device: int, as_of: int, step: int, weights: int) -> float:
-        """The doubt of the device in its list at this step, with these weights."""
-        known = self._doubts(device, as_of, step, weights)
+    def uncertainty(self, device: int, as_of: int, step: int, weights: int) -> float:
+        """The uncertainty of the device in its list at this step, with these weights."""
+        known = self._known_scores(device, as_of, step, weights)
         if known is None:
             self._fill(device, as_of, step, weights)
-            known = self._doubts(device, as_of, step, weights)
+            known = self._known_scores(device, as_of, step, weights)
             assert known is not None
         return known.values[step - known.first]
 
-    def next_doubt(self, device: int, as_of: int, step: int, weights: int) -> int:
-        """The first step from `step` on with a doubt at or above the threshold, or that nobody has looked at yet."""
-        known = self._doubts(device, as_of, step, weights)
+    def next_uncertain(self, device: int, as_of: int, step: int, weights: int) -> int:
+        """The first step from `step` on with a score at or above the threshold, or that nobody has looked at yet."""
+        known = self._known_scores(device, as_of, step, weights)
         if known is None:
             self._expected[device] = (as_of, step, weights)
             return step
@@ -153,21 +153,21 @@ class Scorer:
         return end
 
     def prefetch(self, device: int, as_of: int, step: int, weights: int) -> None:
-        """This list has landed: its doubts from `step` on are likely to be asked soon."""
-        if self._doubts(device, as_of, step, weights) is None:
+        """This list has landed: its scores from `step` on are likely to be asked soon."""
+        if self._known_scores(device, as_of, step, weights) is None:
             if device not in self._postponed or self._postponed[device][0] != as_of:
                 self._reach[device] //= 2  # what was foreseen for this device did not come true
             self._expected[device] = (as_of, step, weights)
 
     def prefetch_all(self, as_of: Ints, steps: Ints) -> None:
-        """Every device [D] with a list will need its doubts from its step on, by the first weights."""
+        """Every device [D] with a list will need its scores from its step on, by the first weights."""
         having = np.flatnonzero(as_of >= 0)
         lists = zip(as_of[having].tolist(), steps[having].tolist(), strict=True)
         self._expected = {
             device: (landed, step, FIRST_WEIGHTS) for device, (landed, step) in zip(having.tolist(), lists, strict=True)
         }
 
-    def _doubts(self, device: int, as_of: int, step: int, weights: int) -> _Doubts | None:
+    def _known_scores(self, device: int, as_of: int, step: int, weights: int) -> _KnownScores | None:
         lists = self._known[device]
         known = lists.get((as_of, weights)) if lists is not None else None
         if known is None or not known.first <= step < known.first + len(known.values):
@@ -219,7 +219,7 @@ class Scorer:
     # ------------------------------------------------------------------------------------------ ahead of need
 
     def _fill(self, device: int, as_of: int, step: int, weights: int) -> None:
-        """Doubts of this list from `step` on, together with all that is expected."""
+        """Scores of this list from `step` on, together with all that is expected."""
         wanted = {device: (as_of, step, weights)}
         if self._batching:
             self._expected.pop(device, None)
@@ -277,23 +277,23 @@ class Scorer:
         user_of, list_of, weights_of = np.repeat(users, counts), np.repeat(lists, counts), np.repeat(by, counts)
         queries = Queries(user_of, step_of, list_of, self.next_items(user_of, step_of), step_of, weights_of)
         self._weights.make_ready(user_of, step_of, weights_of)
-        ranks, gaps, doubts = look_ahead.slates.place_and_doubt(queries)
+        ranks, gaps, scores = look_ahead.slates.place_and_score(queries)
         if self._batching:
             kept = weights_of == FIRST_WEIGHTS
             self._book.append((self._keys(user_of[kept], list_of[kept], step_of[kept]), ranks[kept], gaps[kept]))
-        high = doubts >= self.threshold
+        high = scores >= self.threshold
         asks = high & (step_of > list_of) & look_ahead.decides(np.repeat(devices, counts), step_of)
         asked = np.minimum.reduceat(np.where(asks, step_of, _NO_STEP), begins)
         stops, place = begins + counts, np.arange(len(high))
         next_place = np.minimum.accumulate(np.where(high, place, len(high))[::-1])[::-1]
         next_high = np.where(next_place < np.repeat(stops, counts), step_of + next_place - place, _NO_STEP).tolist()
-        values, columns = doubts.tolist(), (devices, steps, lists, by, begins, stops)
+        values, columns = scores.tolist(), (devices, steps, lists, by, begins, stops)
         for device, step, landed, used, begin, stop in zip(*(column.tolist() for column in columns), strict=True):
             here = self._known[device]
             assert here is not None
             known = here.get((landed, used))
             if known is None or known.first + len(known.values) != step:
-                here[landed, used] = _Doubts(step, values[begin:stop], next_high[begin:stop], self.threshold)
+                here[landed, used] = _KnownScores(step, values[begin:stop], next_high[begin:stop], self.threshold)
             else:
                 if known.threshold != self.threshold:
                     known.look_for(self.threshold)

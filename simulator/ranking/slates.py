@@ -15,7 +15,7 @@ from fleetrec.models.baselines import Baseline
 from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.list_view import Doubt, ListView
+from fleetrec.simulator.ranking.list_view import ListView, UncertaintyScore
 from fleetrec.simulator.ranking.scored_lists import ScoredLists, inconsistency, llm_ranks, rank_of, with_floor
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 
@@ -122,7 +122,7 @@ class BaselineSlates:
 class ListSlates:
     """The paper's slate: the LLM's candidate list, re-ranked by the SRM on the newest history and fused.
 
-    `doubt` is what the request policy looks at; a policy that looks at no ranking has none. It looks at the list as it
+    `uncertainty` is what the request policy looks at; one that looks at no ranking has none. It looks at the list as it
     was received. With `refill`, items that the user has had by the time of the ranking give their places to the SRM's
     best of the catalogue that are not in the list, which have LLM rank N.
     """
@@ -135,30 +135,35 @@ class ListSlates:
         fusion: Fusion,
         fallback: Slates,
         exclude_seen: bool,
-        doubt: Doubt | None = None,
+        uncertainty: UncertaintyScore | None = None,
         refill: bool = False,
     ):
         self._histories, self._scores, self._source = histories, scores, source
-        self._fusion, self._fallback, self._exclude_seen, self._doubt = fusion, fallback, exclude_seen, doubt
+        self._fusion, self._fallback, self._exclude_seen, self._uncertainty = (
+            fusion,
+            fallback,
+            exclude_seen,
+            uncertainty,
+        )
         self._own = CatalogueSlates(histories, scores, source.list_length, exclude_seen)
         self._refill = refill
 
     def with_refill(self, refill: bool) -> "ListSlates":
         """The same slates, refilled or not."""
         kept = self._histories, self._scores, self._source, self._fusion, self._fallback
-        return type(self)(*kept, self._exclude_seen, self._doubt, refill)
+        return type(self)(*kept, self._exclude_seen, self._uncertainty, refill)
 
     def place(self, queries: Queries) -> tuple[Ints, Floats]:
         ranks, disagreement, _ = self._place(queries, None)
         return ranks, disagreement
 
-    def place_and_doubt(self, queries: Queries) -> tuple[Ints, Floats, Floats]:
-        """As `place`, and the doubt [M] of each device in its list (infinite: it has none)."""
-        return self._place(queries, self._doubt)
+    def place_and_score(self, queries: Queries) -> tuple[Ints, Floats, Floats]:
+        """As `place`, and the uncertainty [M] of each device in its list (infinite: it has none)."""
+        return self._place(queries, self._uncertainty)
 
-    def _place(self, queries: Queries, doubt: Doubt | None) -> tuple[Ints, Floats, Floats]:
+    def _place(self, queries: Queries, uncertainty: UncertaintyScore | None) -> tuple[Ints, Floats, Floats]:
         ranks = np.full(len(queries), -1, dtype=np.int64)
-        disagreement, doubts = np.full(len(queries), np.nan), np.full(len(queries), np.inf)
+        disagreement, scores = np.full(len(queries), np.nan), np.full(len(queries), np.inf)
         without = np.flatnonzero(queries.as_of < 0)
         if len(without):
             ranks[without] = self._fallback.place(queries.take(without))[0]
@@ -167,11 +172,11 @@ class ListSlates:
             here = queries.take(chosen)
             ranks[chosen] = self._ranks(here, view)
             disagreement[chosen] = inconsistency(view.lists)
-            if doubt is not None:
-                doubts[chosen] = doubt(view)
+            if uncertainty is not None:
+                scores[chosen] = uncertainty(view)
 
         self.look(queries, compute)
-        return ranks, disagreement, doubts
+        return ranks, disagreement, scores
 
     def look(self, queries: Queries, work: Callable[[Ints, ListView], None]) -> None:
         """Do `work` for all queries that have a list, in blocks: with their numbers, and what their devices see."""

@@ -109,8 +109,8 @@ def fused_order(
 def list_slates(world: World, exclude_seen: bool = True, refill: bool = False) -> ListSlates:
     fallback = CatalogueSlates(world.histories, world.scores, N, exclude_seen)
     fusion = fusion_of(LinearFusion())
-    doubt = SCORES["inconsistency"]
-    return ListSlates(world.histories, world.scores, world.source, fusion, fallback, exclude_seen, doubt, refill)
+    uncertainty = SCORES["inconsistency"]
+    return ListSlates(world.histories, world.scores, world.source, fusion, fallback, exclude_seen, uncertainty, refill)
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
@@ -138,7 +138,7 @@ def test_a_refilled_list_is_as_by_hand(world: World) -> None:
         order = fused_order(world, user, step, items, llm_rank, N)
         later = set(world.sequence(user)[: int(queries.seen_upto[i]) + 1])  # had after the ranking, before the display
         assert ranks[i] == place_by_hand(order, int(queries.target[i]), later)
-    np.testing.assert_array_equal(gaps, list_slates(world).place(queries)[1])  # doubt is of the list as it was received
+    np.testing.assert_array_equal(gaps, list_slates(world).place(queries)[1])  # scores are of the list as received
 
 
 def test_a_refilled_slate_shows_nothing_seen_and_is_as_long_as_its_list(world: World) -> None:
@@ -228,9 +228,9 @@ def test_what_is_computed_ahead_is_what_is_computed_on_demand(
         asked = (device, int(as_of[device]), int(step[device]), 0)
         high = next((int(s) for s, gap in zip(steps, gaps, strict=True) if gap >= 18.5), LENGTH)
         if generator.random() < 0.5:
-            assert step[device] <= ahead.next_doubt(*asked) <= high
-        assert ahead.doubt(*asked) == gaps[0]
-        assert step[device] <= ahead.next_doubt(*asked) <= high
+            assert step[device] <= ahead.next_uncertain(*asked) <= high
+        assert ahead.uncertainty(*asked) == gaps[0]
+        assert step[device] <= ahead.next_uncertain(*asked) <= high
 
 
 def test_what_was_placed_ahead_is_what_is_placed_afterwards(world: World) -> None:
@@ -238,7 +238,7 @@ def test_what_was_placed_ahead_is_what_is_placed_afterwards(world: World) -> Non
     look_ahead = LookAhead(slates, 18.5, users * LENGTH, users * 0, np.zeros(USERS * LENGTH, dtype=bool), True)
     ahead = Scorer(slates, world.histories, users, 4, True, DeviceWeights(world.scores), look_ahead)
     ahead.prefetch_all(np.full(USERS, 5), np.full(USERS, 5))
-    ahead.doubt(0, 5, 5, 0)
+    ahead.uncertainty(0, 5, 5, 0)
     for first in (5, 15):  # two calls, with steps that do not fall
         steps = np.tile(np.arange(first, first + 10), USERS)
         who, listed = np.repeat(users, 10), np.full(10 * USERS, 5)

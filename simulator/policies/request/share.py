@@ -32,18 +32,18 @@ _FURTHEST = math.log(4.0)
 class Curve:
     """At which threshold which share of the held-out decisions asks.
 
-    Thresholds between those that were tried are doubts that were held out, as many of them below as above: where many
+    Thresholds between those that were tried are scores that were held out, as many of them below as above: where many
     are alike but for their coins, thresholds lie close together there.
     """
 
     shares: Floats  # [K] rising, strictly between 0 and 1
-    places: Floats  # [K] falling: where their thresholds stand among `doubts`
-    doubts: Floats  # rising, finite
+    places: Floats  # [K] falling: where their thresholds stand among `scores`
+    scores: Floats  # rising, finite
 
     def at(self, log_odds: float) -> float:
         """The threshold at a share of these log-odds."""
         shares = np.log(self.shares / (1.0 - self.shares))
-        return float(self.doubts[round(float(np.interp(log_odds, shares, self.places)))])
+        return float(self.scores[round(float(np.interp(log_odds, shares, self.places)))])
 
 
 class Share:

@@ -36,7 +36,7 @@ class ByThreshold:
         if device.as_of < 0 or row >= device.end:
             return row
         step = self._step[row]
-        ask = row + self._scorer.next_doubt(device.device, device.as_of, step, device.used_weights) - step
+        ask = row + self._scorer.next_uncertain(device.device, device.as_of, step, device.used_weights) - step
         if self._threshold.until_s == math.inf:
             return ask
         return min(ask, bisect_right(self._t_s, self._threshold.until_s, row, device.end))

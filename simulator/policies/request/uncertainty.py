@@ -23,7 +23,7 @@ class UncertaintyRequest(ThresholdRequest):
     ratio: Share | None = Field(
         None, description="wanted share of decisions; the threshold is calibrated before the stream and then follows it"
     )
-    threshold: float | None = Field(None, ge=0, le=1, description="doubt at or above which the device asks")
+    threshold: float | None = Field(None, ge=0, le=1, description="score at or above which the device asks")
 
     looks_at_srm: ClassVar[bool] = True
 

@@ -158,7 +158,7 @@ class ScoresAhead(Protocol):
 
     threshold: float
 
-    def next_doubt(self, device: int, as_of: int, step: int, weights: int) -> int:
+    def next_uncertain(self, device: int, as_of: int, step: int, weights: int) -> int:
         """The first step from `step` on with a score at or above the threshold, or that nobody has looked at yet."""
 
 

@@ -1,4 +1,4 @@
-"""Fusion that learns and measures of doubt, worked by hand on one list of four candidates."""
+"""Fusion that learns and uncertainty scores, worked by hand on one list of four candidates."""
 
 import math
 

@@ -7,27 +7,27 @@ from fleetrec.simulator.policies.counterfactual import Decisions, replay, thresh
 
 
 def drifting(users: int, count: int) -> tuple[Decisions, np.ndarray]:
-    """Doubts that grow with a list's age, plus noise."""
+    """Scores that grow with a list's age, plus noise."""
     all_users = np.arange(users)
     decisions = Decisions(all_users, np.full(users, 9), np.full(users, count), np.full(users, 9))
     user, decision, number = decisions.pairs()
     noise = np.random.default_rng(1).random((users, count))[user, decision]
     age = np.where(number == 0, decision, decision - (number - 1))
-    doubts = np.zeros(int(decisions.base[-1]))
-    doubts[decisions.pair(user, decision, number)] = 16 + 2.0 * age + 4 * noise
-    return decisions, doubts
+    scores = np.zeros(int(decisions.base[-1]))
+    scores[decisions.pair(user, decision, number)] = 16 + 2.0 * age + 4 * noise
+    return decisions, scores
 
 
 @pytest.mark.parametrize("ratio", [0.05, 0.2, 0.5])
 def test_the_threshold_meets_the_wanted_share_with_the_effect_of_its_own_requests(ratio: float) -> None:
-    decisions, doubts = drifting(400, 50)
-    asked, _ = replay(decisions, doubts >= threshold_for(decisions, doubts, ratio))
+    decisions, scores = drifting(400, 50)
+    asked, _ = replay(decisions, scores >= threshold_for(decisions, scores, ratio))
     assert asked.mean() == pytest.approx(ratio, abs=0.02)
 
 
-def test_where_all_doubts_are_alike_a_coin_far_below_them_makes_any_share() -> None:
-    decisions, doubts = drifting(200, 20)
-    alike = 16.0 + 2.0**-20 * np.random.default_rng(2).random(len(doubts))
+def test_where_all_scores_are_alike_a_coin_far_below_them_makes_any_share() -> None:
+    decisions, scores = drifting(200, 20)
+    alike = 16.0 + 2.0**-20 * np.random.default_rng(2).random(len(scores))
     alike[-1] = 5000.0  # one list without hope, which widens the range
     for ratio in (0.05, 0.2, 0.5):
         asked, _ = replay(decisions, alike >= threshold_for(decisions, alike, ratio))
@@ -35,10 +35,10 @@ def test_where_all_doubts_are_alike_a_coin_far_below_them_makes_any_share() -> N
 
 
 def test_no_share_is_no_request_and_the_whole_share_is_every_one() -> None:
-    decisions, doubts = drifting(10, 10)
-    never, always = threshold_for(decisions, doubts, 0.0), threshold_for(decisions, doubts, 1.0)
-    assert not replay(decisions, doubts >= never)[0].any()
-    assert replay(decisions, doubts >= always)[0].all()
+    decisions, scores = drifting(10, 10)
+    never, always = threshold_for(decisions, scores, 0.0), threshold_for(decisions, scores, 1.0)
+    assert not replay(decisions, scores >= never)[0].any()
+    assert replay(decisions, scores >= always)[0].all()
 
 
 def test_a_replay_by_hand() -> None:

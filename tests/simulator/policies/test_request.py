@@ -41,12 +41,12 @@ class Knows:
 
 
 class Rankings:
-    """A scorer that knows where doubts are high, by step."""
+    """A scorer that knows where scores are high, by step."""
 
     def __init__(self, high: list[int]):
         self.high = high
 
-    def next_doubt(self, device: int, as_of: int, step: int, weights: int) -> int:
+    def next_uncertain(self, device: int, as_of: int, step: int, weights: int) -> int:
         return next((h for h in self.high if h >= step), 1000)
 
 
@@ -177,7 +177,7 @@ def test_a_device_sleeps_until_its_coin_shows_heads() -> None:
     ]
 
 
-def test_a_device_sleeps_until_its_doubt_is_high() -> None:
+def test_a_device_sleeps_until_its_score_is_high() -> None:
     at = points([1, 2, 3, 4, 5, 6, 7, 8], high=(13, 17))
     policy = policy_of(InconsistencyRequest(threshold=9), at, threshold=9)
     assert policy.next_ask(Knows(), 0) == 2
