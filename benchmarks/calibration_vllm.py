@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.table import Table
 
-from fleetrec.reports.terminal.summary import console_for
+from fleetrec.reports.terminal.parts import console_for
 from fleetrec.simulator.cloud.calibration import RequestLog, Server, calibrate, read_log, read_server
 from fleetrec.simulator.cloud.calibration.fitting import MISFIT, Form, as_larger, as_sum
 from fleetrec.simulator.cloud.calibration.outcomes import simulate_log

@@ -24,7 +24,8 @@ from fleetrec.models.runtime.progress import NullProgress, RichProgress
 from fleetrec.models.srm.base import StateModel
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
-from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
+from fleetrec.simulator.preparation.held_out import held_out_of
+from fleetrec.simulator.preparation.policy_calibration import tune
 from fleetrec.simulator.preparation.prepare import Prepared, first_needed, prepare
 from fleetrec.simulator.preparation.training import slates_of
 from fleetrec.simulator.ranking.list_view import ListView
@@ -90,7 +91,7 @@ class Bench:
 
     def __init__(self, scenario: sections.Scenario, prepared: Prepared):
         assert isinstance(prepared.srm.model, StateModel), "DIN has no user state"
-        tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, "cpu", NullProgress()))
+        tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.learnt, "cpu", NullProgress()))
         world = build_world(scenario, prepared, tuned, None)
         world.recorder.slates.keeps_all = True
         run(world, scenario, prepared, NullProgress())

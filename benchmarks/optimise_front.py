@@ -20,7 +20,7 @@ from fleetrec.models.runtime.progress import RichProgress
 from fleetrec.simulator.experiments.comparison.pareto import hypervolume, nondominated
 from fleetrec.simulator.experiments.folders import flat_figures
 from fleetrec.simulator.experiments.optimise import Problem, Space, optimise, read_goals
-from fleetrec.simulator.experiments.optimise.space import Knob
+from fleetrec.simulator.experiments.optimise.space import SearchParameter
 from fleetrec.simulator.experiments.sweeps import RunJob, executor_for, run_all
 
 KIND, RATIO, WEIGHT = "policy.request.kind", "policy.request.ratio", "policy.fusion.srm_weight"
@@ -28,7 +28,9 @@ KINDS = ("random", "inconsistency")
 RATIOS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 FINER = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
-SPACE = Space((Knob(KIND, KINDS), Knob(RATIO, low=0.1, high=1.0, step=0.05), Knob(WEIGHT, FINER)))
+SPACE = Space(
+    (SearchParameter(KIND, KINDS), SearchParameter(RATIO, low=0.1, high=1.0, step=0.05), SearchParameter(WEIGHT, FINER))
+)
 ACCURACY, COST = "accuracy.ndcg@10", "cost.usd_provisioned_per_1k_interactions"
 
 

@@ -29,7 +29,8 @@ from fleetrec.simulator.policies.oracle import best_requests
 from fleetrec.simulator.policies.request.learned import LearnedRequest
 from fleetrec.simulator.policies.request.share import Share
 from fleetrec.simulator.policies.uncertainty import SCORES, WithCoin
-from fleetrec.simulator.preparation.policy_calibration import Tails, expected_gain, looked_at, rewards_of, tails_of
+from fleetrec.simulator.preparation.held_out import HeldOut, held_out_of, looked_at, rewards_of
+from fleetrec.simulator.preparation.policy_training import expected_gain
 from fleetrec.simulator.preparation.prepare import Prepared, preloaded_lists, prepare
 from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_view import UncertaintyScore
@@ -43,14 +44,14 @@ AGAINST = ("random", "staleness", "inconsistency", "rank distance alone")
 
 @dataclass(frozen=True)
 class Stream:
-    """The decisions of a fleet and what every list would have been worth to each."""
+    """The decisions of a fleet and the reward of every list to each."""
 
     scenario: sections.Scenario
     prepared: Prepared
     slates: ListSlates
-    tails: Tails
+    held_out: HeldOut
     decisions: Decisions
-    worth: Floats  # [P] NDCG@10 of the next item
+    reward: Floats  # [P] NDCG@10 of the next item
     age: NDArray[np.int64]  # [P] interactions that a list has not seen
 
     @cached_property
@@ -75,7 +76,7 @@ class Stream:
             number[granted] = decision + 1
             asked[starts[granted] + decision] = True
             shown[starts[here] + decision] = number[here]
-        return asked, self.worth[decisions.pair(owner, within, shown)]
+        return asked, self.reward[decisions.pair(owner, within, shown)]
 
     def following(self, scores: "Scores", ratio: float, draws: Draws) -> tuple[Bools, Floats]:
         """Replay a policy whose threshold follows the wanted share; decisions of one number come in a keyed order."""
@@ -84,8 +85,8 @@ class Stream:
         starts = np.cumsum(decisions.count) - decisions.count
         asked, shown = np.zeros(len(owner), dtype=bool), np.zeros(len(owner), dtype=np.int64)
         number = np.zeros(len(starts), dtype=np.int64)
-        tails = self.tails.decisions
-        first, curve = threshold_for(tails, past, ratio), curve_for(tails, past, ratio)
+        held_out = self.held_out.decisions
+        first, curve = threshold_for(held_out, past, ratio), curve_for(held_out, past, ratio)
         share = Share(first, ratio, curve, np.arange(len(owner), dtype=np.float64))
         counted = 0  # decisions so far, which stand for the time
         for decision in range(int(decisions.count.max())):
@@ -100,7 +101,7 @@ class Stream:
                 number[wanting] = decision + 1
                 asked[starts[wanting] + decision] = True
                 shown[starts[some] + decision] = number[some]
-        return asked, self.worth[decisions.pair(owner, within, shown)]
+        return asked, self.reward[decisions.pair(owner, within, shown)]
 
 
 def stream_of(scenario: sections.Scenario) -> Stream:
@@ -112,34 +113,34 @@ def stream_of(scenario: sections.Scenario) -> Stream:
     count = population.n_interactions
     begins_with = preloaded_lists(scenario, population, prepared.source)
     decisions = Decisions(population.users, population.first_step - 1, count, begins_with)
-    worth = rewards_of(slates, learnt, decisions)
+    reward = rewards_of(slates, learnt, decisions)
     assert prepared.source is not None
     prepared.source.save()
     user, decision, number = decisions.pairs()
-    age = np.zeros(len(worth), dtype=np.int64)
+    age = np.zeros(len(reward), dtype=np.int64)
     jobs = decisions.queries(user, decision, number, np.full(len(user), -1))
     age[decisions.pair(user, decision, number)] = jobs.step - jobs.as_of
-    return Stream(scenario, prepared, slates, tails_of(scenario, learnt, "cpu", progress), decisions, worth, age)
+    return Stream(scenario, prepared, slates, held_out_of(scenario, learnt, "cpu", progress), decisions, reward, age)
 
 
 Scores = tuple[Floats, Floats]
-"""Of every pair of decision and list: in the tails, and in the stream."""
+"""Of every pair of decision and list: held out, and in the stream."""
 
 
 def scores_of(stream: Stream, uncertainty: UncertaintyScore) -> Scores:
     """What a policy looks at."""
-    tails = stream.tails
-    past = list_slates(stream.scenario, stream.prepared.learnt, tails.scores, tails.source)
-    return looked_at(past, tails.decisions, uncertainty), looked_at(stream.slates, stream.decisions, uncertainty)
+    held_out = stream.held_out
+    past = list_slates(stream.scenario, stream.prepared.learnt, held_out.scores, held_out.source)
+    return looked_at(past, held_out.decisions, uncertainty), looked_at(stream.slates, stream.decisions, uncertainty)
 
 
 def by_gain(stream: Stream, request: LearnedRequest) -> Scores:
     """What a learned policy looks at."""
-    learnt, tails = stream.prepared.learnt, stream.tails
+    learnt, held_out = stream.prepared.learnt, stream.held_out
     policy = stream.scenario.policy.model_copy(update={"request": request})
     scenario = stream.scenario.model_copy(update={"policy": policy})
-    past = list_slates(scenario, learnt, tails.scores, tails.source)
-    gain = expected_gain(scenario, learnt, tails, past, request.ratio, request.hidden, request.seed)
+    past = list_slates(scenario, learnt, held_out.scores, held_out.source)
+    gain = expected_gain(scenario, learnt, held_out, past, request.ratio, request.hidden, request.seed)
     return scores_of(stream, WithCoin(gain))
 
 
@@ -160,7 +161,7 @@ def fixed_scores(stream: Stream) -> dict[str, Scores]:
 def at_random(stream: Stream, ratio: float, draws: Draws) -> Bools:
     """Where [P] a coin says so, the same for every list."""
     user, decision, number = stream.decisions.pairs()
-    asks = np.zeros(len(stream.worth), dtype=bool)
+    asks = np.zeros(len(stream.reward), dtype=bool)
     coin = draws.uniform("request.random", user, decision)
     asks[stream.decisions.pair(user, decision, number)] = coin < ratio
     return asks
@@ -170,8 +171,8 @@ def fresh_is_better(stream: Stream) -> Bools:
     """Where [P] a fresh list would put the next item higher within the ten that count."""
     user, decision, number = stream.decisions.pairs()
     at = stream.decisions.pair(user, decision, number)
-    asks = np.zeros(len(stream.worth), dtype=bool)
-    asks[at] = stream.worth[stream.decisions.pair(user, decision, decision + 1)] > stream.worth[at]
+    asks = np.zeros(len(stream.reward), dtype=bool)
+    asks[at] = stream.reward[stream.decisions.pair(user, decision, decision + 1)] > stream.reward[at]
     return asks
 
 
@@ -189,8 +190,8 @@ def at_budget(stream: Stream, scores: Mapping[str, Scores], budget: float, world
     """Every policy at one budget, in so many worlds."""
     told = {**scores, "learned": by_gain(stream, LearnedRequest(ratio=budget))}
     fixed: dict[str, Bools] = {
-        "never": np.zeros(len(stream.worth), dtype=bool),
-        "always, without a budget": np.ones(len(stream.worth), dtype=bool),
+        "never": np.zeros(len(stream.reward), dtype=bool),
+        "always, without a budget": np.ones(len(stream.reward), dtype=bool),
         "oracle_greedy": fresh_is_better(stream),
     }
     owner, within = stream.places
@@ -204,10 +205,10 @@ def at_budget(stream: Stream, scores: Mapping[str, Scores], budget: float, world
         for name, values in found.items():
             for sums, one in zip(outcomes[name], values, strict=True):
                 sums += one.astype(np.float64) / worlds
-    best = best_requests(stream.decisions, stream.worth, np.ones(total, dtype=bool), int(budget * total))
+    best = best_requests(stream.decisions, stream.reward, np.ones(total, dtype=bool), int(budget * total))
     in_hand = np.where(best, within + 1, 0)
     in_hand = np.maximum.accumulate(in_hand + owner * (total + 1)) - owner * (total + 1)
-    outcomes["oracle_dp"] = best.astype(np.float64), stream.worth[stream.decisions.pair(owner, within, in_hand)]
+    outcomes["oracle_dp"] = best.astype(np.float64), stream.reward[stream.decisions.pair(owner, within, in_hand)]
     users = stream.decisions.users[owner]
     gap = outcomes["oracle_dp"][1].mean() - outcomes["random"][1].mean()
     return {
@@ -240,7 +241,7 @@ def main() -> None:
         float(budget): at_budget(stream, scores, float(budget), arguments.worlds)
         for budget in arguments.budgets.split(",")
     }
-    stream.tails.source.save()
+    stream.held_out.source.save()
     if arguments.json:
         print(json.dumps(found, indent=1))
         return

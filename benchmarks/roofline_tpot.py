@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import least_squares
 
-from fleetrec.reports.terminal.summary import console_for
+from fleetrec.reports.terminal.parts import console_for
 from fleetrec.simulator.cloud.hardware.catalogue import ModelSpec, default_catalogue
 from fleetrec.simulator.cloud.hardware.timing import Efficiency, RooflineTiming
 

@@ -53,7 +53,7 @@ def _suite(
 ) -> bool:
     """Measure, or read what was measured; print it, and against an older run where asked: whether a case is slower."""
     from fleetrec.reports.terminal.bench import print_changes, print_suite
-    from fleetrec.reports.terminal.summary import console_for
+    from fleetrec.reports.terminal.parts import console_for
     from fleetrec.simulator.benchmark.cases import chosen_cases
     from fleetrec.simulator.benchmark.compare import compare_records
     from fleetrec.simulator.benchmark.record import FILE, read_record

@@ -15,7 +15,8 @@ app = typer.Typer()
 def catalog(as_json: AsJson = False) -> None:
     """List the language models and GPUs that a scenario can name."""
     with user_errors():
-        from fleetrec.reports.terminal.summary import console_for, print_catalogue
+        from fleetrec.reports.terminal.cloud import print_catalogue
+        from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 
         figures = default_catalogue().figures()
@@ -44,7 +45,8 @@ def replay(
 ) -> None:
     """Serve a request trace on the LLM node alone: latency, throughput, use, cost; or the fewest replicas."""
     with user_errors():
-        from fleetrec.reports.terminal.summary import console_for, print_replay
+        from fleetrec.reports.terminal.cloud import print_replay
+        from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.cloud.capacity.sizing import Plan, size
         from fleetrec.simulator.scenario.sections import Router
 
@@ -79,7 +81,8 @@ def calibrate(
     with user_errors():
         from fleetrec.models.runtime.artifacts import check_file_place
         from fleetrec.reports.figures.calibration import draw_calibration
-        from fleetrec.reports.terminal.summary import console_for, print_calibration
+        from fleetrec.reports.terminal.cloud import print_calibration
+        from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.cloud.calibration import calibrate as fit
         from fleetrec.simulator.cloud.calibration import read_log, read_server, save_profile
 

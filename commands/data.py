@@ -35,7 +35,8 @@ def describe(
 ) -> None:
     """What a log holds: users, items, events, lengths, gaps, ties, the share usable per split, problems."""
     with user_errors():
-        from fleetrec.reports.terminal.summary import console_for, print_describe
+        from fleetrec.reports.terminal.logs import print_describe
+        from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.scenario.sections import LogFile
         from fleetrec.simulator.workload.describe import describe as described
         from fleetrec.simulator.workload.loading import load_log
@@ -64,7 +65,8 @@ def check_table(
         from fleetrec import Scenario
         from fleetrec.models.llm.table import check_table as checked
         from fleetrec.models.runtime.errors import InputError
-        from fleetrec.reports.terminal.summary import console_for, print_check_table
+        from fleetrec.reports.terminal.logs import print_check_table
+        from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.preparation.file_checks import check_files
         from fleetrec.simulator.preparation.prompt_export import check_answers
         from fleetrec.simulator.scenario.sections import LogFile

@@ -86,7 +86,7 @@ def compare(
     """Compare the variants of an experiment, or runs: intervals, differences to a baseline, front, winner, saving."""
     with user_errors():
         from fleetrec.reports.terminal.comparison import print_comparison
-        from fleetrec.reports.terminal.summary import console_for
+        from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.experiments.comparison.compare import compare as compared
         from fleetrec.simulator.experiments.comparison.compare import compare_runs, named_runs
 
@@ -151,7 +151,7 @@ def optimize(
         from fleetrec.reports.figures.experiment_figures import draw_figures
         from fleetrec.reports.html import write_report
         from fleetrec.reports.terminal.comparison import print_comparison
-        from fleetrec.reports.terminal.summary import console_for
+        from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.experiments import optimise as search
         from fleetrec.simulator.experiments.sweeps import executor_for
         from fleetrec.simulator.preparation.input_checks import check_inputs

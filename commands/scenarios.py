@@ -55,7 +55,8 @@ def simulate(
         with Drawing() as drawing:  # whose processes start while PyTorch is loaded here
             from fleetrec import simulate as run
             from fleetrec.models.runtime.artifacts import ArtifactStore
-            from fleetrec.reports.terminal.summary import console_for, print_run_summary
+            from fleetrec.reports.terminal.parts import console_for
+            from fleetrec.reports.terminal.summary import print_run_summary
             from fleetrec.simulator.records.run_manifest import name_files
             from fleetrec.simulator.regions import executor_for
             from fleetrec.simulator.results.run_folder import opened, run_folder, usable_device
@@ -98,7 +99,8 @@ def compare_policies(
         from fleetrec import Scenario
         from fleetrec.reports.figures.comparison import draw_comparison
         from fleetrec.reports.html import write_report
-        from fleetrec.reports.terminal.summary import console_for, print_policy_comparison
+        from fleetrec.reports.terminal.parts import console_for
+        from fleetrec.reports.terminal.summary import print_policy_comparison
         from fleetrec.simulator.experiments.policy_comparison import compare
         from fleetrec.simulator.preparation.input_checks import check_inputs
         from fleetrec.simulator.records.run_manifest import name_files
@@ -144,7 +146,8 @@ def evaluate(
     """Leave-one-out accuracy of a scenario's SRM and LLM, full ranking, beside baselines and published figures."""
     with user_errors():
         from fleetrec import Scenario
-        from fleetrec.reports.terminal.summary import console_for, print_evaluation
+        from fleetrec.reports.terminal.logs import print_evaluation
+        from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.evaluation import evaluate as evaluated
         from fleetrec.simulator.preparation.file_checks import check_files
         from fleetrec.simulator.results.run_folder import usable_device

@@ -10,8 +10,9 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
+from fleetrec.simulator.preparation.held_out import held_out_of
 from fleetrec.simulator.preparation.memory_estimate import check_memory
-from fleetrec.simulator.preparation.policy_calibration import Tuned, tails_of, tune
+from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.regions import Executor, simulate_regions
 from fleetrec.simulator.results.collect import collect
@@ -107,7 +108,7 @@ def simulate_prepared(
     tracer = Tracer(trace) if trace is not None else None
     with sections.silent(scenario):
         if tuned is None:
-            tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, device, progress))
+            tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.learnt, device, progress))
         world = build_world(scenario, prepared, tuned, out.parts if out is not None else None, device)
         if tracer is not None:
             tracer.watch(world)

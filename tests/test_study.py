@@ -113,10 +113,10 @@ def test_policies_of_a_replay_spend_the_share_that_they_are_told() -> None:
         zero = np.zeros(users, dtype=np.int64)
         return Decisions(np.arange(users), zero, zero + count, zero - 1)
 
-    tails, stream = decisions(50, 10), decisions(400, 12)
+    held_out, stream = decisions(50, 10), decisions(400, 12)
     rng, nothing = np.random.default_rng(1), np.zeros(stream.base[-1])
-    scores = rng.random(tails.base[-1]), rng.random(stream.base[-1]) ** 3  # far lower in the stream
-    held: Any = SimpleNamespace(decisions=tails)
+    scores = rng.random(held_out.base[-1]), rng.random(stream.base[-1]) ** 3  # far lower in the stream
+    held: Any = SimpleNamespace(decisions=held_out)
     unused: Any = None
     at = Stream(unused, unused, unused, held, stream, nothing, nothing.astype(np.int64))
     for ratio in (0.05, 0.2, 0.5):

@@ -1,4 +1,4 @@
-"""The charts of an experiment: its frontier, what each knob does, and a closer look at a few of its variants."""
+"""The charts of an experiment: its frontier, what each key does, and a closer look at a few of its variants."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _MOST_LEVELS = 12
 
 @dataclass(frozen=True)
 class ExperimentCharts:
-    """What a report of an experiment draws besides the interactive frontier and knobs."""
+    """What a report of an experiment draws besides the interactive frontier and keys."""
 
     sensitivity: Chart | None
     time: Sequence[Chart]
@@ -116,12 +116,12 @@ def _dots(name: str, places: Sequence[tuple[Estimate, Estimate]], marker: Mappin
     return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": dict(marker), **bars}
 
 
-def knob_charts(experiment: Experiment) -> list[Chart]:
+def key_charts(experiment: Experiment) -> list[Chart]:
     """The metric of the question by the value of each swept key: a dot a variant, a line through the means."""
-    return [_knob(experiment, key, metric(experiment.accuracy), i) for i, key in enumerate(experiment.keys)]
+    return [_key_chart(experiment, key, metric(experiment.accuracy), i) for i, key in enumerate(experiment.keys)]
 
 
-def _knob(experiment: Experiment, key: str, of: Metric, number: int) -> Chart:
+def _key_chart(experiment: Experiment, key: str, of: Metric, number: int) -> Chart:
     values = {v.name: experiment.estimate(v.name, of.key).mean for v in experiment.variants}
     held = [v for v in experiment.variants if math.isfinite(values[v.name])]
     texts = {v.name: value_text(v.settings[key]) if key in v.settings else "(not set)" for v in held}
@@ -147,7 +147,7 @@ def _knob(experiment: Experiment, key: str, of: Metric, number: int) -> Chart:
         xaxis |= {"tickvals": list(range(len(levels))), "ticktext": ticks}
     layout = {"xaxis": xaxis, "yaxis": {"title": {"text": of.label}}}
     title = f"{of.label} by {key}"
-    return Chart(f"knob_{number + 1}", title, f"{title}.", traces, layout, height=400)
+    return Chart(f"key_{number + 1}", title, f"{title}.", traces, layout, height=400)
 
 
 def _end_to_end(records: Mapping[str, RunRecords]) -> dict[str, Any]:
@@ -168,9 +168,9 @@ def _sensitivity(answer: Mapping[str, Any]) -> Chart | None:
     if not keys:
         return None
     values = {label: [held.get(key, 0.0) for key in keys] for label, held in parts.items()}
-    title = "Share of the variance that each knob explains"
+    title = "Share of the variance that each key explains"
     chart = bar_charts.grouped("sensitivity", title, keys, values, "share of variance")
-    note = "Of the differences between variants in the mean; knobs that act together share what they explain."
+    note = "Of the differences between variants in the mean; keys that act together share what they explain."
     return replace(chart, note=note)
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fleetrec.reports.charts.experiment_charts import experiment_charts, frontier_chart, knob_charts
+from fleetrec.reports.charts.experiment_charts import experiment_charts, frontier_chart, key_charts
 from fleetrec.reports.data.experiment_folder import read_experiment
 from fleetrec.reports.data.folder_kind import folder_kind
 from fleetrec.reports.data.run_folder import figure_footer
@@ -22,7 +22,7 @@ def draw_experiment(folder: Path) -> list[Path]:
     every = [
         frontier_chart(experiment),
         drawn.sensitivity,
-        *knob_charts(experiment),
+        *key_charts(experiment),
         *drawn.time,
         drawn.latency,
         drawn.cost,

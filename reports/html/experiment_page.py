@@ -1,4 +1,4 @@
-"""The page of a sweep, an optimisation or a policy comparison: question, answer, frontier, tables, knobs."""
+"""The page of a sweep, an optimisation or a policy comparison: question, answer, frontier, tables, keys."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ _FURTHER = ("requests.realised_ratio", "requests.ratio", "latency_s.request.p95"
 _MOST_GROUPS = 12
 _MOST_OFF = 4
 _OTHERS = "other variants"
-_NO_SENSITIVITY = "answer.json states no sensitivity here; the picture below shows each knob."
+_NO_SENSITIVITY = "answer.json states no sensitivity here; the picture below shows each key."
 _NOTHING_EXPLAINED = (
-    "No knob by itself explains a percent of what varies, as far as these variants tell; the picture below shows each."
+    "No key by itself explains a percent of what varies, as far as these variants tell; the picture below shows each."
 )
 
 
@@ -56,7 +56,7 @@ def write_experiment_page(folder: Path) -> Path:
         "group_keys": list(group_keys),
         "frontier_note": "The line joins variants that no other beats on both axes; bars are 95% intervals, cut where "
         "they leave the picture; dashed lines are baselines that need no cloud, where they are near.",
-        "knobs": [] if experiment.kind == "comparison" else experiment.keys,  # whose one key is the policy itself
+        "keys": [] if experiment.kind == "comparison" else experiment.keys,  # whose one key is the policy itself
         "shown": experiment.shown,
         "closer_note": f"One run of each, at seed {experiment.first_seed(experiment.shown[0])}: "
         "the baseline, the winner and the knee where there are such, and the ends of the front.",

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from fleetrec.reports.data.quantities import number_text
-from fleetrec.reports.terminal.summary import new_table, write_line
+from fleetrec.reports.terminal.parts import new_table, write_line
 from fleetrec.simulator.benchmark.cases import BASE
 from fleetrec.simulator.benchmark.compare import Changes
 from fleetrec.simulator.benchmark.record import SuiteRecord

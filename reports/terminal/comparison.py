@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 
 from fleetrec.models.runtime.wording import counted
-from fleetrec.reports.terminal.summary import new_table, write_line, write_notes
+from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 from fleetrec.simulator.experiments.comparison.sensitivity import LEAST_TOLD
 

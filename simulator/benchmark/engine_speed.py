@@ -33,7 +33,9 @@ from fleetrec.simulator.policies.request.inconsistency import InconsistencyReque
 from fleetrec.simulator.policies.request.learned import LearnedRequest
 from fleetrec.simulator.policies.request.random import RandomRequest
 from fleetrec.simulator.policies.uncertainty import SCORES
-from fleetrec.simulator.preparation.policy_calibration import Tuned, looked_at, popularity
+from fleetrec.simulator.preparation.held_out import looked_at
+from fleetrec.simulator.preparation.policy_calibration import Tuned
+from fleetrec.simulator.preparation.policy_training import popularity
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import Learnt, first_deployed, learn, srm_scores
 from fleetrec.simulator.ranking.list_view import UncertaintyScore

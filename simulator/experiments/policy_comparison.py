@@ -148,9 +148,9 @@ def today(result: RunResult, prepared: Prepared, metric: str) -> list[dict[str, 
 
 def _accuracy(ranks: Ints, users: Ints, metric: str) -> dict[str, float]:
     """Mean with its 95% interval over users, that of `compare_runs`."""
-    worth = accuracy_per_query(ranks, (int(metric.split("@")[1]),))[metric]
+    rewards = accuracy_per_query(ranks, (int(metric.split("@")[1]),))[metric]
     _, user = np.unique(users, return_inverse=True)
-    sums, counts = (np.bincount(user, weights=of).astype(np.float64) for of in (worth, None))
+    sums, counts = (np.bincount(user, weights=of).astype(np.float64) for of in (rewards, None))
     found = over_users(sums[None, None], counts[None], Replicates((0,)))
     mean, low, high = (float(values[0]) for values in (found.mean, found.low, found.high))
     return {"accuracy": mean, "low": max(low, 0.0), "high": min(high, 1.0)}

@@ -1,7 +1,7 @@
 """Requests replayed at zero latency: for each user, every decision met with every list that could be in hand.
 
 A list is the one that a user begins with (number 0) or that of its n-th decision (number n + 1, 0-based n). Used on the
-held-out tails of the training part to find a policy's threshold, and for bounds and comparisons that know the stream.
+held-out interactions to find a policy's threshold, and for bounds and comparisons that know the stream.
 """
 
 from dataclasses import dataclass

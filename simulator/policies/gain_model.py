@@ -59,7 +59,7 @@ class Features:
         met, place = np.divmod(np.flatnonzero(view.first <= view.step[:, None]), n)
         had_at = view.first[met, place]
         since = had_at > view.as_of[met]
-        had, worth = met[since], 1.0 / np.log2(place[since] + 2.0)
+        had, reward = met[since], 1.0 / np.log2(place[since] + 2.0)
         newest = view.histories.item_at(view.user, view.step)
         columns = [
             np.log1p(age),
@@ -72,8 +72,8 @@ class Features:
             view.similarity,
             np.bincount(met, minlength=queries) / count,
             np.bincount(had, minlength=queries) / looked,
-            np.bincount(had, worth, queries) / looked,
-            np.bincount(had, np.where(had_at[since] == view.step[had], worth, 0.0), queries),
+            np.bincount(had, reward, queries) / looked,
+            np.bincount(had, np.where(had_at[since] == view.step[had], reward, 0.0), queries),
             lists.llm_rank[np.arange(queries), lists.srm_order[:, 0]] / n,
             np.log1p(self.popularity[newest]),
         ]
@@ -128,19 +128,19 @@ class ExpectedGain:
         return on_grid(self.model(self.features(view)), view)
 
 
-def gains(decisions: Decisions, worth: Floats, horizon: int) -> tuple[Floats, Floats]:
+def gains(decisions: Decisions, reward: Floats, horizon: int) -> tuple[Floats, Floats]:
     """For every pair [P] of decision and list: the mean gain of a fresh list over the next `horizon` items.
 
     And how many of these items there are before the user's decisions end.
     """
-    gain, weight = np.zeros(len(worth)), np.zeros(len(worth))
+    gain, weight = np.zeros(len(reward)), np.zeros(len(reward))
     user, decision, number = decisions.pairs()
     at = decisions.pair(user, decision, number)
     for ahead in range(horizon):
         inside = decision + ahead < decisions.count[user]
         later = np.where(inside, decision + ahead, decision)
-        fresh = worth[decisions.pair(user, later, decision + 1)]
-        stale = worth[decisions.pair(user, later, number)]
+        fresh = reward[decisions.pair(user, later, decision + 1)]
+        stale = reward[decisions.pair(user, later, number)]
         gain[at] += np.where(inside, fresh - stale, 0.0)
         weight[at] += inside
     return gain / np.maximum(weight, 1.0), weight

@@ -15,7 +15,7 @@ from fleetrec.models.llm.titles import prompt_of
 from fleetrec.models.runtime.artifacts import atomic_path, check_file_place
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.preparation.file_checks import check_files
-from fleetrec.simulator.preparation.policy_calibration import held_out_decisions
+from fleetrec.simulator.preparation.held_out import held_out_decisions
 from fleetrec.simulator.preparation.training import CALIBRATION_TAIL, VALIDATION_SEED, load_workload
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.workload.log import InteractionLog

@@ -11,7 +11,8 @@ from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.engine.run import begin, end, end_of, fewer_collections
 from fleetrec.simulator.engine.world import build_world
-from fleetrec.simulator.preparation.policy_calibration import tails_of, tune
+from fleetrec.simulator.preparation.held_out import held_out_of
+from fleetrec.simulator.preparation.policy_calibration import tune
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.records.parquet import write_table
 from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, REQUEST_TABLE
@@ -34,7 +35,7 @@ class Region:
         self._scenario, self._prepared, self._folder, self._progress = scenario, prepared, folder, NullProgress()
         self._end_s = end_of(prepared.population.stream.horizon_s)
         shutil.rmtree(folder, ignore_errors=True)  # what a worker that was lost has left
-        self._tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, device, self._progress))
+        self._tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.learnt, device, self._progress))
         self._world = build_world(scenario, prepared, self._tuned, folder / "parts", device)
         if self._world.learning is not None:
             self._world.learning.orders = deque()

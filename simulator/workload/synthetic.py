@@ -1,7 +1,7 @@
 """The built-in world: users with a long-term taste, and sessions in which an intent goes through series of items.
 
 Every event follows the intent with probability `freshness` and the taste otherwise. Users are simulated side by side,
-one step of all their logs at a time. Rules, formulas and knobs: docs/background/synthetic_world.md.
+one step of all their logs at a time. Rules, formulas and keys: docs/background/synthetic_world.md.
 """
 
 import numpy as np

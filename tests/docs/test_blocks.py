@@ -120,7 +120,7 @@ def test_parts_of_scenarios_load(block: Block, tmp_path: Path, monkeypatch: pyte
         if "base" in keys:
             assert make_plan(read_sweep(path)).n_runs > 1
         elif all("." in key for key in keys):
-            assert len(read_space(path).knobs) == len(keys)
+            assert len(read_space(path).parameters) == len(keys)
         elif keys == {block.heading.split(" ")[0].rpartition(".")[2]} and "." in block.heading:
             where = block.heading.split(" ")[0]
             part = json.dumps(yaml.safe_load(text)[where.rpartition(".")[2]])

@@ -18,8 +18,8 @@ def test_every_figure_of_a_sweep_is_a_png_and_an_svg_of_the_same_bytes_again(tmp
     drawn = (
         "frontier",
         "sensitivity",
-        "knob_1",
-        "knob_2",
+        "key_1",
+        "key_2",
         "accuracy_over_time",
         "load",
         "queue",

@@ -14,7 +14,7 @@ import yaml
 from markupsafe import Markup
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.reports.charts.experiment_charts import experiment_charts, frontier_chart, knob_charts
+from fleetrec.reports.charts.experiment_charts import experiment_charts, frontier_chart, key_charts
 from fleetrec.reports.charts.run_charts import COLOURS
 from fleetrec.reports.data.experiment_folder import read_experiment
 from fleetrec.reports.data.metric_names import metric
@@ -93,11 +93,11 @@ def test_an_experiments_report_says_question_answer_saving_caveats_and_how_to_re
         assert words in text
 
 
-def test_knobs_that_explain_nothing_are_not_drawn(tmp_path: Path) -> None:
+def test_keys_that_explain_nothing_are_not_drawn(tmp_path: Path) -> None:
     shares = [{"key": f"x.{i}", "metric": "ndcg@10", "share_of_variance": 0.0} for i in range(9)]
     text = read(write_report(write_experiment(tmp_path / "sweep", answer=answer_of(NAMES, sensitivity=shares)))).text
-    assert "No knob by itself explains a percent of what varies" in text
-    assert "Share of the variance that each knob explains" not in text
+    assert "No key by itself explains a percent of what varies" in text
+    assert "Share of the variance that each key explains" not in text
 
 
 @pytest.mark.parametrize("kind", ["sweep", "run"])
@@ -224,7 +224,7 @@ def test_the_cost_chart_draws_each_account_as_the_table_states_it(tmp_path: Path
 
 
 def test_no_line_joins_kinds_and_a_line_that_joins_quantities_keeps_their_distances(tmp_path: Path) -> None:
-    kinds, weights = knob_charts(read_experiment(write_experiment(tmp_path / "sweep")))
+    kinds, weights = key_charts(read_experiment(write_experiment(tmp_path / "sweep")))
     assert [trace["mode"] for trace in kinds.traces] == ["markers", "markers"]
     assert (weights.traces[1]["mode"], weights.traces[1]["x"]) == ("lines+markers", [0.5, 1.5])
 

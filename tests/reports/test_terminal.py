@@ -6,13 +6,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fleetrec.reports.terminal.summary import (
-    console_for,
-    print_check_table,
-    print_describe,
-    print_policy_comparison,
-    print_run_summary,
-)
+from fleetrec.reports.terminal.logs import print_check_table, print_describe
+from fleetrec.reports.terminal.parts import console_for
+from fleetrec.reports.terminal.summary import print_policy_comparison, print_run_summary
 from tests.reports.fake_runs import summary_of
 
 ROW: dict[str, Any] = {

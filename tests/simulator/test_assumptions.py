@@ -12,7 +12,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.engine.world import ranking_flops
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.results.assumptions.data import clock, srm_training
-from fleetrec.simulator.results.assumptions.lists import epoch_worth
+from fleetrec.simulator.results.assumptions.lists import epoch_at
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.simulation import RunResult
 from fleetrec.simulator.workload.loading import load_log
@@ -50,7 +50,7 @@ def test_the_curve_of_the_llms_order_is_as_by_hand(store: ArtifactStore) -> None
                 shown = [item for item in items if item not in own[:step]]
                 found[age].append(gain(shown.index(own[step]) if own[step] in shown else None))
     assert values["interactions"] == len(found[0])
-    np.testing.assert_allclose(values["llm_order"], [np.mean(worth) for worth in found.values()], rtol=1e-12)
+    np.testing.assert_allclose(values["llm_order"], [np.mean(rewards) for rewards in found.values()], rtol=1e-12)
     assert rows["llm_quality"]["values"]["fresh_llm_order"] == values["llm_order"][0]
 
 
@@ -138,4 +138,4 @@ def test_a_log_of_rated_lists_is_said_to_have_no_real_clock(store: ArtifactStore
 
 def test_the_epoch_at_which_always_asking_is_worth_nothing_is_the_last_one_below_that_share() -> None:
     curve = TrainingCurve((0.05, 0.08, 0.075, 0.09, 0.1), 5, 6, ended_early=True)
-    assert [epoch_worth(curve, ratio) for ratio in (0.4, 0.5, 0.79, 0.85, 1.2)] == [None, 1, 3, 3, None]
+    assert [epoch_at(curve, ratio) for ratio in (0.4, 0.5, 0.79, 0.85, 1.2)] == [None, 1, 3, 3, None]

@@ -15,7 +15,8 @@ import pytest
 from fleetrec import Scenario, cli, simulate
 from fleetrec.models.llm.titles import Answer
 from fleetrec.models.runtime.artifacts import ArtifactStore
-from fleetrec.reports.terminal.summary import console_for, print_evaluation
+from fleetrec.reports.terminal.logs import print_evaluation
+from fleetrec.reports.terminal.parts import console_for
 from fleetrec.simulator.evaluation import evaluate, recognise
 from fleetrec.simulator.preparation.candidates.endpoint import Endpoint
 from fleetrec.simulator.preparation.candidates.item_lm import ItemLm

@@ -46,7 +46,7 @@ class NoScores:
         return np.zeros((*steps.shape, items.shape[1]))
 
 
-def worth_at(freshness: float, ages: tuple[int, ...]) -> tuple[dict[int, np.ndarray], np.ndarray]:
+def rewards_at(freshness: float, ages: tuple[int, ...]) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """NDCG@10 by age of lists of successors, which are learnt from all but each user's last events."""
     world = sections.SyntheticWorld(
         users=500, items=150, genres=4, styles=2, events_per_user=60, days=4, freshness=freshness, noise=0.0
@@ -74,8 +74,8 @@ def worth_at(freshness: float, ages: tuple[int, ...]) -> tuple[dict[int, np.ndar
 
 @pytest.mark.parametrize(("freshness", "flat"), [(0.0, True), (0.9, False)])
 def test_lists_age_where_fresh_items_tell_more_and_only_there(freshness: float, flat: bool) -> None:
-    worth, users = worth_at(freshness, (0, 8))
-    loss, half = clustered_mean(worth[0] - worth[8], users)
+    rewards, users = rewards_at(freshness, (0, 8))
+    loss, half = clustered_mean(rewards[0] - rewards[8], users)
     assert (abs(loss) < 1.6 * half) if flat else (loss > 5 * half)  # flat: three standard errors
 
 

@@ -16,7 +16,8 @@ from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.fleet.population import populate
-from fleetrec.simulator.preparation.policy_calibration import Tuned, tails_of, tune
+from fleetrec.simulator.preparation.held_out import held_out_of
+from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import Learnt, first_deployed, srm_scores
 from fleetrec.simulator.ranking.histories import Histories
@@ -123,7 +124,7 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
 def _prepare_and_tune(scenario: sections.Scenario, store: ArtifactStore) -> tuple[Prepared, Tuned]:
     prepared = prepare_tiny(scenario, store)
     source = RandomLists(prepared.learnt.histories, scenario.llm.list_length)
-    tuned = tune(scenario, prepared, lambda: tails_of(scenario, prepared.learnt, "cpu", NullProgress(), source))
+    tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.learnt, "cpu", NullProgress(), source))
     return prepared, tuned
 
 

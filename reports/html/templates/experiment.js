@@ -178,10 +178,10 @@ function showPoint(event) {
   byId("point").replaceChildren(title, list);
 }
 
-// ---------------------------------------------------------------- knobs
+// ---------------------------------------------------------------- keys
 
-function knobs() {
-  const [key, m] = [byId("knob").value, metricAt(byId("knob-metric").value)];
+function drawKeys() {
+  const [key, m] = [byId("key").value, metricAt(byId("key-metric").value)];
   const points = data.variants.filter((v) => v.values[m][0] !== null);
   const level = (v) => v.settings[key] ?? "(not set)";
   const levels = [...new Set(points.map(level))];
@@ -211,5 +211,5 @@ function knobs() {
     title: { text: plain(key) }, tickvals: levels.map((_, i) => i), ticktext: levels.map((name) => plain(short(name))),
     range: [-0.5, levels.length - 0.5], showgrid: false,
   };
-  draw("knob-plot", levels.length > 12 ? [dots] : [dots, mean], { xaxis, yaxis: axisOf(data.metrics[m]) });
+  draw("key-plot", levels.length > 12 ? [dots] : [dots, mean], { xaxis, yaxis: axisOf(data.metrics[m]) });
 }

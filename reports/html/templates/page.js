@@ -9,7 +9,7 @@ function drawChart({ id, traces, layout, height }) {
 
 const drawers = new Map(data.charts.map((chart) => [chart.id, () => drawChart(chart)]));
 if (byId("frontier")) drawers.set("frontier", frontier);
-if (byId("knob-plot")) drawers.set("knob-plot", knobs);
+if (byId("key-plot")) drawers.set("key-plot", drawKeys);
 const drawn = new Set();
 const drawOnce = (id) => {
   if (drawn.has(id) || !drawers.has(id)) return;
@@ -130,7 +130,7 @@ if (byId("frontier")) {
   byId("name-filter").addEventListener("input", frontier);
   byId("group-by").addEventListener("change", () => { hiddenGroups.clear(); chips(); frontier(); });
 }
-if (byId("knob-plot")) for (const id of ["knob", "knob-metric"]) byId(id).addEventListener("change", knobs);
+if (byId("key-plot")) for (const id of ["key", "key-metric"]) byId(id).addEventListener("change", drawKeys);
 for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
 darkness.addEventListener("change", redraw);
 

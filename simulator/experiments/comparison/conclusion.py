@@ -224,7 +224,7 @@ def _cheapest_as_good(plane: Plane, drawn: Floats) -> dict[str, Any] | None:
         "cost_variant": plane.cost[v],
         "share_saved": 1 - plane.cost[v] / plane.cost[b],
         "probability": sure.mean(),
-        "shown": bool(plane.gain[v] >= plane.worth_band[v] and -plane.extra[v] > plane.cost_band[v]),
+        "shown": bool(plane.gain[v] >= plane.reward_band[v] and -plane.extra[v] > plane.cost_band[v]),
     }
 
 

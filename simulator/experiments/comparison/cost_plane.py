@@ -1,4 +1,4 @@
-"""Variants on the plane of cost and worth, with a band that holds all their differences to the baseline at once."""
+"""Variants on the plane of cost and reward, with a band that holds all their differences to the baseline at once."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ def band_level(comparisons: int) -> float:
 
 @dataclass(frozen=True)
 class Plane:
-    """Variants on the plane of cost and worth (the metric, with its sign changed where less is better).
+    """Variants on the plane of cost and reward (the metric, with its sign changed where less is better).
 
-    worth, cost: [V]; allowed: [V], known at every seed and within the limits.
-    worth_band, cost_band: [V], half widths of the differences to the baseline, each at `level`, so that with 95% nobody
+    reward, cost: [V]; allowed: [V], known at every seed and within the limits.
+    reward_band, cost_band: [V], half widths of differences to the baseline, each at `level`, so that with 95% nobody
     is shown to be better, or as good for less, who is not; infinite where nothing is known of how a difference varies.
     alike: [V], the first variant that does not differ from each in any run.
     """
 
     names: list[str]
     baseline: int
-    worth: Floats
+    reward: Floats
     cost: Floats
-    worth_band: Floats
+    reward_band: Floats
     cost_band: Floats
     allowed: NDArray[np.bool_]
     alike: NDArray[np.int64]
@@ -40,8 +40,8 @@ class Plane:
 
     @property
     def gain(self) -> Floats:
-        """What each variant is worth beyond the baseline, [V]."""
-        return np.asarray(self.worth - self.worth[self.baseline])
+        """The reward of each variant beyond the baseline's, [V]."""
+        return np.asarray(self.reward - self.reward[self.baseline])
 
     @property
     def extra(self) -> Floats:
@@ -49,34 +49,34 @@ class Plane:
         return np.asarray(self.cost - self.cost[self.baseline])
 
     def shown_better(self) -> NDArray[np.bool_]:
-        """The variants [V] that are worth more than the baseline at every point of the band."""
-        return np.asarray(self.allowed & (self.gain > self.worth_band))
+        """The variants [V] whose reward is above the baseline's at every point of the band."""
+        return np.asarray(self.allowed & (self.gain > self.reward_band))
 
     def shown_to_differ(self) -> NDArray[np.bool_]:
-        """The variants [V] that differ from the baseline in worth or cost at every point of the band."""
-        return np.asarray((np.abs(self.gain) > self.worth_band) | (np.abs(self.extra) > self.cost_band))
+        """The variants [V] that differ from the baseline in reward or cost at every point of the band."""
+        return np.asarray((np.abs(self.gain) > self.reward_band) | (np.abs(self.extra) > self.cost_band))
 
 
 def plane_of(
     names: Sequence[str],
     baseline: int,
-    worth: Measure,
+    reward: Measure,
     cost: Measure,
     sign: float,
     allowed: NDArray[np.bool_],
     families: Iterable[Sequence[int]],
 ) -> Plane:
     """The plane of a metric (sign: -1 where less of it is better) and a cost of which less is better."""
-    alike = _alike([worth, cost])
+    alike = _alike([reward, cost])
     level = band_level(_comparisons(alike, baseline, families))
-    worth_band, cost_band = _band(worth, baseline, level), _band(cost, baseline, level)
-    return Plane(list(names), baseline, sign * worth.means, cost.means, worth_band, cost_band, allowed, alike, level)
+    reward_band, cost_band = _band(reward, baseline, level), _band(cost, baseline, level)
+    return Plane(list(names), baseline, sign * reward.means, cost.means, reward_band, cost_band, allowed, alike, level)
 
 
 def _comparisons(alike: NDArray[np.int64], baseline: int, families: Iterable[Sequence[int]]) -> int:
     """How many ends of intervals may mislead: those that do not differ are one variant.
 
-    A variant alone is named falsely only where one end of its two is wrong: that of its worth, unless it is truly as
+    A variant alone is named falsely only where one end of its two is wrong: that of its reward, unless it is truly as
     good, else that of its cost. Between two runs of a family the ends of both may be.
     """
     ends = {int(alike[v]): 2 if len(members) > 1 else 1 for members in families for v in members}

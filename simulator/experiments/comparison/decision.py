@@ -72,7 +72,7 @@ def _against_nothing(
     if not len(able):
         return [], None, None
     winner = winner if winner is not None and calls[winner] else None  # who never asks says nothing of calling
-    most = int(able[np.argmax(plane.worth[able])])
+    most = int(able[np.argmax(plane.reward[able])])
     if not alone:
         return [], None, most if winner is None else winner
     level = band_level(max(len(np.unique(plane.alike[able])), len(alone)))
@@ -159,7 +159,7 @@ def _cheaper(
     able &= sign * moved.mean >= -moved.half_width()
     if not able.any():
         return None
-    v = int(np.argmax(np.where(able, plane.gain - plane.worth_band, -np.inf)))
+    v = int(np.argmax(np.where(able, plane.gain - plane.reward_band, -np.inf)))
     share = float(-plane.extra[v] / plane.cost[plane.baseline])
     spent = _row(measures[cost].difference(plane.baseline), v)
     return {"variant": plane.names[v], "share_saved": share, metric: _row(moved, v), cost: spent}
@@ -172,7 +172,7 @@ def _more_seeds(plane: Plane, measures: Mapping[str, Measure], metric: str, cost
     """
     able = np.flatnonzero(plane.allowed & (plane.alike != plane.alike[plane.baseline]))
     found: list[tuple[int, str, str, float]] = []
-    for name, band in ((metric, plane.worth_band), (cost, plane.cost_band)):
+    for name, band in ((metric, plane.reward_band), (cost, plane.cost_band)):
         difference = measures[name].difference(plane.baseline)
         stands_out = np.divide(np.abs(difference.mean), band, out=np.zeros_like(band), where=band > 0)[able]
         if not len(able) or not stands_out.any():

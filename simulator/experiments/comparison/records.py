@@ -186,7 +186,7 @@ class ExperimentRecords:
         found = FROM_RANKS.fullmatch(metric)
         assert found is not None
         name, k = f"{found[1]}@{found[2]}", int(found[2])
-        worth = accuracy_per_query(np.append(np.arange(-1, k), -1), (k,))[name]  # by rank + 1; from k on all miss
+        rewards = accuracy_per_query(np.append(np.arange(-1, k), -1), (k,))[name]  # by rank + 1; from k on all miss
         shape = (len(self.variants), len(self.replicates), len(self.users))
         sums, counts = np.zeros(shape), np.zeros(shape)
         for r, world in enumerate(self.worlds):
@@ -195,6 +195,6 @@ class ExperimentRecords:
                 kept = after & (runs[r] != NOT_EVALUATED)
                 user = world.user[kept]
                 counts[v, r] = np.bincount(user, minlength=shape[-1])
-                values = worth[np.minimum(runs[r][kept], k) + 1]
+                values = rewards[np.minimum(runs[r][kept], k) + 1]
                 sums[v, r] = np.bincount(user, weights=values, minlength=shape[-1])
         return sums, counts

@@ -56,7 +56,7 @@ def _choosing(
     equal = "accuracy" if metric.startswith("accuracy.") else metric
 
     def reached(v: int) -> str:
-        return f"{label(metric)} {sign * plane.worth[v]:.4f} against {sign * plane.worth[b]:.4f}"
+        return f"{label(metric)} {sign * plane.reward[v]:.4f} against {sign * plane.reward[b]:.4f}"
 
     if len(plane.names) == 1:
         return ""

@@ -37,7 +37,7 @@ class Problem:
     @property
     def start(self) -> int:
         """Trials of the space-filling start, the same however long the search goes on."""
-        free = sum(knob.points != 1 for knob in self.space.knobs)
+        free = sum(parameter.points != 1 for parameter in self.space.parameters)
         return min(max(2 * free, 8), 16)
 
     def scenario(self, settings: Settings, seed: int | None = None) -> Scenario:
@@ -59,12 +59,12 @@ class Problem:
 
     @property
     def own(self) -> Variant:
-        """The scenario as it stands, as a variant that has its own values of the knobs."""
+        """The scenario as it stands, as a variant that has its own values of the parameters."""
         settings: Settings = {}
-        for knob in self.space.knobs:
-            value = _value_of(self._base, knob.key)
-            if knob.applies(settings) and isinstance(value, str | int | float | bool):
-                settings[knob.key] = value
+        for parameter in self.space.parameters:
+            value = _value_of(self._base, parameter.key)
+            if parameter.applies(settings) and isinstance(value, str | int | float | bool):
+                settings[parameter.key] = value
         return Variant(BASE, BASE, settings)
 
     @property
@@ -75,10 +75,13 @@ class Problem:
     @cached_property
     def terms(self) -> dict[str, Any]:
         """What must stay as it is when a search goes on: all but the number of trials."""
-        knobs = [[knob.name, knob.choices, knob.low, knob.high, knob.step, knob.log] for knob in self.space.knobs]
+        parameters = [
+            [parameter.name, parameter.choices, parameter.low, parameter.high, parameter.step, parameter.log]
+            for parameter in self.space.parameters
+        ]
         return {
             "scenario": content_hash(resolved_yaml(self._base), files_held(self._base)),
-            "space": content_hash(knobs),
+            "space": content_hash(parameters),
             "goals": json.dumps([self.goals.directions, self.goals.limits]),
             "seeds": list(self.seeds),
             "sampler": f"{self.sampler} with seed {self.sampler_seed} in batches of {self.batch}",

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
 from fleetrec.simulator.experiments.optimise.goals import Goals
-from fleetrec.simulator.experiments.optimise.space import Knob, Settings, Space
+from fleetrec.simulator.experiments.optimise.space import SearchParameter, Settings, Space
 
 SamplerName = Literal["gp", "nsga2", "tpe"]
 
@@ -56,9 +56,9 @@ class Search:
         self.trials: list[FrozenTrial] = []
         self._space, self._goals, self._seed = space, goals, seed
         self._sampler, self._start = sampler, start
-        free = [knob for knob in space.knobs if knob.points != 1]
+        free = [parameter for parameter in space.parameters if parameter.points != 1]
         self._design = qmc.Sobol(len(free), rng=seed).random_base2(max(start - 1, 1).bit_length())
-        self._free = {knob.name: place for place, knob in enumerate(free)}
+        self._free = {parameter.name: place for place, parameter in enumerate(free)}
         self._known: dict[str, Result] = {}
         self._batches = 0
 
@@ -118,15 +118,17 @@ class Search:
         study.sampler = _sampler(self._sampler, self._seed, number, self._start)
         if number < self._start:
             row = self._design[number]
-            study.enqueue_trial({knob.name: _param(knob, row[self._free[knob.name]]) for knob in self._known_free()})
+            study.enqueue_trial(
+                {parameter.name: _param(parameter, row[self._free[parameter.name]]) for parameter in self._known_free()}
+            )
         with _one_thread():
             trial = study.ask()
         # Knobs that do not exist beside the others are asked for too: samplers learn from what all trials have.
-        places = {knob.name: _place(trial, knob) for knob in self._space.knobs}
-        return trial, self._space.settings(lambda knob: places[knob.name])
+        places = {parameter.name: _place(trial, parameter) for parameter in self._space.parameters}
+        return trial, self._space.settings(lambda parameter: places[parameter.name])
 
-    def _known_free(self) -> list[Knob]:
-        return [knob for knob in self._space.knobs if knob.name in self._free]
+    def _known_free(self) -> list[SearchParameter]:
+        return [parameter for parameter in self._space.parameters if parameter.name in self._free]
 
 
 def is_ours(trial: FrozenTrial) -> bool:
@@ -174,25 +176,25 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _is_category(knob: Knob) -> bool:
+def _is_category(parameter: SearchParameter) -> bool:
     """Whether its choices have no order."""
-    return any(isinstance(choice, str | bool) for choice in knob.choices)
+    return any(isinstance(choice, str | bool) for choice in parameter.choices)
 
 
-def _param(knob: Knob, place: float) -> str | float | int | bool:
+def _param(parameter: SearchParameter, place: float) -> str | float | int | bool:
     """What Optuna calls the value at a place in [0, 1): a choice, a number of a step, or the place itself."""
-    if _is_category(knob):
-        return knob.value(place)
-    return min(int(place * knob.points), knob.points - 1) if knob.points is not None else place
+    if _is_category(parameter):
+        return parameter.value(place)
+    return min(int(place * parameter.points), parameter.points - 1) if parameter.points is not None else place
 
 
-def _place(trial: optuna.Trial, knob: Knob) -> float:
-    """Where the trial puts a knob, in [0, 1)."""
-    if knob.points == 1:
+def _place(trial: optuna.Trial, parameter: SearchParameter) -> float:
+    """Where the trial puts a search parameter, in [0, 1)."""
+    if parameter.points == 1:
         return 0.0
-    if _is_category(knob):
-        choice = trial.suggest_categorical(knob.name, knob.choices)
-        return (knob.choices.index(choice) + 0.5) / len(knob.choices)
-    if knob.points is not None:
-        return (trial.suggest_int(knob.name, 0, knob.points - 1) + 0.5) / knob.points
-    return trial.suggest_float(knob.name, 0.0, 1.0)
+    if _is_category(parameter):
+        choice = trial.suggest_categorical(parameter.name, parameter.choices)
+        return (parameter.choices.index(choice) + 0.5) / len(parameter.choices)
+    if parameter.points is not None:
+        return (trial.suggest_int(parameter.name, 0, parameter.points - 1) + 0.5) / parameter.points
+    return trial.suggest_float(parameter.name, 0.0, 1.0)

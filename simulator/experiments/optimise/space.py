@@ -1,6 +1,6 @@
-"""What an optimisation may change: knobs on dotted keys of a scenario, some of which exist under certain kinds only.
+"""The search parameters of an optimisation: dotted keys of a scenario, some of which exist under certain kinds only.
 
-A space file is a mapping of dotted keys, in which a knob comes after those that it depends on:
+A space file is a mapping of dotted keys, in which a search parameter comes after those that it depends on:
 
     policy.request.kind: [random, inconsistency]
     policy.request.ratio: {low: 0.1, high: 1.0, step: 0.05, when: {policy.request.kind: [random, inconsistency]}}
@@ -32,7 +32,7 @@ _FUSIONS = ("linear", "reciprocal_rank")
 
 
 @dataclass(frozen=True)
-class Knob:
+class SearchParameter:
     """One key and the values that it may take: `choices`, or else a range whose ends belong to it."""
 
     key: str
@@ -43,11 +43,11 @@ class Knob:
     log: bool = False
     integer: bool = False
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    """earlier keys and the values of them under which this knob exists"""
+    """earlier keys and the values of them under which this parameter exists"""
 
     @property
     def name(self) -> str:
-        """Tells it from other knobs on its key."""
+        """Tells it from other parameters on its key."""
         return " ".join([self.key, *(f"{key}={'|'.join(map(str, values))}" for key, values in self.when.items())])
 
     def applies(self, settings: Mapping[str, Value]) -> bool:
@@ -93,55 +93,57 @@ class Knob:
 class Space:
     """Knobs on different keys, each after those that it depends on."""
 
-    knobs: tuple[Knob, ...]
+    parameters: tuple[SearchParameter, ...]
 
     @property
     def keys(self) -> list[str]:
         """The dotted keys."""
-        return [knob.key for knob in self.knobs]
+        return [parameter.key for parameter in self.parameters]
 
     def as_file(self) -> dict[str, Any]:
-        """What a space file with these knobs holds."""
-        return {knob.key: knob.as_file() for knob in self.knobs}
+        """What a space file with these parameters holds."""
+        return {parameter.key: parameter.as_file() for parameter in self.parameters}
 
-    def settings(self, place_of: Callable[[Knob], float]) -> Settings:
-        """The settings at the places, in [0, 1), that `place_of` gives for the knobs that exist."""
+    def settings(self, place_of: Callable[[SearchParameter], float]) -> Settings:
+        """The settings at the places, in [0, 1), that `place_of` gives for the parameters that exist."""
         found: Settings = {}
-        for knob in self.knobs:
-            if knob.applies(found):
-                found[knob.key] = knob.value(place_of(knob))
+        for parameter in self.parameters:
+            if parameter.applies(found):
+                found[parameter.key] = parameter.value(place_of(parameter))
         return found
 
     def check(self, load: Callable[[Settings], Scenario], source: str) -> None:
         """Raises InputError unless every choice and both ends of every range make a scenario that holds together."""
-        for knob in self.knobs:
-            for place in _places(knob):
-                settings = self._with(knob, place)
+        for parameter in self.parameters:
+            for place in _places(parameter):
+                settings = self._with(parameter, place)
                 if settings is None:
-                    raise InputError(f"{source}: {knob.key}: no choice of the knobs before it meets its 'when'")
+                    raise InputError(
+                        f"{source}: {parameter.key}: no choice of the parameters before it meets its 'when'"
+                    )
                 try:
                     load(settings)
                 except InputError as error:
-                    raise InputError(f"{source}: {knob.key}={settings[knob.key]}: {error}") from None
+                    raise InputError(f"{source}: {parameter.key}={settings[parameter.key]}: {error}") from None
 
-    def _with(self, knob: Knob, place: float) -> Settings | None:
-        """Settings in which `knob` stands at `place` and those that it depends on make it exist; others at their
+    def _with(self, parameter: SearchParameter, place: float) -> Settings | None:
+        """Settings in which `parameter` stands at `place` and those that it depends on make it exist; others at their
         first value."""
-        wanted = dict(knob.when)
-        for other in reversed(self.knobs[: self.knobs.index(knob)]):
+        wanted = dict(parameter.when)
+        for other in reversed(self.parameters[: self.parameters.index(parameter)]):
             if other.key in wanted:
                 wanted = {**other.when, **wanted}
         found: Settings = {}
-        for other in self.knobs:
+        for other in self.parameters:
             if other.applies(found):
                 meets = [choice for choice in other.choices if choice in wanted.get(other.key, other.choices)]
-                found[other.key] = other.value(place) if other is knob else next(iter(meets), other.value(0.0))
-        return found if knob.applies(found) else None
+                found[other.key] = other.value(place) if other is parameter else next(iter(meets), other.value(0.0))
+        return found if parameter.applies(found) else None
 
 
-def _places(knob: Knob) -> list[float]:
-    n = knob.points
-    return [(i + 0.5) / n for i in range(n)] if n is not None and knob.choices else [0.0, 1 - 1e-9]
+def _places(parameter: SearchParameter) -> list[float]:
+    n = parameter.points
+    return [(i + 0.5) / n for i in range(n)] if n is not None and parameter.choices else [0.0, 1 - 1e-9]
 
 
 def overrides_of(settings: Mapping[str, Value]) -> list[str]:
@@ -194,14 +196,14 @@ def default_space(scenario: sections.Scenario) -> Space:
         if isinstance(kind, sections.RequestPolicy) and kind.asks and "ratio" not in _tried(kind)
     )
     score = "rank" if policy.fusion.is_own() else getattr(policy.fusion, "score", "rank")
-    kind_of_fusion, *of_fusions = _knobs_of("policy.fusion", fusions)
+    kind_of_fusion, *of_fusions = _parameters_of("policy.fusion", fusions)
     return Space(
         (
-            Knob("policy.slate", _ASKS),
-            *_knobs_of("policy.request", requests),
-            Knob("policy.budget.ratio", (1.0, 0.5, 0.25), when={"policy.request.kind": unlimited}),
+            SearchParameter("policy.slate", _ASKS),
+            *_parameters_of("policy.request", requests),
+            SearchParameter("policy.budget.ratio", (1.0, 0.5, 0.25), when={"policy.request.kind": unlimited}),
             kind_of_fusion,
-            Knob("policy.fusion.score", (score,), when={kind_of_fusion.key: ("linear",)}),
+            SearchParameter("policy.fusion.score", (score,), when={kind_of_fusion.key: ("linear",)}),
             *of_fusions,
         )
     )
@@ -213,18 +215,18 @@ def _tried_kinds(own: sections.Kind, names: tuple[str, ...]) -> dict[str, sectio
     return found | ({own.kind: own} if own.is_own() else {})
 
 
-def _knobs_of(section: str, kinds: Mapping[str, sections.Kind]) -> list[Knob]:
-    """The knob of the kind of a section, and those of what is tried of each; a key that several have is one knob."""
+def _parameters_of(section: str, kinds: Mapping[str, sections.Kind]) -> list[SearchParameter]:
+    """The parameter of the kind of a section, and those of what is tried of each; a key that several have is one."""
     specs: dict[str, tuple[Node, list[str]]] = {}
     for name, kind in kinds.items():
         place = Place(f"{kind.own_source().place}: searched" if kind.is_own() else name)
         for key, spec in _tried(kind).items():
             specs.setdefault(key, (to_node(spec, place), []))[1].append(name)
-    knobs = [Knob(f"{section}.kind", tuple(kinds))]
+    parameters = [SearchParameter(f"{section}.kind", tuple(kinds))]
     for key, (node, names) in specs.items():
         when = {} if len(names) == len(kinds) else {f"{section}.kind": tuple(names)}
-        knobs.append(replace(_knob(f"{section}.{key}", node, ()), when=when))
-    return knobs
+        parameters.append(replace(_parameter(f"{section}.{key}", node, ()), when=when))
+    return parameters
 
 
 def _tried(kind: sections.Kind) -> dict[str, Any]:
@@ -268,30 +270,34 @@ def read_space(path: Path) -> Space:
         raise InputError(
             f"{path}: expected dotted keys with what they may be, such as policy.request.ratio: [0.1, 0.5]"
         )
-    knobs: list[Knob] = []
+    parameters: list[SearchParameter] = []
     for key, node in root.content.items():
-        knob = _knob(key, node, knobs)
+        parameter = _parameter(key, node, parameters)
         if _is_kind(key):
-            knob = replace(knob, choices=tuple(from_folder(str(one), node.place.folder) for one in knob.choices))
-        knobs.append(knob)
-    return Space(tuple(knobs))
+            parameter = replace(
+                parameter, choices=tuple(from_folder(str(one), node.place.folder) for one in parameter.choices)
+            )
+        parameters.append(parameter)
+    return Space(tuple(parameters))
 
 
-def _knob(key: str, node: Node, before: Sequence[Knob]) -> Knob:
+def _parameter(key: str, node: Node, before: Sequence[SearchParameter]) -> SearchParameter:
     where, content = f"{node.place}: {key}", node.content
     if isinstance(content, list):
-        return Knob(key, _values(content, where))
+        return SearchParameter(key, _values(content, where))
     if not isinstance(content, dict):
         raise InputError(f"{where}: expected a list of values, or a range such as {{low: 0.1, high: 1, step: 0.1}}")
     for name in content:
         if name not in _RANGE:
-            raise InputError(f"{where}: unknown key {name!r}; a knob has {', '.join(_RANGE)}")
+            raise InputError(f"{where}: unknown key {name!r}; a search parameter has {', '.join(_RANGE)}")
     when = _when(content["when"], before, where) if "when" in content else {}
     if "choices" in content:
         if set(content) - {"choices", "when"}:
             raise InputError(f"{where}: gives choices and a range; drop one of the two")
         given = content["choices"].content
-        return Knob(key, _values(given if isinstance(given, list) else [content["choices"]], where), when=when)
+        return SearchParameter(
+            key, _values(given if isinstance(given, list) else [content["choices"]], where), when=when
+        )
     if not {"low", "high"} <= set(content):
         raise InputError(f"{where}: a range needs low and high")
     low, high = _number(content["low"], where), _number(content["high"], where)
@@ -303,17 +309,17 @@ def _knob(key: str, node: Node, before: Sequence[Knob]) -> Knob:
         raise InputError(f"{where}: a step must be positive, and a log range needs low above 0 and no step")
     if integer and not all(number is None or float(number).is_integer() for number in (low, high, step)):
         raise InputError(f"{where}: integer, but low, high or step is not")
-    return Knob(key, (), low, high, step, log, integer, when)
+    return SearchParameter(key, (), low, high, step, log, integer, when)
 
 
-def _when(node: Node, before: Sequence[Knob], where: str) -> dict[str, tuple[Value, ...]]:
+def _when(node: Node, before: Sequence[SearchParameter], where: str) -> dict[str, tuple[Value, ...]]:
     if not isinstance(node.content, dict) or not node.content:
         raise InputError(f"{where}: when: expected keys and their values, such as {{policy.request.kind: [random]}}")
-    known = {knob.key for knob in before}
+    known = {parameter.key for parameter in before}
     found = {}
     for key, values in node.content.items():
         if key not in known:
-            raise InputError(f"{where}: when: {key!r} is no knob above this one; move it up, or mend its name")
+            raise InputError(f"{where}: when: {key!r} is no parameter above this one; move it up, or mend its name")
         found[key] = _values(values.content if isinstance(values.content, list) else [values], where)
     return found
 

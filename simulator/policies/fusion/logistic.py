@@ -1,4 +1,4 @@
-"""A logistic model of what users go on to have, fitted before the stream (preparation/policy_calibration.py)."""
+"""A logistic model of what users go on to have, fitted before the stream (preparation/policy_training.py)."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 

@@ -49,12 +49,12 @@ def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates
     llm_only = list_slates(
         scenario.model_copy(update={"policy": in_its_order}), learnt, prepared.scores, prepared.source
     )
-    as_shown = [_worth(ranks_at_age(slates, learnt.histories, users, steps, age)) for age in ages]
-    llm = [_worth(ranks_at_age(llm_only, learnt.histories, users, steps, age)) for age in ages]
-    alone = _worth(shown.alone[rows])
+    as_shown = [_rewards(ranks_at_age(slates, learnt.histories, users, steps, age)) for age in ages]
+    llm = [_rewards(ranks_at_age(llm_only, learnt.histories, users, steps, age)) for age in ages]
+    alone = _rewards(shown.alone[rows])
     curves = {"ages": list(ages), "as_shown": _means(as_shown), "llm_order": _means(llm)}
     values = curves | {"srm_alone": float(alone.mean()), "interactions": len(rows), "users": len(np.unique(users))}
-    this_run = float(_worth(shown.ranks[rows]).mean())
+    this_run = float(_rewards(shown.ranks[rows]).mean())
     quality = _llm_quality(scenario, prepared, as_shown[0], llm[0], alone, users, this_run)
     return [quality, _list_age(scenario, values)]
 
@@ -93,7 +93,7 @@ def _llm_quality(
     )
     if ours > 0 and lead > 0:
         text += f" With an LLM that is {1 - ratio:.0%} worse not even fresh lists would be better than the SRM alone"
-        epoch = epoch_worth(curve, ratio)
+        epoch = epoch_at(curve, ratio)
         text += f"; this one was no better than that after epoch {epoch} of {len(curve.values)}." if epoch else "."
         values["epoch_at_which_equal"] = epoch
     elif ours > 0:
@@ -104,7 +104,7 @@ def _llm_quality(
     return Note("llm_quality", text, values)
 
 
-def epoch_worth(curve: TrainingCurve, ratio: float) -> int | None:
+def epoch_at(curve: TrainingCurve, ratio: float) -> int | None:
     """The last epoch whose validation was at most `ratio` of the best; None where there is none."""
     if not curve.values or not 0 < ratio < 1:
         return None
@@ -147,7 +147,7 @@ def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlate
     share = float(gone.sum() / max(1, valid.sum()))
     short = float(((valid & ~gone).sum(axis=1) < _SCREEN).mean())
     queries = Queries(users, steps - 1, as_of, histories.item_at(users, steps), steps - 1, np.zeros_like(users))
-    kept, refilled = (_worth(slates.with_refill(refill).place(queries)[0]) for refill in (False, True))
+    kept, refilled = (_rewards(slates.with_refill(refill).place(queries)[0]) for refill in (False, True))
     gain, half = clustered_mean(refilled - kept, users)
     values = {
         "share_gone": share,
@@ -170,9 +170,9 @@ def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlate
     return Note("lists_shrink", text, values)
 
 
-def _worth(ranks: Ints) -> Floats:
+def _rewards(ranks: Ints) -> Floats:
     return accuracy_per_query(ranks, (10,))["ndcg@10"]
 
 
-def _means(worth: list[Floats]) -> list[float]:
-    return [float(one.mean()) for one in worth]
+def _means(rewards: list[Floats]) -> list[float]:
+    return [float(one.mean()) for one in rewards]

@@ -23,28 +23,28 @@ def decided(
     alone: float = 0.2,
     differ: float = 0.0,
 ) -> dict[str, Any]:
-    """The decision of a sweep of 8 policies that are worth 0.3 and cost 1, but for the last; `differ` over worlds.
+    """The decision of a sweep of 8 policies that are reward 0.3 and cost 1, but for the last; `differ` over worlds.
 
-    A run knows a worth to about 0.0014. What needs no request is worth `alone`, known as well.
+    A run knows a reward to about 0.0014. What needs no request is reward `alone`, known as well.
     """
     replicates, shape = Replicates(tuple(range(seeds))), (N, seeds, USERS)
     last = np.arange(N) == N - 1
     user = 0.1 * rng.standard_normal(USERS)
-    worth = 0.3 + better * last[:, None, None] + user + 0.014 * rng.standard_normal(shape)
-    worth = worth + 0.0014 * differ * rng.standard_normal((N, seeds, 1))
+    reward = 0.3 + better * last[:, None, None] + user + 0.014 * rng.standard_normal(shape)
+    reward = reward + 0.0014 * differ * rng.standard_normal((N, seeds, 1))
     counts = np.full((seeds, USERS), PER_USER)
     asked = (1 - cheaper * last[:, None, None]) * (1 + 0.1 * rng.standard_normal(shape))
     weights = rng.poisson(1.0, (100, USERS))
     drawn = asked @ weights.T / weights.sum(axis=1)
     measures = {
-        "m": Measure(worth * PER_USER, counts, replicates, by_user=True),
+        "m": Measure(reward * PER_USER, counts, replicates, by_user=True),
         "c": Measure(asked.mean(axis=-1)[..., None], np.ones((seeds, 1)), replicates, by_user=False, draws=drawn),
     }
     nothing = np.broadcast_to(alone + user + 0.014 * rng.standard_normal((seeds, USERS)), shape)
     rival = WithoutCloud(
         "srm",
         Measure(nothing * PER_USER, counts, replicates, by_user=True),
-        Measure((worth - nothing) * PER_USER, counts, replicates, by_user=True),
+        Measure((reward - nothing) * PER_USER, counts, replicates, by_user=True),
     )
     families = {f"v{i}": [i] for i in range(N)}
     allowed = np.ones(N, dtype=bool)
@@ -73,7 +73,7 @@ def test_the_one_that_is_better_for_less_saves() -> None:
     assert found["difference"]["c"]["high"] < -0.25
 
 
-def test_what_costs_less_at_the_same_worth_is_told_and_does_not_win() -> None:
+def test_what_costs_less_at_the_same_reward_is_told_and_does_not_win() -> None:
     found = decided(np.random.default_rng(4), 5, cheaper=0.3)
     assert (found["winner"], found["cheaper"]["variant"]) == (None, "v7")
     assert found["cheaper"]["share_saved"] == pytest.approx(0.3, abs=0.03)

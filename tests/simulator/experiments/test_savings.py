@@ -1,4 +1,4 @@
-"""The price of a worth, by hand."""
+"""The price of a reward, by hand."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from fleetrec.simulator.experiments.comparison.savings import price_of, savings
 
 def test_a_price_lies_on_the_line_between_two_runs() -> None:
     """Worth 1, 2, 4 for 10, 20, 60: 3 costs 40, 0 as much as the least, and 5 cannot be had."""
-    worth, cost = np.array([[4.0, 1.0, 2.0]] * 4), np.array([[60.0, 10.0, 20.0]] * 4)
-    np.testing.assert_allclose(price_of(np.array([3.0, 0.0, 4.0, 5.0]), worth, cost), [40.0, 10.0, 60.0, np.inf])
+    reward, cost = np.array([[4.0, 1.0, 2.0]] * 4), np.array([[60.0, 10.0, 20.0]] * 4)
+    np.testing.assert_allclose(price_of(np.array([3.0, 0.0, 4.0, 5.0]), reward, cost), [40.0, 10.0, 60.0, np.inf])
 
 
 def test_a_run_that_another_beats_costs_what_the_other_costs() -> None:
@@ -19,13 +19,13 @@ def test_a_run_that_another_beats_costs_what_the_other_costs() -> None:
     np.testing.assert_allclose(price, [30.0])
 
 
-def _plane(worth: list[float], cost: list[float], worth_band: float = 0.0, cost_band: float = 0.0) -> Plane:
+def _plane(reward: list[float], cost: list[float], reward_band: float = 0.0, cost_band: float = 0.0) -> Plane:
     """The first variant is the baseline; every difference is known to within the bands."""
-    n = len(worth)
-    bands = [np.where(np.arange(n) > 0, band, 0.0) for band in (worth_band, cost_band)]
+    n = len(reward)
+    bands = [np.where(np.arange(n) > 0, band, 0.0) for band in (reward_band, cost_band)]
     places = np.arange(n)
     names = [f"v{i}" for i in places]
-    return Plane(names, 0, np.array(worth), np.array(cost), *bands, np.ones(n, dtype=bool), places, 0.95)
+    return Plane(names, 0, np.array(reward), np.array(cost), *bands, np.ones(n, dtype=bool), places, 0.95)
 
 
 def test_what_would_be_told_as_nothing_is_no_saving() -> None:
@@ -36,13 +36,13 @@ def test_what_would_be_told_as_nothing_is_no_saving() -> None:
 
 def test_a_saving_is_shown_where_it_holds_at_every_point_of_the_band() -> None:
     """0.25 against 0.2 at half the cost: shown while neither the gain of 0.05 nor the 0.5 saved may be chance."""
-    for worth_band, cost_band, shown in (
+    for reward_band, cost_band, shown in (
         (0.04, 0.4, True),
         (0.06, 0.4, False),
         (0.04, 0.6, False),
         (0.04, np.inf, False),
     ):
-        found = savings(_plane([0.2, 0.25], [1.0, 0.5], worth_band, cost_band), {"other": [1]})[0]
+        found = savings(_plane([0.2, 0.25], [1.0, 0.5], reward_band, cost_band), {"other": [1]})[0]
         assert found.shown == shown
 
 

@@ -9,7 +9,7 @@ import pytest
 from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.policies.counterfactual import Decisions
-from fleetrec.simulator.preparation.policy_calibration import Tails, enough, scarce, with_lists
+from fleetrec.simulator.preparation.held_out import HeldOut, enough, scarce, with_lists
 
 
 class Half:
@@ -31,19 +31,19 @@ def test_decisions_end_before_the_first_list_that_a_table_lacks() -> None:
     assert left.begins_with.tolist() == [-1, 3]
 
 
-def tails(left: int, held_out: int) -> Tails:
+def held_out(left: int, n_held_out: int) -> HeldOut:
     """So many decisions of those that were held out."""
     of_a_user: Any = SimpleNamespace(count=np.array([left]))
     unused: Any = None
-    return Tails(of_a_user, unused, unused, unused, held_out)
+    return HeldOut(of_a_user, unused, unused, unused, n_held_out)
 
 
 def test_a_threshold_that_rests_on_little_is_refused_or_said() -> None:
     with pytest.raises(InputError, match=r"has lists for 3 of the 400 held-out decisions .* or give a threshold"):
-        enough(tails(3, 400), "policy.request.ratio", "give a threshold")
+        enough(held_out(3, 400), "policy.request.ratio", "give a threshold")
     with pytest.raises(InputError, match=r"the log holds out 3 decisions .* use a longer log, or give a threshold"):
-        enough(tails(3, 3), "policy.request.ratio", "give a threshold")
-    enough(tails(150, 400), "policy.request.ratio", "give a threshold")
-    (found,) = scarce(tails(150, 400))
+        enough(held_out(3, 3), "policy.request.ratio", "give a threshold")
+    enough(held_out(150, 400), "policy.request.ratio", "give a threshold")
+    (found,) = scarce(held_out(150, 400))
     assert found.text.startswith("the policy is calibrated on 150 of 400 held-out decisions")
-    assert scarce(tails(250, 400)) == []
+    assert scarce(held_out(250, 400)) == []

@@ -9,12 +9,12 @@ from fleetrec.simulator.policies.gain_model import GainModel, gains, train_gain_
 
 def test_the_gain_is_the_mean_lead_of_a_fresh_list_over_the_items_it_would_be_kept_for() -> None:
     decisions = Decisions(np.array([0]), np.array([3]), np.array([3]), np.array([3]))
-    worth = np.zeros(int(decisions.base[-1]))
+    reward = np.zeros(int(decisions.base[-1]))
     place = lambda decision, number: decisions.pair(np.array([0]), np.array([decision]), np.array([number]))[0]  # noqa: E731
     for decision, values in enumerate([(0.1, 0.5), (0.2, 0.3, 0.9), (0.0, 0.1, 0.4, 0.8)]):
         for number, value in enumerate(values):
-            worth[place(decision, number)] = value
-    gain, weight = gains(decisions, worth, horizon=2)
+            reward[place(decision, number)] = value
+    gain, weight = gains(decisions, reward, horizon=2)
     assert gain[place(0, 0)] == pytest.approx((0.5 - 0.1 + 0.3 - 0.2) / 2)
     assert gain[place(1, 1)] == pytest.approx((0.9 - 0.3 + 0.4 - 0.1) / 2)
     assert gain[place(2, 1)] == pytest.approx(0.8 - 0.1)

@@ -1,4 +1,4 @@
-"""A policy asks at the share of decisions that it is told, also where the stream is not as the held-out tails were."""
+"""A policy asks at the share of decisions that it is told, also where the stream is not like held-out decisions."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The built-in world: what its knobs promise, measured on the logs it makes."""
+"""The built-in world: what its keys promise, measured on the logs it makes."""
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ from fleetrec.simulator.workload.synthetic import START_S, synthetic_log
 SMALL: dict[str, float] = {"users": 400, "items": 300, "genres": 6, "styles": 4, "events_per_user": 60}
 
 
-def world(**knobs: float) -> InteractionLog:
-    return synthetic_log(SyntheticWorld.model_validate({**SMALL, **knobs}))
+def world(**keys: float) -> InteractionLog:
+    return synthetic_log(SyntheticWorld.model_validate({**SMALL, **keys}))
 
 
 def part_of(log: InteractionLog, column: int) -> NDArray[np.int64]:
@@ -39,9 +39,9 @@ def test_a_world_is_a_function_of_its_section_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_times_never_fall_and_stay_in_the_calendar() -> None:
-    for knobs in ({}, {"days": 0.05}, {"peak_to_mean": 1, "days": 2.5}):
-        log = world(**knobs)
-        days = knobs.get("days", SyntheticWorld().days)
+    for keys in ({}, {"days": 0.05}, {"peak_to_mean": 1, "days": 2.5}):
+        log = world(**keys)
+        days = keys.get("days", SyntheticWorld().days)
         assert (np.diff(log.times)[np.diff(log.user_of_event) == 0] >= 0).all()
         assert log.times.min() >= START_S
         assert log.times.max() < START_S + days * 86_400
@@ -96,7 +96,7 @@ def fullest(log: InteractionLog, section: SyntheticWorld, window_s: float) -> tu
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "keys",
     [
         {"seed": 1},
         {"seed": 2},
@@ -107,9 +107,9 @@ def fullest(log: InteractionLog, section: SyntheticWorld, window_s: float) -> tu
         {"peak_to_mean": 1, "days": 2.5},
     ],
 )
-def test_no_moment_holds_more_than_the_law_allows(knobs: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_moment_holds_more_than_the_law_allows(keys: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
     items_do_not_matter(monkeypatch)
-    section = SyntheticWorld.model_validate({"users": 2000, **knobs})
+    section = SyntheticWorld.model_validate({"users": 2000, **keys})
     log = synthetic_log(section)
     for window_s in (1, 10, 60):
         most, allowed = fullest(log, section, window_s)
@@ -239,7 +239,7 @@ def test_a_series_is_of_one_genre_and_style_and_numbers_its_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "keys",
     [
         {"users": 1, "items": 10, "genres": 40, "events_per_user": 30},  # more events than items, empty cells
         {"users": 3, "genres": 1, "styles": 1, "series_length": 1, "session_length": 1},
@@ -247,9 +247,9 @@ def test_a_series_is_of_one_genre_and_style_and_numbers_its_parts() -> None:
         {"users": 3, "popularity_exponent": 0, "intent_drift": 1, "repeats": 1},
     ],
 )
-def test_extreme_worlds_are_still_logs(knobs: dict[str, float]) -> None:
-    log = world(**knobs)
-    assert log.n_users == knobs["users"]
+def test_extreme_worlds_are_still_logs(keys: dict[str, float]) -> None:
+    log = world(**keys)
+    assert log.n_users == keys["users"]
     assert log.items.min() >= 0
     assert log.items.max() < log.n_items
     assert np.isfinite(log.times).all()

@@ -19,7 +19,7 @@ from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.experiments.comparison.compare import compare
 from fleetrec.simulator.experiments.folders import ExperimentFolder
 from fleetrec.simulator.experiments.optimise import Found, Problem, Space, optimise, read_goals
-from fleetrec.simulator.experiments.optimise.space import Knob
+from fleetrec.simulator.experiments.optimise.space import SearchParameter
 from fleetrec.simulator.experiments.sweeps import Outcome, RunJob
 from fleetrec.simulator.experiments.sweeps.jobs import Job
 from tests.small import noted
@@ -27,10 +27,12 @@ from tests.small import noted
 KINDS = ("random", "every")
 SPACE = Space(
     (
-        Knob("policy.request.kind", KINDS),
-        Knob("policy.request.ratio", low=0.0, high=1.0, step=0.05, when={"policy.request.kind": ("random",)}),
-        Knob("policy.request.n", (1, 2, 3, 5, 8), when={"policy.request.kind": ("every",)}),
-        Knob("policy.fusion.srm_weight", low=0.25, high=4.0, log=True),
+        SearchParameter("policy.request.kind", KINDS),
+        SearchParameter(
+            "policy.request.ratio", low=0.0, high=1.0, step=0.05, when={"policy.request.kind": ("random",)}
+        ),
+        SearchParameter("policy.request.n", (1, 2, 3, 5, 8), when={"policy.request.kind": ("every",)}),
+        SearchParameter("policy.fusion.srm_weight", low=0.25, high=4.0, log=True),
     )
 )
 N = 1000
@@ -204,7 +206,7 @@ def test_the_front_is_every_point_that_none_beats(whole: Whole) -> None:
 
 
 def test_a_small_space_is_searched_through_and_no_point_runs_twice(problem: Problem, tmp_path: Path) -> None:
-    small = Space((Knob("policy.fusion.srm_weight", (0.5, 1.0, 2.0)),))
+    small = Space((SearchParameter("policy.fusion.srm_weight", (0.5, 1.0, 2.0)),))
     executor = Formula()
     found = run(replace(problem, space=small), tmp_path / "o", executor)
     assert len(executor.ran) == len(set(executor.ran)) == 2 * (3 + 1)  # three points and the base, at two seeds
@@ -398,7 +400,7 @@ def test_points_of_another_world_are_refused_as_soon_as_they_show(problem: Probl
     assert len(executor.ran) == 2 * (1 + problem.batch)
 
 
-def test_the_scenario_as_it_stands_has_its_own_values_of_the_knobs(problem: Problem, tmp_path: Path) -> None:
+def test_the_scenario_as_it_stands_has_its_own_values_of_the_parameters(problem: Problem, tmp_path: Path) -> None:
     run(replace(problem, trials=2), tmp_path / "o", Formula())
     base = ExperimentFolder(tmp_path / "o").manifest().variants[0]
     own = {"policy.request.kind": "random", "policy.request.ratio": 0.5, "policy.fusion.srm_weight": 1.0}

@@ -7,7 +7,7 @@ import yaml
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.experiments.optimise import default_space, read_goals, read_seeds, read_space
-from fleetrec.simulator.experiments.optimise.space import Knob, Space, label_of, overrides_of
+from fleetrec.simulator.experiments.optimise.space import SearchParameter, Space, label_of, overrides_of
 from fleetrec.simulator.scenario import Scenario
 from tests.simulator.tiny import scenario_of
 
@@ -24,10 +24,10 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_a_knob_exists_only_beside_the_kinds_that_it_belongs_to(tmp_path: Path) -> None:
+def test_a_parameter_exists_only_beside_the_kinds_that_it_belongs_to(tmp_path: Path) -> None:
     space = read_space(written(tmp_path, SPACE))
-    low = space.settings(lambda knob: 0.0)
-    high = space.settings(lambda knob: 0.99)
+    low = space.settings(lambda parameter: 0.0)
+    high = space.settings(lambda parameter: 0.99)
     assert low == {"policy.request.kind": "random", "policy.request.ratio": 0.1}
     assert high["policy.request.kind"] == "every"
     assert "policy.request.ratio" not in high
@@ -41,9 +41,9 @@ def test_a_space_that_is_written_is_read_as_the_same(tmp_path: Path) -> None:
 
 
 def test_steps_have_equal_shares_and_a_log_range_is_even_in_ratios() -> None:
-    step = Knob("a", low=0.1, high=0.5, step=0.2)
+    step = SearchParameter("a", low=0.1, high=0.5, step=0.2)
     assert [step.value(place) for place in (0.0, 0.32, 0.34, 0.65, 0.67, 0.999)] == [0.1, 0.1, 0.3, 0.3, 0.5, 0.5]
-    log = Knob("b", low=2, high=32, log=True, integer=True)
+    log = SearchParameter("b", low=2, high=32, log=True, integer=True)
     assert [log.value(place) for place in (0.0, 0.25, 0.5, 0.75)] == [2, 4, 8, 16]
 
 
@@ -99,17 +99,19 @@ def test_a_policy_of_ones_own_is_searched_beside_the_built_in_ones_by_its_keys(
     Path("mine.py").write_text(OWN, encoding="utf-8")
     Path("s.yaml").write_text("name: s\npolicy: {request: {kind: 'mine.py:Mine', after: 1h}}\n", encoding="utf-8")
     space = default_space(Scenario.load("s.yaml"))
-    knobs = {knob.key: knob for knob in space.knobs}
+    parameters = {parameter.key: parameter for parameter in space.parameters}
     kind, only = "policy.request.kind", {"policy.request.kind": ("mine.py:Mine",)}
-    assert knobs[kind].choices[-1] == "mine.py:Mine"
-    assert knobs["policy.request.ratio"].when == {kind: ("random", "inconsistency", "mine.py:Mine")}
-    assert knobs["policy.request.after"] == Knob("policy.request.after", (900, 1800, 3600, 7200, 14400), when=only)
-    assert knobs["policy.request.unseen"].choices == (1, 2, 3, 6, 12)
-    assert knobs["policy.request.chance"] == Knob("policy.request.chance", low=0, high=1, when=only)
-    assert knobs["policy.request.mood"].choices == ("good", "bad")
-    assert knobs["policy.request.calm"].choices == (False, True)
-    assert knobs["policy.request.name"].choices == ("mine",)
-    assert "policy.request.most" not in knobs
+    assert parameters[kind].choices[-1] == "mine.py:Mine"
+    assert parameters["policy.request.ratio"].when == {kind: ("random", "inconsistency", "mine.py:Mine")}
+    assert parameters["policy.request.after"] == SearchParameter(
+        "policy.request.after", (900, 1800, 3600, 7200, 14400), when=only
+    )
+    assert parameters["policy.request.unseen"].choices == (1, 2, 3, 6, 12)
+    assert parameters["policy.request.chance"] == SearchParameter("policy.request.chance", low=0, high=1, when=only)
+    assert parameters["policy.request.mood"].choices == ("good", "bad")
+    assert parameters["policy.request.calm"].choices == (False, True)
+    assert parameters["policy.request.name"].choices == ("mine",)
+    assert "policy.request.most" not in parameters
     space.check(lambda settings: Scenario.load("s.yaml", overrides_of(settings)), "space")
     assert read_space(written(tmp_path, yaml.safe_dump(space.as_file(), sort_keys=False))) == space
 
@@ -121,9 +123,9 @@ def test_a_class_says_what_is_tried_of_it(tmp_path: Path, monkeypatch: pytest.Mo
         OWN.replace("class Mine(RequestPolicy):\n", f"class Mine:\n    {says}\n"), encoding="utf-8"
     )
     Path("s.yaml").write_text("name: s\npolicy: {request: 'mine.py:Mine'}\n", encoding="utf-8")
-    knobs = {knob.key: knob for knob in default_space(Scenario.load("s.yaml")).knobs}
-    assert knobs["policy.request.unseen"].choices == (1, 2)
-    assert (knobs["policy.request.after"].low, knobs["policy.request.after"].log) == (60, True)
+    parameters = {parameter.key: parameter for parameter in default_space(Scenario.load("s.yaml")).parameters}
+    assert parameters["policy.request.unseen"].choices == (1, 2)
+    assert (parameters["policy.request.after"].low, parameters["policy.request.after"].log) == (60, True)
     Path("mine.py").write_text(
         OWN.replace("(RequestPolicy):\n", ":\n    searched = {'after': {'low': 60}}\n"), encoding="utf-8"
     )
@@ -136,7 +138,7 @@ def test_a_kind_in_a_space_file_is_looked_for_beside_it(tmp_path: Path, monkeypa
     (tmp_path / "spaces" / "mine.py").write_text(OWN, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     space = read_space(written(tmp_path / "spaces", "policy.request.kind: [never, 'mine.py:Mine']\n"))
-    assert space.knobs[0].choices == ("never", "spaces/mine.py:Mine")
+    assert space.parameters[0].choices == ("never", "spaces/mine.py:Mine")
     with pytest.raises(InputError, match=r"other\.py does not exist"):
         read_space(written(tmp_path / "spaces", "policy.request.kind: ['other.py:Mine']\n"))
 
@@ -158,7 +160,7 @@ def test_a_scenario_whose_slate_never_asks_has_no_default_space() -> None:
         ("a: {low: 0, high: 1, steps: 3}\n", "unknown key 'steps'"),
         ("a: {low: 0.5, high: 2, integer: true}\n", "integer, but"),
         ("a: {choices: [1], low: 0, high: 1}\n", "drop one of the two"),
-        ("a: {low: 0, high: 1, when: {b: [1]}}\nb: [1]\n", "'b' is no knob above"),
+        ("a: {low: 0, high: 1, when: {b: [1]}}\nb: [1]\n", "'b' is no parameter above"),
         ("", "expected dotted keys"),
     ],
 )
@@ -171,7 +173,7 @@ def test_what_is_no_space_is_one_line_that_says_where(tmp_path: Path, text: str,
 def test_a_key_that_no_scenario_has_is_found_before_anything_runs(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("name: s\n", encoding="utf-8")
-    space = Space((Knob("policy.budgt.ratio", (0.5, 1.0)),))
+    space = Space((SearchParameter("policy.budgt.ratio", (0.5, 1.0)),))
     with pytest.raises(InputError, match=r"policy\.budgt\.ratio=0\.5: .*did you mean"):
         space.check(lambda settings: Scenario.load(path, overrides_of(settings)), "space.yaml")
 

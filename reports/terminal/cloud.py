@@ -1,0 +1,101 @@
+"""What `catalog`, `replay` and `calibrate` print."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from fleetrec.models.runtime.wording import counted
+from fleetrec.reports.data.quantities import number_text, seconds_text
+from fleetrec.reports.data.run_folder import setting
+from fleetrec.reports.terminal.parts import cell, new_table, print_tree, write_line, write_notes
+from fleetrec.reports.terminal.text import escape
+
+if TYPE_CHECKING:
+    from fleetrec.simulator.cloud.calibration import Calibration
+
+
+_MODEL_HEADS = (
+    "model",
+    "parameters\nbillions",
+    "active\nbillions",
+    "layers",
+    "hidden",
+    "heads\nQ/KV",
+    "experts\nused/all",
+)
+_GPU_HEADS = ("GPU", "memory\nGB", "bandwidth\nGB/s", "16-bit\nTFLOP/s", "8-bit\nTFLOP/s", "link\nGB/s")
+
+
+def print_calibration(found: "Calibration", console: Console) -> None:
+    """The server, its coefficients, and the errors on what was fitted and on what was held out."""
+    server = found.server
+    limits = f"{server.engine.kv_blocks:,} KV blocks, at most {counted(server.engine.max_sequences, 'sequence')}"
+    write_line(console, f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.name}: {limits}", "bold")
+    coefficients = new_table(console, ("coefficient", "value"))
+    for name, value in found.coefficients._asdict().items():
+        coefficients.add_row(name, f"{value:.4g}")
+    console.print(coefficients)
+    write_line(console, "errors, simulated over measured", "bold")
+    errors = new_table(console, ("time", "fitted", "held out") if found.held_out else ("time", "fitted"))
+    for name, error in found.in_sample.items():
+        held_out = [f"{found.held_out[name]:+.2%}"] if found.held_out else []
+        errors.add_row(escape(name.replace("_", " ")), f"{error:+.2%}", *held_out)
+    console.print(errors)
+    preempted = counted(found.simulated.preemptions, "preemption")
+    write_line(console, f"{found.fitted} of {counted(len(found.log), 'request')} fitted; {preempted}")
+    write_line(console, f"{number_text(found.simulated_requests_per_s)} simulated requests per second")
+
+
+def print_replay(figures: Mapping[str, Any], console: Console) -> None:
+    """What serving a trace took: how many replicas, latency, throughput, use and cost, then what to know of it."""
+    served = figures["served_by"]
+    many = counted(served["replicas"], "replica")
+    use = cell("share", setting(figures, "load", "utilization"))
+    latency = seconds_text(setting(figures, "latency_s", "p95") or math.nan)
+    write_line(console, f"{many} of {served['model']} on {served['gpu']}: p95 latency {latency}, busy {use}", "bold")
+    write_line(console, "")
+    times = new_table(console, ["", "mean", "p50", "p95", "p99"])
+    for key, name in (("ttft_s", "time to first token"), ("tpot_s", "per output token"), ("latency_s", "latency")):
+        times.add_row(name, *(seconds_text(math.nan if v is None else v) for v in figures[key].values()))
+    console.print(times)
+    write_line(console, "")
+    print_tree({key: figures[key] for key in ("trace", "served_by", "throughput", "load", "cost")}, console)
+    write_notes(figures, console, caveat=False)
+
+
+def print_catalogue(catalogue: Mapping[str, Any], console: Console) -> None:
+    """The models and GPUs of `Catalogue.figures()`, sources aside."""
+    models = new_table(console, (*_MODEL_HEADS, "weights\nGB", "KV cache\nkB/token"))
+    for name, m in catalogue["models"].items():
+        experts = f"{m['experts_per_token']}/{m['experts']}" if m["experts"] > 1 else "dense"
+        models.add_row(
+            escape(name),
+            f"{m['n_params'] / 1e9:.2f}",
+            f"{m['active_params'] / 1e9:.2f}",
+            str(m["layers"]),
+            str(m["hidden"]),
+            f"{m['heads']}/{m['kv_heads']}",
+            experts,
+            f"{m['weight_bytes'] / 1e9:.1f}",
+            f"{m['kv_bytes_per_token'] / 1e3:.1f}",
+        )
+    console.print(models)
+    write_line(console, "")
+    gpus = new_table(console, (*_GPU_HEADS, "power, W\nidle/busy/limit", "USD/h"))
+    for name, g in catalogue["gpus"].items():
+        gpus.add_row(
+            escape(name),
+            f"{g['memory_bytes'] / 1e9:.1f}",
+            number_text(g["bandwidth_bytes_per_s"] / 1e9),
+            number_text(g["flops_16bit"] / 1e12),
+            number_text(g["flops_8bit"] / 1e12),
+            number_text(g["link_bytes_per_s"] / 1e9),
+            f"{g['idle_power_w']:.0f}/{g['busy_power_w']:.0f}/{g['power_w']:.0f}",
+            f"{g['usd_per_hour']:.2f}",
+        )
+    console.print(gpus)
+    write_line(console, "")
+    write_line(console, "active: parameters that one token meets. busy: power while serving at few tokens a second.")
+    write_line(console, "The source of every figure: --json. A path to a model's config.json stands for its name too.")
