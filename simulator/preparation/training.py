@@ -72,7 +72,7 @@ def learn(scenario: sections.Scenario, store: ArtifactStore, device: str, progre
     """Load, split, and train (or fetch) the SRM; deterministic in the scenario without its `seed`."""
     split = split_log(load_workload(scenario.workload, store), scenario.workload.split)
     data = training_set(split, VALIDATION_SEED, scenario.workload.split.validation_users, CALIBRATION_TAIL)
-    with sections.silent(scenario):
+    with sections.silent(scenario.srm, scenario.llm.candidates):
         return learn_from(scenario, split, data, store, device, progress)
 
 

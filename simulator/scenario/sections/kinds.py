@@ -283,9 +283,10 @@ def own_kinds(section: BaseModel, path: str = "") -> Iterator[tuple[str, Kind]]:
                 yield from own_kinds(item, f"{key}.")
 
 
-def silent(section: BaseModel) -> AbstractContextManager[None]:
-    """While a scenario is run: its own kinds may not print."""
-    return own_code.silent() if next(own_kinds(section), None) is not None else nullcontext()
+def silent(*parts: BaseModel) -> AbstractContextManager[None]:
+    """While a scenario, or these of its kinds, are at work: own ones may not print."""
+    own = any(part.is_own() if isinstance(part, Kind) else next(own_kinds(part), None) is not None for part in parts)
+    return own_code.silent() if own else nullcontext()
 
 
 def kind_of_object(value: Any, base: type[Kind]) -> Kind:
