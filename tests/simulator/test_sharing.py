@@ -84,8 +84,8 @@ class Spy:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._section, name)
-        if name not in type(self._section).model_fields:
-            return value
+        if name not in type(self._section).model_fields:  # what it makes of its own keys
+            return Spy(value, self._path, self._read) if isinstance(value, BaseModel) else value
         path = f"{self._path}.{name}".removeprefix(".")
         if isinstance(value, BaseModel):
             return Spy(value, path, self._read)
