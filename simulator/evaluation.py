@@ -80,7 +80,7 @@ def evaluate(
     notes = []
     if len(judged["srm"]) < len(users):
         notes.append(note("srm_sampled", "srm: a sample of {users} users", users=len(judged["srm"])))
-    if scenario.llm.candidates.title_prompt() is not None and scenario.policy.slate != "cloud_srm":
+    if scenario.llm.candidates.title_prompt() is not None and not scenario.policy.slate.by_cloud_srm:
         notes.append(answer_note(answer_figures(source, users, steps - 1)))
     if length < max(ks):
         said = "llm: beyond the length of its lists every item is a miss (llm.list_length: {items})"
@@ -98,7 +98,7 @@ def evaluate(
             "baselines": figures,
             "models": {
                 "srm": f"{scenario.srm.kind}, {scenario.srm.loss}, d={scenario.srm.dim}",
-                "llm": "srm" if scenario.policy.slate == "cloud_srm" else scenario.llm.candidates.kind,
+                "llm": "srm" if scenario.policy.slate.by_cloud_srm else scenario.llm.candidates.kind,
                 "srm_validation": learnt.srm.validation,
                 "llm_validation": source.validation,
             },

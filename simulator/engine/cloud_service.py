@@ -323,7 +323,7 @@ def build_service(
     env: simpy.Environment, scenario: sections.Scenario, prepared: Prepared, late_cost: LateCost
 ) -> Service:
     """The service behind a scenario's slate; slates that never ask get cores that stay idle."""
-    if prepared.source is None or scenario.policy.slate == "cloud_srm":
+    if prepared.source is None or scenario.policy.slate.by_cloud_srm:
         srm = prepared.learnt.srm
         flops = srm.flops_encode + srm.flops_per_candidate * prepared.learnt.histories.n_items
         return CpuService(env, scenario, flops, late_cost)

@@ -27,7 +27,7 @@ from fleetrec.simulator.policies.request.budget import Budget
 from fleetrec.simulator.policies.request.decision_points import DecisionPoints, next_true
 from fleetrec.simulator.policies.request.share import Share
 from fleetrec.simulator.preparation.policy_calibration import Tuned
-from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared, decides_joining, preloaded_lists
+from fleetrec.simulator.preparation.prepare import Prepared, decides_joining, preloaded_lists
 from fleetrec.simulator.preparation.training import Learnt, slates_of
 from fleetrec.simulator.ranking.lookahead import LookAhead, Scorer
 from fleetrec.simulator.ranking.slates import ListSlates, Slates
@@ -80,7 +80,7 @@ def build_world(
         scorer.prefetch_all(preloaded, population.first_step - 1)
     points = decision_points(prepared, scorer, tuned)
     rules = rules_of(scenario, look_ahead is not None)
-    joining = decides_joining(policy, population) & (policy.slate not in WITHOUT_CLOUD)
+    joining = decides_joining(policy, population) & policy.slate.asks
     if tuned.threshold is not None:
         decided_s = decision_times(population, points.ties, joining, rules.at_interaction)
         share = Share(tuned.threshold, policy.request.wanted_share() or 0.0, tuned.curve, decided_s)
@@ -177,7 +177,7 @@ def decision_points(prepared: Prepared, scorer: Scorer, tuned: Tuned) -> Decisio
 def rules_of(scenario: sections.Scenario, looks_ahead: bool) -> Rules:
     """How the devices of a scenario behave; `looks_ahead`: its policy looks at rankings while the run goes."""
     policy = scenario.policy
-    asks = policy.slate not in WITHOUT_CLOUD
+    asks = policy.slate.asks
     return Rules(
         at_interaction=policy.decides("interaction") and asks,
         online=policy.decides("online") and asks,
@@ -256,12 +256,13 @@ def look_ahead_of(scenario: sections.Scenario, prepared: Prepared, slates: Slate
 def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> float:
     """FLOPs of a ranking on the device, and of its uncertainty score; 0 where nothing needs the SRM."""
     policy, srm = scenario.policy, learnt.srm
-    if policy.slate in ("popular", "recent", "frequent", "markov", "cloud_srm"):
+    if not policy.slate.ranks:
         return 0.0
     looks = policy.request.looks_at_srm or policy.request.score is not None
     idle = not policy.fusion.uses_srm and not scenario.workload.refills and not looks
-    if policy.slate == "llm" and idle:
+    if policy.slate.is_list and idle:
         return policy.request.extra_flops
-    of_list = policy.slate == "llm" and not scenario.workload.refills  # a device that refills ranks the catalogue
-    scored = scenario.llm.list_length if of_list else learnt.histories.n_items
+    refills = policy.slate.is_list and scenario.workload.refills  # which ranks the catalogue
+    of_catalogue = policy.slate.ranks_catalogue or refills
+    scored = learnt.histories.n_items if of_catalogue else scenario.llm.list_length
     return srm.flops_encode + srm.flops_per_candidate * scored + tuned.flops + policy.request.extra_flops

@@ -23,7 +23,7 @@ from fleetrec.simulator.policies.request.inconsistency import InconsistencyReque
 from fleetrec.simulator.policies.request.never import NeverRequest
 from fleetrec.simulator.policies.request.random import RandomRequest
 from fleetrec.simulator.policies.request.session_start import SessionStartRequest
-from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared, prepare
+from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
 from fleetrec.simulator.results.run_folder import RunFolder, opened
@@ -64,9 +64,9 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
     or of the marginal one where a policy's objective cannot be met.
     """
     ratio = getattr(scenario.policy.request, "ratio", None) or _RATIO
-    if scenario.policy.slate in WITHOUT_CLOUD:
+    if not scenario.policy.slate.asks:
         raise InputError(
-            f"policy.slate: {scenario.policy.slate} never asks the cloud, so request policies cannot differ; "
+            f"policy.slate: {scenario.policy.slate.kind} never asks the cloud, so request policies cannot differ; "
             "compare them with --set policy.slate=llm"
         )
     prepared = prepare(scenario, device, progress)
@@ -79,7 +79,7 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
     notes: dict[str, list[dict[str, Any]]] = {}
     result: RunResult | None = None
     for name, request in request_policies(ratio).items():
-        if request.needs_list and scenario.policy.slate not in ("llm", "both"):
+        if request.needs_list and not scenario.policy.slate.uses_llm:
             continue
         policy = scenario.policy.model_copy(update={"request": request, "budget": sections.Budget()})
         chosen = scenario.model_copy(update={"policy": policy})

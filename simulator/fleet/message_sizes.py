@@ -46,7 +46,7 @@ def messages_of(llm: sections.Llm, srm: sections.Srm, cloud: sections.Cloud) -> 
 
 def install_bytes(scenario: sections.Scenario, srm: Deployed) -> float:
     """Bytes of the SRM that are installed on a device: its encoder, and its item table where that lives there."""
-    if scenario.policy.slate == "cloud_srm":
+    if scenario.policy.slate.by_cloud_srm:
         return 0.0
     travels = isinstance(scenario.srm.item_table, sections.OnDeviceTable)
     return srm.encoder_bytes + (srm.table_bytes if travels else 0.0)

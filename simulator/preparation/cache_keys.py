@@ -33,7 +33,7 @@ def preparation_key(scenario: sections.Scenario) -> str:
 
 def uses_llm(scenario: sections.Scenario) -> bool:
     """Whether its slates are made of an LLM's lists."""
-    return scenario.policy.slate in ("llm", "both")
+    return scenario.policy.slate.uses_llm
 
 
 def _lists_learnt_from(scenario: sections.Scenario) -> list[object]:
@@ -45,4 +45,4 @@ def _lists_learnt_from(scenario: sections.Scenario) -> list[object]:
 
 
 def _lists_of(scenario: sections.Scenario) -> str:
-    return "llm" if uses_llm(scenario) else "srm" if scenario.policy.slate == "cloud_srm" else "none"
+    return "llm" if uses_llm(scenario) else "srm" if scenario.policy.slate.by_cloud_srm else "none"

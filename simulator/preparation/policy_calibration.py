@@ -26,7 +26,6 @@ from fleetrec.simulator.policies.uncertainty import SCORES, WithCoin
 from fleetrec.simulator.preparation.held_out import HeldOut, enough, looked_at, rewards_of, scarce
 from fleetrec.simulator.preparation.policy_training import expected_gain, fitted_weights
 from fleetrec.simulator.preparation.prepare import (
-    WITHOUT_CLOUD,
     Prepared,
     decides_joining,
     preloaded_lists,
@@ -63,9 +62,9 @@ class Tuned:
 def tune(scenario: sections.Scenario, prepared: Prepared, held_out_of: Callable[[], HeldOut]) -> Tuned:
     """What the scenario's policy needs to know before its run; `held_out_of` is called where held-out decisions are."""
     request, fusion = scenario.policy.request, scenario.policy.fusion
-    if scenario.policy.slate in WITHOUT_CLOUD:
+    if not scenario.policy.slate.asks:
         return Tuned()
-    rule = fusion.fitted() if scenario.policy.slate in ("llm", "both") else None
+    rule = fusion.fitted() if scenario.policy.slate.uses_llm else None
     fitted = fusion_of(rule, _fitted(rule, scenario, prepared, held_out_of)) if rule is not None else None
     return request.prepare(_BeforeStream(scenario, prepared, held_out_of, fitted))
 
@@ -100,7 +99,7 @@ class _BeforeStream:
         show."""
         scenario, learnt = self.scenario, self.prepared.learnt
         policy = scenario.policy
-        shown = [policy.slate, policy.fusion.model_dump(), scenario.workload.exclude_seen]
+        shown = [policy.slate.dumped(), policy.fusion.model_dump(), scenario.workload.exclude_seen]
 
         def train(held_out: HeldOut, slates: ListSlates) -> ExpectedGain:
             return expected_gain(scenario, learnt, held_out, slates, ratio, hidden, seed)

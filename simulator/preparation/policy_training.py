@@ -78,7 +78,7 @@ def _slates_key(scenario: sections.Scenario, learnt: Learnt, held_out: HeldOut) 
         "source": held_out.source.content_hash,
         "data": learnt.training.content_hash,
         "held_out": content_hash(held_out.decisions.first, held_out.decisions.begins_with),
-        "slate": scenario.policy.slate,
+        "slate": scenario.policy.slate.dumped(),
         "exclude_seen": scenario.workload.exclude_seen,
         "threads": scenario.engine.threads,
         "torch": torch.__version__,

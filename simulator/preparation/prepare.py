@@ -22,7 +22,6 @@ from fleetrec.simulator.scenario import sections
 Ints = NDArray[np.int64]
 Found = TypeVar("Found")
 
-WITHOUT_CLOUD = ("srm", "popular", "recent", "frequent", "markov")
 """slates that never use a list, so a request could not change them"""
 
 
@@ -95,9 +94,9 @@ def prepare(
     scored = np.unique(population.users) if not scenario.regions else population.users[:0]  # regions score their own
     scores = srm_scores(learnt, first, scored, srm)
     source, architecture = None, None
-    if shared is not None and scenario.policy.slate != "cloud_srm":
+    if shared is not None and not scenario.policy.slate.by_cloud_srm:
         source, architecture = shared.source, shared.architecture
-    elif scenario.policy.slate not in WITHOUT_CLOUD:
+    elif scenario.policy.slate.asks:
         source, architecture = candidate_source(scenario, learnt, first, scores, device, progress)
     memo = shared.memo if shared is not None else Memo()
     return Prepared(learnt, draws, population, srm, scores, source, architecture, memo)

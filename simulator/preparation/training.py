@@ -30,6 +30,8 @@ from fleetrec.simulator.ranking.slates import (
     Fusion,
     JoinedSlates,
     ListSlates,
+    Show,
+    ShownSlates,
     Slates,
 )
 from fleetrec.simulator.ranking.srm_logits import SrmScores, StateScores, WindowScores
@@ -129,7 +131,7 @@ def candidate_source(
     With them the architecture of the model that makes them, where it is known.
     """
     log = learnt.split.log
-    if scenario.policy.slate == "cloud_srm":
+    if scenario.policy.slate.by_cloud_srm:
         lists = SrmCandidates(
             learnt, scores, first_deployed(scenario, learnt), scenario.llm.list_length, scenario.workload.hides_seen
         )
@@ -155,7 +157,7 @@ def train_llm(scenario: sections.Scenario, learnt: Learnt, device: str, progress
 
 def item_table(scenario: sections.Scenario) -> sections.ItemTable:
     """Where the SRM that makes a scenario's slates has its vectors from: in the cloud it has all of them."""
-    return sections.OnDeviceTable() if scenario.policy.slate == "cloud_srm" else scenario.srm.item_table
+    return sections.OnDeviceTable() if scenario.policy.slate.by_cloud_srm else scenario.srm.item_table
 
 
 def first_deployed(scenario: sections.Scenario, learnt: Learnt) -> Deployed:
@@ -199,6 +201,59 @@ class SrmCandidates:
         return CandidateLists(items, np.ones(len(users), dtype=bool), as_of)
 
 
+@dataclass(frozen=True)
+class _Maker:
+    """What the slates of a scenario are made of (sections/slate.py: SlateMaker)."""
+
+    scenario: sections.Scenario
+    learnt: Learnt
+    scores: SrmScores
+    source: CandidateSource | None
+    fusion: Fusion | None
+    uncertainty: UncertaintyScore | None
+
+    def of_baseline(self, name: str) -> Slates:
+        """A baseline's best."""
+        histories = self.learnt.histories
+        return BaselineSlates(self.learnt.baselines[name], histories.n_items, self._length, self._exclude_seen)
+
+    def of_catalogue(self) -> Slates:
+        """The SRM's best of the catalogue."""
+        return CatalogueSlates(self.learnt.histories, self.scores, self._length, self._exclude_seen)
+
+    def of_list(self) -> ListSlates:
+        """The list in the order of the fusion."""
+        policy = self.scenario.policy
+        return ListSlates(*self._of_lists, policy.slate.is_list and self.scenario.workload.refills)
+
+    def joined(self) -> ListSlates:
+        """The list joined with the SRM's own best."""
+        return JoinedSlates(*self._of_lists)
+
+    def shown(self, show: Show) -> ListSlates:
+        """What a function of lists gives."""
+        return ShownSlates(*self._of_lists, show=show)
+
+    @property
+    def _of_lists(self) -> tuple[Histories, SrmScores, CandidateSource, Fusion, Slates, bool, UncertaintyScore | None]:
+        """What all slates of lists take."""
+        scenario = self.scenario
+        popular = scenario.fleet.fallback == "popular"
+        fallback = self.of_baseline("popular") if popular else self.of_catalogue()
+        assert self.source is not None
+        rule = LlmOnly() if scenario.policy.slate.by_cloud_srm else scenario.policy.fusion
+        fusion = fusion_of(rule) if self.fusion is None else self.fusion
+        return self.learnt.histories, self.scores, self.source, fusion, fallback, self._exclude_seen, self.uncertainty
+
+    @property
+    def _exclude_seen(self) -> bool:
+        return self.scenario.workload.hides_seen
+
+    @property
+    def _length(self) -> int:
+        return self.scenario.llm.list_length
+
+
 def slates_of(
     scenario: sections.Scenario,
     learnt: Learnt,
@@ -208,13 +263,8 @@ def slates_of(
     uncertainty: UncertaintyScore | None = None,
 ) -> Slates:
     """The slates of a scenario's policy; `fusion` stands in for one that had to be fitted."""
-    exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
-    kind = scenario.policy.slate
-    if kind in BASELINES:
-        return BaselineSlates(learnt.baselines[kind], learnt.histories.n_items, length, exclude_seen)
-    if kind == "srm":
-        return CatalogueSlates(learnt.histories, scores, length, exclude_seen)
-    return list_slates(scenario, learnt, scores, source, fusion, uncertainty)
+    slates: Slates = scenario.policy.slate.made(_Maker(scenario, learnt, scores, source, fusion, uncertainty))
+    return slates
 
 
 def list_slates(
@@ -226,14 +276,7 @@ def list_slates(
     uncertainty: UncertaintyScore | None = None,
 ) -> ListSlates:
     """The slates of a policy that shows candidate lists."""
-    exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
-    fallback: Slates = CatalogueSlates(learnt.histories, scores, length, exclude_seen)
-    if scenario.fleet.fallback == "popular":
-        fallback = BaselineSlates(learnt.baselines["popular"], learnt.histories.n_items, length, exclude_seen)
-    assert source is not None
-    if fusion is None:
-        fusion = fusion_of(LlmOnly() if scenario.policy.slate == "cloud_srm" else scenario.policy.fusion)
-    if scenario.policy.slate == "both":
-        return JoinedSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, uncertainty)
-    refill = scenario.policy.slate == "llm" and scenario.workload.refills
-    return ListSlates(learnt.histories, scores, source, fusion, fallback, exclude_seen, uncertainty, refill)
+    slates = slates_of(scenario, learnt, scores, source, fusion, uncertainty)
+    return (
+        slates if isinstance(slates, ListSlates) else _Maker(scenario, learnt, scores, source, fusion, uncertainty).of_list()
+    )

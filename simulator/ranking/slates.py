@@ -6,7 +6,7 @@ same result: SRM states and item vectors are multiples of 2^-16 and their produc
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,8 @@ class Queries:
 
 Fusion = Callable[[ListView], Floats]
 """Scores [M, N] of the candidates of lists, higher is better, on a grid (policies/fusion/scores.py)."""
+Show = Callable[[ListView, Floats], Ints]
+"""Items [M, K] on screens, of lists and their fused scores."""
 
 
 class Slates(Protocol):
@@ -288,3 +290,24 @@ class JoinedSlates(ListSlates):
         n = self._source.list_length
         llm_rank = np.concatenate([llm_ranks(valid[:, :n]), np.full((len(queries), n), float(n))], axis=1)
         return self._seen_by(queries, items, ScoredLists(logits, valid, llm_rank))
+
+
+class ShownSlates(ListSlates):
+    """What a function of lists and their fused scores puts on screens: items [M, K], best first, -1 for none."""
+
+    def __init__(self, *parts: Any, show: Show):
+        super().__init__(*parts)
+        self._show = show
+
+    def _ranks(self, queries: Queries, view: ListView) -> Ints:
+        ranks = np.empty(len(queries), dtype=np.int64)
+        for block in _blocks(len(queries), _CATALOGUE_BLOCK):
+            here, seen = queries.take(block), view.take(np.arange(len(queries))[block])
+            items = self._show(seen, self._fusion(seen))
+            shown = items >= 0
+            if self._exclude_seen:
+                shown &= self._histories.first_position(here.user, items) > here.seen_upto[:, None]
+            match = shown & (items == here.target[:, None])
+            place = np.cumsum(shown, axis=1)[np.arange(len(items)), match.argmax(axis=1)] - 1
+            ranks[block] = np.where(match.any(axis=1), place, -1)
+        return ranks

@@ -166,7 +166,7 @@ def _ids(prepared: Prepared) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _servers(scenario: sections.Scenario) -> int | None:
     """Replicas (cores) of the configured cloud; None where their number or kind changes while the run goes."""
     cloud = scenario.cloud
-    if scenario.policy.slate == "cloud_srm":
+    if scenario.policy.slate.by_cloud_srm:
         return cloud.cpu_cores
     return None if cloud.pools or cloud.autoscale is not None or cloud.spot is not None else cloud.replicas
 

@@ -19,7 +19,7 @@ from fleetrec.simulator.core.notes import (
     note,
 )
 from fleetrec.simulator.engine.cloud_service import Service
-from fleetrec.simulator.preparation.prepare import WITHOUT_CLOUD, Prepared
+from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.title_answers import answer_figures
 from fleetrec.simulator.results.account import Account
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
@@ -31,7 +31,7 @@ CAVEAT = note(PREDICTION, PREDICTION_TEXT)
 
 
 def quality_of(scenario: sections.Scenario) -> str:
-    if scenario.policy.slate == "cloud_srm":
+    if scenario.policy.slate.by_cloud_srm:
         return f"{scenario.srm.kind} over the catalogue"
     return scenario.llm.candidates.label()
 
@@ -40,7 +40,7 @@ def list_answers(
     scenario: sections.Scenario, prepared: Prepared, interactions: pd.DataFrame, users: Ints
 ) -> dict[str, float] | None:
     """How the titles of the lists on screen were grounded; None where nobody wrote titles."""
-    titles = scenario.llm.candidates.title_prompt() is not None and scenario.policy.slate != "cloud_srm"
+    titles = scenario.llm.candidates.title_prompt() is not None and not scenario.policy.slate.by_cloud_srm
     if prepared.source is None or not titles:
         return None
     as_of = interactions["as_of"].to_numpy().astype(np.int64)
@@ -115,7 +115,7 @@ def run_notes(scenario: sections.Scenario, prepared: Prepared, service: Service,
     if not sampled.all():
         said = "baseline srm: ranked on a sample of the interactions, {interactions:,}"
         notes.append(note("baseline_sampled", said, interactions=int(sampled.sum())))
-    if scenario.policy.slate not in WITHOUT_CLOUD and scenario.workload.hides_seen:
+    if scenario.policy.slate.asks and scenario.workload.hides_seen:
         then = "the SRM's best take their places" if scenario.workload.refills else "those behind them move up"
         notes.append(note("seen_hidden", "items that the user has had leave the slate at display; {then}", then=then))
     return notes

@@ -202,7 +202,7 @@ def _against_baselines(
     silent: bool,
 ) -> str:
     metric = headline_metric(scenario.metrics.k)
-    own, slate, kind = accuracy[metric], scenario.policy.slate, scenario.policy.request.kind
+    own, slate, kind = accuracy[metric], scenario.policy.slate.kind, scenario.policy.request.kind
     if not math.isfinite(own):
         return "no interaction was evaluated: the stream is empty, or nobody took part in it"
     best = max(baselines, key=lambda name: _or_zero(baselines[name][metric]))

@@ -116,7 +116,7 @@ def _small_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
 
 def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
     llm = scenario.llm
-    yield from llm.candidates.problems(llm.served_as, llm.generation, scenario.policy.slate in ("llm", "both"))
+    yield from llm.candidates.problems(llm.served_as, llm.generation, scenario.policy.slate.uses_llm)
 
 
 def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
@@ -161,8 +161,8 @@ def _request(scenario: sections.Scenario) -> Iterator[Contradiction]:
         if not set(kinds) & set(links):
             text = f"no device has such a link, so none would ever ask; name some of {', '.join(kinds)}"
             yield f"{key}.links", text
-    if (request.needs_list or request.score is not None) and slate not in ("llm", "both"):
-        yield key, f"{request.kind} needs the LLM's list, but policy.slate is {slate}; set it to llm or both"
+    if (request.needs_list or request.score is not None) and not slate.uses_llm:
+        yield key, f"{request.kind} needs the LLM's list, but policy.slate is {slate.kind}; set it to llm or both"
     if request.score is not None and request.score not in SCORES:
         yield key, f"{request.kind} looks at the score {request.score!r}; name one of {', '.join(SCORES)}"
 
@@ -222,13 +222,14 @@ def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
         yield "policy.patience has no effect while policy.mode is background"
     if _set(workload, "synthetic") and workload.interactions != "synthetic":
         yield "workload.synthetic has no effect while workload.interactions is a file"
-    if policy.slate not in ("llm", "both"):
+    slate = policy.slate.kind
+    if not policy.slate.uses_llm:
         if _set(fleet, "fallback"):
-            yield f"fleet.fallback has no effect while policy.slate is {policy.slate}, which needs no candidate list"
+            yield f"fleet.fallback has no effect while policy.slate is {slate}, which needs no candidate list"
         if _set(policy, "fusion"):
-            yield f"policy.fusion has no effect while policy.slate is {policy.slate}, which has no candidate list"
-    if workload.refills and policy.slate != "llm":
-        yield f"workload.exclude_seen: refill has no effect while policy.slate is {policy.slate}"
+            yield f"policy.fusion has no effect while policy.slate is {slate}, which has no candidate list"
+    if workload.refills and not policy.slate.is_list:
+        yield f"workload.exclude_seen: refill has no effect while policy.slate is {slate}"
     cloud = scenario.cloud
     if cloud.pools:
         for key, field in sections.Machines.model_fields.items():
@@ -249,8 +250,9 @@ def _surprises(scenario: sections.Scenario) -> Iterator[str]:
         yield f"policy.request.ratio {ratio:g} is capped by policy.budget.ratio {policy.budget.ratio:g}"
     if policy.mode == "blocking" and policy.patience > timeout:
         yield f"policy.patience is longer than cloud.request_timeout: a screen waits at most {timeout:g} s"
-    if policy.slate in ("recent", "frequent") and scenario.workload.hides_seen:
-        yield f"policy.slate {policy.slate} is empty: its items are seen ones, which workload.exclude_seen leaves out"
+    if policy.slate.only_seen and scenario.workload.hides_seen:
+        slate = policy.slate.kind
+        yield f"policy.slate {slate} is empty: its items are seen ones, which workload.exclude_seen leaves out"
     longest, length = max(scenario.metrics.k), scenario.llm.list_length
     if longest > length:
         yield f"metrics.k {longest} is longer than llm.list_length {length}: what is not in the list is a miss"

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from fleetrec.simulator.scenario import sections
 
 KEY = "policy.update"
-_WITHOUT_SRM = ("popular", "recent", "frequent", "markov", "cloud_srm")
 
 
 def update_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
@@ -14,9 +13,10 @@ def update_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, st
     if not schedule.learns:
         return
     asks = scenario.policy.request.looks_at_srm
-    if slate in _WITHOUT_SRM:
-        yield KEY, f"no device ranks by the SRM with policy.slate {slate}; set it to llm, srm or both, or update: none"
-    elif slate == "llm" and not fusion.uses_srm and not asks:
+    if not slate.ranks:
+        text = f"no device ranks by the SRM with policy.slate {slate.kind}"
+        yield KEY, f"{text}; set it to llm, srm or both, or update: none"
+    elif slate.is_list and not fusion.uses_srm and not asks:
         yield KEY, "the SRM decides nothing with fusion llm_only; choose another fusion, or update: none"
     fleet, own = schedule.retraining, schedule.adaptation
     if fleet is not None:
@@ -30,7 +30,8 @@ def _fleet(scenario: sections.Scenario, fleet: sections.Retraining, key: str) ->
     if scenario.duration is not None and fleet.every >= scenario.duration:
         text = f"a schedule of every {fleet.every:,.0f} s never fires in a run of {scenario.duration:,.0f} s"
         yield f"{key}.every", f"{text}; shorten it"
-    silent = not scenario.policy.request.asks or scenario.policy.slate == "srm"
+    slate = scenario.policy.slate
+    silent = not scenario.policy.request.asks or (slate.ranks and not slate.asks)
     if fleet.upload is None and silent:
         yield f"{key}.upload", "no device ever asks, so nothing is uploaded to learn from; give a period such as 1h"
     shares, times = [stage.share for stage in fleet.stages], [stage.after for stage in fleet.stages]
@@ -50,8 +51,8 @@ def _fleet(scenario: sections.Scenario, fleet: sections.Retraining, key: str) ->
 def table_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
     """The same of its item table."""
     slate = scenario.policy.slate
-    refills = slate == "llm" and scenario.workload.refills
-    if isinstance(scenario.srm.item_table, sections.WithListTable) and (slate in ("srm", "both") or refills):
-        ranks = "workload.exclude_seen: refill" if refills else f"policy.slate {slate}"
+    refills = slate.is_list and scenario.workload.refills
+    if isinstance(scenario.srm.item_table, sections.WithListTable) and (slate.ranks_catalogue or refills):
+        ranks = "workload.exclude_seen: refill" if refills else f"policy.slate {slate.kind}"
         text = f"{ranks} ranks the catalogue on the device, whose vectors with_list does not install"
         yield "srm.item_table", f"{text}; set it to on_device, or the slate to llm"

@@ -14,7 +14,7 @@ from fleetrec.simulator.experiments.optimise.sampling import SamplerName
 from fleetrec.simulator.experiments.optimise.space import Settings, Space, overrides_of
 from fleetrec.simulator.preparation.input_checks import check_inputs
 from fleetrec.simulator.results.run_identity import files_held, versions
-from fleetrec.simulator.scenario import Scenario, resolved_yaml
+from fleetrec.simulator.scenario import Scenario, resolved_yaml, sections
 
 BASE = "base"
 
@@ -130,4 +130,4 @@ def _value_of(scenario: Scenario, key: str) -> Any:
     value: Any = scenario
     for name in key.split("."):
         value = getattr(value, name, None)
-    return value
+    return value.kind if isinstance(value, sections.Kind) and value.is_word else value

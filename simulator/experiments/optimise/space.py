@@ -184,9 +184,9 @@ def default_space(scenario: sections.Scenario) -> Space:
     ratio 1 of `random`.
     """
     policy = scenario.policy
-    if policy.slate not in _ASKS:
+    if not policy.slate.uses_llm:
         raise InputError(
-            f"policy.slate: {policy.slate} uses no list of the LLM, so there is nothing to optimise by "
+            f"policy.slate: {policy.slate.kind} uses no list of the LLM, so there is nothing to optimise by "
             "default; set policy.slate=llm, or name a space file with --space"
         )
     requests, fusions = _tried_kinds(policy.request, _REQUESTS), _tried_kinds(policy.fusion, _FUSIONS)
@@ -199,7 +199,7 @@ def default_space(scenario: sections.Scenario) -> Space:
     kind_of_fusion, *of_fusions = _parameters_of("policy.fusion", fusions)
     return Space(
         (
-            SearchParameter("policy.slate", _ASKS),
+            SearchParameter("policy.slate", tuple(dict.fromkeys((*_ASKS, policy.slate.kind)))),
             *_parameters_of("policy.request", requests),
             SearchParameter("policy.budget.ratio", (1.0, 0.5, 0.25), when={"policy.request.kind": unlimited}),
             kind_of_fusion,

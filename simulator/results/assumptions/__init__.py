@@ -32,10 +32,10 @@ def hangs_on(
     steps, as_of, ranks = (interactions[name].to_numpy().astype(np.int64) for name in ("step", "as_of", "rank"))
     shown = Shown(users, steps, as_of, ranks, alone)
     rows: list[Note | None] = []
-    lists = prepared.source is not None and scenario.policy.slate in ("llm", "both")
+    lists = prepared.source is not None and scenario.policy.slate.uses_llm
     if lists:
         rows += lists_by_age(scenario, prepared, slates, shown)
-    if lists and scenario.policy.slate == "llm" and isinstance(slates, ListSlates):
+    if lists and scenario.policy.slate.is_list and isinstance(slates, ListSlates):
         rows.append(shrinking(scenario, prepared, slates, shown))
     rows += [srm_training(scenario, prepared.learnt.srm.curve), clock(scenario, prepared)]
     rows.append(represented(scenario, prepared))

@@ -37,13 +37,13 @@ from fleetrec.simulator.scenario.sections.llm import Llm, Prompt
 from fleetrec.simulator.scenario.sections.policy import (
     Budget,
     Policy,
-    SlateKind,
 )
 from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.regions import CloudChanges, Region
 from fleetrec.simulator.scenario.sections.request import RequestPolicy
 from fleetrec.simulator.scenario.sections.router import ReplicaView, Router
 from fleetrec.simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
+from fleetrec.simulator.scenario.sections.slate import Slate, SlateMaker
 from fleetrec.simulator.scenario.sections.srm import ItemTable, OnDeviceTable, Srm, WithListTable
 from fleetrec.simulator.scenario.sections.training import SrmTraining, Training
 from fleetrec.simulator.scenario.sections.update import (
@@ -132,7 +132,8 @@ __all__ = [
     "Scenario",
     "Section",
     "SessionArrivals",
-    "SlateKind",
+    "Slate",
+    "SlateMaker",
     "Slo",
     "Split",
     "Spot",

@@ -136,6 +136,10 @@ class Kind(Section):
         """Whether it is written as its name alone."""
         return self.family.words and not self.is_own() and set(type(self).model_fields) == {"kind"}
 
+    def dumped(self) -> Any:
+        """What a hash takes for it."""
+        return self.kind if self.is_word else self.model_dump(mode="json")
+
     @classmethod
     def called(cls, name: str, option: str) -> Self:
         """The kind of this name with its defaults, for an option of the command line. InputError for what is none."""

@@ -7,6 +7,7 @@ from pydantic import Field
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.fusion import FusionRule
 from fleetrec.simulator.scenario.sections.request import RequestPolicy
+from fleetrec.simulator.scenario.sections.slate import Slate
 from fleetrec.simulator.scenario.sections.update import UpdateSchedule
 from fleetrec.simulator.scenario.units import Seconds
 
@@ -24,9 +25,6 @@ class Budget(Section):
     burst: float | None = Field(
         None, ge=0, description="none: 3 for a device, 5% of the devices (at least 1) for the fleet"
     )
-
-
-SlateKind = Literal["llm", "srm", "both", "cloud_srm", "popular", "recent", "frequent", "markov"]
 
 
 DecisionMoment = Literal["join", "interaction", "online", "answer"]
@@ -50,8 +48,8 @@ class Policy(Section):
     fusion: FusionRule = Field(
         default_factory=FusionRule.family.default, description="how the LLM's order and the SRM's scores make the slate"
     )
-    slate: SlateKind = Field(
-        "llm",
+    slate: Slate = Field(
+        default_factory=Slate.family.default,
         description="the LLM's list re-ranked, the SRM alone over the catalogue, both joined, or a baseline",
     )
     mode: Literal["background", "blocking"] = Field(

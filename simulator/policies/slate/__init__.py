@@ -1,0 +1,1 @@
+"""Slates, one file each; what they are is in simulator/scenario/sections/slate.py."""
