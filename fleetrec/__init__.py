@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fleetrec.simulator.scenario.sections.queue_order import QueueOrder, WaitingView
     from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
     from fleetrec.simulator.scenario.sections.router import ClusterView, ReplicaView, RequestView, Router
+    from fleetrec.simulator.scenario.sections.slate import Slate
     from fleetrec.simulator.scenario.sections.srm import Srm
     from fleetrec.simulator.scenario.sections.update import UploadsView
     from fleetrec.simulator.scenario.units import Bytes, Joules, Seconds, Share
@@ -49,6 +50,7 @@ __all__ = [
     "Scenario",
     "Seconds",
     "Share",
+    "Slate",
     "Srm",
     "UploadsView",
     "WaitingView",
@@ -78,6 +80,7 @@ _HOME = {
     "Scenario": "fleetrec.simulator.scenario",
     "Seconds": "fleetrec.simulator.scenario.units",
     "Share": "fleetrec.simulator.scenario.units",
+    "Slate": "fleetrec.simulator.scenario.sections.slate",
     "Srm": "fleetrec.simulator.scenario.sections.srm",
     "UploadsView": "fleetrec.simulator.scenario.sections.update",
     "WaitingView": "fleetrec.simulator.scenario.sections.queue_order",

@@ -108,7 +108,7 @@ def _cooperative_srm(scenario: sections.Scenario, learnt: Learnt, device: str, p
     asked = scenario.model_copy(
         update={
             "llm": scenario.llm.model_copy(update={"candidates": candidates}),
-            "policy": scenario.policy.model_copy(update={"slate": "llm"}),
+            "policy": scenario.policy.model_copy(update={"slate": sections.Slate.family.default()}),
         }
     )
     users = np.arange(data.n_users)

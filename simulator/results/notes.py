@@ -54,13 +54,13 @@ def missing_note(scenario: sections.Scenario, load: dict[str, Any]) -> list[Note
     return [note("missing_answers", said, then=then, requests=missing)] if missing and then is not None else []
 
 
-def account_note(slate: str, objective: str, devices: int) -> Note:
+def account_note(slate: sections.Slate, objective: str, devices: int) -> Note:
     """What the two accounts are of, for a fleet of so many devices."""
     return note(
         COST_ACCOUNT,
         "cost account: provisioned, the fewest {servers} with {objective} for a fleet of {devices:,} in its busiest "
         "half hour; marginal, what the requests used",
-        servers="cores" if slate == "cloud_srm" else "replicas",
+        servers="cores" if slate.by_cloud_srm else "replicas",
         objective=objective,
         devices=devices,
     )

@@ -1,5 +1,6 @@
 """What runs share changes nothing: a run on what another has prepared has the bytes of a run of its own."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,12 @@ class Spy:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._section, name)
-        if name not in type(self._section).model_fields:  # what it makes of its own keys
-            return Spy(value, self._path, self._read) if isinstance(value, BaseModel) else value
+        if name not in type(self._section).model_fields:
+            if isinstance(value, BaseModel):
+                return Spy(value, self._path, self._read)
+            if isinstance(self._section, sections.Kind) and not name.startswith("_"):
+                self._read.add(self._path)  # what a kind says or does hangs on all its keys
+            return value
         path = f"{self._path}.{name}".removeprefix(".")
         if isinstance(value, BaseModel):
             return Spy(value, path, self._read)
@@ -101,20 +106,22 @@ class Spy:
 def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for check in ("preparation.prepare.check_inputs", "fleet.population.check_events"):  # they look, and keep nothing
         monkeypatch.setattr(f"fleetrec.simulator.{check}", lambda *values: None)
+    monkeypatch.setattr(sections, "silent", lambda section: nullcontext())
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base, ["policy.update=on_device"]), "", read)  # type: ignore[assignment]
     prepare(spied, "cpu", NullProgress())
-    known = ("seed", "duration", "workload.", "fleet.", "srm.", "llm.candidates.", "llm.list_length", "engine.threads")
+    known = ("seed", "duration", "workload.", "fleet.", "srm", "llm.candidates", "llm.list_length", "engine.threads")
     known += ("policy.slate", "policy.update.window", "regions")
     assert [path for path in sorted(read) if not path.startswith(known)] == []
     assert {"seed", "duration", "llm.list_length", "engine.threads", "policy.slate", "policy.update.window"} <= read
 
 
-def test_learning_reads_nothing_that_its_key_leaves_out(base: Path) -> None:
+def test_learning_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "silent", lambda section: nullcontext())
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base), "", read)  # type: ignore[assignment]
     learn(spied, ArtifactStore(), "cpu", NullProgress())
-    known = ("workload.interactions", "workload.synthetic", "workload.split", "srm.", "engine.threads")
+    known = ("workload.interactions", "workload.synthetic", "workload.split", "srm", "engine.threads")
     assert [path for path in sorted(read) if not path.startswith(known)] == []
 
 

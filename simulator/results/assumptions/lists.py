@@ -45,7 +45,7 @@ def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates
         return []
     rows = judged[found]
     users, steps = shown.users[rows], shown.steps[rows]
-    in_its_order = scenario.policy.model_copy(update={"slate": "llm", "fusion": LlmOnly()})
+    in_its_order = scenario.policy.model_copy(update={"slate": sections.Slate.family.default(), "fusion": LlmOnly()})
     llm_only = list_slates(
         scenario.model_copy(update={"policy": in_its_order}), learnt, prepared.scores, prepared.source
     )

@@ -139,8 +139,8 @@ BAD_FILES = {
     "unknown choice": (
         "name: a\npolicy: {slate: lmm}\n",
         2,
-        "policy.slate: expected one of llm, srm, both, cloud_srm, popular, recent, frequent, markov, got 'lmm' "
-        "(did you mean 'llm'?)",
+        "policy.slate: unknown kind 'lmm' (did you mean 'llm'? kinds: both, cloud_srm, frequent, llm, markov, popular, "
+        "recent, srm)",
     ),
     "unknown router": (
         "name: a\ncloud: {router: least_outstandin}\n",
