@@ -81,7 +81,11 @@ BAD: dict[str, tuple[str, str]] = {
 
 
 def spoilt(source: str, mistake: str) -> str:
-    added = {"raises": "1 // 0\n", "prints": "print('hello')\n", "random": "import random\nrandom.seed(random.random())\n"}
+    added = {
+        "raises": "1 // 0\n",
+        "prints": "print('hello')\n",
+        "random": "import random\nrandom.seed(random.random())\n",
+    }
     changed = {
         "no Python": source.replace("return None", "return ("),
         "no method": source.replace("    def ", "    def other_"),
