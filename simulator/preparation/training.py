@@ -277,6 +277,5 @@ def list_slates(
 ) -> ListSlates:
     """The slates of a policy that shows candidate lists."""
     slates = slates_of(scenario, learnt, scores, source, fusion, uncertainty)
-    return (
-        slates if isinstance(slates, ListSlates) else _Maker(scenario, learnt, scores, source, fusion, uncertainty).of_list()
-    )
+    assert isinstance(slates, ListSlates)
+    return slates
