@@ -106,7 +106,7 @@ class Spy:
 def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for check in ("preparation.prepare.check_inputs", "fleet.population.check_events"):  # they look, and keep nothing
         monkeypatch.setattr(f"fleetrec.simulator.{check}", lambda *values: None)
-    monkeypatch.setattr(sections, "silent", lambda section: nullcontext())
+    monkeypatch.setattr(sections, "silent", lambda *own: nullcontext())
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base, ["policy.update=on_device"]), "", read)  # type: ignore[assignment]
     prepare(spied, "cpu", NullProgress())
@@ -117,7 +117,7 @@ def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch
 
 
 def test_learning_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sections, "silent", lambda section: nullcontext())
+    monkeypatch.setattr(sections, "silent", lambda *own: nullcontext())
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base), "", read)  # type: ignore[assignment]
     learn(spied, ArtifactStore(), "cpu", NullProgress())
