@@ -3,9 +3,9 @@
 Every streamed interaction is ranked under every list that its device could hold; then each policy is replayed on these
 ranks. First thresholds and models come from the held-out tails of the training part; then each threshold follows what
 has been asked so far (policies/share.py), so that every policy spends the same share of decisions, and the share that
-it spent is printed. The oracles know the future and are bounds: the greedy one asks as often as it likes, up to a token
-bucket of the fleet. Coins, and the order of the devices, are drawn anew in each world; what a decision got is its mean
-over worlds, and intervals are over users.
+it spent is printed. Asking for the oldest lists is a token bucket of the fleet, spent on the oldest first. The oracles
+know the future and are bounds: the greedy one asks as often as it likes, up to such a bucket. Coins, and the order of
+the devices, are drawn anew in each world; what a decision got is its mean over worlds, and intervals are over users.
 
     python benchmarks/request_policies.py scenarios/movielens_1m.yaml [--worlds N] [--set key=value]... [--json]
 """
@@ -52,15 +52,16 @@ class Stream:
     held_out: HeldOut
     decisions: Decisions
     reward: Floats  # [P] NDCG@10 of the next item
-    age: NDArray[np.int64]  # [P] interactions that a list has not seen
+    age: Floats  # [P] interactions that a list has not seen
 
     @cached_property
     def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Whose each decision is, and its number among the user's."""
         return ragged(self.decisions.count)
 
-    def within(self, asks: Bools, budget: float, draws: Draws) -> tuple[Bools, Floats]:
-        """Replay a policy under a token bucket of the fleet; decisions of one number come in a keyed order."""
+    def within(self, asks: Bools, budget: float, draws: Draws, first: Floats | None = None) -> tuple[Bools, Floats]:
+        """Replay a policy under a token bucket of the fleet; decisions of one number come in a keyed order, where
+        `first` [P] is given those of the highest first."""
         decisions = self.decisions
         owner, within = self.places
         starts = np.cumsum(decisions.count) - decisions.count
@@ -70,8 +71,11 @@ class Stream:
             here = np.flatnonzero(decisions.count > decision)
             tokens += budget * len(here)
             wanting = here[asks[decisions.pair(here, np.asarray(decision), number[here])]]
-            order = np.argsort(draws.uniform("benchmark.order", wanting, decision), kind="stable")
-            granted = wanting[order[: int(tokens + 1e-9)]]
+            wanting = wanting[np.argsort(draws.uniform("benchmark.order", wanting, decision), kind="stable")]
+            if first is not None:
+                held = first[decisions.pair(wanting, np.asarray(decision), number[wanting])]
+                wanting = wanting[np.argsort(-held, kind="stable")]
+            granted = wanting[: int(tokens + 1e-9)]
             tokens -= len(granted)
             number[granted] = decision + 1
             asked[starts[granted] + decision] = True
@@ -117,7 +121,7 @@ def stream_of(scenario: sections.Scenario) -> Stream:
     assert prepared.source is not None
     prepared.source.save()
     user, decision, number = decisions.pairs()
-    age = np.zeros(len(reward), dtype=np.int64)
+    age = np.zeros(len(reward))
     jobs = decisions.queries(user, decision, number, np.full(len(user), -1))
     age[decisions.pair(user, decision, number)] = jobs.step - jobs.as_of
     return Stream(scenario, prepared, slates, held_out_of(scenario, learnt, "cpu", progress), decisions, reward, age)
@@ -145,8 +149,7 @@ def by_gain(stream: Stream, request: LearnedRequest) -> Scores:
 
 
 def fixed_scores(stream: Stream) -> dict[str, Scores]:
-    """The scores that no budget changes; between two whole ages of a list, each user has one of them."""
-    coin = Draws(3)
+    """The scores that no budget changes."""
     scores = {
         "entropy": "entropy",
         "margin": "closeness",
@@ -154,8 +157,7 @@ def fixed_scores(stream: Stream) -> dict[str, Scores]:
         "rank distance alone": "rank_gap",
         "invalid items alone": "invalid_penalty",
     }
-    by_age = scores_of(stream, lambda view: view.age + coin.uniform("benchmark.age", view.user))
-    return {"staleness": by_age, **{name: scores_of(stream, WithCoin(SCORES[score])) for name, score in scores.items()}}
+    return {name: scores_of(stream, WithCoin(SCORES[score])) for name, score in scores.items()}
 
 
 def at_random(stream: Stream, ratio: float, draws: Draws) -> Bools:
@@ -189,17 +191,19 @@ def interval(difference: Floats, owner: NDArray[np.int64]) -> list[float]:
 def at_budget(stream: Stream, scores: Mapping[str, Scores], budget: float, worlds: int) -> dict[str, Any]:
     """Every policy at one budget, in so many worlds."""
     told = {**scores, "learned": by_gain(stream, LearnedRequest(ratio=budget))}
+    everywhere = np.ones(len(stream.reward), dtype=bool)
     fixed: dict[str, Bools] = {
         "never": np.zeros(len(stream.reward), dtype=bool),
-        "always, without a budget": np.ones(len(stream.reward), dtype=bool),
+        "always, without a budget": everywhere,
         "oracle_greedy": fresh_is_better(stream),
     }
     owner, within = stream.places
     total = len(owner)
-    outcomes = {name: (np.zeros(total), np.zeros(total)) for name in ("random", *fixed, *told)}
+    outcomes = {name: (np.zeros(total), np.zeros(total)) for name in ("random", "staleness", *fixed, *told)}
     for world in range(worlds):
         draws = Draws(stream.scenario.seed + world)
         found = {name: stream.following(held, budget, draws) for name, held in told.items()}
+        found["staleness"] = stream.within(everywhere, budget, draws, stream.age)
         for name, asks in {"random": at_random(stream, budget, draws), **fixed}.items():
             found[name] = stream.within(asks, budget if name == "oracle_greedy" else 1.0, draws)
         for name, values in found.items():

@@ -118,10 +118,15 @@ def test_policies_of_a_replay_spend_the_share_that_they_are_told() -> None:
     scores = rng.random(held_out.base[-1]), rng.random(stream.base[-1]) ** 3  # far lower in the stream
     held: Any = SimpleNamespace(decisions=held_out)
     unused: Any = None
-    at = Stream(unused, unused, unused, held, stream, nothing, nothing.astype(np.int64))
+    at = Stream(unused, unused, unused, held, stream, nothing, nothing)
     for ratio in (0.05, 0.2, 0.5):
         asked, _ = at.following(scores, ratio, Draws(1))
         assert asked.mean() == pytest.approx(ratio, rel=0.05)
+    user, decision, number = stream.pairs()
+    age = np.zeros(stream.base[-1])
+    age[stream.pair(user, decision, number)] = decision + 1 - number
+    asked, _ = at.within(np.ones(len(age), dtype=bool), 0.5, Draws(1), age)
+    assert (asked.reshape(400, 12).sum(axis=1) == 6).all(), "the oldest half at each decision: every second one of each"
 
 
 def test_a_thinned_sweep_is_its_file_with_the_first_seeds_alone(study: ModuleType, tmp_path: Path) -> None:
