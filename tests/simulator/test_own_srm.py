@@ -1,5 +1,7 @@
 """Small models of the user's own: how they are named, learn and rank, and what is said of what cannot be."""
 
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -471,3 +473,15 @@ def test_a_network_that_fits_itself_is_kept_up_to_date(store: ArtifactStore) -> 
     update = "policy.update={kind: fleet, every: 1h, min_new: 1}"
     run = simulate(load(FITTED, KEYS, "fleet.devices=8", update, "policy.slate=both"), store=store)
     assert (run.tables["interactions"]["version"] > 0).any()
+
+
+@pytest.mark.parametrize("module", ["preparation.srm.din", "preparation.candidates.p5", "policies.request.every"])
+def test_a_file_of_a_kind_may_be_imported_before_all_others_and_brings_no_pytorch(module: str) -> None:
+    text = (
+        f"import sys, fleetrec.simulator.{module}\nfrom fleetrec import Scenario\nscenario = Scenario(name='a')\n"
+        "from fleetrec.simulator.scenario import sections\n"
+        "assert {'p5', 'table'} <= set(sections.Candidates.family.built_in())\n"
+        "assert {'din', 'sasrec'} <= set(sections.Srm.family.built_in())\n"
+        "assert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0

@@ -93,6 +93,8 @@ def _kinds_in(package: str) -> "dict[str, type[Kind]]":
     found: dict[str, type[Kind]] = {}
     for module in pkgutil.iter_modules(import_module(package).__path__):
         within = import_module(f"{package}.{module.name}")
+        if getattr(within.__spec__, "_initializing", False):
+            raise ImportError(f"{within.__name__} lacks its kinds yet: a section has one as its default, not a factory")
         for value in vars(within).values():
             if isinstance(value, type) and issubclass(value, Kind) and value.__module__ == within.__name__:
                 found |= dict.fromkeys(value.kind_names(), value)

@@ -61,7 +61,7 @@ class Scenario(Section):
     workload: Workload = Workload()
     fleet: Fleet = Fleet()
     srm: Srm = Field(default_factory=Srm.family.default, description="the small model on each device")
-    llm: Llm = Llm()
+    llm: Llm = Field(default_factory=Llm)
     cloud: Cloud = Field(default_factory=Cloud)
     regions: tuple[Region, ...] = Field(
         (), description="parts of the fleet with clouds of their own (docs/how-to/regions.md)"
