@@ -201,13 +201,13 @@ def _imported(name: str) -> types.ModuleType:
     try:
         with silent():
             module = _leaving_randomness(name, lambda: import_module(name), [name])
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise_told(error, name)
         raise InputError(f"there is no module {error.name!r}; install its package, or name FILE.py:NAME") from None
-    except Exception as error:
+    except BaseException as error:
         raise_told(error, name)
     if getattr(module, "__file__", None):
         _files.add(str(Path(str(module.__file__)).resolve()))
@@ -293,7 +293,10 @@ def raise_told(error: BaseException, where: str) -> NoReturn:
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename:
         at = f"{shown(Path(error.filename))}:{error.lineno}"
-    said = " ".join(str(error).split("\n\n")[0].split())
+    try:
+        said = " ".join(str(error).split("\n\n")[0].split())
+    except Exception:  # its own text is wrong as well
+        said = ""
     raise InputError(f"{at}: {type(error).__name__}{f': {said}' if said else ''}") from error
 
 
@@ -304,9 +307,9 @@ def told(where: str, untouched: Collection[str] = ()) -> Iterator[None]:
     try:
         with untouched_randomness(where, untouched) if untouched else nullcontext():
             yield
-    except InputError:
+    except (InputError, KeyboardInterrupt, GeneratorExit):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise_told(error, where)
 
 

@@ -21,10 +21,11 @@ import types
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar, cast, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, NoReturn, Self, TypeVar, cast, get_args, get_type_hints
 
 import numpy as np
 from pydantic import (
@@ -32,6 +33,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    PydanticUserError,
     TypeAdapter,
     ValidationError,
     model_serializer,
@@ -173,7 +175,7 @@ class Kind(Section):
         its = (
             {one.name for one in dataclasses.fields(self.own_class)} if dataclasses.is_dataclass(self.own_class) else {}
         )
-        with own_code.told(self.own_source().place):
+        with own_code.told(self.own_source().place, own_code.LIBRARIES):
             made = self.own_class(**{name: value for name, value in values.items() if name in its})
         for name in values.keys() - its:
             object.__setattr__(made, name, values[name])
@@ -340,6 +342,7 @@ def own_kind(cls: type, base: type[Kind]) -> type[Kind]:
 
 
 _own: dict[tuple[type, type[Kind]], type[Kind]] = {}
+_KEYS_ARE = "a key is an int, float, bool, str, Literal, one of fleetrec's units, or a tuple of one"
 
 
 def _checked(cls: type, base: type[Kind]) -> type[Kind]:
@@ -347,6 +350,10 @@ def _checked(cls: type, base: type[Kind]) -> type[Kind]:
     parent = base if extends is None else base.family.built_in()[extends]
     if issubclass(cls, Kind) and not issubclass(cls, parent):
         raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} is no {parent.__name__}; extend that")
+    form = _form_of(cls)
+    if form is not None:
+        text = f"is {form}; extend fleetrec.{parent.__name__} or nothing, or make it a dataclass"
+        raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} {text}")
     for wanted in base.family.methods:
         name = wanted.split("(")[0]
         if not callable(getattr(cls, name, None)) or getattr(cls, name) is getattr(base, name):
@@ -359,8 +366,21 @@ def _checked(cls: type, base: type[Kind]) -> type[Kind]:
             _refuse(cls, name, f"means something of its own to {parent.__name__}; call the key otherwise", " ")
         whole = shape.item or shape
         if shape.sections or any(part.type not in _PLAIN and not part.words for part in whole.plain):
-            _refuse(cls, name, "a key is an int, float, bool, str, Literal, one of fleetrec's units, or a tuple of one")
+            _refuse(cls, name, _KEYS_ARE)
     return kind
+
+
+def _form_of(cls: type) -> str | None:
+    """What a class is that has no fields and objects of the usual form; None for one that has."""
+    if inspect.isabstract(cls):
+        return "an abstract class"
+    if issubclass(cls, tuple):
+        return "a tuple"
+    if issubclass(cls, Enum):
+        return "an enumeration"
+    if issubclass(cls, BaseModel) and not issubclass(cls, Kind):
+        return "a pydantic model"
+    return "a class with __slots__" if "__slots__" in vars(cls) and not dataclasses.is_dataclass(cls) else None
 
 
 def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
@@ -392,6 +412,12 @@ def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
         if inherited is not None:  # another default, within the same limits
             limits = (*inherited.metadata, Field(description=inherited.description))
             hint = Annotated[inherited.annotation, *limits]
+        if name == "kind":
+            _refuse(cls, name, "stands for the class itself in a scenario; call the key otherwise", " ")
+        try:
+            adapter = TypeAdapter[Any](hint)
+        except PydanticUserError:
+            _refuse(cls, name, _KEYS_ARE)
         annotations[name] = hint
         if name in defaults and defaults[name].default_factory is not dataclasses.MISSING:
             default = cast(Any, defaults[name].default_factory)()
@@ -400,7 +426,7 @@ def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
         else:
             continue
         try:
-            body[name] = TypeAdapter(hint).validate_python(default)
+            body[name] = adapter.validate_python(default)
         except ValidationError as error:
             _refuse(cls, name, f"default {default!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}", "")
     body |= {"__annotations__": annotations, "own_class": cls}
@@ -410,5 +436,5 @@ def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
         own_code.raise_told(error, own_code.source_of(cls).place)
 
 
-def _refuse(cls: type, name: str, why: str, verb: str = ": ") -> None:
+def _refuse(cls: type, name: str, why: str, verb: str = ": ") -> NoReturn:
     raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__}.{name}{verb or ' '}{why}")

@@ -126,6 +126,10 @@ RUNS: dict[str, tuple[str, str]] = {
     "no bool": ("return 1", r"mine\.py:1: Mine\.wants returned 1; return True or False"),
     "nothing": ("pass", r"mine\.py:1: Mine\.wants returned None; return True or False"),
     "raises": ("return 1 / 0 > 1", r"mine\.py:3: ZeroDivisionError: division by zero"),
+    "raises what is no usual exception": (
+        "raise type('Odd', (BaseException,), {})('mine')",
+        r"mine\.py:3: Odd: mine$",
+    ),
     "asks for what no device knows": ("return device.mood > 1", r"mine\.py:3: AttributeError: .*'mood'"),
     "prints": ("print(device.step)\n        return True", r"mine\.py:3: prints, and standard output is for results"),
     "random": (
@@ -155,6 +159,13 @@ def test_a_policy_that_does_what_it_may_not_ends_the_run_with_one_line(
         simulate_prepared(scenario, prepared, out, "cpu", NullProgress())
     assert "\n" not in str(told.value)
     assert not (out / "summary.json").exists()
+
+
+def test_a_constructor_that_seeds_global_random_numbers_ends_the_run(tmp_path: Path, store: ArtifactStore) -> None:
+    constructor = "\n    def __init__(self):\n        import random\n\n        random.seed(3)\n"
+    scenario = named(tmp_path, PLAIN + constructor, "Stale")
+    with pytest.raises(InputError, match=r"mine\.py:1: changes the global random numbers of random"):
+        records_of(scenario, store)
 
 
 def test_a_second_run_tells_a_policy_that_hangs_on_more_than_it_is_handed(

@@ -55,6 +55,7 @@ WANTS = "    def wants(self, device):\n        return True\n"
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
 
 
 def load(source: str, request: str = "mine.py:Evenings", *overrides: str) -> Scenario:
@@ -218,6 +219,21 @@ BAD: dict[str, tuple[str, str, str]] = {
         "mine.py:Evenings",
         r"Evenings\.after: a key is an int, float, bool",
     ),
+    "a type of others": (
+        f"import numpy as np\nclass Evenings:\n    after: np.ndarray = np.zeros(2)\n{WANTS}",
+        "mine.py:Evenings",
+        r"mine\.py:2: Evenings\.after: a key is an int, float, bool",
+    ),
+    "no type at all": (
+        f"class Evenings:\n    after: 3\n{WANTS}",
+        "mine.py:Evenings",
+        r"Evenings\.after: a key is an int, float, bool",
+    ),
+    "a key called kind": (
+        f"class Evenings:\n    kind: str = 'mean'\n{WANTS}",
+        "mine.py:Evenings",
+        r"Evenings\.kind stands for the class itself in a scenario; call the key otherwise",
+    ),
     "a type that is not there": (
         f"class Evenings:\n    after: 'Hours' = 1\n{WANTS}",
         "mine.py:Evenings",
@@ -240,6 +256,37 @@ BAD: dict[str, tuple[str, str, str]] = {
         r"mine\.py: changes the global random numbers of random",
     ),
     "no module": (GOOD, "nonesuch.policies:Evenings", r"there is no module 'nonesuch'; install its package"),
+    "a pydantic model": (
+        f"from pydantic import BaseModel\nclass Evenings(BaseModel):\n    after: int = 3\n{WANTS}",
+        "mine.py:Evenings",
+        r"mine\.py:2: Evenings is a pydantic model; extend fleetrec\.RequestPolicy or nothing, or make it a dataclass",
+    ),
+    "a named tuple": (
+        f"from typing import NamedTuple\nclass Evenings(NamedTuple):\n    after: int = 3\n{WANTS}",
+        "mine.py:Evenings",
+        r"Evenings is a tuple; extend",
+    ),
+    "an enumeration": (
+        f"from enum import Enum\nclass Evenings(Enum):\n    LATE = 3\n{WANTS}",
+        "mine.py:Evenings",
+        r"Evenings is an enumeration; extend",
+    ),
+    "an abstract class": (
+        f"import abc\nclass Evenings(abc.ABC):\n    @abc.abstractmethod\n    def after(self): ...\n{WANTS}",
+        "mine.py:Evenings",
+        r"Evenings is an abstract class; extend",
+    ),
+    "slots": (
+        f"class Evenings:\n    __slots__ = ('b',)\n{WANTS}",
+        "mine.py:Evenings",
+        r"Evenings is a class with __slots__",
+    ),
+    "raises what is no usual exception": (
+        "class Odd(BaseException):\n    def __str__(self):\n        return 1 / 0\n\n\nraise Odd\n",
+        "mine.py:Evenings",
+        r"mine\.py:6: Odd$",
+    ),
+    "a module that leaves": ("import sys\nsys.exit(0)\n", "mine:Evenings", r"mine: SystemExit: 0$"),
     "an unknown score": (
         GOOD.replace("    unseen", "    score = 'mood'\n    unseen"),
         "mine.py:Evenings",
