@@ -485,3 +485,11 @@ def test_a_file_of_a_kind_may_be_imported_before_all_others_and_brings_no_pytorc
         "assert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("source", [GRU, SCORES], ids=["states", "scores"])
+def test_an_own_model_ranks_alike_one_by_one_and_in_bulk(source: str, store: ArtifactStore) -> None:
+    bulk = interactions(load(source, KEYS, "fleet.devices=8", "policy.slate=both"), store)
+    steps = "engine={batching: false, sleep: false}"
+    alone = interactions(load(source, KEYS, "fleet.devices=8", "policy.slate=both", steps), store)
+    pd.testing.assert_frame_equal(bulk, alone)
