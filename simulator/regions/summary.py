@@ -63,7 +63,7 @@ def fleet_summary(
     latencies = columns.frame("interactions", ["slate_latency_s"])
     represents = scenario.fleet.represents or devices
     threshold = own[0]["requests"]["threshold"]
-    share = parts.share_section(scenario, len(requests), int(columns.of("devices", "decisions").sum()))
+    share = parts.share_section(scenario.policy, len(requests), int(columns.of("devices", "decisions").sum()))
     cost = _costs(
         [one["cost"] for one in own],
         n,
@@ -75,7 +75,7 @@ def fleet_summary(
     )
     summary = {
         **{name: own[0][name] for name in ("schema_version", "scenario", "seed")},
-        "headline": parts.headline(scenario, accuracy, baselines, share, gain, cost, represents),
+        "headline": "",  # below, of all the rest
         "notes": data_of(*merged_notes(scenario, [state.notes for state in states], represents)),
         **{name: own[0][name] for name in ("split", "simulated_seconds", "starts_at")},
         "devices": devices,
@@ -104,6 +104,7 @@ def fleet_summary(
         },
         "versions": own[0]["versions"],
     }
+    summary["headline"] = parts.headline(scenario.policy, summary)
     found: Figures = parts.finite(summary)
     return found
 

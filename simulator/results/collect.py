@@ -76,7 +76,7 @@ def collect(
     }
     accuracy = parts.accuracy_section(ranks, users, ks)
     gain = parts.gain_section(ranks, base, users, ks)
-    share = parts.share_section(scenario, len(requests), int(devices["decisions"].sum()))
+    share = parts.share_section(scenario.policy, len(requests), int(devices["decisions"].sum()))
     updates = world.log.table()
     training = training_cost(None if of_region else world.learning, scenario.tariffs)
     network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
@@ -87,22 +87,20 @@ def collect(
     load = service.load(horizon_s)
     notes = [
         *run_notes(scenario, prepared, service, base),
-        *training_notes(scenario, prepared),
+        *training_notes(scenario.llm.candidates.kind, prepared),
         *parts.request_notes(requests, population.presence.joined_s),
         *([answer_note(answers)] if answers else []),
-        *missing_note(scenario, load),
+        *missing_note(scenario.llm.candidates, load),
         *service.notes(),
         *tuned.notes,
-        *provisioned_notes(scenario, service, provisioned),
+        *provisioned_notes(scenario.policy.slate, service, provisioned),
         CAVEAT,
     ]
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
         "scenario": scenario.name,
         "seed": scenario.seed,
-        "headline": parts.headline(
-            scenario, accuracy, baselines, share, gain, provisioned.figures, provisioned.represented["devices"]
-        ),
+        "headline": "",  # below, of all the rest
         "notes": data_of(*notes),
         "split": {
             "kind": learnt.split.kind,
@@ -122,7 +120,7 @@ def collect(
         "requests": {**parts.request_section(requests, len(interactions)), **share, "threshold": tuned.threshold},
         "latency_s": parts.latency_section(interactions, requests),
         "pace": pace(gaps_of(population.stream), requests),
-        "cloud": {**load, "headroom": provisioned.headroom_of(_servers(scenario))},
+        "cloud": {**load, "headroom": provisioned.headroom_of(_servers(scenario.policy.slate, scenario.cloud))},
         "updates": update_section(
             scenario.policy.update.kind, world.log, updates, training, population.n_devices, horizon_s
         ),
@@ -147,6 +145,7 @@ def collect(
         "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}
         | {"python": platform.python_version()},
     }
+    summary["headline"] = parts.headline(scenario.policy, summary)
     alone = interactions[["device", "step"]].assign(**{name: held.astype(np.int32) for name, held in base.items()})
     items, owners = _ids(prepared)
     tables = (interactions, requests, devices, items, owners, service.timeline(), updates, provisioned.draws, alone)
@@ -163,10 +162,9 @@ def _ids(prepared: Prepared) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(items), pd.DataFrame(owners)
 
 
-def _servers(scenario: sections.Scenario) -> int | None:
+def _servers(slate: sections.Slate, cloud: sections.Cloud) -> int | None:
     """Replicas (cores) of the configured cloud; None where their number or kind changes while the run goes."""
-    cloud = scenario.cloud
-    if scenario.policy.slate.by_cloud_srm:
+    if slate.by_cloud_srm:
         return cloud.cpu_cores
     return None if cloud.pools or cloud.autoscale is not None or cloud.spot is not None else cloud.replicas
 

@@ -47,9 +47,9 @@ def list_answers(
     return answer_figures(prepared.source, users[as_of >= 0], as_of[as_of >= 0])
 
 
-def missing_note(scenario: sections.Scenario, load: dict[str, Any]) -> list[Note]:
+def missing_note(candidates: sections.Candidates, load: dict[str, Any]) -> list[Note]:
     """How often the user's own table had no answer."""
-    missing, then = load.get("missing_answers", 0), scenario.llm.candidates.when_missing()
+    missing, then = load.get("missing_answers", 0), candidates.when_missing()
     said = "requests that the table has no list for, {then}: {requests:,}"
     return [note("missing_answers", said, then=then, requests=missing)] if missing and then is not None else []
 
@@ -66,9 +66,9 @@ def account_note(slate: sections.Slate, objective: str, devices: int) -> Note:
     )
 
 
-def provisioned_notes(scenario: sections.Scenario, service: Service, found: Account) -> list[Note]:
+def provisioned_notes(slate: sections.Slate, service: Service, found: Account) -> list[Note]:
     """What the two accounts are; where the second one cannot be had, or leaves something out, why."""
-    notes = [account_note(scenario.policy.slate, str(found.objective), found.represented["devices"])]
+    notes = [account_note(slate, str(found.objective), found.represented["devices"])]
     if found.failed is not None:
         said = "provisioned account: none, since it could not be computed ({error})"
         notes.append(note(PROVISIONED_NONE, said, error=found.failed))

@@ -99,12 +99,11 @@ def request_section(requests: pd.DataFrame, interactions: int) -> dict[str, Any]
     }
 
 
-def share_section(scenario: sections.Scenario, asked: int, decisions: int) -> dict[str, Any]:
+def share_section(policy: sections.Policy, asked: int, decisions: int) -> dict[str, Any]:
     """The share of decisions that the policy was told to ask at, as far as its budget lets it (None: it was told none),
     and the share that did."""
-    request, budget = scenario.policy.request, scenario.policy.budget.ratio
-    told = request.wanted_share()
-    told = None if told is None else min(told, budget)
+    told = policy.request.wanted_share()
+    told = None if told is None else min(told, policy.budget.ratio)
     return {"decisions": decisions, "wanted_ratio": told, "realised_ratio": asked / max(decisions, 1)}
 
 
@@ -174,42 +173,25 @@ def gain_section(ranks: Ints, base: Mapping[str, Ints], users: Ints, ks: tuple[i
     return found
 
 
-def headline(
-    scenario: sections.Scenario,
-    accuracy: Mapping[str, Any],
-    baselines: Mapping[str, Any],
-    requests: Mapping[str, Any],
-    gain: Mapping[str, Any],
-    cost: Mapping[str, Any],
-    represents: int,
-) -> str:
+def headline(policy: sections.Policy, summary: Mapping[str, Any]) -> str:
     """The run in one line: whether calling the cloud pays, in money. Where a policy did not ask as often as it was
-    told, that comes first. gain: `gain_section`; cost: the summary's."""
-    off = off_share(requests)
-    silent = requests.get("realised_ratio") == 0
-    said = _against_baselines(scenario, accuracy, baselines, gain, cost, represents, silent)
-    kind = scenario.policy.request.kind
+    told, that comes first."""
+    off, kind = off_share(summary["requests"]), policy.request.kind
+    said = _against_baselines(policy, summary)
     return said if off is None else f"policy {kind} {off} of decisions, so it is not the policy that was named; {said}"
 
 
-def _against_baselines(
-    scenario: sections.Scenario,
-    accuracy: Mapping[str, Any],
-    baselines: Mapping[str, Any],
-    gain: Mapping[str, Any],
-    cost: Mapping[str, Any],
-    represents: int,
-    silent: bool,
-) -> str:
-    metric = headline_metric(scenario.metrics.k)
-    own, slate, kind = accuracy[metric], scenario.policy.slate.kind, scenario.policy.request.kind
+def _against_baselines(policy: sections.Policy, summary: Mapping[str, Any]) -> str:
+    baselines, gain, cost = (summary[name] for name in ("baselines", "gain_over", "cost"))
+    metric = next(iter(gain.values()))["metric"]
+    own, slate, kind = summary["accuracy"][metric], policy.slate.kind, policy.request.kind
     if not math.isfinite(own):
         return "no interaction was evaluated: the stream is empty, or nobody took part in it"
     best = max(baselines, key=lambda name: _or_zero(baselines[name][metric]))
     if slate == best:
         return f"{metric.upper()} {own:.4f} with slate {slate}"
     added = gain[best]
-    if silent:
+    if summary["requests"].get("realised_ratio") == 0:
         rival = f"{WITHOUT_CLOUD.get(best, best)}, {_or_zero(baselines[best][metric]):.4f}"
         moved = between(signed, added)
         return f"no request is made: {metric.upper()} {own:.4f} with slate {slate}, against {rival}: {moved}"
@@ -219,7 +201,7 @@ def _against_baselines(
     known = month if isinstance(month["mean"], int | float) and math.isfinite(month["mean"]) else None
     who = f"'{kind}'" if slate == "llm" else f"'{kind}' with slate {slate}"
     reached = _or_zero(baselines[best][metric])
-    return calling(call, metric.upper(), who, best, reached, added, known, represents)
+    return calling(call, metric.upper(), who, best, reached, added, known, summary["represented"]["devices"])
 
 
 def _or_zero(value: float) -> float:

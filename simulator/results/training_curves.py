@@ -5,7 +5,6 @@ from typing import Any
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.preparation.prepare import Prepared
-from fleetrec.simulator.scenario import sections
 
 LATE = 0.75
 """share of its epochs after which what validation still gained is told"""
@@ -32,14 +31,14 @@ def llm_training(prepared: Prepared) -> dict[str, Any]:
     return training_section(getattr(prepared.source, "validation", {}), curve) if curve.values else {}
 
 
-def training_notes(scenario: sections.Scenario, prepared: Prepared) -> list[Note]:
+def training_notes(lists_kind: str, prepared: Prepared) -> list[Note]:
     """A sentence for each model whose validation still rose when its last epoch ended."""
     notes = []
     if prepared.learnt.srm.curve.still_rising:
         notes.append(_note("srm", "srm.epochs", prepared.learnt.srm.curve))
     llm = curve_of_lists(prepared)
     if llm.still_rising:
-        notes.append(_note(scenario.llm.candidates.kind, "llm.candidates.epochs", llm))
+        notes.append(_note(lists_kind, "llm.candidates.epochs", llm))
     return notes
 
 

@@ -1,11 +1,21 @@
 """By a threshold on an uncertainty score: what LSC4Rec's intelligent request and its relatives have in common."""
 
 import math
+from abc import abstractmethod
 from array import array
 from bisect import bisect_right
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
-from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy, RunningRequestPolicy, RunStart
+from fleetrec.simulator.scenario.sections.request import (
+    DeviceView,
+    Preparation,
+    RequestPolicy,
+    RunningRequestPolicy,
+    RunStart,
+    Tuned,
+    exactly_one,
+)
 
 
 class ThresholdRequest(RequestPolicy):
@@ -15,6 +25,31 @@ class ThresholdRequest(RequestPolicy):
 
     def start(self, run: RunStart) -> RunningRequestPolicy:
         return ByThreshold(run)
+
+
+class ShareOrThreshold(ThresholdRequest):
+    """A request by a score, whose threshold is given or found for a share: by exactly one of the two keys."""
+
+    if TYPE_CHECKING:  # each kind says where they stand among its keys
+        ratio: float | None
+        threshold: float | None
+
+    @abstractmethod
+    def scored(self) -> str:
+        """Which of `SCORES` it looks at."""
+
+    def prepare(self, before: Preparation[Tuned]) -> Tuned:
+        name = self.scored()
+        if self.ratio is not None:
+            return before.share(name, self.ratio)
+        assert self.threshold is not None
+        return before.score(name, self.threshold)
+
+    def wanted_share(self) -> float | None:
+        return self.ratio
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        yield from exactly_one(self.kind, {"ratio": self.ratio, "threshold": self.threshold})
 
 
 class ByThreshold:

@@ -1,18 +1,16 @@
 """By how sure the SRM is of its own order, whatever the LLM says."""
 
-from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from fleetrec.simulator.policies.request.threshold import ThresholdRequest
-from fleetrec.simulator.scenario.sections.request import Preparation, Tuned, exactly_one
+from fleetrec.simulator.policies.request.threshold import ShareOrThreshold
 from fleetrec.simulator.scenario.units import Share
 
 _SCORES = {"entropy": "entropy", "margin": "closeness"}
 
 
-class UncertaintyRequest(ThresholdRequest):
+class UncertaintyRequest(ShareOrThreshold):
     """A request when the SRM is not sure about the list, by exactly one of `ratio` and `threshold`."""
 
     kind: Literal["uncertainty"] = "uncertainty"
@@ -27,15 +25,5 @@ class UncertaintyRequest(ThresholdRequest):
 
     looks_at_srm: ClassVar[bool] = True
 
-    def prepare(self, before: Preparation[Tuned]) -> Tuned:
-        name = _SCORES[self.measure]
-        if self.ratio is not None:
-            return before.share(name, self.ratio)
-        assert self.threshold is not None
-        return before.score(name, self.threshold)
-
-    def wanted_share(self) -> float | None:
-        return self.ratio
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        yield from exactly_one(self.kind, {"ratio": self.ratio, "threshold": self.threshold})
+    def scored(self) -> str:
+        return _SCORES[self.measure]

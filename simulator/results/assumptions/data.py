@@ -15,12 +15,12 @@ _FEW_ZERO_GAPS = 0.05
 _MANY_IN_ONE_DAY = 0.25
 
 
-def srm_training(scenario: sections.Scenario, curve: TrainingCurve) -> Note | None:
+def srm_training(kind: str, curve: TrainingCurve) -> Note | None:
     if not curve.values:
         return None
     taken, gain = len(curve.values), curve.gain_since(LATE)
     values = {**curve_section(curve), "gain_in_last_quarter": gain}
-    text = f"The SRM ({scenario.srm.kind}) reached NDCG@10 {max(curve.values):.4f} on validation, in epoch "
+    text = f"The SRM ({kind}) reached NDCG@10 {max(curve.values):.4f} on validation, in epoch "
     text += f"{curve.best_epoch} of {taken}; the last quarter of its epochs gave {gain:+.4f}. "
     if curve.converged:
         text += "Training ended because it got no better."
@@ -31,9 +31,9 @@ def srm_training(scenario: sections.Scenario, curve: TrainingCurve) -> Note | No
     return Note("srm_training", text, values)
 
 
-def clock(scenario: sections.Scenario, prepared: Prepared) -> Note | None:
+def clock(arrivals: sections.Arrivals, prepared: Prepared) -> Note | None:
     """Arrivals that are not as they happened, so that load, queue and replicas are not either."""
-    log, arrivals = prepared.learnt.split.log, scenario.workload.arrivals
+    log = prepared.learnt.split.log
     same = np.diff(log.user_of_event) == 0
     gaps = np.diff(log.times)[same]
     zero = float((gaps == 0).mean()) if len(gaps) else 0.0
@@ -75,19 +75,19 @@ def clock(scenario: sections.Scenario, prepared: Prepared) -> Note | None:
     return Note("arrivals_clock", text, values)
 
 
-def represented(scenario: sections.Scenario, prepared: Prepared) -> Note | None:
-    if scenario.fleet.represents is None:
+def represented(phones: int | None, prepared: Prepared) -> Note | None:
+    if phones is None:
         return None
     split = prepared.learnt.split
     active, known = int(split.streamed.sum()), split.log.n_users
     values = {
-        "represents": scenario.fleet.represents,
+        "represents": phones,
         "users_in_log": known,
         "users_streamed": active,
         "simulated_days": prepared.population.stream.horizon_s / DAY_S,
     }
     text = (
-        f"fleet.represents ({scenario.fleet.represents:,}) counts phones whose user is active in the stream, as "
+        f"fleet.represents ({phones:,}) counts phones whose user is active in the stream, as "
         f"{active:,} of the log's {known:,} users are ({active / known:.0%}); phones that merely have the app "
         "installed are not among them."
     )

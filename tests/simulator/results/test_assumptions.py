@@ -104,11 +104,11 @@ def test_a_slate_without_lists_hangs_on_no_list(store: ArtifactStore) -> None:
 
 def test_an_srm_that_still_rose_is_said_to_make_asking_look_better_than_it_is() -> None:
     scenario = scenario_of()
-    rising = srm_training(scenario, TrainingCurve((0.1, 0.12, 0.13, 0.15), 4, 4, ended_early=False))
+    rising = srm_training(scenario.srm.kind, TrainingCurve((0.1, 0.12, 0.13, 0.15), 4, 4, ended_early=False))
     assert rising is not None
     assert "overstated" in rising.text
     assert rising.values["gain_in_last_quarter"] == pytest.approx(0.02)
-    done = srm_training(scenario, TrainingCurve((0.1, 0.15, 0.14), 2, 60, ended_early=True))
+    done = srm_training(scenario.srm.kind, TrainingCurve((0.1, 0.15, 0.14), 2, 60, ended_early=True))
     assert done is not None
     assert done.values["converged"]
     assert "overstated" not in done.text
@@ -125,9 +125,11 @@ def test_a_log_of_rated_lists_is_said_to_have_no_real_clock(store: ArtifactStore
     log = load_log(sections.LogFile(path=str(path)))
     assert log.inexact_times == pytest.approx(0.25)
     prepared = prepare_tiny(scenario_of(), store)
-    assert clock(scenario_of(workload={"arrivals": {"kind": "replay"}}), prepared) is None  # the made world
+    assert (
+        clock(scenario_of(workload={"arrivals": {"kind": "replay"}}).workload.arrivals, prepared) is None
+    )  # the made world
     rated = replace(prepared, learnt=replace(prepared.learnt, split=replace(prepared.learnt.split, log=log)))
-    row = clock(scenario_of(workload={"arrivals": {"kind": "replay", "time_scale": 0.01}}), rated)
+    row = clock(scenario_of(workload={"arrivals": {"kind": "replay", "time_scale": 0.01}}).workload.arrivals, rated)
     assert row is not None
     assert row.values["zero_gap_share"] == pytest.approx(4 / 7)
     assert row.values["users_within_one_day"] == 1.0

@@ -45,7 +45,9 @@ def headline(
     ends = (("", 21_600.0), ("_low", 19e3), ("_high", 24_049.0))
     cost = {f"usd_provisioned_per_month{end}": usd if known else None for end, usd in ends}
     baselines = {"popular": {"ndcg@10": 0.05}, "srm": {"ndcg@10": 0.2}}
-    return parts.headline(scenario_of(), {"ndcg@10": own}, baselines, requests or {}, {"srm": added}, cost, 1_000_000)
+    summary = {"accuracy": {"ndcg@10": own}, "baselines": baselines, "requests": requests or {}, "cost": cost}
+    summary |= {"gain_over": {"srm": added}, "represented": {"devices": 1_000_000}}
+    return parts.headline(scenario_of().policy, summary)
 
 
 def test_the_headline_is_whether_to_call_and_for_how_much() -> None:
