@@ -8,11 +8,13 @@ from fleetrec.reports.data.folder_kind import folder_kind
 from fleetrec.reports.data.run_folder import figure_footer
 from fleetrec.reports.figures.chart_pictures import draw_chart
 from fleetrec.reports.figures.run_figures import draw_run
+from fleetrec.simulator.records.run_manifest import edits_told
 
 
 def draw_figures(folder: Path) -> list[Path]:
     """Draw every figure of a run or an experiment to `figures/` of its folder; InputError where it is neither."""
-    return draw_run(folder, svg=True) if folder_kind(folder) == "run" else draw_experiment(folder)
+    with edits_told(folder):
+        return draw_run(folder, svg=True) if folder_kind(folder) == "run" else draw_experiment(folder)
 
 
 def draw_experiment(folder: Path) -> list[Path]:

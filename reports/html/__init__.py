@@ -5,6 +5,7 @@ from pathlib import Path
 from fleetrec.reports.data.folder_kind import folder_kind
 from fleetrec.reports.html.experiment_page import write_experiment_page
 from fleetrec.reports.html.run_page import write_run_page
+from fleetrec.simulator.records.run_manifest import edits_told
 
 
 def write_report(folder: Path) -> Path:
@@ -12,4 +13,5 @@ def write_report(folder: Path) -> Path:
 
     InputError where the folder is none of these, or a file of it is missing or damaged.
     """
-    return write_run_page(folder) if folder_kind(folder) == "run" else write_experiment_page(folder)
+    with edits_told(folder):
+        return write_run_page(folder) if folder_kind(folder) == "run" else write_experiment_page(folder)

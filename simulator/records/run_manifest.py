@@ -7,8 +7,8 @@ but what the manifest names, as it was written, is ever removed.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -105,6 +105,33 @@ def check_one_run(folder: Path, names: Iterable[str]) -> None:
         if run != whose:
             other = next(iter(found)) if manifest is None else MANIFEST
             raise InputError(f"{folder / name}: is of another run than {other}; run the scenario again")
+
+
+@contextmanager
+def edits_told(folder: Path) -> Iterator[None]:
+    """While the runs in a folder are read: what fails for a file that somebody has edited is an InputError with its
+    name; where all files are as they were written, the mistake is of the code."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        edited = _edited(folder)
+        if edited is None:
+            raise
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise InputError(f"{edited}: edited or removed since the run wrote it ({reason}); run the scenario again") from error
+
+
+def _edited(folder: Path) -> Path | None:
+    for manifest in sorted(folder.rglob(MANIFEST)):
+        held = read_manifest(manifest.parent)
+        for name, digest in ({} if held is None else held.files).items():
+            path = manifest.parent / name
+            read_back = digest is not None and path.suffix in (".json", ".yaml", ".parquet")
+            if read_back and not (path.is_file() and sha256_of(path) == digest):
+                return path
+    return None
 
 
 def run_of(path: Path) -> str | None:

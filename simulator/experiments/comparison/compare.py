@@ -28,6 +28,7 @@ from fleetrec.simulator.experiments.comparison.warm_up import cut_warm_up
 from fleetrec.simulator.experiments.folders import full_metric
 from fleetrec.simulator.experiments.statistics import holm
 from fleetrec.simulator.records.parquet import write_table
+from fleetrec.simulator.records.run_manifest import edits_told
 
 Floats = NDArray[np.float64]
 
@@ -70,8 +71,9 @@ def compare(
     request ratios. InputError where runs cannot be compared: none finished, other interactions, no such metric or
     baseline.
     """
-    records, base = read_records(folder, baseline)
-    found = _compared(records, base, metric, cost, third, equal_ratio, Path(folder))
+    with edits_told(Path(folder)):
+        records, base = read_records(folder, baseline)
+        found = _compared(records, base, metric, cost, third, equal_ratio, Path(folder))
     _write(Path(folder), found)
     return found
 

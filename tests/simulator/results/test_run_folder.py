@@ -11,7 +11,16 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.data.folder_kind import folder_kind
 from fleetrec.reports.data.run_folder import read_run
-from fleetrec.simulator.records.run_manifest import is_finished, made_alike_note, name_files, read_manifest, run_of
+from fleetrec.reports.figures.experiment_figures import draw_figures
+from fleetrec.reports.html import write_report
+from fleetrec.simulator.records.run_manifest import (
+    edits_told,
+    is_finished,
+    made_alike_note,
+    name_files,
+    read_manifest,
+    run_of,
+)
 from fleetrec.simulator.results import run_identity
 from fleetrec.simulator.results.run_folder import RunFolder, opened, run_folder
 from fleetrec.simulator.results.run_identity import run_id
@@ -141,6 +150,24 @@ def test_a_file_of_another_run_among_a_runs_files_is_told(run: Path, tmp_path: P
     shutil.copy(tmp_path / "other" / name, run / name)
     with pytest.raises(InputError, match=rf"{name}: is of another run"):
         read_run(run)
+
+
+@pytest.mark.parametrize(("key", "value"), [("baselines", [1]), ("simulated_seconds", "long"), ("notes", 3)])
+def test_a_summary_that_somebody_has_edited_is_one_line(run: Path, key: str, value: object) -> None:
+    held = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    (run / "summary.json").write_text(json.dumps(held | {key: value}), encoding="utf-8")
+    for read in (write_report, draw_figures):
+        with pytest.raises(InputError, match=r"summary\.json: edited or removed since the run wrote it") as told:
+            read(run)
+        assert "\n" not in str(told.value)
+
+
+def test_a_mistake_of_the_code_over_files_as_they_were_written_is_not_hidden(run: Path) -> None:
+    with pytest.raises(ZeroDivisionError), edits_told(run):
+        raise ZeroDivisionError
+    (run / "scenario.yaml").unlink()
+    with pytest.raises(InputError, match=r"scenario\.yaml: edited or removed"), edits_told(run):
+        raise ZeroDivisionError
 
 
 def test_a_folder_named_parts_that_no_run_made_is_left_alone(tmp_path: Path) -> None:
