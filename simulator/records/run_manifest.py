@@ -120,7 +120,9 @@ def edits_told(folder: Path) -> Iterator[None]:
         if edited is None:
             raise
         reason = " ".join(f"{type(error).__name__} {error}".split())
-        raise InputError(f"{edited}: edited or removed since the run wrote it ({reason}); run the scenario again") from error
+        raise InputError(
+            f"{edited}: edited or removed since the run wrote it ({reason}); run the scenario again"
+        ) from error
 
 
 def _edited(folder: Path) -> Path | None:
