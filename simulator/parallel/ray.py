@@ -1,6 +1,7 @@
 """Workers on Ray: a local one that is started here, or a cluster's. An optional extra."""
 
 import os
+import pickle
 import socket
 from importlib import import_module
 from importlib.util import find_spec
@@ -40,8 +41,8 @@ class RayPool(Pool[Any]):
     """Ray actors, one CPU each: on the cluster at `address`, or on a Ray that is started here with `workers` CPUs."""
 
     def __init__(self, workers: int | None, address: str | None, actor: type):
-        """Jobs go to the `do(job, *shared)` of actors. `workers` None: as many as the cluster has CPUs. Raises
-        InputError where Ray is missing or does not answer."""
+        """Jobs go, pickled, to the `do(packed, *shared)` of actors, who tell what they cannot read. `workers` None: as
+        many as the cluster has CPUs. Raises InputError where Ray is missing or does not answer."""
         check_ray(address)
         super().__init__(workers or (os.cpu_count() or 1 if address is None else 0))
         self._address, self._actor = address, actor
@@ -66,7 +67,7 @@ class RayPool(Pool[Any]):
         return self._ray.remote(num_cpus=1, max_restarts=0)(self._actor).remote()
 
     def _give(self, handle: Any, job: Any) -> None:
-        self._jobs[handle] = handle.do.remote(job, *self.shared)
+        self._jobs[handle] = handle.do.remote(pickle.dumps(job), *self.shared)
 
     def _wait(self, busy: list[int]) -> int:
         (done, *_), _ = self._ray.wait([self._jobs[self.handles[worker]] for worker in busy], num_returns=1)

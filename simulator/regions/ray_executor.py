@@ -5,6 +5,7 @@ Files that a scenario names must be at the same path everywhere.
 """
 
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -68,8 +69,9 @@ class RegionActor:
         self._own = tempfile.TemporaryDirectory()
         self._placed = 0
 
-    def do(self, job: RegionJob, artifacts: list[Any]) -> RegionState:
+    def do(self, packed: bytes, artifacts: list[Any]) -> RegionState:
         """Take a job in a folder of its own; a region's files come with its last state."""
+        job: RegionJob = pickle.loads(packed)
         ray, store = import_module("ray"), ArtifactStore()
         for held in artifacts[self._placed :]:
             store.place(ray.get(held))

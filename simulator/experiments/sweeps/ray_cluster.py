@@ -4,6 +4,7 @@ Nothing is assumed of a shared disk: what a job leaves comes back with its outco
 worker whose cache lacks them. Files that a scenario names must be at the same path everywhere.
 """
 
+import pickle
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -62,8 +63,9 @@ class RayWorker:
     def __init__(self) -> None:
         self._worker = import_module(_WORKER).Worker()
 
-    def do(self, job: Job, artifacts: dict[str, bytes]) -> Outcome:
+    def do(self, packed: bytes, artifacts: dict[str, bytes]) -> Outcome:
         """Do a job in a folder of its own; its files come with the outcome."""
+        job: Job = pickle.loads(packed)
         store = ArtifactStore()
         store.place(artifacts)
         with tempfile.TemporaryDirectory() as own:
