@@ -6,8 +6,8 @@ way; a table of users, `user_embedding`, is one row on a phone.
 """
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -95,14 +95,14 @@ class OwnStates(_Own, StateModel):
     """A network that gives a state after every item of a window."""
 
     def states(self, windows: Tensor, since: int = 0) -> Tensor:
-        with self.guard(f"{self.place}.forward"):
+        place = f"{self.place}.forward"
+        with self.guard(place), _unwritten(place, windows=windows) if self.checked else nullcontext():
             states = self.module(windows)
         wanted = (*windows.shape, self.dim)
-        if not isinstance(states, Tensor) or states.shape != wanted:
-            got = tuple(states.shape) if isinstance(states, Tensor) else type(states).__name__
+        if not _is_real(states, wanted):
             raise InputError(
-                f"{self.place}.forward returned {got} of windows {tuple(windows.shape)}; return "
-                f"a state after each item, {wanted}"
+                f"{place} returned {_described(states)} of windows {tuple(windows.shape)}; return a state after each "
+                f"item, {wanted}, in floating point"
             )
         if self.checked and not self.training and not bool(torch.isfinite(states[windows > 0]).all()):
             raise InputError(f"{self.place}.forward gives a state that is no number")
@@ -129,16 +129,35 @@ class OwnScores(_Own, PairModel):
         return self._scored(self._wide[1], windows, candidates, users).double()
 
     def _scored(self, module: Any, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
-        with self.guard(f"{self.place}.score"):
+        place = f"{self.place}.score"
+        with self.guard(place), _unwritten(place, windows=windows, users=users, candidates=candidates):
             scores = module.score(History(windows, users), candidates)
-        if not isinstance(scores, Tensor) or scores.shape != candidates.shape:
-            got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        if not _is_real(scores, candidates.shape):
             raise InputError(
-                f"{self.place}.score returned {got} of candidates {tuple(candidates.shape)}; return a score for each"
+                f"{place} returned {_described(scores)} of candidates {tuple(candidates.shape)}; return a score for "
+                "each, in floating point"
             )
         if not self.training and not bool(torch.isfinite(scores).all()):
             raise InputError(f"{self.place}.score returned a score that is no number; return one for each candidate")
         return scores
+
+
+def _is_real(given: Any, shape: tuple[int, ...]) -> bool:
+    return isinstance(given, Tensor) and given.shape == shape and given.is_floating_point()
+
+
+def _described(given: Any) -> str:
+    return f"{given.dtype} {tuple(given.shape)}" if isinstance(given, Tensor) else type(given).__name__
+
+
+@contextmanager
+def _unwritten(place: str, **handed: Tensor) -> Iterator[None]:
+    """Own code runs, which is to leave what it is handed as it is: others read it too."""
+    before = {name: tensor._version for name, tensor in handed.items()}
+    yield
+    for name, tensor in handed.items():
+        if tensor._version != before[name]:
+            raise InputError(f"{place} writes into `{name}`, which it is handed; work on a copy, such as {name} + 1")
 
 
 def own_network(

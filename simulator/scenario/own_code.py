@@ -8,6 +8,7 @@ it imports, has a digest, so that results and caches know which code made them.
 import ast
 import hashlib
 import inspect
+import os
 import random
 import re
 import sys
@@ -340,9 +341,19 @@ class RandomnessChanged(InputError):
 
 @contextmanager
 def untouched_randomness(where: str, libraries: Collection[str] = LIBRARIES) -> Iterator[None]:
-    """Own code runs, which is to leave global random numbers alone: InputError, which begins with `where`, if not."""
-    before = _random_states()
+    """Own code runs, which is to leave global random numbers alone, and the folder and the dtype in which all else
+    works: InputError, which begins with `where`, if not."""
+    before, folder, torch = _random_states(), os.getcwd(), sys.modules.get("torch")
+    dtype = torch.get_default_dtype() if hasattr(torch, "get_default_dtype") else None
     yield
+    if os.getcwd() != folder:
+        os.chdir(folder)
+        raise InputError(
+            f"{where}: changes the folder in which the command runs; name files from Path(__file__).parent instead"
+        )
+    if torch is not None and dtype is not None and torch.get_default_dtype() != dtype:
+        torch.set_default_dtype(dtype)
+        raise InputError(f"{where}: changes PyTorch's default dtype for all; give its own tensors a dtype instead")
     after = _random_states()
     changed = [name for name in libraries if before[name] is not None and after[name] != before[name]]
     if changed:

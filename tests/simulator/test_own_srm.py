@@ -299,7 +299,7 @@ BUILDS: dict[str, tuple[str, str]] = {
     "raises": (STATES.replace("self.embedding(windows)", "1 / 0"), r"mine\.py:12: ZeroDivisionError: division by zero"),
     "a wrong shape": (
         STATES.replace("self.embedding(windows)", "self.embedding(windows)[:, -1]"),
-        r"Mine\.forward returned \(2, 8\) of windows \(2, 10\); return a state after each item, \(2, 10, 8\)",
+        r"Mine\.forward returned torch\.float32 \(2, 8\) of windows \(2, 10\); return a state after each item, \(2, 10, 8\)",
     ),
     "no tensor": (STATES.replace("self.embedding(windows)", "None"), r"Mine\.forward returned NoneType of windows"),
     "no number": (
@@ -318,7 +318,15 @@ BUILDS: dict[str, tuple[str, str]] = {
     ),
     "scores of a wrong shape": (
         SCORES.replace(".squeeze(-1)", ""),
-        r"Mine\.score returned \(2, 3, 1\) of candidates \(2, 3\); return a score for each",
+        r"Mine\.score returned torch\.float32 \(2, 3, 1\) of candidates \(2, 3\); return a score for each",
+    ),
+    "whole numbers": (
+        SCORES.replace(".squeeze(-1)", ".squeeze(-1).long()"),
+        r"Mine\.score returned torch\.int64 \(2, 3\) of .*; return a score for each, in floating point",
+    ),
+    "seeds as it is built": (
+        STATES.replace("super().__init__()", "super().__init__(); import random; random.seed(3)"),
+        r"Mine\.build: changes the global random numbers of random",
     ),
     "no score": (
         SCORES.replace(".squeeze(-1)", ".squeeze(-1) * float('inf')"),
@@ -331,6 +339,14 @@ BUILDS: dict[str, tuple[str, str]] = {
     "padding": (
         SCORES.replace(".squeeze(-1)", ".squeeze(-1) / history.windows.shape[1]"),
         r"Mine\.score changes with the padding of a window; leave its zeros out",
+    ),
+    "its windows": (
+        STATES.replace("self.embedding(windows)", "self.embedding(windows.sub_(1).clamp_(0))"),
+        r"Mine\.forward writes into `windows`, which it is handed; work on a copy, such as windows \+ 1",
+    ),
+    "its candidates": (
+        SCORES.replace("        return ", "        candidates += 1\n        return ", 1),
+        r"Mine\.score writes into `candidates`, which it is handed; work on a copy",
     ),
     "company": (
         SCORES.replace("        return ", "        x = ").replace(

@@ -58,11 +58,11 @@ class Choice:
 
     def __init__(self, replicas: Sequence[ReplicaView], draws: Draws):
         self.replicas, self.uniform = replicas, draws.uniform_one
-        self.accepting: list[ReplicaView] = []
+        self.accepting: tuple[ReplicaView, ...] = ()
         self.loads = LoadIndex(replicas)
         self.least_loaded = self.loads.least
         self.routed = 0
 
     def update(self) -> None:
         """Some replica takes requests now, or no longer does."""
-        self.accepting = [replica for replica in self.replicas if replica.accepting]
+        self.accepting = tuple(replica for replica in self.replicas if replica.accepting)

@@ -272,6 +272,21 @@ class OwnMethod:
             return self._call(*arguments)
 
 
+class Seen:
+    """Something of the simulation as a user's method sees it: to be read alone."""
+
+    __slots__ = ("_it",)
+
+    def __init__(self, it: Any):
+        object.__setattr__(self, "_it", it)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._it, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name!r} of what it is handed can only be read")
+
+
 def yes_or_no(answer: Any, place: str) -> bool:
     """What a user's method answered. InputError, naming it, for what is neither."""
     if isinstance(answer, bool | np.bool_):

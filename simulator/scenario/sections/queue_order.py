@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod, Seen
 
 
 class WaitingView(Protocol):
@@ -59,7 +59,11 @@ class OwnOrder:
 
     def __call__(self, request: WaitingView) -> float:
         """See QueueOrder.key."""
-        key = self._key(request)
-        if isinstance(key, int | float | np.number) and not math.isnan(key):
-            return float(key)
+        key = self._key(Seen(request))
+        try:
+            number = float(key) if isinstance(key, int | float | np.integer | np.floating) else math.nan
+        except OverflowError:
+            number = math.nan
+        if not math.isnan(number):
+            return number
         raise InputError(f"{self._key.place} returned {key!r:.60}; return a number, the smallest for the first to go")

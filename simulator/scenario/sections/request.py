@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod, yes_or_no
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod, Seen, yes_or_no
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -342,12 +342,12 @@ class OwnRequest:
 
     def wants(self, device: DeviceView) -> bool:
         """See RequestPolicy."""
-        answer = self._wants(device)
+        answer = self._wants(Seen(device))
         return answer if answer is True or answer is False else yes_or_no(answer, self._wants.place)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         """See RequestPolicy."""
-        asks = self._next_ask(device, row)
+        asks = self._next_ask(Seen(device), row)
         if isinstance(asks, int | np.integer) and asks >= row:
             return int(asks)
         raise InputError(f"{self._next_ask.place} returned {asks!r:.60}; return a row of the stream, {row} or later")

@@ -111,7 +111,7 @@ class Srm(Kind):
         source, own = self.own_source(), self.own_behaviour()
         place = f"{source.place}: {source.name}"
         given = own_code.supplied(own.build, place, n_items=n_items, n_users=n_users)
-        with own_code.told(f"{place}.build"):
+        with own_code.told(f"{place}.build", ("random", "numpy")):  # PyTorch's are seeded for it
             module = own.build(**given)
         return own_network(module, self, self.has_user_state, n_items, n_users, place, own_code.told)
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Protocol, Self
 from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod, yes_or_no
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod, Seen, yes_or_no
 from fleetrec.simulator.scenario.units import Seconds, Share
 
 LinkName = Literal["wifi", "lte", "5g", "3g", "constant", "trace"]
@@ -216,4 +216,4 @@ class OwnSchedule:
 
     def should_train(self, cloud: UploadsView) -> bool:
         """See UpdateSchedule."""
-        return yes_or_no(self._should_train(cloud), self._should_train.place)
+        return yes_or_no(self._should_train(Seen(cloud)), self._should_train.place)

@@ -120,6 +120,21 @@ def test_what_may_not_be_done_there_ends_with_one_line(mistake: str, key: str, t
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("key", ["10**400", "1j", "float('nan')"])
+def test_what_cannot_be_compared_is_no_key(key: str, tmp_path: Path) -> None:
+    source = f"class Mine:\n    def key(self, request):\n        return {key}\n"
+    _, node = node_of(stepwise_pool(order=sections.Cloud(order=named(tmp_path, source)).order))
+    with pytest.raises(InputError, match=r"return a number, the smallest for the first to go"):
+        node.submit(3, 3)
+
+
+def test_a_router_cannot_change_which_replicas_take_requests(tmp_path: Path) -> None:
+    source = "class Mine:\n    def choose(self, cluster, request):\n        return cluster.accepting.pop().number\n"
+    _, node = node_of(stepwise_pool(replicas=2), router=named(tmp_path, source))
+    with pytest.raises(InputError, match=r"mine\.py:3: AttributeError: 'tuple' object has no attribute 'pop'"):
+        node.submit(3, 3)
+
+
 @pytest.mark.parametrize("number", ["-1", "2", "True", "float('nan')"])
 def test_a_replica_that_takes_no_requests_is_no_answer(number: str, tmp_path: Path) -> None:
     source = f"class Mine:\n    def choose(self, cluster, request):\n        return {number}\n"

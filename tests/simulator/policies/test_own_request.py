@@ -131,6 +131,10 @@ RUNS: dict[str, tuple[str, str]] = {
         r"mine\.py:3: Odd: mine$",
     ),
     "asks for what no device knows": ("return device.mood > 1", r"mine\.py:3: AttributeError: .*'mood'"),
+    "sets what a device knows": (
+        "device.as_of = 0\n        return True",
+        r"mine\.py:3: AttributeError: 'as_of' of what it is handed can only be read",
+    ),
     "prints": ("print(device.step)\n        return True", r"mine\.py:3: prints, and standard output is for results"),
     "random": (
         "import random\n        return random.random() < 0.5",

@@ -77,6 +77,7 @@ class Mine:
 WRONG = {
     "no answer": ("pass", r"mine\.py:1: Mine\.should_train returned None; return True or False"),
     "raises": ("return cloud.mood", r"mine\.py:3: AttributeError: .*'mood'"),
+    "sets what it sees": ("cloud.new = 3", r"mine\.py:3: AttributeError: 'new' of what it is handed can only be read"),
     "prints": ("print(cloud.new)\n        return True", r"mine\.py:3: prints, and standard output is for results"),
     "random": ("import random\n        return random.random() < 2", r"Mine\.should_train: changes the global random"),
 }

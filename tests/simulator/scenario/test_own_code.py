@@ -255,6 +255,16 @@ BAD: dict[str, tuple[str, str, str]] = {
         "mine.py:Evenings",
         r"mine\.py: changes the global random numbers of random",
     ),
+    "another folder for all": (
+        f"import os\nos.chdir('folder.py')\n{GOOD}",
+        "mine.py:Evenings",
+        r"mine\.py: changes the folder in which the command runs; name files from Path\(__file__\)\.parent",
+    ),
+    "another dtype for all": (
+        f"import torch\ntorch.set_default_dtype(torch.float64)\n{GOOD}",
+        "mine.py:Evenings",
+        r"mine\.py: changes PyTorch's default dtype for all; give its own tensors a dtype",
+    ),
     "no module": (GOOD, "nonesuch.policies:Evenings", r"there is no module 'nonesuch'; install its package"),
     "a pydantic model": (
         f"from pydantic import BaseModel\nclass Evenings(BaseModel):\n    after: int = 3\n{WANTS}",
@@ -306,6 +316,7 @@ def test_own_code_that_cannot_be_used_is_one_line(mistake: str, tmp_path: Path) 
     assert str(told.value).startswith("fleet.yaml:3: policy.request: ")
     assert "\n" not in str(told.value)
     assert sys.stdout is output
+    assert Path.cwd() == tmp_path
 
 
 def test_keys_of_ones_own_are_checked_as_built_in_ones_are() -> None:
