@@ -13,6 +13,7 @@ import random
 import re
 import sys
 import types
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -222,7 +223,7 @@ def _leaving_randomness(where: str, load: Callable[[], Loaded], anew: list[str])
         for name in anew:  # another file may have had a module of this name, or this one an older text
             sys.modules.pop(name, None)
         try:
-            with untouched_randomness(where):
+            with untouched_randomness(where), shadowing():
                 return load()
         except RandomnessChanged:
             if not again:
@@ -335,6 +336,14 @@ def silent() -> Iterator[None]:
         sys.stdout = real
 
 
+@contextmanager
+def shadowing() -> Iterator[None]:
+    """Meanwhile no warning of a field that has the name of something else: that is an InputError afterwards."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Field name", UserWarning)
+        yield
+
+
 class RandomnessChanged(InputError):
     """Own code has changed global random numbers."""
 
@@ -343,16 +352,16 @@ class RandomnessChanged(InputError):
 def untouched_randomness(where: str, libraries: Collection[str] = LIBRARIES) -> Iterator[None]:
     """Own code runs, which is to leave global random numbers alone, and the folder and the dtype in which all else
     works: InputError, which begins with `where`, if not."""
-    before, folder, torch = _random_states(), os.getcwd(), sys.modules.get("torch")
-    dtype = torch.get_default_dtype() if hasattr(torch, "get_default_dtype") else None
+    before, folder, dtype = _random_states(), os.getcwd(), _default_dtype()
     yield
     if os.getcwd() != folder:
         os.chdir(folder)
         raise InputError(
             f"{where}: changes the folder in which the command runs; name files from Path(__file__).parent instead"
         )
-    if torch is not None and dtype is not None and torch.get_default_dtype() != dtype:
-        torch.set_default_dtype(dtype)
+    torch = sys.modules.get("torch")
+    if torch is not None and _default_dtype() != (dtype or torch.float32):
+        torch.set_default_dtype(dtype or torch.float32)
         raise InputError(f"{where}: changes PyTorch's default dtype for all; give its own tensors a dtype instead")
     after = _random_states()
     changed = [name for name in libraries if before[name] is not None and after[name] != before[name]]
@@ -382,6 +391,12 @@ def _random_states() -> dict[str, Any]:
     if torch is not None and hasattr(torch, "get_rng_state"):
         states["torch"] = torch.get_rng_state().numpy().tobytes()
     return dict.fromkeys(LIBRARIES) | states
+
+
+def _default_dtype() -> Any:
+    """PyTorch's; None where it is not in use."""
+    torch = sys.modules.get("torch")
+    return torch.get_default_dtype() if hasattr(torch, "get_default_dtype") else None
 
 
 class _Output:

@@ -299,7 +299,7 @@ BUILDS: dict[str, tuple[str, str]] = {
     "raises": (STATES.replace("self.embedding(windows)", "1 / 0"), r"mine\.py:12: ZeroDivisionError: division by zero"),
     "a wrong shape": (
         STATES.replace("self.embedding(windows)", "self.embedding(windows)[:, -1]"),
-        r"Mine\.forward returned torch\.float32 \(2, 8\) of windows \(2, 10\); return a state after each item, \(2, 10, 8\)",
+        r"Mine\.forward returned torch\.float32 \(2, 8\) of windows \(2, 10\); return a state after each item, \(2, 10",
     ),
     "no tensor": (STATES.replace("self.embedding(windows)", "None"), r"Mine\.forward returned NoneType of windows"),
     "no number": (

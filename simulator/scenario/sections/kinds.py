@@ -446,7 +446,8 @@ def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
             _refuse(cls, name, f"default {default!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}", "")
     body |= {"__annotations__": annotations, "own_class": cls}
     try:
-        return cast(type[Kind], types.new_class(cls.__name__, (base,), {}, lambda made: made.update(body)))
+        with own_code.shadowing():
+            return cast(type[Kind], types.new_class(cls.__name__, (base,), {}, lambda made: made.update(body)))
     except Exception as error:
         own_code.raise_told(error, own_code.source_of(cls).place)
 

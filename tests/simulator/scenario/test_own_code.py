@@ -249,6 +249,11 @@ BAD: dict[str, tuple[str, str, str]] = {
         "mine.py:Evenings",
         r"Evenings\.late_s means something of its own to RequestPolicy",
     ),
+    "a name that is taken in a plain class": (
+        f"class Evenings:\n    late_s: float = 1.0\n{WANTS}",
+        "mine.py:Evenings",
+        r"Evenings\.late_s means something of its own to RequestPolicy",
+    ),
     "prints": (f"print('hello')\n{GOOD}", "mine.py:Evenings", r"mine\.py:1: prints, and standard output is for"),
     "random numbers of all": (
         f"import random\nrandom.seed(1)\n{GOOD}",
@@ -306,7 +311,7 @@ BAD: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("mistake", BAD)
-@pytest.mark.filterwarnings("ignore:Field name")
+@pytest.mark.filterwarnings("error:Field name")
 def test_own_code_that_cannot_be_used_is_one_line(mistake: str, tmp_path: Path) -> None:
     source, request, expected = BAD[mistake]
     (tmp_path / "folder.py").mkdir()
