@@ -86,6 +86,8 @@ class Family:
             return self.built_in()[name]
         if own_code.is_reference(name):
             return own_kind(own_code.load_class(name, folder), base)
+        if name.endswith(".py"):
+            raise InputError(f"{name} is a file; name a class in it, {name}:NAME")
         plugin = own_code.plugins().get(name)
         return own_kind(own_code.load_plugin(plugin), base) if plugin is not None else None
 

@@ -191,6 +191,7 @@ BAD: dict[str, tuple[str, str, str]] = {
         "mine.py:Evenings",
         r"mine\.py:1: ModuleNotFoundError: No module named 'nonesuch'",
     ),
+    "no name": (GOOD, "mine.py", r"mine\.py is a file; name a class in it, mine\.py:NAME"),
     "no such name": (GOOD, "mine.py:Evening", r"mine\.py has no class 'Evening' \(did you mean 'Evenings'\?\)"),
     "no class": ("Evenings = 3\n", "mine.py:Evenings", r"mine\.py: Evenings is no class; name a class"),
     "no method": ("class Evenings:\n    after: float = 1.0\n", "mine.py:Evenings", r"no method wants\(self, device\)"),
