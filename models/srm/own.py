@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -142,7 +142,7 @@ class OwnScores(_Own, PairModel):
         return scores
 
 
-def _is_real(given: Any, shape: tuple[int, ...]) -> bool:
+def _is_real(given: Any, shape: tuple[int, ...]) -> TypeGuard[Tensor]:
     return isinstance(given, Tensor) and given.shape == shape and given.is_floating_point()
 
 

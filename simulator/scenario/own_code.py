@@ -395,7 +395,7 @@ def _random_states() -> dict[str, Any]:
 
 def _default_dtype() -> Any:
     """PyTorch's; None where it is not in use."""
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     return torch.get_default_dtype() if hasattr(torch, "get_default_dtype") else None
 
 
