@@ -195,9 +195,9 @@ def test_the_same_scenario_gives_the_same_bytes(
 
 
 def assert_same_records(found: dict[str, pd.DataFrame], run: RunResult) -> None:
-    """The devices recorded the same, row by row; `usd` is reckoned from these records afterwards."""
+    """The devices recorded the same, row by row; `usd_network` is reckoned from these records afterwards."""
     pd.testing.assert_frame_equal(found["interactions"], run.interactions)
-    pd.testing.assert_frame_equal(found["requests"].drop(columns="usd"), run.requests.drop(columns="usd"))
+    pd.testing.assert_frame_equal(found["requests"], run.requests.drop(columns="usd_network"))
 
 
 def test_one_job_a_call_gives_the_same_ranks_and_decisions(run: RunResult, store: ArtifactStore) -> None:
