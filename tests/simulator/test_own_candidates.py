@@ -79,7 +79,7 @@ def test_lists_of_own_code_are_shown_as_those_of_a_table_that_holds_the_same(sto
     shown = ["device", "step", "rank", "as_of"]
     pd.testing.assert_frame_equal(own.tables["interactions"][shown], table.tables["interactions"][shown])
     assert own.summary["requests"]["answered"] == table.summary["requests"]["answered"] > 20
-    assert "quality of mine.py:Mine, cost of llama-3.1-8b" in own.summary["notes"]
+    assert "quality of mine.py:Mine, cost of llama-3.1-8b" in [note["text"] for note in own.summary["notes"]]
 
 
 def test_lists_are_asked_for_once_and_kept_until_source_or_keys_change(

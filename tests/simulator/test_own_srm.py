@@ -459,11 +459,11 @@ def test_a_built_in_kind_with_user_states_is_one_new_file(
         shapes.fields_of.cache_clear()
 
 
-def test_models_of_ones_own_are_trained_by_command_and_shared_by_shards(store: ArtifactStore) -> None:
+def test_models_of_ones_own_are_evaluated_by_command_and_shared_by_shards(store: ArtifactStore) -> None:
     load(GRU)
     changes = ("--set", f"srm={{kind: 'mine.py:Mine', {KEYS}}}", "--set", "fleet.devices=12")
-    trained = typed("train", "tiny.yaml", *changes, "--quiet")
-    assert trained.exit_code == 0, trained.output
+    evaluated = typed("evaluate", "tiny.yaml", *changes, "--quiet")
+    assert evaluated.exit_code == 0, evaluated.output
     regions = ("--set", "regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]")
     for name, shards in (("one", ()), ("two", ("--shards", "2"))):
         result = typed("simulate", "tiny.yaml", *changes, *regions, *shards, "--out", name, "--quiet")
