@@ -105,7 +105,12 @@ def test_a_wheel_holds_one_package_with_all_that_it_reads(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"fleetrec", f"fleetrec-{fleetrec.__version__}.dist-info"}
     assert f"fleetrec-{fleetrec.__version__}.dist-info/licenses/LICENSE" in names
     parts = ("simulator", "models", "reports", "commands", "scenarios", "experiments", "examples")
-    found = (path for part in parts for path in (ROOT / part).rglob("*") if path.is_file() and path.suffix != ".pyc")
+    found = (
+        path
+        for part in parts
+        for path in (ROOT / part).rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    )
     wanted = {f"fleetrec/{path.relative_to(ROOT)}" for path in found}
     assert wanted - names == set()
 

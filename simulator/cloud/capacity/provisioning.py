@@ -247,7 +247,7 @@ def fewest(meet: Callable[[int], bool], guess: int) -> int:
         while not meet(high):
             stride *= 2
             low, high = high, high + stride
-    while high - low > max(1, high // 100):
+    while high - low > max(1, (high - 1) // 100):
         middle = (low + high) // 2
         low, high = (low, middle) if meet(middle) else (middle, high)
     return high
