@@ -16,9 +16,6 @@ from fleetrec.models.sequences import learning_data
 
 Ints = NDArray[np.int64]
 
-_LIBRARIES = ("random", "numpy", "torch")
-"""whose global random numbers own code leaves alone"""
-
 
 @dataclass(frozen=True)
 class Histories(Sequence[Ints]):
@@ -53,7 +50,7 @@ class OwnCandidates:
         used: Mapping[str, Any],
         inputs: SourceInputs,
         place: str,
-        guard: Callable[..., AbstractContextManager[None]],
+        guard: Callable[[str], AbstractContextManager[None]],
     ):
         """`used`: its class, its keys and the digest of its source; `place`: where its class stands; `guard` watches
         its methods."""
@@ -81,7 +78,7 @@ class OwnCandidates:
         """Fit it, and ask for one list by itself and in company."""
         log, data = self._inputs.log, self._inputs.data
         if hasattr(self._own, "fit"):
-            with self._guard(f"{self._place}.fit", _LIBRARIES):
+            with self._guard(f"{self._place}.fit"):
                 self._own.fit(learning_data(data, log.titles, log.item_ids))
         self._asked = True
         one = np.array([user]), np.array([as_of])
@@ -101,7 +98,7 @@ class OwnCandidates:
             log.items[first:end].astype(np.int64) for first, end in zip(begin, begin + as_of + 1, strict=True)
         )
         asked = Histories(histories, users, self.list_length, n_items, self._inputs.exclude_seen)
-        with self._guard(place, _LIBRARIES):
+        with self._guard(place):
             given = self._own.candidates(asked)
             rows = [np.asarray(row) for row in given]
         if len(rows) != len(histories):

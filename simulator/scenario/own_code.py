@@ -7,36 +7,37 @@ it imports, has a digest, so that results and caches know which code made them.
 
 import ast
 import hashlib
-import inspect
-import os
-import random
 import re
 import sys
 import types
-import warnings
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.scenario.own_guard import (
+    RandomnessChanged,
+    move_on,
+    own_files,
+    raise_told,
+    shadowing,
+    shown,
+    silent,
+    untouched_randomness,
+)
 from fleetrec.simulator.scenario.text_files import resolve_path
 
 Loaded = TypeVar("Loaded")
 GROUP = "fleetrec.plugins"
 """of entry points, by whose names installed packages offer kinds"""
 _REFERENCE = re.compile(r"((?P<file>.+\.py)|(?P<module>[A-Za-z_][\w.]*)):(?P<name>[A-Za-z_]\w*)")
-LIBRARIES = ("random", "numpy", "torch")
-"""whose global random numbers own code leaves alone"""
 _INSTALLED = ("site-packages", "dist-packages")
-_files: set[str] = set()
-"""all that has been imported so, as their code objects name them"""
-_sources: "dict[type, OwnSource]" = {}
 _loaded: dict[Path, tuple[dict[Path, str], types.ModuleType]] = {}
 """by path: hashes of the source that was imported, and the module"""
 
@@ -109,14 +110,9 @@ def load_plugin(point: EntryPoint) -> type:
     return load_class(point.value, None)
 
 
+@cache
 def source_of(cls: type) -> OwnSource:
     """Where a class stands that is not of this package. InputError where its source cannot be read."""
-    if cls not in _sources:
-        _sources[cls] = _source_of(cls)
-    return _sources[cls]
-
-
-def _source_of(cls: type) -> OwnSource:
     module = sys.modules.get(cls.__module__)
     file = getattr(module, "__file__", None)
     if file is None:
@@ -125,7 +121,7 @@ def _source_of(cls: type) -> OwnSource:
             "other code; put it into a file"
         )
     path = Path(file).resolve()
-    _files.add(str(path))
+    own_files.add(str(path))
     files = _hashes(_with_local_imports(path, _root_of(path, cls.__module__)))
     classes = [node for node in ast.walk(_tree(path)) if isinstance(node, ast.ClassDef)]
     line = next((node.lineno for node in classes if node.name == cls.__name__), 1)
@@ -134,12 +130,6 @@ def _source_of(cls: type) -> OwnSource:
 
 def _hashes(files: list[Path]) -> dict[Path, str]:
     return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def shown(path: Path) -> str:
-    """A path as scenarios give paths: from the folder in which the command runs where it is below that."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 # -------------------------------------------------------------------------------------------------- importing
@@ -177,7 +167,7 @@ def _module_of(path: Path) -> types.ModuleType:
     ]
     before = sys.modules.get(name)
     sys.modules[name] = module
-    _files.update(map(str, files))
+    own_files.update(map(str, files))
     folder = str(path.parent)
     sys.path.insert(0, folder)
     try:
@@ -212,7 +202,7 @@ def _imported(name: str) -> types.ModuleType:
     except BaseException as error:
         raise_told(error, name)
     if getattr(module, "__file__", None):
-        _files.add(str(Path(str(module.__file__)).resolve()))
+        own_files.add(str(Path(str(module.__file__)).resolve()))
     return module
 
 
@@ -228,7 +218,7 @@ def _leaving_randomness(where: str, load: Callable[[], Loaded], anew: list[str])
         except RandomnessChanged:
             if not again:
                 raise
-            _draw()
+            move_on()
     raise AssertionError
 
 
@@ -279,141 +269,3 @@ def _imports(path: Path, root: Path) -> Iterator[str]:
             above = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*above, *([node.module] if node.module else [])])
             yield from (f"{module}.{alias.name}" if module else alias.name for alias in node.names)
-
-
-# -------------------------------------------------------------------------------------------------- watching it
-
-
-def raise_told(error: BaseException, where: str) -> NoReturn:
-    """Own code has raised `error`: an InputError with the line of it, and its own message. `where`: what is named where
-    the error did not come from within a file of it."""
-    at, trace = where, error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if file in _files:
-            at = f"{shown(Path(file))}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    if isinstance(error, SyntaxError) and error.filename:
-        at = f"{shown(Path(error.filename))}:{error.lineno}"
-    try:
-        said = " ".join(str(error).split("\n\n")[0].split())
-    except Exception:  # its own text is wrong as well
-        said = ""
-    raise InputError(f"{at}: {type(error).__name__}{f': {said}' if said else ''}") from error
-
-
-@contextmanager
-def told(where: str, untouched: Collection[str] = ()) -> Iterator[None]:
-    """Meanwhile what own code raises is told by `raise_told`, and it leaves the global random numbers of the libraries
-    `untouched` alone."""
-    try:
-        with untouched_randomness(where, untouched) if untouched else nullcontext():
-            yield
-    except (InputError, KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise_told(error, where)
-
-
-def supplied(function: Any, where: str, **known: Any) -> dict[str, Any]:
-    """Of what is `known`, that for which a user's function has a parameter. InputError where it wants more."""
-    wanted = inspect.signature(function).parameters.values()
-    for one in wanted:
-        if one.name not in known and one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
-            text = f"takes {one.name!r}, which nobody gives it"
-            raise InputError(f"{where}.{function.__name__} {text}; it may take {', '.join(known)}")
-    return {one.name: known[one.name] for one in wanted if one.name in known}
-
-
-@contextmanager
-def silent() -> Iterator[None]:
-    """Meanwhile own code may not print."""
-    real = sys.stdout
-    sys.stdout = _Output(real)
-    try:
-        yield
-    finally:
-        sys.stdout = real
-
-
-@contextmanager
-def shadowing() -> Iterator[None]:
-    """Meanwhile no warning of a field that has the name of something else: that is an InputError afterwards."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Field name", UserWarning)
-        yield
-
-
-class RandomnessChanged(InputError):
-    """Own code has changed global random numbers."""
-
-
-@contextmanager
-def untouched_randomness(where: str, libraries: Collection[str] = LIBRARIES) -> Iterator[None]:
-    """Own code runs, which is to leave global random numbers alone, and the folder and the dtype in which all else
-    works: InputError, which begins with `where`, if not."""
-    before, folder, dtype = _random_states(), os.getcwd(), _default_dtype()
-    yield
-    if os.getcwd() != folder:
-        os.chdir(folder)
-        raise InputError(
-            f"{where}: changes the folder in which the command runs; name files from Path(__file__).parent instead"
-        )
-    torch = sys.modules.get("torch")
-    if torch is not None and _default_dtype() != (dtype or torch.float32):
-        torch.set_default_dtype(dtype or torch.float32)
-        raise InputError(f"{where}: changes PyTorch's default dtype for all; give its own tensors a dtype instead")
-    after = _random_states()
-    changed = [name for name in libraries if before[name] is not None and after[name] != before[name]]
-    if changed:
-        raise RandomnessChanged(
-            f"{where}: changes the global random numbers of {' and of '.join(changed)}, on which other results may "
-            "hang; draw from a generator of its own, such as np.random.default_rng(1), or from `uniform` of what it "
-            "is handed"
-        )
-
-
-def _draw() -> None:
-    """Move the global random numbers on, so that seeding them as before shows."""
-    random.random()
-    for name, draw in (("numpy.random", "random"), ("torch", "rand")):
-        if name in sys.modules and hasattr(sys.modules[name], draw):
-            getattr(sys.modules[name], draw)(1)
-
-
-def _random_states() -> dict[str, Any]:
-    """What global generators would give next, of those libraries that are in use."""
-    states: dict[str, Any] = {"random": random.getstate()}
-    numpy, torch = sys.modules.get("numpy.random"), sys.modules.get("torch")
-    if numpy is not None:
-        words = numpy.get_state()
-        states["numpy"] = (words[1].tobytes(), *words[2:])
-    if torch is not None and hasattr(torch, "get_rng_state"):
-        states["torch"] = torch.get_rng_state().numpy().tobytes()
-    return dict.fromkeys(LIBRARIES) | states
-
-
-def _default_dtype() -> Any:
-    """PyTorch's; None where it is not in use."""
-    torch: Any = sys.modules.get("torch")
-    return torch.get_default_dtype() if hasattr(torch, "get_default_dtype") else None
-
-
-class _Output:
-    """Standard output, where own code may not write: what a command prints there is read by others."""
-
-    def __init__(self, real: Any):
-        self._real = real
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def write(self, text: str) -> int:
-        """Write what others print."""
-        frame: Any = sys._getframe(1)
-        while frame is not None:
-            if frame.f_code.co_filename in _files:
-                at = f"{shown(Path(frame.f_code.co_filename))}:{frame.f_lineno}"
-                raise InputError(f"{at}: prints, and standard output is for results; print(..., file=sys.stderr)")
-            frame = frame.f_back
-        return int(self._real.write(text))

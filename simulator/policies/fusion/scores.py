@@ -14,7 +14,7 @@ import scipy  # loads special where it is used: to read a scenario takes none of
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.ranking.scored_lists import Bools, Floats, ScoredLists
 from fleetrec.simulator.scenario.sections.fusion import FusionRule, Score
-from fleetrec.simulator.scenario.sections.kinds import OwnMethod
+from fleetrec.simulator.scenario.sections.own_kinds import OwnMethod
 
 SCORE = "how the SRM's logits become scores; sigmoid needs `srm.loss: bce`"
 """description of the key `score`"""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from fleetrec.simulator.policies.request.threshold import ShareOrThreshold
+from fleetrec.simulator.scenario.sections.request import RATIOS
 from fleetrec.simulator.scenario.units import Share
 
 _SCORES = {"both": "inconsistency", "rank": "rank_gap", "invalid": "invalid_penalty"}
@@ -24,7 +25,7 @@ class InconsistencyRequest(ShareOrThreshold):
     )
 
     looks_at_srm: ClassVar[bool] = True
-    searched: ClassVar[Mapping[str, Any]] = {"ratio": {"low": 0.05, "high": 1.0, "step": 0.05}}
+    searched: ClassVar[Mapping[str, Any]] = {"ratio": RATIOS}
 
     def scored(self) -> str:
         return _SCORES[self.terms]

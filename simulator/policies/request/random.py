@@ -5,7 +5,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy, RunningRequestPolicy, RunStart
+from fleetrec.simulator.scenario.sections.request import (
+    RATIOS,
+    DeviceView,
+    RequestPolicy,
+    RunningRequestPolicy,
+    RunStart,
+)
 from fleetrec.simulator.scenario.units import Share
 
 _PURPOSE = "request.random"
@@ -17,7 +23,7 @@ class RandomRequest(RequestPolicy):
     kind: Literal["random"] = "random"
     ratio: Share = Field(0.2, description="chance of a request at each decision")
 
-    searched: ClassVar[Mapping[str, Any]] = {"ratio": {"low": 0.05, "high": 1.0, "step": 0.05}}
+    searched: ClassVar[Mapping[str, Any]] = {"ratio": RATIOS}
 
     def wanted_share(self) -> float:
         return self.ratio

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from fleetrec.simulator.scenario.sections.candidates import Candidates, divided
+from fleetrec.simulator.scenario.sections.candidates import Candidates, charged_as
+from fleetrec.simulator.scenario.sections.model_problems import undivided, unhalved
 from fleetrec.simulator.scenario.sections.training import Training
 from fleetrec.simulator.scenario.text_files import resolve_path
 
@@ -49,14 +50,14 @@ class ItemLm(Candidates):
             yield "checkpoint", self.checkpoint
 
     def described(self, served_as: str | None) -> str:
-        return "a stand-in, an item LM trained here" + (f", charged as {served_as}" if served_as else "")
+        return f"a stand-in, an item LM trained here{charged_as(served_as)}"
 
     def problems(self, served_as: str | None, generation: str | None, asked: bool) -> Iterator[tuple[str, str]]:
         key = "llm.candidates"
         if self.checkpoint is None:
-            yield from divided(self.heads, self.dim)
-            if not self.dim % self.heads and self.dim // self.heads % 2:
+            if text := undivided(key, self.heads, self.dim):
+                yield f"{key}.heads", text
+            elif self.dim // self.heads % 2:
                 yield f"{key}.heads", f"dim / heads must be even (rotary positions), but is {self.dim // self.heads}"
-        if self.max_length % 2:
-            text = "must be even, since windows move by half of it"
-            yield f"{key}.max_length", f"{text}; set {self.max_length + 1}, not {self.max_length}"
+        if text := unhalved(self.max_length):
+            yield f"{key}.max_length", text

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from fleetrec.simulator.scenario.sections.candidates import Candidates, divided
+from fleetrec.simulator.scenario.sections.candidates import Candidates, charged_as
+from fleetrec.simulator.scenario.sections.model_problems import undivided
 from fleetrec.simulator.scenario.sections.training import Training
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class P5(Candidates):
         return P5Candidates(p5, inputs.log.offsets, inputs.log.items, *how), p5.architecture
 
     def described(self, served_as: str | None) -> str:
-        return "a stand-in, a P5 trained here" + (f", charged as {served_as}" if served_as else "")
+        return f"a stand-in, a P5 trained here{charged_as(served_as)}"
 
     def problems(self, served_as: str | None, generation: str | None, asked: bool) -> Iterator[tuple[str, str]]:
-        if self.checkpoint is None:
-            yield from divided(self.heads, self.dim)
+        if self.checkpoint is None and (text := undivided("llm.candidates", self.heads, self.dim)):
+            yield "llm.candidates.heads", text

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from fleetrec.simulator.scenario.sections.candidates import TitlePrompt
+from fleetrec.simulator.scenario.sections.candidates import TitlePrompt, charged_as
 
 if TYPE_CHECKING:
     from fleetrec.models.candidates import CandidateSource
@@ -27,4 +27,4 @@ class TextLm(TitlePrompt):
         return inputs.titles_of(model, self), model.architecture
 
     def described(self, served_as: str | None) -> str:
-        return "a stand-in, a text LM run here" + (f", charged as {served_as}" if served_as else "")
+        return f"a stand-in, a text LM run here{charged_as(served_as)}"

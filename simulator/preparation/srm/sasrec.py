@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+from fleetrec.simulator.scenario.sections.model_problems import undivided
 from fleetrec.simulator.scenario.sections.srm import LayeredSrm
 
 if TYPE_CHECKING:
@@ -20,6 +21,6 @@ class SasRecSrm(LayeredSrm):
         return SasRec(n_items, self.dim, self.max_length, self.layers, self.heads, self.training.dropout)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        if self.dim % self.heads:
-            yield "heads", f"must divide srm.dim, but {self.dim} is not a multiple of {self.heads}; change either"
+        if text := undivided("srm", self.heads, self.dim):
+            yield "heads", text
         yield from super().problems()

@@ -32,8 +32,9 @@ from fleetrec.simulator.scenario.sections.fleet import (
     default_classes,
 )
 from fleetrec.simulator.scenario.sections.fusion import FusionRule
-from fleetrec.simulator.scenario.sections.kinds import Kind, kind_of_object, own_kinds, silent, with_kind
+from fleetrec.simulator.scenario.sections.kinds import Kind
 from fleetrec.simulator.scenario.sections.llm import Llm, Prompt
+from fleetrec.simulator.scenario.sections.own_kinds import kind_of_object, own_kinds, silent, with_kind
 from fleetrec.simulator.scenario.sections.policy import (
     Budget,
     Policy,

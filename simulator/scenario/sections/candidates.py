@@ -1,13 +1,14 @@
 """What a candidate source is: where the LLM's lists come from. Its kinds: simulator/preparation/candidates/."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from fleetrec.models.runtime.program import program
-from fleetrec.simulator.scenario import own_code
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind
+from fleetrec.simulator.scenario import own_guard
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind, keys_of
 from fleetrec.simulator.scenario.units import Share
 
 if TYPE_CHECKING:
@@ -53,12 +54,10 @@ class Candidates(Kind):
         from fleetrec.models.llm.own import OwnCandidates
 
         where = self.own_source()
-        left_out = ("kind",)
-        keys = {name: getattr(self, name) for name in type(self).model_fields if name not in left_out}
-        used = {"class": where.name, "keys": keys, "source": where.digest}
-        return OwnCandidates(
-            self.own_behaviour(), self.kind, used, inputs, f"{where.place}: {where.name}", own_code.told
-        ), None
+        used = {"class": where.name, "keys": keys_of(self, "kind"), "source": where.digest}
+        guard = partial(own_guard.told, untouched=own_guard.LIBRARIES)
+        place = f"{where.place}: {where.name}"
+        return OwnCandidates(self.own_behaviour(), self.kind, used, inputs, place, guard), None
 
     def exact(self) -> Self:
         """The same, of which a list that is missing is missing, whatever else may stand in for it."""
@@ -82,7 +81,7 @@ class Candidates(Kind):
 
     def described(self, served_as: str | None) -> str:
         """Which LLM it is, in words that follow "The LLM is"."""
-        return f"one of your own ({self.kind})" + (f", charged as {served_as}" if served_as else "")
+        return f"one of your own ({self.kind}){charged_as(served_as)}"
 
     def when_missing(self) -> str | None:
         """What becomes of requests that it has no list for, in words; None where it has all lists."""
@@ -104,11 +103,9 @@ def needs_served_as(served_as: str | None, who: str) -> Iterator[tuple[str, str]
         )
 
 
-def divided(heads: int, dim: int) -> Iterator[tuple[str, str]]:
-    """The problem of attention heads that do not divide a width."""
-    if dim % heads:
-        key = "llm.candidates"
-        yield f"{key}.heads", f"must divide {key}.dim, but {dim} is not a multiple of {heads}; change either"
+def charged_as(served_as: str | None) -> str:
+    """Whose speed and price is charged for lists of another model, in words that follow what makes them."""
+    return f", charged as {served_as}" if served_as else ""
 
 
 class TitlePrompt(Candidates):

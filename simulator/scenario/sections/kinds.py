@@ -18,16 +18,14 @@ import dataclasses
 import inspect
 import pkgutil
 import types
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NoReturn, Self, TypeVar, cast, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, NoReturn, Self, cast, get_args, get_type_hints
 
-import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -42,14 +40,12 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario import own_code
+from fleetrec.simulator.scenario import own_code, own_guard
 from fleetrec.simulator.scenario.own_code import OwnSource
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.shapes import fields_of
 
 _PLAIN = (int, float, bool, str)
-Holder = TypeVar("Holder", bound=BaseModel)
-_NOTHING = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -167,17 +163,17 @@ class Kind(Section):
         """How a scenario names the user's class, from wherever it is read."""
         owner = cls.own_class or cls
         by_file = owner.__module__.startswith("fleetrec_own_") or owner.__module__ == "__main__"
-        return f"{own_code.shown(cls.own_source().path) if by_file else owner.__module__}:{owner.__name__}"
+        return f"{own_guard.shown(cls.own_source().path) if by_file else owner.__module__}:{owner.__name__}"
 
     def own_behaviour(self) -> Any:
         """An object with the user's own methods: this one, or a new one of their class with these values."""
         if self.own_class is None:
             return self
-        values = {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
+        values = keys_of(self, "kind")
         its = (
             {one.name for one in dataclasses.fields(self.own_class)} if dataclasses.is_dataclass(self.own_class) else {}
         )
-        with own_code.told(self.own_source().place, own_code.LIBRARIES):
+        with own_guard.told(self.own_source().place, own_guard.LIBRARIES):
             made = self.own_class(**{name: value for name, value in values.items() if name in its})
         for name in values.keys() - its:
             object.__setattr__(made, name, values[name])
@@ -237,6 +233,11 @@ class Kind(Section):
         return cast(Self, found.model_validate(keys))
 
 
+def keys_of(kind: Kind, *left_out: str) -> dict[str, Any]:
+    """Its keys with their values, but for some."""
+    return {name: getattr(kind, name) for name in type(kind).model_fields if name not in left_out}
+
+
 def _dumped(value: Kind, info: core_schema.SerializationInfo) -> Any:
     return value.kind if value.is_word else value.model_dump(mode=info.mode, exclude_unset=info.exclude_unset)
 
@@ -256,125 +257,28 @@ def _read_anew(base: type[Kind], reference: str, values: dict[str, Any], called:
     return kind(**values).model_copy(update={"kind": called})  # whatever folder that process is in
 
 
-class OwnMethod:
-    """A method of a user's own kind in a run: what it raises is told with its line, and global random numbers are
-    compared at its first call and then at one in `every`."""
-
-    def __init__(self, kind: Kind, name: str, own: Any = None, every: int = 64):
-        """`own`: the object whose method it is, where several of its methods are called; none: a new one."""
-        self._call, source = getattr(kind.own_behaviour() if own is None else own, name), kind.own_source()
-        self.place = f"{source.place}: {source.name}.{name}"
-        self._calls, self._every = 0, every
-
-    def __call__(self, *arguments: Any) -> Any:
-        """What it returns."""
-        looked_at = self._calls % self._every == 0
-        self._calls += 1
-        with own_code.told(self.place), own_code.untouched_randomness(self.place) if looked_at else _NOTHING:
-            return self._call(*arguments)
-
-
-class Seen:
-    """Something of the simulation as a user's method sees it: to be read alone."""
-
-    __slots__ = ("_it",)
-
-    def __init__(self, it: Any):
-        object.__setattr__(self, "_it", it)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._it, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{name!r} of what it is handed can only be read")
-
-
-def yes_or_no(answer: Any, place: str) -> bool:
-    """What a user's method answered. InputError, naming it, for what is neither."""
-    if isinstance(answer, bool | np.bool_):
-        return bool(answer)
-    raise InputError(f"{place} returned {answer!r:.60}; return True or False")
-
-
-def own_kinds(section: BaseModel, path: str = "") -> Iterator[tuple[str, Kind]]:
-    """(dotted key, kind) of all of the user's own in a scenario."""
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        for number, item in enumerate(value if isinstance(value, tuple) else (value,)):
-            key = f"{path}{name}{f'.{number}' if isinstance(value, tuple) else ''}"
-            if isinstance(item, Kind) and item.is_own():
-                yield key, item
-            elif isinstance(item, BaseModel):
-                yield from own_kinds(item, f"{key}.")
-
-
-def silent(*parts: BaseModel) -> AbstractContextManager[None]:
-    """While a scenario, or these of its kinds, are at work: own ones may not print."""
-    own = any(part.is_own() if isinstance(part, Kind) else next(own_kinds(part), None) is not None for part in parts)
-    return own_code.silent() if own else nullcontext()
-
-
-def kind_of_object(value: Any, base: type[Kind]) -> Kind:
-    """A kind of the family from what a user hands over: one already, an object of a plain class or a dataclass, or a
-    class, with some of its keys where it is in a `functools.partial`. InputError for what the class lacks."""
-    if isinstance(value, base) and not value.is_own():
-        return value
-    handed = value.func if isinstance(value, partial) else value
-    owner = handed if isinstance(handed, type) else type(handed)
-    kind = own_kind(owner, base)
-    if isinstance(value, kind):
-        return value
-    if owner is not handed and base.adapted(owner) is not owner:
-        name = owner.__name__
-        raise InputError(f"{name}: hand over the class, {name} or functools.partial({name}, key=value), and no object")
-    given = value.keywords if isinstance(value, partial) else {}
-    if owner is not handed:
-        given = {name: getattr(value, name) for name in kind.model_fields if name != "kind" and hasattr(value, name)}
-    try:
-        return kind(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        said = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{owner.__name__}.{'.'.join(map(str, first['loc']))}: {said}") from None
-
-
-def with_kind(section: Holder, key: str, value: Any) -> Holder:
-    """A section with what a user hands over (`kind_of_object`) at a dotted key of a family."""
-    name, _, below = key.partition(".")
-    if below:
-        changed = with_kind(getattr(section, name), below, value)
-    else:
-        changed = kind_of_object(value, type(section).model_fields[name].annotation)  # type: ignore[arg-type]
-    return section.model_copy(update={name: changed})
-
-
 # --------------------------------------------------------------------------------------------- classes of users
 
 
-def own_kind(cls: type, base: type[Kind]) -> type[Kind]:
-    """The kind that a user's class is, or that is made of its annotated fields. InputError for what it lacks."""
-    if (cls, base) not in _own:
-        _own[cls, base] = _checked(base.adapted(cls), base)
-    return _own[cls, base]
-
-
-_own: dict[tuple[type, type[Kind]], type[Kind]] = {}
 _KEYS_ARE = "a key is an int, float, bool, str, Literal, one of fleetrec's units, or a tuple of one"
 
 
-def _checked(cls: type, base: type[Kind]) -> type[Kind]:
+@cache
+def own_kind(cls: type, base: type[Kind]) -> type[Kind]:
+    """The kind that a user's class is, or that is made of its annotated fields. InputError for what it lacks."""
+    cls = base.adapted(cls)
     extends = base.family.extends
     parent = base if extends is None else base.family.built_in()[extends]
     if issubclass(cls, Kind) and not issubclass(cls, parent):
-        raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} is no {parent.__name__}; extend that")
+        _refuse(cls, "", f"is no {parent.__name__}; extend that", " ")
     form = _form_of(cls)
     if form is not None:
         text = f"is {form}; extend fleetrec.{parent.__name__} or nothing, or make it a dataclass"
-        raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} {text}")
+        _refuse(cls, "", text, " ")
     for wanted in base.family.methods:
         name = wanted.split("(")[0]
         if not callable(getattr(cls, name, None)) or getattr(cls, name) is getattr(base, name):
-            raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__} has no method {wanted}; give it one")
+            _refuse(cls, "", f"has no method {wanted}; give it one", " ")
     kind = cls if issubclass(cls, parent) else _made_of(cls, parent)
     for name, shape in fields_of(kind).items():
         if name in parent.model_fields and kind.model_fields[name].annotation == parent.model_fields[name].annotation:
@@ -405,7 +309,7 @@ def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
     try:
         hints = get_type_hints(cls, include_extras=True)
     except Exception as error:
-        own_code.raise_told(error, own_code.source_of(cls).place)
+        own_guard.raise_told(error, own_code.source_of(cls).place)
     needs = base.__class_vars__
     body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
     for name, value in vars(cls).items():
@@ -414,7 +318,7 @@ def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
         if name not in needs:
             if not isinstance(value, property):
                 kind = type(value).__name__
-                _refuse(cls, name, f"has no type; write {name}: {kind} = {value!r} for a key of the scenario", "")
+                _refuse(cls, name, f"has no type; write {name}: {kind} = {value!r} for a key of the scenario", " ")
         else:
             body[name] = value
     defaults = {field.name: field for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
@@ -445,14 +349,15 @@ def _made_of(cls: type, base: type[Kind]) -> type[Kind]:
         try:
             body[name] = adapter.validate_python(default)
         except ValidationError as error:
-            _refuse(cls, name, f"default {default!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}", "")
+            _refuse(cls, name, f"default {default!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}", " ")
     body |= {"__annotations__": annotations, "own_class": cls}
     try:
-        with own_code.shadowing():
+        with own_guard.shadowing():
             return cast(type[Kind], types.new_class(cls.__name__, (base,), {}, lambda made: made.update(body)))
     except Exception as error:
-        own_code.raise_told(error, own_code.source_of(cls).place)
+        own_guard.raise_told(error, own_code.source_of(cls).place)
 
 
-def _refuse(cls: type, name: str, why: str, verb: str = ": ") -> NoReturn:
-    raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__}.{name}{verb or ' '}{why}")
+def _refuse(cls: Any, name: str, why: str, between: str = ": ") -> NoReturn:
+    """`name`: the key that is wrong; empty where the class itself is."""
+    raise InputError(f"{own_code.source_of(cls).place}: {cls.__name__}{name and f'.{name}'}{between}{why}")

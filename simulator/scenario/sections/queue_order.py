@@ -10,7 +10,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod, Seen
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind
+from fleetrec.simulator.scenario.sections.own_kinds import OwnMethod, Seen
 
 
 class WaitingView(Protocol):

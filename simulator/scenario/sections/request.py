@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod, Seen, yes_or_no
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind
+from fleetrec.simulator.scenario.sections.own_kinds import OwnMethod, Seen, yes_or_no
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Tuned = TypeVar("Tuned", covariant=True)
 
+RATIOS = {"low": 0.05, "high": 1.0, "step": 0.05}
+"""shares of decisions that `optimise` tries"""
 SCORES = ("entropy", "closeness", "inconsistency", "rank_gap", "invalid_penalty")
 """uncertainty scores that a policy may look at: each grows with how much a device has reason to want a new list"""
 

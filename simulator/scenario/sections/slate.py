@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind
+from fleetrec.simulator.scenario.sections.own_kinds import OwnMethod
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

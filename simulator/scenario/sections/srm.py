@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast, get_t
 from pydantic import Field, model_validator
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.scenario import own_code
+from fleetrec.simulator.scenario import own_code, own_guard
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind, keys_of
+from fleetrec.simulator.scenario.sections.model_problems import unhalved
 from fleetrec.simulator.scenario.sections.training import SrmTraining
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Srm(Kind):
     """The small recommendation model on each device.
 
     A kind needs `build` alone, which gives an untrained network. One of the user's own may also be a `torch.nn.Module`,
-    whose constructor's parameters are its keys (docs/how-to/own_code.md).
+    whose constructor's parameters are its keys (docs/how-to/own_models.md).
     """
 
     family: ClassVar[Family] = Family(
@@ -68,7 +69,7 @@ class Srm(Kind):
     preset: Literal["modern", "paper"] = Field(
         "modern",
         description="what the keys are that are not given: the defaults below, or those of LSC4Rec (dim 32, 1 layer, "
-        " 4 heads, 10 items of history, bce with 4 negatives, 10 epochs)",
+        "4 heads, 10 items of history, bce with 4 negatives, 10 epochs)",
     )
     dim: int = Field(64, ge=4, le=128, description="size of item and state vectors")
     max_length: int = Field(50, ge=2, description="longest history window, in items")
@@ -110,28 +111,23 @@ class Srm(Kind):
 
         source, own = self.own_source(), self.own_behaviour()
         place = f"{source.place}: {source.name}"
-        given = own_code.supplied(own.build, place, n_items=n_items, n_users=n_users)
-        with own_code.told(f"{place}.build", ("random", "numpy")):  # PyTorch's are seeded for it
+        given = own_guard.supplied(own.build, place, n_items=n_items, n_users=n_users)
+        with own_guard.told(f"{place}.build", ("random", "numpy")):  # PyTorch's are seeded for it
             module = own.build(**given)
-        return own_network(module, self, self.has_user_state, n_items, n_users, place, own_code.told)
+        return own_network(module, self, self.has_user_state, n_items, n_users, place, own_guard.told)
 
     def determinants(self) -> Mapping[str, Any]:
         """All but `training` that decides the weights: caches go by it."""
-        left_out = ("preset", "item_table", "training")
-        keys = {name: getattr(self, name) for name in type(self).model_fields if name not in left_out}
         source = {"kind": self.own_source().name, "source": self.own_source().digest} if self.is_own() else {}
-        return keys | source
+        return keys_of(self, "preset", "item_table", "training") | source
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """(key of its own, what is wrong and how to mend it) of values that do not go together."""
         if not self.has_user_state and self.loss == "full_softmax":
             text = f"full_softmax is too much for kind {self.kind}, which scores item by item"
             yield "loss", f"{text}; set srm.loss: bce"
-        if self.max_length % 2:
-            yield (
-                "max_length",
-                f"must be even, since windows move by half of it; set {self.max_length + 1}, not {self.max_length}",
-            )
+        if unfit := unhalved(self.max_length):
+            yield "max_length", unfit
 
 
 _FROM_FLEETREC = ("n_items", "n_users", "dropout")
@@ -144,7 +140,7 @@ def _builder_of(module: type, base: type[Srm]) -> type:
     scores = hasattr(module, "score")
     if not scores and "forward" not in {name for owner in module.__mro__[:-2] for name in vars(owner)}:
         raise InputError(f"{place} has neither forward(windows) nor score(history, candidates); give it one")
-    with own_code.told(place):
+    with own_guard.told(place):
         hints = get_type_hints(vars(module).get("__init__"), include_extras=True)
     fields: dict[str, Any] = {}
     defaults: dict[str, Any] = {}

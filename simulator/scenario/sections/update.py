@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal, Protocol, Self
 from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind, OwnMethod, Seen, yes_or_no
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind
+from fleetrec.simulator.scenario.sections.own_kinds import OwnMethod, Seen, yes_or_no
 from fleetrec.simulator.scenario.units import Seconds, Share
 
 LinkName = Literal["wifi", "lte", "5g", "3g", "constant", "trace"]
