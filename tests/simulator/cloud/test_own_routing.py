@@ -9,6 +9,7 @@ import pytest
 from fleetrec import InputError
 from fleetrec.simulator.scenario import sections
 from tests.simulator.cloud.nodes import node_of, stepwise_pool
+from tests.simulator.own_file import own_file
 
 LEAST = """\
 from fleetrec import Router
@@ -30,9 +31,7 @@ class Mine:
 
 
 def named(folder: Path, source: str) -> str:
-    path = folder / "mine.py"
-    path.write_text(source, encoding="utf-8")
-    return f"{path}:Mine"
+    return f"{own_file(folder, source)}:Mine"
 
 
 def served(**cloud: Any) -> list[tuple[int, float]]:

@@ -8,6 +8,7 @@ import pytest
 from fleetrec import InputError
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.scenario import sections
+from tests.simulator.own_file import own_file
 from tests.simulator.tiny import records_of, scenario_of
 
 ADDED = """\
@@ -25,16 +26,9 @@ class Mine(FusionRule):
 PLAIN = ADDED.replace("from fleetrec import FusionRule\n\n\n", "").replace("(FusionRule)", "")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(tmp_path / "cache")
-
-
 def named(folder: Path, source: str, **keys: object) -> sections.Scenario:
     """The tiny scenario with a fusion from this source."""
-    path = folder / "mine.py"
-    path.write_text(source, encoding="utf-8")
-    return scenario_of(policy={"fusion": {"kind": f"{path}:Mine", **keys}})
+    return scenario_of(policy={"fusion": {"kind": f"{own_file(folder, source)}:Mine", **keys}})
 
 
 @pytest.mark.parametrize("source", [ADDED, PLAIN], ids=["subclass", "plain"])

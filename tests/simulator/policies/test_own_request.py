@@ -17,6 +17,7 @@ from fleetrec.simulator.policies.request.every import EveryRequest
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.simulation import check_repeatable, simulate_prepared
 from tests.simulator.experiments.sweeps.files import SCENARIO
+from tests.simulator.own_file import own_file
 from tests.simulator.tiny import prepare_tiny, records_of, scenario_of
 
 STALE = """\
@@ -47,16 +48,9 @@ class Unsure(RequestPolicy):
 SAYS_WHICH = UNSURE.replace("    def", '    score = "entropy"\n\n    def').replace("device.entropy", "device.score")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(tmp_path / "cache")
-
-
 def named(folder: Path, source: str, name: str, **keys: object) -> sections.Scenario:
     """The tiny scenario with a policy from this source."""
-    path = folder / "mine.py"
-    path.write_text(source, encoding="utf-8")
-    return scenario_of(policy={"request": {"kind": f"{path}:{name}", **keys}})
+    return scenario_of(policy={"request": {"kind": f"{own_file(folder, source)}:{name}", **keys}})
 
 
 def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from fleetrec import InputError
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.scenario import sections
+from tests.simulator.own_file import own_file
 from tests.simulator.tiny import records_of, scenario_of
 
 FUSED = """\
@@ -25,15 +26,8 @@ class Mine(Slate):
 PLAIN = FUSED.replace("from fleetrec import Slate\n", "").replace("(Slate)", "")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(tmp_path / "cache")
-
-
 def named(folder: Path, source: str, **keys: object) -> sections.Scenario:
-    path = folder / "mine.py"
-    path.write_text(source, encoding="utf-8")
-    return scenario_of(policy={"slate": {"kind": f"{path}:Mine", **keys}})
+    return scenario_of(policy={"slate": {"kind": f"{own_file(folder, source)}:Mine", **keys}})
 
 
 @pytest.mark.parametrize("source", [FUSED, PLAIN], ids=["subclass", "plain"])

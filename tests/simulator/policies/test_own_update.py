@@ -10,6 +10,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.simulation import simulate_prepared
+from tests.simulator.own_file import own_file
 from tests.simulator.tiny import prepare_tiny, scenario_of
 
 ENOUGH = """\
@@ -26,15 +27,8 @@ PLAIN = ENOUGH.replace("from fleetrec import FleetUpdate\n\n\n", "").replace("(F
 KEYS = {"every": "40min", "upload": "10min", "learning_rate": 0.01}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(tmp_path / "cache")
-
-
 def named(folder: Path, source: str, **keys: object) -> sections.Scenario:
-    path = folder / "mine.py"
-    path.write_text(source, encoding="utf-8")
-    return with_update({"kind": f"{path}:Mine", **KEYS, **keys})
+    return with_update({"kind": f"{own_file(folder, source)}:Mine", **KEYS, **keys})
 
 
 def with_update(update: dict[str, object]) -> sections.Scenario:

@@ -43,14 +43,7 @@ class Mine:
 """
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(tmp_path / "cache")
+pytestmark = pytest.mark.usefixtures("in_a_folder")
 
 
 def load(source: str, keys: str = "", *overrides: str) -> Scenario:

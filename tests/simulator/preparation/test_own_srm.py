@@ -4,7 +4,6 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -24,131 +23,21 @@ from fleetrec.simulator.simulation import check_repeatable
 from tests.commands.typed import typed
 from tests.models.srm_cases import cycle_log
 from tests.simulator.experiments.sweeps.files import SCENARIO
+from tests.simulator.preparation.own_srms import (
+    BUILT,
+    DIN,
+    FITTED,
+    GRU,
+    KEYS,
+    MARKOV,
+    PLAIN,
+    SCORES,
+    STATES,
+    interactions,
+    load,
+)
 
-GRU = """\
-from torch import nn
-
-from fleetrec.models.srm.gru4rec import Gru4Rec
-
-
-class Mine(nn.Module):
-    def __init__(self, n_items, dim, max_length, dropout, layers: int = 1):
-        super().__init__()
-        self.inner = Gru4Rec(n_items, dim, max_length, layers, dropout)
-
-    @property
-    def embedding(self):
-        return self.inner.embedding
-
-    def forward(self, windows):
-        return self.inner.states(windows)
-"""
-BUILT = """\
-from torch import nn
-
-from fleetrec import Srm
-from fleetrec.models.srm.gru4rec import Gru4Rec
-
-
-class Network(nn.Module):
-    def __init__(self, inner):
-        super().__init__()
-        self.inner = inner
-
-    @property
-    def embedding(self):
-        return self.inner.embedding
-
-    def forward(self, windows):
-        return self.inner.states(windows)
-
-
-class Mine(Srm):
-    layers: int = 1
-
-    def build(self, n_items):
-        return Network(Gru4Rec(n_items, self.dim, self.max_length, self.layers, self.training.dropout))
-"""
-PLAIN = BUILT.replace("from fleetrec import Srm\n", "").replace("(Srm)", "")
-DIN = """\
-from torch import nn
-
-from fleetrec.models.srm.din import Din
-
-
-class Mine(nn.Module):
-    def __init__(self, n_items, dim, max_length, dropout):
-        super().__init__()
-        self.inner = Din(n_items, dim, max_length, dropout)
-
-    @property
-    def embedding(self):
-        return self.inner.embedding
-
-    def score(self, history, candidates):
-        return self.inner.window_logits(history.windows, candidates, history.users)
-"""
-SMALL = """\
-import torch
-from torch import nn
-
-
-class Mine(nn.Module):
-    def __init__(self, n_items, n_users, dim):
-        super().__init__()
-        self.embedding = nn.Embedding(n_items + 1, dim, padding_idx=0)
-        self.user_embedding = nn.Embedding(n_users, dim)
-"""
-STATES = f"""{SMALL}
-    def forward(self, windows):
-        return self.embedding(windows)
-"""
-SCORES = f"""{SMALL}
-    def score(self, history, candidates):
-        return (self.embedding(candidates + 1) @ self.user_embedding(history.users)[..., None]).squeeze(-1)
-"""
-MARKOV = """\
-from torch import nn
-
-
-class Mine(nn.Module):
-    def __init__(self, n_items, dim):
-        super().__init__()
-        self.embedding, self.after = nn.Embedding(n_items + 1, dim), nn.Embedding(n_items + 1, dim)
-
-    def score(self, history, candidates):
-        newest = (history.windows > 0).sum(dim=1, keepdim=True) - 1
-        last = self.after(history.windows.gather(1, newest.clamp(min=0)))
-        return (self.embedding(candidates + 1) * last).sum(dim=-1)
-"""
-FITTED = f"""{SCORES}
-    def fit(self, data):
-        counts = torch.bincount(torch.from_numpy(data.items), minlength=data.n_items).float()
-        self.user_embedding.weight.data.fill_(1.0)
-        self.embedding.weight.data[1:] = counts[:, None] / counts.max()
-"""
-KEYS = "dim: 8, max_length: 10, epochs: 1"
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(tmp_path / "cache")
-
-
-def load(source: str, keys: str = KEYS, *overrides: str) -> Scenario:
-    """The tiny scenario with an SRM from this source."""
-    Path("mine.py").write_text(source, encoding="utf-8")
-    Path("tiny.yaml").write_text(SCENARIO, encoding="utf-8")
-    return Scenario.load("tiny.yaml", [f"srm={{kind: 'mine.py:Mine', {keys}}}", *overrides])
-
-
-def interactions(scenario: Scenario, store: ArtifactStore, **kinds: Any) -> pd.DataFrame:
-    return simulate(scenario, store=store, **kinds).tables["interactions"]
+pytestmark = pytest.mark.usefixtures("in_a_folder")
 
 
 @pytest.mark.parametrize("source", [GRU, BUILT, PLAIN], ids=["module", "subclass", "plain class"])
@@ -260,141 +149,6 @@ def test_a_second_run_tells_training_that_hangs_on_more_than_its_data(store: Art
         check_repeatable(first, "cpu", NullProgress(), store)
     steady = simulate(load(FITTED, KEYS, "fleet.devices=8", "policy.slate=srm"), store=store)
     check_repeatable(steady, "cpu", NullProgress(), store)
-
-
-READ: dict[str, tuple[str, str]] = {
-    "neither": (
-        SMALL,
-        r"mine\.py:5: Mine has neither forward\(windows\) nor score\(history, candidates\); give it one",
-    ),
-    "no type": (
-        STATES.replace("n_users, dim", "n_users, dim, memory=8"),
-        r"Mine\.memory has no type; write memory: int in its constructor",
-    ),
-    "any number": (
-        STATES.replace("n_users, dim", "n_users, dim, **others"),
-        r"Mine\(\.\.\.\) takes \*\*others; name each parameter",
-    ),
-    "no build": ("class Mine:\n    memory: int = 3\n", r"Mine has no method build\(self, n_items\); give it one"),
-    "a taken name": (
-        STATES.replace("self, n_items, n_users, dim", "self, n_items, n_users, dim, network: int = 1"),
-        r"Mine\.network means something of",
-    ),
-}
-BUILDS: dict[str, tuple[str, str]] = {
-    "no module": (
-        "class Mine:\n    def build(self, n_items):\n        return 3\n",
-        r"mine\.py:1: Mine\.build returned int; return a torch\.nn\.Module",
-    ),
-    "wants more": (
-        "class Mine:\n    def build(self, n_items, log):\n        return 3\n",
-        r"mine\.py:1: Mine\.build takes 'log', which nobody gives it; it may take n_items, n_users",
-    ),
-    "raises as it is built": (STATES.replace("super().__init__()", "super().__init__(1 / 0)"), r"mine\.py:7: ZeroDiv"),
-    "no table": (STATES.replace("self.embedding", "self.table"), r"its item table `embedding` is not there; make it"),
-    "a small table": (
-        STATES.replace("n_items + 1", "n_items"),
-        r"`embedding` is \(100, 8\); make it nn\.Embedding\(n_items \+ 1, dim, padding_idx=0\), \(101, 8\)",
-    ),
-    "raises": (STATES.replace("self.embedding(windows)", "1 / 0"), r"mine\.py:12: ZeroDivisionError: division by zero"),
-    "a wrong shape": (
-        STATES.replace("self.embedding(windows)", "self.embedding(windows)[:, -1]"),
-        r"Mine\.forward returned torch\.float32 \(2, 8\) of windows \(2, 10\); return a state after each item, \(2, 10",
-    ),
-    "no tensor": (STATES.replace("self.embedding(windows)", "None"), r"Mine\.forward returned NoneType of windows"),
-    "no number": (
-        STATES.replace("self.embedding(windows)", "self.embedding(windows) * float('nan')"),
-        r"Mine\.forward gives a state that is no number",
-    ),
-    "the future": (
-        STATES.replace(
-            "self.embedding(windows)", "self.embedding(windows).mean(dim=1, keepdim=True).expand(-1, 10, -1)"
-        ),
-        r"Mine\.forward (returned|gives states that change with later items)",
-    ),
-    "chance": (
-        STATES.replace("self.embedding(windows)", "self.embedding(windows) + 1e-9 * torch.rand(1)"),
-        r"Mine draws random numbers while it ranks; draw them in training only",
-    ),
-    "scores of a wrong shape": (
-        SCORES.replace(".squeeze(-1)", ""),
-        r"Mine\.score returned torch\.float32 \(2, 3, 1\) of candidates \(2, 3\); return a score for each",
-    ),
-    "whole numbers": (
-        SCORES.replace(".squeeze(-1)", ".squeeze(-1).long()"),
-        r"Mine\.score returned torch\.int64 \(2, 3\) of .*; return a score for each, in floating point",
-    ),
-    "seeds as it is built": (
-        STATES.replace("super().__init__()", "super().__init__(); import random; random.seed(3)"),
-        r"Mine\.build: changes the global random numbers of random",
-    ),
-    "no score": (
-        SCORES.replace(".squeeze(-1)", ".squeeze(-1) * float('inf')"),
-        r"Mine\.score returned a score that is no number; return one for each candidate",
-    ),
-    "single precision": (
-        SCORES.replace(".squeeze(-1)", ".squeeze(-1) @ torch.ones(3, 3)"),
-        r"mine\.py:12: RuntimeError: .* \(with its weights in float64; make tensors of their dtype\)",
-    ),
-    "padding": (
-        SCORES.replace(".squeeze(-1)", ".squeeze(-1) / history.windows.shape[1]"),
-        r"Mine\.score changes with the padding of a window; leave its zeros out",
-    ),
-    "its windows": (
-        STATES.replace("self.embedding(windows)", "self.embedding(windows.sub_(1).clamp_(0))"),
-        r"Mine\.forward writes into `windows`, which it is handed; work on a copy, such as windows \+ 1",
-    ),
-    "its candidates": (
-        SCORES.replace("        return ", "        candidates += 1\n        return ", 1),
-        r"Mine\.score writes into `candidates`, which it is handed; work on a copy",
-    ),
-    "company": (
-        SCORES.replace("        return ", "        x = ").replace(
-            ".squeeze(-1)", ".squeeze(-1)\n        return x - x.mean(dim=1, keepdim=True)"
-        ),
-        r"Mine\.score changes with the company of a history or in float32; score each candidate by itself",
-    ),
-    "a part that was not there": (
-        FITTED.replace("counts = ", "self.more = nn.Parameter(torch.ones(3)); counts = "),
-        r"Mine\.fit makes or reshapes module\.more; make it whole in the constructor",
-    ),
-    "leaves": (STATES.replace("self.embedding(windows)", "exit(3)"), r"mine\.py:12: SystemExit: 3"),
-    "raises as it fits": (FITTED.replace("counts.max()", "counts.most()"), r"mine\.py:17: AttributeError: .*'most'"),
-    "global random numbers": (
-        FITTED.replace("counts = ", "import random; random.random(); counts = "),
-        r"Mine\.fit: changes the global random numbers of random",
-    ),
-    "prints": (
-        FITTED.replace("counts = ", "print('hello'); counts = "),
-        r"mine\.py:15: prints, and standard output is",
-    ),
-}
-
-
-@pytest.mark.parametrize("mistake", READ)
-def test_a_class_that_cannot_be_an_srm_is_one_line_as_the_scenario_is_read(mistake: str) -> None:
-    source, expected = READ[mistake]
-    with pytest.raises(InputError, match=expected) as told:
-        load(source)
-    assert "\n" not in str(told.value)
-
-
-@pytest.mark.parametrize("mistake", BUILDS)
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_network_that_does_not_do_what_an_srm_does_is_one_line(mistake: str, store: ArtifactStore) -> None:
-    source, expected = BUILDS[mistake]
-    scenario = load(source)
-    with pytest.raises(InputError, match=expected) as told:
-        learn(scenario, store, "cpu", NullProgress())
-    assert "\n" not in str(told.value)
-    assert not list(store.root.glob("srm/*"))
-
-
-def test_a_full_softmax_over_pairs_is_refused_as_for_din() -> None:
-    with pytest.raises(
-        InputError, match=r"srm\.loss: full_softmax is too much for kind mine\.py:Mine, which scores item"
-    ):
-        load(SCORES, "dim: 8, loss: full_softmax")
 
 
 def test_updates_and_adapters_work_for_a_network_of_ones_own(store: ArtifactStore) -> None:
