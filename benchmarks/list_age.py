@@ -48,14 +48,14 @@ def main() -> None:
     ages, oldest = arguments.ages, max(arguments.ages)
     scenario = Scenario.load(arguments.scenario, [*arguments.overrides, f"fleet.preloaded.lag={oldest}"])
     prepared = prepare(scenario, "cpu", RichProgress())
-    population, learnt = prepared.population, prepared.learnt
+    population, trained = prepared.population, prepared.trained
     owner = np.repeat(np.arange(population.n_devices), np.diff(population.stream.device_offsets))
     users, steps = population.users[owner], population.stream.step.astype(np.int64)
     enough = steps - 1 - oldest >= 0
     users, steps = users[enough], steps[enough]
-    first = np.maximum(learnt.split.history - 1 - oldest, 0)
+    first = np.maximum(trained.split.history - 1 - oldest, 0)
     exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
-    base = baseline_ranks(learnt, prepared.srm, prepared.scores, users, steps, length, exclude_seen, RichProgress())
+    base = baseline_ranks(trained, prepared.srm, prepared.scores, users, steps, length, exclude_seen, RichProgress())
     judged = base["srm"] >= -1  # all, but for an SRM without a user state
     worth = {(ALONE, age): accuracy_per_query(base["srm"], (10,))["ndcg@10"] for age in ages}
     found: dict[str, Any] = {"interactions": len(users), "by_rule": {}, "baselines": {}}
@@ -64,11 +64,11 @@ def main() -> None:
         for name, rule in rules.items():
             policy = scenario.policy.model_copy(update={"fusion": rule, "slate": slate})
             chosen = scenario.model_copy(update={"policy": policy})
-            source, _ = candidate_source(chosen, learnt, first, prepared.scores, "cpu", RichProgress())
-            slates = slates_of(chosen, learnt, prepared.scores, source)
+            source, _ = candidate_source(chosen, trained, first, prepared.scores, "cpu", RichProgress())
+            slates = slates_of(chosen, trained, prepared.scores, source)
             row: dict[int, dict[str, Any]] = {}
             for age in ages:
-                ranks = ranks_at_age(slates, learnt.histories, users, steps, age)
+                ranks = ranks_at_age(slates, trained.histories, users, steps, age)
                 row[age] = accuracy(ranks, (10,))
                 worth[name, age] = accuracy_per_query(ranks, (10,))["ndcg@10"]
                 for other in (ALONE, LLM, RE_RANK):

@@ -91,14 +91,14 @@ class Bench:
 
     def __init__(self, scenario: sections.Scenario, prepared: Prepared):
         assert isinstance(prepared.srm.model, StateModel), "DIN has no user state"
-        tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.learnt, "cpu", NullProgress()))
+        tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.trained, "cpu", NullProgress()))
         world = build_world(scenario, prepared, tuned, None)
         world.recorder.slates.keeps_all = True
         run(world, scenario, prepared, NullProgress())
         queries = world.recorder.all_queries()
         self.queries: Queries = queries.take((queries.as_of >= 0) & (queries.target >= 0))
         self.scenario, self.prepared, self.model = scenario, prepared, prepared.srm.model.eval()
-        self.first = first_needed(scenario, prepared.learnt)
+        self.first = first_needed(scenario, prepared.trained)
         self.users = np.unique(prepared.population.users)
         self.vectors = rounded_item_vectors(self.model)
         self.states, self.rows = self.encoded(self.model.states, self.model.tile)
@@ -106,7 +106,7 @@ class Bench:
 
     def encoded(self, encode: Encoder, tile: int) -> tuple[torch.Tensor, Ints]:
         """All states of the run's users."""
-        log = self.prepared.learnt.split.log
+        log = self.prepared.trained.split.log
         dim, length, here = self.model.dim, self.model.max_length, torch.device("cpu")
         return tiled_states(encode, here, dim, length, log.offsets, log.items, self.first, self.users, tile)
 
@@ -114,7 +114,7 @@ class Bench:
         """The scenario's slates from these scores."""
         held = self.states if states is None else states
         scores = kind(held, self.rows, self.first, self.vectors, self.prepared.srm.known)
-        made = slates_of(self.scenario, self.prepared.learnt, scores, self.prepared.source)
+        made = slates_of(self.scenario, self.prepared.trained, scores, self.prepared.source)
         assert isinstance(made, ListSlates), "the scenario's slate shows no candidate list"
         return made
 

@@ -112,19 +112,19 @@ def stream_of(scenario: sections.Scenario) -> Stream:
     """Rank everything: lists that were never made before are made now, and kept."""
     progress = RichProgress()
     prepared = prepare(scenario, "cpu", progress)
-    learnt, population = prepared.learnt, prepared.population
-    slates = list_slates(scenario, learnt, prepared.scores, prepared.source)
+    trained, population = prepared.trained, prepared.population
+    slates = list_slates(scenario, trained, prepared.scores, prepared.source)
     count = population.n_interactions
     begins_with = preloaded_lists(scenario, population, prepared.source)
     decisions = Decisions(population.users, population.first_step - 1, count, begins_with)
-    reward = rewards_of(slates, learnt, decisions)
+    reward = rewards_of(slates, trained, decisions)
     assert prepared.source is not None
     prepared.source.save()
     user, decision, number = decisions.pairs()
     age = np.zeros(len(reward))
     jobs = decisions.queries(user, decision, number, np.full(len(user), -1))
     age[decisions.pair(user, decision, number)] = jobs.step - jobs.as_of
-    return Stream(scenario, prepared, slates, held_out_of(scenario, learnt, "cpu", progress), decisions, reward, age)
+    return Stream(scenario, prepared, slates, held_out_of(scenario, trained, "cpu", progress), decisions, reward, age)
 
 
 Scores = tuple[Floats, Floats]
@@ -134,17 +134,17 @@ Scores = tuple[Floats, Floats]
 def scores_of(stream: Stream, uncertainty: UncertaintyScore) -> Scores:
     """What a policy looks at."""
     held_out = stream.held_out
-    past = list_slates(stream.scenario, stream.prepared.learnt, held_out.scores, held_out.source)
+    past = list_slates(stream.scenario, stream.prepared.trained, held_out.scores, held_out.source)
     return looked_at(past, held_out.decisions, uncertainty), looked_at(stream.slates, stream.decisions, uncertainty)
 
 
 def by_gain(stream: Stream, request: LearnedRequest) -> Scores:
     """What a learned policy looks at."""
-    learnt, held_out = stream.prepared.learnt, stream.held_out
+    trained, held_out = stream.prepared.trained, stream.held_out
     policy = stream.scenario.policy.model_copy(update={"request": request})
     scenario = stream.scenario.model_copy(update={"policy": policy})
-    past = list_slates(scenario, learnt, held_out.scores, held_out.source)
-    gain = expected_gain(scenario, learnt, held_out, past, request.ratio, request.hidden, request.seed)
+    past = list_slates(scenario, trained, held_out.scores, held_out.source)
+    gain = expected_gain(scenario, trained, held_out, past, request.ratio, request.hidden, request.seed)
     return scores_of(stream, WithCoin(gain))
 
 

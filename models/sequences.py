@@ -65,8 +65,8 @@ def learning_data(
     data: TrainingSet, titles: tuple[str, ...] | None = None, item_ids: NDArray[Any] | None = None
 ) -> LearningData:
     """The learning part of `data`, and nothing beyond it."""
-    learnt = data.events_before(data.fit_end)
-    users, items = data.user_of_event[learnt], data.items[learnt].astype(np.int64)
+    trained = data.events_before(data.fit_end)
+    users, items = data.user_of_event[trained], data.items[trained].astype(np.int64)
     return LearningData(data.n_users, data.n_items, users, items, data.attributes, titles, item_ids)
 
 

@@ -22,9 +22,9 @@ from fleetrec.simulator.preparation.title_answers import answer_figures, answer_
 from fleetrec.simulator.preparation.training import (
     candidate_source,
     first_deployed,
-    learn_from,
     load_workload,
     srm_scores,
+    train_on,
 )
 from fleetrec.simulator.results.baselines import NOT_EVALUATED, baseline_ranks
 from fleetrec.simulator.results.summary import finite
@@ -61,19 +61,19 @@ def evaluate(
     log = load_workload(scenario.workload)
     split, data = leave_one_out(log)
     with sections.silent(scenario):
-        learnt = learn_from(scenario, split, data, store or ArtifactStore(), device, progress)
+        trained = train_on(scenario, split, data, store or ArtifactStore(), device, progress)
     users, steps = np.flatnonzero(split.streamed), split.history[split.streamed]
     first = np.maximum(split.history - 1, 0)
-    srm = first_deployed(scenario, learnt)
-    scores = srm_scores(learnt, first, users, srm)
+    srm = first_deployed(scenario, trained)
+    scores = srm_scores(trained, first, users, srm)
     ks = tuple(sorted({*scenario.metrics.k, 10}))
     exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
-    ranks = baseline_ranks(learnt, srm, scores, users, steps, max(ks), exclude_seen, progress)
-    source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
+    ranks = baseline_ranks(trained, srm, scores, users, steps, max(ks), exclude_seen, progress)
+    source, _ = candidate_source(scenario, trained, first, scores, device, progress)
     with sections.silent(scenario):
         lists = source.lists(users, steps - 1).items
     source.save()
-    ranks["llm"] = _place(lists, learnt.histories.item_at(users, steps))
+    ranks["llm"] = _place(lists, trained.histories.item_at(users, steps))
     judged = {name: values[values != NOT_EVALUATED] for name, values in ranks.items()}
     figures = {name: _rounded(accuracy(values, ks)) for name, values in judged.items()}
     known = recognise(log)
@@ -99,7 +99,7 @@ def evaluate(
             "models": {
                 "srm": f"{scenario.srm.kind}, {scenario.srm.loss}, d={scenario.srm.dim}",
                 "llm": "srm" if scenario.policy.slate.by_cloud_srm else scenario.llm.candidates.kind,
-                "srm_validation": learnt.srm.validation,
+                "srm_validation": trained.srm.validation,
                 "llm_validation": source.validation,
             },
             "published": [] if known is None else list(known.figures),

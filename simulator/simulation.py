@@ -81,7 +81,7 @@ def run_prepared(
 ) -> RunResult:
     """Run `scenario` on what was prepared for it in this process, in regions where it has some."""
     if scenario.regions:
-        return simulate_regions(scenario, out, device, progress, prepared.learnt.store, prepared.learnt)
+        return simulate_regions(scenario, out, device, progress, prepared.trained.store, prepared.trained)
     return simulate_prepared(scenario, prepared, out, device, progress, prepare_s)
 
 
@@ -108,7 +108,7 @@ def simulate_prepared(
     tracer = Tracer(trace) if trace is not None else None
     with sections.silent(scenario):
         if tuned is None:
-            tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.learnt, device, progress))
+            tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.trained, device, progress))
         world = build_world(scenario, prepared, tuned, out.parts if out is not None else None, device)
         if tracer is not None:
             tracer.watch(world)

@@ -90,8 +90,8 @@ def item_ids(kind: str, data: TrainingSet, seed: int) -> ItemIds:
 
 def sequential_ids(data: TrainingSet) -> ItemIds:
     """Items numbered user by user in the order they were had; items nobody had come last. The digits are the tokens."""
-    learnt = data.items[data.events_before(data.fit_end)].astype(np.int64)
-    had, first = np.unique(learnt, return_index=True)
+    trained = data.items[data.events_before(data.fit_end)].astype(np.int64)
+    had, first = np.unique(trained, return_index=True)
     order = np.concatenate([had[np.argsort(first)], np.setdiff1d(np.arange(data.n_items), had)])
     depth = 2 if data.n_items <= _PAIRS else 3
     width = _root(data.n_items, depth)
@@ -136,8 +136,8 @@ def _root(n: int, depth: int) -> int:
 
 def _co_occurrence(data: TrainingSet) -> csr_matrix:
     """[I, I]: in how many users' learning parts two items meet; nothing on the diagonal."""
-    learnt = data.events_before(data.fit_end)
-    user, item = data.user_of_event[learnt], data.items[learnt]
+    trained = data.events_before(data.fit_end)
+    user, item = data.user_of_event[trained], data.items[trained]
     had = csr_matrix((np.ones(len(user)), (user, item)), shape=(data.n_users, data.n_items))
     had.data[:] = 1.0  # an item had twice by one user counts once
     graph = csr_matrix(had.T @ had)

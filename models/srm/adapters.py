@@ -138,26 +138,27 @@ def adapter_form(settings: AdapterSettings, model: SmallModel) -> AdapterForm:
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingExamples:
     """What T devices learn from; arrays padded to the longest."""
 
     inputs: Tensor  # [T, W, d] states, or windows [T, W] of item code + 1
     positive: Tensor  # [T, W, d] vectors of the items that came next
     negative: Tensor  # [T, K, d] vectors of items to compare with
     clash: Tensor  # [T, W, K] where such an item is the next one itself
-    learnt: Tensor  # [T, W] positions that count
+    trained: Tensor  # [T, W] positions that count
 
-    def take(self, rows: Tensor) -> "Lessons":
+    def take(self, rows: Tensor) -> "TrainingExamples":
         """Those of `rows`."""
-        return Lessons(*(getattr(self, name)[rows] for name in ("inputs", "positive", "negative", "clash", "learnt")))
+        names = ("inputs", "positive", "negative", "clash", "trained")
+        return TrainingExamples(*(getattr(self, name)[rows] for name in names))
 
 
 Columns = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def _loss(form: AdapterForm, softmax: bool) -> Callable[[Parameters, Columns], Tensor]:
-    def of(own: Parameters, lesson: Columns) -> Tensor:
-        inputs, positive, negative, clash, learnt = lesson
+    def of(own: Parameters, example: Columns) -> Tensor:
+        inputs, positive, negative, clash, trained = example
         states = functional_call(form.module, own, (inputs,))
         right = (states * positive).sum(dim=-1)  # [W]
         wrong = (states @ negative.T).masked_fill(clash, -1e4)  # [W, K]
@@ -165,16 +166,16 @@ def _loss(form: AdapterForm, softmax: bool) -> Callable[[Parameters, Columns], T
             each = torch.logsumexp(torch.cat((right[:, None], wrong), dim=1), dim=1) - right
         else:
             each = (F.softplus(-right) + F.softplus(wrong).sum(dim=1)) / (1 + wrong.shape[1])
-        return torch.as_tensor((each * learnt).sum() / learnt.sum().clamp_min(1))
+        return torch.as_tensor((each * trained).sum() / trained.sum().clamp_min(1))
 
     return of
 
 
 def train_together(
-    form: AdapterForm, own: Parameters, lessons: Lessons, steps: int, learning_rate: float, softmax: bool
+    form: AdapterForm, own: Parameters, examples: TrainingExamples, steps: int, learning_rate: float, softmax: bool
 ) -> Parameters:
-    """The stacked parameters `own` [T, ...] after so many steps of gradient descent, each device on its own lessons."""
-    columns = (lessons.inputs, lessons.positive, lessons.negative, lessons.clash, lessons.learnt)
+    """`own` [T, ...] after so many steps of gradient descent, each device on its own examples."""
+    columns = (examples.inputs, examples.positive, examples.negative, examples.clash, examples.trained)
     gradient = vmap(grad(_loss(form, softmax)))
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         for _ in range(steps):
@@ -200,13 +201,13 @@ def _for_each_tile(
 def train_in_tiles(
     form: AdapterForm,
     own: Parameters,
-    lessons: Callable[[Ints], Lessons],
+    examples: Callable[[Ints], TrainingExamples],
     devices: Ints,
     steps: int,
     learning_rate: float,
     softmax: bool,
 ) -> Parameters:
-    """`train_together` for the devices [M], TILE at a time in rows that each device's number decides. `lessons` gives
+    """`train_together` for the devices [M], TILE at a time in rows that each device's number decides. `examples` gives
     those of places in `devices`."""
     tiles = _tiles(devices)
     trained = {name: torch.empty_like(tensor) for name, tensor in own.items()}
@@ -216,7 +217,7 @@ def train_in_tiles(
         spread = np.full(TILE, places[0])
         spread[rows] = places
         some = {name: tensor[torch.from_numpy(spread)] for name, tensor in own.items()}
-        after = train_together(form, some, lessons(spread), steps, learning_rate, softmax)
+        after = train_together(form, some, examples(spread), steps, learning_rate, softmax)
         for name, tensor in after.items():
             trained[name][torch.from_numpy(places)] = tensor[torch.from_numpy(rows)]
 

@@ -214,8 +214,8 @@ def _trained(config: SrmConfig, data: TrainingSet, folder: Path, device: str) ->
     model.load_state_dict(weights)
     model.eval().requires_grad_(False)
     history: Mapping[str, Any] = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-    learnt_by = ("max_length", "loss", "epochs")
-    form = [value for name, value in config.determinants().items() if name not in learnt_by]
+    trained_by = ("max_length", "loss", "epochs")
+    form = [value for name, value in config.determinants().items() if name not in trained_by]
     architecture = [*form, model.max_length, data.n_items]
     return TrainedSrm(
         model=model.to(device),

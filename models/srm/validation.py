@@ -46,8 +46,8 @@ def validate(model: SmallModel, data: TrainingSet, ks: tuple[int, ...] = (5, 10,
 
 def repeat_share(data: TrainingSet) -> float:
     """Share of the learning part's events that are of an item which their user had before."""
-    learnt = data.events_before(data.fit_end)
-    pairs = data.user_of_event[learnt] * data.n_items + data.items[learnt]
+    trained = data.events_before(data.fit_end)
+    pairs = data.user_of_event[trained] * data.n_items + data.items[trained]
     return 1.0 - len(np.unique(pairs)) / max(1, len(pairs))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from fleetrec.models.srm.adapters import Lessons, adapter_form, apply_exactly, train_in_tiles
+from fleetrec.models.srm.adapters import TrainingExamples, adapter_form, apply_exactly, train_in_tiles
 from fleetrec.models.srm.gru4rec import Gru4Rec
 from fleetrec.simulator.scenario import sections
 
@@ -25,15 +25,17 @@ def run_adaptation_bench(devices: int, threads: int) -> dict[str, Any]:
     negative = torch.randint(_ITEMS, (devices, settings.negatives), generator=generator)
     own = {name: tensor.repeat(devices, *[1] * tensor.ndim) for name, tensor in form.initial.items()}
 
-    def lessons(places: Any) -> Lessons:
+    def examples(places: Any) -> TrainingExamples:
         at = torch.from_numpy(places)
         right, others = positive[at], negative[at]
         clash = right[:, :, None] == others[:, None, :]
-        return Lessons(states[at], vectors[right], vectors[others], clash, torch.ones(len(at), settings.window))
+        return TrainingExamples(
+            states[at], vectors[right], vectors[others], clash, torch.ones(len(at), settings.window)
+        )
 
     wall, busy = time.perf_counter(), time.process_time()
     trained = train_in_tiles(
-        form, own, lessons, torch.arange(devices).numpy(), settings.steps, settings.learning_rate, True
+        form, own, examples, torch.arange(devices).numpy(), settings.steps, settings.learning_rate, True
     )
     wall, busy = time.perf_counter() - wall, time.process_time() - busy
     applied = time.perf_counter()

@@ -37,7 +37,7 @@ from fleetrec.simulator.preparation.held_out import looked_at
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.policy_training import popularity
 from fleetrec.simulator.preparation.prepare import Prepared
-from fleetrec.simulator.preparation.training import Learnt, first_deployed, learn, srm_scores
+from fleetrec.simulator.preparation.training import TrainedModels, first_deployed, srm_scores, train_models
 from fleetrec.simulator.ranking.list_view import UncertaintyScore
 from fleetrec.simulator.ranking.slates import ListSlates, Queries
 from fleetrec.simulator.scenario import sections
@@ -112,7 +112,7 @@ class BenchFleet:
     """Users, devices and models of a bench, drawn once; user states are part of what is measured."""
 
     scenario: sections.Scenario
-    learnt: Learnt
+    trained: TrainedModels
     draws: Draws
     population: Population
     first: Ints
@@ -124,21 +124,21 @@ class BenchFleet:
     def of(cls, scenario: sections.Scenario, store: ArtifactStore, progress: Progress) -> "BenchFleet":
         """Draw it; PyTorch has the threads of the scenario from now on."""
         torch.set_num_threads(scenario.engine.threads)
-        learnt, draws = learn(scenario, store, "cpu", progress), Draws(scenario.seed)
+        trained, draws = train_models(scenario, store, "cpu", progress), Draws(scenario.seed)
         return cls(
             scenario,
-            learnt,
+            trained,
             draws,
-            populate(scenario, learnt.split, draws),
-            np.maximum(learnt.split.history - 1, 0),
-            first_deployed(scenario, learnt),
-            RandomLists(learnt.histories.n_items, scenario.llm.list_length, draws),
+            populate(scenario, trained.split, draws),
+            np.maximum(trained.split.history - 1, 0),
+            first_deployed(scenario, trained),
+            RandomLists(trained.histories.n_items, scenario.llm.list_length, draws),
         )
 
     def prepared(self) -> Prepared:
         """With all user states, computed now."""
-        scores = srm_scores(self.learnt, self.first, np.unique(self.population.users), self.srm)
-        return Prepared(self.learnt, self.draws, self.population, self.srm, scores, self.source, None)
+        scores = srm_scores(self.trained, self.first, np.unique(self.population.users), self.srm)
+        return Prepared(self.trained, self.draws, self.population, self.srm, scores, self.source, None)
 
     def run(
         self,
@@ -191,7 +191,7 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
     by_inconsistency, by_gain = InconsistencyRequest(threshold=0), LearnedRequest()
     tuned = _tuned(world, fleet.population, SCORES["inconsistency"])
     inconsistency_s, _ = timed(lambda: fleet.run(progress, by_inconsistency, tuned))
-    gain = ExpectedGain(Features(popularity(fleet.learnt)), any_gain_model())
+    gain = ExpectedGain(Features(popularity(fleet.trained)), any_gain_model())
     tuned_gain = _tuned(world, fleet.population, gain)
     learned_s, _ = timed(lambda: fleet.run(progress, by_gain, tuned_gain))
 
@@ -262,7 +262,7 @@ def naive_loop(fleet: BenchFleet, world: World, interactions: int) -> tuple[floa
     chosen = np.flatnonzero(queries.target >= 0)[:interactions]
     queries = queries.take(chosen)
     expected, _ = world.scorer.place(queries)
-    model, log = fleet.learnt.srm.model.eval(), fleet.learnt.split.log
+    model, log = fleet.trained.srm.model.eval(), fleet.trained.split.log
     vectors = model.item_vectors().detach()
     got = np.empty(len(queries), dtype=np.int64)
     started = time.perf_counter()

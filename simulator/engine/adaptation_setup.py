@@ -24,14 +24,14 @@ def own_weights(
     scenario: sections.Scenario, prepared: Prepared, model_of: Callable[[int], SmallModel]
 ) -> OwnWeights | None:
     """What devices will learn by themselves; None where they do not. InputError for an adapter that cannot be."""
-    section, learnt = scenario.policy.update.adaptation, prepared.learnt
+    section, trained = scenario.policy.update.adaptation, prepared.trained
     if section is None:
         return None
     adapter_form(section, prepared.srm.model)
     return OwnWeights(
         section,
         cache(lambda version: adapter_form(section, model_of(version))),
-        learnt.histories,
+        trained.histories,
         prepared.srm.model.max_length,
         scenario.srm.loss == "full_softmax",
         prepared.population.users,
@@ -90,7 +90,7 @@ def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, point
 
 def adaptation_flops(section: sections.Adaptation, prepared: Prepared) -> float:
     """FLOPs of one adaptation on a device: states of its window, then forward and backward passes."""
-    srm, model = prepared.learnt.srm, prepared.srm.model
+    srm, model = prepared.trained.srm, prepared.srm.model
     form = adapter_form(section, model)
     compared = section.window * 2.0 * model.dim * (1 + section.negatives)
     windows = math.ceil(section.window / model.max_length)

@@ -57,7 +57,7 @@ class Submitted(NamedTuple):
 
 
 class Service(ABC):
-    """Takes requests in at the cloud's door and tells what serving them used."""
+    """Takes requests into the cloud's ingress queue and tells what serving them used."""
 
     node: CpuNode | LlmNode
 
@@ -324,8 +324,8 @@ def build_service(
 ) -> Service:
     """The service behind a scenario's slate; slates that never ask get cores that stay idle."""
     if prepared.source is None or scenario.policy.slate.by_cloud_srm:
-        srm = prepared.learnt.srm
-        flops = srm.flops_encode + srm.flops_per_candidate * prepared.learnt.histories.n_items
+        srm = prepared.trained.srm
+        flops = srm.flops_encode + srm.flops_per_candidate * prepared.trained.histories.n_items
         return CpuService(env, scenario, flops, late_cost)
     return LlmService(
         env,

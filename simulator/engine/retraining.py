@@ -21,7 +21,7 @@ from fleetrec.models.srm.updating import MasterWeights, Plan, Update, known_data
 from fleetrec.models.srm.validation import catalogue_ranks
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.preparation.prepare import Prepared, first_needed
-from fleetrec.simulator.preparation.training import Learnt, item_table
+from fleetrec.simulator.preparation.training import TrainedModels, item_table
 from fleetrec.simulator.ranking.list_view import looks_back
 from fleetrec.simulator.scenario import sections
 
@@ -83,25 +83,25 @@ class Trainer:
         self,
         scenario: sections.Scenario,
         section: sections.Retraining,
-        learnt: Learnt,
+        trained: TrainedModels,
         srm: Deployed,
         device: str,
     ):
         """`srm`: as it is on devices when the stream begins."""
-        self._scenario, self._section, self._learnt, self._device = scenario, section, learnt, device
+        self._scenario, self._section, self._trained, self._device = scenario, section, trained, device
         self._first_srm = srm
-        self._learnt_ends = learnt.training.valid_end  # [U] what the newest weights have been trained on
+        self._trained_ends = trained.training.valid_end  # [U] what the newest weights have been trained on
         self._decides = scenario.policy.update.running()
-        self._seen_ends = self._learnt_ends  # [U] what the check before had seen
+        self._seen_ends = self._trained_ends  # [U] what the check before had seen
         self._best_ndcg = -math.inf
-        self._master = MasterWeights(learnt.srm.model, learnt.srm.content_hash)
+        self._master = MasterWeights(trained.srm.model, trained.srm.content_hash)
         self.releases: list[Release] = []
         self.gpu = default_catalogue().gpu(section.gpu or scenario.cloud.gpu, "policy.update.gpu")
 
     def known_ends(self, sent: Ints) -> Ints:
         """How many interactions of each user [U] the cloud has, of which devices have sent `sent` (see `sent_ends`)."""
-        learnt_from = self._learnt.training.valid_end
-        return np.where(sent < NOBODY, np.maximum(learnt_from, sent), learnt_from)
+        trained_until = self._trained.training.valid_end
+        return np.where(sent < NOBODY, np.maximum(trained_until, sent), trained_until)
 
     def next_check(self, check: int, now: float) -> int:
         """The number of the check that follows number `check`, which has kept the cloud busy until `now`."""
@@ -109,7 +109,7 @@ class Trainer:
 
     def should_train(self, ends: Ints, now: float) -> bool:
         """Whether the schedule trains at a check that finds `ends` [U] interactions of each user in the cloud."""
-        new, since = int((ends - self._learnt_ends).sum()), int((ends - self._seen_ends).sum())
+        new, since = int((ends - self._trained_ends).sum()), int((ends - self._seen_ends).sum())
         last_s = self.releases[-1].trained_s if self.releases else -math.inf
         seen = self._seen_ends
         counts = now, new, since, int(ends.sum()), len(self.releases)
@@ -123,30 +123,30 @@ class Trainer:
         users = np.flatnonzero(ends > seen)
         which, nth = ragged((ends - seen)[users])
         owner = users[which]
-        log = self._learnt.split.log
+        log = self._trained.split.log
         exclude_seen = self._scenario.workload.hides_seen
         ranks = catalogue_ranks(self._master.model, log.offsets, log.items, owner, seen[owner] + nth, exclude_seen)
         return accuracy(ranks, (10,))["ndcg@10"]
 
     def train(self, ends: Ints, now: float, progress: Progress) -> Release:
         """The version that a training on `ends` [U] interactions of each user, begun now, comes to."""
-        section, srm, learnt = self._section, self._scenario.srm, self._learnt
-        known = known_data(learnt.training, ends)
+        section, srm, trained = self._section, self._scenario.srm, self._trained
+        known = known_data(trained.training, ends)
         data = known
         if section.learn_from == "new":
-            data = newest_data(known, self._learnt_ends, srm.max_length)
+            data = newest_data(known, self._trained_ends, srm.max_length)
         elif section.learn_from == "before":
-            data = known_data(learnt.training, learnt.training.valid_end)
+            data = known_data(trained.training, trained.training.valid_end)
         training = srm.training
         if section.learning_rate is not None:
             training = training.model_copy(update={"learning_rate": section.learning_rate})
         training = training.model_copy(update={"seed": training.seed + len(self.releases) + 1})
         plan = Plan(srm.kind, srm.loss, section.epochs, training)
         threads = self._scenario.engine.threads
-        update = update_or_load(self._master, plan, data, learnt.store, threads, self._device, progress)
+        update = update_or_load(self._master, plan, data, trained.store, threads, self._device, progress)
         gpu_seconds = section.start + self._flops(update) / (self.gpu.flops_32bit * section.mfu)
-        new = int((ends - self._learnt_ends).sum())
-        self._master, self._learnt_ends = update.master, ends
+        new = int((ends - self._trained_ends).sum())
+        self._master, self._trained_ends = update.master, ends
         table = item_table(self._scenario)
         on_device = isinstance(table, sections.OnDeviceTable)
         counts = np.bincount(known.items[known.events_before(ends)], minlength=known.n_items)
@@ -164,9 +164,9 @@ class Trainer:
 
     def _flops(self, update: Update) -> float:
         """FLOPs of a training: forward and backward passes over every position, scored against what the loss needs."""
-        srm, learnt = self._scenario.srm, self._learnt
-        scored = learnt.histories.n_items if srm.loss == "full_softmax" else 1 + srm.training.negatives
-        position = learnt.srm.flops_encode / srm.max_length + learnt.srm.flops_per_candidate * scored
+        srm, trained = self._scenario.srm, self._trained
+        scored = trained.histories.n_items if srm.loss == "full_softmax" else 1 + srm.training.negatives
+        position = trained.srm.flops_encode / srm.max_length + trained.srm.flops_per_candidate * scored
         return _BACKWARD * position * update.transitions * self._section.epochs
 
 
@@ -182,13 +182,13 @@ class FleetLearning(Trainer):
         device: str,
     ):
         """`preloaded` [D]: what each device's list is as of when it joins: the cloud has seen that much."""
-        super().__init__(scenario, section, prepared.learnt, prepared.srm, device)
+        super().__init__(scenario, section, prepared.trained, prepared.srm, device)
         self._prepared = prepared
         self.uploads_s = section.upload
         self.orders: deque[Ints | None] | None = None
         """of a region: what to train on at each check, as it was told (None: not at all); None: it decides by itself"""
-        learnt, population = prepared.learnt, prepared.population
-        self._history = learnt.split.history[population.users]  # [D] interactions known before the stream
+        trained, population = prepared.trained, prepared.population
+        self._history = trained.split.history[population.users]  # [D] interactions known before the stream
         self._newest = np.maximum(self._history - 1, preloaded)  # [D] interaction that the cloud has
         draws = prepared.draws.uniform("update.stage", np.arange(population.n_devices))
         ends = [stage.share for stage in section.stages]
@@ -214,11 +214,11 @@ class FleetLearning(Trainer):
         """
         population = self._prepared.population
         joined = population.presence.joined_s <= now
-        sent = np.full(len(self._learnt.training.valid_end), NOBODY)
+        sent = np.full(len(self._trained.training.valid_end), NOBODY)
         np.minimum.at(sent, population.users, np.where(joined, self._newest + 1, self._history))
         return sent
 
-    def to_train_on(self, now: float) -> Ints | None:
+    def to_learn_from(self, now: float) -> Ints | None:
         """What a check finds to train on: how many interactions of each user [U]; None: there is no training."""
         if self.orders is not None:
             return self.orders.popleft()
@@ -229,8 +229,8 @@ class FleetLearning(Trainer):
         """Newest interaction [U] before now, less what an adaptation looks back at: no slate of a version that is
         released now needs an earlier state, unless the policy looks back as far as a list's history."""
         if looks_back(self._scenario.policy):
-            return first_needed(self._scenario, self._prepared.learnt)
-        population, history = self._prepared.population, self._prepared.learnt.split.history
+            return first_needed(self._scenario, self._prepared.trained)
+        population, history = self._prepared.population, self._prepared.trained.split.history
         stream = population.stream
         adaptation = self._scenario.policy.update.adaptation
         back = adaptation.window if adaptation is not None else 0

@@ -38,7 +38,7 @@ class Rollout:
         log: UpdateLog,
     ):
         self._learning, self._section, self._clock, self._messages = learning, section, clock, messages
-        self._learnt, self._draws, self._users = prepared.learnt, prepared.draws, np.unique(prepared.population.users)
+        self._trained, self._draws, self._users = prepared.trained, prepared.draws, np.unique(prepared.population.users)
         self._weights, self._log = weights, log
 
     def start(self, devices: list[Device], progress: Progress) -> None:
@@ -79,7 +79,7 @@ class Rollout:
         check = 1
         while True:
             yield clock.until(check * period_s, len(devices))
-            ends = learning.to_train_on(clock.now)
+            ends = learning.to_learn_from(clock.now)
             if ends is not None:
                 release = learning.train(ends, clock.now, progress)
                 learning.no_release_before_s = release.released_s
@@ -91,7 +91,7 @@ class Rollout:
     def _publish(self, release: Release, devices: list[Device]) -> None:
         """From now on devices may have it; each will look for it when its stage of the rollout begins."""
         first, srm = self._learning.first_steps(self._clock.now), release.srm
-        weights = self._weights.add_version(lambda: srm_scores(self._learnt, first, self._users, srm))
+        weights = self._weights.add_version(lambda: srm_scores(self._trained, first, self._users, srm))
         release = replace(release, weights=weights)
         self._learning.releases.append(release)
         made = release.interactions, release.new, release.gpu_seconds, srm.push_bytes, release.loss

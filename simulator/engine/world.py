@@ -28,7 +28,7 @@ from fleetrec.simulator.policies.request.decision_points import DecisionPoints, 
 from fleetrec.simulator.policies.request.share import Share
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared, decides_joining, preloaded_lists
-from fleetrec.simulator.preparation.training import Learnt, slates_of
+from fleetrec.simulator.preparation.training import TrainedModels, slates_of
 from fleetrec.simulator.ranking.lookahead import LookAhead, Scorer
 from fleetrec.simulator.ranking.slates import ListSlates, Slates
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
@@ -67,13 +67,13 @@ def build_world(
     """The world of one run; its records are written to `folder` in parts where one is given. `device` retrains."""
     messages = messages_of(scenario.llm, scenario.srm, scenario.cloud)
     held_bytes(scenario, prepared.srm, messages.answer_bytes)
-    learnt, population, source = prepared.learnt, prepared.population, prepared.source
+    trained, population, source = prepared.trained, prepared.population, prepared.source
     policy, stream, engine = scenario.policy, population.stream, scenario.engine
     clock, log = Clock(), UpdateLog(population.n_devices)
     weights = DeviceWeights(prepared.scores, own_weights(scenario, prepared, lambda version: model_of(version)))
-    slates = slates_of(scenario, learnt, weights, source, tuned.fusion, tuned.uncertainty)
+    slates = slates_of(scenario, trained, weights, source, tuned.fusion, tuned.uncertainty)
     look_ahead = look_ahead_of(scenario, prepared, slates, tuned)
-    scorer = Scorer(slates, learnt.histories, population.users, engine.lookahead, engine.batching, weights, look_ahead)
+    scorer = Scorer(slates, trained.histories, population.users, engine.lookahead, engine.batching, weights, look_ahead)
     recorder = Recorder(scorer, weights, population.users, streamed(prepared), folder)
     preloaded = preloaded_lists(scenario, population, source)
     if look_ahead is not None:
@@ -103,9 +103,9 @@ def build_world(
     times = array("d", stream.t_s.tobytes())
     next_tie, wishes = next_true(points.ties), policy.request.start(points)
     ahead = engine.lookahead if engine.batching else 1
-    ends = learnt.histories.lengths[population.users]
+    ends = trained.histories.lengths[population.users]
     scores = DeviceScores(scorer, population.users, ends, weights, ahead, policy.request.score)
-    compute_s = population.fleet.overhead_s + ranking_flops(scenario, learnt, tuned) / population.fleet.speed_flops
+    compute_s = population.fleet.overhead_s + ranking_flops(scenario, trained, tuned) / population.fleet.speed_flops
     adapters = own_adapters(scenario, prepared, points, times, weights, log)
     devices = [
         Device(
@@ -153,7 +153,7 @@ def streamed(prepared: Prepared) -> Streamed:
     """The interactions that devices are to have, row for row."""
     population, stream = prepared.population, prepared.population.stream
     owner = np.repeat(np.arange(population.n_devices), np.diff(stream.device_offsets))
-    items = prepared.learnt.histories.item_at(population.users[owner], stream.step.astype(np.int64))
+    items = prepared.trained.histories.item_at(population.users[owner], stream.step.astype(np.int64))
     online = population.presence.reachable_at(owner, stream.t_s)
     return Streamed(owner.astype(np.int32), stream.step, items.astype(np.int32), stream.t_s, online)
 
@@ -243,7 +243,7 @@ def look_ahead_of(scenario: sections.Scenario, prepared: Prepared, slates: Slate
     stream, population = prepared.population.stream, prepared.population
     ties = np.append(stream.t_s[1:] == stream.t_s[:-1], False)
     ties[stream.device_offsets[1:] - 1] = False
-    first_row = stream.device_offsets[:-1] - prepared.learnt.split.history[population.users]
+    first_row = stream.device_offsets[:-1] - prepared.trained.split.history[population.users]
     lists = (
         not scenario.llm.candidates.recorded
         and scenario.policy.budget.ratio >= 1.0
@@ -253,9 +253,9 @@ def look_ahead_of(scenario: sections.Scenario, prepared: Prepared, slates: Slate
     return LookAhead(slates, threshold, first_row, first_decision, ties, lists)
 
 
-def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> float:
+def ranking_flops(scenario: sections.Scenario, trained: TrainedModels, tuned: Tuned) -> float:
     """FLOPs of a ranking on the device, and of its uncertainty score; 0 where nothing needs the SRM."""
-    policy, srm = scenario.policy, learnt.srm
+    policy, srm = scenario.policy, trained.srm
     if not policy.slate.ranks:
         return 0.0
     looks = policy.request.looks_at_srm or policy.request.score is not None
@@ -264,5 +264,5 @@ def ranking_flops(scenario: sections.Scenario, learnt: Learnt, tuned: Tuned) -> 
         return policy.request.extra_flops
     refills = policy.slate.is_list and scenario.workload.refills  # which ranks the catalogue
     of_catalogue = policy.slate.ranks_catalogue or refills
-    scored = learnt.histories.n_items if of_catalogue else scenario.llm.list_length
+    scored = trained.histories.n_items if of_catalogue else scenario.llm.list_length
     return srm.flops_encode + srm.flops_per_candidate * scored + tuned.flops + policy.request.extra_flops

@@ -4,13 +4,13 @@ from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.simulator.scenario import sections
 
 
-def learning_key(scenario: sections.Scenario) -> str:
-    """Hash of all that `learn` reads of a scenario: those alike in it have the same log, split and SRM."""
+def training_key(scenario: sections.Scenario) -> str:
+    """Hash of all that `train_models` reads of a scenario: those alike in it have the same log, split and SRM."""
     return content_hash(
         scenario.workload.model_dump(mode="json", exclude={"arrivals", "exclude_seen"}),
         scenario.srm.model_dump(mode="json"),
         scenario.engine.threads,
-        _lists_learnt_from(scenario),
+        _lists_trained_on(scenario),
     )
 
 
@@ -18,7 +18,7 @@ def preparation_key(scenario: sections.Scenario) -> str:
     """Hash of all that `prepare` reads of a scenario: those alike in it may be run on the same `Prepared`."""
     adaptation = scenario.policy.update.adaptation
     return content_hash(
-        learning_key(scenario),
+        training_key(scenario),
         scenario.seed,
         scenario.duration,
         scenario.workload.model_dump(mode="json", include={"arrivals"}),
@@ -36,7 +36,7 @@ def uses_llm(scenario: sections.Scenario) -> bool:
     return scenario.policy.slate.uses_llm
 
 
-def _lists_learnt_from(scenario: sections.Scenario) -> list[object]:
+def _lists_trained_on(scenario: sections.Scenario) -> list[object]:
     """What makes the lists that a cooperative training learns from."""
     if scenario.srm.training.kind != "cooperative":
         return []

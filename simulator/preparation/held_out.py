@@ -21,7 +21,7 @@ from fleetrec.simulator.preparation.prepare import (
 )
 from fleetrec.simulator.preparation.training import (
     VALIDATION_SEED,
-    Learnt,
+    TrainedModels,
     candidate_source,
     first_deployed,
     srm_scores,
@@ -79,24 +79,28 @@ def with_lists(decisions: Decisions, source: CandidateSource) -> Decisions:
 
 
 def held_out_of(
-    scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress, source: CandidateStore | None = None
+    scenario: sections.Scenario,
+    trained: TrainedModels,
+    device: str,
+    progress: Progress,
+    source: CandidateStore | None = None,
 ) -> HeldOut:
     """The held-out decisions with what ranks them.
 
     Lists come from `source` where one is given, else from what the scenario names. Of a table those decisions are left
     whose own lists it holds: an older list is no measure of a newer one.
     """
-    decisions = held_out_decisions(scenario, learnt.training)
-    first = np.maximum(learnt.training.fit_end - 1, 0)
+    decisions = held_out_decisions(scenario, trained.training)
+    first = np.maximum(trained.training.fit_end - 1, 0)
     first = np.maximum(first - (scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0), 0)
-    srm = first_deployed(scenario, learnt)
-    scores = srm_scores(learnt, first, decisions.users, srm)
+    srm = first_deployed(scenario, trained)
+    scores = srm_scores(trained, first, decisions.users, srm)
     n_held_out = int(decisions.count.sum())
     candidates = scenario.llm.candidates
     if source is None:
         exact = scenario.llm.model_copy(update={"candidates": candidates.exact()})
         scenario = scenario.model_copy(update={"llm": exact})
-        source, _ = candidate_source(scenario, learnt, first, scores, device, progress)
+        source, _ = candidate_source(scenario, trained, first, scores, device, progress)
     if candidates.recorded:
         decisions = with_lists(decisions, source)
     return HeldOut(decisions, srm, scores, source, n_held_out)
@@ -128,11 +132,11 @@ def scarce(held_out: HeldOut) -> list[Note]:
     return [note("calibration_scarce", said, left=left, held_out=held_out.n_held_out)]
 
 
-def rewards_of(slates: ListSlates, learnt: Learnt, decisions: Decisions) -> Floats:
+def rewards_of(slates: ListSlates, trained: TrainedModels, decisions: Decisions) -> Floats:
     """NDCG@10 [P] of the user's next item under every pair of decision and list."""
     user, decision, number = decisions.pairs()
     step = decisions.first[user] + decision
-    queries = decisions.queries(user, decision, number, learnt.histories.item_at(decisions.users[user], step + 1))
+    queries = decisions.queries(user, decision, number, trained.histories.item_at(decisions.users[user], step + 1))
     reward = np.zeros(int(decisions.base[-1]))
     reward[decisions.pair(user, decision, number)] = accuracy_per_query(slates.place(queries)[0], (10,))["ndcg@10"]
     return reward

@@ -31,7 +31,7 @@ from fleetrec.simulator.preparation.prepare import (
     preloaded_lists,
 )
 from fleetrec.simulator.preparation.training import (
-    Learnt,
+    TrainedModels,
     list_slates,
 )
 from fleetrec.simulator.ranking.list_view import Floats, ListView, UncertaintyScore
@@ -97,29 +97,29 @@ class _BeforeStream:
     def expected_gain(self, ratio: float, hidden: int, seed: int) -> Tuned:
         """A model of gains, from the artifact store or trained now: it learns from slates, so it hangs on what these
         show."""
-        scenario, learnt = self.scenario, self.prepared.learnt
+        scenario, trained = self.scenario, self.prepared.trained
         policy = scenario.policy
         shown = [policy.slate.dumped(), policy.fusion.model_dump(), scenario.workload.exclude_seen]
 
         def train(held_out: HeldOut, slates: ListSlates) -> ExpectedGain:
-            return expected_gain(scenario, learnt, held_out, slates, ratio, hidden, seed)
+            return expected_gain(scenario, trained, held_out, slates, ratio, hidden, seed)
 
         found = self._calibrated(train, ratio, "set kind: random", shown)
         assert isinstance(found.uncertainty, WithCoin)
         assert isinstance(found.uncertainty.score, ExpectedGain)
-        flops = feature_flops(scenario.llm.list_length, learnt.srm.model.dim) + found.uncertainty.score.model.flops
+        flops = feature_flops(scenario.llm.list_length, trained.srm.model.dim) + found.uncertainty.score.model.flops
         return replace(found, flops=flops)
 
     def fresh_is_better(self) -> Tuned:
         """A score that knows the future."""
-        scenario, learnt, source = self.scenario, self.prepared.learnt, self.prepared.source
-        fresh = FreshIsBetter(lambda scores: list_slates(scenario, learnt, scores, source, self.fitted), learnt)
+        scenario, trained, source = self.scenario, self.prepared.trained, self.prepared.source
+        fresh = FreshIsBetter(lambda scores: list_slates(scenario, trained, scores, source, self.fitted), trained)
         return Tuned(self.fitted, fresh, 1.0)
 
     def best_schedule(self, ratio: float) -> Tuned:
         """The best request times at zero latency."""
         scenario, prepared = self.scenario, self.prepared
-        slates = list_slates(scenario, prepared.learnt, prepared.scores, prepared.source, self.fitted)
+        slates = list_slates(scenario, prepared.trained, prepared.scores, prepared.source, self.fitted)
         return Tuned(self.fitted, schedule=best_schedule(scenario, prepared, slates, ratio))
 
     def _calibrated(
@@ -136,7 +136,7 @@ class _BeforeStream:
         def find() -> tuple[UncertaintyScore, float, Curve | None, list[Note]]:
             held_out = _held_out(prepared, self.held_out_of)
             enough(held_out, "policy.request.ratio", instead)
-            slates = list_slates(scenario, prepared.learnt, held_out.scores, held_out.source, self.fitted)
+            slates = list_slates(scenario, prepared.trained, held_out.scores, held_out.source, self.fitted)
             uncertainty = WithCoin(score_of(held_out, slates))
             scores = looked_at(slates, held_out.decisions, uncertainty)
             held_out.source.save()
@@ -159,7 +159,7 @@ def _fitted(
     def fit() -> Floats:
         held_out = _held_out(prepared, held_out_of)
         enough(held_out, f"policy.fusion: {rule.kind}", "choose a fusion that is not fitted, such as linear")
-        weights = fitted_weights(rule, scenario, prepared.learnt, held_out)
+        weights = fitted_weights(rule, scenario, prepared.trained, held_out)
         held_out.source.save()
         return weights
 
@@ -169,8 +169,8 @@ def _fitted(
 class FreshIsBetter:
     """1 where a fresh list would put the next item higher than the one in hand, else 0: it knows the future."""
 
-    def __init__(self, slates_of: Callable[[SrmScores], ListSlates], learnt: Learnt):
-        self._slates_of, self._histories = slates_of, learnt.histories
+    def __init__(self, slates_of: Callable[[SrmScores], ListSlates], trained: TrainedModels):
+        self._slates_of, self._histories = slates_of, trained.histories
         self._lock = Lock()  # lists are kept in a table that one thread at a time may add to
 
     def __call__(self, view: ListView) -> Floats:
@@ -194,7 +194,7 @@ def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListS
     t_s = population.stream.t_s
     tied = (nth > 0) & (t_s[row] == t_s[np.minimum(row + 1, len(t_s) - 1)])
     may_ask = ~tied & np.where(nth == 0, decides_joining(policy, population)[device], policy.decides("interaction"))
-    reward = rewards_of(slates, prepared.learnt, decisions)
+    reward = rewards_of(slates, prepared.trained, decisions)
     asks = best_requests(decisions, reward, may_ask, int(ratio * len(device)))
     rows, joins = np.zeros(len(t_s), dtype=bool), np.zeros(len(count), dtype=bool)
     rows[row[asks & (nth > 0)]] = True

@@ -22,7 +22,7 @@ from fleetrec.simulator.policies.gain_model import (
 )
 from fleetrec.simulator.preparation.held_out import HeldOut, looked_at, rewards_of
 from fleetrec.simulator.preparation.training import (
-    Learnt,
+    TrainedModels,
     list_slates,
 )
 from fleetrec.simulator.ranking.list_view import Floats, Ints, ListView
@@ -35,7 +35,7 @@ _LOGISTIC_FORMAT = 1
 
 def expected_gain(
     scenario: sections.Scenario,
-    learnt: Learnt,
+    trained: TrainedModels,
     held_out: HeldOut,
     slates: ListSlates,
     ratio: float,
@@ -43,40 +43,40 @@ def expected_gain(
     seed: int,
 ) -> ExpectedGain:
     """The score of a model of gains, from the artifact store or trained now."""
-    features = Features(popularity(learnt))
+    features = Features(popularity(trained))
     key = {
         "format": FORMAT,
         "request": scenario.policy.request.model_dump(),
-        "slates": _slates_key(scenario, learnt, held_out),
+        "slates": _slates_key(scenario, trained, held_out),
         "fusion": scenario.policy.fusion.model_dump(),
     }
-    folder = learnt.store.open("gain_model", key)
+    folder = trained.store.open("gain_model", key)
     if folder is not None:
         return ExpectedGain(features, GainModel.load(folder))
     decisions = held_out.decisions
     horizon = int(np.clip(round(1.0 / max(ratio, 1e-9)), 1, LONGEST_HORIZON))
-    gain, weight = gains(decisions, rewards_of(slates, learnt, decisions), horizon)
+    gain, weight = gains(decisions, rewards_of(slates, trained, decisions), horizon)
     seen = looked_at(slates, decisions, features, width=len(FEATURES))
     used = np.flatnonzero((weight > 0) & np.isfinite(seen).all(axis=1))
     user = np.searchsorted(decisions.base, used, side="right") - 1
     threads = scenario.engine.threads
     model = train_gain_model(seen[used], gain[used], weight[used], user, hidden, seed, threads)
-    with learnt.store.creating("gain_model", key) as temporary:
+    with trained.store.creating("gain_model", key) as temporary:
         model.save(temporary)
     return ExpectedGain(features, model)
 
 
-def popularity(learnt: Learnt) -> Ints:
+def popularity(trained: TrainedModels) -> Ints:
     """How often each item [n_items] stands in the training part."""
-    data = learnt.training
-    return np.bincount(data.items[data.events_before(data.valid_end)], minlength=learnt.histories.n_items)
+    data = trained.training
+    return np.bincount(data.items[data.events_before(data.valid_end)], minlength=trained.histories.n_items)
 
 
-def _slates_key(scenario: sections.Scenario, learnt: Learnt, held_out: HeldOut) -> dict[str, object]:
+def _slates_key(scenario: sections.Scenario, trained: TrainedModels, held_out: HeldOut) -> dict[str, object]:
     return {
         "srm": held_out.srm.content_hash,
         "source": held_out.source.content_hash,
-        "data": learnt.training.content_hash,
+        "data": trained.training.content_hash,
         "held_out": content_hash(held_out.decisions.first, held_out.decisions.begins_with),
         "slate": scenario.policy.slate.dumped(),
         "exclude_seen": scenario.workload.exclude_seen,
@@ -85,7 +85,9 @@ def _slates_key(scenario: sections.Scenario, learnt: Learnt, held_out: HeldOut) 
     }
 
 
-def fitted_weights(rule: FittedFusion, scenario: sections.Scenario, learnt: Learnt, held_out: HeldOut) -> Floats:
+def fitted_weights(
+    rule: FittedFusion, scenario: sections.Scenario, trained: TrainedModels, held_out: HeldOut
+) -> Floats:
     """Weights [F] of the rule's terms, which make the items that users went on to have most likely.
 
     Over all held-out pairs of decision and list whose list holds the item; from the artifact store or fitted now.
@@ -93,15 +95,15 @@ def fitted_weights(rule: FittedFusion, scenario: sections.Scenario, learnt: Lear
     key = {
         "format": _LOGISTIC_FORMAT,
         "fusion": rule.model_dump(),
-        "slates": _slates_key(scenario, learnt, held_out) | {"slate": "llm"},
+        "slates": _slates_key(scenario, trained, held_out) | {"slate": "llm"},
     }
-    known = learnt.store.load_json("logistic_fusion", key, "weights.json")
+    known = trained.store.load_json("logistic_fusion", key, "weights.json")
     if known is not None:
         return np.array(known)
     decisions = held_out.decisions
     user, decision, number = decisions.pairs()
     step = decisions.first[user] + decision
-    queries = decisions.queries(user, decision, number, learnt.histories.item_at(decisions.users[user], step + 1))
+    queries = decisions.queries(user, decision, number, trained.histories.item_at(decisions.users[user], step + 1))
     blocks: list[tuple[int, Floats, Ints, Floats]] = []
 
     def look(chosen: Ints, view: ListView) -> None:
@@ -111,7 +113,7 @@ def fitted_weights(rule: FittedFusion, scenario: sections.Scenario, learnt: Lear
         hidden = np.where(view.lists.valid[hit], 0.0, -np.inf)
         blocks.append((int(chosen[0]), terms, match[hit].argmax(axis=1), hidden))
 
-    list_slates(scenario, learnt, held_out.scores, held_out.source, fusion_of(LlmOnly())).look(queries, look)
+    list_slates(scenario, trained, held_out.scores, held_out.source, fusion_of(LlmOnly())).look(queries, look)
     blocks.sort(key=lambda block: block[0])  # threads end in any order
     weights = _fit_logistic(
         np.concatenate([b[1] for b in blocks]),
@@ -120,7 +122,7 @@ def fitted_weights(rule: FittedFusion, scenario: sections.Scenario, learnt: Lear
         np.array(rule.first_weights),
         rule.squared_penalty(),
     )
-    with learnt.store.creating("logistic_fusion", key) as folder, (folder / "weights.json").open("w") as file:
+    with trained.store.creating("logistic_fusion", key) as folder, (folder / "weights.json").open("w") as file:
         json.dump(weights.tolist(), file)
     return weights
 

@@ -15,7 +15,13 @@ from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.core.randomness import Draws, RegionDraws
 from fleetrec.simulator.fleet.population import DeviceRange, Population, populate
 from fleetrec.simulator.preparation.input_checks import check_inputs
-from fleetrec.simulator.preparation.training import Learnt, candidate_source, first_deployed, learn, srm_scores
+from fleetrec.simulator.preparation.training import (
+    TrainedModels,
+    candidate_source,
+    first_deployed,
+    srm_scores,
+    train_models,
+)
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 from fleetrec.simulator.scenario import sections
 
@@ -54,7 +60,7 @@ class Memo:
 class Prepared:
     """All that a run needs and that neither its request policy nor its fusion changes."""
 
-    learnt: Learnt
+    trained: TrainedModels
     draws: Draws
     population: Population
     srm: Deployed
@@ -73,40 +79,40 @@ def prepare(
     device: str,
     progress: Progress,
     store: ArtifactStore | None = None,
-    learnt: Learnt | None = None,
+    trained: TrainedModels | None = None,
     threads: int | None = None,
     own: DeviceRange | None = None,
     shared: Prepared | None = None,
 ) -> Prepared:
     """Load or train what `scenario` needs and draw its population.
 
-    `learnt`: what has been learnt for a scenario of the same `learning_key`. `threads`: how many PyTorch uses for all
+    `trained`: what has been trained for a scenario of the same `training_key`. `threads`: how many PyTorch uses for all
     but training, which has those of the scenario since its sums depend on them; nothing else does. `own`: the
     devices of a region, alone. `shared`: another region's, with which it shares what depends on no device.
     """
     check_inputs(scenario)
     torch.set_num_threads(threads or scenario.engine.threads)
-    learnt = learnt or learn(scenario, store or ArtifactStore(), device, progress)
+    trained = trained or train_models(scenario, store or ArtifactStore(), device, progress)
     draws = RegionDraws(scenario.seed, own.region, own.first) if own is not None else Draws(scenario.seed)
-    population = populate(scenario, learnt.split, draws, own)
-    first = first_needed(scenario, learnt)
-    srm = first_deployed(scenario, learnt)
+    population = populate(scenario, trained.split, draws, own)
+    first = first_needed(scenario, trained)
+    srm = first_deployed(scenario, trained)
     scored = np.unique(population.users) if not scenario.regions else population.users[:0]  # regions score their own
-    scores = srm_scores(learnt, first, scored, srm)
+    scores = srm_scores(trained, first, scored, srm)
     source, architecture = None, None
     if shared is not None and not scenario.policy.slate.by_cloud_srm:
         source, architecture = shared.source, shared.architecture
     elif scenario.policy.slate.asks:
-        source, architecture = candidate_source(scenario, learnt, first, scores, device, progress)
+        source, architecture = candidate_source(scenario, trained, first, scores, device, progress)
     memo = shared.memo if shared is not None else Memo()
-    return Prepared(learnt, draws, population, srm, scores, source, architecture, memo)
+    return Prepared(trained, draws, population, srm, scores, source, architecture, memo)
 
 
-def first_needed(scenario: sections.Scenario, learnt: Learnt) -> Ints:
+def first_needed(scenario: sections.Scenario, trained: TrainedModels) -> Ints:
     """The first place [U] in each user's log after which a run may need a state or a list."""
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
     adaptation = scenario.policy.update.adaptation
-    return np.maximum(learnt.split.history - 1 - max(lag, adaptation.window if adaptation is not None else 0), 0)
+    return np.maximum(trained.split.history - 1 - max(lag, adaptation.window if adaptation is not None else 0), 0)
 
 
 def decides_joining(policy: sections.Policy, population: Population) -> NDArray[np.bool_]:

@@ -58,7 +58,7 @@ def request_meter(scenario: sections.Scenario, prepared: Prepared, source: Candi
 def _of_titles(
     scenario: sections.Scenario, section: sections.TitlePrompt, prepared: Prepared, source: CandidateSource
 ) -> RequestMeter:
-    log, repeats = prepared.learnt.split.log, not scenario.workload.hides_seen
+    log, repeats = prepared.trained.split.log, not scenario.workload.hides_seen
     titles = log.titles or ()
 
     def characters(user: int, step: int) -> int:

@@ -52,7 +52,7 @@ _LISTS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
-class Learnt:
+class TrainedModels:
     """The workload and the models that were trained on its past."""
 
     split: SplitLog
@@ -70,37 +70,39 @@ def load_workload(workload: sections.Workload, store: ArtifactStore | None = Non
     return synthetic_log(workload.synthetic, store)
 
 
-def learn(scenario: sections.Scenario, store: ArtifactStore, device: str, progress: Progress) -> Learnt:
+def train_models(scenario: sections.Scenario, store: ArtifactStore, device: str, progress: Progress) -> TrainedModels:
     """Load, split, and train (or fetch) the SRM; deterministic in the scenario without its `seed`."""
     split = split_log(load_workload(scenario.workload, store), scenario.workload.split)
     data = training_set(split, VALIDATION_SEED, scenario.workload.split.validation_users, CALIBRATION_TAIL)
     with sections.silent(scenario.srm, scenario.llm.candidates):
-        return learn_from(scenario, split, data, store, device, progress)
+        return train_on(scenario, split, data, store, device, progress)
 
 
-def learn_from(
+def train_on(
     scenario: sections.Scenario,
     split: SplitLog,
     data: TrainingSet,
     store: ArtifactStore,
     device: str,
     progress: Progress,
-) -> Learnt:
+) -> TrainedModels:
     """What `scenario` learns from `data`, the learning part of `split`."""
     with enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim"):
         srm = train_or_load_srm(scenario.srm, data, store, scenario.engine.threads, device, progress)
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
-    learnt = Learnt(split, data, histories, srm, baselines, store)
+    trained = TrainedModels(split, data, histories, srm, baselines, store)
     if scenario.srm.training.kind == "cooperative":
-        learnt = replace(learnt, srm=_cooperative_srm(scenario, learnt, device, progress))
-    return learnt
+        trained = replace(trained, srm=_cooperative_srm(scenario, trained, device, progress))
+    return trained
 
 
-def _cooperative_srm(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> TrainedSrm:
+def _cooperative_srm(
+    scenario: sections.Scenario, trained: TrainedModels, device: str, progress: Progress
+) -> TrainedSrm:
     """The SRM after the cooperative step, on lists of an LLM that is shown nothing but the training part."""
-    log, data = learnt.split.log, learnt.training
+    log, data = trained.split.log, trained.training
     kept = data.events_before(data.valid_end)
     offsets = np.concatenate(([0], np.cumsum(data.valid_end)))
     past = replace(log, offsets=offsets, items=log.items[kept], times=log.times[kept])
@@ -113,46 +115,48 @@ def _cooperative_srm(scenario: sections.Scenario, learnt: Learnt, device: str, p
     )
     users = np.arange(data.n_users)
     first = np.zeros(data.n_users, dtype=np.int64)
-    then = replace(learnt, split=replace(learnt.split, log=past), histories=Histories(offsets, past.items, log.n_items))
+    then = replace(
+        trained, split=replace(trained.split, log=past), histories=Histories(offsets, past.items, log.n_items)
+    )
     scores = srm_scores(then, data.valid_end, users[:0], first_deployed(asked, then))  # of nobody: no list is the SRM's
     source, _ = candidate_source(asked, then, first, scores, device, progress)
     srm, training = scenario.srm, scenario.srm.training
     threads = scenario.engine.threads
-    taught = cooperate_or_load(learnt.srm, srm, training, data, source, learnt.store, threads, device, progress)
+    taught = cooperate_or_load(trained.srm, srm, training, data, source, trained.store, threads, device, progress)
     source.save()
     return taught
 
 
 def candidate_source(
-    scenario: sections.Scenario, learnt: Learnt, first: Ints, scores: SrmScores, device: str, progress: Progress
+    scenario: sections.Scenario, trained: TrainedModels, first: Ints, scores: SrmScores, device: str, progress: Progress
 ) -> tuple[CachedCandidates, Mapping[str, int] | None]:
     """The cloud's candidate lists, for as_of from `first` [U] on: the LLM's, or those of the SRM in the cloud.
 
     With them the architecture of the model that makes them, where it is known.
     """
-    log = learnt.split.log
+    log = trained.split.log
     if scenario.policy.slate.by_cloud_srm:
         lists = SrmCandidates(
-            learnt, scores, first_deployed(scenario, learnt), scenario.llm.list_length, scenario.workload.hides_seen
+            trained, scores, first_deployed(scenario, trained), scenario.llm.list_length, scenario.workload.hides_seen
         )
-        return CachedCandidates(lists, log.offsets, learnt.store), None
-    source, architecture = _llm_source(scenario, learnt, first, device, progress)
-    return CachedCandidates(source, log.offsets, learnt.store, scenario.llm.candidates.save_every), architecture
+        return CachedCandidates(lists, log.offsets, trained.store), None
+    source, architecture = _llm_source(scenario, trained, first, device, progress)
+    return CachedCandidates(source, log.offsets, trained.store, scenario.llm.candidates.save_every), architecture
 
 
 def _llm_source(
-    scenario: sections.Scenario, learnt: Learnt, first: Ints, device: str, progress: Progress
+    scenario: sections.Scenario, trained: TrainedModels, first: Ints, device: str, progress: Progress
 ) -> tuple[CandidateSource, Mapping[str, int] | None]:
-    log, data, length = learnt.split.log, learnt.training, scenario.llm.list_length
-    how = (learnt.store, scenario.engine.threads, device, progress)
+    log, data, length = trained.split.log, trained.training, scenario.llm.list_length
+    how = (trained.store, scenario.engine.threads, device, progress)
     inputs = SourceInputs(log, data, first, length, scenario.workload.hides_seen, *how)
     return scenario.llm.candidates.source(inputs)
 
 
-def train_llm(scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress) -> None:
+def train_llm(scenario: sections.Scenario, trained: TrainedModels, device: str, progress: Progress) -> None:
     """Train the model that makes the lists, where it is one of ours and the store does not hold it."""
     if scenario.llm.candidates.trains:
-        _llm_source(scenario, learnt, np.zeros(learnt.training.n_users, dtype=np.int64), device, progress)
+        _llm_source(scenario, trained, np.zeros(trained.training.n_users, dtype=np.int64), device, progress)
 
 
 def item_table(scenario: sections.Scenario) -> sections.ItemTable:
@@ -160,18 +164,18 @@ def item_table(scenario: sections.Scenario) -> sections.ItemTable:
     return sections.OnDeviceTable() if scenario.policy.slate.by_cloud_srm else scenario.srm.item_table
 
 
-def first_deployed(scenario: sections.Scenario, learnt: Learnt) -> Deployed:
+def first_deployed(scenario: sections.Scenario, trained: TrainedModels) -> Deployed:
     """The SRM of before the stream, where it ranks: it knows the items that somebody had in the training part."""
     table = item_table(scenario)
-    data = learnt.training
+    data = trained.training
     counts = np.bincount(data.items[data.events_before(data.valid_end)], minlength=data.n_items)
     known = most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None)
-    return deploy(MasterWeights(learnt.srm.model, learnt.srm.content_hash), known, table.precision)
+    return deploy(MasterWeights(trained.srm.model, trained.srm.content_hash), known, table.precision)
 
 
-def srm_scores(learnt: Learnt, first: Ints, users: Ints, srm: Deployed) -> SrmScores:
+def srm_scores(trained: TrainedModels, first: Ints, users: Ints, srm: Deployed) -> SrmScores:
     """The exact logits of `srm` for these users, at positions from `first` [U] on."""
-    model, log = srm.model, learnt.split.log
+    model, log = srm.model, trained.split.log
     if model.has_user_state:
         vectors = rounded_item_vectors(model)
         states, row_offsets = prefix_states(model, log.offsets, log.items, first, users)
@@ -188,10 +192,10 @@ class SrmCandidates:
 
     name = "srm"
 
-    def __init__(self, learnt: Learnt, scores: SrmScores, srm: Deployed, list_length: int, exclude_seen: bool):
+    def __init__(self, trained: TrainedModels, scores: SrmScores, srm: Deployed, list_length: int, exclude_seen: bool):
         self.list_length = list_length
-        self.content_hash = content_hash(srm.content_hash, learnt.split.log.content_hash, list_length, exclude_seen)
-        self._slates = CatalogueSlates(learnt.histories, scores, list_length, exclude_seen)
+        self.content_hash = content_hash(srm.content_hash, trained.split.log.content_hash, list_length, exclude_seen)
+        self._slates = CatalogueSlates(trained.histories, scores, list_length, exclude_seen)
 
     def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
         items = np.empty((len(users), self.list_length), dtype=np.int32)
@@ -206,7 +210,7 @@ class _Maker:
     """What the slates of a scenario are made of (sections/slate.py: SlateMaker)."""
 
     scenario: sections.Scenario
-    learnt: Learnt
+    trained: TrainedModels
     scores: SrmScores
     source: CandidateSource | None
     fusion: Fusion | None
@@ -214,12 +218,12 @@ class _Maker:
 
     def of_baseline(self, name: str) -> Slates:
         """A baseline's best."""
-        histories = self.learnt.histories
-        return BaselineSlates(self.learnt.baselines[name], histories.n_items, self._length, self._exclude_seen)
+        histories = self.trained.histories
+        return BaselineSlates(self.trained.baselines[name], histories.n_items, self._length, self._exclude_seen)
 
     def of_catalogue(self) -> Slates:
         """The SRM's best of the catalogue."""
-        return CatalogueSlates(self.learnt.histories, self.scores, self._length, self._exclude_seen)
+        return CatalogueSlates(self.trained.histories, self.scores, self._length, self._exclude_seen)
 
     def of_list(self) -> ListSlates:
         """The list in the order of the fusion."""
@@ -243,7 +247,7 @@ class _Maker:
         assert self.source is not None
         rule = LlmOnly() if scenario.policy.slate.by_cloud_srm else scenario.policy.fusion
         fusion = fusion_of(rule) if self.fusion is None else self.fusion
-        return self.learnt.histories, self.scores, self.source, fusion, fallback, self._exclude_seen, self.uncertainty
+        return self.trained.histories, self.scores, self.source, fusion, fallback, self._exclude_seen, self.uncertainty
 
     @property
     def _exclude_seen(self) -> bool:
@@ -256,26 +260,26 @@ class _Maker:
 
 def slates_of(
     scenario: sections.Scenario,
-    learnt: Learnt,
+    trained: TrainedModels,
     scores: SrmScores,
     source: CandidateSource | None,
     fusion: Fusion | None = None,
     uncertainty: UncertaintyScore | None = None,
 ) -> Slates:
     """The slates of a scenario's policy; `fusion` stands in for one that had to be fitted."""
-    slates: Slates = scenario.policy.slate.made(_Maker(scenario, learnt, scores, source, fusion, uncertainty))
+    slates: Slates = scenario.policy.slate.made(_Maker(scenario, trained, scores, source, fusion, uncertainty))
     return slates
 
 
 def list_slates(
     scenario: sections.Scenario,
-    learnt: Learnt,
+    trained: TrainedModels,
     scores: SrmScores,
     source: CandidateSource | None,
     fusion: Fusion | None = None,
     uncertainty: UncertaintyScore | None = None,
 ) -> ListSlates:
     """The slates of a policy that shows candidate lists."""
-    slates = slates_of(scenario, learnt, scores, source, fusion, uncertainty)
+    slates = slates_of(scenario, trained, scores, source, fusion, uncertainty)
     assert isinstance(slates, ListSlates)
     return slates

@@ -16,8 +16,8 @@ from fleetrec.models.sequences import window_start, windows_at
 from fleetrec.models.srm.adapters import (
     AdapterForm,
     AdapterSettings,
-    Lessons,
     Parameters,
+    TrainingExamples,
     apply_exactly,
     states_inside,
     train_in_tiles,
@@ -73,11 +73,11 @@ class OwnWeights:
             rows[fresh] = form.initial[name]
             own[name] = rows
         settings = self._settings
-        lessons = self._inside_lessons if form.inside else self._state_lessons
+        examples = self._inside_examples if form.inside else self._state_examples
         trained = train_in_tiles(
             form,
             own,
-            lambda places: lessons(scores, devices[places], steps[places]),
+            lambda places: examples(scores, devices[places], steps[places]),
             devices,
             settings.steps,
             settings.learning_rate,
@@ -96,22 +96,22 @@ class OwnWeights:
 
     # ------------------------------------------------------------------------------------------ what is learnt from
 
-    def _state_lessons(self, scores: StateScores, devices: Ints, steps: Ints) -> Lessons:
+    def _state_examples(self, scores: StateScores, devices: Ints, steps: Ints) -> TrainingExamples:
         window = self._settings.window
         positions = steps[:, None] - window + np.arange(window)  # [T, W]
         users = np.repeat(self._users[devices], window)
         states = scores.states(users, np.maximum(positions, 0).reshape(-1)).float().cpu()
-        return self._lessons(scores, devices, steps, positions, states.view(len(devices), window, -1), positions >= 0)
+        return self._examples(scores, devices, steps, positions, states.view(len(devices), window, -1), positions >= 0)
 
-    def _inside_lessons(self, scores: StateScores, devices: Ints, steps: Ints) -> Lessons:
+    def _inside_examples(self, scores: StateScores, devices: Ints, steps: Ints) -> TrainingExamples:
         users = self._users[devices]
         log = self._histories
         windows = windows_at(log.offsets, log.items, users, steps - 1, self._max_length)
         positions = window_start(np.maximum(steps - 1, 0), self._max_length)[:, None] + np.arange(windows.shape[1])
         counts = (windows > 0) & (positions >= steps[:, None] - self._settings.window)
-        return self._lessons(scores, devices, steps, positions, torch.from_numpy(windows), counts)
+        return self._examples(scores, devices, steps, positions, torch.from_numpy(windows), counts)
 
-    def _lessons(
+    def _examples(
         self,
         scores: StateScores,
         devices: Ints,
@@ -119,7 +119,7 @@ class OwnWeights:
         positions: Ints,
         inputs: Tensor,
         counts: NDArray[np.bool_],
-    ) -> Lessons:
+    ) -> TrainingExamples:
         """Of inputs at `positions` [T, W], those that count; nothing at or after the step itself is a target but the
         newest interaction."""
         count, width = positions.shape
@@ -131,7 +131,7 @@ class OwnWeights:
         which = np.arange(self._settings.negatives)
         draws = self._draws.integers(len(known), "adapt.negatives", devices[:, None], steps[:, None], which)
         others = known[draws]  # [T, K]
-        return Lessons(
+        return TrainingExamples(
             inputs,
             scores.vectors(items).float().cpu(),
             scores.vectors(others).float().cpu(),

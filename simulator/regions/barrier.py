@@ -9,7 +9,7 @@ import numpy as np
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.engine.retraining import Trainer
 from fleetrec.simulator.engine.run import end_of
-from fleetrec.simulator.preparation.training import Learnt, first_deployed
+from fleetrec.simulator.preparation.training import TrainedModels, first_deployed
 from fleetrec.simulator.regions.messages import BarrierUpdate, Ints, RegionState
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds
@@ -21,7 +21,7 @@ DEALT_EVERY_S = 3600.0
 class Barriers:
     """The barriers of a run, one after the other, and what regions are told at each."""
 
-    def __init__(self, scenario: sections.Scenario, learnt: Learnt, device: str, progress: Progress):
+    def __init__(self, scenario: sections.Scenario, trained: TrainedModels, device: str, progress: Progress):
         """The scenario's duration is given."""
         assert scenario.duration is not None
         self._end_s, self._progress = end_of(scenario.duration), progress
@@ -30,7 +30,7 @@ class Barriers:
         self.trainer: Trainer | None = None
         self._check, self._check_s = 1, math.inf
         if section is not None:
-            self.trainer = Trainer(scenario, section, learnt, first_deployed(scenario, learnt), device)
+            self.trainer = Trainer(scenario, section, trained, first_deployed(scenario, trained), device)
             self._every_s = section.every
             self._check_s = section.every
         self._deal, self._deal_s = 1, math.inf

@@ -15,7 +15,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.parallel.pool import Lost, Pool, Unread
 from fleetrec.simulator.parallel.processes import ProcessPool
-from fleetrec.simulator.preparation.training import Learnt
+from fleetrec.simulator.preparation.training import TrainedModels
 from fleetrec.simulator.regions.messages import RegionJob, RegionState, RunSpec, Task
 from fleetrec.simulator.regions.worker import RegionWorker
 
@@ -50,8 +50,8 @@ class ThisProcess:
 
     option, workers, workers_here = "--shards 1", 1, 1
 
-    def __init__(self, store: ArtifactStore, learnt: Learnt):
-        self._worker = RegionWorker(store, learnt)
+    def __init__(self, store: ArtifactStore, trained: TrainedModels):
+        self._worker = RegionWorker(store, trained)
 
     def __enter__(self) -> Self:
         return self

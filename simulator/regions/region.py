@@ -35,7 +35,7 @@ class Region:
         self._scenario, self._prepared, self._folder, self._progress = scenario, prepared, folder, NullProgress()
         self._end_s = end_of(prepared.population.stream.horizon_s)
         shutil.rmtree(folder, ignore_errors=True)  # what a worker that was lost has left
-        self._tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.learnt, device, self._progress))
+        self._tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.trained, device, self._progress))
         self._world = build_world(scenario, prepared, self._tuned, folder / "parts", device)
         if self._world.learning is not None:
             self._world.learning.orders = deque()

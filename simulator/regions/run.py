@@ -17,7 +17,7 @@ from fleetrec.simulator.core.randomness import Draws, RegionDraws
 from fleetrec.simulator.fleet.devices import build_fleet
 from fleetrec.simulator.preparation.cache_keys import uses_llm
 from fleetrec.simulator.preparation.input_checks import check_inputs
-from fleetrec.simulator.preparation.training import Learnt, learn, train_llm
+from fleetrec.simulator.preparation.training import TrainedModels, train_llm, train_models
 from fleetrec.simulator.regions.barrier import Barriers
 from fleetrec.simulator.regions.executors import Executor, ThisProcess
 from fleetrec.simulator.regions.merging import FolderTables, merge_tables, read_tables
@@ -37,7 +37,7 @@ def simulate_regions(
     device: str,
     progress: Progress,
     store: ArtifactStore,
-    learnt: Learnt | None = None,
+    trained: TrainedModels | None = None,
     executor: Executor | None = None,
 ) -> RunResult:
     """Run a scenario with regions; the same bytes whatever the executor (none: this process alone)."""
@@ -49,15 +49,15 @@ def simulate_regions(
         place = out if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(opened(place, scenario))
         stack.enter_context(disk_full_told(folder.path))
-        learnt = learnt or learn(scenario, store, device, progress)
+        trained = trained or train_models(scenario, store, device, progress)
         if uses_llm(scenario):
-            train_llm(scenario, learnt, device, progress)
-        who = executor or ThisProcess(store, learnt)
-        timed = scenario.model_copy(update={"duration": _duration_s(scenario, learnt)})
+            train_llm(scenario, trained, device, progress)
+        who = executor or ThisProcess(store, trained)
+        timed = scenario.model_copy(update={"duration": _duration_s(scenario, trained)})
         spec = RunSpec(timed, device, max(1, scenario.engine.threads // who.workers), store.root)
         parts = [folder.parts / f"{number:03d}" for number in range(len(scenario.regions))]
         prepared_s = time.perf_counter()
-        states, barriers, took_s = _run(spec, parts, who, learnt, progress)
+        states, barriers, took_s = _run(spec, parts, who, trained, progress)
         simulated_s = time.perf_counter()
         training = training_cost(barriers.trainer, scenario.tariffs)
         folder.begin()
@@ -79,12 +79,12 @@ def simulate_regions(
 
 
 def _run(
-    spec: RunSpec, folders: list[Path], executor: Executor, learnt: Learnt, progress: Progress
+    spec: RunSpec, folders: list[Path], executor: Executor, trained: TrainedModels, progress: Progress
 ) -> tuple[list[RegionState], Barriers, list[float]]:
     """All regions to the end of the run: how they stand, and the wall time [R] that each took."""
     duration_s = spec.scenario.duration
     assert duration_s is not None
-    barriers = Barriers(spec.scenario, learnt, spec.device, progress)
+    barriers = Barriers(spec.scenario, trained, spec.device, progress)
     held = 1 if barriers.next_s is None else math.ceil(len(folders) / executor.workers)  # by a worker at a time
     spec = replace(spec, at_once=held * executor.workers_here)
     tasks: list[list[Task]] = [[Task(until_s=barriers.next_s)] for _ in folders]
@@ -120,15 +120,15 @@ def _check(scenario: sections.Scenario, executor: Executor | None) -> None:
         )
 
 
-def _duration_s(scenario: sections.Scenario, learnt: Learnt) -> float:
+def _duration_s(scenario: sections.Scenario, trained: TrainedModels) -> float:
     """The simulated time: until the last interaction in any region where the scenario does not say."""
     if scenario.duration is not None:
         return scenario.duration
-    streamed = np.flatnonzero(learnt.split.streamed)
+    streamed = np.flatnonzero(trained.split.streamed)
     users = streamed[build_fleet(scenario.fleet, len(streamed), Draws(scenario.seed)).user]
     ends_s = []
     for number, (low, high) in enumerate(pairwise(device_bounds(scenario))):
         arrivals = regional(scenario, number).workload.arrivals
         draws = RegionDraws(scenario.seed, scenario.regions[number].name, low)
-        ends_s.append(arrival_times(learnt.split, arrivals, users[low:high], None, draws, users).horizon_s)
+        ends_s.append(arrival_times(trained.split, arrivals, users[low:high], None, draws, users).horizon_s)
     return max(ends_s)

@@ -11,7 +11,7 @@ from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.fleet.population import DeviceRange
 from fleetrec.simulator.preparation.memory_estimate import check_memory
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
-from fleetrec.simulator.preparation.training import Learnt, learn
+from fleetrec.simulator.preparation.training import TrainedModels, train_models
 from fleetrec.simulator.regions.messages import RegionJob, RegionState
 from fleetrec.simulator.regions.region import Region
 from fleetrec.simulator.results.run_folder import disk_full_told
@@ -22,8 +22,8 @@ from fleetrec.simulator.scenario.regional import device_bounds, regional
 class RegionWorker:
     """The regions of one run that this process simulates. What they share is loaded once."""
 
-    def __init__(self, store: ArtifactStore | None = None, learnt: Learnt | None = None):
-        self._store, self._learnt = store, learnt
+    def __init__(self, store: ArtifactStore | None = None, trained: TrainedModels | None = None):
+        self._store, self._trained = store, trained
         self._shared: Prepared | None = None
         self._open: dict[int, Region] = {}
 
@@ -56,9 +56,9 @@ class RegionWorker:
         scenario = regional(spec.scenario, job.region)
         low, high = device_bounds(spec.scenario)[job.region : job.region + 2]
         own = DeviceRange(spec.scenario.regions[job.region].name, low, high)
-        if self._learnt is None:
-            self._learnt = learn(scenario, self._store, spec.device, progress)
-        prepared = prepare(scenario, spec.device, progress, self._store, self._learnt, spec.threads, own, self._shared)
+        if self._trained is None:
+            self._trained = train_models(scenario, self._store, spec.device, progress)
+        prepared = prepare(scenario, spec.device, progress, self._store, self._trained, spec.threads, own, self._shared)
         check_memory(prepared.population, spec.at_once if self._shared is None else 1)
         self._shared = self._shared or prepared
         region = self._open[job.region] = Region(scenario, prepared, job.folder, spec.device)

@@ -12,7 +12,7 @@ from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.unique import different_pairs
 from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.preparation.training import BASELINES, Learnt
+from fleetrec.simulator.preparation.training import BASELINES, TrainedModels
 from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, Queries, Slates
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 
@@ -25,7 +25,7 @@ NOT_EVALUATED = -2
 
 
 def baseline_ranks(
-    learnt: Learnt,
+    trained: TrainedModels,
     srm: Deployed,
     scores: SrmScores,
     users: Ints,
@@ -41,17 +41,17 @@ def baseline_ranks(
     pairs, back = different_pairs(users, steps)
     key = {
         "pairs": content_hash(pairs),
-        "log": learnt.split.log.content_hash,
-        "training": learnt.training.content_hash,
+        "log": trained.split.log.content_hash,
+        "training": trained.training.content_hash,
         "srm": srm.content_hash,
         "length": length,
         "exclude_seen": exclude_seen,
         "sample": DIN_SAMPLE,
     }
-    folder = learnt.store.open("baselines", key)
+    folder = trained.store.open("baselines", key)
     if folder is None:
-        ranks = _ranks(learnt, scores, pairs[0], pairs[1], length, exclude_seen, progress)
-        with learnt.store.creating("baselines", key) as temporary:
+        ranks = _ranks(trained, scores, pairs[0], pairs[1], length, exclude_seen, progress)
+        with trained.store.creating("baselines", key) as temporary:
             for name, values in ranks.items():
                 np.save(temporary / f"{name}.npy", values.astype(np.int32), allow_pickle=False)
     else:
@@ -60,11 +60,17 @@ def baseline_ranks(
 
 
 def _ranks(
-    learnt: Learnt, scores: SrmScores, users: Ints, steps: Ints, length: int, exclude_seen: bool, progress: Progress
+    trained: TrainedModels,
+    scores: SrmScores,
+    users: Ints,
+    steps: Ints,
+    length: int,
+    exclude_seen: bool,
+    progress: Progress,
 ) -> dict[str, Ints]:
-    histories = learnt.histories
+    histories = trained.histories
     kinds: dict[str, Slates] = {
-        name: BaselineSlates(learnt.baselines[name], histories.n_items, length, exclude_seen) for name in BASELINES
+        name: BaselineSlates(trained.baselines[name], histories.n_items, length, exclude_seen) for name in BASELINES
     }
     kinds["srm"] = CatalogueSlates(histories, scores, length, exclude_seen)
     nothing, first_weights = np.full(len(users), -1), np.zeros(len(users), dtype=np.int64)
@@ -74,7 +80,7 @@ def _ranks(
         for name, slates in kinds.items():
             ranks = np.full(len(users), NOT_EVALUATED)
             chosen = np.arange(len(users))
-            if name == "srm" and not learnt.srm.model.has_user_state:
+            if name == "srm" and not trained.srm.model.has_user_state:
                 chosen = np.sort(Draws(0).permutation(len(users), "baselines.sample")[:DIN_SAMPLE])
             for start in range(0, len(chosen), _QUERIES_PER_CALL):
                 part = chosen[start : start + _QUERIES_PER_CALL]

@@ -50,7 +50,7 @@ def collect(
 ) -> RunResult:
     """The result of a world that has been run. Where it is one `of_region`, trainings are the fleet's and cost the
     region nothing."""
-    learnt, population, service = prepared.learnt, prepared.population, world.service
+    trained, population, service = prepared.trained, prepared.population, world.service
     horizon_s = population.stream.horizon_s
     records = world.recorder.finish()
     interactions, requests = (_to_pandas(records.pop(name)) for name in ("interactions", "requests"))
@@ -62,7 +62,7 @@ def collect(
     ranks = interactions["rank"].to_numpy().astype(np.int64)
     ks = scenario.metrics.k
     base = baseline_ranks(
-        learnt,
+        trained,
         prepared.srm,
         prepared.scores,
         users,
@@ -103,10 +103,10 @@ def collect(
         "headline": "",  # below, of all the rest
         "notes": data_of(*notes),
         "split": {
-            "kind": learnt.split.kind,
-            "description": learnt.split.description,
-            "future_share": learnt.split.future_share,
-            **learnt.split.counts,
+            "kind": trained.split.kind,
+            "description": trained.split.description,
+            "future_share": trained.split.future_share,
+            **trained.split.counts,
         },
         "simulated_seconds": horizon_s,
         "starts_at": parts.date_text(population.stream.zero_s),
@@ -137,7 +137,7 @@ def collect(
         "represented": provisioned.represented,
         "hangs_on": hangs_on(scenario, prepared, world.scorer.slates, interactions, base["srm"]),
         "models": {
-            "srm": {"kind": scenario.srm.kind, **training_section(learnt.srm.validation, learnt.srm.curve)},
+            "srm": {"kind": scenario.srm.kind, **training_section(trained.srm.validation, trained.srm.curve)},
             "llm": {"quality_of": quality_of(scenario), "cost_of": service.cost_label}
             | llm_training(prepared)
             | ({"answers": answers} if answers else {}),
@@ -155,7 +155,7 @@ def collect(
 
 def _ids(prepared: Prepared) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the numbers of items and devices mean in the user's own log."""
-    log, users = prepared.learnt.split.log, prepared.population.users
+    log, users = prepared.trained.split.log, prepared.population.users
     items = {"item": np.arange(log.n_items, dtype=np.int32), "item_id": log.item_ids.astype(str)}
     devices = np.arange(len(users), dtype=np.int32)
     owners = {"device": devices, "user": users.astype(np.int32), "user_id": log.user_ids[users].astype(str)}
@@ -197,7 +197,7 @@ def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requ
     return pd.DataFrame(
         {
             "device": np.arange(n, dtype=np.int32),
-            "user": prepared.learnt.split.log.user_ids[population.users].astype(str),
+            "user": prepared.trained.split.log.user_ids[population.users].astype(str),
             "class": np.array(fleet.class_names, dtype=object)[fleet.class_index],
             "link": population.network.link_names,
             "decisions": np.array([device.decisions for device in world.devices], dtype=np.int64),
@@ -216,15 +216,15 @@ def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requ
 def _accuracy_by(
     prepared: Prepared, interactions: pd.DataFrame, users: Ints, steps: Ints, ranks: Ints, ks: tuple[int, ...]
 ) -> dict[str, Any]:
-    learnt, population = prepared.learnt, prepared.population
+    trained, population = prepared.trained, prepared.population
     fleet, stream = population.fleet, population.stream
     device = interactions["device"].to_numpy()
-    row = stream.device_offsets[device] + steps - learnt.split.history[users]
-    gap_s = np.where(steps > learnt.split.history[users], stream.t_s[row] - stream.t_s[np.maximum(row - 1, 0)], np.inf)
+    row = stream.device_offsets[device] + steps - trained.split.history[users]
+    gap_s = np.where(steps > trained.split.history[users], stream.t_s[row] - stream.t_s[np.maximum(row - 1, 0)], np.inf)
     items = interactions["item"].to_numpy().astype(np.int64)
-    learnt_items = learnt.training.items[learnt.training.events_before(learnt.training.valid_end)]
-    counts = np.bincount(learnt_items, minlength=learnt.histories.n_items)
-    first_seen = learnt.histories.first_position(users, items[:, None])[:, 0]
+    trained_items = trained.training.items[trained.training.events_before(trained.training.valid_end)]
+    counts = np.bincount(trained_items, minlength=trained.histories.n_items)
+    first_seen = trained.histories.first_position(users, items[:, None])[:, 0]
     targets = parts.target_groups(items, counts, first_seen, steps)
     return {
         "gap": parts.by_group(ranks, parts.gap_groups(gap_s), parts.GAPS, ks),

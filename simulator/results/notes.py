@@ -88,7 +88,7 @@ def provisioned_notes(slate: sections.Slate, service: Service, found: Account) -
 
 def run_notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[Note]:
     """What is to be known of the models, the split, the stream and what is shown."""
-    split, stream, request = prepared.learnt.split, prepared.population.stream, scenario.policy.request
+    split, stream, request = prepared.trained.split, prepared.population.stream, scenario.policy.request
     of = {"quality_of": quality_of(scenario), "cost_of": service.cost_label}
     notes = [*split.log.notes, note(QUALITY, "quality of {quality_of}, cost of {cost_of}", **of)]
     if request.knows_future:

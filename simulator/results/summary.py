@@ -63,18 +63,18 @@ def gap_groups(gaps_s: NDArray[np.float64]) -> Ints:
     return np.searchsorted([0.0, 60.0, 3600.0], gaps_s)
 
 
-def target_groups(items: Ints, learnt_counts: Ints, first_seen: Ints, steps: Ints) -> Ints:
+def target_groups(items: Ints, trained_counts: Ints, first_seen: Ints, steps: Ints) -> Ints:
     """What kind of item was the next one, as numbers of TARGETS: repeat, new (not in the training part), or head,
     middle, tail.
 
     Head are the most popular items that draw half of the training events, tail those that draw the last fifth.
     """
-    order = np.argsort(-learnt_counts, kind="stable")
-    before = np.concatenate([[0], np.cumsum(learnt_counts[order])[:-1]]) / max(learnt_counts.sum(), 1)
-    kind = np.full(len(learnt_counts), TARGETS.index("middle"))
+    order = np.argsort(-trained_counts, kind="stable")
+    before = np.concatenate([[0], np.cumsum(trained_counts[order])[:-1]]) / max(trained_counts.sum(), 1)
+    kind = np.full(len(trained_counts), TARGETS.index("middle"))
     kind[order[before < 0.5]] = TARGETS.index("head")
     kind[order[before >= 0.8]] = TARGETS.index("tail")
-    kind[learnt_counts == 0] = TARGETS.index("new")
+    kind[trained_counts == 0] = TARGETS.index("new")
     return np.where(first_seen < steps, TARGETS.index("repeat"), kind[items])
 
 

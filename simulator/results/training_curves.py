@@ -34,8 +34,8 @@ def llm_training(prepared: Prepared) -> dict[str, Any]:
 def training_notes(lists_kind: str, prepared: Prepared) -> list[Note]:
     """A sentence for each model whose validation still rose when its last epoch ended."""
     notes = []
-    if prepared.learnt.srm.curve.still_rising:
-        notes.append(_note("srm", "srm.epochs", prepared.learnt.srm.curve))
+    if prepared.trained.srm.curve.still_rising:
+        notes.append(_note("srm", "srm.epochs", prepared.trained.srm.curve))
     llm = curve_of_lists(prepared)
     if llm.still_rising:
         notes.append(_note(lists_kind, "llm.candidates.epochs", llm))

@@ -138,9 +138,9 @@ def _future_share(log: InteractionLog, history: Ints) -> float:
     """Over streamed events, the mean share of training events (of any user) that are later."""
     if not log.common_clock:
         return float("nan")
-    learnt = np.arange(log.n_events) - np.repeat(log.offsets[:-1], log.lengths) < np.repeat(history, log.lengths)
-    past = np.sort(log.times[learnt])
-    return float(1 - np.searchsorted(past, log.times[~learnt], side="right").mean() / len(past))
+    trained = np.arange(log.n_events) - np.repeat(log.offsets[:-1], log.lengths) < np.repeat(history, log.lengths)
+    past = np.sort(log.times[trained])
+    return float(1 - np.searchsorted(past, log.times[~trained], side="right").mean() / len(past))
 
 
 def leave_one_out(log: InteractionLog) -> tuple[SplitLog, TrainingSet]:

@@ -229,7 +229,7 @@ class Story:
         device.joules += self.population.network.radio_joules(device.number, seconds)
 
     def arrive(self, device: Device, ask: Ask, deadline_s: float) -> None:
-        """At the cloud's door."""
+        """On arrival at the cloud."""
         ask.t_arrived_s = self.now
         tokens = llm_request_tokens(self.scenario.llm, ask.step + 1)
         ask.served = Request(self.now, *tokens, deadline_s, device.number)

@@ -15,7 +15,7 @@ class Slates:
     """Of a scenario whose models are prepared; lists and logits are given."""
 
     def __init__(self, scenario: sections.Scenario, prepared: Prepared):
-        self.prepared, self.log = prepared, prepared.learnt.histories
+        self.prepared, self.log = prepared, prepared.trained.histories
         self.exclude_seen, self.length = scenario.workload.exclude_seen, scenario.llm.list_length
 
     def item(self, user: int, step: int) -> int:

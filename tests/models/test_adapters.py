@@ -12,8 +12,8 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.srm.adapters import (
     TILE,
     AdapterForm,
-    Lessons,
     LowRankMap,
+    TrainingExamples,
     adapter_form,
     apply_exactly,
     states_inside,
@@ -47,25 +47,25 @@ def form_of(kind: str, adapter: dict[str, Any]) -> AdapterForm:
     return adapter_form(SimpleNamespace(adapter=SimpleNamespace(**adapter)), small_model(kind))  # type: ignore[arg-type]
 
 
-def lessons(form: AdapterForm, devices: int) -> Lessons:
+def examples(form: AdapterForm, devices: int) -> TrainingExamples:
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randn(devices, LENGTH, DIM, generator=generator)
     if form.inside:
         inputs = torch.randint(1, ITEMS + 1, (devices, LENGTH), generator=generator)
-    learnt = (torch.rand(devices, LENGTH, generator=generator) < 0.8).float()
+    trained = (torch.rand(devices, LENGTH, generator=generator) < 0.8).float()
     clash = torch.rand(devices, LENGTH, NEGATIVES, generator=generator) < 0.1
     positive = torch.randn(devices, LENGTH, DIM, generator=generator)
-    return Lessons(inputs, positive, torch.randn(devices, NEGATIVES, DIM, generator=generator), clash, learnt)
+    return TrainingExamples(inputs, positive, torch.randn(devices, NEGATIVES, DIM, generator=generator), clash, trained)
 
 
-def trained(form: AdapterForm, all_lessons: Lessons, devices: np.ndarray, softmax: bool) -> dict[str, Tensor]:
+def trained(form: AdapterForm, all_examples: TrainingExamples, devices: np.ndarray, softmax: bool) -> dict[str, Tensor]:
     own = {name: tensor[None].repeat(len(devices), *[1] * tensor.ndim) for name, tensor in form.initial.items()}
     return train_in_tiles(
-        form, own, lambda places: all_lessons.take(torch.from_numpy(devices[places])), devices, 4, 0.1, softmax
+        form, own, lambda places: all_examples.take(torch.from_numpy(devices[places])), devices, 4, 0.1, softmax
     )
 
 
-def trained_alone(form: AdapterForm, lesson: Lessons, softmax: bool) -> dict[str, Tensor]:
+def trained_alone(form: AdapterForm, example: TrainingExamples, softmax: bool) -> dict[str, Tensor]:
     """Ordinary autograd on the ordinary module, one device, losses as sums over positions in a loop."""
     parameters = dict(form.module.named_parameters())
     own = {name: parameters[name] for name in form.initial}
@@ -73,20 +73,20 @@ def trained_alone(form: AdapterForm, lesson: Lessons, softmax: bool) -> dict[str
         tensor.data.copy_(form.initial[name])
         tensor.requires_grad_(True)
     for _ in range(4):
-        states = form.module(lesson.inputs[0])
+        states = form.module(example.inputs[0])
         total = torch.zeros(())
         for position in range(LENGTH):
-            if not lesson.learnt[0, position]:
+            if not example.trained[0, position]:
                 continue
-            right = states[position] @ lesson.positive[0, position]
-            kept = [n for n in range(NEGATIVES) if not lesson.clash[0, position, n]]
-            wrong = torch.stack([states[position] @ lesson.negative[0, n] for n in kept])
+            right = states[position] @ example.positive[0, position]
+            kept = [n for n in range(NEGATIVES) if not example.clash[0, position, n]]
+            wrong = torch.stack([states[position] @ example.negative[0, n] for n in kept])
             if softmax:
                 total = total - torch.log_softmax(torch.cat((right[None], wrong)), dim=0)[0]
             else:
                 terms = -torch.nn.functional.logsigmoid(right) - torch.nn.functional.logsigmoid(-wrong).sum()
                 total = total + terms / (1 + NEGATIVES)
-        gradients = torch.autograd.grad(total / lesson.learnt[0].sum(), list(own.values()))
+        gradients = torch.autograd.grad(total / example.trained[0].sum(), list(own.values()))
         with torch.no_grad():
             for tensor, gradient in zip(own.values(), gradients, strict=True):
                 tensor -= 0.1 * gradient
@@ -101,7 +101,7 @@ def trained_alone(form: AdapterForm, lesson: Lessons, softmax: bool) -> dict[str
 @pytest.mark.parametrize("softmax", [True, False])
 def test_stacked_training_is_each_device_trained_alone(kind: str, adapter: dict[str, Any], softmax: bool) -> None:
     form = form_of(kind, adapter)
-    given = lessons(form, 5)
+    given = examples(form, 5)
     together = trained(form, given, np.arange(5), softmax)
     for device in range(5):
         alone = trained_alone(form, given.take(torch.tensor([device])), softmax)
@@ -114,7 +114,7 @@ def test_stacked_training_is_each_device_trained_alone(kind: str, adapter: dict[
 @pytest.mark.parametrize(("kind", "adapter"), KINDS)
 def test_company_changes_no_bit_of_what_a_device_learns(kind: str, adapter: dict[str, Any]) -> None:
     form = form_of(kind, adapter)
-    given = lessons(form, TILE + 20)
+    given = examples(form, TILE + 20)
     everyone = trained(form, given, np.arange(TILE + 20), True)
     few = np.array([TILE + 3, 7, 3])
     some = trained(form, given, few, True)
@@ -128,7 +128,7 @@ def test_adapted_states_are_exact_on_the_grid_whatever_the_company() -> None:
     states = (torch.randn(40, DIM, generator=generator).double() / grid).round() * grid
     for kind, adapter in KINDS[:3]:
         form = form_of(kind, adapter)
-        own = trained(form, lessons(form, 40), np.arange(40), True)
+        own = trained(form, examples(form, 40), np.arange(40), True)
         adapted = apply_exactly(form, own, states)
         assert torch.equal((adapted / grid).round() * grid, adapted)
         for row in (0, 17):

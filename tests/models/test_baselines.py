@@ -22,12 +22,12 @@ def flatten(log: Log) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
 def slate_in_full(name: str, log: Log, learn_end: list[int], n_items: int, user: int, as_of: int) -> list[int]:
     """A whole slate, best first, written as the definitions read."""
     seen = log[user][: as_of + 1]
-    learnt = [items[:end] for items, end in zip(log, learn_end, strict=True)]
-    popularity = Counter(item for items in learnt for item in items)
+    trained = [items[:end] for items, end in zip(log, learn_end, strict=True)]
+    popularity = Counter(item for items in trained for item in items)
     if name == "popular":
         return sorted(range(n_items), key=lambda item: (-popularity[item], item))
     if name == "markov":
-        follows = Counter(pair for items in learnt for pair in pairwise(items))
+        follows = Counter(pair for items in trained for pair in pairwise(items))
         newest = seen[-1] if seen else None
         return sorted(range(n_items), key=lambda item: (-follows[newest, item], -popularity[item], item))
     newest_place = {item: place for place, item in enumerate(seen)}

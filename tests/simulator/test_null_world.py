@@ -46,7 +46,7 @@ def gains(request: dict[str, Any], lists: type[RandomLists], store: ArtifactStor
     for kind in ({"kind": "never"}, request):
         scenario = scenario_of(policy={"request": kind}, fleet={"devices": 60})
         prepared = prepare_tiny(scenario, store)
-        prepared = replace(prepared, source=lists(prepared.learnt.histories, scenario.llm.list_length))
+        prepared = replace(prepared, source=lists(prepared.trained.histories, scenario.llm.list_length))
         tuned: Tuned = tune(scenario, prepared, lambda: pytest.fail("nothing is calibrated here"))
         run = simulate_prepared(scenario, prepared, None, "cpu", NullProgress(), tuned=tuned)
         rank = run.interactions["rank"].to_numpy()

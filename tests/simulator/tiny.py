@@ -19,7 +19,7 @@ from fleetrec.simulator.fleet.population import populate
 from fleetrec.simulator.preparation.held_out import held_out_of
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
 from fleetrec.simulator.preparation.prepare import Prepared
-from fleetrec.simulator.preparation.training import Learnt, first_deployed, srm_scores
+from fleetrec.simulator.preparation.training import TrainedModels, first_deployed, srm_scores
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import Scenario, sections
@@ -108,23 +108,23 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     srm = TrainedSrm(model, "full_softmax", 1_000_000, 100.0, 50_000, 32, {}, "untrained")
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
-    learnt = Learnt(split, data, histories, srm, baselines, store)
+    trained = TrainedModels(split, data, histories, srm, baselines, store)
     draws = Draws(scenario.seed)
-    population = populate(scenario, learnt.split, draws)
+    population = populate(scenario, trained.split, draws)
     lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
     first = np.maximum(split.history - 1 - lag, 0)
     adaptation = scenario.policy.update.adaptation
     first = np.maximum(first - (adaptation.window if adaptation is not None else 0), 0)
-    deployed = first_deployed(scenario, learnt)
-    scores = srm_scores(learnt, first, np.unique(population.users), deployed)
+    deployed = first_deployed(scenario, trained)
+    scores = srm_scores(trained, first, np.unique(population.users), deployed)
     source = RandomLists(histories, scenario.llm.list_length)
-    return Prepared(learnt, draws, population, deployed, scores, source, None)
+    return Prepared(trained, draws, population, deployed, scores, source, None)
 
 
 def _prepare_and_tune(scenario: sections.Scenario, store: ArtifactStore) -> tuple[Prepared, Tuned]:
     prepared = prepare_tiny(scenario, store)
-    source = RandomLists(prepared.learnt.histories, scenario.llm.list_length)
-    tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.learnt, "cpu", NullProgress(), source))
+    source = RandomLists(prepared.trained.histories, scenario.llm.list_length)
+    tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.trained, "cpu", NullProgress(), source))
     return prepared, tuned
 
 

@@ -146,15 +146,15 @@ def _make_room(
     """Preempt the last in order until the next step's blocks are there; True where any was."""
     preempted = False
     while replica[DECODING] or replica[PARTIAL] >= 0:
-        opening = phases[replica[STEP] % block]
-        needed = opening
+        opened = phases[replica[STEP] % block]
+        needed = opened
         partial = replica[PARTIAL]
         if partial >= 0:
             job = jobs[partial]
             end = min(job[PREFILL], job[COMPUTED] + max_tokens - replica[DECODING])
             needed += _prefill_blocks(job, end, block) - job[BLOCKS]
         if needed <= replica[FREE]:
-            replica[FREE] -= opening
+            replica[FREE] -= opened
             return preempted
         victim, at = partial, -1
         for place in range(replica[BATCH]):

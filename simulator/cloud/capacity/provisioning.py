@@ -260,9 +260,9 @@ class Served:
     row: Ints
     """which request of the run it is like"""
     wait_s: Floats
-    """from the cloud's door to the start of service"""
+    """from the cloud's ingress queue to the start of service"""
     latency_s: Floats
-    """from the cloud's door to the last token"""
+    """from the cloud's ingress queue to the last token"""
     utilization: float
     """share of the servers' time in which they serve at least one request"""
     headroom: float
@@ -320,7 +320,7 @@ def left_out(cloud: sections.Cloud, scale: float) -> list[str]:
     parts = {
         "pools after the first": len(cloud.pools) > 1,
         "autoscaling": kind.autoscale is not None,
-        "spot prices and takings": kind.spot is not None,
+        "spot prices and preemptions": kind.spot is not None,
         "failures": cloud.failures is not None,
         "admission control": not isinstance(cloud.admission, sections.QueueLimitOnly),
         "cached prefixes": cloud.prefix_caching and scale != 1,

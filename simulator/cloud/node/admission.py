@@ -1,4 +1,4 @@
-"""Who is turned away at the door: an admission rule is a plain function of what is known when a request arrives."""
+"""Who is turned away on arrival: an admission rule is a plain function of what is known when a request arrives."""
 
 from collections.abc import Callable
 from typing import NamedTuple

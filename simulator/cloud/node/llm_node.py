@@ -1,8 +1,8 @@
-"""The LLM node in SimPy: requests come in at one door, are routed to replicas, and end exactly once, whatever fails.
+"""The LLM node in SimPy: requests come in by one queue, are routed to replicas, and end exactly once, whatever fails.
 
 A replica knows no clock: it is looked at when it says so (`next_s`), so consecutive decode steps are one event. Each
 replica has a waiting line of its own, as servers behind a load balancer have; where no replica takes requests they wait
-at the door. A request costs its share of its replica's busy time, and the shares add up to the busy time.
+in the ingress queue. A request costs its share of its replica's busy time, and the shares add up to the busy time.
 """
 
 import math
@@ -141,7 +141,7 @@ class LlmNode:
 
     @property
     def queue_length(self) -> int:
-        """Requests that wait, at replicas or at the door."""
+        """Requests that wait, at replicas or in the ingress queue."""
         return self._waiting + len(self._ingress)
 
     @property
@@ -339,7 +339,7 @@ class LlmNode:
     # ------------------------------------------------------------------------------------------ machines
 
     def machine_ready(self, machine: Machine) -> None:
-        """See cluster.Listener: those at the door go in."""
+        """See cluster.Listener: those in the ingress queue go in."""
         now = self.env.now
         for number in list(self._ingress):
             ticket = self._ingress.pop(number)

@@ -24,7 +24,7 @@ class LlmTicket(Ticket):
         super().__init__(env, number, (), t_arrived_s, deadline_s)
         self.device = device
         self.job = job
-        self.machine: Machine | None = None  # None: it waits at the door, or has ended
+        self.machine: Machine | None = None  # None: it waits in the ingress queue, or has ended
         self.retries = 0
         self.usd = self.joules = 0.0
         self._before = (0.0, 0.0, 0.0)  # gpu_seconds, usd and joules of earlier attempts

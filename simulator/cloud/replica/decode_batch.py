@@ -81,8 +81,8 @@ class Decoding:
         return sequences, context, steps
 
     @property
-    def opening(self) -> int:
-        """Blocks that the next step opens."""
+    def blocks_of_next_step(self) -> int:
+        """Blocks that the next step takes."""
         return self._phases[self.step % self._block]
 
     def blocks_after_first(self, steps: int) -> int:

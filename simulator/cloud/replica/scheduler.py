@@ -194,7 +194,7 @@ class Batching:
         """Compose what runs next and set when it ends."""
         now = self._end_s
         if self._planned is not None:  # nothing has come between
-            self._memory.take(self._decoding.opening)
+            self._memory.take(self._decoding.blocks_of_next_step)
             self._start_s, (self._run, self._steps, self._end_s) = now, self._planned
             self._planned = None
             return
@@ -225,7 +225,9 @@ class Batching:
             if not (changes and self.waiting):
                 steps, free = decoding.steps_to_finish(), self._memory.free
                 if decoding.sequences * -(-steps // self.engine.block_tokens) > free:
-                    steps = min(steps, decoding.steps_in(free + decoding.opening))  # those of the first step are taken
+                    steps = min(
+                        steps, decoding.steps_in(free + decoding.blocks_of_next_step)
+                    )  # those of the first step are taken
                 self._steps = steps
             self._end_s = now + self._run.seconds(self._steps)
         else:
@@ -248,14 +250,14 @@ class Batching:
         """Preempt the last in order until the next step's blocks are there; True where any was."""
         preempted = False
         while self._decoding.sequences or self._partial is not None:
-            needed = opening = self._decoding.opening
+            needed = opened = self._decoding.blocks_of_next_step
             if self._partial is not None:
                 job = self._partial
                 budget = self.engine.max_batched_tokens - self._decoding.sequences
                 end = min(job._prefill, job._computed + budget)
                 needed += self._memory.prefill_blocks(job, end) - job._blocks - job._shared
             if needed <= self._memory.free:
-                self._memory.take(opening)
+                self._memory.take(opened)
                 return preempted
             victim = max(self.running_jobs, key=_place)
             decoded = victim._state == "decode"

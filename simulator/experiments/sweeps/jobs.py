@@ -6,12 +6,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from fleetrec.simulator.preparation.cache_keys import learning_key, uses_llm
+from fleetrec.simulator.preparation.cache_keys import training_key, uses_llm
 from fleetrec.simulator.scenario import sections
 
 
 @dataclass(frozen=True)
-class LearnJob:
+class TrainingJob:
     """Train what a scenario needs, or find it trained: done before its runs, so that no two workers train the same."""
 
     scenario: sections.Scenario
@@ -20,7 +20,7 @@ class LearnJob:
     def key(self) -> tuple[str, str]:
         """Equal for scenarios that need the same models."""
         lm = self.scenario.llm.candidates.model_dump_json() if uses_llm(self.scenario) else ""
-        return learning_key(self.scenario), lm
+        return training_key(self.scenario), lm
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RunJob:
     folder: Path
 
 
-Job = LearnJob | RunJob
+Job = TrainingJob | RunJob
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Outcome:
     """where in the code it failed, for what is not a user's mistake"""
     disk_full: bool = False
     artifacts: tuple[str, ...] = ()
-    """places below the artifact store's root of what a LearnJob made or found"""
+    """places below the artifact store's root of what a TrainingJob made or found"""
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
-    """by path below the store's root (LearnJob) or the run's folder, from a worker that does not share the disk"""
+    """by path below the store's root (TrainingJob) or the run's folder, from a worker that does not share the disk"""
 
 
 class Executor(Protocol):

@@ -51,8 +51,8 @@ def _trained(scenario: Scenario, seed: int) -> Scenario:
     if "training" in type(candidates).model_fields:
         changed["llm"] = scenario.llm.model_copy(update={"candidates": with_seed(candidates)})
     if request.trains:
-        learnt = request.model_copy(update={"seed": seed})
-        changed["policy"] = scenario.policy.model_copy(update={"request": learnt})
+        trained = request.model_copy(update={"seed": seed})
+        changed["policy"] = scenario.policy.model_copy(update={"request": trained})
     return scenario.model_copy(update=changed)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fleetrec.models.runtime.artifacts import ArtifactStore, files_below, place_files
 from fleetrec.models.runtime.disk import is_disk_full
-from fleetrec.simulator.experiments.sweeps.jobs import Job, LearnJob, Outcome, RunJob
+from fleetrec.simulator.experiments.sweeps.jobs import Job, Outcome, RunJob, TrainingJob
 from fleetrec.simulator.parallel.pool import Lost, Unread
 from fleetrec.simulator.parallel.ray import RayPool
 from fleetrec.simulator.records.run_manifest import MANIFEST, SUMMARY
@@ -69,7 +69,7 @@ class RayWorker:
         store = ArtifactStore()
         store.place(artifacts)
         with tempfile.TemporaryDirectory() as own:
-            outcome: Outcome = self._worker.do(job if isinstance(job, LearnJob) else replace(job, folder=Path(own)))
+            outcome: Outcome = self._worker.do(job if isinstance(job, TrainingJob) else replace(job, folder=Path(own)))
             if outcome.error is not None:
                 return outcome
             if isinstance(job, RunJob):

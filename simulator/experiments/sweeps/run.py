@@ -13,7 +13,7 @@ from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.experiments.comparison.compare import compare
 from fleetrec.simulator.experiments.folders import RunPlace
-from fleetrec.simulator.experiments.sweeps.jobs import Executor, LearnJob, Outcome, RunJob
+from fleetrec.simulator.experiments.sweeps.jobs import Executor, Outcome, RunJob, TrainingJob
 from fleetrec.simulator.experiments.sweeps.local import LocalProcesses, ThisProcess
 from fleetrec.simulator.experiments.sweeps.plan import Plan
 from fleetrec.simulator.experiments.sweeps.ray_cluster import RayCluster
@@ -110,22 +110,22 @@ def run_all(jobs: Sequence[RunJob], executor: Executor, progress: Progress) -> I
     To be called inside the executor's `with` block, as often as need be: its workers keep what they know. Raises
     OSError (ENOSPC) when a worker finds the disk full.
     """
-    learning: dict[tuple[str, str], LearnJob] = {}
+    learning: dict[tuple[str, str], TrainingJob] = {}
     key_of = []
     for job in jobs:
-        learn = LearnJob(job.scenario)
-        key_of.append(learn.key)
-        learning.setdefault(key_of[-1], learn)
-    unlearnt: dict[tuple[str, str], Outcome] = {}
+        train_models = TrainingJob(job.scenario)
+        key_of.append(train_models.key)
+        learning.setdefault(key_of[-1], train_models)
+    untrained: dict[tuple[str, str], Outcome] = {}
     keys = list(learning)
     with progress.task("models", len(learning)) as task:
         for number, outcome in executor.outcomes(list(learning.values())):
             _stop_if_full(outcome)
             task.advance()
             if outcome.error is not None:
-                unlearnt[keys[number]] = outcome
-    yield from ((number, unlearnt[key]) for number, key in enumerate(key_of) if key in unlearnt)
-    able = [number for number, key in enumerate(key_of) if key not in unlearnt]
+                untrained[keys[number]] = outcome
+    yield from ((number, untrained[key]) for number, key in enumerate(key_of) if key in untrained)
+    able = [number for number, key in enumerate(key_of) if key not in untrained]
     first: dict[str, int] = {}  # runs on one preparation come one after the other: a worker keeps the last one
     prepared = {number: first.setdefault(preparation_key(jobs[number].scenario), number) for number in able}
     able.sort(key=lambda number: (prepared[number], number))

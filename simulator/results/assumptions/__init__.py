@@ -37,7 +37,7 @@ def hangs_on(
         rows += lists_by_age(scenario, prepared, slates, shown)
     if lists and scenario.policy.slate.is_list and isinstance(slates, ListSlates):
         rows.append(shrinking(scenario, prepared, slates, shown))
-    rows += [srm_training(scenario.srm.kind, prepared.learnt.srm.curve), clock(scenario.workload.arrivals, prepared)]
+    rows += [srm_training(scenario.srm.kind, prepared.trained.srm.curve), clock(scenario.workload.arrivals, prepared)]
     rows.append(represented(scenario.fleet.represents, prepared))
     found = [row for row in rows if row is not None]
     return data_of(*sorted(found, key=_weight))

@@ -33,7 +33,7 @@ def srm_training(kind: str, curve: TrainingCurve) -> Note | None:
 
 def clock(arrivals: sections.Arrivals, prepared: Prepared) -> Note | None:
     """Arrivals that are not as they happened, so that load, queue and replicas are not either."""
-    log = prepared.learnt.split.log
+    log = prepared.trained.split.log
     same = np.diff(log.user_of_event) == 0
     gaps = np.diff(log.times)[same]
     zero = float((gaps == 0).mean()) if len(gaps) else 0.0
@@ -78,7 +78,7 @@ def clock(arrivals: sections.Arrivals, prepared: Prepared) -> Note | None:
 def represented(phones: int | None, prepared: Prepared) -> Note | None:
     if phones is None:
         return None
-    split = prepared.learnt.split
+    split = prepared.trained.split
     active, known = int(split.streamed.sum()), split.log.n_users
     values = {
         "represents": phones,

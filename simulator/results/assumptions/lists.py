@@ -32,13 +32,13 @@ _SCREEN = 10
 def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates, shown: Shown) -> list[Note | None]:
     """What lists are worth by their age, and how good the LLM must be; nothing where its lists would have to be paid
     for."""
-    learnt, source = prepared.learnt, prepared.source
+    trained, source = prepared.trained, prepared.source
     only = None
     if not scenario.llm.candidates.cheap:
         if not isinstance(source, CachedCandidates):
             return []
         only = source  # lists that take seconds or money are not asked for here
-    first = first_needed(scenario, learnt)
+    first = first_needed(scenario, trained)
     judged = np.flatnonzero(shown.alone != NOT_EVALUATED)
     found, ages = sample(shown.users[judged], shown.steps[judged], first, only)
     if not ages:
@@ -47,10 +47,10 @@ def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates
     users, steps = shown.users[rows], shown.steps[rows]
     in_its_order = scenario.policy.model_copy(update={"slate": sections.Slate.family.default(), "fusion": LlmOnly()})
     llm_only = list_slates(
-        scenario.model_copy(update={"policy": in_its_order}), learnt, prepared.scores, prepared.source
+        scenario.model_copy(update={"policy": in_its_order}), trained, prepared.scores, prepared.source
     )
-    as_shown = [_rewards(ranks_at_age(slates, learnt.histories, users, steps, age)) for age in ages]
-    llm = [_rewards(ranks_at_age(llm_only, learnt.histories, users, steps, age)) for age in ages]
+    as_shown = [_rewards(ranks_at_age(slates, trained.histories, users, steps, age)) for age in ages]
+    llm = [_rewards(ranks_at_age(llm_only, trained.histories, users, steps, age)) for age in ages]
     alone = _rewards(shown.alone[rows])
     curves = {"ages": list(ages), "as_shown": _means(as_shown), "llm_order": _means(llm)}
     values = curves | {"srm_alone": float(alone.mean()), "interactions": len(rows), "users": len(np.unique(users))}
@@ -139,7 +139,7 @@ def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlate
     if not len(rows):
         return None
     users, steps, as_of = shown.users[rows], shown.steps[rows], shown.as_of[rows]
-    histories = prepared.learnt.histories
+    histories = prepared.trained.histories
     assert prepared.source is not None
     items = prepared.source.lists(users, as_of).items.astype(np.int64)
     valid = items >= 0

@@ -32,7 +32,9 @@ class Autoscale(Section):
 class Spot(Section):
     """Replicas on spare capacity: cheaper, and taken away now and then."""
 
-    taken_per_hour: float = Field(0.05, ge=0, le=3600, description="takings per replica and hour, at random moments")
+    taken_per_hour: float = Field(
+        0.05, ge=0, le=3600, description="spot preemptions per replica and hour, at random moments"
+    )
     notice: Seconds = Field(30.0, description="warning before; a warned replica takes no new requests")
     replacement: Seconds = Field(300.0, description="mean time until another machine can be had; exponential")
     price_factor: Share = Field(0.4, description="price of a GPU as a share of the regular one")
@@ -107,7 +109,7 @@ class Cloud(Machines):
         "retry", description="requests of a replica that fails or is taken away start anew elsewhere, or are lost"
     )
     max_retries: int = Field(2, ge=0, description="times that one request starts anew; then it is lost")
-    admission: Admission = Field(QueueLimitOnly(), description="which requests are turned away at the door")
+    admission: Admission = Field(QueueLimitOnly(), description="which requests are turned away on arrival")
     queue_limit: int = Field(1000, ge=0, description="waiting requests above which new ones are rejected")
     request_timeout: Seconds = Field(10.0, gt=0, description="an answer that takes longer is given up")
     abort_on_timeout: bool = Field(False, description="a request given up while it is served leaves its replica")

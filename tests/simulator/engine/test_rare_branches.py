@@ -163,7 +163,7 @@ def test_a_list_that_is_older_than_the_one_a_device_has_does_not_replace_it(
     candidates = {"kind": "table", "path": str(tmp_path / "lists.parquet")}
     scenario = scenario_of(fleet=FEW, llm={"candidates": candidates}, policy={"request": ALWAYS})
     prepared = prepare_tiny(scenario, store)
-    source = Behind(prepared.learnt.histories, scenario.llm.list_length)
+    source = Behind(prepared.trained.histories, scenario.llm.list_length)
     world = built(scenario, replace(prepared, source=source))
     source.steps = 5  # from now on: what devices have been preloaded with is newer
     run(world, scenario, prepared, NullProgress())
@@ -267,11 +267,11 @@ def test_a_training_on_what_came_before_the_stream_is_the_same_whatever_was_uplo
     prepared = prepare_tiny(scenario, store)
     section = scenario.policy.update.retraining
     assert section is not None
-    history = prepared.learnt.split.history
+    history = prepared.trained.split.history
     releases = []
     for more in (1, 6):
         learning = FleetLearning(scenario, section, prepared, np.full(50, -1), "cpu")
-        ends = learning.known_ends(np.where(prepared.learnt.split.streamed, history + more, 0))
+        ends = learning.known_ends(np.where(prepared.trained.split.streamed, history + more, 0))
         releases.append(learning.train(ends, 2400.0, NullProgress()))
     few, many = releases
     assert many.interactions > few.interactions
@@ -353,7 +353,7 @@ def test_a_version_that_lands_after_a_newer_one_is_not_installed(store: Artifact
     prepared = prepare_tiny(scenario, store)
     world = built(scenario, prepared)
     assert world.learning is not None
-    history = prepared.learnt.split.history
+    history = prepared.trained.split.history
     world.learning.orders = deque([history, history + 1, *[None] * 1000])
     begin(world, scenario, prepared, NullProgress())
     world.clock.advance(8.0)

@@ -45,23 +45,23 @@ def with_update(update: dict[str, Any], **changes: Any) -> sections.Scenario:
 
 def with_another_future(prepared: Prepared, after_s: float) -> Prepared:
     """The same world until `after_s`; every item that somebody has later is another one."""
-    learnt, population = prepared.learnt, prepared.population
-    stream, log = population.stream, learnt.split.log
+    trained, population = prepared.trained, prepared.population
+    stream, log = population.stream, trained.split.log
     owner = np.repeat(population.users, np.diff(stream.device_offsets))
     later = stream.t_s > after_s
     items = log.items.copy()
     at = log.offsets[owner[later]] + stream.step[later]
     items[at] = (items[at] + 71) % log.n_items
     changed = replace(log, items=items)
-    learnt = replace(
-        learnt,
-        split=replace(learnt.split, log=changed),
-        training=replace(learnt.training, items=items),
+    trained = replace(
+        trained,
+        split=replace(trained.split, log=changed),
+        training=replace(trained.training, items=items),
         histories=Histories(log.offsets, items, log.n_items),
     )
-    first = np.maximum(learnt.split.history - 1 - 20, 0)
-    scores = srm_scores(learnt, first, np.unique(population.users), prepared.srm)
-    return replace(prepared, learnt=learnt, scores=scores)
+    first = np.maximum(trained.split.history - 1 - 20, 0)
+    scores = srm_scores(trained, first, np.unique(population.users), prepared.srm)
+    return replace(prepared, trained=trained, scores=scores)
 
 
 @pytest.mark.parametrize("update", [FLEET, {**FLEET, "drift": 0.0}, ON_DEVICE, BOTH])
@@ -157,7 +157,7 @@ def test_of_a_user_with_several_devices_the_cloud_learns_what_all_of_them_have_h
     learning = FleetLearning(scenario, section, prepared, np.full(120, -1), "cpu")
     user = prepared.population.users[0]
     clones = np.flatnonzero(prepared.population.users == user)
-    history = int(prepared.learnt.split.history[user])
+    history = int(prepared.trained.split.history[user])
     assert len(clones) > 1
     learning.receive(int(clones[0]), history + 5)
     assert learning.known_ends(learning.sent_ends(1e9))[user] == history
@@ -236,16 +236,16 @@ def test_an_item_that_is_new_is_on_no_slate_before_a_version_that_knows_it(store
     scenario = with_update(FLEET)
     prepared = prepare_tiny(scenario, store)
     known = prepared.srm.known.copy()
-    learnt = prepared.learnt
-    items = learnt.histories.items
+    trained = prepared.trained
+    items = trained.histories.items
     streamed = np.bincount(items, minlength=len(known)) > np.bincount(
-        items[learnt.training.events_before(learnt.training.valid_end)], minlength=len(known)
+        items[trained.training.events_before(trained.training.valid_end)], minlength=len(known)
     )
     new = np.flatnonzero(streamed)[:40]
     known[new] = False  # as if nobody had had them before the stream
     srm = replace(prepared.srm, known=known)
-    first = np.maximum(learnt.split.history - 1, 0)
-    scores = srm_scores(learnt, first, np.unique(prepared.population.users), srm)
+    first = np.maximum(trained.split.history - 1, 0)
+    scores = srm_scores(trained, first, np.unique(prepared.population.users), srm)
     result = simulate_prepared(scenario, replace(prepared, srm=srm, scores=scores), None, "cpu", NullProgress())
     of_new = result.interactions[result.interactions["item"].isin(new)]
     before, after = of_new[of_new["version"] == 0], of_new[of_new["version"] > 0]

@@ -12,9 +12,9 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.experiments.sweeps.jobs import RunJob
 from fleetrec.simulator.experiments.sweeps.worker import Worker
-from fleetrec.simulator.preparation.cache_keys import learning_key, preparation_key
+from fleetrec.simulator.preparation.cache_keys import preparation_key, training_key
 from fleetrec.simulator.preparation.prepare import prepare
-from fleetrec.simulator.preparation.training import learn
+from fleetrec.simulator.preparation.training import train_models
 from fleetrec.simulator.scenario import Scenario, sections
 from fleetrec.simulator.simulation import simulate
 from tests.simulator.experiments.sweeps.files import results_of, write_files
@@ -120,14 +120,14 @@ def test_learning_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch:
     monkeypatch.setattr(sections, "silent", lambda *own: nullcontext())
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base), "", read)  # type: ignore[assignment]
-    learn(spied, ArtifactStore(), "cpu", NullProgress())
+    train_models(spied, ArtifactStore(), "cpu", NullProgress())
     known = ("workload.interactions", "workload.synthetic", "workload.split", "srm", "engine.threads")
     assert [path for path in sorted(read) if not path.startswith(known)] == []
 
 
 def test_models_of_all_training_seeds_learn_from_the_same_events(base: Path) -> None:
     seeds = [Scenario.load(base, [f"srm.training.seed={seed}"]) for seed in (1, 2)]
-    one, two = (learn(scenario, ArtifactStore(), "cpu", NullProgress()) for scenario in seeds)
+    one, two = (train_models(scenario, ArtifactStore(), "cpu", NullProgress()) for scenario in seeds)
     assert one.training.content_hash == two.training.content_hash
     assert one.srm.content_hash != two.srm.content_hash
 
@@ -136,7 +136,7 @@ def test_a_scenario_says_how_many_users_lend_their_newest_events(base: Path) -> 
     lend = []
     for users in (3, 512):
         scenario = Scenario.load(base, [f"workload.split.validation_users={users}", "srm.epochs=0"])
-        data = learn(scenario, ArtifactStore(), "cpu", NullProgress()).training
+        data = train_models(scenario, ArtifactStore(), "cpu", NullProgress()).training
         lend.append(np.flatnonzero(data.fit_end < data.valid_end).tolist())
     assert len(lend[0]) == 3
     assert set(lend[0]) < set(lend[1])
@@ -147,9 +147,9 @@ def test_what_is_learnt_from_lists_is_shared_only_by_those_with_the_same_lists(b
     unlike = ["llm.candidates.epochs=2", "llm.list_length=10", "workload.exclude_seen=false", "seed=1"]
     for kind, different in (("independent", 1), ("cooperative", 4)):
         alike = [Scenario.load(base, [f"srm.training.kind={kind}", text]) for text in unlike]
-        assert len({learning_key(scenario) for scenario in alike}) == different
+        assert len({training_key(scenario) for scenario in alike}) == different
 
 
 def test_what_is_learnt_is_shared_by_seeds_and_fleets(base: Path) -> None:
     alike = [Scenario.load(base, [text]) for text in ("seed=2", "fleet.devices=9", "workload.arrivals.per_day=7")]
-    assert {learning_key(scenario) for scenario in alike} == {learning_key(Scenario.load(base))}
+    assert {training_key(scenario) for scenario in alike} == {training_key(Scenario.load(base))}

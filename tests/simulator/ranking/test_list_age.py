@@ -57,9 +57,9 @@ def rewards_at(freshness: float, ages: tuple[int, ...]) -> tuple[dict[int, np.nd
     users, steps = [], []
     for user in range(log.n_users):
         own = log.items[log.offsets[user] : log.offsets[user + 1]]
-        learnt = own[: max(0, len(own) - TAIL)]
+        trained = own[: max(0, len(own) - TAIL)]
         for apart in (1, 2):
-            np.add.at(counts, (learnt[:-apart], learnt[apart:]), 1)
+            np.add.at(counts, (trained[:-apart], trained[apart:]), 1)
         streamed = np.arange(max(TAIL, len(own) - TAIL), len(own))
         users.append(np.full(len(streamed), user))
         steps.append(streamed)

@@ -258,8 +258,8 @@ def test_a_device_without_a_list_shows_its_fallback(world: World) -> None:
 def test_the_popular_slate_refills_what_the_user_has_had(world: World) -> None:
     learn_end = np.full(USERS, LENGTH // 2)
     popular = all_baselines(world.histories.offsets, world.histories.items, ITEMS, learn_end)["popular"]
-    learnt = [item for user in range(USERS) for item in world.sequence(user)[: LENGTH // 2]]
-    order = sorted(range(ITEMS), key=lambda item: (-learnt.count(item), item))
+    trained = [item for user in range(USERS) for item in world.sequence(user)[: LENGTH // 2]]
+    order = sorted(range(ITEMS), key=lambda item: (-trained.count(item), item))
     queries = some_queries(world, 200)
     ranks, _ = BaselineSlates(popular, ITEMS, N, True).place(queries)
     for i in range(len(queries)):

@@ -34,7 +34,7 @@ def test_a_columns_name_tells_its_unit(column: str, unit: str | None) -> None:
 
 def test_tables_tell_units_in_memory_and_on_disk_and_lead_back_to_the_logs_ids(tmp_path: Path) -> None:
     store, scenario = ArtifactStore(tmp_path / "store"), scenario_of()
-    log = prepare_tiny(scenario, store).learnt.split.log
+    log = prepare_tiny(scenario, store).trained.split.log
     with opened(tmp_path / "run", scenario) as folder:
         result = simulate_tiny(scenario, store, folder)
     assert result.interactions.attrs["units"]["t_s"] == "s"

@@ -37,7 +37,7 @@ def test_the_curve_of_the_llms_order_is_as_by_hand(store: ArtifactStore) -> None
     rows = rows_of(simulate_tiny(scenario, store))
     values = rows["list_age"]["values"]
     prepared = prepare_tiny(scenario, store)
-    histories, split = prepared.learnt.histories, prepared.learnt.split
+    histories, split = prepared.trained.histories, prepared.trained.split
     source = RandomLists(histories, 20)
     oldest = max(values["ages"])
     found: dict[int, list[float]] = {age: [] for age in values["ages"]}
@@ -58,7 +58,7 @@ def test_what_is_gone_from_a_list_is_what_its_user_has_had_since(store: Artifact
     scenario = scenario_of(policy={"request": {"kind": "never"}})
     result = simulate_tiny(scenario, store)
     prepared = prepare_tiny(scenario, store)
-    histories, users = prepared.learnt.histories, prepared.population.users
+    histories, users = prepared.trained.histories, prepared.population.users
     source = RandomLists(histories, 20)
     gone, short = 0, 0
     shown = result.interactions
@@ -90,8 +90,8 @@ def test_refilling_is_measured_as_a_run_that_refills_shows_it(store: ArtifactSto
 @pytest.mark.parametrize(("exclude_seen", "scored"), [(True, 20), (False, 20), ("refill", 200)])
 def test_a_device_that_refills_ranks_the_catalogue(exclude_seen: Any, scored: int, store: ArtifactStore) -> None:
     scenario = scenario_of(workload={"exclude_seen": exclude_seen})
-    srm = prepare_tiny(scenario, store).learnt.srm
-    flops = ranking_flops(scenario, prepare_tiny(scenario, store).learnt, Tuned())
+    srm = prepare_tiny(scenario, store).trained.srm
+    flops = ranking_flops(scenario, prepare_tiny(scenario, store).trained, Tuned())
     assert flops == srm.flops_encode + scored * srm.flops_per_candidate
 
 
@@ -128,7 +128,7 @@ def test_a_log_of_rated_lists_is_said_to_have_no_real_clock(store: ArtifactStore
     assert (
         clock(scenario_of(workload={"arrivals": {"kind": "replay"}}).workload.arrivals, prepared) is None
     )  # the made world
-    rated = replace(prepared, learnt=replace(prepared.learnt, split=replace(prepared.learnt.split, log=log)))
+    rated = replace(prepared, trained=replace(prepared.trained, split=replace(prepared.trained.split, log=log)))
     row = clock(scenario_of(workload={"arrivals": {"kind": "replay", "time_scale": 0.01}}).workload.arrivals, rated)
     assert row is not None
     assert row.values["zero_gap_share"] == pytest.approx(4 / 7)

@@ -57,7 +57,7 @@ def test_cores_are_provisioned_for_the_small_model_in_the_cloud(tmp_path: Path) 
 
 def test_what_the_account_leaves_out_is_said(tmp_path: Path) -> None:
     _, notes = cost_of(tmp_path, cloud={"failures": {"every": "1h"}, "spot": {}})
-    assert notes["provisioned_leaves_out"] == {"parts": ["spot prices and takings", "failures"]}
+    assert notes["provisioned_leaves_out"] == {"parts": ["spot prices and preemptions", "failures"]}
 
 
 def test_every_figure_has_an_interval_of_its_draws(tmp_path: Path) -> None:

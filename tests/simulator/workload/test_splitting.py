@@ -105,9 +105,9 @@ def test_every_event_is_known_or_streamed_and_nothing_learns_from_the_stream(
     assert (split.history[split.streamed] >= min_history).all()
     if split.cut_time is not None:
         position = np.arange(log.n_events) - log.offsets[log.user_of_event]
-        learnt = position < split.train_end[log.user_of_event]
+        trained = position < split.train_end[log.user_of_event]
         streamed = position >= split.history[log.user_of_event]
-        assert (log.times[learnt] < split.cut_time).all()
+        assert (log.times[trained] < split.cut_time).all()
         assert (log.times[streamed] >= split.cut_time).all()
 
 
