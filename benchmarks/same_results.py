@@ -107,6 +107,11 @@ WORLDS: dict[str, tuple[str, ...]] = {
         f"router: {name}": (f"cloud.router={name}", "cloud.replicas=3", "cloud.slo={p95_latency: 5s}", *LOAD)
         for name in ROUTERS
     },
+    "router: prefix_aware": (
+        "cloud={gpu: l4, replicas: 3, router: prefix_aware, prefix_caching: true}",
+        "llm.prompt.window=blocks",
+        "policy.request=always",
+    ),
     "order: shortest_prompt": ("cloud.order=shortest_prompt", "cloud.max_sequences=50", "policy.request=always", *LOAD),
     "p5": ("llm.candidates={kind: p5, dim: 16, layers: 1, heads: 2, epochs: 1, prompts_per_epoch: 200}",),
     "table": ("llm.candidates={kind: table, path: answers.parquet, missing: previous}",),

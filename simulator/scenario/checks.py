@@ -235,6 +235,8 @@ def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
         for key, field in sections.Machines.model_fields.items():
             if getattr(cloud, key) != field.default:
                 yield f"cloud.{key} has no effect while cloud.pools is given; set it in the pools"
+    if cloud.router.kind == "prefix_aware" and not cloud.prefix_caching:
+        yield "cloud.router: prefix_aware is least_outstanding while cloud.prefix_caching is false"
     if _set(cloud, "max_retries") and cloud.on_failure == "lost":
         yield "cloud.max_retries has no effect while cloud.on_failure is lost"
     if _set(policy.budget, "burst") and policy.budget.ratio >= 1:

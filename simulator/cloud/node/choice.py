@@ -1,12 +1,12 @@
 """What a router chooses from: the replicas of a node, and the least loaded of them at no cost."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.scenario.sections import ReplicaView
+from fleetrec.simulator.scenario.sections import ReplicaView, RequestView
 
 
 class Ask(NamedTuple):
@@ -18,6 +18,7 @@ class Ask(NamedTuple):
     prompt_tokens: int
     output_tokens: int
     sequences: int
+    prefix: tuple[Hashable, int] | None
 
 
 class LoadIndex:
@@ -62,6 +63,25 @@ class Choice:
         self.loads = LoadIndex(replicas)
         self.least_loaded = self.loads.least
         self.routed = 0
+        self._sent: dict[Hashable, int] = {}  # bits of the replicas that a prefix has gone to
+
+    def route(self, ask: Ask, number: int) -> None:
+        """A request goes to the replica of that number."""
+        self.routed += 1
+        if ask.prefix is not None:
+            key = ask.prefix[0]
+            self._sent[key] = self._sent.get(key, 0) | 1 << number
+
+    def caching(self, request: RequestView) -> list[ReplicaView]:
+        """See ClusterView."""
+        bits = 0 if request.prefix is None else self._sent.get(request.prefix[0], 0)
+        found = []
+        while bits:
+            replica = self.replicas[(bits & -bits).bit_length() - 1]
+            if replica.accepting:
+                found.append(replica)
+            bits &= bits - 1
+        return found
 
     def update(self) -> None:
         """Some replica takes requests now, or no longer does."""

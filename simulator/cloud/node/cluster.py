@@ -16,7 +16,7 @@ from fleetrec.simulator.cloud.node.faults import Outage, failures, spot_preempti
 from fleetrec.simulator.cloud.replica.timed_replica import Serving
 from fleetrec.simulator.core.costs import HOUR_S
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.scenario.sections import Autoscale, Failures, Spot
+from fleetrec.simulator.scenario.sections import Autoscale, Failures, RequestView, Spot
 
 State = Literal["off", "starting", "up", "draining", "down"]
 
@@ -110,6 +110,13 @@ class Machine:
         """Share of its KV cache in use now."""
         self.replica.catch_up(self.env.now)
         return self.replica.kv_share
+
+    def cached_tokens(self, request: RequestView) -> int:
+        """Tokens of the request's prompt that it need not compute now."""
+        if request.prefix is None:
+            return 0
+        self.replica.catch_up(self.env.now)
+        return self.replica.cached_tokens(request.prefix, request.prompt_tokens)
 
     @property
     def pool_name(self) -> str:

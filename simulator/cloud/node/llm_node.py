@@ -214,10 +214,10 @@ class LlmNode:
         choice = self._cluster.choice
         if not choice.accepting:
             return None
-        job = ticket.job
-        ask = Ask(ticket.number, ticket.retries, ticket.device, job.prompt_tokens, job.output_tokens, job.sequences)
+        job, asker = ticket.job, (ticket.number, ticket.retries, ticket.device)
+        ask = Ask(*asker, job.prompt_tokens, job.output_tokens, job.sequences, job.prefix)
         number = self._router.choose(choice, ask)
-        choice.routed += 1
+        choice.route(ask, number)
         return self._cluster.machines[number]
 
     def _turned_away(self, ticket: LlmTicket, machine: Machine | None, now: float) -> bool:

@@ -1,5 +1,7 @@
 """KV-cache blocks of a replica by job: how many it needs, what of its prompt is cached, and what it leaves behind."""
 
+from collections.abc import Hashable
+
 from fleetrec.simulator.cloud.replica.jobs import Job
 from fleetrec.simulator.cloud.replica.kv_cache import KvCache
 
@@ -47,11 +49,16 @@ class JobMemory(KvCache):
         most = (job._prefill - 1) // self._block
         prefix = shared = 0
         if job.prefix is not None:
-            key, tokens = job.prefix
-            prefix = min(tokens, job.prompt_tokens) // self._block
-            shared = min(prefix, most, self.resident(key))
+            prefix = min(job.prefix[1], job.prompt_tokens) // self._block
+            shared = self.cached_blocks(job.prefix, job.prompt_tokens, job._prefill)
         own = min(most - shared, self.resident(job)) if job.preemptions and shared == prefix else 0
         return shared, own
+
+    def cached_blocks(self, prefix: tuple[Hashable, int], prompt: int, prefill: int) -> int:
+        """Blocks of a prefix's chain in memory that a prompt may use, with `prefill` tokens to compute if there are
+        none; at least one token is left to compute."""
+        key, tokens = prefix
+        return min(min(tokens, prompt) // self._block, (prefill - 1) // self._block, self.resident(key))
 
     def hold_chunk(self, job: Job, end: int) -> None:
         """Take the blocks of a prompt chunk up to token `end`."""

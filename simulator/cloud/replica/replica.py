@@ -8,6 +8,7 @@ Idea: Orca (Yu et al., OSDI 2022) and the scheduler of vLLM V1.
 """
 
 import math
+from collections.abc import Hashable
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.step_time import StepTime
@@ -51,6 +52,10 @@ class Replica(Batching):
     def kv_share(self) -> float:
         """Share of the KV cache that is held."""
         return self.kv_blocks_used / self.engine.kv_blocks
+
+    def cached_tokens(self, prefix: tuple[Hashable, int], prompt_tokens: int) -> int:
+        """Tokens of a prompt with this prefix (see Job) that it need not compute; at least one is left."""
+        return self._memory.cached_blocks(prefix, prompt_tokens, prompt_tokens) * self.engine.block_tokens
 
     @property
     def max_sequences(self) -> int:

@@ -6,6 +6,7 @@ arrival. Theory's M/M/c, M/D/1 and M/G/1 are this.
 
 import math
 from collections import OrderedDict
+from collections.abc import Hashable
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -29,6 +30,7 @@ class Serving(Protocol):
     def halt(self, now: float) -> list[Job]: ...
     def busy_until(self, now: float) -> float: ...
     def share_until(self, job: Job, now: float) -> float: ...
+    def cached_tokens(self, prefix: tuple[Hashable, int], prompt_tokens: int) -> int: ...
     @property
     def kv_share(self) -> float: ...
     @property
@@ -79,6 +81,10 @@ class TimedReplica:
 
     def catch_up(self, now: float) -> None:
         """All that happens is told."""
+
+    def cached_tokens(self, prefix: tuple[Hashable, int], prompt_tokens: int) -> int:
+        """Nothing is computed, so nothing is kept."""
+        return 0
 
     def add(self, job: Job, now: float) -> None:
         if not 0.0 <= job.service_s < math.inf:

@@ -42,7 +42,7 @@ from fleetrec.simulator.scenario.sections.policy import (
 from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.regions import CloudChanges, Region
 from fleetrec.simulator.scenario.sections.request import RequestPolicy
-from fleetrec.simulator.scenario.sections.router import ReplicaView, Router
+from fleetrec.simulator.scenario.sections.router import ReplicaView, RequestView, Router
 from fleetrec.simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
 from fleetrec.simulator.scenario.sections.slate import Slate, SlateMaker
 from fleetrec.simulator.scenario.sections.srm import ItemTable, OnDeviceTable, Srm, WithListTable
@@ -128,6 +128,7 @@ __all__ = [
     "ReplayArrivals",
     "ReplicaView",
     "RequestPolicy",
+    "RequestView",
     "Retraining",
     "Router",
     "Scenario",

@@ -1,6 +1,6 @@
 """What a router is: which replica gets a request. Its kinds: simulator/cloud/node/routers/."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -48,6 +48,9 @@ class ReplicaView(Protocol):
     def usd_per_hour(self) -> float:
         """What its GPUs cost, the discount of a spot machine taken off."""
 
+    def cached_tokens(self, request: "RequestView") -> int:
+        """Tokens of the request's prompt that it need not compute now, since it has them in its KV cache."""
+
 
 class RequestView(Protocol):
     """What a router may know of a request."""
@@ -76,6 +79,10 @@ class RequestView(Protocol):
     def sequences(self) -> int:
         """Sequences that it generates: beams."""
 
+    @property
+    def prefix(self) -> tuple[Hashable, int] | None:
+        """Whose prompts begin as its own (a key), and over how many tokens; none where prefixes are not cached."""
+
 
 class ClusterView(Protocol):
     """What a router chooses from."""
@@ -91,6 +98,9 @@ class ClusterView(Protocol):
     @property
     def routed(self) -> int:
         """Requests that have been routed before."""
+
+    def caching(self, request: RequestView) -> Sequence[ReplicaView]:
+        """The replicas that take requests and were sent the request's prefix before, in order of their numbers."""
 
     def least_loaded(self) -> int:
         """Number of the least loaded replica that takes requests, the first of several; at no cost."""

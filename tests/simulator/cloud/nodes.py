@@ -19,10 +19,13 @@ def timed_pool(slots: int = 1, **changes: Any) -> Pool:
     return Pool(replica=partial(TimedReplica, slots), **changes)
 
 
-def stepwise_pool(kv_blocks: int = 1000, max_sequences: int = 8, order: Any = None, **changes: Any) -> Pool:
+def stepwise_pool(
+    kv_blocks: int = 1000, max_sequences: int = 8, order: Any = None, prefix_caching: bool = False, **changes: Any
+) -> Pool:
     """Replicas whose every step takes one second: a request alone takes as many as it generates tokens."""
     second = LinearCost(1.0)
-    engine = Engine(kv_blocks=kv_blocks, max_sequences=max_sequences, **({"order": order} if order else {}))
+    ordered = {"order": order} if order else {}
+    engine = Engine(kv_blocks=kv_blocks, max_sequences=max_sequences, prefix_caching=prefix_caching, **ordered)
     return Pool(replica=partial(Replica, StepTime(second, second), engine), **changes)
 
 

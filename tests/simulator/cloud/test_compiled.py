@@ -40,7 +40,7 @@ def loads(draw: st.DrawFn) -> tuple[Requests, Engine, StepTime, int, str]:
     gaps = rng.exponential(draw(st.sampled_from([0.003, 0.03, 0.3])), n)
     requests = Requests.of(np.cumsum(gaps), prompt, output, sequences, device=rng.integers(0, 9, n))
     engine = Engine(blocks, tokens, most, block)
-    router = draw(st.sampled_from(["least_outstanding", "round_robin", "random", "device_affine"]))
+    router = draw(st.sampled_from(["least_outstanding", "round_robin", "random", "device_affine", "prefix_aware"]))
     return requests, engine, draw(st.sampled_from([ROOFLINE, EXPERTS])), draw(st.integers(1, 4)), router
 
 

@@ -146,7 +146,7 @@ BAD_FILES = {
         "name: a\ncloud: {router: least_outstandin}\n",
         2,
         "cloud.router: unknown kind 'least_outstandin' (did you mean 'least_outstanding'? kinds: device_affine, "
-        "least_kv, least_outstanding, random, round_robin)",
+        "least_kv, least_outstanding, prefix_aware, random, round_robin)",
     ),
     "pool without a name": (
         "name: a\ncloud:\n  pools:\n  - gpu: l4\n",
