@@ -20,10 +20,11 @@ from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.reciprocal_rank import ReciprocalRankFusion
 from fleetrec.simulator.policies.fusion.srm_only import SrmOnly
 from fleetrec.simulator.preparation.prepare import prepare
-from fleetrec.simulator.preparation.training import candidate_source, slates_of
+from fleetrec.simulator.preparation.training import candidate_source, first_deployed, slates_of
 from fleetrec.simulator.ranking.list_age import AGES, ranks_at_age
 from fleetrec.simulator.results.baselines import baseline_ranks
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import PreparationInputs, SlateInputs
 
 ALONE, LLM, RE_RANK = "SRM alone", "LLM order", "SRM re-rank"
 RULES: dict[str, sections.FusionRule] = {
@@ -62,10 +63,12 @@ def main() -> None:
     joined = {"joined, weight 1": LinearFusion(srm_weight=1.0)}
     for slate, rules in (("llm", RULES), ("both", joined), ("cloud_srm", {"cloud SRM": LlmOnly()})):
         for name, rule in rules.items():
-            policy = scenario.policy.model_copy(update={"fusion": rule, "slate": slate})
+            policy = scenario.policy.model_copy(update={"fusion": rule, "slate": sections.Slate.of(slate)})
             chosen = scenario.model_copy(update={"policy": policy})
-            source, _ = candidate_source(chosen, trained, first, prepared.scores, "cpu", RichProgress())
-            slates = slates_of(chosen, trained, prepared.scores, source)
+            inputs = PreparationInputs.of(chosen)
+            srm = first_deployed(inputs.item_table, trained)
+            source, _ = candidate_source(inputs.lists, trained, srm, first, prepared.scores, "cpu", RichProgress())
+            slates = slates_of(SlateInputs.of(chosen), trained, prepared.scores, source)
             row: dict[int, dict[str, Any]] = {}
             for age in ages:
                 ranks = ranks_at_age(slates, trained.histories, users, steps, age)

@@ -26,12 +26,13 @@ from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.held_out import held_out_of
 from fleetrec.simulator.preparation.policy_calibration import tune
-from fleetrec.simulator.preparation.prepare import Prepared, first_needed, prepare
+from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.preparation.training import slates_of
 from fleetrec.simulator.ranking.list_view import ListView
 from fleetrec.simulator.ranking.slates import ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import StateScores
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -91,14 +92,15 @@ class Bench:
 
     def __init__(self, scenario: sections.Scenario, prepared: Prepared):
         assert isinstance(prepared.srm.model, StateModel), "DIN has no user state"
-        tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.trained, "cpu", NullProgress()))
+        inputs = SlateInputs.of(scenario)
+        tuned = tune(scenario.policy, inputs, prepared, lambda: held_out_of(prepared, "cpu", NullProgress()))
         world = build_world(scenario, prepared, tuned, None)
         world.recorder.slates.keeps_all = True
         run(world, scenario, prepared, NullProgress())
         queries = world.recorder.all_queries()
         self.queries: Queries = queries.take((queries.as_of >= 0) & (queries.target >= 0))
         self.scenario, self.prepared, self.model = scenario, prepared, prepared.srm.model.eval()
-        self.first = first_needed(scenario, prepared.trained)
+        self.first = prepared.first
         self.users = np.unique(prepared.population.users)
         self.vectors = rounded_item_vectors(self.model)
         self.states, self.rows = self.encoded(self.model.states, self.model.tile)
@@ -114,7 +116,7 @@ class Bench:
         """The scenario's slates from these scores."""
         held = self.states if states is None else states
         scores = kind(held, self.rows, self.first, self.vectors, self.prepared.srm.known)
-        made = slates_of(self.scenario, self.prepared.trained, scores, self.prepared.source)
+        made = slates_of(SlateInputs.of(self.scenario), self.prepared.trained, scores, self.prepared.source)
         assert isinstance(made, ListSlates), "the scenario's slate shows no candidate list"
         return made
 

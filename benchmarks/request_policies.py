@@ -31,11 +31,12 @@ from fleetrec.simulator.policies.request.share import Share
 from fleetrec.simulator.policies.uncertainty import SCORES, WithCoin
 from fleetrec.simulator.preparation.held_out import HeldOut, held_out_of, looked_at, rewards_of
 from fleetrec.simulator.preparation.policy_training import expected_gain
-from fleetrec.simulator.preparation.prepare import Prepared, preloaded_lists, prepare
+from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_view import UncertaintyScore
 from fleetrec.simulator.ranking.slates import ListSlates
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 
 BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
 RESAMPLES = 2000
@@ -113,10 +114,9 @@ def stream_of(scenario: sections.Scenario) -> Stream:
     progress = RichProgress()
     prepared = prepare(scenario, "cpu", progress)
     trained, population = prepared.trained, prepared.population
-    slates = list_slates(scenario, trained, prepared.scores, prepared.source)
+    slates = list_slates(SlateInputs.of(scenario), trained, prepared.scores, prepared.source)
     count = population.n_interactions
-    begins_with = preloaded_lists(scenario, population, prepared.source)
-    decisions = Decisions(population.users, population.first_step - 1, count, begins_with)
+    decisions = Decisions(population.users, population.first_step - 1, count, prepared.preloaded)
     reward = rewards_of(slates, trained, decisions)
     assert prepared.source is not None
     prepared.source.save()
@@ -124,7 +124,7 @@ def stream_of(scenario: sections.Scenario) -> Stream:
     age = np.zeros(len(reward))
     jobs = decisions.queries(user, decision, number, np.full(len(user), -1))
     age[decisions.pair(user, decision, number)] = jobs.step - jobs.as_of
-    return Stream(scenario, prepared, slates, held_out_of(scenario, trained, "cpu", progress), decisions, reward, age)
+    return Stream(scenario, prepared, slates, held_out_of(prepared, "cpu", progress), decisions, reward, age)
 
 
 Scores = tuple[Floats, Floats]
@@ -134,17 +134,15 @@ Scores = tuple[Floats, Floats]
 def scores_of(stream: Stream, uncertainty: UncertaintyScore) -> Scores:
     """What a policy looks at."""
     held_out = stream.held_out
-    past = list_slates(stream.scenario, stream.prepared.trained, held_out.scores, held_out.source)
+    past = list_slates(SlateInputs.of(stream.scenario), stream.prepared.trained, held_out.scores, held_out.source)
     return looked_at(past, held_out.decisions, uncertainty), looked_at(stream.slates, stream.decisions, uncertainty)
 
 
 def by_gain(stream: Stream, request: LearnedRequest) -> Scores:
     """What a learned policy looks at."""
-    trained, held_out = stream.prepared.trained, stream.held_out
-    policy = stream.scenario.policy.model_copy(update={"request": request})
-    scenario = stream.scenario.model_copy(update={"policy": policy})
-    past = list_slates(scenario, trained, held_out.scores, held_out.source)
-    gain = expected_gain(scenario, trained, held_out, past, request.ratio, request.hidden, request.seed)
+    inputs, prepared, held_out = SlateInputs.of(stream.scenario), stream.prepared, stream.held_out
+    past = list_slates(inputs, prepared.trained, held_out.scores, held_out.source)
+    gain = expected_gain(request, inputs, prepared, held_out, past, request.ratio, request.hidden, request.seed)
     return scores_of(stream, WithCoin(gain))
 
 

@@ -69,13 +69,15 @@ def check_table(
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.preparation.file_checks import check_files
         from fleetrec.simulator.preparation.prompt_export import check_answers
+        from fleetrec.simulator.scenario.inputs import PreparationInputs
         from fleetrec.simulator.scenario.sections import LogFile
         from fleetrec.simulator.workload.loading import load_log
 
         if (log is None) == (scenario is None):
             raise InputError("check-table: give the LOG that the table belongs to, or --scenario FILE, one of the two")
         if scenario is not None:
-            figures = check_answers(Scenario.load(scenario, overrides or [], check=check_files), table)
+            loaded = Scenario.load(scenario, overrides or [], check=check_files)
+            figures = check_answers(PreparationInputs.of(loaded), table)
         else:
             assert log is not None
             figures = checked(table, load_log(LogFile(path=log, format=log_format, on_error=on_error)))
@@ -114,8 +116,10 @@ def export(
         from fleetrec import Scenario
         from fleetrec.simulator.preparation.file_checks import check_files
         from fleetrec.simulator.preparation.prompt_export import export_prompts
+        from fleetrec.simulator.scenario.inputs import PreparationInputs
 
-        parts = export_prompts(Scenario.load(scenario, overrides or [], check=check_files), out)
+        loaded = Scenario.load(scenario, overrides or [], check=check_files)
+        parts = export_prompts(PreparationInputs.of(loaded), out)
         say(
             f"{counted(sum(parts.values()), 'prompt')} written to {out}: {parts['stream']:,} for the stream, "
             f"{parts['calibration']:,} of before it, on which policies with a ratio, learned policies and logistic "

@@ -5,16 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fleetrec.commands.common import (
-    AsJson,
-    Overrides,
-    Quiet,
-    ScenarioFile,
-    print_json,
-    progress_bars,
-    say,
-    user_errors,
-)
+from fleetrec.commands.common import AsJson, Overrides, Quiet, ScenarioFile, print_json, progress_bars, say, user_errors
 from fleetrec.models.runtime.wording import counted
 
 app = typer.Typer()
@@ -159,7 +150,7 @@ def optimize(
 
         loaded = Scenario.load(scenario, overrides or [], check=check_inputs)
         goals = search.read_goals(maximize, minimize, limit or [])
-        chosen = search.read_space(space) if space else search.default_space(loaded)
+        chosen = search.read_space(space) if space else search.default_space(loaded.policy)
         worlds = search.read_seeds(seeds)
         problem = search.Problem(scenario, overrides or [], goals, chosen, trials, worlds, sampler, sampler_seed, batch)
         folder = out or Path("runs") / "-".join(filter(None, (loaded.name, set_label(overrides or []), "optimised")))

@@ -29,6 +29,7 @@ from fleetrec.simulator.preparation.training import (
 from fleetrec.simulator.results.baselines import NOT_EVALUATED, baseline_ranks
 from fleetrec.simulator.results.summary import finite
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import PreparationInputs
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import leave_one_out
 
@@ -60,16 +61,16 @@ def evaluate(
     torch.set_num_threads(scenario.engine.threads)
     log = load_workload(scenario.workload)
     split, data = leave_one_out(log)
-    with sections.silent(scenario):
-        trained = train_on(scenario, split, data, store or ArtifactStore(), device, progress)
+    inputs = PreparationInputs.of(scenario)
+    trained = train_on(inputs.training, split, data, store or ArtifactStore(), device, progress)
     users, steps = np.flatnonzero(split.streamed), split.history[split.streamed]
     first = np.maximum(split.history - 1, 0)
-    srm = first_deployed(scenario, trained)
+    srm = first_deployed(inputs.item_table, trained)
     scores = srm_scores(trained, first, users, srm)
     ks = tuple(sorted({*scenario.metrics.k, 10}))
     exclude_seen, length = scenario.workload.hides_seen, scenario.llm.list_length
     ranks = baseline_ranks(trained, srm, scores, users, steps, max(ks), exclude_seen, progress)
-    source, _ = candidate_source(scenario, trained, first, scores, device, progress)
+    source, _ = candidate_source(inputs.lists, trained, srm, first, scores, device, progress)
     with sections.silent(scenario):
         lists = source.lists(users, steps - 1).items
     source.save()

@@ -20,6 +20,7 @@ from fleetrec.simulator.results.run_folder import RunFolder, opened
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.timeline_trace import Tracer, TraceRequest
 from fleetrec.simulator.scenario import check_scenario, sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.scenario.shapes import families_below
 
 
@@ -108,7 +109,8 @@ def simulate_prepared(
     tracer = Tracer(trace) if trace is not None else None
     with sections.silent(scenario):
         if tuned is None:
-            tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.trained, device, progress))
+            inputs = SlateInputs.of(scenario)
+            tuned = tune(scenario.policy, inputs, prepared, lambda: held_out_of(prepared, device, progress))
         world = build_world(scenario, prepared, tuned, out.parts if out is not None else None, device)
         if tracer is not None:
             tracer.watch(world)

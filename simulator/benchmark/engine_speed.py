@@ -6,7 +6,7 @@ drawn at random, so that what is timed is the simulator and the SRM, not an LLM.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,6 @@ from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.sequences import windows_at
 from fleetrec.models.srm.base import StateModel
-from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.benchmark.adaptation import run_adaptation_bench
 from fleetrec.simulator.benchmark.cases import INTERACTIONS
 from fleetrec.simulator.core.randomness import Draws
@@ -36,11 +35,12 @@ from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.preparation.held_out import looked_at
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.policy_training import popularity
-from fleetrec.simulator.preparation.prepare import Prepared
-from fleetrec.simulator.preparation.training import TrainedModels, first_deployed, srm_scores, train_models
+from fleetrec.simulator.preparation.prepare import Memo, Prepared, preloaded_lists
+from fleetrec.simulator.preparation.training import first_deployed, srm_scores, train_models
 from fleetrec.simulator.ranking.list_view import UncertaintyScore
 from fleetrec.simulator.ranking.slates import ListSlates, Queries
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import PreparationInputs
 
 Ints = NDArray[np.int64]
 Result = TypeVar("Result")
@@ -112,33 +112,26 @@ class BenchFleet:
     """Users, devices and models of a bench, drawn once; user states are part of what is measured."""
 
     scenario: sections.Scenario
-    trained: TrainedModels
-    draws: Draws
-    population: Population
-    first: Ints
-    """[U] the first place in each user's log whose state is needed"""
-    srm: Deployed
-    source: RandomLists
+    drawn: Prepared
+    """all but the user states"""
 
     @classmethod
     def of(cls, scenario: sections.Scenario, store: ArtifactStore, progress: Progress) -> "BenchFleet":
         """Draw it; PyTorch has the threads of the scenario from now on."""
-        torch.set_num_threads(scenario.engine.threads)
-        trained, draws = train_models(scenario, store, "cpu", progress), Draws(scenario.seed)
-        return cls(
-            scenario,
-            trained,
-            draws,
-            populate(scenario, trained.split, draws),
-            np.maximum(trained.split.history - 1, 0),
-            first_deployed(scenario, trained),
-            RandomLists(trained.histories.n_items, scenario.llm.list_length, draws),
-        )
+        inputs = PreparationInputs.of(scenario)
+        torch.set_num_threads(inputs.training.threads)
+        trained, draws = train_models(inputs.training, store, "cpu", progress), Draws(inputs.seed)
+        population, srm = populate(inputs, trained.split, draws), first_deployed(inputs.item_table, trained)
+        first = np.maximum(trained.split.history - 1, 0)
+        source = RandomLists(trained.histories.n_items, inputs.lists.length, draws)
+        scores, preloaded = srm_scores(trained, first, first[:0], srm), preloaded_lists(inputs, population, source)
+        return cls(scenario, Prepared(inputs, trained, draws, population, srm, first, scores, source, preloaded))
 
     def prepared(self) -> Prepared:
         """With all user states, computed now."""
-        scores = srm_scores(self.trained, self.first, np.unique(self.population.users), self.srm)
-        return Prepared(self.trained, self.draws, self.population, self.srm, scores, self.source, None)
+        drawn = self.drawn
+        scores = srm_scores(drawn.trained, drawn.first, np.unique(drawn.population.users), drawn.srm)
+        return replace(drawn, scores=scores, memo=Memo())
 
     def run(
         self,
@@ -189,10 +182,10 @@ def run_bench(devices: int, naive_interactions: int, progress: Progress) -> dict
     n = tables["interactions"].num_rows
     requests = tables["requests"].num_rows
     by_inconsistency, by_gain = InconsistencyRequest(threshold=0), LearnedRequest()
-    tuned = _tuned(world, fleet.population, SCORES["inconsistency"])
+    tuned = _tuned(world, fleet.drawn.population, SCORES["inconsistency"])
     inconsistency_s, _ = timed(lambda: fleet.run(progress, by_inconsistency, tuned))
-    gain = ExpectedGain(Features(popularity(fleet.trained)), any_gain_model())
-    tuned_gain = _tuned(world, fleet.population, gain)
+    gain = ExpectedGain(Features(popularity(fleet.drawn.trained)), any_gain_model())
+    tuned_gain = _tuned(world, fleet.drawn.population, gain)
     learned_s, _ = timed(lambda: fleet.run(progress, by_gain, tuned_gain))
 
     events_s, tensor_s = fleet.floor_s(world, progress)
@@ -262,7 +255,9 @@ def naive_loop(fleet: BenchFleet, world: World, interactions: int) -> tuple[floa
     chosen = np.flatnonzero(queries.target >= 0)[:interactions]
     queries = queries.take(chosen)
     expected, _ = world.scorer.place(queries)
-    model, log = fleet.trained.srm.model.eval(), fleet.trained.split.log
+    trained, source = fleet.drawn.trained, fleet.drawn.source
+    assert source is not None
+    model, log = trained.srm.model.eval(), trained.split.log
     vectors = model.item_vectors().detach()
     got = np.empty(len(queries), dtype=np.int64)
     started = time.perf_counter()
@@ -270,7 +265,7 @@ def naive_loop(fleet: BenchFleet, world: World, interactions: int) -> tuple[floa
         for i in range(len(queries)):
             user, step = queries.user[i : i + 1], queries.step[i : i + 1]
             window = torch.from_numpy(windows_at(log.offsets, log.items, user, step, model.max_length))
-            items = fleet.source.lists(user, queries.as_of[i : i + 1]).items[0]
+            items = source.lists(user, queries.as_of[i : i + 1]).items[0]
             candidates = torch.from_numpy(items.astype(np.int64))
             if isinstance(model, StateModel):
                 scores = vectors[candidates] @ model.states(window)[0, int((window > 0).sum()) - 1]

@@ -138,7 +138,7 @@ class LlmService(Service):
         (self._alike,) = pools_of(llm, without_faults(cloud), scenario.tariffs, self._model, timed)
         self._scenario, self._source = scenario, source
         self._users, self._memo = prepared.population.users, prepared.memo
-        self._meter = request_meter(scenario, prepared, source)
+        self._meter = request_meter(llm, prepared, source)
         self._carbon = carbon_signal(scenario.tariffs)
         self._from_table = llm.candidates.recorded
         self._caches_prefixes = cloud.prefix_caching and not self._from_table and not self._meter.own

@@ -20,10 +20,11 @@ from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
 from fleetrec.models.srm.updating import MasterWeights, Plan, Update, known_data, newest_data, update_or_load
 from fleetrec.models.srm.validation import catalogue_ranks
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
-from fleetrec.simulator.preparation.prepare import Prepared, first_needed
-from fleetrec.simulator.preparation.training import TrainedModels, item_table
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.preparation.training import TrainedModels
 from fleetrec.simulator.ranking.list_view import looks_back
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import PreparationInputs
 
 Ints = NDArray[np.int64]
 
@@ -147,7 +148,7 @@ class Trainer:
         gpu_seconds = section.start + self._flops(update) / (self.gpu.flops_32bit * section.mfu)
         new = int((ends - self._trained_ends).sum())
         self._master, self._trained_ends = update.master, ends
-        table = item_table(self._scenario)
+        table = PreparationInputs.of(self._scenario).item_table
         on_device = isinstance(table, sections.OnDeviceTable)
         counts = np.bincount(known.items[known.events_before(ends)], minlength=known.n_items)
         before = self.releases[-1].srm if self.releases else self._first_srm
@@ -178,10 +179,8 @@ class FleetLearning(Trainer):
         scenario: sections.Scenario,
         section: sections.Retraining,
         prepared: Prepared,
-        preloaded: Ints,
         device: str,
     ):
-        """`preloaded` [D]: what each device's list is as of when it joins: the cloud has seen that much."""
         super().__init__(scenario, section, prepared.trained, prepared.srm, device)
         self._prepared = prepared
         self.uploads_s = section.upload
@@ -189,7 +188,7 @@ class FleetLearning(Trainer):
         """of a region: what to train on at each check, as it was told (None: not at all); None: it decides by itself"""
         trained, population = prepared.trained, prepared.population
         self._history = trained.split.history[population.users]  # [D] interactions known before the stream
-        self._newest = np.maximum(self._history - 1, preloaded)  # [D] interaction that the cloud has
+        self._newest = np.maximum(self._history - 1, prepared.preloaded)  # [D] interaction that the cloud has
         draws = prepared.draws.uniform("update.stage", np.arange(population.n_devices))
         ends = [stage.share for stage in section.stages]
         self.stage: list[int] = np.searchsorted(ends, draws, side="left").tolist()  # of the rollout, of each device
@@ -229,16 +228,14 @@ class FleetLearning(Trainer):
         """Newest interaction [U] before now, less what an adaptation looks back at: no slate of a version that is
         released now needs an earlier state, unless the policy looks back as far as a list's history."""
         if looks_back(self._scenario.policy):
-            return first_needed(self._scenario, self._prepared.trained)
+            return self._prepared.first
         population, history = self._prepared.population, self._prepared.trained.split.history
         stream = population.stream
-        adaptation = self._scenario.policy.update.adaptation
-        back = adaptation.window if adaptation is not None else 0
         owner = np.repeat(np.arange(stream.n_devices), np.diff(stream.device_offsets))
         past = np.bincount(owner[stream.t_s <= now], minlength=stream.n_devices)
         first = np.full(len(history), np.iinfo(np.int64).max)
         np.minimum.at(first, population.users, self._history - 1 + past)
-        return np.where(first < np.iinfo(np.int64).max, np.maximum(first - back, 0), history)
+        return np.where(first < np.iinfo(np.int64).max, np.maximum(first - self._prepared.inputs.window, 0), history)
 
     def superseded(self, device: int, release: Release, now: float) -> bool:
         """Whether the device may fetch a newer release by now."""

@@ -20,14 +20,14 @@ from fleetrec.simulator.engine.request_process import Requests
 from fleetrec.simulator.engine.retraining import FleetLearning, KeepsWeights
 from fleetrec.simulator.engine.rollout import Rollout
 from fleetrec.simulator.fleet.link import Link
-from fleetrec.simulator.fleet.message_sizes import held_bytes, messages_of
+from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes, messages_of
 from fleetrec.simulator.fleet.population import Population
 from fleetrec.simulator.policies.device_scores import DeviceScores
 from fleetrec.simulator.policies.request.budget import Budget
 from fleetrec.simulator.policies.request.decision_points import DecisionPoints, next_true
 from fleetrec.simulator.policies.request.share import Share
 from fleetrec.simulator.preparation.policy_calibration import Tuned
-from fleetrec.simulator.preparation.prepare import Prepared, decides_joining, preloaded_lists
+from fleetrec.simulator.preparation.prepare import Prepared, decides_joining
 from fleetrec.simulator.preparation.training import TrainedModels, slates_of
 from fleetrec.simulator.ranking.lookahead import LookAhead, Scorer
 from fleetrec.simulator.ranking.slates import ListSlates, Slates
@@ -35,6 +35,7 @@ from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 from fleetrec.simulator.records.recorder import Recorder, Streamed
 from fleetrec.simulator.records.update_log import UpdateLog
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 
 Ints = NDArray[np.int64]
 
@@ -66,18 +67,18 @@ def build_world(
 ) -> World:
     """The world of one run; its records are written to `folder` in parts where one is given. `device` retrains."""
     messages = messages_of(scenario.llm, scenario.srm, scenario.cloud)
-    held_bytes(scenario, prepared.srm, messages.answer_bytes)
+    installed = install_bytes(scenario.policy.slate, scenario.srm.item_table, prepared.srm)
+    held_bytes(scenario.fleet.classes, scenario.policy.update, installed, messages.answer_bytes)
     trained, population, source = prepared.trained, prepared.population, prepared.source
     policy, stream, engine = scenario.policy, population.stream, scenario.engine
     clock, log = Clock(), UpdateLog(population.n_devices)
     weights = DeviceWeights(prepared.scores, own_weights(scenario, prepared, lambda version: model_of(version)))
-    slates = slates_of(scenario, trained, weights, source, tuned.fusion, tuned.uncertainty)
+    slates = slates_of(SlateInputs.of(scenario), trained, weights, source, tuned.fusion, tuned.uncertainty)
     look_ahead = look_ahead_of(scenario, prepared, slates, tuned)
     scorer = Scorer(slates, trained.histories, population.users, engine.lookahead, engine.batching, weights, look_ahead)
     recorder = Recorder(scorer, weights, population.users, streamed(prepared), folder)
-    preloaded = preloaded_lists(scenario, population, source)
     if look_ahead is not None:
-        scorer.prefetch_all(preloaded, population.first_step - 1)
+        scorer.prefetch_all(prepared.preloaded, population.first_step - 1)
     points = decision_points(prepared, scorer, tuned)
     rules = rules_of(scenario, look_ahead is not None)
     joining = decides_joining(policy, population) & policy.slate.asks
@@ -86,7 +87,7 @@ def build_world(
         share = Share(tuned.threshold, policy.request.wanted_share() or 0.0, tuned.curve, decided_s)
         points = replace(points, threshold=share)
     section = policy.update.retraining
-    learning = FleetLearning(scenario, section, prepared, preloaded, device) if section is not None else None
+    learning = FleetLearning(scenario, section, prepared, device) if section is not None else None
     rollout = None
     if learning is not None and section is not None:
         rollout = Rollout(learning, section, prepared, clock, messages, weights, log)
@@ -96,7 +97,7 @@ def build_world(
 
     ledger = RequestLedger(recorder, lambda ticket: service.cost_of(ticket))
     service = build_service(clock, scenario, prepared, ledger.settle)
-    stored = preloaded.tolist() if scenario.cloud.stores == "lists" else None
+    stored = prepared.preloaded.tolist() if scenario.cloud.stores == "lists" else None
     cloud: LearningCloud = learning or KeepsWeights()
     requests = Requests(clock, service, cloud, ledger, messages, scenario.cloud.request_timeout, stored)
     budget = Budget(policy.budget, population.n_devices)
@@ -127,7 +128,7 @@ def build_world(
             adapter=adapter,
         )
         for number, (profile, adapter) in enumerate(
-            zip(profiles(population, compute_s, preloaded, joining), adapters, strict=True)
+            zip(profiles(population, compute_s, prepared.preloaded, joining), adapters, strict=True)
         )
     ]
     recorder.slates.in_use = lambda: np.fromiter(

@@ -1,5 +1,6 @@
 """What travels between a device and the cloud, in bytes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fleetrec.models.runtime.errors import InputError
@@ -44,20 +45,21 @@ def messages_of(llm: sections.Llm, srm: sections.Srm, cloud: sections.Cloud) -> 
     return Messages(llm.prompt.history, cloud.stores != "none", OVERHEAD_BYTES + per_item * llm.list_length)
 
 
-def install_bytes(scenario: sections.Scenario, srm: Deployed) -> float:
+def install_bytes(slate: sections.Slate, table: sections.ItemTable, srm: Deployed) -> float:
     """Bytes of the SRM that are installed on a device: its encoder, and its item table where that lives there."""
-    if scenario.policy.slate.by_cloud_srm:
+    if slate.by_cloud_srm:
         return 0.0
-    travels = isinstance(scenario.srm.item_table, sections.OnDeviceTable)
-    return srm.encoder_bytes + (srm.table_bytes if travels else 0.0)
+    return srm.encoder_bytes + (srm.table_bytes if isinstance(table, sections.OnDeviceTable) else 0.0)
 
 
-def held_bytes(scenario: sections.Scenario, srm: Deployed, answer_bytes: float) -> float:
-    """Bytes that a device must hold: the SRM and a candidate list; with a schedule that pushes weights, the new ones
-    beside the old ones while it changes over. InputError where a class of devices cannot."""
-    pushed = scenario.policy.update.retraining is not None
-    needed = install_bytes(scenario, srm) * (2.0 if pushed else 1.0) + answer_bytes
-    for cls in scenario.fleet.classes:
+def held_bytes(
+    classes: Iterable[sections.DeviceClass], update: sections.UpdateSchedule, installed: float, answer_bytes: float
+) -> float:
+    """Bytes that a device must hold: the SRM as `installed` and a candidate list; with a schedule that pushes weights,
+    the new ones beside the old ones while it changes over. InputError where a class of devices cannot."""
+    pushed = update.retraining is not None
+    needed = installed * (2.0 if pushed else 1.0) + answer_bytes
+    for cls in classes:
         if needed > cls.memory:
             text = ", a new version beside it" if pushed else ""
             raise InputError(

@@ -9,8 +9,8 @@ from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.fleet.devices import FleetTable, build_fleet
 from fleetrec.simulator.fleet.network import Network
 from fleetrec.simulator.fleet.presence import Presence, build_presence
-from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.scenario.event_checks import check_events
+from fleetrec.simulator.scenario.event_checks import check_events, fleet_clocks
+from fleetrec.simulator.scenario.inputs import PreparationInputs
 from fleetrec.simulator.workload.arrivals import Stream, arrival_times
 from fleetrec.simulator.workload.splitting import SplitLog
 
@@ -49,20 +49,20 @@ class DeviceRange:
     end: int
 
 
-def populate(scenario: sections.Scenario, split: SplitLog, draws: Draws, own: DeviceRange | None = None) -> Population:
+def populate(inputs: PreparationInputs, split: SplitLog, draws: Draws, own: DeviceRange | None = None) -> Population:
     """Draws devices, arrivals and presence; of `own` alone where given, numbered from 0 then."""
     streamed = np.flatnonzero(split.streamed)
-    fleet = build_fleet(scenario.fleet, len(streamed), Draws(scenario.seed))
+    fleet = build_fleet(inputs.fleet, len(streamed), Draws(inputs.seed))
     everyone, part = streamed[fleet.user], None
     if own is not None:
         part = own.first, fleet.n_devices
         fleet = fleet.part(own.first, own.end)
     users = streamed[fleet.user]
-    network = Network(scenario.fleet, fleet, draws)
-    stream = arrival_times(split, scenario.workload.arrivals, users, scenario.duration, draws, everyone)
-    check_events(scenario, len(users), stream.horizon_s)
+    network = Network(inputs.fleet, fleet, draws)
+    stream = arrival_times(split, inputs.arrivals, users, inputs.duration_s, draws, everyone)
+    check_events(fleet_clocks(inputs.fleet, len(users)), stream.horizon_s)
     outages = network.outages(stream.horizon_s)
-    presence = build_presence(scenario.fleet.churn, fleet, stream.horizon_s, stream.start_s, draws, outages, part)
+    presence = build_presence(inputs.fleet.churn, fleet, stream.horizon_s, stream.start_s, draws, outages, part)
     owner = np.repeat(np.arange(len(users)), np.diff(stream.device_offsets))
     before = np.bincount(owner[stream.t_s < presence.joined_s[owner]], minlength=len(users))
     until = np.bincount(owner[stream.t_s <= presence.left_s[owner]], minlength=len(users))

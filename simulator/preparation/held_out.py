@@ -16,20 +16,12 @@ from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.policies.counterfactual import Decisions
-from fleetrec.simulator.preparation.prepare import (
-    CandidateStore,
-)
-from fleetrec.simulator.preparation.training import (
-    VALIDATION_SEED,
-    TrainedModels,
-    candidate_source,
-    first_deployed,
-    srm_scores,
-)
+from fleetrec.simulator.preparation.prepare import CandidateStore, Prepared
+from fleetrec.simulator.preparation.training import VALIDATION_SEED, TrainedModels, candidate_source, srm_scores
 from fleetrec.simulator.ranking.list_view import Floats, Ints, ListView
 from fleetrec.simulator.ranking.slates import ListSlates
 from fleetrec.simulator.ranking.srm_logits import SrmScores
-from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import PreparationInputs
 
 FEW_USERS = 64
 """held-out users whose lists are asked for where each takes seconds or money, or somebody's own answers"""
@@ -49,17 +41,16 @@ class HeldOut:
     """decisions that were held out; fewer are left where a table has no lists for them"""
 
 
-def held_out_decisions(scenario: sections.Scenario, data: TrainingSet) -> Decisions:
+def held_out_decisions(inputs: PreparationInputs, data: TrainingSet) -> Decisions:
     """Every decision at the ends of the validation users, who begin with a preloaded list as a fleet does.
 
     Where each list takes seconds or money, of `FEW_USERS` of them: their lists are made before the stream begins.
     """
     users = np.flatnonzero(data.fit_end < data.valid_end)
-    if scenario.llm.candidates.dear:
+    if inputs.lists.candidates.dear:
         users = np.sort(users[Draws(VALIDATION_SEED).permutation(len(users), "calibration users")[:FEW_USERS]])
     step = np.maximum(data.fit_end - 1, 0)[users]
-    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else None
-    begins_with = np.maximum(step - lag, -1) if lag is not None else np.full(len(users), -1)
+    begins_with = np.maximum(step - inputs.lag, -1) if inputs.lag is not None else np.full(len(users), -1)
     return Decisions(users, step, data.valid_end[users] - 1 - step, begins_with)
 
 
@@ -78,30 +69,20 @@ def with_lists(decisions: Decisions, source: CandidateSource) -> Decisions:
     return Decisions(decisions.users[kept], decisions.first[kept], count[kept], begins_with[kept])
 
 
-def held_out_of(
-    scenario: sections.Scenario,
-    trained: TrainedModels,
-    device: str,
-    progress: Progress,
-    source: CandidateStore | None = None,
-) -> HeldOut:
+def held_out_of(prepared: Prepared, device: str, progress: Progress, source: CandidateStore | None = None) -> HeldOut:
     """The held-out decisions with what ranks them.
 
-    Lists come from `source` where one is given, else from what the scenario names. Of a table those decisions are left
-    whose own lists it holds: an older list is no measure of a newer one.
+    Lists come from `source` where one is given, else from what makes the stream's. Of a table those decisions are
+    left whose own lists it holds: an older list is no measure of a newer one.
     """
-    decisions = held_out_decisions(scenario, trained.training)
-    first = np.maximum(trained.training.fit_end - 1, 0)
-    first = np.maximum(first - (scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0), 0)
-    srm = first_deployed(scenario, trained)
+    inputs, trained, srm = prepared.inputs, prepared.trained, prepared.srm
+    decisions = held_out_decisions(inputs, trained.training)
+    first = np.maximum(np.maximum(trained.training.fit_end - 1, 0) - (inputs.lag or 0), 0)
     scores = srm_scores(trained, first, decisions.users, srm)
     n_held_out = int(decisions.count.sum())
-    candidates = scenario.llm.candidates
     if source is None:
-        exact = scenario.llm.model_copy(update={"candidates": candidates.exact()})
-        scenario = scenario.model_copy(update={"llm": exact})
-        source, _ = candidate_source(scenario, trained, first, scores, device, progress)
-    if candidates.recorded:
+        source, _ = candidate_source(inputs.lists.exact(), trained, srm, first, scores, device, progress)
+    if inputs.lists.candidates.recorded:
         decisions = with_lists(decisions, source)
     return HeldOut(decisions, srm, scores, source, n_held_out)
 

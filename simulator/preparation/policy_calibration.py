@@ -15,29 +15,20 @@ from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.policies.counterfactual import Decisions, curve_for, threshold_for
 from fleetrec.simulator.policies.fusion.scores import fusion_of
-from fleetrec.simulator.policies.gain_model import (
-    ExpectedGain,
-    feature_flops,
-)
+from fleetrec.simulator.policies.gain_model import ExpectedGain, feature_flops
 from fleetrec.simulator.policies.oracle import best_requests
 from fleetrec.simulator.policies.request.oracle_dp import Schedule
 from fleetrec.simulator.policies.request.share import Curve
 from fleetrec.simulator.policies.uncertainty import SCORES, WithCoin
 from fleetrec.simulator.preparation.held_out import HeldOut, enough, looked_at, rewards_of, scarce
 from fleetrec.simulator.preparation.policy_training import expected_gain, fitted_weights
-from fleetrec.simulator.preparation.prepare import (
-    Prepared,
-    decides_joining,
-    preloaded_lists,
-)
-from fleetrec.simulator.preparation.training import (
-    TrainedModels,
-    list_slates,
-)
+from fleetrec.simulator.preparation.prepare import Prepared, decides_joining
+from fleetrec.simulator.preparation.training import TrainedModels, list_slates
 from fleetrec.simulator.ranking.list_view import Floats, ListView, UncertaintyScore
 from fleetrec.simulator.ranking.slates import Fusion, ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.scenario.sections.fusion import FittedFusion
 
 
@@ -59,21 +50,22 @@ class Tuned:
     """what an uncertainty score costs a device beyond a ranking"""
 
 
-def tune(scenario: sections.Scenario, prepared: Prepared, held_out_of: Callable[[], HeldOut]) -> Tuned:
-    """What the scenario's policy needs to know before its run; `held_out_of` is called where held-out decisions are."""
-    request, fusion = scenario.policy.request, scenario.policy.fusion
-    if not scenario.policy.slate.asks:
+def tune(policy: sections.Policy, inputs: SlateInputs, prepared: Prepared, held_out_of: Callable[[], HeldOut]) -> Tuned:
+    """What a policy with slates of these inputs needs to know before its run; `held_out_of` is called where held-out
+    decisions are."""
+    if not policy.slate.asks:
         return Tuned()
-    rule = fusion.fitted() if scenario.policy.slate.uses_llm else None
-    fitted = fusion_of(rule, _fitted(rule, scenario, prepared, held_out_of)) if rule is not None else None
-    return request.prepare(_BeforeStream(scenario, prepared, held_out_of, fitted))
+    rule = policy.fusion.fitted() if policy.slate.uses_llm else None
+    fitted = fusion_of(rule, _fitted(rule, inputs, prepared, held_out_of)) if rule is not None else None
+    return policy.request.prepare(_BeforeStream(policy, inputs, prepared, held_out_of, fitted))
 
 
 @dataclass(frozen=True)
 class _BeforeStream:
     """What request policies may have worked out (sections/request.py: Preparation)."""
 
-    scenario: sections.Scenario
+    policy: sections.Policy
+    inputs: SlateInputs
     prepared: Prepared
     held_out_of: Callable[[], HeldOut]
     fitted: Fusion | None
@@ -85,42 +77,43 @@ class _BeforeStream:
     def score(self, name: str, threshold: float = math.inf) -> Tuned:
         """A score that needs no training, and at or above which the policy may ask."""
         score = SCORES[name]
-        flops = score.flops_per_candidate * self.scenario.llm.list_length
+        flops = score.flops_per_candidate * self.inputs.length
         return Tuned(self.fitted, score, threshold if threshold < math.inf else None, flops=flops)
 
     def share(self, name: str, ratio: float) -> Tuned:
         """The same, with the threshold of a share."""
         score = SCORES[name]
         found = self._calibrated(lambda held_out, slates: score, ratio, "give a threshold", [])
-        return replace(found, flops=score.flops_per_candidate * self.scenario.llm.list_length)
+        return replace(found, flops=score.flops_per_candidate * self.inputs.length)
 
     def expected_gain(self, ratio: float, hidden: int, seed: int) -> Tuned:
         """A model of gains, from the artifact store or trained now: it learns from slates, so it hangs on what these
         show."""
-        scenario, trained = self.scenario, self.prepared.trained
-        policy = scenario.policy
-        shown = [policy.slate.dumped(), policy.fusion.model_dump(), scenario.workload.exclude_seen]
+        request, inputs, prepared = self.policy.request, self.inputs, self.prepared
+        shown = [inputs.slate.dumped(), inputs.fusion.model_dump(), inputs.exclude_seen]
 
         def train(held_out: HeldOut, slates: ListSlates) -> ExpectedGain:
-            return expected_gain(scenario, trained, held_out, slates, ratio, hidden, seed)
+            return expected_gain(request, inputs, prepared, held_out, slates, ratio, hidden, seed)
 
         found = self._calibrated(train, ratio, "set kind: random", shown)
         assert isinstance(found.uncertainty, WithCoin)
         assert isinstance(found.uncertainty.score, ExpectedGain)
-        flops = feature_flops(scenario.llm.list_length, trained.srm.model.dim) + found.uncertainty.score.model.flops
+        flops = feature_flops(inputs.length, prepared.trained.srm.model.dim) + found.uncertainty.score.model.flops
         return replace(found, flops=flops)
 
     def fresh_is_better(self) -> Tuned:
         """A score that knows the future."""
-        scenario, trained, source = self.scenario, self.prepared.trained, self.prepared.source
-        fresh = FreshIsBetter(lambda scores: list_slates(scenario, trained, scores, source, self.fitted), trained)
+        fresh = FreshIsBetter(self._slates, self.prepared.trained)
         return Tuned(self.fitted, fresh, 1.0)
 
     def best_schedule(self, ratio: float) -> Tuned:
         """The best request times at zero latency."""
-        scenario, prepared = self.scenario, self.prepared
-        slates = list_slates(scenario, prepared.trained, prepared.scores, prepared.source, self.fitted)
-        return Tuned(self.fitted, schedule=best_schedule(scenario, prepared, slates, ratio))
+        slates = self._slates(self.prepared.scores)
+        return Tuned(self.fitted, schedule=best_schedule(self.policy, self.prepared, slates, ratio))
+
+    def _slates(self, scores: SrmScores) -> ListSlates:
+        """The policy's slates in the stream, by these scores."""
+        return list_slates(self.inputs, self.prepared.trained, scores, self.prepared.source, self.fitted)
 
     def _calibrated(
         self,
@@ -131,12 +124,12 @@ class _BeforeStream:
     ) -> Tuned:
         """A score, the threshold on it and how shares go with thresholds, which runs on the same preparation share,
         where what is `shown` is alike too."""
-        scenario, prepared = self.scenario, self.prepared
+        prepared = self.prepared
 
         def find() -> tuple[UncertaintyScore, float, Curve | None, list[Note]]:
             held_out = _held_out(prepared, self.held_out_of)
             enough(held_out, "policy.request.ratio", instead)
-            slates = list_slates(scenario, prepared.trained, held_out.scores, held_out.source, self.fitted)
+            slates = list_slates(self.inputs, prepared.trained, held_out.scores, held_out.source, self.fitted)
             uncertainty = WithCoin(score_of(held_out, slates))
             scores = looked_at(slates, held_out.decisions, uncertainty)
             held_out.source.save()
@@ -144,26 +137,24 @@ class _BeforeStream:
             curve = curve_for(held_out.decisions, scores, ratio) if 0.0 < ratio < 1.0 else None
             return uncertainty, threshold, curve, scarce(held_out)
 
-        return Tuned(self.fitted, *prepared.memo.get(["threshold", scenario.policy.request.model_dump(), *shown], find))
+        return Tuned(self.fitted, *prepared.memo.get(["threshold", self.policy.request.model_dump(), *shown], find))
 
 
 def _held_out(prepared: Prepared, held_out_of: Callable[[], HeldOut]) -> HeldOut:
     return prepared.memo.get(["held_out"], held_out_of)
 
 
-def _fitted(
-    rule: FittedFusion, scenario: sections.Scenario, prepared: Prepared, held_out_of: Callable[[], HeldOut]
-) -> Floats:
+def _fitted(rule: FittedFusion, inputs: SlateInputs, prepared: Prepared, held_out_of: Callable[[], HeldOut]) -> Floats:
     """The weights of a fusion that is fitted, which runs on the same preparation share."""
 
     def fit() -> Floats:
         held_out = _held_out(prepared, held_out_of)
         enough(held_out, f"policy.fusion: {rule.kind}", "choose a fusion that is not fitted, such as linear")
-        weights = fitted_weights(rule, scenario, prepared.trained, held_out)
+        weights = fitted_weights(rule, inputs, prepared, held_out)
         held_out.source.save()
         return weights
 
-    return prepared.memo.get(["logistic fusion", scenario.policy.fusion.model_dump()], fit)
+    return prepared.memo.get(["logistic fusion", inputs.fusion.model_dump()], fit)
 
 
 class FreshIsBetter:
@@ -183,12 +174,11 @@ class FreshIsBetter:
         return np.where((fresh >= 0) & ((now < 0) | (fresh < now)), 1.0, 0.0)
 
 
-def best_schedule(scenario: sections.Scenario, prepared: Prepared, slates: ListSlates, ratio: float) -> Schedule:
+def best_schedule(policy: sections.Policy, prepared: Prepared, slates: ListSlates, ratio: float) -> Schedule:
     """The best request times of the whole fleet for `ratio` requests an interaction, if answers took no time."""
-    population, policy = prepared.population, scenario.policy
+    population = prepared.population
     count = population.n_interactions
-    preloaded = preloaded_lists(scenario, population, prepared.source)
-    decisions = Decisions(population.users, population.first_step - 1, count, preloaded)
+    decisions = Decisions(population.users, population.first_step - 1, count, prepared.preloaded)
     device, nth = ragged(count)
     row = population.first_row[device] + nth - 1  # after which each decision is taken; the first one as a device joins
     t_s = population.stream.t_s

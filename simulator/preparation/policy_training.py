@@ -21,21 +21,21 @@ from fleetrec.simulator.policies.gain_model import (
     train_gain_model,
 )
 from fleetrec.simulator.preparation.held_out import HeldOut, looked_at, rewards_of
-from fleetrec.simulator.preparation.training import (
-    TrainedModels,
-    list_slates,
-)
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.preparation.training import TrainedModels, list_slates
 from fleetrec.simulator.ranking.list_view import Floats, Ints, ListView
 from fleetrec.simulator.ranking.slates import ListSlates
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.scenario.sections.fusion import FittedFusion
 
 _LOGISTIC_FORMAT = 1
 
 
 def expected_gain(
-    scenario: sections.Scenario,
-    trained: TrainedModels,
+    request: sections.RequestPolicy,
+    inputs: SlateInputs,
+    prepared: Prepared,
     held_out: HeldOut,
     slates: ListSlates,
     ratio: float,
@@ -43,12 +43,13 @@ def expected_gain(
     seed: int,
 ) -> ExpectedGain:
     """The score of a model of gains, from the artifact store or trained now."""
+    trained = prepared.trained
     features = Features(popularity(trained))
     key = {
         "format": FORMAT,
-        "request": scenario.policy.request.model_dump(),
-        "slates": _slates_key(scenario, trained, held_out),
-        "fusion": scenario.policy.fusion.model_dump(),
+        "request": request.model_dump(),
+        "slates": _slates_key(inputs, prepared, held_out),
+        "fusion": inputs.fusion.model_dump(),
     }
     folder = trained.store.open("gain_model", key)
     if folder is not None:
@@ -59,8 +60,7 @@ def expected_gain(
     seen = looked_at(slates, decisions, features, width=len(FEATURES))
     used = np.flatnonzero((weight > 0) & np.isfinite(seen).all(axis=1))
     user = np.searchsorted(decisions.base, used, side="right") - 1
-    threads = scenario.engine.threads
-    model = train_gain_model(seen[used], gain[used], weight[used], user, hidden, seed, threads)
+    model = train_gain_model(seen[used], gain[used], weight[used], user, hidden, seed, prepared.inputs.training.threads)
     with trained.store.creating("gain_model", key) as temporary:
         model.save(temporary)
     return ExpectedGain(features, model)
@@ -72,30 +72,29 @@ def popularity(trained: TrainedModels) -> Ints:
     return np.bincount(data.items[data.events_before(data.valid_end)], minlength=trained.histories.n_items)
 
 
-def _slates_key(scenario: sections.Scenario, trained: TrainedModels, held_out: HeldOut) -> dict[str, object]:
+def _slates_key(inputs: SlateInputs, prepared: Prepared, held_out: HeldOut) -> dict[str, object]:
     return {
         "srm": held_out.srm.content_hash,
         "source": held_out.source.content_hash,
-        "data": trained.training.content_hash,
+        "data": prepared.trained.training.content_hash,
         "held_out": content_hash(held_out.decisions.first, held_out.decisions.begins_with),
-        "slate": scenario.policy.slate.dumped(),
-        "exclude_seen": scenario.workload.exclude_seen,
-        "threads": scenario.engine.threads,
+        "slate": inputs.slate.dumped(),
+        "exclude_seen": inputs.exclude_seen,
+        "threads": prepared.inputs.training.threads,
         "torch": torch.__version__,
     }
 
 
-def fitted_weights(
-    rule: FittedFusion, scenario: sections.Scenario, trained: TrainedModels, held_out: HeldOut
-) -> Floats:
+def fitted_weights(rule: FittedFusion, inputs: SlateInputs, prepared: Prepared, held_out: HeldOut) -> Floats:
     """Weights [F] of the rule's terms, which make the items that users went on to have most likely.
 
     Over all held-out pairs of decision and list whose list holds the item; from the artifact store or fitted now.
     """
+    trained = prepared.trained
     key = {
         "format": _LOGISTIC_FORMAT,
         "fusion": rule.model_dump(),
-        "slates": _slates_key(scenario, trained, held_out) | {"slate": "llm"},
+        "slates": _slates_key(inputs, prepared, held_out) | {"slate": "llm"},
     }
     known = trained.store.load_json("logistic_fusion", key, "weights.json")
     if known is not None:
@@ -113,7 +112,7 @@ def fitted_weights(
         hidden = np.where(view.lists.valid[hit], 0.0, -np.inf)
         blocks.append((int(chosen[0]), terms, match[hit].argmax(axis=1), hidden))
 
-    list_slates(scenario, trained, held_out.scores, held_out.source, fusion_of(LlmOnly())).look(queries, look)
+    list_slates(inputs, trained, held_out.scores, held_out.source, fusion_of(LlmOnly())).look(queries, look)
     blocks.sort(key=lambda block: block[0])  # threads end in any order
     weights = _fit_logistic(
         np.concatenate([b[1] for b in blocks]),

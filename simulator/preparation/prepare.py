@@ -24,11 +24,11 @@ from fleetrec.simulator.preparation.training import (
 )
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.event_checks import check_events, policy_clocks
+from fleetrec.simulator.scenario.inputs import PreparationInputs
 
 Ints = NDArray[np.int64]
 Found = TypeVar("Found")
-
-"""slates that never use a list, so a request could not change them"""
 
 
 class CandidateStore(CandidateSource, Protocol):
@@ -60,15 +60,21 @@ class Memo:
 class Prepared:
     """All that a run needs and that neither its request policy nor its fusion changes."""
 
+    inputs: PreparationInputs
+    """of which it was made"""
     trained: TrainedModels
     draws: Draws
     population: Population
     srm: Deployed
     """as it is on devices when the stream begins"""
+    first: Ints
+    """[U] the first place in each user's log after which a run may need a state or a list"""
     scores: SrmScores
-    """its logits"""
+    """the logits of `srm`"""
     source: CandidateStore | None
-    architecture: Mapping[str, int] | None
+    preloaded: Ints
+    """[D] what the list of each device is as of when it joins; -1: none"""
+    architecture: Mapping[str, int] | None = None
     """of the model that makes the lists; None where nobody says"""
     memo: Memo = field(default_factory=Memo)
     """of what depends on more than this, but not on all of a scenario"""
@@ -86,33 +92,29 @@ def prepare(
 ) -> Prepared:
     """Load or train what `scenario` needs and draw its population.
 
-    `trained`: what has been trained for a scenario of the same `training_key`. `threads`: how many PyTorch uses for all
-    but training, which has those of the scenario since its sums depend on them; nothing else does. `own`: the
-    devices of a region, alone. `shared`: another region's, with which it shares what depends on no device.
+    `trained`: what has been trained of the same `TrainingInputs`. `threads`: how many PyTorch uses for all but
+    training, which has those of the scenario since its sums depend on them; nothing else does. `own`: the devices of a
+    region, alone. `shared`: another region's, with which it shares what depends on no device.
     """
     check_inputs(scenario)
-    torch.set_num_threads(threads or scenario.engine.threads)
-    trained = trained or train_models(scenario, store or ArtifactStore(), device, progress)
-    draws = RegionDraws(scenario.seed, own.region, own.first) if own is not None else Draws(scenario.seed)
-    population = populate(scenario, trained.split, draws, own)
-    first = first_needed(scenario, trained)
-    srm = first_deployed(scenario, trained)
-    scored = np.unique(population.users) if not scenario.regions else population.users[:0]  # regions score their own
+    inputs = PreparationInputs.of(scenario)
+    torch.set_num_threads(threads or inputs.training.threads)
+    trained = trained or train_models(inputs.training, store or ArtifactStore(), device, progress)
+    draws = RegionDraws(inputs.seed, own.region, own.first) if own is not None else Draws(inputs.seed)
+    population = populate(inputs, trained.split, draws, own)
+    check_events(policy_clocks(scenario.policy, scenario.cloud, population.n_devices), population.stream.horizon_s)
+    first = np.maximum(trained.split.history - 1 - max(inputs.lag or 0, inputs.window), 0)
+    srm = first_deployed(inputs.item_table, trained)
+    scored = np.unique(population.users) if not inputs.regions else population.users[:0]  # regions score their own
     scores = srm_scores(trained, first, scored, srm)
     source, architecture = None, None
-    if shared is not None and not scenario.policy.slate.by_cloud_srm:
+    if shared is not None and inputs.lists.maker != "srm":
         source, architecture = shared.source, shared.architecture
-    elif scenario.policy.slate.asks:
-        source, architecture = candidate_source(scenario, trained, first, scores, device, progress)
+    elif inputs.lists.maker != "none":
+        source, architecture = candidate_source(inputs.lists, trained, srm, first, scores, device, progress)
+    preloaded = preloaded_lists(inputs, population, source)
     memo = shared.memo if shared is not None else Memo()
-    return Prepared(trained, draws, population, srm, scores, source, architecture, memo)
-
-
-def first_needed(scenario: sections.Scenario, trained: TrainedModels) -> Ints:
-    """The first place [U] in each user's log after which a run may need a state or a list."""
-    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
-    adaptation = scenario.policy.update.adaptation
-    return np.maximum(trained.split.history - 1 - max(lag, adaptation.window if adaptation is not None else 0), 0)
+    return Prepared(inputs, trained, draws, population, srm, first, scores, source, preloaded, architecture, memo)
 
 
 def decides_joining(policy: sections.Policy, population: Population) -> NDArray[np.bool_]:
@@ -125,12 +127,12 @@ def decides_joining(policy: sections.Policy, population: Population) -> NDArray[
     return policy.decides("join") & ~(there & policy.decides("interaction"))
 
 
-def preloaded_lists(scenario: sections.Scenario, population: Population, source: CandidateSource | None) -> Ints:
+def preloaded_lists(inputs: PreparationInputs, population: Population, source: CandidateSource | None) -> Ints:
     """What the list of each device [D] is as of when it joins; -1: none."""
-    if not scenario.fleet.preloaded or source is None:
+    if inputs.lag is None or source is None:
         return np.full(population.n_devices, -1)
-    as_of = np.maximum(population.first_step - 1 - scenario.fleet.preloaded.lag, -1)
-    if scenario.llm.candidates.recorded:
+    as_of = np.maximum(population.first_step - 1 - inputs.lag, -1)
+    if inputs.lists.candidates.recorded:
         having = np.flatnonzero(as_of >= 0)
         lists = source.lists(population.users[having], as_of[having])
         as_of[having] = np.where(lists.found, lists.as_of, -1)

@@ -14,10 +14,10 @@ from fleetrec.models.llm.table_reading import read_table
 from fleetrec.models.llm.titles import prompt_of
 from fleetrec.models.runtime.artifacts import atomic_path, check_file_place
 from fleetrec.models.runtime.ragged import ragged
-from fleetrec.simulator.preparation.file_checks import check_files
 from fleetrec.simulator.preparation.held_out import held_out_decisions
 from fleetrec.simulator.preparation.training import CALIBRATION_TAIL, VALIDATION_SEED, load_workload
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import PreparationInputs
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import SplitLog, split_log, training_set
 
@@ -27,8 +27,8 @@ STREAM, CALIBRATION = "stream", "calibration"
 _ROWS_AT_ONCE = 10_000
 
 
-def export_prompts(scenario: sections.Scenario, path: Path) -> dict[str, int]:
-    """Writes one row for each list that a run of `scenario` may need: user_id, as_of, part, prompt.
+def export_prompts(inputs: PreparationInputs, path: Path) -> dict[str, int]:
+    """Writes one row for each list that a run may need: user_id, as_of, part, prompt.
 
     user_id is the log's label, as_of the position of the newest interaction that the prompt shows, both as a table of
     answers needs them. part: `stream`, what a device may ask for or come with, or `calibration`, what thresholds, gains
@@ -36,15 +36,15 @@ def export_prompts(scenario: sections.Scenario, path: Path) -> dict[str, int]:
     the number of rows of each part; InputError for what the user can mend.
     """
     check_file_place("--out", path)
-    log, users, as_of, of_stream = _wanted(scenario)
-    asked = scenario.llm.candidates.title_prompt() or sections.TitlePrompt()
+    log, users, as_of, of_stream = _wanted(inputs)
+    asked = inputs.lists.candidates.title_prompt() or sections.TitlePrompt()
     titles = log.titles or ("",) * log.n_items
     names = [title or f"item {label}" for title, label in zip(titles, log.item_ids, strict=True)]
     parts = np.where(of_stream, STREAM, CALIBRATION)
     schema = pa.schema([(name, pa.string()) for name in ("user_id", "part", "prompt")]).insert(
         1, pa.field("as_of", pa.int64())
     )
-    repeats = not scenario.workload.hides_seen
+    repeats = not inputs.lists.hides_seen
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for at in range(0, len(users), _ROWS_AT_ONCE):
             rows = slice(at, at + _ROWS_AT_ONCE)
@@ -57,10 +57,10 @@ def export_prompts(scenario: sections.Scenario, path: Path) -> dict[str, int]:
     return {STREAM: int(of_stream.sum()), CALIBRATION: int((~of_stream).sum())}
 
 
-def check_answers(scenario: sections.Scenario, table: Path) -> dict[str, Any]:
-    """What `check_table` says of a table of answers, with its coverage of what a run of `scenario` will ask: of the
+def check_answers(inputs: PreparationInputs, table: Path) -> dict[str, Any]:
+    """What `check_table` says of a table of answers, with its coverage of what a run will ask: of the
     lists of the stream, and of those that thresholds, gains and fitted fusions are found on."""
-    log, users, as_of, of_stream = _wanted(scenario)
+    log, users, as_of, of_stream = _wanted(inputs)
     figures, answers = check_table(table, log), read_table(table, log)
     longest = int(log.lengths.max()) + 1
     having = np.isin(users * longest + as_of, answers.users * longest + answers.as_of)
@@ -69,15 +69,14 @@ def check_answers(scenario: sections.Scenario, table: Path) -> dict[str, Any]:
     return figures
 
 
-def _wanted(scenario: sections.Scenario) -> tuple[InteractionLog, Ints, Ints, NDArray[np.bool_]]:
-    """The log, (user, as_of) of the lists that a run of `scenario` may need, and which are the stream's."""
-    check_files(scenario)
-    split = split_log(load_workload(scenario.workload), scenario.workload.split)
-    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
+def _wanted(inputs: PreparationInputs) -> tuple[InteractionLog, Ints, Ints, NDArray[np.bool_]]:
+    """The log, (user, as_of) of the lists that a run may need, and which are the stream's."""
+    log = inputs.training.log
+    split = split_log(load_workload(log), log.split)
     streamed = np.flatnonzero(split.streamed)
-    first = np.maximum(split.history[streamed] - 1 - lag, 0)
+    first = np.maximum(split.history[streamed] - 1 - (inputs.lag or 0), 0)
     counts = split.log.lengths[streamed] - first  # a device may ask after its last interaction too: it knows of no end
-    return split.log, *_with_calibration(scenario, split, *_lists(streamed, first, counts))
+    return split.log, *_with_calibration(inputs, split, *_lists(streamed, first, counts))
 
 
 def _lists(users: Ints, first: Ints, count: Ints) -> tuple[Ints, Ints]:
@@ -87,11 +86,11 @@ def _lists(users: Ints, first: Ints, count: Ints) -> tuple[Ints, Ints]:
 
 
 def _with_calibration(
-    scenario: sections.Scenario, split: SplitLog, users: Ints, as_of: Ints
+    inputs: PreparationInputs, split: SplitLog, users: Ints, as_of: Ints
 ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
     """The stream's lists, then those of held-out decisions that are not among them, and which are the stream's."""
-    validation = scenario.workload.split.validation_users
-    decisions = held_out_decisions(scenario, training_set(split, VALIDATION_SEED, validation, CALIBRATION_TAIL))
+    validation = inputs.training.log.split.validation_users
+    decisions = held_out_decisions(inputs, training_set(split, VALIDATION_SEED, validation, CALIBRATION_TAIL))
     begin = np.where(decisions.begins_with >= 0, decisions.begins_with, decisions.first)
     wanted = np.stack(_lists(decisions.users, begin, decisions.first + decisions.count - begin))
     longest = int(split.log.lengths.max()) + 1

@@ -39,12 +39,11 @@ class RequestMeter:
     """where they come from; none where the scenario alone says them"""
 
 
-def request_meter(scenario: sections.Scenario, prepared: Prepared, source: CandidateSource) -> RequestMeter:
-    """How the requests of a scenario are counted."""
-    llm = scenario.llm
+def request_meter(llm: sections.Llm, prepared: Prepared, source: CandidateSource) -> RequestMeter:
+    """How the tokens of requests are counted."""
     prompt = llm.candidates.title_prompt()
     if prompt is not None:
-        return _of_titles(scenario, prompt, prepared, source)
+        return _of_titles(prompt, prepared, source)
     ids = getattr(source, "id_tokens", None)
     if ids is not None and llm.generation is None:
         own = note("tokens", "tokens: those of the ids that the p5 reads and of a beam each that it writes")
@@ -55,10 +54,8 @@ def request_meter(scenario: sections.Scenario, prepared: Prepared, source: Candi
     return RequestMeter(lambda user, step: by_scenario(step + 1), False, lambda: notes)
 
 
-def _of_titles(
-    scenario: sections.Scenario, section: sections.TitlePrompt, prepared: Prepared, source: CandidateSource
-) -> RequestMeter:
-    log, repeats = prepared.trained.split.log, not scenario.workload.hides_seen
+def _of_titles(section: sections.TitlePrompt, prepared: Prepared, source: CandidateSource) -> RequestMeter:
+    log, repeats = prepared.trained.split.log, not prepared.inputs.lists.hides_seen
     titles = log.titles or ()
 
     def characters(user: int, step: int) -> int:

@@ -36,6 +36,7 @@ from fleetrec.simulator.ranking.slates import (
 )
 from fleetrec.simulator.ranking.srm_logits import SrmScores, StateScores, WindowScores
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import ListInputs, SlateInputs, TrainingInputs
 from fleetrec.simulator.workload.loading import load_log
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import SplitLog, split_log, training_set
@@ -63,110 +64,95 @@ class TrainedModels:
     store: ArtifactStore
 
 
-def load_workload(workload: sections.Workload, store: ArtifactStore | None = None) -> InteractionLog:
+def load_workload(log: sections.Log, store: ArtifactStore | None = None) -> InteractionLog:
     """The interaction log of a scenario; a synthetic one is kept in `store`, where one is given."""
-    if isinstance(workload.interactions, sections.LogFile):
-        return load_log(workload.interactions)
-    return synthetic_log(workload.synthetic, store)
+    if isinstance(log.interactions, sections.LogFile):
+        return load_log(log.interactions)
+    return synthetic_log(log.synthetic, store)
 
 
-def train_models(scenario: sections.Scenario, store: ArtifactStore, device: str, progress: Progress) -> TrainedModels:
-    """Load, split, and train (or fetch) the SRM; deterministic in the scenario without its `seed`."""
-    split = split_log(load_workload(scenario.workload, store), scenario.workload.split)
-    data = training_set(split, VALIDATION_SEED, scenario.workload.split.validation_users, CALIBRATION_TAIL)
-    with sections.silent(scenario.srm, scenario.llm.candidates):
-        return train_on(scenario, split, data, store, device, progress)
+def train_models(inputs: TrainingInputs, store: ArtifactStore, device: str, progress: Progress) -> TrainedModels:
+    """Load, split, and train (or fetch) the SRM."""
+    split = split_log(load_workload(inputs.log, store), inputs.log.split)
+    data = training_set(split, VALIDATION_SEED, inputs.log.split.validation_users, CALIBRATION_TAIL)
+    return train_on(inputs, split, data, store, device, progress)
 
 
 def train_on(
-    scenario: sections.Scenario,
-    split: SplitLog,
-    data: TrainingSet,
-    store: ArtifactStore,
-    device: str,
-    progress: Progress,
+    inputs: TrainingInputs, split: SplitLog, data: TrainingSet, store: ArtifactStore, device: str, progress: Progress
 ) -> TrainedModels:
-    """What `scenario` learns from `data`, the learning part of `split`."""
-    with enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim"):
-        srm = train_or_load_srm(scenario.srm, data, store, scenario.engine.threads, device, progress)
+    """What is learnt from `data`, the learning part of `split`."""
+    memory = enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim")
+    with sections.silent(inputs.srm), memory:
+        srm = train_or_load_srm(inputs.srm, data, store, inputs.threads, device, progress)
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
     trained = TrainedModels(split, data, histories, srm, baselines, store)
-    if scenario.srm.training.kind == "cooperative":
-        trained = replace(trained, srm=_cooperative_srm(scenario, trained, device, progress))
-    return trained
+    if inputs.lists is None:
+        return trained
+    with sections.silent(inputs.srm, inputs.lists.candidates):
+        taught = _cooperative_srm(inputs.srm, inputs.threads, inputs.lists.exact(), trained, device, progress)
+    return replace(trained, srm=taught)
 
 
 def _cooperative_srm(
-    scenario: sections.Scenario, trained: TrainedModels, device: str, progress: Progress
+    srm: sections.Srm, threads: int, lists: ListInputs, trained: TrainedModels, device: str, progress: Progress
 ) -> TrainedSrm:
     """The SRM after the cooperative step, on lists of an LLM that is shown nothing but the training part."""
     log, data = trained.split.log, trained.training
     kept = data.events_before(data.valid_end)
     offsets = np.concatenate(([0], np.cumsum(data.valid_end)))
     past = replace(log, offsets=offsets, items=log.items[kept], times=log.times[kept])
-    candidates = scenario.llm.candidates.exact()
-    asked = scenario.model_copy(
-        update={
-            "llm": scenario.llm.model_copy(update={"candidates": candidates}),
-            "policy": scenario.policy.model_copy(update={"slate": sections.Slate.family.default()}),
-        }
-    )
-    users = np.arange(data.n_users)
-    first = np.zeros(data.n_users, dtype=np.int64)
-    then = replace(
-        trained, split=replace(trained.split, log=past), histories=Histories(offsets, past.items, log.n_items)
-    )
-    scores = srm_scores(then, data.valid_end, users[:0], first_deployed(asked, then))  # of nobody: no list is the SRM's
-    source, _ = candidate_source(asked, then, first, scores, device, progress)
-    srm, training = scenario.srm, scenario.srm.training
-    threads = scenario.engine.threads
-    taught = cooperate_or_load(trained.srm, srm, training, data, source, trained.store, threads, device, progress)
+    then = replace(trained, split=replace(trained.split, log=past))
+    source, _ = _of_llm(lists, then, np.zeros(data.n_users, dtype=np.int64), device, progress)
+    taught = cooperate_or_load(trained.srm, srm, srm.training, data, source, trained.store, threads, device, progress)
     source.save()
     return taught
 
 
 def candidate_source(
-    scenario: sections.Scenario, trained: TrainedModels, first: Ints, scores: SrmScores, device: str, progress: Progress
+    lists: ListInputs,
+    trained: TrainedModels,
+    srm: Deployed,
+    first: Ints,
+    scores: SrmScores,
+    device: str,
+    progress: Progress,
 ) -> tuple[CachedCandidates, Mapping[str, int] | None]:
-    """The cloud's candidate lists, for as_of from `first` [U] on: the LLM's, or those of the SRM in the cloud.
+    """The cloud's candidate lists, for as_of from `first` [U] on: the LLM's, or those of `srm` in the cloud.
 
     With them the architecture of the model that makes them, where it is known.
     """
-    log = trained.split.log
-    if scenario.policy.slate.by_cloud_srm:
-        lists = SrmCandidates(
-            trained, scores, first_deployed(scenario, trained), scenario.llm.list_length, scenario.workload.hides_seen
-        )
-        return CachedCandidates(lists, log.offsets, trained.store), None
-    source, architecture = _llm_source(scenario, trained, first, device, progress)
-    return CachedCandidates(source, log.offsets, trained.store, scenario.llm.candidates.save_every), architecture
+    if lists.maker != "srm":
+        return _of_llm(lists, trained, first, device, progress)
+    made = SrmCandidates(trained, scores, srm, lists.length, lists.hides_seen)
+    return CachedCandidates(made, trained.split.log.offsets, trained.store), None
+
+
+def _of_llm(
+    lists: ListInputs, trained: TrainedModels, first: Ints, device: str, progress: Progress
+) -> tuple[CachedCandidates, Mapping[str, int] | None]:
+    source, architecture = _llm_source(lists, trained, first, device, progress)
+    kept = CachedCandidates(source, trained.split.log.offsets, trained.store, lists.candidates.save_every)
+    return kept, architecture
 
 
 def _llm_source(
-    scenario: sections.Scenario, trained: TrainedModels, first: Ints, device: str, progress: Progress
+    lists: ListInputs, trained: TrainedModels, first: Ints, device: str, progress: Progress
 ) -> tuple[CandidateSource, Mapping[str, int] | None]:
-    log, data, length = trained.split.log, trained.training, scenario.llm.list_length
-    how = (trained.store, scenario.engine.threads, device, progress)
-    inputs = SourceInputs(log, data, first, length, scenario.workload.hides_seen, *how)
-    return scenario.llm.candidates.source(inputs)
+    how = (lists.length, lists.hides_seen, trained.store, lists.threads, device, progress)
+    return lists.candidates.source(SourceInputs(trained.split.log, trained.training, first, *how))
 
 
-def train_llm(scenario: sections.Scenario, trained: TrainedModels, device: str, progress: Progress) -> None:
+def train_llm(lists: ListInputs, trained: TrainedModels, device: str, progress: Progress) -> None:
     """Train the model that makes the lists, where it is one of ours and the store does not hold it."""
-    if scenario.llm.candidates.trains:
-        _llm_source(scenario, trained, np.zeros(trained.training.n_users, dtype=np.int64), device, progress)
+    if lists.candidates.trains:
+        _llm_source(lists, trained, np.zeros(trained.training.n_users, dtype=np.int64), device, progress)
 
 
-def item_table(scenario: sections.Scenario) -> sections.ItemTable:
-    """Where the SRM that makes a scenario's slates has its vectors from: in the cloud it has all of them."""
-    return sections.OnDeviceTable() if scenario.policy.slate.by_cloud_srm else scenario.srm.item_table
-
-
-def first_deployed(scenario: sections.Scenario, trained: TrainedModels) -> Deployed:
+def first_deployed(table: sections.ItemTable, trained: TrainedModels) -> Deployed:
     """The SRM of before the stream, where it ranks: it knows the items that somebody had in the training part."""
-    table = item_table(scenario)
     data = trained.training
     counts = np.bincount(data.items[data.events_before(data.valid_end)], minlength=data.n_items)
     known = most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None)
@@ -207,9 +193,9 @@ class SrmCandidates:
 
 @dataclass(frozen=True)
 class _Maker:
-    """What the slates of a scenario are made of (sections/slate.py: SlateMaker)."""
+    """What slates are made of (sections/slate.py: SlateMaker)."""
 
-    scenario: sections.Scenario
+    inputs: SlateInputs
     trained: TrainedModels
     scores: SrmScores
     source: CandidateSource | None
@@ -219,16 +205,15 @@ class _Maker:
     def of_baseline(self, name: str) -> Slates:
         """A baseline's best."""
         histories = self.trained.histories
-        return BaselineSlates(self.trained.baselines[name], histories.n_items, self._length, self._exclude_seen)
+        return BaselineSlates(self.trained.baselines[name], histories.n_items, self.inputs.length, self._exclude_seen)
 
     def of_catalogue(self) -> Slates:
         """The SRM's best of the catalogue."""
-        return CatalogueSlates(self.trained.histories, self.scores, self._length, self._exclude_seen)
+        return CatalogueSlates(self.trained.histories, self.scores, self.inputs.length, self._exclude_seen)
 
     def of_list(self) -> ListSlates:
         """The list in the order of the fusion."""
-        policy = self.scenario.policy
-        return ListSlates(*self._of_lists, policy.slate.is_list and self.scenario.workload.refills)
+        return ListSlates(*self._of_lists, self.inputs.slate.is_list and self.inputs.exclude_seen == "refill")
 
     def joined(self) -> ListSlates:
         """The list joined with the SRM's own best."""
@@ -241,45 +226,39 @@ class _Maker:
     @property
     def _of_lists(self) -> tuple[Histories, SrmScores, CandidateSource, Fusion, Slates, bool, UncertaintyScore | None]:
         """What all slates of lists take."""
-        scenario = self.scenario
-        popular = scenario.fleet.fallback == "popular"
-        fallback = self.of_baseline("popular") if popular else self.of_catalogue()
+        inputs = self.inputs
+        fallback = self.of_baseline("popular") if inputs.fallback == "popular" else self.of_catalogue()
         assert self.source is not None
-        rule = LlmOnly() if scenario.policy.slate.by_cloud_srm else scenario.policy.fusion
+        rule = LlmOnly() if inputs.slate.by_cloud_srm else inputs.fusion
         fusion = fusion_of(rule) if self.fusion is None else self.fusion
         return self.trained.histories, self.scores, self.source, fusion, fallback, self._exclude_seen, self.uncertainty
 
     @property
     def _exclude_seen(self) -> bool:
-        return self.scenario.workload.hides_seen
-
-    @property
-    def _length(self) -> int:
-        return self.scenario.llm.list_length
+        return self.inputs.exclude_seen is not False
 
 
 def slates_of(
-    scenario: sections.Scenario,
+    inputs: SlateInputs,
     trained: TrainedModels,
     scores: SrmScores,
     source: CandidateSource | None,
     fusion: Fusion | None = None,
     uncertainty: UncertaintyScore | None = None,
 ) -> Slates:
-    """The slates of a scenario's policy; `fusion` stands in for one that had to be fitted."""
-    slates: Slates = scenario.policy.slate.made(_Maker(scenario, trained, scores, source, fusion, uncertainty))
+    """The slates of a policy; `fusion` stands in for one that had to be fitted."""
+    slates: Slates = inputs.slate.made(_Maker(inputs, trained, scores, source, fusion, uncertainty))
     return slates
 
 
 def list_slates(
-    scenario: sections.Scenario,
+    inputs: SlateInputs,
     trained: TrainedModels,
     scores: SrmScores,
     source: CandidateSource | None,
     fusion: Fusion | None = None,
-    uncertainty: UncertaintyScore | None = None,
 ) -> ListSlates:
     """The slates of a policy that shows candidate lists."""
-    slates = slates_of(scenario, trained, scores, source, fusion, uncertainty)
+    slates = slates_of(inputs, trained, scores, source, fusion)
     assert isinstance(slates, ListSlates)
     return slates

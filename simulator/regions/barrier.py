@@ -12,6 +12,7 @@ from fleetrec.simulator.engine.run import end_of
 from fleetrec.simulator.preparation.training import TrainedModels, first_deployed
 from fleetrec.simulator.regions.messages import BarrierUpdate, Ints, RegionState
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import PreparationInputs
 from fleetrec.simulator.scenario.regional import device_bounds
 
 DEALT_EVERY_S = 3600.0
@@ -30,7 +31,8 @@ class Barriers:
         self.trainer: Trainer | None = None
         self._check, self._check_s = 1, math.inf
         if section is not None:
-            self.trainer = Trainer(scenario, section, trained, first_deployed(scenario, trained), device)
+            srm = first_deployed(PreparationInputs.of(scenario).item_table, trained)
+            self.trainer = Trainer(scenario, section, trained, srm, device)
             self._every_s = section.every
             self._check_s = section.every
         self._deal, self._deal_s = 1, math.inf

@@ -20,6 +20,7 @@ from fleetrec.simulator.records.update_log import UPDATE_SCHEMA
 from fleetrec.simulator.regions.messages import RegionState, Task
 from fleetrec.simulator.results.collect import collect
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.workload.arrivals import gaps_of
 
 _SCHEMAS = {"interactions": INTERACTION_SCHEMA, "requests": REQUEST_TABLE, "updates": UPDATE_SCHEMA}
@@ -35,7 +36,8 @@ class Region:
         self._scenario, self._prepared, self._folder, self._progress = scenario, prepared, folder, NullProgress()
         self._end_s = end_of(prepared.population.stream.horizon_s)
         shutil.rmtree(folder, ignore_errors=True)  # what a worker that was lost has left
-        self._tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.trained, device, self._progress))
+        inputs = SlateInputs.of(scenario)
+        self._tuned = tune(scenario.policy, inputs, prepared, lambda: held_out_of(prepared, device, self._progress))
         self._world = build_world(scenario, prepared, self._tuned, folder / "parts", device)
         if self._world.learning is not None:
             self._world.learning.orders = deque()

@@ -15,7 +15,6 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.randomness import Draws, RegionDraws
 from fleetrec.simulator.fleet.devices import build_fleet
-from fleetrec.simulator.preparation.cache_keys import uses_llm
 from fleetrec.simulator.preparation.input_checks import check_inputs
 from fleetrec.simulator.preparation.training import TrainedModels, train_llm, train_models
 from fleetrec.simulator.regions.barrier import Barriers
@@ -27,6 +26,7 @@ from fleetrec.simulator.results.run_folder import RunFolder, disk_full_told, ope
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.update_summary import training_cost
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import ListInputs, TrainingInputs
 from fleetrec.simulator.scenario.regional import device_bounds, regional
 from fleetrec.simulator.workload.arrivals import arrival_times
 
@@ -49,9 +49,9 @@ def simulate_regions(
         place = out if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(opened(place, scenario))
         stack.enter_context(disk_full_told(folder.path))
-        trained = trained or train_models(scenario, store, device, progress)
-        if uses_llm(scenario):
-            train_llm(scenario, trained, device, progress)
+        trained = trained or train_models(TrainingInputs.of(scenario), store, device, progress)
+        if scenario.policy.slate.uses_llm:
+            train_llm(ListInputs.of(scenario), trained, device, progress)
         who = executor or ThisProcess(store, trained)
         timed = scenario.model_copy(update={"duration": _duration_s(scenario, trained)})
         spec = RunSpec(timed, device, max(1, scenario.engine.threads // who.workers), store.root)

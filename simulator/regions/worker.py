@@ -16,6 +16,7 @@ from fleetrec.simulator.regions.messages import RegionJob, RegionState
 from fleetrec.simulator.regions.region import Region
 from fleetrec.simulator.results.run_folder import disk_full_told
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import TrainingInputs
 from fleetrec.simulator.scenario.regional import device_bounds, regional
 
 
@@ -57,7 +58,7 @@ class RegionWorker:
         low, high = device_bounds(spec.scenario)[job.region : job.region + 2]
         own = DeviceRange(spec.scenario.regions[job.region].name, low, high)
         if self._trained is None:
-            self._trained = train_models(scenario, self._store, spec.device, progress)
+            self._trained = train_models(TrainingInputs.of(scenario), self._store, spec.device, progress)
         prepared = prepare(scenario, spec.device, progress, self._store, self._trained, spec.threads, own, self._shared)
         check_memory(prepared.population, spec.at_once if self._shared is None else 1)
         self._shared = self._shared or prepared

@@ -191,8 +191,9 @@ def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requ
     up = np.bincount(owner, requests["bytes_up"], minlength=n)
     down = np.bincount(owner, requests["bytes_down"], minlength=n)
     life = population.stream.horizon_s / scenario.fleet.install_life
-    installed = np.where(joined, install_bytes(scenario, prepared.srm) * life, 0.0)
-    held = held_bytes(scenario, prepared.srm, world.answer_bytes)
+    whole = install_bytes(scenario.policy.slate, scenario.srm.item_table, prepared.srm)
+    installed = np.where(joined, whole * life, 0.0)
+    held = held_bytes(scenario.fleet.classes, scenario.policy.update, whole, world.answer_bytes)
     pushed, uploaded = np.array(world.log.bytes_down), np.array(world.log.bytes_up)
     return pd.DataFrame(
         {

@@ -1,7 +1,7 @@
 """How many events a scenario's clocks alone would make, said before it is simulated: a period of a microsecond over a
 week of a fleet is a slip of the pen that no machine would come to the end of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import in_words
@@ -14,9 +14,13 @@ MOST_HELD = 2e8
 """of those whose moments are drawn and held before the run begins"""
 
 
-def check_events(scenario: sections.Scenario, devices: int, horizon_s: float) -> None:
+Clock = tuple[str, int, float, float]
+"""(dotted key, how many such clocks tick, seconds between two ticks of one, the most ticks)"""
+
+
+def check_events(ticking: Iterable[Clock], horizon_s: float) -> None:
     """InputError for the first period that makes more events over the run than can be simulated or held."""
-    for key, clocks, period_s, most in _clocks(scenario, devices):
+    for key, clocks, period_s, most in ticking:
         if period_s * most < clocks * horizon_s:
             raise InputError(
                 f"{key}: a period of {DURATION.show(period_s)} means more than {most:,.0f} events over "
@@ -24,9 +28,8 @@ def check_events(scenario: sections.Scenario, devices: int, horizon_s: float) ->
             )
 
 
-def _clocks(scenario: sections.Scenario, devices: int) -> Iterator[tuple[str, int, float, float]]:
-    """(dotted key, how many clocks tick, seconds between two ticks of one, the most ticks)."""
-    fleet, policy, cloud = scenario.fleet, scenario.policy, scenario.cloud
+def fleet_clocks(fleet: sections.Fleet, devices: int) -> Iterator[Clock]:
+    """Those of devices that come and go, and of their links."""
     if isinstance(fleet.churn, sections.OnOff):
         yield "fleet.churn", devices, fleet.churn.online + fleet.churn.offline, MOST_HELD
     for number, one in enumerate(fleet.classes):
@@ -34,6 +37,10 @@ def _clocks(scenario: sections.Scenario, devices: int) -> Iterator[tuple[str, in
         if every is not None:
             length = one.link.outage_length or 0.0  # type: ignore[union-attr]
             yield f"fleet.classes.{number}.link.outage_every", devices, every + length, MOST_HELD
+
+
+def policy_clocks(policy: sections.Policy, cloud: sections.Cloud, devices: int) -> Iterator[Clock]:
+    """Those of pushes, updates and the cloud."""
     period_s = policy.request.push_period_s()
     if period_s is not None:
         yield "policy.request.every", devices, period_s, MOST_HELD

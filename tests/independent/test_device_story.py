@@ -15,6 +15,7 @@ from fleetrec.simulator.engine.world import ranking_flops
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.simulation import simulate_prepared
 from tests.independent.device_story import Story
 from tests.independent.stepwise_node import Limits, Node, Request
@@ -143,7 +144,7 @@ def told(scenario: sections.Scenario, prepared: Prepared, tuned: Tuned) -> Story
 def test_every_row_is_as_an_account_event_by_event_says(name: str, store: ArtifactStore) -> None:
     scenario = scenario_of(**merged(SMALL, WORLDS[name]))
     prepared = prepare_tiny(scenario, store)
-    tuned = tune(scenario, prepared, lambda: None)
+    tuned = tune(scenario.policy, SlateInputs.of(scenario), prepared, lambda: None)
     run = simulate_prepared(scenario, prepared, None, "cpu", NullProgress(), tuned=tuned)
     story = told(scenario, prepared, tuned)
     expect_same(pd.DataFrame(story.interactions), run.interactions)

@@ -21,6 +21,7 @@ from fleetrec.simulator.evaluation import evaluate, recognise
 from fleetrec.simulator.preparation.candidates.endpoint import Endpoint
 from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
 from fleetrec.simulator.preparation.prompt_export import export_prompts
+from fleetrec.simulator.scenario.inputs import PreparationInputs
 from fleetrec.simulator.workload.splitting import leave_one_out
 from tests.simulator.workload.logs import make_log
 from tests.small import noted
@@ -164,7 +165,7 @@ def test_p5_serves_a_run_and_its_own_size_is_charged(circle: Path) -> None:
 def test_prompts_are_those_of_the_lists_that_devices_may_ask_for(circle: Path) -> None:
     path = circle.parent / "prompts.parquet"
     scenario = Scenario.load(circle, ["fleet.preloaded={lag: 1}"])
-    rows = export_prompts(scenario, path)
+    rows = export_prompts(PreparationInputs.of(scenario), path)
     table = pq.read_table(path).to_pandas()
     assert rows == table["part"].value_counts().to_dict()
     # Lists as of 2 (preloaded) to 5, the last of six events, after which a device may ask too. A quarter of the users
@@ -180,7 +181,7 @@ def test_prompts_are_those_of_the_lists_that_devices_may_ask_for(circle: Path) -
 def test_items_without_a_title_are_shown_by_their_label(circle: Path) -> None:
     changes = [f"workload.interactions={{path: {circle.parent}/log.csv}}"]
     path = circle.parent / "prompts.parquet"
-    export_prompts(Scenario.load(circle, changes), path)
+    export_prompts(PreparationInputs.of(Scenario.load(circle, changes)), path)
     table = pq.read_table(path).to_pandas()
     assert "1. item i7\n2. item i8" in table[table["user_id"] == "u7"]["prompt"].iloc[0]
 
@@ -189,7 +190,7 @@ def test_the_page_on_candidates_turns_exported_prompts_into_a_table_that_serves(
     circle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(circle.parent)
-    export_prompts(Scenario.load(circle), Path("prompts.parquet"))
+    export_prompts(PreparationInputs.of(Scenario.load(circle)), Path("prompts.parquet"))
     prompts = pd.read_parquet("prompts.parquet")
     newest = prompts["prompt"].str.split("\n\n").str[0].str.split("Film ").str[-1].astype(int)
     prompts["answer"] = [f"1. FILM {(n + 1) % ITEMS}\n2. Nothing known" for n in newest]

@@ -13,6 +13,7 @@ from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
+from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.simulation import simulate_prepared
 from tests.simulator.tiny import RandomLists, prepare_tiny, scenario_of, shuffled
 
@@ -47,7 +48,9 @@ def gains(request: dict[str, Any], lists: type[RandomLists], store: ArtifactStor
         scenario = scenario_of(policy={"request": kind}, fleet={"devices": 60})
         prepared = prepare_tiny(scenario, store)
         prepared = replace(prepared, source=lists(prepared.trained.histories, scenario.llm.list_length))
-        tuned: Tuned = tune(scenario, prepared, lambda: pytest.fail("nothing is calibrated here"))
+        tuned: Tuned = tune(
+            scenario.policy, SlateInputs.of(scenario), prepared, lambda: pytest.fail("not calibrated here")
+        )
         run = simulate_prepared(scenario, prepared, None, "cpu", NullProgress(), tuned=tuned)
         rank = run.interactions["rank"].to_numpy()
         score = (

@@ -1,6 +1,6 @@
 """A small world for tests of the engine: a synthetic log, an untrained SRM, candidate lists drawn at random."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,12 @@ from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.fleet.population import populate
 from fleetrec.simulator.preparation.held_out import held_out_of
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
-from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.preparation.prepare import Prepared, preloaded_lists
 from fleetrec.simulator.preparation.training import TrainedModels, first_deployed, srm_scores
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.scenario.inputs import PreparationInputs, SlateInputs
 from fleetrec.simulator.simulation import simulate_prepared
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import split_log, training_set
@@ -110,22 +111,21 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
     trained = TrainedModels(split, data, histories, srm, baselines, store)
     draws = Draws(scenario.seed)
-    population = populate(scenario, trained.split, draws)
-    lag = scenario.fleet.preloaded.lag if scenario.fleet.preloaded else 0
-    first = np.maximum(split.history - 1 - lag, 0)
-    adaptation = scenario.policy.update.adaptation
-    first = np.maximum(first - (adaptation.window if adaptation is not None else 0), 0)
-    deployed = first_deployed(scenario, trained)
+    inputs = PreparationInputs.of(scenario)
+    population = populate(inputs, trained.split, draws)
+    first = np.maximum(split.history - 1 - (inputs.lag or 0) - inputs.window, 0)
+    deployed = first_deployed(inputs.item_table, trained)
     scores = srm_scores(trained, first, np.unique(population.users), deployed)
     source = RandomLists(histories, scenario.llm.list_length)
-    return Prepared(trained, draws, population, deployed, scores, source, None)
+    preloaded = preloaded_lists(inputs, population, source)
+    return Prepared(inputs, trained, draws, population, deployed, first, scores, source, preloaded)
 
 
 def _prepare_and_tune(scenario: sections.Scenario, store: ArtifactStore) -> tuple[Prepared, Tuned]:
     prepared = prepare_tiny(scenario, store)
     source = RandomLists(prepared.trained.histories, scenario.llm.list_length)
-    tuned = tune(scenario, prepared, lambda: held_out_of(scenario, prepared.trained, "cpu", NullProgress(), source))
-    return prepared, tuned
+    held_out = partial(held_out_of, prepared, "cpu", NullProgress(), source)
+    return prepared, tune(scenario.policy, SlateInputs.of(scenario), prepared, held_out)
 
 
 def simulate_tiny(scenario: sections.Scenario, store: ArtifactStore, out: Any = None) -> RunResult:

@@ -125,9 +125,9 @@ class Problem:
         )
 
 
-def _value_of(scenario: Scenario, key: str) -> Any:
-    """The value of a dotted key; None where the scenario has none."""
-    value: Any = scenario
+def _value_of(section: sections.Section, key: str) -> Any:
+    """The value of a dotted key; None where the section has none."""
+    value: Any = section
     for name in key.split("."):
         value = getattr(value, name, None)
     return value.kind if isinstance(value, sections.Kind) and value.is_word else value

@@ -176,14 +176,13 @@ def label_of(settings: Mapping[str, Value]) -> str:
 # ------------------------------------------------------------------------------------------ the space of a scenario
 
 
-def default_space(scenario: sections.Scenario) -> Space:
-    """When to ask, how to fuse and how to make the slate, wherever the scenario's slate uses the LLM's lists.
+def default_space(policy: sections.Policy) -> Space:
+    """When to ask, how to fuse and how to make the slate, wherever the policy's slate uses the LLM's lists.
 
-    What is tried of each kind it says itself (`Kind.searched`). A kind of the user's own in the scenario is tried
+    What is tried of each kind it says itself (`Kind.searched`). A kind of the user's own in the policy is tried
     beside the built-in ones. Kinds of request that cannot help are left out: a list that is always asked for is the
     ratio 1 of `random`.
     """
-    policy = scenario.policy
     if not policy.slate.uses_llm:
         raise InputError(
             f"policy.slate: {policy.slate.kind} uses no list of the LLM, so there is nothing to optimise by "

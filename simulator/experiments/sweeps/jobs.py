@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from fleetrec.simulator.preparation.cache_keys import training_key, uses_llm
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import TrainingInputs, hash_of
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class TrainingJob:
     @property
     def key(self) -> tuple[str, str]:
         """Equal for scenarios that need the same models."""
-        lm = self.scenario.llm.candidates.model_dump_json() if uses_llm(self.scenario) else ""
-        return training_key(self.scenario), lm
+        lm = self.scenario.llm.candidates.model_dump_json() if self.scenario.policy.slate.uses_llm else ""
+        return hash_of(TrainingInputs.of(self.scenario)), lm
 
 
 @dataclass(frozen=True)

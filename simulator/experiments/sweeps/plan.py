@@ -33,27 +33,11 @@ class Plan:
     def scenario(self, variant: str, seed: int, training: int | None = None) -> Scenario:
         """The scenario of one run; `training`: the seed of its models, where that is replicated."""
         scenario = self.scenarios[variant].model_copy(update={"seed": seed})
-        return scenario if training is None else _trained(scenario, training)
+        return scenario if training is None else scenario.trained_with(training)
 
     @property
     def n_runs(self) -> int:
         return len(self.manifest.variants) * len(self.manifest.seeds) * max(len(self.manifest.trainings), 1)
-
-
-def _trained(scenario: Scenario, seed: int) -> Scenario:
-    """The scenario with every model that it trains trained with `seed`."""
-
-    def with_seed(section: Any) -> Any:
-        return section.model_copy(update={"training": section.training.model_copy(update={"seed": seed})})
-
-    candidates, request = scenario.llm.candidates, scenario.policy.request
-    changed: dict[str, Any] = {"srm": with_seed(scenario.srm)}
-    if "training" in type(candidates).model_fields:
-        changed["llm"] = scenario.llm.model_copy(update={"candidates": with_seed(candidates)})
-    if request.trains:
-        trained = request.model_copy(update={"seed": seed})
-        changed["policy"] = scenario.policy.model_copy(update={"request": trained})
-    return scenario.model_copy(update=changed)
 
 
 def make_plan(sweep: Sweep, overrides: Sequence[str] = (), confirmed: bool = False) -> Plan:

@@ -8,10 +8,9 @@ from fleetrec.models.runtime.disk import is_disk_full
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.experiments.sweeps.jobs import Job, Outcome, RunJob, TrainingJob
-from fleetrec.simulator.preparation.cache_keys import preparation_key, training_key, uses_llm
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.preparation.training import TrainedModels, train_llm, train_models
-from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import ListInputs, PreparationInputs, TrainingInputs, hash_of
 from fleetrec.simulator.simulation import run_prepared
 
 _DEVICE = "cpu"
@@ -41,27 +40,28 @@ class Worker:
         return Outcome()
 
     def _learn(self, job: TrainingJob) -> None:
-        trained = self._trained_for(job.scenario)
-        if uses_llm(job.scenario):
-            train_llm(job.scenario, trained, _DEVICE, NullProgress())
+        trained = self._trained_for(TrainingInputs.of(job.scenario))
+        if job.scenario.policy.slate.uses_llm:
+            train_llm(ListInputs.of(job.scenario), trained, _DEVICE, NullProgress())
 
     def _run(self, job: RunJob) -> None:
         started = time.perf_counter()
-        prepared = self._prepared_for(job.scenario)
+        prepared = self._prepared_for(job)
         prepare_s = time.perf_counter() - started
         run_prepared(job.scenario, prepared, job.folder, _DEVICE, NullProgress(), prepare_s)
 
-    def _trained_for(self, scenario: sections.Scenario) -> TrainedModels:
-        key = training_key(scenario)
+    def _trained_for(self, inputs: TrainingInputs) -> TrainedModels:
+        key = hash_of(inputs)
         if self._trained is None or self._trained[0] != key:
             self._trained = self._prepared = None  # the old one's memory is free before the new one is made
-            self._trained = key, train_models(scenario, self._store, _DEVICE, NullProgress())
+            self._trained = key, train_models(inputs, self._store, _DEVICE, NullProgress())
         return self._trained[1]
 
-    def _prepared_for(self, scenario: sections.Scenario) -> Prepared:
-        key = preparation_key(scenario)
+    def _prepared_for(self, job: RunJob) -> Prepared:
+        inputs = PreparationInputs.of(job.scenario)
+        key = hash_of(inputs)
         if self._prepared is None or self._prepared[0] != key:
-            trained, self._prepared = self._trained_for(scenario), None
-            prepared = prepare(scenario, _DEVICE, NullProgress(), self._store, trained, threads=1)
+            trained, self._prepared = self._trained_for(inputs.training), None
+            prepared = prepare(job.scenario, _DEVICE, NullProgress(), self._store, trained, threads=1)
             self._prepared = key, prepared
         return self._prepared[1]

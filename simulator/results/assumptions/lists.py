@@ -1,6 +1,7 @@
 """How good the LLM must be, what its lists are worth by their age, and how they shrink as they age."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
-from fleetrec.simulator.preparation.prepare import Prepared, first_needed
+from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_age import ranks_at_age, sample
 from fleetrec.simulator.ranking.slates import ListSlates, Queries, Slates
@@ -21,6 +22,7 @@ from fleetrec.simulator.results.assumptions.shown import Shown
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
 from fleetrec.simulator.results.training_curves import LATE, curve_of_lists
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -38,17 +40,14 @@ def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates
         if not isinstance(source, CachedCandidates):
             return []
         only = source  # lists that take seconds or money are not asked for here
-    first = first_needed(scenario, trained)
     judged = np.flatnonzero(shown.alone != NOT_EVALUATED)
-    found, ages = sample(shown.users[judged], shown.steps[judged], first, only)
+    found, ages = sample(shown.users[judged], shown.steps[judged], prepared.first, only)
     if not ages:
         return []
     rows = judged[found]
     users, steps = shown.users[rows], shown.steps[rows]
-    in_its_order = scenario.policy.model_copy(update={"slate": sections.Slate.family.default(), "fusion": LlmOnly()})
-    llm_only = list_slates(
-        scenario.model_copy(update={"policy": in_its_order}), trained, prepared.scores, prepared.source
-    )
+    in_its_order = replace(SlateInputs.of(scenario), slate=sections.Slate.family.default(), fusion=LlmOnly())
+    llm_only = list_slates(in_its_order, trained, prepared.scores, prepared.source)
     as_shown = [_rewards(ranks_at_age(slates, trained.histories, users, steps, age)) for age in ages]
     llm = [_rewards(ranks_at_age(llm_only, trained.histories, users, steps, age)) for age in ages]
     alone = _rewards(shown.alone[rows])

@@ -35,10 +35,7 @@ from fleetrec.simulator.scenario.sections.fusion import FusionRule
 from fleetrec.simulator.scenario.sections.kinds import Kind
 from fleetrec.simulator.scenario.sections.llm import Llm, Prompt
 from fleetrec.simulator.scenario.sections.own_kinds import kind_of_object, own_kinds, silent, with_kind
-from fleetrec.simulator.scenario.sections.policy import (
-    Budget,
-    Policy,
-)
+from fleetrec.simulator.scenario.sections.policy import Budget, Policy
 from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.regions import CloudChanges, Region
 from fleetrec.simulator.scenario.sections.request import RequestPolicy
@@ -67,6 +64,7 @@ from fleetrec.simulator.scenario.sections.workload import (
     Arrivals,
     DiurnalArrivals,
     GlobalTimeSplit,
+    Log,
     LogFile,
     PerUserSplit,
     PoissonArrivals,
@@ -107,6 +105,7 @@ __all__ = [
     "Link",
     "LinkName",
     "Llm",
+    "Log",
     "LogFile",
     "LowRank",
     "Machines",

@@ -1,6 +1,6 @@
 """The whole scenario, and its sections that hold a few keys only."""
 
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
@@ -70,3 +70,17 @@ class Scenario(Section):
     tariffs: Tariffs = Tariffs()
     metrics: Metrics = Metrics()
     engine: Engine = Engine()
+
+    def trained_with(self, seed: int) -> Self:
+        """The same, with every model that it trains trained with `seed`."""
+
+        def with_seed(section: Any) -> Any:
+            return section.model_copy(update={"training": section.training.model_copy(update={"seed": seed})})
+
+        candidates, request = self.llm.candidates, self.policy.request
+        changed: dict[str, Section] = {"srm": with_seed(self.srm)}
+        if "training" in type(candidates).model_fields:
+            changed["llm"] = self.llm.model_copy(update={"candidates": with_seed(candidates)})
+        if request.trains:
+            changed["policy"] = self.policy.model_copy(update={"request": request.model_copy(update={"seed": seed})})
+        return self.model_copy(update=changed)

@@ -110,14 +110,19 @@ class SessionArrivals(Section):
 Arrivals = Annotated[ReplayArrivals | PoissonArrivals | DiurnalArrivals | SessionArrivals, kind_of()]
 
 
-class Workload(Section):
-    """The interactions that devices replay."""
+class Log(Section):
+    """The interactions that there are, and which of them are learnt from."""
 
     interactions: Literal["synthetic"] | LogFile = Field(
         "synthetic", description="the built-in world, or a log on disk"
     )
     synthetic: SyntheticWorld = SyntheticWorld()
     split: Split = Field(GlobalTimeSplit(), description="what is learnt from, and what is streamed")
+
+
+class Workload(Log):
+    """The interactions that devices replay."""
+
     arrivals: Arrivals = Field(ReplayArrivals(), description="when the streamed interactions happen")
     exclude_seen: bool | Literal["refill"] = Field(
         True,

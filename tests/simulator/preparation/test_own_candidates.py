@@ -12,6 +12,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.preparation.training import train_models
 from fleetrec.simulator.scenario import json_schema
+from fleetrec.simulator.scenario.inputs import TrainingInputs
 from fleetrec.simulator.simulation import check_repeatable
 from tests.simulator.experiments.sweeps.files import SCENARIO
 
@@ -57,7 +58,7 @@ def load(source: str, keys: str = "", *overrides: str) -> Scenario:
 def test_lists_of_own_code_are_shown_as_those_of_a_table_that_holds_the_same(store: ArtifactStore) -> None:
     scenario = load(NEXT, "step: 3")
     own = simulate(scenario, store=store)
-    log = train_models(scenario, store, "cpu", NullProgress()).split.log
+    log = train_models(TrainingInputs.of(scenario), store, "cpu", NullProgress()).split.log
     place = np.arange(log.n_events) - np.repeat(log.offsets[:-1], log.lengths)
     lists = (log.items[:, None] + 3 * (1 + np.arange(20))) % log.n_items
     columns = {
@@ -91,7 +92,7 @@ def test_lists_are_asked_for_once_and_kept_until_source_or_keys_change(
 def test_what_it_learns_from_ends_before_the_stream(store: ArtifactStore) -> None:
     scenario = load(f"SEEN = []\n{FITTED}".replace("self.data = data", "SEEN.append(data)"))
     simulate(scenario, store=store)
-    trained = train_models(scenario, store, "cpu", NullProgress())
+    trained = train_models(TrainingInputs.of(scenario), store, "cpu", NullProgress())
     (data,) = sys.modules[type(scenario.llm.candidates).__module__].SEEN
     log = trained.split.log
     before = np.arange(log.n_events) - log.offsets[log.user_of_event] < trained.split.history[log.user_of_event]

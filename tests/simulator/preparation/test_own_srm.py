@@ -15,9 +15,9 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.srm.training import train_or_load_srm
 from fleetrec.simulator.preparation import srm as srm_kinds
-from fleetrec.simulator.preparation.cache_keys import training_key
 from fleetrec.simulator.preparation.training import train_models
 from fleetrec.simulator.scenario import json_schema, shapes
+from fleetrec.simulator.scenario.inputs import TrainingInputs, hash_of
 from fleetrec.simulator.scenario.sections import kinds
 from fleetrec.simulator.simulation import check_repeatable
 from tests.commands.typed import typed
@@ -73,7 +73,7 @@ CHANGES = ("fleet.devices=12", "workload.exclude_seen=false")
 
 
 def test_of_a_table_of_users_a_phone_holds_one_row(store: ArtifactStore) -> None:
-    srm = train_models(load(SCORES, "dim: 8, epochs: 0"), store, "cpu", NullProgress()).srm
+    srm = train_models(TrainingInputs.of(load(SCORES, "dim: 8, epochs: 0")), store, "cpu", NullProgress()).srm
     assert srm.encoder_bytes == 4 * 8
     assert srm.item_bytes == 4 * 8
     assert srm.flops_per_candidate == 2 * 8
@@ -82,22 +82,24 @@ def test_of_a_table_of_users_a_phone_holds_one_row(store: ArtifactStore) -> None
 def test_tied_weights_are_kept_as_one(store: ArtifactStore) -> None:
     tied = STATES.replace("padding_idx=0)\n", "padding_idx=0)\n        self.same = self.embedding\n", 1)
     scenario = load(tied, "dim: 8, epochs: 1")
-    first, again = (train_models(scenario, store, "cpu", NullProgress()).srm for _ in range(2))
+    first, again = (train_models(TrainingInputs.of(scenario), store, "cpu", NullProgress()).srm for _ in range(2))
     assert first.content_hash == again.content_hash
     assert first.encoder_bytes == 4 * 8
 
 
 def test_a_model_is_trained_anew_where_its_source_or_its_keys_have_changed(store: ArtifactStore) -> None:
     keys = {
-        training_key(load(source, keys)) for source in (GRU, f"{GRU}# more\n") for keys in (KEYS, f"{KEYS}, layers: 2")
+        hash_of(TrainingInputs.of(load(source, keys)))
+        for source in (GRU, f"{GRU}# more\n")
+        for keys in (KEYS, f"{KEYS}, layers: 2")
     }
     assert len(keys) == 4
-    train_models(load(GRU), store, "cpu", NullProgress())
+    train_models(TrainingInputs.of(load(GRU)), store, "cpu", NullProgress())
     Path("elsewhere").mkdir()
     Path("mine.py").rename("elsewhere/mine.py")
     moved = Scenario.load("tiny.yaml", [f"srm={{kind: 'elsewhere/mine.py:Mine', {KEYS}}}"])
     before = set(store.root.glob("srm/*"))
-    train_models(moved, store, "cpu", NullProgress())
+    train_models(TrainingInputs.of(moved), store, "cpu", NullProgress())
     assert set(store.root.glob("srm/*")) == before
 
 

@@ -6,6 +6,7 @@ from fleetrec import InputError
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.preparation.training import train_models
+from fleetrec.simulator.scenario.inputs import TrainingInputs
 from tests.simulator.preparation.own_srms import FITTED, SCORES, SMALL, STATES, load
 
 pytestmark = pytest.mark.usefixtures("in_a_folder")
@@ -134,7 +135,7 @@ def test_a_network_that_does_not_do_what_an_srm_does_is_one_line(mistake: str, s
     source, expected = BUILDS[mistake]
     scenario = load(source)
     with pytest.raises(InputError, match=expected) as told:
-        train_models(scenario, store, "cpu", NullProgress())
+        train_models(TrainingInputs.of(scenario), store, "cpu", NullProgress())
     assert "\n" not in str(told.value)
     assert not list(store.root.glob("srm/*"))
 

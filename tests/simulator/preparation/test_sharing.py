@@ -12,10 +12,10 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.experiments.sweeps.jobs import RunJob
 from fleetrec.simulator.experiments.sweeps.worker import Worker
-from fleetrec.simulator.preparation.cache_keys import preparation_key, training_key
 from fleetrec.simulator.preparation.prepare import prepare
 from fleetrec.simulator.preparation.training import train_models
 from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.scenario.inputs import PreparationInputs, TrainingInputs, hash_of
 from fleetrec.simulator.simulation import simulate
 from tests.simulator.experiments.sweeps.files import results_of, write_files
 
@@ -61,7 +61,7 @@ def base(tmp_path: Path) -> Path:
 def test_runs_on_one_preparation_have_the_bytes_of_runs_of_their_own(base: Path, tmp_path: Path) -> None:
     worker = Worker()
     scenarios = [Scenario.load(base, overrides) for overrides in SHARED]
-    assert len({preparation_key(scenario) for scenario in scenarios}) == 1
+    assert len({hash_of(PreparationInputs.of(scenario)) for scenario in scenarios}) == 1
     for number, scenario in enumerate(scenarios):
         assert worker.do(RunJob(scenario, tmp_path / "shared" / str(number))).error is None
         simulate(scenario, tmp_path / "own" / str(number))
@@ -69,8 +69,8 @@ def test_runs_on_one_preparation_have_the_bytes_of_runs_of_their_own(base: Path,
 
 
 def test_scenarios_that_differ_in_what_is_prepared_share_no_preparation(base: Path) -> None:
-    keys = [preparation_key(Scenario.load(base, [override])) for override in UNLIKE]
-    assert len({*keys, preparation_key(Scenario.load(base))}) == len(UNLIKE) + 1
+    keys = [hash_of(PreparationInputs.of(Scenario.load(base, [override]))) for override in UNLIKE]
+    assert len({*keys, hash_of(PreparationInputs.of(Scenario.load(base)))}) == len(UNLIKE) + 1
 
 
 class Spy:
@@ -104,8 +104,8 @@ class Spy:
 
 
 def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for check in ("preparation.prepare.check_inputs", "fleet.population.check_events"):  # they look, and keep nothing
-        monkeypatch.setattr(f"fleetrec.simulator.{check}", lambda *values: None)
+    for check in ("check_inputs", "check_events"):  # they look, and keep nothing
+        monkeypatch.setattr(f"fleetrec.simulator.preparation.prepare.{check}", lambda *values: None)
     monkeypatch.setattr(sections, "silent", lambda *own: nullcontext())
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base, ["policy.update=on_device"]), "", read)  # type: ignore[assignment]
@@ -120,14 +120,14 @@ def test_learning_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch:
     monkeypatch.setattr(sections, "silent", lambda *own: nullcontext())
     read: set[str] = set()
     spied: sections.Scenario = Spy(Scenario.load(base), "", read)  # type: ignore[assignment]
-    train_models(spied, ArtifactStore(), "cpu", NullProgress())
+    train_models(TrainingInputs.of(spied), ArtifactStore(), "cpu", NullProgress())
     known = ("workload.interactions", "workload.synthetic", "workload.split", "srm", "engine.threads")
     assert [path for path in sorted(read) if not path.startswith(known)] == []
 
 
 def test_models_of_all_training_seeds_learn_from_the_same_events(base: Path) -> None:
     seeds = [Scenario.load(base, [f"srm.training.seed={seed}"]) for seed in (1, 2)]
-    one, two = (train_models(scenario, ArtifactStore(), "cpu", NullProgress()) for scenario in seeds)
+    one, two = (train_models(TrainingInputs.of(scenario), ArtifactStore(), "cpu", NullProgress()) for scenario in seeds)
     assert one.training.content_hash == two.training.content_hash
     assert one.srm.content_hash != two.srm.content_hash
 
@@ -136,7 +136,7 @@ def test_a_scenario_says_how_many_users_lend_their_newest_events(base: Path) -> 
     lend = []
     for users in (3, 512):
         scenario = Scenario.load(base, [f"workload.split.validation_users={users}", "srm.epochs=0"])
-        data = train_models(scenario, ArtifactStore(), "cpu", NullProgress()).training
+        data = train_models(TrainingInputs.of(scenario), ArtifactStore(), "cpu", NullProgress()).training
         lend.append(np.flatnonzero(data.fit_end < data.valid_end).tolist())
     assert len(lend[0]) == 3
     assert set(lend[0]) < set(lend[1])
@@ -147,9 +147,11 @@ def test_what_is_learnt_from_lists_is_shared_only_by_those_with_the_same_lists(b
     unlike = ["llm.candidates.epochs=2", "llm.list_length=10", "workload.exclude_seen=false", "seed=1"]
     for kind, different in (("independent", 1), ("cooperative", 4)):
         alike = [Scenario.load(base, [f"srm.training.kind={kind}", text]) for text in unlike]
-        assert len({training_key(scenario) for scenario in alike}) == different
+        assert len({hash_of(TrainingInputs.of(scenario)) for scenario in alike}) == different
 
 
 def test_what_is_learnt_is_shared_by_seeds_and_fleets(base: Path) -> None:
     alike = [Scenario.load(base, [text]) for text in ("seed=2", "fleet.devices=9", "workload.arrivals.per_day=7")]
-    assert {training_key(scenario) for scenario in alike} == {training_key(Scenario.load(base))}
+    assert {hash_of(TrainingInputs.of(scenario)) for scenario in alike} == {
+        hash_of(TrainingInputs.of(Scenario.load(base)))
+    }

@@ -36,7 +36,7 @@ def test_a_parameter_exists_only_beside_the_kinds_that_it_belongs_to(tmp_path: P
 def test_a_space_that_is_written_is_read_as_the_same(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("name: s\n", encoding="utf-8")
-    for space in (read_space(written(tmp_path, SPACE)), default_space(Scenario.load(path))):
+    for space in (read_space(written(tmp_path, SPACE)), default_space(Scenario.load(path).policy)):
         assert read_space(written(tmp_path, yaml.safe_dump(space.as_file(), sort_keys=False))) == space
 
 
@@ -64,7 +64,7 @@ def test_a_section_whose_kind_changes_keeps_nothing_of_its_old_kind(tmp_path: Pa
 def test_the_default_space_holds_together_at_all_its_ends(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("name: s\n", encoding="utf-8")
-    space = default_space(Scenario.load(path))
+    space = default_space(Scenario.load(path).policy)
     space.check(lambda settings: Scenario.load(path, overrides_of(settings)), "space")
     assert {"policy.request.kind", "policy.request.ratio", "policy.fusion.srm_weight", "policy.slate"} <= set(
         space.keys
@@ -98,7 +98,7 @@ def test_a_policy_of_ones_own_is_searched_beside_the_built_in_ones_by_its_keys(
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(OWN, encoding="utf-8")
     Path("s.yaml").write_text("name: s\npolicy: {request: {kind: 'mine.py:Mine', after: 1h}}\n", encoding="utf-8")
-    space = default_space(Scenario.load("s.yaml"))
+    space = default_space(Scenario.load("s.yaml").policy)
     parameters = {parameter.key: parameter for parameter in space.parameters}
     kind, only = "policy.request.kind", {"policy.request.kind": ("mine.py:Mine",)}
     assert parameters[kind].choices[-1] == "mine.py:Mine"
@@ -123,14 +123,14 @@ def test_a_class_says_what_is_tried_of_it(tmp_path: Path, monkeypatch: pytest.Mo
         OWN.replace("class Mine(RequestPolicy):\n", f"class Mine:\n    {says}\n"), encoding="utf-8"
     )
     Path("s.yaml").write_text("name: s\npolicy: {request: 'mine.py:Mine'}\n", encoding="utf-8")
-    parameters = {parameter.key: parameter for parameter in default_space(Scenario.load("s.yaml")).parameters}
+    parameters = {parameter.key: parameter for parameter in default_space(Scenario.load("s.yaml").policy).parameters}
     assert parameters["policy.request.unseen"].choices == (1, 2)
     assert (parameters["policy.request.after"].low, parameters["policy.request.after"].log) == (60, True)
     Path("mine.py").write_text(
         OWN.replace("(RequestPolicy):\n", ":\n    searched = {'after': {'low': 60}}\n"), encoding="utf-8"
     )
     with pytest.raises(InputError, match=r"mine\.py:6: searched: policy\.request\.after: a range needs low and high"):
-        default_space(Scenario.load("s.yaml"))
+        default_space(Scenario.load("s.yaml").policy)
 
 
 def test_a_kind_in_a_space_file_is_looked_for_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_a_kind_in_a_space_file_is_looked_for_beside_it(tmp_path: Path, monkeypa
 
 def test_a_scenario_whose_slate_never_asks_has_no_default_space() -> None:
     with pytest.raises(InputError, match=r"policy\.slate: srm uses no list"):
-        default_space(scenario_of(policy={"slate": "srm", "request": {"kind": "never"}}))
+        default_space(scenario_of(policy={"slate": "srm", "request": {"kind": "never"}}).policy)
 
 
 @pytest.mark.parametrize(
