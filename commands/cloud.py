@@ -39,7 +39,10 @@ def replay(
     profile: Annotated[str | None, typer.Option("--profile", help="step times of `calibrate`")] = None,
     rate_scale: Annotated[float, typer.Option("--rate-scale", help="arrivals come so many times as fast")] = 1.0,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="only the first requests")] = None,
-    slo: Annotated[str | None, typer.Option("--slo", help="p95=1s, ttft_p95=200ms: find the fewest replicas")] = None,
+    slo: Annotated[
+        list[str] | None,
+        typer.Option("--slo", help="p95=1s,ttft_p99=200ms: find the fewest replicas that meet all; repeatable"),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -51,7 +54,8 @@ def replay(
         from fleetrec.simulator.scenario.sections import Router
 
         chosen = Router.called(router, "--router")
-        plan = Plan(model, gpu, gpus_per_replica, replicas, chosen, profile, rate_scale, limit, slo)
+        objectives = ",".join(slo) if slo else None
+        plan = Plan(model, gpu, gpus_per_replica, replicas, chosen, profile, rate_scale, limit, objectives)
         figures = size(trace, plan, progress_bars(quiet))
         if as_json:
             print_json(figures)

@@ -18,6 +18,7 @@ from fleetrec.reports.data.estimates import time_edges
 from fleetrec.reports.data.metric_names import World
 from fleetrec.reports.data.quantities import seconds_text
 from fleetrec.reports.data.run_folder import RunRecords, setting
+from fleetrec.simulator.scenario.objectives import Objective
 
 COLOURS = ("@blue", "@vermilion", "@green", "@purple", "@orange", "@ink", "@sky")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid", "dash")
@@ -165,7 +166,7 @@ def latency(
     curves: Mapping[str, Any],
     id_: str,
     title: str,
-    objective_s: float | None = None,
+    objectives: Sequence[Objective] = (),
     looks: Mapping[str, int] | None = None,
 ) -> Chart:
     """Distributions of times by name (samples in seconds, NaN left out) on a logarithmic axis, with p50, p95, p99.
@@ -199,12 +200,11 @@ def latency(
         "yaxis": {"title": {"text": "share that took at most so long"}, "range": [0, 1.02], "tickformat": ".0%"},
     }
     note = f"In the legend: p50 / p95 / p99. What took {seconds_text(_SHORTEST_S)} or less stands there."
-    if objective_s and traces:
-        label = f"objective: p95 of at most {seconds_text(objective_s)}"
+    for objective in objectives if traces else ():
+        label = f"objective: p{100 * objective.share:g} of at most {seconds_text(objective.at_most_s)}"
         marker = {"symbol": "triangle-down", "size": 12, "color": "@vermilion"}
-        traces.append(
-            {"type": "scatter", "mode": "markers", "name": label, "x": [objective_s], "y": [0.95], "marker": marker}
-        )
+        at = {"x": [objective.at_most_s], "y": [objective.share]}
+        traces.append({"type": "scatter", "mode": "markers", "name": label, **at, "marker": marker})
     return Chart(id_, title, f"{title}: cumulative distributions.", traces, layout, note, 420, "simulated")
 
 

@@ -55,7 +55,13 @@ _LABELS = {
     "interactions": "interactions",
     "devices": "devices",
 }
-_OF_REPRESENTED = {"latency_s": "of a request", "node_s": "at the replicas", "queue_s": "in the queue"}
+_OF_REPRESENTED = {
+    "latency_s": "of a request",
+    "node_s": "at the replicas",
+    "queue_s": "in the queue",
+    "ttft_s": "to the first token",
+    "tpot_s": "per output token",
+}
 _LATENCIES = {"slate": "until a new slate", "request": "of a request", "queue": "in the queue"}
 _UNSHOWN = (
     "accuracy_by.",

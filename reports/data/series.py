@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from fleetrec.models.metrics import accuracy_per_query
 from fleetrec.reports.data.estimates import GroupedShares, binned_steps, grouped_shares, merged_bins, time_edges
 from fleetrec.reports.data.run_folder import RunRecords, setting
+from fleetrec.simulator.scenario.objectives import Objective
+from fleetrec.simulator.scenario.sections import Slo
 
 Floats = NDArray[np.float64]
 
@@ -121,6 +123,12 @@ def cloud_over_time(run: RunRecords, edges_s: Floats) -> CloudSeries | None:
 def on_cpu(run: RunRecords) -> bool:
     """Whether the cloud of this run ranks on processors instead of GPUs."""
     return bool(setting(run.scenario, "policy", "slate") == "cloud_srm")
+
+
+def latency_objectives(run: RunRecords) -> list[Objective]:
+    """What the run's `cloud.slo` asks of latencies."""
+    slo = Slo.model_validate(setting(run.scenario, "cloud", "slo") or {})
+    return [part for part in slo.parts if part.measure == "latency"]
 
 
 def request_times_s(run: RunRecords) -> Mapping[str, Floats]:

@@ -185,12 +185,12 @@ def _latency(figure: Figure, run: RunRecords) -> None:
     parts = {name: (sample, *looks[name]) for name, sample in series.request_times_s(run).items()}
     nothing = "no request came to an answer" if len(run.requests) else "no request was issued"
     if _distributions(right, parts, nothing):
-        objective = setting(run.scenario, "cloud", "slo", "p95_latency")
-        if isinstance(objective, int | float):
-            label = f"objective: p95 of at most {seconds_text(objective)}"
-            right.axvline(objective, color=style.VERMILION, linewidth=1.2, linestyle=":")
-            right.plot([objective], [0.95], "v:", color=style.VERMILION, linewidth=1.2, markersize=10, label=label)
-            _percentile_legend(right)
+        for objective in series.latency_objectives(run):
+            at_most_s, share = objective.at_most_s, objective.share
+            label = f"objective: p{100 * share:g} of at most {seconds_text(at_most_s)}"
+            right.axvline(at_most_s, color=style.VERMILION, linewidth=1.2, linestyle=":")
+            right.plot([at_most_s], [share], "v:", color=style.VERMILION, linewidth=1.2, markersize=10, label=label)
+        _percentile_legend(right)
 
 
 def _distributions(axes: Axes, samples: Mapping[str, tuple[NDArray[np.float64], str, Any]], nothing: str) -> bool:

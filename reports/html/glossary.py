@@ -21,7 +21,8 @@ GLOSSARY = {
     "are active after the cut.",
     "replica": "One server of the LLM: a GPU, or several that hold one model together.",
     "headroom": "How much more load the replicas could take before the latency objective is missed.",
-    "latency objective": "The time, cloud.slo, that 95% of requests may take at the replicas at most.",
+    "latency objective": "What cloud.slo asks of the replicas: how long 95% of requests may take at most, or other "
+    "percentiles of that time, of the time to first token (TTFT) and of the time per output token (TPOT), all at once.",
     "HR@k": "Hit ratio: the share of interactions whose item stood among the first k of the slate.",
     "NDCG@k": "Like the hit ratio, but an item further up counts more: 1 / log2(1 + its place), 0 beyond place k.",
     "baseline": "What is compared to: in a run, rankings that need no cloud; in a sweep, the variant that is named so.",

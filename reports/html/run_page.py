@@ -39,13 +39,13 @@ def write_run_page(folder: Path) -> Path:
     intervals = _intervals(run)
     times = series.request_times_s(run)
     slate = run.interactions["slate_latency_s"].to_numpy(np.float64)
-    objective_s = setting(run.scenario, "cloud", "slo", "p95_latency")
+    objectives = series.latency_objectives(run)
     drawn: dict[str, Any] = {
         "beside": _beside(run, intervals),
         "time": run_charts.over_time({run.title: run}),
         "latency": [
             run_charts.latency({"slate": slate}, "slate-latency", "Until a new slate is on screen"),
-            run_charts.latency(times, "request-latency", "A request, from issue to delivery", objective_s),
+            run_charts.latency(times, "request-latency", "A request, from issue to delivery", objectives),
         ],
         "lists": [chart for chart in (run_charts.staleness(run), run_charts.places(run)) if chart is not None],
         "cost": _cost_chart(run),

@@ -53,6 +53,11 @@ def worlds_table(run: RunRecords) -> Table | None:
             both(f"of that, in the queue, {p}", f"latency_s.queue.{p}", f"represented.queue_s.{p}")
             for p in _PERCENTILES
         ),
+        *(
+            both(f"{name}, {p}", "", f"represented.{key}.{p}")
+            for key, name in (("ttft_s", "time to first token"), ("tpot_s", "time per output token"))
+            for p in (_PERCENTILES if key in represented else ())
+        ),
         both("busy (share of time not idle)", "cloud.utilization", "represented.utilization"),
         both("headroom (load more that would do)", "cloud.headroom", "represented.headroom"),
         Row([Cell("dollars a month"), Cell(""), _cost_cell(run, metric("cost.usd_provisioned_per_month"))]),

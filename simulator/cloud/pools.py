@@ -137,5 +137,10 @@ def check_cloud(llm: sections.Llm, cloud: sections.Cloud) -> None:
     """
     for key, section in machines_of(cloud):
         default_catalogue().gpu(section.gpu, f"{key}.gpu")
+    if any(part.measure != "latency" for part in cloud.slo.parts) and llm.candidates.brings_latency():
+        raise InputError(
+            "cloud.slo.objectives: the table's answers bring their latency along and no times of tokens; ask for "
+            "latency_p99=2s and the like, or leave the column latency_s out of the table"
+        )
     if llm.served_as is not None:
         kinds_of(llm, cloud, default_catalogue().model(llm.served_as))

@@ -13,17 +13,11 @@ import simpy
 from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateSource
+from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.peak import Peak
-from fleetrec.simulator.cloud.capacity.provisioning import (
-    Cores,
-    Objective,
-    Provision,
-    Replicas,
-    Servers,
-    left_out,
-    without_faults,
-)
+from fleetrec.simulator.cloud.capacity.provisioning import Provision, left_out
 from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.cloud.capacity.servers import Cores, Replicas, Servers, without_faults
 from fleetrec.simulator.cloud.capacity.servers_needed import provision_fleet
 from fleetrec.simulator.cloud.hardware.catalogue import served_model
 from fleetrec.simulator.cloud.node.cpu_node import CpuNode
@@ -79,7 +73,7 @@ class Service(ABC):
 
     @abstractmethod
     def provision(
-        self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
+        self, horizon_s: float, scale: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
         """The fewest replicas (cores) that meet the objective for a fleet `scale` times this one, whose devices' users
         are resampled."""
@@ -203,17 +197,15 @@ class LlmService(Service):
         return energy + Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
 
     def provision(
-        self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
+        self, horizon_s: float, scale: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
         came, issued_s = np.array(self._came), np.array(self._issued)
         replicas = Replicas(self._alike, without_faults(self._scenario.cloud), draws, objective)
         surge = self._scenario.fleet.surge
         served = [self._scenario.llm.model_dump(mode="json"), self._scenario.cloud.model_dump(mode="json")]
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
-            ["provision", came, issued_s, horizon_s, scale, surge, objective.share, *served],
-            lambda: _provisioned(
-                Requests.of_rows(came), issued_s, horizon_s, scale, surge, replicas, objective, draws, users
-            ),
+            ["provision", came, issued_s, horizon_s, scale, surge, *served],
+            lambda: _provisioned(Requests.of_rows(came), issued_s, horizon_s, scale, surge, replicas, draws, users),
         )
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
@@ -270,13 +262,13 @@ class CpuService(Service):
         return cpu_cost(horizon_s * self.node.replicas, self._tariffs)
 
     def provision(
-        self, horizon_s: float, scale: float, objective: Objective, draws: Draws, users: Resampling
+        self, horizon_s: float, scale: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
         none = np.zeros(len(self._came), dtype=np.int64)
         requests = Requests.of(np.array(self._came), none, none, device=np.array(self._device, dtype=np.int64))
         cores = Cores(self._flops / self.node.core_flops_per_s + self.node.overhead_s, objective)
         issued_s = np.array(self._issued)
-        return _provisioned(requests, issued_s, horizon_s, scale, self._surge, cores, objective, draws, users)
+        return _provisioned(requests, issued_s, horizon_s, scale, self._surge, cores, draws, users)
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
         return cpu_cost(servers * horizon_s, self._tariffs)
@@ -302,14 +294,13 @@ def _provisioned(
     scale: float,
     surge: float,
     servers: Servers,
-    objective: Objective,
     draws: Draws,
     users: Resampling,
 ) -> Provision:
     """What requests [N] need that devices issued at `issued_s`: at 0 because the run begins."""
     asked_s = np.where(issued_s > 0, requests.arrival_s, 0.0)
     peak = Peak.of(asked_s, requests.device, horizon_s, users).times(surge)
-    return provision_fleet(requests, peak, scale, servers, objective, draws)
+    return provision_fleet(requests, peak, scale, servers, draws)
 
 
 def _given(values: NDArray[np.float64] | None, otherwise: float) -> float:

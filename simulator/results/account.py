@@ -16,7 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud.capacity.provisioning import Objective, Provision, Served
+from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
+from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served
 from fleetrec.simulator.core.costs import Cost, network_cost
 from fleetrec.simulator.core.resampling import Resampling, interval
 from fleetrec.simulator.engine.cloud_service import Service
@@ -61,7 +62,7 @@ class Account:
     """one row a draw of users"""
     scale: float
     """devices of that fleet for each that was simulated"""
-    objective: Objective
+    objective: ServiceObjective
     provision: Provision
     failed: str | None = None
     """why it could not be computed, where it could not: the run is worth keeping without it"""
@@ -90,7 +91,7 @@ def account(
     horizon_s, n_devices = population.stream.horizon_s, population.n_devices
     represents = scenario.fleet.represents or n_devices
     scale = represents / n_devices
-    objective = Objective(0.95, scenario.cloud.slo.p95_latency)
+    objective = ServiceObjective.of(scenario.cloud.slo)
     users = Resampling.of(devices["user"].to_numpy())
     failed = None
     try:
@@ -119,7 +120,8 @@ def account(
     figures = account_figures(
         provision.peak_per_s, n, math.nan if n is None else usd(n, own), own[1], horizon_s, represents, draws
     )
-    return Account(figures, _represented(requests, represents, provision), draws, scale, objective, provision, failed)
+    represented = _represented(requests, represents, provision, objective)
+    return Account(figures, represented, draws, scale, objective, provision, failed)
 
 
 def account_draws(
@@ -171,8 +173,9 @@ def worst_of(regions: list[Figures], represents: int) -> Figures:
         "replicas": None if None in servers else sum(servers),
         "requests_per_s": of_known([one["requests_per_s"] for one in regions], math.fsum),
         **{
-            name: {p: of_known([one[name][p] for one in regions], max) for p in ("p50", "p95", "p99")}
-            for name in ("latency_s", "node_s", "queue_s")
+            name: {p: of_known([one.get(name, {}).get(p) for one in regions], max) for p in ("p50", "p95", "p99")}
+            for name in ("latency_s", "node_s", "queue_s", "ttft_s", "tpot_s")
+            if any(name in one for one in regions)
         },
         "utilization": of_known([one["utilization"] for one in regions], max),
         "headroom": of_known([one["headroom"] for one in regions], min),
@@ -185,16 +188,22 @@ def of_known(values: list[float | None], which: Callable[[list[float]], float]) 
     return which(known) if known else None
 
 
-def _represented(requests: pd.DataFrame, represents: int, provision: Provision) -> Figures:
-    """The represented fleet in its busiest stretch on the servers that it needs: not the simulated phones."""
+def _represented(requests: pd.DataFrame, represents: int, provision: Provision, objective: ServiceObjective) -> Figures:
+    """The represented fleet in its busiest stretch on the servers that it needs: not the simulated phones. TTFT and
+    TPOT are told where the objective speaks of them."""
     served = provision.served
     return {
         "devices": represents,
         "replicas": provision.servers,
         "requests_per_s": provision.peak_per_s,
         "latency_s": percentiles(_answered_s(requests, served) if served else np.zeros(0)),
-        "node_s": percentiles(served.latency_s if served else np.zeros(0)),
+        "node_s": percentiles(served.times.latency_s if served else np.zeros(0)),
         "queue_s": percentiles(served.wait_s if served else np.zeros(0)),
+        **{
+            f"{measure}_s": percentiles(served.times.measured(measure) if served else np.zeros(0))
+            for measure in dict.fromkeys(part.measure for part in objective.parts)
+            if measure != "latency"
+        },
         "utilization": served.utilization if served else None,
         "headroom": served.headroom if served else None,
     }
@@ -205,4 +214,4 @@ def _answered_s(requests: pd.DataFrame, served: Served) -> Floats:
     at_the_door = requests[np.isfinite(requests["t_arrived_s"])].sort_values("t_arrived_s", kind="stable")
     answered_s = at_the_door["t_delivered_s"] - at_the_door["t_issued_s"]
     network_s = (answered_s - (at_the_door["t_finished_s"] - at_the_door["t_arrived_s"])).to_numpy()
-    return np.asarray(served.latency_s + network_s[served.row], dtype=np.float64)
+    return np.asarray(served.times.latency_s + network_s[served.row], dtype=np.float64)

@@ -75,11 +75,11 @@ def provisioned_notes(slate: sections.Slate, service: Service, found: Account) -
     elif found.provision.servers is None:
         alone_s = found.provision.alone_s
         said = (
-            f"provisioned account: none, since the p95 request {'never ends' if math.isnan(alone_s) else 'takes'} "
-            f"{'' if math.isnan(alone_s) else '{alone_s:.3g} s '}on an empty node; "
-            "relax cloud.slo.p95_latency, or serve a smaller model or a faster GPU"
+            "provisioned account: none, since on an empty node {excess}; relax cloud.slo, or serve a smaller model or "
+            "a faster GPU"
         )
-        notes.append(note(PROVISIONED_NONE, said, alone_s=None if math.isnan(alone_s) else alone_s))
+        known = alone_s if math.isfinite(alone_s) else None
+        notes.append(note(PROVISIONED_NONE, said, excess=found.provision.excess, alone_s=known))
     left_out = service.not_provisioned(found.scale)
     if left_out:
         notes.append(note(PROVISIONED_LEAVES_OUT, "provisioned account: leaves out {parts}", parts=left_out))

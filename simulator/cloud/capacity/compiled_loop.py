@@ -78,6 +78,21 @@ def _leave(replica: Ints, phases: Ints, job: Ints, block: int) -> None:
 
 
 @compiled
+def _judge(number: int, job: Ints, told: Floats, arrival_s: float, judged: Floats, missed: Ints) -> None:
+    """A request has ended: which objectives has it missed?"""
+    more = job[OUTPUT] - 1
+    for part in range(len(judged)):
+        if judged[part, 0] == 0:
+            value = told[number, ENDED_S] - arrival_s
+        elif judged[part, 0] == 1:
+            value = told[number, FIRST_S] - arrival_s
+        else:
+            value = (told[number, ENDED_S] - told[number, FIRST_S]) / more if more > 0 else 0.0
+        if value > judged[part, 1]:
+            missed[part] += 1
+
+
+@compiled
 def _complete(
     replica: Ints,
     times: Floats,
@@ -88,10 +103,11 @@ def _complete(
     told: Floats,
     block: int,
     arrival_s: Floats,
-    late_s: float,
-) -> int:
-    """The step at hand ends; returns how many requests end with it that have taken longer than `late_s`."""
-    end_s, late = times[END_S], 0
+    judged: Floats,
+    missed: Ints,
+) -> None:
+    """The step at hand ends."""
+    end_s = times[END_S]
     replica[STEP] += 1
     replica[CONTEXT] += replica[DECODING]
     decoded, kept = replica[BATCH], 0
@@ -104,8 +120,7 @@ def _complete(
                 _release(replica, jobs[number])
                 told[number, ENDED_S] = end_s
                 replica[OUTSTANDING] -= 1
-                if end_s - arrival_s[number] > late_s:
-                    late += 1
+                _judge(number, jobs[number], told, arrival_s[number], judged, missed)
             else:
                 batch[kept] = number
                 kept += 1
@@ -126,8 +141,7 @@ def _complete(
             _release(replica, job)
             told[number, ENDED_S] = end_s
             replica[OUTSTANDING] -= 1
-            if end_s - arrival_s[number] > late_s:
-                late += 1
+            _judge(number, job, told, arrival_s[number], judged, missed)
             continue
         job[GENERATED] += 1
         job[FINISH] = replica[STEP] + job[OUTPUT] - job[GENERATED]
@@ -136,7 +150,6 @@ def _complete(
         batch[kept] = number
         kept += 1
     replica[BATCH], replica[PREFILLS] = kept, 0
-    return late
 
 
 @compiled
@@ -249,14 +262,14 @@ def _begin(
 
 @compiled
 def serve(
-    arrival_s: Floats, jobs: Ints, assigned: Ints, replicas: int, engine: Ints, lines: Floats, late_s: float, most: int
+    arrival_s: Floats, jobs: Ints, assigned: Ints, replicas: int, engine: Ints, lines: Floats, judged: Floats
 ) -> tuple[Floats, Floats]:
     """When each request [N] started, had its first token and ended, [N x 3], and busy seconds of each replica [R].
 
     `jobs` [N x 8] as above; `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest requests
     that wait or run, the first of several. `engine`: token budget, limit of sequences, tokens of a block, blocks.
-    `lines`: the step time, in the order of `compiled.served`. It is given up once more than `most` requests have taken
-    longer than `late_s`.
+    `lines`: the step time, in the order of `compiled.served`. `judged` [K x 3]: objectives, each a measure (latency,
+    TTFT, TPOT), the bound, and how many requests may miss it; once more have, it is given up.
     """
     n, max_sequences, block = len(arrival_s), engine[1], engine[2]
     told = np.full((n, 3), np.nan)
@@ -271,14 +284,14 @@ def serve(
         state[r, HEAD] = state[r, TAIL] = state[r, PARTIAL] = -1
         state[r, NEXT] = 1 << 62
         times[r, END_S] = math.inf
-    late = 0
+    missed, hopeless = np.zeros(len(judged), dtype=np.int64), False
     for number in range(n + 1):
         now = arrival_s[number] if number < n else math.inf
         best = 0
         for r in range(replicas):
             while times[r, END_S] < now:
                 if state[r, BATCH] or state[r, PREFILLS]:
-                    late += _complete(
+                    _complete(
                         state[r],
                         times[r],
                         phases[r],
@@ -288,12 +301,15 @@ def serve(
                         told,
                         block,
                         arrival_s,
-                        late_s,
+                        judged,
+                        missed,
                     )
                 _begin(state[r], times[r], phases[r], batches[r], prefills[r], jobs, told, following, engine, lines)
             if state[r, OUTSTANDING] < state[best, OUTSTANDING]:
                 best = r
-        if number == n or late > most:
+        for part in range(len(judged)):
+            hopeless |= missed[part] > judged[part, 2]
+        if number == n or hopeless:
             break
         r = best if assigned[number] < 0 else assigned[number]
         if state[r, TAIL] < 0:

@@ -5,11 +5,11 @@ written or not at all. What it cannot serve (`plain` says), and any machine with
 """
 
 import hashlib
-import math
 import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -23,13 +23,17 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.capacity.objectives import Times
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.scenario.objectives import MEASURES, Objective
 from fleetrec.simulator.scenario.sections import Cloud
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Allowed = Sequence[tuple[Objective, int]]
+"""objectives, and how many requests may miss each"""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,7 @@ class Run:
 
     wait_s: Floats
     """arrival to the start of service"""
-    ttft_s: Floats
-    """arrival to first token"""
-    latency_s: Floats
-    """arrival to the last token"""
+    times: Times
     busy_s: Floats
     """[R] seconds in which each replica served"""
 
@@ -71,7 +72,7 @@ def _loaded(folder: str) -> ModuleType:
     settings: Any = import_module("numba").config
     settings.CACHE_DIR = folder
     code = import_module(_LOOP)
-    code.serve(*_arguments(_NOBODY, np.zeros(0, dtype=np.int64), 1, (16, 1, 16, 1), (0.0,) * 13))
+    code.serve(*_arguments(_NOBODY, np.zeros(0, dtype=np.int64), 1, (16, 1, 16, 1), (0.0,) * 13), _judged(()))
     return code
 
 
@@ -110,11 +111,10 @@ def served(
     replica: Replica,
     replicas: int,
     assigned: Ints,
-    late_s: float = math.inf,
-    most: int = 1 << 62,
+    allowed: Allowed = (),
 ) -> Run:
-    """All requests, served by so many replicas like this one; given up once more than `most` take longer than
-    `late_s`."""
+    """All requests, served by so many replicas like this one; given up once more than are allowed to have missed an
+    objective."""
     engine, timing = replica.engine, replica.timing
     limits = (engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks)
     step: list[float] = []
@@ -123,18 +123,24 @@ def served(
     experts = timing.experts
     step += [experts.all_s, experts.routed_share] if experts is not None else [0.0, 0.0]
     arguments = _arguments(requests, assigned, replicas, limits, (*step, timing.prompt_floor_s))
-    told, busy_s = code.serve(*arguments[:-2], late_s, most)
+    told, busy_s = code.serve(*arguments, _judged(allowed))
     wait_s, ttft_s, latency_s = (told - requests.arrival_s[:, None]).T
-    return Run(wait_s, ttft_s, latency_s, busy_s)
+    return Run(wait_s, Times.of(latency_s, ttft_s, requests.output_tokens), busy_s)
+
+
+def _judged(allowed: Allowed) -> Floats:
+    """As `serve` takes them."""
+    rows = [(MEASURES.index(part.measure), part.late_s, most) for part, most in allowed]
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
 
 def _arguments(
     requests: Requests, assigned: Ints, replicas: int, engine: tuple[int, ...], step: tuple[float, ...]
 ) -> tuple[Any, ...]:
-    """What `serve` takes; nobody is ever late."""
+    """What `serve` takes, but whom it judges."""
     jobs = np.zeros((len(requests), 8), dtype=np.int64)
     jobs[:, 0], jobs[:, 1], jobs[:, 2] = requests.prompt_tokens, requests.output_tokens, requests.sequences
     jobs[:, 4] = requests.prompt_tokens
     arrival_s = np.ascontiguousarray(requests.arrival_s, dtype=np.float64)
     limits, lines = np.array(engine, dtype=np.int64), np.array(step, dtype=np.float64)
-    return arrival_s, jobs, np.asarray(assigned, dtype=np.int64), replicas, limits, lines, math.inf, 1 << 62
+    return arrival_s, jobs, np.asarray(assigned, dtype=np.int64), replicas, limits, lines

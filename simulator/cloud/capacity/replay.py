@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
+from fleetrec.simulator.cloud.capacity.objectives import Times
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.node.queueing import Served
@@ -117,11 +118,9 @@ class Replayed:
     node: LlmNode
 
     @property
-    def tpot_s(self) -> Floats:
-        """Seconds per output token after the first; NaN where there is none."""
-        more = self.requests.output_tokens - 1
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(more > 0, (self.latency_s - self.ttft_s) / more, math.nan)
+    def times(self) -> Times:
+        """What objectives are about."""
+        return Times.of(self.latency_s, self.ttft_s, self.requests.output_tokens)
 
 
 Watch = Callable[[int, float, list[LlmTicket]], bool]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.simulator.cloud.capacity.peak import PEAK_S, Peak
-from fleetrec.simulator.cloud.capacity.provisioning import Objective, Provision, Served, Servers, fewest, percentile
+from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served, fewest
 from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.cloud.capacity.servers import Servers
 from fleetrec.simulator.core.randomness import Draws
 
 _FEWEST = 2000  # requests that tell a percentile
@@ -27,10 +28,10 @@ Ints = NDArray[np.int64]
 class Capacity:
     """What rates of such requests numbers of servers hold for half an hour within the objective."""
 
-    def __init__(self, requests: Requests, servers: Servers, objective: Objective, draws: Draws):
-        self._requests, self._servers, self._objective, self._draws = requests, servers, objective, draws
+    def __init__(self, requests: Requests, servers: Servers, draws: Draws):
+        self._requests, self._servers, self._draws = requests, servers, draws
         self._known: dict[int, float] = {}
-        self.alone_s = servers.alone(requests)
+        self.alone_s = servers.alone(requests).latency_s
         self._each = servers.rate(self.stream(_FEWEST, 1.0)[0])
 
     def stream(self, n: int, rate: float) -> tuple[Requests, Ints]:
@@ -105,13 +106,11 @@ class Capacity:
         simulated = min(servers, self._servers.group)
         share = rate * simulated / servers
         requests, rows = self.stream(min(max(math.ceil(share * PEAK_S), _FEWEST), self._servers.most), share)
-        wait_s, latency_s, utilization = self._servers.serve(requests, simulated)
-        return Served(rows, wait_s, latency_s, utilization, self.of(servers) / rate - 1.0)
+        wait_s, times, utilization = self._servers.serve(requests, simulated)
+        return Served(rows, wait_s, times, utilization, self.of(servers) / rate - 1.0)
 
 
-def provision_fleet(
-    requests: Requests, peak: Peak, scale: float, servers: Servers, objective: Objective, draws: Draws
-) -> Provision:
+def provision_fleet(requests: Requests, peak: Peak, scale: float, servers: Servers, draws: Draws) -> Provision:
     """The fewest servers for the peak of a fleet `scale` times the one whose requests these are.
 
     The requests are those of the peak at its rate, no two of one device, so without cached prefixes; but where a fleet
@@ -120,26 +119,27 @@ def provision_fleet(
     rates = peak.rates_per_s * scale
     rate = peak.per_s * scale
     if not len(peak.rows) or rate <= 0:
-        return Provision(0, 0.0, math.nan, rates, np.zeros(len(rates), dtype=np.int64))
+        return Provision(0, rates_per_s=rates, servers_of=np.zeros(len(rates), dtype=np.int64))
     like = requests.take(peak.rows)
-    alone_s = percentile(servers.alone(like), objective)
-    if not alone_s <= objective.at_most_s:
-        return Provision(None, rate, alone_s, rates)
+    hardest, alone_s = servers.objective.hardest(servers.alone(like))
+    if not alone_s <= hardest.at_most_s:
+        return Provision(None, rate, hardest, alone_s, rates)
     if scale == 1 and bool((like.prefix_start >= 0).any()):
-        return _own(like, rate, rates, alone_s, servers)
-    capacity = Capacity(like.without_prefix_sharing(), servers, objective, draws)
+        found = _own(like, rate, rates, servers)
+        return replace(found, hardest=hardest, alone_s=alone_s)
+    capacity = Capacity(like.without_prefix_sharing(), servers, draws)
     n = capacity.needs(rate)
     each = np.array([capacity.needs(float(one)) for one in rates], dtype=np.int64)
     served = capacity.served(n, rate)
-    return Provision(n, rate, alone_s, rates, each, replace(served, row=peak.rows[served.row]))
+    return Provision(n, rate, hardest, alone_s, rates, each, replace(served, row=peak.rows[served.row]))
 
 
-def _own(like: Requests, rate: float, rates: Floats, alone_s: float, servers: Servers) -> Provision:
+def _own(like: Requests, rate: float, rates: Floats, servers: Servers) -> Provision:
     """The fewest servers for a fleet's own requests, at the rate of its peak."""
     own_s = like.arrival_s - like.arrival_s[0]
     at = like.at(own_s * (len(like) / max(float(own_s[-1]), 1e-9) / rate))
     n = fewest(lambda count: count >= len(at) or servers.meet(at, count), 1)
-    wait_s, latency_s, utilization = servers.serve(at, n)
+    wait_s, times, utilization = servers.serve(at, n)
     each = np.ceil(n * rates / rate - 1e-9).astype(np.int64)
-    served = Served(np.arange(len(like)), wait_s, latency_s, utilization, math.nan)
-    return Provision(n, rate, alone_s, rates, each, served)
+    served = Served(np.arange(len(like)), wait_s, times, utilization, math.nan)
+    return Provision(n, rate, rates_per_s=rates, servers_of=each, served=served)

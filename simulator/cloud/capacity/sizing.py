@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
-from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, provision, without_faults
+from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
+from fleetrec.simulator.cloud.capacity.provisioning import provision
 from fleetrec.simulator.cloud.capacity.replay import Replayed, Requests
+from fleetrec.simulator.cloud.capacity.servers import Replicas, without_faults
 from fleetrec.simulator.cloud.capacity.traces import read_trace
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
@@ -40,6 +42,7 @@ class Plan:
     rate_scale: float = 1.0
     limit: int | None = None
     slo: str | None = None
+    """objectives, with commas between"""
 
 
 def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str, Any]:
@@ -52,7 +55,7 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
         raise InputError("--replicas and --slo contradict: --slo looks for the number of replicas; give one of them")
     if not 0 < plan.rate_scale < math.inf:
         raise InputError(f"--rate-scale {plan.rate_scale:g}: expected a number above 0, such as 2 for twice the load")
-    objective = None if plan.slo is None else Objective.parse(plan.slo)
+    objective = None if plan.slo is None else _objective(plan.slo)
     cloud = without_faults(
         sections.Cloud(gpu=plan.gpu, gpus_per_replica=plan.gpus_per_replica, router=plan.router, profile=plan.profile)
     )
@@ -75,16 +78,16 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     rent = rent_cost(1.0, gpu.usd_per_hour, sections.Tariffs())
     power = ReplicaPower(model, gpu, plan.gpus_per_replica)
     pool = Pool(kind.replica, gpus_per_replica=plan.gpus_per_replica, rent_usd=rent.usd, power=power)
-    replicas = Replicas(pool, cloud, Draws(seed), objective or Objective(0.95, 1.0), progress)
+    replicas = Replicas(pool, cloud, Draws(seed), objective or ServiceObjective.of(cloud.slo), progress)
     with sections.silent(cloud):
         wanted: int | None = plan.replicas or 1
         if objective is not None:
-            found = provision(requests, replicas, objective)
+            found = provision(requests, replicas)
             wanted = found.servers
             if wanted is None:
                 raise InputError(
-                    f"--slo {plan.slo}: no number of replicas meets it: on an empty node that percentile is "
-                    f"{found.alone_s:.3g} s; relax it, or take a faster GPU, a smaller model or more --gpus-per-replica"
+                    f"--slo {plan.slo}: no number of replicas meets it: on an empty node {found.excess}; "
+                    "relax it, or take a faster GPU, a smaller model or more --gpus-per-replica"
                 )
             notes.append(note("objective", "the fewest replicas with {objective}", objective=str(objective)))
         assert wanted is not None
@@ -100,8 +103,15 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     return {"served_by": served, **figures, "notes": data_of(*notes)}
 
 
+def _objective(text: str) -> ServiceObjective:
+    try:
+        return ServiceObjective.parse(text)
+    except ValueError as error:
+        raise InputError(f"--slo: {error}") from None
+
+
 def _figures(requests: Requests, replayed: Replayed) -> dict[str, Any]:
-    node, seconds = replayed.node, max(replayed.end_s, 1e-9)
+    node, seconds, times = replayed.node, max(replayed.end_s, 1e-9), replayed.times
     generated = float((requests.output_tokens * requests.sequences).sum())
     read = float(requests.prompt_tokens.sum())
     gpu_hours = node.paid_gpu_seconds / HOUR_S
@@ -113,9 +123,9 @@ def _figures(requests: Requests, replayed: Replayed) -> dict[str, Any]:
             "prompt_tokens_mean": read / len(requests),
             "output_tokens_mean": generated / len(requests),
         },
-        "ttft_s": _percentiles(replayed.ttft_s),
-        "tpot_s": _percentiles(replayed.tpot_s),
-        "latency_s": _percentiles(replayed.latency_s),
+        "ttft_s": _percentiles(times.ttft_s),
+        "tpot_s": _percentiles(times.tpot_s),
+        "latency_s": _percentiles(times.latency_s),
         "throughput": {
             "requests_per_second": len(requests) / seconds,
             "prompt_tokens_per_second": read / seconds,

@@ -2,18 +2,41 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
+from fleetrec.simulator.scenario.objectives import Objective
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
 from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.router import Router
 from fleetrec.simulator.scenario.units import Seconds, Share
 
 
-class Slo(Section):
-    """The service-level objective that the provisioned account must meet."""
+def _readable(text: str) -> str:
+    Objective.parse(text)
+    return text
 
-    p95_latency: Seconds = Field(1.0, description="95% of the requests should be answered within this")
+
+class Slo(Section):
+    """The service-level objective that the provisioned account must meet: all of what it names."""
+
+    p95_latency: Seconds | None = Field(
+        1.0, description="95% of the requests should be answered within this; none: `objectives` say all"
+    )
+    objectives: tuple[Annotated[str, AfterValidator(_readable)], ...] = Field(
+        (), description="further ones, such as `ttft_p99=200ms`, `tpot_p50=30ms` or `latency_p99=2s`"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> "Slo":
+        if not self.parts:
+            raise ValueError("no objective is left; give p95_latency a time, or name some in objectives")
+        return self
+
+    @property
+    def parts(self) -> tuple[Objective, ...]:
+        """Every one of them."""
+        p95 = () if self.p95_latency is None else (Objective(0.95, self.p95_latency),)
+        return *p95, *map(Objective.parse, self.objectives)
 
 
 class Autoscale(Section):

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetrec.simulator.cloud.capacity.compiled_replay import loop, plain, served
-from fleetrec.simulator.cloud.capacity.provisioning import without_faults
+from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.replay import Requests, replay
+from fleetrec.simulator.cloud.capacity.servers import Replicas, without_faults
 from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
@@ -56,8 +57,8 @@ def test_compiled_replays_are_the_nodes(load: tuple[Requests, Engine, StepTime, 
     node = replay(requests, (pool,), cloud, Draws(3))
     run = served(code, requests, replica, replicas, cloud.router.places(requests.device, replicas, Draws(3)))
     assert run.wait_s == pytest.approx(node.wait_s, abs=1e-9, nan_ok=True)
-    assert run.ttft_s == pytest.approx(node.ttft_s, abs=1e-9, nan_ok=True)
-    assert run.latency_s == pytest.approx(node.latency_s, abs=1e-9)
+    assert run.times.ttft_s == pytest.approx(node.ttft_s, abs=1e-9, nan_ok=True)
+    assert run.times.latency_s == pytest.approx(node.latency_s, abs=1e-9)
     assert run.busy_s.sum() == pytest.approx(node.node.busy_gpu_seconds, abs=1e-8)
 
 
@@ -72,7 +73,27 @@ def test_replays_that_crowd_the_memory_preempt_as_the_node_does() -> None:
     node = replay(requests, (pool,), cloud, Draws(1))
     assert node.preemptions.sum() > 3
     run = served(code, requests, replica, 1, np.full(n, -1))
-    assert run.latency_s == pytest.approx(node.latency_s, abs=1e-9)
+    assert run.times.latency_s == pytest.approx(node.latency_s, abs=1e-9)
+
+
+@pytest.mark.parametrize("text", ["p90=8ms", "ttft_p50=5ms", "tpot_p80=1ms", "p90=1s,ttft_p50=5ms,tpot_p60=1200us"])
+def test_a_replay_is_given_up_only_where_the_node_too_misses_the_objective(text: str) -> None:
+    """Rates from idle to overloaded; in between, each objective turns from met to missed once."""
+    rng, n = np.random.default_rng(5), 400
+    like = Requests.of(np.zeros(n), rng.integers(1, 90, n), rng.integers(1, 9, n))
+    objective = ServiceObjective.parse(text)
+    timing = StepTime(LinearCost(0.0005, 1e-5), LinearCost(1e-9))
+    pool = Pool(lambda: Replica(timing, Engine(999, max_sequences=6)))
+    fast, node = (Replicas(pool, without_faults(Cloud()), Draws(1), objective, fast=fast) for fast in (True, False))
+    assert fast.most > node.most  # the node does not stand in for it
+    gaps = rng.exponential(size=n)
+    met = []
+    for rate in np.geomspace(20, 4000, 12):
+        at = like.at(np.cumsum(gaps) / rate)
+        met.append(fast.meet(at, 2, 50))
+        assert met[-1] == node.meet(at, 2, 50) == objective.met(node.serve(at, 2)[1].take(slice(50, None)))
+    assert met == sorted(met, reverse=True)
+    assert len(set(met)) == 2
 
 
 @pytest.mark.parametrize(
@@ -92,14 +113,15 @@ import numpy as np
 from fleetrec.simulator.cloud.capacity.compiled_replay import loop
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
-from fleetrec.simulator.cloud.capacity.provisioning import Objective, Replicas, without_faults
+from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
+from fleetrec.simulator.cloud.capacity.servers import Replicas, without_faults
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Cloud
 pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), Engine(99)))
-servers = Replicas(pool, without_faults(Cloud()), Draws(1), Objective(0.95, 1.5))
+servers = Replicas(pool, without_faults(Cloud()), Draws(1), ServiceObjective.parse("p95=1.5"))
 requests = Requests.of(np.arange(9.0) * 2, np.full(9, 4), np.full(9, 1))
 print(servers.meet(requests, 1), servers.meet(requests.at(np.zeros(9)), 1), loop() is None)
 """

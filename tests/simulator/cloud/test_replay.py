@@ -11,8 +11,8 @@ import pytest
 from fleetrec import cli
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.cloud.capacity.provisioning import without_faults
 from fleetrec.simulator.cloud.capacity.replay import Requests, replay
+from fleetrec.simulator.cloud.capacity.servers import without_faults
 from fleetrec.simulator.cloud.capacity.sizing import Plan, size
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.node.cluster import Pool
@@ -41,8 +41,8 @@ def test_times_of_requests_by_hand() -> None:
     done = replay(requests, (pool,), without_faults(Cloud()), Draws(1))
     assert done.ttft_s.tolist() == [1.0, 1.5]
     assert done.latency_s.tolist() == [3.0, 1.5]
-    assert done.tpot_s[0] == 1.0
-    assert np.isnan(done.tpot_s[1])
+    assert done.times.tpot_s[0] == 1.0
+    assert np.isnan(done.times.tpot_s[1])
     assert done.end_s == 3.0
     assert done.node.utilization() == 1.0
 

@@ -45,8 +45,27 @@ def test_an_objective_that_no_number_meets_leaves_the_account_empty_and_says_why
     cost, notes = cost_of(tmp_path, cloud={"slo": {"p95_latency": 0.001}})
     assert {name: cost[name] for name in PROVISIONED if "requests_per_s" not in name and cost[name] is not None} == {}
     assert cost["requests_per_s_peak"] > 0
-    assert notes["provisioned_none"]["alone_s"] > 0.001
+    found = notes["provisioned_none"]
+    assert found["alone_s"] > 0.001
+    assert (
+        found["excess"]
+        == f"the p95 latency is {found['alone_s']:.3g} s, {found['alone_s'] / 0.001:.3g} times the 1ms asked for"
+    )
     assert cost["usd_marginal"] > 0
+
+
+def test_a_mix_of_objectives_is_met_by_the_replicas_and_said(tmp_path: Path) -> None:
+    slo = {"p95_latency": None, "objectives": ["p99=20s", "ttft_p99=500ms", "tpot_p50=12ms"]}
+    scenario = scenario_of(fleet=FLEET, llm={"generation": "list"}, cloud={"slo": slo})
+    summary = simulate_tiny(scenario, ArtifactStore(tmp_path)).summary
+    represented = summary["represented"]
+    assert noted(summary["notes"])["cost_account"]["objective"] == (
+        "p99 latency of at most 20s, p99 TTFT of at most 500ms and p50 TPOT of at most 12ms"
+    )
+    assert represented["replicas"] >= 1
+    assert represented["node_s"]["p99"] <= 20
+    assert represented["ttft_s"]["p99"] <= 0.5
+    assert 0.001 < represented["tpot_s"]["p50"] <= 0.012
 
 
 def test_cores_are_provisioned_for_the_small_model_in_the_cloud(tmp_path: Path) -> None:
