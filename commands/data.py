@@ -67,8 +67,8 @@ def check_table(
         from fleetrec.models.runtime.errors import InputError
         from fleetrec.reports.terminal.logs import print_check_table
         from fleetrec.reports.terminal.parts import console_for
-        from fleetrec.simulator.preparation.file_checks import check_files
         from fleetrec.simulator.preparation.prompt_export import check_answers
+        from fleetrec.simulator.scenario.file_checks import check_files
         from fleetrec.simulator.scenario.inputs import PreparationInputs
         from fleetrec.simulator.scenario.sections import LogFile
         from fleetrec.simulator.workload.loading import load_log
@@ -114,8 +114,8 @@ def export(
     """Write the prompts of all lists that a run may need; the answers become a `table`."""
     with user_errors():
         from fleetrec import Scenario
-        from fleetrec.simulator.preparation.file_checks import check_files
         from fleetrec.simulator.preparation.prompt_export import export_prompts
+        from fleetrec.simulator.scenario.file_checks import check_files
         from fleetrec.simulator.scenario.inputs import PreparationInputs
 
         loaded = Scenario.load(scenario, overrides or [], check=check_files)

@@ -149,8 +149,8 @@ def evaluate(
         from fleetrec.reports.terminal.logs import print_evaluation
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.evaluation import evaluate as evaluated
-        from fleetrec.simulator.preparation.file_checks import check_files
         from fleetrec.simulator.results.run_folder import usable_device
+        from fleetrec.simulator.scenario.file_checks import check_files
 
         loaded = Scenario.load(scenario, overrides or [], check=check_files)
         figures = evaluated(loaded, usable_device(device), progress_bars(quiet))

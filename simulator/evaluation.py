@@ -17,7 +17,6 @@ from fleetrec.models.metrics import accuracy
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.simulator.core.notes import data_of, note
-from fleetrec.simulator.preparation.file_checks import check_files
 from fleetrec.simulator.preparation.title_answers import answer_figures, answer_note
 from fleetrec.simulator.preparation.training import (
     candidate_source,
@@ -29,6 +28,7 @@ from fleetrec.simulator.preparation.training import (
 from fleetrec.simulator.results.baselines import NOT_EVALUATED, baseline_ranks
 from fleetrec.simulator.results.summary import finite
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.file_checks import check_files
 from fleetrec.simulator.scenario.inputs import PreparationInputs
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import leave_one_out

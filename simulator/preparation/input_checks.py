@@ -7,8 +7,8 @@ from fleetrec.simulator.cloud.pools import check_cloud
 from fleetrec.simulator.core.costs import carbon_signal
 from fleetrec.simulator.core.signals import read_bandwidth_trace
 from fleetrec.simulator.fleet.presence import read_presence
-from fleetrec.simulator.preparation.file_checks import check_files
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.file_checks import check_files
 from fleetrec.simulator.scenario.regional import regional
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.preparation.file_checks import named_files
 from fleetrec.simulator.records.run_manifest import sha256_of
 from fleetrec.simulator.scenario import resolved_yaml, sections
-from fleetrec.simulator.scenario.text_files import resolve_path
-from fleetrec.simulator.workload.files import locate
+from fleetrec.simulator.scenario.file_checks import named_files
+from fleetrec.simulator.scenario.text_files import locate, resolve_path
 
 _LIBRARIES = ("torch", "numpy", "simpy", "transformers", "scipy", "pandas", "pyarrow")
 

@@ -1,4 +1,4 @@
-"""Small files that a user names: text tables (presence, bandwidth, carbon), read row by row, and JSON objects.
+"""Files that a user names: where they are, and small ones read: text tables row by row, and JSON objects.
 
 Errors name file and row.
 """
@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.program import program
 from fleetrec.models.runtime.user_files import check_regular, read_json
+
+CACHE_PREFIX = "cache:"
 
 
 def resolve_path(text: str) -> Path:
@@ -25,6 +29,30 @@ def resolve_path(text: str) -> Path:
         return found
 
     return Path(os.path.expanduser(re.sub(r"\$\{(\w+)\}", value, text)))
+
+
+def datasets_folder() -> Path:
+    """Where `data fetch` puts data sets: `datasets` in the artifact cache."""
+    return ArtifactStore().root / "datasets"
+
+
+def locate(text: str) -> Path:
+    """The file that a scenario names: `~`, `${VARIABLE}` and `cache:NAME/...` (a fetched data set) are expanded."""
+    if not text.startswith(CACHE_PREFIX):
+        path = resolve_path(text)
+        hint = "check the path (it is taken from the folder in which the command runs)"
+    else:
+        path = datasets_folder() / text.removeprefix(CACHE_PREFIX)
+        hint = f"fetch it first: {program()} data fetch {text.removeprefix(CACHE_PREFIX).split('/')[0]}"
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory; name the file of interactions in it")
+        if not path.exists():
+            raise InputError(f"{path} does not exist; {hint}")
+        check_regular(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); {hint}") from error
+    return path
 
 
 def read_rows(text: str, what: str, delimiter: str | None = ",") -> Iterator[tuple[int, list[str]]]:

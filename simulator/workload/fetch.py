@@ -21,7 +21,7 @@ from fleetrec.models.runtime.printable import printable
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.timed_http import pieces
 from fleetrec.models.runtime.web_address import address_problem
-from fleetrec.simulator.workload.files import CACHE_PREFIX, datasets_folder
+from fleetrec.simulator.scenario.text_files import CACHE_PREFIX, datasets_folder
 
 PUBLISHER_URL = "https://files.grouplens.org/datasets/movielens/"
 

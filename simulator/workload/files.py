@@ -1,4 +1,4 @@
-"""Files that users bring, as bytes and text: where they are, packed or not, and in which encoding.
+"""Files that users bring, as bytes and text: packed or not, and in which encoding.
 
 Every way in which a file cannot be read is one InputError line that says how to mend it.
 """
@@ -8,15 +8,11 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.machine_memory import available_bytes
-from fleetrec.models.runtime.program import program
 from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.simulator.core.notes import Note, note
-from fleetrec.simulator.scenario.text_files import resolve_path
 
-CACHE_PREFIX = "cache:"
 _PROBE = 1 << 16
 _LARGEST_BYTES = 8_000_000_000
 """of a file, where the machine does not say what memory it has"""
@@ -29,30 +25,6 @@ class TextFile:
     path: Path
     data: bytes
     notes: tuple[Note, ...]
-
-
-def datasets_folder() -> Path:
-    """Where `data fetch` puts data sets: `datasets` in the artifact cache."""
-    return ArtifactStore().root / "datasets"
-
-
-def locate(text: str) -> Path:
-    """The file that a scenario names: `~`, `${VARIABLE}` and `cache:NAME/...` (a fetched data set) are expanded."""
-    if not text.startswith(CACHE_PREFIX):
-        path = resolve_path(text)
-        hint = "check the path (it is taken from the folder in which the command runs)"
-    else:
-        path = datasets_folder() / text.removeprefix(CACHE_PREFIX)
-        hint = f"fetch it first: {program()} data fetch {text.removeprefix(CACHE_PREFIX).split('/')[0]}"
-    try:
-        if path.is_dir():
-            raise InputError(f"{path} is a directory; name the file of interactions in it")
-        if not path.exists():
-            raise InputError(f"{path} does not exist; {hint}")
-        check_regular(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); {hint}") from error
-    return path
 
 
 def largest_bytes() -> int:

@@ -18,7 +18,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario.sections import LogFile
-from fleetrec.simulator.workload.files import locate
+from fleetrec.simulator.scenario.text_files import locate
 from fleetrec.simulator.workload.formats import SKIP_HINT, RawTable, read_table
 from fleetrec.simulator.workload.item_table import read_items
 from fleetrec.simulator.workload.log import Clock, InteractionLog

@@ -6,8 +6,8 @@ import pytest
 
 from fleetrec.commands.gallery import PACKAGE
 from fleetrec.simulator.experiments.sweeps import make_plan, read_sweep
-from fleetrec.simulator.preparation.file_checks import named_files
 from fleetrec.simulator.scenario import Scenario
+from fleetrec.simulator.scenario.file_checks import named_files
 from tests.commands.typed import one_line, typed
 
 SCENARIOS = sorted((PACKAGE / "scenarios").glob("*.yaml"))

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.preparation.file_checks import check_files
 from fleetrec.simulator.scenario import load_scenario
+from fleetrec.simulator.scenario.file_checks import check_files
 
 FILES = {
     "workload.interactions.path": "workload.interactions={path: %s}",

@@ -14,8 +14,8 @@ from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.pools import check_cloud, kinds_of
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
-from fleetrec.simulator.preparation.file_checks import check_files
 from fleetrec.simulator.scenario import load_scenario
+from fleetrec.simulator.scenario.file_checks import check_files
 from tests.simulator.tiny import BASE, merged, simulate_tiny
 
 PER_TOKEN_S, STEP_S = 1.0e-4, 0.025  # of the server: a prompt token, and a step that decodes a sequence or two

@@ -7,8 +7,7 @@ from pathlib import Path
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.scenario.text_files import resolve_path
-from fleetrec.simulator.workload.files import locate
+from fleetrec.simulator.scenario.text_files import locate, resolve_path
 
 
 def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
