@@ -7,6 +7,7 @@ bound, not a policy that anybody could run.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from threading import Lock
 
 import numpy as np
@@ -29,7 +30,6 @@ from fleetrec.simulator.ranking.slates import Fusion, ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
-from fleetrec.simulator.scenario.sections.fusion import FittedFusion
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ def tune(policy: sections.Policy, inputs: SlateInputs, prepared: Prepared, held_
     decisions are."""
     if not policy.slate.asks:
         return Tuned()
-    rule = policy.fusion.fitted() if policy.slate.uses_llm else None
-    fitted = fusion_of(rule, _fitted(rule, inputs, prepared, held_out_of)) if rule is not None else None
-    return policy.request.prepare(_BeforeStream(policy, inputs, prepared, held_out_of, fitted))
+    return policy.request.prepare(_BeforeStream(policy, inputs, prepared, held_out_of))
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,6 @@ class _BeforeStream:
     inputs: SlateInputs
     prepared: Prepared
     held_out_of: Callable[[], HeldOut]
-    fitted: Fusion | None
 
     def nothing(self) -> Tuned:
         """It needs nothing."""
@@ -103,8 +100,7 @@ class _BeforeStream:
 
     def fresh_is_better(self) -> Tuned:
         """A score that knows the future."""
-        fresh = FreshIsBetter(self._slates, self.prepared.trained)
-        return Tuned(self.fitted, fresh, 1.0)
+        return Tuned(self.fitted, FreshIsBetter(self._slates, self.prepared.trained), 1.0)
 
     def best_schedule(self, ratio: float) -> Tuned:
         """The best request times at zero latency."""
@@ -127,7 +123,7 @@ class _BeforeStream:
         prepared = self.prepared
 
         def find() -> tuple[UncertaintyScore, float, Curve | None, list[Note]]:
-            held_out = _held_out(prepared, self.held_out_of)
+            held_out = self._held_out()
             enough(held_out, "policy.request.ratio", instead)
             slates = list_slates(self.inputs, prepared.trained, held_out.scores, held_out.source, self.fitted)
             uncertainty = WithCoin(score_of(held_out, slates))
@@ -139,22 +135,24 @@ class _BeforeStream:
 
         return Tuned(self.fitted, *prepared.memo.get(["threshold", self.policy.request.model_dump(), *shown], find))
 
+    def _held_out(self) -> HeldOut:
+        return self.prepared.memo.get(["held_out"], self.held_out_of)
 
-def _held_out(prepared: Prepared, held_out_of: Callable[[], HeldOut]) -> HeldOut:
-    return prepared.memo.get(["held_out"], held_out_of)
+    @cached_property
+    def fitted(self) -> Fusion | None:
+        """A fusion that has to be fitted, with weights that runs on the same preparation share; None: it has not."""
+        rule = self.policy.fusion.fitted() if self.policy.slate.uses_llm else None
+        if rule is None:
+            return None
 
+        def fit() -> Floats:
+            held_out = self._held_out()
+            enough(held_out, f"policy.fusion: {rule.kind}", "choose a fusion that is not fitted, such as linear")
+            weights = fitted_weights(rule, self.inputs, self.prepared, held_out)
+            held_out.source.save()
+            return weights
 
-def _fitted(rule: FittedFusion, inputs: SlateInputs, prepared: Prepared, held_out_of: Callable[[], HeldOut]) -> Floats:
-    """The weights of a fusion that is fitted, which runs on the same preparation share."""
-
-    def fit() -> Floats:
-        held_out = _held_out(prepared, held_out_of)
-        enough(held_out, f"policy.fusion: {rule.kind}", "choose a fusion that is not fitted, such as linear")
-        weights = fitted_weights(rule, inputs, prepared, held_out)
-        held_out.source.save()
-        return weights
-
-    return prepared.memo.get(["logistic fusion", inputs.fusion.model_dump()], fit)
+        return fusion_of(rule, self.prepared.memo.get(["logistic fusion", self.inputs.fusion.model_dump()], fit))
 
 
 class FreshIsBetter:

@@ -1,9 +1,9 @@
 """What parts of the simulator are handed of a scenario: all that results depend on, so that its hash names them."""
 
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.simulator.scenario import sections
@@ -101,12 +101,4 @@ class SlateInputs:
 
 def hash_of(inputs: TrainingInputs | PreparationInputs) -> str:
     """The hash of all that is handed in: equal for scenarios that may share what is made of it."""
-    return content_hash(_plain(inputs))
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return [_plain(getattr(value, field.name)) for field in fields(value)]
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return content_hash(to_jsonable_python(inputs))
