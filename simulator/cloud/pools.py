@@ -3,6 +3,7 @@
 InputError where a name is not in the catalogue, or the model or its longest request does not fit the GPUs.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +23,7 @@ from fleetrec.simulator.cloud.tokens import RequestTokens, longest_request
 from fleetrec.simulator.core.costs import energy_cost, rent_cost
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.text_files import resolve_path
+from fleetrec.simulator.scenario.units import SIZE
 
 
 def machines_of(cloud: sections.Cloud) -> Iterator[tuple[str, sections.Machines]]:
@@ -72,7 +74,22 @@ def kind_of(
         cloud.prefix_caching,
         cloud.order,
     )
-    return Kind(RooflineTiming(model, gpu, gpus).steps, engine, gpu)
+    return Kind(RooflineTiming(model, gpu, gpus).steps, _tiered(engine, section, cloud, model), gpu)
+
+
+def _tiered(engine: Engine, section: sections.Machines, cloud: sections.Cloud, model: ModelSpec) -> Engine:
+    """With the tier of KV cache in host memory, if the scenario has one."""
+    offloading = cloud.kv_offloading
+    if offloading is None:
+        return engine
+    block_bytes = engine.block_tokens * model.replica_kv_bytes_per_token(section.gpus_per_replica)
+    if offloading.memory < block_bytes:
+        raise InputError(
+            f"cloud.kv_offloading.memory: {SIZE.show(offloading.memory)} hold no block of {engine.block_tokens} tokens "
+            f"of KV cache of {model.name}; set at least {SIZE.show(math.ceil(block_bytes))}"
+        )
+    blocks = int(offloading.memory // block_bytes)
+    return replace(engine, host_blocks=blocks, host_block_s=block_bytes / offloading.link)
 
 
 def _profiled(
@@ -94,7 +111,7 @@ def _profiled(
             f"{engine.max_sequences} sequences, the longest request needs {needed * engine.block_tokens} and "
             f"{longest.sequences}; shorten it, or calibrate a larger server"
         )
-    return Kind(profile.steps, engine, gpu)
+    return Kind(profile.steps, _tiered(engine, section, cloud, model), gpu)
 
 
 def kinds_of(llm: sections.Llm, cloud: sections.Cloud, model: ModelSpec) -> list[tuple[sections.Machines, Kind]]:

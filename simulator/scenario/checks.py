@@ -129,6 +129,8 @@ def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
     if cloud.max_batched_tokens < cloud.max_sequences:
         text = f"a step of {counted(cloud.max_batched_tokens, 'token')} has no place for one token of each of"
         yield "cloud.max_batched_tokens", f"{text} {cloud.max_sequences} sequences; set at least {cloud.max_sequences}"
+    if cloud.kv_offloading is not None and not cloud.prefix_caching:
+        yield "cloud.kv_offloading", "keeps cached prefixes, and none are cached; set cloud.prefix_caching: true"
     yield from _autoscale("cloud", cloud)
     yield from _names("cloud.pools", "pool", [pool.name for pool in cloud.pools])
     for i, pool in enumerate(cloud.pools):

@@ -71,12 +71,15 @@ SIZE = Quantity(
     "500kB or 2MB",
 )
 BANDWIDTH = Quantity("bandwidth", {"bps": 1, "kbps": 1e3, "Kbps": 1e3, "Mbps": 1e6, "Gbps": 1e9}, "bps", "20Mbps")
+TRANSFER = Quantity(
+    "transfer rate", {"B/s": 1, "kB/s": 1e3, "MB/s": 1e6, "GB/s": 1e9, "TB/s": 1e12, "Gbps": 1.25e8}, "B/s", "25GB/s"
+)
 COMPUTE = Quantity("compute speed", {"FLOPS": 1, "MFLOPS": 1e6, "GFLOPS": 1e9, "TFLOPS": 1e12}, "FLOPS", "8GFLOPS")
 POWER = Quantity("power", {"mW": 1e-3, "W": 1, "kW": 1e3}, "W", "2.5W")
 ENERGY = Quantity("energy", {"mJ": 1e-3, "J": 1, "kJ": 1e3, "MJ": 1e6, "Wh": 3600, "kWh": 3.6e6}, "J", "15kJ or 12Wh")
 COUNT = Quantity("whole number", {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}, "", "2000, 500k or 2M")
 
-_QUANTITY = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*")
+_QUANTITY = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]*(?:/s)?)\s*")
 
 
 def _reader(quantity: Quantity) -> BeforeValidator:
@@ -88,6 +91,7 @@ Seconds = Annotated[float, DURATION, _reader(DURATION), Field(ge=0)]
 Bytes = Annotated[float, SIZE, _reader(SIZE), Field(ge=0)]
 """A size of at least 0 bytes, such as `500kB` or `2MB`; a bare number is bytes."""
 BitsPerSecond = Annotated[float, BANDWIDTH, _reader(BANDWIDTH), Field(gt=0)]
+BytesPerSecond = Annotated[float, TRANSFER, _reader(TRANSFER), Field(gt=0)]
 FlopsPerSecond = Annotated[float, COMPUTE, _reader(COMPUTE), Field(gt=0)]
 Watts = Annotated[float, POWER, _reader(POWER), Field(ge=0)]
 Joules = Annotated[float, ENERGY, _reader(ENERGY), Field(ge=0)]

@@ -26,6 +26,10 @@ class Engine:
     order: QueueOrder = field(default_factory=QueueOrder.family.default)
     async_scheduling: bool = False
     """the next step is composed while one runs, so arrivals and freed memory are seen a step later"""
+    host_blocks: int = 0
+    """of a tier of KV cache in host memory (host_tier.py); 0: none"""
+    host_block_s: float = 0.0
+    """what bringing one of them in takes"""
 
     def __post_init__(self) -> None:
         if min(self.kv_blocks, self.max_sequences, self.block_tokens) < 1:

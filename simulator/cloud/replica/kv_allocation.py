@@ -50,15 +50,20 @@ class JobMemory(KvCache):
         prefix = shared = 0
         if job.prefix is not None:
             prefix = min(job.prefix[1], job.prompt_tokens) // self._block
-            shared = self.cached_blocks(job.prefix, job.prompt_tokens, job._prefill)
+            key, tokens = job.prefix
+            shared = self.usable(tokens, job.prompt_tokens, job._prefill, self.resident(key))
         own = min(most - shared, self.resident(job)) if job.preemptions and shared == prefix else 0
         return shared, own
 
-    def cached_blocks(self, prefix: tuple[Hashable, int], prompt: int, prefill: int) -> int:
-        """Blocks of a prefix's chain in memory that a prompt may use, with `prefill` tokens to compute if there are
-        none; at least one token is left to compute."""
+    def cached_blocks(self, prefix: tuple[Hashable, int], prompt: int) -> int:
+        """Blocks that a prompt with this prefix need not compute now."""
         key, tokens = prefix
-        return min(min(tokens, prompt) // self._block, (prefill - 1) // self._block, self.resident(key))
+        return self.usable(tokens, prompt, prompt, self.resident(key))
+
+    def usable(self, prefix: int, prompt: int, prefill: int, resident: int) -> int:
+        """How many of a chain's `resident` first blocks a prompt may use that shares `prefix` tokens with it; of the
+        `prefill` tokens that it computes without them at least one is left."""
+        return min(min(prefix, prompt) // self._block, (prefill - 1) // self._block, resident)
 
     def hold_chunk(self, job: Job, end: int) -> None:
         """Take the blocks of a prompt chunk up to token `end`."""

@@ -55,7 +55,7 @@ class Replica(Batching):
 
     def cached_tokens(self, prefix: tuple[Hashable, int], prompt_tokens: int) -> int:
         """Tokens of a prompt with this prefix (see Job) that it need not compute; at least one is left."""
-        return self._memory.cached_blocks(prefix, prompt_tokens, prompt_tokens) * self.engine.block_tokens
+        return self._memory.cached_blocks(prefix, prompt_tokens) * self.engine.block_tokens
 
     @property
     def max_sequences(self) -> int:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from fleetrec.simulator.cloud.hardware.step_time import Batch, DecodeRun, StepTime
 from fleetrec.simulator.cloud.replica.decode_batch import Decoding
+from fleetrec.simulator.cloud.replica.host_tier import TieredMemory
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
 from fleetrec.simulator.cloud.replica.kv_allocation import JobMemory
 
@@ -57,7 +58,11 @@ class Batching:
         self.outstanding = 0  # jobs that wait or run
         self.waiting = 0
         self.running = 0  # sequences, as `max_sequences` counts them
-        self._memory = JobMemory(engine.kv_blocks, engine.block_tokens, engine.prefix_caching)
+        self._memory = (
+            TieredMemory(engine, self.timing)
+            if engine.host_blocks
+            else JobMemory(engine.kv_blocks, engine.block_tokens, engine.prefix_caching)
+        )
         self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
         self._fresh: list[Job] = []  # added and not yet seen by the scheduler
         self._decoding = Decoding(engine.block_tokens)
@@ -214,7 +219,10 @@ class Batching:
             self._steps = 1
             if self._fresh:
                 self._see(now)
-            self._end_s = now + self.timing.at(batch)
+            seconds = self.timing.at(batch)
+            if isinstance(self._memory, TieredMemory):
+                seconds += self._memory.bringing_s()
+            self._end_s = now + seconds
             last = self._prefills[-1]
             if not (self.waiting or self._held or last._computed < last._prefill or self.engine.async_scheduling):
                 self._plan()

@@ -8,7 +8,7 @@ from fleetrec.simulator.scenario.objectives import Objective
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
 from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.router import Router
-from fleetrec.simulator.scenario.units import Seconds, Share
+from fleetrec.simulator.scenario.units import Bytes, BytesPerSecond, Seconds, Share
 
 
 def _readable(text: str) -> str:
@@ -70,6 +70,13 @@ class Failures(Section):
     repair: Seconds = Field(600.0, description="mean time to repair; exponential; a cold start follows")
 
 
+class KvOffloading(Section):
+    """A tier of KV cache in the host memory of each replica: cached prefixes that the GPUs' memory has no room for."""
+
+    memory: Bytes = Field(64e9, gt=0, description="host memory of one replica that holds them")
+    link: BytesPerSecond = Field(25e9, description="from there to the GPUs of a replica, all together")
+
+
 class Machines(Section):
     """Replicas of one kind."""
 
@@ -127,6 +134,9 @@ class Cloud(Machines):
         default_factory=QueueOrder.family.default, description="which waiting request a replica takes first"
     )
     prefix_caching: bool = Field(False, description="prompts whose beginning is still in memory skip that part")
+    kv_offloading: KvOffloading | None = Field(
+        None, description="none: prefixes that the KV cache drops are computed anew"
+    )
     failures: Failures | None = Field(None, description="none: replicas never fail")
     on_failure: Literal["retry", "lost"] = Field(
         "retry", description="requests of a replica that fails or is taken away start anew elsewhere, or are lost"

@@ -77,7 +77,11 @@ class Pool:
 class Stepwise:
     """Serve `asks`, sorted by time; then read `entries` and `steps` (start, end, batch, sequences, used blocks)."""
 
-    def __init__(self, asks, timing, blocks, budget, sequences, block, pipelined=False, caching=False):
+    def __init__(
+        self, asks, timing, blocks, budget, sequences, block, pipelined=False, caching=False, host=0, host_block_s=0.0
+    ):
+        """`host`: blocks of host memory behind, whose labels stand in `self.host`, the least recently used first."""
+        self.host_blocks, self.host_block_s, self.host, self.brought = host, host_block_s, {}, 0
         self.entries = [Entry(number, ask) for number, ask in enumerate(asks)]
         self.timing, self.budget, self.limit, self.block = timing, budget, sequences, block
         self.pipelined, self.pool = pipelined, Pool(blocks, caching)
@@ -115,8 +119,37 @@ class Stepwise:
         entry.labelled = max(entry.labelled, full)
 
     def release(self, entry):
+        labels = [self.pool.labels.get(block) for block in entry.tables]
+        chain = [label for label in labels if label is not None and label[0] == "chain"]
+        if chain:
+            self.touch(chain[0][1], chain)
         self.pool.give(entry.tables)
         entry.tables = []
+
+    def touch(self, key, labels):
+        """Host memory gets these, and all that it has of that prefix was used just now, the first block last."""
+        for label in sorted({*labels, *(label for label in self.host if label[1] == key)}, reverse=True):
+            self.host.pop(label, None)
+            self.host[label] = True
+        while len(self.host) > self.host_blocks:
+            del self.host[next(iter(self.host))]
+
+    def from_host(self, entry, cached):
+        """Blocks that follow the `cached` ones and are brought in, since that is quicker than computing them."""
+        labels, last = [], (entry.to_prefill - 1) // self.block
+        while cached + len(labels) < last and self.labels(entry, cached + len(labels)) in self.host:
+            labels.append(self.labels(entry, cached + len(labels)))
+        end = cached + len(labels)
+
+        def alone(start):
+            tokens = range(start * self.block, entry.to_prefill)
+            return self.timing.at(Batch(len(tokens), 1, entry.to_prefill, sum(t + 1 for t in tokens)))
+
+        if not labels or len(labels) * self.host_block_s >= alone(cached) - alone(end):
+            return 0
+        self.touch(labels[0][1], labels)
+        self.brought += len(labels)
+        return len(labels)
 
     def preempt(self, entry):
         self.running.remove(entry)
@@ -182,7 +215,7 @@ class Stepwise:
             for block in hits:
                 self.pool.share(block)
             entry.tables, entry.labelled = list(hits), len(hits)
-            entry.state, entry.computed = "prefill", len(hits) * self.block
+            entry.state, entry.computed = "prefill", (len(hits) + self.from_host(entry, len(hits))) * self.block
             if entry.preemptions == 0:
                 entry.cached = entry.computed
             self.running.append(entry)
@@ -228,7 +261,8 @@ class Stepwise:
                 new, context = new + stop - start, context + stop
                 pairs += sum(range(start + 1, stop + 1))
                 sequences += stop == entry.to_prefill
-        seconds = self.timing.at(Batch(new, sequences, context, pairs))
+        seconds = self.timing.at(Batch(new, sequences, context, pairs)) + self.brought * self.host_block_s
+        self.brought = 0
         served = sum(e.ask.sequences for e in self.running)
         for entry in self.running:
             entry.share += seconds * entry.ask.sequences / served

@@ -7,7 +7,7 @@ from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.pools import alone_s, check_cloud, kinds_of, pools_of
 from fleetrec.simulator.cloud.replica.jobs import Job
 from fleetrec.simulator.cloud.tokens import RequestTokens, history_window, longest_request
-from fleetrec.simulator.scenario.sections import Cloud, Llm, Pool, Prompt, Spot, Tariffs
+from fleetrec.simulator.scenario.sections import Cloud, KvOffloading, Llm, Pool, Prompt, Spot, Tariffs
 
 LLM = Llm(served_as="llama-3.1-8b")
 MODEL = default_catalogue().model("llama-3.1-8b")
@@ -50,6 +50,11 @@ def test_a_request_alone_takes_what_an_idle_replica_takes():
             r"does not fit 1 x h100: weights of .* by [\d.]+ GB; .*would fit",
         ),
         (
+            {},
+            {"prefix_caching": True, "kv_offloading": KvOffloading(memory=2e6)},
+            "^cloud.kv_offloading.memory: 2MB hold no block of 16 tokens .* llama-3.1-8b; set at least 2MiB",
+        ),
+        (
             {"prompt": Prompt(history=20_000)},
             {"pools": (Pool(name="big", gpu="h200"), Pool(name="small", gpu="l4"))},
             r"^cloud.pools.1.gpu: .* KV cache of [\d.]+ GB for the longest request exceed .* by [\d.]+ GB",
@@ -60,6 +65,15 @@ def test_what_does_not_fit_or_is_not_known_is_refused_before_anything_is_trained
     with pytest.raises(InputError, match=message) as caught:
         check_cloud(LLM.model_copy(update=llm), Cloud(**cloud))
     assert "\n" not in str(caught.value)
+
+
+def test_host_memory_is_counted_in_blocks_of_the_replica_and_brings_them_in_at_the_rate_of_the_link():
+    tier = KvOffloading(memory=1e9, link=2e9)
+    cloud = Cloud(gpu="h100", gpus_per_replica=2, prefix_caching=True, kv_offloading=tier)
+    ((_, kind),) = kinds_of(LLM, cloud, MODEL)
+    block_bytes = 16 * 2 * 32 * 8 * 128 * 2  # tokens, keys and values, layers, heads, their size, bytes each
+    assert kind.engine.host_blocks == 1e9 // block_bytes
+    assert kind.engine.host_block_s == block_bytes / 2e9
 
 
 def test_a_window_in_blocks_keeps_the_beginning_of_most_prompts():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
+from fleetrec.simulator.cloud.replica.host_tier import HostMemory
 from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 from fleetrec.simulator.cloud.replica.queue_orders.shortest_prompt import ShortestPrompt
 from fleetrec.simulator.cloud.replica.replica import Engine, Job, Replica
@@ -50,6 +51,7 @@ def cases(draw):
     max_sequences = draw(st.integers(1, 8))
     budget = draw(st.integers(max_sequences, 60))
     caching = draw(st.booleans())
+    host = draw(st.sampled_from([0, 3, 20])) if caching else 0
     order = draw(st.sampled_from(["fcfs", "priority", "shortest_prompt"]))
     asks, at = [], 0.0
     for n in range(draw(st.integers(1, 14))):
@@ -67,7 +69,9 @@ def cases(draw):
         a.prompt // block + a.sequences * -(-(a.prompt % block + max(a.output, 1) - 1) // block) for a in asks
     )
     blocks = largest + draw(st.integers(0, 3 * largest))
-    return asks, Engine(blocks, budget, max_sequences, block, caching, ORDERS[order](), draw(st.booleans()))
+    block_s = draw(st.sampled_from([0.0, 0.0013, 0.03]))
+    order = ORDERS[order]()
+    return asks, Engine(blocks, budget, max_sequences, block, caching, order, draw(st.booleans()), host, block_s)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -84,6 +88,8 @@ def test_runs_in_closed_form_equal_single_steps(case):
         engine.block_tokens,
         engine.async_scheduling,
         engine.prefix_caching,
+        engine.host_blocks,
+        engine.host_block_s,
     )
     for job, entry in zip(jobs, expected.entries, strict=True):
         assert job.completed == entry.completed
@@ -229,3 +235,37 @@ def test_a_replica_refuses_to_be_looked_at_too_late():
     replica.add(Job(1, 1), 0.0)
     with pytest.raises(ValueError, match="advance to 0"):
         replica.add(Job(1, 1), 0.5)
+
+
+def test_what_host_memory_holds_of_a_prefix_comes_over_the_link_where_that_is_quicker():
+    """Blocks of one token. The second prompt takes the first one's memory, the third comes back to the first prefix:
+    six blocks at 0.1 s each against six tokens at 0.25 s, on top of the second that every step takes."""
+    timing = StepTime(LinearCost(1.0, 0.25), LinearCost(0.0))
+    asks = [Ask(0.0, 8, 1, prefix=("a", 6)), Ask(10.0, 8, 1), Ask(20.0, 8, 1, prefix=("a", 6))]
+
+    def last(host, block_s):
+        jobs, replica, _ = serve(asks, timing, Engine(8, 100, 10, 1, True, host_blocks=host, host_block_s=block_s))
+        assert replica.kv_blocks_used == 0
+        return jobs[2].cached_tokens, pytest.approx(jobs[2].t_finished_s - 20.0)
+
+    assert last(0, 0.0) == (0, 1 + 8 * 0.25)
+    assert last(6, 0.1) == (6, 1 + 2 * 0.25 + 6 * 0.1)
+    assert last(4, 0.1) == (4, 1 + 4 * 0.25 + 4 * 0.1)  # it has room for the first four
+    assert last(6, 0.3) == (0, 1 + 8 * 0.25)  # computing is quicker
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    blocks=st.integers(1, 12),
+    stores=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 8)), max_size=40),
+)
+def test_host_memory_holds_what_was_used_last_and_never_more_than_it_has_room_for(blocks, stores):
+    memory, used = HostMemory(blocks), []
+    for key, n in stores:
+        memory.store(key, n)
+        mine = {one for one in used if one[0] == key} | {(key, index) for index in range(n)}
+        used = [one for one in used if one[0] != key] + sorted(mine, reverse=True)
+        used = used[-blocks:]
+        assert memory.used == len(used) <= blocks
+        for other in range(4):
+            assert memory.resident(other) == sum(one[0] == other for one in used)

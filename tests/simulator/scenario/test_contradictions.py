@@ -88,6 +88,10 @@ CONTRADICTIONS = {
         "cloud: {max_batched_tokens: 128}",
         "cloud.max_batched_tokens: a step of 128 tokens has no place for one token of each of 256 sequences; set at",
     ),
+    "a tier of KV cache without cached prefixes": (
+        "cloud: {kv_offloading: {memory: 64GB}}",
+        "cloud.kv_offloading: keeps cached prefixes, and none are cached; set cloud.prefix_caching: true",
+    ),
     "sigmoid of softmax logits": (
         "policy: {fusion: {kind: linear, score: sigmoid}}",
         "policy.fusion.score: sigmoid has no meaning for the logits of srm.loss: full_softmax; use rank, zscore",

@@ -5,9 +5,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from fleetrec.simulator.scenario.units import BANDWIDTH, COMPUTE, DURATION, ENERGY, POWER, SIZE, Count, Quantity
+from fleetrec.simulator.scenario.units import (
+    BANDWIDTH,
+    COMPUTE,
+    DURATION,
+    ENERGY,
+    POWER,
+    SIZE,
+    TRANSFER,
+    Count,
+    Quantity,
+)
 
-QUANTITIES = [BANDWIDTH, COMPUTE, DURATION, ENERGY, POWER, SIZE]
+QUANTITIES = [BANDWIDTH, COMPUTE, DURATION, ENERGY, POWER, SIZE, TRANSFER]
 
 
 @pytest.mark.parametrize(
@@ -19,6 +29,8 @@ QUANTITIES = [BANDWIDTH, COMPUTE, DURATION, ENERGY, POWER, SIZE]
         (SIZE, "2MB", 2_000_000),
         (SIZE, "2MiB", 2_097_152),
         (BANDWIDTH, "20Mbps", 20_000_000),
+        (TRANSFER, "25GB/s", 25e9),
+        (TRANSFER, "200Gbps", 25e9),
         (COMPUTE, "8GFLOPS", 8e9),
         (POWER, "2500mW", 2.5),
         (ENERGY, "12Wh", 43_200),
