@@ -40,7 +40,7 @@ _numbers_of = attrgetter(*_OF_RECORD)
 
 @dataclass(frozen=True)
 class Streamed:
-    """The interactions that devices are to meet, row for row [S]."""
+    """The interactions that devices are to have, row for row [S]."""
 
     device: NDArray[np.int32]
     step: NDArray[np.int32]
@@ -74,7 +74,7 @@ class Recorder:
 
     def _clear_rows(self) -> None:
         self._request_numbers, self._outcome = array("d"), array("b")
-        self._met, self._rows = array("d"), 0
+        self._interacted_rows, self._rows = array("d"), 0  # eight numbers a run of rows
 
     def interacted(
         self,
@@ -93,7 +93,7 @@ class Recorder:
         then and at which the next decision looked; those after it were made at the next rows, each in `compute_s`. The
         decision after the last row led to `request`.
         """
-        self._met.extend((row, n, slate, seen_upto, decided, request, latency_s, compute_s))
+        self._interacted_rows.extend((row, n, slate, seen_upto, decided, request, latency_s, compute_s))
         self.interactions += n
         self._rows += n
         if self._rows >= _ROWS_PER_PART:
@@ -171,16 +171,16 @@ class Recorder:
         parts.append(path)
 
     def _each(self) -> tuple[Ints, Ints, Ints, Ints, Ints, Floats]:
-        """Of every interaction that was met [M]: its row, the slate on screen, what that had seen, the slate that the
+        """Of every interaction [M]: its row, the slate on screen, what that had seen, the slate that the
         next decision looked at, its request and the latency of the slate."""
-        met = np.array(self._met).reshape(-1, 8).T
-        n = met[1].astype(np.int64)
+        columns = np.array(self._interacted_rows).reshape(-1, 8).T
+        n = columns[1].astype(np.int64)
         run, within = ragged(n)
-        row, slate, seen, decided = (met[k][run].astype(np.int64) for k in (0, 2, 3, 4))
+        row, slate, seen, decided = (columns[k][run].astype(np.int64) for k in (0, 2, 3, 4))
         row, seen, decided = row + within, seen + within, decided + within
         request = np.full(len(row), -1)
-        request[np.cumsum(n) - 1] = met[5].astype(np.int64)
-        t_s, latency_s, compute_s = self._stream.t_s[row], met[6][run], met[7][run]
+        request[np.cumsum(n) - 1] = columns[5].astype(np.int64)
+        t_s, latency_s, compute_s = self._stream.t_s[row], columns[6][run], columns[7][run]
         later = np.flatnonzero(within)
         before_s = t_s[later - 1]
         ready_s = before_s + compute_s[later]

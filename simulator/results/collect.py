@@ -81,8 +81,8 @@ def collect(
     training = training_cost(None if of_region else world.learning, scenario.tariffs)
     network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
     carbon = carbon_signal(scenario.tariffs).mean(0.0, horizon_s)
-    met = np.bincount(interactions["device"], minlength=population.n_devices)
-    provisioned = account(scenario, prepared, service, requests, devices, met, training)
+    of_devices = np.bincount(interactions["device"], minlength=population.n_devices)
+    provisioned = account(scenario, prepared, service, requests, devices, of_devices, training)
     answers = list_answers(scenario, prepared, interactions, users)
     load = service.load(horizon_s)
     notes = [

@@ -87,15 +87,15 @@ def request_section(requests: pd.DataFrame, interactions: int) -> dict[str, Any]
     counts = requests["outcome"].value_counts()
     asked, sent = len(requests), int((requests["bytes_up"] > 0).sum())
     answered = int(counts.get("completed", 0))
-    met = max(interactions, 1)
+    interacted = max(interactions, 1)
     return {
         "asked": asked,
         "sent": sent,
         "answered": answered,
         **{name: int(counts.get(name, 0)) for name in OUTCOMES},
-        "ratio": sent / met,
-        "asked_ratio": asked / met,
-        "answered_ratio": answered / met,
+        "ratio": sent / interacted,
+        "asked_ratio": asked / interacted,
+        "answered_ratio": answered / interacted,
     }
 
 
