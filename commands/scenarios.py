@@ -65,7 +65,7 @@ def simulate(
             tracing = read_trace_request(trace, trace_devices, trace_replicas)
             store = ArtifactStore()
             executor = executor_for(engine, shards, ray_address, len(loaded.regions), store)
-            path, on = run_folder(out, loaded, overrides or []), usable_device(device)
+            path, on = run_folder(out, loaded.name, loaded.seed, overrides or []), usable_device(device)
             with opened(path, loaded, overwrite) as folder:
                 result = run(loaded, folder, on, progress_bars(quiet), store, tracing, executor)
                 drawing.begin(path, result.summary["interactions"])
@@ -107,7 +107,7 @@ def compare_policies(
         from fleetrec.simulator.results.run_folder import opened, run_folder, usable_device
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
-        path, on = run_folder(out, loaded, overrides or [], suffix="policies"), usable_device(device)
+        path, on = run_folder(out, loaded.name, loaded.seed, overrides or [], "policies"), usable_device(device)
         with opened(path, loaded, overwrite, kind="policies") as folder:
             comparison = compare(loaded, folder, on, progress_bars(quiet))
             figure = draw_comparison(path)

@@ -125,7 +125,7 @@ def simulate_prepared(
     if out is not None:
         result.write(out)
     if tracer is not None:
-        tracer.write(world, scenario, result)
+        tracer.write(world, result)
     if prepared.source is not None:
         prepared.source.save()  # last: a cache that is full or lost takes no result with it
     return result

@@ -198,3 +198,7 @@ class TrainedSrm:
     validation: dict[str, float]  # of the epoch kept; empty where nothing was held out
     content_hash: str  # of the weights and the architecture
     curve: TrainingCurve = UNTRAINED
+
+    def flops(self, candidates: int) -> float:
+        """Of ranking so many candidates."""
+        return self.flops_encode + self.flops_per_candidate * candidates

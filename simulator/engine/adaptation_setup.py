@@ -3,14 +3,13 @@
 import math
 import os
 from array import array
-from collections.abc import Callable
 from functools import cache
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
 from fleetrec.models.srm.adapters import adapter_form
-from fleetrec.models.srm.base import SmallModel
 from fleetrec.simulator.engine.adaptation import OwnAdapter
+from fleetrec.simulator.engine.retraining import FleetLearning
 from fleetrec.simulator.policies.adaptation import rules
 from fleetrec.simulator.policies.request.decision_points import DecisionPoints
 from fleetrec.simulator.preparation.prepare import Prepared
@@ -21,26 +20,26 @@ from fleetrec.simulator.scenario import sections
 
 
 def own_weights(
-    scenario: sections.Scenario, prepared: Prepared, model_of: Callable[[int], SmallModel]
+    section: sections.Adaptation | None, loss: str, prepared: Prepared, learning: FleetLearning | None
 ) -> OwnWeights | None:
-    """What devices will learn by themselves; None where they do not. InputError for an adapter that cannot be."""
-    section, trained = scenario.policy.update.adaptation, prepared.trained
+    """What devices will learn by themselves; None where they do not. InputError for an adapter that cannot be. `loss`
+    of the SRM; `learning`: the cloud that makes new versions of it, if any."""
     if section is None:
         return None
     adapter_form(section, prepared.srm.model)
     return OwnWeights(
         section,
-        cache(lambda version: adapter_form(section, model_of(version))),
-        trained.histories,
+        cache(lambda version: adapter_form(section, (learning.srm_of(version) if learning else prepared.srm).model)),
+        prepared.trained.histories,
         prepared.srm.model.max_length,
-        scenario.srm.loss == "full_softmax",
+        loss == "full_softmax",
         prepared.population.users,
         prepared.draws,
     )
 
 
 def own_adapters(
-    scenario: sections.Scenario,
+    section: sections.Adaptation | None,
     prepared: Prepared,
     points: DecisionPoints,
     times: "array[float]",
@@ -48,7 +47,7 @@ def own_adapters(
     log: UpdateLog,
 ) -> list[OwnAdapter] | list[None]:
     """When each device [D] fine-tunes, and what it takes; None of one that does not. `times` of the stream."""
-    section, fleet = scenario.policy.update.adaptation, prepared.population.fleet
+    fleet = prepared.population.fleet
     if section is None:
         return [None] * prepared.population.n_devices
     flops = adaptation_flops(section, prepared)

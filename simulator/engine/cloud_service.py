@@ -73,10 +73,10 @@ class Service(ABC):
 
     @abstractmethod
     def provision(
-        self, horizon_s: float, scale: float, objective: ServiceObjective, draws: Draws, users: Resampling
+        self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
         """The fewest replicas (cores) that meet the objective for a fleet `scale` times this one, whose devices' users
-        are resampled."""
+        are resampled, when `surge` times its busiest load comes."""
 
     @abstractmethod
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
@@ -116,24 +116,25 @@ class LlmService(Service):
     def __init__(
         self,
         env: simpy.Environment,
-        scenario: sections.Scenario,
-        source: CandidateSource,
+        llm: sections.Llm,
+        cloud: sections.Cloud,
+        tariffs: sections.Tariffs,
         prepared: Prepared,
+        source: CandidateSource,
         late_cost: LateCost,
     ):
-        llm, cloud = scenario.llm, scenario.cloud
         self._model = served_model(llm.served_as, prepared.architecture)
         timed = llm.candidates.brings_latency()
         self._steps = kinds_of(llm, cloud, self._model)[0][1].steps
-        pools = pools_of(llm, cloud, scenario.tariffs, self._model, timed)
+        pools = pools_of(llm, cloud, tariffs, self._model, timed)
         self.node = LlmNode(env, pools, cloud, prepared.draws, late_cost)
         self._came = array("d")  # the columns of `Requests`, request after request
         self._issued = array("d")  # when each was issued
-        (self._alike,) = pools_of(llm, without_faults(cloud), scenario.tariffs, self._model, timed)
-        self._scenario, self._source = scenario, source
+        (self._alike,) = pools_of(llm, without_faults(cloud), tariffs, self._model, timed)
+        self._llm, self._cloud, self._tariffs = llm, cloud, tariffs
         self._users, self._memo = prepared.population.users, prepared.memo
+        self._source, self._carbon = source, carbon_signal(tariffs)
         self._meter = request_meter(llm, prepared, source)
-        self._carbon = carbon_signal(scenario.tariffs)
         self._from_table = llm.candidates.recorded
         self._caches_prefixes = cloud.prefix_caching and not self._from_table and not self._meter.own
         self._prefix = cache(lambda n: (history_window(llm.prompt, n)[0], history_tokens(llm.prompt, n)))
@@ -175,7 +176,7 @@ class LlmService(Service):
             return []
         if self._from_table and not self._told_tokens:
             said = "tokens: the table tells none, so llm.prompt and a {how} of llm.list_length items are charged"
-            return [note("tokens_not_told", said, how=generation_of(self._scenario.llm))]
+            return [note("tokens_not_told", said, how=generation_of(self._llm))]
         return self._meter.notes()
 
     def answerable(self, device: int, step: int) -> bool:
@@ -193,32 +194,31 @@ class LlmService(Service):
 
     def kept(self, horizon_s: float) -> Cost:
         joules = self.node.busy_joules + self.node.idle_joules
-        energy = energy_cost(joules, self._scenario.tariffs, self._carbon.mean(0.0, horizon_s))
+        energy = energy_cost(joules, self._tariffs, self._carbon.mean(0.0, horizon_s))
         return energy + Cost(usd=self.node.paid_usd, gpu_seconds=self.node.paid_gpu_seconds)
 
     def provision(
-        self, horizon_s: float, scale: float, objective: ServiceObjective, draws: Draws, users: Resampling
+        self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
         came, issued_s = np.array(self._came), np.array(self._issued)
-        replicas = Replicas(self._alike, without_faults(self._scenario.cloud), draws, objective)
-        surge = self._scenario.fleet.surge
-        served = [self._scenario.llm.model_dump(mode="json"), self._scenario.cloud.model_dump(mode="json")]
+        replicas = Replicas(self._alike, without_faults(self._cloud), draws, objective)
+        served = [self._llm.model_dump(mode="json"), self._cloud.model_dump(mode="json")]
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
             ["provision", came, issued_s, horizon_s, scale, surge, *served],
             lambda: _provisioned(Requests.of_rows(came), issued_s, horizon_s, scale, surge, replicas, draws, users),
         )
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
-        pool, power, tariffs = self._alike, self._alike.power, self._scenario.tariffs
+        pool, power = self._alike, self._alike.power
         paid_s = servers * horizon_s
         busy_s = scale * self.node.busy_gpu_seconds / pool.gpus_per_replica
         idle_joules = power.idle_joules(max(paid_s - busy_s, 0.0)) if power is not None else 0.0
         joules = scale * self.node.busy_joules + idle_joules
         rent = Cost(usd=paid_s * pool.gpus_per_replica * pool.rent_usd, gpu_seconds=paid_s * pool.gpus_per_replica)
-        return rent + energy_cost(joules, tariffs, self._carbon.mean(0.0, horizon_s))
+        return rent + energy_cost(joules, self._tariffs, self._carbon.mean(0.0, horizon_s))
 
     def not_provisioned(self, scale: float) -> list[str]:
-        return left_out(self._scenario.cloud, scale)
+        return left_out(self._cloud, scale)
 
     def load(self, horizon_s: float) -> dict[str, Any]:
         node = self.node
@@ -242,9 +242,17 @@ class CpuService(Service):
 
     node: CpuNode
 
-    def __init__(self, env: simpy.Environment, scenario: sections.Scenario, flops: float, late_cost: LateCost):
-        self.node = CpuNode(env, scenario.cloud.cpu_cores, scenario.cloud.queue_limit, on_late_cost=late_cost)
-        self._tariffs, self._flops, self._surge = scenario.tariffs, flops, scenario.fleet.surge
+    def __init__(
+        self,
+        env: simpy.Environment,
+        cloud: sections.Cloud,
+        tariffs: sections.Tariffs,
+        flops: float,
+        late_cost: LateCost,
+    ):
+        """`flops` of a request."""
+        self.node = CpuNode(env, cloud.cpu_cores, cloud.queue_limit, on_late_cost=late_cost)
+        self._tariffs, self._flops = tariffs, flops
         self._came = array("d")  # when each request did
         self._device = array("q")  # whose it is
         self._issued = array("d")  # when it was issued
@@ -262,13 +270,13 @@ class CpuService(Service):
         return cpu_cost(horizon_s * self.node.replicas, self._tariffs)
 
     def provision(
-        self, horizon_s: float, scale: float, objective: ServiceObjective, draws: Draws, users: Resampling
+        self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
         none = np.zeros(len(self._came), dtype=np.int64)
         requests = Requests.of(np.array(self._came), none, none, device=np.array(self._device, dtype=np.int64))
         cores = Cores(self._flops / self.node.core_flops_per_s + self.node.overhead_s, objective)
         issued_s = np.array(self._issued)
-        return _provisioned(requests, issued_s, horizon_s, scale, self._surge, cores, draws, users)
+        return _provisioned(requests, issued_s, horizon_s, scale, surge, cores, draws, users)
 
     def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
         return cpu_cost(servers * horizon_s, self._tariffs)
@@ -311,17 +319,16 @@ def _given(values: NDArray[np.float64] | None, otherwise: float) -> float:
 
 
 def build_service(
-    env: simpy.Environment, scenario: sections.Scenario, prepared: Prepared, late_cost: LateCost
+    env: simpy.Environment,
+    slate: sections.Slate,
+    llm: sections.Llm,
+    cloud: sections.Cloud,
+    tariffs: sections.Tariffs,
+    prepared: Prepared,
+    late_cost: LateCost,
 ) -> Service:
-    """The service behind a scenario's slate; slates that never ask get cores that stay idle."""
-    if prepared.source is None or scenario.policy.slate.by_cloud_srm:
-        srm = prepared.trained.srm
-        flops = srm.flops_encode + srm.flops_per_candidate * prepared.trained.histories.n_items
-        return CpuService(env, scenario, flops, late_cost)
-    return LlmService(
-        env,
-        scenario,
-        prepared.source,
-        prepared,
-        late_cost,
-    )
+    """The service behind a slate; slates that never ask get cores that stay idle."""
+    source, trained = prepared.source, prepared.trained
+    if source is None or slate.by_cloud_srm:
+        return CpuService(env, cloud, tariffs, trained.srm.flops(trained.histories.n_items), late_cost)
+    return LlmService(env, llm, cloud, tariffs, prepared, source, late_cost)

@@ -39,12 +39,12 @@ class Requests:
     ):
         """`stored` [D]: the newest list that the cloud has kept for each device; None where it keeps no lists."""
         self._clock, self._service, self._cloud, self.ledger = clock, service, cloud, ledger
-        self._messages, self._timeout_s, self._stored = messages, timeout_s, stored
+        self._messages, self.timeout_s, self._stored = messages, timeout_s, stored
 
     def process(self, record: RequestRecord, device: Asker, attempt: int) -> Process:
         """From the decision to ask to the one outcome; `attempt` keys the luck of its messages."""
         clock, link, step = self._clock, device.connection, record.step
-        deadline_s = record.t_issued_s + self._timeout_s
+        deadline_s = record.t_issued_s + self.timeout_s
         if not link.reachable(clock.now):
             back_s = min(link.next_reachable(clock.now), deadline_s)
             yield clock.after(back_s - clock.now)

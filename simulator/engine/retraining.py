@@ -22,7 +22,6 @@ from fleetrec.models.srm.validation import catalogue_ranks
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import TrainedModels
-from fleetrec.simulator.ranking.list_view import looks_back
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import PreparationInputs
 
@@ -82,22 +81,28 @@ class Trainer:
 
     def __init__(
         self,
-        scenario: sections.Scenario,
-        section: sections.Retraining,
+        schedule: sections.UpdateSchedule,
+        gpu: str,
+        inputs: PreparationInputs,
         trained: TrainedModels,
         srm: Deployed,
         device: str,
     ):
-        """`srm`: as it is on devices when the stream begins."""
-        self._scenario, self._section, self._trained, self._device = scenario, section, trained, device
+        """`schedule`: one that retrains, on `gpu` where it names none. `srm`: as it is when the stream begins."""
+        assert schedule.retraining is not None
+        self.section, self._inputs, self._trained, self._device = schedule.retraining, inputs, trained, device
         self._first_srm = srm
         self._trained_ends = trained.training.valid_end  # [U] what the newest weights have been trained on
-        self._decides = scenario.policy.update.running()
+        self._decides = schedule.running()
         self._seen_ends = self._trained_ends  # [U] what the check before had seen
         self._best_ndcg = -math.inf
         self._master = MasterWeights(trained.srm.model, trained.srm.content_hash)
         self.releases: list[Release] = []
-        self.gpu = default_catalogue().gpu(section.gpu or scenario.cloud.gpu, "policy.update.gpu")
+        self.gpu = default_catalogue().gpu(self.section.gpu or gpu, "policy.update.gpu")
+
+    def srm_of(self, version: int) -> Deployed:
+        """The SRM of a version, as it is on devices; 0: that of before the stream."""
+        return self.releases[version - 1].srm if version else self._first_srm
 
     def known_ends(self, sent: Ints) -> Ints:
         """How many interactions of each user [U] the cloud has, of which devices have sent `sent` (see `sent_ends`)."""
@@ -106,7 +111,7 @@ class Trainer:
 
     def next_check(self, check: int, now: float) -> int:
         """The number of the check that follows number `check`, which has kept the cloud busy until `now`."""
-        return max(math.floor(now / self._section.every), check) + 1
+        return max(math.floor(now / self.section.every), check) + 1
 
     def should_train(self, ends: Ints, now: float) -> bool:
         """Whether the schedule trains at a check that finds `ends` [U] interactions of each user in the cloud."""
@@ -125,13 +130,14 @@ class Trainer:
         which, nth = ragged((ends - seen)[users])
         owner = users[which]
         log = self._trained.split.log
-        exclude_seen = self._scenario.workload.hides_seen
-        ranks = catalogue_ranks(self._master.model, log.offsets, log.items, owner, seen[owner] + nth, exclude_seen)
+        steps, hides_seen = seen[owner] + nth, self._inputs.lists.hides_seen
+        ranks = catalogue_ranks(self._master.model, log.offsets, log.items, owner, steps, hides_seen)
         return accuracy(ranks, (10,))["ndcg@10"]
 
     def train(self, ends: Ints, now: float, progress: Progress) -> Release:
         """The version that a training on `ends` [U] interactions of each user, begun now, comes to."""
-        section, srm, trained = self._section, self._scenario.srm, self._trained
+        section, inputs, trained = self.section, self._inputs, self._trained
+        srm, table = inputs.training.srm, inputs.item_table
         known = known_data(trained.training, ends)
         data = known
         if section.learn_from == "new":
@@ -143,15 +149,15 @@ class Trainer:
             training = training.model_copy(update={"learning_rate": section.learning_rate})
         training = training.model_copy(update={"seed": training.seed + len(self.releases) + 1})
         plan = Plan(srm.kind, srm.loss, section.epochs, training)
-        threads = self._scenario.engine.threads
-        update = update_or_load(self._master, plan, data, trained.store, threads, self._device, progress)
+        update = update_or_load(
+            self._master, plan, data, trained.store, inputs.training.threads, self._device, progress
+        )
         gpu_seconds = section.start + self._flops(update) / (self.gpu.flops_32bit * section.mfu)
         new = int((ends - self._trained_ends).sum())
         self._master, self._trained_ends = update.master, ends
-        table = PreparationInputs.of(self._scenario).item_table
         on_device = isinstance(table, sections.OnDeviceTable)
         counts = np.bincount(known.items[known.events_before(ends)], minlength=known.n_items)
-        before = self.releases[-1].srm if self.releases else self._first_srm
+        before = self.srm_of(len(self.releases))
         deployed = deploy(
             update.master,
             most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None),
@@ -165,24 +171,19 @@ class Trainer:
 
     def _flops(self, update: Update) -> float:
         """FLOPs of a training: forward and backward passes over every position, scored against what the loss needs."""
-        srm, trained = self._scenario.srm, self._trained
+        srm, trained = self._inputs.training.srm, self._trained
         scored = trained.histories.n_items if srm.loss == "full_softmax" else 1 + srm.training.negatives
         position = trained.srm.flops_encode / srm.max_length + trained.srm.flops_per_candidate * scored
-        return _BACKWARD * position * update.transitions * self._section.epochs
+        return _BACKWARD * position * update.transitions * self.section.epochs
 
 
 class FleetLearning(Trainer):
     """What the devices of a run have sent to the cloud, and what it may train on (see LearningCloud)."""
 
-    def __init__(
-        self,
-        scenario: sections.Scenario,
-        section: sections.Retraining,
-        prepared: Prepared,
-        device: str,
-    ):
-        super().__init__(scenario, section, prepared.trained, prepared.srm, device)
-        self._prepared = prepared
+    def __init__(self, schedule: sections.UpdateSchedule, gpu: str, prepared: Prepared, looks_back: bool, device: str):
+        """`looks_back`: whether the request policy or the fusion needs states from before the newest interaction."""
+        super().__init__(schedule, gpu, prepared.inputs, prepared.trained, prepared.srm, device)
+        self._prepared, self._looks_back, section = prepared, looks_back, self.section
         self.uploads_s = section.upload
         self.orders: deque[Ints | None] | None = None
         """of a region: what to train on at each check, as it was told (None: not at all); None: it decides by itself"""
@@ -227,7 +228,7 @@ class FleetLearning(Trainer):
     def first_steps(self, now: float) -> Ints:
         """Newest interaction [U] before now, less what an adaptation looks back at: no slate of a version that is
         released now needs an earlier state, unless the policy looks back as far as a list's history."""
-        if looks_back(self._scenario.policy):
+        if self._looks_back:
             return self._prepared.first
         population, history = self._prepared.population, self._prepared.trained.split.history
         stream = population.stream
@@ -241,11 +242,11 @@ class FleetLearning(Trainer):
         """Whether the device may fetch a newer release by now."""
         stage = self.stage[device]
         newer = self.releases[release.version :]
-        return any(now >= other.released_s + self._section.stages[stage].after for other in newer)
+        return any(now >= other.released_s + self.section.stages[stage].after for other in newer)
 
     def push_bytes(self, has: int, release: Release) -> float:
         """Bytes that bring a device from version `has` to a release: the whole, or every change in between."""
-        if self._section.weights != "delta":
+        if self.section.weights != "delta":
             return release.srm.push_bytes
         return sum(other.srm.push_bytes for other in self.releases[has : release.version])
 

@@ -17,7 +17,6 @@ from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import srm_scores
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 from fleetrec.simulator.records.update_log import UpdateLog
-from fleetrec.simulator.scenario import sections
 
 RETRY_S = 60.0
 """after a download that was lost"""
@@ -30,14 +29,13 @@ class Rollout:
     def __init__(
         self,
         learning: FleetLearning,
-        section: sections.Retraining,
         prepared: Prepared,
         clock: Clock,
         messages: Messages,
         weights: DeviceWeights,
         log: UpdateLog,
     ):
-        self._learning, self._section, self._clock, self._messages = learning, section, clock, messages
+        self._learning, self._section, self._clock, self._messages = learning, learning.section, clock, messages
         self._trained, self._draws, self._users = prepared.trained, prepared.draws, np.unique(prepared.population.users)
         self._weights, self._log = weights, log
 

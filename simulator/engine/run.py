@@ -19,7 +19,7 @@ _PROGRESS_STEPS = 400
 def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress: Progress) -> None:
     """Let every device live until the horizon; then every request that is open is closed."""
     end_s = end_of(prepared.population.stream.horizon_s)
-    begin(world, scenario, prepared, progress)
+    begin(world, scenario.policy.request, prepared, progress)
     total = prepared.population.n_interactions.sum()
     with progress.task("simulating interactions", total) as task, fewer_collections():
         world.clock.start(_report(world, task, end_s, headline_k(scenario.metrics.k)))
@@ -32,15 +32,15 @@ def end_of(horizon_s: float) -> float:
     return horizon_s * (1 + 1e-12) + 1e-9
 
 
-def begin(world: World, scenario: sections.Scenario, prepared: Prepared, progress: Progress) -> None:
+def begin(world: World, request: sections.RequestPolicy, prepared: Prepared, progress: Progress) -> None:
     """Start all that devices and the cloud will do, in a world whose clock has not begun."""
-    population, clock, devices = prepared.population, world.clock, world.devices
+    clock, devices = world.clock, world.devices
+    presence, horizon_s = prepared.population.presence, prepared.population.stream.horizon_s
     for device in devices:
-        if device.profile.joins_s <= population.stream.horizon_s:
+        if device.profile.joins_s <= horizon_s:
             clock.start(device.live())
     if world.rollout is not None:
         world.rollout.start(devices, progress)
-    request, presence, horizon_s = scenario.policy.request, population.presence, population.stream.horizon_s
     if request.push_period_s() is not None:
         until_s = np.minimum(presence.left_s, horizon_s)
         pushes = request.push_times(presence.joined_s, until_s, horizon_s, prepared.draws)

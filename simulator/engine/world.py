@@ -2,13 +2,14 @@
 
 import math
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.srm.base import SmallModel
 from fleetrec.simulator.core.clock import Clock
 from fleetrec.simulator.engine.adaptation_setup import own_adapters, own_weights
 from fleetrec.simulator.engine.cloud_service import Service, build_service
@@ -29,6 +30,7 @@ from fleetrec.simulator.policies.request.share import Share
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared, decides_joining
 from fleetrec.simulator.preparation.training import TrainedModels, slates_of
+from fleetrec.simulator.ranking.list_view import looks_back
 from fleetrec.simulator.ranking.lookahead import LookAhead, Scorer
 from fleetrec.simulator.ranking.slates import ListSlates, Slates
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
@@ -36,6 +38,7 @@ from fleetrec.simulator.records.recorder import Recorder, Streamed
 from fleetrec.simulator.records.update_log import UpdateLog
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
+from fleetrec.simulator.scenario.sections.request import RunningRequestPolicy
 
 Ints = NDArray[np.int64]
 
@@ -46,7 +49,6 @@ class World:
 
     clock: Clock
     devices: list[Device]
-    population: Population
     requests: Requests
     service: Service
     """answers requests"""
@@ -58,96 +60,68 @@ class World:
     scorer: Scorer
     recorder: Recorder
     log: UpdateLog
-    answer_bytes: float
-    """of a candidate list"""
+    held_bytes: float
+    """what a device must have room for"""
 
 
 def build_world(
     scenario: sections.Scenario, prepared: Prepared, tuned: Tuned, folder: Path | None, device: str = "cpu"
 ) -> World:
     """The world of one run; its records are written to `folder` in parts where one is given. `device` retrains."""
-    messages = messages_of(scenario.llm, scenario.srm, scenario.cloud)
-    installed = install_bytes(scenario.policy.slate, scenario.srm.item_table, prepared.srm)
-    held_bytes(scenario.fleet.classes, scenario.policy.update, installed, messages.answer_bytes)
-    trained, population, source = prepared.trained, prepared.population, prepared.source
-    policy, stream, engine = scenario.policy, population.stream, scenario.engine
-    clock, log = Clock(), UpdateLog(population.n_devices)
-    weights = DeviceWeights(prepared.scores, own_weights(scenario, prepared, lambda version: model_of(version)))
-    slates = slates_of(SlateInputs.of(scenario), trained, weights, source, tuned.fusion, tuned.uncertainty)
-    look_ahead = look_ahead_of(scenario, prepared, slates, tuned)
-    scorer = Scorer(slates, trained.histories, population.users, engine.lookahead, engine.batching, weights, look_ahead)
+    policy, cloud, engine, population = scenario.policy, scenario.cloud, scenario.engine, prepared.population
+    messages, update = messages_of(scenario.llm, scenario.srm, cloud), policy.update
+    installed = install_bytes(policy.slate, scenario.srm.item_table, prepared.srm)
+    held = held_bytes(scenario.fleet.classes, update, installed, messages.answer_bytes)
+    clock, log, budget = Clock(), UpdateLog(population.n_devices), Budget(policy.budget, population.n_devices)
+
+    # What trains.
+    retrains = update.retraining is not None
+    learning = FleetLearning(update, cloud.gpu, prepared, looks_back(policy), device) if retrains else None
+    learns: LearningCloud = learning or KeepsWeights()
+    own = own_weights(update.adaptation, scenario.srm.loss, prepared, learning)
+    weights = DeviceWeights(prepared.scores, own)
+    rollout = Rollout(learning, prepared, clock, messages, weights, log) if learning is not None else None
+
+    # What ranks, and what is recorded.
+    slates = slates_of(
+        SlateInputs.of(scenario), prepared.trained, weights, prepared.source, tuned.fusion, tuned.uncertainty
+    )
+    ahead = look_ahead_of(policy, scenario.llm.candidates, prepared, slates, tuned)
+    scorer = scorer_of(engine, prepared, slates, weights, ahead)
     recorder = Recorder(scorer, weights, population.users, streamed(prepared), folder)
-    if look_ahead is not None:
-        scorer.prefetch_all(prepared.preloaded, population.first_step - 1)
-    points = decision_points(prepared, scorer, tuned)
-    rules = rules_of(scenario, look_ahead is not None)
-    joining = decides_joining(policy, population) & policy.slate.asks
-    if tuned.threshold is not None:
-        decided_s = decision_times(population, points.ties, joining, rules.at_interaction)
-        share = Share(tuned.threshold, policy.request.wanted_share() or 0.0, tuned.curve, decided_s)
-        points = replace(points, threshold=share)
-    section = policy.update.retraining
-    learning = FleetLearning(scenario, section, prepared, device) if section is not None else None
-    rollout = None
-    if learning is not None and section is not None:
-        rollout = Rollout(learning, section, prepared, clock, messages, weights, log)
 
-    def model_of(version: int) -> SmallModel:
-        return learning.releases[version - 1].srm.model if version and learning is not None else prepared.srm.model
-
+    # What answers.
     ledger = RequestLedger(recorder, lambda ticket: service.cost_of(ticket))
-    service = build_service(clock, scenario, prepared, ledger.settle)
-    stored = prepared.preloaded.tolist() if scenario.cloud.stores == "lists" else None
-    cloud: LearningCloud = learning or KeepsWeights()
-    requests = Requests(clock, service, cloud, ledger, messages, scenario.cloud.request_timeout, stored)
-    budget = Budget(policy.budget, population.n_devices)
-    times = array("d", stream.t_s.tobytes())
-    next_tie, wishes = next_true(points.ties), policy.request.start(points)
-    ahead = engine.lookahead if engine.batching else 1
-    ends = trained.histories.lengths[population.users]
-    scores = DeviceScores(scorer, population.users, ends, weights, ahead, policy.request.score)
-    compute_s = population.fleet.overhead_s + ranking_flops(scenario, trained, tuned) / population.fleet.speed_flops
-    adapters = own_adapters(scenario, prepared, points, times, weights, log)
-    devices = [
-        Device(
-            device=number,
-            profile=profile,
-            rules=rules,
-            clock=clock,
-            times=times,
-            next_tie=next_tie,
-            connection=Link(number, population.presence, population.network),
-            policy=wishes,
-            budget=budget,
-            requests=requests,
-            scorer=scorer,
-            scores=scores,
-            draws=prepared.draws,
-            recorder=recorder,
-            cloud=cloud,
-            adapter=adapter,
-        )
-        for number, (profile, adapter) in enumerate(
-            zip(profiles(population, compute_s, prepared.preloaded, joining), adapters, strict=True)
-        )
-    ]
-    recorder.slates.in_use = lambda: np.fromiter(
-        (slate for device in devices for slate in (device.shown_slate, device.next_slate)), np.int64, 2 * len(devices)
+    service = build_service(clock, policy.slate, scenario.llm, cloud, scenario.tariffs, prepared, ledger.settle)
+    stored = prepared.preloaded.tolist() if cloud.stores == "lists" else None
+    requests = Requests(clock, service, learns, ledger, messages, cloud.request_timeout, stored)
+
+    # What asks.
+    rules = rules_of(policy, scenario.fleet, scenario.srm, engine, ahead is not None)
+    joining = decides_joining(policy, population) & policy.slate.asks
+    flops = ranking_flops(policy, scenario.llm.list_length, scenario.workload.refills, prepared.trained, tuned)
+    points, times = decision_points(prepared, scorer, tuned), array("d", population.stream.t_s.tobytes())
+    make = partial(
+        Device,
+        rules=rules,
+        clock=clock,
+        times=times,
+        next_tie=next_true(points.ties),
+        policy=running_policy(policy.request, tuned, points, population, joining, rules.at_interaction),
+        budget=budget,
+        requests=requests,
+        scorer=scorer,
+        scores=DeviceScores(scorer, policy.request.score),
+        draws=prepared.draws,
+        recorder=recorder,
+        cloud=learns,
     )
-    return World(
-        clock,
-        devices,
-        population,
-        requests,
-        service,
-        learning,
-        rollout,
-        budget,
-        scorer,
-        recorder,
-        log,
-        messages.answer_bytes,
-    )
+    links = (Link(number, population.presence, population.network) for number in range(population.n_devices))
+    adapters = own_adapters(update.adaptation, prepared, points, times, weights, log)
+    each = zip(profiles(population, flops, prepared.preloaded, joining), links, adapters, strict=True)
+    devices = [make(number, profile, connection=link, adapter=own) for number, (profile, link, own) in enumerate(each)]
+    recorder.slates.in_use = lambda: slates_in_use(devices)
+    return World(clock, devices, requests, service, learning, rollout, budget, scorer, recorder, log, held)
 
 
 def streamed(prepared: Prepared) -> Streamed:
@@ -175,9 +149,25 @@ def decision_points(prepared: Prepared, scorer: Scorer, tuned: Tuned) -> Decisio
     )
 
 
-def rules_of(scenario: sections.Scenario, looks_ahead: bool) -> Rules:
-    """How the devices of a scenario behave; `looks_ahead`: its policy looks at rankings while the run goes."""
-    policy = scenario.policy
+def scorer_of(
+    engine: sections.Engine,
+    prepared: Prepared,
+    slates: Slates,
+    weights: DeviceWeights,
+    look_ahead: LookAhead | None,
+) -> Scorer:
+    """What ranks; a policy that is followed ahead needs scores of the lists that devices join with first."""
+    users, histories = prepared.population.users, prepared.trained.histories
+    scorer = Scorer(slates, histories, users, engine.lookahead, engine.batching, weights, look_ahead)
+    if look_ahead is not None:
+        scorer.prefetch_all(prepared.preloaded, prepared.population.first_step - 1)
+    return scorer
+
+
+def rules_of(
+    policy: sections.Policy, fleet: sections.Fleet, srm: sections.Srm, engine: sections.Engine, looks_ahead: bool
+) -> Rules:
+    """How devices behave; `looks_ahead`: their policy looks at rankings while the run goes."""
     asks = policy.slate.asks
     return Rules(
         at_interaction=policy.decides("interaction") and asks,
@@ -187,20 +177,19 @@ def rules_of(scenario: sections.Scenario, looks_ahead: bool) -> Rules:
         patience_s=policy.patience,
         late_s=policy.request.late_s(),
         fails_offline=policy.when_offline == "fail",
-        empty_is_miss=scenario.fleet.when_empty == "miss",
-        vectors_with_list=isinstance(scenario.srm.item_table, sections.WithListTable),
+        empty_is_miss=fleet.when_empty == "miss",
+        vectors_with_list=isinstance(srm.item_table, sections.WithListTable),
         looks_ahead=looks_ahead,
         weights_change=policy.update.learns,
-        skips=scenario.engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
+        skips=engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
     )
 
 
-def profiles(
-    population: Population, compute_s: NDArray[np.float64], preloaded: Ints, joining: NDArray[np.bool_]
-) -> list[Profile]:
-    """Every device [D] as it is before the run: a ranking takes it `compute_s`, and it has a list as of `preloaded`
+def profiles(population: Population, flops: float, preloaded: Ints, joining: NDArray[np.bool_]) -> list[Profile]:
+    """Every device [D] as it is before the run: a ranking takes it so many FLOPs, and it has a list as of `preloaded`
     when it joins (-1: none) and decides then where `joining`."""
     fleet, presence = population.fleet, population.presence
+    compute_s = fleet.compute_seconds(flops)
     columns = (
         population.first_row,
         population.end_row,
@@ -214,6 +203,22 @@ def profiles(
         fleet.battery_j,
     )
     return [Profile(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def running_policy(
+    request: sections.RequestPolicy,
+    tuned: Tuned,
+    points: DecisionPoints,
+    population: Population,
+    joining: NDArray[np.bool_],
+    at_interaction: bool,
+) -> RunningRequestPolicy:
+    """The policy as it runs; where it was told a share of decisions, the threshold keeps to that as the run goes."""
+    if tuned.threshold is not None:
+        decided_s = decision_times(population, points.ties, joining, at_interaction)
+        share = Share(tuned.threshold, request.wanted_share() or 0.0, tuned.curve, decided_s)
+        points = replace(points, threshold=share)
+    return request.start(points)
 
 
 def decision_times(
@@ -231,7 +236,9 @@ def decision_times(
     return np.sort(np.concatenate([rows, joins]))
 
 
-def look_ahead_of(scenario: sections.Scenario, prepared: Prepared, slates: Slates, tuned: Tuned) -> LookAhead | None:
+def look_ahead_of(
+    policy: sections.Policy, candidates: sections.Candidates, prepared: Prepared, slates: Slates, tuned: Tuned
+) -> LookAhead | None:
     """How far ahead a policy that looks at rankings may be followed; None for one that does not.
 
     Lists that nobody has asked for yet are made ahead of time only where they are likely to be asked for, and where
@@ -245,25 +252,26 @@ def look_ahead_of(scenario: sections.Scenario, prepared: Prepared, slates: Slate
     ties = np.append(stream.t_s[1:] == stream.t_s[:-1], False)
     ties[stream.device_offsets[1:] - 1] = False
     first_row = stream.device_offsets[:-1] - prepared.trained.split.history[population.users]
-    lists = (
-        not scenario.llm.candidates.recorded
-        and scenario.policy.budget.ratio >= 1.0
-        and scenario.policy.decides("interaction")
-    )
-    first_decision = population.first_step - decides_joining(scenario.policy, population)
+    lists = not candidates.recorded and policy.budget.ratio >= 1.0 and policy.decides("interaction")
+    first_decision = population.first_step - decides_joining(policy, population)
     return LookAhead(slates, threshold, first_row, first_decision, ties, lists)
 
 
-def ranking_flops(scenario: sections.Scenario, trained: TrainedModels, tuned: Tuned) -> float:
+def ranking_flops(
+    policy: sections.Policy, list_length: int, refills: bool, trained: TrainedModels, tuned: Tuned
+) -> float:
     """FLOPs of a ranking on the device, and of its uncertainty score; 0 where nothing needs the SRM."""
-    policy, srm = scenario.policy, trained.srm
     if not policy.slate.ranks:
         return 0.0
     looks = policy.request.looks_at_srm or policy.request.score is not None
-    idle = not policy.fusion.uses_srm and not scenario.workload.refills and not looks
-    if policy.slate.is_list and idle:
+    if policy.slate.is_list and not (policy.fusion.uses_srm or refills or looks):
         return policy.request.extra_flops
-    refills = policy.slate.is_list and scenario.workload.refills  # which ranks the catalogue
-    of_catalogue = policy.slate.ranks_catalogue or refills
-    scored = trained.histories.n_items if of_catalogue else scenario.llm.list_length
-    return srm.flops_encode + srm.flops_per_candidate * scored + tuned.flops + policy.request.extra_flops
+    of_catalogue = policy.slate.ranks_catalogue or (policy.slate.is_list and refills)  # which ranks the catalogue
+    scored = trained.histories.n_items if of_catalogue else list_length
+    return trained.srm.flops(scored) + tuned.flops + policy.request.extra_flops
+
+
+def slates_in_use(devices: Sequence[Device]) -> Ints:
+    """The slates that are on screen or will be next."""
+    slates = (slate for device in devices for slate in (device.shown_slate, device.next_slate))
+    return np.fromiter(slates, np.int64, 2 * len(devices))

@@ -7,17 +7,17 @@ from fleetrec.simulator.fleet.presence import Presence
 class Link:
     """Presence and network as one device knows them. Times asked for never fall."""
 
-    __slots__ = ("_device", "_network", "_presence", "_reachable_until_s", "kind")
+    __slots__ = ("_device", "_network", "_reachable_until_s", "kind", "presence")
 
     def __init__(self, device: int, presence: Presence, network: Network):
-        self._device, self._presence, self._network = device, presence, network
+        self._device, self.presence, self._network = device, presence, network
         self.kind = network.link_names[device]
         self._reachable_until_s = -1.0  # as far as has been looked up
 
     def reachable_until(self, now: float) -> float:
         """The end of the reachable period that holds `now`; no later than `now` where the device is out of reach."""
         if self._reachable_until_s <= now:
-            self._reachable_until_s = self._presence.reachable_until(self._device, now)
+            self._reachable_until_s = self.presence.reachable_until(self._device, now)
         return self._reachable_until_s
 
     def reachable(self, now: float) -> bool:
@@ -26,11 +26,11 @@ class Link:
 
     def next_reachable(self, now: float) -> float:
         """The first time from now on at which it can; infinite: never again."""
-        return self._presence.next_reachable(self._device, now)
+        return self.presence.next_reachable(self._device, now)
 
     def next_online(self, now: float) -> float:
         """The first time after now at which it comes back within reach; infinite: never again."""
-        return self._presence.next_online(self._device, now)
+        return self.presence.next_online(self._device, now)
 
     def up(self, step: int, attempt: int, nbytes: float, now: float) -> float | None:
         """Seconds that a message to the cloud takes; None: it is lost, or the link breaks before it is through."""

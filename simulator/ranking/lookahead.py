@@ -6,6 +6,7 @@ each list that a policy asks for landed at once. Wrong speculation costs time, n
 world waits for a batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.slates import Queries, Slates
+from fleetrec.simulator.ranking.list_view import ListView
+from fleetrec.simulator.ranking.slates import ListSlates, Queries, Slates
 from fleetrec.simulator.ranking.weight_versions import FIRST_WEIGHTS, DeviceWeights
 
 Ints = NDArray[np.int64]
@@ -119,13 +121,16 @@ class Scorer:
         """Rank of the device's next item in the slate made now (-1: absent)."""
         known = self._ranks.get(device)
         if known is None or (known[0], known[2]) != (as_of, weights) or not 0 <= step - known[1] < len(known[3]):
-            count = min(self._ahead, self._ends[device] - step)
-            steps = np.arange(step, step + count)
-            users = np.full(count, self._users[device])
-            targets = self.next_items(users, steps)
-            ranks, _ = self.place(Queries(users, steps, np.full(count, as_of), targets, steps, np.full(count, weights)))
+            ranks, _ = self.place(self.next_queries(device, as_of, step, weights))
             known = self._ranks[device] = (as_of, step, weights, ranks.tolist())
         return known[3][step - known[1]]
+
+    def next_queries(self, device: int, as_of: int, step: int, weights: int) -> Queries:
+        """Rankings of the device's list from `step` on, as far as it pays to compute them at once."""
+        count = max(min(self._ahead, self._ends[device] - step), 1)
+        steps, users = np.arange(step, step + count), np.full(count, self._users[device])
+        targets = self.next_items(users, steps)
+        return Queries(users, steps, np.full(count, as_of), targets, steps, np.full(count, weights))
 
     def uncertainty(self, device: int, as_of: int, step: int, weights: int) -> float:
         """The uncertainty of the device in its list at this step, with these weights."""
@@ -190,6 +195,12 @@ class Scorer:
     def _place(self, queries: Queries) -> tuple[Ints, Floats]:
         self._weights.make_ready(queries.user, queries.step, queries.weights)
         return self.slates.place(queries)
+
+    def look(self, queries: Queries, work: Callable[[Ints, ListView], None]) -> None:
+        """`ListSlates.look`, of a policy that shows lists."""
+        assert isinstance(self.slates, ListSlates)
+        self._weights.make_ready(queries.user, queries.step, queries.weights)
+        self.slates.look(queries, work)
 
     def place_next(self, queries: Queries) -> tuple[Ints, Floats]:
         """`place` of queries whose targets are next items; what was done ahead of need is not done again.

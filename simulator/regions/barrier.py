@@ -9,11 +9,8 @@ import numpy as np
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.engine.retraining import Trainer
 from fleetrec.simulator.engine.run import end_of
-from fleetrec.simulator.preparation.training import TrainedModels, first_deployed
 from fleetrec.simulator.regions.messages import BarrierUpdate, Ints, RegionState
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.scenario.inputs import PreparationInputs
-from fleetrec.simulator.scenario.regional import device_bounds
 
 DEALT_EVERY_S = 3600.0
 """time after which what is left in the regions' parts of the fleet's bucket is put together and dealt anew"""
@@ -22,19 +19,12 @@ DEALT_EVERY_S = 3600.0
 class Barriers:
     """The barriers of a run, one after the other, and what regions are told at each."""
 
-    def __init__(self, scenario: sections.Scenario, trained: TrainedModels, device: str, progress: Progress):
-        """The scenario's duration is given."""
-        assert scenario.duration is not None
-        self._end_s, self._progress = end_of(scenario.duration), progress
-        self._sizes = np.diff(device_bounds(scenario))
-        section, budget = scenario.policy.update.retraining, scenario.policy.budget
-        self.trainer: Trainer | None = None
-        self._check, self._check_s = 1, math.inf
-        if section is not None:
-            srm = first_deployed(PreparationInputs.of(scenario).item_table, trained)
-            self.trainer = Trainer(scenario, section, trained, srm, device)
-            self._every_s = section.every
-            self._check_s = section.every
+    def __init__(
+        self, duration_s: float, sizes: Ints, budget: sections.Budget, trainer: Trainer | None, progress: Progress
+    ):
+        """`sizes` [R]: devices of the regions. `trainer`: of the cloud that they share; None: it keeps its weights."""
+        self._end_s, self._sizes, self.trainer, self._progress = end_of(duration_s), sizes, trainer, progress
+        self._check, self._check_s = 1, math.inf if trainer is None else trainer.section.every
         self._deal, self._deal_s = 1, math.inf
         if budget.scope == "fleet" and budget.ratio < 1.0:
             self._deal_s = DEALT_EVERY_S
@@ -68,7 +58,7 @@ class Barriers:
             if busy_until_s < self._end_s:
                 trainer.releases.append(release)
         self._check = trainer.next_check(self._check, busy_until_s)
-        self._check_s = self._check * self._every_s
+        self._check_s = self._check * trainer.section.every
         return ends if learns else None
 
     def _dealt(self, tokens: list[float]) -> list[float | None]:

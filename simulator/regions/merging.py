@@ -4,7 +4,7 @@ Devices are numbered region after region, so the order by device and step is tha
 and requests, which each region begins at 0, go on from those of the regions before.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,16 +48,23 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     return dict(FolderTables(folder))
 
 
-def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: RunFolder, training_usd: float) -> None:
+def merge_tables(
+    regions: Sequence[sections.Region],
+    fleet: sections.Fleet,
+    duration_s: float,
+    parts: list[Path],
+    folder: RunFolder,
+    training_usd: float,
+) -> None:
     """Write the run's tables to `folder` from those of the regions, in the folders `parts` [R]; `training_usd` is what
-    trainings cost the simulated fleet. The scenario's duration is given."""
-    first_device = device_bounds(scenario)[:-1]
+    trainings cost the simulated fleet."""
+    first_device = device_bounds(regions, fleet.devices)[:-1]
     issued = [pq.read_metadata(part / "requests.parquet").num_rows for part in parts]
     first_request = np.concatenate([[0], np.cumsum(issued)])[:-1].tolist()
     for name in ("interactions", "requests", "devices", "users", "baselines"):
         with folder.file(f"{name}.parquet") as path, _Writer(path, folder.run) as writer:
             for number, part in enumerate(parts):
-                region = scenario.regions[number].name if name in _WITH_REGION else None
+                region = regions[number].name if name in _WITH_REGION else None
                 with pq.ParquetFile(part / f"{name}.parquet") as file:
                     for group in range(file.num_row_groups):
                         rows = file.read_row_group(group)
@@ -66,12 +73,11 @@ def merge_tables(scenario: sections.Scenario, parts: list[Path], folder: RunFold
     folder.write_table("updates", _updates(parts, first_device))
     loads = [pd.read_parquet(part / "cloud.parquet") for part in parts]
     folder.write_table("cloud", _summed(loads))
-    named = [load.assign(region=region.name) for load, region in zip(loads, scenario.regions, strict=True)]
+    named = [load.assign(region=region.name) for load, region in zip(loads, regions, strict=True)]
     folder.write_table(BY_REGION, pd.concat(named, ignore_index=True))
     accounts = [pd.read_parquet(part / "account.parquet") for part in parts]
-    scale = (scenario.fleet.represents or scenario.fleet.devices) / scenario.fleet.devices
-    assert scenario.duration is not None
-    folder.write_table("account", summed_draws(accounts, training_usd * scale, scenario.duration))
+    scale = (fleet.represents or fleet.devices) / fleet.devices
+    folder.write_table("account", summed_draws(accounts, training_usd * scale, duration_s))
 
 
 class _Writer:

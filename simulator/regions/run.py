@@ -3,6 +3,7 @@
 import math
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
@@ -14,9 +15,10 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.randomness import Draws, RegionDraws
+from fleetrec.simulator.engine.retraining import Trainer
 from fleetrec.simulator.fleet.devices import build_fleet
 from fleetrec.simulator.preparation.input_checks import check_inputs
-from fleetrec.simulator.preparation.training import TrainedModels, train_llm, train_models
+from fleetrec.simulator.preparation.training import TrainedModels, first_deployed, train_llm, train_models
 from fleetrec.simulator.regions.barrier import Barriers
 from fleetrec.simulator.regions.executors import Executor, ThisProcess
 from fleetrec.simulator.regions.merging import FolderTables, merge_tables, read_tables
@@ -26,9 +28,10 @@ from fleetrec.simulator.results.run_folder import RunFolder, disk_full_told, ope
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.update_summary import training_cost
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.scenario.inputs import ListInputs, TrainingInputs
-from fleetrec.simulator.scenario.regional import device_bounds, regional
+from fleetrec.simulator.scenario.inputs import ListInputs, PreparationInputs, TrainingInputs
+from fleetrec.simulator.scenario.regional import arrivals_of, device_bounds
 from fleetrec.simulator.workload.arrivals import arrival_times
+from fleetrec.simulator.workload.splitting import SplitLog
 
 
 def simulate_regions(
@@ -42,7 +45,8 @@ def simulate_regions(
 ) -> RunResult:
     """Run a scenario with regions; the same bytes whatever the executor (none: this process alone)."""
     started = time.perf_counter()
-    _check(scenario, executor)
+    check_inputs(scenario)
+    _check(executor, len(scenario.regions))
     with ExitStack() as stack:
         if executor is not None:
             stack.enter_context(executor)  # workers load libraries meanwhile
@@ -53,15 +57,18 @@ def simulate_regions(
         if scenario.policy.slate.uses_llm:
             train_llm(ListInputs.of(scenario), trained, device, progress)
         who = executor or ThisProcess(store, trained)
-        timed = scenario.model_copy(update={"duration": _duration_s(scenario, trained)})
+        duration_s, fleet, regions = scenario.duration, scenario.fleet, scenario.regions
+        if duration_s is None:
+            duration_s = _longest_s(scenario.seed, fleet, regions, scenario.workload.arrivals, trained.split)
+        timed = scenario.model_copy(update={"duration": duration_s})
         spec = RunSpec(timed, device, max(1, scenario.engine.threads // who.workers), store.root)
-        parts = [folder.parts / f"{number:03d}" for number in range(len(scenario.regions))]
+        parts = [folder.parts / f"{number:03d}" for number in range(len(regions))]
         prepared_s = time.perf_counter()
         states, barriers, took_s = _run(spec, parts, who, trained, progress)
         simulated_s = time.perf_counter()
         training = training_cost(barriers.trainer, scenario.tariffs)
         folder.begin()
-        merge_tables(timed, parts, folder, training.usd)
+        merge_tables(regions, fleet, duration_s, parts, folder, training.usd)
         summary = fleet_summary(scenario, parts, folder.path, states, barriers.trainer)
         tables = FolderTables(folder.path) if out is not None else read_tables(folder.path)
         result = RunResult(summary, tables, scenario)
@@ -70,7 +77,7 @@ def simulate_regions(
             "simulate_s": simulated_s - prepared_s,
             "collect_s": time.perf_counter() - simulated_s,
             "workers": who.workers,
-            "region_s": {region.name: s for region, s in zip(scenario.regions, took_s, strict=True)},
+            "region_s": {region.name: s for region, s in zip(regions, took_s, strict=True)},
             "worker_peak_rss_bytes": max(state.peak_rss_bytes for state in states),
         }
         if out is not None:
@@ -82,9 +89,15 @@ def _run(
     spec: RunSpec, folders: list[Path], executor: Executor, trained: TrainedModels, progress: Progress
 ) -> tuple[list[RegionState], Barriers, list[float]]:
     """All regions to the end of the run: how they stand, and the wall time [R] that each took."""
-    duration_s = spec.scenario.duration
+    scenario, duration_s = spec.scenario, spec.scenario.duration
     assert duration_s is not None
-    barriers = Barriers(spec.scenario, trained, spec.device, progress)
+    schedule, trainer = scenario.policy.update, None
+    if schedule.retraining is not None:
+        inputs = PreparationInputs.of(scenario)
+        srm = first_deployed(inputs.item_table, trained)
+        trainer = Trainer(schedule, scenario.cloud.gpu, inputs, trained, srm, spec.device)
+    sizes = np.diff(device_bounds(scenario.regions, scenario.fleet.devices))
+    barriers = Barriers(duration_s, sizes, scenario.policy.budget, trainer, progress)
     held = 1 if barriers.next_s is None else math.ceil(len(folders) / executor.workers)  # by a worker at a time
     spec = replace(spec, at_once=held * executor.workers_here)
     tasks: list[list[Task]] = [[Task(until_s=barriers.next_s)] for _ in folders]
@@ -110,25 +123,22 @@ def _sound(state: RegionState) -> RegionState:
     raise InputError(state.error)
 
 
-def _check(scenario: sections.Scenario, executor: Executor | None) -> None:
-    check_inputs(scenario)
-    if executor is not None and executor.workers > len(scenario.regions):
-        regions = len(scenario.regions)
+def _check(executor: Executor | None, regions: int) -> None:
+    if executor is not None and executor.workers > regions:
         raise InputError(
             f"{executor.option}: the scenario has {regions} regions, and a region is simulated in one piece; "
             f"take at most {regions}"
         )
 
 
-def _duration_s(scenario: sections.Scenario, trained: TrainedModels) -> float:
-    """The simulated time: until the last interaction in any region where the scenario does not say."""
-    if scenario.duration is not None:
-        return scenario.duration
-    streamed = np.flatnonzero(trained.split.streamed)
-    users = streamed[build_fleet(scenario.fleet, len(streamed), Draws(scenario.seed)).user]
+def _longest_s(
+    seed: int, fleet: sections.Fleet, regions: Sequence[sections.Region], arrivals: sections.Arrivals, split: SplitLog
+) -> float:
+    """The time until the last interaction in any region."""
+    streamed = np.flatnonzero(split.streamed)
+    users = streamed[build_fleet(fleet, len(streamed), Draws(seed)).user]
     ends_s = []
-    for number, (low, high) in enumerate(pairwise(device_bounds(scenario))):
-        arrivals = regional(scenario, number).workload.arrivals
-        draws = RegionDraws(scenario.seed, scenario.regions[number].name, low)
-        ends_s.append(arrival_times(trained.split, arrivals, users[low:high], None, draws, users).horizon_s)
+    for region, (low, high) in zip(regions, pairwise(device_bounds(regions, fleet.devices)), strict=True):
+        draws, own = RegionDraws(seed, region.name, low), arrivals_of(region, arrivals)
+        ends_s.append(arrival_times(split, own, users[low:high], None, draws, users).horizon_s)
     return max(ends_s)

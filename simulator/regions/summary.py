@@ -62,7 +62,8 @@ def fleet_summary(
         pushes[name] = math.fsum(one["updates"][name] for one in own)
     latencies = columns.frame("interactions", ["slate_latency_s"])
     represents = scenario.fleet.represents or devices
-    threshold = own[0]["requests"]["threshold"]
+    threshold, bounds = own[0]["requests"]["threshold"], device_bounds(scenario.regions, devices)
+    slate, names = scenario.policy.slate, [region.name for region in scenario.regions]
     share = parts.share_section(scenario.policy, len(requests), int(columns.of("devices", "decisions").sum()))
     cost = _costs(
         [one["cost"] for one in own],
@@ -76,7 +77,7 @@ def fleet_summary(
     summary = {
         **{name: own[0][name] for name in ("schema_version", "scenario", "seed")},
         "headline": "",  # below, of all the rest
-        "notes": data_of(*merged_notes(scenario, [state.notes for state in states], represents)),
+        "notes": data_of(*merged_notes(slate, names, [state.notes for state in states], represents)),
         **{name: own[0][name] for name in ("split", "simulated_seconds", "starts_at")},
         "devices": devices,
         "interactions": n,
@@ -98,9 +99,7 @@ def fleet_summary(
         "models": own[0]["models"],
         "by_region": {
             region.name: {"devices": high - low, "share": region.share, **{name: one[name] for name in _OF_A_REGION}}
-            for region, low, high, one in zip(
-                scenario.regions, device_bounds(scenario), device_bounds(scenario)[1:], own, strict=False
-            )
+            for region, low, high, one in zip(scenario.regions, bounds, bounds[1:], own, strict=False)
         },
         "versions": own[0]["versions"],
     }
@@ -202,18 +201,20 @@ class _Ends:
         return low if low == high else f"{low} to {high}"
 
 
-def merged_notes(scenario: sections.Scenario, regions: Sequence[Sequence[Note]], represents: int) -> list[Note]:
+def merged_notes(
+    slate: sections.Slate, names: Sequence[str], regions: Sequence[Sequence[Note]], represents: int
+) -> list[Note]:
     """What all regions note, what some do by name, and what the cost account is.
 
     Notes that differ in numbers alone are one, with the range of each number; its value is then that of each region.
     """
     told: dict[tuple[object, ...], dict[str, Note]] = {}
-    for region, own in zip(scenario.regions, regions, strict=True):
+    for name, own in zip(names, regions, strict=True):
         for one in own:
             if one.key not in (CAVEAT.key, COST_ACCOUNT):
                 words = [str(value) for value in one.values.values() if not _is_number(value)]
-                told.setdefault((one.key, one.template, *words), {})[region.name] = one
-    account = account_note(scenario.policy.slate, "each region's objective for its share", represents)
+                told.setdefault((one.key, one.template, *words), {})[name] = one
+    account = account_note(slate, "each region's objective for its share", represents)
     return [*(_merged(who, len(regions)) for who in told.values()), account, CAVEAT]
 
 

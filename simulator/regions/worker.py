@@ -55,7 +55,7 @@ class RegionWorker:
         spec, progress = job.spec, NullProgress()
         self._store = self._store or ArtifactStore(spec.cache)
         scenario = regional(spec.scenario, job.region)
-        low, high = device_bounds(spec.scenario)[job.region : job.region + 2]
+        low, high = device_bounds(spec.scenario.regions, scenario.fleet.devices)[job.region : job.region + 2]
         own = DeviceRange(spec.scenario.regions[job.region].name, low, high)
         if self._trained is None:
             self._trained = train_models(TrainingInputs.of(scenario), self._store, spec.device, progress)

@@ -77,7 +77,9 @@ class Account:
 
 
 def account(
-    scenario: sections.Scenario,
+    fleet: sections.Fleet,
+    slo: sections.Slo,
+    tariffs: sections.Tariffs,
     prepared: Prepared,
     service: Service,
     requests: pd.DataFrame,
@@ -87,23 +89,21 @@ def account(
 ) -> Account:
     """Of a run that has ended, from its records. `interactions` [D] are each device's; `training` is what was spent on
     the simulated fleet."""
-    population = prepared.population
-    horizon_s, n_devices = population.stream.horizon_s, population.n_devices
-    represents = scenario.fleet.represents or n_devices
-    scale = represents / n_devices
-    objective = ServiceObjective.of(scenario.cloud.slo)
+    horizon_s, n_devices = prepared.population.stream.horizon_s, prepared.population.n_devices
+    represents = fleet.represents or n_devices
+    scale, objective = represents / n_devices, ServiceObjective.of(slo)
     users = Resampling.of(devices["user"].to_numpy())
     failed = None
     try:
-        provision = service.provision(horizon_s, scale, objective, prepared.draws, users)
+        provision = service.provision(horizon_s, scale, fleet.surge, objective, prepared.draws, users)
     except _EXPECTED as error:  # comes last, when hours may have been simulated
         *_, where = traceback.extract_tb(error.__traceback__)
         text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         failed = f"{text}; {Path(where.filename).name}:{where.lineno}"
         provision = Provision(None, math.nan, rates_per_s=np.full(users.draws, math.nan))
 
-    traffic = devices["bytes_up"].to_numpy() * network_cost(1.0, 0.0, scenario.tariffs).usd
-    traffic = traffic + devices["bytes_down"].to_numpy() * network_cost(0.0, 1.0, scenario.tariffs).usd
+    traffic = devices["bytes_up"].to_numpy() * network_cost(1.0, 0.0, tariffs).usd
+    traffic = traffic + devices["bytes_down"].to_numpy() * network_cost(0.0, 1.0, tariffs).usd
     used = np.bincount(requests["device"], requests["gpu_seconds"], minlength=n_devices)
     of_devices = np.stack([traffic, interactions.astype(np.float64), used], axis=1)
     resampled = users.means(of_devices) * represents

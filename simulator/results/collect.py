@@ -14,7 +14,7 @@ from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.costs import carbon_signal, device_cost, network_cost
 from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.engine.world import World
-from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes
+from fleetrec.simulator.fleet.message_sizes import install_bytes
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.title_answers import answer_note
@@ -35,6 +35,7 @@ from fleetrec.simulator.results.run_result import TABLES, RunResult
 from fleetrec.simulator.results.training_curves import llm_training, training_notes, training_section
 from fleetrec.simulator.results.update_summary import training_cost, update_section
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.workload.arrivals import gap_summary, gaps_of
 
 Ints = NDArray[np.int64]
@@ -56,7 +57,8 @@ def collect(
     interactions, requests = (_to_pandas(records.pop(name)) for name in ("interactions", "requests"))
     used = service.used(requests, horizon_s)
     requests["usd_network"] = _traffic_usd(requests, scenario.tariffs)
-    devices = _devices(scenario, prepared, world, requests)
+    installed = install_bytes(scenario.policy.slate, scenario.srm.item_table, prepared.srm)
+    devices = _devices(installed * (horizon_s / scenario.fleet.install_life), prepared, world, requests)
     users = population.users[interactions["device"].to_numpy()]
     steps = interactions["step"].to_numpy().astype(np.int64)
     ranks = interactions["rank"].to_numpy().astype(np.int64)
@@ -82,11 +84,17 @@ def collect(
     network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
     carbon = carbon_signal(scenario.tariffs).mean(0.0, horizon_s)
     of_devices = np.bincount(interactions["device"], minlength=population.n_devices)
-    provisioned = account(scenario, prepared, service, requests, devices, of_devices, training)
-    answers = list_answers(scenario, prepared, interactions, users)
+    whose = scenario.fleet, scenario.cloud.slo, scenario.tariffs
+    provisioned = account(*whose, prepared, service, requests, devices, of_devices, training)
+    shown, shown_by = (
+        (scenario.policy.slate, scenario.llm.candidates),
+        (SlateInputs.of(scenario), scenario.llm.served_as),
+    )
+    answers = list_answers(*shown, prepared, interactions, users)
+    of = {"quality_of": quality_of(*shown, scenario.srm.kind), "cost_of": service.cost_label}
     load = service.load(horizon_s)
     notes = [
-        *run_notes(scenario, prepared, service, base),
+        *run_notes(scenario.policy, scenario.workload, of, prepared, base),
         *training_notes(scenario.llm.candidates.kind, prepared),
         *parts.request_notes(requests, population.presence.joined_s),
         *([answer_note(answers)] if answers else []),
@@ -135,12 +143,10 @@ def collect(
         )
         | provisioned.figures,
         "represented": provisioned.represented,
-        "hangs_on": hangs_on(scenario, prepared, world.scorer.slates, interactions, base["srm"]),
+        "hangs_on": hangs_on(*shown_by, prepared, world.scorer.slates, interactions, base["srm"]),
         "models": {
             "srm": {"kind": scenario.srm.kind, **training_section(trained.srm.validation, trained.srm.curve)},
-            "llm": {"quality_of": quality_of(scenario), "cost_of": service.cost_label}
-            | llm_training(prepared)
-            | ({"answers": answers} if answers else {}),
+            "llm": of | llm_training(prepared) | ({"answers": answers} if answers else {}),
         },
         "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}
         | {"python": platform.python_version()},
@@ -181,19 +187,16 @@ def _traffic_usd(requests: pd.DataFrame, tariffs: sections.Tariffs) -> NDArray[n
     return usd.to_numpy(dtype=np.float64)
 
 
-def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requests: pd.DataFrame) -> pd.DataFrame:
-    """One row a device. An installation lasts for `fleet.install_life`: the run bears its share of that life as bytes
-    down; `bytes_installed` is that share."""
+def _devices(share: float, prepared: Prepared, world: World, requests: pd.DataFrame) -> pd.DataFrame:
+    """One row a device. An installation lasts for `fleet.install_life`: the run bears its `share` of it as bytes down,
+    which is `bytes_installed`."""
     population, fleet = prepared.population, prepared.population.fleet
     n = population.n_devices
     joined = population.presence.joined_s <= population.stream.horizon_s
     owner = requests["device"].to_numpy()
     up = np.bincount(owner, requests["bytes_up"], minlength=n)
     down = np.bincount(owner, requests["bytes_down"], minlength=n)
-    life = population.stream.horizon_s / scenario.fleet.install_life
-    whole = install_bytes(scenario.policy.slate, scenario.srm.item_table, prepared.srm)
-    installed = np.where(joined, whole * life, 0.0)
-    held = held_bytes(scenario.fleet.classes, scenario.policy.update, whole, world.answer_bytes)
+    installed = np.where(joined, share, 0.0)
     pushed, uploaded = np.array(world.log.bytes_down), np.array(world.log.bytes_up)
     return pd.DataFrame(
         {
@@ -207,7 +210,7 @@ def _devices(scenario: sections.Scenario, prepared: Prepared, world: World, requ
             "bytes_down": down + pushed + installed,
             "bytes_installed": installed,
             "bytes_pushed": pushed,
-            "memory_bytes": np.where(joined, held, 0.0),
+            "memory_bytes": np.where(joined, world.held_bytes, 0.0),
             "joined_s": population.presence.joined_s,
             "left_s": population.presence.left_s,
         }

@@ -30,18 +30,16 @@ Ints = NDArray[np.int64]
 CAVEAT = note(PREDICTION, PREDICTION_TEXT)
 
 
-def quality_of(scenario: sections.Scenario) -> str:
-    if scenario.policy.slate.by_cloud_srm:
-        return f"{scenario.srm.kind} over the catalogue"
-    return scenario.llm.candidates.label()
+def quality_of(slate: sections.Slate, candidates: sections.Candidates, srm: str) -> str:
+    """Whose lists a slate shows; `srm`: the kind of small model."""
+    return f"{srm} over the catalogue" if slate.by_cloud_srm else candidates.label()
 
 
 def list_answers(
-    scenario: sections.Scenario, prepared: Prepared, interactions: pd.DataFrame, users: Ints
+    slate: sections.Slate, candidates: sections.Candidates, prepared: Prepared, interactions: pd.DataFrame, users: Ints
 ) -> dict[str, float] | None:
     """How the titles of the lists on screen were grounded; None where nobody wrote titles."""
-    titles = scenario.llm.candidates.title_prompt() is not None and not scenario.policy.slate.by_cloud_srm
-    if prepared.source is None or not titles:
+    if prepared.source is None or candidates.title_prompt() is None or slate.by_cloud_srm:
         return None
     as_of = interactions["as_of"].to_numpy().astype(np.int64)
     return answer_figures(prepared.source, users[as_of >= 0], as_of[as_of >= 0])
@@ -86,16 +84,17 @@ def provisioned_notes(slate: sections.Slate, service: Service, found: Account) -
     return notes
 
 
-def run_notes(scenario: sections.Scenario, prepared: Prepared, service: Service, base: dict[str, Ints]) -> list[Note]:
-    """What is to be known of the models, the split, the stream and what is shown."""
-    split, stream, request = prepared.trained.split, prepared.population.stream, scenario.policy.request
-    of = {"quality_of": quality_of(scenario), "cost_of": service.cost_label}
+def run_notes(
+    policy: sections.Policy, workload: sections.Workload, of: dict[str, str], prepared: Prepared, base: dict[str, Ints]
+) -> list[Note]:
+    """What is to be known of the models, the split, the stream and what is shown; `of`: whose quality, whose cost."""
+    split, stream, request = prepared.trained.split, prepared.population.stream, policy.request
     notes = [*split.log.notes, note(QUALITY, "quality of {quality_of}, cost of {cost_of}", **of)]
     if request.knows_future:
         said = "request policy {policy} knows the future: a bound, which nobody can run"
         notes.append(note("knows_future", said, policy=request.kind))
     if not stream.calendar:
-        replayed = scenario.workload.arrivals.kind == "replay"
+        replayed = workload.arrivals.kind == "replay"
         why = "users are shifted against each other" if replayed else "moments of interactions are drawn"
         notes.append(note(NOT_CALENDAR, "events are not in calendar order: {why}", why=why))
     devices, users = prepared.population.n_devices, len(np.unique(prepared.population.users))
@@ -115,7 +114,7 @@ def run_notes(scenario: sections.Scenario, prepared: Prepared, service: Service,
     if not sampled.all():
         said = "baseline srm: ranked on a sample of the interactions, {interactions:,}"
         notes.append(note("baseline_sampled", said, interactions=int(sampled.sum())))
-    if scenario.policy.slate.asks and scenario.workload.hides_seen:
-        then = "the SRM's best take their places" if scenario.workload.refills else "those behind them move up"
+    if policy.slate.asks and workload.hides_seen:
+        then = "the SRM's best take their places" if workload.refills else "those behind them move up"
         notes.append(note("seen_hidden", "items that the user has had leave the slate at display; {then}", then=then))
     return notes

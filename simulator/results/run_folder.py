@@ -151,11 +151,11 @@ def _check_parts(path: Path) -> None:
         raise InputError(f"--out {path}: holds something named {PARTS!r} that no run made; move it, or name another")
 
 
-def run_folder(out: Path | None, scenario: sections.Scenario, overrides: Sequence[str] = (), suffix: str = "") -> Path:
+def run_folder(out: Path | None, name: str, seed: int, overrides: Sequence[str] = (), suffix: str = "") -> Path:
     """`out`, or runs/<scenario name>-<seed>[-what was set][-suffix]."""
     if out is not None:
         return out
-    return Path("runs") / "-".join(filter(None, (scenario.name, str(scenario.seed), set_label(overrides), suffix)))
+    return Path("runs") / "-".join(filter(None, (name, str(seed), set_label(overrides), suffix)))
 
 
 @contextmanager

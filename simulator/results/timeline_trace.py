@@ -21,7 +21,6 @@ from fleetrec.simulator.cloud.replica.timed_replica import Serving
 from fleetrec.simulator.engine.world import World
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.trace_format import Events
-from fleetrec.simulator.scenario import sections
 
 MOST_DEVICES = 100
 MOST_REPLICAS = 16
@@ -164,15 +163,15 @@ class Tracer:
             self.watched[number] = WatchedReplica(machines[number].replica)
             machines[number].replica = cast(Serving, self.watched[number])
 
-    def write(self, world: World, scenario: sections.Scenario, result: RunResult) -> None:
+    def write(self, world: World, result: RunResult) -> None:
         """After the run."""
         horizon_s = float(result.summary["simulated_seconds"])
         events = Events()
         requests = result.requests[result.requests["device"].isin(self.request.devices)]
-        _DeviceTraces(world, scenario, horizon_s, events).write(self.request.devices, requests, result, self.watched)
+        _DeviceTraces(world, horizon_s, events).write(self.request.devices, requests, result, self.watched)
         for number, replica in self.watched.items():
             _write_replica(events, number, replica)
-        others: dict[str, Any] = {"scenario": scenario.name, "seed": scenario.seed}
+        others: dict[str, Any] = {name: result.summary[name] for name in ("scenario", "seed")}
         cut = [number for number, replica in self.watched.items() if replica.cut_off]
         if cut:
             others["cut off"] = f"replicas {cut} after {MOST_STEPS:,} runs of steps each"
@@ -208,8 +207,8 @@ def _write_replica(events: Events, number: int, watched: WatchedReplica) -> None
 class _DeviceTraces:
     """The timelines of devices, from the records of a run."""
 
-    def __init__(self, world: World, scenario: sections.Scenario, horizon_s: float, events: Events):
-        self._world, self._scenario, self._horizon_s, self._events = world, scenario, horizon_s, events
+    def __init__(self, world: World, horizon_s: float, events: Events):
+        self._world, self._horizon_s, self._events = world, horizon_s, events
 
     def write(
         self, devices: Sequence[int], requests: Any, result: RunResult, watched: dict[int, WatchedReplica]
@@ -250,8 +249,8 @@ class _DeviceTraces:
         return end_s if math.isnan(row.t_finished_s) else min(float(row.t_finished_s), end_s)
 
     def _presence(self, device: int) -> None:
-        presence, end_s = self._world.population.presence, self._horizon_s
-        profile = self._world.devices[device].profile
+        own, end_s = self._world.devices[device], self._horizon_s
+        presence, profile = own.connection.presence, own.profile
         joined_s, left_s = profile.joins_s, min(profile.left_s, end_s)
         low, high = int(presence.offsets[device]), int(presence.offsets[device + 1])
         edges = [edge for edge in presence.edges_s[low:high].tolist() if edge < left_s]
@@ -300,7 +299,7 @@ class _DeviceTraces:
             self._events.span(device + 1, _RANKING, name, t_s, end_s, {"as of": as_of, "step": step})
             if done:
                 ready.append((end_s, as_of, step))
-        if self._scenario.policy.mode == "blocking":
+        if self._world.devices[device].rules.blocking:
             return
         until = [*(t_s for t_s, _, _ in ready[1:]), self._horizon_s]
         for (t_s, as_of, step), next_s in zip(ready, until, strict=True):
@@ -326,7 +325,7 @@ class _DeviceTraces:
             "GPU seconds": float(row.gpu_seconds),
         }
         self._events.span(pid, tid, f"request {row.request}: {row.outcome}", row.t_issued_s, end_s, details)
-        sent_s = min(self._world.population.presence.next_reachable(device, row.t_issued_s), end_s)
+        sent_s = min(self._world.devices[device].connection.next_reachable(row.t_issued_s), end_s)
         phases = [("wait for the link", row.t_issued_s, sent_s), ("up link", sent_s, row.t_arrived_s)]
         phases += [("queue", row.t_arrived_s, row.t_started_s)]
         if math.isnan(row.t_first_token_s):
@@ -355,10 +354,10 @@ class _DeviceTraces:
 
     def _end(self, row: Any) -> float:
         """When the device learnt what became of a request."""
-        deadline_s = min(row.t_issued_s + self._scenario.cloud.request_timeout, self._horizon_s)
+        deadline_s = min(row.t_issued_s + self._world.requests.timeout_s, self._horizon_s)
         if not math.isnan(row.t_delivered_s):
             return float(row.t_delivered_s)
-        at_once = row.outcome == "lost" and not row.bytes_up and self._scenario.policy.when_offline == "fail"
+        at_once = row.outcome == "lost" and not row.bytes_up and self._world.devices[row.device].rules.fails_offline
         if at_once:
             return float(row.t_issued_s)
         if row.outcome in ("rejected", "lost") and not math.isnan(row.t_arrived_s) and not row.bytes_down:

@@ -92,7 +92,7 @@ def _regions(scenario: sections.Scenario) -> Iterator[Contradiction]:
         return
     yield from _shares("regions", [region.share for region in regions])
     yield from _names("regions", "region", [region.name for region in regions])
-    bounds = device_bounds(scenario)
+    bounds = device_bounds(scenario.regions, scenario.fleet.devices)
     for i, region in enumerate(regions):
         key = f"regions.{i}"
         if bounds[i + 1] <= bounds[i]:

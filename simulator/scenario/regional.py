@@ -1,28 +1,34 @@
 """What a region's part of a scenario is: a scenario of its own, on some of the fleet's devices."""
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 from fleetrec.simulator.scenario import sections
 
 
-def device_bounds(scenario: sections.Scenario) -> list[int]:
-    """Region r has the devices bounds[r] .. bounds[r + 1] - 1 of the fleet: contiguous, in the regions' order."""
-    return _dealt(scenario, scenario.fleet.devices)
+def device_bounds(regions: Sequence[sections.Region], devices: int) -> list[int]:
+    """Region r has bounds[r] .. bounds[r + 1] - 1 of so many devices: contiguous, in the regions' order, by share."""
+    edges = [round(devices * min(edge, 1.0)) for edge in accumulate(region.share for region in regions)]
+    return [0, *edges[:-1], devices]
+
+
+def arrivals_of(region: sections.Region, arrivals: sections.Arrivals) -> sections.Arrivals:
+    """Those of a region, which may have its peak at an hour of its own."""
+    return arrivals if region.peak_hour is None else arrivals.model_copy(update={"peak_hour": region.peak_hour})
 
 
 def regional(scenario: sections.Scenario, index: int) -> sections.Scenario:
     """The scenario of region `index`, without regions. `fleet.devices` stays that of the whole fleet, so that a device
     is the same wherever it is simulated; `fleet.represents` and the budget's burst are the region's share."""
-    region, fleet, arrivals = scenario.regions[index], scenario.fleet, scenario.workload.arrivals
-    low, high = device_bounds(scenario)[index : index + 2]
+    region, fleet = scenario.regions[index], scenario.fleet
+    low, high = device_bounds(scenario.regions, fleet.devices)[index : index + 2]
     fleet_changes: dict[str, object] = {}
     if fleet.represents is not None:
-        first, end = _dealt(scenario, fleet.represents)[index : index + 2]
+        first, end = device_bounds(scenario.regions, fleet.represents)[index : index + 2]
         fleet_changes["represents"] = end - first
     if region.link is not None:
         fleet_changes["classes"] = tuple(one.model_copy(update={"link": region.link}) for one in fleet.classes)
-    if region.peak_hour is not None:
-        arrivals = arrivals.model_copy(update={"peak_hour": region.peak_hour})
+    arrivals = arrivals_of(region, scenario.workload.arrivals)
     policy = scenario.policy
     budget, update = policy.budget, policy.update.trained_on(scenario.cloud.gpu)  # the fleet's, not the region's
     if budget.scope == "fleet" and budget.burst is not None:
@@ -38,9 +44,3 @@ def regional(scenario: sections.Scenario, index: int) -> sections.Scenario:
             "policy": policy.model_copy(update={"budget": budget, "update": update}),
         }
     )
-
-
-def _dealt(scenario: sections.Scenario, total: int) -> list[int]:
-    """`total` things dealt to the regions by share, as bounds [R + 1]."""
-    edges = [round(total * min(edge, 1.0)) for edge in accumulate(region.share for region in scenario.regions)]
-    return [0, *edges[:-1], total]

@@ -134,7 +134,9 @@ def told(scenario: sections.Scenario, prepared: Prepared, tuned: Tuned) -> Story
     model, gpu = catalogue.model("llama-3.1-8b"), catalogue.gpu(cloud.gpu)
     limits = Limits(kv_blocks(model, gpu), cloud.max_batched_tokens, cloud.max_sequences)
     node = Node(model, gpu, limits, cloud.replicas, queue_limit=cloud.queue_limit)
-    compute_s = prepared.population.fleet.compute_seconds(ranking_flops(scenario, prepared.trained, tuned))
+    refills, length = scenario.workload.refills, scenario.llm.list_length
+    flops = ranking_flops(scenario.policy, length, refills, prepared.trained, tuned)
+    compute_s = prepared.population.fleet.compute_seconds(flops)
     story = Story(scenario, prepared, compute_s, node)
     story.tell()
     return story

@@ -16,7 +16,7 @@ from fleetrec.simulator.ranking.slates import ListSlates, Slates
 from fleetrec.simulator.results.assumptions.data import clock, represented, srm_training
 from fleetrec.simulator.results.assumptions.lists import lists_by_age, shrinking
 from fleetrec.simulator.results.assumptions.shown import Shown
-from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
 
 Ints = NDArray[np.int64]
 
@@ -24,21 +24,26 @@ _ORDER = ("llm_quality", "arrivals_clock", "list_age", "srm_training", "lists_sh
 
 
 def hangs_on(
-    scenario: sections.Scenario, prepared: Prepared, slates: Slates, interactions: pd.DataFrame, alone: Ints
+    made_of: SlateInputs,
+    served_as: str | None,
+    prepared: Prepared,
+    slates: Slates,
+    interactions: pd.DataFrame,
+    alone: Ints,
 ) -> list[dict[str, Any]]:
-    """The rows that apply to a run with these `interactions`, whose `slates` are those of its policy before the stream;
-    `alone` [M]: ranks of the interactions under the SRM alone."""
+    """The rows that apply to a run with these `interactions`, whose `slates`, `made_of` what its policy says, are
+    those of before the stream. `served_as`: whose cost the LLM has; `alone` [M]: ranks under the SRM alone."""
     users = prepared.population.users[interactions["device"].to_numpy()]
     steps, as_of, ranks = (interactions[name].to_numpy().astype(np.int64) for name in ("step", "as_of", "rank"))
     shown = Shown(users, steps, as_of, ranks, alone)
     rows: list[Note | None] = []
-    lists = prepared.source is not None and scenario.policy.slate.uses_llm
+    lists, inputs = prepared.source is not None and made_of.slate.uses_llm, prepared.inputs
     if lists:
-        rows += lists_by_age(scenario, prepared, slates, shown)
-    if lists and scenario.policy.slate.is_list and isinstance(slates, ListSlates):
-        rows.append(shrinking(scenario, prepared, slates, shown))
-    rows += [srm_training(scenario.srm.kind, prepared.trained.srm.curve), clock(scenario.workload.arrivals, prepared)]
-    rows.append(represented(scenario.fleet.represents, prepared))
+        rows += lists_by_age(made_of, served_as, prepared, slates, shown)
+    if lists and made_of.slate.is_list and isinstance(slates, ListSlates):
+        rows.append(shrinking(made_of.exclude_seen, prepared, slates, shown))
+    rows += [srm_training(inputs.training.srm.kind, prepared.trained.srm.curve), clock(inputs.arrivals, prepared)]
+    rows.append(represented(inputs.fleet.represents, prepared))
     found = [row for row in rows if row is not None]
     return data_of(*sorted(found, key=_weight))
 

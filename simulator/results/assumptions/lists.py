@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,14 @@ _MOST_SLATES = 3_000
 _SCREEN = 10
 
 
-def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates, shown: Shown) -> list[Note | None]:
+def lists_by_age(
+    made_of: SlateInputs, served_as: str | None, prepared: Prepared, slates: Slates, shown: Shown
+) -> list[Note | None]:
     """What lists are worth by their age, and how good the LLM must be; nothing where its lists would have to be paid
     for."""
     trained, source = prepared.trained, prepared.source
     only = None
-    if not scenario.llm.candidates.cheap:
+    if not prepared.inputs.lists.candidates.cheap:
         if not isinstance(source, CachedCandidates):
             return []
         only = source  # lists that take seconds or money are not asked for here
@@ -46,7 +48,7 @@ def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates
         return []
     rows = judged[found]
     users, steps = shown.users[rows], shown.steps[rows]
-    in_its_order = replace(SlateInputs.of(scenario), slate=sections.Slate.family.default(), fusion=LlmOnly())
+    in_its_order = replace(made_of, slate=sections.Slate.family.default(), fusion=LlmOnly())
     llm_only = list_slates(in_its_order, trained, prepared.scores, prepared.source)
     as_shown = [_rewards(ranks_at_age(slates, trained.histories, users, steps, age)) for age in ages]
     llm = [_rewards(ranks_at_age(llm_only, trained.histories, users, steps, age)) for age in ages]
@@ -54,23 +56,18 @@ def lists_by_age(scenario: sections.Scenario, prepared: Prepared, slates: Slates
     curves = {"ages": list(ages), "as_shown": _means(as_shown), "llm_order": _means(llm)}
     values = curves | {"srm_alone": float(alone.mean()), "interactions": len(rows), "users": len(np.unique(users))}
     this_run = float(_rewards(shown.ranks[rows]).mean())
-    quality = _llm_quality(scenario, prepared, as_shown[0], llm[0], alone, users, this_run)
-    return [quality, _list_age(scenario, values)]
+    which = prepared.inputs.lists.candidates.described(served_as)
+    quality = _llm_quality(which, curve_of_lists(prepared), as_shown[0], llm[0], alone, users, this_run)
+    return [quality, _list_age(prepared.inputs.training.log, values)]
 
 
 def _llm_quality(
-    scenario: sections.Scenario,
-    prepared: Prepared,
-    fresh: Floats,
-    llm: Floats,
-    alone: Floats,
-    users: Ints,
-    this_run: float,
+    which: str, curve: TrainingCurve, fresh: Floats, llm: Floats, alone: Floats, users: Ints, this_run: float
 ) -> Note:
+    """`which` LLM it is, and how it was trained."""
     lead, half = clustered_mean(fresh - alone, users)
     ours, theirs = float(fresh.mean()), float(alone.mean())
     ratio = theirs / ours if ours > 0 else float("nan")
-    curve = curve_of_lists(prepared)
     values: dict[str, Any] = {
         "fresh": ours,
         "fresh_llm_order": float(llm.mean()),
@@ -83,7 +80,6 @@ def _llm_quality(
         "llm_validation_by_epoch": list(curve.values),
         "most_epochs": curve.most_epochs,
     }
-    which = scenario.llm.candidates.described(scenario.llm.served_as)
     text = (
         f"The LLM is {which}. On {counted(len(users), 'interaction')} of this run, lists that are always "
         f"fresh would reach NDCG@10 {ours:.4f} on screen "
@@ -111,7 +107,7 @@ def epoch_at(curve: TrainingCurve, ratio: float) -> int | None:
     return low[-1] if low else None
 
 
-def _list_age(scenario: sections.Scenario, values: Mapping[str, Any]) -> Note:
+def _list_age(log: sections.Log, values: Mapping[str, Any]) -> Note:
     ages, shown = values["ages"], values["as_shown"]
     told = ", ".join(f"{value:.4f} at {age}" for age, value in zip(ages, shown, strict=True))
     text = (
@@ -121,17 +117,19 @@ def _list_age(scenario: sections.Scenario, values: Mapping[str, Any]) -> Note:
     behind = next((age for age, value in zip(ages, shown, strict=True) if value < values["srm_alone"]), None)
     if behind:
         text += f" From age {behind} on a list is behind the SRM alone."
-    if scenario.workload.interactions == "synthetic":
+    if log.interactions == "synthetic":
         text += (
-            f" The built-in world sets this by workload.synthetic.freshness ({scenario.workload.synthetic.freshness:g} "
+            f" The built-in world sets this by workload.synthetic.freshness ({log.synthetic.freshness:g} "
             "here): the value of asking is an input, not a finding."
         )
     return Note("list_age", text, values)
 
 
-def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlates, shown: Shown) -> Note | None:
+def shrinking(
+    exclude_seen: bool | Literal["refill"], prepared: Prepared, slates: ListSlates, shown: Shown
+) -> Note | None:
     """How much of a list its user has had by the time it is on screen, and what refilling it changes."""
-    if not scenario.workload.hides_seen:
+    if not exclude_seen:
         return None
     listed = np.flatnonzero(shown.as_of >= 0)
     rows = np.sort(listed[Draws(0).permutation(len(listed), "shrinking lists")[:_MOST_SLATES]])
@@ -157,9 +155,9 @@ def shrinking(scenario: sections.Scenario, prepared: Prepared, slates: ListSlate
         "gain_low": gain - half,
         "gain_high": gain + half,
         "slates": len(rows),
-        "refilled_in_this_run": scenario.workload.refills,
+        "refilled_in_this_run": exclude_seen == "refill",
     }
-    then = "are replaced by the SRM's best" if scenario.workload.refills else "are not replaced"
+    then = "are replaced by the SRM's best" if exclude_seen == "refill" else "are not replaced"
     text = (
         f"Items that a user has had leave the list and {then}: {share:.1%} of a list is gone when it is on screen, and "
         f"{short:.1%} of lists have fewer than {_SCREEN} left. On {counted(len(rows), 'slate')} refilling "

@@ -22,7 +22,6 @@ from fleetrec.simulator.cloud.node.queueing import Ticket
 from fleetrec.simulator.core.clock import Clock
 from fleetrec.simulator.engine.adaptation import OwnAdapter
 from fleetrec.simulator.engine.request_ledger import RequestLedger
-from fleetrec.simulator.engine.retraining import FleetLearning
 from fleetrec.simulator.engine.run import begin, run
 from fleetrec.simulator.engine.world import World, build_world
 from fleetrec.simulator.preparation.policy_calibration import Tuned
@@ -265,12 +264,11 @@ def test_a_training_on_what_came_before_the_stream_is_the_same_whatever_was_uplo
     update = {"kind": "fleet", "every": "40min", "learn_from": learn_from, "learning_rate": 0.01}
     scenario = scenario_of(policy={"update": update})
     prepared = prepare_tiny(scenario, store)
-    section = scenario.policy.update.retraining
-    assert section is not None
     history = prepared.trained.split.history
     releases = []
     for more in (1, 6):
-        learning = FleetLearning(scenario, section, prepared, np.full(50, -1), "cpu")
+        learning = built(scenario, prepared).learning
+        assert learning is not None
         ends = learning.known_ends(np.where(prepared.trained.split.streamed, history + more, 0))
         releases.append(learning.train(ends, 2400.0, NullProgress()))
     few, many = releases
@@ -284,9 +282,8 @@ def test_another_learning_rate_is_another_training(store: ArtifactStore) -> None
     for rate in (None, 0.01, 0.02):
         scenario = scenario_of(policy={"update": {"kind": "fleet", "every": "40min", "learning_rate": rate}})
         prepared = prepare_tiny(scenario, store)
-        section = scenario.policy.update.retraining
-        assert section is not None
-        learning = FleetLearning(scenario, section, prepared, np.full(50, -1), "cpu")
+        learning = built(scenario, prepared).learning
+        assert learning is not None
         release = learning.train(learning.known_ends(learning.sent_ends(2400.0)), 2400.0, NullProgress())
         weights.append(release.srm.content_hash)
     assert len(set(weights)) == 3
@@ -315,7 +312,7 @@ def test_a_download_that_is_lost_or_breaks_is_begun_anew_until_one_is_whole(
     prepared = prepare_tiny(scenario, store)
     presence = prepared.population.presence
     world = built(scenario, prepared)
-    begin(world, scenario, prepared, NullProgress())
+    begin(world, scenario.policy.request, prepared, NullProgress())
     world.clock.advance(8000.0)
     assert world.learning is not None
     push_bytes = world.learning.releases[0].srm.push_bytes
@@ -355,7 +352,7 @@ def test_a_version_that_lands_after_a_newer_one_is_not_installed(store: Artifact
     assert world.learning is not None
     history = prepared.trained.split.history
     world.learning.orders = deque([history, history + 1, *[None] * 1000])
-    begin(world, scenario, prepared, NullProgress())
+    begin(world, scenario.policy.request, prepared, NullProgress())
     world.clock.advance(8.0)
     first, second = world.learning.releases
     assert second.released_s - first.released_s < 0.05

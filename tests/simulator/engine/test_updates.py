@@ -11,7 +11,6 @@ import pytest
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.engine.retraining import FleetLearning
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.policy_calibration import Tuned
@@ -152,9 +151,8 @@ def test_training_takes_its_time_before_a_version_is_released(store: ArtifactSto
 def test_of_a_user_with_several_devices_the_cloud_learns_what_all_of_them_have_had(store: ArtifactStore) -> None:
     scenario = with_update(FLEET, fleet={"devices": 120})
     prepared = prepare_tiny(scenario, store)
-    section = scenario.policy.update.retraining
-    assert section is not None
-    learning = FleetLearning(scenario, section, prepared, np.full(120, -1), "cpu")
+    learning = build_world(scenario, prepared, Tuned(), None).learning
+    assert learning is not None
     user = prepared.population.users[0]
     clones = np.flatnonzero(prepared.population.users == user)
     history = int(prepared.trained.split.history[user])

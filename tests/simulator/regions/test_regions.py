@@ -223,7 +223,7 @@ def test_notes_that_differ_in_numbers_alone_are_one(scenario: Scenario) -> None:
         for lost in (1995, 664, 706)
     ]
     regions[1].append(note("slow", "p95 is {p95_s:g} s", p95_s=3.0))
-    found = merged_notes(scenario, regions, 30_000)[:3]
+    found = merged_notes(scenario.policy.slate, [one.name for one in scenario.regions], regions, 30_000)[:3]
     assert [one.text for one in found] == [
         "quality of item_lm",
         "each region: lost: 664 to 1,995",
@@ -237,7 +237,7 @@ def test_notes_that_differ_in_numbers_alone_are_one(scenario: Scenario) -> None:
 
 
 def test_what_a_region_stands_for_is_its_share_of_the_fleet(scenario: Scenario) -> None:
-    assert device_bounds(scenario) == [0, 15, 24, 30]
+    assert device_bounds(scenario.regions, scenario.fleet.devices) == [0, 15, 24, 30]
     assert [regional(scenario, i).fleet.represents for i in range(3)] == [15000, 9000, 6000]
     assert [regional(scenario, i).cloud.gpu for i in range(3)] == ["h100", "a100", "h100"]
     update = regional(scenario, 1).policy.update

@@ -91,7 +91,8 @@ def test_refilling_is_measured_as_a_run_that_refills_shows_it(store: ArtifactSto
 def test_a_device_that_refills_ranks_the_catalogue(exclude_seen: Any, scored: int, store: ArtifactStore) -> None:
     scenario = scenario_of(workload={"exclude_seen": exclude_seen})
     srm = prepare_tiny(scenario, store).trained.srm
-    flops = ranking_flops(scenario, prepare_tiny(scenario, store).trained, Tuned())
+    refills, length = scenario.workload.refills, scenario.llm.list_length
+    flops = ranking_flops(scenario.policy, length, refills, prepare_tiny(scenario, store).trained, Tuned())
     assert flops == srm.flops_encode + scored * srm.flops_per_candidate
 
 

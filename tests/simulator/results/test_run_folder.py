@@ -263,12 +263,13 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
 
 def test_default_folders_know_what_was_set() -> None:
     plain, one, two = (
-        run_folder(None, ONE, settings) for settings in ([], ["policy.request=never"], ["policy.request=always"])
+        run_folder(None, ONE.name, ONE.seed, settings)
+        for settings in ([], ["policy.request=never"], ["policy.request=always"])
     )
     assert plain == Path("runs/tiny-1")
     assert one != two
     assert one.name.startswith("tiny-1-request-")
-    assert run_folder(None, ONE, ["a.b/../c=1"], "policies").parent == Path("runs")
+    assert run_folder(None, ONE.name, ONE.seed, ["a.b/../c=1"], "policies").parent == Path("runs")
 
 
 def test_a_comparison_that_was_broken_off_is_taken_up_in_its_folder(tmp_path: Path) -> None:
