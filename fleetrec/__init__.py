@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fleetrec.simulator.ranking.list_view import ListView
     from fleetrec.simulator.results.run_result import RunResult
     from fleetrec.simulator.scenario import Scenario
+    from fleetrec.simulator.scenario.sections.admission import Admission, ArrivalView
     from fleetrec.simulator.scenario.sections.candidates import Candidates
     from fleetrec.simulator.scenario.sections.fusion import FusionRule
     from fleetrec.simulator.scenario.sections.queue_order import QueueOrder, WaitingView
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Admission",
+    "ArrivalView",
     "Bytes",
     "Candidates",
     "ClusterView",
@@ -59,6 +62,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "Admission": "fleetrec.simulator.scenario.sections.admission",
+    "ArrivalView": "fleetrec.simulator.scenario.sections.admission",
     "Bytes": "fleetrec.simulator.scenario.units",
     "Candidates": "fleetrec.simulator.scenario.sections.candidates",
     "ClusterView": "fleetrec.simulator.scenario.sections.router",

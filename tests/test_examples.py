@@ -61,13 +61,18 @@ def test_own_kinds_are_swept_by_two_workers(sweep: str, count: int) -> None:
     assert not list(Path("swept").rglob("failure.json"))
 
 
-def test_a_policy_of_ones_own_runs_in_regions_on_two_processes_as_in_one() -> None:
+def test_a_policy_and_an_admission_of_ones_own_run_in_regions_on_two_processes_as_in_one() -> None:
+    source = "class Even:\n    def admits(self, arrival):\n        return arrival.number % 2 == 0\n"
+    Path("admission.py").write_text(source, encoding="utf-8")
     regions = ("--set", "regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]", "--set", "fleet.devices=20")
+    regions += ("--set", "cloud.admission=admission.py:Even")
     for name, shards in (("one", ()), ("two", ("--shards", "2"))):
         result = typed("simulate", "examples/evenings.yaml", *regions, *shards, "--out", name, "--quiet")
         assert result.exit_code == 0, result.output
     one, two = (pd.read_parquet(f"{name}/requests.parquet") for name in ("one", "two"))
-    assert len(one)
+    rejected = one["outcome"].eq("rejected").groupby(one["region"]).mean()
+    assert rejected.between(0.4, 0.6).all()
+    assert list(rejected.index) == ["a", "b"]
     pd.testing.assert_frame_equal(one, two)
 
 

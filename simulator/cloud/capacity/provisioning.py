@@ -104,7 +104,7 @@ def left_out(cloud: sections.Cloud, scale: float) -> list[str]:
         "autoscaling": kind.autoscale is not None,
         "spot prices and preemptions": kind.spot is not None,
         "failures": cloud.failures is not None,
-        "admission control": not isinstance(cloud.admission, sections.QueueLimitOnly),
+        "admission control": not cloud.admission.limit_alone,
         "cached prefixes": cloud.prefix_caching and scale != 1,
     }
     return [what for what, there in parts.items() if there]

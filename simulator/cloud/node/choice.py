@@ -1,4 +1,4 @@
-"""What a router chooses from: the replicas of a node, and the least loaded of them at no cost."""
+"""What a router chooses from: the replicas of a node, and the least loaded of them at no cost; what admission knows."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -19,6 +19,34 @@ class Ask(NamedTuple):
     output_tokens: int
     sequences: int
     prefix: tuple[Hashable, int] | None
+
+
+class Arrival(NamedTuple):
+    """What admission knows of a request: an ArrivalView."""
+
+    number: int
+    device: int
+    prompt_tokens: int
+    output_tokens: int
+    sequences: int
+    time_left_s: float
+    must_wait: bool
+    waiting_there: int
+    running_there: int
+    service_s: float
+    waiting: int
+    queue_limit: int
+    draws: Draws
+
+    @property
+    def expected_s(self) -> float:
+        """See ArrivalView."""
+        ahead = self.waiting_there + 1 if self.must_wait else 0
+        return self.service_s * (1.0 + ahead / max(self.running_there, 1))
+
+    def uniform(self, purpose: str) -> float:
+        """See ArrivalView."""
+        return self.draws.uniform_one(purpose, self.number)
 
 
 class LoadIndex:

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
 
-from fleetrec.simulator.cloud.node.admission import Arrival, admission_rule
 from fleetrec.simulator.cloud.node.autoscaling import autoscale
-from fleetrec.simulator.cloud.node.choice import Ask
+from fleetrec.simulator.cloud.node.choice import Arrival, Ask
 from fleetrec.simulator.cloud.node.cluster import Cluster, Machine, Pool
 from fleetrec.simulator.cloud.node.queueing import Outcome, Served, Ticket
 from fleetrec.simulator.cloud.node.tickets import Attempt, LlmTicket
@@ -48,7 +47,7 @@ class LlmNode:
         self.submitted = 0
         self._cloud = cloud
         self._router = cloud.router.start()
-        self._admits = admission_rule(cloud.admission, draws)
+        self._admits = None if cloud.admission.limit_alone else cloud.admission.running()
         self._on_late_cost = on_late_cost
         self._open: dict[int, LlmTicket] = {}  # waiting or served
         self._ingress: dict[int, LlmTicket] = {}  # those that no replica takes, in order of arrival
@@ -225,15 +224,16 @@ class LlmNode:
         limit, waiting = self._cloud.queue_limit, self.queue_length
         if machine is None or (waiting < limit and self._admits is None):
             return waiting >= limit
-        line = machine.replica.waiting
+        line, job = machine.replica.waiting, ticket.job
         running = machine.replica.outstanding - line
-        must_wait = line > 0 or (running + 1) * ticket.job.sequences > machine.replica.max_sequences
+        must_wait = line > 0 or (running + 1) * job.sequences > machine.replica.max_sequences
         if must_wait and waiting >= limit:
             return True
         if self._admits is None:
             return False
-        left_s, service_s = ticket.deadline_s - now, machine.service_s
-        return not self._admits(Arrival(ticket.number, left_s, must_wait, line, running, service_s, waiting, limit))
+        request = (ticket.number, ticket.device, job.prompt_tokens, job.output_tokens, job.sequences)
+        there = (must_wait, line, running, machine.service_s)
+        return not self._admits(Arrival(*request, ticket.deadline_s - now, *there, waiting, limit, self._cluster.draws))
 
     def _place(self, ticket: LlmTicket, machine: Machine | None, now: float) -> None:
         ticket.machine = machine

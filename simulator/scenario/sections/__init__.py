@@ -2,19 +2,16 @@
 (`fleetrec schema`).
 """
 
+from fleetrec.simulator.scenario.sections.admission import Admission
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.candidates import Candidates, TitlePrompt
 from fleetrec.simulator.scenario.sections.cloud import (
-    Admission,
     Autoscale,
     Cloud,
-    DeadlineAdmission,
     Failures,
     KvOffloading,
     Machines,
     Pool,
-    QueueLimitOnly,
-    RandomEarlyAdmission,
     Slo,
     Spot,
 )
@@ -91,7 +88,6 @@ __all__ = [
     "Cloud",
     "CloudChanges",
     "ConstantLink",
-    "DeadlineAdmission",
     "DeviceClass",
     "DiurnalArrivals",
     "Engine",
@@ -122,9 +118,7 @@ __all__ = [
     "PresenceTrace",
     "PresetLink",
     "Prompt",
-    "QueueLimitOnly",
     "QueueOrder",
-    "RandomEarlyAdmission",
     "Region",
     "ReplayArrivals",
     "ReplicaView",

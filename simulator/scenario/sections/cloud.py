@@ -1,11 +1,12 @@
 """The `cloud` section: the GPUs that serve the LLM, who gets which request, and what goes wrong with them."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from fleetrec.simulator.scenario.objectives import Objective
-from fleetrec.simulator.scenario.sections.base import Section, kind_of
+from fleetrec.simulator.scenario.sections.admission import Admission
+from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.router import Router
 from fleetrec.simulator.scenario.units import Bytes, BytesPerSecond, Seconds, Share
@@ -97,31 +98,6 @@ class Pool(Machines):
     name: str = Field(min_length=1, description="names the pool in messages; unique")
 
 
-class QueueLimitOnly(Section):
-    """Requests are turned away above `queue_limit` alone."""
-
-    kind: Literal["queue_limit"] = "queue_limit"
-
-
-class DeadlineAdmission(Section):
-    """A request whose answer is expected after its deadline is turned away, as the replica's line and pace tell."""
-
-    kind: Literal["deadline"] = "deadline"
-    margin: float = Field(1.0, gt=0, description="the expected time is multiplied by this; more turns away earlier")
-
-
-class RandomEarlyAdmission(Section):
-    """Requests are turned away at random, more of them the longer the queue is (random early detection)."""
-
-    kind: Literal["random_early"] = "random_early"
-    start: float = Field(
-        0.2, ge=0, lt=1, description="share of `queue_limit` at which it begins; at `queue_limit` all are turned away"
-    )
-
-
-Admission = Annotated[QueueLimitOnly | DeadlineAdmission | RandomEarlyAdmission, kind_of()]
-
-
 class Cloud(Machines):
     """The GPUs that serve the LLM: one kind of replicas, or several `pools`."""
 
@@ -142,7 +118,9 @@ class Cloud(Machines):
         "retry", description="requests of a replica that fails or is taken away start anew elsewhere, or are lost"
     )
     max_retries: int = Field(2, ge=0, description="times that one request starts anew; then it is lost")
-    admission: Admission = Field(QueueLimitOnly(), description="which requests are turned away on arrival")
+    admission: Admission = Field(
+        default_factory=Admission.family.default, description="which requests are turned away on arrival"
+    )
     queue_limit: int = Field(1000, ge=0, description="waiting requests above which new ones are rejected")
     request_timeout: Seconds = Field(10.0, gt=0, description="an answer that takes longer is given up")
     abort_on_timeout: bool = Field(False, description="a request given up while it is served leaves its replica")

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
-from fleetrec.simulator.scenario.sections import Autoscale, DeadlineAdmission, Failures, RandomEarlyAdmission, Spot
+from fleetrec.simulator.scenario.sections import Autoscale, Failures, Spot
 from tests.simulator.cloud.nodes import node_of, stepwise_pool, timed_pool
 
 
@@ -260,7 +260,7 @@ def test_a_replica_that_drains_is_the_first_to_come_back_and_needs_no_cold_start
 
 
 def test_deadline_admission_turns_away_what_would_come_too_late_and_serves_all_it_admits():
-    env, node = node_of(timed_pool(), admission=DeadlineAdmission(), max_sequences=1)
+    env, node = node_of(timed_pool(), admission="deadline", max_sequences=1)
     node.submit(1, 1, service_s=2.0)
     env.run(until=10)  # it knows the pace now: two seconds each
     tickets = [node.submit(1, 1, service_s=2.0, deadline_s=env.now + 7.0) for _ in range(6)]
@@ -269,7 +269,7 @@ def test_deadline_admission_turns_away_what_would_come_too_late_and_serves_all_i
 
 
 def test_random_early_admission_turns_away_more_the_longer_the_queue_is():
-    env, node = node_of(timed_pool(), admission=RandomEarlyAdmission(start=0.5), queue_limit=1000, max_sequences=1)
+    env, node = node_of(timed_pool(), admission={"kind": "random_early", "start": 0.5}, queue_limit=1000, max_sequences=1)
     tickets = [node.submit(1, 1, service_s=1.0) for _ in range(3000)]
     kept = [not ticket.done.triggered for ticket in tickets]
     assert all(kept[:501])

@@ -8,10 +8,7 @@ from hypothesis import strategies as st
 
 from fleetrec.simulator.scenario.sections import (
     Autoscale,
-    DeadlineAdmission,
     Failures,
-    QueueLimitOnly,
-    RandomEarlyAdmission,
     Router,
     Spot,
 )
@@ -67,7 +64,7 @@ _rules = st.fixed_dictionaries(
         "max_retries": st.integers(0, 2),
         "abort_on_timeout": st.booleans(),
         "failures": st.one_of(st.none(), st.just(Failures(every=8.0, repair=3.0))),
-        "admission": st.sampled_from([QueueLimitOnly(), DeadlineAdmission(), RandomEarlyAdmission()]),
+        "admission": st.sampled_from(["queue_limit", "deadline", "random_early"]),
     }
 )
 

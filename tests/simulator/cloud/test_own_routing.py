@@ -1,4 +1,4 @@
-"""Routers and queue orders of the user's own, at a node."""
+"""Routers, queue orders and admission of the user's own, at a node."""
 
 import sys
 from pathlib import Path
@@ -103,7 +103,11 @@ WRONG: dict[str, tuple[str, str]] = {
         r"mine\.py:2: Mine\.METHOD: changes the global",
     ),
 }
-METHODS = {"router": "choose(self, cluster, request)", "order": "key(self, request)"}
+METHODS = {
+    "router": "choose(self, cluster, request)",
+    "order": "key(self, request)",
+    "admission": "admits(self, arrival)",
+}
 
 
 @pytest.mark.parametrize("key", METHODS)
@@ -112,11 +116,65 @@ def test_what_may_not_be_done_there_ends_with_one_line(mistake: str, key: str, t
     body, expected = WRONG[mistake]
     method, source = METHODS[key], f"# of mine\nclass Mine:\n    def METHOD:\n        {body}\n"
     cloud = sections.Cloud(**{key: named(tmp_path, source.replace("METHOD", method))})
-    _, node = node_of(stepwise_pool(order=cloud.order), router=cloud.router)
+    _, node = node_of(stepwise_pool(order=cloud.order), router=cloud.router, admission=cloud.admission)
     expected = expected.replace("METHOD", method.split("(")[0])
     with pytest.raises(InputError, match=expected) as told, sections.silent(cloud):
         node.submit(3, 3)
     assert "\n" not in str(told.value)
+
+
+PATIENT = """\
+from fleetrec import Admission
+
+
+class Mine(Admission):
+    margin: float = 1.0
+
+    def admits(self, arrival):
+        ahead = arrival.waiting_there + 1 if arrival.must_wait else 0
+        expected_s = arrival.service_s * (1 + ahead / max(arrival.running_there, 1))
+        assert expected_s == arrival.expected_s
+        return expected_s * self.margin <= arrival.time_left_s
+"""
+
+
+def test_an_own_admission_turns_away_whom_the_built_in_one_of_its_rule_does(tmp_path: Path) -> None:
+    name = named(tmp_path, PATIENT)
+    own, built_in, lax = (_outcomes(rule) for rule in (name, "deadline", {"kind": name, "margin": 0.5}))
+    assert own == built_in
+    assert 0 < lax.count("rejected") < own.count("rejected") < len(own)
+
+
+def _outcomes(admission: Any) -> list[str]:
+    """Of forty requests within 20 s, one after the other, at two replicas of two places each."""
+    env, node = node_of(stepwise_pool(replicas=2, max_sequences=2), admission=admission)
+    tickets = []
+    for n in range(40):
+        tickets.append(node.submit(1 + (7 * n) % 11, 1 + (5 * n) % 13, deadline_s=env.now + 20.0, device=n % 9))
+        env.run(until=env.now + 0.5)
+    env.run()
+    return [ticket.served.outcome for ticket in tickets]
+
+
+def test_admission_knows_the_request_and_draws_for_it_alone_and_is_not_asked_above_the_queue_limit(
+    tmp_path: Path,
+) -> None:
+    source = """\
+SEEN = []
+
+
+class Mine:
+    def admits(self, arrival):
+        SEEN.append((arrival.number, arrival.device, arrival.prompt_tokens, arrival.output_tokens, arrival.waiting))
+        assert arrival.queue_limit == 2
+        assert arrival.uniform("coin") == arrival.uniform("coin") != arrival.uniform("another")
+        return arrival.number != 1
+"""
+    admission = sections.Cloud(admission=named(tmp_path, source)).admission
+    _, node = node_of(stepwise_pool(max_sequences=1), admission=admission, queue_limit=2)
+    tickets = [node.submit(5 + n, 3, device=9 - n) for n in range(5)]
+    assert sys.modules[type(admission).__module__].SEEN == [(0, 9, 5, 3, 0), (1, 8, 6, 3, 1), (2, 7, 7, 3, 1)]
+    assert [ticket.served and ticket.served.outcome for ticket in tickets] == [None, "rejected", None, "rejected", "rejected"]
 
 
 @pytest.mark.parametrize("key", ["10**400", "1j", "float('nan')"])

@@ -27,6 +27,11 @@ class Last(Router):
         return cluster.accepting[-1].number
 
 
+class Roomy:
+    def admits(self, arrival):
+        return arrival.waiting < 3
+
+
 class Longest:
     def key(self, request):
         return -request.prompt_tokens
@@ -34,6 +39,7 @@ class Longest:
 KINDS = (
     "policy.request={kind: 'mine.py:Stale', unseen: 2}",
     "cloud.router=mine.py:Last",
+    "cloud.admission=mine.py:Roomy",
     "cloud.order=mine.py:Longest",
     "cloud.replicas=2",
     "duration=12h",
@@ -42,7 +48,7 @@ KINDS = (
 
 @pytest.fixture
 def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scenario]:
-    """One with three kinds of one's own."""
+    """One with four kinds of one's own."""
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(OWN, encoding="utf-8")
     Path("tiny.yaml").write_text(SCENARIO, encoding="utf-8")

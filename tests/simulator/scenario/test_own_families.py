@@ -41,6 +41,7 @@ def test_there_are_these_families() -> None:
     assert set(FAMILIES) == {
         "srm",
         "llm.candidates",
+        "cloud.admission",
         "cloud.router",
         "cloud.order",
         "policy.request",
