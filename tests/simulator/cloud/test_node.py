@@ -269,7 +269,9 @@ def test_deadline_admission_turns_away_what_would_come_too_late_and_serves_all_i
 
 
 def test_random_early_admission_turns_away_more_the_longer_the_queue_is():
-    env, node = node_of(timed_pool(), admission={"kind": "random_early", "start": 0.5}, queue_limit=1000, max_sequences=1)
+    env, node = node_of(
+        timed_pool(), admission={"kind": "random_early", "start": 0.5}, queue_limit=1000, max_sequences=1
+    )
     tickets = [node.submit(1, 1, service_s=1.0) for _ in range(3000)]
     kept = [not ticket.done.triggered for ticket in tickets]
     assert all(kept[:501])

@@ -174,7 +174,13 @@ class Mine:
     _, node = node_of(stepwise_pool(max_sequences=1), admission=admission, queue_limit=2)
     tickets = [node.submit(5 + n, 3, device=9 - n) for n in range(5)]
     assert sys.modules[type(admission).__module__].SEEN == [(0, 9, 5, 3, 0), (1, 8, 6, 3, 1), (2, 7, 7, 3, 1)]
-    assert [ticket.served and ticket.served.outcome for ticket in tickets] == [None, "rejected", None, "rejected", "rejected"]
+    assert [ticket.served and ticket.served.outcome for ticket in tickets] == [
+        None,
+        "rejected",
+        None,
+        "rejected",
+        "rejected",
+    ]
 
 
 @pytest.mark.parametrize("key", ["10**400", "1j", "float('nan')"])
