@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fleetrec.simulator.ranking.list_view import ListView
     from fleetrec.simulator.results.run_result import RunResult
     from fleetrec.simulator.scenario import Scenario
+    from fleetrec.simulator.scenario.sections.adapt_when import AdaptingView, AdaptWhen
     from fleetrec.simulator.scenario.sections.admission import Admission, ArrivalView
     from fleetrec.simulator.scenario.sections.candidates import Candidates
     from fleetrec.simulator.scenario.sections.fusion import FusionRule
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "AdaptWhen",
+    "AdaptingView",
     "Admission",
     "ArrivalView",
     "Bytes",
@@ -62,6 +65,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "AdaptWhen": "fleetrec.simulator.scenario.sections.adapt_when",
+    "AdaptingView": "fleetrec.simulator.scenario.sections.adapt_when",
     "Admission": "fleetrec.simulator.scenario.sections.admission",
     "ArrivalView": "fleetrec.simulator.scenario.sections.admission",
     "Bytes": "fleetrec.simulator.scenario.units",

@@ -32,7 +32,17 @@ _LIMIT = 16.0
 _INNER_LIMIT = 256.0  # of the low-rank map's inner values: products of three factors stay exact in float64
 
 
-class LowRankMap(nn.Module):
+class AfterEncoder(nn.Module):
+    """A map of user states [..., d] to adapted ones, the identity at first."""
+
+    @staticmethod
+    def exactly(own: Parameters, states: Tensor) -> Tensor:
+        """Adapted states [M, d] by parameters [M, ...], all float64 and multiples of 2^-16: products that are summed
+        have two such factors."""
+        raise NotImplementedError
+
+
+class LowRankMap(AfterEncoder):
     """h + up (down h)."""
 
     def __init__(self, dim: int, rank: int):
@@ -44,8 +54,13 @@ class LowRankMap(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         return states + states @ self.down.T @ self.up.T
 
+    @staticmethod
+    def exactly(own: Parameters, states: Tensor) -> Tensor:
+        inner = on_grid(own["down"] @ states[..., None], _INNER_LIMIT)
+        return states + (own["up"] @ inner).squeeze(-1)
 
-class Shift(nn.Module):
+
+class Shift(AfterEncoder):
     """h + shift."""
 
     def __init__(self, dim: int):
@@ -55,8 +70,12 @@ class Shift(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         return states + self.shift
 
+    @staticmethod
+    def exactly(own: Parameters, states: Tensor) -> Tensor:
+        return states + own["shift"]
 
-class OutputLayer(nn.Module):
+
+class OutputLayer(AfterEncoder):
     """weight h, where weight is the identity at first."""
 
     def __init__(self, dim: int):
@@ -65,6 +84,10 @@ class OutputLayer(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         return states @ self.weight.T
+
+    @staticmethod
+    def exactly(own: Parameters, states: Tensor) -> Tensor:
+        return (own["weight"] @ states[..., None]).squeeze(-1)
 
 
 class InsideEncoder(nn.Module):
@@ -115,26 +138,31 @@ def adapter_form(settings: AdapterSettings, model: SmallModel) -> AdapterForm:
             f"policy.update: an SRM of kind {model.kind} has no user state to adapt; set srm.kind to "
             "sasrec or gru4rec, or update by kind fleet"
         )
-    section, prefix = settings.adapter, ""
-    module: nn.Module
-    if section.kind == "low_rank":
-        module = LowRankMap(model.dim, min(section.rank, model.dim))
-    elif section.kind == "bias":
-        module = Shift(model.dim)
-    elif section.kind == "last_layer":
-        module = OutputLayer(model.dim)
-    else:
-        parts = {name: part for name, part in model.named_modules() if name and part is not model.embedding}
-        names = [name for name, part in parts.items() if any(True for _ in part.parameters())]
-        if section.name not in names:
-            raise InputError(
-                f"policy.update.adapter.name: an SRM of kind {model.kind} has no sub-module {section.name!r} to adapt; "
-                f"it has {', '.join(names)}"
-            )
-        module, prefix = InsideEncoder(model), f"model.{section.name}."
+    form: AdapterForm = settings.adapter.on_top_of(model)
+    return form
+
+
+def after_encoder(module: AfterEncoder) -> AdapterForm:
+    """The form of a module all of whose parameters each device has of its own."""
+    return _form(module, "", False)
+
+
+def inside_encoder(model: StateModel, name: str) -> AdapterForm:
+    """The form of a sub-module of `model`. InputError where it has none of this name."""
+    parts = {name: part for name, part in model.named_modules() if name and part is not model.embedding}
+    names = [name for name, part in parts.items() if any(True for _ in part.parameters())]
+    if name not in names:
+        raise InputError(
+            f"policy.update.adapter.name: an SRM of kind {model.kind} has no sub-module {name!r} to adapt; "
+            f"it has {', '.join(names)}"
+        )
+    return _form(InsideEncoder(model), f"model.{name}.", True)
+
+
+def _form(module: nn.Module, prefix: str, inside: bool) -> AdapterForm:
     module.requires_grad_(False)
     chosen = {name: p.detach().clone() for name, p in module.named_parameters() if name.startswith(prefix)}
-    return AdapterForm(module, chosen, section.kind == "module")
+    return AdapterForm(module, chosen, inside)
 
 
 @dataclass(frozen=True)
@@ -261,17 +289,8 @@ def apply_exactly(form: AdapterForm, own: Parameters, states: Tensor) -> Tensor:
 
     All factors are multiples of 2^-16, so sums are exact in float64, whatever the company.
     """
-    wide = {name: tensor.double() for name, tensor in own.items()}
-    column = states[..., None]
-    match form.module:
-        case LowRankMap():
-            inner = on_grid(wide["down"] @ column, _INNER_LIMIT)
-            adapted = states + (wide["up"] @ inner).squeeze(-1)
-        case Shift():
-            adapted = states + wide["shift"]
-        case _:
-            adapted = (wide["weight"] @ column).squeeze(-1)
-    return on_grid(adapted)
+    assert isinstance(form.module, AfterEncoder)
+    return on_grid(form.module.exactly({name: tensor.double() for name, tensor in own.items()}, states))
 
 
 def on_grid(values: Tensor, limit: float = _LIMIT) -> Tensor:

@@ -4,9 +4,9 @@ import math
 from array import array
 from bisect import bisect_right
 
-from fleetrec.simulator.policies.adaptation import Rule, Worse
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 from fleetrec.simulator.records.update_log import UpdateLog
+from fleetrec.simulator.scenario.sections.adapt_when import Rule
 
 
 class OwnAdapter:
@@ -16,6 +16,7 @@ class OwnAdapter:
         "_began_s",
         "_device",
         "_log",
+        "_ranks",
         "_rule",
         "_step",
         "_times",
@@ -43,18 +44,18 @@ class OwnAdapter:
         self._step, self._began_s = first_step - 1, -math.inf
         self._times, self._weights, self._log = times, weights, log
         self.ready_s = math.inf
-        self.watches = isinstance(rule, Worse)
+        self.watches = rule.watches
+        self._ranks = array("d")
 
     def note(self, rank: int) -> None:
         """See Adapter."""
-        if isinstance(self._rule, Worse):
-            self._rule.note(rank)
+        self._ranks.append(1.0 / (rank + 1) if rank >= 0 else 0.0)
 
     def consider(self, row: int, step: int, now: float) -> float:
         """See Adapter."""
         if self.ready_s < math.inf:
             return 0.0
-        begins_s = self._rule.begins(row, now, step - self._step)
+        begins_s = self._rule.begins(row, now, step - self._step, self._ranks)
         if begins_s is None:
             return 0.0
         self._step, self._began_s, self.ready_s = step, begins_s, begins_s + self._train_s

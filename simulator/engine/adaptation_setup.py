@@ -10,7 +10,6 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.models.srm.adapters import adapter_form
 from fleetrec.simulator.engine.adaptation import OwnAdapter
 from fleetrec.simulator.engine.retraining import FleetLearning
-from fleetrec.simulator.policies.adaptation import rules
 from fleetrec.simulator.policies.request.decision_points import DecisionPoints
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.ranking.device_adapters import OwnWeights
@@ -53,10 +52,10 @@ def own_adapters(
     flops = adaptation_flops(section, prepared)
     train_s = fleet.overhead_s + flops / fleet.speed_flops
     _check_that_it_fires(section, prepared, points)
-    rule = rules(section.when, points, prepared.population.stream.horizon_s)
+    rule = section.when.running(points, prepared.population.stream.horizon_s)
     columns = (train_s.tolist(), (train_s * fleet.power_w).tolist(), prepared.population.first_step.tolist())
     return [
-        OwnAdapter(device, rule(), *values, times, weights, log)
+        OwnAdapter(device, rule, *values, times, weights, log)
         for device, values in enumerate(zip(*columns, strict=True))
     ]
 
@@ -65,19 +64,19 @@ def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, point
     """InputError for a schedule that no device can follow, or whose parameters do not fit into memory."""
     when, population = section.when, prepared.population
     longest = int(population.n_interactions.max(initial=0))
-    needed = {"every": ("n", 1), "idle": ("min_new", 1), "rank_drop": ("window", 2)}[when.kind]
-    wanted = getattr(when, needed[0]) * needed[1]
+    spacing: int = getattr(when, when.spaced_by) if when.spaced_by else 1
+    wanted = spacing * when.spaces_at_first
     if wanted > longest:
         raise InputError(
-            f"policy.update.when.{needed[0]}: no device ever adapts, since it takes {counted(wanted, 'interaction')} "
-            f"and the busiest device has {longest}; lower it"
+            f"policy.update.when.{when.spaced_by}: no device ever adapts, since it takes "
+            f"{counted(wanted, 'interaction')} and the busiest device has {longest}; lower it"
         )
-    gaps_s = points.gaps_s()
-    if isinstance(when, sections.WhenIdle) and not ((gaps_s > when.gap) & (gaps_s < math.inf)).any():
-        raise InputError(f"policy.update.when.gap: no user ever pauses for {when.gap:,.0f} s; lower it")
+    never = when.never(points.gaps_s())
+    if never is not None:
+        raise InputError(f"policy.update.when.{never[0]}: {never[1]}")
     rows = int(population.n_interactions.sum())
     size = adapter_form(section, prepared.srm.model).size
-    needed_bytes = 4.0 * size * rows / getattr(when, needed[0])
+    needed_bytes = 4.0 * size * rows / spacing
     available = 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed_bytes > available:
         raise InputError(

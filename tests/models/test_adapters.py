@@ -1,6 +1,5 @@
 """Many devices' own parameters, trained and applied together, are what each would have had alone."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from fleetrec.models.srm.adapters import (
 from fleetrec.models.srm.base import StateModel
 from fleetrec.models.srm.gru4rec import Gru4Rec, plain_gru
 from fleetrec.models.srm.sasrec import SasRec
+from fleetrec.simulator.scenario.sections import Adaptation
 
 ITEMS, DIM, LENGTH, NEGATIVES = 50, 8, 6, 7
 KINDS: list[tuple[str, dict[str, Any]]] = [
@@ -44,7 +44,7 @@ def small_model(kind: str) -> StateModel:
 
 
 def form_of(kind: str, adapter: dict[str, Any]) -> AdapterForm:
-    return adapter_form(SimpleNamespace(adapter=SimpleNamespace(**adapter)), small_model(kind))  # type: ignore[arg-type]
+    return adapter_form(Adaptation.model_validate({"adapter": adapter}), small_model(kind))
 
 
 def examples(form: AdapterForm, devices: int) -> TrainingExamples:

@@ -2,6 +2,7 @@
 (`fleetrec schema`).
 """
 
+from fleetrec.simulator.scenario.sections.adapt_when import AdaptWhen
 from fleetrec.simulator.scenario.sections.admission import Admission
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.candidates import Candidates, TitlePrompt
@@ -45,9 +46,7 @@ from fleetrec.simulator.scenario.sections.training import SrmTraining, Training
 from fleetrec.simulator.scenario.sections.update import (
     Adaptation,
     Adapter,
-    AdaptWhen,
     Bias,
-    EveryInteractions,
     LastLayer,
     LinkName,
     LowRank,
@@ -55,8 +54,6 @@ from fleetrec.simulator.scenario.sections.update import (
     Stage,
     SubModule,
     UpdateSchedule,
-    WhenIdle,
-    WhenWorse,
 )
 from fleetrec.simulator.scenario.sections.workload import (
     Arrivals,
@@ -91,7 +88,6 @@ __all__ = [
     "DeviceClass",
     "DiurnalArrivals",
     "Engine",
-    "EveryInteractions",
     "Failures",
     "Fleet",
     "FusionRule",
@@ -144,8 +140,6 @@ __all__ = [
     "TraceLink",
     "Training",
     "UpdateSchedule",
-    "WhenIdle",
-    "WhenWorse",
     "WithListTable",
     "Workload",
     "default_classes",

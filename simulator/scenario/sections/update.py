@@ -1,13 +1,18 @@
 """The `policy.update` section: when the small model learns from the stream, in the cloud, on the devices, or both."""
 
-from typing import Annotated, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field
 
+from fleetrec.simulator.scenario.sections.adapt_when import AdaptWhen
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
 from fleetrec.simulator.scenario.sections.kinds import Family, Kind
 from fleetrec.simulator.scenario.sections.own_kinds import OwnMethod, Seen, yes_or_no
 from fleetrec.simulator.scenario.units import Seconds, Share
+
+if TYPE_CHECKING:
+    from fleetrec.models.srm.adapters import AdapterForm
+    from fleetrec.models.srm.base import StateModel
 
 LinkName = Literal["wifi", "lte", "5g", "3g", "constant", "trace"]
 
@@ -96,37 +101,17 @@ class Retraining(Section):
         return self.drift is None or cloud.ndcg < (1.0 - self.drift) * cloud.best_ndcg
 
 
-class EveryInteractions(Section):
-    """At regular intervals."""
-
-    kind: Literal["every"] = "every"
-    n: int = Field(10, ge=1, description="interactions between two adaptations")
-
-
-class WhenIdle(Section):
-    """When the user pauses."""
-
-    kind: Literal["idle"] = "idle"
-    gap: Seconds = Field(1800.0, gt=0, description="time without an interaction after which the device adapts")
-    min_new: int = Field(5, ge=1, description="interactions since the last adaptation, at least")
-
-
-class WhenWorse(Section):
-    """When the device's recent ranks get worse."""
-
-    kind: Literal["rank_drop"] = "rank_drop"
-    window: int = Field(10, ge=2, description="interactions of which mean reciprocal ranks are compared")
-    drop: Share = Field(0.2, description="share by which the newest window's mean is below that of the one before")
-
-
-AdaptWhen = Annotated[EveryInteractions | WhenIdle | WhenWorse, kind_of()]
-
-
 class LowRank(Section):
     """State plus a low-rank map of it."""
 
     kind: Literal["low_rank"] = "low_rank"
     rank: int = Field(4, ge=1, description="rank of the map")
+
+    def on_top_of(self, model: "StateModel") -> "AdapterForm":
+        """Its form for a shared model."""
+        from fleetrec.models.srm.adapters import LowRankMap, after_encoder
+
+        return after_encoder(LowRankMap(model.dim, min(self.rank, model.dim)))
 
 
 class Bias(Section):
@@ -134,11 +119,23 @@ class Bias(Section):
 
     kind: Literal["bias"] = "bias"
 
+    def on_top_of(self, model: "StateModel") -> "AdapterForm":
+        """See LowRank."""
+        from fleetrec.models.srm.adapters import Shift, after_encoder
+
+        return after_encoder(Shift(model.dim))
+
 
 class LastLayer(Section):
     """A linear layer after the encoder, the identity at first."""
 
     kind: Literal["last_layer"] = "last_layer"
+
+    def on_top_of(self, model: "StateModel") -> "AdapterForm":
+        """See LowRank."""
+        from fleetrec.models.srm.adapters import OutputLayer, after_encoder
+
+        return after_encoder(OutputLayer(model.dim))
 
 
 class SubModule(Section):
@@ -147,6 +144,12 @@ class SubModule(Section):
     kind: Literal["module"] = "module"
     name: str = Field(min_length=1, description="a sub-module of the SRM by its PyTorch name, such as norm_out")
 
+    def on_top_of(self, model: "StateModel") -> "AdapterForm":
+        """See LowRank. InputError for a sub-module that the model does not have."""
+        from fleetrec.models.srm.adapters import inside_encoder
+
+        return inside_encoder(model, self.name)
+
 
 Adapter = Annotated[LowRank | Bias | LastLayer | SubModule, kind_of()]
 
@@ -154,7 +157,7 @@ Adapter = Annotated[LowRank | Bias | LastLayer | SubModule, kind_of()]
 class Adaptation(Section):
     """Each device fine-tunes parameters of its own on its own history."""
 
-    when: AdaptWhen = Field(EveryInteractions(), description="when a device adapts")
+    when: AdaptWhen = Field(default_factory=AdaptWhen.family.default, description="when a device adapts")
     adapter: Adapter = Field(LowRank(), description="the parameters that each device has of its own")
     window: int = Field(20, ge=1, description="newest interactions that it learns from")
     steps: int = Field(5, ge=1, description="steps of gradient descent")

@@ -94,3 +94,56 @@ def test_a_schedule_without_the_keys_of_retraining_is_refused(tmp_path: Path) ->
     )
     with pytest.raises(InputError, match=r"mine\.py:4: Mine is no FleetUpdate; extend that"):
         named(tmp_path, source)
+
+
+# ------------------------------------------------------------------------------------------ when a device adapts
+
+AS_BUILT_IN = {
+    "every": ("return device.new >= self.n", {"n": 4}),
+    "rank_drop": (
+        """window, ranks = self.window, device.ranks
+        if device.new < window or len(ranks) < 2 * window:
+            return False
+        return sum(ranks[-window:]) < 0.9 * sum(ranks[-2 * window : -window])""",
+        {"window": 2, "drop": 0.1},
+    ),
+}
+ADAPTS = """\
+from fleetrec import AdaptWhen
+
+
+class Mine(AdaptWhen):
+    watches = WATCHES
+    n: int = 3
+    window: int = 2
+    drop: float = 0.2
+
+    def adapts(self, device):
+        BODY
+"""
+
+
+def adapted(when: dict[str, object] | str, store: ArtifactStore) -> pd.DataFrame:
+    scenario = with_update({"kind": "on_device", "when": when})
+    result = simulate_prepared(scenario, prepare_tiny(scenario, store), None, "cpu", NullProgress())
+    return result.tables["updates"]
+
+
+@pytest.mark.parametrize("kind", AS_BUILT_IN)
+def test_a_device_adapts_by_an_own_condition_when_it_does_by_the_built_in_one(
+    kind: str, tmp_path: Path, store: ArtifactStore
+) -> None:
+    body, keys = AS_BUILT_IN[kind]
+    source = ADAPTS.replace("BODY", body).replace("WATCHES", str(kind == "rank_drop"))
+    own = adapted({"kind": f"{own_file(tmp_path, source)}:Mine", **keys}, store)
+    built_in = adapted({"kind": kind, **keys}, store)
+    assert len(built_in) > 10
+    pd.testing.assert_frame_equal(own, built_in)
+
+
+def test_a_condition_that_answers_neither_true_nor_false_ends_the_run_with_one_line(
+    tmp_path: Path, store: ArtifactStore
+) -> None:
+    path = own_file(tmp_path, ADAPTS.replace("BODY", "return device.new").replace("WATCHES", "False"))
+    with pytest.raises(InputError, match=r"mine\.py:4: Mine\.adapts returned \d+; return True or False"):
+        adapted(f"{path}:Mine", store)
