@@ -2,6 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -83,6 +87,46 @@ def test_a_policy_that_raises_ends_the_command_with_one_line_and_leaves_no_resul
     )
     told = one_line(typed("simulate", "examples/evenings.yaml", "--out", "run", "--quiet"))
     assert told == "examples/evenings.py:17: ZeroDivisionError: division by zero"
+    assert not Path("run/summary.json").exists()
+
+
+NOT_REPEATABLE = {
+    "cloud.router": ("cheapest", "choose(self, cluster, request)", "int(RNG.integers(2))"),
+    "policy.fusion": ("product", "fuse(self, view)", "RNG.random(view.lists.valid.shape)"),
+}
+"""by key, an example, and a method whose answers hang on how often it was asked, in the run before too"""
+
+
+@pytest.mark.parametrize("key", NOT_REPEATABLE)
+def test_own_code_that_differs_from_run_to_run_is_told_by_check(key: str) -> None:
+    example, method, answer = NOT_REPEATABLE[key]
+    head = "import numpy as np\n\nRNG = np.random.default_rng(1)\n\n\n"
+    Path("mine.py").write_text(f"{head}class Mine:\n    def {method}:\n        return {answer}\n", encoding="utf-8")
+    settings = ("--set", f"{key}=mine.py:Mine", "--set", "fleet.devices=60")
+    told = one_line(typed("simulate", f"examples/{example}.yaml", "--quiet", "--check", *settings))
+    assert told.startswith("--check: a second run differs in ")
+    assert told.endswith("; mine.py:6: Mine hangs on more than its keys and what it is handed")
+
+
+def test_ctrl_c_ends_a_run_whose_own_code_sleeps() -> None:
+    path = Path("examples/evenings.py")
+    source = path.read_text(encoding="utf-8")
+    sleeps = "open('asleep', 'w').close()\n        import time\n        time.sleep(300)\n        return device"
+    path.write_text(source.replace("return device", sleeps), encoding="utf-8")
+    command = [sys.executable, "-m", "fleetrec", "simulate", "examples/evenings.yaml", "--out", "run", "--quiet"]
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 240
+    while not Path("asleep").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert stderr == "interrupted: finished results and parts already written are kept\n"
     assert not Path("run/summary.json").exists()
 
 

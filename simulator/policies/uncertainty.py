@@ -18,7 +18,9 @@ _COIN = 2.0**-20  # below any difference of scores that means something
 
 def on_grid(values: Floats, view: ListView) -> Floats:
     """`values` [M] as they are compared with a threshold."""
-    return np.where(view.lists.count > 0, np.round(values * _GRID) / _GRID, np.inf)
+    with np.errstate(over="ignore"):  # what is too large for the grid is infinite
+        rounded = np.round(values * _GRID) / _GRID
+    return np.where(view.lists.count > 0, rounded, np.inf)
 
 
 def entropy(view: ListView) -> Floats:

@@ -31,6 +31,7 @@ from fleetrec.simulator.scenario.own_guard import (
     silent,
     untouched_randomness,
 )
+from fleetrec.simulator.scenario.own_imports import Beside
 from fleetrec.simulator.scenario.text_files import resolve_path
 
 Loaded = TypeVar("Loaded")
@@ -172,7 +173,8 @@ def _module_of(path: Path) -> types.ModuleType:
     sys.path.insert(0, folder)
     try:
         with silent():
-            _leaving_randomness(shown(path), lambda: exec(compile(tree, str(path), "exec"), vars(module)), beside)
+            code = compile(tree, str(path), "exec")
+            _leaving_randomness(shown(path), lambda: _execute(code, module, Beside(path.parent, beside)), beside)
     except BaseException as error:
         sys.modules.pop(name)
         if before is not None:
@@ -186,6 +188,11 @@ def _module_of(path: Path) -> types.ModuleType:
             sys.path.append(folder)  # for what it imports later
     _loaded[path] = files, module
     return module
+
+
+def _execute(code: types.CodeType, module: types.ModuleType, beside: Beside) -> None:
+    vars(module)["__builtins__"] = beside.builtins
+    exec(code, vars(module))
 
 
 def _imported(name: str) -> types.ModuleType:

@@ -194,4 +194,5 @@ def without_faults(cloud: sections.Cloud) -> sections.Cloud:
     kind = cloud.pools[0] if cloud.pools else cloud
     machines = {name: getattr(kind, name) for name in sections.Machines.model_fields}
     alike = {"pools": (), "autoscale": None, "spot": None, "failures": None}
-    return cloud.model_copy(update={**machines, **alike, "admission": sections.QueueLimitOnly(), "queue_limit": 10**9})
+    admission = sections.Admission.family.default()
+    return cloud.model_copy(update={**machines, **alike, "admission": admission, "queue_limit": 10**9})

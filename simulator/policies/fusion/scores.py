@@ -66,7 +66,8 @@ def weighed(lists: ScoredLists, score: Score, weight: Floats) -> Floats:
 
 def rounded(fused: Floats, valid: Bools) -> Floats:
     """Scores as they are compared: on the grid of 2^-30, -inf where there is no candidate."""
-    scores = np.rint(fused * _GRID)
+    with np.errstate(over="ignore"):  # scores too large for the grid are infinite
+        scores = np.rint(fused * _GRID)
     scores /= _GRID
     return scores if valid.all() else np.where(valid, scores, -np.inf)
 
@@ -85,6 +86,8 @@ class _Own:
 
     def __call__(self, view: Any) -> Floats:
         given, place = self._fuse(view), self._fuse.place
+        if np.iscomplexobj(given):
+            raise InputError(f"{place} returned complex numbers; return one real number for each candidate")
         try:
             fused = np.asarray(given, dtype=np.float64)
         except (TypeError, ValueError) as error:

@@ -1,6 +1,6 @@
 """The `cloud` section: the GPUs that serve the LLM, who gets which request, and what goes wrong with them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 

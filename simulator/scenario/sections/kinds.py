@@ -64,6 +64,8 @@ class Family:
     """whether keys without a `kind` are those of the standard one"""
     extends: str | None = None
     """the built-in kind whose keys a user's class has too; None: it has those of the base"""
+    by_name: bool = False
+    """whether methods are given what they have parameters for, by its name"""
     words: bool = False
     """whether a kind without keys is written as its name alone, which is all that the key once held"""
 
@@ -279,6 +281,8 @@ def own_kind(cls: type, base: type[Kind]) -> type[Kind]:
         name = wanted.split("(")[0]
         if not callable(getattr(cls, name, None)) or getattr(cls, name) is getattr(base, name):
             _refuse(cls, "", f"has no method {wanted}; give it one", " ")
+        if (wrong := miswritten(cls, wanted, base.family.by_name)) is not None:
+            _refuse(cls, name, f"{wrong}; write it as def {wanted}", " ")
     kind = cls if issubclass(cls, parent) else _made_of(cls, parent)
     for name, shape in fields_of(kind).items():
         if name in parent.model_fields and kind.model_fields[name].annotation == parent.model_fields[name].annotation:
@@ -289,6 +293,27 @@ def own_kind(cls: type, base: type[Kind]) -> type[Kind]:
         if shape.sections or any(part.type not in _PLAIN and not part.words for part in whole.plain):
             _refuse(cls, name, _KEYS_ARE)
     return kind
+
+
+def miswritten(cls: type, wanted: str, by_name: bool = False) -> str | None:
+    """Why a user's method cannot be called as `wanted(self, ...)` says; None where it can."""
+    method = inspect.getattr_static(cls, wanted.split("(")[0])
+    bound = isinstance(method, staticmethod | classmethod)
+    function = method.__func__ if bound else method
+    if not isinstance(function, types.FunctionType):
+        return None
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return "is async"
+    if inspect.isgeneratorfunction(function):
+        return "yields, and is to return its answer"
+    if by_name:
+        return None
+    given = wanted.count(",") + (not isinstance(method, staticmethod))
+    try:
+        inspect.signature(function).bind(*[None] * given)
+    except TypeError:
+        return f"takes {inspect.signature(function)}"
+    return None
 
 
 def _form_of(cls: type) -> str | None:

@@ -1,6 +1,7 @@
 """What a router is: which replica gets a request. Its kinds: simulator/cloud/node/routers/."""
 
 from collections.abc import Hashable, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario.sections.kinds import Family, Kind
-from fleetrec.simulator.scenario.sections.own_kinds import OwnMethod
+from fleetrec.simulator.scenario.sections.own_kinds import OwnMethod, Seen
 
 Ints = NDArray[np.int64]
 
@@ -139,15 +140,50 @@ class Router(Kind):
         return OwnRouter(self) if self.is_own() else self
 
 
+class SeenReplica(Seen):
+    """A replica as a user's own router sees it."""
+
+    __slots__ = ()
+
+
+for _name in vars(ReplicaView):
+    if not _name.startswith("_"):  # read in C, since a router may look at all of them for every request
+        setattr(SeenReplica, _name, property(attrgetter(f"_it.{_name}")))
+
+
+class SeenCluster(Seen):
+    """A cluster as a user's own router sees it."""
+
+    __slots__ = ("_accepting", "_of", "replicas")
+
+    def __init__(self, cluster: ClusterView):
+        super().__init__(cluster)
+        object.__setattr__(self, "replicas", tuple(map(SeenReplica, cluster.replicas)))
+        object.__setattr__(self, "_of", None)
+
+    @property
+    def accepting(self) -> tuple[SeenReplica, ...]:
+        """See ClusterView."""
+        now = self._it.accepting
+        if now is not self._of:
+            object.__setattr__(self, "_of", now)
+            object.__setattr__(self, "_accepting", tuple(self.replicas[one.number] for one in now))
+        accepting: tuple[SeenReplica, ...] = self._accepting
+        return accepting
+
+
 class OwnRouter:
-    """A user's own router in a run: what it chooses is checked."""
+    """A user's own router in a run: what it chooses is checked, and what it sees it can only read."""
 
     def __init__(self, router: Router):
         self._choose = OwnMethod(router, "choose")
+        self._seen: SeenCluster | None = None
 
     def choose(self, cluster: ClusterView, request: RequestView) -> int:
         """See Router."""
-        number = self._choose(cluster, request)
+        if self._seen is None or self._seen._it is not cluster:
+            self._seen = SeenCluster(cluster)
+        number = self._choose(self._seen, request)
         known = isinstance(number, int | np.integer) and not isinstance(number, bool)
         if known and 0 <= number < len(cluster.replicas) and cluster.replicas[int(number)].accepting:
             return int(number)

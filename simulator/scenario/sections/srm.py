@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario import own_code, own_guard
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
-from fleetrec.simulator.scenario.sections.kinds import Family, Kind, keys_of
+from fleetrec.simulator.scenario.sections.kinds import Family, Kind, keys_of, miswritten
 from fleetrec.simulator.scenario.sections.model_problems import unhalved
 from fleetrec.simulator.scenario.sections.training import SrmTraining
 
@@ -59,7 +59,7 @@ class Srm(Kind):
     """
 
     family: ClassVar[Family] = Family(
-        "srm", "fleetrec.simulator.preparation.srm", "sasrec", ("build(self, n_items)",), kind_optional=True
+        "srm", "fleetrec.simulator.preparation.srm", "sasrec", ("build(self, n_items)",), True, by_name=True
     )
 
     has_user_state: ClassVar[bool] = True
@@ -140,6 +140,9 @@ def _builder_of(module: type, base: type[Srm]) -> type:
     scores = hasattr(module, "score")
     if not scores and "forward" not in {name for owner in module.__mro__[:-2] for name in vars(owner)}:
         raise InputError(f"{place} has neither forward(windows) nor score(history, candidates); give it one")
+    method = "score(self, history, candidates)" if scores else "forward(self, windows)"
+    if (wrong := miswritten(module, method)) is not None:
+        raise InputError(f"{place}.{method.split('(')[0]} {wrong}; write it as def {method}")
     with own_guard.told(place):
         hints = get_type_hints(vars(module).get("__init__"), include_extras=True)
     fields: dict[str, Any] = {}

@@ -198,6 +198,14 @@ def test_a_router_cannot_change_which_replicas_take_requests(tmp_path: Path) -> 
         node.submit(3, 3)
 
 
+@pytest.mark.parametrize("what", ["accepting[0].usd_per_hour", "replicas[0].pool", "accepting[0].state", "routed"])
+def test_a_router_can_read_what_it_chooses_from_and_not_set_it(what: str, tmp_path: Path) -> None:
+    source = f"class Mine:\n    def choose(self, cluster, request):\n        cluster.{what} = 3\n        return 0\n"
+    _, node = node_of(stepwise_pool(replicas=2), router=named(tmp_path, source))
+    with pytest.raises(InputError, match=r"mine\.py:3: AttributeError: .* of what it is handed can only be read"):
+        node.submit(3, 3)
+
+
 @pytest.mark.parametrize("number", ["-1", "2", "True", "float('nan')"])
 def test_a_replica_that_takes_no_requests_is_no_answer(number: str, tmp_path: Path) -> None:
     source = f"class Mine:\n    def choose(self, cluster, request):\n        return {number}\n"

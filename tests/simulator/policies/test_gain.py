@@ -1,10 +1,23 @@
 """The model of gains: its targets by hand, and that it finds what there is to find."""
 
+import math
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from fleetrec.simulator.policies.counterfactual import Decisions
+from fleetrec.simulator.policies.fusion.scores import rounded
 from fleetrec.simulator.policies.gain_model import GainModel, gains, train_gain_model
+from fleetrec.simulator.policies.uncertainty import on_grid
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_that_are_too_large_for_the_grid_are_infinite() -> None:
+    view: Any = SimpleNamespace(lists=SimpleNamespace(count=np.array([3, 3, 0])))
+    assert on_grid(np.array([1e308, 0.5, -1e308]), view).tolist() == [math.inf, 0.5, math.inf]
+    assert rounded(np.array([[1e308, 0.5, -1e308]]), np.array([True])).tolist() == [[math.inf, 0.5, -math.inf]]
 
 
 def test_the_gain_is_the_mean_lead_of_a_fresh_list_over_the_items_it_would_be_kept_for() -> None:

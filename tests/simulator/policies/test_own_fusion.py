@@ -47,6 +47,7 @@ WRONG = {
     "one number": ("return 1.0", r"mine\.py:1: Mine\.fuse returned scores \(\) of candidates \(\d+, 20\); return one"),
     "no number": ("return view.lists.logits * float('nan')", r"mine\.py:1: Mine\.fuse returned a score that is no"),
     "prints": ("print(view)\n        return view.lists.logits", r"mine\.py:3: prints"),
+    "complex": ("return view.lists.logits * 1j", r"mine\.py:1: Mine\.fuse returned complex numbers; return one real"),
     "no array": ("return 'all'", r"mine\.py:1: Mine\.fuse: ValueError: could not convert string to float"),
 }
 

@@ -146,6 +146,23 @@ def test_what_a_file_imports_from_beside_it_is_its_own() -> None:
     assert load(f"import helper\n{source}").policy.request.after == 2.0  # type: ignore[attr-defined]
 
 
+def test_files_of_two_folders_have_each_its_own_helper_also_when_a_method_imports_it() -> None:
+    """Directly, by way of another module, and of a package."""
+    load(GOOD)
+    answers = []
+    for folder, after in (("early", 1.0), ("late", 2.0)):
+        Path(folder, "parts").mkdir(parents=True)
+        Path(folder, "helper.py").write_text(f"AFTER = {after}\n")
+        Path(folder, "parts", "__init__.py").write_text("")
+        Path(folder, "parts", "inner.py").write_text("def after():\n    import helper\n    return helper.AFTER\n")
+        body = "import helper\n        from parts import inner\n        return helper.AFTER == inner.after() == "
+        source = f"class Evenings:\n    def wants(self, device):\n        {body}{after}\n"
+        Path(folder, "mine.py").write_text(source)
+        answers.append(Scenario.load("fleet.yaml", [f"policy.request={folder}/mine.py:Evenings"]).policy.request)
+    asked = [answers[which].own_behaviour().wants(None) for which in (0, 1, 0, 1)]
+    assert asked == [True] * 4
+
+
 @pytest.mark.parametrize("source", [GOOD, PLAIN])
 def test_own_kinds_travel_to_other_processes(source: str) -> None:
     scenario = load(source, "mine.py:Evenings", "policy.request.after=20h")

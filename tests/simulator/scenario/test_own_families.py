@@ -1,6 +1,7 @@
 """What a user may rely on for a kind of their own under every key that has kinds: the same keys, errors and doors."""
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,9 @@ BAD: dict[str, tuple[str, str]] = {
     "no Python": ("mine.py:Mine", r"mine\.py:\d+: cannot be read as Python"),
     "no such name": ("mine.py:Mini", r"mine\.py has no class 'Mini' \(did you mean 'Mine'\?\)"),
     "no method": ("mine.py:Mine", r"mine\.py:1: Mine has no method METHOD; give it one"),
+    "no argument": ("mine.py:Mine", r"mine\.py:1: Mine\.NAME takes \(\); write it as def METHOD"),
+    "async": ("mine.py:Mine", r"mine\.py:1: Mine\.NAME is async; write it as def METHOD"),
+    "yields": ("mine.py:Mine", r"mine\.py:1: Mine\.NAME yields, .*; write it as def METHOD"),
     "no type": ("mine.py:Mine", r"mine\.py:1: Mine\.other has no type; write other: int = 3"),
     "raises": ("mine.py:Mine", r"mine\.py:6: ZeroDivisionError"),
     "prints": ("mine.py:Mine", r"mine\.py:6: prints, and standard output is for results"),
@@ -89,6 +93,9 @@ def spoilt(source: str, mistake: str) -> str:
     }
     changed = {
         "no Python": source.replace("return None", "return ("),
+        "no argument": re.sub(r"\(self.*\)", "()", source),
+        "async": source.replace("    def ", "    async def "),
+        "yields": source.replace("return None", "yield None"),
         "no method": source.replace("    def ", "    def other_"),
         "no type": source.replace("    def ", "    other = 3\n\n    def "),
     }
@@ -98,9 +105,13 @@ def spoilt(source: str, mistake: str) -> str:
 @pytest.mark.parametrize("key", FAMILIES)
 @pytest.mark.parametrize("mistake", BAD)
 def test_a_class_that_cannot_be_used_is_one_line(mistake: str, key: str) -> None:
+    if mistake == "no argument" and key == "srm":
+        pytest.skip("what it builds is given by name, where it has a parameter for it")
     name, expected = BAD[mistake]
     method = FAMILIES[key].family.methods[0].replace("(", r"\(").replace(")", r"\)")
-    with pytest.raises(InputError, match=expected.replace("METHOD", method)) as told:
+    with pytest.raises(
+        InputError, match=expected.replace("METHOD", method).replace("NAME", method.split("\\(")[0])
+    ) as told:
         load(spoilt(good(key), mistake), f"{key}={name}")
     assert str(told.value).startswith(f"--set {key}={name}: {key}: ")
     assert "\n" not in str(told.value)
