@@ -28,6 +28,7 @@ class Candidates(Kind):
         "fleetrec.simulator.preparation.candidates",
         "item_lm",
         ("candidates(self, histories)",),
+        besides=("fit(self, data)",),
     )
 
     trains: ClassVar[bool] = False

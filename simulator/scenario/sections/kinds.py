@@ -64,6 +64,8 @@ class Family:
     """whether keys without a `kind` are those of the standard one"""
     extends: str | None = None
     """the built-in kind whose keys a user's class has too; None: it has those of the base"""
+    besides: tuple[str, ...] = ()
+    """what it may have"""
     by_name: bool = False
     """whether methods are given what they have parameters for, by its name"""
     words: bool = False
@@ -281,6 +283,8 @@ def own_kind(cls: type, base: type[Kind]) -> type[Kind]:
         name = wanted.split("(")[0]
         if not callable(getattr(cls, name, None)) or getattr(cls, name) is getattr(base, name):
             _refuse(cls, "", f"has no method {wanted}; give it one", " ")
+    for wanted in base.family.methods + base.family.besides:
+        name = wanted.split("(")[0]
         if (wrong := miswritten(cls, wanted, base.family.by_name)) is not None:
             _refuse(cls, name, f"{wrong}; write it as def {wanted}", " ")
     kind = cls if issubclass(cls, parent) else _made_of(cls, parent)
@@ -296,8 +300,8 @@ def own_kind(cls: type, base: type[Kind]) -> type[Kind]:
 
 
 def miswritten(cls: type, wanted: str, by_name: bool = False) -> str | None:
-    """Why a user's method cannot be called as `wanted(self, ...)` says; None where it can."""
-    method = inspect.getattr_static(cls, wanted.split("(")[0])
+    """Why a user's method cannot be called as `wanted(self, ...)` says; None where it can, or where it has none."""
+    method = inspect.getattr_static(cls, wanted.split("(")[0], None)
     bound = isinstance(method, staticmethod | classmethod)
     function = method.__func__ if bound else method
     if not isinstance(function, types.FunctionType):

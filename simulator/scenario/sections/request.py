@@ -262,7 +262,11 @@ class RequestPolicy(Kind):
     """
 
     family: ClassVar[Family] = Family(
-        "policy.request", "fleetrec.simulator.policies.request", "always", ("wants(self, device)",)
+        "policy.request",
+        "fleetrec.simulator.policies.request",
+        "always",
+        ("wants(self, device)",),
+        besides=("next_ask(self, device, row)",),
     )
 
     score: ClassVar[str | None] = None

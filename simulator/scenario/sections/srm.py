@@ -140,9 +140,9 @@ def _builder_of(module: type, base: type[Srm]) -> type:
     scores = hasattr(module, "score")
     if not scores and "forward" not in {name for owner in module.__mro__[:-2] for name in vars(owner)}:
         raise InputError(f"{place} has neither forward(windows) nor score(history, candidates); give it one")
-    method = "score(self, history, candidates)" if scores else "forward(self, windows)"
-    if (wrong := miswritten(module, method)) is not None:
-        raise InputError(f"{place}.{method.split('(')[0]} {wrong}; write it as def {method}")
+    for method in ("score(self, history, candidates)" if scores else "forward(self, windows)", "fit(self, data)"):
+        if (wrong := miswritten(module, method)) is not None:
+            raise InputError(f"{place}.{method.split('(')[0]} {wrong}; write it as def {method}")
     with own_guard.told(place):
         hints = get_type_hints(vars(module).get("__init__"), include_extras=True)
     fields: dict[str, Any] = {}

@@ -117,6 +117,31 @@ def test_a_class_that_cannot_be_used_is_one_line(mistake: str, key: str) -> None
     assert "\n" not in str(told.value)
 
 
+MODULE = """\
+from torch import nn
+
+
+class Mine(nn.Module):
+    def __init__(self, n_items: int):
+        super().__init__()
+
+"""
+MISWRITTEN = {
+    "next_ask": ("policy.request", good("policy.request"), "def next_ask(self, device)", r"\(self, device, row\)"),
+    "fit": ("llm.candidates", good("llm.candidates"), "async def fit(self, data)", r"\(self, data\)"),
+    "forward": ("srm", MODULE, "def forward(self, windows, users)", r"\(self, windows\)"),
+    "score": ("srm", MODULE, "async def score(self, history, candidates)", r"\(self, history, candidates\)"),
+}
+
+
+@pytest.mark.parametrize("name", MISWRITTEN)
+def test_a_method_that_could_not_be_called_is_one_line_before_the_run(name: str) -> None:
+    key, source, method, expected = MISWRITTEN[name]
+    line = rf"mine\.py:\d+: Mine\.{name} (is async|takes \(self.*\)); write it as def {name}{expected}$"
+    with pytest.raises(InputError, match=line):
+        load(f"{source}    {method}:\n        return None\n", f"{key}=mine.py:Mine")
+
+
 @pytest.mark.parametrize("key", FAMILIES)
 def test_a_sweep_takes_a_relative_path_from_its_own_folder(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
