@@ -171,6 +171,10 @@ class SeenCluster(Seen):
         accepting: tuple[SeenReplica, ...] = self._accepting
         return accepting
 
+    def caching(self, request: RequestView) -> list[SeenReplica]:
+        """See ClusterView."""
+        return [self.replicas[one.number] for one in self._it.caching(request)]
+
 
 class OwnRouter:
     """A user's own router in a run: what it chooses is checked, and what it sees it can only read."""

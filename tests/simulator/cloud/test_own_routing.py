@@ -206,6 +206,21 @@ def test_a_router_can_read_what_it_chooses_from_and_not_set_it(what: str, tmp_pa
         node.submit(3, 3)
 
 
+def test_replicas_that_cache_a_prefix_are_those_of_the_cluster_and_can_only_be_read(tmp_path: Path) -> None:
+    source = """\
+class Mine:
+    def choose(self, cluster, request):
+        for replica in cluster.caching(request):
+            assert replica is cluster.accepting[1]
+            replica.number = 0
+        return 1
+"""
+    _, node = node_of(stepwise_pool(replicas=2), router=named(tmp_path, source))
+    node.submit(30, 3, prefix=("a", 30))
+    with pytest.raises(InputError, match=r"mine\.py:5: AttributeError: 'number' of what it is handed can only be read"):
+        node.submit(30, 3, prefix=("a", 30))
+
+
 @pytest.mark.parametrize("number", ["-1", "2", "True", "float('nan')"])
 def test_a_replica_that_takes_no_requests_is_no_answer(number: str, tmp_path: Path) -> None:
     source = f"class Mine:\n    def choose(self, cluster, request):\n        return {number}\n"
