@@ -82,8 +82,11 @@ class JobMemory(KvCache):
             self.free += job._blocks
         else:
             full = resumes_from // self._block - job._shared if resumes_from and job.sequences == 1 else 0
+            prefix = 0 if job.prefix is None else min(job.prefix[1], job.prompt_tokens) // self._block
+            copies = min(max(prefix - job._shared, 0), full)  # of a prefix that others have computed too
             self.give(job._blocks - full)
-            self.keep(job, full)
+            self.keep(job, full - copies)
+            self.give(copies)
             if job.prefix is not None:
                 self.drop(job.prefix[0], job._shared)
         job._blocks = job._shared = 0
