@@ -10,11 +10,13 @@ from functools import partial
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.calibration import load_profile
+from fleetrec.simulator.cloud.drafting import with_drafter
 from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue
 from fleetrec.simulator.cloud.hardware.memory import kv_blocks
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.hardware.step_time import Batch, StepTime
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
+from fleetrec.simulator.cloud.hardware.verify_time import VerifyTime
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
 from fleetrec.simulator.cloud.replica.replica import Replica
@@ -34,15 +36,6 @@ def machines_of(cloud: sections.Cloud) -> Iterator[tuple[str, sections.Machines]
         yield f"cloud.pools.{i}", pool
 
 
-def alone_s(steps: StepTime, request: RequestTokens) -> float:
-    """Seconds of one request alone on a replica: one step over the prompt, one for each further token."""
-    prompt, output, sequences = request.prompt_tokens, request.output_tokens, request.sequences
-    seconds = steps.at(Batch(prompt, 1, prompt, prompt * (prompt + 1) / 2))
-    if output > 1:
-        seconds += steps.decoding(sequences, sequences * (prompt + 1)).seconds(output - 1)
-    return seconds
-
-
 @dataclass(frozen=True)
 class Kind:
     """What the replicas of one section are: how fast, under which limits, on which GPU."""
@@ -55,6 +48,23 @@ class Kind:
         """An empty replica."""
         return Replica(self.steps, self.engine)
 
+    def alone_s(self, request: RequestTokens) -> float:
+        """Seconds of one request alone on a replica: one step over the prompt, one for each further token, or as many
+        fewer as drafts are accepted in expectation."""
+        prompt, output, sequences = request.prompt_tokens, request.output_tokens, request.sequences
+        chunk, drafter = Batch(prompt, 1, prompt, prompt * (prompt + 1) / 2), self.engine.drafter
+        if drafter is not None:
+            verifying = VerifyTime(self.steps, drafter.tokens, drafter.steps, drafter.lookup_s)
+            seconds = verifying.at(0, 0, chunk)
+            if output > 1:
+                steps = math.ceil((output - 1) / drafter.law.mean)
+                seconds += verifying.run(1, prompt, (output - 1) / steps).seconds(steps)
+            return seconds
+        seconds = self.steps.at(chunk)
+        if output > 1:
+            seconds += self.steps.decoding(sequences, sequences * (prompt + 1)).seconds(output - 1)
+        return seconds
+
 
 def kind_of(
     key: str, section: sections.Machines, cloud: sections.Cloud, model: ModelSpec, longest: RequestTokens
@@ -63,18 +73,22 @@ def kind_of(
     gpu = default_catalogue().gpu(section.gpu, f"{key}.gpu")
     job = Job(longest.prompt_tokens, longest.output_tokens, longest.sequences)
     tokens = longest.prompt_tokens + longest.output_tokens
-    if section.profile is not None:
-        return _profiled(f"{key}.profile", section, cloud, model, gpu, job)
     gpus, block = section.gpus_per_replica, cloud.block_tokens
-    engine = Engine(
-        kv_blocks(model, gpu, gpus, block, at_least=job.blocks_at(tokens, block), key=key),
-        cloud.max_batched_tokens,
-        cloud.max_sequences,
-        block,
-        cloud.prefix_caching,
-        cloud.order,
-    )
-    return Kind(RooflineTiming(model, gpu, gpus).steps, _tiered(engine, section, cloud, model), gpu)
+    if section.profile is not None:
+        kind = _profiled(f"{key}.profile", section, cloud, model, gpu, job)
+    else:
+        engine = Engine(
+            kv_blocks(model, gpu, gpus, block, at_least=job.blocks_at(tokens, block), key=key),
+            cloud.max_batched_tokens,
+            cloud.max_sequences,
+            block,
+            cloud.prefix_caching,
+            cloud.order,
+        )
+        kind = Kind(RooflineTiming(model, gpu, gpus).steps, _tiered(engine, section, cloud, model), gpu)
+    if cloud.speculation is None:
+        return kind
+    return replace(kind, engine=with_drafter(kind.engine, cloud.speculation, model, gpu, gpus, job))
 
 
 def _tiered(engine: Engine, section: sections.Machines, cloud: sections.Cloud, model: ModelSpec) -> Engine:
@@ -125,7 +139,7 @@ def pools_of(
 ) -> tuple[Pool, ...]:
     """The pools of a scenario. `timed`: every request brings its service time along, as a table's answers may."""
     kinds = kinds_of(llm, cloud, model)
-    seconds = [alone_s(kind.steps, longest_request(llm)) for _, kind in kinds]
+    seconds = [kind.alone_s(longest_request(llm)) for _, kind in kinds]
     pools = []
     for (section, kind), took_s in zip(kinds, seconds, strict=True):
         factor = section.spot.price_factor if section.spot is not None else 1.0
@@ -138,6 +152,7 @@ def pools_of(
                 rent_usd=rent_cost(1.0, kind.gpu.usd_per_hour, tariffs, factor).usd,
                 power=ReplicaPower(model, kind.gpu, section.gpus_per_replica),
                 usd_per_joule=energy_cost(1.0, tariffs, 0.0).usd,
+                drafter=None if timed else kind.engine.drafter,
                 name=section.name if isinstance(section, sections.Pool) else "",
                 cold_start_s=section.cold_start,
                 autoscale=section.autoscale,

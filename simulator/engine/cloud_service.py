@@ -24,7 +24,7 @@ from fleetrec.simulator.cloud.node.cpu_node import CpuNode
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.node.queueing import Ticket
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
-from fleetrec.simulator.cloud.pools import alone_s, kinds_of, pools_of
+from fleetrec.simulator.cloud.pools import kinds_of, pools_of
 from fleetrec.simulator.cloud.tokens import RequestTokens, generation_of, history_tokens, history_window
 from fleetrec.simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
 from fleetrec.simulator.core.notes import Note, note
@@ -125,7 +125,7 @@ class LlmService(Service):
     ):
         self._model = served_model(llm.served_as, prepared.architecture)
         timed = llm.candidates.brings_latency()
-        self._steps = kinds_of(llm, cloud, self._model)[0][1].steps
+        self._kind = kinds_of(llm, cloud, self._model)[0][1]
         pools = pools_of(llm, cloud, tariffs, self._model, timed)
         self.node = LlmNode(env, pools, cloud, prepared.draws, late_cost)
         self._came = array("d")  # the columns of `Requests`, request after request
@@ -151,7 +151,7 @@ class LlmService(Service):
             self._told_tokens |= answer.output_tokens is not None and bool(np.isfinite(answer.output_tokens[0]))
             prompt = math.ceil(_given(answer.prompt_tokens, prompt))
             output = math.ceil(_given(answer.output_tokens, output))
-            alone = alone_s(self._steps, RequestTokens(prompt, output, sequences))
+            alone = self._kind.alone_s(RequestTokens(prompt, output, sequences))
             service_s = _given(answer.latency_s, alone)
         prefix, first, shared = None, -1, 0
         if self._caches_prefixes:

@@ -97,7 +97,8 @@ class Builder:
             return self._kinded(node, shape, path, default)
         if shape.sections and not (isinstance(content, Scalar) and (shape.plain or shape.optional)):
             return self.section(node, shape.sections[0], path, default)
-        if shape.item is not None and not (isinstance(content, Scalar) and _is_word(content, shape)):
+        single = any(not part.words for part in shape.plain)  # a plain value may stand for a list
+        if shape.item is not None and not (isinstance(content, Scalar) and (single or _is_word(content, shape))):
             if not isinstance(content, list):
                 self._wrong(node, path, f"expected {describe(shape)}, got {_shown(content)}")
                 return WRONG

@@ -126,15 +126,31 @@ def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
     if beams and llm.beams > cloud.max_sequences:
         text = f"a request of {llm.beams} beams (llm.beams) never fits {counted(cloud.max_sequences, 'sequence')}"
         yield "cloud.max_sequences", f"{text}; set at least {llm.beams}"
-    if cloud.max_batched_tokens < cloud.max_sequences:
-        text = f"a step of {counted(cloud.max_batched_tokens, 'token')} has no place for one token of each of"
-        yield "cloud.max_batched_tokens", f"{text} {cloud.max_sequences} sequences; set at least {cloud.max_sequences}"
+    yield from _speculation(cloud.speculation, beams)
+    drafts = 0 if cloud.speculation is None else cloud.speculation.tokens
+    if cloud.max_batched_tokens < cloud.max_sequences * (drafts + 1):
+        each = "one token" if not drafts else f"{counted(drafts, 'draft')} and a token"
+        text = f"a step of {counted(cloud.max_batched_tokens, 'token')} has no place for {each} of each of"
+        needed = cloud.max_sequences * (drafts + 1)
+        yield "cloud.max_batched_tokens", f"{text} {cloud.max_sequences} sequences; set at least {needed}"
     if cloud.kv_offloading is not None and not cloud.prefix_caching:
         yield "cloud.kv_offloading", "keeps cached prefixes, and none are cached; set cloud.prefix_caching: true"
     yield from _autoscale("cloud", cloud)
     yield from _names("cloud.pools", "pool", [pool.name for pool in cloud.pools])
     for i, pool in enumerate(cloud.pools):
         yield from _autoscale(f"cloud.pools.{i}", pool)
+
+
+def _speculation(speculation: sections.Speculation | None, beams: bool) -> Iterator[Contradiction]:
+    if speculation is None:
+        return
+    if beams:
+        text = "engines do not verify drafts for beams, and these requests are answered with beams"
+        yield "cloud.speculation", f"{text}; set none, or llm.generation: list"
+    given = len(speculation.by_position)
+    if given != speculation.tokens:
+        text = f"{counted(given, 'chance')} for {counted(speculation.tokens, 'drafted token')}"
+        yield "cloud.speculation.acceptance", f"{text}; give one for each position, or a single number for all"
 
 
 def _autoscale(key: str, machines: sections.Machines) -> Iterator[Contradiction]:

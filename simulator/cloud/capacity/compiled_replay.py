@@ -101,7 +101,7 @@ def plain(pool: Pool, cloud: Cloud) -> Replica | None:
     if not isinstance(replica, Replica) or not cloud.router.in_bulk:
         return None
     engine = replica.engine
-    special = engine.prefix_caching or engine.async_scheduling or not engine.order.by_arrival
+    special = engine.prefix_caching or engine.async_scheduling or engine.drafter or not engine.order.by_arrival
     return None if special else replica
 
 

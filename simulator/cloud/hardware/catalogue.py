@@ -39,6 +39,7 @@ class ModelSpec(Section):
     experts_per_token: int = Field(1, ge=1)
     qkv_bias: bool = False
     qk_norm: bool = Field(False, description="queries and keys are normalised, with a weight each per head dimension")
+    mtp_layers: int = Field(0, ge=0, description="further layers that predict the tokens after the next")
     source: str = "the candidate model itself"
 
     @model_validator(mode="after")

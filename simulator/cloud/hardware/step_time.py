@@ -6,7 +6,7 @@ what a step holds grows by the same amount at every step, so many steps are time
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Batch(NamedTuple):
@@ -104,6 +104,16 @@ class StepTime:
             (memory.per_context_token_s + memory.per_pair_s) * sequences,
             self.experts.at(sequences) if self.experts is not None else 0.0,
         )
+
+
+class Run(Protocol):
+    """Consecutive steps of one batch, timed in closed form."""
+
+    def seconds(self, steps: int) -> float:
+        """Seconds of the first `steps` steps."""
+
+    def steps_until(self, elapsed_s: float) -> int:
+        """The fewest steps that take at least `elapsed_s` seconds; at least 1."""
 
 
 class DecodeRun(NamedTuple):

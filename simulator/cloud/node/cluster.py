@@ -13,6 +13,7 @@ from simpy import Environment, Event, Timeout
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.node.choice import Choice
 from fleetrec.simulator.cloud.node.faults import Outage, failures, spot_preemptions
+from fleetrec.simulator.cloud.replica.drafter import Drafter
 from fleetrec.simulator.cloud.replica.timed_replica import Serving
 from fleetrec.simulator.core.costs import HOUR_S
 from fleetrec.simulator.core.randomness import Draws
@@ -37,6 +38,8 @@ class Pool:
     power: ReplicaPower | None = None
     """what a replica draws; None: nothing that is counted"""
     usd_per_joule: float = 0.0
+    drafter: Drafter | None = None
+    """who drafts the tokens that its replicas verify"""
     name: str = ""
     """of several"""
     cold_start_s: float = 0.0

@@ -47,6 +47,8 @@ class LlmNode:
         self.submitted = 0
         self._cloud = cloud
         self._router = cloud.router.start()
+        self._law = next((pool.drafter.law for pool in pools if pool.drafter is not None), None)
+        self._draws = draws
         self._admits = None if cloud.admission.limit_alone else cloud.admission.running()
         self._on_late_cost = on_late_cost
         self._open: dict[int, LlmTicket] = {}  # waiting or served
@@ -85,6 +87,9 @@ class LlmNode:
         job = Attempt(prompt_tokens, output_tokens, sequences, priority, prefix, service_s)
         ticket = job.ticket = LlmTicket(self.env, self.submitted, device, job, now, deadline_s)
         self.submitted += 1
+        if self._law is not None and output_tokens > 1:
+            uniform = self._draws.uniform_one
+            job.decode_steps = self._law.draw(output_tokens - 1, uniform, "cloud.speculation", ticket.number)
         if self._closed_s is not None:
             self._tell(ticket, "unfinished", now)
         elif deadline_s <= now:

@@ -45,7 +45,10 @@ class LlmTicket(Ticket):
         pool, job = machine.pool, self.job
         gpu_seconds, usd, joules = self._before
         used = share_s * pool.gpus_per_replica
-        drawn = pool.power.busy_joules(share_s, job.tokens_passed) if pool.power else 0.0
+        tokens: float = job.tokens_passed
+        if pool.drafter is not None:
+            tokens = pool.drafter.tokens_passed(job.prompt_tokens, max(job.decode_steps, 0))
+        drawn = pool.power.busy_joules(share_s, tokens) if pool.power else 0.0
         self.gpu_seconds = gpu_seconds + used
         self.usd = usd + used * pool.rent_usd + drawn * pool.usd_per_joule
         self.joules = joules + drawn
@@ -76,5 +79,5 @@ class Attempt(TimedJob):
         job = Attempt(
             self.prompt_tokens, self.output_tokens, self.sequences, self.priority, self.prefix, self.service_s
         )
-        job.ticket = ticket
+        job.ticket, job.decode_steps = ticket, self.decode_steps
         return job

@@ -6,18 +6,20 @@ next steps need follows from how many sequences there are of each phase of that 
 
 from heapq import heappop, heappush
 
+from fleetrec.simulator.cloud.hardware.step_time import Batch, Run, StepTime
 from fleetrec.simulator.cloud.replica.jobs import Job
 
 
 class Decoding:
     """The batch's decoding part, and the number of the step that it is at."""
 
-    __slots__ = ("_block", "_finishing", "_phases", "context", "sequences", "step")
+    __slots__ = ("_block", "_finishing", "_phases", "_timing", "context", "sequences", "step")
 
-    def __init__(self, block_tokens: int):
+    def __init__(self, timing: StepTime, block_tokens: int):
         self.step = 0
         self.sequences = 0
-        self.context = 0  # tokens of KV cache, over all sequences
+        self.context: float = 0  # tokens of KV cache, over all sequences
+        self._timing = timing
         self._block = block_tokens
         self._phases = [0] * block_tokens  # sequences by the step, modulo block size, that opens a block
         # heap of (last step, number, preemptions, job); entries from before a preemption stay until they surface
@@ -42,8 +44,23 @@ class Decoding:
         self.context += sequences * context
         self._phases[(self.step - context) % self._block] += sequences
 
+    @property
+    def new_tokens(self) -> int:
+        """Tokens of its sequences that pass through the weights in a step."""
+        return self.sequences
+
+    def at(self, chunks: Batch) -> float:
+        """Seconds of a step of it that holds prompt chunks too."""
+        n, context = self.sequences, self.context + self.sequences
+        tokens, ends, read, pairs = chunks
+        return self._timing.at(Batch(n + tokens, n + ends, context + read, context + pairs))
+
+    def run(self) -> Run:
+        """The steps that follow, as long as nobody joins or leaves."""
+        return self._timing.decoding(self.sequences, self.context + self.sequences)
+
     def advance(self, steps: int) -> None:
-        """Every sequence has got `steps` more tokens."""
+        """`steps` steps are over: every sequence has got as many more tokens."""
         self.step += steps
         self.context += self.sequences * steps
 
@@ -69,16 +86,26 @@ class Decoding:
                 jobs.append(job)
         return jobs
 
-    def after_joining(self, jobs: list[Job]) -> tuple[int, int, int]:
-        """Its sequences and context after one more step, where `jobs` (at least one) have their prompts then and join,
-        and the steps from then until a job has all its tokens."""
+    def run_after_joining(self, jobs: list[Job], free: int) -> tuple[Run, int] | None:
+        """What follows one more step, where `jobs` (at least one) have their prompts then and join: the run of steps
+        until a job has all its tokens. None where `free` blocks may not do for it, or there is no such step."""
         sequences, context = self.sequences, self.context + self.sequences
         steps = self.steps_to_finish() - 1 if sequences else jobs[0].output_tokens
         for job in jobs:
             sequences += job.sequences
             context += job.sequences * (job.prompt_tokens + job._generated)
             steps = min(steps, job.output_tokens - job._generated - 1)
-        return sequences, context, steps
+        if steps <= 0 or sequences * -(-steps // self._block) > free:
+            return None
+        return self._timing.decoding(sequences, context + sequences), steps
+
+    def steps_within(self, free: int) -> int:
+        """Steps until the next job has all its tokens, or before more than `free` blocks are taken by those after the
+        first."""
+        steps = self.steps_to_finish()
+        if self.sequences * -(-steps // self._block) > free:
+            steps = min(steps, self.steps_in(free + self.blocks_of_next_step))
+        return steps
 
     @property
     def blocks_of_next_step(self) -> int:

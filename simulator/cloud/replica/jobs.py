@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.replica.drafter import Drafter
 from fleetrec.simulator.scenario.sections import QueueOrder
 
 MOST_TOKENS = 10**9
@@ -30,6 +31,8 @@ class Engine:
     """of a tier of KV cache in host memory (host_tier.py); 0: none"""
     host_block_s: float = 0.0
     """what bringing one of them in takes"""
+    drafter: Drafter | None = None
+    """who drafts the tokens that each step verifies; None: a step gives a sequence one token"""
 
     def __post_init__(self) -> None:
         if min(self.kv_blocks, self.max_sequences, self.block_tokens) < 1:
@@ -37,11 +40,18 @@ class Engine:
                 f"engine: kv_blocks {self.kv_blocks}, max_sequences {self.max_sequences} and block_tokens "
                 f"{self.block_tokens} must be at least 1"
             )
-        if self.max_batched_tokens < self.max_sequences:
+        each = 1 if self.drafter is None else self.drafter.tokens + 1
+        if self.max_batched_tokens < self.max_sequences * each:
             raise InputError(
-                f"engine: max_batched_tokens {self.max_batched_tokens} is less than max_sequences "
+                f"engine: max_batched_tokens {self.max_batched_tokens} is less than "
+                f"{'' if each == 1 else f'{each} tokens for each of '}max_sequences "
                 f"{self.max_sequences}, so not every sequence could decode; raise it"
             )
+
+    def blocks_of(self, job: "Job") -> int:
+        """The most blocks that a request comes to hold, those of drafts that may be rejected among them."""
+        drafts = self.drafter.tokens if self.drafter is not None and job.output_tokens > 1 else 0
+        return job.blocks_at(job.prompt_tokens + max(job.output_tokens, 1) - 1 + drafts, self.block_tokens)
 
 
 class Job:
@@ -53,6 +63,7 @@ class Job:
         "_computed",
         "_finish_step",
         "_generated",
+        "_joined_step",
         "_key",
         "_number",
         "_prefill",
@@ -60,6 +71,7 @@ class Job:
         "_state",
         "busy_share_s",
         "cached_tokens",
+        "decode_steps",
         "output_tokens",
         "preemptions",
         "prefix",
@@ -96,6 +108,7 @@ class Job:
         self.priority = priority
         self.prefix = prefix
         self.service_s = service_s
+        self.decode_steps = output_tokens - 1  # that its tokens after the first take; fewer where drafts are accepted
         self.t_added_s = math.nan
         self.t_started_s = math.nan  # when it first left the waiting line
         self.t_first_token_s = math.nan
@@ -111,6 +124,7 @@ class Job:
         self._prefill = prompt_tokens  # tokens to prefill before it decodes
         self._shared = 0  # blocks that it holds of its prefix's chain
         self._blocks = 0  # blocks of its own, while it prefills or leaves
+        self._joined_step = 0
         self._finish_step = 0
         self._clock = 0.0
 

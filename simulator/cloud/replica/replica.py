@@ -65,7 +65,7 @@ class Replica(Batching):
     def add(self, job: Job, now: float) -> None:
         """`job` joins the waiting line. InputError where it could not fit the KV cache or the batch even alone."""
         self._come_to(now)
-        needed = job.blocks_at(job.prompt_tokens + max(job.output_tokens, 1) - 1, self.engine.block_tokens)
+        needed = self.engine.blocks_of(job)
         if needed > self.engine.kv_blocks:
             raise InputError(
                 f"request of {job.prompt_tokens} prompt and {job.sequences} x {job.output_tokens} output tokens: it "
@@ -77,6 +77,8 @@ class Replica(Batching):
                 f"request of {job.sequences} sequences: the engine runs at most {self.engine.max_sequences}; "
                 "lower the beams or raise max_sequences"
             )
+        if job.sequences > 1 and self.engine.drafter is not None:
+            raise InputError(f"request of {job.sequences} sequences: no drafts are verified for beams; leave one out")
         if job._state != "new":
             raise ValueError(f"a job is served once, and this one is {job._state}")
         job.t_added_s = now

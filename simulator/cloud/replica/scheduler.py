@@ -6,11 +6,12 @@ import math
 from heapq import heappop, heappush
 from typing import Literal
 
-from fleetrec.simulator.cloud.hardware.step_time import Batch, DecodeRun, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import Batch, Run, StepTime
 from fleetrec.simulator.cloud.replica.decode_batch import Decoding
 from fleetrec.simulator.cloud.replica.host_tier import TieredMemory
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
 from fleetrec.simulator.cloud.replica.kv_allocation import JobMemory
+from fleetrec.simulator.cloud.replica.speculation import Speculating
 
 
 class Batching:
@@ -39,7 +40,6 @@ class Batching:
         "running",
         "timing",
         "tokens_computed",
-        "tokens_generated",
         "waiting",
     )
 
@@ -47,7 +47,6 @@ class Batching:
         self.timing, self.engine = timing, engine
         self.busy_s = 0.0
         self.tokens_computed = 0  # that passed through the weights, recomputation included
-        self.tokens_generated = 0
         self.preemptions = 0
         self._clock = 0.0  # grows by elapsed time over running sequences
         self._empty()
@@ -65,7 +64,10 @@ class Batching:
         )
         self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
         self._fresh: list[Job] = []  # added and not yet seen by the scheduler
-        self._decoding = Decoding(engine.block_tokens)
+        if engine.drafter is None:
+            self._decoding = Decoding(self.timing, engine.block_tokens)
+        else:
+            self._decoding = Speculating(self.timing, engine.block_tokens, engine.drafter)
         self._partial: Job | None = None  # the job whose prompt is cut by the token budget
         self._prefills: list[Job] = []  # jobs with a chunk in the step at hand
         self._leaving: list[Job] = []  # running jobs to be dropped at the next boundary
@@ -73,9 +75,9 @@ class Batching:
         self._start_s = 0.0  # of the run of steps at hand
         self._end_s = math.inf
         self._steps = 0
-        self._run: DecodeRun | None = None  # None: one step with prompt chunks
+        self._run: Run | None = None  # None: one step with prompt chunks
         # What follows that step, its steps and its end, if nothing comes between and nobody is told of the step's end.
-        self._planned: tuple[DecodeRun, int, float] | None = None
+        self._planned: tuple[Run, int, float] | None = None
         self._left: list[Job] = []
 
     @property
@@ -110,9 +112,7 @@ class Batching:
             if steps > 1:
                 self._memory.take(decoding.blocks_after_first(steps))  # those of the first step are taken
             decoding.advance(steps)
-            tokens = decoding.sequences * steps
-            self.tokens_generated += tokens
-            self.tokens_computed += tokens
+            self.tokens_computed += decoding.new_tokens * steps
             if self._prefills:
                 for job in self._prefills:
                     self._chunk_done(job, end)
@@ -143,7 +143,6 @@ class Batching:
             self._partial = None
         if math.isnan(job.t_first_token_s):
             job.t_first_token_s = end
-        self.tokens_generated += job.sequences if job.output_tokens else 0
         generated = job._generated + 1
         if generated >= job.output_tokens:
             self._finish(job, end)
@@ -219,7 +218,7 @@ class Batching:
             self._steps = 1
             if self._fresh:
                 self._see(now)
-            seconds = self.timing.at(batch)
+            seconds = decoding.at(batch)
             if isinstance(self._memory, TieredMemory):
                 seconds += self._memory.bringing_s()
             self._end_s = now + seconds
@@ -228,15 +227,8 @@ class Batching:
                 self._plan()
         elif decoding.sequences:
             changes = (bool(self._fresh) and self._see(now)) or preempted or bool(self._held)
-            self._run = self.timing.decoding(decoding.sequences, decoding.context + decoding.sequences)
-            self._steps = 1
-            if not (changes and self.waiting):
-                steps, free = decoding.steps_to_finish(), self._memory.free
-                if decoding.sequences * -(-steps // self.engine.block_tokens) > free:
-                    steps = min(
-                        steps, decoding.steps_in(free + decoding.blocks_of_next_step)
-                    )  # those of the first step are taken
-                self._steps = steps
+            self._run = decoding.run()
+            self._steps = 1 if changes and self.waiting else decoding.steps_within(self._memory.free)
             self._end_s = now + self._run.seconds(self._steps)
         else:
             self._steps = 0
@@ -249,9 +241,9 @@ class Batching:
     def _plan(self) -> None:
         """A step of whole prompts runs, and nothing waits: see whether all of them decode next, with the others, until
         one has all its tokens."""
-        sequences, context, steps = self._decoding.after_joining(self._prefills)
-        if steps > 0 and sequences * -(-steps // self.engine.block_tokens) <= self._memory.free:
-            run = self.timing.decoding(sequences, context + sequences)
+        follows = self._decoding.run_after_joining(self._prefills, self._memory.free)
+        if follows is not None:
+            run, steps = follows
             self._planned = run, steps, self._end_s + run.seconds(steps)
 
     def _make_room(self) -> bool:
@@ -261,7 +253,7 @@ class Batching:
             needed = opened = self._decoding.blocks_of_next_step
             if self._partial is not None:
                 job = self._partial
-                budget = self.engine.max_batched_tokens - self._decoding.sequences
+                budget = self.engine.max_batched_tokens - self._decoding.new_tokens
                 end = min(job._prefill, job._computed + budget)
                 needed += self._memory.prefill_blocks(job, end) - job._blocks - job._shared
             if needed <= self._memory.free:
@@ -282,13 +274,12 @@ class Batching:
         return preempted
 
     def _chunks(self, admit: bool) -> Batch | None:
-        """Take prompt chunks into the next step, and admit from the line if told to: what it then holds, or None where
-        there are no chunks."""
+        """Take prompt chunks into the next step, and admit from the line if told to: what it then holds of them, or
+        None where there are none."""
         job = self._partial
         if job is None and not (admit and self._line):
             return None
-        n, decode_context = self._decoding.sequences, self._decoding.context + self._decoding.sequences
-        budget = self.engine.max_batched_tokens - n
+        budget = self.engine.max_batched_tokens - self._decoding.new_tokens
         tokens = ends = context = pairs = 0
         while True:
             if job is None:
@@ -310,7 +301,7 @@ class Batching:
         if not self._prefills:
             return None
         self.tokens_computed += tokens
-        return Batch(n + tokens, n + ends, decode_context + context, decode_context + pairs)
+        return Batch(tokens, ends, context, pairs)
 
     def _admit(self, job: Job) -> bool:
         """Move the head of the line into the batch, if its whole prompt fits the free memory."""

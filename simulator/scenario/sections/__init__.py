@@ -41,6 +41,7 @@ from fleetrec.simulator.scenario.sections.request import RequestPolicy
 from fleetrec.simulator.scenario.sections.router import ReplicaView, RequestView, Router
 from fleetrec.simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
 from fleetrec.simulator.scenario.sections.slate import Slate, SlateMaker
+from fleetrec.simulator.scenario.sections.speculation import DraftModel, Mtp, Ngram, Speculation
 from fleetrec.simulator.scenario.sections.srm import ItemTable, OnDeviceTable, Srm, WithListTable
 from fleetrec.simulator.scenario.sections.training import SrmTraining, Training
 from fleetrec.simulator.scenario.sections.update import (
@@ -87,6 +88,7 @@ __all__ = [
     "ConstantLink",
     "DeviceClass",
     "DiurnalArrivals",
+    "DraftModel",
     "Engine",
     "Failures",
     "Fleet",
@@ -104,6 +106,8 @@ __all__ = [
     "LowRank",
     "Machines",
     "Metrics",
+    "Mtp",
+    "Ngram",
     "OnDeviceTable",
     "OnOff",
     "PerUserSplit",
@@ -128,6 +132,7 @@ __all__ = [
     "Slate",
     "SlateMaker",
     "Slo",
+    "Speculation",
     "Split",
     "Spot",
     "Srm",

@@ -9,6 +9,7 @@ from fleetrec.simulator.scenario.sections.admission import Admission
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.router import Router
+from fleetrec.simulator.scenario.sections.speculation import Speculation
 from fleetrec.simulator.scenario.units import Bytes, BytesPerSecond, Seconds, Share
 
 
@@ -113,6 +114,7 @@ class Cloud(Machines):
     kv_offloading: KvOffloading | None = Field(
         None, description="none: prefixes that the KV cache drops are computed anew"
     )
+    speculation: Speculation | None = Field(None, description="none: a step gives each sequence one token")
     failures: Failures | None = Field(None, description="none: replicas never fail")
     on_failure: Literal["retry", "lost"] = Field(
         "retry", description="requests of a replica that fails or is taken away start anew elsewhere, or are lost"

@@ -2,7 +2,9 @@
 with a label, every sequence has a block table, every step is timed and added. Written apart from the code under test.
 """
 
+import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from fleetrec.simulator.cloud.hardware.step_time import Batch
 
@@ -18,6 +20,8 @@ class Ask:
     key: float = 0.0
     prefix: tuple | None = None
     removed_at: float | None = None
+    steps: int | None = None
+    """that its tokens after the first take, where drafts are verified"""
 
 
 @dataclass
@@ -35,6 +39,8 @@ class Entry:
     preemptions: int = 0
     cached: int = 0
     share: float = 0.0
+    context: Fraction = Fraction(0)  # tokens in memory while it decodes: they come evenly
+    pace: Fraction = Fraction(1)  # tokens a step
 
     @property
     def to_prefill(self):
@@ -78,13 +84,25 @@ class Stepwise:
     """Serve `asks`, sorted by time; then read `entries` and `steps` (start, end, batch, sequences, used blocks)."""
 
     def __init__(
-        self, asks, timing, blocks, budget, sequences, block, pipelined=False, caching=False, host=0, host_block_s=0.0
+        self,
+        asks,
+        timing,
+        blocks,
+        budget,
+        sequences,
+        block,
+        pipelined=False,
+        caching=False,
+        host=0,
+        host_block_s=0.0,
+        drafter=None,
     ):
         """`host`: blocks of host memory behind, whose labels stand in `self.host`, the least recently used first."""
         self.host_blocks, self.host_block_s, self.host, self.brought = host, host_block_s, {}, 0
         self.entries = [Entry(number, ask) for number, ask in enumerate(asks)]
         self.timing, self.budget, self.limit, self.block = timing, budget, sequences, block
         self.pipelined, self.pool = pipelined, Pool(blocks, caching)
+        self.drafter, self.each = drafter, 1 if drafter is None else drafter.tokens + 1
         self.running, self.held, self.steps, self.finished = [], [], [], []
         self.run()
 
@@ -113,6 +131,10 @@ class Stepwise:
         wanted = self.wanted(entry, tokens, whole)
         while len(entry.tables) < wanted:
             entry.tables.append(self.pool.take())
+        if entry.state != "decode" or self.drafter is None:  # a draft is remembered once it is accepted
+            self.remember(entry, tokens)
+
+    def remember(self, entry, tokens):
         full = min(tokens // self.block, len(entry.tables))
         for index in range(entry.labelled, full):  # a copy of a block that is there already is not remembered
             self.pool.label(entry.tables[index], self.labels(entry, index))
@@ -173,9 +195,9 @@ class Stepwise:
 
     def plan(self):
         """Tokens of each running entry: one for each decoding sequence, and what is left of the budget for a prompt."""
-        budget = self.budget - sum(e.ask.sequences for e in self.running if e.state == "decode")
+        budget = self.budget - sum(e.ask.sequences * self.each for e in self.running if e.state == "decode")
         return {
-            e.number: e.ask.sequences if e.state == "decode" else min(budget, e.to_prefill - e.computed)
+            e.number: e.ask.sequences * self.each if e.state == "decode" else min(budget, e.to_prefill - e.computed)
             for e in self.running
         }
 
@@ -186,7 +208,7 @@ class Stepwise:
 
         def short():
             return sum(
-                self.wanted(e, e.computed + (1 if e.state == "decode" else plan[e.number]), self.whole(e, plan))
+                self.wanted(e, e.computed + (self.each if e.state == "decode" else plan[e.number]), self.whole(e, plan))
                 - len(e.tables)
                 for e in self.running
             ) - len(self.pool.free)
@@ -195,7 +217,7 @@ class Stepwise:
             self.preempt(max(self.running, key=lambda e: (e.ask.key, e.number)))
             preempted, plan = True, self.plan()
         for entry in self.running:
-            tokens = entry.computed + (1 if entry.state == "decode" else plan[entry.number])
+            tokens = entry.computed + (self.each if entry.state == "decode" else plan[entry.number])
             self.grow(entry, tokens, self.whole(entry, plan))
         budget = self.budget - sum(plan.values())
         for entry in [] if preempted else waiting:
@@ -252,16 +274,18 @@ class Stepwise:
     def step(self, now, plan):
         new = sequences = context = pairs = 0
         for entry in self.running:
-            if entry.state == "decode":
+            if entry.state == "decode" and self.drafter is None:
                 n = entry.ask.sequences
                 new, sequences = new + n, sequences + n
                 context, pairs = context + n * (entry.computed + 1), pairs + n * (entry.computed + 1)
-            elif plan[entry.number]:
+            elif entry.state == "prefill" and plan[entry.number]:
                 start, stop = entry.computed, entry.computed + plan[entry.number]
                 new, context = new + stop - start, context + stop
                 pairs += sum(range(start + 1, stop + 1))
                 sequences += stop == entry.to_prefill
-        seconds = self.timing.at(Batch(new, sequences, context, pairs)) + self.brought * self.host_block_s
+        batch = Batch(new, sequences, context, pairs)
+        seconds = self.timing.at(batch) if self.drafter is None else self.verified_s(batch)
+        seconds += self.brought * self.host_block_s
         self.brought = 0
         served = sum(e.ask.sequences for e in self.running)
         for entry in self.running:
@@ -279,11 +303,16 @@ class Stepwise:
                     entry.first = end
                 entry.generated += 1
                 entry.state, entry.computed = "decode", entry.ask.prompt + entry.generated - 1
+                self.set_pace(entry)
                 if entry.generated >= entry.ask.output:
                     done.append((0, entry))
             else:
-                entry.generated += 1
-                entry.computed += 1
+                entry.context += entry.pace
+                came = int(entry.context) - entry.computed
+                entry.generated += came
+                entry.computed += came
+                if self.drafter is not None:
+                    self.remember(entry, entry.computed)
                 if entry.generated >= entry.ask.output:
                     done.append((1, entry))
         ended = []
@@ -297,4 +326,28 @@ class Stepwise:
         self.held = ended if self.pipelined else []
         for entry in released + ([] if self.pipelined else ended):
             self.release(entry)
+        return seconds
+
+    def set_pace(self, entry):
+        left = entry.ask.output - entry.generated
+        if self.drafter is not None and left > 0:
+            steps = math.ceil(Fraction(left * entry.ask.steps, entry.ask.output - 1))
+            entry.pace = Fraction(left, steps)
+        entry.context = Fraction(entry.computed)
+
+    def verified_s(self, chunks):
+        """Each sequence has its drafts made one after the other, and then verified in one step with a token more."""
+        contexts = [e.context for e in self.running if e.state == "decode"]
+        n, each, read = len(contexts), self.each, sum(contexts)
+        pairs = sum(context + i + 1 for context in contexts for i in range(each))
+        verified = Batch(n * each, n * each, float(read + n * each), float(pairs))
+        seconds = self.timing.at(Batch(*map(sum, zip(verified, chunks, strict=True)))) + n * self.drafter.lookup_s
+        if self.drafter.steps is not None:
+            middle = float(read + n * Fraction(sum(range(1, each)), each - 1))
+            for draft in range(self.drafter.tokens):
+                batch = Batch(n, n, middle, middle)
+                if draft == 0:
+                    seconds += self.drafter.steps.at(Batch(*map(sum, zip(batch, chunks, strict=True))))
+                elif n:
+                    seconds += self.drafter.steps.at(batch)
         return seconds

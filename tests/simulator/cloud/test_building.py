@@ -4,7 +4,7 @@ import pytest
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
-from fleetrec.simulator.cloud.pools import alone_s, check_cloud, kinds_of, pools_of
+from fleetrec.simulator.cloud.pools import check_cloud, kinds_of, pools_of
 from fleetrec.simulator.cloud.replica.jobs import Job
 from fleetrec.simulator.cloud.tokens import RequestTokens, history_window, longest_request
 from fleetrec.simulator.scenario.sections import Cloud, KvOffloading, Llm, Pool, Prompt, Spot, Tariffs
@@ -23,7 +23,7 @@ def test_pools_differ_in_speed_memory_and_price():
     fast, slow = pools_of(LLM, cloud, Tariffs(gpu_hour=3.6), MODEL)
     (_, h100), (_, l4) = kinds_of(LLM, cloud, MODEL)
     longest = longest_request(LLM)
-    assert (fast.speed, slow.speed) == (1.0, pytest.approx(alone_s(h100.steps, longest) / alone_s(l4.steps, longest)))
+    assert (fast.speed, slow.speed) == (1.0, pytest.approx(h100.alone_s(longest) / l4.alone_s(longest)))
     assert h100.engine.kv_blocks > l4.engine.kv_blocks
     assert (fast.rent_usd, slow.rent_usd) == (pytest.approx(0.001), pytest.approx(0.00025))
 
@@ -35,7 +35,7 @@ def test_a_request_alone_takes_what_an_idle_replica_takes():
     from_replica.add(job, 0.0)
     while from_replica.outstanding:
         from_replica.advance(from_replica.next_s())
-    assert alone_s(kind.steps, RequestTokens(860, 400, 1)) == pytest.approx(job.t_finished_s, rel=1e-9)
+    assert kind.alone_s(RequestTokens(860, 400, 1)) == pytest.approx(job.t_finished_s, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_beams_share_the_full_blocks_of_their_prompt_and_decode_one_token_each()
     engine = Engine(3 + 4 * 2, 100, 4, 16)  # 50 tokens of prompt: 3 full blocks, and 2 + 15 tokens a beam
     (job,), replica, _ = serve([Ask(0.0, 50, 16, 4)], timing, engine)
     assert job.t_finished_s == 50 + 15 * 4
-    assert replica.tokens_generated == 16 * 4
+    assert replica.tokens_computed == 50 + 15 * 4
     with pytest.raises(InputError, match="needs 11 KV-cache blocks of 16 tokens and the replica has 10"):
         Replica(timing, Engine(10)).add(Job(50, 16, 4), 0.0)
 
@@ -166,7 +166,7 @@ def test_beams_share_the_full_blocks_of_their_prompt_and_decode_one_token_each()
 def test_scoring_ends_with_its_prefill():
     (job,), replica, _ = serve([Ask(0.0, 7, 0)], ONE_SECOND, Engine(10))
     assert job.t_finished_s == 1.0
-    assert replica.tokens_generated == 0
+    assert replica.tokens_computed == 7
 
 
 def test_the_lowest_priority_number_is_admitted_first_and_the_shortest_prompt_under_its_order():

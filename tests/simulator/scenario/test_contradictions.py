@@ -84,6 +84,19 @@ CONTRADICTIONS = {
         "cloud: {max_sequences: 16}\nllm: {generation: beam, beams: 50}",
         "cloud.max_sequences: a request of 50 beams (llm.beams) never fits 16 sequences; set at least 50",
     ),
+    "drafts for beams": (
+        "cloud: {speculation: {kind: ngram, acceptance: 0.4}}",
+        "cloud.speculation: engines do not verify drafts for beams, and these requests are answered with beams; set",
+    ),
+    "chances for other drafts than there are": (
+        "llm: {generation: list}\ncloud: {speculation: {kind: ngram, tokens: 3, acceptance: [0.4, 0.3]}}",
+        "cloud.speculation.acceptance: 2 chances for 3 drafted tokens; give one for each position, or a single number",
+    ),
+    "drafts beyond the token budget": (
+        "llm: {generation: list}\ncloud: {max_batched_tokens: 1024, speculation: {kind: ngram, acceptance: 0.4}}",
+        "cloud.max_batched_tokens: a step of 1,024 tokens has no place for 4 drafts and a token of each of 256 "
+        "sequences; set at least 1280",
+    ),
     "steps too small for the batch": (
         "cloud: {max_batched_tokens: 128}",
         "cloud.max_batched_tokens: a step of 128 tokens has no place for one token of each of 256 sequences; set at",
