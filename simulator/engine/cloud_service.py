@@ -127,7 +127,7 @@ class LlmService(Service):
         timed = llm.candidates.brings_latency()
         self._kind = kinds_of(llm, cloud, self._model)[0][1]
         pools = pools_of(llm, cloud, tariffs, self._model, timed)
-        self.node = LlmNode(env, pools, cloud, prepared.draws, late_cost)
+        self.node = LlmNode(env, pools, cloud, prepared.draws, late_cost, prepared.population.fleet.class_index)
         self._came = array("d")  # the columns of `Requests`, request after request
         self._issued = array("d")  # when each was issued
         (self._alike,) = pools_of(llm, without_faults(cloud), tariffs, self._model, timed)

@@ -105,6 +105,7 @@ def left_out(cloud: sections.Cloud, scale: float) -> list[str]:
         "spot prices and preemptions": kind.spot is not None,
         "failures": cloud.failures is not None,
         "admission control": not cloud.admission.limit_alone,
+        "fairness between tenants": cloud.order.by_tenant,
         "cached prefixes": cloud.prefix_caching and scale != 1,
     }
     return [what for what, there in parts.items() if there]

@@ -37,8 +37,10 @@ class LlmNode:
         cloud: Cloud,
         draws: Draws,
         on_late_cost: Callable[[Ticket], None] | None = None,
+        tenants: NDArray[np.int64] | None = None,
     ):
-        """`on_late_cost(ticket)` is called once for each ticket whose client was told before its cost was final."""
+        """`on_late_cost(ticket)` is called once for each ticket whose client was told before its cost was final.
+        `tenants`: the class of each device [D], for queue orders that care; None: they are of one."""
         self.env = env
         self.outcomes: Counter[Outcome] = Counter()
         self.prompt_tokens = self.output_tokens = 0  # of requests that reached a GPU, each attempt counted
@@ -51,6 +53,7 @@ class LlmNode:
         self._draws = draws
         self._admits = None if cloud.admission.limit_alone else cloud.admission.running()
         self._on_late_cost = on_late_cost
+        self._tenants = None if tenants is None else tenants.tolist()
         self._open: dict[int, LlmTicket] = {}  # waiting or served
         self._ingress: dict[int, LlmTicket] = {}  # those that no replica takes, in order of arrival
         self._deadlines = Deadlines(env, self._open, lambda ticket: self._give_up(ticket, "timed_out", env.now))
@@ -87,6 +90,9 @@ class LlmNode:
         job = Attempt(prompt_tokens, output_tokens, sequences, priority, prefix, service_s)
         ticket = job.ticket = LlmTicket(self.env, self.submitted, device, job, now, deadline_s)
         self.submitted += 1
+        job.device = device
+        if self._tenants is not None:
+            job.tenant = self._tenants[device]
         if self._law is not None and output_tokens > 1:
             uniform = self._draws.uniform_one
             job.decode_steps = self._law.draw(output_tokens - 1, uniform, "cloud.speculation", ticket.number)

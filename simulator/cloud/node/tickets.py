@@ -80,4 +80,5 @@ class Attempt(TimedJob):
             self.prompt_tokens, self.output_tokens, self.sequences, self.priority, self.prefix, self.service_s
         )
         job.ticket, job.decode_steps = ticket, self.decode_steps
+        job.device, job.tenant = self.device, self.tenant
         return job

@@ -72,6 +72,7 @@ class Job:
         "busy_share_s",
         "cached_tokens",
         "decode_steps",
+        "device",
         "output_tokens",
         "preemptions",
         "prefix",
@@ -83,6 +84,7 @@ class Job:
         "t_finished_s",
         "t_first_token_s",
         "t_started_s",
+        "tenant",
     )
 
     def __init__(
@@ -109,6 +111,7 @@ class Job:
         self.prefix = prefix
         self.service_s = service_s
         self.decode_steps = output_tokens - 1  # that its tokens after the first take; fewer where drafts are accepted
+        self.device = self.tenant = 0  # who asks, for orders that care
         self.t_added_s = math.nan
         self.t_started_s = math.nan  # when it first left the waiting line
         self.t_first_token_s = math.nan
@@ -127,6 +130,11 @@ class Job:
         self._joined_step = 0
         self._finish_step = 0
         self._clock = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """It has neither been served yet nor left."""
+        return math.isnan(self.t_started_s) and math.isnan(self.t_finished_s)
 
     @property
     def completed(self) -> bool:

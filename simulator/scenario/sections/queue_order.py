@@ -27,6 +27,16 @@ class WaitingView(Protocol):
     """that it came with"""
     t_added_s: float
     """when it came to the replica, seconds since the run began"""
+    t_started_s: float
+    """when it first left the line; NaN before"""
+    device: int
+    """who asks: its number in the fleet"""
+    tenant: int
+    """number of its class of devices"""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has neither been served yet nor left."""
 
 
 class QueueOrder(Kind):
@@ -42,6 +52,9 @@ class QueueOrder(Kind):
 
     by_arrival: ClassVar[bool] = False
     """whether it is the order of arrival, which compiled code knows too"""
+
+    by_tenant: ClassVar[bool] = False
+    """whether it looks at who asks, which the provisioned account does not know"""
 
     def key(self, request: WaitingView) -> float:
         """The smallest is admitted first, equal ones in order of arrival. It is asked once, as the request comes."""
