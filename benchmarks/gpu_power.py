@@ -25,7 +25,9 @@ from rich.table import Table
 from scipy.optimize import least_squares
 
 from fleetrec.reports.terminal.parts import console_for
-from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, default_catalogue
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
+from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.power import busy_watts
 from fleetrec.simulator.cloud.hardware.timing import Efficiency, RooflineTiming
 
@@ -45,7 +47,7 @@ def read_rows(data: Path, prompt_tokens: float) -> pd.DataFrame:
     """The measured rows with `load`, the share of peak FLOP/s, and `watts` of one GPU."""
     rows = pd.read_csv(data / "llm" / "measured_energy_h100.csv")
     h100 = default_catalogue().gpu("h100")
-    peak = np.array([h100.peak_flops(1 if precision == "fp8" else 2) for precision in rows.weight_precision])
+    peak = np.array([h100.peak_flops("fp8" if precision == "fp8" else "bf16") for precision in rows.weight_precision])
     tokens_per_s = rows.output_throughput_tokens_per_sec * (1 + prompt_tokens / rows.avg_output_len)
     rows["load"] = 2e9 * rows.activated_params_billions * tokens_per_s / rows.num_gpus / peak
     rows["watts"] = rows.avg_power_watts / rows.num_gpus
@@ -71,7 +73,7 @@ def roofline_s(rows: pd.DataFrame, prompt_tokens: float, efficiency: Efficiency)
     catalogue, seconds = default_catalogue(), []
     columns = ("model_id", "num_gpus", "avg_output_len", "avg_batch_size")
     for name, gpus, output_tokens, batch in zip(*(rows[column].tolist() for column in columns), strict=True):
-        timing = RooflineTiming(catalogue.model(CATALOGUE[name]), catalogue.gpu("h100"), int(gpus), efficiency)
+        timing = RooflineTiming(catalogue.model(CATALOGUE[name]), catalogue.gpu("h100"), Layout(int(gpus)), efficiency)
         seconds.append(timing.tpot_s(prompt_tokens, output_tokens, batch))
     return np.array(seconds)
 

@@ -25,7 +25,9 @@ from rich.table import Table
 from scipy.optimize import least_squares
 
 from fleetrec.reports.terminal.parts import console_for
-from fleetrec.simulator.cloud.hardware.catalogue import ModelSpec, default_catalogue
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
 from fleetrec.simulator.cloud.hardware.timing import Efficiency, RooflineTiming
 
 Floats = NDArray[np.float64]
@@ -47,7 +49,7 @@ class Backend:
 
 
 MODEL = default_catalogue().model("llama-3.1-8b")
-EIGHT_BIT = MODEL.model_copy(update={"dtype_bytes": 1, "kv_dtype_bytes": 2})  # 8-bit weights, 16-bit KV cache
+EIGHT_BIT = MODEL.model_copy(update={"weights": "fp8"})
 BACKENDS = {
     "trtllm": Backend("TensorRT-LLM 1.0rc3, H100, BF16", MODEL, "h100", False, True),
     "sglang": Backend("SGLang 0.5.6, H200, FP8", EIGHT_BIT, "h200", True, True),
@@ -122,7 +124,7 @@ def predictions(rows: pd.DataFrame, constants: Constants, values: Floats) -> Flo
         timing = timings.get((name, gpus))
         if timing is None:
             gpu = default_catalogue().gpu(backend.gpu)
-            timing = RooflineTiming(backend.model, gpu, int(gpus), constants.efficiency(values, name))
+            timing = RooflineTiming(backend.model, gpu, Layout(int(gpus)), constants.efficiency(values, name))
             timings[name, gpus] = timing
         if backend.prefills:
             seconds = timing.tpot_s(isl, osl, batch)

@@ -25,7 +25,7 @@ _MODEL_HEADS = (
     "heads\nQ/KV",
     "experts\nused/all",
 )
-_GPU_HEADS = ("GPU", "memory\nGB", "bandwidth\nGB/s", "16-bit\nTFLOP/s", "8-bit\nTFLOP/s", "link\nGB/s")
+_GPU_HEADS = ("GPU", "memory\nGB", "bandwidth\nGB/s", "TFLOP/s\n16-bit/FP8/FP4", "link\nGB/s")
 
 
 def print_calibration(found: "Calibration", console: Console) -> None:
@@ -83,19 +83,22 @@ def print_catalogue(catalogue: Mapping[str, Any], console: Console) -> None:
         )
     console.print(models)
     write_line(console, "")
-    gpus = new_table(console, (*_GPU_HEADS, "power, W\nidle/busy/limit", "USD/h"))
+    gpus = new_table(console, (*_GPU_HEADS, "power, W\nidle/busy/limit", "USD/h\nlow/typical/high"))
     for name, g in catalogue["gpus"].items():
+        peaks = (g["flops_16bit"], g["flops_fp8"], g["flops_fp4"])
         gpus.add_row(
             escape(name),
             f"{g['memory_bytes'] / 1e9:.1f}",
             number_text(g["bandwidth_bytes_per_s"] / 1e9),
-            number_text(g["flops_16bit"] / 1e12),
-            number_text(g["flops_8bit"] / 1e12),
+            "/".join(number_text(peak / 1e12) if peak else "-" for peak in peaks),
             number_text(g["link_bytes_per_s"] / 1e9),
             f"{g['idle_power_w']:.0f}/{g['busy_power_w']:.0f}/{g['power_w']:.0f}",
-            f"{g['usd_per_hour']:.2f}",
+            "/".join(f"{g['price'][key]:.2f}" for key in ("low", "typical", "high")),
         )
     console.print(gpus)
     write_line(console, "")
     write_line(console, "active: parameters that one token meets. busy: power while serving at few tokens a second.")
-    write_line(console, "The source of every figure: --json. A path to a model's config.json stands for its name too.")
+    write_line(
+        console,
+        "The source of every figure, of prices too: --json. A path to a model's config.json stands for its name too.",
+    )

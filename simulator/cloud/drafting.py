@@ -6,7 +6,11 @@ InputError where there is no such draft model, it is no smaller than the LLM or 
 from dataclasses import replace
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
+from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.memory import block_token_bytes
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
 from fleetrec.simulator.cloud.hardware.timing import Efficiency, RooflineTiming
 from fleetrec.simulator.cloud.replica.drafter import Drafter
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
@@ -17,9 +21,9 @@ _SAME_VOCABULARY = 0.01  # by which tables of one tokenizer differ at most, wher
 
 
 def with_drafter(
-    engine: Engine, speculation: sections.Speculation, model: ModelSpec, gpu: GpuSpec, gpus: int, longest: Job
+    engine: Engine, speculation: sections.Speculation, model: ModelSpec, gpu: GpuSpec, layout: Layout, longest: Job
 ) -> Engine:
-    """The engine of `gpus` GPUs that verifies drafts, with room for the longest request beside what drafts."""
+    """The engine of a replica that verifies drafts, with room for the longest request beside what drafts."""
     acceptance = speculation.by_position
     if isinstance(speculation, sections.Ngram):
         return replace(engine, drafter=Drafter(acceptance, lookup_s=speculation.lookup))
@@ -30,15 +34,15 @@ def with_drafter(
         efficiency = replace(efficiency, overhead_s=efficiency.overhead_s / model.layers)
     else:
         draft = in_memory = _draft_model(speculation, model)
-    steps = RooflineTiming(draft, gpu, gpus, efficiency).steps
+    steps = RooflineTiming(draft, gpu, layout, efficiency).steps
     drafter = Drafter(acceptance, steps, flops_share=draft.active_params / model.active_params)
     engine = replace(engine, drafter=drafter)
-    of_llm, of_draft = (one.replica_kv_bytes_per_token(gpus) * engine.block_tokens for one in (model, in_memory))
+    of_llm, of_draft = (block_token_bytes(one, layout) * engine.block_tokens for one in (model, in_memory))
     blocks = int((engine.kv_blocks * of_llm - in_memory.weight_bytes) // (of_llm + of_draft))
     needed = engine.blocks_of(longest)
     if blocks < needed:
         raise InputError(
-            f"{_KEY}: {draft.name} does not fit beside {model.name} on {gpus} x {gpu.name}: its weights of "
+            f"{_KEY}: {draft.name} does not fit beside {model.name} on {layout.gpus} x {gpu.name}: its weights of "
             f"{in_memory.weight_bytes / 1e9:.1f} GB and its KV cache leave {max(blocks, 0) * engine.block_tokens} "
             f"tokens, and the longest request needs {needed * engine.block_tokens}; take a smaller draft model, more "
             "gpus_per_replica, or speculation of kind ngram"
@@ -70,7 +74,16 @@ def _prediction_layer(model: ModelSpec) -> ModelSpec:
             f"{_KEY}: {model.name} comes without layers for multi-token prediction"
             f"{f', as {chr(44).join(known)} do' if known else ''}; set kind draft_model or ngram"
         )
-    layer = model.model_copy(update={"name": f"the prediction layer of {model.name}", "layers": 1})
+    layer = model.model_copy(
+        update={
+            "name": f"the prediction layer of {model.name}",
+            "layers": 1,
+            "dense_layers": 0,
+            "window_layers": 0,
+            "window": None,
+            "other_params": 0,
+        }
+    )
     dense = (model.body_params - model.expert_params) // model.layers
     n_params = dense + layer.expert_params + model.head_params
     return layer.model_copy(update={"n_params": n_params, "tied_embeddings": True})

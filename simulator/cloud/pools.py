@@ -11,8 +11,11 @@ from functools import partial
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.calibration import load_profile
 from fleetrec.simulator.cloud.drafting import with_drafter
-from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue
-from fleetrec.simulator.cloud.hardware.memory import kv_blocks
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
+from fleetrec.simulator.cloud.hardware.layout import Layout, layout_of
+from fleetrec.simulator.cloud.hardware.memory import block_token_bytes, kv_blocks, window_of
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.hardware.step_time import Batch, StepTime
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
@@ -40,6 +43,8 @@ def machines_of(cloud: sections.Cloud) -> Iterator[tuple[str, sections.Machines]
 class Kind:
     """What the replicas of one section are: how fast, under which limits, on which GPU."""
 
+    model: ModelSpec
+    """in the number formats of the section"""
     steps: StepTime
     engine: Engine
     gpu: GpuSpec
@@ -71,32 +76,52 @@ def kind_of(
 ) -> Kind:
     """The kind of a section's replicas, with room for the longest request; `key` is blamed where there is none."""
     gpu = default_catalogue().gpu(section.gpu, f"{key}.gpu")
+    model = _served(model, section, key)
     job = Job(longest.prompt_tokens, longest.output_tokens, longest.sequences)
-    tokens = longest.prompt_tokens + longest.output_tokens
-    gpus, block = section.gpus_per_replica, cloud.block_tokens
     if section.profile is not None:
         kind = _profiled(f"{key}.profile", section, cloud, model, gpu, job)
     else:
-        engine = Engine(
-            kv_blocks(model, gpu, gpus, block, at_least=job.blocks_at(tokens, block), key=key),
-            cloud.max_batched_tokens,
-            cloud.max_sequences,
-            block,
-            cloud.prefix_caching,
-            cloud.order,
-        )
-        kind = Kind(RooflineTiming(model, gpu, gpus).steps, _tiered(engine, section, cloud, model), gpu)
+        kind = _roofline_kind(key, section, cloud, model, gpu, job)
     if cloud.speculation is None:
         return kind
-    return replace(kind, engine=with_drafter(kind.engine, cloud.speculation, model, gpu, gpus, job))
+    layout = layout_of(section, model, key)
+    return replace(kind, engine=with_drafter(kind.engine, cloud.speculation, model, gpu, layout, job))
 
 
-def _tiered(engine: Engine, section: sections.Machines, cloud: sections.Cloud, model: ModelSpec) -> Engine:
+def _roofline_kind(
+    key: str, section: sections.Machines, cloud: sections.Cloud, model: ModelSpec, gpu: GpuSpec, longest: Job
+) -> Kind:
+    """A kind timed by the roofline."""
+    layout, block = layout_of(section, model, key), cloud.block_tokens
+    window, share = window_of(model)
+    engine = Engine(
+        1,  # until its memory is known
+        cloud.max_batched_tokens,
+        cloud.max_sequences,
+        block,
+        cloud.prefix_caching,
+        cloud.order,
+        window_tokens=window,
+        window_share=share,
+    )
+    at_least = longest.blocks_at(longest.prompt_tokens + longest.output_tokens, block) + engine.window_blocks(longest)
+    engine = replace(engine, kv_blocks=kv_blocks(model, gpu, layout, block, at_least=at_least, key=key))
+    return Kind(model, RooflineTiming(model, gpu, layout).steps, _tiered(engine, layout, cloud, model), gpu)
+
+
+def _served(model: ModelSpec, section: sections.Machines, key: str) -> ModelSpec:
+    """The model in the section's number formats."""
+    if section.precision.experts is not None and model.experts == 1:
+        raise InputError(f"{key}.precision.experts: {model.name} has no experts; set {key}.precision.weights")
+    return model.served_in(section.precision)
+
+
+def _tiered(engine: Engine, layout: Layout, cloud: sections.Cloud, model: ModelSpec) -> Engine:
     """With the tier of KV cache in host memory, if the scenario has one."""
     offloading = cloud.kv_offloading
     if offloading is None:
         return engine
-    block_bytes = engine.block_tokens * model.replica_kv_bytes_per_token(section.gpus_per_replica)
+    block_bytes = engine.block_tokens * block_token_bytes(model, layout)
     if offloading.memory < block_bytes:
         raise InputError(
             f"cloud.kv_offloading.memory: {SIZE.show(offloading.memory)} hold no block of {engine.block_tokens} tokens "
@@ -119,13 +144,15 @@ def _profiled(
         )
     engine = replace(profile.engine, prefix_caching=cloud.prefix_caching, order=cloud.order)
     needed = longest.blocks_at(longest.prompt_tokens + longest.output_tokens, engine.block_tokens)
+    needed += engine.window_blocks(longest)
     if needed > engine.kv_blocks or longest.sequences > engine.max_sequences:
         raise InputError(
             f"{key}: its server holds {engine.kv_blocks * engine.block_tokens} tokens of KV cache and "
             f"{engine.max_sequences} sequences, the longest request needs {needed * engine.block_tokens} and "
             f"{longest.sequences}; shorten it, or calibrate a larger server"
         )
-    return Kind(profile.steps, _tiered(engine, section, cloud, model), gpu)
+    layout = Layout(section.gpus_per_replica)
+    return Kind(model, profile.steps, _tiered(engine, layout, cloud, model), gpu)
 
 
 def kinds_of(llm: sections.Llm, cloud: sections.Cloud, model: ModelSpec) -> list[tuple[sections.Machines, Kind]]:
@@ -149,8 +176,8 @@ def pools_of(
                 replicas=section.replicas,
                 gpus_per_replica=section.gpus_per_replica,
                 speed=min(seconds) / took_s,
-                rent_usd=rent_cost(1.0, kind.gpu.usd_per_hour, tariffs, factor).usd,
-                power=ReplicaPower(model, kind.gpu, section.gpus_per_replica),
+                rent_usd=rent_cost(1.0, kind.gpu.usd_per_hour(tariffs), factor).usd,
+                power=ReplicaPower(kind.model, kind.gpu, section.gpus_per_replica),
                 usd_per_joule=energy_cost(1.0, tariffs, 0.0).usd,
                 drafter=None if timed else kind.engine.drafter,
                 name=section.name if isinstance(section, sections.Pool) else "",

@@ -50,20 +50,15 @@ def carbon_signal(tariffs: Tariffs) -> Signal:
     return signal_of(tariffs.carbon, "tariffs.carbon")
 
 
-def gpu_hour_usd(tariffs: Tariffs, catalogue_usd: float) -> float:
-    """Dollars per GPU-hour: the tariff's own, or the catalogue's where it gives none."""
-    return catalogue_usd if tariffs.gpu_hour is None else tariffs.gpu_hour
-
-
 def network_cost(bytes_up: float, bytes_down: float, tariffs: Tariffs) -> Cost:
     """Traffic between devices and the cloud."""
     usd = bytes_up / GB * tariffs.gb_up + bytes_down / GB * tariffs.gb_down
     return Cost(usd=usd, bytes_up=bytes_up, bytes_down=bytes_down)
 
 
-def rent_cost(gpu_seconds: float, catalogue_usd_per_hour: float, tariffs: Tariffs, price_factor: float = 1.0) -> Cost:
+def rent_cost(gpu_seconds: float, usd_per_hour: float, price_factor: float = 1.0) -> Cost:
     """GPUs rented for `gpu_seconds` in all; `price_factor` is for spot capacity."""
-    usd = gpu_seconds / HOUR_S * gpu_hour_usd(tariffs, catalogue_usd_per_hour) * price_factor
+    usd = gpu_seconds / HOUR_S * usd_per_hour * price_factor
     return Cost(usd=usd, gpu_seconds=gpu_seconds)
 
 

@@ -3,13 +3,26 @@
 import numpy as np
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud.pools import check_cloud
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.pools import check_cloud, machines_of
 from fleetrec.simulator.core.costs import carbon_signal
 from fleetrec.simulator.core.signals import read_bandwidth_trace
 from fleetrec.simulator.fleet.presence import read_presence
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.file_checks import check_files
 from fleetrec.simulator.scenario.regional import regional
+
+
+def price_notes(scenario: sections.Scenario) -> list[str]:
+    """What an hour of each GPU of the scenario costs, and between which prices it can be had."""
+    clouds = [regional(scenario, number).cloud for number in range(len(scenario.regions))] or [scenario.cloud]
+    names = dict.fromkeys(section.gpu for cloud in clouds for _, section in machines_of(cloud))
+    gpus = [default_catalogue().gpu(name) for name in names]
+    return [
+        f"{gpu.name} is charged {gpu.usd_per_hour(scenario.tariffs):.2f} USD an hour (tariffs.gpu_hour); "
+        f"the catalogue has {gpu.price.low:.2f} to {gpu.price.high:.2f}, typically {gpu.price.typical:.2f}"
+        for gpu in gpus
+    ]
 
 
 def check_inputs(scenario: sections.Scenario) -> None:

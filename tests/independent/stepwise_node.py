@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec
+from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
 
 INFINITY = math.inf
 
@@ -17,7 +18,7 @@ INFINITY = math.inf
 def roofline_step_s(model: ModelSpec, gpu: GpuSpec, gpus: int, new: int, pairs: int, context: int, given: int) -> float:
     """Seconds of a step: `new` tokens pass through, `pairs` attend, `context` tokens of KV cache are read, and
     `given` sequences get a token. The default constants of docs/background/llm_node.md."""
-    flops = gpu.peak_flops(model.dtype_bytes) * 0.75 * gpus
+    flops = gpu.flops_16bit * 0.75 * gpus
     bytes_per_s = gpu.bandwidth_bytes_per_s * 0.89 * gpus
     fixed_s, token_s = 0.0017, 0.0
     if gpus > 1:
@@ -25,11 +26,11 @@ def roofline_step_s(model: ModelSpec, gpu: GpuSpec, gpus: int, new: int, pairs: 
         token_s = 2 * model.layers * 2 * (gpus - 1) / gpus * 2 * model.hidden / (gpu.link_bytes_per_s * 0.57)
     attention = 4 * model.layers * model.heads * model.head_dim * pairs
     compute_s = (2 * model.active_body_params * new + 2 * model.head_params * given + attention) / flops
-    weights = (model.body_params + model.head_params) * model.dtype_bytes
+    weights = (model.body_params + model.head_params) * 2
     if model.experts > 1:
         share = model.experts_per_token / model.experts
         untouched = model.expert_params * (1 - share) ** new
-        weights -= untouched * model.dtype_bytes
+        weights -= untouched * 2
     memory_s = (weights + context * model.replica_kv_bytes_per_token(gpus)) / bytes_per_s
     return fixed_s + token_s * new + max(compute_s, memory_s)
 

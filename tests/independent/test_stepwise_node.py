@@ -10,6 +10,7 @@ import pytest
 from simpy import Environment
 
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
@@ -90,7 +91,7 @@ def served_by_the_engine(load: Load, requests: list[stepwise_node.Request]) -> l
     model, gpu = default_catalogue().model(load.model), default_catalogue().gpu("h100")
     engine = Engine(load.kv_blocks, load.max_batched_tokens, load.max_sequences)
     pool = Pool(
-        partial(Replica, RooflineTiming(model, gpu, load.gpus).steps, engine),
+        partial(Replica, RooflineTiming(model, gpu, Layout(load.gpus)).steps, engine),
         replicas=load.replicas,
         gpus_per_replica=load.gpus,
     )

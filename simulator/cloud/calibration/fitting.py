@@ -26,6 +26,7 @@ from fleetrec.simulator.cloud.calibration.outcomes import (
     simulate_log,
 )
 from fleetrec.simulator.cloud.calibration.servers import Server
+from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 
@@ -121,7 +122,7 @@ def calibrate(
     """
     fitted = _fitted_requests(log, fit_first)
     check_fits(log, server.engine)
-    roofline = RooflineTiming(server.model, server.gpu, server.gpus_per_replica).steps
+    roofline = RooflineTiming(server.model, server.gpu, Layout(server.gpus_per_replica)).steps
     prior = np.array(roofline_coefficients(roofline))  # [5]
     part = slice(0, fitted)
     theirs = Times.of(log, measured(log), part)

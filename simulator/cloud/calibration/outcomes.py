@@ -43,7 +43,7 @@ class Times:
 def check_fits(log: RequestLog, engine: Engine) -> None:
     """InputError for the first request that the KV cache could not hold even alone."""
     for row, (prompt, output) in enumerate(zip(log.prompt_tokens.tolist(), log.output_tokens.tolist(), strict=True), 1):
-        needed = Job(prompt, output).blocks_at(prompt + output - 1, engine.block_tokens)
+        needed = engine.blocks_of(Job(prompt, output))
         if needed > engine.kv_blocks:
             raise InputError(
                 f"{log.name}: request {row} of {prompt} prompt and {output} output tokens needs {needed} KV-cache "

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec, default_catalogue, model_from_config
-from fleetrec.simulator.cloud.hardware.memory import MEMORY_UTILIZATION, kv_blocks
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue, model_from_config
+from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
+from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.memory import MEMORY_UTILIZATION, kv_blocks, window_of
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.scenario.sections import QueueOrder
 from fleetrec.simulator.scenario.text_files import read_object
@@ -47,10 +50,11 @@ def read_server(path: Path | None, model: str | None = None, gpu: str | None = N
         utilization = settings.find(
             "gpu_memory_utilization", "kv_cache", "resolved_config.cache_config", "engine_kwargs"
         )
-        share = MEMORY_UTILIZATION if utilization is None else float(utilization)
-        blocks = kv_blocks(spec, board, gpus, block, share, key="server")
+        used = MEMORY_UTILIZATION if utilization is None else float(utilization)
+        blocks = kv_blocks(spec, board, Layout(gpus), block, used, key="server")
     else:
         blocks -= 1  # the null block
+    window, share = window_of(spec)
     scheduler = ("engine_kwargs", "resolved_config.scheduler_config")
     order = settings.find("policy", "resolved_config.scheduler_config") or "fcfs"
     orders = QueueOrder.family.built_in()
@@ -64,6 +68,8 @@ def read_server(path: Path | None, model: str | None = None, gpu: str | None = N
         prefix_caching=settings.flag("enable_prefix_caching", "kv_cache", "resolved_config.cache_config"),
         order=QueueOrder.called(order, str(path)),
         async_scheduling=settings.flag("async_scheduling", *scheduler),
+        window_tokens=window,
+        window_share=share,
     )
     return Server(spec, board, gpus, engine)
 

@@ -75,7 +75,7 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
         kind = kind_of("cloud", cloud, cloud, model, longest)
     except InputError as error:
         raise InputError(_as_options(str(error))) from None
-    rent = rent_cost(1.0, gpu.usd_per_hour, sections.Tariffs())
+    rent = rent_cost(1.0, gpu.usd_per_hour(sections.Tariffs()))
     power = ReplicaPower(model, gpu, plan.gpus_per_replica)
     pool = Pool(kind.replica, gpus_per_replica=plan.gpus_per_replica, rent_usd=rent.usd, power=power)
     replicas = Replicas(pool, cloud, Draws(seed), objective or ServiceObjective.of(cloud.slo), progress)

@@ -1,131 +1,24 @@
 """The catalogue of language models and GPUs that a scenario can name: two YAML files, every figure with its source.
 
-Assumes decoder-only transformers with gated feed-forward blocks, dense or with experts in every layer. Prices are list
-prices on the date their source gives; a scenario's `tariffs.gpu_hour` overrides them.
+Prices are list prices on the dates that their source gives; a scenario's `tariffs.gpu_hour` chooses among them, or has
+its own.
 """
 
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
 from fleetrec.simulator.cloud.hardware.hf_config import architecture_of
-from fleetrec.simulator.scenario.sections import Section
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
 
 _FOLDER = Path(__file__).parent / "catalogue"
-
-
-class ModelSpec(Section):
-    """Architecture of a language model: what its speed and memory follow from."""
-
-    name: str
-    n_params: int = Field(gt=0)
-    layers: int = Field(gt=0)
-    hidden: int = Field(gt=0)
-    heads: int = Field(gt=0)
-    kv_heads: int = Field(gt=0)
-    head_dim: int = Field(gt=0)
-    vocab: int = Field(gt=0)
-    dtype_bytes: int = Field(description="bytes of a weight", ge=1, le=4)
-    kv_dtype_bytes: int | None = Field(None, description="bytes of a number in the KV cache; none: as weights", ge=1)
-    tied_embeddings: bool = True
-    ffn: int | None = Field(None, gt=0, description="width of the feed-forward block, or of an expert's")
-    experts: int = Field(1, ge=1, description="feed-forward blocks of a layer; 1: a dense model")
-    experts_per_token: int = Field(1, ge=1)
-    qkv_bias: bool = False
-    qk_norm: bool = Field(False, description="queries and keys are normalised, with a weight each per head dimension")
-    mtp_layers: int = Field(0, ge=0, description="further layers that predict the tokens after the next")
-    source: str = "the candidate model itself"
-
-    @model_validator(mode="after")
-    def _experts_are_known(self) -> Self:
-        if self.experts > 1 and self.ffn is None:
-            raise ValueError("a model with experts needs ffn, the width of an expert")
-        if self.experts_per_token > self.experts:
-            raise ValueError("experts_per_token exceeds experts")
-        return self
-
-    @property
-    def weight_bytes(self) -> float:
-        return float(self.n_params * self.dtype_bytes)
-
-    @property
-    def kv_bytes_per_token(self) -> float:
-        """Keys and values of one token in all layers, bytes."""
-        return 2.0 * self.layers * self.kv_heads * self.head_dim * (self.kv_dtype_bytes or self.dtype_bytes)
-
-    def replica_kv_bytes_per_token(self, gpus: int) -> float:
-        """The same over all GPUs of a replica, which copy the KV heads where they are more than there are heads."""
-        return self.kv_bytes_per_token * max(1.0, gpus / self.kv_heads)
-
-    @property
-    def head_params(self) -> int:
-        """Parameters of the output projection onto the vocabulary."""
-        return self.vocab * self.hidden
-
-    @property
-    def expert_params(self) -> int:
-        """Parameters of all experts in all layers; 0 for a dense model."""
-        if self.experts == 1 or self.ffn is None:
-            return 0
-        return self.experts * self.layers * 3 * self.hidden * self.ffn
-
-    @property
-    def body_params(self) -> int:
-        """Parameters of the layers: all but the embedding tables."""
-        return self.n_params - self.head_params * (1 if self.tied_embeddings else 2)
-
-    @property
-    def active_body_params(self) -> int:
-        """Parameters of the layers that one token is multiplied with."""
-        return self.body_params - self.expert_params * (self.experts - self.experts_per_token) // self.experts
-
-    @property
-    def active_params(self) -> int:
-        """Parameters that one token is multiplied with, the output projection included."""
-        return self.active_body_params + self.head_params
-
-
-class GpuSources(Section):
-    hardware: str
-    memory: str
-    idle_power: str
-    power_curve: str
-    price: str
-
-
-class GpuSpec(Section):
-    """A GPU: peaks of the data sheet, power and price."""
-
-    name: str
-    title: str
-    memory_bytes: float = Field(gt=0, description="that a program can allocate")
-    bandwidth_bytes_per_s: float = Field(gt=0)
-    flops_32bit: float = Field(gt=0)
-    flops_16bit: float = Field(gt=0)
-    flops_8bit: float = Field(gt=0)
-    link_bytes_per_s: float = Field(gt=0, description="to another GPU of the same server, one direction")
-    power_w: float = Field(gt=0, description="the board's power limit")
-    idle_power_w: float = Field(gt=0, description="board power while nothing runs")
-    busy_power_w: float = Field(gt=0, description="board power while it serves at a vanishing share of its FLOP/s")
-    half_load: float = Field(gt=0, lt=1, description="share of its FLOP/s half way from busy_power_w to power_w")
-    usd_per_hour: float = Field(ge=0)
-    sources: GpuSources
-
-    @model_validator(mode="after")
-    def _powers_rise(self) -> Self:
-        if not self.idle_power_w <= self.busy_power_w <= self.power_w:
-            raise ValueError("idle_power_w, busy_power_w and power_w must not fall in this order")
-        return self
-
-    def peak_flops(self, dtype_bytes: int) -> float:
-        """Dense peak, FLOP/s, for weights of `dtype_bytes` bytes."""
-        return {1: self.flops_8bit, 2: self.flops_16bit}.get(dtype_bytes, self.flops_32bit)
 
 
 _Spec = TypeVar("_Spec", ModelSpec, GpuSpec)
@@ -133,7 +26,8 @@ _Spec = TypeVar("_Spec", ModelSpec, GpuSpec)
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return ": ".join(filter(None, (".".join(map(str, problem["loc"])), message)))
 
 
 def _read(path: Path, spec: type[_Spec]) -> dict[str, _Spec]:
@@ -148,7 +42,7 @@ def _read(path: Path, spec: type[_Spec]) -> dict[str, _Spec]:
         try:
             specs[name] = spec.model_validate({"name": name, **(entry or {})})
         except ValidationError as error:
-            raise InputError(f"{path}: {name}.{_first_problem(error)}; correct the entry") from None
+            raise InputError(f"{path}: {name}: {_first_problem(error)}; correct the entry") from None
     return specs
 
 
@@ -195,7 +89,8 @@ def model_from_config(path: Path) -> ModelSpec:
     """The model of a Hugging Face `config.json`, named after its folder; InputError where it cannot be served."""
     name = path.resolve().parent.name
     try:
-        return ModelSpec.model_validate({"name": name, **architecture_of(path)})
+        spec = ModelSpec.model_validate({"name": name, "n_params": 1, **architecture_of(path)})
+        return spec.model_copy(update={"n_params": spec.counted_params})
     except ValidationError as error:
         raise InputError(f"{path}: {_first_problem(error)}; correct it as in the model's repository") from None
 
@@ -209,8 +104,8 @@ def default_catalogue() -> Catalogue:
 def served_model(served_as: str | None, architecture: Mapping[str, Any] | None) -> ModelSpec:
     """The model whose speed is charged: the catalogue's `served_as`, else the candidate model's own `architecture`.
 
-    `architecture` holds n_params, layers, hidden, heads, kv_heads, head_dim, vocab and dtype_bytes. InputError where
-    neither is known, as for a table of answers.
+    `architecture` holds n_params, layers, hidden, heads, kv_heads, head_dim, vocab and dtype_bytes (of a weight).
+    InputError where neither is known, as for a table of answers.
     """
     if served_as is not None:
         return default_catalogue().model(served_as)
@@ -219,8 +114,10 @@ def served_model(served_as: str | None, architecture: Mapping[str, Any] | None) 
             "llm.served_as: the candidates do not say which model wrote them; name the catalogue model whose speed "
             f"is charged, one of {', '.join(default_catalogue().models)}"
         )
+    fields = dict(architecture)
+    weights = {4: "fp32", 1: "fp8"}.get(fields.pop("dtype_bytes", 2), "bf16")
     try:
-        return ModelSpec.model_validate({"name": "candidate model", **architecture})
+        return ModelSpec.model_validate({"name": "candidate model", "weights": weights, **fields})
     except ValidationError as error:
         raise InputError(
             f"architecture of the candidate model: {_first_problem(error)}; "

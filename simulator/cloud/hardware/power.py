@@ -12,7 +12,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec
+from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
 
 Load = TypeVar("Load", float, NDArray[np.float64])
 
@@ -37,11 +38,11 @@ class ReplicaPower:
 
     @cached_property
     def _flops_per_token(self) -> float:
-        return 2.0 * self.model.active_params
+        return self.model.body_flops(self.gpu) + self.model.head_flops(self.gpu)
 
     @cached_property
     def _peak_flops(self) -> float:
-        return self.gpus * self.gpu.peak_flops(self.model.dtype_bytes)
+        return self.gpus * self.gpu.peak_flops(self.model.weights)
 
     def busy_joules(self, busy_s: float, tokens: float) -> float:
         """Energy of `busy_s` seconds of serving in which `tokens` (prompt tokens computed, and generated ones) pass.

@@ -58,6 +58,30 @@ class ExpertWeights:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """Layers that see no more than `tokens` of a context, beside those that `compute` and `memory` count.
+
+    What a step reads of them is capped for the batch as a whole, at `tokens` for each sequence: exact where contexts
+    are all shorter or all longer, and somewhat too much in between.
+    """
+
+    tokens: int
+    per_context_token_s: float
+    """on the memory line"""
+    per_pair_s: float
+    """on the compute line"""
+
+    def pairs(self, batch: Batch) -> float:
+        """Pairs of a new token and one that it attends to in these layers."""
+        return min(batch.pairs, batch.new_tokens * self.tokens)
+
+    def context_tokens(self, batch: Batch) -> float:
+        """Tokens of KV cache that are read in these layers, those of prompt chunks themselves included."""
+        chunks = max(batch.new_tokens - batch.sequences, 0.0)
+        return min(batch.context_tokens, batch.sequences * self.tokens + chunks)
+
+
+@dataclass(frozen=True)
 class StepTime:
     """Seconds of a step: the larger of `compute` and `memory`; fixed overheads are part of both.
 
@@ -69,25 +93,53 @@ class StepTime:
     memory: LinearCost
     experts: ExpertWeights | None = None
     prompt_floor_s: float = 0.0
+    windows: Windows | None = None
     _decoding: dict[float, tuple[float, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     """by sequences that decode: what a step takes without its context, and what it grows by from one to the next"""
 
     def at(self, batch: Batch) -> float:
         """Seconds of a step that holds `batch`."""
-        seconds = max(self.compute.at(batch), self._memory_s(batch))
+        compute_s, memory_s = self.compute.at(batch), self._memory_s(batch)
+        if self.windows is not None:
+            compute_s += self.windows.per_pair_s * self.windows.pairs(batch)
+            memory_s += self.windows.per_context_token_s * self.windows.context_tokens(batch)
+        seconds = max(compute_s, memory_s)
         return max(seconds, self.prompt_floor_s) if batch.new_tokens > batch.sequences else seconds
 
     def _memory_s(self, batch: Batch) -> float:
         seconds = self.memory.at(batch)
         return seconds if self.experts is None else seconds + self.experts.at(batch.new_tokens)
 
-    def decoding(self, sequences: float, context_tokens: float) -> "DecodeRun":
+    def decoding(self, sequences: float, context_tokens: float) -> "Run":
         """The run of steps in which `sequences` sequences decode; the first of them reads `context_tokens` in all."""
+        windows = self.windows
+        if windows is None:
+            return self._lines(sequences, context_tokens)
+        capped = sequences * windows.tokens
+        steps = math.floor((capped - context_tokens) / sequences) + 1 if context_tokens <= capped else 0
+        later = self._lines(sequences, context_tokens + steps * sequences, capped)
+        return (
+            later if not steps else WindowedRun(self._lines(sequences, context_tokens, context_tokens, 1), steps, later)
+        )
+
+    def _lines(self, sequences: float, context_tokens: float, in_windows: float = 0.0, grows: int = 0) -> "DecodeRun":
+        """The same while layers with a window read `in_windows` tokens, and a token a sequence more each step if that
+        still `grows` (1, else 0)."""
         known = self._decoding.get(sequences)
         if known is None:
             known = self._decoding[sequences] = self._without_context(sequences)
         compute_s, compute_growth_s, memory_s, memory_growth_s, experts_s = known
         compute, memory = self.compute, self.memory
+        if self.windows is not None:
+            per_pair_s, per_token_s = self.windows.per_pair_s, self.windows.per_context_token_s
+            compute_s, compute_growth_s = (
+                compute_s + per_pair_s * in_windows,
+                compute_growth_s + per_pair_s * grows * sequences,
+            )
+            memory_s, memory_growth_s = (
+                memory_s + per_token_s * in_windows,
+                memory_growth_s + per_token_s * grows * sequences,
+            )
         return DecodeRun.of(
             compute_s + compute.per_context_token_s * context_tokens + compute.per_pair_s * context_tokens,
             compute_growth_s,
@@ -163,3 +215,26 @@ class DecodeRun(NamedTuple):
         while self.seconds(steps) < elapsed_s:
             steps += 1
         return steps
+
+
+class WindowedRun(NamedTuple):
+    """A run whose contexts outgrow the window of some layers: `steps` steps of `first`, and `later` from then on."""
+
+    first: DecodeRun
+    steps: int
+    later: DecodeRun
+
+    def seconds(self, steps: int) -> float:
+        """Seconds of the first `steps` steps."""
+        if steps <= self.steps:
+            return self.first.seconds(steps)
+        return self.first.seconds(self.steps) + self.later.seconds(steps - self.steps)
+
+    def steps_until(self, elapsed_s: float) -> int:
+        """The fewest steps that take at least `elapsed_s` seconds; at least 1."""
+        before = self.first.seconds(self.steps)
+        return (
+            self.first.steps_until(elapsed_s)
+            if elapsed_s <= before
+            else self.steps + self.later.steps_until(elapsed_s - before)
+        )

@@ -9,8 +9,10 @@ both and adds two all-reduces a layer. Constants are fitted to measured TPOT of 
 import math
 from dataclasses import dataclass
 
-from fleetrec.simulator.cloud.hardware.catalogue import GpuSpec, ModelSpec
-from fleetrec.simulator.cloud.hardware.step_time import Batch, ExpertWeights, LinearCost, StepTime
+from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
+from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
+from fleetrec.simulator.cloud.hardware.step_time import Batch, ExpertWeights, LinearCost, StepTime, Windows
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Efficiency:
 
 
 class RooflineTiming:
-    """Step, prefill and request times, in seconds, of `model` on a replica of `gpus_per_replica` GPUs."""
+    """Step, prefill and request times, in seconds, of `model` on a replica, of one GPU where no layout is given."""
 
-    def __init__(self, model: ModelSpec, gpu: GpuSpec, gpus_per_replica: int = 1, efficiency: Efficiency | None = None):
-        self.model, self.gpu, self.gpus_per_replica = model, gpu, gpus_per_replica
+    def __init__(
+        self, model: ModelSpec, gpu: GpuSpec, layout: Layout | None = None, efficiency: Efficiency | None = None
+    ):
+        self.model, self.gpu, self.layout = model, gpu, layout or Layout()
         self.efficiency = efficiency or Efficiency()
-        self.steps = _roofline(model, gpu, gpus_per_replica, self.efficiency)
+        self.steps = _roofline(model, gpu, self.layout, self.efficiency)
         """the two lines, for a replica that is simulated step by step"""
 
     def _step_s(self, new_tokens: float, pairs: float, kv_tokens: float, sequences: float) -> float:
@@ -65,37 +69,45 @@ class RooflineTiming:
         return step + prompts / n * self._step_s(n * prompt_tokens, n * pairs, 0.0, n)
 
 
-def _roofline(model: ModelSpec, gpu: GpuSpec, gpus: int, efficiency: Efficiency) -> StepTime:
-    flops = gpu.peak_flops(model.dtype_bytes) * efficiency.mfu * gpus
-    bandwidth = gpu.bandwidth_bytes_per_s * efficiency.mbu * gpus
+def _roofline(model: ModelSpec, gpu: GpuSpec, layout: Layout, efficiency: Efficiency) -> StepTime:
+    """A pipeline takes as many steps at once as it has stages, each with its part of the sequences: all GPUs share in
+    what tokens and contexts take, while each of those steps reads all weights with the GPUs of a stage."""
+    flops = gpu.peak_flops(model.weights) * efficiency.mfu * layout.gpus
+    bandwidth = gpu.bandwidth_bytes_per_s * efficiency.mbu
     kv_mbu = efficiency.mbu if efficiency.kv_mbu is None else efficiency.kv_mbu
-    kv_bandwidth = gpu.bandwidth_bytes_per_s * kv_mbu * gpus
-    dense_params = model.body_params + model.head_params - model.expert_params
-    dense_s = dense_params * model.dtype_bytes / bandwidth
-    reduce_s, reduce_token_s = _all_reduces(model, gpu, gpus, efficiency)
-    fixed_s = efficiency.overhead_s + reduce_s
+    kv_s = layout.kv_bytes_per_token(model) / (gpu.bandwidth_bytes_per_s * kv_mbu * layout.gpus)
+    kv_window_s = kv_s * model.window_layers / model.layers
+    reduce_s, reduce_token_s = _all_reduces(model, gpu, layout, efficiency)
+    fixed_s = efficiency.overhead_s * layout.pipeline + reduce_s
+    full_layers = model.layers - model.window_layers
     compute = LinearCost(
         fixed_s,
-        per_token_s=2.0 * model.active_body_params / flops + reduce_token_s,
-        per_sequence_s=2.0 * model.head_params / flops + efficiency.sequence_overhead_s,
-        per_pair_s=4.0 * model.layers * model.heads * model.head_dim / flops,
+        per_token_s=model.body_flops(gpu) / flops + reduce_token_s,
+        per_sequence_s=model.head_flops(gpu) / flops + efficiency.sequence_overhead_s,
+        per_pair_s=full_layers * model.pair_flops(gpu) / flops,
     )
     memory = LinearCost(
-        fixed_s + dense_s,
+        fixed_s + model.dense_bytes / (bandwidth * layout.tensor),
         per_token_s=reduce_token_s,
         per_sequence_s=efficiency.sequence_overhead_s,
-        per_context_token_s=model.replica_kv_bytes_per_token(gpus) / kv_bandwidth,
+        per_context_token_s=kv_s - kv_window_s,
     )
-    experts = None
+    experts = windows = None
     if model.experts > 1:
-        experts_s = model.expert_params * model.dtype_bytes / bandwidth
-        experts = ExpertWeights(experts_s, model.experts_per_token / model.experts)
-    return StepTime(compute, memory, experts, efficiency.prompt_floor_s)
+        routed = model.experts_per_token / model.experts
+        if layout.pipeline > 1:
+            routed = 1.0 - (1.0 - routed) ** (1.0 / layout.pipeline)
+        experts = ExpertWeights(model.expert_bytes / (bandwidth * layout.stage), routed)
+    if model.window is not None:
+        pair_s = model.window_layers * model.pair_flops(gpu) / flops
+        windows = Windows(model.window, kv_window_s, pair_s)
+    return StepTime(compute, memory, experts, efficiency.prompt_floor_s, windows)
 
 
-def _all_reduces(model: ModelSpec, gpu: GpuSpec, gpus: int, efficiency: Efficiency) -> tuple[float, float]:
-    """Seconds of a step's all-reduces, two a layer: their latency, and what each token adds."""
-    reduces = 2 * model.layers
-    sent_bytes = 2.0 * (gpus - 1) / gpus * model.hidden * 2  # ring, per token, activations of 16 bits
-    latency_s = reduces * efficiency.reduce_latency_s * math.log2(gpus)
-    return latency_s, reduces * sent_bytes / (gpu.link_bytes_per_s * efficiency.reduce_link_share)
+def _all_reduces(model: ModelSpec, gpu: GpuSpec, layout: Layout, efficiency: Efficiency) -> tuple[float, float]:
+    """Seconds of a step's all-reduces, one a layer behind attention and one behind the feed-forward block: their
+    latency, and what each token adds."""
+    shared = (layout.tensor, layout.stage)
+    sent_bytes = sum(2.0 * (gpus - 1) / gpus * model.hidden * 2 for gpus in shared)  # ring, activations of 16 bits
+    latency_s = model.layers * efficiency.reduce_latency_s * sum(math.log2(gpus) for gpus in shared)
+    return latency_s, model.layers * sent_bytes / (gpu.link_bytes_per_s * efficiency.reduce_link_share)

@@ -33,6 +33,10 @@ class Engine:
     """what bringing one of them in takes"""
     drafter: Drafter | None = None
     """who drafts the tokens that each step verifies; None: a step gives a sequence one token"""
+    window_tokens: int = 0
+    """tokens that a request's layers with a window hold at most"""
+    window_share: float = 0.0
+    """what one of them takes there, over what a token takes in the other layers, whose blocks these are"""
 
     def __post_init__(self) -> None:
         if min(self.kv_blocks, self.max_sequences, self.block_tokens) < 1:
@@ -49,9 +53,20 @@ class Engine:
             )
 
     def blocks_of(self, job: "Job") -> int:
-        """The most blocks that a request comes to hold, those of drafts that may be rejected among them."""
+        """The most blocks that a request, not taken in yet, comes to hold, those of drafts that may be rejected too."""
         drafts = self.drafter.tokens if self.drafter is not None and job.output_tokens > 1 else 0
-        return job.blocks_at(job.prompt_tokens + max(job.output_tokens, 1) - 1 + drafts, self.block_tokens)
+        last = job.prompt_tokens + max(job.output_tokens, 1) - 1 + drafts
+        return job.blocks_at(last, self.block_tokens) + self.window_blocks(job)
+
+    def window_blocks(self, job: "Job") -> int:
+        """Blocks that a request's layers with a window hold, from its last prompt chunk on: as many as they come to
+        hold, the prompt's once, and what each sequence writes."""
+        if not self.window_share:
+            return 0
+        block, window = self.block_tokens, -(-self.window_tokens // self.block_tokens) + 1
+        first = min(window, -(-(job.prompt_tokens + job.output_tokens) // block))
+        further = min(window, -(-job.output_tokens // block) + 1)
+        return math.ceil(self.window_share * (first + (job.sequences - 1) * further))
 
 
 class Job:
@@ -69,6 +84,7 @@ class Job:
         "_prefill",
         "_shared",
         "_state",
+        "_window_blocks",
         "busy_share_s",
         "cached_tokens",
         "decode_steps",
@@ -128,6 +144,7 @@ class Job:
         self._shared = 0  # blocks that it holds of its prefix's chain
         self._blocks = 0  # blocks of its own, while it prefills or leaves
         self._joined_step = 0
+        self._window_blocks = 0  # of layers with a window, once its prompt is computed
         self._finish_step = 0
         self._clock = 0.0
 
@@ -151,4 +168,4 @@ class Job:
     def blocks_at(self, tokens: int, block: int) -> int:
         """KV blocks at `tokens` of context a sequence: the prompt's full blocks once, the rest once a sequence."""
         shared = min(tokens, self.prompt_tokens) // block
-        return shared + self.sequences * -((shared * block - tokens) // block)
+        return self._window_blocks + shared + self.sequences * -((shared * block - tokens) // block)

@@ -83,6 +83,7 @@ class Replica(Batching):
             raise ValueError(f"a job is served once, and this one is {job._state}")
         job.t_added_s = now
         job._state = "waiting"
+        job._window_blocks = self.engine.window_blocks(job)
         job._number, job._key = self._numbers, self._order(job)
         self._numbers += 1
         self._fresh.append(job)

@@ -12,9 +12,12 @@ from fleetrec.simulator.scenario.sections.cloud import (
     Failures,
     KvOffloading,
     Machines,
+    Parallel,
     Pool,
+    Precision,
     Slo,
     Spot,
+    WeightFormat,
 )
 from fleetrec.simulator.scenario.sections.fleet import (
     AlwaysOn,
@@ -39,7 +42,7 @@ from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.regions import CloudChanges, Region
 from fleetrec.simulator.scenario.sections.request import RequestPolicy
 from fleetrec.simulator.scenario.sections.router import ReplicaView, RequestView, Router
-from fleetrec.simulator.scenario.sections.scenario import Engine, Metrics, Scenario, Tariffs
+from fleetrec.simulator.scenario.sections.scenario import Engine, Metrics, PriceRange, Scenario, Tariffs
 from fleetrec.simulator.scenario.sections.slate import Slate, SlateMaker
 from fleetrec.simulator.scenario.sections.speculation import DraftModel, Mtp, Ngram, Speculation
 from fleetrec.simulator.scenario.sections.srm import ItemTable, OnDeviceTable, Srm, WithListTable
@@ -110,6 +113,7 @@ __all__ = [
     "Ngram",
     "OnDeviceTable",
     "OnOff",
+    "Parallel",
     "PerUserSplit",
     "PoissonArrivals",
     "Policy",
@@ -117,6 +121,7 @@ __all__ = [
     "Preloaded",
     "PresenceTrace",
     "PresetLink",
+    "PriceRange",
     "Prompt",
     "QueueOrder",
     "Region",
@@ -145,6 +150,7 @@ __all__ = [
     "TraceLink",
     "Training",
     "UpdateSchedule",
+    "WeightFormat",
     "WithListTable",
     "Workload",
     "default_classes",

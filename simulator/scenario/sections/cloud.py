@@ -79,12 +79,41 @@ class KvOffloading(Section):
     link: BytesPerSecond = Field(25e9, description="from there to the GPUs of a replica, all together")
 
 
+WeightFormat = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4"]
+
+
+class Precision(Section):
+    """Number formats in which the LLM is served."""
+
+    weights: WeightFormat | None = Field(
+        None, description="of the layers' weights, those of experts too; int4: as AWQ and GPTQ; none: as published"
+    )
+    experts: WeightFormat | None = Field(None, description="of experts' weights; none: as `weights`, or as published")
+    kv_cache: Literal["fp16", "fp8"] | None = Field(
+        None, description="of keys and values; none: as published, or 16 bits"
+    )
+
+
+class Parallel(Section):
+    """How a replica's GPUs divide the LLM; what these keys leave of them is tensor parallel."""
+
+    pipeline: int = Field(1, ge=1, description="stages, each with its part of the layers")
+    attention_data: int = Field(
+        1, ge=1, description="groups with all of attention each, for sequences of their own (data-parallel attention)"
+    )
+    expert: int = Field(1, ge=1, description="groups of a stage's GPUs among which the experts are dealt out")
+
+
 class Machines(Section):
     """Replicas of one kind."""
 
     gpu: str = Field("h100", description="a GPU of the catalogue")
     replicas: int = Field(1, ge=1, description="copies of the LLM that serve requests; with `autoscale`, at the start")
     gpus_per_replica: int = Field(1, ge=1, description="GPUs that hold one copy (tensor parallel)")
+    parallel: Parallel = Field(Parallel(), description="other ways to divide the copy")
+    precision: Precision = Field(
+        Precision(), description="number formats; of the model as published, where none is given"
+    )
     profile: str | None = Field(
         None, description="step times and memory calibrated from a server's log (`fleetrec calibrate`); none: roofline"
     )

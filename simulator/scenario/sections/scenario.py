@@ -1,8 +1,8 @@
 """The whole scenario, and its sections that hold a few keys only."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.cloud import Cloud
@@ -15,10 +15,28 @@ from fleetrec.simulator.scenario.sections.workload import Workload
 from fleetrec.simulator.scenario.units import Seconds
 
 
+class PriceRange(Section):
+    """What the same thing costs at one provider and another, USD."""
+
+    low: float = Field(ge=0)
+    typical: float = Field(ge=0)
+    high: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if not self.low <= self.typical <= self.high:
+            raise ValueError(
+                f"{self.low:g}, {self.typical:g}, {self.high:g} is no range; low, typical and high must rise"
+            )
+        return self
+
+
 class Tariffs(Section):
     """Prices and carbon of what a run uses."""
 
-    gpu_hour: float | None = Field(None, ge=0, description="USD; none: the catalogue's price")
+    gpu_hour: Annotated[float, Field(ge=0)] | Literal["low", "typical", "high"] | PriceRange | None = Field(
+        None, description="USD; low, typical or high of the catalogue's range; a range of your own; none: typical"
+    )
     cpu_hour: float = Field(0.05, ge=0, description="USD per core-hour")
     gb_up: float = Field(0.0, ge=0, description="USD per GB from devices to the cloud")
     gb_down: float = Field(0.08, ge=0, description="USD per GB from the cloud to devices")

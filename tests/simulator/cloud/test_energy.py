@@ -4,6 +4,7 @@ import pytest
 from simpy import Environment
 
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 from fleetrec.simulator.cloud.node.cluster import Pool
@@ -25,7 +26,7 @@ def _node(env, replica, replicas=1, usd_per_joule=0.0):
 
 
 def _stepping():
-    return Replica(RooflineTiming(MODEL, GPU, 2).steps, Engine(kv_blocks=40_000))
+    return Replica(RooflineTiming(MODEL, GPU, Layout(2)).steps, Engine(kv_blocks=40_000))
 
 
 def test_a_request_alone_draws_what_its_tokens_and_busy_time_draw():

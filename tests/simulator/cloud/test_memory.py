@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.memory import kv_blocks
 
 CATALOGUE = default_catalogue()
@@ -23,7 +24,7 @@ def test_two_gpus_hold_the_weights_once_and_reserve_twice():
     free = 2 * 0.8 * 84.99e9 - 2 * 70_553_706_496 - 2 * 1.24e9
     assert free < 0
     free = 4 * 0.8 * 84.99e9 - 2 * 70_553_706_496 - 4 * 1.24e9
-    blocks = kv_blocks(CATALOGUE.model("llama-3.1-70b"), CATALOGUE.gpu("h100"), 4, 32, utilization=0.8)
+    blocks = kv_blocks(CATALOGUE.model("llama-3.1-70b"), CATALOGUE.gpu("h100"), Layout(4), 32, utilization=0.8)
     assert blocks == int(free / (32 * 327_680))
 
 
@@ -33,7 +34,7 @@ def test_a_refusal_says_by_how_much_and_what_would_fit():
     # weights 65.524 GB, reserve 1.24 GB, a block 4.2 MB, against 0.9 x 47.66 GB: 23.9 GB short
     assert "cloud.pools.1.gpu: qwen3-32b does not fit 1 x l40s: weights of 65.5 GB" in str(caught.value)
     assert "exceed 42.9 GB (90% of the memory) by 23.9 GB" in str(caught.value)
-    assert "cloud.pools.1.gpu: rtxpro6000 or cloud.pools.1.gpu: a100 or " in str(caught.value)
+    assert "cloud.pools.1.gpu: rtxpro6000 or cloud.pools.1.gpu: a100-pcie or " in str(caught.value)
     assert "cloud.pools.1.gpus_per_replica: 2 would fit" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -52,14 +53,14 @@ def test_a_model_that_no_gpu_holds_is_refused_so():
 )
 def test_what_a_refusal_offers_does_fit(model, gpu, gpus, at_least):
     try:
-        assert kv_blocks(model, gpu, gpus, at_least=at_least) >= at_least
+        assert kv_blocks(model, gpu, Layout(gpus), at_least=at_least) >= at_least
     except InputError as error:
         for offer in str(error).rsplit("; ", 1)[1].removesuffix(" would fit").split(" or "):
             key, _, value = offer.partition(": ")
             if key == "cloud.gpu":
-                kv_blocks(model, CATALOGUE.gpu(value), gpus, at_least=at_least)
+                kv_blocks(model, CATALOGUE.gpu(value), Layout(gpus), at_least=at_least)
             elif key == "cloud.gpus_per_replica":
-                kv_blocks(model, gpu, int(value), at_least=at_least)
+                kv_blocks(model, gpu, Layout(int(value)), at_least=at_least)
 
 
 @pytest.mark.data

@@ -66,7 +66,7 @@ def test_joules_per_request_on_h100_agree_with_measurements(data_dir):
     rows = pd.read_csv(data_dir / "llm" / "measured_energy_h100.csv")
     errors = []
     for row in rows.itertuples():
-        peak = row.num_gpus * H100.peak_flops(1 if row.weight_precision == "fp8" else 2)
+        peak = row.num_gpus * H100.peak_flops("fp8" if row.weight_precision == "fp8" else "bf16")
         tokens_per_s = row.output_throughput_tokens_per_sec * (1 + 70 / row.avg_output_len)
         watts = busy_watts(H100, 2e9 * row.activated_params_billions * tokens_per_s / peak)
         joules = row.num_gpus * watts * row.avg_output_len / row.output_throughput_tokens_per_sec

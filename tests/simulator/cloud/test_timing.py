@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.step_time import Batch, ExpertWeights
 from fleetrec.simulator.cloud.hardware.timing import Efficiency, RooflineTiming
 
@@ -15,7 +16,7 @@ PEAK = Efficiency(mfu=1.0, mbu=1.0, overhead_s=0.0)
 
 
 def _timing(model="llama-3.1-8b", gpu="h100", gpus=1, efficiency=None):
-    return RooflineTiming(CATALOGUE.model(model), CATALOGUE.gpu(gpu), gpus, efficiency)
+    return RooflineTiming(CATALOGUE.model(model), CATALOGUE.gpu(gpu), Layout(gpus), efficiency)
 
 
 def test_a_small_batch_decodes_at_the_speed_of_memory():

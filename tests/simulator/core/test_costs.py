@@ -8,7 +8,6 @@ from fleetrec.simulator.core.costs import (
     cpu_cost,
     device_cost,
     energy_cost,
-    gpu_hour_usd,
     network_cost,
     rent_cost,
 )
@@ -33,8 +32,8 @@ def test_traffic_is_charged_by_direction_and_decimal_gigabyte() -> None:
 
 
 def test_two_gpus_for_an_hour_cost_two_gpu_hours_and_spot_capacity_its_share() -> None:
-    assert rent_cost(7200, 3.0, Tariffs()) == Cost(usd=6.0, gpu_seconds=7200)
-    assert rent_cost(7200, 3.0, Tariffs(), price_factor=0.25).usd == pytest.approx(1.5)
+    assert rent_cost(7200, 3.0) == Cost(usd=6.0, gpu_seconds=7200)
+    assert rent_cost(7200, 3.0, price_factor=0.25).usd == pytest.approx(1.5)
 
 
 def test_the_energy_of_gpus_is_charged_by_its_tariff_and_emits_what_the_grid_emits() -> None:
@@ -42,11 +41,6 @@ def test_the_energy_of_gpus_is_charged_by_its_tariff_and_emits_what_the_grid_emi
     assert cost.joules == 1.4 * 3.6e6
     assert cost.usd == pytest.approx(0.14)
     assert cost.gco2 == pytest.approx(560)
-
-
-def test_the_scenarios_own_gpu_price_replaces_the_catalogues_even_when_it_is_zero() -> None:
-    assert gpu_hour_usd(Tariffs(), 3.0) == 3.0
-    assert gpu_hour_usd(Tariffs(gpu_hour=0.0), 3.0) == 0.0
 
 
 def test_carbon_follows_the_signal_at_the_moment_of_use() -> None:
