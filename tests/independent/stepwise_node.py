@@ -15,6 +15,10 @@ from fleetrec.simulator.cloud.hardware.models import ModelSpec
 INFINITY = math.inf
 
 
+FORMATS = {"bf16": (2, 1), "fp8": (1, 2), "mxfp4": (17 / 32, 1)}
+"""bytes of a weight, and FLOP/s over those of 16 bits, on an H100"""
+
+
 def roofline_step_s(model: ModelSpec, gpu: GpuSpec, gpus: int, new: int, pairs: int, context: int, given: int) -> float:
     """Seconds of a step: `new` tokens pass through, `pairs` attend, `context` tokens of KV cache are read, and
     `given` sequences get a token. The default constants of docs/background/llm_node.md."""
@@ -24,15 +28,24 @@ def roofline_step_s(model: ModelSpec, gpu: GpuSpec, gpus: int, new: int, pairs: 
     if gpus > 1:
         fixed_s += 2 * model.layers * 3.5e-6 * math.log2(gpus)
         token_s = 2 * model.layers * 2 * (gpus - 1) / gpus * 2 * model.hidden / (gpu.link_bytes_per_s * 0.57)
-    attention = 4 * model.layers * model.heads * model.head_dim * pairs
-    compute_s = (2 * model.active_body_params * new + 2 * model.head_params * given + attention) / flops
-    weights = (model.body_params + model.head_params) * 2
-    if model.experts > 1:
-        share = model.experts_per_token / model.experts
-        untouched = model.expert_params * (1 - share) ** new
-        weights -= untouched * 2
-    memory_s = (weights + context * model.replica_kv_bytes_per_token(gpus)) / bytes_per_s
-    return fixed_s + token_s * new + max(compute_s, memory_s)
+    size, speed = FORMATS[model.weights]
+    expert_size, expert_speed = FORMATS[model.expert_weights or model.weights]
+    share = model.experts_per_token / model.experts
+    routed = model.expert_params * share
+    compute = 2 * (model.active_body_params - routed) * new / speed + 2 * routed * new / expert_speed
+    compute += 2 * model.head_params * given
+    weights = (model.body_params - model.expert_params) * size + model.head_params * 2
+    weights += model.expert_params * expert_size * (1 - (1 - share) ** new)
+    keys = 2 * model.head_dim if model.latent is None else model.head_dim + model.latent.value_dim
+    token_bytes = model.replica_kv_bytes_per_token(gpus) / model.layers
+    for layer in range(model.layers):
+        seen, attended = context, pairs
+        if layer < model.window_layers and model.window is not None:
+            seen = min(context, given * model.window + max(new - given, 0))
+            attended = min(pairs, new * model.window)
+        compute += 2 * model.heads * keys * attended
+        weights += token_bytes * seen
+    return fixed_s + token_s * new + max(compute / flops, weights / bytes_per_s)
 
 
 @dataclass(eq=False)
@@ -81,6 +94,10 @@ class Limits:
     max_batched_tokens: int = 8192
     max_sequences: int = 256
     block_tokens: int = 16
+    window: int = 0
+    """tokens that the layers with a window hold of a sequence at most"""
+    window_layers: float = 0.0
+    """those layers over the others, whose blocks are counted"""
 
 
 @dataclass(eq=False)
@@ -112,7 +129,19 @@ class Replica:
         if passed < request.prefill:
             return math.ceil(passed / size)
         shared = request.prompt // size
-        return shared + request.beams * math.ceil((request.prompt + request.written - shared * size) / size)
+        return (
+            self.windows(request)
+            + shared
+            + request.beams * math.ceil((request.prompt + request.written - shared * size) / size)
+        )
+
+    def windows(self, request: Request) -> int:
+        """Blocks that its layers with a window come to hold: of its prompt and one answer, and of the other answers."""
+        size = self.limits.block_tokens
+        window = math.ceil(self.limits.window / size) + 1
+        tokens = min(window, math.ceil((request.prompt + request.output) / size))
+        tokens += (request.beams - 1) * min(window, math.ceil(request.output / size) + 1)
+        return math.ceil(self.limits.window_layers * tokens)
 
     def free_blocks(self) -> int:
         return self.limits.kv_blocks - sum(request.blocks for request in self.running)

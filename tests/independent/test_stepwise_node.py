@@ -11,6 +11,7 @@ from simpy import Environment
 
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.memory import window_of
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
@@ -66,6 +67,11 @@ LOADS = {
     "scores": Load(40.0, output=(0, 0)),
     "two GPUs a replica": Load(20.0, gpus=2),
     "experts": Load(10.0, model="qwen3-30b-a3b"),
+    "experts of four bits, a window of 128": Load(10.0, model="gpt-oss-20b"),
+    "compressed cache": Load(10.0, model="deepseek-v2-lite"),
+    "windows": Load(10.0, model="gemma-3-12b"),
+    "windows, little memory": Load(6.0, model="gemma-3-12b", kv_blocks=2000, shows="preempted"),
+    "windows, beams": Load(8.0, model="gemma-3-12b", output=(4, 20), beams=20, kv_blocks=6000, max_sequences=100),
 }
 
 
@@ -89,7 +95,10 @@ def served_by_the_engine(load: Load, requests: list[stepwise_node.Request]) -> l
     """The tickets of the engine's node for the same requests."""
     env = Environment()
     model, gpu = default_catalogue().model(load.model), default_catalogue().gpu("h100")
-    engine = Engine(load.kv_blocks, load.max_batched_tokens, load.max_sequences)
+    window, share = window_of(model)
+    engine = Engine(
+        load.kv_blocks, load.max_batched_tokens, load.max_sequences, window_tokens=window, window_share=share
+    )
     pool = Pool(
         partial(Replica, RooflineTiming(model, gpu, Layout(load.gpus)).steps, engine),
         replicas=load.replicas,
@@ -116,7 +125,10 @@ def test_every_request_is_served_as_an_account_step_by_step_says(name: str) -> N
     requests = requests_of(load)
     tickets = served_by_the_engine(load, requests)
     model, gpu = default_catalogue().model(load.model), default_catalogue().gpu("h100")
-    limits = stepwise_node.Limits(load.kv_blocks, load.max_batched_tokens, load.max_sequences)
+    layers = model.window_layers / (model.layers - model.window_layers)
+    limits = stepwise_node.Limits(
+        load.kv_blocks, load.max_batched_tokens, load.max_sequences, window=model.window or 0, window_layers=layers
+    )
     told = stepwise_node.Node(model, gpu, limits, load.replicas, load.gpus, load.queue_limit, load.abort)
     for request, ticket in zip(requests, tickets, strict=True):
         request.arrival_s = ticket.t_arrived_s  # as its clock, which adds pauses up, reads
