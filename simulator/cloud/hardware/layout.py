@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.hardware.models import ModelSpec
 from fleetrec.simulator.scenario.sections import Machines
 
@@ -49,7 +50,10 @@ def layout_of(section: Machines, model: ModelSpec, key: str) -> Layout:
     ):
         if whole % parts:
             fitting = ", ".join(str(n) for n in range(1, whole + 1) if whole % n == 0)
-            raise InputError(f"{key}.parallel.{name}: {whole} GPUs are not {parts} equal groups; set one of {fitting}")
+            raise InputError(
+                f"{key}.parallel.{name}: {counted(whole, 'GPU')} cannot be {parts} equal groups; "
+                f"set one of {fitting}, or another {key}.gpus_per_replica"
+            )
     if layout.pipeline > model.layers:
         raise InputError(f"{key}.parallel.pipeline: {model.name} has {model.layers} layers; set at most as many stages")
     if layout.expert > 1 and model.experts % layout.expert:

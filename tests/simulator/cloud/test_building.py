@@ -4,10 +4,21 @@ import pytest
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.step_time import Batch
 from fleetrec.simulator.cloud.pools import check_cloud, kinds_of, pools_of
 from fleetrec.simulator.cloud.replica.jobs import Job
 from fleetrec.simulator.cloud.tokens import RequestTokens, history_window, longest_request
-from fleetrec.simulator.scenario.sections import Cloud, KvOffloading, Llm, Pool, Prompt, Spot, Tariffs
+from fleetrec.simulator.scenario.sections import (
+    Cloud,
+    KvOffloading,
+    Llm,
+    Parallel,
+    Pool,
+    Precision,
+    Prompt,
+    Spot,
+    Tariffs,
+)
 
 LLM = Llm(served_as="llama-3.1-8b")
 MODEL = default_catalogue().model("llama-3.1-8b")
@@ -26,6 +37,39 @@ def test_pools_differ_in_speed_memory_and_price():
     assert (fast.speed, slow.speed) == (1.0, pytest.approx(h100.alone_s(longest) / l4.alone_s(longest)))
     assert h100.engine.kv_blocks > l4.engine.kv_blocks
     assert (fast.rent_usd, slow.rent_usd) == (pytest.approx(0.001), pytest.approx(0.00025))
+
+
+def test_narrower_weights_and_keys_leave_more_memory_and_are_read_sooner_and_a_pool_draws_as_it_computes():
+    def kind(**precision):
+        ((_, found),) = kinds_of(LLM, Cloud(gpu="b200", precision=Precision(**precision)), MODEL)
+        return found
+
+    plain, eight, four, all_eight = (
+        kind(),
+        kind(weights="fp8"),
+        kind(weights="nvfp4"),
+        kind(weights="fp8", kv_cache="fp8"),
+    )
+    step = [k.steps.at(Batch(1, 1, 0, 0)) for k in (plain, eight, four)]
+    prompt = [k.steps.at(Batch(8192, 1, 0, 0)) for k in (plain, eight, four)]
+    assert step == sorted(step, reverse=True)
+    assert prompt == sorted(prompt, reverse=True)
+    assert plain.engine.kv_blocks < eight.engine.kv_blocks < four.engine.kv_blocks
+    assert all_eight.engine.kv_blocks == pytest.approx(2 * eight.engine.kv_blocks, abs=1)
+    (pool,) = pools_of(LLM, Cloud(gpu="b200", precision=Precision(weights="nvfp4")), Tariffs(), MODEL)
+    (as_published,) = pools_of(LLM, Cloud(gpu="b200"), Tariffs(), MODEL)
+    assert pool.power.load(1.0, 1000) < as_published.power.load(1.0, 1000)
+
+
+def test_a_model_with_windows_holds_more_requests_at_once():
+    gemma = default_catalogue().model("gemma-3-12b")
+    llm = Llm(served_as="gemma-3-12b", prompt=Prompt(history=1000))
+    ((_, kind),) = kinds_of(llm, Cloud(gpu="h100"), gemma)
+    ((_, unaware),) = kinds_of(llm, Cloud(gpu="h100"), gemma.model_copy(update={"window": None, "window_layers": 0}))
+    longest = longest_request(llm)
+    job = Job(longest.prompt_tokens, longest.output_tokens)
+    together = [k.engine.kv_blocks // k.engine.blocks_of(job) for k in (kind, unaware)]
+    assert together[0] > 3 * together[1]
 
 
 def test_a_request_alone_takes_what_an_idle_replica_takes():
@@ -58,6 +102,16 @@ def test_a_request_alone_takes_what_an_idle_replica_takes():
             {"prompt": Prompt(history=20_000)},
             {"pools": (Pool(name="big", gpu="h200"), Pool(name="small", gpu="l4"))},
             r"^cloud.pools.1.gpu: .* KV cache of [\d.]+ GB for the longest request exceed .* by [\d.]+ GB",
+        ),
+        (
+            {},
+            {"pools": (Pool(name="x", precision=Precision(experts="mxfp4")),)},
+            "^cloud.pools.0.precision.experts: llama-3.1-8b has no experts; set cloud.pools.0.precision.weights",
+        ),
+        (
+            {},
+            {"parallel": Parallel(pipeline=2)},
+            "^cloud.parallel.pipeline: 1 GPU cannot be 2 equal groups; set one of 1",
         ),
     ],
 )

@@ -1,13 +1,14 @@
 """A replica: equal to a step-by-step reference, and the truths of continuous batching on hand-made cases."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime, Windows
 from fleetrec.simulator.cloud.replica.host_tier import HostMemory
 from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 from fleetrec.simulator.cloud.replica.queue_orders.shortest_prompt import ShortestPrompt
@@ -20,6 +21,8 @@ ROOFLINE = StepTime(
     LinearCost(0.00213, 0.000317, 0.0000531, 0.0, 0.00000117),
     LinearCost(0.01319, 0.0, 0.0000171, 0.0000313),
 )
+
+WINDOWED = StepTime(ROOFLINE.compute, ROOFLINE.memory, windows=Windows(40, 0.0000713, 0.00000317))
 
 ORDERS = QueueOrder.family.built_in()
 
@@ -75,13 +78,13 @@ def cases(draw):
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(cases())
-def test_runs_in_closed_form_equal_single_steps(case):
+@given(cases(), st.sampled_from([ROOFLINE, WINDOWED]))
+def test_runs_in_closed_form_equal_single_steps(case, timing):
     asks, engine = case
-    jobs, replica, left = serve(asks, ROOFLINE, engine)
+    jobs, replica, left = serve(asks, timing, engine)
     expected = Stepwise(
         asks,
-        ROOFLINE,
+        timing,
         engine.kv_blocks,
         engine.max_batched_tokens,
         engine.max_sequences,
@@ -161,6 +164,26 @@ def test_beams_share_the_full_blocks_of_their_prompt_and_decode_one_token_each()
     assert replica.tokens_computed == 50 + 15 * 4
     with pytest.raises(InputError, match="needs 11 KV-cache blocks of 16 tokens and the replica has 10"):
         Replica(timing, Engine(10)).add(Job(50, 16, 4), 0.0)
+
+
+def test_layers_with_a_window_hold_no_more_than_it_however_long_the_context():
+    # two layers with a window of 32 tokens for each that sees all: blocks of 16, so at most 3 blocks each
+    engine = Engine(100, 512, block_tokens=16, window_tokens=32, window_share=2.0)
+    held = {}
+    for prompt, sequences in ((16, 1), (320, 1), (320, 2)):
+        (job,), _, _ = serve([Ask(0.0, prompt, 16, sequences)], ONE_SECOND, engine)
+        held[prompt, sequences] = engine.blocks_of(job) - job._window_blocks
+    assert held == {(16, 1): 2 + 2 * 2, (320, 1): 21 + 2 * 3, (320, 2): 22 + 2 * (3 + 2)}
+
+
+@given(cases(), st.integers(1, 100), st.sampled_from([0.2, 1.0, 5.2]))
+def test_what_windows_hold_is_given_back(case, window, share):
+    asks, engine = case
+    engine = replace(engine, window_tokens=window, window_share=share)
+    engine = replace(engine, kv_blocks=max(engine.blocks_of(Job(a.prompt, a.output, a.sequences)) for a in asks))
+    jobs, replica, _ = serve(asks, WINDOWED, engine)
+    assert all(job.completed or job.t_finished_s >= 0 for job in jobs)
+    assert replica.kv_blocks_used == 0
 
 
 def test_scoring_ends_with_its_prefill():
