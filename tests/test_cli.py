@@ -140,7 +140,9 @@ def test_validate_prints_a_scenario_that_loads_back(scenario_file: Path, tmp_pat
     assert resolved["policy"]["request"] == {"kind": "always"}  # the ratio of the old kind is gone
     (tmp_path / "again.yaml").write_text(done.stdout, encoding="utf-8")
     again = typed("validate", tmp_path / "again.yaml")
-    assert (again.stdout, again.stderr) == (done.stdout, "")
+    assert (again.stdout, again.stderr) == (done.stdout, done.stderr)
+    price = "h100 is charged 3.95 USD an hour (tariffs.gpu_hour); the catalogue has 1.99 to 6.98, typically 3.95"
+    assert price in done.stderr
 
 
 def test_schema_is_json() -> None:

@@ -38,6 +38,9 @@ def _basics(scenario: sections.Scenario) -> Iterator[Contradiction]:
         yield "name", f"{scenario.name!r} ends with a dot, and it names a folder; drop the dot"
     if scenario.seed >= 2**63:
         yield "seed", f"expected a whole number below 2^63, got {scenario.seed}"
+    price = scenario.tariffs.gpu_hour
+    if isinstance(price, sections.PriceRange) and (problem := price.problem()):
+        yield "tariffs.gpu_hour", problem
 
 
 def _split(scenario: sections.Scenario) -> Iterator[Contradiction]:
@@ -255,6 +258,10 @@ def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
                 yield f"cloud.{key} has no effect while cloud.pools is given; set it in the pools"
     if cloud.router.kind == "prefix_aware" and not cloud.prefix_caching:
         yield "cloud.router: prefix_aware is least_outstanding while cloud.prefix_caching is false"
+    for key, machines in (("cloud", cloud), *((f"cloud.pools.{i}", pool) for i, pool in enumerate(cloud.pools))):
+        for name in ("parallel", "precision"):
+            if machines.profile is not None and getattr(machines, name).model_fields_set:
+                yield f"{key}.{name} has no effect on times and memory, which {key}.profile gives"
     if _set(cloud, "max_retries") and cloud.on_failure == "lost":
         yield "cloud.max_retries has no effect while cloud.on_failure is lost"
     if _set(policy.budget, "burst") and policy.budget.ratio >= 1:

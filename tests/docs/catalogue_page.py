@@ -14,16 +14,17 @@ PAGE = ROOT / "docs" / "reference" / "catalogue.md"
 _HEAD = """# The catalogue
 
 *Which language models and GPUs can a scenario name, and where do their figures come from?* {models} models go into
-`llm.served_as` and {gpus} GPUs into `cloud.gpu`; `python cli.py catalog` prints them, with `--json` every figure and its
-source. A path to a model's `config.json` stands for its name too ([the LLM node](../background/llm_node.md#the-catalogue)
-says which are read). This page is written by `python -m tests.docs.catalogue_page`.
+`llm.served_as` and {gpus} GPUs into `cloud.gpu`; `python cli.py catalog` prints them, with `--json` every figure and
+its source. A path to a model's `config.json` stands for its name too ([the LLM
+node](../background/llm_node.md#the-catalogue) says which are read). This page is written by `python -m
+tests.docs.catalogue_page`.
 
 ## Models
 
-Billions of parameters, in all and of those that one token meets (the output projection among them, the input embedding
-not); experts: those of a token, of those of a layer; window: layers that see no more than so many tokens; weights: their
-format as published, and their size in memory; KV cache: bytes of one token in all layers. What the architecture says and
-the published total differ by less than 0.05%, of glm-4.5, whose card rounds, by 0.6%.
+Billions of parameters, in all and of those that one token meets (the output projection among them, the input
+embedding not); experts: those of a token, of those of a layer; window: layers that see no more than so many tokens;
+weights: their format as published, and their size in memory; KV cache: bytes of one token in all layers. What the
+architecture says and the published total differ by less than 0.05%, of glm-4.5, whose card rounds, by 0.6%.
 
 | model | parameters | active | layers x hidden | heads/KV heads | experts | window | weights | GB | KV kB | source |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -31,9 +32,10 @@ the published total differ by less than 0.05%, of glm-4.5, whose card rounds, by
 
 ## GPUs
 
-Dense peaks in TFLOP/s (a dash: it has no such arithmetic, and weights of that format are computed in 16 bits); memory that
-a program can allocate; bandwidth and link, one direction, in GB/s; watts idle and at the board's limit; USD per hour as the
-lowest, a typical and the highest list price of 2026, of which results charge the typical one (`tariffs.gpu_hour`).
+Dense peaks in TFLOP/s (a dash: it has no such arithmetic, and weights of that format are computed in 16 bits); memory
+that a program can allocate; bandwidth and link, one direction, in GB/s; watts idle and at the board's limit; USD per
+hour as the lowest, a typical and the highest list price of 2026, of which results charge the typical one
+(`tariffs.gpu_hour`).
 
 | GPU | memory GB | bandwidth | 16-bit | INT8 | FP8 | FP4 | link | W | USD/h | hardware | prices |
 |---|---|---|---|---|---|---|---|---|---|---|---|
@@ -41,8 +43,8 @@ lowest, a typical and the highest list price of 2026, of which results charge th
 
 ## Number formats
 
-Bits of a weight, its share of the scales included, and the arithmetic of its products. Embedding tables and the output
-projection keep 16 bits. `cloud.precision` chooses: `weights` (those of experts too), `experts`, `kv_cache`.
+Bits of a weight, its share of the scales included, and the arithmetic of its products. Embedding tables and the
+output projection keep 16 bits. `cloud.precision` chooses: `weights` (those of experts too), `experts`, `kv_cache`.
 
 | format | bits | products in |
 |---|---|---|

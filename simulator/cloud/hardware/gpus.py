@@ -37,9 +37,11 @@ class GpuSpec(Section):
     sources: GpuSources
 
     @model_validator(mode="after")
-    def _powers_rise(self) -> Self:
+    def _figures_rise(self) -> Self:
         if not self.idle_power_w <= self.busy_power_w <= self.power_w:
             raise ValueError("idle_power_w, busy_power_w and power_w must not fall in this order")
+        if problem := self.price.problem():
+            raise ValueError(f"price: {problem}")
         return self
 
     def peak_flops(self, weights: WeightFormat) -> float:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.cloud import Cloud
@@ -22,13 +22,11 @@ class PriceRange(Section):
     typical: float = Field(ge=0)
     high: float = Field(ge=0)
 
-    @model_validator(mode="after")
-    def _rises(self) -> Self:
-        if not self.low <= self.typical <= self.high:
-            raise ValueError(
-                f"{self.low:g}, {self.typical:g}, {self.high:g} is no range; low, typical and high must rise"
-            )
-        return self
+    def problem(self) -> str | None:
+        """Why it is no range; None where it is one."""
+        if self.low <= self.typical <= self.high:
+            return None
+        return f"{self.low:g}, {self.typical:g}, {self.high:g} is no range; low, typical and high must rise"
 
 
 class Tariffs(Section):

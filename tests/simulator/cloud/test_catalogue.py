@@ -188,9 +188,25 @@ def test_a_candidate_model_is_served_as_itself_unless_another_is_named():
     assert served_model("llama-3.1-8b", architecture).n_params == 8_030_261_248
 
 
+PRICELESS = """\
+x:
+  {title: x, memory_bytes: 1, bandwidth_bytes_per_s: 1, flops_32bit: 1, flops_16bit: 1, flops_int8: 1,
+   link_bytes_per_s: 1, power_w: 3, idle_power_w: 1, busy_power_w: 2, half_load: 0.1,
+   sources: {hardware: x, memory: x, idle_power: x, power_curve: x, price: x},
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("h100: {memory_bytes: -1}", "gpus.yaml: h100"), ("- a\n- b", "not a catalogue"), ("a: [", "not a catalogue")],
+    [
+        ("h100: {memory_bytes: -1}", "gpus.yaml: h100: title"),
+        (
+            PRICELESS + "  price: {low: 4, typical: 3, high: 5}}",
+            "gpus.yaml: x: price: 4, 3, 5 is no range; low, typical",
+        ),
+        ("- a\n- b", "not a catalogue"),
+        ("a: [", "not a catalogue"),
+    ],
 )
 def test_a_broken_catalogue_file_names_the_entry(tmp_path, text, message):
     (tmp_path / "models.yaml").write_text("{}")

@@ -76,6 +76,10 @@ CONTRADICTIONS = {
         "cloud: {autoscale: {target: 1.5}}",
         "cloud.autoscale.target: a utilization of 1.5 is never reached; set a share below 1, such as 0.7",
     ),
+    "prices that are no range": (
+        "tariffs: {gpu_hour: {low: 4, typical: 3, high: 5}}",
+        "tariffs.gpu_hour: 4, 3, 5 is no range; low, typical and high must rise",
+    ),
     "two pools of one name": (
         "cloud: {pools: [{name: x}, {name: x}]}",
         "cloud.pools.1.name: 'x' is the name of pool 0 too; rename one",
