@@ -103,7 +103,8 @@ def save_profile(found: Calibration, path: Path) -> None:
         "model": server.model.name,
         "gpu": server.gpu.name,
         "gpus_per_replica": server.gpus_per_replica,
-        "engine_limits": vars(server.engine) | {"order": server.engine.order.kind},
+        "engine_limits": {name: getattr(server.engine, name) for name in _Limits.model_fields}
+        | {"order": server.engine.order.kind},
         "compute": vars(steps.compute),
         "memory": vars(steps.memory),
         "experts": None if steps.experts is None else vars(steps.experts),
