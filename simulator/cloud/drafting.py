@@ -74,16 +74,8 @@ def _prediction_layer(model: ModelSpec) -> ModelSpec:
             f"{_KEY}: {model.name} comes without layers for multi-token prediction"
             f"{f', as {chr(44).join(known)} do' if known else ''}; set kind draft_model or ngram"
         )
-    layer = model.model_copy(
-        update={
-            "name": f"the prediction layer of {model.name}",
-            "layers": 1,
-            "dense_layers": 0,
-            "window_layers": 0,
-            "window": None,
-            "other_params": 0,
-        }
-    )
+    alike = {"layers": 1, "dense_layers": 0, "window_layers": 0, "window": None, "other_params": 0}
+    layer = model.model_copy(update={"name": f"the prediction layer of {model.name}", **alike})
     dense = (model.body_params - model.expert_params) // model.layers
     n_params = dense + layer.expert_params + model.head_params
     return layer.model_copy(update={"n_params": n_params, "tied_embeddings": True})

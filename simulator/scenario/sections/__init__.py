@@ -118,6 +118,7 @@ __all__ = [
     "PoissonArrivals",
     "Policy",
     "Pool",
+    "Precision",
     "Preloaded",
     "PresenceTrace",
     "PresetLink",
