@@ -12,6 +12,8 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.calibration import load_profile
 from fleetrec.simulator.cloud.drafting import with_drafter
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
+from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
 from fleetrec.simulator.cloud.hardware.layout import Layout, layout_of
 from fleetrec.simulator.cloud.hardware.memory import block_token_bytes, kv_blocks, window_of
@@ -79,19 +81,21 @@ def kind_of(
     model = _served(model, section, key)
     job = Job(longest.prompt_tokens, longest.output_tokens, longest.sequences)
     if section.profile is not None:
+        if section.engine is not None:
+            raise InputError(f"{key}.engine: {key}.profile has the step times of its own server; set one of the two")
         kind = _profiled(f"{key}.profile", section, cloud, model, gpu, job)
     else:
-        kind = _roofline_kind(key, section, cloud, model, gpu, job)
+        kind = _modelled_kind(key, section, cloud, model, gpu, job)
     if cloud.speculation is None:
         return kind
     layout = layout_of(section, model, key)
     return replace(kind, engine=with_drafter(kind.engine, cloud.speculation, model, gpu, layout, job))
 
 
-def _roofline_kind(
+def _modelled_kind(
     key: str, section: sections.Machines, cloud: sections.Cloud, model: ModelSpec, gpu: GpuSpec, longest: Job
 ) -> Kind:
-    """A kind timed by the roofline."""
+    """A kind timed by its engine's constants, or by the roofline."""
     layout, block = layout_of(section, model, key), cloud.block_tokens
     window, share = window_of(model)
     engine = Engine(
@@ -106,7 +110,14 @@ def _roofline_kind(
     )
     at_least = longest.blocks_at(longest.prompt_tokens + longest.output_tokens, block) + engine.window_blocks(longest)
     engine = replace(engine, kv_blocks=kv_blocks(model, gpu, layout, block, at_least=at_least, key=key))
-    return Kind(model, RooflineTiming(model, gpu, layout).steps, _tiered(engine, layout, cloud, model), gpu)
+    return Kind(model, _steps(section, model, gpu, layout), _tiered(engine, layout, cloud, model), gpu)
+
+
+def _steps(section: sections.Machines, model: ModelSpec, gpu: GpuSpec, layout: Layout) -> StepTime:
+    """Step times of the section's engine, or the roofline's."""
+    if section.engine is None:
+        return RooflineTiming(model, gpu, layout).steps
+    return engine_steps(model, gpu, layout, engine_profile(section.engine))
 
 
 def _served(model: ModelSpec, section: sections.Machines, key: str) -> ModelSpec:

@@ -102,7 +102,7 @@ def plain(pool: Pool, cloud: Cloud) -> Replica | None:
         return None
     engine = replica.engine
     special = engine.prefix_caching or engine.async_scheduling or engine.drafter or not engine.order.by_arrival
-    special = special or replica.timing.windows is not None
+    special = special or replica.timing.windows is not None or replica.timing.kernels is not None
     return None if special else replica
 
 

@@ -92,11 +92,11 @@ class ModelSpec(Section):
     @property
     def counted_params(self) -> int:
         """Parameters as they follow from the architecture; norms and biases of blocks are left out where few."""
-        block = self._attention_params + 2 * self.hidden
+        block = self.attention_params + 2 * self.hidden
         return self.layers * block + self._ffn_params + self.hidden + self._table_params + self.other_params
 
     @property
-    def _attention_params(self) -> int:
+    def attention_params(self) -> int:
         """Of one layer, its norms of queries and keys included."""
         hidden, heads = self.hidden, self.heads
         if self.latent is not None:

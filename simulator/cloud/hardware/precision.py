@@ -26,7 +26,8 @@ WEIGHTS: dict[WeightFormat, NumberFormat] = {
     "fp32": NumberFormat(4.0, "32bit"),
     "fp16": NumberFormat(2.0, "16bit"),
     "bf16": NumberFormat(2.0, "16bit"),
-    "fp8": NumberFormat(1.0, "fp8"),  # a scale a tensor, a channel, or a block of 128 x 128
+    "fp8": NumberFormat(1.0, "fp8"),  # a scale a tensor, or a channel
+    "fp8_block": NumberFormat(1.0, "fp8"),  # a scale a block of 128 x 128
     "int8": NumberFormat(1.0, "int8"),
     "int4": NumberFormat(0.5 + 2.5 / 128, "16bit"),  # groups of 128: a 16-bit scale and a 4-bit zero
     "nvfp4": NumberFormat(0.5 + 1 / 16, "fp4"),  # groups of 16: an 8-bit scale

@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from fleetrec.simulator.cloud.hardware.kernels import Kernels
+
 
 class Batch(NamedTuple):
     """What one step holds."""
@@ -86,7 +88,8 @@ class StepTime:
     """Seconds of a step: the larger of `compute` and `memory`; fixed overheads are part of both.
 
     A mixture of experts also reads, on the memory line, the weights of the experts that the step touches. A step that
-    holds more than one token a sequence, so part of a prompt, takes at least `prompt_floor_s`.
+    holds more than one token a sequence, so part of a prompt, takes at least `prompt_floor_s`. Under a serving engine
+    (`engine_timing`) the first line is the host's and the second the GPUs', with their `kernels`.
     """
 
     compute: LinearCost
@@ -94,6 +97,8 @@ class StepTime:
     experts: ExpertWeights | None = None
     prompt_floor_s: float = 0.0
     windows: Windows | None = None
+    kernels: Kernels | None = None
+    """on the memory line"""
     _decoding: dict[float, tuple[float, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     """by sequences that decode: what a step takes without its context, and what it grows by from one to the next"""
 
@@ -107,8 +112,12 @@ class StepTime:
         return max(seconds, self.prompt_floor_s) if batch.new_tokens > batch.sequences else seconds
 
     def _memory_s(self, batch: Batch) -> float:
-        seconds = self.memory.at(batch)
-        return seconds if self.experts is None else seconds + self.experts.at(batch.new_tokens)
+        return self.memory.at(batch) + self._by_tokens_s(batch.new_tokens, batch.sequences)
+
+    def _by_tokens_s(self, new_tokens: float, sequences: float) -> float:
+        """The part of the memory line that is no line in the tokens."""
+        seconds = 0.0 if self.experts is None else self.experts.at(new_tokens)
+        return seconds if self.kernels is None else seconds + self.kernels.at(new_tokens, sequences)
 
     def decoding(self, sequences: float, context_tokens: float) -> "Run":
         """The run of steps in which `sequences` sequences decode; the first of them reads `context_tokens` in all."""
@@ -154,7 +163,7 @@ class StepTime:
             (compute.per_context_token_s + compute.per_pair_s) * sequences,
             memory.at(batch),
             (memory.per_context_token_s + memory.per_pair_s) * sequences,
-            self.experts.at(sequences) if self.experts is not None else 0.0,
+            self._by_tokens_s(sequences, sequences),
         )
 
 

@@ -9,6 +9,7 @@ from fleetrec.simulator.scenario.sections.candidates import Candidates, TitlePro
 from fleetrec.simulator.scenario.sections.cloud import (
     Autoscale,
     Cloud,
+    EngineName,
     Failures,
     KvOffloading,
     Machines,
@@ -93,6 +94,7 @@ __all__ = [
     "DiurnalArrivals",
     "DraftModel",
     "Engine",
+    "EngineName",
     "Failures",
     "Fleet",
     "FusionRule",

@@ -79,7 +79,8 @@ class KvOffloading(Section):
     link: BytesPerSecond = Field(25e9, description="from there to the GPUs of a replica, all together")
 
 
-WeightFormat = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4"]
+WeightFormat = Literal["fp32", "fp16", "bf16", "fp8", "fp8_block", "int8", "int4", "nvfp4", "mxfp4"]
+EngineName = Literal["vllm", "sglang", "tensorrt_llm", "generative_recommender"]
 
 
 class Precision(Section):
@@ -113,6 +114,9 @@ class Machines(Section):
     parallel: Parallel = Field(Parallel(), description="other ways to divide the copy")
     precision: Precision = Field(
         Precision(), description="number formats; of the model as published, where none is given"
+    )
+    engine: EngineName | None = Field(
+        None, description="the serving engine, whose measured constants time the steps; none: the roofline"
     )
     profile: str | None = Field(
         None, description="step times and memory calibrated from a server's log (`fleetrec calibrate`); none: roofline"

@@ -113,6 +113,11 @@ def test_a_request_alone_takes_what_an_idle_replica_takes():
             {"parallel": Parallel(pipeline=2)},
             "^cloud.parallel.pipeline: 1 GPU cannot be 2 equal groups; set one of 1",
         ),
+        (
+            {},
+            {"engine": "vllm", "profile": "server.yaml"},
+            "^cloud.engine: cloud.profile has the step times of its own server; set one of the two",
+        ),
     ],
 )
 def test_what_does_not_fit_or_is_not_known_is_refused_before_anything_is_trained(llm, cloud, message):

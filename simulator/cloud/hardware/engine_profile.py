@@ -1,0 +1,83 @@
+"""Serving engines: what each makes of a GPU, as constants fitted to measured set-ups (`benchmarks/fit_engines.py`)."""
+
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError
+
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.scenario.sections import EngineName, Section
+
+_FOLDER = Path(__file__).parent / "engines"
+
+
+class Shares(Section):
+    """Shares of a GPU's peaks, and factors of them."""
+
+    products_16bit: float = Field(gt=0, le=1.2, description="of the FLOP/s, in matrix products of many tokens")
+    products_8bit: float = Field(gt=0, le=1.2)
+    products_4bit: float = Field(gt=0, le=1.2)
+    block_scaled: float = Field(gt=0, description="factor where 8-bit weights have a scale a block")
+    expert_products: float = Field(gt=0, description="factor in grouped products of experts")
+    prompt_attention: float = Field(gt=0, le=1.2, description="of the 16-bit FLOP/s")
+    reads: float = Field(gt=0, le=1.2, description="of the bandwidth, in reads of weights")
+    reads_4bit: float = Field(gt=0, description="factor in reads of NVFP4 weights")
+    expert_reads: float = Field(gt=0, description="factor in reads of experts")
+    cache_reads: float = Field(gt=0, le=1.2, description="of the bandwidth, in reads of the KV cache")
+    link_one_shot: float = Field(gt=0, description="of the link, where each GPU reads what the others have")
+    link_ring: float = Field(gt=0, description="of the link, where sums are passed round")
+    fp4_gpu_products: float = Field(gt=0, description="factor on GPUs with 4-bit arithmetic, but for 4-bit products")
+    fp4_gpu_reads: float = Field(gt=0, description="factor on those GPUs")
+    fp4_gpu_expert_reads: float = Field(gt=0, description="further factor on those GPUs")
+
+
+class Seconds(Section):
+    """Times that follow from no peak."""
+
+    step: float = Field(ge=0, description="of each step, hidden behind nothing")
+    host: float = Field(
+        ge=0, description="the host's work for a step, behind which the GPUs' is hidden, or the reverse"
+    )
+    host_sequence: float = Field(ge=0, description="the same for each sequence")
+    host_prompt_layer: float = Field(ge=0, description="the least that a layer takes in a step with part of a prompt")
+    layer: float = Field(ge=0, description="of a layer's kernels, whatever they hold")
+    expert_layer: float = Field(ge=0, description="more where it has experts")
+    layer_8bit: float = Field(ge=0, description="more where its weights have 8 bits")
+    layer_block_scaled: float = Field(ge=0, description="in place of `layer_8bit` where they have a scale a block")
+    layer_4bit: float = Field(ge=0, description="more where they are NVFP4")
+    prompt_layer: float = Field(ge=0, description="more in a step with part of a prompt")
+    sequence: float = Field(ge=0, description="of each sequence, on the GPUs")
+    layer_sequence: float = Field(ge=0, description="of each sequence, in each layer")
+    exchange: float = Field(ge=0, description="an exchange between GPUs")
+    exchange_doubling: float = Field(ge=0, description="more for each doubling of the GPUs")
+    ring_doubling: float = Field(ge=0, description="of a ring, for each doubling of the GPUs")
+    request: float = Field(ge=0, description="from the client until the scheduler sees a request")
+    request_token: float = Field(ge=0, description="more for each token of its prompt")
+    request_stream: float = Field(ge=0, description="more for each answer that is being streamed")
+
+
+class EngineProfile(Section):
+    """What a file of `engines` holds."""
+
+    title: str
+    fitted_to: str = Field(description="versions and rows")
+    shares: Shares
+    seconds: Seconds
+    expert_tile: float = Field(ge=0, description="rows that an expert which is met computes beyond its tokens")
+    attention_data_exchange: float = Field(gt=0, description="factor of exchanges between attention-data groups")
+    sources: str
+
+
+@cache
+def engine_profile(name: EngineName) -> EngineProfile:
+    """The profile of a serving engine. InputError where its file is not one."""
+    path = _FOLDER / f"{name}.yaml"
+    try:
+        return EngineProfile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: no profile of an engine ({type(error).__name__}); restore the file") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise InputError(f"{path}: {place}: {problem['msg']}; correct the entry") from None
