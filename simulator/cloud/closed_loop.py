@@ -1,0 +1,96 @@
+"""A server at a fixed concurrency: so many clients, each with one request under way and the next one right behind it.
+
+As benchmarks of serving engines run it (InferenceMAX): all clients begin at once, each serves ten requests in the mean,
+and lengths are drawn evenly between a share of those stated and the whole. Means over all requests, the first ones
+included.
+"""
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+
+from fleetrec.simulator.cloud.hardware.engine_profile import Seconds
+from fleetrec.simulator.cloud.hardware.step_time import StepTime
+from fleetrec.simulator.cloud.replica.jobs import Engine, Job
+from fleetrec.simulator.cloud.replica.replica import Replica
+
+ROUNDS = 10
+"""requests of a client"""
+SPREAD = 0.2
+"""how much shorter than stated a prompt or an answer may be"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the clients ask."""
+
+    prompt_tokens: int
+    output_tokens: int
+    concurrency: int
+    spread: float = SPREAD
+    rounds: int = ROUNDS
+    seed: int = 0
+
+    def jobs(self) -> list[Job]:
+        """All requests, in the order in which they are sent."""
+        rng, n = np.random.default_rng(self.seed), self.concurrency * self.rounds
+        shares = 1.0 - self.spread * rng.random((n, 2))
+        lengths = np.maximum(np.rint(shares * (self.prompt_tokens, self.output_tokens)), (1, 2)).astype(int)
+        return [Job(prompt, output) for prompt, output in lengths.tolist()]
+
+
+@dataclass(frozen=True)
+class Served:
+    """What came of it."""
+
+    ttft_s: float
+    """mean time to first token, as the client sees it"""
+    tpot_s: float
+    """mean time per further token"""
+    latency_s: float
+    requests_per_s: float
+    tokens_per_s: float
+    """written"""
+    busy_s: float
+
+
+def closed_loop(steps: StepTime, engine: Engine, load: Load, front_end: Seconds | None = None) -> Served:
+    """Serve the load. `front_end` says how long requests take from the client to the scheduler: drawn, exponentially,
+    since what one thread does for many clients is uneven; none: no time."""
+    jobs, rng = load.jobs(), np.random.default_rng(load.seed + 1)
+    replica, sent = Replica(steps, engine), np.zeros(len(jobs))
+    arrivals: list[tuple[float, int]] = []
+
+    def send(i: int, now: float) -> None:
+        sent[i] = now
+        delay_s = 0.0
+        if front_end is not None:
+            uneven_s = front_end.request + front_end.request_stream * load.concurrency
+            delay_s = uneven_s * float(rng.exponential()) + front_end.request_token * jobs[i].prompt_tokens
+        heapq.heappush(arrivals, (now + delay_s, i))
+
+    next_one = min(load.concurrency, len(jobs))
+    for i in range(next_one):
+        send(i, 0.0)
+    while arrivals or replica.outstanding:
+        if arrivals and arrivals[0][0] <= replica.next_s():
+            now, i = heapq.heappop(arrivals)
+            replica.add(jobs[i], now)
+            continue
+        for job in replica.advance(replica.next_s()):
+            if next_one < len(jobs):
+                send(next_one, job.t_finished_s)
+                next_one += 1
+    first = np.array([job.t_first_token_s for job in jobs])
+    last = np.array([job.t_finished_s for job in jobs])
+    tokens = np.array([job.output_tokens for job in jobs])
+    span = float(last.max())
+    return Served(
+        float((first - sent).mean()),
+        float(((last - first) / (tokens - 1)).mean()),
+        float((last - sent).mean()),
+        len(jobs) / span,
+        float(tokens.sum()) / span,
+        replica.busy_s,
+    )

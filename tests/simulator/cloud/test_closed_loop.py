@@ -1,0 +1,62 @@
+"""A server at a fixed concurrency: one client by hand, what many clients cost, and a measured row."""
+
+import pytest
+
+from fleetrec.simulator.cloud.closed_loop import Load, closed_loop
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
+from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
+from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.memory import kv_blocks
+from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.scenario.sections import Precision
+
+SECOND = StepTime(
+    LinearCost(1.0), LinearCost(0.0, per_token_s=0.01)
+)  # a step a second, while it holds up to 100 tokens
+ROOM = Engine(kv_blocks=100_000, max_batched_tokens=8192)
+
+
+def test_one_client_waits_for_nobody():
+    served = closed_loop(SECOND, ROOM, Load(50, 11, 1, spread=0.0, rounds=3))
+    assert served.ttft_s == pytest.approx(1.0)
+    assert served.tpot_s == pytest.approx(1.0)
+    assert served.latency_s == pytest.approx(11.0)
+    assert served.requests_per_s == pytest.approx(1 / 11)
+    assert served.tokens_per_s == pytest.approx(1.0)
+    assert served.busy_s == pytest.approx(33.0)
+
+
+def test_requests_under_way_are_those_of_the_clients():
+    served = closed_loop(SECOND, ROOM, Load(400, 60, 8, rounds=50))
+    # Little's law: 8 clients, each always with one request under way, but for the last ones
+    assert served.requests_per_s * served.latency_s == pytest.approx(8.0, rel=0.03)
+
+
+def test_the_prompts_of_others_lengthen_an_answer_and_a_full_memory_the_wait():
+    alone = closed_loop(SECOND, ROOM, Load(400, 40, 1))
+    many = closed_loop(SECOND, ROOM, Load(400, 40, 8))
+    tight = closed_loop(SECOND, Engine(kv_blocks=60, max_batched_tokens=8192), Load(400, 40, 8))
+    assert many.tpot_s > alone.tpot_s
+    assert tight.ttft_s > 5 * many.ttft_s
+    assert tight.tokens_per_s < many.tokens_per_s
+
+
+def test_a_front_end_delays_first_tokens_alone():
+    front = engine_profile("vllm").seconds
+    plain, behind = (closed_loop(SECOND, ROOM, Load(50, 40, 1, rounds=40), end) for end in (None, front))
+    expected_s = front.request + front.request_stream + 45 * front.request_token
+    assert behind.ttft_s - plain.ttft_s == pytest.approx(expected_s, rel=0.4)
+    assert behind.tpot_s == pytest.approx(plain.tpot_s)
+
+
+def test_a_measured_set_up_is_met():
+    # Llama-3.1-70B, FP8, vLLM, 4 H100s, 32 clients, 1,024 + 1,024: 175 ms and 16.5 ms (aiconfigurator, 095f58a)
+    catalogue = default_catalogue()
+    model, gpu = catalogue.model("llama-3.1-70b").served_in(Precision(weights="fp8")), catalogue.gpu("h100")
+    profile, layout = engine_profile("vllm"), Layout(4)
+    engine = Engine(kv_blocks(model, gpu, layout), max_batched_tokens=8192)
+    served = closed_loop(engine_steps(model, gpu, layout, profile), engine, Load(1024, 1024, 32), profile.seconds)
+    assert served.ttft_s * 1e3 == pytest.approx(175, rel=0.25)
+    assert served.tpot_s * 1e3 == pytest.approx(16.5, rel=0.1)
