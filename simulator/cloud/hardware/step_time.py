@@ -112,9 +112,9 @@ class StepTime:
         return max(seconds, self.prompt_floor_s) if batch.new_tokens > batch.sequences else seconds
 
     def _memory_s(self, batch: Batch) -> float:
-        return self.memory.at(batch) + self._by_tokens_s(batch.new_tokens, batch.sequences)
+        return self.memory.at(batch) + self.by_tokens_s(batch.new_tokens, batch.sequences)
 
-    def _by_tokens_s(self, new_tokens: float, sequences: float) -> float:
+    def by_tokens_s(self, new_tokens: float, sequences: float) -> float:
         """The part of the memory line that is no line in the tokens."""
         seconds = 0.0 if self.experts is None else self.experts.at(new_tokens)
         return seconds if self.kernels is None else seconds + self.kernels.at(new_tokens, sequences)
@@ -163,7 +163,7 @@ class StepTime:
             (compute.per_context_token_s + compute.per_pair_s) * sequences,
             memory.at(batch),
             (memory.per_context_token_s + memory.per_pair_s) * sequences,
-            self._by_tokens_s(sequences, sequences),
+            self.by_tokens_s(sequences, sequences),
         )
 
 

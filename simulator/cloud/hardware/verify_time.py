@@ -83,11 +83,11 @@ class VerifyTime:
 def _lines_of(steps: StepTime, batch: Batch, each: int, times: int, more_s: float) -> _Lines:
     """`times` steps in one that hold `batch`, each sequence `each` tokens that attend to its context, and `more_s`."""
     compute, memory = steps.compute, steps.memory
-    experts_s = steps.experts.at(batch.new_tokens) if steps.experts is not None else 0.0
+    by_tokens_s = steps.by_tokens_s(batch.new_tokens, batch.sequences)
     return (
         times * compute.at(batch) + more_s,
         times * (compute.per_context_token_s + each * compute.per_pair_s),
-        times * (memory.at(batch) + experts_s) + more_s,
+        times * (memory.at(batch) + by_tokens_s) + more_s,
         times * (memory.per_context_token_s + each * memory.per_pair_s),
     )
 
