@@ -51,7 +51,7 @@ def replicas_of(output: int, sequences: int, objective: ServiceObjective, seed: 
     """Llama 3.1 8B on H100s."""
     cloud, model = without_faults(Cloud()), default_catalogue().model("llama-3.1-8b")
     kind = kind_of("cloud", cloud, cloud, model, RequestTokens(860, output, sequences))
-    return Replicas(Pool(kind.replica), cloud, Draws(seed), objective, fast=fast)
+    return Replicas((Pool(kind.replica),), cloud, Draws(seed), objective, fast=fast)
 
 
 def on_time(requests: Requests, servers: Replicas, n: int, rate: float, seed: int) -> bool:

@@ -16,6 +16,7 @@ from fleetrec.models.candidates import CandidateSource
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.peak import Peak
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, left_out
+from fleetrec.simulator.cloud.capacity.rental import Rental
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.capacity.servers import Cores, Replicas, Servers, without_faults
 from fleetrec.simulator.cloud.capacity.servers_needed import provision_fleet
@@ -79,11 +80,12 @@ class Service(ABC):
         are resampled, when `surge` times its busiest load comes."""
 
     @abstractmethod
-    def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
-        """What `servers` replicas (cores) cost in `horizon_s` while they serve `scale` times what was served here."""
+    def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
+        """What `paid` replicas of each kind [K] (cores) cost in `horizon_s` while they serve `scale` times what was
+        served here."""
 
-    def not_provisioned(self, scale: float) -> list[str]:
-        """What of the scenario's cloud the provisioned account of `scale` such fleets leaves out, in words."""
+    def not_provisioned(self) -> list[str]:
+        """What of the scenario's cloud the provisioned account leaves out, in words."""
         return []
 
     def notes(self) -> list[Note]:
@@ -126,11 +128,10 @@ class LlmService(Service):
         self._model = served_model(llm.served_as, prepared.architecture)
         timed = llm.candidates.brings_latency()
         self._kind = kinds_of(llm, cloud, self._model)[0][1]
-        pools = pools_of(llm, cloud, tariffs, self._model, timed)
-        self.node = LlmNode(env, pools, cloud, prepared.draws, late_cost, prepared.population.fleet.class_index)
+        self._pools = pools_of(llm, cloud, tariffs, self._model, timed)
+        self.node = LlmNode(env, self._pools, cloud, prepared.draws, late_cost, prepared.population.fleet.class_index)
         self._came = array("d")  # the columns of `Requests`, request after request
         self._issued = array("d")  # when each was issued
-        (self._alike,) = pools_of(llm, without_faults(cloud), tariffs, self._model, timed)
         self._llm, self._cloud, self._tariffs = llm, cloud, tariffs
         self._users, self._memo = prepared.population.users, prepared.memo
         self._source, self._carbon = source, carbon_signal(tariffs)
@@ -201,24 +202,26 @@ class LlmService(Service):
         self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
         came, issued_s = np.array(self._came), np.array(self._issued)
-        replicas = Replicas(self._alike, without_faults(self._cloud), draws, objective)
+        replicas = Replicas(self._pools, without_faults(self._cloud), draws, objective)
         served = [self._llm.model_dump(mode="json"), self._cloud.model_dump(mode="json")]
+        args = (issued_s, horizon_s, scale, surge, replicas, draws, users, Rental(self._cloud, scale))
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
             ["provision", came, issued_s, horizon_s, scale, surge, *served],
-            lambda: _provisioned(Requests.of_rows(came), issued_s, horizon_s, scale, surge, replicas, draws, users),
+            lambda: _provisioned(Requests.of_rows(came), *args),
         )
 
-    def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
-        pool, power = self._alike, self._alike.power
-        paid_s = servers * horizon_s
-        busy_s = scale * self.node.busy_gpu_seconds / pool.gpus_per_replica
-        idle_joules = power.idle_joules(max(paid_s - busy_s, 0.0)) if power is not None else 0.0
+    def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
+        rent, idle_joules = Cost(), 0.0
+        for pool, servers, busy_gpu_s in zip(self._pools, paid.tolist(), self.node.busy_gpu_seconds_of, strict=True):
+            paid_s, gpus, power = servers * horizon_s, pool.gpus_per_replica, pool.power
+            rent += Cost(usd=paid_s * gpus * pool.rent_usd, gpu_seconds=paid_s * gpus)
+            if power is not None:
+                idle_joules += power.idle_joules(max(paid_s - scale * busy_gpu_s / gpus, 0.0))
         joules = scale * self.node.busy_joules + idle_joules
-        rent = Cost(usd=paid_s * pool.gpus_per_replica * pool.rent_usd, gpu_seconds=paid_s * pool.gpus_per_replica)
         return rent + energy_cost(joules, self._tariffs, self._carbon.mean(0.0, horizon_s))
 
-    def not_provisioned(self, scale: float) -> list[str]:
-        return left_out(self._cloud, scale)
+    def not_provisioned(self) -> list[str]:
+        return left_out(self._cloud)
 
     def load(self, horizon_s: float) -> dict[str, Any]:
         node = self.node
@@ -278,8 +281,8 @@ class CpuService(Service):
         issued_s = np.array(self._issued)
         return _provisioned(requests, issued_s, horizon_s, scale, surge, cores, draws, users)
 
-    def provisioned(self, servers: int, horizon_s: float, scale: float) -> Cost:
-        return cpu_cost(servers * horizon_s, self._tariffs)
+    def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
+        return cpu_cost(float(paid.sum()) * horizon_s, self._tariffs)
 
     def load(self, horizon_s: float) -> dict[str, Any]:
         return {
@@ -304,11 +307,12 @@ def _provisioned(
     servers: Servers,
     draws: Draws,
     users: Resampling,
+    rental: Rental | None = None,
 ) -> Provision:
     """What requests [N] need that devices issued at `issued_s`: at 0 because the run begins."""
     asked_s = np.where(issued_s > 0, requests.arrival_s, 0.0)
     peak = Peak.of(asked_s, requests.device, horizon_s, users).times(surge)
-    return provision_fleet(requests, peak, scale, servers, draws)
+    return provision_fleet(requests, peak, scale, servers, draws, rental)
 
 
 def _given(values: NDArray[np.float64] | None, otherwise: float) -> float:

@@ -109,17 +109,20 @@ def account(
     resampled = users.means(of_devices) * represents
     own = of_devices.sum(axis=0) * scale
 
-    def usd(servers: int, of_fleet: Floats) -> float:
+    def usd(paid: Floats, of_fleet: Floats) -> float:
         busy = scale * of_fleet[2] / own[2] if own[2] > 0 else scale
-        return service.provisioned(servers, horizon_s, busy).usd + float(of_fleet[0]) + training.usd * scale
+        return service.provisioned(paid, horizon_s, busy).usd + float(of_fleet[0]) + training.usd * scale
 
     servers = np.full(users.draws, math.nan) if provision.servers is None else provision.servers_of.astype(np.float64)
-    dollars = [math.nan if math.isnan(n) else usd(int(n), row) for n, row in zip(servers, resampled, strict=True)]
+    of_draws = servers[:, None] if provision.paid_of is None else provision.paid_of
+    dollars = [
+        math.nan if math.isnan(row[0]) else usd(row, drawn) for row, drawn in zip(of_draws, resampled, strict=True)
+    ]
     draws = account_draws(provision.rates_per_s, servers, np.array(dollars), resampled[:, 1], horizon_s)
     n = provision.servers
-    figures = account_figures(
-        provision.peak_per_s, n, math.nan if n is None else usd(n, own), own[1], horizon_s, represents, draws
-    )
+    paid = np.array([n or 0.0]) if provision.paid is None else provision.paid
+    own_usd = math.nan if n is None else usd(paid, own)
+    figures = account_figures(provision.peak_per_s, n, own_usd, own[1], horizon_s, represents, draws)
     represented = _represented(requests, represents, provision, objective)
     return Account(figures, represented, draws, scale, objective, provision, failed)
 
@@ -195,6 +198,7 @@ def _represented(requests: pd.DataFrame, represents: int, provision: Provision, 
     return {
         "devices": represents,
         "replicas": provision.servers,
+        **({} if provision.paid is None else {"replicas_paid": float(provision.paid.sum())}),
         "requests_per_s": provision.peak_per_s,
         "latency_s": percentiles(_answered_s(requests, served) if served else np.zeros(0)),
         "node_s": percentiles(served.times.latency_s if served else np.zeros(0)),

@@ -78,7 +78,7 @@ def provisioned_notes(slate: sections.Slate, service: Service, found: Account) -
         )
         known = alone_s if math.isfinite(alone_s) else None
         notes.append(note(PROVISIONED_NONE, said, excess=found.provision.excess, alone_s=known))
-    left_out = service.not_provisioned(found.scale)
+    left_out = service.not_provisioned()
     if left_out:
         notes.append(note(PROVISIONED_LEAVES_OUT, "provisioned account: leaves out {parts}", parts=left_out))
     return notes

@@ -1,7 +1,7 @@
 """The LLM node's replicas step by step in compiled code, for loads of hundreds of thousands of requests.
 
 What `replica.py` does with objects, here with arrays and for the plain case alone: requests are served in order of
-arrival, without cached prefixes, on replicas that are alike and never fail (see `compiled.py`). Importing this module
+arrival, without cached prefixes, on replicas that never fail (see `compiled.py`). Importing this module
 loads the compiler. Tests hold it to the node.
 """
 
@@ -262,16 +262,17 @@ def _begin(
 
 @compiled
 def serve(
-    arrival_s: Floats, jobs: Ints, assigned: Ints, replicas: int, engine: Ints, lines: Floats, judged: Floats
+    arrival_s: Floats, jobs: Ints, assigned: Ints, speed: Floats, engine: Ints, lines: Floats, judged: Floats
 ) -> tuple[Floats, Floats]:
     """When each request [N] started, had its first token and ended, [N x 3], and busy seconds of each replica [R].
 
     `jobs` [N x 8] as above; `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest requests
-    that wait or run, the first of several. `engine`: token budget, limit of sequences, tokens of a block, blocks.
-    `lines`: the step time, in the order of `compiled.served`. `judged` [K x 3]: objectives, each a measure (latency,
-    TTFT, TPOT), the bound, and how many requests may miss it; once more have, it is given up.
+    that wait or run over its `speed` [R], the first of several. `engine` [R x 4]: token budget, limit of sequences,
+    tokens of a block, blocks. `lines` [R x 13]: the step time, in the order of `_limits_and_step`. `judged` [K x 3]:
+    objectives, each a measure (latency, TTFT, TPOT), the bound, and how many requests may miss it; once more have, it
+    is given up.
     """
-    n, max_sequences, block = len(arrival_s), engine[1], engine[2]
+    n, replicas, max_sequences, block = len(arrival_s), len(speed), engine[:, 1].max(), engine[:, 2].max()
     told = np.full((n, 3), np.nan)
     following = np.full(n, -1, dtype=np.int64)
     state = np.zeros((replicas, N_INTS), dtype=np.int64)
@@ -280,7 +281,7 @@ def serve(
     batches = np.zeros((replicas, max_sequences + 1), dtype=np.int64)
     prefills = np.zeros((replicas, max_sequences + 1), dtype=np.int64)
     for r in range(replicas):
-        state[r, FREE] = engine[3]
+        state[r, FREE] = engine[r, 3]
         state[r, HEAD] = state[r, TAIL] = state[r, PARTIAL] = -1
         state[r, NEXT] = 1 << 62
         times[r, END_S] = math.inf
@@ -299,13 +300,15 @@ def serve(
                         prefills[r],
                         jobs,
                         told,
-                        block,
+                        engine[r, 2],
                         arrival_s,
                         judged,
                         missed,
                     )
-                _begin(state[r], times[r], phases[r], batches[r], prefills[r], jobs, told, following, engine, lines)
-            if state[r, OUTSTANDING] < state[best, OUTSTANDING]:
+                _begin(
+                    state[r], times[r], phases[r], batches[r], prefills[r], jobs, told, following, engine[r], lines[r]
+                )
+            if state[r, OUTSTANDING] / speed[r] < state[best, OUTSTANDING] / speed[best]:
                 best = r
         for part in range(len(judged)):
             hopeless |= missed[part] > judged[part, 2]

@@ -72,7 +72,7 @@ def _loaded(folder: str) -> ModuleType:
     settings: Any = import_module("numba").config
     settings.CACHE_DIR = folder
     code = import_module(_LOOP)
-    code.serve(*_arguments(_NOBODY, np.zeros(0, dtype=np.int64), 1, (16, 1, 16, 1), (0.0,) * 13), _judged(()))
+    code.serve(*_arguments(_NOBODY, np.zeros(0), np.ones(1), np.ones((1, 4)), np.zeros((1, 13))), _judged(()))
     return code
 
 
@@ -109,24 +109,31 @@ def plain(pool: Pool, cloud: Cloud) -> Replica | None:
 def served(
     code: ModuleType,
     requests: Requests,
-    replica: Replica,
-    replicas: int,
+    kinds: Sequence[tuple[Replica, float, int]],
     assigned: Ints,
     allowed: Allowed = (),
 ) -> Run:
-    """All requests, served by so many replicas like this one; given up once more than are allowed to have missed an
-    objective."""
+    """All requests, served by replicas of some kinds: what each is, its speed for the router, and how many there are.
+    It is given up once more than are allowed to have missed an objective."""
+    told_of = [_limits_and_step(replica) for replica, _, _ in kinds]
+    counts = [number for _, _, number in kinds]
+    limits, steps = (np.repeat([kind[place] for kind in told_of], counts, axis=0) for place in (0, 1))
+    speed = np.repeat([speed for _, speed, _ in kinds], counts)
+    told, busy_s = code.serve(*_arguments(requests, assigned, speed, limits, steps), _judged(allowed))
+    wait_s, ttft_s, latency_s = (told - requests.arrival_s[:, None]).T
+    return Run(wait_s, Times.of(latency_s, ttft_s, requests.output_tokens), busy_s)
+
+
+def _limits_and_step(replica: Replica) -> tuple[list[int], list[float]]:
+    """An engine's limits and the time of its steps, as `serve` takes them."""
     engine, timing = replica.engine, replica.timing
-    limits = (engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks)
     step: list[float] = []
     for line in (timing.compute, timing.memory):
         step += [line.fixed_s, line.per_token_s, line.per_sequence_s, line.per_context_token_s, line.per_pair_s]
     experts = timing.experts
     step += [experts.all_s, experts.routed_share] if experts is not None else [0.0, 0.0]
-    arguments = _arguments(requests, assigned, replicas, limits, (*step, timing.prompt_floor_s))
-    told, busy_s = code.serve(*arguments, _judged(allowed))
-    wait_s, ttft_s, latency_s = (told - requests.arrival_s[:, None]).T
-    return Run(wait_s, Times.of(latency_s, ttft_s, requests.output_tokens), busy_s)
+    limits = [engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks]
+    return limits, [*step, timing.prompt_floor_s]
 
 
 def _judged(allowed: Allowed) -> Floats:
@@ -136,12 +143,12 @@ def _judged(allowed: Allowed) -> Floats:
 
 
 def _arguments(
-    requests: Requests, assigned: Ints, replicas: int, engine: tuple[int, ...], step: tuple[float, ...]
+    requests: Requests, assigned: NDArray[Any], speed: Floats, limits: NDArray[Any], steps: Floats
 ) -> tuple[Any, ...]:
     """What `serve` takes, but whom it judges."""
     jobs = np.zeros((len(requests), 8), dtype=np.int64)
     jobs[:, 0], jobs[:, 1], jobs[:, 2] = requests.prompt_tokens, requests.output_tokens, requests.sequences
     jobs[:, 4] = requests.prompt_tokens
     arrival_s = np.ascontiguousarray(requests.arrival_s, dtype=np.float64)
-    limits, lines = np.array(engine, dtype=np.int64), np.array(step, dtype=np.float64)
-    return arrival_s, jobs, np.asarray(assigned, dtype=np.int64), replicas, limits, lines
+    engine, lines = np.ascontiguousarray(limits, dtype=np.int64), np.ascontiguousarray(steps, dtype=np.float64)
+    return arrival_s, jobs, np.asarray(assigned, dtype=np.int64), np.asarray(speed, np.float64), engine, lines

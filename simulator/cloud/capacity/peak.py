@@ -5,7 +5,8 @@ local quadratics as wide as the data allow (Fan and Gijbels 1996), and what the 
 by resampling users and taken off. See docs/how-to/provisioning.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +40,19 @@ class Peak:
     """the same where users are resampled [B]"""
     rows: Ints
     """which of the run's requests are like those of the peak"""
+    by_time_per_s: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    """the smoothed rate over the run, at most that of the peak, and the same where users are resampled [1 + B, T]"""
+    bin_s: float = DAY_S
+    """how long each of those rates holds"""
 
     def times(self, surge: float) -> "Peak":
-        """A peak so many times as high."""
-        return Peak(self.per_s * surge, self.rates_per_s * surge, self.rows)
+        """A load so many times as high."""
+        return replace(
+            self,
+            per_s=self.per_s * surge,
+            rates_per_s=self.rates_per_s * surge,
+            by_time_per_s=self.by_time_per_s * surge,
+        )
 
     @classmethod
     def of(cls, asked_s: Floats, device: Ints, span_s: float, users: Resampling) -> "Peak":
@@ -55,7 +65,8 @@ class Peak:
         rows = np.flatnonzero(asked_s > 0)
         if not len(rows):
             each = np.bincount(device, minlength=fleet).astype(np.float64)
-            return cls(len(asked_s) / span_s, users.means(each) * fleet / span_s, np.arange(len(asked_s)))
+            per_s, rates = len(asked_s) / span_s, users.means(each) * fleet / span_s
+            return cls(per_s, rates, np.arange(len(asked_s)), np.append(per_s, rates)[:, None], span_s)
         bins, bin_s = _bins(span_s)
         place = np.minimum((asked_s[rows] / bin_s).astype(np.int64), bins - 1)
         shape = users.weights.shape[1], bins
@@ -67,19 +78,21 @@ class Peak:
         counts = np.concatenate([own[None, :], drawn]) / bin_s  # the first row is what was seen
 
         day = round(DAY_S / bin_s)
-        found = [_highest(counts, bin_s, width_s) for width_s in WIDTHS_S]
+        found = [(*_highest(counts, bin_s, width_s), width_s) for width_s in WIDTHS_S]
         if bins >= 2 * day:
-            found.insert(0, _highest_of_days(counts, day, bin_s))
-        per_s, rates, top_s = found[0]
+            found.insert(0, (*_highest_of_days(counts, day, bin_s), WIDTHS_S[0]))
+        per_s, rates, top_s, width_s = found[0]
         for narrower in found[1:]:
             if narrower[0] - per_s > _SURE * float(np.std(narrower[1] - rates)):
-                per_s, rates, top_s = narrower
+                per_s, rates, top_s, width_s = narrower
         away = np.abs(asked_s[rows] - top_s)
         if bins >= 2 * day:
             away = np.abs((away + DAY_S / 2) % DAY_S - DAY_S / 2)
         near = rows[away <= WIDTHS_S[0] / 2]
         mean = counts.mean(axis=1)  # no peak is below the mean, whatever is taken off a maximum of few requests
-        return cls(max(per_s, float(mean[0])), np.maximum(rates, mean[1:]), near if len(near) else rows)
+        highest = np.maximum(np.append(per_s, rates), mean)
+        by_time = np.clip(counts @ local_quadratic(bins, width_s / bin_s).T, 0.0, highest[:, None])
+        return cls(float(highest[0]), highest[1:], near if len(near) else rows, by_time, bin_s)
 
 
 def _bins(span_s: float) -> tuple[int, float]:
@@ -128,6 +141,7 @@ def _unbiased(highest: Floats) -> tuple[float, Floats]:
     return unbiased, np.maximum(unbiased + wider * (draws - mean), 0.0)
 
 
+@lru_cache(16)
 def local_quadratic(bins: int, width: float) -> csr_array:
     """The matrix [T, T] that smooths counts by least squares: at each bin a quadratic is fitted to the counts up to
     `width` bins away, weighted by a biweight."""

@@ -73,6 +73,10 @@ class Provision:
     """the servers that each of those rates needs [B]"""
     served: Served | None = None
     """none where there are no servers"""
+    paid: Floats | None = None
+    """servers of each kind [K] that are paid for, in the mean over the run's time; none: `servers`, of one kind"""
+    paid_of: Floats | None = None
+    """the same where users are resampled [B, K]"""
 
     @property
     def excess(self) -> str:
@@ -92,20 +96,14 @@ def provision(requests: Requests, servers: Servers) -> Provision:
     if not alone_s <= hardest.at_most_s:
         return Provision(None, rate, hardest, alone_s)
     most = len(requests)  # one each is as good as an empty node
-    guess = min(most, math.floor(rate / servers.rate(requests)))
+    guess = min(most, math.floor(rate / float(servers.rates(requests).max())))
     return Provision(fewest(lambda n: n >= most or servers.meet(requests, n), guess), rate, hardest, alone_s)
 
 
-def left_out(cloud: sections.Cloud, scale: float) -> list[str]:
-    """What of a cloud the account of a fleet `scale` times its own leaves out, in words."""
-    kind = cloud.pools[0] if cloud.pools else cloud
+def left_out(cloud: sections.Cloud) -> list[str]:
+    """What of a cloud the account leaves out, in words."""
     parts = {
-        "pools after the first": len(cloud.pools) > 1,
-        "autoscaling": kind.autoscale is not None,
-        "spot prices and preemptions": kind.spot is not None,
-        "failures": cloud.failures is not None,
         "admission control": not cloud.admission.limit_alone,
         "fairness between tenants": cloud.order.by_tenant,
-        "cached prefixes": cloud.prefix_caching and scale != 1,
     }
     return [what for what, there in parts.items() if there]

@@ -11,7 +11,7 @@ from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.capacity.compiled_replay import Allowed, Run, loop, plain, served
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective, Times
-from fleetrec.simulator.cloud.capacity.replay import Floats, Replayed, Requests, Watch, replay
+from fleetrec.simulator.cloud.capacity.replay import Floats, Ints, Replayed, Requests, Watch, replay
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.core.randomness import Draws
@@ -19,8 +19,11 @@ from fleetrec.simulator.scenario import sections
 
 GROUP = 8
 """replicas simulated for more: each group of so many gets its share of the stream"""
+_MOST_OF_GROUP = 64  # of kinds in a proportion that a group does not hold to the one
+_SOME = 2000  # requests that tell what times on an empty node are
 _MOST = 500_000  # requests of one replay
 _MOST_OF_NODE = 8000  # of one replay without compiled code
+_MOST_WITH_CACHES = 16_000  # the same where caches fill in the first half
 _BURST = 400, 1200  # requests at once, which tell how many a second a replica serves at most
 
 
@@ -38,8 +41,11 @@ class Servers(Protocol):
     def alone(self, requests: Requests) -> Times:
         """Of each request on an empty node."""
 
-    def rate(self, requests: Requests) -> float:
-        """Requests a second that one of them serves at most, about."""
+    def kinds(self, servers: int) -> Ints:
+        """Of how many of each kind [K] so many consist."""
+
+    def rates(self, requests: Requests) -> Floats:
+        """Requests a second that one of each kind [K] serves at most, about."""
 
     def meet(self, requests: Requests, servers: int, warm_up: int = 0) -> bool:
         """Whether `servers` of them meet the objective over the requests after the first `warm_up`."""
@@ -49,13 +55,12 @@ class Servers(Protocol):
 
 
 class Replicas:
-    """Replicas of one pool behind the node's router, under the rules of `cloud` (see `without_faults`)."""
-
-    group = GROUP
+    """Replicas of pools, in the proportion of these, behind the node's router, under the rules of `cloud` (see
+    `without_faults`)."""
 
     def __init__(
         self,
-        pool: Pool,
+        pools: tuple[Pool, ...],
         cloud: sections.Cloud,
         draws: Draws,
         objective: ServiceObjective,
@@ -63,17 +68,30 @@ class Replicas:
         fast: bool = True,
     ):
         """`fast`: in compiled code where that can serve them."""
-        self.pool, self.cloud, self.draws, self.objective = pool, cloud, draws, objective
+        self.pools = tuple(replace(pool, autoscale=None, spot=None) for pool in pools)
+        self.cloud, self.draws, self.objective = cloud, draws, objective
         self.progress = progress or NullProgress()
-        self._plain = plain(pool, cloud) if fast else None
+        self._shares = np.array([pool.replicas if len(pools) > 1 else 1 for pool in pools])
+        whole = int(self._shares.sum() // np.gcd.reduce(self._shares))  # in proportion to the one
+        self.group = min(whole * -(-GROUP // whole), _MOST_OF_GROUP)
+        self._plain = [plain(pool, cloud) if fast else None for pool in pools]
 
     @property
     def _code(self) -> ModuleType | None:
-        return loop() if self._plain is not None else None
+        return None if None in self._plain else loop()
+
+    def kinds(self, servers: int) -> Ints:
+        """By largest remainders, the first of several."""
+        exact = servers * self._shares / self._shares.sum()
+        counts = np.floor(exact + 1e-9).astype(np.int64)
+        counts[np.argsort(counts - exact, kind="stable")[: servers - int(counts.sum())]] += 1
+        return np.asarray(counts)
 
     @property
     def most(self) -> int:
-        return _MOST if self._code is not None else _MOST_OF_NODE
+        if self._code is not None:
+            return _MOST
+        return _MOST_WITH_CACHES if self.cloud.prefix_caching else _MOST_OF_NODE
 
     def replayed(self, requests: Requests, replicas: int, watch: Watch | None = None) -> Replayed:
         """What becomes of all requests at the node; see `replay` for `watch`."""
@@ -83,9 +101,15 @@ class Replicas:
                 task.advance()
                 return watch is not None and watch(number, now, tickets)
 
-            return replay(requests, (replace(self.pool, replicas=replicas),), self.cloud, self.draws, arrived)
+            counts = zip(self.pools, self.kinds(replicas).tolist(), strict=True)
+            pools = tuple(replace(pool, replicas=count) for pool, count in counts if count)
+            return replay(requests, pools, self.cloud, self.draws, arrived)
 
     def alone(self, requests: Requests) -> Times:
+        if len(self.pools) > 1:  # where they go is the router's choice
+            some = requests.take(np.linspace(0, len(requests) - 1, min(len(requests), _SOME)).astype(np.int64))
+            far_apart = 1e5 * np.arange(len(some), dtype=np.float64)
+            return self.replayed(some.without_prefix_sharing().at(far_apart), self.group).times
         service_s = np.nan_to_num(requests.service_s, nan=-1.0)  # rows with a NaN never count as equal
         work = np.stack([requests.prompt_tokens, requests.output_tokens, requests.sequences, service_s], 1)
         _, first, kind = np.unique(work, axis=0, return_index=True, return_inverse=True)
@@ -93,14 +117,15 @@ class Replicas:
         far_apart = 1e5 * np.arange(len(kinds), dtype=np.float64)
         return self.replayed(kinds.at(far_apart), 1).times.take(kind.ravel())
 
-    def rate(self, requests: Requests) -> float:
+    def rates(self, requests: Requests) -> Floats:
         few, many = (requests.take(slice(0, n)) for n in _BURST)
+        ends_s = np.array([[self._end_s(burst, pool) for pool in self.pools] for burst in (few, many)])
         if len(many) == len(few):
-            return len(few) / self._end_s(few)
-        return (len(many) - len(few)) / max(self._end_s(many) - self._end_s(few), 1e-9)
+            return np.asarray(len(few) / ends_s[0])
+        return np.asarray((len(many) - len(few)) / np.maximum(ends_s[1] - ends_s[0], 1e-9))
 
-    def _end_s(self, burst: Requests) -> float:
-        return self.replayed(burst.at(np.zeros(len(burst))), 1).end_s
+    def _end_s(self, burst: Requests, pool: Pool) -> float:
+        return replay(burst.at(np.zeros(len(burst))), (replace(pool, replicas=1),), self.cloud, self.draws).end_s
 
     def meet(self, requests: Requests, servers: int, warm_up: int = 0) -> bool:
         parts, judged = self.objective.parts, len(requests) - warm_up
@@ -112,11 +137,12 @@ class Replicas:
         return self.objective.met(times.take(slice(warm_up, None)))
 
     def _run(self, requests: Requests, servers: int, allowed: Allowed = ()) -> Run:
-        assert self._plain is not None
         code = loop()
         assert code is not None
         assigned = self.cloud.router.places(requests.device, servers, self.draws)
-        return served(code, requests, self._plain, servers, assigned, allowed)
+        counts = zip(self._plain, self.pools, self.kinds(servers).tolist(), strict=True)
+        kinds = [(replica, pool.speed, count) for replica, pool, count in counts if replica is not None]
+        return served(code, requests, kinds, assigned, allowed)
 
     def serve(self, requests: Requests, servers: int) -> tuple[Floats, Times, float]:
         if self._code is None:
@@ -161,8 +187,11 @@ class Cores:
     def alone(self, requests: Requests) -> Times:
         return _whole(np.full(len(requests), self.service_s))
 
-    def rate(self, requests: Requests) -> float:
-        return 1.0 / self.service_s
+    def kinds(self, servers: int) -> Ints:
+        return np.array([servers])
+
+    def rates(self, requests: Requests) -> Floats:
+        return np.array([1.0 / self.service_s])
 
     def meet(self, requests: Requests, servers: int, warm_up: int = 0) -> bool:
         return self.objective.met(_whole(self._latency_s(requests, servers)[warm_up:]))
@@ -190,9 +219,6 @@ def _whole(latency_s: Floats) -> Times:
 
 
 def without_faults(cloud: sections.Cloud) -> sections.Cloud:
-    """The same cloud with its first kind of replicas alone, always there, and nobody turned away."""
-    kind = cloud.pools[0] if cloud.pools else cloud
-    machines = {name: getattr(kind, name) for name in sections.Machines.model_fields}
-    alike = {"pools": (), "autoscale": None, "spot": None, "failures": None}
+    """The same cloud where no replica fails and nobody is turned away."""
     admission = sections.Admission.family.default()
-    return cloud.model_copy(update={**machines, **alike, "admission": admission, "queue_limit": 10**9})
+    return cloud.model_copy(update={"failures": None, "admission": admission, "queue_limit": 10**9})

@@ -1,7 +1,7 @@
 """How many servers the busiest half hour of a fleet needs: the whole of it is served, and a queue that grows is seen.
 
 The peak of a larger fleet is many independently shifted copies of the run's own requests: a Poisson stream
-(Palm-Khintchine) with the run's own mix of tokens. Faults and autoscaling are left out.
+(Palm-Khintchine) with the run's own mix of tokens. What else is rented is in `rental.py`.
 """
 
 import math
@@ -10,15 +10,19 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.simulator.cloud.capacity.clones import Clones
 from fleetrec.simulator.cloud.capacity.peak import PEAK_S, Peak
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served, fewest
+from fleetrec.simulator.cloud.capacity.rental import Rental
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.capacity.servers import Servers
 from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.scenario.sections import Autoscale
 
 _FEWEST = 2000  # requests that tell a percentile
 _ABOUT = 30_000  # requests that tell a capacity roughly
 _WITHIN = 0.005  # of a capacity: what is found is served, and so much more is not
+_HALVINGS = 8  # of the rates among which that of an autoscaler's target is looked for
 _BUSIER = 3.0  # standard errors by which the requests of one half hour may exceed those of the mean one
 
 Floats = NDArray[np.float64]
@@ -31,12 +35,16 @@ class Capacity:
     def __init__(self, requests: Requests, servers: Servers, draws: Draws):
         self._requests, self._servers, self._draws = requests, servers, draws
         self._known: dict[int, float] = {}
+        self.clones = Clones(requests, draws) if bool((requests.prefix_start >= 0).any()) else None
         self.alone_s = servers.alone(requests).latency_s
-        self._each = servers.rate(self.stream(_FEWEST, 1.0)[0])
+        self._each = servers.rates(self.stream(_FEWEST, 1.0)[0])
 
     def stream(self, n: int, rate: float) -> tuple[Requests, Ints]:
         """`n` requests at `rate` a second, in Poisson order: as many of each kind as there are in the peak, at moments
-        of which exactly so many fall into that time; and which of the peak's each is like."""
+        of which exactly so many fall into that time; and which of the peak's each is like. Where they share cached
+        prefixes, about so many of devices with their own gaps."""
+        if self.clones is not None:
+            return self.clones.stream(n, rate)
         order = self._draws.permutation(n, "provisioning.request", n)
         rows = order * len(self._requests) // n
         units = np.cumsum(self._draws.exponential("provisioning.gap", np.arange(n + 1)))
@@ -46,19 +54,25 @@ class Capacity:
         """Whether so many servers hold `rate` requests a second, by a replay of at most so many requests.
 
         They must serve as many when all are busy: a batch of long queues may be slower than one of short ones, so that
-        a queue that chance has built up would stay. Where a replay is shorter than the peak, its second half counts.
+        a queue that chance has built up would stay. Where a replay is shorter than the peak, its second half counts,
+        and so where caches are empty at its start.
         """
-        if rate > servers * self._each:
+        if rate > self._busy(servers):
             return False
         n = min(max(math.ceil(rate * PEAK_S), _FEWEST), most)
-        return self._servers.meet(self.stream(n, rate)[0], servers, 0 if n >= rate * PEAK_S else n // 2)
+        whole = n >= rate * PEAK_S and self.clones is None
+        return self._servers.meet(self.stream(n, rate)[0], servers, 0 if whole else n // 2)
+
+    def _busy(self, servers: int) -> float:
+        """Requests a second that so many serve at most."""
+        return float((self._servers.kinds(servers) * self._each).sum())
 
     def of(self, servers: int) -> float:
         """The most requests a second that so many servers hold. More than a group of them hold in proportion."""
         group = min(servers, self._servers.group)
         if group not in self._known:
             below = self._known.get(group - 1)
-            most = group * self._each
+            most = self._busy(group)
             guess = most if below is None else min(most, group / (group - 1) * below)
             about = self._search(group, guess, min(_ABOUT, self._servers.most), 0.1)
             self._known[group] = self._search(group, about, self._servers.most, _WITHIN)
@@ -92,7 +106,7 @@ class Capacity:
             return 0
         busy = self.busier(rate)
         group = self._servers.group
-        servers = max(1, min(math.floor(busy / self._each), group))
+        servers = max(1, min(math.floor(busy / (self._busy(group) / group)), group))
         while servers < group and self.of(servers) < busy:
             servers += 1
         if self.of(servers) < busy:
@@ -107,31 +121,67 @@ class Capacity:
         share = rate * simulated / servers
         requests, rows = self.stream(min(max(math.ceil(share * PEAK_S), _FEWEST), self._servers.most), share)
         wait_s, times, utilization = self._servers.serve(requests, simulated)
-        return Served(rows, wait_s, times, utilization, self.of(servers) / rate - 1.0)
+        counts = slice(0 if self.clones is None else len(rows) // 2, None)
+        headroom = self.of(servers) / rate - 1.0
+        return Served(rows[counts], wait_s[counts], times.take(counts), utilization, headroom)
+
+    def pace(self, servers: int, autoscale: Autoscale) -> float:
+        """Requests a second and server at which an autoscaler of so many reads its target; at most what they hold."""
+        group = min(servers, self._servers.group)
+        low, high = 0.0, self.of(group)
+        for _ in range(_HALVINGS):
+            rate = (low + high) / 2
+            requests, _ = self.stream(min(_ABOUT, self._servers.most), rate)
+            _, times, read = self._servers.serve(requests, group)
+            if autoscale.metric == "queue":
+                read = rate * float(np.mean(times.latency_s)) / group  # Little
+            low, high = (rate, high) if read <= autoscale.target else (low, rate)
+        return high / group
 
 
-def provision_fleet(requests: Requests, peak: Peak, scale: float, servers: Servers, draws: Draws) -> Provision:
-    """The fewest servers for the peak of a fleet `scale` times the one whose requests these are.
+def provision_fleet(
+    requests: Requests, peak: Peak, scale: float, servers: Servers, draws: Draws, rental: Rental | None = None
+) -> Provision:
+    """The fewest servers for the peak of a fleet `scale` times the one whose requests these are, and what of them is
+    paid for: all that `rental` says, or as many as are needed.
 
-    The requests are those of the peak at its rate, no two of one device, so without cached prefixes; but where a fleet
-    stands for itself and prefixes are cached, its own requests, one after the other, made to come as fast.
+    The requests are those of the peak at its rate, no two of one device; but where prefixes are cached, of devices with
+    their own gaps, and where such a fleet stands for itself its own, one after the other, made to come as fast.
     """
+    found, capacity = _needed(requests, peak, scale, servers, draws)
+    if found.servers is None or rental is None or rental.plain:
+        return found
+    paces = [0.0 if capacity is None else capacity.pace(found.servers, one) for one in rental.autoscales]
+    needed = [servers.kinds(n) for n in (found.servers, *found.servers_of.tolist())]
+    spared = [int(rental.spared(counts).sum()) for counts in needed]
+    of_day = zip(needed, (found.peak_per_s, *found.rates_per_s.tolist()), peak.by_time_per_s * scale, strict=True)
+    paid = np.array([rental.paid(counts, per_s, day, peak.bin_s, paces) for counts, per_s, day in of_day])
+    return replace(found, servers=spared[0], servers_of=np.array(spared[1:]), paid=paid[0], paid_of=paid[1:])
+
+
+def _needed(
+    requests: Requests, peak: Peak, scale: float, servers: Servers, draws: Draws
+) -> tuple[Provision, Capacity | None]:
+    """What takes requests at the peak."""
     rates = peak.rates_per_s * scale
     rate = peak.per_s * scale
     if not len(peak.rows) or rate <= 0:
-        return Provision(0, rates_per_s=rates, servers_of=np.zeros(len(rates), dtype=np.int64))
+        return Provision(0, rates_per_s=rates, servers_of=np.zeros(len(rates), dtype=np.int64)), None
     like = requests.take(peak.rows)
     hardest, alone_s = servers.objective.hardest(servers.alone(like))
     if not alone_s <= hardest.at_most_s:
-        return Provision(None, rate, hardest, alone_s, rates)
-    if scale == 1 and bool((like.prefix_start >= 0).any()):
-        found = _own(like, rate, rates, servers)
-        return replace(found, hardest=hardest, alone_s=alone_s)
-    capacity = Capacity(like.without_prefix_sharing(), servers, draws)
+        return Provision(None, rate, hardest, alone_s, rates), None
+    capacity = Capacity(like, servers, draws)
+    if scale == 1 and capacity.clones is not None:
+        return replace(_own(like, rate, rates, servers), hardest=hardest, alone_s=alone_s), capacity
     n = capacity.needs(rate)
-    each = np.array([capacity.needs(float(one)) for one in rates], dtype=np.int64)
+    if capacity.clones is None:
+        each = np.array([capacity.needs(float(one)) for one in rates], dtype=np.int64)
+    else:  # the node itself serves, at half a minute a number of replicas
+        busy = np.array([capacity.busier(float(one)) for one in np.maximum(rates, 1e-12)])
+        each = np.ceil(n * busy / capacity.of(n)).astype(np.int64)
     served = capacity.served(n, rate)
-    return Provision(n, rate, hardest, alone_s, rates, each, replace(served, row=peak.rows[served.row]))
+    return Provision(n, rate, hardest, alone_s, rates, each, replace(served, row=peak.rows[served.row])), capacity
 
 
 def _own(like: Requests, rate: float, rates: Floats, servers: Servers) -> Provision:

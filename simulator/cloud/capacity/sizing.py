@@ -78,7 +78,7 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     rent = rent_cost(1.0, gpu.usd_per_hour(sections.Tariffs()))
     power = ReplicaPower(model, gpu, plan.gpus_per_replica)
     pool = Pool(kind.replica, gpus_per_replica=plan.gpus_per_replica, rent_usd=rent.usd, power=power)
-    replicas = Replicas(pool, cloud, Draws(seed), objective or ServiceObjective.of(cloud.slo), progress)
+    replicas = Replicas((pool,), cloud, Draws(seed), objective or ServiceObjective.of(cloud.slo), progress)
     with sections.silent(cloud):
         wanted: int | None = plan.replicas or 1
         if objective is not None:

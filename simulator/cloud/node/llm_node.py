@@ -162,8 +162,16 @@ class LlmNode:
     @property
     def busy_gpu_seconds(self) -> float:
         """GPU seconds in which the node's replicas served at least one request, up to now."""
-        now = self._now
-        return math.fsum(m.replica.busy_until(now) * m.pool.gpus_per_replica for m in self._cluster.machines)
+        return math.fsum(self.busy_gpu_seconds_of)
+
+    @property
+    def busy_gpu_seconds_of(self) -> list[float]:
+        """The same of each pool."""
+        now, cluster = self._now, self._cluster
+        return [
+            math.fsum(m.replica.busy_until(now) * m.pool.gpus_per_replica for m in cluster.of(pool))
+            for pool in cluster.pools
+        ]
 
     @property
     def up_gpu_seconds(self) -> float:

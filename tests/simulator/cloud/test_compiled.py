@@ -55,7 +55,8 @@ def test_compiled_replays_are_the_nodes(load: tuple[Requests, Engine, StepTime, 
     assert code is not None
     assert replica is not None
     node = replay(requests, (pool,), cloud, Draws(3))
-    run = served(code, requests, replica, replicas, cloud.router.places(requests.device, replicas, Draws(3)))
+    assigned = cloud.router.places(requests.device, replicas, Draws(3))
+    run = served(code, requests, [(replica, 1.0, replicas)], assigned)
     assert run.wait_s == pytest.approx(node.wait_s, abs=1e-9, nan_ok=True)
     assert run.times.ttft_s == pytest.approx(node.ttft_s, abs=1e-9, nan_ok=True)
     assert run.times.latency_s == pytest.approx(node.latency_s, abs=1e-9)
@@ -72,7 +73,31 @@ def test_replays_that_crowd_the_memory_preempt_as_the_node_does() -> None:
     assert replica is not None
     node = replay(requests, (pool,), cloud, Draws(1))
     assert node.preemptions.sum() > 3
-    run = served(code, requests, replica, 1, np.full(n, -1))
+    run = served(code, requests, [(replica, 1.0, 1)], np.full(n, -1))
+    assert run.times.latency_s == pytest.approx(node.latency_s, abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(loads(), st.integers(1, 3), st.sampled_from([1.0, 0.6, 0.25]))
+def test_compiled_replays_of_several_kinds_are_the_nodes(
+    load: tuple[Requests, Engine, StepTime, int, str], others: int, speed: float
+) -> None:
+    """The second kind is slower, and has more memory, a smaller budget and other blocks."""
+    requests, engine, timing, replicas, router = load
+    slower = StepTime(LinearCost(0.01, 3e-4), LinearCost(0.02, 0.0, 1e-5))
+    limits = Engine(20_000, max(engine.max_sequences, 30), engine.max_sequences + 2, 8)
+    pools = (
+        Pool(lambda: Replica(timing, engine), replicas=replicas),
+        Pool(lambda: Replica(slower, limits), replicas=others, speed=speed, name="slower"),
+    )
+    cloud, code = without_faults(Cloud(router=router)), loop()
+    assert code is not None
+    node = replay(requests, pools, cloud, Draws(3))
+    kinds = [(replica, pool.speed, pool.replicas) for pool in pools if (replica := plain(pool, cloud)) is not None]
+    assigned = cloud.router.places(requests.device, replicas + others, Draws(3))
+    run = served(code, requests, kinds, assigned)
+    assert run.wait_s == pytest.approx(node.wait_s, abs=1e-9, nan_ok=True)
+    assert run.times.ttft_s == pytest.approx(node.ttft_s, abs=1e-9, nan_ok=True)
     assert run.times.latency_s == pytest.approx(node.latency_s, abs=1e-9)
 
 
@@ -84,7 +109,7 @@ def test_a_replay_is_given_up_only_where_the_node_too_misses_the_objective(text:
     objective = ServiceObjective.parse(text)
     timing = StepTime(LinearCost(0.0005, 1e-5), LinearCost(1e-9))
     pool = Pool(lambda: Replica(timing, Engine(999, max_sequences=6)))
-    fast, node = (Replicas(pool, without_faults(Cloud()), Draws(1), objective, fast=fast) for fast in (True, False))
+    fast, node = (Replicas((pool,), without_faults(Cloud()), Draws(1), objective, fast=fast) for fast in (True, False))
     assert fast.most > node.most  # the node does not stand in for it
     gaps = rng.exponential(size=n)
     met = []
@@ -121,7 +146,7 @@ from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Cloud
 pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), Engine(99)))
-servers = Replicas(pool, without_faults(Cloud()), Draws(1), ServiceObjective.parse("p95=1.5"))
+servers = Replicas((pool,), without_faults(Cloud()), Draws(1), ServiceObjective.parse("p95=1.5"))
 requests = Requests.of(np.arange(9.0) * 2, np.full(9, 4), np.full(9, 1))
 print(servers.meet(requests, 1), servers.meet(requests.at(np.zeros(9)), 1), loop() is None)
 """

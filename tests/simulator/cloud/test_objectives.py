@@ -57,5 +57,5 @@ def test_a_scenario_asks_for_its_p95_beside_all_that_it_lists_unless_it_takes_it
     assert [part.what for part in Slo(p95_latency=None, objectives=further).parts] == ["p99 TTFT"]
     with pytest.raises(ValueError, match="no objective is left; give p95_latency a time"):
         Slo(p95_latency=None)
-    with pytest.raises(ValueError, match=r"objectives\.0\s.*'ttft=1s' is not an objective; write p95=1s"):
+    with pytest.raises(ValueError, match="'ttft=1s' is not an objective; write p95=1s"):
         Slo(objectives=("ttft=1s",))

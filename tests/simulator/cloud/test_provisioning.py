@@ -1,6 +1,7 @@
 """The fewest servers that meet an objective, against queueing theory, brute force and hand-made cases."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,8 +21,7 @@ from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling
 from fleetrec.simulator.scenario.objectives import Objective
-from fleetrec.simulator.scenario.sections import Autoscale, Cloud, Failures
-from fleetrec.simulator.scenario.sections import Pool as PoolSection
+from fleetrec.simulator.scenario.sections import Cloud, Failures
 
 SECOND = StepTime(LinearCost(1.0), LinearCost(0.0))  # every step takes a second, whatever it holds
 CLOUD = without_faults(Cloud())
@@ -87,7 +87,7 @@ def test_replicas_found_are_those_of_trying_every_number(text: str) -> None:
         return all(met)
 
     expected = next(n for n in range(1, 241) if meets(n))
-    found = provision(requests, Replicas(pool(2), CLOUD, draws, objective))
+    found = provision(requests, Replicas((pool(2),), CLOUD, draws, objective))
     assert found.servers == expected > 1
     assert found.hardest is not None
     assert found.alone_s == (1.0 if found.hardest.measure == "ttft" else 2.0)
@@ -99,7 +99,7 @@ def test_a_tighter_objective_never_needs_fewer() -> None:
     found = []
     for bound in (1.0, 1.5, 3.0):
         objective = within(0.95, bound)
-        servers = Replicas(pool(), CLOUD, Draws(4), objective)
+        servers = Replicas((pool(),), CLOUD, Draws(4), objective)
         found.append(scaled(requests, 300.0, 30.0, servers, 4).servers)
     assert found == sorted(found, reverse=True)
     assert found[-1] >= 10  # as many as are busy: 10 a second, a second each
@@ -111,7 +111,7 @@ def test_a_fleet_that_stands_for_itself_is_judged_as_one_that_is_stood_for() -> 
     requests = requests_at(np.linspace(1.0, 250.0, 300))
     peak = Peak(1.2, np.array([1.1, 1.3]), np.arange(300))
     fewer = Peak(0.12, np.array([0.11, 0.13]), np.arange(300))
-    servers = Replicas(pool(), CLOUD, Draws(1), objective)
+    servers = Replicas((pool(),), CLOUD, Draws(1), objective)
     itself, larger = (
         provision_fleet(requests, one, scale, servers, Draws(1)) for one, scale in ((peak, 1.0), (fewer, 10.0))
     )
@@ -126,7 +126,7 @@ def test_a_fleet_that_stands_for_itself_needs_less_where_prefixes_are_cached() -
     times, n = 0.5 * np.arange(100), np.full(100, 1)
     alike = {"device": 0 * n, "prefix_start": 0 * n, "prefix_tokens": 96 * n}
     requests, objective = Requests.of(times, 96 * n, n, **alike), within(0.9, 1.5)
-    servers = Replicas(reads, CLOUD, Draws(1), objective)
+    servers = Replicas((reads,), CLOUD, Draws(1), objective)
     assert scaled(requests, 60.0, 1.0, servers).servers == 1
     assert provision(requests.without_prefix_sharing(), servers).servers == 2
 
@@ -135,7 +135,7 @@ def test_the_same_seed_gives_the_same_number() -> None:
     requests, objective = requests_at(np.arange(0, 300, 3.0)), within(0.95, 1.3)
 
     def found() -> object:
-        servers = Replicas(pool(), CLOUD, Draws(9), objective)
+        servers = Replicas((pool(),), CLOUD, Draws(9), objective)
         return scaled(requests, 300.0, 60.0, servers, 9).servers
 
     assert found() == found()
@@ -143,13 +143,13 @@ def test_the_same_seed_gives_the_same_number() -> None:
 
 def test_without_requests_nothing_is_needed() -> None:
     objective = within(0.95, 1.0)
-    for servers in (Replicas(pool(), CLOUD, Draws(1), objective), Cores(1.0, objective)):
+    for servers in (Replicas((pool(),), CLOUD, Draws(1), objective), Cores(1.0, objective)):
         assert scaled(requests_at([]), 86400.0, 500.0, servers).servers == 0
 
 
 def test_a_service_that_is_too_slow_alone_is_not_provisioned_and_says_how_slow() -> None:
     objective = within(0.95, 2.5)
-    servers = Replicas(pool(), CLOUD, Draws(1), objective)
+    servers = Replicas((pool(),), CLOUD, Draws(1), objective)
     for scale in (1.0, 100.0):
         found = scaled(requests_at([1.0, 2.0], output=3), 60.0, scale, servers)
         assert (found.servers, found.alone_s) == (None, 3.0)
@@ -188,7 +188,7 @@ def test_replicas_that_serve_less_when_all_are_busy_are_not_loaded_beyond_that()
     slow_pairs = StepTime(LinearCost(-1.0, per_sequence_s=2.0), LinearCost(1e-9))
     pairs = Pool(lambda: Replica(slow_pairs, Engine(kv_blocks=10_000, max_sequences=2)))
     objective = within(0.5, 60.0)
-    capacity = Capacity(requests_at([0.0] * 10), Replicas(pairs, CLOUD, Draws(1), objective), Draws(1))
+    capacity = Capacity(requests_at([0.0] * 10), Replicas((pairs,), CLOUD, Draws(1), objective), Draws(1))
     assert capacity.of(1) <= 2 / 3 + 1e-9
     assert capacity.needs(0.9) == 2
 
@@ -198,7 +198,7 @@ def test_the_number_found_holds_a_whole_peak_that_was_not_looked_at(seed: int) -
     """Beams on replicas of 2 requests a second: what is found meets the objective in other half hours, one less than
     theory's minimum cannot."""
     objective = within(0.95, 5.0)
-    servers = Replicas(pool(2), CLOUD, Draws(seed), objective)
+    servers = Replicas((pool(2),), CLOUD, Draws(seed), objective)
     requests, rate = requests_at([0.0] * 10), 9.7
     n = Capacity(requests, servers, Draws(seed)).needs(rate)
     assert n in (5, 6)  # 4 replicas serve 8 a second
@@ -218,7 +218,7 @@ def test_the_number_found_for_a_mix_meets_it_over_whole_peaks_and_one_less_does_
     timing = StepTime(LinearCost(0.02, per_token_s=1e-4, per_sequence_s=5e-4), LinearCost(1e-9))
     engine = Engine(kv_blocks=10_000, max_sequences=32)
     objective = ServiceObjective.parse(",".join(loose.values()))
-    servers = Replicas(Pool(lambda: Replica(timing, engine)), CLOUD, Draws(1), objective)
+    servers = Replicas((Pool(lambda: Replica(timing, engine)),), CLOUD, Draws(1), objective)
     like = Requests.of(np.zeros(10), np.linspace(50, 500, 10).astype(int), np.linspace(20, 60, 10).astype(int))
     capacity = Capacity(like, servers, Draws(1))
     rate = math.sqrt(capacity.of(2) * capacity.of(3))
@@ -254,11 +254,48 @@ def test_the_search_finds_the_number_to_the_one_up_to_200_and_to_a_hundredth_abo
     assert len(tried) <= 40
 
 
-def test_the_provisioned_cloud_is_the_first_kind_of_replicas_without_faults() -> None:
-    kinds = (PoolSection(name="big", gpu="h200", autoscale=Autoscale()), PoolSection(name="small", gpu="l4"))
-    cloud = Cloud(pools=kinds, failures=Failures(), queue_limit=3)
-    alike = without_faults(cloud)
-    assert (alike.gpu, alike.pools, alike.autoscale, alike.failures) == ("h200", (), None, None)
-    assert left_out(cloud, 1.0) == ["pools after the first", "autoscaling", "failures"]
-    assert left_out(Cloud(prefix_caching=True), 1.0) == []
-    assert left_out(Cloud(prefix_caching=True), 2.0) == ["cached prefixes"]
+def test_kinds_grow_in_the_proportion_of_the_scenario() -> None:
+    kinds = tuple(Pool(pool().replica, replicas=n, name=str(n)) for n in (1, 2, 4))
+    servers = Replicas(kinds, CLOUD, Draws(1), within(0.95, 1.0))
+    assert servers.group == 14  # eight and more, in proportion to the one
+    assert [servers.kinds(n).tolist() for n in (0, 1, 2, 7, 9, 700)] == [
+        [0, 0, 0],
+        [0, 0, 1],
+        [0, 1, 1],
+        [1, 2, 4],
+        [1, 3, 5],
+        [100, 200, 400],
+    ]
+
+
+@pytest.mark.parametrize("router", ["least_outstanding", "round_robin"])
+def test_the_number_found_of_two_kinds_meets_the_objective_over_a_whole_peak_and_one_less_does_not(router: str) -> None:
+    """For each fast replica two at half its speed."""
+
+    def steps(seconds: float) -> Pool:
+        timing = StepTime(LinearCost(seconds), LinearCost(0.0))
+        return Pool(lambda: Replica(timing, Engine(10_000, max_sequences=4)), speed=1 / seconds)
+
+    kinds = (replace(steps(1.0), name="fast"), replace(steps(2.0), replicas=2, speed=0.5, name="slow"))
+    cloud, objective = without_faults(Cloud(router=router)), within(0.95, 24.0)
+    servers = Replicas(kinds, cloud, Draws(1), objective)
+    like = requests_at([0.0] * 10, output=8)
+    capacity = Capacity(like, servers, Draws(1))
+    rate = math.sqrt(capacity.of(4) * capacity.of(5))
+    assert capacity.needs(rate) == 5
+    assert servers.kinds(5).tolist() == [2, 3]
+    rng = np.random.default_rng(7)
+    count = rng.poisson(rate * PEAK_S)
+    at = requests_at(np.sort(rng.uniform(0, PEAK_S, count)), output=8)
+    met = []
+    for counts in ((1, 3), (2, 3), (2, 4)):
+        pools = tuple(replace(kind, replicas=n) for kind, n in zip(kinds, counts, strict=True))
+        met.append(float((replay(at, pools, cloud, Draws(1)).latency_s <= 24.0).mean()) >= 0.95)
+    assert met == [False, True, True]
+
+
+def test_the_provisioned_cloud_turns_nobody_away() -> None:
+    cloud = Cloud(failures=Failures(), queue_limit=3, admission="random_early")
+    assert without_faults(cloud) == Cloud(queue_limit=10**9)
+    assert left_out(cloud) == ["admission control"]
+    assert left_out(Cloud(prefix_caching=True)) == []

@@ -75,8 +75,37 @@ def test_cores_are_provisioned_for_the_small_model_in_the_cloud(tmp_path: Path) 
 
 
 def test_what_the_account_leaves_out_is_said(tmp_path: Path) -> None:
-    _, notes = cost_of(tmp_path, cloud={"failures": {"every": "1h"}, "spot": {}})
-    assert notes["provisioned_leaves_out"] == {"parts": ["spot prices and preemptions", "failures"]}
+    _, notes = cost_of(tmp_path, cloud={"admission": {"kind": "random_early"}, "spot": {}})
+    assert notes["provisioned_leaves_out"] == {"parts": ["admission control"]}
+
+
+def test_spot_is_cheaper_though_it_needs_more_and_autoscaling_is_cheaper_by_night(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    tariffs = {"gpu_hour": 3.0, "gb_up": 0, "gb_down": 0}
+
+    def summary_of(**cloud: object) -> dict[str, Any]:
+        scenario = scenario_of(fleet=FLEET, llm={"generation": "beam"}, tariffs=tariffs, cloud=cloud)
+        return simulate_tiny(scenario, store).summary
+
+    usual = summary_of()
+    spot = summary_of(spot={"taken_per_hour": 0.5, "price_factor": 0.4})
+    scaled = summary_of(autoscale={"metric": "queue", "target": 100, "min": 1, "max": 4, "cooldown": 0})
+    hours, n = usual["simulated_seconds"] / 3600, usual["cost"]["replicas_provisioned"]
+    assert spot["cost"]["replicas_provisioned"] > n
+    assert spot["cost"]["usd_provisioned"] == pytest.approx(1.2 * hours * spot["represented"]["replicas_paid"])
+    assert spot["cost"]["usd_provisioned"] < 0.7 * usual["cost"]["usd_provisioned"]
+    assert spot["cost"]["usd_provisioned_per_month_low"] < spot["cost"]["usd_provisioned_per_month_high"]
+    assert scaled["cost"]["replicas_provisioned"] == n
+    assert scaled["cost"]["usd_provisioned"] == pytest.approx(3.0 * hours * scaled["represented"]["replicas_paid"])
+
+
+def test_kinds_of_replicas_are_paid_each_at_its_price(tmp_path: Path) -> None:
+    half = {"taken_per_hour": 0, "price_factor": 0.5}
+    kinds = [{"name": "a", "gpu": "h100"}, {"name": "b", "gpu": "h100", "spot": half}]
+    tariffs = {"gpu_hour": 3.0, "gb_up": 0, "gb_down": 0}
+    cost, _ = cost_of(tmp_path, cloud={"pools": kinds}, llm={"generation": "beam"}, tariffs=tariffs, duration=86_400)
+    n = cost["replicas_provisioned"]
+    assert cost["usd_provisioned"] == pytest.approx(24 * (3.0 * -(-n // 2) + 1.5 * (n // 2)))
 
 
 def test_every_figure_has_an_interval_of_its_draws(tmp_path: Path) -> None:
