@@ -29,7 +29,7 @@ class VerifyTime:
     _known: dict[int, tuple[_Lines, _Lines]] = field(default_factory=dict, init=False, repr=False, compare=False)
     """by sequences: the verification of a step, and its drafts, without contexts"""
 
-    def at(self, sequences: int, context_tokens: float, chunks: Batch) -> float:
+    def at(self, sequences: int, context_tokens: float, chunks: tuple[float, float, float, float]) -> float:
         """Seconds of a step in which `sequences` sequences with a KV cache of `context_tokens` tokens in all go on,
         and the prompt `chunks` pass, which the draft model reads too, in its first step."""
         tokens, ends, read, pairs = chunks

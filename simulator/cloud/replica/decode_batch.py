@@ -9,15 +9,19 @@ from heapq import heappop, heappush
 from fleetrec.simulator.cloud.hardware.step_time import Batch, Run, StepTime
 from fleetrec.simulator.cloud.replica.jobs import Job
 
+Chunks = tuple[int, int, int, int]
+"""What a step holds of prompts, as `Batch` has it: tokens, prompts that end, context read and pairs."""
+
 
 class Decoding:
     """The batch's decoding part, and the number of the step that it is at."""
 
-    __slots__ = ("_block", "_finishing", "_phases", "_timing", "context", "sequences", "step")
+    __slots__ = ("_block", "_finishing", "_phases", "_timing", "context", "each", "sequences", "step")
 
     def __init__(self, timing: StepTime, block_tokens: int):
         self.step = 0
         self.sequences = 0
+        self.each = 1  # tokens of a sequence that pass through the weights in a step
         self.context: float = 0  # tokens of KV cache, over all sequences
         self._timing = timing
         self._block = block_tokens
@@ -44,12 +48,7 @@ class Decoding:
         self.context += sequences * context
         self._phases[(self.step - context) % self._block] += sequences
 
-    @property
-    def new_tokens(self) -> int:
-        """Tokens of its sequences that pass through the weights in a step."""
-        return self.sequences
-
-    def at(self, chunks: Batch) -> float:
+    def at(self, chunks: Chunks) -> float:
         """Seconds of a step of it that holds prompt chunks too."""
         n, context = self.sequences, self.context + self.sequences
         tokens, ends, read, pairs = chunks

@@ -6,8 +6,8 @@ import math
 from heapq import heappop, heappush
 from typing import Literal
 
-from fleetrec.simulator.cloud.hardware.step_time import Batch, Run, StepTime
-from fleetrec.simulator.cloud.replica.decode_batch import Decoding
+from fleetrec.simulator.cloud.hardware.step_time import Run, StepTime
+from fleetrec.simulator.cloud.replica.decode_batch import Chunks, Decoding
 from fleetrec.simulator.cloud.replica.host_tier import TieredMemory
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
 from fleetrec.simulator.cloud.replica.kv_allocation import JobMemory
@@ -112,7 +112,7 @@ class Batching:
             if steps > 1:
                 self._memory.take(decoding.blocks_after_first(steps))  # those of the first step are taken
             decoding.advance(steps)
-            self.tokens_computed += decoding.new_tokens * steps
+            self.tokens_computed += decoding.sequences * decoding.each * steps
             if self._prefills:
                 for job in self._prefills:
                     self._chunk_done(job, end)
@@ -253,7 +253,7 @@ class Batching:
             needed = opened = self._decoding.blocks_of_next_step
             if self._partial is not None:
                 job = self._partial
-                budget = self.engine.max_batched_tokens - self._decoding.new_tokens
+                budget = self.engine.max_batched_tokens - self._decoding.sequences * self._decoding.each
                 end = min(job._prefill, job._computed + budget)
                 needed += self._memory.prefill_blocks(job, end) - job._blocks - job._shared
             if needed <= self._memory.free:
@@ -273,13 +273,13 @@ class Batching:
             preempted = True
         return preempted
 
-    def _chunks(self, admit: bool) -> Batch | None:
+    def _chunks(self, admit: bool) -> Chunks | None:
         """Take prompt chunks into the next step, and admit from the line if told to: what it then holds of them, or
         None where there are none."""
         job = self._partial
         if job is None and not (admit and self._line):
             return None
-        budget = self.engine.max_batched_tokens - self._decoding.new_tokens
+        budget = self.engine.max_batched_tokens - self._decoding.sequences * self._decoding.each
         tokens = ends = context = pairs = 0
         while True:
             if job is None:
@@ -301,7 +301,7 @@ class Batching:
         if not self._prefills:
             return None
         self.tokens_computed += tokens
-        return Batch(tokens, ends, context, pairs)
+        return tokens, ends, context, pairs
 
     def _admit(self, job: Job) -> bool:
         """Move the head of the line into the batch, if its whole prompt fits the free memory."""

@@ -6,9 +6,9 @@ evenly, so contexts grow by a fixed part of a token a step; blocks hold whole to
 
 from heapq import heappush
 
-from fleetrec.simulator.cloud.hardware.step_time import Batch, Run, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import Run, StepTime
 from fleetrec.simulator.cloud.hardware.verify_time import VerifyTime
-from fleetrec.simulator.cloud.replica.decode_batch import Decoding
+from fleetrec.simulator.cloud.replica.decode_batch import Chunks, Decoding
 from fleetrec.simulator.cloud.replica.drafter import Drafter
 from fleetrec.simulator.cloud.replica.jobs import Job
 
@@ -18,12 +18,12 @@ _FORGET = 4096  # steps after which those before are dropped
 class Speculating(Decoding):
     """See Decoding; every job is one sequence."""
 
-    __slots__ = ("_each", "_first", "_growth", "_opened", "_verifying")
+    __slots__ = ("_first", "_growth", "_opened", "_verifying")
 
     def __init__(self, timing: StepTime, block_tokens: int, drafter: Drafter):
         super().__init__(timing, block_tokens)
         self._verifying = VerifyTime(timing, drafter.tokens, drafter.steps, drafter.lookup_s)
-        self._each = drafter.tokens + 1  # tokens of a sequence that pass in a step
+        self.each = drafter.tokens + 1
         self._growth = 0.0  # of the context, tokens a step
         self._opened: list[int] = []  # blocks that steps open, from step `_first` on
         self._first = 0
@@ -46,7 +46,7 @@ class Speculating(Decoding):
     def leave(self, job: Job) -> None:
         joined, tokens = job._joined_step, job.output_tokens - job._generated
         done, steps, context = self.step - joined, job._finish_step - joined, job.prompt_tokens + job._generated - 1
-        held = context + (done - 1) * tokens // steps + self._each if done else context
+        held = context + (done - 1) * tokens // steps + self.each if done else context
         job._blocks = job.blocks_at(held, self._block) - job._shared
         if done < steps:
             self._open(joined, context, tokens, steps, done, -1)
@@ -61,19 +61,15 @@ class Speculating(Decoding):
         """Count the blocks that the steps of a job open which came with `context` tokens and gets `tokens` more in
         `steps` steps, after the first `done`."""
         block, opened, at = self._block, self._opened, joined - self._first
-        held = context + (done - 1) * tokens // steps + self._each if done else context
-        before = block * -(-held // block) - context - self._each  # tokens that may have come, and no block is opened
+        held = context + (done - 1) * tokens // steps + self.each if done else context
+        before = block * -(-held // block) - context - self.each  # tokens that may have come, and no block is opened
         while before < done * tokens // steps:
             opened[at + done] += sign
             before += block
         for come in range(before + 1, (steps - 1) * tokens // steps + 1, block):
             opened[at - (-come * steps // tokens)] += sign
 
-    @property
-    def new_tokens(self) -> int:
-        return self.sequences * self._each
-
-    def at(self, chunks: Batch) -> float:
+    def at(self, chunks: Chunks) -> float:
         return self._verifying.at(self.sequences, self.context, chunks)
 
     def run(self) -> Run:
@@ -97,13 +93,13 @@ class Speculating(Decoding):
             sequences, context = sequences + 1, context + job.prompt_tokens + job._generated
             growth += tokens / its
             steps = min(steps, its)
-        if steps <= 0 or sequences * -(-steps * self._each // self._block) > free:
+        if steps <= 0 or sequences * -(-steps * self.each // self._block) > free:
             return None
         return self._verifying.run(sequences, context, growth), steps
 
     def steps_within(self, free: int) -> int:
         steps = self.steps_to_finish()
-        if self.sequences * -(-steps * self._each // self._block) > free:
+        if self.sequences * -(-steps * self.each // self._block) > free:
             free -= sum(self._opened[self.step + 1 - self._first : self.step + steps - self._first])
             while free < 0:
                 steps -= 1
