@@ -27,7 +27,7 @@ from fleetrec.simulator.experiments.folders import ExperimentFolder, Manifest, V
 from fleetrec.simulator.preparation.prepare import prepare
 from fleetrec.simulator.records.run_manifest import read_manifest
 from fleetrec.simulator.scenario import Scenario, sections
-from fleetrec.simulator.scenario.event_checks import check_events
+from fleetrec.simulator.scenario.event_checks import Clock, check_events, fleet_clocks, policy_clocks
 from fleetrec.simulator.scenario.sections import LogFile
 from fleetrec.simulator.scenario.text_files import read_object, read_rows
 from fleetrec.simulator.scenario.units import DURATION, POWER, SIZE
@@ -107,8 +107,15 @@ def test_a_clock_that_would_never_let_a_run_end_is_told_before_it(
 ) -> None:
     scenario = scenario_of(**changes)
     with pytest.raises(InputError, match=rf"^{key}: a period of [12]us means more than .* events over 2 d"):
-        check_events(scenario, 500, 2 * 86400.0)
-    check_events(scenario_of(), 1_000_000, 2 * 86400.0)
+        check_events(_clocks(scenario, 500), 2 * 86400.0)
+    check_events(_clocks(scenario_of(), 1_000_000), 2 * 86400.0)
+
+
+def _clocks(scenario: Scenario, devices: int) -> list[Clock]:
+    return [
+        *fleet_clocks(scenario.fleet, devices),
+        *policy_clocks(scenario.policy, scenario.cloud, devices),
+    ]
 
 
 @pytest.mark.parametrize("value", ["1e308d", "1e30GB", "-1e300W", "1e11s", "9" * 400])
