@@ -164,12 +164,12 @@ def evaluate(
 def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = None) -> None:
     """Check a scenario and print it with every default filled in."""
     with user_errors():
-        from fleetrec.simulator.preparation.input_checks import check_inputs, price_notes
+        from fleetrec.simulator.preparation.input_checks import check_inputs, engine_notes, price_notes
         from fleetrec.simulator.scenario import Scenario, resolved_yaml
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         print_advice(loaded)
-        for line in price_notes(loaded):
+        for line in (*price_notes(loaded), *engine_notes(loaded)):
             say(f"note: {line}", aside=True)
         sys.stdout.write(resolved_yaml(loaded))
 

@@ -1,4 +1,4 @@
-"""What `catalog`, `replay` and `calibrate` print."""
+"""What `catalog`, `replay`, `predict` and `calibrate` print."""
 
 import math
 from collections.abc import Mapping
@@ -63,6 +63,25 @@ def print_replay(figures: Mapping[str, Any], console: Console) -> None:
     write_line(console, "")
     print_tree({key: figures[key] for key in ("trace", "served_by", "throughput", "load", "cost")}, console)
     write_notes(figures, console, caveat=False)
+
+
+def print_prediction(figures: Mapping[str, Any], console: Console) -> None:
+    """What a set-up gives, and how far that may be off."""
+    of, by = figures["predicted"], figures["set_up"]
+    what = f"{by['model']} on {by['gpus']} x {by['gpu']}, {by['engine']}"
+    write_line(console, f"{what}: {counted(by['concurrency'], 'request')} under way", "bold")
+    table = new_table(console, ("", "mean"))
+    for key, name in (("ttft_s", "time to first token"), ("tpot_s", "per output token"), ("latency_s", "latency")):
+        table.add_row(name, seconds_text(of[key]))
+    for key, name in (
+        ("requests_per_s", "requests per second"),
+        ("tokens_per_s", "tokens written per second"),
+        ("joules_per_million_tokens", "joules per million tokens written"),
+        ("usd_per_million_tokens", "USD per million tokens written"),
+    ):
+        table.add_row(name, number_text(of[key]))
+    console.print(table)
+    write_line(console, f"expect: {figures['expected_error']}")
 
 
 def print_catalogue(catalogue: Mapping[str, Any], console: Console) -> None:

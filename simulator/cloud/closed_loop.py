@@ -53,6 +53,10 @@ class Served:
     tokens_per_s: float
     """written"""
     busy_s: float
+    seconds: float
+    """until the last answer"""
+    passed_tokens: float
+    """that went through the weights: prompts, and answers but for their last tokens"""
 
 
 def closed_loop(steps: StepTime, engine: Engine, load: Load, front_end: Seconds | None = None) -> Served:
@@ -93,4 +97,6 @@ def closed_loop(steps: StepTime, engine: Engine, load: Load, front_end: Seconds 
         len(jobs) / span,
         float(tokens.sum()) / span,
         replica.busy_s,
+        span,
+        float(sum(job.prompt_tokens for job in jobs) + (tokens - 1).sum()),
     )

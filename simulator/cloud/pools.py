@@ -12,6 +12,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.calibration import load_profile
 from fleetrec.simulator.cloud.drafting import with_drafter
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.engine_errors import expected_error
 from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
@@ -39,6 +40,17 @@ def machines_of(cloud: sections.Cloud) -> Iterator[tuple[str, sections.Machines]
         yield "cloud", cloud
     for i, pool in enumerate(cloud.pools):
         yield f"cloud.pools.{i}", pool
+
+
+def expected_errors(cloud: sections.Cloud, model: str) -> list[str]:
+    """How far the step times of each engine and GPU of a cloud that serves the model may be off, in words."""
+    return list(
+        dict.fromkeys(
+            f"{section.engine} on {section.gpu}: expect {expected_error(model, section.gpu, section.engine)}"
+            for _, section in machines_of(cloud)
+            if section.engine is not None
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def kind_of(
 def _modelled_kind(
     key: str, section: sections.Machines, cloud: sections.Cloud, model: ModelSpec, gpu: GpuSpec, longest: Job
 ) -> Kind:
-    """A kind timed by its engine's constants, or by the roofline."""
+    """A kind timed by its engine, or by the roofline."""
     layout, block = layout_of(section, model, key), cloud.block_tokens
     window, share = window_of(model)
     engine = Engine(

@@ -4,7 +4,7 @@ import numpy as np
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
-from fleetrec.simulator.cloud.pools import check_cloud, machines_of
+from fleetrec.simulator.cloud.pools import check_cloud, expected_errors, machines_of
 from fleetrec.simulator.core.costs import carbon_signal
 from fleetrec.simulator.core.signals import read_bandwidth_trace
 from fleetrec.simulator.fleet.presence import read_presence
@@ -23,6 +23,13 @@ def price_notes(scenario: sections.Scenario) -> list[str]:
         f"the catalogue has {gpu.price.low:.2f} to {gpu.price.high:.2f}, typically {gpu.price.typical:.2f}"
         for gpu in gpus
     ]
+
+
+def engine_notes(scenario: sections.Scenario) -> list[str]:
+    """Which error to expect of the step times, where serving engines time them."""
+    clouds = [regional(scenario, number).cloud for number in range(len(scenario.regions))] or [scenario.cloud]
+    model = scenario.llm.served_as or "the candidate model"
+    return list(dict.fromkeys(line for cloud in clouds for line in expected_errors(cloud, model)))
 
 
 def check_inputs(scenario: sections.Scenario) -> None:

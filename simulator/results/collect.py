@@ -25,6 +25,7 @@ from fleetrec.simulator.results.assumptions import hangs_on
 from fleetrec.simulator.results.baselines import baseline_ranks
 from fleetrec.simulator.results.notes import (
     CAVEAT,
+    engine_notes,
     list_answers,
     missing_note,
     provisioned_notes,
@@ -100,6 +101,7 @@ def collect(
         *([answer_note(answers)] if answers else []),
         *missing_note(scenario.llm.candidates, load),
         *service.notes(),
+        *engine_notes(scenario.policy.slate, scenario.cloud, service.cost_label),
         *tuned.notes,
         *provisioned_notes(scenario.policy.slate, service, provisioned),
         CAVEAT,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fleetrec.simulator.cloud.pools import expected_errors
 from fleetrec.simulator.core.notes import (
     COST_ACCOUNT,
     NOT_CALENDAR,
@@ -50,6 +51,12 @@ def missing_note(candidates: sections.Candidates, load: dict[str, Any]) -> list[
     missing, then = load.get("missing_answers", 0), candidates.when_missing()
     said = "requests that the table has no list for, {then}: {requests:,}"
     return [note("missing_answers", said, then=then, requests=missing)] if missing and then is not None else []
+
+
+def engine_notes(slate: sections.Slate, cloud: sections.Cloud, model: str) -> list[Note]:
+    """How far step times may be off, where serving engines time them."""
+    errors = [] if slate.by_cloud_srm else expected_errors(cloud, model)
+    return [note("engine_error", "step times of {error}", error=error) for error in errors]
 
 
 def account_note(slate: sections.Slate, objective: str, devices: int) -> Note:

@@ -1,0 +1,224 @@
+"""Files of measured set-ups, a row each: `measured_serving.csv` (requests at a fixed concurrency) and
+`beam_serving.csv` (wide beams).
+
+A row that cannot be served gets a note in place of figures. Rows that ask the same are simulated once.
+"""
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.engine_errors import expected_error
+from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile
+from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.prediction.setup import Formats, Prediction, Setup, predict, protocol_of
+from fleetrec.simulator.scenario.sections import EngineName
+
+FIGURES = ("predicted_ttft_ms", "predicted_tpot_ms", "predicted_ms", "predicted_requests_per_s", "note")
+SERVING = ("model", "gpu", "engine", "prompt_tokens", "output_tokens", "concurrency")
+BEAMS = ("model", "gpu", "engine", "prompt_tokens", "output_tokens", "beams", "batch", "concurrency")
+ENGINES: dict[str, EngineName] = {
+    "vllm": "vllm",
+    "sglang": "sglang",
+    "trtllm": "tensorrt_llm",
+    "tensorrt_llm": "tensorrt_llm",
+    "tensorrt-llm": "tensorrt_llm",
+    "generative_recommender": "generative_recommender",
+}
+_MOST = 10**7
+"""of a length, or of anything that is counted in a row"""
+
+Row = Mapping[str, str]
+
+
+def engine_named(name: str, key: str = "engine") -> EngineName:
+    """The engine that files call so."""
+    found = ENGINES.get(name.lower())
+    if found is None:
+        raise InputError(f"{key}: no engine {name!r}; known: {', '.join(ENGINES)}")
+    return found
+
+
+def gpu_named(name: str) -> str:
+    """The catalogue's name of a GPU that files call so: h100_sxm is its h100, rtx_5090 its rtx5090."""
+    gpus = default_catalogue().gpus
+    plain = name.lower().removesuffix("_sxm")
+    forms = (name, plain, plain.replace("_", "-"), plain.replace("_", ""))
+    return next((form for form in forms if form in gpus), name)
+
+
+def layout_named(tp: int, pp: int, dp: int | None, moe_gpus: int, ep: int) -> Layout:
+    """GPUs by tensor, pipeline, attention-data and expert parallel. Without `dp`: as many groups as experts are divided
+    among more GPUs than a tensor group has. `dp` = `tp` above 1 says that the GPUs of one node are their own groups."""
+    if dp is None:
+        experts = max(moe_gpus, tp)
+        if experts % tp:
+            raise InputError(
+                f"ep: experts on {experts} GPUs are no whole number of groups of {tp} (tp); set a multiple"
+            )
+        dp = experts // tp
+    if dp == tp > 1:
+        tp = 1
+    stage = tp * dp
+    if moe_gpus <= stage and stage % ep:
+        raise InputError(f"ep: {stage} GPUs cannot be {ep} equal groups; set a divisor of them")
+    return Layout(stage * pp, pp, dp, math.gcd(ep, stage))
+
+
+def setup_of(row: Row) -> Setup:
+    """The set-up of a row of measured servings. InputError where a value is wrong."""
+    counts = _Counts(row)
+    moe_tp, ep = (counts.of(column, 1, least=0) or 1 for column in ("moe_tp", "moe_ep"))
+    dp = counts.of("attention_dp", 0, least=0) or None
+    weights = row.get("weights") or row.get("precision", "")
+    return Setup(
+        row["model"] if row["model"].endswith(".json") else row["model"].lower(),
+        gpu_named(row["gpu"]),
+        engine_named(row["engine"]),
+        counts.of("prompt_tokens"),
+        counts.of("output_tokens"),
+        counts.of("concurrency"),
+        layout_named(counts.of("tp", 1), counts.of("pp", 1), dp, moe_tp * ep, ep),
+        Formats(weights, row.get("moe_weights") or weights, row.get("kv_cache", "")),
+        _share(row, "length_spread"),
+        counts.of("max_batched_tokens", 0, least=0) or None,
+    )
+
+
+@dataclass(frozen=True)
+class _Counts:
+    row: Row
+
+    def of(self, column: str, default: int | None = None, least: int = 1) -> int:
+        """A whole number of a column; the default where it is absent or empty."""
+        text = (self.row.get(column) or "").strip()
+        if not text and default is not None:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (least <= value <= _MOST and value == int(value)):
+            raise InputError(f"{column}: {text!r} is no whole number from {least} to {_MOST:,}; correct it")
+        return int(value)
+
+
+def _share(row: Row, column: str) -> float | None:
+    text = (row.get(column) or "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < 1.0:
+        raise InputError(f"{column}: {text!r} is no share from 0 to below 1; correct it")
+    return value
+
+
+@dataclass
+class Predictor:
+    """Predicts rows; each set-up once."""
+
+    profiles: Mapping[EngineName, EngineProfile] = field(default_factory=dict)
+    """constants in place of an engine's own"""
+    _known: dict[Setup, Prediction | str] = field(default_factory=dict)
+
+    def figures(self, row: Row, beams: bool) -> dict[str, str]:
+        """The columns that are appended to a row."""
+        try:
+            found = beam_figures(row) if beams else self._serving(setup_of(row))
+        except InputError as error:
+            found = {"note": str(error)}
+        return {name: found.get(name, "") for name in FIGURES}
+
+    def _serving(self, setup: Setup) -> dict[str, str]:
+        if setup not in self._known:
+            try:
+                self._known[setup] = predict(setup, self.profiles.get(setup.engine))
+            except InputError as error:
+                self._known[setup] = str(error)
+        known = self._known[setup]
+        if isinstance(known, str):
+            return {"note": known}
+        return {
+            "predicted_ttft_ms": f"{known.ttft_s * 1e3:.6g}",
+            "predicted_tpot_ms": f"{known.tpot_s * 1e3:.6g}",
+            "predicted_ms": f"{known.latency_s * 1e3:.6g}",
+            "predicted_requests_per_s": f"{known.requests_per_s:.6g}",
+        }
+
+
+def beam_figures(row: Row) -> dict[str, str]:
+    """The columns of a row of wide beams."""
+    return {"note": "wide beams are not predicted yet"}
+
+
+def predict_row(row: Row) -> dict[str, Any]:
+    """The figures of one set-up, with the error to expect. InputError where it cannot be served."""
+    if (row.get("beams") or "1") != "1":
+        raise InputError(f"--beams: {beam_figures(row)['note']}")
+    setup = setup_of(row)
+    served_as = {"model": setup.model, "gpu": setup.gpu, "engine": setup.engine, "gpus": setup.layout.gpus}
+    load = {name: getattr(setup, name) for name in ("prompt_tokens", "output_tokens", "concurrency")}
+    return {
+        "set_up": {**served_as, **load, **protocol_of(setup)._asdict()},
+        "predicted": asdict(predict(setup)),
+        "expected_error": expected_error(setup.model, setup.gpu, setup.engine),
+    }
+
+
+def predict_file(path: Path, out: Path, progress: Progress) -> int:
+    """Predict each row of a file and write it, with the figures behind its columns, in the same order; says how many
+    could not be served. InputError where it is no such file."""
+    columns, rows = read_rows(path)
+    beams = "beams" in columns
+    for column in BEAMS if beams else SERVING:
+        if column not in columns:
+            raise InputError(
+                f"{path}: no column {column!r}; it has {', '.join(columns)}, and the columns "
+                f"{', '.join(BEAMS if beams else SERVING)} are needed"
+            )
+    kept = [column for column in columns if column not in FIGURES]
+    written = [{**row, **figures} for row, figures in zip(rows, _predicted(rows, beams, progress), strict=True)]
+    with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*kept, *FIGURES], extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(written)
+    return sum(bool(row["note"]) for row in written)
+
+
+def _predicted(rows: Sequence[Row], beams: bool, progress: Progress) -> Iterator[dict[str, str]]:
+    predictor = Predictor()
+    with progress.task("predict set-ups", len(rows)) as task:
+        for row in rows:
+            yield predictor.figures(row, beams)
+            task.advance()
+
+
+def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="", strict=True)
+            columns = list(reader.fieldnames or [])
+            rows = []
+            for row in reader:
+                if None in row:
+                    raise InputError(
+                        f"{path}: line {reader.line_num} has more values than the header has columns; mend it"
+                    )
+                rows.append(row)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a CSV of set-ups") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: no CSV in UTF-8 ({error}); export it anew") from None
+    if not rows:
+        raise InputError(f"{path}: no rows below a header; name a CSV of set-ups")
+    return columns, rows

@@ -1,0 +1,190 @@
+"""A set-up as operators write it down, and what it gives at a fixed number of requests under way.
+
+Where a set-up does not say how it was measured, it is taken to be as public benchmarks are (`Protocol`).
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, get_args
+
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.cloud.closed_loop import SPREAD, Load, closed_loop
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, engine_profile
+from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
+from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
+from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.memory import kv_blocks, window_of
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
+from fleetrec.simulator.cloud.hardware.power import ReplicaPower
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.core.costs import rent_cost
+from fleetrec.simulator.scenario.sections import EngineName, Precision, Tariffs, WeightFormat
+
+BATCHED_TOKENS = 8192
+"""new tokens of a step, where nothing else is said"""
+_BENCHMARKED = (1024, 8192)
+"""lengths of InferenceMAX's rows"""
+_BLOCK_SCALED = ("qwen3", "minimax", "deepseek")
+"""families whose FP8 weights are published with a scale a block"""
+
+
+@dataclass(frozen=True)
+class Formats:
+    """Number formats as a set-up states them: fp8, fp4, bf16, or one of `WeightFormat`; "" says nothing."""
+
+    weights: str = ""
+    experts: str = ""
+    kv_cache: str = ""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is asked of what."""
+
+    model: str
+    gpu: str
+    engine: EngineName
+    prompt_tokens: int
+    output_tokens: int
+    concurrency: int = 1
+    layout: Layout = field(default_factory=Layout)
+    formats: Formats = field(default_factory=Formats)
+    length_spread: float | None = None
+    """how much shorter than stated a prompt or an answer may be; None: as `protocol_of` has it"""
+    max_batched_tokens: int | None = None
+
+
+class Protocol(NamedTuple):
+    """How a set-up was measured."""
+
+    length_spread: float
+    max_batched_tokens: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Means over all requests."""
+
+    ttft_s: float
+    tpot_s: float
+    latency_s: float
+    requests_per_s: float
+    tokens_per_s: float
+    """written"""
+    joules_per_million_tokens: float
+    """of those written, by the GPUs"""
+    usd_per_million_tokens: float
+    """rent at the typical list price"""
+
+
+def protocol_of(setup: Setup) -> Protocol:
+    """As public benchmarks run: lengths of 80 to 100% of those stated (InferenceMAX). Of TensorRT-LLM the lengths are
+    fixed and a step takes one prompt, as its own benchmark does, but where they are InferenceMAX's."""
+    spread, tokens = SPREAD, max(BATCHED_TOKENS, setup.concurrency)
+    lengths = (setup.prompt_tokens, setup.output_tokens)
+    if setup.engine == "tensorrt_llm" and not all(length in _BENCHMARKED for length in lengths):
+        spread, tokens = 0.0, setup.prompt_tokens + setup.concurrency
+    if setup.length_spread is not None:
+        spread = setup.length_spread
+    return Protocol(spread, setup.max_batched_tokens or tokens)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A set-up's model and GPU of the catalogue, with the limits of its engine."""
+
+    model: ModelSpec
+    gpu: GpuSpec
+    limits: Engine
+
+
+def server_of(setup: Setup) -> Server:
+    """InputError where a name is unknown, or the set-up cannot be served."""
+    catalogue = default_catalogue()
+    gpu = catalogue.gpu(setup.gpu, "gpu")
+    model = _served(catalogue.model(setup.model, "model"), gpu, setup)
+    layout = setup.layout
+    if layout.expert > 1 and model.experts % layout.expert:
+        has = f"{model.experts} experts" if model.experts > 1 else "no experts"
+        raise InputError(f"ep: {model.name} has {has}, not {layout.expert} equal groups; set 1")
+    if layout.pipeline > model.layers:
+        raise InputError(f"pp: {model.name} has {counted(model.layers, 'layer')}; set at most as many stages")
+    tokens = setup.prompt_tokens + setup.output_tokens
+    window, share = window_of(model)
+    limits = Engine(
+        _blocks(model, gpu, layout, -(-tokens // Engine.block_tokens)),
+        max(protocol_of(setup).max_batched_tokens, setup.concurrency),
+        max(Engine.max_sequences, setup.concurrency),
+        window_tokens=window,
+        window_share=share,
+    )
+    return Server(model, gpu, limits)
+
+
+def _blocks(model: ModelSpec, gpu: GpuSpec, layout: Layout, at_least: int) -> int:
+    try:
+        return kv_blocks(model, gpu, layout, Engine.block_tokens, at_least=at_least)
+    except InputError as error:
+        raise InputError(str(error).replace("cloud.gpus_per_replica:", "GPUs:").replace("cloud.gpu:", "gpu:")) from None
+
+
+def predict(setup: Setup, profile: EngineProfile | None = None) -> Prediction:
+    """Serve the set-up's load; `profile`: other constants than the engine's own. InputError: see `server_of`."""
+    server, profile = server_of(setup), profile or engine_profile(setup.engine)
+    load = Load(setup.prompt_tokens, setup.output_tokens, setup.concurrency, protocol_of(setup).length_spread)
+    steps = engine_steps(server.model, server.gpu, setup.layout, profile)
+    served = closed_loop(steps, server.limits, load, profile.seconds)
+    power = ReplicaPower(server.model, server.gpu, setup.layout.gpus)
+    joules = power.busy_joules(served.busy_s, served.passed_tokens)
+    joules += power.idle_joules(max(served.seconds - served.busy_s, 0.0))
+    rent = rent_cost(served.seconds * setup.layout.gpus, server.gpu.usd_per_hour(Tariffs()))
+    written_millions = served.tokens_per_s * served.seconds / 1e6
+    return Prediction(
+        served.ttft_s,
+        served.tpot_s,
+        served.latency_s,
+        served.requests_per_s,
+        served.tokens_per_s,
+        joules / written_millions,
+        rent.usd / written_millions,
+    )
+
+
+# number formats
+
+
+def _served(model: ModelSpec, gpu: GpuSpec, setup: Setup) -> ModelSpec:
+    """The model in the stated formats. What is published with experts of 4 bits (gpt-oss) is served as published."""
+    stated = setup.formats
+    if model.expert_weights is not None:
+        precision = Precision()
+    else:
+        weights = _weights(stated.weights, model)
+        experts = _weights(stated.experts, model) if model.experts > 1 else None
+        precision = Precision(weights=weights, experts=experts if experts != weights else None)
+    served = model.served_in(precision)
+    if stated.kv_cache:
+        if stated.kv_cache not in ("fp16", "bf16", "fp8"):
+            raise InputError(f"kv_cache: no format {stated.kv_cache!r}; known: fp16, fp8")
+        narrow = stated.kv_cache == "fp8"
+    else:
+        few_bits = (served.expert_weights or served.weights) not in ("fp32", "fp16", "bf16")
+        narrow = few_bits and (setup.engine == "tensorrt_llm" or (setup.engine == "vllm" and gpu.flops_fp4 is not None))
+    return served.served_in(Precision(kv_cache="fp8" if narrow else "fp16")) if served.weights != "fp32" else served
+
+
+FORMATS: dict[str, WeightFormat] = {name: name for name in get_args(WeightFormat)}
+_SHORT: dict[str, WeightFormat] = {"fp4": "nvfp4", "half": "fp16", "float16": "fp16", "bfloat16": "bf16"}
+
+
+def _weights(stated: str, model: ModelSpec) -> WeightFormat | None:
+    name = stated.lower()
+    if not name:
+        return None
+    if name == "fp8" and model.name.startswith(_BLOCK_SCALED):
+        return "fp8_block"
+    found = _SHORT.get(name, name)
+    if found not in FORMATS:
+        raise InputError(f"precision: no format {stated!r}; known: fp4, {', '.join(FORMATS)}")
+    return FORMATS[found]

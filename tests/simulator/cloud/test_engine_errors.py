@@ -1,0 +1,60 @@
+"""The error to expect of a serving engine's times: what was measured, and what stands in where nothing was."""
+
+from pathlib import Path
+
+import pytest
+
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.engine_errors import expected_error, held_out_errors
+from fleetrec.simulator.cloud.pools import expected_errors
+from fleetrec.simulator.scenario.sections import Cloud
+from tests.commands.typed import scenario_in, typed
+
+
+def test_a_measured_triple_has_errors_of_its_own():
+    own = held_out_errors().triples["vllm"]["llama-3.1-70b/b200"]
+    said = expected_error("llama-3.1-70b", "b200", "vllm")
+    assert f"TPOT within {own.tpot:.0%} and TTFT within {own.ttft:.0%}" in said
+    assert f"median of {own.rows} measured rows" in said
+
+
+def test_what_was_not_measured_has_those_of_its_engine():
+    of = held_out_errors().engines["tensorrt_llm"]
+    said = expected_error("qwen3-14b", "h100", "tensorrt_llm")
+    assert f"TPOT within {of.tpot:.0%}" in said
+    assert said.endswith("never measured under TensorRT-LLM: qwen3-14b")
+    assert expected_error("llama-3.1-70b", "h100", "sglang").endswith("llama-3.1-70b, h100")
+    # both are measured under vLLM, though not together
+    assert expected_error("llama-3.1-8b", "b200", "vllm").endswith("llama-3.1-8b on b200")
+    assert "all engines" in expected_error("qwen3-1.7b", "h100", "generative_recommender")
+
+
+def test_triples_add_up_and_are_of_the_catalogue():
+    found, catalogue = held_out_errors(), default_catalogue()
+    for engine, triples in found.triples.items():
+        assert sum(own.rows for own in triples.values()) == found.engines[engine].rows
+        for name, own in triples.items():
+            model, gpu = name.split("/")
+            assert model in catalogue.models
+            assert gpu in catalogue.gpus
+            worst = abs(own.worst.predicted_tpot_ms / own.worst.measured_tpot_ms - 1)
+            assert worst >= own.tpot_p90 - 0.01
+    assert found.overall["all"].rows == found.overall["dense"].rows + found.overall["experts"].rows
+
+
+def test_a_cloud_says_it_once_for_each_gpu_and_only_under_an_engine():
+    pools = [
+        {"name": name, "gpu": gpu, "engine": "vllm"} for name, gpu in (("a", "h100"), ("b", "h100"), ("c", "a100"))
+    ]
+    cloud = Cloud.model_validate({"pools": [*pools, {"name": "d", "gpu": "h100"}]})
+    assert [line.split(":")[0] for line in expected_errors(cloud, "qwen3-8b")] == ["vllm on h100", "vllm on a100"]
+    assert expected_errors(Cloud(), "qwen3-8b") == []
+
+
+def test_validate_says_which_error_to_expect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = scenario_in(tmp_path, monkeypatch)
+    result = typed("validate", path, "--set", "cloud.engine=vllm")
+    assert result.exit_code == 0, result.output
+    assert "note: vllm on " in result.stderr
+    assert "TPOT within" in result.stderr
+    assert "TPOT within" not in typed("validate", path).stderr
