@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.beam_prediction import check_width
 from fleetrec.simulator.cloud.calibration import load_profile
 from fleetrec.simulator.cloud.drafting import with_drafter
+from fleetrec.simulator.cloud.hardware.beam_steps import beams_of
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_errors import expected_error
 from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
@@ -81,7 +83,9 @@ class Kind:
             return seconds
         seconds = self.steps.at(chunk)
         if output > 1:
-            seconds += self.steps.decoding(sequences, sequences * (prompt + 1)).seconds(output - 1)
+            seconds += self.steps.decoding(sequences, sequences * (prompt + 1), beams_of(prompt, sequences)).seconds(
+                output - 1
+            )
         return seconds
 
 
@@ -122,14 +126,22 @@ def _modelled_kind(
     )
     at_least = longest.blocks_at(longest.prompt_tokens + longest.output_tokens, block) + engine.window_blocks(longest)
     engine = replace(engine, kv_blocks=kv_blocks(model, gpu, layout, block, at_least=at_least, key=key))
-    return Kind(model, _steps(section, model, gpu, layout), _tiered(engine, layout, cloud, model), gpu)
+    together = cloud.max_sequences >= 2 * longest.sequences
+    steps = _steps(section, model, gpu, layout, longest.sequences, together, key)
+    return Kind(model, steps, _tiered(engine, layout, cloud, model), gpu)
 
 
-def _steps(section: sections.Machines, model: ModelSpec, gpu: GpuSpec, layout: Layout) -> StepTime:
-    """Step times of the section's engine, or the roofline's."""
+def _steps(
+    section: sections.Machines, model: ModelSpec, gpu: GpuSpec, layout: Layout, beams: int, together: bool, key: str
+) -> StepTime:
+    """Step times of the section's engine, for searches where requests have several beams, or the roofline's."""
     if section.engine is None:
         return RooflineTiming(model, gpu, layout).steps
-    return engine_steps(model, gpu, layout, engine_profile(section.engine))
+    profile = engine_profile(section.engine)
+    if beams == 1:
+        return engine_steps(model, gpu, layout, profile)
+    check_width(profile, model, gpu, layout, beams, together, f"{key}.engine")
+    return engine_steps(model, gpu, layout, profile, profile.search)
 
 
 def _served(model: ModelSpec, section: sections.Machines, key: str) -> ModelSpec:

@@ -57,6 +57,31 @@ class Seconds(Section):
     request_stream: float = Field(ge=0, description="more for each answer that is being streamed")
 
 
+class Search(Section):
+    """Wide beams over one prompt: what a program, or a version of it, makes of them (`benchmarks/fit_beams.py`)."""
+
+    products: float = Field(gt=0, description="factor of all shares of products, with the kernels of this load")
+    again: float = Field(ge=0, le=1, description="share of a prompt's cache that each further beam reads once more")
+    step: float = Field(ge=0, description="seconds of a step with any search")
+    search: float = Field(ge=0, description="seconds of each request that searches, in a step")
+    beam: float = Field(ge=0, description="seconds of each further beam, in a step")
+    square: float = Field(0.0, ge=0, description="seconds of a request's width squared, in a step")
+    prompt_layer: float = Field(ge=0, description="in place of `host_prompt_layer`, seconds")
+    request: float = Field(ge=0, description="seconds from the client until the scheduler sees a request")
+    fitted_to: str = Field(description="version and cells")
+    error: float = Field(ge=0, description="median absolute error of cells that were left out")
+    error_worst: float = Field(ge=0, description="the worst of them")
+
+
+class BeamLimits(Section):
+    """Widths beyond which the engine was seen to fail; they are taken to grow with the memory of a replica."""
+
+    memory: float = Field(gt=0, description="bytes of the GPU that they were seen on")
+    alone: int = Field(ge=1, description="beams of a request that is served alone")
+    together: int = Field(ge=1, description="beams of a request that is served beside others")
+    source: str
+
+
 class EngineProfile(Section):
     """What a file of `engines` holds."""
 
@@ -67,6 +92,13 @@ class EngineProfile(Section):
     expert_tile: float = Field(ge=0, description="rows that an expert which is met computes beyond its tokens")
     attention_data_exchange: float = Field(gt=0, description="factor of exchanges between attention-data groups")
     sources: str
+    searches: dict[str, Search] = Field(min_length=1, description="by program and version; scenarios take the first")
+    beam_limits: BeamLimits | None = Field(None, description="none: none was met, up to 1,000 beams")
+
+    @property
+    def search(self) -> Search:
+        """What scenarios take."""
+        return next(iter(self.searches.values()))
 
 
 @cache

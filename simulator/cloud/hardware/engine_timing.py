@@ -4,7 +4,8 @@ The host prepares a step while the GPUs work on another, so a step takes the lon
 one another (`kernels`); reads of the KV cache and attention come on top, linear in what they read.
 """
 
-from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile
+from fleetrec.simulator.cloud.hardware.beam_steps import BeamCost
+from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, Search
 from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
 from fleetrec.simulator.cloud.hardware.kernels import Exchange, Experts, Kernels, Product, exchange
 from fleetrec.simulator.cloud.hardware.layout import Layout
@@ -13,26 +14,33 @@ from fleetrec.simulator.cloud.hardware.precision import WEIGHTS
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime, Windows
 from fleetrec.simulator.scenario.sections import WeightFormat
 
+_LOGIT_BYTES = 8.0  # 32 bits, written by the head and read by the choice of the best
 
-def engine_steps(model: ModelSpec, gpu: GpuSpec, layout: Layout, profile: EngineProfile) -> StepTime:
-    """Step times of `model` under the engine.
+
+def engine_steps(
+    model: ModelSpec, gpu: GpuSpec, layout: Layout, profile: EngineProfile, search: Search | None = None
+) -> StepTime:
+    """Step times of `model` under the engine; `search`: where requests are searches with many beams.
 
     A pipeline takes as many steps at once as it has stages, so all GPUs share in what tokens and contexts take, while
     each of those steps reads all weights with the GPUs of a stage.
     """
-    return _Build(model, gpu, layout, profile).steps()
+    return _Build(model, gpu, layout, profile, search).steps()
 
 
 class _Build:
-    def __init__(self, model: ModelSpec, gpu: GpuSpec, layout: Layout, profile: EngineProfile):
-        self.model, self.gpu, self.layout, self.profile = model, gpu, layout, profile
+    def __init__(self, model: ModelSpec, gpu: GpuSpec, layout: Layout, profile: EngineProfile, search: Search | None):
+        self.model, self.gpu, self.layout, self.profile, self.search = model, gpu, layout, profile, search
+        self.quicker = 1.0 if search is None else search.products
         self.new = gpu.flops_fp4 is not None
         """a GPU with 4-bit arithmetic: its kernels are younger"""
 
     def steps(self) -> StepTime:
         model, layout, seconds = self.model, self.layout, self.profile.seconds
         groups = layout.attention_data
-        pair_rate = self.gpu.peak_flops(model.weights) * self.profile.shares.prompt_attention * layout.gpus
+        pair_rate = (
+            self.gpu.peak_flops(model.weights) * self.profile.shares.prompt_attention * self.quicker * layout.gpus
+        )
         pair_s = model.pair_flops(self.gpu) / pair_rate
         cache_bytes = layout.kv_bytes_per_token(model) / layout.gpus  # of a GPU
         read_s = cache_bytes / (self.gpu.bandwidth_bytes_per_s * self.profile.shares.cache_reads * self._of_new_reads)
@@ -45,8 +53,24 @@ class _Build:
             per_pair_s=(model.layers - model.window_layers) * pair_s,
         )
         windows = None if model.window is None else Windows(model.window, read_s * seen, 0.0)
-        floor_s = seconds.step + model.layers * seconds.host_prompt_layer
-        return StepTime(host, gpu, prompt_floor_s=floor_s, windows=windows, kernels=self._kernels())
+        layer_s = seconds.host_prompt_layer if self.search is None else self.search.prompt_layer
+        floor_s, kernels = seconds.step + model.layers * layer_s, self._kernels()
+        beams = None if self.search is None else self._beams(self.search, host, gpu, kernels)
+        return StepTime(host, gpu, prompt_floor_s=floor_s, windows=windows, kernels=kernels, beams=beams)
+
+    def _beams(self, search: Search, host: LinearCost, gpu: LinearCost, kernels: Kernels) -> BeamCost:
+        """A further beam costs what searches were seen to cost, in place of a sequence of a request of its own."""
+        groups, shares = self.layout.attention_data, self.profile.shares
+        reads = self.gpu.bandwidth_bytes_per_s * shares.reads * self._of_new_reads
+        logits_s = _LOGIT_BYTES * self.model.vocab / self.layout.tensor / reads
+        return BeamCost(
+            search.step,
+            search.search / groups,
+            search.square / groups,
+            search.beam / groups - host.per_sequence_s,
+            (search.beam + logits_s) / groups - kernels.sequence_s,
+            gpu.per_context_token_s * (1.0 - search.again),
+        )
 
     @property
     def _of_new_reads(self) -> float:
@@ -59,7 +83,7 @@ class _Build:
         narrow = reads * (shares.reads_4bit if model.weights == "nvfp4" else 1.0)
         attention, blocks = self._divided(model.body_params - model.expert_params)
         head = model.head_params / layout.tensor
-        wide = self.gpu.flops_16bit * shares.products_16bit
+        wide = self.gpu.flops_16bit * shares.products_16bit * self.quicker
         body = Product(
             (attention + blocks) * WEIGHTS[model.weights].bytes / narrow,
             2.0 * (attention / groups + blocks) / (self._products(model.weights) * layout.pipeline),
@@ -95,7 +119,7 @@ class _Build:
         """FLOP/s of matrix products with weights of this format."""
         gpu, shares = self.gpu, self.profile.shares
         if kind == "nvfp4" and gpu.flops_fp4 is not None:
-            return gpu.flops_fp4 * shares.products_4bit
+            return gpu.flops_fp4 * shares.products_4bit * self.quicker
         if kind == "mxfp4" and gpu.flops_fp4 is not None and gpu.flops_fp8 is not None:  # activations of 8 bits
             peak, share = gpu.flops_fp8, shares.products_8bit
         elif WEIGHTS[kind].rate in ("fp8", "int8"):
@@ -104,7 +128,7 @@ class _Build:
         else:
             peak = gpu.flops_32bit if kind == "fp32" else gpu.flops_16bit
             share = shares.products_16bit
-        return peak * share * (shares.fp4_gpu_products if self.new else 1.0)
+        return peak * share * self.quicker * (shares.fp4_gpu_products if self.new else 1.0)
 
     def _layer_s(self) -> float:
         seconds, model = self.profile.seconds, self.model

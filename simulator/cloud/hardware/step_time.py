@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from fleetrec.simulator.cloud.hardware.beam_steps import NO_BEAMS, BeamCost, Beams
 from fleetrec.simulator.cloud.hardware.kernels import Kernels
 
 
@@ -22,6 +23,8 @@ class Batch(NamedTuple):
     """tokens of KV cache that are read, over all sequences"""
     pairs: float
     """pairs of a new token and a token it attends to: equal to `context_tokens` for a step that only decodes"""
+    beams: Beams = NO_BEAMS
+    """those of its sequences that search together"""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ class StepTime:
     windows: Windows | None = None
     kernels: Kernels | None = None
     """on the memory line"""
+    beams: BeamCost | None = None
+    """what searches cost beyond so many sequences; None: nothing"""
     _decoding: dict[float, tuple[float, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     """by sequences that decode: what a step takes without its context, and what it grows by from one to the next"""
 
@@ -108,6 +113,9 @@ class StepTime:
         if self.windows is not None:
             compute_s += self.windows.per_pair_s * self.windows.pairs(batch)
             memory_s += self.windows.per_context_token_s * self.windows.context_tokens(batch)
+        if self.beams is not None:
+            host_s, gpu_s = self.beams.at(batch.beams)
+            compute_s, memory_s = compute_s + host_s, memory_s + gpu_s
         seconds = max(compute_s, memory_s)
         return max(seconds, self.prompt_floor_s) if batch.new_tokens > batch.sequences else seconds
 
@@ -119,19 +127,22 @@ class StepTime:
         seconds = 0.0 if self.experts is None else self.experts.at(new_tokens)
         return seconds if self.kernels is None else seconds + self.kernels.at(new_tokens, sequences)
 
-    def decoding(self, sequences: float, context_tokens: float) -> "Run":
-        """The run of steps in which `sequences` sequences decode; the first of them reads `context_tokens` in all."""
+    def decoding(self, sequences: float, context_tokens: float, beams: Beams = NO_BEAMS) -> "Run":
+        """The run of steps in which `sequences` sequences decode, some of them as `beams`; the first of them reads
+        `context_tokens` in all."""
         windows = self.windows
         if windows is None:
-            return self._lines(sequences, context_tokens)
+            return self._lines(sequences, context_tokens, beams)
         capped = sequences * windows.tokens
         steps = math.floor((capped - context_tokens) / sequences) + 1 if context_tokens <= capped else 0
-        later = self._lines(sequences, context_tokens + steps * sequences, capped)
-        return (
-            later if not steps else WindowedRun(self._lines(sequences, context_tokens, context_tokens, 1), steps, later)
-        )
+        later = self._lines(sequences, context_tokens + steps * sequences, beams, capped)
+        if not steps:
+            return later
+        return WindowedRun(self._lines(sequences, context_tokens, beams, context_tokens, 1), steps, later)
 
-    def _lines(self, sequences: float, context_tokens: float, in_windows: float = 0.0, grows: int = 0) -> "DecodeRun":
+    def _lines(
+        self, sequences: float, context_tokens: float, beams: Beams, in_windows: float = 0.0, grows: int = 0
+    ) -> "DecodeRun":
         """The same while layers with a window read `in_windows` tokens, and a token a sequence more each step if that
         still `grows` (1, else 0)."""
         known = self._decoding.get(sequences)
@@ -149,6 +160,9 @@ class StepTime:
                 memory_s + per_token_s * in_windows,
                 memory_growth_s + per_token_s * grows * sequences,
             )
+        if self.beams is not None:
+            host_s, gpu_s = self.beams.at(beams)
+            compute_s, memory_s = compute_s + host_s, memory_s + gpu_s
         return DecodeRun.of(
             compute_s + compute.per_context_token_s * context_tokens + compute.per_pair_s * context_tokens,
             compute_growth_s,

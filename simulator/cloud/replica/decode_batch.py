@@ -6,6 +6,7 @@ next steps need follows from how many sequences there are of each phase of that 
 
 from heapq import heappop, heappush
 
+from fleetrec.simulator.cloud.hardware.beam_steps import NO_BEAMS
 from fleetrec.simulator.cloud.hardware.step_time import Batch, Run, StepTime
 from fleetrec.simulator.cloud.replica.jobs import Job
 
@@ -16,13 +17,14 @@ Chunks = tuple[int, int, int, int]
 class Decoding:
     """The batch's decoding part, and the number of the step that it is at."""
 
-    __slots__ = ("_block", "_finishing", "_phases", "_timing", "context", "each", "sequences", "step")
+    __slots__ = ("_block", "_finishing", "_phases", "_timing", "beams", "context", "each", "sequences", "step")
 
     def __init__(self, timing: StepTime, block_tokens: int):
         self.step = 0
         self.sequences = 0
         self.each = 1  # tokens of a sequence that pass through the weights in a step
         self.context: float = 0  # tokens of KV cache, over all sequences
+        self.beams = NO_BEAMS
         self._timing = timing
         self._block = block_tokens
         self._phases = [0] * block_tokens  # sequences by the step, modulo block size, that opens a block
@@ -47,16 +49,18 @@ class Decoding:
         self.sequences += sequences
         self.context += sequences * context
         self._phases[(self.step - context) % self._block] += sequences
+        if job.sequences > 1:
+            self.beams = self.beams.joined(job.prompt_tokens, job.sequences, sign)
 
     def at(self, chunks: Chunks) -> float:
         """Seconds of a step of it that holds prompt chunks too."""
         n, context = self.sequences, self.context + self.sequences
         tokens, ends, read, pairs = chunks
-        return self._timing.at(Batch(n + tokens, n + ends, context + read, context + pairs))
+        return self._timing.at(Batch(n + tokens, n + ends, context + read, context + pairs, self.beams))
 
     def run(self) -> Run:
         """The steps that follow, as long as nobody joins or leaves."""
-        return self._timing.decoding(self.sequences, self.context + self.sequences)
+        return self._timing.decoding(self.sequences, self.context + self.sequences, self.beams)
 
     def advance(self, steps: int) -> None:
         """`steps` steps are over: every sequence has got as many more tokens."""
@@ -88,15 +92,17 @@ class Decoding:
     def run_after_joining(self, jobs: list[Job], free: int) -> tuple[Run, int] | None:
         """What follows one more step, where `jobs` (at least one) have their prompts then and join: the run of steps
         until a job has all its tokens. None where `free` blocks may not do for it, or there is no such step."""
-        sequences, context = self.sequences, self.context + self.sequences
+        sequences, context, beams = self.sequences, self.context + self.sequences, self.beams
         steps = self.steps_to_finish() - 1 if sequences else jobs[0].output_tokens
         for job in jobs:
             sequences += job.sequences
             context += job.sequences * (job.prompt_tokens + job._generated)
+            if job.sequences > 1:
+                beams = beams.joined(job.prompt_tokens, job.sequences)
             steps = min(steps, job.output_tokens - job._generated - 1)
         if steps <= 0 or sequences * -(-steps // self._block) > free:
             return None
-        return self._timing.decoding(sequences, context + sequences), steps
+        return self._timing.decoding(sequences, context + sequences, beams), steps
 
     def steps_within(self, free: int) -> int:
         """Steps until the next job has all its tokens, or before more than `free` blocks are taken by those after the

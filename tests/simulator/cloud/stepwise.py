@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from fleetrec.simulator.cloud.hardware.beam_steps import Beams
 from fleetrec.simulator.cloud.hardware.step_time import Batch
 
 
@@ -273,6 +274,13 @@ class Stepwise:
 
     def step(self, now, plan):
         new = sequences = context = pairs = 0
+        searches = [e for e in self.running if e.state == "decode" and e.ask.sequences > 1]
+        beams = Beams(
+            len(searches),
+            sum(e.ask.sequences - 1 for e in searches),
+            sum(e.ask.sequences**2 for e in searches),
+            sum((e.ask.sequences - 1) * e.ask.prompt for e in searches),
+        )
         for entry in self.running:
             if entry.state == "decode" and self.drafter is None:
                 n = entry.ask.sequences
@@ -283,7 +291,7 @@ class Stepwise:
                 new, context = new + stop - start, context + stop
                 pairs += sum(range(start + 1, stop + 1))
                 sequences += stop == entry.to_prefill
-        batch = Batch(new, sequences, context, pairs)
+        batch = Batch(new, sequences, context, pairs, beams)
         seconds = self.timing.at(batch) if self.drafter is None else self.verified_s(batch)
         seconds += self.brought * self.host_block_s
         self.brought = 0

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.hardware.beam_steps import BeamCost
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime, Windows
 from fleetrec.simulator.cloud.replica.host_tier import HostMemory
 from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
@@ -23,6 +24,7 @@ ROOFLINE = StepTime(
 )
 
 WINDOWED = StepTime(ROOFLINE.compute, ROOFLINE.memory, windows=Windows(40, 0.0000713, 0.00000317))
+SEARCHING = replace(ROOFLINE, beams=BeamCost(0.00131, 0.000291, 0.0000173, 0.00037, 0.00119, 0.0000207))
 
 ORDERS = QueueOrder.family.built_in()
 
@@ -78,7 +80,7 @@ def cases(draw):
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(cases(), st.sampled_from([ROOFLINE, WINDOWED]))
+@given(cases(), st.sampled_from([ROOFLINE, WINDOWED, SEARCHING]))
 def test_runs_in_closed_form_equal_single_steps(case, timing):
     asks, engine = case
     jobs, replica, left = serve(asks, timing, engine)
