@@ -73,7 +73,7 @@ class Kind:
         """Seconds of one request alone on a replica: one step over the prompt, one for each further token, or as many
         fewer as drafts are accepted in expectation."""
         prompt, output, sequences = request.prompt_tokens, request.output_tokens, request.sequences
-        chunk, drafter = Batch(prompt, 1, prompt, prompt * (prompt + 1) / 2), self.engine.drafter
+        chunk, drafter = (prompt, 1, prompt, prompt * (prompt + 1) / 2), self.engine.drafter
         if drafter is not None:
             verifying = VerifyTime(self.steps, drafter.tokens, drafter.steps, drafter.lookup_s)
             seconds = verifying.at(0, 0, chunk)
@@ -81,7 +81,7 @@ class Kind:
                 steps = math.ceil((output - 1) / drafter.law.mean)
                 seconds += verifying.run(1, prompt, (output - 1) / steps).seconds(steps)
             return seconds
-        seconds = self.steps.at(chunk)
+        seconds = self.steps.at(Batch(*chunk))
         if output > 1:
             seconds += self.steps.decoding(sequences, sequences * (prompt + 1), beams_of(prompt, sequences)).seconds(
                 output - 1

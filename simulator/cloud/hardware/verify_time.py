@@ -32,7 +32,7 @@ class VerifyTime:
     def at(self, sequences: int, context_tokens: float, chunks: tuple[float, float, float, float]) -> float:
         """Seconds of a step in which `sequences` sequences with a KV cache of `context_tokens` tokens in all go on,
         and the prompt `chunks` pass, which the draft model reads too, in its first step."""
-        tokens, ends, read, pairs, _ = chunks
+        tokens, ends, read, pairs = chunks
         new, _, context, own_pairs, _ = self._verified(sequences, context_tokens)
         seconds = self.verify.at(Batch(new + tokens, new + ends, context + read, own_pairs + pairs))
         seconds += self.lookup_s * sequences

@@ -14,11 +14,12 @@ from typing import Any
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.cloud.beam_prediction import NOT_STATED, BeamLoad, Predicted, beam_prediction
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_errors import expected_error
 from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile
 from fleetrec.simulator.cloud.hardware.layout import Layout
-from fleetrec.simulator.cloud.prediction.setup import Formats, Prediction, Setup, predict, protocol_of
+from fleetrec.simulator.cloud.prediction.setup import Formats, Prediction, Setup, predict, protocol_of, weights_named
 from fleetrec.simulator.scenario.sections import EngineName
 
 FIGURES = ("predicted_ttft_ms", "predicted_tpot_ms", "predicted_ms", "predicted_requests_per_s", "note")
@@ -157,14 +158,31 @@ class Predictor:
 
 
 def beam_figures(row: Row) -> dict[str, str]:
-    """The columns of a row of wide beams."""
-    return {"note": "wide beams are not predicted yet"}
+    """The columns of a row of wide beams: of an offline batch, or where it has none, of so many clients. InputError
+    where it cannot be served."""
+    found, offline = _searched(row)
+    if offline:
+        return {"predicted_ms": f"{found.batch_ms:.6g}"}
+    return {
+        "predicted_ms": f"{found.latency_ms:.6g}",
+        "predicted_requests_per_s": f"{found.requests_per_s:.6g}",
+    }
+
+
+def _searched(row: Row) -> tuple[Predicted, bool]:
+    counts = _Counts(row)
+    batch = counts.of("batch", 0, least=0)
+    requests = batch or counts.of("concurrency")
+    load = BeamLoad(counts.of("prompt_tokens"), counts.of("output_tokens"), counts.of("beams"), requests)
+    weights = weights_named(row.get("weights") or row.get("precision") or NOT_STATED)
+    layout = Layout(counts.of("tp", 1))
+    return beam_prediction(row["model"], gpu_named(row["gpu"]), row["engine"], load, layout, weights), bool(batch)
 
 
 def predict_row(row: Row) -> dict[str, Any]:
     """The figures of one set-up, with the error to expect. InputError where it cannot be served."""
     if (row.get("beams") or "1") != "1":
-        raise InputError(f"--beams: {beam_figures(row)['note']}")
+        raise InputError("--beams: wide beams are predicted for a CSV of set-ups; name one with these columns")
     setup = setup_of(row)
     served_as = {"model": setup.model, "gpu": setup.gpu, "engine": setup.engine, "gpus": setup.layout.gpus}
     load = {name: getattr(setup, name) for name in ("prompt_tokens", "output_tokens", "concurrency")}

@@ -184,7 +184,12 @@ def _weights(stated: str, model: ModelSpec) -> WeightFormat | None:
         return None
     if name == "fp8" and model.name.startswith(_BLOCK_SCALED):
         return "fp8_block"
-    found = _SHORT.get(name, name)
+    return weights_named(name)
+
+
+def weights_named(stated: str) -> WeightFormat:
+    """The format that files and options call so."""
+    found = _SHORT.get(stated.lower(), stated.lower())
     if found not in FORMATS:
         raise InputError(f"precision: no format {stated!r}; known: fp4, {', '.join(FORMATS)}")
     return FORMATS[found]

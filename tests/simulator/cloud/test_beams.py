@@ -1,5 +1,6 @@
 """Wide beams under a serving engine: by hand, in closed form and step by step, against measurements, and refused."""
 
+import csv
 import math
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.cloud.beam_prediction import BeamLoad, batch_s, beam_prediction, engine_of
 from fleetrec.simulator.cloud.hardware.beam_steps import NO_BEAMS, BeamCost, Beams, beams_of
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
@@ -15,6 +17,7 @@ from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.step_time import Batch, LinearCost, StepTime
 from fleetrec.simulator.cloud.pools import kind_of
+from fleetrec.simulator.cloud.prediction.rows import predict_file
 from fleetrec.simulator.cloud.replica.replica import Engine, Job, Replica
 from fleetrec.simulator.cloud.tokens import RequestTokens
 from fleetrec.simulator.scenario import sections
@@ -180,3 +183,24 @@ def test_a_scenario_takes_the_engines_beams_and_is_refused_beyond_them():
         kind(512, engine="vllm", max_sequences=1024)
     with pytest.raises(InputError, match=r"cloud\.engine: vLLM on 1 x rtx5090 fails at 1,000 beams"):
         kind(1000, engine="vllm", max_sequences=1000)
+
+
+def test_a_file_of_beams_is_predicted_row_by_row(tmp_path):
+    rows, out = tmp_path / "rows.csv", tmp_path / "out.csv"
+    rows.write_text(
+        "gpu,model,precision,engine,prompt_tokens,beams,output_tokens,batch,concurrency,ms\n"
+        "h100_sxm,qwen3-1.7b,bf16,sid-gr,1000,256,3,2,,27.768\n"
+        "rtx_5090,sohurec-1.7b,fp8,sglang-main,303,512,3,,8,\n"
+        "rtx_5090,onerec-1.7b,,vllm,2465,1000,5,,1,\n"
+        "rtx_5090,onerec-1.7b,,orca,2465,50,5,,1,\n"
+    )
+    assert predict_file(rows, out, NullProgress()) == 2
+    with out.open(newline="") as file:
+        batch, clients, wide, unknown = csv.DictReader(file)
+    assert float(batch["predicted_ms"]) == pytest.approx(27.768, rel=0.1)
+    assert batch["predicted_requests_per_s"] == batch["note"] == ""
+    assert float(clients["predicted_requests_per_s"]) == pytest.approx(16.56, rel=0.1)
+    assert float(clients["predicted_ms"]) == pytest.approx(8e3 / float(clients["predicted_requests_per_s"]), rel=1e-4)
+    assert "at most 256, or 512" in wide["note"]
+    assert wide["predicted_ms"] == wide["predicted_requests_per_s"] == ""
+    assert "no engine 'orca'" in unknown["note"]
