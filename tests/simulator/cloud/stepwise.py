@@ -292,7 +292,7 @@ class Stepwise:
                 pairs += sum(range(start + 1, stop + 1))
                 sequences += stop == entry.to_prefill
         batch = Batch(new, sequences, context, pairs, beams)
-        seconds = self.timing.at(batch) if self.drafter is None else self.verified_s(batch)
+        seconds = self.timing.at(batch) if self.drafter is None else self.verified_s(batch[:4])
         seconds += self.brought * self.host_block_s
         self.brought = 0
         served = sum(e.ask.sequences for e in self.running)
@@ -349,13 +349,13 @@ class Stepwise:
         n, each, read = len(contexts), self.each, sum(contexts)
         pairs = sum(context + i + 1 for context in contexts for i in range(each))
         verified = Batch(n * each, n * each, float(read + n * each), float(pairs))
-        seconds = self.timing.at(Batch(*map(sum, zip(verified, chunks, strict=True)))) + n * self.drafter.lookup_s
+        seconds = self.timing.at(Batch(*map(sum, zip(verified[:4], chunks, strict=True)))) + n * self.drafter.lookup_s
         if self.drafter.steps is not None:
             middle = float(read + n * Fraction(sum(range(1, each)), each - 1))
             for draft in range(self.drafter.tokens):
                 batch = Batch(n, n, middle, middle)
                 if draft == 0:
-                    seconds += self.drafter.steps.at(Batch(*map(sum, zip(batch, chunks, strict=True))))
+                    seconds += self.drafter.steps.at(Batch(*map(sum, zip(batch[:4], chunks, strict=True))))
                 elif n:
                     seconds += self.drafter.steps.at(batch)
         return seconds
