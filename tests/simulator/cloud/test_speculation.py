@@ -23,7 +23,7 @@ from fleetrec.simulator.scenario import sections
 from tests.simulator.cloud.nodes import node_of
 from tests.simulator.cloud.stepwise import Ask, Stepwise
 
-NO_PROMPT = Batch(0, 0, 0, 0)
+NO_PROMPT = (0, 0, 0, 0)
 ONE_SECOND = StepTime(LinearCost(1.0), LinearCost(1.0))
 ROOFLINE = StepTime(
     LinearCost(0.00213, 0.000317, 0.0000531, 0.0, 0.00000117),
