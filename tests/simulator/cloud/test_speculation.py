@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
-from fleetrec.simulator.cloud.hardware.step_time import Batch, ExpertWeights, LinearCost, StepTime
+from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 from fleetrec.simulator.cloud.hardware.verify_time import VerifyTime
 from fleetrec.simulator.cloud.pools import kind_of, pools_of
