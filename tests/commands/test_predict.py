@@ -65,6 +65,18 @@ def test_rows_keep_their_order_and_columns(tmp_path: Path):
     assert [last[name] for name in figures] == [first[name] for name in figures]
 
 
+def test_wide_beams_are_predicted_as_a_whole():
+    words = ("predict", "--model", "qwen3-1.7b", "--gpu", "h100", "--prompt", "1000", "--output", "3", "--beams", "256")
+    figures = json.loads(typed(*words, "--engine", "generative_recommender", "--json").stdout)
+    predicted = figures["predicted"]
+    assert predicted["latency_s"] * predicted["requests_per_s"] == pytest.approx(1)
+    assert predicted["tokens_per_s"] == pytest.approx(768 * predicted["requests_per_s"])
+    assert 0.01 < predicted["latency_s"] < 0.1  # 18 ms of one offline batch, and the way to the server
+    assert "left out of the fit" in figures["expected_error"]
+    assert "latency" in typed(*words, "--engine", "generative_recommender").stdout
+    assert "beams: " in one_line(typed(*words[:-1], "2000", "--engine", "vllm"))
+
+
 def test_experts_on_more_gpus_than_attention_are_data_parallel():
     words = ("predict", "--model", "gpt-oss-120b", "--gpu", "h200", "--engine", "vllm", "--output", "8", "--json")
     assert json.loads(typed(*words, "--tp", "2", "--ep", "8").stdout)["set_up"]["gpus"] == 8

@@ -14,13 +14,15 @@ from typing import Any
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
-from fleetrec.simulator.cloud.beam_prediction import NOT_STATED, BeamLoad, Predicted, beam_prediction
+from fleetrec.simulator.cloud.beam_prediction import MODELS, NOT_STATED, BeamLoad, Predicted, beam_prediction
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_errors import expected_error
 from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile
 from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.prediction.setup import Formats, Prediction, Setup, predict, protocol_of, weights_named
-from fleetrec.simulator.scenario.sections import EngineName
+from fleetrec.simulator.core.costs import rent_cost
+from fleetrec.simulator.scenario.sections import EngineName, Precision, Tariffs
 
 FIGURES = ("predicted_ttft_ms", "predicted_tpot_ms", "predicted_ms", "predicted_requests_per_s", "note")
 SERVING = ("model", "gpu", "engine", "prompt_tokens", "output_tokens", "concurrency")
@@ -182,7 +184,7 @@ def _searched(row: Row) -> tuple[Predicted, bool]:
 def predict_row(row: Row) -> dict[str, Any]:
     """The figures of one set-up, with the error to expect. InputError where it cannot be served."""
     if (row.get("beams") or "1") != "1":
-        raise InputError("--beams: wide beams are predicted for a CSV of set-ups; name one with these columns")
+        return _beams_row(row)
     setup = setup_of(row)
     served_as = {"model": setup.model, "gpu": setup.gpu, "engine": setup.engine, "gpus": setup.layout.gpus}
     load = {name: getattr(setup, name) for name in ("prompt_tokens", "output_tokens", "concurrency")}
@@ -190,6 +192,40 @@ def predict_row(row: Row) -> dict[str, Any]:
         "set_up": {**served_as, **load, **protocol_of(setup)._asdict()},
         "predicted": asdict(predict(setup)),
         "expected_error": expected_error(setup.model, setup.gpu, setup.engine),
+    }
+
+
+def _beams_row(row: Row) -> dict[str, Any]:
+    """The same of wide beams: what so many clients get."""
+    counts, gpu = _Counts(row), default_catalogue().gpu(gpu_named(row["gpu"]), "gpu")
+    prompt, output, beams = (counts.of(column) for column in ("prompt_tokens", "output_tokens", "beams"))
+    requests, layout = counts.of("concurrency"), Layout(counts.of("tp", 1))
+    stated = row.get("weights")
+    weights = weights_named(stated) if stated else None
+    load = BeamLoad(prompt, output, beams, requests)
+    found = beam_prediction(row["model"], gpu.name, row["engine"], load, layout, weights)
+    model = (
+        default_catalogue().model(MODELS.get(row["model"], row["model"]), "model").served_in(Precision(weights=weights))
+    )
+    written = found.requests_per_s * beams * output
+    passed = found.requests_per_s * (prompt + beams * (output - 1))
+    served_as = {"model": model.name, "gpu": gpu.name, "engine": row["engine"], "gpus": layout.gpus}
+    return {
+        "set_up": {
+            **served_as,
+            "prompt_tokens": prompt,
+            "output_tokens": output,
+            "beams": beams,
+            "concurrency": requests,
+        },
+        "predicted": {
+            "latency_s": found.latency_ms / 1e3,
+            "requests_per_s": found.requests_per_s,
+            "tokens_per_s": written,
+            "joules_per_million_tokens": ReplicaPower(model, gpu, layout.gpus).busy_joules(1.0, passed) / written * 1e6,
+            "usd_per_million_tokens": rent_cost(layout.gpus, gpu.usd_per_hour(Tariffs())).usd / written * 1e6,
+        },
+        "expected_error": f"within {found.error:.0%} (median over beams that were measured and left out of the fit)",
     }
 
 

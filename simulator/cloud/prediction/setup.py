@@ -175,7 +175,16 @@ def _served(model: ModelSpec, gpu: GpuSpec, setup: Setup) -> ModelSpec:
 
 
 FORMATS: dict[str, WeightFormat] = {name: name for name in get_args(WeightFormat)}
-_SHORT: dict[str, WeightFormat] = {"fp4": "nvfp4", "half": "fp16", "float16": "fp16", "bfloat16": "bf16"}
+_SHORT: dict[str, WeightFormat] = {
+    "fp4": "nvfp4",
+    "half": "fp16",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+    "int8_wo": "int8",
+    "awq": "int4",
+    "gptq": "int4",
+    "int4_wo": "int4",
+}
 
 
 def _weights(stated: str, model: ModelSpec) -> WeightFormat | None:
