@@ -166,10 +166,12 @@ def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = N
     with user_errors():
         from fleetrec.simulator.preparation.input_checks import check_inputs, engine_notes, price_notes
         from fleetrec.simulator.scenario import Scenario, resolved_yaml
+        from fleetrec.simulator.scenario.regional import clouds_of
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         print_advice(loaded)
-        for line in (*price_notes(loaded), *engine_notes(loaded)):
+        clouds = clouds_of(loaded)
+        for line in (*price_notes(clouds, loaded.tariffs), *engine_notes(clouds, loaded.llm.served_as)):
             say(f"note: {line}", aside=True)
         sys.stdout.write(resolved_yaml(loaded))
 

@@ -1,5 +1,7 @@
 """What can be wrong with a scenario and shows before a log is read or anything is trained, beyond its own text."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from fleetrec.models.runtime.errors import InputError
@@ -13,22 +15,20 @@ from fleetrec.simulator.scenario.file_checks import check_files
 from fleetrec.simulator.scenario.regional import regional
 
 
-def price_notes(scenario: sections.Scenario) -> list[str]:
-    """What an hour of each GPU of the scenario costs, and between which prices it can be had."""
-    clouds = [regional(scenario, number).cloud for number in range(len(scenario.regions))] or [scenario.cloud]
+def price_notes(clouds: Iterable[sections.Cloud], tariffs: sections.Tariffs) -> list[str]:
+    """What an hour of each GPU of the clouds costs, and between which prices it can be had."""
     names = dict.fromkeys(section.gpu for cloud in clouds for _, section in machines_of(cloud))
     gpus = [default_catalogue().gpu(name) for name in names]
     return [
-        f"{gpu.name} is charged {gpu.usd_per_hour(scenario.tariffs):.2f} USD an hour (tariffs.gpu_hour); "
+        f"{gpu.name} is charged {gpu.usd_per_hour(tariffs):.2f} USD an hour (tariffs.gpu_hour); "
         f"the catalogue has {gpu.price.low:.2f} to {gpu.price.high:.2f}, typically {gpu.price.typical:.2f}"
         for gpu in gpus
     ]
 
 
-def engine_notes(scenario: sections.Scenario) -> list[str]:
+def engine_notes(clouds: Iterable[sections.Cloud], served_as: str | None) -> list[str]:
     """Which error to expect of the step times, where serving engines time them."""
-    clouds = [regional(scenario, number).cloud for number in range(len(scenario.regions))] or [scenario.cloud]
-    model = scenario.llm.served_as or "the candidate model"
+    model = served_as or "the candidate model"
     return list(dict.fromkeys(line for cloud in clouds for line in expected_errors(cloud, model)))
 
 

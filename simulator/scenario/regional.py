@@ -17,6 +17,11 @@ def arrivals_of(region: sections.Region, arrivals: sections.Arrivals) -> section
     return arrivals if region.peak_hour is None else arrivals.model_copy(update={"peak_hour": region.peak_hour})
 
 
+def clouds_of(scenario: sections.Scenario) -> list[sections.Cloud]:
+    """Those of its regions; without regions its own."""
+    return [regional(scenario, number).cloud for number in range(len(scenario.regions))] or [scenario.cloud]
+
+
 def regional(scenario: sections.Scenario, index: int) -> sections.Scenario:
     """The scenario of region `index`, without regions. `fleet.devices` stays that of the whole fleet, so that a device
     is the same wherever it is simulated; `fleet.represents` and the budget's burst are the region's share."""

@@ -18,9 +18,9 @@ from fleetrec.simulator.scenario.units import Seconds
 class PriceRange(Section):
     """What the same thing costs at one provider and another, USD."""
 
-    low: float = Field(ge=0)
-    typical: float = Field(ge=0)
-    high: float = Field(ge=0)
+    low: float = Field(ge=0, description="where it is cheapest")
+    typical: float = Field(ge=0, description="what most pay")
+    high: float = Field(ge=0, description="where it is dearest")
 
     def problem(self) -> str | None:
         """Why it is no range; None where it is one."""

@@ -62,6 +62,9 @@ def instances(model: type[BaseModel]) -> st.SearchStrategy[Any]:
     fields = {name: values(shape) for name, shape in fields_of(model).items() if name != "kind" or not kinds_of(model)}
     if kinds_of(model):
         fields["kind"] = st.sampled_from(kinds_of(model))
+    if model is sections.Slo:
+        objectives = st.sampled_from(["p99=2s", "ttft_p95=200ms", "tpot_p50=30ms"])
+        fields["objectives"] = st.lists(objectives, min_size=1, max_size=3).map(tuple)
     return st.builds(model, **fields)
 
 

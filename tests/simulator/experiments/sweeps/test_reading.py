@@ -38,7 +38,7 @@ def plan_of(folder: Path, text: str, confirmed: bool = False):  # type: ignore[n
         (HEAD + "sample: {n: 3, over: {duration: {low: 0, high: 1, scale: log}}}\n", "expected 0 < low < high"),
         (HEAD + "variants: [{name: never}]\nbaseline: nevr\n", "baseline: no variant is named 'nevr' (did you mean"),
         (HEAD + "seeds: [1, 2, 3]\nbudget: 2\n", "sweep.yaml:4: budget: 2 runs do not reach"),
-        (HEAD + "set: {llm.served_as: llama-3.1-405b}\n", "the catalogue has no model"),
+        (HEAD + "set: {llm.served_as: llama-3.1-9000b}\n", "the catalogue has no model"),
         ("name: s\nbase: tini.yaml\n", "sweep.yaml:2: base: tini.yaml: no such file"),
         ("base: tiny.yaml\n", "'name' is missing"),
     ],
