@@ -2,23 +2,30 @@
 
     python benchmarks/node_speed.py [--requests 1000000] [--apart]
     python benchmarks/node_speed.py --flat 5 [--requests 100000]
+    python benchmarks/node_speed.py --trace shared/data/llm/azure_2023_conv.csv [--turns 5]
 
 Poisson arrivals with deadlines, prompts of 100 to 1,500 tokens and answers of 20 to 300 on Llama 3.1 8B and H100s, 20 a
 second and replica. `--apart` adds as many nodes of one replica each, one after the other and then at the same simulated
 time. `--flat K` takes all sizes in turns, K times, and prints the median cost of a request: with 20 a second and
 replica, so with 64 times the traffic for 64 replicas, and with 20 a second in all, whatever the number of replicas.
+`--trace` serves a request trace at ten times its rate on four replicas, with and without what `FEATURES` names.
 """
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import simpy
 
+from fleetrec.simulator.cloud.capacity.replay import replay
+from fleetrec.simulator.cloud.capacity.traces import read_trace
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.pools import pools_of
@@ -27,6 +34,14 @@ from fleetrec.simulator.engine.run import fewer_collections
 from fleetrec.simulator.scenario import sections
 
 RATE_PER_REPLICA = 20.0  # requests a second
+_TWO = sections.Machines(replicas=2)
+FEATURES: dict[str, dict[str, Any]] = {
+    "plain": {"replicas": 4},
+    "cached prefixes": {"replicas": 4, "prefix_caching": True},
+    "cached prefixes, prefix_aware": {"replicas": 4, "prefix_caching": True, "router": "prefix_aware"},
+    "two for prefill, two for decode": {"disaggregation": sections.Disaggregation(prefill=_TWO, decode=_TWO)},
+}
+"""keys of `cloud`"""
 
 
 def begin(env: simpy.Environment, replicas: int, requests: int, rate: float, seed: int = 1) -> LlmNode:
@@ -91,13 +106,40 @@ def flat(sizes: list[int], requests: int, turns: int) -> None:
             )
 
 
+def traced(path: Path, turns: int) -> None:
+    """Prints requests a second of a trace with each of the features: the best of `turns`, which take turns."""
+    requests, _ = read_trace(path)
+    requests = replace(
+        requests.at(requests.arrival_s / 10),
+        device=np.arange(len(requests)) % 500,
+        prefix_start=np.zeros(len(requests), dtype=np.int64),
+        prefix_tokens=requests.prompt_tokens // 2,
+    )
+    model, took = default_catalogue().model("llama-3.1-8b"), dict.fromkeys(FEATURES, math.inf)
+    for _ in range(turns):
+        for name, keys in FEATURES.items():
+            cloud = sections.Cloud(**keys)
+            pools = pools_of(sections.Llm(), cloud, sections.Tariffs(), model)
+            with fewer_collections():
+                started = time.process_time()
+                replay(requests, pools, cloud, Draws(1))
+                took[name] = min(took[name], time.process_time() - started)
+    for name, took_s in took.items():
+        print(f"{name:32s} {len(requests) / took_s:7,.0f}/s  {took_s / took['plain']:.2f} times plain")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=1_000_000, help="requests on the most replicas")
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 4, 16, 64], help="numbers of replicas")
     parser.add_argument("--apart", action="store_true", help="also as many nodes that share nothing")
     parser.add_argument("--flat", type=int, metavar="K", help="only the median cost of K turns, at two loads")
+    parser.add_argument("--trace", type=Path, help="a request trace instead")
+    parser.add_argument("--turns", type=int, default=5, help="over the trace with each feature")
     arguments = parser.parse_args()
+    if arguments.trace:
+        traced(arguments.trace, arguments.turns)
+        return
     if arguments.flat:
         flat(arguments.replicas, min(arguments.requests, 200_000), arguments.flat)
         return

@@ -4,7 +4,6 @@ InputError where a name is not in the catalogue, or the model or its longest req
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,7 +24,7 @@ from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.hardware.step_time import Batch, StepTime
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 from fleetrec.simulator.cloud.hardware.verify_time import VerifyTime
-from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.node.cluster import Link, Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.cloud.replica.timed_replica import TimedReplica
@@ -36,20 +35,12 @@ from fleetrec.simulator.scenario.text_files import resolve_path
 from fleetrec.simulator.scenario.units import SIZE
 
 
-def machines_of(cloud: sections.Cloud) -> Iterator[tuple[str, sections.Machines]]:
-    """(dotted key, section) of each kind of replicas: the pools, or the cloud's own keys where there are none."""
-    if not cloud.pools:
-        yield "cloud", cloud
-    for i, pool in enumerate(cloud.pools):
-        yield f"cloud.pools.{i}", pool
-
-
 def expected_errors(cloud: sections.Cloud, model: str) -> list[str]:
     """How far the step times of each engine and GPU of a cloud that serves the model may be off, in words."""
     return list(
         dict.fromkeys(
             f"{section.engine} on {section.gpu}: expect {expected_error(model, section.gpu, section.engine)}"
-            for _, section in machines_of(cloud)
+            for _, section in cloud.machines()
             if section.engine is not None
         )
     )
@@ -193,7 +184,15 @@ def _profiled(
 def kinds_of(llm: sections.Llm, cloud: sections.Cloud, model: ModelSpec) -> list[tuple[sections.Machines, Kind]]:
     """Each section of machines with the kind of its replicas."""
     longest = longest_request(llm)
-    return [(section, kind_of(key, section, cloud, model, longest)) for key, section in machines_of(cloud)]
+    if cloud.disaggregation is None:
+        return [(section, kind_of(key, section, cloud, model, longest)) for key, section in cloud.machines()]
+    (first, prefill), (then, decode) = cloud.machines()
+    prompt = RequestTokens(longest.prompt_tokens, 1, 1)
+    without = cloud.model_copy(update={"prefix_caching": False, "kv_offloading": None})  # what comes is computed
+    return [
+        (prefill, kind_of(first, prefill, cloud, model, prompt)),
+        (decode, kind_of(then, decode, without, model, longest)),
+    ]
 
 
 def pools_of(
@@ -201,9 +200,11 @@ def pools_of(
 ) -> tuple[Pool, ...]:
     """The pools of a scenario. `timed`: every request brings its service time along, as a table's answers may."""
     kinds = kinds_of(llm, cloud, model)
-    seconds = [kind.alone_s(longest_request(llm)) for _, kind in kinds]
+    split = cloud.disaggregation
+    seconds = [kind.alone_s(longest_request(llm)) if split is None else 1.0 for _, kind in kinds]
+    links = [None] * len(kinds) if split is None else [_link(split, kinds[0][1]), None]
     pools = []
-    for (section, kind), took_s in zip(kinds, seconds, strict=True):
+    for (section, kind), took_s, link in zip(kinds, seconds, links, strict=True):
         factor = section.spot.price_factor if section.spot is not None else 1.0
         pools.append(
             Pool(
@@ -219,9 +220,16 @@ def pools_of(
                 cold_start_s=section.cold_start,
                 autoscale=section.autoscale,
                 spot=section.spot,
+                link=link,
+                decodes=split is not None and link is None,
             )
         )
     return tuple(pools)
+
+
+def _link(split: sections.Disaggregation, prefill: Kind) -> Link:
+    """What a prefill replica sends over: the KV cache once, however many GPUs hold copies."""
+    return Link(prefill.model.kv_bytes_per_token / split.link, split.latency)
 
 
 def check_cloud(llm: sections.Llm, cloud: sections.Cloud) -> None:
@@ -229,7 +237,7 @@ def check_cloud(llm: sections.Llm, cloud: sections.Cloud) -> None:
 
     A candidate model that is charged as itself is not known yet, and is checked when the node is built.
     """
-    for key, section in machines_of(cloud):
+    for key, section in cloud.machines():
         default_catalogue().gpu(section.gpu, f"{key}.gpu")
     if any(part.measure != "latency" for part in cloud.slo.parts) and llm.candidates.brings_latency():
         raise InputError(

@@ -6,7 +6,7 @@ import numpy as np
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
-from fleetrec.simulator.cloud.pools import check_cloud, expected_errors, machines_of
+from fleetrec.simulator.cloud.pools import check_cloud, expected_errors
 from fleetrec.simulator.core.costs import carbon_signal
 from fleetrec.simulator.core.signals import read_bandwidth_trace
 from fleetrec.simulator.fleet.presence import read_presence
@@ -17,7 +17,7 @@ from fleetrec.simulator.scenario.regional import regional
 
 def price_notes(clouds: Iterable[sections.Cloud], tariffs: sections.Tariffs) -> list[str]:
     """What an hour of each GPU of the clouds costs, and between which prices it can be had."""
-    names = dict.fromkeys(section.gpu for cloud in clouds for _, section in machines_of(cloud))
+    names = dict.fromkeys(section.gpu for cloud in clouds for _, section in cloud.machines())
     gpus = [default_catalogue().gpu(name) for name in names]
     return [
         f"{gpu.name} is charged {gpu.usd_per_hour(tariffs):.2f} USD an hour (tariffs.gpu_hour); "

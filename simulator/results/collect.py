@@ -174,7 +174,8 @@ def _servers(slate: sections.Slate, cloud: sections.Cloud) -> int | None:
     """Replicas (cores) of the configured cloud; None where their number or kind changes while the run goes."""
     if slate.by_cloud_srm:
         return cloud.cpu_cores
-    return None if cloud.pools or cloud.autoscale is not None or cloud.spot is not None else cloud.replicas
+    varies = cloud.pools or cloud.disaggregation is not None or cloud.autoscale is not None or cloud.spot is not None
+    return None if varies else cloud.replicas
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:

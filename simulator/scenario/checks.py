@@ -138,10 +138,24 @@ def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
         yield "cloud.max_batched_tokens", f"{text} {cloud.max_sequences} sequences; set at least {needed}"
     if cloud.kv_offloading is not None and not cloud.prefix_caching:
         yield "cloud.kv_offloading", "keeps cached prefixes, and none are cached; set cloud.prefix_caching: true"
-    yield from _autoscale("cloud", cloud)
     yield from _names("cloud.pools", "pool", [pool.name for pool in cloud.pools])
-    for i, pool in enumerate(cloud.pools):
-        yield from _autoscale(f"cloud.pools.{i}", pool)
+    for key, machines in cloud.machines():
+        yield from _autoscale(key, machines)
+    if cloud.disaggregation is not None:
+        yield from _disaggregation(scenario)
+
+
+def _disaggregation(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    cloud, key = scenario.cloud, "cloud.disaggregation"
+    if cloud.pools:
+        yield key, "and cloud.pools both say which replicas there are; remove either"
+    if scenario.llm.candidates.brings_latency():
+        yield key, "has no effect on answers that bring their latency_s along; remove it, or take that column out"
+    if cloud.speculation is not None:
+        yield "cloud.speculation", "and cloud.disaggregation are not simulated together; remove either"
+    if cloud.admission.kind == "deadline":
+        text = "deadline expects an answer from the pace of one replica, and cloud.disaggregation has two for each"
+        yield "cloud.admission", f"{text}; choose queue_limit or random_early"
 
 
 def _speculation(speculation: sections.Speculation | None, beams: bool) -> Iterator[Contradiction]:
@@ -252,13 +266,14 @@ def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
     if workload.refills and not policy.slate.is_list:
         yield f"workload.exclude_seen: refill has no effect while policy.slate is {slate}"
     cloud = scenario.cloud
-    if cloud.pools:
+    if cloud.pools or cloud.disaggregation is not None:
+        others = "pools" if cloud.pools else "disaggregation"
         for key, field in sections.Machines.model_fields.items():
             if getattr(cloud, key) != field.default:
-                yield f"cloud.{key} has no effect while cloud.pools is given; set it in the pools"
+                yield f"cloud.{key} has no effect while cloud.{others} is given; set it in the pools"
     if cloud.router.kind == "prefix_aware" and not cloud.prefix_caching:
         yield "cloud.router: prefix_aware is least_outstanding while cloud.prefix_caching is false"
-    for key, machines in (("cloud", cloud), *((f"cloud.pools.{i}", pool) for i, pool in enumerate(cloud.pools))):
+    for key, machines in cloud.machines():
         for name in ("parallel", "precision"):
             if machines.profile is not None and getattr(machines, name).model_fields_set:
                 yield f"{key}.{name} has no effect on times and memory, which {key}.profile gives"

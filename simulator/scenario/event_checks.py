@@ -49,7 +49,7 @@ def policy_clocks(policy: sections.Policy, cloud: sections.Cloud, devices: int) 
         if retraining.upload is not None:
             yield "policy.update.upload", devices, retraining.upload, MOST_EVENTS
         yield "policy.update.every", 1, retraining.every, MOST_EVENTS
-    for key, machines in (("cloud", cloud), *((f"cloud.pools.{n}", pool) for n, pool in enumerate(cloud.pools))):
+    for key, machines in cloud.machines():
         if machines.autoscale is not None:
             yield f"{key}.autoscale.period", 1, machines.autoscale.period, MOST_EVENTS
     if cloud.failures is not None:

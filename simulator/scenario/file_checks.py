@@ -33,11 +33,9 @@ def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
 
 
 def _profiles(key: str, cloud: sections.Cloud) -> Iterator[tuple[str, str]]:
-    if not cloud.pools and cloud.profile is not None:
-        yield f"{key}.profile", cloud.profile
-    for i, pool in enumerate(cloud.pools):
-        if pool.profile is not None:
-            yield f"{key}.pools.{i}.profile", pool.profile
+    for where, machines in cloud.machines(key):
+        if machines.profile is not None:
+            yield f"{where}.profile", machines.profile
 
 
 def check_files(scenario: sections.Scenario) -> None:

@@ -98,7 +98,7 @@ def plain(pool: Pool, cloud: Cloud) -> Replica | None:
     """A replica of the pool, if compiled code can serve it: in order of arrival, without cached prefixes, each step
     composed when it begins, behind a router that can be told beforehand."""
     replica = pool.replica()
-    if not isinstance(replica, Replica) or not cloud.router.in_bulk:
+    if not isinstance(replica, Replica) or not cloud.router.in_bulk or pool.link is not None or pool.decodes:
         return None
     engine = replica.engine
     special = engine.prefix_caching or engine.async_scheduling or engine.drafter or not engine.order.by_arrival

@@ -10,7 +10,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from fleetrec.simulator.cloud.pools import machines_of
 from fleetrec.simulator.scenario import sections
 
 _OF_MISSES = 0.1  # of the misses that an objective allows: what replicas that are lost may cause
@@ -71,7 +70,7 @@ class Rental:
     """What is rented of each kind [K] for a fleet `scale` times the one whose cloud it is."""
 
     def __init__(self, cloud: sections.Cloud, scale: float):
-        self._kinds = [machines for _, machines in machines_of(cloud)]
+        self._kinds = [machines for _, machines in cloud.machines()]
         self._available = [Availability.of(machines, cloud.failures) for machines in self._kinds]
         self._may_lack = _OF_MISSES * min(1.0 - part.share for part in cloud.slo.parts)
         self._scale = scale

@@ -74,6 +74,7 @@ class Replicas:
         self._shares = np.array([pool.replicas if len(pools) > 1 else 1 for pool in pools])
         whole = int(self._shares.sum() // np.gcd.reduce(self._shares))  # in proportion to the one
         self.group = min(whole * -(-GROUP // whole), _MOST_OF_GROUP)
+        self._split = any(pool.decodes for pool in pools)  # none serves without one of the other kind
         self._plain = [plain(pool, cloud) if fast else None for pool in pools]
 
     @property
@@ -85,7 +86,7 @@ class Replicas:
         exact = servers * self._shares / self._shares.sum()
         counts = np.floor(exact + 1e-9).astype(np.int64)
         counts[np.argsort(counts - exact, kind="stable")[: servers - int(counts.sum())]] += 1
-        return np.asarray(counts)
+        return np.maximum(counts, 1) if self._split else np.asarray(counts)
 
     @property
     def most(self) -> int:
@@ -119,6 +120,10 @@ class Replicas:
 
     def rates(self, requests: Requests) -> Floats:
         few, many = (requests.take(slice(0, n)) for n in _BURST)
+        if self._split:
+            few_s, many_s = (self.replayed(one.at(np.zeros(len(one))), self.group).end_s for one in (few, many))
+            more = (len(many) - len(few)) / max(many_s - few_s, 1e-9) if len(many) > len(few) else len(few) / few_s
+            return np.full(len(self.pools), more / self.group)
         ends_s = np.array([[self._end_s(burst, pool) for pool in self.pools] for burst in (few, many)])
         if len(many) == len(few):
             return np.asarray(len(few) / ends_s[0])

@@ -23,6 +23,16 @@ State = Literal["off", "starting", "up", "draining", "down"]
 
 
 @dataclass(frozen=True)
+class Link:
+    """What the KV cache of a prompt leaves its replica by."""
+
+    token_s: float
+    """of one token, whose cache the link carries before that of the next"""
+    latency_s: float
+    """from the end of that until it has arrived"""
+
+
+@dataclass(frozen=True)
 class Pool:
     """Replicas of one kind."""
 
@@ -45,6 +55,10 @@ class Pool:
     cold_start_s: float = 0.0
     autoscale: Autoscale | None = None
     spot: Spot | None = None
+    link: Link | None = None
+    """its replicas compute prompts alone, and send them over this to those of the pool that `decodes`"""
+    decodes: bool = False
+    """its replicas go on with prompts that others have computed; it comes after the pool of those"""
 
     @property
     def places(self) -> int:
@@ -59,13 +73,17 @@ class Machine:
         "accepting",
         "armed",
         "broken",
+        "choice",
         "counted",
         "env",
+        "link_free_s",
         "number",
         "paid_s",
         "paid_since_s",
+        "place",
         "pool",
         "replica",
+        "sending",
         "service_s",
         "starts",
         "state",
@@ -75,8 +93,12 @@ class Machine:
         "warned",
     )
 
-    def __init__(self, number: int, pool: Pool, env: Environment):
-        self.number = number
+    choice: Choice
+    """one of which it is"""
+
+    def __init__(self, number: int, place: int, pool: Pool, env: Environment):
+        self.number = number  # among those of its `choice`
+        self.place = place  # among all machines of the node
         self.env = env
         self.pool = pool
         self.replica = pool.replica()
@@ -90,6 +112,8 @@ class Machine:
         self.paid_since_s = self.up_since_s = math.nan  # NaN: not now
         self.counted = (0, 0)  # requests that wait, and those that wait or are served, as the node last counted them
         self.service_s = 0.0  # recent mean time from start to end of a request; 0: none has ended
+        self.sending = 0  # KV caches that it holds until they have arrived elsewhere
+        self.link_free_s = -math.inf  # when its link has sent what it is to send
         self.armed: list[float] = []  # when the node will look at it, the next time last
 
     @property
@@ -165,8 +189,12 @@ class Cluster:
         self.env, self.pools, self.draws = env, pools, draws
         self._listener = listener
         owners = [pool for pool in pools for _ in range(pool.places)]
-        self.machines = [Machine(number, pool, env) for number, pool in enumerate(owners)]
-        self.choice = Choice(self.machines, draws)
+        first = sum(not pool.decodes for pool in owners)  # of those that decode alone
+        self.machines = [Machine(n - first if pool.decodes else n, n, pool, env) for n, pool in enumerate(owners)]
+        self.decoding = self.machines[first:]
+        self.choice, self.decode_choice = Choice(self.machines[:first], draws), Choice(self.decoding, draws)
+        for machine in self.machines:
+            machine.choice = self.decode_choice if machine.pool.decodes else self.choice
         self.up = 0
         self.closed = False
 
@@ -179,9 +207,9 @@ class Cluster:
         for machine in self.machines:
             spot = machine.pool.spot
             if faults is not None:
-                self.env.process(self._meet(machine, failures(faults, self.draws, machine.number), taken=False))
+                self.env.process(self._meet(machine, failures(faults, self.draws, machine.place), taken=False))
             if spot is not None:
-                self.env.process(self._meet(machine, spot_preemptions(spot, self.draws, machine.number), taken=True))
+                self.env.process(self._meet(machine, spot_preemptions(spot, self.draws, machine.place), taken=True))
 
     def of(self, pool: Pool) -> list[Machine]:
         """The machines of a pool."""
@@ -220,8 +248,8 @@ class Cluster:
         self.emptied(machine)
 
     def emptied(self, machine: Machine) -> None:
-        """A machine that drains and has no requests left is switched off."""
-        if machine.state == "draining" and not machine.replica.outstanding:
+        """A machine that drains and has nothing left to serve or to send is switched off."""
+        if machine.state == "draining" and not machine.replica.outstanding and not machine.sending:
             self._to(machine, "off")
 
     def _start(self, machine: Machine) -> None:
@@ -297,8 +325,8 @@ class Cluster:
         accepting = machine.state == "up" and not machine.warned
         if accepting != machine.accepting:
             machine.accepting = accepting
-            self.choice.update()
-            self.choice.loads.changed(machine)
+            machine.choice.update()
+            machine.choice.loads.changed(machine)
             if accepting:
                 self._listener.machine_ready(machine)
 

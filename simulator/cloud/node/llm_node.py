@@ -17,6 +17,7 @@ from simpy import Environment
 from fleetrec.simulator.cloud.node.autoscaling import autoscale
 from fleetrec.simulator.cloud.node.choice import Arrival, Ask
 from fleetrec.simulator.cloud.node.cluster import Cluster, Machine, Pool
+from fleetrec.simulator.cloud.node.handover import Handover
 from fleetrec.simulator.cloud.node.queueing import Outcome, Served, Ticket
 from fleetrec.simulator.cloud.node.tickets import Attempt, LlmTicket
 from fleetrec.simulator.cloud.node.timeline import Timeline
@@ -61,11 +62,14 @@ class LlmNode:
         self._waiting = self._served = self._busy = 0  # at the replicas
         self._closed_s: float | None = None
         self._timeline = Timeline()
-        self._cluster = Cluster(env, pools, self, draws)
-        self._cluster.begin(cloud.failures)
+        self._cluster = cluster = Cluster(env, pools, self, draws)
+        self._handover = Handover(env, cluster, self._wakes, self._count)
+        self._splits = bool(cluster.decoding)  # prompts from the rest
+        cluster.begin(cloud.failures)
         for pool in pools:
             if pool.autoscale is not None:
-                env.process(autoscale(self._cluster, pool, pool.autoscale, lambda: len(self._ingress)))
+                unplaced = self._handover.unplaced if pool.decodes else self._ingress
+                env.process(autoscale(cluster, pool, pool.autoscale, unplaced.__len__))
 
     # ------------------------------------------------------------------------------------------ the client's side
 
@@ -87,8 +91,12 @@ class LlmNode:
         service runs on and costs its GPU seconds, or leaves at the next step under `abort_on_timeout`.
         """
         now = self.env.now
-        job = Attempt(prompt_tokens, output_tokens, sequences, priority, prefix, service_s)
+        hands_over = self._splits and output_tokens > 1
+        output, beams = (1, 1) if hands_over else (output_tokens, sequences)
+        job = Attempt(prompt_tokens, output, beams, priority, prefix, service_s)
         ticket = job.ticket = LlmTicket(self.env, self.submitted, device, job, now, deadline_s)
+        if hands_over:
+            job.role, ticket.answer = "prefill", (output_tokens, sequences)
         self.submitted += 1
         job.device = device
         if self._tenants is not None:
@@ -138,6 +146,7 @@ class LlmNode:
         for ticket in list(self._open.values()):
             self._settle(ticket, "unfinished", now)
         self._ingress.clear()
+        self._handover.close()
         self._cluster.close(now)
         self._record(now)
         return told
@@ -151,8 +160,8 @@ class LlmNode:
 
     @property
     def queue_length(self) -> int:
-        """Requests that wait, at replicas or in the ingress queue."""
-        return self._waiting + len(self._ingress)
+        """Requests that wait, at replicas, for one or on the way to one."""
+        return self._waiting + len(self._ingress) + len(self._handover.unplaced)
 
     @property
     def in_service(self) -> int:
@@ -270,28 +279,37 @@ class LlmNode:
             if not (self._cloud.abort_on_timeout and ticket.served is not None):
                 seconds = job.t_finished_s - job.t_started_s
                 machine.service_s += (seconds - machine.service_s) * (_RECENT if machine.service_s else 1.0)
-            self._settle(ticket, "completed", now)
+            if job.role == "prefill" and job.completed:
+                self._bill(ticket)
+                self._handover.begin(ticket, machine)
+            else:
+                self._settle(ticket, "completed", now)
 
     def _changed(self, machine: Machine, now: float) -> None:
         """Something at a replica may have changed: count it, and see when it must be looked at next."""
         replica = machine.replica
-        waiting, outstanding = replica.waiting, replica.outstanding
-        waiting_before, outstanding_before = machine.counted
-        if waiting != waiting_before or outstanding != outstanding_before:
-            served, served_before = outstanding - waiting, outstanding_before - waiting_before
-            self._waiting += waiting - waiting_before
-            self._served += served - served_before
-            self._busy += (served > 0) - (served_before > 0)
-            machine.counted = waiting, outstanding
-            if outstanding != outstanding_before:
-                self._cluster.choice.loads.changed(machine)
+        if (replica.waiting, replica.outstanding) != machine.counted:
+            self._count(machine)
         next_s = replica.next_s()
         if next_s < math.inf:
             self._wakes.at(machine, next_s)
         if next_s > now:  # else more happens at this moment
             self._record(now)
-        if not outstanding:
+        if not replica.outstanding:
             self._cluster.emptied(machine)
+
+    def _count(self, machine: Machine) -> None:
+        """Who waits and who is served at a replica may have changed."""
+        replica = machine.replica
+        waiting, outstanding = replica.waiting, replica.outstanding
+        waiting_before, outstanding_before = machine.counted
+        served, served_before = outstanding - waiting, outstanding_before - waiting_before
+        self._waiting += waiting - waiting_before
+        self._served += served - served_before
+        self._busy += (served > 0) - (served_before > 0)
+        machine.counted = waiting, outstanding
+        if outstanding != outstanding_before:
+            machine.choice.loads.changed(machine)
 
     def _on_wake(self, machine: Machine) -> None:
         now, next_s = self.env.now, machine.replica.next_s()
@@ -322,8 +340,9 @@ class LlmNode:
         if machine is not None:
             self.busy_joules += ticket.bill(job.busy_share_s, machine)
             if ticket.started:
-                self.prompt_tokens += job.prompt_tokens
-                self.output_tokens += job.output_tokens * job.sequences
+                decodes = job.role == "decode"  # its prompt and a first token were counted before
+                self.prompt_tokens += 0 if decodes else job.prompt_tokens
+                self.output_tokens += job.output_tokens * job.sequences - decodes
 
     def _tell(self, ticket: LlmTicket, outcome: Outcome, now: float) -> None:
         self.outcomes[outcome] += 1
@@ -336,13 +355,18 @@ class LlmNode:
         """The client stops waiting for a request that is open and has not been told."""
         machine, job = ticket.machine, ticket.job
         if machine is None:
-            del self._ingress[ticket.number]
+            if self._ingress.pop(ticket.number, None) is None:
+                self._handover.give_up(ticket)
             self._settle(ticket, outcome, now)
             self._record(now)
             return
         self._look(machine, now)
         if ticket.served is not None:  # answered at this very moment
             self._changed(machine, now)
+            return
+        if ticket.machine is not machine:  # handed over at this very moment
+            self._changed(machine, now)
+            self._give_up(ticket, outcome, now)
             return
         if ticket.started:
             ticket.in_service = True
@@ -358,8 +382,11 @@ class LlmNode:
     # ------------------------------------------------------------------------------------------ machines
 
     def machine_ready(self, machine: Machine) -> None:
-        """See cluster.Listener: those in the ingress queue go in."""
+        """See cluster.Listener: those in the ingress queue go in, or those that wait to be handed over."""
         now = self.env.now
+        if machine.pool.decodes:
+            self._handover.machine_ready()
+            return
         for number in list(self._ingress):
             ticket = self._ingress.pop(number)
             self._place(ticket, self._choose(ticket), now)
@@ -370,8 +397,12 @@ class LlmNode:
         self._look(machine, now)
         jobs = machine.replica.halt(now)
         self._changed(machine, now)
-        for job in jobs:
-            ticket = cast(Attempt, job).ticket
+        tickets = [cast(Attempt, job).ticket for job in jobs]
+        for ticket in self._handover.lost(machine):
+            tickets.append(ticket)
+            if ticket.machine is not None:
+                self._changed(ticket.machine, now)
+        for ticket in tickets:
             again = self._cloud.on_failure == "retry" and ticket.retries < self._cloud.max_retries
             if again and ticket.served is None:
                 self._bill(ticket)
@@ -386,4 +417,5 @@ class LlmNode:
         self._record(self.env.now)
 
     def _record(self, now: float) -> None:
-        self._timeline.change(now, self._waiting + len(self._ingress), self._busy, self._served, self._cluster.up)
+        queue = self._waiting + len(self._ingress) + len(self._handover.unplaced)
+        self._timeline.change(now, queue, self._busy, self._served, self._cluster.up)

@@ -16,7 +16,7 @@ class LlmTicket(Ticket):
     the client has been told, and the request is still being served.
     """
 
-    __slots__ = ("_before", "device", "job", "joules", "machine", "retries", "usd")
+    __slots__ = ("_before", "answer", "device", "job", "joules", "machine", "retries", "usd")
 
     def __init__(
         self, env: Environment, number: int, device: int, job: "Attempt", t_arrived_s: float, deadline_s: float
@@ -25,6 +25,7 @@ class LlmTicket(Ticket):
         self.device = device
         self.job = job
         self.machine: Machine | None = None  # None: it waits in the ingress queue, or has ended
+        self.answer: tuple[int, int] | None = None  # tokens and sequences that another replica generates, not this one
         self.retries = 0
         self.usd = self.joules = 0.0
         self._before = (0.0, 0.0, 0.0)  # gpu_seconds, usd and joules of earlier attempts
@@ -53,7 +54,7 @@ class LlmTicket(Ticket):
         self.usd = usd + used * pool.rent_usd + drawn * pool.usd_per_joule
         self.joules = joules + drawn
         if self.started:
-            self.replica = machine.number
+            self.replica = machine.place
             self.t_first_token_s = job.t_first_token_s
             if math.isnan(self.t_started_s):
                 self.t_started_s = job.t_started_s
@@ -61,10 +62,18 @@ class LlmTicket(Ticket):
 
     def retry(self) -> None:
         """What the newest attempt has used is spent; another one begins."""
-        self._before = (self.gpu_seconds, self.usd, self.joules)
         self.retries += 1
+        self._next(self.job.again(self))
+
+    def hand_over(self) -> "Attempt":
+        """Its prompt is computed; what goes on from it, elsewhere."""
+        self._next(self.job.handed_over(self))
+        return self.job
+
+    def _next(self, job: "Attempt") -> None:
+        self._before = (self.gpu_seconds, self.usd, self.joules)
         self.machine = None
-        self.job = self.job.again(self)
+        self.job = job
 
 
 class Attempt(TimedJob):
@@ -75,10 +84,20 @@ class Attempt(TimedJob):
     ticket: LlmTicket
 
     def again(self, ticket: LlmTicket) -> "Attempt":
-        """The same work, not begun."""
-        job = Attempt(
-            self.prompt_tokens, self.output_tokens, self.sequences, self.priority, self.prefix, self.service_s
-        )
-        job.ticket, job.decode_steps = ticket, self.decode_steps
-        job.device, job.tenant = self.device, self.tenant
+        """The same work, not begun: a prompt that was computed elsewhere is computed again."""
+        output, sequences = (self.output_tokens, self.sequences) if self.role == "both" else (1, 1)
+        job = Attempt(self.prompt_tokens, output, sequences, self.priority, self.prefix, self.service_s)
+        job.ticket, job.device, job.tenant = ticket, self.device, self.tenant
+        if self.role == "both":
+            job.decode_steps = self.decode_steps
+        else:
+            job.role = "prefill"
+        return job
+
+    def handed_over(self, ticket: LlmTicket) -> "Attempt":
+        """What another replica does once this one has computed the prompt."""
+        assert ticket.answer is not None
+        job = Attempt(self.prompt_tokens, *ticket.answer, self.priority, self.prefix)
+        job.computed_elsewhere(self.t_first_token_s)
+        job.ticket, job.device, job.tenant = ticket, self.device, self.tenant
         return job

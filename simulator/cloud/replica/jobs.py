@@ -13,6 +13,7 @@ MOST_TOKENS = 10**9
 """of a prompt or an answer in a file: whole numbers beyond some size are none any more"""
 
 State = Literal["new", "waiting", "prefill", "decode", "finished", "removed"]
+Role = Literal["both", "prefill", "decode"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Job:
         "prefix",
         "priority",
         "prompt_tokens",
+        "role",
         "sequences",
         "service_s",
         "t_added_s",
@@ -128,6 +130,9 @@ class Job:
         self.service_s = service_s
         self.decode_steps = output_tokens - 1  # that its tokens after the first take; fewer where drafts are accepted
         self.device = self.tenant = 0  # who asks, for orders that care
+        self.role: Role = "both"
+        """prefill: its KV cache goes on elsewhere, and its blocks are held until it has (`Replica.sent`); decode: it
+        comes from there with its prompt computed"""
         self.t_added_s = math.nan
         self.t_started_s = math.nan  # when it first left the waiting line
         self.t_first_token_s = math.nan
@@ -147,6 +152,11 @@ class Job:
         self._window_blocks = 0  # of layers with a window, once its prompt is computed
         self._finish_step = 0
         self._clock = 0.0
+
+    def computed_elsewhere(self, t_first_token_s: float) -> None:
+        """It comes to a replica with its prompt computed and the first token of each sequence."""
+        self.role, self._generated = "decode", 1
+        self.t_first_token_s, self.cached_tokens = t_first_token_s, self.prompt_tokens
 
     @property
     def waits(self) -> bool:

@@ -64,6 +64,23 @@ class Replica(Batching):
 
     def add(self, job: Job, now: float) -> None:
         """`job` joins the waiting line. InputError where it could not fit the KV cache or the batch even alone."""
+        self._enlist(job, now)
+        self._join(job, now)
+
+    def expect(self, job: Job, now: float) -> None:
+        """`job` will `arrive`, with a KV cache that is on its way: it counts among those that wait. InputError: see
+        `add`."""
+        self._enlist(job, now)
+        self._coming[job] = None
+
+    def arrive(self, job: Job, now: float) -> None:
+        """`job`, which was expected, joins the waiting line, unless it has been removed."""
+        self._come_to(now)
+        if job in self._coming:
+            del self._coming[job]
+            self._join(job, now)
+
+    def _enlist(self, job: Job, now: float) -> None:
         self._come_to(now)
         needed = self.engine.blocks_of(job)
         if needed > self.engine.kv_blocks:
@@ -81,14 +98,16 @@ class Replica(Batching):
             raise InputError(f"request of {job.sequences} sequences: no drafts are verified for beams; leave one out")
         if job._state != "new":
             raise ValueError(f"a job is served once, and this one is {job._state}")
-        job.t_added_s = now
         job._state = "waiting"
         job._window_blocks = self.engine.window_blocks(job)
         job._number, job._key = self._numbers, self._order(job)
         self._numbers += 1
-        self._fresh.append(job)
         self.outstanding += 1
         self.waiting += 1
+
+    def _join(self, job: Job, now: float) -> None:
+        job.t_added_s = now
+        self._fresh.append(job)
         if self._end_s == math.inf:
             self._start_s = self._end_s = now
             self._steps = 0
@@ -97,12 +116,24 @@ class Replica(Batching):
             if head is None or (job._key, job._number) < (head._key, head._number):
                 self._cut(now)
 
+    def sent(self, job: Job, now: float) -> bool:
+        """The KV cache of a prompt that ended here is where it goes on: its blocks are free. True where it now goes on
+        with what waited for them."""
+        self._come_to(now)
+        self._memory.release(job, 0)
+        waited = self._end_s == math.inf and self.waiting > 0
+        if waited:
+            self._start_s = self._end_s = now
+            self._steps = 0
+        return waited
+
     def remove(self, job: Job, now: float) -> bool:
         """`job` is withdrawn: it leaves the line at once, or the batch at the next step boundary, when `advance`
         returns it with its cost. False where it is not here any more."""
         self._come_to(now)
         if job._state == "waiting":
             job._state = "removed"
+            self._coming.pop(job, None)
             job.t_finished_s = now
             self.waiting -= 1
             self.outstanding -= 1
@@ -143,7 +174,7 @@ class Replica(Batching):
         self.busy_s, self._clock = self.busy_until(now), self._clock_at(now)
         running = self.running_jobs
         waiting = [job for _, _, job in self._line if job._state == "waiting"]
-        waiting += [job for job in self._fresh if job._state == "waiting"]
+        waiting += [job for job in (*self._fresh, *self._coming) if job._state == "waiting"]
         for job in running:
             job.busy_share_s += job.sequences * (self._clock - job._clock)
         jobs = sorted(running + waiting, key=lambda job: job._number)

@@ -19,6 +19,7 @@ class Batching:
 
     __slots__ = (
         "_clock",
+        "_coming",
         "_decoding",
         "_end_s",
         "_fresh",
@@ -64,6 +65,7 @@ class Batching:
         )
         self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
         self._fresh: list[Job] = []  # added and not yet seen by the scheduler
+        self._coming: dict[Job, None] = {}  # expected: their KV cache is on its way
         if engine.drafter is None:
             self._decoding = Decoding(self.timing, engine.block_tokens)
         else:
@@ -166,7 +168,10 @@ class Batching:
 
     def _release_held(self) -> None:
         for job in self._held:
-            self._release(job)
+            if job.role == "prefill":
+                self.running -= job.sequences  # its blocks are held until they are sent
+            else:
+                self._release(job)
         self._held.clear()
 
     def _release(self, job: Job, resumes_from: int = 0) -> None:
@@ -228,7 +233,8 @@ class Batching:
         elif decoding.sequences:
             changes = (bool(self._fresh) and self._see(now)) or preempted or bool(self._held)
             self._run = decoding.run()
-            self._steps = 1 if changes and self.waiting else decoding.steps_within(self._memory.free)
+            joining = self.waiting > len(self._coming)
+            self._steps = 1 if changes and joining else decoding.steps_within(self._memory.free)
             self._end_s = now + self._run.seconds(self._steps)
         else:
             self._steps = 0
@@ -284,8 +290,12 @@ class Batching:
         while True:
             if job is None:
                 job = self._head() if admit and budget > 0 else None
-                if job is None or not self._admit(job):
+                if job is None or not self._admit(job, budget):
                     break
+                if job._state == "decode":
+                    budget -= job.sequences
+                    job = None
+                    continue
             start = job._computed
             end = min(job._prefill, start + budget)
             chunk = end - start
@@ -303,9 +313,13 @@ class Batching:
         self.tokens_computed += tokens
         return tokens, ends, context, pairs
 
-    def _admit(self, job: Job) -> bool:
-        """Move the head of the line into the batch, if its whole prompt fits the free memory."""
+    def _admit(self, job: Job, budget: int) -> bool:
+        """Move the head of the line into the batch, if its whole prompt fits the free memory. One whose prompt was
+        computed elsewhere decodes at once, unless it has been preempted, where it computes all anew."""
         if self.running + job.sequences > self.engine.max_sequences:
+            return False
+        decodes = job.role == "decode" and not job.preemptions
+        if decodes and job.sequences > budget:
             return False
         if not self._memory.admit(job):
             return False
@@ -316,6 +330,10 @@ class Batching:
         job._state = "prefill"
         if math.isnan(job.t_started_s):
             job.t_started_s = self._end_s
+        if decodes:
+            self._memory.hold_chunk(job, job._prefill)
+            job._state = "decode"
+            self._decoding.join(job, job._generated)
         return True
 
 

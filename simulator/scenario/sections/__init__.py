@@ -9,6 +9,7 @@ from fleetrec.simulator.scenario.sections.candidates import Candidates, TitlePro
 from fleetrec.simulator.scenario.sections.cloud import (
     Autoscale,
     Cloud,
+    Disaggregation,
     EngineName,
     Failures,
     KvOffloading,
@@ -91,6 +92,7 @@ __all__ = [
     "CloudChanges",
     "ConstantLink",
     "DeviceClass",
+    "Disaggregation",
     "DiurnalArrivals",
     "DraftModel",
     "Engine",

@@ -1,5 +1,6 @@
 """The `cloud` section: the GPUs that serve the LLM, who gets which request, and what goes wrong with them."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -121,6 +122,17 @@ class Machines(Section):
     spot: Spot | None = Field(None, description="none: the replicas are never taken away")
 
 
+class Disaggregation(Section):
+    """Prefill and decode on replicas of their own: the KV cache of a prompt moves from the one to the other."""
+
+    prefill: Machines = Field(default_factory=Machines, description="replicas that compute prompts alone")
+    decode: Machines = Field(
+        default_factory=Machines, description="replicas that generate alone, each request where fewest are"
+    )
+    link: BytesPerSecond = Field(50e9, description="of each prefill replica to all others, one KV cache at a time")
+    latency: Seconds = Field(1e-3, description="from the end of a transfer until the KV cache can be read")
+
+
 class Pool(Machines):
     """A kind of replicas beside others."""
 
@@ -131,6 +143,9 @@ class Cloud(Machines):
     """The GPUs that serve the LLM: one kind of replicas, or several `pools`."""
 
     pools: tuple[Pool, ...] = Field((), description="kinds of replicas; where given, the keys above say nothing")
+    disaggregation: Disaggregation | None = Field(
+        None, description="none: each replica computes prompts and generates; where given, the keys above say nothing"
+    )
     router: Router = Field(default_factory=Router.family.default, description="which replica gets a request")
     max_sequences: int = Field(256, ge=1, description="sequences (beams count) that one replica serves at once")
     max_batched_tokens: int = Field(8192, ge=1, description="new tokens that one step holds at most")
@@ -157,3 +172,14 @@ class Cloud(Machines):
     cpu_cores: int = Field(4, ge=1, description="cores that answer where the slate is cloud_srm")
     slo: Slo = Slo()
     stores: Literal["none", "history", "lists"] = Field("none", description="what the cloud keeps of each user")
+
+    def machines(self, key: str = "cloud") -> Iterator[tuple[str, Machines]]:
+        """(dotted key, section) of each kind of replicas: the pools, or those for prefill and for decode, or the
+        cloud's own keys where there are none."""
+        if self.disaggregation is not None:
+            yield f"{key}.disaggregation.prefill", self.disaggregation.prefill
+            yield f"{key}.disaggregation.decode", self.disaggregation.decode
+        elif not self.pools:
+            yield key, self
+        for i, pool in enumerate(self.pools):
+            yield f"{key}.pools.{i}", pool

@@ -23,6 +23,7 @@ class Ask:
     removed_at: float | None = None
     steps: int | None = None
     """that its tokens after the first take, where drafts are verified"""
+    received: bool = False  # it comes with its prompt and a first token, computed elsewhere
 
 
 @dataclass
@@ -101,6 +102,9 @@ class Stepwise:
         """`host`: blocks of host memory behind, whose labels stand in `self.host`, the least recently used first."""
         self.host_blocks, self.host_block_s, self.host, self.brought = host, host_block_s, {}, 0
         self.entries = [Entry(number, ask) for number, ask in enumerate(asks)]
+        for entry in self.entries:
+            if entry.ask.received:
+                entry.first, entry.cached = entry.ask.at, entry.ask.prompt
         self.timing, self.budget, self.limit, self.block = timing, budget, sequences, block
         self.pipelined, self.pool = pipelined, Pool(blocks, caching)
         self.drafter, self.each = drafter, 1 if drafter is None else drafter.tokens + 1
@@ -225,6 +229,18 @@ class Stepwise:
             occupied = sum(e.ask.sequences for e in self.running + self.held)
             if budget <= 0 or occupied + entry.ask.sequences > self.limit:
                 break
+            if entry.ask.received and entry.preemptions == 0:
+                blocks = entry.ask.prompt // self.block
+                blocks += entry.ask.sequences * -((blocks * self.block - entry.ask.prompt - 1) // self.block)
+                if entry.ask.sequences > budget or blocks > len(self.pool.free):
+                    break
+                entry.state, entry.computed, entry.generated = "decode", entry.ask.prompt, 1
+                self.set_pace(entry)
+                self.running.append(entry)
+                plan[entry.number] = entry.ask.sequences
+                budget -= entry.ask.sequences
+                self.grow(entry, entry.computed + 1, True)
+                continue
             hits = []
             if self.pool.caching:
                 for index in range((entry.to_prefill - 1) // self.block):

@@ -5,13 +5,16 @@ import pytest
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.step_time import Batch
+from fleetrec.simulator.cloud.node.cluster import Link
 from fleetrec.simulator.cloud.pools import check_cloud, kinds_of, pools_of
 from fleetrec.simulator.cloud.replica.jobs import Job
 from fleetrec.simulator.cloud.tokens import RequestTokens, history_window, longest_request
 from fleetrec.simulator.scenario.sections import (
     Cloud,
+    Disaggregation,
     KvOffloading,
     Llm,
+    Machines,
     Parallel,
     Pool,
     Precision,
@@ -100,6 +103,11 @@ def test_a_request_alone_takes_what_an_idle_replica_takes():
         ),
         (
             {"prompt": Prompt(history=20_000)},
+            {"disaggregation": Disaggregation(prefill=Machines(gpu="h200"), decode=Machines(gpu="l4"))},
+            r"^cloud.disaggregation.decode.gpu: .* KV cache of [\d.]+ GB for the longest request exceed .*would fit",
+        ),
+        (
+            {"prompt": Prompt(history=20_000)},
             {"pools": (Pool(name="big", gpu="h200"), Pool(name="small", gpu="l4"))},
             r"^cloud.pools.1.gpu: .* KV cache of [\d.]+ GB for the longest request exceed .* by [\d.]+ GB",
         ),
@@ -124,6 +132,19 @@ def test_what_does_not_fit_or_is_not_known_is_refused_before_anything_is_trained
     with pytest.raises(InputError, match=message) as caught:
         check_cloud(LLM.model_copy(update=llm), Cloud(**cloud))
     assert "\n" not in str(caught.value)
+
+
+def test_prefill_and_decode_have_pools_of_their_own_and_a_link_between_them():
+    split = Disaggregation(
+        prefill=Machines(replicas=2), decode=Machines(gpu="h200", replicas=3), link=5e9, latency=2e-3
+    )
+    cloud = Cloud(disaggregation=split, prefix_caching=True)
+    prefill, decode = pools_of(LLM, cloud, Tariffs(), MODEL)
+    assert (prefill.replicas, prefill.decodes, decode.replicas, decode.decodes) == (2, False, 3, True)
+    assert prefill.link == Link(2 * 32 * 8 * 128 * 2 / 5e9, 2e-3)  # keys and values, layers, heads, size, bytes
+    assert decode.link is None
+    (_, first), (_, then) = kinds_of(LLM, cloud, MODEL)
+    assert (first.engine.prefix_caching, then.engine.prefix_caching) == (True, False)
 
 
 def test_host_memory_is_counted_in_blocks_of_the_replica_and_brings_them_in_at_the_rate_of_the_link():

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleetrec.simulator.cloud.node.cluster import Link
 from fleetrec.simulator.scenario.sections import (
     Autoscale,
     Failures,
@@ -123,9 +124,13 @@ def _run(requests, pools, rules, timed, horizon_s):
     pools=st.lists(_pool, min_size=1, max_size=2),
     rules=_rules,
     timed=st.booleans(),
+    split=st.booleans(),
     horizon_s=st.integers(1, 80),
 )
-def test_every_request_ends_once_and_what_is_charged_is_what_was_busy(requests, pools, rules, timed, horizon_s):
+def test_every_request_ends_once_and_what_is_charged_is_what_was_busy(requests, pools, rules, timed, split, horizon_s):
+    """`split`: the first pool computes prompts alone, and the second goes on with them."""
+    if split and not timed and len(pools) == 2:
+        pools = [pools[0] | {"link": Link(0.05, 0.5)}, pools[1] | {"decodes": True}]
     node, tickets, told, late = _run(requests, pools, rules, timed, horizon_s)
 
     assert sorted(ticket.number for ticket, _ in told) == [ticket.number for ticket in tickets]

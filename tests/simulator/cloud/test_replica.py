@@ -33,6 +33,9 @@ def serve(asks, timing, engine):
     """Drive a replica through `asks`: (jobs in order of arrival, replica, jobs in order of leaving)."""
     replica, left = Replica(timing, engine), []
     jobs = [Job(ask.prompt, ask.output, ask.sequences, ask.key, ask.prefix) for ask in asks]
+    for ask, job in zip(asks, jobs, strict=True):
+        if ask.received:
+            job.computed_elsewhere(ask.at)
     events = [(ask.at, 0, n) for n, ask in enumerate(asks)]
     events += [(ask.removed_at, 1, n) for n, ask in enumerate(asks) if ask.removed_at is not None]
     for at, what, n in sorted(events):
@@ -56,6 +59,7 @@ def cases(draw):
     max_sequences = draw(st.integers(1, 8))
     budget = draw(st.integers(max_sequences, 60))
     caching = draw(st.booleans())
+    decodes = not caching and draw(st.booleans())
     host = draw(st.sampled_from([0, 3, 20])) if caching else 0
     order = draw(st.sampled_from(["fcfs", "priority", "shortest_prompt"]))
     asks, at = [], 0.0
@@ -69,7 +73,9 @@ def cases(draw):
         removed = at + draw(st.sampled_from([0.0, 0.0191, 0.277, 2.31])) if draw(st.integers(0, 5)) == 0 else None
         # no two times of a case are equal by chance: ties would be decided by rounding
         jitter = 1e-5 * (n + 1) ** 1.5
-        asks.append(Ask(at, prompt, output, sequences, key, prefix, None if removed is None else removed + jitter))
+        removed = None if removed is None else removed + jitter
+        received = decodes and output > 1 and draw(st.integers(0, 3)) > 0
+        asks.append(Ask(at, prompt, output, sequences, key, prefix, removed, received=received))
     largest = max(
         a.prompt // block + a.sequences * -(-(a.prompt % block + max(a.output, 1) - 1) // block) for a in asks
     )

@@ -105,6 +105,15 @@ CONTRADICTIONS = {
         "cloud: {max_batched_tokens: 128}",
         "cloud.max_batched_tokens: a step of 128 tokens has no place for one token of each of 256 sequences; set at",
     ),
+    "prefill and decode apart, beside pools": (
+        "cloud: {disaggregation: {prefill: {replicas: 2}}, pools: [{name: a}]}",
+        "cloud.disaggregation: and cloud.pools both say which replicas there are; remove either",
+    ),
+    "a deadline of two replicas": (
+        "cloud: {disaggregation: {}, admission: deadline}",
+        "cloud.admission: deadline expects an answer from the pace of one replica, and cloud.disaggregation has two "
+        "for each; choose queue_limit or random_early",
+    ),
     "a tier of KV cache without cached prefixes": (
         "cloud: {kv_offloading: {memory: 64GB}}",
         "cloud.kv_offloading: keeps cached prefixes, and none are cached; set cloud.prefix_caching: true",
