@@ -288,8 +288,7 @@ class LlmNode:
     def _changed(self, machine: Machine, now: float) -> None:
         """Something at a replica may have changed: count it, and see when it must be looked at next."""
         replica = machine.replica
-        if (replica.waiting, replica.outstanding) != machine.counted:
-            self._count(machine)
+        self._count(machine)
         next_s = replica.next_s()
         if next_s < math.inf:
             self._wakes.at(machine, next_s)

@@ -17,15 +17,27 @@ Chunks = tuple[int, int, int, int]
 class Decoding:
     """The batch's decoding part, and the number of the step that it is at."""
 
-    __slots__ = ("_block", "_finishing", "_phases", "_timing", "beams", "context", "each", "sequences", "step")
+    __slots__ = (
+        "_block",
+        "_finishing",
+        "_phases",
+        "_searches",
+        "_timing",
+        "beams",
+        "context",
+        "each",
+        "sequences",
+        "step",
+    )
 
     def __init__(self, timing: StepTime, block_tokens: int):
         self.step = 0
         self.sequences = 0
         self.each = 1  # tokens of a sequence that pass through the weights in a step
         self.context: float = 0  # tokens of KV cache, over all sequences
-        self.beams = NO_BEAMS
+        self.beams = NO_BEAMS  # counted where they cost something beyond so many sequences
         self._timing = timing
+        self._searches = timing.beams is not None
         self._block = block_tokens
         self._phases = [0] * block_tokens  # sequences by the step, modulo block size, that opens a block
         # heap of (last step, number, preemptions, job); entries from before a preemption stay until they surface
@@ -49,7 +61,7 @@ class Decoding:
         self.sequences += sequences
         self.context += sequences * context
         self._phases[(self.step - context) % self._block] += sequences
-        if job.sequences > 1:
+        if self._searches and job.sequences > 1:
             self.beams = self.beams.joined(job.prompt_tokens, job.sequences, sign)
 
     def at(self, chunks: Chunks) -> float:
@@ -97,7 +109,7 @@ class Decoding:
         for job in jobs:
             sequences += job.sequences
             context += job.sequences * (job.prompt_tokens + job._generated)
-            if job.sequences > 1:
+            if self._searches and job.sequences > 1:
                 beams = beams.joined(job.prompt_tokens, job.sequences)
             steps = min(steps, job.output_tokens - job._generated - 1)
         if steps <= 0 or sequences * -(-steps // self._block) > free:
