@@ -75,6 +75,12 @@ def engine_of(name: str) -> tuple[EngineName, str]:
     return known[name.lower()]
 
 
+def model_of(name: str, weights: WeightFormat | None) -> ModelSpec:
+    """A model of the catalogue or of `MODELS`; `weights`: none: as it is published. InputError where it is neither."""
+    model = default_catalogue().model(MODELS.get(name.lower(), name.lower()), "model")
+    return model.served_in(Precision(weights=weights))
+
+
 def beam_prediction(
     model: str,
     gpu: str,
@@ -83,13 +89,12 @@ def beam_prediction(
     layout: Layout | None = None,
     weights: WeightFormat | None = None,
 ) -> Predicted:
-    """What an engine (`engine_of`) makes of the load, for a model and GPU of the catalogue or of `MODELS`. `weights`:
-    none: as the model is published. InputError where it cannot be served, with what would work."""
+    """What an engine (`engine_of`) makes of the load, for a model (`model_of`) and a GPU of the catalogue. InputError
+    where it cannot be served, with what would work."""
     layout = layout or Layout()
     name, version = engine_of(engine)
     profile, card = engine_profile(name), default_catalogue().gpu(gpu, "gpu")
-    served = default_catalogue().model(MODELS.get(model.lower(), model.lower()), "model")
-    served = served.served_in(Precision(weights=weights))
+    served = model_of(model, weights)
     check_width(profile, served, card, layout, load.beams, load.requests > 1, "beams")
     search = profile.searches.get(version, profile.search)
     steps = engine_steps(served, card, layout, profile, search)

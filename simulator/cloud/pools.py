@@ -115,11 +115,17 @@ def _modelled_kind(
         window_tokens=window,
         window_share=share,
     )
-    at_least = longest.blocks_at(longest.prompt_tokens + longest.output_tokens, block) + engine.window_blocks(longest)
+    at_least = _needed_blocks(engine, longest)
     engine = replace(engine, kv_blocks=kv_blocks(model, gpu, layout, block, at_least=at_least, key=key))
     together = cloud.max_sequences >= 2 * longest.sequences
     steps = _steps(section, model, gpu, layout, longest.sequences, together, key)
     return Kind(model, steps, _tiered(engine, layout, cloud, model), gpu)
+
+
+def _needed_blocks(engine: Engine, longest: Job) -> int:
+    """Blocks that a replica must have for the longest request, which may write its last token too."""
+    tokens = longest.prompt_tokens + longest.output_tokens
+    return longest.blocks_at(tokens, engine.block_tokens) + engine.window_blocks(longest)
 
 
 def _steps(
@@ -169,8 +175,7 @@ def _profiled(
             f"{section.gpus_per_replica} x {gpu.name}; set both alike"
         )
     engine = replace(profile.engine, prefix_caching=cloud.prefix_caching, order=cloud.order)
-    needed = longest.blocks_at(longest.prompt_tokens + longest.output_tokens, engine.block_tokens)
-    needed += engine.window_blocks(longest)
+    needed = _needed_blocks(engine, longest)
     if needed > engine.kv_blocks or longest.sequences > engine.max_sequences:
         raise InputError(
             f"{key}: its server holds {engine.kv_blocks * engine.block_tokens} tokens of KV cache and "

@@ -14,7 +14,7 @@ from typing import Any
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
-from fleetrec.simulator.cloud.beam_prediction import MODELS, NOT_STATED, BeamLoad, Predicted, beam_prediction
+from fleetrec.simulator.cloud.beam_prediction import NOT_STATED, BeamLoad, Predicted, beam_prediction, model_of
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_errors import expected_error
 from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile
@@ -22,7 +22,7 @@ from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.prediction.setup import Formats, Prediction, Setup, predict, protocol_of, weights_named
 from fleetrec.simulator.core.costs import rent_cost
-from fleetrec.simulator.scenario.sections import EngineName, Precision, Tariffs
+from fleetrec.simulator.scenario.sections import EngineName, Tariffs
 
 FIGURES = ("predicted_ttft_ms", "predicted_tpot_ms", "predicted_ms", "predicted_requests_per_s", "note")
 SERVING = ("model", "gpu", "engine", "prompt_tokens", "output_tokens", "concurrency")
@@ -204,9 +204,7 @@ def _beams_row(row: Row) -> dict[str, Any]:
     weights = weights_named(stated) if stated else None
     load = BeamLoad(prompt, output, beams, requests)
     found = beam_prediction(row["model"], gpu.name, row["engine"], load, layout, weights)
-    model = (
-        default_catalogue().model(MODELS.get(row["model"], row["model"]), "model").served_in(Precision(weights=weights))
-    )
+    model = model_of(row["model"], weights)
     written = found.requests_per_s * beams * output
     passed = found.requests_per_s * (prompt + beams * (output - 1))
     served_as = {"model": model.name, "gpu": gpu.name, "engine": row["engine"], "gpus": layout.gpus}
