@@ -69,10 +69,10 @@ def _draft_model(speculation: sections.DraftModel, model: ModelSpec) -> ModelSpe
 def _prediction_layer(model: ModelSpec) -> ModelSpec:
     """A layer that predicts a further token, as large as a layer of the model, with the model's output projection."""
     if not model.mtp_layers:
-        known = [one.name for one in default_catalogue().models.values() if one.mtp_layers]
+        known = ", ".join(one.name for one in default_catalogue().models.values() if one.mtp_layers)
         raise InputError(
-            f"{_KEY}: {model.name} comes without layers for multi-token prediction"
-            f"{f', as {chr(44).join(known)} do' if known else ''}; set kind draft_model or ngram"
+            f"{_KEY}: {model.name} comes without layers for multi-token prediction, as {known} have; set kind "
+            "draft_model or ngram"
         )
     alike = {"layers": 1, "dense_layers": 0, "window_layers": 0, "window": None, "other_params": 0}
     layer = model.model_copy(update={"name": f"the prediction layer of {model.name}", **alike})

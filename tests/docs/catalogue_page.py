@@ -22,9 +22,11 @@ tests.docs.catalogue_page`.
 ## Models
 
 Billions of parameters, in all and of those that one token meets (the output projection among them, the input
-embedding not); experts: those of a token, of those of a layer; window: layers that see no more than so many tokens;
-weights: their format as published, and their size in memory; KV cache: bytes of one token in all layers. What the
-architecture says and the published total differ by less than 0.05%, of glm-4.5, whose card rounds, by 0.6%.
+embedding not); layers: behind a plus those that predict further tokens, which count in no other column
+(`cloud.speculation: {{kind: mtp}}`); experts: those of a token, of those of a layer; window: layers that see no more
+than so many tokens; weights: their format as published, and their size in memory; KV cache: bytes of one token in all
+layers. What the architecture says and the published total differ by less than 0.05%, of glm-4.5, whose card rounds, by
+0.6%.
 
 | model | parameters | active | layers x hidden | heads/KV heads | experts | window | weights | GB | KV kB | source |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -78,7 +80,7 @@ def _model_row(model: ModelSpec) -> str:
         f"`{model.name}`",
         f"{model.n_params / 1e9:.2f}",
         f"{model.active_params / 1e9:.2f}",
-        f"{model.layers} x {model.hidden}",
+        f"{model.layers}{f' + {model.mtp_layers}' if model.mtp_layers else ''} x {model.hidden}",
         "MLA" if model.latent is not None else f"{model.heads}/{model.kv_heads}",
         experts,
         f"{model.window_layers} x {model.window}" if model.window is not None else "",

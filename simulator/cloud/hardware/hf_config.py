@@ -77,6 +77,7 @@ def architecture_of(path: Path) -> dict[str, Any]:
         **(_mixture(keys, kind) if kind.experts else {"ffn": keys.count("intermediate_size")}),
         "vocab": keys.count("vocab_size"),
         "tied_embeddings": bool(config.get("tie_word_embeddings", kind.tied)),
+        "mtp_layers": keys.some("num_mtp_modules" if config.get("use_mtp") else "num_nextn_predict_layers"),
         "source": str(path),
     }
     vision = whole.get("vision_config")

@@ -107,6 +107,8 @@ CONFIGS = {
         num_local_experts=256,
         num_experts_per_tok=8,
         shared_intermediate_size=0,
+        use_mtp=True,
+        num_mtp_modules=3,
         quantization_config=_FP8,
     ),
     "glm-4.5-air": _config(
@@ -125,6 +127,7 @@ CONFIGS = {
         n_shared_experts=1,
         num_experts_per_tok=8,
         first_k_dense_replace=1,
+        num_nextn_predict_layers=1,
     ),
     "glm-4.5": _config(
         "glm4_moe",
@@ -142,6 +145,7 @@ CONFIGS = {
         n_shared_experts=1,
         num_experts_per_tok=8,
         first_k_dense_replace=3,
+        num_nextn_predict_layers=1,
     ),
     "llama-4-scout": _llama4(16, 1),
     "llama-4-maverick": _llama4(128, 2),
@@ -177,6 +181,7 @@ CONFIGS = {
         num_experts_per_tok=8,
         first_k_dense_replace=3,
         moe_layer_freq=1,
+        num_nextn_predict_layers=1,
         quantization_config=_FP8,
         **_LATENT,
     ),
@@ -193,6 +198,7 @@ KIMI_K2 = CONFIGS["deepseek-v3"] | {
     "num_key_value_heads": 64,
     "n_routed_experts": 384,
     "first_k_dense_replace": 1,
+    "num_nextn_predict_layers": 0,
     "vocab_size": 163840,
 }
 """Kimi-K2: 1.03T parameters"""

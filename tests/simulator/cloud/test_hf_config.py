@@ -46,6 +46,20 @@ def test_a_model_that_the_catalogue_lacks_has_the_parameters_of_its_card(write, 
 
 
 @pytest.mark.parametrize(
+    ("config", "layers"),
+    [
+        (CONFIGS["deepseek-v3"], 1),
+        (CONFIGS["minimax-m2.5"], 3),
+        (CONFIGS["minimax-m2.5"] | {"use_mtp": False}, 0),
+        (KIMI_K2, 0),
+        (LLAMA, 0),
+    ],
+)
+def test_layers_that_predict_further_tokens_are_read_as_each_family_names_them(write, config, layers):
+    assert model_from_config(write(config)).mtp_layers == layers
+
+
+@pytest.mark.parametrize(
     ("config", "layers", "window"),
     [
         (CONFIGS["mistral-nemo-12b"] | {"sliding_window": 4096}, 40, 4096),

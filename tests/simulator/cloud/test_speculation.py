@@ -248,6 +248,17 @@ def test_a_prediction_layer_costs_what_one_layer_and_the_output_projection_do():
     assert kind(sections.Mtp(acceptance=0.85), model=model).engine.kv_blocks < kind(None).engine.kv_blocks
 
 
+def test_deepseeks_prediction_layer_takes_the_memory_of_its_published_parameters():
+    """11.5 billion, tables shared (README_WEIGHTS.md of DeepSeek-V3), in 8 bits."""
+    model = default_catalogue().model("deepseek-v3")
+    plain, drafting = (
+        kind(drafts, "h200", model, gpus_per_replica=8).engine for drafts in (None, sections.Mtp(acceptance=0.85))
+    )
+    block = 16 * model.replica_kv_bytes_per_token(8)
+    taken = plain.kv_blocks * block - drafting.kv_blocks * block * 62 / 61
+    assert taken == pytest.approx(11.5e9, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("speculation", "gpu", "message"),
     [
@@ -255,7 +266,11 @@ def test_a_prediction_layer_costs_what_one_layer_and_the_output_projection_do():
         (sections.DraftModel(model="qwen2.5-0.5b", acceptance=0.8), "h100", "vocabulary of 151936 tokens and llama"),
         (sections.DraftModel(model="lama", acceptance=0.8), "h100", "^cloud.speculation.model: the catalogue has no"),
         (sections.DraftModel(model="llama-3.2-3b", acceptance=0.8), "rtx4090", "does not fit beside llama-3.1-8b on 1"),
-        (sections.Mtp(acceptance=0.8), "h100", "llama-3.1-8b comes without layers for multi-token prediction"),
+        (
+            sections.Mtp(acceptance=0.8),
+            "h100",
+            "llama-3.1-8b comes without layers for multi-token prediction, as glm-4.5-air, m",
+        ),
     ],
 )
 def test_drafts_that_cannot_be_are_refused_in_one_line(speculation, gpu, message):
