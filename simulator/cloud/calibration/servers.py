@@ -15,6 +15,7 @@ from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
 from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.memory import MEMORY_UTILIZATION, kv_blocks, window_of
 from fleetrec.simulator.cloud.hardware.models import ModelSpec
+from fleetrec.simulator.cloud.hardware.names import gpu_called, model_called, nearest
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.scenario.sections import QueueOrder
 from fleetrec.simulator.scenario.text_files import read_object
@@ -104,27 +105,25 @@ class _Settings:
         return self.find(key, *sections) is not False
 
 
-def _known(text: str, names: Mapping[str, Any]) -> str | None:
-    """The longest catalogue name that stands in `text`, letters and digits compared alone."""
-    plain = _plain(text)
-    return max((name for name in names if _plain(name) in plain), key=len, default=None)
-
-
-def _plain(text: str) -> str:
-    return "".join(letter for letter in text.lower() if letter.isalnum())
-
-
 def _model(settings: _Settings, model: str | None) -> ModelSpec:
     if model is not None:
         path = Path(model)
         return model_from_config(path) if path.suffix == ".json" else default_catalogue().model(model, "--model")
     named = str(settings.find("model", "", "engine_kwargs") or "")
-    known = _known(named.rsplit("/", 1)[-1], default_catalogue().models)
+    models = default_catalogue().models
+    known = model_called(named, models)
     if known is None:
         raise InputError(
-            f"{settings.path}: model {named!r} is not in the catalogue; give --model a name or a config.json"
+            f"{settings.path}: model {named!r} is not in the catalogue ({nearest(named, models)}); give --model a name "
+            "of the catalogue or, of quantised weights too, the config.json of the repository"
         )
-    return default_catalogue().models[known]
+    quantised = settings.find("quantization", "engine_kwargs", "resolved_config.model_config")
+    if quantised is not None and quantised not in (known.weights, known.expert_weights):
+        raise InputError(
+            f"{settings.path}: its weights are quantised ({quantised}), and the catalogue's {known.name} is not; give "
+            "--model the config.json of the repository whose weights were served"
+        )
+    return known
 
 
 def _gpu(settings: _Settings, gpu: str | None) -> GpuSpec:
@@ -132,10 +131,12 @@ def _gpu(settings: _Settings, gpu: str | None) -> GpuSpec:
         return default_catalogue().gpu(gpu, "--gpu")
     gpus = default_catalogue().gpus
     device = str(settings.find("device_name", "hardware") or "")
-    folder = "" if device or settings.path is None else settings.path.resolve().parent.name
-    known = _known(device, gpus) or _known(folder, gpus)
+    # Without a device the folder of a run may be named after its GPU and its model, as in RTX4090_Llama-3.1-8B.
+    parts = [] if device or settings.path is None else settings.path.resolve().parent.name.split("_")
+    known = next(filter(None, (gpu_called(part, gpus) for part in (device, *parts))), None)
     if known is None:
         raise InputError(
-            f"{settings.path}: GPU {device!r} is not in the catalogue; give --gpu the name of one of {', '.join(gpus)}"
+            f"{settings.path}: GPU {device!r} is not in the catalogue ({nearest(device, gpus)}); "
+            "give --gpu the name of one that is"
         )
-    return gpus[known]
+    return known

@@ -21,6 +21,7 @@ class GpuSpec(Section):
 
     name: str
     title: str
+    devices: tuple[str, ...] = Field((), description="what drivers and makers call it")
     memory_bytes: float = Field(gt=0, description="that a program can allocate")
     bandwidth_bytes_per_s: float = Field(gt=0)
     flops_32bit: float = Field(gt=0)

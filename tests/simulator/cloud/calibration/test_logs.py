@@ -94,9 +94,14 @@ def test_kv_memory_that_the_file_does_not_give_follows_from_model_and_gpu(tmp_pa
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, "model '' is not in the catalogue; give --model"),
-        ({"model": "llama-3.1-8b"}, "GPU '' is not in the catalogue; give --gpu"),
-        ({"model": "llama-3.1-8b", "hardware": {"device_name": "Abacus"}}, "GPU 'Abacus' is not in the catalogue"),
+        ({}, r"model '' is not in the catalogue \(known: .*\); give --model"),
+        ({"model": "llama-3.1-8b"}, r"GPU '' is not in the catalogue \(known: .*\); give --gpu"),
+        ({"model": "llama-3.1-8b", "hardware": {"device_name": "NVIDIA L40"}}, r"GPU 'NVIDIA L40' .* \(nearest: l40s, "),
+        ({"model": "acme/Llama-3.1-8B-AWQ"}, r"model 'acme/Llama-3.1-8B-AWQ' .* \(nearest: llama-3.1-8b, .*config.json"),
+        (
+            {"model": "llama-3.1-8b", "engine_kwargs": {"quantization": "fp8"}},
+            r"its weights are quantised \(fp8\), and the catalogue's llama-3.1-8b is not; give --model the config.json",
+        ),
         ({"model": "llama-3.1-8b", "engine_kwargs": {"tensor_parallel_size": "two"}}, "tensor_parallel_size is 'two'"),
     ],
 )
@@ -104,6 +109,18 @@ def test_an_engine_file_that_does_not_say_enough_is_refused(tmp_path, content, m
     gpu = "h100" if "engine_kwargs" in content else None
     with pytest.raises(InputError, match=message):
         read_server(meta(tmp_path, **content), gpu=gpu)
+
+
+def test_the_folder_of_a_run_names_its_gpu_only_where_a_whole_part_of_it_does(tmp_path):
+    for name, gpu in (("A100-40GB_llama", "a100-40gb"), ("GH200_llama", None), ("L40", None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        path = meta(folder, model="llama-3.1-8b")
+        if gpu is None:
+            with pytest.raises(InputError, match="GPU '' is not in the catalogue"):
+                read_server(path)
+        else:
+            assert read_server(path).gpu.name == gpu
 
 
 def test_a_log_alone_needs_model_and_gpu_and_has_the_defaults_of_vllm() -> None:
