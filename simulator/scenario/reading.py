@@ -61,21 +61,37 @@ def read_file(path: Path) -> Node:
 
 
 def parse(text: str, source: str, lines: bool = True) -> Node:
-    """The tree of a YAML text; an empty text is a null scalar. `lines` False: every place is `source` itself."""
+    """The tree of a YAML text; an empty text is a null scalar. `lines` False: it is an option's value, every place is
+    `source` itself, and ` #` begins no comment but belongs to the value."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = Place(source, mark.line + 1 if mark and lines else 0)
-        raise InputError(f"{where}: cannot be read as YAML: {_explain(error)}") from None
+        hint = "" if lines else "; put text that holds signs of YAML in quotes of its own, 'key=\"text\"'"
+        raise InputError(f"{where}: cannot be read as YAML: {_explain(error)}{hint}") from None
     except yaml.reader.ReaderError as error:
         where = Place(source, text.count("\n", 0, error.position) + 1 if lines else 0)
         raise InputError(f"{where}: holds a character that YAML does not allow ({error.character!r})") from None
     except (RecursionError, ValueError):
         raise InputError(f"{source}: cannot be read as YAML: nested too deeply, or a malformed value") from None
+    if not lines and _has_comment(text):
+        if root is not None and (not isinstance(root, yaml.ScalarNode) or root.style is not None):
+            raise InputError(f"{source}: ' #' begins a comment in YAML; put a value that holds it in quotes, all of it")
+        root = yaml.ScalarNode("tag:yaml.org,2002:str", text.strip())
     if root is None:
         return Node(Scalar(""), Place(source))
     return _Converter(source, lines).convert(root, Place(source))
+
+
+def _has_comment(text: str) -> bool:
+    """Whether YAML passes over a part of a text that it can read."""
+    end = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if text[end : token.start_mark.index].strip():
+            return True
+        end = token.end_mark.index
+    return False
 
 
 def _text_of(path: Path) -> str:

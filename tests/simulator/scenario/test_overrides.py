@@ -128,6 +128,37 @@ def test_null_is_as_if_not_given(path: Path) -> None:
     assert load(path, "duration=1h", "duration=none").duration is None
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("my logs/out #1.csv", "my logs/out #1.csv"),
+        ("#1.csv", "#1.csv"),
+        ("it's #1", "it's #1"),
+        ("'a #1'", "a #1"),
+        ('"#1"', "#1"),
+    ],
+)
+def test_a_value_is_not_cut_at_what_would_begin_a_comment_in_a_file(path: Path, value: str, text: str) -> None:
+    assert load_scenario(path, [f"description={value}"]).description == text
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "name='a' #1",
+        "fleet.churn={kind: on_off, online: 2h} # x",
+        "workload.interactions=path: a #1.csv",
+        "fleet.churn={kind: trace, path: a #1.csv}",
+        "name=[draft].csv",
+        "name=*.csv",
+    ],
+)
+def test_what_cannot_be_told_from_a_comment_or_from_signs_of_yaml_asks_for_quotes(path: Path, override: str) -> None:
+    with pytest.raises(InputError, match="in quotes") as error:
+        load_scenario(path, [override])
+    assert "\n" not in str(error.value)
+
+
 def test_values_may_hold_equal_signs_and_quotes(path: Path) -> None:
     assert load(path, "description=a=b").description == "a=b"
     assert load(path, "description='12'").description == "12"
