@@ -1,8 +1,8 @@
 """`--set dotted.key=value`, and the settings of a sweep: changes to a scenario before it is checked.
 
-The value is YAML, but ` #` begins no comment in it. Setting a `kind` drops the siblings that the new kind does not have; setting a whole section
-replaces it. List items are named by index or, where they have names, by name. What the file does not give is there
-with its default.
+The value is YAML, but ` #` begins no comment in it. Setting a `kind` drops the siblings that the new kind does not
+have; setting a whole section replaces it. List items are named by index or, where they have names, by name. What the
+file does not give is there with its default.
 """
 
 from collections.abc import Mapping

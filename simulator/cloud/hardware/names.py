@@ -1,7 +1,7 @@
 """What others call the models and GPUs of the catalogue: a name counts only where the whole of it is understood.
 
-An A100 of 40 GB is no A100 of 80 GB, a GH200 no H200, and a repository of 4-bit weights not the model of 16 bits that it
-was made from: a word of a name that is not known is never passed over.
+An A100 of 40 GB is no A100 of 80 GB, a GH200 no H200, and a repository of 4-bit weights not the model of 16 bits that
+it was made from: a word of a name that is not known is never passed over.
 """
 
 import re

@@ -96,8 +96,14 @@ def test_kv_memory_that_the_file_does_not_give_follows_from_model_and_gpu(tmp_pa
     [
         ({}, r"model '' is not in the catalogue \(known: .*\); give --model"),
         ({"model": "llama-3.1-8b"}, r"GPU '' is not in the catalogue \(known: .*\); give --gpu"),
-        ({"model": "llama-3.1-8b", "hardware": {"device_name": "NVIDIA L40"}}, r"GPU 'NVIDIA L40' .* \(nearest: l40s, "),
-        ({"model": "acme/Llama-3.1-8B-AWQ"}, r"model 'acme/Llama-3.1-8B-AWQ' .* \(nearest: llama-3.1-8b, .*config.json"),
+        (
+            {"model": "llama-3.1-8b", "hardware": {"device_name": "NVIDIA L40"}},
+            r"GPU 'NVIDIA L40' .* \(nearest: l40s, ",
+        ),
+        (
+            {"model": "acme/Llama-3.1-8B-AWQ"},
+            r"model 'acme/Llama-3.1-8B-AWQ' .* \(nearest: llama-3.1-8b, .*config.json",
+        ),
         (
             {"model": "llama-3.1-8b", "engine_kwargs": {"quantization": "fp8"}},
             r"its weights are quantised \(fp8\), and the catalogue's llama-3.1-8b is not; give --model the config.json",
