@@ -110,7 +110,7 @@ class Form:
             constants["again"] = min(constants["again"], 1.0)
             if version != "vllm":
                 constants["square"] = 0.0
-            found[version] = Search(**constants, fitted_to="", error=0.0, error_worst=0.0)
+            found[version] = Search(**constants, trie=False, fitted_to="", error=0.0, error_worst=0.0)
         return found
 
 
@@ -185,7 +185,7 @@ def write(searches: dict[str, Search], rows: pd.DataFrame) -> None:
             where = f"{cell.source.iloc[0]}: {len(cell)} cells of {', '.join(sorted({GPUS[g] for g in cell.gpu}))}"
             where += f", widths of {', '.join(map(str, sorted(cell.beams.unique())))}"
             errors = {"error": round(float(cell.held.median()), 3), "error_worst": round(float(cell.held.max()), 3)}
-            own[version] = values | {"fitted_to": where} | errors
+            own[version] = values | {"trie": bool(cell.trie.iloc[0]), "fitted_to": where} | errors
         path.write_text(text + yaml.safe_dump({"searches": own}, sort_keys=False, width=110), encoding="utf-8")
 
 

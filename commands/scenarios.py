@@ -164,16 +164,17 @@ def evaluate(
 def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = None) -> None:
     """Check a scenario and print it with every default filled in."""
     with user_errors():
+        from fleetrec.simulator.preparation import illegal_beams
         from fleetrec.simulator.preparation.input_checks import check_inputs, engine_notes, price_notes
         from fleetrec.simulator.scenario import Scenario, resolved_yaml
+        from fleetrec.simulator.scenario.inputs import ListInputs
         from fleetrec.simulator.scenario.regional import clouds_of
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         print_advice(loaded)
-        clouds = clouds_of(loaded)
-        for line in (*price_notes(clouds, loaded.tariffs), *engine_notes(clouds, loaded.llm.served_as)):
-            say(f"note: {line}", aside=True)
-        sys.stdout.write(resolved_yaml(loaded))
+        clouds, lists = clouds_of(loaded), [note.text for note in illegal_beams.notes(ListInputs.of(loaded))]
+        notes = *price_notes(clouds, loaded.tariffs), *engine_notes(clouds, loaded.llm.served_as), *lists
+        sys.stdout.write("".join(f"# {line}\n" for line in notes) + resolved_yaml(loaded))
 
 
 @app.command()

@@ -22,6 +22,7 @@ from fleetrec.models.srm.training import train_or_load_srm
 from fleetrec.models.srm.updating import MasterWeights
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import fusion_of
+from fleetrec.simulator.preparation.illegal_beams import IllegalBeams, share_of
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import UncertaintyScore
 from fleetrec.simulator.ranking.slates import (
@@ -134,6 +135,8 @@ def _of_llm(
     lists: ListInputs, trained: TrainedModels, first: Ints, device: str, progress: Progress
 ) -> tuple[CachedCandidates, Mapping[str, int] | None]:
     source, architecture = _llm_source(lists, trained, first, device, progress)
+    if share := share_of(lists):
+        source = IllegalBeams(source, share)
     kept = CachedCandidates(source, trained.split.log.offsets, trained.store, lists.candidates.save_every)
     return kept, architecture
 

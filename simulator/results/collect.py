@@ -15,6 +15,7 @@ from fleetrec.simulator.core.costs import carbon_signal, device_cost, network_co
 from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.engine.world import World
 from fleetrec.simulator.fleet.message_sizes import install_bytes
+from fleetrec.simulator.preparation import illegal_beams
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.title_answers import answer_note
@@ -102,6 +103,7 @@ def collect(
         *missing_note(scenario.llm.candidates, load),
         *service.notes(),
         *engine_notes(scenario.policy.slate, scenario.cloud, service.cost_label),
+        *illegal_beams.notes(prepared.inputs.lists),
         *tuned.notes,
         *provisioned_notes(scenario.policy.slate, service, provisioned),
         CAVEAT,

@@ -7,7 +7,7 @@ from datetime import datetime
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.scenario.regional import device_bounds, regional
+from fleetrec.simulator.scenario.regional import device_bounds, engines_of, regional
 from fleetrec.simulator.scenario.sections.request import SCORES
 from fleetrec.simulator.scenario.update_checks import table_contradictions, update_contradictions
 
@@ -120,6 +120,22 @@ def _small_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
 def _language_model(scenario: sections.Scenario) -> Iterator[Contradiction]:
     llm = scenario.llm
     yield from llm.candidates.problems(llm.served_as, llm.generation, scenario.policy.slate.uses_llm)
+    if llm.illegal_beams:
+        yield from _illegal_beams(scenario)
+
+
+def _illegal_beams(scenario: sections.Scenario) -> Iterator[Contradiction]:
+    llm, key = scenario.llm, "llm.illegal_beams"
+    if llm.candidates.own_tokens:
+        text = f"{llm.candidates.kind} writes the ids itself, so that its network says which beams name no item"
+        yield key, f"{text}; remove it, or set llm.candidates.constrained: false"
+    elif (llm.generation or llm.candidates.generation) != "beam":
+        yield key, "no beams are searched for these lists; remove it, or set llm.generation: beam"
+    elif llm.illegal_beams == "engine":
+        engines = engines_of(scenario)
+        if len(engines) > 1 or None in engines:
+            text = "the replicas have several engines" if len(engines) > 1 else "cloud.engine names none"
+            yield key, f"engine: {text}; give a share, such as 0.2, or all replicas one engine"
 
 
 def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:

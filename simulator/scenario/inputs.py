@@ -7,6 +7,7 @@ from pydantic_core import to_jsonable_python
 
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.regional import engines_of
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,24 @@ class ListInputs:
     hides_seen: bool
     """whether items that a user has had leave the slate"""
     threads: int
+    illegal_beams: float = 0.0
+    """share of the candidates that name no item"""
+    searched_by: sections.EngineName | None = None
+    """the engine that says which share instead, of a search with `beams`"""
+    beams: int = 1
 
     @classmethod
     def of(cls, scenario: sections.Scenario) -> Self:
-        slate, llm = scenario.policy.slate, scenario.llm
+        slate, llm, hides_seen = scenario.policy.slate, scenario.llm, scenario.workload.hides_seen
         maker: Literal["llm", "srm", "none"] = "srm" if slate.by_cloud_srm else "llm" if slate.asks else "none"
-        return cls(maker, llm.candidates, llm.list_length, scenario.workload.hides_seen, scenario.engine.threads)
+        lists = cls(maker, llm.candidates, llm.list_length, hides_seen, scenario.engine.threads)
+        if llm.illegal_beams == "engine":
+            return replace(lists, searched_by=next(iter(engines_of(scenario))), beams=llm.beams)
+        return replace(lists, illegal_beams=llm.illegal_beams)
+
+    def legal(self) -> Self:
+        """The same, all of whose candidates name items where the source knows no better."""
+        return replace(self, illegal_beams=0.0, searched_by=None, beams=1)
 
     def exact(self) -> Self:
         """The same, of which a list that is missing is missing, whatever else may stand in for it."""
@@ -46,7 +59,7 @@ class TrainingInputs:
     def of(cls, scenario: sections.Scenario) -> Self:
         of_log = {name: getattr(scenario.workload, name) for name in sections.Log.model_fields}
         cooperative = scenario.srm.training.kind == "cooperative"
-        lists = replace(ListInputs.of(scenario), maker="llm") if cooperative else None
+        lists = replace(ListInputs.of(scenario).legal(), maker="llm") if cooperative else None
         return cls(sections.Log.model_construct(**of_log), scenario.srm, scenario.engine.threads, lists)
 
 

@@ -22,6 +22,11 @@ def clouds_of(scenario: sections.Scenario) -> list[sections.Cloud]:
     return [regional(scenario, number).cloud for number in range(len(scenario.regions))] or [scenario.cloud]
 
 
+def engines_of(scenario: sections.Scenario) -> set[sections.EngineName | None]:
+    """The serving engines of all its clouds' replicas; None: those of the roofline alone."""
+    return {section.engine for cloud in clouds_of(scenario) for _, section in cloud.machines()}
+
+
 def regional(scenario: sections.Scenario, index: int) -> sections.Scenario:
     """The scenario of region `index`, without regions. `fleet.devices` stays that of the whole fleet, so that a device
     is the same wherever it is simulated; `fleet.represents` and the budget's burst are the region's share."""

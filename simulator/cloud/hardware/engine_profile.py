@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import yaml
 from pydantic import Field, ValidationError
 
@@ -68,6 +69,7 @@ class Search(Section):
     square: float = Field(0.0, ge=0, description="seconds of a request's width squared, in a step")
     prompt_layer: float = Field(ge=0, description="in place of `host_prompt_layer`, seconds")
     request: float = Field(ge=0, description="seconds from the client until the scheduler sees a request")
+    trie: bool = Field(description="whether beams follow the ids of items only, as the cells were measured")
     fitted_to: str = Field(description="version and cells")
     error: float = Field(ge=0, description="median absolute error of cells that were left out")
     error_worst: float = Field(ge=0, description="the worst of them")
@@ -99,6 +101,15 @@ class EngineProfile(Section):
     def search(self) -> Search:
         """What scenarios take."""
         return next(iter(self.searches.values()))
+
+
+_ILLEGAL = ((50, 128, 512, 1000), (0.27, 0.23, 0.19, 0.17))
+"""beams without a trie, and the share of them that name no item (FlashRec's page of baselines, commit 41f12b0)"""
+
+
+def illegal_share(search: Search, beams: int) -> float:
+    """Share of so many beams that name no item: none under a trie, else as measured, by the width's logarithm."""
+    return 0.0 if search.trie else float(np.interp(np.log(beams), np.log(_ILLEGAL[0]), _ILLEGAL[1]))
 
 
 @cache

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.candidates import Candidates
+from fleetrec.simulator.scenario.units import Share
 
 
 class Prompt(Section):
@@ -36,4 +37,9 @@ class Llm(Section):
         "candidates; none: as the candidates are made (item_lm and p5 search with beams, the others write a list)",
     )
     beams: int = Field(50, ge=1, description="beams of `generation: beam`")
+    illegal_beams: Share | Literal["engine"] = Field(
+        0.0,
+        description="share of the beams that name no item, each of which is an invalid candidate; `engine`: that of "
+        "the cloud's engine for so many beams, none where it searches under a trie",
+    )
     output_tokens_per_item: float = Field(8, gt=0, description="tokens that one item of the answer takes")

@@ -59,6 +59,23 @@ CONTRADICTIONS = {
         "llm.generation: beam is not how text_lm answers, which writes titles one after the other, and what it writes "
         "is charged; remove it",
     ),
+    "illegal beams of a list": (
+        "llm: {generation: list, illegal_beams: 0.2}",
+        "llm.illegal_beams: no beams are searched for these lists; remove it, or set llm.generation: beam",
+    ),
+    "illegal beams of no engine": (
+        "llm: {illegal_beams: engine}",
+        "llm.illegal_beams: engine: cloud.engine names none; give a share, such as 0.2, or all replicas one engine",
+    ),
+    "illegal beams of several engines": (
+        "llm: {illegal_beams: engine}\ncloud: {pools: [{name: a, engine: vllm}, {name: b, engine: sglang}]}",
+        "llm.illegal_beams: engine: the replicas have several engines; give a share",
+    ),
+    "illegal beams of a model that has its own": (
+        "llm: {illegal_beams: 0.2, candidates: {kind: p5}}",
+        "llm.illegal_beams: p5 writes the ids itself, so that its network says which beams name no item; remove it, or "
+        "set llm.candidates.constrained: false",
+    ),
     "odd size of an LLM head": ("llm: {candidates: {kind: item_lm, dim: 12, heads: 4}}", "dim / heads must be even"),
     "fewer replicas at most than at least": (
         "cloud: {replicas: 4, autoscale: {min: 4, max: 2}}",
