@@ -10,6 +10,11 @@ from fleetrec.models.runtime.errors import InputError
 
 app = typer.Typer()
 
+_OPTIONS = {name: f"--{name}" for name in ("model", "gpu", "engine", "tp", "pp", "ep", "precision", "beams")}
+_OPTIONS |= {"moe_ep": "--ep", "kv_cache": "--kv-cache", "prompt_tokens": "--prompt", "output_tokens": "--output"}
+_OPTIONS |= {"concurrency": "--concurrency"}
+"""by the columns of a row"""
+
 
 @app.command()
 def predict(
@@ -40,6 +45,7 @@ def predict(
     """Predict what a serving set-up gives: latency, throughput, energy, dollars, and the error to expect of them."""
     with user_errors():
         from fleetrec.models.runtime.artifacts import check_file_place
+        from fleetrec.models.runtime.wording import as_options
         from fleetrec.reports.terminal.cloud import print_prediction
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.cloud.prediction.rows import predict_file, predict_row
@@ -59,22 +65,24 @@ def predict(
             raise InputError(f"{missing[0]}: not given; name a CSV of set-ups, or {', '.join(named)}")
         if out is not None:
             raise InputError("--out: it goes with a CSV of set-ups; take --json for the figures of one")
-        figures = predict_row(
-            {
-                "model": model or "",
-                "gpu": gpu or "",
-                "engine": engine or "",
-                "tp": str(tp),
-                "pp": str(pp),
-                "moe_ep": str(ep),
-                "weights": precision,
-                "kv_cache": kv_cache,
-                "beams": str(beams),
-                "prompt_tokens": str(prompt),
-                "output_tokens": str(output),
-                "concurrency": str(concurrency),
-            }
-        )
+        row = {
+            "model": model or "",
+            "gpu": gpu or "",
+            "engine": engine or "",
+            "tp": str(tp),
+            "pp": str(pp),
+            "moe_ep": str(ep),
+            "weights": precision,
+            "kv_cache": kv_cache,
+            "beams": str(beams),
+            "prompt_tokens": str(prompt),
+            "output_tokens": str(output),
+            "concurrency": str(concurrency),
+        }
+        try:
+            figures = predict_row(row)
+        except InputError as error:
+            raise InputError(as_options(str(error), _OPTIONS)) from None
         if as_json:
             print_json(figures)
         elif not quiet:

@@ -72,7 +72,7 @@ def print_prediction(figures: Mapping[str, Any], console: Console) -> None:
     write_line(console, f"{what}: {counted(by['concurrency'], 'request')} under way", "bold")
     table = new_table(console, ("", "mean"))
     for key, name in (("ttft_s", "time to first token"), ("tpot_s", "per output token"), ("latency_s", "latency")):
-        if key in of:  # of wide beams only the whole is predicted
+        if of[key] is not None:  # an answer of one token has no further ones
             table.add_row(name, seconds_text(of[key]))
     for key, name in (
         ("requests_per_s", "requests per second"),

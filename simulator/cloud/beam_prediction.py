@@ -3,7 +3,7 @@
 In closed form: requests of a batch go in step, and clients that all begin at once stay so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from fleetrec.models.runtime.errors import InputError
@@ -13,9 +13,10 @@ from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, Sear
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
 from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.memory import kv_blocks
 from fleetrec.simulator.cloud.hardware.models import ModelSpec
 from fleetrec.simulator.cloud.hardware.step_time import Batch, StepTime
-from fleetrec.simulator.scenario.sections import EngineName, Precision, WeightFormat
+from fleetrec.simulator.scenario.sections import EngineName, WeightFormat
 
 MODELS = {"sohurec-1.7b": "qwen3-1.7b"}
 """catalogue's names of models of the same architecture"""
@@ -55,10 +56,12 @@ def requests_per_s(steps: StepTime, search: Search, load: BeamLoad) -> float:
 class Predicted:
     """Of a load: one batch of it, or its clients' requests one after the other."""
 
-    batch_ms: float
+    batch_s: float
     requests_per_s: float
-    latency_ms: float
+    latency_s: float
     """of a client's request"""
+    decode_s: float
+    """of either, behind the first token of each beam"""
     error: float
     """median absolute error to expect, of cells that were left out of the fit"""
 
@@ -75,31 +78,28 @@ def engine_of(name: str) -> tuple[EngineName, str]:
     return known[name.lower()]
 
 
-def model_of(name: str, weights: WeightFormat | None) -> ModelSpec:
-    """A model of the catalogue or of `MODELS`; `weights`: none: as it is published. InputError where it is neither."""
-    model = default_catalogue().model(MODELS.get(name.lower(), name.lower()), "model")
-    return model.served_in(Precision(weights=weights))
+def model_of(name: str) -> ModelSpec:
+    """A model of the catalogue, of `MODELS` or of a config.json. InputError where it is none."""
+    named = name if name.endswith(".json") else name.lower()
+    return default_catalogue().model(MODELS.get(named, named), "model")
 
 
-def beam_prediction(
-    model: str,
-    gpu: str,
-    engine: str,
-    load: BeamLoad,
-    layout: Layout | None = None,
-    weights: WeightFormat | None = None,
-) -> Predicted:
-    """What an engine (`engine_of`) makes of the load, for a model (`model_of`) and a GPU of the catalogue. InputError
-    where it cannot be served, with what would work."""
-    layout = layout or Layout()
+def beam_prediction(engine: str, model: ModelSpec, card: GpuSpec, load: BeamLoad, layout: Layout) -> Predicted:
+    """What an engine (`engine_of`) makes of the load. Requests that the memory has no room for wait for those before
+    them. InputError where it cannot be served, with what would work."""
     name, version = engine_of(engine)
-    profile, card = engine_profile(name), default_catalogue().gpu(gpu, "gpu")
-    served = model_of(model, weights)
-    check_width(profile, served, card, layout, load.beams, load.requests > 1, "beams")
+    profile = engine_profile(name)
+    check_width(profile, model, card, layout, load.beams, load.requests > 1, "beams")
     search = profile.searches.get(version, profile.search)
-    steps = engine_steps(served, card, layout, profile, search)
-    rate = requests_per_s(steps, search, load)
-    return Predicted(batch_s(steps, load) * 1e3, rate, load.requests / rate * 1e3, search.error)
+    steps = engine_steps(model, card, layout, profile, search)
+    held = load.prompt_tokens + load.beams * load.output_tokens  # engines for this load have pages of a token
+    room = kv_blocks(model, card, layout, 1, at_least=held) // held
+    together = replace(load, requests=min(load.requests, room))
+    full, rest = divmod(load.requests, together.requests)
+    batch = full * batch_s(steps, together) + (batch_s(steps, replace(load, requests=rest)) if rest else 0.0)
+    rate = requests_per_s(steps, search, together)
+    decode = batch_s(steps, together) - batch_s(steps, replace(together, output_tokens=1))
+    return Predicted(batch, rate, load.requests / rate, decode, search.error)
 
 
 def check_width(

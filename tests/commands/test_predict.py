@@ -10,6 +10,7 @@ from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from tests.commands.typed import one_line, typed
 
 ONE = ("predict", "--model", "llama-3.1-70b", "--gpu", "b200", "--engine", "vllm", "--tp", "4", "--precision", "fp8")
+BEAMS = ("--model", "qwen3-1.7b", "--gpu", "rtx5090", "--output", "3")
 HEAD = "model,gpu,engine,engine_version,precision,weights,prompt_tokens,output_tokens,concurrency,tp,moe_ep,tpot_ms"
 ROWS = (
     "llama-3.1-8b,h100_sxm,trtllm,1.0.0rc3,,,1024,128,4,1,1,7.5",
@@ -73,14 +74,44 @@ def test_wide_beams_are_predicted_as_a_whole():
     assert predicted["tokens_per_s"] == pytest.approx(768 * predicted["requests_per_s"])
     assert 0.01 < predicted["latency_s"] < 0.1  # 18 ms of one offline batch, and the way to the server
     assert "left out of the fit" in figures["expected_error"]
-    assert "latency" in typed(*words, "--engine", "generative_recommender").stdout
-    assert "beams: " in one_line(typed(*words[:-1], "2000", "--engine", "vllm"))
+    assert predicted["ttft_s"] + 2 * predicted["tpot_s"] == pytest.approx(predicted["latency_s"])
+    assert "per output token" in typed(*words, "--engine", "generative_recommender").stdout
+
+
+def test_wide_beams_are_served_on_the_gpus_and_in_the_formats_that_are_asked_for():
+    words = ("predict", "--model", "qwen3-30b-a3b", "--gpu", "h100", "--engine", "sglang", "--beams", "128", "--json")
+    one, two, experts, stages, eight = (
+        json.loads(typed(*words, "--output", "3", *more).stdout)
+        for more in ((), ("--tp", "2"), ("--tp", "2", "--ep", "4"), ("--pp", "2"), ("--kv-cache", "fp8"))
+    )
+    assert [each["set_up"]["gpus"] for each in (one, two, experts, stages)] == [1, 2, 4, 2]
+    seconds = [each["predicted"]["tpot_s"] for each in (one, two, experts, stages, eight)]
+    assert len(set(seconds)) == 5
+    assert max(seconds[1:]) < seconds[0] * 1.05
+    assert eight["predicted"]["tpot_s"] < one["predicted"]["tpot_s"]
+
+
+def test_files_of_wide_beams_have_their_first_and_further_tokens(tmp_path: Path):
+    head, out = "model,gpu,engine,prompt_tokens,output_tokens,beams,batch,concurrency", tmp_path / "predicted.csv"
+    rows = ("qwen3-1.7b,h100_sxm,sid-gr,1000,3,256,2,", "qwen3-1.7b,h100_sxm,sid-gr,1000,1,256,,4")
+    assert typed("predict", file_of(tmp_path, *rows, head=head), "--out", out).exit_code == 0
+    with out.open(encoding="utf-8") as file:
+        batch, clients = (
+            {key: float(value) for key, value in row.items() if key.startswith("predicted") and value}
+            for row in csv.DictReader(file)
+        )
+    assert set(batch) == {"predicted_ttft_ms", "predicted_tpot_ms", "predicted_ms"}
+    assert batch["predicted_ttft_ms"] + 2 * batch["predicted_tpot_ms"] == pytest.approx(batch["predicted_ms"], rel=1e-5)
+    assert set(clients) == {"predicted_ttft_ms", "predicted_ms", "predicted_requests_per_s"}
 
 
 def test_experts_on_more_gpus_than_attention_are_data_parallel():
     words = ("predict", "--model", "gpt-oss-120b", "--gpu", "h200", "--engine", "vllm", "--output", "8", "--json")
     assert json.loads(typed(*words, "--tp", "2", "--ep", "8").stdout)["set_up"]["gpus"] == 8
-    assert "no whole number of groups of 2" in one_line(typed(*words, "--tp", "2", "--ep", "3"))
+    assert (
+        one_line(typed(*words, "--tp", "2", "--ep", "3"))
+        == "--ep: experts on 3 GPUs are no multiple of --tp 2; set one"
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,8 +122,18 @@ def test_experts_on_more_gpus_than_attention_are_data_parallel():
         (("--model", "llama-3.1-8b", "--gpu", "h100", "--engine", "tgi"), "known: vllm, sglang, trtllm"),
         (("--model", "llama-3.1-88b", "--gpu", "h100", "--engine", "vllm"), "did you mean llama-3.1-8b"),
         ((*ONE[1:9], "--precision", "fp3"), "no format 'fp3'; known: fp4"),
-        ((*ONE[1:9], "--kv-cache", "int2"), "kv_cache: no format 'int2'"),
+        ((*ONE[1:9], "--kv-cache", "int2"), "--kv-cache: no format 'int2'"),
+        ((*ONE[1:9], "--kv-cache", "int2", "--beams", "9"), "--kv-cache: no format 'int2'"),
         (("--model", "llama-3.1-70b", "--gpu", "l4", "--engine", "vllm"), "does not fit 1 x l4"),
+        (("--model", "llama-3.1-70b", "--gpu", "h100", "--engine", "vllm"), "or --gpu mi355x or --tp 2 would fit"),
+        (("--model", "llama-3.1-70b", "--gpu", "l4", "--engine", "vllm", "--beams", "9"), "or --tp 8 would fit"),
+        (("--model", "llama-3.1-70b", "--gpu", "l4", "--engine", "vllm", "--pp", "2"), "or --tp 4 would fit"),
+        ((*BEAMS, "--engine", "vllm", "--beams", "1000"), "--beams: vLLM on 1 x rtx5090 fails at 1,000 beams (512"),
+        ((*BEAMS, "--engine", "tensorrt_llm", "--beams", "64"), "fails at 64 beams (beyond 50 beams it failed on"),
+        ((*BEAMS, "--engine", "sglang", "--beams", "200000"), "--beams: 200,000 beams cannot differ in their first"),
+        ((*BEAMS, "--engine", "sglang", "--beams", "9", "--ep", "2"), "--ep: qwen3-1.7b has no experts"),
+        ((*BEAMS, "--engine", "sglang", "--beams", "9", "--pp", "99"), "--pp: qwen3-1.7b has 28 layers; set at most"),
+        ((*ONE[1:9], "--prompt", "20000000"), "--prompt: '20000000' is no whole number from 1 to 10,000,000"),
         ((*ONE[1:], "--out", "x.csv"), "--out: it goes with a CSV"),
     ],
 )

@@ -1,5 +1,6 @@
 """How the GPUs of a replica divide a model: tensor, pipeline, expert and attention-data parallel."""
 
+import math
 from dataclasses import dataclass
 
 from fleetrec.models.runtime.errors import InputError
@@ -37,6 +38,22 @@ class Layout:
     def kv_bytes_per_token(self, model: ModelSpec) -> float:
         """Keys and values of a token over all GPUs."""
         return model.replica_kv_bytes_per_token(self.tensor)
+
+
+def layout_named(tp: int, pp: int, dp: int | None, moe_gpus: int, ep: int) -> Layout:
+    """GPUs by tensor, pipeline, attention-data and expert parallel. Without `dp`: as many groups as experts are divided
+    among more GPUs than a tensor group has. `dp` = `tp` says that the GPUs of one node are their own groups."""
+    if dp is None:
+        experts = max(moe_gpus, tp)
+        if experts % tp:
+            raise InputError(f"ep: experts on {counted(experts, 'GPU')} are no multiple of tp: {tp}; set one")
+        dp = experts // tp
+    elif dp == tp > 1:
+        tp = 1
+    stage = tp * dp
+    if moe_gpus <= stage and stage % ep:
+        raise InputError(f"ep: {stage} GPUs cannot be {ep} equal groups; set a divisor of them")
+    return Layout(stage * pp, pp, dp, math.gcd(ep, stage))
 
 
 def layout_of(section: Machines, model: ModelSpec, key: str) -> Layout:

@@ -18,11 +18,23 @@ from fleetrec.simulator.cloud.beam_prediction import NOT_STATED, BeamLoad, Predi
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_errors import expected_error
 from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile
-from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
+from fleetrec.simulator.cloud.hardware.layout import Layout, layout_named
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
-from fleetrec.simulator.cloud.prediction.setup import Formats, Prediction, Setup, predict, protocol_of, weights_named
+from fleetrec.simulator.cloud.prediction.setup import (
+    Formats,
+    Prediction,
+    Setup,
+    check_layout,
+    kv_cache_named,
+    predict,
+    protocol_of,
+    served_on,
+    weights_named,
+)
 from fleetrec.simulator.core.costs import rent_cost
-from fleetrec.simulator.scenario.sections import EngineName, Tariffs
+from fleetrec.simulator.scenario.sections import EngineName, Precision, Tariffs
 
 FIGURES = ("predicted_ttft_ms", "predicted_tpot_ms", "predicted_ms", "predicted_requests_per_s", "note")
 SERVING = ("model", "gpu", "engine", "prompt_tokens", "output_tokens", "concurrency")
@@ -57,29 +69,9 @@ def gpu_named(name: str) -> str:
     return next((form for form in forms if form in gpus), name)
 
 
-def layout_named(tp: int, pp: int, dp: int | None, moe_gpus: int, ep: int) -> Layout:
-    """GPUs by tensor, pipeline, attention-data and expert parallel. Without `dp`: as many groups as experts are divided
-    among more GPUs than a tensor group has. `dp` = `tp` above 1 says that the GPUs of one node are their own groups."""
-    if dp is None:
-        experts = max(moe_gpus, tp)
-        if experts % tp:
-            raise InputError(
-                f"ep: experts on {experts} GPUs are no whole number of groups of {tp} (tp); set a multiple"
-            )
-        dp = experts // tp
-    if dp == tp > 1:
-        tp = 1
-    stage = tp * dp
-    if moe_gpus <= stage and stage % ep:
-        raise InputError(f"ep: {stage} GPUs cannot be {ep} equal groups; set a divisor of them")
-    return Layout(stage * pp, pp, dp, math.gcd(ep, stage))
-
-
 def setup_of(row: Row) -> Setup:
     """The set-up of a row of measured servings. InputError where a value is wrong."""
     counts = _Counts(row)
-    moe_tp, ep = (counts.of(column, 1, least=0) or 1 for column in ("moe_tp", "moe_ep"))
-    dp = counts.of("attention_dp", 0, least=0) or None
     weights = row.get("weights") or row.get("precision", "")
     return Setup(
         row["model"] if row["model"].endswith(".json") else row["model"].lower(),
@@ -88,7 +80,7 @@ def setup_of(row: Row) -> Setup:
         counts.of("prompt_tokens"),
         counts.of("output_tokens"),
         counts.of("concurrency"),
-        layout_named(counts.of("tp", 1), counts.of("pp", 1), dp, moe_tp * ep, ep),
+        counts.layout(),
         Formats(weights, row.get("moe_weights") or weights, row.get("kv_cache", "")),
         _share(row, "length_spread"),
         counts.of("max_batched_tokens", 0, least=0) or None,
@@ -111,6 +103,12 @@ class _Counts:
         if not (least <= value <= _MOST and value == int(value)):
             raise InputError(f"{column}: {text!r} is no whole number from {least} to {_MOST:,}; correct it")
         return int(value)
+
+    def layout(self) -> Layout:
+        """How the row's GPUs divide the model."""
+        moe_tp, ep = (self.of(column, 1, least=0) or 1 for column in ("moe_tp", "moe_ep"))
+        dp = self.of("attention_dp", 0, least=0) or None
+        return layout_named(self.of("tp", 1), self.of("pp", 1), dp, moe_tp * ep, ep)
 
 
 def _share(row: Row, column: str) -> float | None:
@@ -159,26 +157,61 @@ class Predictor:
         }
 
 
+@dataclass(frozen=True)
+class _Searched:
+    """A row of wide beams: what is asked of what, and what comes of it."""
+
+    model: ModelSpec
+    gpu: GpuSpec
+    layout: Layout
+    load: BeamLoad
+    offline: bool
+    """one batch, where clients are under way otherwise"""
+    found: Predicted
+
+    @classmethod
+    def of(cls, row: Row, otherwise: str = "") -> "_Searched":
+        """`otherwise`: the weights' format where the row states none. InputError where it cannot be served."""
+        counts = _Counts(row)
+        batch = counts.of("batch", 0, least=0)
+        prompt, output, beams = (counts.of(column) for column in ("prompt_tokens", "output_tokens", "beams"))
+        load = BeamLoad(prompt, output, beams, batch or counts.of("concurrency"))
+        stated = row.get("weights") or row.get("precision") or otherwise
+        weights, kv_cache = weights_named(stated) if stated else None, kv_cache_named(row.get("kv_cache", ""))
+        model = model_of(row["model"]).served_in(Precision(weights=weights, kv_cache=kv_cache))
+        gpu, layout = default_catalogue().gpu(gpu_named(row["gpu"]), "gpu"), counts.layout()
+        check_layout(layout, model)
+        with served_on(layout):
+            found = beam_prediction(ENGINES.get(row["engine"].lower(), row["engine"]), model, gpu, load, layout)
+        return cls(model, gpu, layout, load, bool(batch), found)
+
+    @property
+    def latency_s(self) -> float:
+        """Of the batch, or of a client's request."""
+        return self.found.batch_s if self.offline else self.found.latency_s
+
+    @property
+    def ttft_s(self) -> float:
+        """Until each beam has its first token."""
+        return self.latency_s - self.found.decode_s
+
+    @property
+    def tpot_s(self) -> float | None:
+        """Of each further token of all beams; None where there is none."""
+        further = self.load.output_tokens - 1
+        return self.found.decode_s / further if further else None
+
+
 def beam_figures(row: Row) -> dict[str, str]:
     """The columns of a row of wide beams: of an offline batch, or where it has none, of so many clients. InputError
     where it cannot be served."""
-    found, offline = _searched(row)
-    if offline:
-        return {"predicted_ms": f"{found.batch_ms:.6g}"}
+    searched = _Searched.of(row, otherwise=NOT_STATED)
     return {
-        "predicted_ms": f"{found.latency_ms:.6g}",
-        "predicted_requests_per_s": f"{found.requests_per_s:.6g}",
+        "predicted_ttft_ms": f"{searched.ttft_s * 1e3:.6g}",
+        "predicted_tpot_ms": "" if searched.tpot_s is None else f"{searched.tpot_s * 1e3:.6g}",
+        "predicted_ms": f"{searched.latency_s * 1e3:.6g}",
+        "predicted_requests_per_s": "" if searched.offline else f"{searched.found.requests_per_s:.6g}",
     }
-
-
-def _searched(row: Row) -> tuple[Predicted, bool]:
-    counts = _Counts(row)
-    batch = counts.of("batch", 0, least=0)
-    requests = batch or counts.of("concurrency")
-    load = BeamLoad(counts.of("prompt_tokens"), counts.of("output_tokens"), counts.of("beams"), requests)
-    weights = weights_named(row.get("weights") or row.get("precision") or NOT_STATED)
-    layout = Layout(counts.of("tp", 1))
-    return beam_prediction(row["model"], gpu_named(row["gpu"]), row["engine"], load, layout, weights), bool(batch)
 
 
 def predict_row(row: Row) -> dict[str, Any]:
@@ -197,33 +230,30 @@ def predict_row(row: Row) -> dict[str, Any]:
 
 def _beams_row(row: Row) -> dict[str, Any]:
     """The same of wide beams: what so many clients get."""
-    counts, gpu = _Counts(row), default_catalogue().gpu(gpu_named(row["gpu"]), "gpu")
-    prompt, output, beams = (counts.of(column) for column in ("prompt_tokens", "output_tokens", "beams"))
-    requests, layout = counts.of("concurrency"), Layout(counts.of("tp", 1))
-    stated = row.get("weights")
-    weights = weights_named(stated) if stated else None
-    load = BeamLoad(prompt, output, beams, requests)
-    found = beam_prediction(row["model"], gpu.name, row["engine"], load, layout, weights)
-    model = model_of(row["model"], weights)
-    written = found.requests_per_s * beams * output
-    passed = found.requests_per_s * (prompt + beams * (output - 1))
-    served_as = {"model": model.name, "gpu": gpu.name, "engine": row["engine"], "gpus": layout.gpus}
+    searched = _Searched.of(row)
+    model, gpu, gpus, load = searched.model, searched.gpu, searched.layout.gpus, searched.load
+    rate = searched.found.requests_per_s
+    written = rate * load.beams * load.output_tokens
+    passed = rate * (load.prompt_tokens + load.beams * (load.output_tokens - 1))
     return {
         "set_up": {
-            **served_as,
-            "prompt_tokens": prompt,
-            "output_tokens": output,
-            "beams": beams,
-            "concurrency": requests,
+            **{"model": model.name, "gpu": gpu.name, "engine": row["engine"], "gpus": gpus},
+            "prompt_tokens": load.prompt_tokens,
+            "output_tokens": load.output_tokens,
+            "beams": load.beams,
+            "concurrency": load.requests,
         },
         "predicted": {
-            "latency_s": found.latency_ms / 1e3,
-            "requests_per_s": found.requests_per_s,
+            "ttft_s": searched.ttft_s,
+            "tpot_s": searched.tpot_s,
+            "latency_s": searched.latency_s,
+            "requests_per_s": rate,
             "tokens_per_s": written,
-            "joules_per_million_tokens": ReplicaPower(model, gpu, layout.gpus).busy_joules(1.0, passed) / written * 1e6,
-            "usd_per_million_tokens": rent_cost(layout.gpus, gpu.usd_per_hour(Tariffs())).usd / written * 1e6,
+            "joules_per_million_tokens": ReplicaPower(model, gpu, gpus).busy_joules(1.0, passed) / written * 1e6,
+            "usd_per_million_tokens": rent_cost(gpus, gpu.usd_per_hour(Tariffs())).usd / written * 1e6,
         },
-        "expected_error": f"within {found.error:.0%} (median over beams that were measured and left out of the fit)",
+        "expected_error": f"within {searched.found.error:.0%} of the latency (median over beams that were measured and "
+        "left out of the fit)",
     }
 
 

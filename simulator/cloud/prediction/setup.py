@@ -3,8 +3,11 @@
 Where a set-up does not say how it was measured, it is taken to be as public benchmarks are (`Protocol`).
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
@@ -105,15 +108,14 @@ def server_of(setup: Setup) -> Server:
     gpu = catalogue.gpu(setup.gpu, "gpu")
     model = _served(catalogue.model(setup.model, "model"), gpu, setup)
     layout = setup.layout
-    if layout.expert > 1 and model.experts % layout.expert:
-        has = f"{model.experts} experts" if model.experts > 1 else "no experts"
-        raise InputError(f"ep: {model.name} has {has}, not {layout.expert} equal groups; set 1")
-    if layout.pipeline > model.layers:
-        raise InputError(f"pp: {model.name} has {counted(model.layers, 'layer')}; set at most as many stages")
+    check_layout(layout, model)
     tokens = setup.prompt_tokens + setup.output_tokens
     window, share = window_of(model)
+    at_least = -(-tokens // Engine.block_tokens)
+    with served_on(layout):
+        blocks = kv_blocks(model, gpu, layout, Engine.block_tokens, at_least=at_least)
     limits = Engine(
-        _blocks(model, gpu, layout, -(-tokens // Engine.block_tokens)),
+        blocks,
         max(protocol_of(setup).max_batched_tokens, setup.concurrency),
         max(Engine.max_sequences, setup.concurrency),
         window_tokens=window,
@@ -122,11 +124,24 @@ def server_of(setup: Setup) -> Server:
     return Server(model, gpu, limits)
 
 
-def _blocks(model: ModelSpec, gpu: GpuSpec, layout: Layout, at_least: int) -> int:
+def check_layout(layout: Layout, model: ModelSpec) -> None:
+    """InputError where the model cannot be divided so."""
+    if layout.expert > 1 and model.experts % layout.expert:
+        has = f"{model.experts} experts" if model.experts > 1 else "no experts"
+        raise InputError(f"ep: {model.name} has {has}, not {layout.expert} equal groups; set 1")
+    if layout.pipeline > model.layers:
+        raise InputError(f"pp: {model.name} has {counted(model.layers, 'layer')}; set at most as many stages")
+
+
+@contextmanager
+def served_on(layout: Layout) -> Iterator[None]:
+    """Says of what does not fit what would, in the columns of a row: `tp` for a replica's GPUs."""
     try:
-        return kv_blocks(model, gpu, layout, Engine.block_tokens, at_least=at_least)
+        yield
     except InputError as error:
-        raise InputError(str(error).replace("cloud.gpus_per_replica:", "GPUs:").replace("cloud.gpu:", "gpu:")) from None
+        text = str(error).replace("cloud.gpu:", "gpu:")
+        key, others = r"cloud\.gpus_per_replica: (\d+)", layout.gpus // layout.tensor
+        raise InputError(re.sub(key, lambda found: f"tp: {int(found[1]) // others}", text)) from None
 
 
 def predict(setup: Setup, profile: EngineProfile | None = None) -> Prediction:
@@ -164,14 +179,12 @@ def _served(model: ModelSpec, gpu: GpuSpec, setup: Setup) -> ModelSpec:
         experts = _weights(stated.experts, model) if model.experts > 1 else None
         precision = Precision(weights=weights, experts=experts if experts != weights else None)
     served = model.served_in(precision)
-    if stated.kv_cache:
-        if stated.kv_cache not in ("fp16", "bf16", "fp8"):
-            raise InputError(f"kv_cache: no format {stated.kv_cache!r}; known: fp16, fp8")
-        narrow = stated.kv_cache == "fp8"
-    else:
+    kv_cache = kv_cache_named(stated.kv_cache)
+    if kv_cache is None:
         few_bits = (served.expert_weights or served.weights) not in ("fp32", "fp16", "bf16")
         narrow = few_bits and (setup.engine == "tensorrt_llm" or (setup.engine == "vllm" and gpu.flops_fp4 is not None))
-    return served.served_in(Precision(kv_cache="fp8" if narrow else "fp16")) if served.weights != "fp32" else served
+        kv_cache = "fp8" if narrow else "fp16"
+    return served.served_in(Precision(kv_cache=kv_cache)) if served.weights != "fp32" else served
 
 
 FORMATS: dict[str, WeightFormat] = {name: name for name in get_args(WeightFormat)}
@@ -194,6 +207,13 @@ def _weights(stated: str, model: ModelSpec) -> WeightFormat | None:
     if name == "fp8" and model.name.startswith(_BLOCK_SCALED):
         return "fp8_block"
     return weights_named(name)
+
+
+def kv_cache_named(stated: str) -> Literal["fp16", "fp8"] | None:
+    """The format of a KV cache that files and options call so; None where they say none."""
+    if stated not in ("", "fp16", "bf16", "fp8"):
+        raise InputError(f"kv_cache: no format {stated!r}; known: fp16, fp8")
+    return None if not stated else "fp8" if stated == "fp8" else "fp16"
 
 
 def weights_named(stated: str) -> WeightFormat:

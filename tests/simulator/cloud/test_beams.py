@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.cloud.beam_prediction import BeamLoad, batch_s, beam_prediction, engine_of
+from fleetrec.simulator.cloud.beam_prediction import MODELS, BeamLoad, batch_s, beam_prediction, engine_of
 from fleetrec.simulator.cloud.hardware.beam_steps import NO_BEAMS, BeamCost, Beams, beams_of
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
@@ -29,6 +29,11 @@ CATALOGUE = default_catalogue()
 def searching(engine, model="qwen3-1.7b", gpu="h100", layout=None):
     profile = engine_profile(engine)
     return engine_steps(CATALOGUE.model(model), CATALOGUE.gpu(gpu), layout or Layout(), profile, profile.search)
+
+
+def predicted(engine, load, model="onerec-1.7b", gpu="rtx5090", weights="fp8", layout=None):
+    served = CATALOGUE.model(MODELS.get(model, model)).served_in(sections.Precision(weights=weights))
+    return beam_prediction(engine, served, CATALOGUE.gpu(gpu), load, layout or Layout())
 
 
 def served(steps, jobs, engine=None):
@@ -118,7 +123,8 @@ def test_the_shared_context_is_read_about_once():
     ],
 )
 def test_measured_batches_are_met(engine, model, gpu, weights, load, measured):
-    assert beam_prediction(model, gpu, engine, load, weights=weights).batch_ms == pytest.approx(measured, rel=0.1)
+    found = predicted(engine, load, model, gpu, weights)
+    assert found.batch_s * 1e3 == pytest.approx(measured, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +139,9 @@ def test_measured_batches_are_met(engine, model, gpu, weights, load, measured):
     ],
 )
 def test_measured_rates_are_met(engine, model, load, measured):
-    found = beam_prediction(model, "rtx5090", engine, load, weights="fp8")
+    found = predicted(engine, load, model)
     assert found.requests_per_s == pytest.approx(measured, rel=0.1)
-    assert found.latency_ms == pytest.approx(load.requests / found.requests_per_s * 1e3)
+    assert found.latency_s == pytest.approx(load.requests / found.requests_per_s)
     assert 0.0 < found.error < 0.12
 
 
@@ -158,15 +164,33 @@ def test_engines_are_known_by_version():
 )
 def test_what_an_engine_cannot_serve_is_one_line(engine, load, said):
     with pytest.raises(InputError, match=said) as problem:
-        beam_prediction("onerec-1.7b", "rtx5090", engine, load, weights="fp8")
+        predicted(engine, load)
     assert "\n" not in str(problem.value)
 
 
 def test_limits_grow_with_the_memory():
     wide = BeamLoad(2465, 5, 100)
-    assert beam_prediction("onerec-1.7b", "h100", "tensorrt_llm", wide).batch_ms > 0.0
+    assert predicted("tensorrt_llm", wide, gpu="h100").batch_s > 0.0
     with pytest.raises(InputError, match="rtx5090 fails at 100 beams"):
-        beam_prediction("onerec-1.7b", "rtx5090", "tensorrt_llm", wide)
+        predicted("tensorrt_llm", wide)
+
+
+def test_the_first_token_of_all_beams_comes_with_the_prompt_and_the_others_a_step_each():
+    found, first = (predicted("flashrec", BeamLoad(2465, output, 512, 4)) for output in (5, 1))
+    assert found.batch_s - found.decode_s == pytest.approx(first.batch_s, rel=1e-12)
+    assert first.decode_s == 0.0
+
+
+def test_requests_that_memory_has_no_room_for_wait_for_those_before_them():
+    """Llama-3.1-8B on an L4: 4.0 GB behind weights and reserve, 131 kB a token, 6,000 tokens a request."""
+    on_l4 = ("llama-3.1-8b", "l4", None)
+    one, five, eleven = (predicted("sglang", BeamLoad(1000, 50, 100, n), *on_l4) for n in (1, 5, 11))
+    assert one.batch_s < five.batch_s
+    assert eleven.batch_s == pytest.approx(2 * five.batch_s + one.batch_s, rel=1e-9)
+    assert eleven.requests_per_s == pytest.approx(five.requests_per_s)
+    assert eleven.latency_s == pytest.approx(11 / five.requests_per_s)
+    with pytest.raises(InputError, match=r"does not fit 1 x l4: .* for the longest request exceed"):
+        predicted("sglang", BeamLoad(1000, 50, 900), *on_l4)
 
 
 def kind(beams, **cloud):
