@@ -113,7 +113,8 @@ def check_table(path: Path | str, log: LabelledLog) -> dict[str, Any]:
         },
         "lists_judged": judged,
         "recall": recalls,
-        "verdict": _strangers(table, _USUAL_MAX_INVALID) or _verdict(recalls, judged),
+        **({"as_of_time": table.times} if table.times else {}),
+        "verdict": _strangers(table, _USUAL_MAX_INVALID) or _repeats(table) or _verdict(recalls, judged),
     }
 
 
@@ -176,6 +177,16 @@ def _strangers(table: AnswerTable, max_invalid: float) -> str | None:
                 "log's own labels, or raise llm.candidates.max_invalid"
             )
     return None
+
+
+def _repeats(table: AnswerTable) -> str | None:
+    """What to say where more than the usual share of a table's items stand a second time in their list."""
+    share = table.counts["repeated_items"] / max(1, len(table.items))
+    if share <= _USUAL_MAX_INVALID:
+        return None
+    return (
+        f"{share:.1%} of its items stand in their list already, higher up, and are invalid; keep each item once a list"
+    )
 
 
 def _refuse_strangers(table: AnswerTable, path: Path | str, max_invalid: float) -> None:

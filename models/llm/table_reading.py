@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from fleetrec.models.candidates import Floats
-from fleetrec.models.runtime.dates import LAST_DATE_S, seconds_of
+from fleetrec.models.llm.table_times import bad_row, made_at
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
+
+Ints = NDArray[np.int64]
 
 _LEAST = {"prompt_tokens": 1.0, "output_tokens": 0.0, "latency_s": 1e-6}
 _MOST = 1e9
 _MOST_VALUE = 2.0**53
-_MILLISECONDS = 1e11  # seconds since 1970 reach this in the year 5138; milliseconds passed it in 1973
 
 
 class LabelledLog(Protocol):
@@ -36,7 +37,7 @@ class LabelledLog(Protocol):
     @property
     def item_ids(self) -> NDArray[Any]: ...
     @property
-    def offsets(self) -> NDArray[np.int64]: ...
+    def offsets(self) -> Ints: ...
     @property
     def items(self) -> NDArray[np.int32]: ...
     @property
@@ -49,15 +50,16 @@ class LabelledLog(Protocol):
 class AnswerTable:
     """Lists of a table, in order of (user, as_of). Rows of list l are start[l] .. start[l+1]-1, best first."""
 
-    users: NDArray[np.int64]  # [lists]
-    as_of: NDArray[np.int64]  # [lists]
-    start: NDArray[np.int64]  # [lists + 1]
+    users: Ints  # [lists]
+    as_of: Ints  # [lists]
+    start: Ints  # [lists + 1]
     items: NDArray[np.int32]  # [rows]; -1: unknown, or already higher in the list
     extras: dict[str, Floats]  # [lists] each
-    counts: dict[str, int]  # rows, unknown_items, repeated_items, unknown_user_rows, beyond_log_rows, replaced_lists
+    counts: dict[str, int]  # of rows, lists and items that are unknown, repeated, replaced or beyond the log
+    times: str = ""  # how as_of_time was read, and from when to when; empty where positions are given
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Ints:
         """[lists]: rows of each."""
         return np.diff(self.start)
 
@@ -77,7 +79,7 @@ def read_table(path: Path | str, log: LabelledLog) -> AnswerTable:
     order_by = "rank" if "rank" in frame else "score"
     value = _numbers(frame, order_by, path)
     worse = value if order_by == "rank" else -value
-    moment, as_of = _positions(frame, user, log, path)
+    moment, as_of, times = _positions(frame, user, log, path)
     extras = {
         name: _told(_numbers(frame, name, path, may_lack=True), least)
         for name, least in _LEAST.items()
@@ -87,9 +89,14 @@ def read_table(path: Path | str, log: LabelledLog) -> AnswerTable:
     length = np.diff(log.offsets)[np.maximum(user, 0)]
     beyond = (user >= 0) & (as_of >= length)
     counts |= {"unknown_user_rows": int((user < 0).sum()), "beyond_log_rows": int(beyond.sum())}
-    kept = np.flatnonzero((user >= 0) & ~beyond)
+    keys = ["user_id", "item_id", order_by, *({"as_of", "as_of_time"} & set(frame))]
+    twice = frame.duplicated(keys).to_numpy()  # as in a file that was appended to itself
+    counts["repeated_rows"] = int(twice.sum())
+    kept = np.flatnonzero((user >= 0) & ~beyond & ~twice)
     by = (np.where(item < 0, len(log.item_ids), item), worse, moment, as_of, user)
     order = kept[np.lexsort([key[kept] for key in by])]
+    if order_by == "rank":
+        _refuse_merged(order, (user, as_of, moment, worse), frame, path)
     user, as_of, moment, item = user[order], as_of[order], moment[order], item[order]
     # Of several lists that see the same events, the one made last stands.
     new_list = _changes(user, as_of, moment)
@@ -111,7 +118,29 @@ def read_table(path: Path | str, log: LabelledLog) -> AnswerTable:
         items=np.where(repeated, -1, item).astype(np.int32),
         extras={name: values[order][firsts] for name, values in extras.items()},
         counts=counts,
+        times=times,
     )
+
+
+def _refuse_merged(order: Ints, by: tuple[NDArray[Any], ...], frame: pd.DataFrame, path: Path | str) -> None:
+    """InputError where several lists of one query lie one in the other, as their ranks tell."""
+    if not len(order):
+        return
+    user, as_of, moment, rank = (key[order] for key in by)
+    whose = np.cumsum(_changes(user, as_of, moment)) - 1
+    firsts = np.flatnonzero(_changes(whose, rank))
+    lists, times = whose[firsts], np.diff(np.append(firsts, len(order)))
+    # Lists that each begin at the first rank leave no rank more often than the one above it; ties do.
+    rises = np.bincount(lists[1:], (np.diff(times) > 0) & (np.diff(lists) == 0), minlength=whose[-1] + 1) > 0
+    merged = (np.bincount(lists, times > 1) > 1) & ~rises
+    if merged.any():
+        row = frame.iloc[order[np.argmax(merged[whose])]]
+        when = row.get("as_of", row.get("as_of_time"))
+        raise InputError(
+            f"{path}: {int(merged.sum())} lists hold their ranks more than once, the first that of user "
+            f"{row['user_id']!s} as of {when}: several lists of one query; keep one of them, or give ties ranks of "
+            "their own"
+        )
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -133,15 +162,13 @@ def _read(path: Path) -> pd.DataFrame:
     for name in ("user_id", "item_id"):
         kind = table.schema.field(name).type
         if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-            raise InputError(f"{path}: column {name} holds {kind}; ids must be text or numbers")
+            raise InputError(
+                f"{path}: column {name} holds {kind}; ids must be text or numbers, one row a candidate "
+                "(DataFrame.explode makes rows of lists)"
+            )
     if len(frame) == 0:
         raise InputError(f"{path}: the table is empty; it needs one row per candidate item")
     return frame
-
-
-def _bad_row(path: Path | str, bad: NDArray[np.bool_], column: str, what: str) -> InputError:
-    row = int(np.flatnonzero(bad)[0])
-    return InputError(f"{path}: row {row} (from 0): {column} {what} ({int(bad.sum())} such rows); mend or drop them")
 
 
 def _numbers(frame: pd.DataFrame, column: str, path: Path | str, may_lack: bool = False) -> Floats:
@@ -153,7 +180,7 @@ def _numbers(frame: pd.DataFrame, column: str, path: Path | str, may_lack: bool 
     if may_lack:
         bad |= np.isnan(values) & frame[column].notna().to_numpy()
     if bad.any():
-        raise _bad_row(path, bad, column, "is not a number" if not may_lack else f"is not a number of 0 to {_MOST:g}")
+        raise bad_row(path, bad, column, "is not a number" if not may_lack else f"is not a number of 0 to {_MOST:g}")
     return values
 
 
@@ -171,33 +198,44 @@ def _text(values: Any) -> "pd.Series[str]":
     return series.astype("string")
 
 
-def _codes(frame: pd.DataFrame, column: str, labels: NDArray[Any], path: Path | str) -> NDArray[np.int64]:
+def _codes(frame: pd.DataFrame, column: str, labels: NDArray[Any], path: Path | str) -> Ints:
     """Codes [rows] of labels; -1 for one that the log does not have. InputError for an empty cell."""
     unique = frame[column].factorize()
     bad = unique[0] < 0
     if bad.any():
-        raise _bad_row(path, bad, column, "is empty")
+        raise bad_row(path, bad, column, "is empty")
     known = pd.Series(np.arange(len(labels)), index=_text(labels))
     codes = known.reindex(_text(unique[1]).str.strip()).fillna(-1).to_numpy(dtype=np.int64)
     return np.asarray(codes[unique[0]])
 
 
-def _positions(
-    frame: pd.DataFrame, user: NDArray[np.int64], log: LabelledLog, path: Path | str
-) -> tuple[Floats, NDArray[np.int64]]:
-    """When each row's list was made (0 where only positions are given), and the position it has seen."""
+def _positions(frame: pd.DataFrame, user: Ints, log: LabelledLog, path: Path | str) -> tuple[Floats, Ints, str]:
+    """When each row's list was made (0 where only positions are given), the position it has seen, and how times were
+    read."""
     if "as_of" in frame:
         as_of = _numbers(frame, "as_of", path)
         bad = (as_of % 1 != 0) | (as_of < -1)
         if bad.any():
-            raise _bad_row(path, bad, "as_of", "is not a position (-1, 0, 1, ...)")
-        return np.zeros(len(frame)), as_of.astype(np.int64)
+            raise bad_row(path, bad, "as_of", "is not a position (-1, 0, 1, ...)")
+        if "as_of_time" in frame and log.clock == "absolute":
+            seen = _seen(made_at(frame["as_of_time"], path, log.times).seconds, user, log)
+            differs = (user >= 0) & (seen != as_of)
+            if differs.any():
+                raise bad_row(
+                    path, differs, "as_of", f"is {as_of[differs][0]:g}, and as_of_time says {seen[differs][0]}"
+                )
+        return np.zeros(len(frame)), as_of.astype(np.int64), ""
     if log.clock != "absolute":
         raise InputError(
             f"{path}: as_of_time needs a log with calendar times, and this log's clock is {log.clock}; give as_of, "
             "the 0-based position of the newest interaction that the list has seen"
         )
-    moment = _seconds(frame["as_of_time"], path)
+    made = made_at(frame["as_of_time"], path, log.times)
+    return made.seconds, _seen(made.seconds, user, log), made.reading
+
+
+def _seen(moment: Floats, user: Ints, log: LabelledLog) -> Ints:
+    """The position of the last event not later than each moment; -1: none."""
     # One sorted key per event, (user, time), finds the last event not later for all rows at once.
     event_user = np.repeat(np.arange(len(log.offsets) - 1), np.diff(log.offsets))
     rows = np.lexsort((moment, user))
@@ -209,25 +247,7 @@ def _positions(
     as_of = np.empty(len(rows), dtype=np.int64)
     row_places = np.flatnonzero(is_row[order])
     as_of[rows[order[row_places] - len(event_user)]] = events_before[row_places]
-    return moment, np.where(user >= 0, as_of - log.offsets[np.maximum(user, 0)] - 1, -1)
-
-
-def _seconds(column: "pd.Series[Any]", path: Path | str) -> Floats:
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.count_nonzero(np.abs(values) > _MILLISECONDS) > len(values) / 2:
-            values = values / 1000.0
-    else:
-        times = pd.to_datetime(column, utc=True, errors="coerce", format=None if _is_time(column) else "ISO8601")
-        values = seconds_of(times)
-    values = np.where(values < LAST_DATE_S, values, np.nan)
-    if not np.isfinite(values).all():
-        raise _bad_row(path, ~np.isfinite(values), "as_of_time", "is neither seconds since 1970 nor an ISO time")
-    return values
-
-
-def _is_time(column: "pd.Series[Any]") -> bool:
-    return bool(pd.api.types.is_datetime64_any_dtype(column.dtype))
+    return np.where(user >= 0, as_of - log.offsets[np.maximum(user, 0)] - 1, -1)
 
 
 def _changes(*sorted_columns: NDArray[Any]) -> NDArray[np.bool_]:
@@ -239,7 +259,7 @@ def _changes(*sorted_columns: NDArray[Any]) -> NDArray[np.bool_]:
     return changed
 
 
-def _repeats(group: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _repeats(group: Ints, item: Ints) -> NDArray[np.bool_]:
     """[rows]: whether a known item has already come in its group."""
     order = np.lexsort((np.arange(len(item)), item, group))
     repeated = np.zeros(len(item), dtype=bool)

@@ -1,6 +1,8 @@
 """A table of answers against logs small enough to read off what each query must get."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,116 @@ def test_a_file_that_is_no_parquet_and_one_that_is_not_there_are_refused(tmp_pat
             TableCandidates(Config(str(tmp_path / name)), SmallLog(), 3)
 
 
+def asked_at(start: int = 1_600_000_000) -> pd.DataFrame:
+    return rows(("a", start + 10, "s"), ("a", start + 29, "p"), ("7", start + 100, "q"), as_of="as_of_time")
+
+
+@pytest.mark.parametrize(
+    ("as_written", "reading"),
+    [
+        (lambda t: t, "seconds since 1970"),
+        (lambda t: t * 1000, "milliseconds since 1970"),
+        (lambda t: t * 10**6, "microseconds since 1970"),
+        (lambda t: t * 10**9 + 1, "nanoseconds since 1970"),
+        (lambda t: (t * 10**9).astype(float), "nanoseconds since 1970"),
+        (lambda t: t.astype(str), "seconds since 1970"),
+        (lambda t: (t * 1000).astype(str) + " ", "milliseconds since 1970"),
+        (lambda t: [Decimal(int(one)) for one in t], "seconds since 1970"),
+        (lambda t: pd.to_datetime(t, unit="s").dt.strftime("%Y%m%d%H%M%S").astype(int), "digits like %Y%m%d%H%M%S"),
+        (lambda t: t / 86400 + 25569 + 1e-7, "days of a spreadsheet"),
+        (lambda t: pd.to_datetime(t, unit="s"), "time stamps"),
+        (lambda t: pd.to_datetime(t, unit="s", utc=True).dt.tz_convert("Asia/Kolkata"), "time stamps"),
+        (lambda t: pd.to_datetime(t, unit="s").dt.strftime("%Y-%m-%d %H:%M:%S UTC"), "ISO times"),
+        (lambda t: pd.to_datetime(t, unit="s").dt.strftime("%Y-%m-%dT%H:%M:%S+00"), "ISO times"),
+    ],
+    ids=[
+        *("s", "ms", "us", "ns", "ns as floats", "s as text", "ms as text", "decimals", "digits", "days"),
+        *("time stamps", "time stamps of a zone", "UTC", "+00"),
+    ],
+)
+def test_times_are_read_in_the_one_unit_that_makes_dates_of_all(
+    tmp_path: Path, as_written: Callable[[Any], Any], reading: str
+) -> None:
+    table = asked_at()
+    candidates = source(tmp_path, table.assign(as_of_time=as_written(table.as_of_time)))
+    assert ask(candidates, (0, 2), (0, 3)) == [[3, -1, -1], [0, -1, -1]]
+    assert candidates.table.times.startswith(reading)
+    assert "2020-09-13 12:26:50 to 2020-09-13 12:28:" in candidates.table.times
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (
+            [1_600_000_010, 1_600_000_029_000, 1_600_000_100],
+            "row 1 .* reads as milliseconds since 1970 and other rows as",
+        ),
+        ([20_200, 20_300, 20_400], r"row 0 .* is neither seconds since 1970 nor an ISO time.* \(3 such rows"),
+        (
+            [16e23, 16e23, 16e23],
+            "is neither seconds since 1970 nor an ISO time, nor a date of our time in another unit",
+        ),
+        (["1600000010", "2020-09-13T12:27:09Z", "1600000000"], "row 1 .*, and other rows are numbers"),
+        (["1.6E+18", "1.6E+18", "1.6E+18"], "'1.6E[+]18' has lost its last digits"),
+        (
+            ["2020-09-13T12:27:09Z", "2020-09-13T12:27:09", "2020-09-13T12:27:09Z"],
+            "row 1 .* has no zone and other rows",
+        ),
+        (["13/09/2020 12:27"] * 3, "is neither seconds since 1970 nor an ISO time"),
+        (pd.to_datetime([1_600_000_010] * 3), r"is 1970-01-01 00:00:01, no date of 1995 to 20.. \(another unit"),
+        (np.array([16e8] * 3, dtype=np.float32), "as_of_time is float32"),
+    ],
+    ids=[
+        "mixed",
+        "small",
+        "large",
+        "text and numbers",
+        "digits lost",
+        "zones",
+        "days first",
+        "unit forgotten",
+        "short",
+    ],
+)
+def test_times_of_no_one_reading_are_refused(tmp_path: Path, times: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        source(tmp_path, asked_at().assign(as_of_time=times))
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_that_two_units_make_dates_of_are_not_guessed(tmp_path: Path) -> None:
+    log = SmallLog(times=SmallLog().times - 1_600_000_000 + 20_200_000)  # in August 1970
+    table = rows(("a", 20_200_110, "s"), as_of="as_of_time")
+    with pytest.raises(
+        InputError, match=r"is 1970-08-22 19:08:30 .seconds since 1970. or 2020-01-10 .*; write ISO times"
+    ):
+        source(tmp_path, table, log)
+
+
+def test_a_position_and_a_time_that_contradict_are_refused(tmp_path: Path) -> None:
+    both = asked_at().assign(as_of=[2, 3, 0])
+    assert ask(source(tmp_path, both), (0, 2)) == [[3, -1, -1]]
+    with pytest.raises(InputError, match=r"row 1 .*as_of is 4, and as_of_time says 3"):
+        source(tmp_path, both.assign(as_of=[2, 4, 0]))
+
+
+def test_rows_that_are_there_twice_count_once(tmp_path: Path) -> None:
+    table = rows(("a", 2, "s p q"), ("7", 0, "r"))
+    twice = source(tmp_path, pd.concat([table, table]))
+    assert ask(twice, (1, 0), (0, 2)) == [[2, -1, -1], [3, 0, 1]]
+    assert twice.table.counts["repeated_rows"] == 4
+    assert twice.table.counts["repeated_items"] == 0
+    with pytest.raises(InputError, match=r"row 4 .*item_id is empty"):  # counted in the file as it is
+        source(tmp_path, pd.concat([table, table.assign(item_id=None)]))
+
+
+def test_several_lists_of_one_query_are_not_merged(tmp_path: Path) -> None:
+    two = pd.concat([rows(("a", 2, "s p q")), rows(("a", 2, "r s p"))])
+    with pytest.raises(InputError, match="1 lists hold their ranks more than once, the first that of user a as of 2"):
+        source(tmp_path, two)
+    assert ask(source(tmp_path, rows(("a", 2, "s p q")).assign(rank=[1, 1, 2])), (0, 2)) == [[0, 3, 1]]  # a tie
+
+
 def test_times_need_a_calendar(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"clock is relative; give as_of"):
         source(tmp_path, rows(("a", 5, "s"), as_of="as_of_time"), SmallLog(clock="relative"))
@@ -208,5 +320,7 @@ def test_the_check_counts_lists_coverage_and_what_is_invalid(tmp_path: Path) -> 
     assert report["verdict"].startswith("14.3% of its items are not in the log")
     rows(("a", 0, "s p"), ("7", 1, "p q")).to_parquet(path)
     assert check_table(path, SmallLog())["verdict"].startswith("too few lists (1)")
+    rows(("a", 0, "s p s p"), ("7", 1, "p q")).to_parquet(path)
+    assert check_table(path, SmallLog())["verdict"].startswith("33.3% of its items stand in their list already")
     rows(("a", 0, "s p"), ("nobody", 1, "p q")).to_parquet(path)
     assert check_table(path, SmallLog())["verdict"].startswith("50.0% of its rows name users that the log does not")
