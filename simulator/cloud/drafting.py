@@ -7,10 +7,13 @@ from dataclasses import replace
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile
+from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
 from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.memory import block_token_bytes
 from fleetrec.simulator.cloud.hardware.models import ModelSpec
+from fleetrec.simulator.cloud.hardware.step_time import StepTime
 from fleetrec.simulator.cloud.hardware.timing import Efficiency, RooflineTiming
 from fleetrec.simulator.cloud.replica.drafter import Drafter
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
@@ -21,20 +24,27 @@ _SAME_VOCABULARY = 0.01  # by which tables of one tokenizer differ at most, wher
 
 
 def with_drafter(
-    engine: Engine, speculation: sections.Speculation, model: ModelSpec, gpu: GpuSpec, layout: Layout, longest: Job
+    engine: Engine,
+    speculation: sections.Speculation,
+    model: ModelSpec,
+    gpu: GpuSpec,
+    layout: Layout,
+    longest: Job,
+    profile: EngineProfile | None = None,
 ) -> Engine:
-    """The engine of a replica that verifies drafts, with room for the longest request beside what drafts."""
+    """The engine of a replica that verifies drafts, with room for the longest request beside what drafts. `profile`:
+    what serves the drafts too; none: the roofline."""
     acceptance = speculation.by_position
     if isinstance(speculation, sections.Ngram):
         return replace(engine, drafter=Drafter(acceptance, lookup_s=speculation.lookup))
-    efficiency = Efficiency()
+    of_step = 1.0  # the share of what a step takes whatever it holds
     if isinstance(speculation, sections.Mtp):
         draft = in_memory = _prediction_layer(model)
         in_memory = draft.model_copy(update={"vocab": 1, "n_params": draft.body_params})  # the tables are the LLM's
-        efficiency = replace(efficiency, overhead_s=efficiency.overhead_s / model.layers)
+        of_step = 1.0 / model.layers
     else:
         draft = in_memory = _draft_model(speculation, model)
-    steps = RooflineTiming(draft, gpu, layout, efficiency).steps
+    steps = _steps(draft, gpu, layout, profile, of_step)
     drafter = Drafter(acceptance, steps, flops_share=draft.active_params / model.active_params)
     engine = replace(engine, drafter=drafter)
     of_llm, of_draft = (block_token_bytes(one, layout) * engine.block_tokens for one in (model, in_memory))
@@ -48,6 +58,15 @@ def with_drafter(
             "gpus_per_replica, or speculation of kind ngram"
         )
     return replace(engine, kv_blocks=blocks)
+
+
+def _steps(draft: ModelSpec, gpu: GpuSpec, layout: Layout, profile: EngineProfile | None, of_step: float) -> StepTime:
+    if profile is None:
+        efficiency = Efficiency()
+        return RooflineTiming(draft, gpu, layout, replace(efficiency, overhead_s=efficiency.overhead_s * of_step)).steps
+    seconds = profile.seconds
+    parts = {key: getattr(seconds, key) * of_step for key in ("step", "host", "host_sequence")}
+    return engine_steps(draft, gpu, layout, profile.model_copy(update={"seconds": seconds.model_copy(update=parts)}))
 
 
 def _draft_model(speculation: sections.DraftModel, model: ModelSpec) -> ModelSpec:

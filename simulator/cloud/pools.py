@@ -96,7 +96,8 @@ def kind_of(
     if cloud.speculation is None:
         return kind
     layout = layout_of(section, model, key)
-    return replace(kind, engine=with_drafter(kind.engine, cloud.speculation, model, gpu, layout, job))
+    profile = None if section.engine is None else engine_profile(section.engine)
+    return replace(kind, engine=with_drafter(kind.engine, cloud.speculation, model, gpu, layout, job, profile))
 
 
 def _modelled_kind(

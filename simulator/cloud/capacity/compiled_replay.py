@@ -27,6 +27,7 @@ from fleetrec.simulator.cloud.capacity.objectives import Times
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.objectives import MEASURES, Objective
 from fleetrec.simulator.scenario.sections import Cloud
 
@@ -72,17 +73,18 @@ def _loaded(folder: str) -> ModuleType:
     settings: Any = import_module("numba").config
     settings.CACHE_DIR = folder
     code = import_module(_LOOP)
-    code.serve(*_arguments(_NOBODY, np.zeros(0), np.ones(1), np.ones((1, 4)), np.zeros((1, 13))), _judged(()))
+    jobs, engines, rows = np.zeros((0, 11), dtype=np.int64), np.ones((1, 7), dtype=np.int64), np.zeros((1, 1))
+    code.serve(np.zeros(0), jobs, np.zeros(0, dtype=np.int64), np.ones(1), engines, rows, _judged(()))
     return code
 
 
 def _key() -> dict[str, Any]:
     """What the machine code depends on. The compiler itself looks for it by the path of the source."""
     llvm: Any = import_module("llvmlite.binding")
-    source = Path(__file__).with_name("compiled_loop.py")
+    sources = [Path(__file__).with_name(f"compiled_{part}.py") for part in ("loop", "step")]
     return {
-        "path": str(source.absolute().parent),
-        "source": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "path": str(sources[0].absolute().parent),
+        "source": hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest(),
         "processor": [llvm.get_host_cpu_name(), str(llvm.get_host_cpu_features().flatten())],
         "versions": [import_module("numba").__version__, platform.python_version()],
     }
@@ -91,7 +93,6 @@ def _key() -> dict[str, Any]:
 _LOOP = (
     "fleetrec.simulator.cloud.capacity.compiled_loop"  # looked up where it is asked for, since it imports the compiler
 )
-_NOBODY = Requests.of(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
 def plain(pool: Pool, cloud: Cloud) -> Replica | None:
@@ -101,8 +102,7 @@ def plain(pool: Pool, cloud: Cloud) -> Replica | None:
     if not isinstance(replica, Replica) or not cloud.router.in_bulk or pool.link is not None or pool.decodes:
         return None
     engine = replica.engine
-    special = engine.prefix_caching or engine.async_scheduling or engine.drafter or not engine.order.by_arrival
-    special = special or replica.timing.windows is not None or replica.timing.kernels is not None
+    special = engine.prefix_caching or engine.async_scheduling or not engine.order.by_arrival
     return None if special else replica
 
 
@@ -111,44 +111,45 @@ def served(
     requests: Requests,
     kinds: Sequence[tuple[Replica, float, int]],
     assigned: Ints,
+    draws: Draws,
     allowed: Allowed = (),
 ) -> Run:
     """All requests, served by replicas of some kinds: what each is, its speed for the router, and how many there are.
     It is given up once more than are allowed to have missed an objective."""
-    told_of = [_limits_and_step(replica) for replica, _, _ in kinds]
     counts = [number for _, _, number in kinds]
-    limits, steps = (np.repeat([kind[place] for kind in told_of], counts, axis=0) for place in (0, 1))
-    speed = np.repeat([speed for _, speed, _ in kinds], counts)
-    told, busy_s = code.serve(*_arguments(requests, assigned, speed, limits, steps), _judged(allowed))
+    told_of = zip(*(_told(code, kind) for kind, _, _ in kinds), strict=True)
+    engines, rows = (np.repeat(np.array(part), counts, axis=0) for part in told_of)
+    speed = np.repeat(np.array([speed for _, speed, _ in kinds], dtype=np.float64), counts)
+    jobs = np.zeros((len(requests), 11), dtype=np.int64)
+    jobs[:, 0], jobs[:, 1], jobs[:, 2] = requests.prompt_tokens, requests.output_tokens, requests.sequences
+    jobs[:, 3] = _decode_steps(requests, kinds, draws)
+    jobs[:, 5] = requests.prompt_tokens
+    arrival_s = np.ascontiguousarray(requests.arrival_s, dtype=np.float64)
+    told, busy_s = code.serve(
+        arrival_s, jobs, np.asarray(assigned, dtype=np.int64), speed, engines, rows, _judged(allowed)
+    )
     wait_s, ttft_s, latency_s = (told - requests.arrival_s[:, None]).T
     return Run(wait_s, Times.of(latency_s, ttft_s, requests.output_tokens), busy_s)
 
 
-def _limits_and_step(replica: Replica) -> tuple[list[int], list[float]]:
+def _decode_steps(requests: Requests, kinds: Sequence[tuple[Replica, float, int]], draws: Draws) -> Ints:
+    """How many steps the tokens after the first take: as many, or as the node draws them where drafts are verified."""
+    further = requests.output_tokens - 1
+    drafter = next((kind.engine.drafter for kind, _, _ in kinds if kind.engine.drafter is not None), None)
+    return further if drafter is None else drafter.law.draw_all(further, draws, "cloud.speculation")
+
+
+def _told(code: ModuleType, replica: Replica) -> tuple[Ints, Floats]:
     """An engine's limits and the time of its steps, as `serve` takes them."""
-    engine, timing = replica.engine, replica.timing
-    step: list[float] = []
-    for line in (timing.compute, timing.memory):
-        step += [line.fixed_s, line.per_token_s, line.per_sequence_s, line.per_context_token_s, line.per_pair_s]
-    experts = timing.experts
-    step += [experts.all_s, experts.routed_share] if experts is not None else [0.0, 0.0]
+    engine, drafter = replica.engine, replica.engine.drafter
+    drafts, draft, lookup_s = (0, None, 0.0) if drafter is None else (drafter.tokens, drafter.steps, drafter.lookup_s)
     limits = [engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks]
-    return limits, [*step, timing.prompt_floor_s]
+    limits += [engine.window_tokens, drafts, draft is not None]
+    row = [*code.step_row(replica.timing), *code.step_row(draft), lookup_s, engine.window_share]
+    return np.array(limits, dtype=np.int64), np.array(row, dtype=np.float64)
 
 
 def _judged(allowed: Allowed) -> Floats:
     """As `serve` takes them."""
     rows = [(MEASURES.index(part.measure), part.late_s, most) for part, most in allowed]
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
-
-
-def _arguments(
-    requests: Requests, assigned: NDArray[Any], speed: Floats, limits: NDArray[Any], steps: Floats
-) -> tuple[Any, ...]:
-    """What `serve` takes, but whom it judges."""
-    jobs = np.zeros((len(requests), 8), dtype=np.int64)
-    jobs[:, 0], jobs[:, 1], jobs[:, 2] = requests.prompt_tokens, requests.output_tokens, requests.sequences
-    jobs[:, 4] = requests.prompt_tokens
-    arrival_s = np.ascontiguousarray(requests.arrival_s, dtype=np.float64)
-    engine, lines = np.ascontiguousarray(limits, dtype=np.int64), np.ascontiguousarray(steps, dtype=np.float64)
-    return arrival_s, jobs, np.asarray(assigned, dtype=np.int64), np.asarray(speed, np.float64), engine, lines

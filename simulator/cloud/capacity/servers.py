@@ -147,7 +147,7 @@ class Replicas:
         assigned = self.cloud.router.places(requests.device, servers, self.draws)
         counts = zip(self._plain, self.pools, self.kinds(servers).tolist(), strict=True)
         kinds = [(replica, pool.speed, count) for replica, pool, count in counts if replica is not None]
-        return served(code, requests, kinds, assigned, allowed)
+        return served(code, requests, kinds, assigned, self.draws, allowed)
 
     def serve(self, requests: Requests, servers: int) -> tuple[Floats, Times, float]:
         if self._code is None:

@@ -245,7 +245,7 @@ class WindowedRun(NamedTuple):
 
     first: DecodeRun
     steps: int
-    later: DecodeRun
+    later: Run
 
     def seconds(self, steps: int) -> float:
         """Seconds of the first `steps` steps."""

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.simulator.core.randomness import Draws
+
 _TABLE = 512  # tokens up to which the law of the steps is tabled; more are taken off first, many steps at a time
 _MOST_STEPS = 4096  # that are taken off at a time
 
@@ -40,10 +42,25 @@ class VerifySteps:
             tokens -= steps + bisect_left(self._of_steps(steps)[1], uniform(*keys, asked))
             taken += steps
             asked += 1
-        table = self._tables.get(tokens)
-        if table is None:
-            table = self._tables[tokens] = _cumulative(self._of_tokens(tokens))
+        table = self._tables.get(tokens) or self._table(tokens)
         return taken + bisect_left(table, uniform(*keys))
+
+    def _table(self, tokens: int) -> list[float]:
+        """Chance that `tokens` tokens take at most 0, 1, ... steps."""
+        table = self._tables[tokens] = _cumulative(self._of_tokens(tokens))
+        return table
+
+    def draw_all(self, tokens: NDArray[np.int64], draws: Draws, purpose: str) -> NDArray[np.int64]:
+        """Of each [N]: what `draw` finds for its number; none where there are no tokens."""
+        steps = np.zeros(len(tokens), dtype=np.int64)
+        uniform = draws.uniform(purpose, np.arange(len(tokens)))
+        for count in np.unique(tokens[tokens > 0]).tolist():
+            rows = np.flatnonzero(tokens == count)
+            if count > _TABLE:
+                steps[rows] = [self.draw(count, draws.uniform_one, purpose, row) for row in rows.tolist()]
+            else:
+                steps[rows] = np.searchsorted(self._tables.get(count) or self._table(count), uniform[rows])
+        return steps
 
     def _of_tokens(self, tokens: int) -> NDArray[np.float64]:
         """Chance that `tokens` tokens take 0, 1, ... steps."""

@@ -1,5 +1,6 @@
 """The compiled replay is the node: the same requests start, get their first token and end at the same moments."""
 
+import math
 import os
 import subprocess
 import sys
@@ -14,16 +15,49 @@ from fleetrec.simulator.cloud.capacity.compiled_replay import loop, plain, serve
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.replay import Requests, replay
 from fleetrec.simulator.cloud.capacity.servers import Replicas, without_faults
-from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
+from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
+from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
+from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime, Windows
 from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.replica.drafter import Drafter
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.scenario.sections import Cloud
+from fleetrec.simulator.scenario.sections import Cloud, EngineName
 
 ROOFLINE = StepTime(LinearCost(0.004, 1e-4, 2e-5, 0.0, 1e-8), LinearCost(0.011, 0.0, 3e-5, 2e-7))
 EXPERTS = StepTime(LinearCost(0.004, 1e-4), LinearCost(0.006, 0.0, 3e-5, 2e-7), ExpertWeights(0.02, 0.06), 0.03)
+WINDOWED = StepTime(
+    LinearCost(0.004, 1e-4, 2e-5, 0.0, 1e-6), LinearCost(0.006, 0.0, 3e-5, 2e-5), windows=Windows(48, 3e-5, 2e-6)
+)
+GPU = default_catalogue().gpu("h100")
+
+
+def under_engine(name: EngineName, model: str, gpus: int = 1, search: bool = False) -> StepTime:
+    """Of a model of the catalogue."""
+    profile, layout = engine_profile(name), Layout(gpus)
+    spec = default_catalogue().model(model)
+    return engine_steps(spec, GPU, layout, profile, profile.search if search else None)
+
+
+TIMINGS = {
+    "roofline": ROOFLINE,
+    "experts": EXPERTS,
+    "windows": WINDOWED,
+    "dense": under_engine("vllm", "llama-3.1-8b"),
+    "exchanges": under_engine("tensorrt_llm", "llama-3.1-8b", 4),
+    "sparse": under_engine("sglang", "gpt-oss-120b", 2),
+    "searches": under_engine("generative_recommender", "qwen3-0.6b", search=True),
+}
+DRAFTERS = [
+    None,
+    Drafter((0.6, 0.5, 0.4), lookup_s=0.0003),
+    Drafter((0.8,), ROOFLINE),
+    Drafter((0.7, 0.7), under_engine("vllm", "gpt-oss-20b"), 0.0001),
+]
 
 
 @st.composite
@@ -31,32 +65,37 @@ def loads(draw: st.DrawFn) -> tuple[Requests, Engine, StepTime, int, str]:
     """A few dozen requests that fit the memory alone, and replicas that they may crowd."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     n, block = draw(st.integers(1, 60)), draw(st.sampled_from([1, 4, 16]))
-    beams = draw(st.sampled_from([1, 1, 3, 8]))
+    timing, drafter = TIMINGS[draw(st.sampled_from(sorted(TIMINGS)))], draw(st.sampled_from(DRAFTERS))
+    beams = draw(st.sampled_from([1, 1, 3, 8])) if drafter is None else 1
+    each = 1 if drafter is None else drafter.tokens + 1
     sequences = rng.integers(1, beams + 1, n)
     prompt, output = rng.integers(1, 200, n), rng.integers(0, draw(st.sampled_from([2, 12, 40])), n)
     most = draw(st.integers(beams, beams + 20))
-    tokens = max(most, draw(st.sampled_from([8, 64, 512])))
-    longest = int((-(-(prompt + 1) // block) + sequences * (-(-(output + block) // block) + 1)).max())
-    blocks = longest + draw(st.integers(0, 3 * longest))
+    tokens = max(most * each, draw(st.sampled_from([8, 64, 512])))
+    window, share = draw(st.sampled_from([(0, 0.0), (32, 0.6)]))
+    a_window = share * (window // block + 2)
+    longest = -(-(prompt + 1) // block) + sequences * (-(-(output + block + each) // block) + 1 + a_window)
+    blocks = math.ceil(longest.max()) + draw(st.integers(0, 3 * math.ceil(longest.max())))
     gaps = rng.exponential(draw(st.sampled_from([0.003, 0.03, 0.3])), n)
     requests = Requests.of(np.cumsum(gaps), prompt, output, sequences, device=rng.integers(0, 9, n))
-    engine = Engine(blocks, tokens, most, block)
+    engine = Engine(blocks, tokens, most, block, drafter=drafter, window_tokens=window, window_share=share)
     router = draw(st.sampled_from(["least_outstanding", "round_robin", "random", "device_affine", "prefix_aware"]))
-    return requests, engine, draw(st.sampled_from([ROOFLINE, EXPERTS])), draw(st.integers(1, 4)), router
+    return requests, engine, timing, draw(st.integers(1, 4)), router
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(loads())
 def test_compiled_replays_are_the_nodes(load: tuple[Requests, Engine, StepTime, int, str]) -> None:
     """To a billionth of a second: a run of steps in closed form rounds differently from its steps one by one."""
     requests, engine, timing, replicas, router = load
-    pool, cloud = Pool(lambda: Replica(timing, engine), replicas=replicas), without_faults(Cloud(router=router))
-    code, replica = loop(), plain(pool, cloud)
+    pool = Pool(lambda: Replica(timing, engine), replicas=replicas, drafter=engine.drafter)
+    cloud, code = without_faults(Cloud(router=router)), loop()
+    replica = plain(pool, cloud)
     assert code is not None
     assert replica is not None
     node = replay(requests, (pool,), cloud, Draws(3))
     assigned = cloud.router.places(requests.device, replicas, Draws(3))
-    run = served(code, requests, [(replica, 1.0, replicas)], assigned)
+    run = served(code, requests, [(replica, 1.0, replicas)], assigned, Draws(3))
     assert run.wait_s == pytest.approx(node.wait_s, abs=1e-9, nan_ok=True)
     assert run.times.ttft_s == pytest.approx(node.ttft_s, abs=1e-9, nan_ok=True)
     assert run.times.latency_s == pytest.approx(node.latency_s, abs=1e-9)
@@ -73,7 +112,7 @@ def test_replays_that_crowd_the_memory_preempt_as_the_node_does() -> None:
     assert replica is not None
     node = replay(requests, (pool,), cloud, Draws(1))
     assert node.preemptions.sum() > 3
-    run = served(code, requests, [(replica, 1.0, 1)], np.full(n, -1))
+    run = served(code, requests, [(replica, 1.0, 1)], np.full(n, -1), Draws(1))
     assert run.times.latency_s == pytest.approx(node.latency_s, abs=1e-9)
 
 
@@ -85,17 +124,18 @@ def test_compiled_replays_of_several_kinds_are_the_nodes(
     """The second kind is slower, and has more memory, a smaller budget and other blocks."""
     requests, engine, timing, replicas, router = load
     slower = StepTime(LinearCost(0.01, 3e-4), LinearCost(0.02, 0.0, 1e-5))
-    limits = Engine(20_000, max(engine.max_sequences, 30), engine.max_sequences + 2, 8)
+    most, drafter = engine.max_sequences + 2, engine.drafter
+    limits = Engine(20_000, max(most * (1 if drafter is None else drafter.tokens + 1), 30), most, 8, drafter=drafter)
     pools = (
-        Pool(lambda: Replica(timing, engine), replicas=replicas),
-        Pool(lambda: Replica(slower, limits), replicas=others, speed=speed, name="slower"),
+        Pool(lambda: Replica(timing, engine), replicas=replicas, drafter=drafter),
+        Pool(lambda: Replica(slower, limits), replicas=others, speed=speed, drafter=drafter, name="slower"),
     )
     cloud, code = without_faults(Cloud(router=router)), loop()
     assert code is not None
     node = replay(requests, pools, cloud, Draws(3))
     kinds = [(replica, pool.speed, pool.replicas) for pool in pools if (replica := plain(pool, cloud)) is not None]
     assigned = cloud.router.places(requests.device, replicas + others, Draws(3))
-    run = served(code, requests, kinds, assigned)
+    run = served(code, requests, kinds, assigned, Draws(3))
     assert run.wait_s == pytest.approx(node.wait_s, abs=1e-9, nan_ok=True)
     assert run.times.ttft_s == pytest.approx(node.ttft_s, abs=1e-9, nan_ok=True)
     assert run.times.latency_s == pytest.approx(node.latency_s, abs=1e-9)
@@ -144,7 +184,7 @@ from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.scenario.sections import Cloud
+from fleetrec.simulator.scenario.sections import Cloud, EngineName
 pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), Engine(99)))
 servers = Replicas((pool,), without_faults(Cloud()), Draws(1), ServiceObjective.parse("p95=1.5"))
 requests = Requests.of(np.arange(9.0) * 2, np.full(9, 4), np.full(9, 1))

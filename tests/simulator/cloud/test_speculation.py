@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
-from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
+from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
+from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
+from fleetrec.simulator.cloud.hardware.kernels import Kernels, Product
+from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime, Windows
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 from fleetrec.simulator.cloud.hardware.verify_time import VerifyTime
 from fleetrec.simulator.cloud.pools import kind_of, pools_of
@@ -201,6 +205,44 @@ def test_runs_whose_lines_change_places_are_the_sums_of_their_steps():
         assert run.steps_until(run.seconds(steps) + 0.001) == steps + 1
 
 
+costs = st.floats(1e-9, 1e-2)
+lines = st.builds(LinearCost, st.floats(1e-4, 0.05), costs, costs, costs, costs)
+windowed = st.builds(StepTime, lines, lines, windows=st.none() | st.builds(Windows, st.integers(1, 400), costs, costs))
+
+
+@settings(max_examples=200, deadline=None)
+@given(windowed, st.none() | windowed, st.integers(1, 5), st.integers(1, 40), st.integers(1, 9000), st.floats(0.3, 1))
+def test_runs_in_which_contexts_outgrow_windows_are_the_sums_of_their_steps(
+    verify, draft, tokens, sequences, context, accepted
+):
+    timing, growth = VerifyTime(verify, tokens, draft, 0.0001), sequences * accepted * (tokens + 1)
+    run = timing.run(sequences, context, growth)
+    each = [timing.at(sequences, context + growth * step, NO_PROMPT) for step in range(150)]
+    for steps in (1, 2, 20, 150):
+        assert run.seconds(steps) == pytest.approx(sum(each[:steps]), rel=1e-9)
+    assert run.steps_until(sum(each[:20]) * (1 - 1e-9)) == 20
+
+
+def test_layers_with_a_window_are_read_once_for_all_drafts_of_a_sequence():
+    """Three tokens each, the first two of them drafts' places: what the first reads, and one more for each after it."""
+    reads = StepTime(LinearCost(0.0), LinearCost(0.0), windows=Windows(4, 1.0, 0.0))
+    assert [VerifyTime(reads, 2).at(1, context, NO_PROMPT) for context in (1, 2, 3, 4, 90)] == [4, 5, 6, 6, 6]
+    assert VerifyTime(reads, 2).at(5, 450, NO_PROMPT) == 5 * 6
+    assert VerifyTime(reads, 2).at(0, 0, (9, 1, 9, 45)) == 9
+    pairs = StepTime(LinearCost(0.0), LinearCost(0.0), windows=Windows(4, 0.0, 1.0))
+    assert [VerifyTime(pairs, 2).at(1, context, NO_PROMPT) for context in (1, 90)] == [2 + 3 + 4, 3 * 4]
+    drafts = VerifyTime(StepTime(LinearCost(0.0), LinearCost(0.0)), 2, reads)
+    assert [drafts.at(1, context, NO_PROMPT) for context in (1, 90)] == [2 * 2.5, 2 * 4]
+
+
+def test_the_host_of_an_engine_works_once_for_a_sequence_and_its_gpus_score_every_draft():
+    kernels = Kernels(0.0, 0.0, 0.25, Product(0.0, 0.0), Product(0.0, 0.0), None, None, None)
+    engine = StepTime(LinearCost(0.0, per_sequence_s=3.0), LinearCost(0.0), kernels=kernels)
+    assert VerifyTime(engine, 3).at(2, 100, NO_PROMPT) == 2 * 3.0
+    assert VerifyTime(engine, 15).at(2, 100, NO_PROMPT) == 2 * 16 * 0.25
+    assert VerifyTime(StepTime(engine.compute, LinearCost(0.0)), 3).at(2, 100, NO_PROMPT) == 2 * 4 * 3.0
+
+
 LIST = sections.Llm(served_as="llama-3.1-8b", generation="list")
 MODEL = default_catalogue().model("llama-3.1-8b")
 ACCEPTANCE = (0.8, 0.72, 0.65, 0.6)
@@ -257,6 +299,17 @@ def test_deepseeks_prediction_layer_takes_the_memory_of_its_published_parameters
     block = 16 * model.replica_kv_bytes_per_token(8)
     taken = plain.kv_blocks * block - drafting.kv_blocks * block * 62 / 61
     assert taken == pytest.approx(11.5e9, rel=0.02)
+
+
+def test_the_engine_that_verifies_serves_the_drafts_too():
+    draft, profile = default_catalogue().model("llama-3.2-1b"), engine_profile("sglang")
+    gpu = default_catalogue().gpu("h100")
+    drafter = kind(DRAFT_MODEL, engine="sglang").engine.drafter
+    assert drafter.steps == engine_steps(draft, gpu, Layout(), profile)
+    model = MODEL.model_copy(update={"mtp_layers": 1})
+    layer = kind(sections.Mtp(acceptance=0.85), model=model, engine="sglang").engine.drafter.steps
+    assert layer.compute.fixed_s == pytest.approx((profile.seconds.step + profile.seconds.host) / model.layers)
+    assert layer.kernels.layers_s == pytest.approx(profile.seconds.layer)
 
 
 @pytest.mark.parametrize(
