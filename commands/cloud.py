@@ -28,7 +28,9 @@ def catalog(as_json: AsJson = False) -> None:
 
 @app.command()
 def replay(
-    trace: Annotated[Path, typer.Argument(help="request trace: Azure CSV, vLLM JSON lines or plain CSV")],
+    trace: Annotated[
+        Path, typer.Argument(help="request trace: Azure, BurstGPT, Mooncake, a load test's result, JSON lines or CSV")
+    ],
     model: Annotated[str, typer.Option("--model", help="model of the catalogue, or a config.json")],
     gpu: Annotated[str, typer.Option("--gpu", help="GPU of the catalogue")],
     replicas: Annotated[int | None, typer.Option("--replicas", min=1, help="copies of the model; 1 by default")] = None,
@@ -65,7 +67,9 @@ def replay(
 
 @app.command()
 def calibrate(
-    log: Annotated[Path, typer.Argument(help="request log of a server: JSON lines of vLLM's benchmark, or CSV")],
+    log: Annotated[
+        Path, typer.Argument(help="a server's request log, or a load test's result: JSON, JSON lines or CSV")
+    ],
     engine: Annotated[
         Path | None,
         typer.Option("--engine", help="the run's meta.json: model, GPU, engine settings; none: --model and --gpu"),

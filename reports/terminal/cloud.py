@@ -46,6 +46,7 @@ def print_calibration(found: "Calibration", console: Console) -> None:
     preempted = counted(found.simulated.preemptions, "preemption")
     write_line(console, f"{found.fitted} of {counted(len(found.log), 'request')} fitted; {preempted}")
     write_line(console, f"{number_text(found.simulated_requests_per_s)} simulated requests per second")
+    write_notes(found.figures(), console, caveat=False)
 
 
 def print_replay(figures: Mapping[str, Any], console: Console) -> None:

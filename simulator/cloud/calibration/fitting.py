@@ -29,11 +29,14 @@ from fleetrec.simulator.cloud.calibration.servers import Server
 from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
+from fleetrec.simulator.core.notes import data_of
 
 PRIOR_SPREAD = 0.25
 """how far, in log space, a coefficient may well be from the roofline's"""
 MISFIT = 0.005
 """relative miss that is worth as much as one coefficient a `PRIOR_SPREAD` off: what no model of steps explains"""
+_MOST_STEPS, _LEAST_STEPS = 200.0, 0.05
+"""of the roofline's shortest step, what a token may take: a factor of a thousand is a unit"""
 # Half widths of the finite differences, in log space; wide ones first: outcomes jump where a preemption comes or goes.
 _STAGES = (0.05, 0.02, 0.01)
 
@@ -109,6 +112,7 @@ class Calibration:
             "in_sample": self.in_sample,
             "held_out": self.held_out,
             "simulated_requests_per_s": self.simulated_requests_per_s,
+            "notes": data_of(*self.log.notes),
         }
 
 
@@ -123,6 +127,7 @@ def calibrate(
     fitted = _fitted_requests(log, fit_first)
     check_fits(log, server.engine)
     roofline = RooflineTiming(server.model, server.gpu, Layout(server.gpus_per_replica)).steps
+    _check_unit(log, roofline)
     prior = np.array(roofline_coefficients(roofline))  # [5]
     part = slice(0, fitted)
     theirs = Times.of(log, measured(log), part)
@@ -158,6 +163,18 @@ def calibrate(
         held_out=relative_errors(log, simulated, slice(fitted, None)) if fitted < len(log) else None,
         simulated_requests_per_s=len(log) / took_s,
     )
+
+
+def _check_unit(log: RequestLog, roofline: StepTime) -> None:
+    """InputError where a step takes so much more, or less, than the GPU needs that times are of another unit."""
+    tpot_s = Times.of(log, measured(log)).tpot_s
+    step_s, least_s = float(np.median(tpot_s[tpot_s > 0])) if (tpot_s > 0).any() else math.nan, roofline.memory.fixed_s
+    if step_s / least_s > _MOST_STEPS or step_s / least_s < _LEAST_STEPS:
+        unit = "milliseconds" if step_s > least_s else "seconds, and given as if they were milliseconds"
+        raise InputError(
+            f"{log.name}: a token takes {step_s:.3g} s in the median and a step of this model on this GPU at least "
+            f"{least_s:.3g} s: are the times {unit}? Give them in seconds; or check --model and --gpu"
+        )
 
 
 def _fitted_requests(log: RequestLog, fit_first: float) -> int:

@@ -1,6 +1,7 @@
 """Calibration: it finds the server behind a log, keeps to the roofline where the log is silent, and meets its bars."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,15 @@ def log():
     assert sum(entry.preemptions for entry in served) > 0
     first, last = np.array([e.first for e in served]), np.array([e.left for e in served])
     return RequestLog("synthetic", "0" * 64, at, prompt, output, first, last)
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1000.0, "milliseconds"), (0.001, "seconds, and given as if")])
+def test_times_of_another_unit_are_told_from_what_a_step_takes_at_least(log, factor, unit):
+    """Also where a token's time is one of some server: 1,000 times 2 ms."""
+    times = {name: getattr(log, name) * factor for name in ("arrival_s", "first_s", "last_s")}
+    with pytest.raises(InputError, match=f"a token takes .* are the times {unit}") as error:
+        calibrate(replace(log, **times), SERVER)
+    assert "\n" not in str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +144,7 @@ def test_the_command_prints_one_json_object_and_writes_the_profile(log, tmp_path
     result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "profile.yaml")])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)
-    assert list(figures) == ["coefficients", "in_sample", "held_out", "simulated_requests_per_s"]
+    assert list(figures) == ["coefficients", "in_sample", "held_out", "simulated_requests_per_s", "notes"]
     assert figures["held_out"] is None
     assert set(figures["in_sample"]) == {
         f"{time}_{kind}" for time in ("ttft", "tpot", "latency") for kind in ("mean", "p99")

@@ -40,16 +40,17 @@ def test_json_lines_and_csv_of_the_same_requests_read_alike(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "holds no requests"),
-        ([ROW, {**LATER, "first_token_ts": None}], "row 2: first_token_ts is None, no number"),
-        ([{**ROW, "first_token_ts": 99.0}], "row 1: queued_ts 100.000000, first_token_ts 99.000000 .* run backwards"),
+        ([], "holds no request"),
+        ([ROW, {**LATER, "first_token_ts": None}], "row 2: no time of its first or its last token"),
+        ([{k: v for k, v in ROW.items() if "token_ts" not in k}], "does not say when first and last tokens came"),
+        ([{**ROW, "first_token_ts": 99.0}], "row 1: arrival 100.000000, first token 99.000000 .* run backwards; mend"),
         ([{**ROW, "last_token_ts": 100.2}], "row 1: .* run backwards"),
-        ([LATER, ROW], "row 2: queued_ts is before that of the row above; sort"),
-        ([{**ROW, "output_toks": 0}], "row 1: output_toks is 0"),
-        ([{**ROW, "input_toks": 2.5}], "row 1: input_toks is 2.5"),
-        ([{**ROW, "output_toks": 10**25}], r"row 1: output_toks is 1e\+25; it must be a whole number of 1 to 1e\+09"),
-        ([{**ROW, "last_token_ts": 1e308}], r"its last token comes more than 1e\+10 s after its first request"),
-        (["text"], "row 1 is no JSON object"),
+        ([{**ROW, "first_token_ts": 0.5, "last_token_ts": 1}] * 3, r"row 1: .* \(as in 3 rows: are they durations"),
+        ([{**ROW, "output_toks": 0}], "row 1: no output token"),
+        ([{**ROW, "input_toks": 2.5}], "row 1: 2.5 prompt tokens, not a whole number"),
+        ([{**ROW, "output_toks": 10**25}], r"row 1: 1e\+25 output tokens, not a whole number of 0 to 1e\+09"),
+        ([{**ROW, "last_token_ts": 1e308}], r"row 1: last_token_ts 1e\+308 is no time in s, for it lies beyond"),
+        ([ROW, "text"], "row 2: not a JSON object"),
     ],
 )
 def test_a_bad_log_is_refused_with_the_number_of_the_row(tmp_path, rows, message):
@@ -58,10 +59,16 @@ def test_a_bad_log_is_refused_with_the_number_of_the_row(tmp_path, rows, message
     assert "\n" not in str(caught.value)
 
 
+def test_a_log_out_of_order_is_sorted_and_says_so(tmp_path):
+    log = read_log(jsonl(tmp_path, LATER, ROW))
+    assert log.first_s.tolist() == [0.5, 3.0]
+    assert [note.key for note in log.notes] == ["trace_sorted"]
+
+
 def test_a_csv_without_a_column_is_refused(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("arrival_s,prompt_tokens\n1,2\n")
-    with pytest.raises(InputError, match="no column output_tokens"):
+    with pytest.raises(InputError, match="row 1: no output_tokens"):
         read_log(path)
 
 
