@@ -11,7 +11,7 @@ from fleetrec.models.runtime.errors import InputError
 app = typer.Typer()
 
 _OPTIONS = {name: f"--{name}" for name in ("model", "gpu", "engine", "tp", "pp", "ep", "precision", "beams")}
-_OPTIONS |= {"moe_ep": "--ep", "kv_cache": "--kv-cache", "prompt_tokens": "--prompt", "output_tokens": "--output"}
+_OPTIONS |= {"kv_cache": "--kv-cache", "prompt_tokens": "--prompt", "output_tokens": "--output"}
 _OPTIONS |= {"concurrency": "--concurrency"}
 """by the columns of a row"""
 
@@ -71,7 +71,7 @@ def predict(
             "engine": engine or "",
             "tp": str(tp),
             "pp": str(pp),
-            "moe_ep": str(ep),
+            "ep": str(ep),
             "weights": precision,
             "kv_cache": kv_cache,
             "beams": str(beams),

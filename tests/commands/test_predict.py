@@ -108,6 +108,7 @@ def test_files_of_wide_beams_have_their_first_and_further_tokens(tmp_path: Path)
 def test_experts_on_more_gpus_than_attention_are_data_parallel():
     words = ("predict", "--model", "gpt-oss-120b", "--gpu", "h200", "--engine", "vllm", "--output", "8", "--json")
     assert json.loads(typed(*words, "--tp", "2", "--ep", "8").stdout)["set_up"]["gpus"] == 8
+    assert json.loads(typed(*words, "--tp", "2", "--ep", "4").stdout)["set_up"]["gpus"] == 4
     assert (
         one_line(typed(*words, "--tp", "2", "--ep", "3"))
         == "--ep: experts on 3 GPUs are no multiple of --tp 2; set one"

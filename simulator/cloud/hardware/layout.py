@@ -40,16 +40,14 @@ class Layout:
         return model.replica_kv_bytes_per_token(self.tensor)
 
 
-def layout_named(tp: int, pp: int, dp: int | None, moe_gpus: int, ep: int) -> Layout:
+def layout_named(tp: int, pp: int = 1, dp: int | None = None, moe_gpus: int = 1, ep: int = 1) -> Layout:
     """GPUs by tensor, pipeline, attention-data and expert parallel. Without `dp`: as many groups as experts are divided
-    among more GPUs than a tensor group has. `dp` = `tp` says that the GPUs of one node are their own groups."""
+    among more GPUs than a tensor group has."""
     if dp is None:
         experts = max(moe_gpus, tp)
         if experts % tp:
             raise InputError(f"ep: experts on {counted(experts, 'GPU')} are no multiple of tp: {tp}; set one")
         dp = experts // tp
-    elif dp == tp > 1:
-        tp = 1
     stage = tp * dp
     if moe_gpus <= stage and stage % ep:
         raise InputError(f"ep: {stage} GPUs cannot be {ep} equal groups; set a divisor of them")

@@ -105,10 +105,16 @@ class _Counts:
         return int(value)
 
     def layout(self) -> Layout:
-        """How the row's GPUs divide the model."""
+        """How the GPUs divide the model: as options say it, with `ep`, or as files do. There as many attention groups
+        as a group has GPUs say that the GPUs of one node are their own groups."""
+        tp, pp = self.of("tp", 1), self.of("pp", 1)
+        if "ep" in self.row:
+            ep = self.of("ep")
+            return layout_named(tp, pp, None, ep, ep)
         moe_tp, ep = (self.of(column, 1, least=0) or 1 for column in ("moe_tp", "moe_ep"))
         dp = self.of("attention_dp", 0, least=0) or None
-        return layout_named(self.of("tp", 1), self.of("pp", 1), dp, moe_tp * ep, ep)
+        found = layout_named(tp, pp, dp, moe_tp * ep, ep)
+        return layout_named(1, pp, tp, moe_tp * ep, ep) if found.attention_data == tp > 1 else found
 
 
 def _share(row: Row, column: str) -> float | None:
