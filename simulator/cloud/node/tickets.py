@@ -6,7 +6,7 @@ from simpy import Environment
 
 from fleetrec.simulator.cloud.node.cluster import Machine
 from fleetrec.simulator.cloud.node.queueing import Ticket
-from fleetrec.simulator.cloud.replica.timed_replica import TimedJob
+from fleetrec.simulator.cloud.replica.jobs import Job
 
 
 class LlmTicket(Ticket):
@@ -46,9 +46,11 @@ class LlmTicket(Ticket):
         pool, job = machine.pool, self.job
         gpu_seconds, usd, joules = self._before
         used = share_s * pool.gpus_per_replica
-        tokens: float = job.tokens_passed
+        further = job.generated_after_first
+        tokens: float = job.prompt_passed + job.sequences * further
         if pool.drafter is not None:
-            tokens = pool.drafter.tokens_passed(job.prompt_tokens, max(job.decode_steps, 0))
+            steps = further * job.decode_steps / max(job.output_tokens - 1, 1)  # in which its tokens come evenly
+            tokens = pool.drafter.tokens_passed(job.prompt_passed, steps)
         drawn = pool.power.busy_joules(share_s, tokens) if pool.power else 0.0
         self.gpu_seconds = gpu_seconds + used
         self.usd = usd + used * pool.rent_usd + drawn * pool.usd_per_joule
@@ -76,7 +78,7 @@ class LlmTicket(Ticket):
         self.job = job
 
 
-class Attempt(TimedJob):
+class Attempt(Job):
     """A job that knows its ticket."""
 
     __slots__ = ("ticket",)

@@ -31,7 +31,7 @@ class Drafter:
         """How many steps tokens take, and how many tokens a step gives."""
         return verify_steps(self.acceptance)
 
-    def tokens_passed(self, prompt_tokens: int, steps: int) -> float:
+    def tokens_passed(self, prompt_tokens: int, steps: float) -> float:
         """Tokens that pass through the LLM's weights for a request, rejected drafts too, and those of the draft model
         counted as so many of the LLM's."""
         share, drafts = self.flops_share, self.tokens

@@ -169,11 +169,15 @@ class Job:
         return self._state == "finished"
 
     @property
-    def tokens_passed(self) -> int:
-        """Its tokens that passed through the weights, as of the last time that it left the batch or a prompt chunk
-        ended; what preemption made it compute again is not counted."""
-        prompt = max(min(self._computed, self.prompt_tokens) - self.cached_tokens, 0)
-        return prompt + self.sequences * max(self._generated - 1, 0)
+    def prompt_passed(self) -> int:
+        """Tokens of its prompt that passed through the weights here, those that were cached left out, as of the last
+        time that it left the batch or a prompt chunk ended; what preemption made it compute again is not counted."""
+        return max(min(self._computed, self.prompt_tokens) - self.cached_tokens, 0)
+
+    @property
+    def generated_after_first(self) -> int:
+        """Tokens of each sequence after its first one, as of the same time."""
+        return max(self._generated - 1, 0)
 
     def blocks_at(self, tokens: int, block: int) -> int:
         """KV blocks at `tokens` of context a sequence: the prompt's full blocks once, the rest once a sequence."""

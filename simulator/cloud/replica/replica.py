@@ -175,8 +175,12 @@ class Replica(Batching):
         running = self.running_jobs
         waiting = [job for _, _, job in self._line if job._state == "waiting"]
         waiting += [job for job in (*self._fresh, *self._coming) if job._state == "waiting"]
+        if self._steps and self._run is not None and now > self._start_s:
+            self._decoding.advance(self._run.steps_until(now - self._start_s) - 1)  # the last was not finished
         for job in running:
             job.busy_share_s += job.sequences * (self._clock - job._clock)
+            if job._state == "decode":
+                self._decoding.leave(job)
         jobs = sorted(running + waiting, key=lambda job: job._number)
         for job in jobs:
             job._state, job.t_finished_s = "removed", now

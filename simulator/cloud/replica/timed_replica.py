@@ -37,17 +37,6 @@ class Serving(Protocol):
     def max_sequences(self) -> int: ...
 
 
-class TimedJob(Job):
-    """A job that takes its `service_s` from start to end."""
-
-    __slots__ = ()
-
-    @property
-    def tokens_passed(self) -> int:
-        """All its tokens: how far it has got is not known."""
-        return self.prompt_tokens + self.sequences * max(self.output_tokens - 1, 0)
-
-
 class TimedReplica:
     """Slots for jobs of known service time; see `Serving`. A job's share: busy time divided by the jobs served."""
 
@@ -152,6 +141,7 @@ class TimedReplica:
         self._account(now)
         job.t_started_s = now
         job._clock = self._share_s
+        job._computed, job._generated = job.prompt_tokens, job.output_tokens  # how far it has got is not known
         self._running[job._number] = job
         heappush(self._ends, (now + job.service_s, job._number))
 

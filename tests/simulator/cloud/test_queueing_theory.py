@@ -18,8 +18,9 @@ from scipy import stats
 
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.replica.jobs import Job
 from fleetrec.simulator.cloud.replica.replica import Engine, Replica
-from fleetrec.simulator.cloud.replica.timed_replica import Serving, TimedJob
+from fleetrec.simulator.cloud.replica.timed_replica import Serving
 from tests.simulator.cloud.nodes import node_of, timed_pool
 
 Array = NDArray[np.float64]
@@ -53,7 +54,7 @@ def _drive(replica: Serving, arrivals: Array, services: Array, tokens: NDArray[n
     jobs = []
     for now, service_s, output in zip(arrivals.tolist(), services.tolist(), tokens.tolist(), strict=True):
         replica.advance(now)
-        jobs.append(TimedJob(1, output, service_s=service_s))
+        jobs.append(Job(1, output, service_s=service_s))
         replica.add(jobs[-1], now)
     replica.advance(1e12)
     times = np.array([(job.t_started_s, job.t_finished_s) for job in jobs])
