@@ -14,11 +14,14 @@ from typing import Protocol
 import scipy  # loads optimize where it is used: most runs do not
 from scipy.special import i0e, ive
 
+from fleetrec.models.runtime.dates import LAST_DATE_S
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario.text_files import number, read_rows
 from fleetrec.simulator.scenario.units import DURATION, Quantity
 
 DAY_S = 86400.0
+_SINCE_S, _UNTIL_S = 788_918_400.0, 4_102_444_800.0  # 1995 and 2100
+_MOST_BPS = 1e12  # no device has such a link
 
 
 class Signal(Protocol):
@@ -166,6 +169,11 @@ def _checked_trace(rows: list[tuple[int, float, float]], where: str) -> Trace:
     if not rows:
         raise InputError(f"{where}: holds no rows; give at least one time and value")
     begin_s = rows[0][1]
+    if begin_s >= LAST_DATE_S:
+        raise InputError(
+            f"{where}, row {rows[0][0]}: {begin_s:.15g} lies beyond the year 5000; give times in seconds, not in "
+            "milliseconds"
+        )
     for (_, early, _), (row, late, _) in pairwise(rows):
         if late - begin_s <= early - begin_s:
             raise InputError(f"{where}, row {row}: times must increase; sort the rows and remove repeats")
@@ -187,6 +195,11 @@ def read_bandwidth_trace(path: str) -> Trace:
             raise InputError(f"{where}, row {row}: expected two numbers, seconds and Mbit/s, got {' '.join(cells)!r}")
         rows.append((row, number(cells[0], f"{where}, row {row}"), number(cells[1], f"{where}, row {row}") * 1e6))
     trace = _checked_trace(rows, where)
+    if max(trace.values) > _MOST_BPS:
+        raise InputError(
+            f"{where}: holds {max(trace.values) / 1e6:g} Mbit/s, more than any device's link; the second number is "
+            "Mbit/s, not kbit/s or bit/s"
+        )
     if max(trace.values) <= 0:
         raise InputError(f"{where}: every bandwidth is 0, so no message would ever arrive; give another trace")
     return trace
@@ -201,14 +214,25 @@ def read_timed_csv(path: str, what: str) -> Trace:
             continue
         if len(cells) < 2:
             raise InputError(f"{where}, row {row}: expected a time and a value, got {','.join(cells)!r}")
-        rows.append((row, _seconds(cells[0], f"{where}, row {row}"), number(cells[1], f"{where}, row {row}")))
+        rows.append((row, seconds_of(cells[0], f"{where}, row {row}"), number(cells[1], f"{where}, row {row}")))
     return _checked_trace(rows, where)
 
 
-def _seconds(cell: str, where: str) -> float:
-    """Seconds from a plain number or an ISO time; times without a zone are read as UTC, wherever the run is."""
+def seconds_of(cell: str, where: str, dated: bool = False) -> float:
+    """Seconds from a plain number or an ISO time; times without a zone are read as UTC, wherever the run is. `dated`:
+    a number is a date too, since 1970 in seconds or in the finer unit that its size tells."""
     if "-" not in cell[1:]:
-        return number(cell, where)
+        value = number(cell, where)
+        if not dated:
+            return value
+        date_s = next(
+            (value / scale for scale in (1, 10**3, 10**6, 10**9) if _SINCE_S <= value / scale < _UNTIL_S), None
+        )
+        if date_s is None:
+            raise InputError(
+                f"{where}: {cell} is no date of 1995 to 2100, in seconds since 1970 or a finer unit; mend it"
+            )
+        return date_s
     try:
         moment = datetime.fromisoformat(cell)
     except ValueError as error:

@@ -62,7 +62,9 @@ def populate(inputs: PreparationInputs, split: SplitLog, draws: Draws, own: Devi
     stream = arrival_times(split, inputs.arrivals, users, inputs.duration_s, draws, everyone)
     check_events(fleet_clocks(inputs.fleet, len(users)), stream.horizon_s)
     outages = network.outages(stream.horizon_s)
-    presence = build_presence(inputs.fleet.churn, fleet, stream.horizon_s, stream.start_s, draws, outages, part)
+    presence = build_presence(
+        inputs.fleet.churn, fleet, stream.horizon_s, stream.start_s, draws, outages, part, stream.zero_s
+    )
     owner = np.repeat(np.arange(len(users)), np.diff(stream.device_offsets))
     before = np.bincount(owner[stream.t_s < presence.joined_s[owner]], minlength=len(users))
     until = np.bincount(owner[stream.t_s <= presence.left_s[owner]], minlength=len(users))

@@ -9,7 +9,6 @@ import math
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,11 +17,10 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.fleet.devices import FleetTable
+from fleetrec.simulator.fleet.presence_trace import read_spans, timeline_of
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.scenario.text_files import number, read_rows
 
 MAX_PERIODS = 2e7  # of the whole fleet; building more would take over 3 GB
-TRACE_HEADER = ["device", "start_s", "end_s"]
 
 
 @dataclass(frozen=True)
@@ -198,11 +196,13 @@ def build_presence(
     draws: Draws,
     outages: Intervals,
     part: tuple[int, int] | None = None,
+    zero_s: float | None = None,
 ) -> Presence:
     """The presence of a fleet over [0, horizon_s].
 
     start_s [D]: when a device's history is complete; it never joins before. outages: from Network.outages.
-    part: (first, size) where these are the devices from number `first` on of a fleet of that size.
+    part: (first, size) where these are the devices from number `first` on of a fleet of that size. zero_s: the date of
+    time 0, for a trace on the calendar.
     All join over `join_over`, late joiners over what remains of the run then, leavers leave after they joined; each
     uniformly.
     """
@@ -216,7 +216,9 @@ def build_presence(
         earliest_s = np.zeros(size)
         earliest_s[first : first + n_devices] = joined_s
         own = slice(first, first + n_devices)
-        joined_s, left_s, offline = read_presence(section.path, earliest_s)
+        spans = read_spans(section, size).on_run(zero_s, horizon_s)
+        joined_s, left_s, gaps = timeline_of(spans, earliest_s)
+        offline = Intervals.of(size, gaps[:, 0].astype(np.int64), gaps[:, 1], gaps[:, 2])
         joined_s, left_s, offline = joined_s[own], left_s[own], offline.part(first, first + n_devices)
     elif section.join_over > 0:
         joined_s = joined_s + section.join_over * draws.uniform("churn.joins_over", device)
@@ -230,47 +232,3 @@ def build_presence(
         online_s, offline_s = np.full(n_devices, section.online), np.full(n_devices, section.offline)
         offline = alternating_offline("fleet.churn", online_s, offline_s, horizon_s, draws)
     return Presence(joined_s, left_s, merged(offline, outages))
-
-
-def read_presence(
-    path: str, earliest_s: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], Intervals]:
-    """(joined_s [D], left_s [D], offline) from a CSV of device,start_s,end_s, for devices that join at `earliest_s` [D]
-    or later; one without a row never joins. InputError names file and row."""
-    n_devices = len(earliest_s)
-    where = f"presence trace {path}"
-    present: dict[int, list[tuple[float, float, int]]] = {}
-    header = True
-    for row, cells in read_rows(path, "presence trace"):
-        here = f"{where}, row {row}"
-        if header:
-            if cells != TRACE_HEADER:
-                raise InputError(f"{here}: expected the header {','.join(TRACE_HEADER)}, got {','.join(cells)!r}")
-            header = False
-            continue
-        if len(cells) != 3:
-            raise InputError(f"{here}: expected three cells, {','.join(TRACE_HEADER)}, got {','.join(cells)!r}")
-        device, start_s, end_s = (number(cell, here) for cell in cells)
-        if not (device.is_integer() and 0 <= device < n_devices):
-            raise InputError(f"{here}: unknown device {cells[0]}; devices are 0 to {n_devices - 1}")
-        if start_s < 0:
-            raise InputError(f"{here}: start_s {start_s:g} is negative; times are seconds from the run's start")
-        if end_s <= start_s:
-            raise InputError(f"{here}: end_s {end_s:g} is not after start_s {start_s:g}; mend or remove the row")
-        present.setdefault(int(device), []).append((start_s, end_s, row))
-    if not present:
-        raise InputError(f"{where}: holds no rows; give at least one device,start_s,end_s")
-    joined_s, left_s = np.full(n_devices, np.inf), np.full(n_devices, np.inf)
-    gaps: list[tuple[int, float, float]] = []
-    for device_index, spans in sorted(present.items()):
-        spans.sort()
-        for (_, end_s, _), (start_s, _, row) in pairwise(spans):
-            if start_s < end_s:
-                raise InputError(f"{where}, row {row}: overlaps another row of device {device_index}; merge the two")
-            if start_s > end_s:
-                gaps.append((device_index, end_s, start_s))
-        if earliest_s[device_index] < spans[-1][1]:
-            joined_s[device_index] = max(spans[0][0], earliest_s[device_index])
-            left_s[device_index] = spans[-1][1]
-    rows = np.array(gaps, dtype=np.float64).reshape(-1, 3)
-    return joined_s, left_s, Intervals.of(n_devices, rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2])

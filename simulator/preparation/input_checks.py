@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.pools import check_cloud, expected_errors
 from fleetrec.simulator.core.costs import carbon_signal
 from fleetrec.simulator.core.signals import read_bandwidth_trace
-from fleetrec.simulator.fleet.presence import read_presence
+from fleetrec.simulator.fleet.presence_trace import read_spans
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.file_checks import check_files
 from fleetrec.simulator.scenario.regional import regional
@@ -45,7 +43,7 @@ def check_inputs(scenario: sections.Scenario) -> None:
             raise InputError(f"regions.{number}.{error}") from None
     churn = scenario.fleet.churn
     if isinstance(churn, sections.PresenceTrace):
-        read_presence(churn.path, np.zeros(scenario.fleet.devices))
+        read_spans(churn, scenario.fleet.devices)
     for link in (*(one.link for one in scenario.fleet.classes), *(region.link for region in scenario.regions)):
         if isinstance(link, sections.TraceLink):
             read_bandwidth_trace(link.path)

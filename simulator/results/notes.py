@@ -108,6 +108,12 @@ def run_notes(
     if devices > users:
         said = "users whose streams {devices:,} devices replay: {users:,}; intervals count users, not devices"
         notes.append(note("users_cloned", said, devices=devices, users=users))
+    away = int((prepared.population.presence.joined_s >= stream.horizon_s).sum())
+    if away:
+        said = (
+            "devices that never take part, {absent:,} of {devices:,}: no row of fleet.churn's trace brings them in time"
+        )
+        notes.append(note("never_there", said, absent=away, devices=devices))
     dropped = stream.dropped_after_horizon
     if dropped:
         said = "streamed interactions that come after the duration and are left out: {interactions:,}"

@@ -83,6 +83,11 @@ class PresenceTrace(Section):
 
     kind: Literal["trace"] = "trace"
     path: str = Field(description="the CSV; `${VARIABLE}` and `~` are expanded")
+    clock: Literal["run", "calendar"] = Field(
+        "run",
+        description="what its times are: seconds from the run's start, or dates (ISO, or since 1970) of a log that is "
+        "replayed by its own",
+    )
 
 
 Churn = Annotated[AlwaysOn | OnOff | PresenceTrace, kind_of()]

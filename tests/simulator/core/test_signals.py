@@ -132,6 +132,12 @@ def test_a_last_value_holds_for_a_moment_where_the_median_step_vanishes_beside_i
         (b"0 1\n1 2\n1e25 3\n", "row 3: is 1e\\+25 s after the first one; give times in seconds"),
         (b"0 1\n1 1e308\n", "row 2: the value inf is too large to add up"),
         (b"0 0\n1 0\n", "every bandwidth is 0"),
+        (
+            b"1600000000000 5\n1600000001000 6\n",
+            "row 1: 1600000000000 lies beyond the year 5000; give times in seconds",
+        ),
+        (b"1600000000000000000 5\n", "row 1: 1.6e\\+18 lies beyond"),
+        (b"0 5000000\n1 6000000\n", r"holds 6e\+06 Mbit/s, more than any device's link; .* not kbit/s or bit/s"),
         (b"\xff\xfe\x00\x01", "not a text table"),
     ],
 )

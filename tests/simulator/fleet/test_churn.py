@@ -2,6 +2,7 @@
 
 from math import inf
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -221,9 +222,49 @@ def write(path: Path, *rows: str) -> str:
     return str(path)
 
 
-def read(path: str, start_s: NDArray[np.float64] | None = None) -> Presence:
+def read(
+    path: str, start_s: NDArray[np.float64] | None = None, clock: Literal["run", "calendar"] = "run", zero: Any = None
+) -> Presence:
     starts = np.zeros(3) if start_s is None else start_s
-    return build_presence(PresenceTrace(path=path), fleet_of(3), 100.0, starts, Draws(1), no_outages(3))
+    trace = PresenceTrace(path=path, clock=clock)
+    return build_presence(trace, fleet_of(3), 100.0, starts, Draws(1), no_outages(3), zero_s=zero)
+
+
+ZERO = 1_600_000_000.0  # 2020-09-13T12:26:40Z
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["1600000010,1600000020", "1600000010000,1600000020000", "2020-09-13T12:26:50Z,2020-09-13T14:27:00+02:00"],
+    ids=["s", "ms", "dates"],
+)
+def test_a_presence_trace_may_be_on_the_calendar_of_the_log(tmp_path: Path, row: str) -> None:
+    rows = [f"0,{row}", "1,1599999000,1600000030", "2,1599990000,1599999990"]
+    presence = read(write(tmp_path / "t.csv", *rows), clock="calendar", zero=ZERO)
+    assert presence.joined_s.tolist() == [10, 0, inf]  # the last one left before the run
+    assert presence.left_s.tolist() == [20, 30, inf]
+
+
+@pytest.mark.parametrize(
+    ("rows", "clock", "zero", "said"),
+    [
+        (["0,1600000010,1600000020"], "run", None, "after 31 years of the run; .* set fleet.churn.clock: calendar"),
+        (["0,1600000010000,1600000020000"], "run", None, "after 31 years of the run"),
+        (["0,2020-09-13T12:26:50Z,2020-09-13T12:27:00Z"], "run", None, "row 2: '2020-.*' is a date, .*clock: calendar"),
+        (["0,200,300"], "run", None, "every device comes after the run's end, 100 s, as fleet.churn.clock: run counts"),
+        (["0,10,20"], "calendar", ZERO, "row 2: 10 is no date of 1995 to 2100"),
+        (["0,1700000000,1700000010"], "calendar", ZERO, "every device comes after the run's end"),
+        (["0,1500000000,1500000010"], "calendar", ZERO, "every device leaves before the run's start"),
+        (["0,1600000010,1600000020"], "calendar", None, "fleet.churn.clock: calendar needs a log with dates"),
+        (["0,2020-13-13 00:00,2020-09-13"], "calendar", ZERO, "row 2: expected an ISO time or seconds"),
+    ],
+)
+def test_a_presence_trace_on_another_clock_is_refused(
+    tmp_path: Path, rows: list[str], clock: Literal["run", "calendar"], zero: float | None, said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        read(write(tmp_path / "t.csv", *rows), clock=clock, zero=zero)
+    assert "\n" not in str(error.value)
 
 
 def test_a_presence_trace_is_followed_exactly(tmp_path: Path) -> None:

@@ -196,3 +196,12 @@ def test_the_baselines_own_ranks_are_kept_by_interaction(tmp_path: Path) -> None
         section["ndcg@10"] for section in (result.summary["accuracy"], result.summary["baselines"]["popular"])
     )
     assert gain["mean"] == pytest.approx(own - popular)
+
+
+def test_devices_that_a_presence_trace_leaves_out_are_counted(tmp_path: Path) -> None:
+    trace = tmp_path / "presence.csv"
+    trace.write_text("device,start_s,end_s\n3,0,2000000\n4,9000000,9000001\n")
+    changes = {"fleet": {"churn": {"kind": "trace", "path": str(trace)}}}
+    of_one, of_all = (simulate_tiny(scenario_of(**c), ArtifactStore(tmp_path)).summary["notes"] for c in (changes, {}))
+    assert noted(of_one)["never_there"] == {"absent": 49, "devices": 50}
+    assert "never_there" not in noted(of_all)
