@@ -25,7 +25,6 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="seed of the wor
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="lose the other finished result in the folder")]
 OnDevice = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="where models are trained and run")]
-LogFormat = Literal["auto", "csv", "tsv", "parquet", "inter", "movielens_dat", "movielens_csv", "lines"]
 
 
 _LONGEST = 2000

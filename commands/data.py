@@ -2,13 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from fleetrec.commands.common import (
     AsJson,
-    LogFormat,
     Overrides,
     ScenarioFile,
     print_json,
@@ -16,20 +15,40 @@ from fleetrec.commands.common import (
     say,
     user_errors,
 )
+from fleetrec.commands.log_options import (
+    Columns,
+    Encoding,
+    Format,
+    Header,
+    OnError,
+    Part,
+    Quotes,
+    Separator,
+    TimeUnit,
+    Where,
+    Zone,
+    log_file,
+)
 from fleetrec.models.runtime.wording import counted
 
 data_app = typer.Typer(help="Interaction logs and tables of LLM answers.", no_args_is_help=True, rich_markup_mode=None)
 prompts_app = typer.Typer(help="Prompts for a language model of your own.", no_args_is_help=True, rich_markup_mode=None)
-
-Format = Annotated[LogFormat, typer.Option("--format", help="format of the log")]
-OnError = Annotated[Literal["fail", "skip"], typer.Option("--on-error", help="at a row that cannot be read")]
 
 
 @data_app.command()
 def describe(
     path: Annotated[str, typer.Argument(help="interaction log")],
     log_format: Format = "auto",
-    items: Annotated[str | None, typer.Option("--items", help="CSV of item_id,title,attributes")] = None,
+    items: Annotated[str | None, typer.Option("--items", help="table of item_id,title,attributes")] = None,
+    columns: Columns = None,
+    where: Where = None,
+    unit: TimeUnit = "auto",
+    zone: Zone = None,
+    header: Header = "auto",
+    encoding: Encoding = "auto",
+    separator: Separator = "auto",
+    quotes: Quotes = "auto",
+    part: Part = None,
     on_error: OnError = "fail",
     as_json: AsJson = False,
 ) -> None:
@@ -37,11 +56,25 @@ def describe(
     with user_errors():
         from fleetrec.reports.terminal.logs import print_describe
         from fleetrec.reports.terminal.parts import console_for
-        from fleetrec.simulator.scenario.sections import LogFile
         from fleetrec.simulator.workload.describe import describe as described
         from fleetrec.simulator.workload.loading import load_log
 
-        figures = described(load_log(LogFile(path=path, format=log_format, items=items, on_error=on_error)))
+        said = log_file(
+            path,
+            columns,
+            header,
+            unit,
+            zone,
+            format=log_format,
+            where=where,
+            encoding=encoding,
+            separator=separator,
+            quotes=quotes,
+            part=part,
+            on_error=on_error,
+            items=items,
+        )
+        figures = described(load_log(said))
         if as_json:
             print_json(figures)
         else:
@@ -57,6 +90,15 @@ def check_table(
     ] = None,
     overrides: Overrides = None,
     log_format: Format = "auto",
+    columns: Columns = None,
+    where: Where = None,
+    unit: TimeUnit = "auto",
+    zone: Zone = None,
+    header: Header = "auto",
+    encoding: Encoding = "auto",
+    separator: Separator = "auto",
+    quotes: Quotes = "auto",
+    part: Part = None,
     on_error: OnError = "fail",
     as_json: AsJson = False,
 ) -> None:
@@ -70,7 +112,6 @@ def check_table(
         from fleetrec.simulator.preparation.prompt_export import check_answers
         from fleetrec.simulator.scenario.file_checks import check_files
         from fleetrec.simulator.scenario.inputs import PreparationInputs
-        from fleetrec.simulator.scenario.sections import LogFile
         from fleetrec.simulator.workload.loading import load_log
 
         if (log is None) == (scenario is None):
@@ -80,7 +121,21 @@ def check_table(
             figures = check_answers(PreparationInputs.of(loaded), table)
         else:
             assert log is not None
-            figures = checked(table, load_log(LogFile(path=log, format=log_format, on_error=on_error)))
+            said = log_file(
+                log,
+                columns,
+                header,
+                unit,
+                zone,
+                format=log_format,
+                where=where,
+                encoding=encoding,
+                separator=separator,
+                quotes=quotes,
+                part=part,
+                on_error=on_error,
+            )
+            figures = checked(table, load_log(said))
         if as_json:
             print_json(figures)
         else:

@@ -13,8 +13,17 @@ if TYPE_CHECKING:
 
 
 def print_describe(described: Mapping[str, Any], console: Console) -> None:
-    """What an interaction log holds, section by section."""
-    print_tree(described, console)
+    """What an interaction log holds, section by section; what was assumed while reading comes last, a line each."""
+    print_tree({key: value for key, value in described.items() if key not in ("notes", "read")}, console)
+    if described.get("read"):
+        write_line(console, "as it was read", "bold")
+        told = dict(described["read"])
+        rows = told.pop("first_rows")
+        print_tree(told, console)
+        for place, row in enumerate(rows, start=1):
+            write_line(console, f"row {place}: {row}")
+    for one in described["notes"]:
+        write_line(console, f"note: {one['text']}")
 
 
 def print_check_table(checked: Mapping[str, Any], console: Console) -> None:

@@ -16,7 +16,8 @@ def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
     if isinstance(interactions, sections.LogFile):
         yield "workload.interactions.path", interactions.path
         if interactions.items is not None:
-            yield "workload.interactions.items", interactions.items
+            items = interactions.items
+            yield "workload.interactions.items", items if isinstance(items, str) else items.path
     if isinstance(scenario.fleet.churn, sections.PresenceTrace):
         yield "fleet.churn.path", scenario.fleet.churn.path
     for i, device_class in enumerate(scenario.fleet.classes):

@@ -11,6 +11,7 @@ from fleetrec.simulator.core.notes import Note, data_of, note
 from fleetrec.simulator.scenario.sections import GlobalTimeSplit, PerUserSplit
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import split_log
+from fleetrec.simulator.workload.time_forms import date_in_words, in_words
 
 _DAY_S = 86_400.0
 
@@ -26,6 +27,7 @@ def describe(log: InteractionLog) -> dict[str, Any]:
     pairs = len(np.unique(user * log.n_items + log.items))
     return {
         "source": log.source,
+        "read": _read(log, gaps),
         "users": log.n_users,
         "items": log.n_items,
         "events": log.n_events,
@@ -42,6 +44,32 @@ def describe(log: InteractionLog) -> dict[str, Any]:
         "problems": dict(log.problems),
         "notes": data_of(*log.notes, *_advice(log, 1 - pairs / log.n_events, gaps)),
         "content_hash": log.content_hash,
+    }
+
+
+def _read(log: InteractionLog, gaps: NDArray[np.float64]) -> dict[str, Any] | None:
+    """How the file was read, how that is known, what it comes to in words, and what says it; None for a made log."""
+    reading = log.reading
+    if reading is None:
+        return None
+    dated = log.clock == "absolute"
+    rows = [
+        f"{user} had {item}"
+        + (f" on {date_in_words(moment)}" if dated else f" at {moment:g} s" if reading.timed else "")
+        for user, item, moment in reading.first_rows
+    ]
+    words: dict[str, Any] = {"rows": reading.rows, "first_rows": rows, "times": reading.times}
+    if dated:
+        words |= {"first": date_in_words(float(log.times.min())), "last": date_in_words(float(log.times.max()))}
+    elif reading.timed:
+        words["from_first_to_last"] = in_words(float(np.ptp(log.times)))
+    if len(gaps):
+        words["median_gap"] = in_words(float(np.median(gaps)))
+    return {
+        **reading.told,
+        "columns": {role: f"{name} ({reading.known_by[role]})" for role, name in reading.columns.items()},
+        **words,
+        "to_say_so": reading.said,
     }
 
 

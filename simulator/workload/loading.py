@@ -6,39 +6,54 @@ Repeats of the same user, item and time are dropped; rows are sorted by user and
 import json
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
+import pyarrow as pa
+import yaml
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.notes import Note, note
-from fleetrec.simulator.scenario.sections import LogFile
+from fleetrec.simulator.scenario.sections.workload import ItemFile, LogFile
 from fleetrec.simulator.scenario.text_files import locate
-from fleetrec.simulator.workload.formats import SKIP_HINT, RawTable, read_table
+from fleetrec.simulator.workload.columns import LogPlaces, knows_log, log_places
 from fleetrec.simulator.workload.item_table import read_items
-from fleetrec.simulator.workload.log import Clock, InteractionLog
-from fleetrec.simulator.workload.times import clock_of, parse_times, why_unusable
+from fleetrec.simulator.workload.labels import Labels, id_text, is_negative, labels_of
+from fleetrec.simulator.workload.log import Clock, InteractionLog, Reading
+from fleetrec.simulator.workload.recipe import with_recipe
+from fleetrec.simulator.workload.tables.files import check_fits, largest_bytes
+from fleetrec.simulator.workload.tables.opening import listed, open_table
+from fleetrec.simulator.workload.tables.table import Reader, Table, reader, told_by
+from fleetrec.simulator.workload.tables.where import condition
+from fleetrec.simulator.workload.times import ParsedTimes, clock_of, parse_times, why_unusable
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+SKIP_HINT = "mend the row, or leave such rows out: workload.interactions.on_error=skip, or --on-error skip of `data`"
 _NO = ("false", "0", "no")
-_MISSING = ("", "nan", "null", "none", "\\n")  # what exports write where an id is missing, in lower case
+_BATCH_ROWS = 500_000
+_SHOWN_ROWS = 3
+_SHORTEST_GAP_S, _LONGEST_GAP_S = 1e-3, 10 * 365.25 * 86400.0
 
 
 @dataclass(frozen=True)
-class _Ids:
-    """A column of labels: codes [R] into `labels`, and which codes are no ids."""
+class _Raw:
+    """The rows of a log as the file has them."""
 
-    codes: Ints
-    labels: list[str]
-    unusable: Flags  # [labels]
+    path: Path
+    users: Labels  # [R]
+    items: Labels  # [R]
+    times: Any | None  # pyarrow array [R] of strings or doubles; None: the file has no times
+    times_in_seconds: bool
+    exact: Any | None  # strings [R]: whether a row's time is exact, where the file says so
+    unreadable: list[tuple[int, str]]  # lines that are no rows, and why
 
 
 @dataclass(frozen=True)
@@ -55,29 +70,26 @@ class _Events:
 
 def load_log(section: LogFile) -> InteractionLog:
     """The log that a scenario names. InputError names the file, the row and how to mend it."""
+    section = with_recipe(section)
     path = locate(section.path)
-    raw = read_table(path, section.format, section.on_error == "skip")
-    users, items = _ids(raw.users), _ids(raw.items)
-    problems: dict[str, int] = {}
-    notes = list(raw.notes)
-    if raw.times is None:
-        dated, times = False, np.arange(len(users.codes), dtype=np.float64)
-    else:
-        parsed = parse_times(raw.times, raw.times_in_seconds)
-        dated, times = parsed.dated, parsed.seconds
-        problems.update(parsed.problems)
-        notes.extend(parsed.notes)
-    inexact = _inexact(raw)
-    bad = users.unusable[users.codes] | items.unusable[items.codes] | np.isnan(times)
-    if bad.any() and section.on_error == "fail":
-        raise InputError(_first_bad_row(raw, users, items, bad))
-    _count(problems, "rows_skipped", raw.unreadable + int(bad.sum()))
-    events = _Events(users.codes, items.codes, times).kept(~bad)
+    with reader() as opened, told_by(path, "a table of interactions"):
+        table = open_table(opened, path, section, knows_log(section.columns))
+        places = log_places(opened, table, section.columns)
+        kept = "" if section.where is None else f" WHERE {condition(opened, table, section.where)}"
+        raw = _read(opened, table, places, kept, section)
+        parsed = _parsed_times(opened, raw, places, section)
+        bad = raw.users.unusable[raw.users.codes] | raw.items.unusable[raw.items.codes] | np.isnan(parsed.seconds)
+        if section.on_error == "fail" and (raw.unreadable or bad.any()):
+            raise InputError(_first_bad_row(opened, table, kept, raw, bad))
+    notes = [*table.notes, *places.notes, *raw.users.notes, *raw.items.notes, *parsed.notes]
+    if section.where is not None:
+        notes.append(note("where", "only rows are read where {where}", where=section.where))
+    problems = dict(parsed.problems)
+    _count(problems, "rows_skipped", len(raw.unreadable) + int(bad.sum()))
+    events = _Events(raw.users.codes, raw.items.codes, parsed.seconds).kept(~bad)
     if raw.times is not None:
-        repeats = pd.DataFrame({"user": events.users, "item": events.items, "time": events.times}).duplicated()
-        _count(problems, "duplicates_dropped", int(repeats.sum()))
-        events = events.kept(~repeats.to_numpy())
         _count(problems, "out_of_order", _falls(events))
+        events = _without_repeats(events, problems)
     source = f"{path.parent.name}/{path.name}" if path.parent.name else path.name
     if section.k_core > 1:
         events = _k_core(events, section.k_core, problems, source)
@@ -87,40 +99,195 @@ def load_log(section: LogFile) -> InteractionLog:
         )
     if not len(events.users):
         raise InputError(f"{path} holds no interactions that can be used ({_told(problems)}); give another file")
-    log = _assemble(events, users.labels, items.labels, raw.times is not None, dated, section, problems, notes, source)
-    return replace(log, inexact_times=float(inexact[~bad].mean()))
+    reading = _reading(table, places, raw, parsed)
+    inexact = _inexact(raw)
+    log = _assemble(events, raw, parsed.dated, section, problems, notes, source, places)
+    return replace(log, inexact_times=float(inexact[~bad].mean()), reading=reading)
 
 
-def _inexact(raw: RawTable) -> Flags:
+# ------------------------------------------------------------------------------------------ reading
+
+
+def _read(opened: Reader, table: Table, places: LogPlaces, kept: str, section: LogFile) -> _Raw:
+    """The columns in use, read in batches."""
+    cells = [id_text(opened, table, places.user), id_text(opened, table, places.item)]
+    time, in_seconds = _time_cell(table, places)
+    cells += [time] if time else []
+    cells += [places.exact.text] if places.exact is not None else []
+    chosen = ", ".join(f"{cell} AS x{place}" for place, cell in enumerate(cells))
+    largest, size = largest_bytes(), 0
+    batches = []
+    relation = opened.database.sql(f"SELECT {chosen} FROM {table.source}{kept}")
+    for batch in relation.to_arrow_reader(_BATCH_ROWS):
+        size += batch.nbytes
+        check_fits(table.path, size, largest)
+        batches.append(batch)
+    unreadable = table.unreadable()
+    if not sum(batch.num_rows for batch in batches):
+        if unreadable and section.on_error == "fail":
+            line, why = unreadable[0]
+            raise InputError(f"{table.path}, line {line}: {why}; {SKIP_HINT}")
+        raise InputError(_nothing_left(opened, table, section))
+    read = pa.Table.from_batches(batches)
+    del batches
+    users = labels_of(
+        read["x0"], "user", f"{table.path}: column {places.user.name!r}", section.columns.user is not None
+    )
+    items = labels_of(
+        read["x1"], "item", f"{table.path}: column {places.item.name!r}", section.columns.item is not None
+    )
+    times = read["x2"].combine_chunks() if time else None
+    exact = read.columns[-1].combine_chunks() if places.exact is not None else None
+    _check_one_table(table, places, users, items)
+    return _Raw(table.path, users, items, times, in_seconds, exact, unreadable)
+
+
+def _time_cell(table: Table, places: LogPlaces) -> tuple[str, bool]:
+    """The expression of the times, "" for none, and whether it gives seconds since 1970."""
+    if not places.times:
+        return "", False
+    if len(places.times) == 2:
+        day, clock = (column.text for column in places.times)
+        padded = f"CASE WHEN regexp_full_match({clock}, '\\d{{1,4}}') THEN lpad({clock}, 4, '0') ELSE {clock} END"
+        return f"regexp_replace({day}, '[T ]00:00:00$', '') || ' ' || {padded}", False
+    column = places.times[0]
+    if "[]" in column.kind or (
+        column.kind.startswith(("STRUCT", "MAP", "BOOLEAN", "TIME", "INTERVAL"))
+        and not column.kind.startswith("TIMESTAMP")
+    ):
+        raise InputError(
+            f"{table.path}: column {column.name!r} holds {column.kind.lower()[:60]}; times must be numbers, ISO "
+            "text or timestamps"
+        )
+    if column.kind == "TIMESTAMP_NS":
+        return f"CAST(epoch_ns({column.cell}) AS DOUBLE) / 1e9", True
+    if column.kind.startswith(("TIMESTAMP", "DATE")):
+        return f"epoch_us(CAST({column.cell} AS TIMESTAMP)) / 1e6", True
+    if (
+        column.kind.startswith(("FLOAT", "DOUBLE", "DECIMAL"))
+        or column.kind.endswith("INT")
+        or column.kind == "INTEGER"
+    ):
+        return f"CAST({column.cell} AS DOUBLE)", False
+    return column.text, False
+
+
+def _nothing_left(opened: Reader, table: Table, section: LogFile) -> str:
+    if section.where is None:
+        return f"{table.path} holds no interactions; give a file with interactions"
+    rows = opened.row(f"SELECT count(*) FROM {table.source}")[0]
+    if not rows:
+        return f"{table.path} holds no interactions; give a file with interactions"
+    return f"{table.path}: none of its {rows:,} rows is left by where ({section.where}); see how its values are written"
+
+
+def _check_one_table(table: Table, places: LogPlaces, users: Labels, items: Labels) -> None:
+    """InputError where the line of names stands among the rows: two files, one behind the other."""
+    names = [places.user.name, places.item.name]
+    if table.named and names[0] in users.labels and names[1] in items.labels:
+        again = (users.codes == users.labels.index(names[0])) & (items.codes == items.labels.index(names[1]))
+        if again.any():
+            where = table.place(int(np.argmax(again)))
+            raise InputError(
+                f"{table.path}, {where}: the names {', '.join(names)} stand there once more: these are "
+                f"{int(again.sum()) + 1} files in one; give one of them, or take the names out"
+            )
+
+
+def _parsed_times(opened: Reader, raw: _Raw, places: LogPlaces, section: LogFile) -> ParsedTimes:
+    if raw.times is None:
+        return ParsedTimes(np.arange(len(raw.users.codes), dtype=np.float64), False, read_as="the order of the rows")
+    where = f"{raw.path}: column {' and '.join(repr(column.name) for column in places.times)}"
+    _check_time_digits(places, where)
+    return parse_times(opened, raw.times, raw.times_in_seconds, section.time, where)
+
+
+def _check_time_digits(places: LogPlaces, where: str) -> None:
+    if places.times and places.times[0].kind == "FLOAT":
+        raise InputError(
+            f"{where} holds floats of 32 bits, which tell seconds of today only to 128 s; write the times as "
+            "integers or doubles"
+        )
+
+
+def _inexact(raw: _Raw) -> Flags:
     """Which rows [R] the file says to have a time that is not exact."""
     if raw.exact is None:
-        return np.zeros(len(raw.users), dtype=np.bool_)
-    return np.array([cell in _NO for cell in pc.utf8_lower(raw.exact).to_pylist()], dtype=np.bool_)
+        return np.zeros(len(raw.users.codes), dtype=np.bool_)
+    return np.array([cell.lower() in _NO for cell in raw.exact.to_pylist()], dtype=np.bool_)
 
 
-def _ids(column: Any) -> _Ids:
-    encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(column))
-    labels = encoded.dictionary.to_pylist()
-    unusable = np.array([label.lower() in _MISSING or _is_negative(label) for label in labels], dtype=np.bool_)
-    return _Ids(encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), labels, unusable)
-
-
-def _is_negative(label: str) -> bool:
-    return label.startswith("-") and re.fullmatch(r"-\d+(\.0)?", label) is not None
-
-
-def _first_bad_row(raw: RawTable, users: _Ids, items: _Ids, bad: Flags) -> str:
+def _first_bad_row(opened: Reader, table: Table, kept: str, raw: _Raw, bad: Flags) -> str:
+    unreadable = [(int(line), why) for line, why in raw.unreadable]
+    others = int(bad.sum()) + len(unreadable) - 1
+    more = f" ({counted(others, 'more row')} like it or worse)" if others else ""
+    if not bad.any():
+        line, why = unreadable[0]
+        return f"{raw.path}, line {line}: {why}{more}; {SKIP_HINT}"
     row = int(np.argmax(bad))
-    for name, ids in (("user", users), ("item", items)):
+    place = table.place(_row_in_file(opened, table, kept, row))
+    if unreadable and place.startswith("line ") and unreadable[0][0] < int(place.removeprefix("line ")):
+        return f"{raw.path}, line {unreadable[0][0]}: {unreadable[0][1]}{more}; {SKIP_HINT}"
+    for name, ids in (("user", raw.users), ("item", raw.items)):
         if ids.unusable[ids.codes[row]]:
             label = ids.labels[ids.codes[row]]
-            why = f"the {name} id {label!r} is negative" if _is_negative(label) else f"the {name} id is empty"
+            share = float(ids.unusable[ids.codes].mean())
+            why = f"the {name} id is empty" if not label else f"the {name} id {label!r} is taken as missing"
+            why = f"the {name} id {label!r} is negative" if is_negative(label) else why
+            if share > 0.5 and len(table.columns) > 2:
+                why += (
+                    f", as in {share:.0%} of the rows: is another column the {name}'s? say it: columns: "
+                    f"{{{name}: NAME}}, --columns {name}=NAME, of {listed(table.names)}"
+                )
             break
     else:
         why = why_unusable(raw.times, raw.times_in_seconds, row)
-    others = int(bad.sum()) - 1
-    more = f" ({counted(others, 'more row')} like it or worse)" if others else ""
-    return f"{raw.path}, {raw.place(row)}: {why}{more}; {SKIP_HINT}"
+    return f"{raw.path}, {place}: {why}{more}; {SKIP_HINT}"
+
+
+def _row_in_file(opened: Reader, table: Table, kept: str, row: int) -> int:
+    """Where the row-th of the rows that `where` keeps stands among all."""
+    if not kept:
+        return row
+    numbered = f"(SELECT row_number() OVER () - 1 AS row_in_file, * FROM {table.source})"
+    return int(opened.row(f"SELECT row_in_file FROM {numbered}{kept} LIMIT 1 OFFSET {row}")[0])
+
+
+def _reading(table: Table, places: LogPlaces, raw: _Raw, parsed: ParsedTimes) -> Reading:
+    """What was read as what, and how that is known."""
+    rows = []
+    for row in range(min(_SHOWN_ROWS, len(raw.users.codes))):
+        user, item = (ids.labels[ids.codes[row]] for ids in (raw.users, raw.items))
+        rows.append((user, item, float(parsed.seconds[row])))
+    columns = {"user": places.user.name, "item": places.item.name}
+    if places.times:
+        columns["time"] = " and ".join(column.name for column in places.times)
+    return Reading(
+        told=dict(table.told),
+        columns=columns,
+        known_by=places.known_by,
+        times=parsed.read_as,
+        timed=raw.times is not None,
+        said=_what_says_so(table, places, parsed),
+        first_rows=tuple(rows),
+        rows=len(raw.users.codes),
+    )
+
+
+def _what_says_so(table: Table, places: LogPlaces, parsed: ParsedTimes) -> str:
+    """The keys that leave nothing to be told from the file."""
+    names = [column.name if table.named else table.columns.index(column) + 1 for column in (places.user, places.item)]
+    time: Any = [column.name if table.named else table.columns.index(column) + 1 for column in places.times]
+    columns = {"user": names[0], "item": names[1], "time": time[0] if len(time) == 1 else time or "none"}
+    said: dict[str, Any] = {"columns": columns, **({} if table.named else {"header": "none"})}
+    if places.times:
+        said["time"] = {"unit": parsed.unit}
+    return yaml.safe_dump(said, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()[
+        1:-1
+    ]
+
+
+# ------------------------------------------------------------------------------------------ cleaning
 
 
 def _falls(events: _Events) -> int:
@@ -128,6 +295,25 @@ def _falls(events: _Events) -> int:
     order = np.argsort(events.users, kind="stable")
     same = np.diff(events.users[order]) == 0
     return int((same & (np.diff(events.times[order]) < 0)).sum())
+
+
+def _without_repeats(events: _Events, problems: dict[str, int]) -> _Events:
+    """The events without further ones of the same user, item and time."""
+    order = np.lexsort((events.times, events.users))
+    users, times = events.users[order], events.times[order]
+    tied = np.zeros(len(order), dtype=np.bool_)
+    same = (np.diff(users) == 0) & (np.diff(times) == 0)
+    tied[1:] |= same
+    tied[:-1] |= same
+    rows = np.sort(order[tied])
+    frame = pd.DataFrame({"user": events.users[rows], "item": events.items[rows], "time": events.times[rows]})
+    repeats = frame.duplicated().to_numpy()
+    _count(problems, "duplicates_dropped", int(repeats.sum()))
+    if not repeats.any():
+        return events
+    kept = np.ones(len(order), dtype=np.bool_)
+    kept[rows[repeats]] = False
+    return events.kept(kept)
 
 
 def _k_core(events: _Events, k: int, problems: dict[str, int], source: str) -> _Events:
@@ -150,29 +336,28 @@ def _k_core(events: _Events, k: int, problems: dict[str, int], source: str) -> _
 
 def _assemble(
     events: _Events,
-    user_labels: list[str],
-    item_labels: list[str],
-    timed: bool,
+    raw: _Raw,
     dated: bool,
     section: LogFile,
     problems: dict[str, int],
     notes: list[Note],
     source: str,
+    places: LogPlaces,
 ) -> InteractionLog:
-    users, user_ids = _recode(events.users, user_labels)
-    items, item_ids = _recode(events.items, item_labels)
+    users, user_ids = _recode(events.users, raw.users.labels)
+    items, item_ids = _recode(events.items, raw.items.labels)
     order = np.lexsort((events.times, users))
     users, items, times = users[order], items[order], events.times[order]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(user_ids)))]).astype(np.int64)
     clock: Clock = "none"
-    if timed:
+    if raw.times is not None:
         clock = clock_of(times, offsets, dated)
         _count(problems, "ties", int(((np.diff(times) == 0) & (np.diff(users) == 0)).sum()))
     else:
         times = (np.arange(len(items)) - offsets[users]).astype(np.float64)
     titles, attributes = None, None
     if section.items is not None:
-        titles, attributes = _descriptions(section.items, item_ids, problems)
+        titles, attributes = _descriptions(section.items, item_ids, places.item.name, problems, notes)
     labels = (user_ids.tolist(), item_ids.tolist(), titles, attributes)
     return InteractionLog(
         user_ids=user_ids,
@@ -202,19 +387,28 @@ def _recode(codes: Ints, labels: list[str]) -> tuple[Ints, NDArray[Any]]:
 
 
 def _descriptions(
-    named: str, item_ids: NDArray[Any], problems: dict[str, int]
+    named: str | ItemFile, item_ids: NDArray[Any], item_column: str, problems: dict[str, int], notes: list[Note]
 ) -> tuple[tuple[str, ...] | None, tuple[tuple[str, ...], ...] | None]:
     """Titles and attributes of the log's items, None where the table has none at all."""
-    path = locate(named)
-    table = read_items(path)
+    form = ItemFile(path=named) if isinstance(named, str) else named
+    path = locate(form.path)
+    table = read_items(path, form, item_column)
     labels = item_ids.tolist()
     unknown = sum(label not in table.titles for label in labels)
     if unknown == len(labels):
-        raise InputError(f"{path} describes none of the log's items; its item ids must be those of the log")
+        theirs = ", ".join(map(repr, list(table.titles)[:3]))
+        raise InputError(
+            f"{path} describes none of the log's items; its item ids ({theirs}) must be those of the log "
+            f"({', '.join(map(repr, labels[:3]))}); say its column: items: {{path: ..., columns: {{item: NAME}}}}"
+        )
+    notes.extend(table.notes)
     _count(problems, "items_without_description", unknown)
     _count(problems, "item_rows_repeated", table.duplicates)
     titles = tuple(table.titles.get(label, "") for label in labels)
     attributes = tuple(table.attributes.get(label, ()) for label in labels)
+    if any(titles) and not all(titles):
+        told = "{share:.0%} of the log's items have a title; the others are called by their ids"
+        notes.append(note("items_with_title", told, share=sum(map(bool, titles)) / len(titles)))
     return titles if any(titles) else None, attributes if any(attributes) else None
 
 

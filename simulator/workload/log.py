@@ -23,6 +23,20 @@ COMMON_CLOCKS: tuple[Clock, ...] = ("absolute", "shared")
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a file was read as, and how that is known; for people, not for code."""
+
+    told: Mapping[str, str]  # format, encoding, separator, ...
+    columns: Mapping[str, str]  # role: the column's name
+    known_by: Mapping[str, str]  # role: how the column is known
+    times: str  # what times are
+    timed: bool  # whether there are times
+    said: str  # what says the same in a scenario, so that nothing is left to be told from the file
+    first_rows: Sequence[tuple[str, str, float]]  # user, item, seconds
+    rows: int  # that were read
+
+
+@dataclass(frozen=True)
 class InteractionLog:
     """Immutable; `problems` counts, by name, what cleaning met, and `content_hash` depends on data, not on paths."""
 
@@ -39,6 +53,7 @@ class InteractionLog:
     content_hash: str
     notes: Sequence[Note] = field(default=())  # what was assumed while reading
     inexact_times: float = 0.0  # share of events whose time the file itself says is not exact
+    reading: Reading | None = None  # how the file was read; None for a log that was made
 
     @property
     def n_users(self) -> int:

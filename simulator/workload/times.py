@@ -1,29 +1,44 @@
-"""Times of a log as seconds: numbers in whatever unit, ISO times with or without zones, or no times at all.
+"""Times of a log as seconds: in the form that the user said, or else in the one form that the whole column fits."""
 
-The unit of numbers is told by their size: since 1973 the seconds of a date lie between 1e8 and 1e11, its
-milliseconds between 1e11 and 1e14, and so on. Smaller numbers are seconds since an unknown start.
-"""
-
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fleetrec.models.runtime.dates import LAST_DATE_S, seconds_of
+from fleetrec.models.runtime.dates import LAST_DATE_S
+from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.notes import Note, note
+from fleetrec.simulator.scenario.sections.workload import TimeForm
 from fleetrec.simulator.workload.log import Clock
+from fleetrec.simulator.workload.tables.table import Reader, quoted
+from fleetrec.simulator.workload.time_forms import (
+    COUNTS,
+    EPOCH,
+    OTHER_LARGE,
+    PLAUSIBLE,
+    Count,
+    are_months_and_days,
+    digits_form,
+    fitting_forms,
+    in_words,
+    of_digits,
+    plausible,
+    shown_dates,
+    small_readings,
+)
 
 Floats = NDArray[np.float64]
 
-_FIRST_DATE_S = 1e8  # March 1973: smaller numbers are taken as relative
-_UNKNOWN_DAY = 99991231
+MISSING = (  # what exports write where a value is missing, in lower case
+    *("", "nan", "null", "none", "\\n", "na", "n/a", "<na>", "nat", "#n/a", "undefined", "(null)", "nil", "-", "?"),
+    *("<null>", "[null]", "missing", "#null!", "#value!", "#ref!"),
+)
 _EMPTY_S = 10 * 365.25 * 86400.0  # years without any event, on whose other side a date is implausible
-_UNITS = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
-_ZONE = r"(?:[Zz]|[+-]\d\d:?\d\d)\s*$"
+_ZONE = r"(?:\d\s*(?:[Zz]|UTC|GMT)|:\d\d(?:\.\d+)?\s*[+-]\d\d(?::?\d\d)?)$"
+_SAY_UNIT = "time: {unit: s, ms, us, ns, days or a form like %d/%m/%Y} (--time)"
 
 
 @dataclass(frozen=True)
@@ -32,51 +47,52 @@ class ParsedTimes:
 
     seconds: Floats
     dated: bool
-    problems: dict[str, int]
-    notes: tuple[Note, ...]
+    problems: dict[str, int] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    read_as: str = "seconds since 1970"  # in words
+    unit: str = "s"  # what to write to say it
 
 
-def parse_times(raw: Any, in_seconds: bool) -> ParsedTimes:
-    """Seconds from a pyarrow array [R] of strings or doubles; `in_seconds`: they are seconds since 1970 already."""
+def parse_times(reader: Reader, raw: Any, in_seconds: bool, said: TimeForm, where: str) -> ParsedTimes:
+    """Seconds from a pyarrow array [R] of strings or doubles; `in_seconds`: they are seconds since 1970 already.
+
+    `where` names the column in errors: InputError where no form fits, or several do.
+    """
     if in_seconds:
-        return ParsedTimes(_dates(_floats(raw)), True, {}, ())
-    if not pa.types.is_string(raw.type):
-        return _numbers(_floats(raw))
-    trimmed = pc.utf8_trim_whitespace(raw)
-    try:
-        return _numbers(_floats(pc.cast(trimmed, pa.float64())))
-    except pa.ArrowInvalid:
-        texts = trimmed.to_pandas().astype(object)
-    numbers = pd.to_numeric(texts, errors="coerce")
-    moments = pd.to_datetime(texts.where(numbers.isna()), errors="coerce", format="ISO8601", utc=True)
-    if numbers.notna().sum() >= moments.notna().sum():
-        return _numbers(numbers.to_numpy(dtype=np.float64))
-    seconds = _dates(seconds_of(moments))
-    local = int((moments.notna() & ~texts.str.contains(_ZONE, na=False)).sum())
-    notes = (note("times_utc", "{times} ISO times without a zone are taken as UTC", times=local),) if local else ()
-    return ParsedTimes(seconds, True, {}, notes)
+        return ParsedTimes(_dates(_floats(raw)), True, read_as="moments, by the column's type", unit="auto")
+    if not _is_string(raw.type):
+        return _numbers(_floats(raw), said, where)
+    texts = pc.utf8_trim_whitespace(raw)
+    if said.unit == "auto" or said.unit in COUNTS:
+        numbers = _as_numbers(texts)
+        if said.unit in COUNTS or np.isfinite(numbers).sum() * 2 >= len(numbers) - pc.sum(_missing(texts)).as_py():
+            return _numbers(numbers, said, where)
+    return _texts(reader, texts, said, where)
 
 
 def why_unusable(raw: Any, in_seconds: bool, row: int) -> str:
     """What is wrong with the time of a row that `parse_times` made NaN."""
     value = raw[row].as_py()
-    if value is None or not str(value).strip() or str(value).strip().lower() in ("nan", "null", "none"):
-        return "the time is empty"
+    text = "" if value is None else str(value).strip()
+    if text.lower() in MISSING:
+        return (
+            "the time is empty" if text in ("", "nan", "NaN") else f"the time is empty ({text!r} is taken as missing)"
+        )
     try:
-        number = float(value)
+        number = float(text)
     except ValueError:
-        moment = pd.to_datetime(str(value).strip(), errors="coerce", format="ISO8601", utc=True)
-        dated = in_seconds or pd.notna(moment)
-        told = "is before 1970 or ten empty years away from the other dates (a missing date?), or those are numbers"
-        told = told if dated else "is not a number or an ISO time"
-        if pd.notna(moment) and moment.year > 5000:
-            told = "is no time at which something happened: a mark for an unknown one?"
-        return f"the time {str(value)[:40]!r} {told} (2020-01-31T23:59:59Z)"
+        if in_seconds or (text[:1].isdigit() and text[:4].isdigit()):
+            return (
+                f"the time {text[:40]!r} is no date like the others (not ISO, 2020-01-31T23:59:59Z, or before 1970 "
+                "or ten "
+                "empty years away from the others: a missing date, a mark for an unknown one?)"
+            )
+        return f"the time {text[:40]!r} is not a number or an ISO time (2020-01-31T23:59:59Z) like the others"
     if not np.isfinite(number):
-        return f"the time {value!r} is not finite"
+        return f"the time {text!r} is not finite"
     if number < 0:
-        return f"the time {value!r} is negative"
-    return f"the time {value!r} is not a date like most of the others (another unit, or a missing date?)"
+        return f"the time {text!r} is negative"
+    return f"the time {text!r} is not a date like most of the others (another unit, or a missing date?)"
 
 
 def clock_of(times: Floats, offsets: NDArray[np.int64], dated: bool) -> Clock:
@@ -88,8 +104,202 @@ def clock_of(times: Floats, offsets: NDArray[np.int64], dated: bool) -> Clock:
     return "relative" if alone else "shared"
 
 
+# ------------------------------------------------------------------------------------------ numbers
+
+
+def _numbers(values: Floats, said: TimeForm, where: str) -> ParsedTimes:
+    values = np.where(np.isfinite(values), values, np.nan)
+    known = values[~np.isnan(values)]
+    if said.unit in COUNTS:
+        return _counted(values, COUNTS[said.unit], known, told=False)
+    positive = known[known > 0]
+    if not len(positive):
+        return _relative(values, where)
+    if (form := digits_form(positive)) is not None:
+        told = note("times_digits", "times like {example} are read as {form}", example=f"{positive[0]:.0f}", form=form)
+        return ParsedTimes(_dates(of_digits(values, form)), True, {}, (told,), f"dates written as {form}", form)
+    middle = np.array([np.median(positive)])
+    fitting = [count for count in (*EPOCH, *OTHER_LARGE) if plausible(count.seconds(middle)).all()]
+    if fitting:
+        return _counted(values, fitting[0], known, told=fitting[0].name != "s")
+    if middle[0] >= 1e8:
+        read = shown_dates([float(middle[0])]).split()[0] if middle[0] < LAST_DATE_S else "the far future"
+        raise InputError(
+            f"{where} holds numbers such as {positive[0]:.0f}, which in no unit are dates from 1995 to next year "
+            "(seconds "
+            f"since 1970 would be {read}); is it the column of the times? say {_SAY_UNIT}"
+        )
+    return _small(values, positive, where)
+
+
+def _small(values: Floats, positive: Floats, where: str) -> ParsedTimes:
+    """Small numbers: seconds of an unknown start, unless they lie so far from it that another unit may be meant."""
+    others = small_readings(positive)
+    fractions = bool((positive != np.floor(positive)).any())
+    if others and others[0].name == "days" and fractions:
+        return _counted(values, others[0], positive, told=True)
+    readings = [f"{one.told}, {shown_dates(one.seconds(positive).tolist())} (unit: {one.name})" for one in others]
+    if not readings and are_months_and_days(positive):
+        readings = ["months and days without a year (write them as dates)"]
+    if readings:
+        span = in_words(float(positive.max() - positive.min()))
+        raise InputError(
+            f"{where} holds numbers such as {positive[0]:g}, which may be {' or '.join(readings)}, or seconds of "
+            "an unknown "
+            f"start, {span} from first to last (unit: s); say which: {_SAY_UNIT}"
+        )
+    return _relative(values, where)
+
+
+def _relative(values: Floats, where: str) -> ParsedTimes:
+    told = note("times_relative", "times are small numbers: seconds since a start that the log does not tell")
+    seconds = np.where(values < 0, np.nan, values)
+    return ParsedTimes(seconds, False, {}, (told,), "seconds since a start that the log does not tell", "s")
+
+
+def _counted(values: Floats, count: Count, known: Floats, told: bool) -> ParsedTimes:
+    """Numbers in a unit; where it makes no dates of them, since a start of their own."""
+    seconds = count.seconds(values)
+    dated = bool(len(known)) and float(np.median(count.seconds(known))) > PLAUSIBLE[0] / 2
+    if not dated:
+        seconds = np.where(values < 0, np.nan, seconds - count.start_s)
+        return ParsedTimes(seconds, False, {}, (), f"{count.name} since a start that the log does not tell", count.name)
+    seconds = _dates(seconds)
+    notes = (note("times_unit", "times are {unit}", unit=count.told),) if told else ()
+    problems = {f"times_in_{count.told.split()[0]}": len(known)} if told and count in EPOCH else {}
+    return ParsedTimes(seconds, True, problems, notes, count.told, count.name)
+
+
+def _as_numbers(texts: Any) -> Floats:
+    """Texts [R] as numbers, NaN where they are none."""
+    try:
+        return _floats(pc.cast(texts, pa.float64()))
+    except pa.ArrowInvalid:
+        is_number = pc.match_substring_regex(texts, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+        return _floats(pc.cast(pc.if_else(is_number, texts, None), pa.float64()))
+
+
+# ------------------------------------------------------------------------------------------ texts
+
+
+def _texts(reader: Reader, texts: Any, said: TimeForm, where: str) -> ParsedTimes:
+    view = reader.name("times")
+    missing = _missing(texts)
+    reader.database.register(view, pa.table({"t": pc.if_else(missing, "", texts)}))
+    try:
+        if said.unit not in ("auto", "iso"):
+            return _in_form(reader, view, said.unit, said, where, told=False)
+        iso, filled = reader.row(f"SELECT count(*) FILTER ({_ISO}), count(*) FILTER (t <> '') FROM {view}")
+        if said.unit == "iso" or iso * 2 >= max(filled, 1) or (iso and iso + 2 >= filled):
+            return _iso(reader, view, said)
+        fitting = _distinct(reader, view, fitting_forms(reader, view, "t"))
+        if len(fitting) == 1:
+            return _in_form(reader, view, fitting[0], said, where, told=True)
+        if fitting:
+            shown = [f"{form}, {_range(reader, view, form)}" for form in fitting[:3]]
+            raise InputError(
+                f"{where} holds times such as {_example(reader, view)!r}, which may be {' or '.join(shown)}; say "
+                "which: "
+                f"time: {{unit: {quoted(fitting[0])}}} (--time {quoted(fitting[0])})"
+            )
+        if iso:
+            return _iso(reader, view, said)
+        raise InputError(
+            f"{where}: all {filled:,} times look like {_example(reader, view)!r}: not a number or an ISO time "
+            "(2020-01-31T23:59:59Z), nor a form that is known; say theirs: time: {unit: '%d %b %Y, %H:%M'} (--time)"
+        )
+    finally:
+        reader.database.unregister(view)
+
+
+_ISO = r"regexp_matches(t, '^\d{4}-\d\d?-\d\d?([T ]\d|$)') AND try_cast(t AS TIMESTAMPTZ) IS NOT NULL"
+
+
+def _iso(reader: Reader, view: str, said: TimeForm) -> ParsedTimes:
+    zoned = f"regexp_matches(t, {quoted(_ZONE)})"
+    moment = "try_cast(t AS TIMESTAMPTZ)"
+    if said.zone is not None:
+        moment = f"CASE WHEN {zoned} THEN {moment} ELSE timezone({quoted(said.zone)}, try_cast(t AS TIMESTAMP)) END"
+    seconds = _floats(
+        reader.database.sql(
+            f"SELECT CASE WHEN {_ISO} THEN epoch_us({moment}) / 1e6 END AS s FROM {view}"
+        ).to_arrow_table()["s"]
+    )
+    local = reader.row(f"SELECT count(*) FILTER (NOT {zoned}) FROM {view} WHERE {_ISO}")[0]
+    return ParsedTimes(_dates(seconds), True, {}, _zone_notes(local, said), "ISO dates", "iso")
+
+
+def _zone_notes(local: int, said: TimeForm) -> tuple[Note, ...]:
+    if not local:
+        return ()
+    if said.zone is None:
+        return (note("times_utc", "{times} times without a zone are taken as UTC", times=local),)
+    return (note("times_zone", "{times} times without a zone are those of {zone}", times=local, zone=said.zone),)
+
+
+def _in_form(reader: Reader, view: str, form: str, said: TimeForm, where: str, told: bool) -> ParsedTimes:
+    """Texts in a form as `strptime` writes it."""
+    try:
+        reader.row(f"SELECT strptime('', {quoted(form)})")
+    except Exception as error:  # an empty text never fits: only what the form lacks is looked at
+        if "format specifier" in str(error).lower() and "could not parse" not in str(error).lower():
+            raise InputError(f"time.unit: {form!r} is no unit and no form of times; write {_SAY_UNIT}") from None
+    moment = f"try_strptime(t, {quoted(form)})"
+    zoned = "%z" in form.lower() or form.endswith(("GMT", "UTC", "Z"))
+    if said.zone is not None and not zoned:
+        moment = f"timezone({quoted(said.zone)}, {moment})"
+    seconds = _floats(reader.database.sql(f"SELECT epoch_us({moment}) / 1e6 AS s FROM {view}").to_arrow_table()["s"])
+    if np.isnan(seconds).all():
+        raise InputError(
+            f"{where}: no time reads as {form!r}: they look like {_example(reader, view)!r}; say {_SAY_UNIT}"
+        )
+    notes = () if zoned else _zone_notes(int((~np.isnan(seconds)).sum()), said)
+    if told:
+        notes = (note("times_form", "times are read as {form}", form=form), *notes)
+    return ParsedTimes(_dates(seconds), True, {}, notes, f"dates written as {form}", form)
+
+
+def _distinct(reader: Reader, view: str, forms: list[str]) -> list[str]:
+    """The forms without those that give the same moments as one before."""
+    kept: list[str] = []
+    for form in forms:
+        same = [
+            reader.row(
+                f"SELECT count(*) FILTER (try_strptime(t, {quoted(form)}) IS DISTINCT FROM try_strptime(t, "
+                f"{quoted(one)})) "
+                f"FROM {view}"
+            )[0]
+            for one in kept
+        ]
+        if all(same):
+            kept.append(form)
+    return kept
+
+
+def _range(reader: Reader, view: str, form: str) -> str:
+    moment = f"epoch(try_strptime(t, {quoted(form)}))"
+    return shown_dates(list(reader.row(f"SELECT min({moment}), max({moment}) FROM {view}")))
+
+
+def _example(reader: Reader, view: str) -> str:
+    return str(reader.row(f"SELECT first(t) FROM {view} WHERE t <> ''")[0])[:40]
+
+
+# ------------------------------------------------------------------------------------------ both
+
+
+def _missing(texts: Any) -> Any:
+    return pc.is_in(pc.utf8_lower(texts), value_set=pa.array(MISSING))
+
+
+def _is_string(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def _floats(array: Any) -> Floats:
-    return np.array(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.array(
+        array.to_numpy(zero_copy_only=False) if isinstance(array, pa.Array) else array.to_numpy(), dtype=np.float64
+    )
 
 
 def _dates(seconds: Floats) -> Floats:
@@ -99,33 +309,14 @@ def _dates(seconds: Floats) -> Floats:
     return seconds
 
 
-def _numbers(values: Floats) -> ParsedTimes:
-    values = np.where(np.isfinite(values), values, np.nan)
-    known = values[~np.isnan(values)]
-    typical = float(np.median(known)) if len(known) else 0.0
-    if _are_days(known):
-        days = pd.to_datetime(pd.Series(values).astype("Int64").astype("string"), format="%Y%m%d", utc=True)
-        return ParsedTimes(
-            _dates(seconds_of(days)), True, {}, (note("times_days", "times like 20200131 are taken as days"),)
-        )
-    if typical < _FIRST_DATE_S:
-        told = note("times_relative", "times are small numbers: seconds since a start that the log does not tell")
-        return ParsedTimes(np.where(values < 0, np.nan, values), False, {}, (told,))
-    unit, scale = next((u for u in _UNITS if typical < LAST_DATE_S * u[1]), _UNITS[-1])
-    seconds = values / scale
-    seconds[(seconds < _FIRST_DATE_S) | (seconds >= LAST_DATE_S)] = np.nan
-    seconds[_far_from_all(seconds)] = np.nan
-    if unit == "seconds":
-        return ParsedTimes(seconds, True, {}, ())
-    told = note("times_unit", "times are {unit} since 1970", unit=unit)
-    return ParsedTimes(seconds, True, {f"times_in_{unit}": len(known)}, (told,))
-
-
 def _far_from_all(seconds: Floats) -> NDArray[np.bool_]:
     """Which dates [R] ten empty years keep apart from those around the median: 1970 among 2026 is a missing date, not
     an event."""
-    known = np.sort(seconds[~np.isnan(seconds)])
     far = np.zeros(len(seconds), dtype=np.bool_)
+    known = seconds[~np.isnan(seconds)]
+    if not len(known) or known.max() - known.min() <= _EMPTY_S:
+        return far
+    known = np.sort(known)
     gaps = np.flatnonzero(np.diff(known) > _EMPTY_S)
     if len(gaps):
         middle = len(known) // 2
@@ -134,12 +325,3 @@ def _far_from_all(seconds: Floats) -> NDArray[np.bool_]:
         last = known[after[0]] if len(after) else np.inf
         far = (seconds < first) | (seconds > last)
     return far
-
-
-def _are_days(known: Floats) -> bool:
-    """Whether every number reads as a day, like 20200131; 99991231 may stand among them for an unknown one."""
-    known = known[known != _UNKNOWN_DAY]
-    if not len(known) or known.min() < 19000101 or known.max() > 21001231 or (known != np.floor(known)).any():
-        return False
-    unique = pd.Series(np.unique(known)).astype(np.int64).astype(str)
-    return bool(pd.to_datetime(unique, format="%Y%m%d", errors="coerce").notna().all())

@@ -29,10 +29,12 @@ from fleetrec.simulator.records.run_manifest import read_manifest
 from fleetrec.simulator.scenario import Scenario, sections
 from fleetrec.simulator.scenario.event_checks import Clock, check_events, fleet_clocks, policy_clocks
 from fleetrec.simulator.scenario.sections import LogFile
+from fleetrec.simulator.scenario.sections.workload import TimeForm
 from fleetrec.simulator.scenario.text_files import read_object, read_rows
 from fleetrec.simulator.scenario.units import DURATION, POWER, SIZE
 from fleetrec.simulator.simulation import simulate_prepared
 from fleetrec.simulator.workload.loading import load_log
+from fleetrec.simulator.workload.tables.table import reader
 from fleetrec.simulator.workload.times import parse_times, why_unusable
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 from tests.small import noted
@@ -194,7 +196,7 @@ def test_labels_of_a_damaged_parquet_log_are_one_line(tmp_path: Path) -> None:
     )
     table = pa.table({"user_id": ids, "item_id": pa.array(["a", "b"]), "timestamp": pa.array([1.0, 2.0])})
     pq.write_table(table, tmp_path / "log.parquet")
-    with pytest.raises(InputError, match=r"log.parquet cannot be read as Parquet"):
+    with pytest.raises(InputError, match=r"log.parquet cannot be read as a table of interactions"):
         load_log(LogFile(path=str(tmp_path / "log.parquet")))
 
 
@@ -280,13 +282,15 @@ def test_a_table_with_broken_words_of_pandas_is_one_line(log_file: Path, tmp_pat
 @pytest.mark.parametrize("mark", ["9999-12-31", "9999-12-31T23:59:59Z", "0001-01-01", "2300-01-01"])
 def test_a_date_of_any_year_is_read_and_one_that_marks_an_unknown_time_is_told(mark: str) -> None:
     raw = pa.array(["2020-01-01", mark, "2020-01-02T00:00:00Z"])
-    seconds = parse_times(raw, False).seconds
+    with reader() as opened:
+        seconds = parse_times(opened, raw, False, TimeForm(), "here").seconds
     assert np.isnan(seconds).tolist() == [False, True, False]
     assert mark in why_unusable(raw, False, 1)
 
 
 def test_days_written_as_numbers_are_days_with_a_mark_for_none_among_them() -> None:
-    found = parse_times(pa.array([20200101.0, 99991231.0, 20200103.0]), False)
+    with reader() as opened:
+        found = parse_times(opened, pa.array([20200101.0, 99991231.0, 20200103.0]), False, TimeForm(), "here")
     assert found.dated
     assert found.seconds[2] - found.seconds[0] == 2 * 86400
     assert np.isnan(found.seconds[1])

@@ -1,21 +1,111 @@
 """The `workload` section: which interactions devices replay, what is learnt from and when they happen."""
 
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
 from fleetrec.simulator.scenario.units import Seconds, Share
 
+RECIPE_FOLDER = Path(__file__).parents[2] / "workload" / "recipes"
+RECIPES = tuple(sorted(path.stem for path in RECIPE_FOLDER.glob("*.yaml")))
+"""published data sets whose form is known by name: one file each in `RECIPE_FOLDER`"""
+KINDS = ("auto", "csv", "tsv", "json", "parquet", "workbook", "lines")
 
-class LogFile(Section):
+
+Column = str | Annotated[int, Field(ge=1)]
+
+
+class LogColumns(Section):
+    """Which columns hold what: by their names, or by their places from 1."""
+
+    user: Column | None = Field(None, description="who")
+    item: Column | None = Field(None, description="what")
+    time: Column | list[Column] | Literal["none"] | None = Field(
+        None, description="when; a date and a clock in two columns are `[date, clock]`; `none`: take the rows' order"
+    )
+
+
+class ItemColumns(Section):
+    """Which columns of a table of items hold what: by their names, or by their places from 1."""
+
+    item: Column | None = Field(None, description="the item, as in the log")
+    title: Column | None = Field(None, description="what a language model is shown")
+    attributes: Column | list[Column] | None = Field(None, description="genres, tags, categories; several are joined")
+
+
+class TimeForm(Section):
+    """How times are written."""
+
+    unit: str = Field(
+        "auto",
+        description="s, ms, us or ns since 1970, `days` of a spreadsheet, iso, or a form such as `%d/%m/%Y %H:%M`",
+    )
+    zone: str | None = Field(None, description="of times that name none, such as Europe/Paris; UTC where not said")
+
+    @field_validator("zone")
+    @classmethod
+    def _exists(cls, zone: str | None) -> str | None:
+        known = available_timezones()
+        if zone is not None and zone not in known:
+            near = get_close_matches(zone, known, 3) or ["Europe/Paris", "UTC"]
+            raise ValueError(f"there is no zone {zone!r}; write {' or '.join(near)}, or the like")
+        return zone
+
+
+class SplitCell(Section):
+    """A cell that holds several interactions, each of which becomes a row."""
+
+    column: Column = Field(description="the column of such cells")
+    separator: str = Field(" ", description="what stands between two interactions; not used for lists of JSON")
+    pattern: str | None = Field(
+        None, description=r"of one interaction, its named groups becoming columns: `(?P<item>.+)-(?P<clicked>[01])`"
+    )
+
+
+class TableForm(Section):
+    """A table on disk and how it is read; what is not said is told from the file, where all of it agrees."""
+
+    path: str = Field(description="the file; `${FLEETREC_DATA}` and `~` are expanded")
+    format: str = Field(
+        "auto",
+        description=f"{', '.join(KINDS)}, or a published data set ({', '.join(RECIPES)}); `auto` looks at the file",
+    )
+    where: str | None = Field(
+        None, description="which rows count: `event = 'click' and watch_ratio >= 0.5`; all where not said"
+    )
+    header: Literal["auto", "first", "none"] | list[str] = Field(
+        "auto", description="whether the first line holds names, or the names themselves"
+    )
+    encoding: str = Field("auto", description="utf-8, cp1252, gb18030 or any other that Python knows")
+    separator: str = Field("auto", description="of cells: `,`, `;`, tab, `|`, `::`, blanks, or another mark")
+    quotes: Literal["auto", "none", "double"] = Field("auto", description='whether `"` around a cell is part of it')
+    part: str | None = Field(None, description="sheet of a workbook, or file of a zip archive, where there are several")
+    each: SplitCell | None = Field(None, description="a cell that holds several rows")
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in (*KINDS, *RECIPES):
+            raise ValueError(f"no format {name!r}; write {', '.join(KINDS)}, or a data set: {', '.join(RECIPES)}")
+        return name
+
+
+class ItemFile(TableForm):
+    """A table of items."""
+
+    columns: ItemColumns = Field(ItemColumns(), description="which columns hold what")
+
+
+class LogFile(TableForm):
     """An interaction log on disk."""
 
-    path: str = Field(description="the log; `${FLEETREC_DATA}` and `~` are expanded")
-    items: str | None = Field(None, description="CSV of item_id,title,attributes")
-    format: Literal["auto", "csv", "tsv", "parquet", "inter", "movielens_dat", "movielens_csv", "lines"] = Field(
-        "auto", description="`auto` guesses from the name and the first lines"
-    )
+    columns: LogColumns = Field(LogColumns(), description="which columns hold users, items and times")
+    time: TimeForm = Field(TimeForm(), description="how times are written")
+    items: str | ItemFile | None = Field(None, description="table of items: item_id, title, attributes")
     on_error: Literal["fail", "skip"] = Field("fail", description="an unreadable row ends the run, or is counted")
     k_core: int = Field(0, ge=0, description="keep users and items with at least k events, repeatedly; 0 keeps all")
 
