@@ -29,13 +29,7 @@ def setting_of(text: str) -> tuple[str, Node]:
     key, equals, value = text.partition("=")
     if not equals or not all(key.strip().split(".")):
         raise InputError(f"{place}: expected dotted.key=value, such as fleet.devices=500")
-    return key.strip(), Node(parse(_without_comments(value), place.source, lines=False).content, place)
-
-
-def _without_comments(value: str) -> str:
-    """A value in which ` #` is text, as in a file's name: a command line has no comments."""
-    plain = " #" in value and value.lstrip()[:1] not in ("[", "{", "'", '"')
-    return "'" + value.strip().replace("'", "''") + "'" if plain else value
+    return key.strip(), Node(parse(value, place.source, lines=False).content, place)
 
 
 def apply_setting(root: Node, key: str, value: Node, model: type[BaseModel]) -> None:
