@@ -5,16 +5,21 @@ factor of each engine.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
+from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, engine_profile
 from fleetrec.simulator.scenario.sections import EngineName
 
 Floats = NDArray[np.float64]
 ENGINES: tuple[EngineName, ...] = ("vllm", "tensorrt_llm", "sglang")
+CONSTANTS_WITHIN, ERRORS_WITHIN = 0.1, 0.02
+"""relative, and of errors absolute too: what --check lets pass, since the fit begins at the shipped constants"""
 
 
 class Prior(NamedTuple):
@@ -153,3 +158,31 @@ def written(text: str, figures: Mapping[str, float]) -> str:
             line = f"{key}: {figures[name]:.3g}" if figures[name] >= 1e-2 else f"{key}: {figures[name]:.3e}"
         lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def write(texts: Mapping[Path, str]) -> None:
+    """The files that a fit makes."""
+    for path, text in texts.items():
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def changes(texts: Mapping[Path, str]) -> list[str]:
+    """Where the shipped files are others, beyond the tolerances."""
+    return [
+        line
+        for path, text in texts.items()
+        for line in differences(yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(text), path.stem)
+    ]
+
+
+def differences(old: Any, made: Any, place: str) -> list[str]:
+    """Where two files' values differ by more than the tolerances; which row is a triple's worst may change."""
+    if isinstance(made, Mapping):
+        keys = [key for key in made if key != "worst"]
+        return [line for key in keys for line in differences((old or {}).get(key), made[key], f"{place}.{key}")]
+    if isinstance(made, float) and isinstance(old, int | float):
+        allowed = CONSTANTS_WITHIN * abs(made)
+        allowed = max(allowed, ERRORS_WITHIN) if place.startswith("held_out") else allowed
+        return [f"{place}: {old:g}, made {made:g}"] if abs(old - made) > allowed else []
+    return [] if old == made else [f"{place}: {old}, made {made}"]

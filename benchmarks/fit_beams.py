@@ -1,32 +1,36 @@
 """Constants of wide beams by engine, fitted to measured cells (`beam_serving.csv`: SID-GR and FlashRec's tables).
 
-Each program and version has constants of its own, held to those of its kin by a prior. Each is fitted to half of its
-cells and judged on the others, both ways round and on random halves; bars of the first two are printed.
+Each program and version has constants of its own, held to those of its kin by a prior. Each cell is predicted from all
+others; and each version is fitted to half of its cells and judged on the others, both ways round and on random halves.
+It stands on the engines' other constants: `fit_engines.py` makes those first, and then calls this.
 
-    python benchmarks/fit_beams.py [--data FOLDER] [--halves 20] [--write] [--json]
+    python benchmarks/fit_beams.py [--data FOLDER] [--halves 20] [--write | --check] [--json]
 
 FOLDER holds llm/beam_serving.csv; the environment variable FLEETREC_DATA where it is not given. `--write` puts the
-constants of all cells, with those errors, into the engines' files.
+constants of all cells into the engines' files and the errors beside them; `--check` says whether they are there.
 """
 
 import argparse
 import json
 import os
-from dataclasses import replace
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
+from engine_constants import changes, write
 from numpy.typing import NDArray
 from rich.table import Table
 from scipy.optimize import least_squares
 
 from fleetrec.reports.terminal.parts import console_for
 from fleetrec.simulator.cloud.beam_prediction import MODELS, NOT_STATED, BeamLoad, batch_s, requests_per_s
-from fleetrec.simulator.cloud.hardware import engine_profile as profiles
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.engine_errors import BEAM_ERRORS_FILE
 from fleetrec.simulator.cloud.hardware.engine_profile import Search, engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.layout import Layout
@@ -171,58 +175,106 @@ def halves(rows: pd.DataFrame, random: int) -> list[NDArray[np.bool_]]:
     return found
 
 
-def write(searches: dict[str, Search], rows: pd.DataFrame) -> None:
-    """Replace `searches` in the engines' files; what stands around them stays."""
-    folder = Path(profiles.__file__).parent / "engines"
-    for engine in dict.fromkeys(VERSIONS.values()):
-        versions = [v for v, of in VERSIONS.items() if of == engine]
-        path = folder / f"{engine}.yaml"
-        text = path.read_text(encoding="utf-8").split("searches:")[0]
-        own = {}
-        for version in versions:
-            cell = rows[rows.engine == version]
-            values: dict[str, Any] = {key: float(f"{getattr(searches[version], key):.3g}") for key in KEYS}
-            where = f"{cell.source.iloc[0]}: {len(cell)} cells of {', '.join(sorted({GPUS[g] for g in cell.gpu}))}"
-            where += f", widths of {', '.join(map(str, sorted(cell.beams.unique())))}"
-            errors = {"error": round(float(cell.held.median()), 3), "error_worst": round(float(cell.held.max()), 3)}
-            own[version] = values | {"trie": bool(cell.trie.iloc[0]), "fitted_to": where} | errors
-        path.write_text(text + yaml.safe_dump({"searches": own}, sort_keys=False, width=110), encoding="utf-8")
+def left_out(rows: pd.DataFrame, form: Form) -> Floats:
+    """[cells] seconds of each as constants say that were fitted to all others."""
+    each = np.eye(len(rows), dtype=bool)
+    return np.array([predictions(rows[own], fit(rows[~own], form))[0, 0] for own in each])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("FLEETREC_DATA"))
-    parser.add_argument("--halves", type=int, default=20)
-    parser.add_argument("--write", action="store_true")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    rows, form = cells(Path(args.data)), Form()
+@dataclass
+class Made:
+    """What the fit finds."""
+
+    rows: pd.DataFrame
+    """the cells; relative errors `within` the fit, `alone` left out, `held` out with half of its version's cells"""
+    searches: dict[str, Search]
+    halves: list[dict[str, float]]
+    """median and worst error of each half that was left out; the first two are one whole"""
+
+
+def make(data: Path, random_halves: int = 0) -> Made:
+    """Fit to all cells, to all but one, and to halves of them."""
+    rows, form = cells(data), Form()
     searches = fit(rows, form)
     rows["within"] = predictions(rows, searches)[:, 0] / rows.seconds - 1.0
-    outcomes = []
+    rows["predicted"] = left_out(rows, form)
+    rows["alone"] = rows.predicted / rows.seconds - 1.0
     rows["held"] = np.nan
-    for n, chosen in enumerate(halves(rows, args.halves)):
+    outcomes = []
+    for n, chosen in enumerate(halves(rows, random_halves)):
         others = rows[~chosen]
         error = predictions(others, fit(rows[chosen], form))[:, 0] / others.seconds - 1.0
         if n < 2:
             rows.loc[~chosen, "held"] = error.abs()
         outcomes.append({"median": float(error.abs().median()), "worst": float(error.abs().max())})
-    if args.write:
-        write(searches, rows)
+    return Made(rows, searches, outcomes)
+
+
+def errors_of(part: pd.DataFrame) -> dict[str, Any]:
+    """Errors of some cells, as the page of errors has them."""
+    off = part.alone.abs()
+    worst = part.iloc[int(off.to_numpy().argmax())]
+    each = 1e3 / (1 if worst.offline else worst.requests)  # ms of a batch, or of the clients' requests
+    return {
+        "cells": len(part),
+        **{name: round(float(value), 4) for name, value in (("median", off.median()), ("p90", off.quantile(0.9)))},
+        **{"bias": round(float(part.alone.median()), 4), "half": round(float(part.held.median()), 4)},
+        "half_worst": round(float(part.held.max()), 4),
+        "worst": {
+            "version": worst.engine,
+            "model": worst.model,
+            "gpu": GPUS[worst.gpu],
+            **{name: int(worst[name]) for name in ("prompt_tokens", "output_tokens", "beams", "requests")},
+            "measured_ms": round(float(worst.seconds * each), 3),
+            "predicted_ms": round(float(worst.predicted * each), 3),
+        },
+    }
+
+
+def texts_of(made: Made) -> dict[Path, str]:
+    """The files that the fit makes; of the engines' what stands before `searches` stays."""
+    texts, rows = {}, made.rows
+    for engine in dict.fromkeys(VERSIONS.values()):
+        path = BEAM_ERRORS_FILE.with_name(f"{engine}.yaml")
+        own = {}
+        for version in (v for v, of in VERSIONS.items() if of == engine):
+            cell = rows[rows.engine == version]
+            values: dict[str, Any] = {key: float(f"{getattr(made.searches[version], key):.3g}") for key in KEYS}
+            where = f"{cell.source.iloc[0]}: {len(cell)} cells of {', '.join(sorted({GPUS[g] for g in cell.gpu}))}"
+            where += f", widths of {', '.join(map(str, sorted(cell.beams.unique())))}"
+            errors = {"error": round(float(cell.held.median()), 3), "error_worst": round(float(cell.held.max()), 3)}
+            own[version] = values | {"trie": bool(cell.trie.iloc[0]), "fitted_to": where} | errors
+        before = path.read_text(encoding="utf-8").split("searches:")[0]
+        texts[path] = before + yaml.safe_dump({"searches": own}, sort_keys=False, width=110)
+    engines = rows.engine.map(VERSIONS)
+    table = {
+        "overall": errors_of(rows),
+        "engines": {engine: errors_of(rows[engines == engine]) for engine in dict.fromkeys(VERSIONS.values())},
+        "versions": {version: errors_of(rows[rows.engine == version]) for version in VERSIONS},
+    }
+    head = "# Relative errors of measured beams that were left out: written by benchmarks/fit_beams.py --write.\n"
+    texts[BEAM_ERRORS_FILE] = head + yaml.safe_dump(table, sort_keys=False, default_flow_style=None, width=200)
+    return texts
+
+
+def show(made: Made) -> dict[str, Any]:
+    """Errors by version, and of all, with the bars."""
+    rows, random = made.rows, pd.DataFrame(made.halves[2:])
     by_version: list[dict[str, Any]] = [
         {
             "version": version,
             "engine": engine,
             "cells": len(part),
             "within": float(part.within.abs().median()),
-            "held": float(part.held.median()),
-            "worst": float(part.held.max()),
+            "left_out": float(part.alone.abs().median()),
+            "left_out_worst": float(part.alone.abs().max()),
+            "half": float(part.held.median()),
+            "half_worst": float(part.held.max()),
         }
         for version, engine in VERSIONS.items()
         for part in [rows[rows.engine == version]]
     ]
-    random = pd.DataFrame(outcomes[2:])
-    result: dict[str, Any] = {
+    return {
         "median": float(rows.held.median()),
         "worst": float(rows.held.max()),
         "vllm": float(rows.held[rows.engine == "vllm"].max()),
@@ -230,18 +282,43 @@ def main() -> None:
         "halves_worst": float(random["worst"].median()) if len(random) else None,
         "versions": by_version,
     }
+
+
+def main() -> None:
+    """Fit, leave out, and print, write or check."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLEETREC_DATA", ".")))
+    parser.add_argument("--halves", type=int, default=20)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--write", action="store_true")
+    what.add_argument("--check", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    made = make(args.data, args.halves)
+    texts, result = texts_of(made), show(made)
     if args.json:
         print(json.dumps(result))
-        return
-    console = console_for()
-    table = Table("version", "engine", "cells", "all fitted", "held out", "worst", title="Wide beams: absolute errors")
-    for r in by_version:
-        figures = (f"{r[key]:.1%}" for key in ("within", "held", "worst"))
-        table.add_row(r["version"], r["engine"], str(r["cells"]), *figures)
-    console.print(table)
+    else:
+        print_table(result)
+    if args.write:
+        write(texts)
+    if args.check:
+        found = changes(texts)
+        print("\n".join(found) or "the shipped files are what the fit makes")
+        sys.exit(1 if found else 0)
+
+
+def print_table(result: Mapping[str, Any]) -> None:
+    """For people."""
+    heads = ("version", "engine", "cells", "all fitted", "left out", "worst", "half left out", "worst")
+    table = Table(*heads, title="Wide beams: absolute errors")
+    keys = ("within", "left_out", "left_out_worst", "half", "half_worst")
+    for r in result["versions"]:
+        table.add_row(r["version"], r["engine"], str(r["cells"]), *(f"{r[key]:.1%}" for key in keys))
+    console_for().print(table)
     for key, bar in BARS.items():
         print(f"{key}: {result[key]:.1%}, bar {bar:.0%}: {'met' if result[key] <= bar else 'NOT met'}")
-    if len(random):
+    if result["halves_median"] is not None:
         median, worst = result["halves_median"], result["halves_worst"]
         print(f"random halves: median {median:.1%}, worst cell {worst:.1%} (each in the median half)")
 

@@ -5,7 +5,8 @@
     FLEETREC_DATA=... python benchmarks/fit_engines.py --check   # or says whether the shipped ones are these
 
 Each triple of model, GPU and engine is predicted by a fit to all the others, its closed loops simulated as `predict`
-does. The fit itself runs on an estimate in closed form, corrected set-up by set-up by what simulation gives.
+does. The fit itself runs on an estimate in closed form, corrected set-up by set-up by what simulation gives. Then
+`fit_beams.py` fits wide beams to `llm/beam_serving.csv`, which stand on these constants.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fit_beams
 import numpy as np
 import pandas as pd
 import yaml
@@ -27,17 +29,18 @@ from engine_constants import (
     SIZE,
     START,
     Floats,
+    changes,
     columns_of,
     figures_of,
     profile_of,
     shipped,
+    write,
     written,
 )
 
-from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.progress import RichProgress
 from fleetrec.simulator.cloud.hardware.engine_errors import ERRORS_FILE
-from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile
+from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.step_time import Batch
 from fleetrec.simulator.cloud.prediction.rows import setup_of
@@ -53,8 +56,6 @@ TPOT_KNEE, TTFT_KNEE, TTFT_WEIGHT = 0.08, 0.15, 0.25
 """relative errors beyond which a row pulls less than its square (pseudo-Huber)"""
 LONGEST_TTFT_S = 4.0
 """a longer one is a queue's, which hangs on the requests' number"""
-CONSTANTS_WITHIN, ERRORS_WITHIN = 0.1, 0.02
-"""relative, and absolute: what --check lets pass, since the fit begins at the shipped constants"""
 
 
 @dataclass(frozen=True)
@@ -297,17 +298,6 @@ def texts_of(vector: Floats, table: Mapping[str, Any]) -> dict[Path, str]:
     return texts
 
 
-def differences(old: Any, made: Any, place: str) -> list[str]:
-    """Where two files' values differ by more than the tolerances; which row is a triple's worst may change."""
-    if isinstance(made, Mapping):
-        keys = [key for key in made if key != "worst"]
-        return [line for key in keys for line in differences((old or {}).get(key), made[key], f"{place}.{key}")]
-    if isinstance(made, float) and isinstance(old, int | float):
-        allowed = ERRORS_WITHIN if place.startswith(ERRORS_FILE.stem) else CONSTANTS_WITHIN * abs(made)
-        return [f"{place}: {old:g}, made {made:g}"] if abs(old - made) > allowed else []
-    return [] if old == made else [f"{place}: {old}, made {made}"]
-
-
 def main() -> None:
     """Fit, leave out, and print, write or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -323,16 +313,17 @@ def main() -> None:
     table = held_out_table(data, leave_out(data, vector))
     show("held out by triple", table)
     texts = texts_of(vector, table)
+    found = changes(texts)
     if arguments.write:
-        for path, text in texts.items():
-            with atomic_path(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+        write(texts)
+        engine_profile.cache_clear()
+    of_beams = fit_beams.make(arguments.data)  # on the constants that are now in the files
+    fit_beams.print_table(fit_beams.show(of_beams))
+    texts = fit_beams.texts_of(of_beams)
+    if arguments.write:
+        write(texts)
     if arguments.check:
-        found = [
-            line
-            for path, text in texts.items()
-            for line in differences(yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(text), path.stem)
-        ]
+        found += changes(texts)
         print("\n".join(found) or "the shipped files are what the fit makes")
         sys.exit(1 if found else 0)
 

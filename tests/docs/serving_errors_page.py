@@ -1,10 +1,18 @@
 """docs/background/serving_errors.md: how far serving engines' predicted times are from measured ones.
 
-python -m tests.docs.serving_errors_page       # writes the page anew, of engines/held_out_errors.yaml
+python -m tests.docs.serving_errors_page    # writes the page anew, of engines/held_out_{errors,beams}.yaml
 """
 
 from fleetrec.models.runtime.artifacts import atomic_path
-from fleetrec.simulator.cloud.hardware.engine_errors import Errors, HeldOut, Triple, held_out_errors
+from fleetrec.simulator.cloud.hardware.engine_errors import (
+    BeamErrors,
+    Errors,
+    HeldOut,
+    HeldOutCells,
+    Triple,
+    held_out_beams,
+    held_out_errors,
+)
 from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
 from tests.docs.pages import ROOT
 
@@ -13,14 +21,16 @@ _HEAD = """# Errors of serving engines
 
 *How far is a predicted time per token, or time to first token, from a measured one?* Of {rows:,} measured rows, each
 predicted by constants fitted to other models and GPUs alone, TPOT is off by {tpot} in the median (dense models {dense},
-mixtures of experts {experts}) and TTFT by {ttft}. `python cli.py predict` prints the error to expect of a set-up, and
+mixtures of experts {experts}) and TTFT by {ttft}; of {cells} measured cells of wide beams, each predicted by constants
+fitted to the others, time is off by {beams}. `python cli.py predict` prints the error to expect of a set-up, and
 so do `validate` and a run's notes where `cloud.engine` is set.
 
 The rows are `llm/measured_serving.csv` of `FLEETREC_DATA` (ai-dynamo/aiconfigurator, silicon_sample.csv, commit
 095f58a: means at a fixed number of requests under way). `python benchmarks/fit_engines.py` fits the constants of
 `simulator/cloud/hardware/engines/` to them, leaves each triple of model, GPU and engine out in turn, simulates its
-closed loops with the constants of all the others, and prints the tables below; with `--write` it writes the constants
-and these errors, with `--check` it says whether the shipped ones are what it makes. This page is written by `python -m
+closed loops with the constants of all the others, and prints the tables below; then it fits wide beams to
+`llm/beam_serving.csv` (`benchmarks/fit_beams.py`, which does that alone). With `--write` it writes the constants and
+these errors, with `--check` it says whether the shipped ones are what it makes. This page is written by `python -m
 tests.docs.serving_errors_page`.
 
 ## Each triple, predicted from all others
@@ -42,6 +52,28 @@ The row of each triple whose TPOT is predicted worst:
 {worst}
 
 The worst of all is {worst_of_all}.
+
+## Wide beams, each cell predicted from all others
+
+Milliseconds of a batch of requests, or requests per second of clients with one request under way each (NVIDIA's SID-GR
+and SGLang's beam branch on H100, FlashRec's table of itself, SGLang, TensorRT-LLM and vLLM on RTX 5090; 1.7B models, 50
+to 1,000 beams). Absolute errors; half: the median and the worst where every second cell of a version is left out.
+
+| version | engine | cells | median | p90 | bias | worst | half left out | worst |
+|---|---|---|---|---|---|---|---|---|
+{versions}
+{beam_engines}
+| **all** | | {beams_overall} |
+
+The cell of each version that is predicted worst, in ms of a batch, or of a client's requests divided by the clients:
+
+| version | model | GPU | prompt + answer, tokens | beams | requests | measured, ms | predicted, ms |
+|---|---|---|---|---|---|---|---|
+{worst_cells}
+
+The worst are lone requests of few beams, whose measured times fit no law (FlashRec, 303 tokens: 24 ms at 50 beams and
+40 ms at 128). A cell's neighbours in width and load are in the fit when it is left out; what other models and GPUs make
+of it was never measured.
 
 ## What was asked for, and what is met
 
@@ -102,6 +134,9 @@ def page() -> str:
     overall = found.overall
     triples = [(name, engine, own) for engine, of in found.triples.items() for name, own in of.items()]
     far = max(triples, key=lambda one: _factor(one[2]))
+    beams = held_out_beams()
+    versions = beams.versions.items()
+    engines = {version: engine for engine in beams.engines for version in engine_profile(engine).searches}
     twins = [own.tpot for name, _, own in triples if name.startswith("llama-3.1-70b/")]
     return _HEAD.format(
         rows=overall["all"].rows,
@@ -118,7 +153,15 @@ def page() -> str:
         ),
         worst="\n".join(_row(*name.split("/"), engine, *_worst(own)) for name, engine, own in triples),
         worst_of_all=f"{far[0].replace('/', ' on ')} under {far[1]}, {_factor(far[2]):.1f} times off",
-        bars="\n".join(_bars(found)),
+        bars="\n".join([*_bars(found), *_beam_bars(beams)]),
+        cells=beams.overall.cells,
+        beams=_percent(beams.overall.median),
+        versions="\n".join(_row(own.worst.version, *_beam_cells(engines[version], own)) for version, own in versions),
+        beam_engines="\n".join(
+            _row("**all**", *_beam_cells(engine_profile(engine).title, own)) for engine, own in beams.engines.items()
+        ),
+        beams_overall=" | ".join(_beam_cells("", beams.overall)[1:]),
+        worst_cells="\n".join(_row(*_worst_cell(own)) for _, own in versions),
         twin=_percent(max(twins)),
     )
 
@@ -139,6 +182,28 @@ def _bars(found: Errors) -> list[str]:
             "triples whose median TTFT is off by more than 1.6 times", "none", "; ".join(off) or "none", _met(not off)
         ),
     ]
+
+
+def _beam_bars(found: BeamErrors) -> list[str]:
+    whole, vllm = found.overall, found.engines["vllm"].half_worst
+    return [
+        _row("beams, half left out: median", "12%", _percent(whole.half), _met(whole.half <= 0.12)),
+        _row("beams, half left out: worst", "35%", _percent(whole.half_worst), _met(whole.half_worst <= 0.35)),
+        _row("beams, half left out: vLLM's worst", "25%", _percent(vllm), _met(vllm <= 0.25)),
+    ]
+
+
+def _beam_cells(engine: str, own: HeldOutCells) -> list[str]:
+    worst = abs(own.worst.predicted_ms / own.worst.measured_ms - 1)
+    off = (_percent(own.median), _percent(own.p90), _percent(own.bias, True), _percent(worst))
+    return [engine, str(own.cells), *off, _percent(own.half), _percent(own.half_worst)]
+
+
+def _worst_cell(own: HeldOutCells) -> list[str]:
+    worst = own.worst
+    lengths = f"{worst.prompt_tokens:,} + {worst.output_tokens}"
+    times = (f"{worst.measured_ms:.3g}", f"{worst.predicted_ms:.3g}")
+    return [worst.version, worst.model, worst.gpu, lengths, f"{worst.beams:,}", str(worst.requests), *times]
 
 
 def _met(met: bool) -> str:

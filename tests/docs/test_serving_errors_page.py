@@ -1,11 +1,12 @@
 """docs/background/serving_errors.md and the README say what the held-out errors say, and `predict` does as they say."""
 
 from pathlib import Path
+from statistics import median
 
 import pytest
 
-from fleetrec.simulator.cloud.hardware.engine_errors import held_out_errors
-from fleetrec.simulator.cloud.prediction.rows import Predictor, read_rows
+from fleetrec.simulator.cloud.hardware.engine_errors import held_out_beams, held_out_errors
+from fleetrec.simulator.cloud.prediction.rows import Predictor, beam_figures, read_rows
 from tests.docs.pages import ROOT
 from tests.docs.serving_errors_page import PAGE, page
 
@@ -19,6 +20,23 @@ def test_the_readme_says_the_same() -> None:
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     figures = f"{overall['dense'].tpot:.1%} on dense models and {overall['experts'].tpot:.1%} on mixtures of experts"
     assert figures in readme
+
+
+@pytest.mark.data
+def test_measured_beams_are_predicted_as_the_page_says(data_dir: Path) -> None:
+    """The shipped constants have seen all cells: each version's are no farther off than when each was left out."""
+    _, rows = read_rows(data_dir / "llm" / "beam_serving.csv")
+    off: dict[str, list[float]] = {}
+    for row in rows:
+        measured = "ms" if row["batch"] else "requests_per_s"
+        predicted = float(beam_figures(row)[f"predicted_{measured}"])
+        off.setdefault(row["engine"], []).append(abs(predicted / float(row[measured]) - 1))
+    found = held_out_beams()
+    assert {version: len(errors) for version, errors in off.items()} == {
+        version: own.cells for version, own in found.versions.items()
+    }
+    for version, errors in off.items():
+        assert median(errors) <= found.versions[version].median + 0.005, version
 
 
 @pytest.mark.data

@@ -1,15 +1,16 @@
 """How far a serving engine's constants were from measurements of set-ups that they had not been fitted to.
 
 `engines/held_out_errors.yaml` is written by `benchmarks/fit_engines.py`: each measured triple of model, GPU and engine,
-predicted by a fit to all the others.
+predicted by a fit to all the others. `engines/held_out_beams.yaml` holds the same of each measured cell of wide beams.
 """
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
@@ -17,6 +18,7 @@ from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
 from fleetrec.simulator.scenario.sections import EngineName, Section
 
 ERRORS_FILE = Path(__file__).parent / "engines" / "held_out_errors.yaml"
+BEAM_ERRORS_FILE = ERRORS_FILE.with_name("held_out_beams.yaml")
 
 
 class HeldOut(Section):
@@ -56,13 +58,60 @@ class Errors(Section):
     triples: Mapping[EngineName, Mapping[str, Triple]] = Field(description="by `model/gpu`")
 
 
+class WorstCell(Section):
+    """The measured beams that are predicted worst: of a batch, or of clients' requests each."""
+
+    version: str
+    model: str
+    gpu: str
+    prompt_tokens: int
+    output_tokens: int
+    beams: int
+    requests: int
+    measured_ms: float
+    predicted_ms: float
+
+
+class HeldOutCells(Section):
+    """Relative errors of measured beams, each predicted by a fit to all others."""
+
+    cells: int = Field(ge=1)
+    median: float = Field(ge=0, description="absolute")
+    p90: float = Field(ge=0)
+    bias: float = Field(description="median signed error; above 0: predicted too slow")
+    half: float = Field(ge=0, description="median absolute error where half of the cells are left out")
+    half_worst: float = Field(ge=0)
+    worst: WorstCell
+
+
+class BeamErrors(Section):
+    """What the file of beams holds."""
+
+    overall: HeldOutCells
+    engines: Mapping[EngineName, HeldOutCells]
+    versions: Mapping[str, HeldOutCells] = Field(description="by program and version, as in the engines' files")
+
+
+Read = TypeVar("Read", Errors, BeamErrors)
+
+
 @cache
 def held_out_errors() -> Errors:
     """The errors. InputError where the file is not one."""
+    return _read(ERRORS_FILE, Errors)
+
+
+@cache
+def held_out_beams() -> BeamErrors:
+    """Those of wide beams. InputError where the file is not one."""
+    return _read(BEAM_ERRORS_FILE, BeamErrors)
+
+
+def _read(path: Path, kind: type[Read]) -> Read:
     try:
-        return TypeAdapter(Errors).validate_python(yaml.safe_load(ERRORS_FILE.read_text(encoding="utf-8")))
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise InputError(f"{ERRORS_FILE}: no held-out errors ({type(error).__name__}); restore the file") from None
+        raise InputError(f"{path}: no held-out errors ({type(error).__name__}); restore the file") from None
 
 
 def expected_error(model: str, gpu: str, engine: EngineName) -> str:
