@@ -25,7 +25,8 @@ class CandidateLists:
     output_tokens: Floats | None = None
     latency_s: Floats | None = None
     written: Floats | None = None  # titles that a model wrote for the list
-    ungrounded: Floats | None = None  # those of them that no item of the catalogue is near
+    ungrounded: Floats | None = None  # those of them that no item of the catalogue is
+    outcome: Floats | None = None  # how the answer ended (models/llm/titles.py)
 
 
 class CandidateSource(Protocol):

@@ -13,7 +13,7 @@ from fleetrec.models.candidates import CandidateLists, CandidateSource, Floats
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
 from fleetrec.models.runtime.artifacts import ArtifactStore
 
-FORMAT = 2  # of the artifact: raise it when it changes
+FORMAT = 3  # of the artifact: raise it when it changes
 _ARTIFACT = "candidates"
 _FILE = "lists.safetensors"
 
@@ -109,6 +109,7 @@ class _Lists:
             "latency_s": np.empty(0),
             "written": np.empty(0),
             "ungrounded": np.empty(0),
+            "outcome": np.empty(0),
         }
 
     def append(self, columns: Columns) -> None:
@@ -144,4 +145,5 @@ def _columns(slots: NDArray[np.int64], lists: CandidateLists) -> Columns:
         "latency_s": given(lists.latency_s),
         "written": given(lists.written),
         "ungrounded": given(lists.ungrounded),
+        "outcome": given(lists.outcome),
     }

@@ -2,12 +2,15 @@
 
 Too many requests (429), errors of the server (5xx), broken connections and time-outs are tried again a bounded number
 of times, after pauses that double and are spread by a hash of the prompt. An answer has a deadline for the whole of it.
-The key comes from the environment, is sent to that host only (redirects are not followed) and stands nowhere else.
+A reply that is odd is asked for once more, then it is an answer without titles; a run ends where too many are. What a
+model does not take of the request's parameters is left out from then on. The key comes from the environment, is sent
+to that host only (redirects are not followed) and stands nowhere else.
 """
 
 import json
 import math
 import queue
+import re
 import ssl
 import threading
 from collections.abc import Sequence
@@ -17,7 +20,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.models.llm.answers import parsed
 from fleetrec.models.llm.api_key import read_key
+from fleetrec.models.llm.replies import NoReply, read_reply, said_by
 from fleetrec.models.llm.titles import Answer
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
@@ -29,9 +34,15 @@ from fleetrec.models.runtime.web_address import address_problem
 _KEY = "llm.candidates"
 _LONGEST_PAUSE_S = 60.0
 _MAX_BYTES = 2_000_000
-_MOST_SAID = 65_536
-_MOST_TOKENS = 1e9
+_MOST_SAID = 2_000
+_MOST_SHOWN = 80  # of a body that is no answer
 _NO_ANSWER = "this is no answer of an OpenAI-compatible /chat/completions"
+_FEW = 10  # answers: of fewer, failures are counted as if there were so many
+_OF_ONE_PROMPT = frozenset([400, 406, 413, 415, 422, 451])
+_TOO_LARGE = re.compile(
+    r"too (?:large|long|many|big|high)|maximum|at most|exceed|context|less than|reduce", re.IGNORECASE
+)
+_LIMITS = ("max_tokens", "max_completion_tokens")
 
 Ints = NDArray[np.int64]
 
@@ -55,14 +66,24 @@ class EndpointConfig(Protocol):
     def backoff(self) -> float: ...
     @property
     def parallel(self) -> int: ...
+    @property
+    def max_failed(self) -> float: ...
 
 
-class _Passing(Exception):
-    """A failure that may pass; `after_s`: how long the server asks to wait."""
+class _Failed(Exception):
+    """Why a prompt has no answer, and what may mend it."""
 
-    def __init__(self, reason: str, after_s: float = 0.0):
+    def __init__(self, reason: str, mend: str):
         super().__init__(reason)
-        self.after_s = after_s
+        self.mend = mend
+
+
+class _Passing(_Failed):
+    """A failure that may pass; `after_s`: how long the server asks to wait, `tries`: how often it is worth it."""
+
+    def __init__(self, reason: str, after_s: float = 0.0, tries: int = 20, mend: str = ""):
+        super().__init__(reason, mend)
+        self.after_s, self.tries = after_s, tries
 
 
 class Endpoint:
@@ -79,6 +100,9 @@ class Endpoint:
         self._config, self._progress = config, progress
         self._address = config.url.rstrip("/") + "/chat/completions"
         self._http = TimedHttp()
+        self._parameters: dict[str, float] = {"temperature": 0, _LIMITS[0]: config.max_new_tokens}
+        self._lock = threading.Lock()
+        self._asked, self._failed = 0, 0
         self.content_hash = content_hash("endpoint", config.url, config.model, config.max_new_tokens)
 
     def answers(self, prompts: Sequence[str], users: Ints, as_of: Ints) -> list[Answer]:
@@ -101,30 +125,52 @@ class Endpoint:
                     done.put((number, error))
 
         result: dict[int, Answer] = {}
+        before, self._asked = self._asked, self._asked + len(prompts)
         with self._progress.task("asking the endpoint", len(prompts)) as task:
             for _ in range(min(self._config.parallel, len(prompts))):
                 threading.Thread(target=work, daemon=True).start()  # none of them holds up an interrupt
             try:
                 while len(result) < len(prompts):
                     number, answer = done.get()
-                    if isinstance(answer, Exception):
+                    if isinstance(answer, Exception) and not isinstance(answer, _Failed):
                         raise answer
-                    result[number] = answer
+                    lack = _lack_of(answer)
+                    result[number] = Answer("", lack=str(answer)) if isinstance(answer, _Failed) else answer
+                    if lack is not None:
+                        self._failed += 1
+                        self._check(lack, before + len(result), min(self._config.parallel, len(prompts)))
                     task.advance()
             finally:
                 stopped.set()
         return [result[number] for number in range(len(prompts))]
+
+    def _check(self, last: _Failed, answered: int, first: int) -> None:
+        """InputError where too many answers have failed, or each of the `first` that were asked for at once."""
+        none = self._failed == answered >= first
+        share = self._config.max_failed
+        if share == 1 or (self._failed <= share * max(self._asked, _FEW) and not none):
+            return
+        if none:
+            raise InputError(f"{_KEY}.url: {self._address} {self._clean(last)}; {last.mend}")
+        raise InputError(
+            f"{_KEY}.max_failed: {self._failed:,} of {answered:,} answers of {self._address} hold no title, more than "
+            f"{share:.0%} of {self._asked:,} (the last one {self._clean(last)}); {last.mend}, or raise max_failed"
+        )
 
     def _answer(self, prompt: str, stopped: threading.Event) -> Answer:
         for attempt in range(self._config.retries + 1):
             try:
                 return self._ask(prompt)
             except _Passing as failure:
-                if attempt == self._config.retries:
+                if attempt >= min(
+                    self._config.retries, self._config.retries if failure.tries is None else failure.tries
+                ):
+                    if failure.mend:
+                        raise
                     tries = "1 try" if attempt == 0 else f"{attempt + 1} tries"
-                    raise InputError(
-                        f"{_KEY}.url: {self._address} gave no answer in {tries}: {self._clean(failure)}; what was "
-                        "answered is kept, so start again later, or raise timeout or retries, or lower parallel"
+                    raise _Failed(
+                        f"gave no answer in {tries}: {failure}",
+                        "what was answered is kept: start again later, or raise timeout or retries, or lower parallel",
                     ) from None
                 spread = int(content_hash(prompt, attempt)[:8], 16) / 16**8
                 pause_s = self._config.backoff * 2**attempt * (0.5 + spread)
@@ -133,23 +179,47 @@ class Endpoint:
         raise InputError(f"{_KEY}.url: {self._address} is not asked any more")
 
     def _ask(self, prompt: str) -> Answer:
-        body = {
-            "model": self._config.model,
-            "messages": [{"role": "user", "content": prompt}],
-            "temperature": 0,
-            "max_tokens": self._config.max_new_tokens,
-        }
+        while True:
+            sent = dict(self._parameters)
+            body = {"model": self._config.model, "messages": [{"role": "user", "content": prompt}]} | sent
+            try:
+                return self._read(self._post(json.dumps(body).encode()))
+            except NoReply as error:
+                said = self._clean(error)
+                if error.code is None:
+                    shown = f"says {said[:_MOST_SHOWN]!r}, and {_NO_ANSWER}"
+                    raise _Passing(shown, tries=1, mend="check url") from None
+                code, after_s = error.code, 0.0
+            except Refused as error:
+                said = self._clean(said_by(error.said.decode("utf-8", "replace")))
+                code, after_s = error.code, _seconds(error.retry_after)
+            if code in (408, 409, 429) or code >= 500:
+                raise _Passing(f"HTTP {code} {said}".strip(), after_s) from None
+            if code in _OF_ONE_PROMPT and self._leave_out(said, sent):
+                continue
+            reason = f"refuses with HTTP {code} {said}".strip()
+            if code in _OF_ONE_PROMPT:
+                raise _Failed(reason, "check model, instruction, history and max_new_tokens")
+            raise InputError(f"{_KEY}.url: {self._address} {reason}; check url, model and key_variable")
+
+    def _leave_out(self, said: str, sent: dict[str, float]) -> bool:
+        """Whether a refusal is of parameters that are not sent from now on; most tokens go by another name first."""
+        named = [name for name in sent if re.search(rf"\b{name}\b", said)]
+        if not named or _TOO_LARGE.search(said):
+            return False
+        with self._lock:
+            for name in named:
+                if name in self._parameters:
+                    limit = self._parameters.pop(name)
+                    if name == _LIMITS[0]:
+                        self._parameters[_LIMITS[1]] = limit
+        return True
+
+    def _post(self, body: bytes) -> bytes:
         headers = {"Content-Type": "application/json"} | self._key.header()
         timeout_s = self._config.timeout
         try:
-            return self._read(self._http.post(self._address, json.dumps(body).encode(), headers, timeout_s, _MAX_BYTES))
-        except Refused as error:
-            said = self._clean(error.said[:_MOST_SAID].decode("utf-8", "replace"))
-            if error.code in (408, 409, 429) or error.code >= 500:
-                raise _Passing(f"HTTP {error.code} {said}".strip(), _seconds(error.retry_after)) from None
-            raise InputError(
-                f"{_KEY}.url: {self._address} refuses with HTTP {error.code} {said}; check url, model and key_variable"
-            ) from None
+            return self._http.post(self._address, body, headers, timeout_s, _MAX_BYTES)
         except TooLate:
             raise _Passing(f"no answer within {timeout_s:g} s") from None
         except BrokenOff:
@@ -162,31 +232,31 @@ class Endpoint:
                     f"({self._clean(reason.verify_message)}), so nothing was sent; mend url, or name the file of its "
                     "authority in the environment variable SSL_CERT_FILE"
                 ) from None
-            raise _Passing(str(reason) or type(error).__name__) from None
+            raise _Passing(self._clean(str(reason) or type(error).__name__)) from None
 
     def _read(self, body: bytes) -> Answer:
-        try:
-            answer = json.loads(body)
-            text = answer["choices"][0]["message"]["content"]
-            usage = answer.get("usage") or {}
-            tokens = [_tokens(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")]
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            said = self._clean(body[:_MOST_SAID].decode("utf-8", "replace"))[:80]
-            raise InputError(f"{_KEY}.url: {self._address} says {said!r}, and {_NO_ANSWER}; check url") from None
-        # A refusal comes without content: an answer without titles.
-        text = text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""  # no half of a surrogate pair
-        return Answer(text, *tokens)
+        reply = read_reply(body)
+        if not (reply.text.strip() or reply.cut or reply.refused):
+            raise _Passing("answers with nothing", tries=1, mend="check model")
+        return Answer(reply.text, reply.prompt_tokens, reply.output_tokens, reply.cut, reply.refused)
 
     def _clean(self, said: object) -> str:
         """One line of what the server said: the key is masked before anything is cut, and what is unseen goes."""
-        return printable(" ".join(self._key.masked(str(said)).split()))[:200]
+        line = printable(" ".join(self._key.masked(str(said)[: 4 * _MOST_SAID]).split()))
+        return line if len(line) <= _MOST_SAID else f"{line[:_MOST_SAID]} ..."
 
 
-def _tokens(count: object) -> float:
-    """A number of tokens; NaN for what cannot be one, and for the 0 that servers write where they do not count."""
-    if isinstance(count, bool) or not isinstance(count, int | float) or not 1 <= count <= _MOST_TOKENS:
-        return math.nan
-    return float(count)
+def _lack_of(answer: Answer | Exception) -> _Failed | None:
+    """Why there is no title in an answer; None where there is one."""
+    if isinstance(answer, _Failed):
+        return answer
+    assert isinstance(answer, Answer)
+    if parsed(answer.text, 1, cut=answer.cut).titles:
+        return None
+    if answer.cut:
+        return _Failed("answers without a title, cut off by max_new_tokens", "raise max_new_tokens, or think less")
+    said = f": {answer.text[:_MOST_SHOWN]!r}" if answer.text.strip() else ""
+    return _Failed(f"answers without a title{said}", "check model and instruction")
 
 
 def _seconds(header: str | None) -> float:

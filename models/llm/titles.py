@@ -7,13 +7,15 @@ filled with popular items, or left missing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateLists
-from fleetrec.models.llm.grounding import Grounding, answers_of
+from fleetrec.models.llm.answers import Parsed, Why, parsed
+from fleetrec.models.llm.grounding import Grounding
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.sequences import TrainingSet
@@ -54,6 +56,17 @@ class TitledLog(Protocol):
     def titles(self) -> tuple[str, ...] | None: ...
 
 
+class Outcome(IntEnum):
+    """How an answer ended; those after CUT_OFF hold no title."""
+
+    WHOLE = 0
+    CUT_OFF = 1
+    CUT_OFF_EMPTY = 2
+    REFUSED = 3
+    NO_TITLE = 4
+    NO_ANSWER = 5
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a model wrote, and the tokens it took where they are known (else NaN)."""
@@ -61,6 +74,12 @@ class Answer:
     text: str
     prompt_tokens: float = float("nan")
     output_tokens: float = float("nan")
+    cut: bool = False
+    """whether it ended before the model had"""
+    refused: bool = False
+    """whether the server says that it was refused"""
+    lack: str = ""
+    """why there is no answer at all"""
 
 
 class Answerer(Protocol):
@@ -121,15 +140,15 @@ class TitleCandidates:
         asked = config.instruction or (INSTRUCTION if exclude_seen else WITH_REPEATS)
         wording = [asked, config.history, config.titles, config.min_similarity, config.fill]
         used = [wording, list_length, exclude_seen, log.titles, popular if config.fill == "popular" else None]
-        self.content_hash = content_hash("titles, seen ones kept", answerer.content_hash, used, log.offsets, log.items)
+        self.content_hash = content_hash("titles, parsed", answerer.content_hash, used, log.offsets, log.items)
 
     def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
         """See CandidateSource.lists. No list is found at as_of = -1."""
         items = np.full((len(users), self.list_length), -1, dtype=np.int32)
-        found = as_of >= 0
+        asked = as_of >= 0
         figures = {name: np.full(len(users), np.nan) for name in ("prompt_tokens", "output_tokens")}
-        counts = {name: np.full(len(users), np.nan) for name in ("written", "ungrounded")}
-        rows = np.flatnonzero(found)
+        counts = {name: np.full(len(users), np.nan) for name in ("written", "ungrounded", "outcome")}
+        rows = np.flatnonzero(asked)
         histories = [
             self._items[self._offsets[user] : self._offsets[user] + newest + 1].tolist()
             for user, newest in zip(users[rows], as_of[rows], strict=True)
@@ -138,12 +157,14 @@ class TitleCandidates:
         prompts = [prompt_of(self._config, self._titles, history, repeats) for history in histories]
         answered = self._answerer.answers(prompts, users[rows], as_of[rows])
         for row, history, answer in zip(rows.tolist(), histories, answered, strict=True):
-            titles = answers_of(answer.text, self._config.titles)
+            found = parsed(answer.text, self._config.titles, self._grounding.knows, answer.cut)
+            titles = found.titles
             grounded = self._grounding.find(titles)
             items[row] = self._list(grounded, set(history) if self._exclude_seen else set())
             figures["prompt_tokens"][row], figures["output_tokens"][row] = answer.prompt_tokens, answer.output_tokens
             counts["written"][row], counts["ungrounded"][row] = len(titles), (grounded < 0).sum()
-        return CandidateLists(items=items, found=found, as_of=as_of.copy(), **figures, **counts)
+            counts["outcome"][row] = _outcome(answer, found)
+        return CandidateLists(items=items, found=asked, as_of=as_of.copy(), **figures, **counts)
 
     def _list(self, grounded: Ints, seen: set[int]) -> NDArray[np.int32]:
         """The answers in their order, each item once, then popular items that are not `seen`.
@@ -161,3 +182,14 @@ class TitleCandidates:
         kept = list(chosen)[: self.list_length]
         result[: len(kept)] = kept
         return result
+
+
+def _outcome(answer: Answer, found: Parsed) -> Outcome:
+    whys = {one.why for one in found.dropped}
+    if found.titles:
+        return Outcome.CUT_OFF if answer.cut else Outcome.WHOLE
+    if answer.lack:
+        return Outcome.NO_ANSWER
+    if answer.cut:
+        return Outcome.CUT_OFF_EMPTY
+    return Outcome.REFUSED if answer.refused or Why.REFUSAL in whys else Outcome.NO_TITLE

@@ -18,7 +18,7 @@ from fleetrec.simulator.fleet.message_sizes import install_bytes
 from fleetrec.simulator.preparation import illegal_beams
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared
-from fleetrec.simulator.preparation.title_answers import answer_note
+from fleetrec.simulator.preparation.title_answers import answer_notes
 from fleetrec.simulator.records.column_units import telling_units
 from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account
@@ -93,13 +93,14 @@ def collect(
         (SlateInputs.of(scenario), scenario.llm.served_as),
     )
     answers = list_answers(*shown, prepared, interactions, users)
+    prompt = scenario.llm.candidates.title_prompt()
     of = {"quality_of": quality_of(*shown, scenario.srm.kind), "cost_of": service.cost_label}
     load = service.load(horizon_s)
     notes = [
         *run_notes(scenario.policy, scenario.workload, of, prepared, base),
         *training_notes(scenario.llm.candidates.kind, prepared),
         *parts.request_notes(requests, population.presence.joined_s),
-        *([answer_note(answers)] if answers else []),
+        *(answer_notes(answers, prompt.fill) if answers and prompt else []),
         *missing_note(scenario.llm.candidates, load),
         *service.notes(),
         *engine_notes(scenario.policy.slate, scenario.cloud, service.cost_label),

@@ -36,8 +36,15 @@ def held_below(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("replies", "fails"),
-    [([ECHO], False), ([ECHO, ECHO, (401, {}, f"no key: {KEY}".encode())], True), ([(500, {}, KEY.encode())], True)],
-    ids=["a good run", "refused in its midst", "failing from the start"],
+    [
+        ([ECHO], False),
+        ([ECHO, ECHO, (401, {}, f"no key: {KEY}".encode())], True),
+        ([(500, {}, KEY.encode())], True),
+        ([ECHO, ok(None), (200, {}, f'{{"error": "what is {KEY}?"}}'.encode()), ECHO], False),
+        ([ok(f"I'm sorry, but {KEY} is no key.")], True),
+        ([(400, {}, f'{{"error": {{"message": "temperature and {KEY}"}}}}'.encode())], True),
+    ],
+    ids=["a good run", "refused in its midst", "failing from the start", "odd in its midst", "no titles", "picky"],
 )
 def test_nothing_that_a_run_leaves_holds_eight_characters_of_the_key(
     replies: list[Reply],

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from fleetrec.models.runtime.web_address import address_problem
 from fleetrec.simulator.scenario.sections.candidates import TitlePrompt, needs_served_as
-from fleetrec.simulator.scenario.units import Seconds
+from fleetrec.simulator.scenario.units import Seconds, Share
 
 if TYPE_CHECKING:
     from fleetrec.models.candidates import CandidateSource
@@ -26,6 +26,11 @@ class Endpoint(TitlePrompt):
     timeout: Seconds = Field(60.0, gt=0, description="for one answer")
     retries: int = Field(5, ge=0, le=20, description="further tries after 429, 5xx, a broken connection or a time-out")
     backoff: Seconds = Field(1.0, description="pause before the first of them; it doubles each time, up to a minute")
+    max_failed: Share = Field(
+        0.25,
+        description="share of answers without a title (refused, cut off, none at all) above which a run ends, counted "
+        "of ten at least; 1: it never does",
+    )
     parallel: int = Field(8, ge=1, le=256, description="requests under way at once")
 
     save_every: ClassVar[int | None] = 64

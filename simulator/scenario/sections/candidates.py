@@ -120,7 +120,9 @@ class TitlePrompt(Candidates):
     history: int = Field(20, ge=1, description="newest titles that a prompt shows")
     titles: int = Field(20, ge=1, le=1000, description="titles asked for; what an answer holds beyond them is ignored")
     min_similarity: Share = Field(
-        0.6, description="TF-IDF cosine below which an answer is ungrounded: it is no item and is counted"
+        0.85,
+        description="similarity to a title, letter by letter, below which a misspelling is ungrounded: it is no item "
+        "and is counted; a word or a number more or less is never a misspelling",
     )
     fill: Literal["popular", "none"] = Field(
         "popular", description="the rest of a list: items most popular in the training part, or nothing"
