@@ -34,7 +34,7 @@ from fleetrec.simulator.engine.run import fewer_collections
 from fleetrec.simulator.scenario import sections
 
 RATE_PER_REPLICA = 20.0  # requests a second
-_TWO = sections.Machines(replicas=2)
+_TWO = sections.Machines(engine=None, replicas=2)
 FEATURES: dict[str, dict[str, Any]] = {
     "plain": {"replicas": 4},
     "cached prefixes": {"replicas": 4, "prefix_caching": True},
@@ -50,7 +50,7 @@ def begin(env: simpy.Environment, replicas: int, requests: int, rate: float, see
     gaps = generator.exponential(1 / rate, requests).data
     prompts = generator.integers(100, 1501, requests).data
     outputs = generator.integers(20, 301, requests).data
-    cloud = sections.Cloud(gpu="h100", replicas=replicas)
+    cloud = sections.Cloud(gpu="h100", engine=None, replicas=replicas)
     pools = pools_of(sections.Llm(), cloud, sections.Tariffs(), default_catalogue().model("llama-3.1-8b"))
     node = LlmNode(env, pools, cloud, Draws(1))
 
@@ -118,7 +118,7 @@ def traced(path: Path, turns: int) -> None:
     model, took = default_catalogue().model("llama-3.1-8b"), dict.fromkeys(FEATURES, math.inf)
     for _ in range(turns):
         for name, keys in FEATURES.items():
-            cloud = sections.Cloud(**keys)
+            cloud = sections.Cloud(engine=None, **keys)
             pools = pools_of(sections.Llm(), cloud, sections.Tariffs(), model)
             with fewer_collections():
                 started = time.process_time()

@@ -49,7 +49,7 @@ def requests_of(output: int, sequences: int, prompts: tuple[int, int]) -> Reques
 
 def replicas_of(output: int, sequences: int, objective: ServiceObjective, seed: int, fast: bool = True) -> Replicas:
     """Llama 3.1 8B on H100s."""
-    cloud, model = without_faults(Cloud()), default_catalogue().model("llama-3.1-8b")
+    cloud, model = without_faults(Cloud(engine=None)), default_catalogue().model("llama-3.1-8b")
     kind = kind_of("cloud", cloud, cloud, model, RequestTokens(860, output, sequences))
     return Replicas((Pool(kind.replica),), cloud, Draws(seed), objective, fast=fast)
 

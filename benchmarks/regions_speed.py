@@ -45,7 +45,7 @@ def scenario(devices: int, barriers: bool) -> sections.Scenario:
             list_length=50,
             served_as="llama-3.1-8b",
         ),
-        cloud=sections.Cloud(replicas=max(1, devices // 4_000), slo=sections.Slo(p95_latency=30.0)),
+        cloud=sections.Cloud(engine=None, replicas=max(1, devices // 4_000), slo=sections.Slo(p95_latency=30.0)),
         regions=tuple(sections.Region(name=name, share=0.25) for name in ("east", "north", "south", "west")),
         policy=sections.Policy(
             request=RandomRequest(ratio=0.2),

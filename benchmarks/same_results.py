@@ -81,6 +81,11 @@ SLATES = ("srm", "both", "cloud_srm", "popular", "recent", "frequent", "markov")
 INCONSISTENCY = f"policy.request={REQUESTS['inconsistency']}"
 LOAD = ("llm.generation=beam", "cloud.gpu=l4", "fleet.preloaded=false")
 ROUTERS = ("round_robin", "random", "least_kv", "device_affine")
+SPOT = ("cloud.spot={taken_per_hour: 2}", "cloud.replicas=2", "policy.request=always", *LOAD)
+AUTOSCALING = ("cloud.autoscale={max: 3, metric: queue, target: 1}", "policy.request=always", *LOAD)
+ROOFLINE = "cloud.engine=none"
+ENGINES = ("sglang", "tensorrt_llm", "generative_recommender")
+"""beside vLLM, the default"""
 WORLDS: dict[str, tuple[str, ...]] = {
     **{f"request: {name}": (f"policy.request={kind}", "cloud.stores=history") for name, kind in REQUESTS.items()},
     **{f"fusion: {name}": (f"policy.fusion={kind}",) for name, kind in FUSIONS.items()},
@@ -99,8 +104,13 @@ WORLDS: dict[str, tuple[str, ...]] = {
         "policy.when_offline=wait",
         "policy.request=always",
     ),
-    "autoscaling": ("cloud.autoscale={max: 3, metric: queue, target: 1}", "policy.request=always", *LOAD),
-    "spot": ("cloud.spot={taken_per_hour: 2}", "cloud.replicas=2", "policy.request=always", *LOAD),
+    "autoscaling": AUTOSCALING,
+    "spot": SPOT,
+    "roofline": (ROOFLINE, INCONSISTENCY),
+    "roofline, autoscaling": (*AUTOSCALING, ROOFLINE),
+    "roofline, spot": (*SPOT, ROOFLINE),
+    **{f"engine: {name}": (f"cloud.engine={name}", "policy.request=always", *LOAD) for name in ENGINES},
+    "engine: vllm, lists": ("llm.generation=list", "policy.request=always"),
     "failures": ("cloud.failures={every: 1h, repair: 10min}", "policy.request=always", *LOAD),
     "queue limit": ("cloud.queue_limit=1", "cloud.max_sequences=50", "policy.request=always", *LOAD),
     **{

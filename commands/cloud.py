@@ -38,7 +38,13 @@ def replay(
     router: Annotated[
         str, typer.Option("--router", help="which replica gets a request, as cloud.router in a scenario")
     ] = "least_outstanding",
-    profile: Annotated[str | None, typer.Option("--profile", help="step times of `calibrate`")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", help="serving engine, as cloud.engine; vllm by default, none: the plain roofline"),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="step times of `calibrate`, instead of an engine's")
+    ] = None,
     rate_scale: Annotated[float, typer.Option("--rate-scale", help="arrivals come so many times as fast")] = 1.0,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="only the first requests")] = None,
     slo: Annotated[
@@ -57,7 +63,7 @@ def replay(
 
         chosen = Router.called(router, "--router")
         objectives = ",".join(slo) if slo else None
-        plan = Plan(model, gpu, gpus_per_replica, replicas, chosen, profile, rate_scale, limit, objectives)
+        plan = Plan(model, gpu, gpus_per_replica, replicas, chosen, engine, profile, rate_scale, limit, objectives)
         figures = size(trace, plan, progress_bars(quiet))
         if as_json:
             print_json(figures)

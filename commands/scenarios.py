@@ -173,7 +173,7 @@ def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = N
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         print_advice(loaded)
         clouds, lists = clouds_of(loaded), [note.text for note in illegal_beams.notes(ListInputs.of(loaded))]
-        notes = *price_notes(clouds, loaded.tariffs), *engine_notes(clouds, loaded.llm.served_as), *lists
+        notes = *price_notes(clouds, loaded.tariffs), *engine_notes(clouds, loaded.llm), *lists
         sys.stdout.write("".join(f"# {line}\n" for line in notes) + resolved_yaml(loaded))
 
 

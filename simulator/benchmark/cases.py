@@ -1,5 +1,7 @@
 """The cases of the engine's speed test: one built-in fleet, of which one thing at a time is changed.
 
+Its cloud is timed by the plain roofline, so that speeds compare with those of versions which knew no serving engine.
+
 Imports nothing heavy: to compare what was measured needs no PyTorch.
 """
 
@@ -8,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.preparation.memory_estimate import needed_bytes
+from fleetrec.simulator.scenario.sections import EngineName
 
 INTERACTIONS = 30
 """of each device, about"""
@@ -17,7 +20,8 @@ _FIXED_BYTES = 600_000_000
 @dataclass(frozen=True)
 class Case:
     """A fleet to be simulated: how many devices, the SRM and its dimension, requests per interaction, items a list,
-    and, where not 0, four regions shared out to so many processes."""
+    four regions shared out to so many processes, where not 0, and the serving engine of the cloud, where there is
+    one."""
 
     name: str
     devices: int = 10_000
@@ -26,6 +30,7 @@ class Case:
     ratio: float = 0.2
     list_length: int = 50
     shards: int = 0
+    engine: EngineName | None = None
 
     @property
     def needed_bytes(self) -> int:
@@ -46,6 +51,7 @@ SUITE = (
     replace(BASE, name="ratio-0.5", ratio=0.5),
     replace(BASE, name="list-20", list_length=20),
     replace(BASE, name="list-200", list_length=200),
+    replace(BASE, name="engine-generative_recommender", engine="generative_recommender"),
     replace(BASE, name="shards-1", shards=1),
     replace(BASE, name="shards-2", shards=2),
 )

@@ -59,8 +59,10 @@ def bench_scenario(
     ratio: float = REQUEST_RATIO,
     list_length: int = LIST_LENGTH,
     users: int | None = None,
+    engine: sections.EngineName | None = None,
 ) -> sections.Scenario:
-    """Windows of 50 items, about 30 interactions a device; `users` (as many as devices) have clones where fewer."""
+    """Windows of 50 items, about 30 interactions a device; `users` (as many as devices) have clones where fewer.
+    `engine` times the cloud's steps; none: the roofline."""
     events = _HISTORY + INTERACTIONS
     loss = "bce" if srm == "din" else "full_softmax"
     return sections.Scenario(
@@ -73,7 +75,7 @@ def bench_scenario(
         fleet=sections.Fleet(devices=devices),
         srm=sections.Srm.of({"kind": srm, "dim": dim, "max_length": 50, "epochs": 0, "loss": loss}),
         llm=sections.Llm(list_length=list_length, served_as="llama-3.1-8b"),
-        cloud=sections.Cloud(replicas=max(1, devices // 1_000)),
+        cloud=sections.Cloud(replicas=max(1, devices // 1_000), engine=engine),
         policy=sections.Policy(request=RandomRequest(ratio=ratio)),
     )
 

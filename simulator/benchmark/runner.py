@@ -45,7 +45,7 @@ class Runner:
 def _in_one_piece(case: Case, folder: Path) -> Figures:
     """What `bench` measures, of any case."""
     users = min(case.devices, _MOST_USERS)
-    scenario = bench_scenario(case.devices, case.srm, case.dim, case.ratio, case.list_length, users)
+    scenario = bench_scenario(case.devices, case.srm, case.dim, case.ratio, case.list_length, users, case.engine)
     setup_s, fleet = timed(lambda: BenchFleet.of(scenario, ArtifactStore(folder / "cache"), _SILENT))
     with_floor, busy_s = case.devices <= _FLOOR_UP_TO, processor_s()
     seconds, world = timed(lambda: fleet.run(_SILENT, folder=folder / "parts", keeps_all=with_floor))

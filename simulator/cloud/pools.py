@@ -13,7 +13,7 @@ from fleetrec.simulator.cloud.calibration import load_profile
 from fleetrec.simulator.cloud.drafting import with_drafter
 from fleetrec.simulator.cloud.hardware.beam_steps import beams_of
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
-from fleetrec.simulator.cloud.hardware.engine_errors import expected_error
+from fleetrec.simulator.cloud.hardware.engine_errors import expected_beam_error, expected_error
 from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
@@ -35,11 +35,17 @@ from fleetrec.simulator.scenario.text_files import resolve_path
 from fleetrec.simulator.scenario.units import SIZE
 
 
-def expected_errors(cloud: sections.Cloud, model: str) -> list[str]:
-    """How far the step times of each engine and GPU of a cloud that serves the model may be off, in words."""
+def expected_errors(cloud: sections.Cloud, model: str, beams: int = 1) -> list[str]:
+    """How far the step times of each engine and GPU of a cloud that serves the model may be off, in words; `beams`: of
+    each request."""
     return list(
         dict.fromkeys(
-            f"{section.engine} on {section.gpu}: expect {expected_error(model, section.gpu, section.engine)}"
+            f"{section.engine} on {section.gpu}: expect "
+            + (
+                expected_beam_error(section.engine, beams)
+                if beams > 1
+                else expected_error(model, section.gpu, section.engine)
+            )
             for _, section in cloud.machines()
             if section.engine is not None
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.pools import check_cloud, expected_errors
+from fleetrec.simulator.cloud.tokens import longest_request
 from fleetrec.simulator.core.costs import carbon_signal
 from fleetrec.simulator.core.signals import read_bandwidth_trace
 from fleetrec.simulator.fleet.presence_trace import read_spans
@@ -24,10 +25,10 @@ def price_notes(clouds: Iterable[sections.Cloud], tariffs: sections.Tariffs) -> 
     ]
 
 
-def engine_notes(clouds: Iterable[sections.Cloud], served_as: str | None) -> list[str]:
+def engine_notes(clouds: Iterable[sections.Cloud], llm: sections.Llm) -> list[str]:
     """Which error to expect of the step times, where serving engines time them."""
-    model = served_as or "the candidate model"
-    return list(dict.fromkeys(line for cloud in clouds for line in expected_errors(cloud, model)))
+    model, beams = llm.served_as or "the candidate model", longest_request(llm).sequences
+    return list(dict.fromkeys(line for cloud in clouds for line in expected_errors(cloud, model, beams)))
 
 
 def check_inputs(scenario: sections.Scenario) -> None:

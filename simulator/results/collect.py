@@ -103,7 +103,7 @@ def collect(
         *(answer_notes(answers, prompt.fill) if answers and prompt else []),
         *missing_note(scenario.llm.candidates, load),
         *service.notes(),
-        *engine_notes(scenario.policy.slate, scenario.cloud, service.cost_label),
+        *engine_notes(scenario.policy.slate, scenario.llm, scenario.cloud, service.cost_label),
         *illegal_beams.notes(prepared.inputs.lists),
         *tuned.notes,
         *provisioned_notes(scenario.policy.slate, service, provisioned),

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fleetrec.simulator.cloud.pools import expected_errors
+from fleetrec.simulator.cloud.tokens import longest_request
 from fleetrec.simulator.core.notes import (
     COST_ACCOUNT,
     NOT_CALENDAR,
@@ -53,9 +54,9 @@ def missing_note(candidates: sections.Candidates, load: dict[str, Any]) -> list[
     return [note("missing_answers", said, then=then, requests=missing)] if missing and then is not None else []
 
 
-def engine_notes(slate: sections.Slate, cloud: sections.Cloud, model: str) -> list[Note]:
+def engine_notes(slate: sections.Slate, llm: sections.Llm, cloud: sections.Cloud, model: str) -> list[Note]:
     """How far step times may be off, where serving engines time them."""
-    errors = [] if slate.by_cloud_srm else expected_errors(cloud, model)
+    errors = [] if slate.by_cloud_srm else expected_errors(cloud, model, longest_request(llm).sequences)
     return [note("engine_error", "step times of {error}", error=error) for error in errors]
 
 

@@ -19,7 +19,8 @@ from fleetrec.simulator.cloud.capacity.traces import read_trace
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.node.cluster import Pool
-from fleetrec.simulator.cloud.pools import kind_of
+from fleetrec.simulator.cloud.pools import expected_errors, kind_of
+from fleetrec.simulator.cloud.prediction.rows import engine_named
 from fleetrec.simulator.cloud.tokens import RequestTokens
 from fleetrec.simulator.core.costs import HOUR_S, rent_cost
 from fleetrec.simulator.core.notes import data_of, note
@@ -38,6 +39,8 @@ class Plan:
     gpus_per_replica: int = 1
     replicas: int | None = None
     router: sections.Router = field(default_factory=sections.Router.family.default)
+    engine: str | None = None
+    """none: as a scenario's cloud has it by default"""
     profile: str | None = None
     rate_scale: float = 1.0
     limit: int | None = None
@@ -56,9 +59,7 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     if not 0 < plan.rate_scale < math.inf:
         raise InputError(f"--rate-scale {plan.rate_scale:g}: expected a number above 0, such as 2 for twice the load")
     objective = None if plan.slo is None else _objective(plan.slo)
-    cloud = without_faults(
-        sections.Cloud(gpu=plan.gpu, gpus_per_replica=plan.gpus_per_replica, router=plan.router, profile=plan.profile)
-    )
+    cloud = without_faults(_cloud(plan))
     model = default_catalogue().model(plan.model, "--model")
     gpu = default_catalogue().gpu(plan.gpu, "--gpu")
     requests, notes = read_trace(trace, plan.limit)
@@ -75,6 +76,8 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
         kind = kind_of("cloud", cloud, cloud, model, longest)
     except InputError as error:
         raise InputError(_as_options(str(error))) from None
+    for off in expected_errors(cloud, model.name, longest.sequences):
+        notes.append(note("engine_error", "step times of {error}", error=off))
     rent = rent_cost(1.0, gpu.usd_per_hour(sections.Tariffs()))
     power = ReplicaPower(model, gpu, plan.gpus_per_replica)
     pool = Pool(kind.replica, gpus_per_replica=plan.gpus_per_replica, rent_usd=rent.usd, power=power)
@@ -98,9 +101,16 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
         "gpus_per_replica": plan.gpus_per_replica,
         "replicas": wanted,
         "router": plan.router.kind,
-        "step_times": "roofline" if plan.profile is None else plan.profile,
+        "step_times": plan.profile or cloud.engine or "roofline",
     }
     return {"served_by": served, **figures, "notes": data_of(*notes)}
+
+
+def _cloud(plan: Plan) -> sections.Cloud:
+    kept = {name: getattr(plan, name) for name in ("gpu", "gpus_per_replica", "router", "profile")}
+    if plan.engine is not None:
+        kept["engine"] = None if plan.engine == "none" else engine_named(plan.engine, "--engine")
+    return sections.Cloud(**kept)
 
 
 def _objective(text: str) -> ServiceObjective:
@@ -157,6 +167,7 @@ def _percentiles(values: NDArray[np.float64]) -> dict[str, float | None]:
 
 def _as_options(message: str) -> str:
     """The keys of a scenario in a message as the options of the command."""
-    for key, option in (("gpus_per_replica", "--gpus-per-replica"), ("gpu", "--gpu"), ("profile", "--profile")):
-        message = message.replace(f"cloud.{key}:", f"{option}:")
+    for key in ("gpus_per_replica", "gpu", "engine", "profile"):
+        option = f"--{key.replace('_', '-')}"
+        message = message.replace(f"cloud.{key}:", f"{option}:").replace(f"cloud.{key} ", f"{option} ")
     return message

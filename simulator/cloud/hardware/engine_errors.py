@@ -134,5 +134,15 @@ def expected_error(model: str, gpu: str, engine: EngineName) -> str:
     )
 
 
+def expected_beam_error(engine: EngineName, beams: int) -> str:
+    """The same of requests that search with so many beams."""
+    search = engine_profile(engine).search
+    grows = "; its work grows with the width squared, that of generative_recommender does not" if search.square else ""
+    return (
+        f"requests of {beams} beams within {search.error:.0%}, at worst {search.error_worst:.0%} (of measured cells "
+        f"that were left out: {search.fitted_to}, models of 1.7B); others were never measured{grows}"
+    )
+
+
 def _within(errors: HeldOut) -> str:
     return f"TPOT within {errors.tpot:.0%} and TTFT within {errors.ttft:.0%}"

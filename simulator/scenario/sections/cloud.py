@@ -1,7 +1,7 @@
 """The `cloud` section: the GPUs that serve the LLM, who gets which request, and what goes wrong with them."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -112,14 +112,23 @@ class Machines(Section):
         Precision(), description="number formats; of the model as published, where none is given"
     )
     engine: EngineName | None = Field(
-        None, description="the serving engine, whose measured constants time the steps; none: the roofline"
+        "vllm",
+        description="the serving engine, whose measured constants time the steps; none: the plain roofline, and the "
+        "default where a `profile` has step times of its own",
     )
     profile: str | None = Field(
-        None, description="step times and memory calibrated from a server's log (`fleetrec calibrate`); none: roofline"
+        None, description="step times and memory calibrated from a server's log (`fleetrec calibrate`); none: `engine`"
     )
     cold_start: Seconds = Field(120.0, description="from the decision for another replica until it serves")
     autoscale: Autoscale | None = Field(None, description="none: `replicas` all the time")
     spot: Spot | None = Field(None, description="none: the replicas are never taken away")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _profile_is_of_its_engine(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("profile") is not None:
+            return {"engine": None, **given}
+        return given
 
 
 class Disaggregation(Section):

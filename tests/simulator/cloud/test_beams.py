@@ -199,8 +199,9 @@ def kind(beams, **cloud):
 
 
 def test_a_scenario_takes_the_engines_beams_and_is_refused_beyond_them():
-    assert kind(50).steps.beams is None  # the roofline
-    assert kind(50, engine="vllm").steps.beams.square_s > 0.0
+    assert kind(50, engine=None).steps.beams is None  # the roofline
+    assert kind(50).steps.beams.square_s > 0.0  # vLLM's
+    assert kind(50, engine="generative_recommender").steps.beams.square_s == 0.0
     assert kind(1, engine="vllm").steps.beams is None
     assert kind(512, engine="vllm", max_sequences=512).steps.beams is not None
     with pytest.raises(InputError, match=r"cloud\.engine: vLLM on 1 x rtx5090 fails at 512 beams"):

@@ -4,7 +4,11 @@ import pytest
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
+from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
+from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.step_time import Batch
+from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 from fleetrec.simulator.cloud.node.cluster import Link
 from fleetrec.simulator.cloud.pools import check_cloud, kinds_of, pools_of
 from fleetrec.simulator.cloud.replica.jobs import Job
@@ -132,6 +136,17 @@ def test_what_does_not_fit_or_is_not_known_is_refused_before_anything_is_trained
     with pytest.raises(InputError, match=message) as caught:
         check_cloud(LLM.model_copy(update=llm), Cloud(**cloud))
     assert "\n" not in str(caught.value)
+
+
+def test_the_engine_is_vllm_unless_another_or_none_is_named():
+    lists = LLM.model_copy(update={"generation": "list"})
+    ((_, vllm),) = kinds_of(lists, Cloud(), MODEL)
+    assert vllm.steps == engine_steps(MODEL, vllm.gpu, Layout(), engine_profile("vllm"))
+    ((_, roofline),) = kinds_of(lists, Cloud(engine=None), MODEL)
+    assert roofline.steps == RooflineTiming(MODEL, roofline.gpu).steps
+    pools = Cloud.model_validate({"pools": [{"name": "a"}, {"name": "b", "engine": "sglang"}]}).machines()
+    assert [section.engine for _, section in pools] == ["vllm", "sglang"]
+    assert Cloud(profile="server.yaml").engine is None  # it has step times of its own
 
 
 def test_prefill_and_decode_have_pools_of_their_own_and_a_link_between_them():

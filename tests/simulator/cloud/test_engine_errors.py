@@ -6,6 +6,7 @@ import pytest
 
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_errors import expected_error, held_out_errors
+from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
 from fleetrec.simulator.cloud.pools import expected_errors
 from fleetrec.simulator.scenario.sections import Cloud
 from tests.commands.typed import scenario_in, typed
@@ -46,15 +47,29 @@ def test_a_cloud_says_it_once_for_each_gpu_and_only_under_an_engine():
     pools = [
         {"name": name, "gpu": gpu, "engine": "vllm"} for name, gpu in (("a", "h100"), ("b", "h100"), ("c", "a100"))
     ]
-    cloud = Cloud.model_validate({"pools": [*pools, {"name": "d", "gpu": "h100"}]})
+    cloud = Cloud.model_validate({"pools": [*pools, {"name": "d", "gpu": "l4", "engine": None}]})
     assert [line.split(":")[0] for line in expected_errors(cloud, "qwen3-8b")] == ["vllm on h100", "vllm on a100"]
-    assert expected_errors(Cloud(), "qwen3-8b") == []
+    assert expected_errors(Cloud(engine=None), "qwen3-8b") == []
+    assert expected_errors(Cloud(profile="server.yaml"), "qwen3-8b") == []
+
+
+def test_wide_beams_have_the_errors_of_the_cells_that_were_left_out():
+    search = engine_profile("generative_recommender").search
+    (said,) = expected_errors(Cloud(engine="generative_recommender"), "qwen3-8b", beams=50)
+    assert f"requests of 50 beams within {search.error:.0%}, at worst {search.error_worst:.0%}" in said
+    assert search.fitted_to in said
+    assert "squared" not in said
+    assert "TPOT" not in said
+    (by_default,) = expected_errors(Cloud(), "qwen3-8b", beams=50)
+    assert by_default.startswith("vllm on h100: expect requests of 50 beams within")
+    assert by_default.endswith("its work grows with the width squared, that of generative_recommender does not")
 
 
 def test_validate_says_which_error_to_expect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = scenario_in(tmp_path, monkeypatch)
-    result = typed("validate", path, "--set", "cloud.engine=vllm")
+    result = typed("validate", path, "--set", "llm.generation=list")
     assert result.exit_code == 0, result.output
-    assert "note: vllm on " in result.stderr
-    assert "TPOT within" in result.stderr
-    assert "TPOT within" not in typed("validate", path).stderr
+    assert "note: vllm on h100: expect TPOT within" in result.stderr
+    assert "note: vllm on h100: expect requests of 50 beams" in typed("validate", path).stderr
+    for none in ("none", "null"):
+        assert "expect" not in typed("validate", path, "--set", f"cloud.engine={none}").stderr

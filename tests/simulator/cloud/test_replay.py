@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,19 @@ def test_dollars_are_replicas_times_time_at_the_list_price(trace: Path) -> None:
     assert figures["cost"]["usd"] / figures["cost"]["replica_hours"] == pytest.approx(one["usd"] / one["replica_hours"])
 
 
+def test_a_replay_is_timed_by_vllm_unless_another_engine_or_none_is_named(trace: Path) -> None:
+    def sized(engine: str | None) -> dict[str, Any]:
+        return size(trace, Plan("llama-3.1-8b", "h100", engine=engine), NullProgress())
+
+    by_default, roofline = sized(None), sized("none")
+    assert (by_default["served_by"]["step_times"], roofline["served_by"]["step_times"]) == ("vllm", "roofline")
+    assert by_default["latency_s"] == sized("vllm")["latency_s"]
+    assert by_default["tpot_s"]["mean"] > roofline["tpot_s"]["mean"] > 0.0
+    assert sized("trtllm")["served_by"]["step_times"] == "tensorrt_llm"
+    assert "TPOT within" in by_default["notes"][-1]["values"]["error"]
+    assert roofline["notes"] == []
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -107,6 +121,8 @@ def test_dollars_are_replicas_times_time_at_the_list_price(trace: Path) -> None:
         ({"rate_scale": 0.0}, "--rate-scale 0"),
         ({"rate_scale": 1e-300}, "--rate-scale 1e-300: the trace would last"),
         ({"profile": "nowhere.yaml"}, "nowhere.yaml"),
+        ({"profile": "nowhere.yaml", "engine": "vllm"}, "--engine: --profile has the step times of its own server"),
+        ({"engine": "vlm"}, "--engine: no engine 'vlm'; known: vllm, sglang"),
     ],
 )
 def test_what_cannot_be_sized_is_one_line(trace: Path, changes: dict[str, object], said: str) -> None:
