@@ -69,7 +69,7 @@ def test_validate_says_which_error_to_expect(tmp_path: Path, monkeypatch: pytest
     path = scenario_in(tmp_path, monkeypatch)
     result = typed("validate", path, "--set", "llm.generation=list")
     assert result.exit_code == 0, result.output
-    assert "note: vllm on h100: expect TPOT within" in result.stderr
-    assert "note: vllm on h100: expect requests of 50 beams" in typed("validate", path).stderr
+    assert "# vllm on h100: expect TPOT within" in result.stdout
+    assert "# vllm on h100: expect requests of 50 beams" in typed("validate", path).stdout
     for none in ("none", "null"):
-        assert "expect" not in typed("validate", path, "--set", f"cloud.engine={none}").stderr
+        assert "expect" not in typed("validate", path, "--set", f"cloud.engine={none}").stdout
