@@ -1,4 +1,4 @@
-"""The node of a scenario: its pools of replicas, timed by the roofline or by a calibrated profile.
+"""The node of a scenario: its pools of replicas, timed by their engine, the roofline, or a calibrated profile.
 
 InputError where a name is not in the catalogue, or the model or its longest request does not fit the GPUs.
 """

@@ -39,6 +39,7 @@ BASE: dict[str, Any] = {
     "fleet": {"devices": 50},
     "srm": {"kind": "sasrec", "dim": 8, "layers": 1, "heads": 1, "max_length": 10, "epochs": 0},
     "llm": {"list_length": 20, "served_as": "llama-3.1-8b"},
+    "cloud": {"engine": None},  # loads are chosen by the roofline's times
     "policy": {"request": {"kind": "random", "ratio": 0.4}},
 }
 

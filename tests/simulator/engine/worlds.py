@@ -12,6 +12,11 @@ WORLDS: dict[str, dict[str, Any]] = {
     "churn": {"fleet": {"churn": CHURN}, "policy": {"request": {"kind": "always"}, "when_offline": "wait"}},
     "churn, fail": {"fleet": {"churn": CHURN}, "policy": {"request": {"kind": "every", "n": 2}}},
     "overload": {"cloud": SLOW_CLOUD, "policy": {"request": {"kind": "always"}}},
+    "vllm": {"cloud": {"engine": "vllm"}, "policy": {"request": {"kind": "always"}}},
+    "generative recommender": {
+        "cloud": {**SLOW_CLOUD, "engine": "generative_recommender"},
+        "policy": {"request": {"kind": "always"}},
+    },
     "blocking": {"cloud": SLOW_CLOUD, "policy": {"request": {"kind": "always"}, "mode": "blocking"}},
     "no list": {"fleet": {"preloaded": False}, "policy": {"request": {"kind": "random", "ratio": 0.2}}},
     "stored lists": {"cloud": {"stores": "lists"}, "policy": {"request": {"kind": "always"}}},
