@@ -65,6 +65,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "policy.fusion": ("llm_only", "{kind: linear, score: rank}", "{kind: linear, srm_weight: 0}"),
     "policy.update": ("none", "{kind: fleet, every: 6h, min_new: 1}"),
     "cloud.gpu": ("h100", "l4", "a100"),
+    "cloud.engine": ("none", "vllm", "sglang", "tensorrt_llm", "generative_recommender"),
     "cloud.replicas": ("1", "3", "20"),
     "cloud.queue_limit": ("0", "1", "1000"),
     "cloud.max_sequences": ("16", "50", "256"),
