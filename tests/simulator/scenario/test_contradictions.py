@@ -64,7 +64,7 @@ CONTRADICTIONS = {
         "llm.illegal_beams: no beams are searched for these lists; remove it, or set llm.generation: beam",
     ),
     "illegal beams of no engine": (
-        "llm: {illegal_beams: engine}",
+        "llm: {illegal_beams: engine}\ncloud: {engine: none}",
         "llm.illegal_beams: engine: cloud.engine names none; give a share, such as 0.2, or all replicas one engine",
     ),
     "illegal beams of several engines": (
