@@ -80,6 +80,24 @@ def test_a_policy_and_an_admission_of_ones_own_run_in_regions_on_two_processes_a
     pd.testing.assert_frame_equal(one, two)
 
 
+def test_an_admission_of_ones_own_is_swept_by_two_workers_as_by_one() -> None:
+    Path("admission.py").write_text(
+        "class EachNth:\n    n: int = 2\n\n    def admits(self, arrival):\n        return arrival.number % self.n == 0\n"
+    )
+    Path("sweep.yaml").write_text(
+        "name: admissions\nquestion: How many are let in?\nbase: examples/evenings.yaml\n"
+        "set: {fleet.devices: 20, cloud.admission.kind: 'admission.py:EachNth'}\n"
+        "axes: {cloud.admission.n: [2, 3]}\nseeds: [1, 2]\n"
+    )
+    for jobs in ("1", "2"):
+        result = typed("sweep", "sweep.yaml", "--out", f"by{jobs}", "--jobs", jobs, "--quiet")
+        assert result.exit_code == 0, result.output
+    one, two = (pd.read_parquet(f"by{jobs}/results.parquet") for jobs in ("1", "2"))
+    pd.testing.assert_frame_equal(one, two)
+    let_in = one["requests.answered"] / one["requests.sent"]
+    assert let_in.tolist() == pytest.approx([1 / 2, 1 / 2, 1 / 3, 1 / 3], abs=0.02)
+
+
 def test_a_policy_that_raises_ends_the_command_with_one_line_and_leaves_no_result() -> None:
     path = Path("examples/evenings.py")
     path.write_text(
