@@ -263,7 +263,8 @@ class Device(DeviceKnowledge):
     def _rank(self, now: float) -> int:
         """Begin to order the cached list by the history up to `step`, the first time since the newest event; the slate
         that comes of it. An unfinished ordering is superseded."""
-        self._on_screen(now)
+        if self.next_ready_s < now:
+            self.shown_slate = self.next_slate
         made = self.recorder.slates.add(self.device, self.as_of, self.step, self.list_time_s, self.used_weights)
         self.next_slate, self.next_ready_s = made, now + self.profile.compute_s
         self.first_ready_s = self.next_ready_s
@@ -282,7 +283,8 @@ class Device(DeviceKnowledge):
     @property
     def exhausted(self) -> bool:
         """Whether its battery is empty."""
-        return self.energy_j >= self.profile.battery_j
+        profile = self.profile
+        return self.rankings * profile.compute_j + self.other_j >= profile.battery_j  # energy_j, for speed
 
     def spend(self, joules: float) -> None:
         """Its radio uses so much now; interactions up to now found the battery as it was."""

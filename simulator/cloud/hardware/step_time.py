@@ -109,7 +109,9 @@ class StepTime:
 
     def at(self, batch: Batch) -> float:
         """Seconds of a step that holds `batch`."""
-        compute_s, memory_s = self.compute.at(batch), self._memory_s(batch)
+        compute_s, memory_s = self.compute.at(batch), self.memory.at(batch)
+        if self.experts is not None or self.kernels is not None:
+            memory_s += self.by_tokens_s(batch.new_tokens, batch.sequences)
         if self.windows is not None:
             compute_s += self.windows.per_pair_s * self.windows.pairs(batch)
             memory_s += self.windows.per_context_token_s * self.windows.context_tokens(batch)
@@ -118,9 +120,6 @@ class StepTime:
             compute_s, memory_s = compute_s + host_s, memory_s + gpu_s
         seconds = max(compute_s, memory_s)
         return max(seconds, self.prompt_floor_s) if batch.new_tokens > batch.sequences else seconds
-
-    def _memory_s(self, batch: Batch) -> float:
-        return self.memory.at(batch) + self.by_tokens_s(batch.new_tokens, batch.sequences)
 
     def by_tokens_s(self, new_tokens: float, sequences: float) -> float:
         """The part of the memory line that is no line in the tokens."""

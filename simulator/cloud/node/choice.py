@@ -93,12 +93,9 @@ class Choice:
         self.routed = 0
         self._sent: dict[Hashable, int] = {}  # bits of the replicas that a prefix has gone to
 
-    def route(self, ask: Ask, number: int) -> None:
-        """A request goes to the replica of that number."""
-        self.routed += 1
-        if ask.prefix is not None:
-            key = ask.prefix[0]
-            self._sent[key] = self._sent.get(key, 0) | 1 << number
+    def sent(self, prefix: Hashable, number: int) -> None:
+        """A request with this prefix goes to the replica of that number."""
+        self._sent[prefix] = self._sent.get(prefix, 0) | 1 << number
 
     def caching(self, request: RequestView) -> list[ReplicaView]:
         """See ClusterView."""

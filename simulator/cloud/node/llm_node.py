@@ -64,11 +64,12 @@ class LlmNode:
         self._timeline = Timeline()
         self._cluster = cluster = Cluster(env, pools, self, draws)
         self._handover = Handover(env, cluster, self._wakes, self._count)
+        self._unplaced = self._handover.unplaced
         self._splits = bool(cluster.decoding)  # prompts from the rest
         cluster.begin(cloud.failures)
         for pool in pools:
             if pool.autoscale is not None:
-                unplaced = self._handover.unplaced if pool.decodes else self._ingress
+                unplaced = self._unplaced if pool.decodes else self._ingress
                 env.process(autoscale(cluster, pool, pool.autoscale, unplaced.__len__))
 
     # ------------------------------------------------------------------------------------------ the client's side
@@ -161,7 +162,7 @@ class LlmNode:
     @property
     def queue_length(self) -> int:
         """Requests that wait, at replicas, for one or on the way to one."""
-        return self._waiting + len(self._ingress) + len(self._handover.unplaced)
+        return self._waiting + len(self._ingress) + len(self._unplaced)
 
     @property
     def in_service(self) -> int:
@@ -241,10 +242,12 @@ class LlmNode:
         choice = self._cluster.choice
         if not choice.accepting:
             return None
-        job, asker = ticket.job, (ticket.number, ticket.retries, ticket.device)
-        ask = Ask(*asker, job.prompt_tokens, job.output_tokens, job.sequences, job.prefix)
-        number = self._router.choose(choice, ask)
-        choice.route(ask, number)
+        job = ticket.job
+        prefix, tokens = job.prefix, (job.prompt_tokens, job.output_tokens, job.sequences)
+        number = self._router.choose(choice, Ask(ticket.number, ticket.retries, ticket.device, *tokens, prefix))
+        choice.routed += 1
+        if prefix is not None:
+            choice.sent(prefix[0], number)
         return self._cluster.machines[number]
 
     def _turned_away(self, ticket: LlmTicket, machine: Machine | None, now: float) -> bool:
@@ -288,7 +291,8 @@ class LlmNode:
     def _changed(self, machine: Machine, now: float) -> None:
         """Something at a replica may have changed: count it, and see when it must be looked at next."""
         replica = machine.replica
-        self._count(machine)
+        if machine.counted != (replica.waiting, replica.outstanding):
+            self._count(machine)
         next_s = replica.next_s()
         if next_s < math.inf:
             self._wakes.at(machine, next_s)
@@ -416,5 +420,5 @@ class LlmNode:
         self._record(self.env.now)
 
     def _record(self, now: float) -> None:
-        queue = self._waiting + len(self._ingress) + len(self._handover.unplaced)
+        queue = self._waiting + len(self._ingress) + len(self._unplaced)
         self._timeline.change(now, queue, self._busy, self._served, self._cluster.up)

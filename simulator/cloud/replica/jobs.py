@@ -57,7 +57,8 @@ class Engine:
         """The most blocks that a request, not taken in yet, comes to hold, those of drafts that may be rejected too."""
         drafts = self.drafter.tokens if self.drafter is not None and job.output_tokens > 1 else 0
         last = job.prompt_tokens + max(job.output_tokens, 1) - 1 + drafts
-        return job.blocks_at(last, self.block_tokens) + self.window_blocks(job)
+        blocks = job.blocks_at(last, self.block_tokens)
+        return blocks + self.window_blocks(job) if self.window_share else blocks
 
     def window_blocks(self, job: "Job") -> int:
         """Blocks that a request's layers with a window hold, from its last prompt chunk on: as many as they come to

@@ -81,25 +81,28 @@ class Replica(Batching):
             self._join(job, now)
 
     def _enlist(self, job: Job, now: float) -> None:
-        self._come_to(now)
-        needed = self.engine.blocks_of(job)
-        if needed > self.engine.kv_blocks:
+        if self._end_s < now:
+            self._come_to(now)
+        engine = self.engine
+        needed = engine.blocks_of(job)
+        if needed > engine.kv_blocks:
             raise InputError(
                 f"request of {job.prompt_tokens} prompt and {job.sequences} x {job.output_tokens} output tokens: it "
-                f"needs {needed} KV-cache blocks of {self.engine.block_tokens} tokens and the replica has "
-                f"{self.engine.kv_blocks}; shorten it, or use a GPU with more memory"
+                f"needs {needed} KV-cache blocks of {engine.block_tokens} tokens and the replica has "
+                f"{engine.kv_blocks}; shorten it, or use a GPU with more memory"
             )
-        if job.sequences > self.engine.max_sequences:
+        if job.sequences > engine.max_sequences:
             raise InputError(
-                f"request of {job.sequences} sequences: the engine runs at most {self.engine.max_sequences}; "
+                f"request of {job.sequences} sequences: the engine runs at most {engine.max_sequences}; "
                 "lower the beams or raise max_sequences"
             )
-        if job.sequences > 1 and self.engine.drafter is not None:
+        if job.sequences > 1 and engine.drafter is not None:
             raise InputError(f"request of {job.sequences} sequences: no drafts are verified for beams; leave one out")
         if job._state != "new":
             raise ValueError(f"a job is served once, and this one is {job._state}")
         job._state = "waiting"
-        job._window_blocks = self.engine.window_blocks(job)
+        if engine.window_share:
+            job._window_blocks = engine.window_blocks(job)
         job._number, job._key = self._numbers, self._order(job)
         self._numbers += 1
         self.outstanding += 1
