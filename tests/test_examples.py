@@ -82,7 +82,7 @@ def test_a_policy_and_an_admission_of_ones_own_run_in_regions_on_two_processes_a
 
 def test_an_admission_of_ones_own_is_swept_by_two_workers_as_by_one() -> None:
     Path("admission.py").write_text(
-        "class EachNth:\n    n: int = 2\n\n    def admits(self, arrival):\n        return arrival.number % self.n == 0\n"
+        "class EachNth:\n    n: int = 2\n\n    def admits(self, asked):\n        return asked.number % self.n == 0\n"
     )
     Path("sweep.yaml").write_text(
         "name: admissions\nquestion: How many are let in?\nbase: examples/evenings.yaml\n"
