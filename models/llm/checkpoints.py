@@ -1,16 +1,22 @@
 """Hugging Face checkpoints: read from safetensors only, nothing unpickled or run, every failure in one line."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.user_files import read_json
 
+ITEMS = "items.json"
 _KEY = "llm.candidates.checkpoint"
+_POINTER = b"version https://git-lfs"
 
 
 def hugging_face() -> Any:
@@ -22,7 +28,7 @@ def hugging_face() -> Any:
 def checkpoint_source(name: str) -> Path | str:
     """The local folder that `name` is, else `name` itself as an OWNER/MODEL of the Hugging Face hub.
 
-    Raises InputError for a folder without config.json and for what can be neither.
+    Raises InputError for a folder that holds no whole model in safetensors, and for what can be neither.
     """
     folder = Path(name).expanduser()
     if folder.exists():
@@ -33,13 +39,74 @@ def checkpoint_source(name: str) -> Path | str:
 
 
 def require_checkpoint(folder: Path) -> Path:
-    """`folder`, if it can be a checkpoint."""
-    if not (folder / "config.json").is_file():
+    """`folder`, if it can be a checkpoint: a whole model, its weights there and in safetensors."""
+    if folder.suffix == ".gguf" or (folder.is_dir() and any(folder.glob("*.gguf"))):
         raise InputError(
-            f"{_KEY}: {folder} is not a Hugging Face checkpoint folder (it has no config.json); "
-            "give the folder that save_pretrained wrote"
+            f"{_KEY}: {folder} holds GGUF weights, which are not read; name the Hugging Face folder they were made of"
+        )
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        raise InputError(
+            f"{_KEY}: {folder} is an adapter (LoRA) of {_base_of(adapter)}, not a whole model; merge it with peft: "
+            "AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(NEW), and name NEW"
+        )
+    if not (folder / "config.json").is_file():
+        below = sorted(path.parent.name for path in folder.glob("*/config.json"))
+        where = f"; there is one in {', '.join(below[:3])}: name that folder" if below else ""
+        raise InputError(
+            f"{_KEY}: {folder} is not a Hugging Face checkpoint folder (it has no config.json)"
+            f"{where or '; give the folder that save_pretrained wrote'}"
+        )
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.open("rb").read(len(_POINTER)) == _POINTER:
+            raise InputError(
+                f"{_KEY}: {path} is a Git LFS pointer, not the data; run `git lfs pull` in the repository it is of"
+            )
+    if not any(folder.glob("*.safetensors")) and any(folder.glob("*.bin")):
+        raise InputError(
+            f"{_KEY}: {folder} holds pickled weights (.bin), which are never loaded; write safetensors: "
+            "from_pretrained(FOLDER).save_pretrained(NEW), and name NEW"
         )
     return folder
+
+
+def _base_of(adapter: Path) -> str:
+    try:
+        told = read_json(adapter)
+    except (OSError, ValueError):
+        told = None
+    return str(told.get("base_model_name_or_path") if isinstance(told, dict) else None)
+
+
+def write_items(folder: Path, item_ids: NDArray[Any]) -> None:
+    """Keeps, beside a model of items, which items they are: the log's ids in the order of their codes."""
+    (folder / ITEMS).write_text(json.dumps([str(label) for label in item_ids]), encoding="utf-8")
+
+
+def places_of_items(folder: Path, item_ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Which of the checkpoint's items each of the log's is [n_items].
+
+    InputError where the checkpoint does not say which items it is of, names one twice, or lacks one of the log's.
+    """
+    try:
+        told = read_json(folder / ITEMS)
+    except FileNotFoundError:
+        raise InputError(
+            f"{_KEY}: {folder} does not say which items its tokens are; write their ids into {ITEMS} beside "
+            "config.json, a JSON list of the log's ids in the order of their tokens"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{_KEY}: {folder / ITEMS} cannot be read ({type(error).__name__}); write it anew") from None
+    if not isinstance(told, list) or len(set(map(str, told))) != len(told):
+        raise InputError(f"{_KEY}: {folder / ITEMS} is no list of ids, each once; write a JSON list")
+    place = {str(label): n for n, label in enumerate(told)}
+    lacking = [str(label) for label in item_ids if str(label) not in place]
+    if lacking:
+        raise InputError(
+            f"{_KEY}: {folder} knows {len(told):,} items, and {len(lacking):,} of the log's {len(item_ids):,} are none "
+            f"of them, such as {lacking[0]!r}; use a checkpoint trained on this log's items"
+        )
+    return np.array([place[str(label)] for label in item_ids], dtype=np.int64)
 
 
 def read_auto(kind: str, source: Path | str) -> Any:

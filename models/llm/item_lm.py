@@ -1,8 +1,8 @@
 """The item LM as the cloud's recommender: trained here or loaded from a saved checkpoint, it ranks the whole catalogue.
 
-An artifact is a standard Hugging Face checkpoint folder (config.json, model.safetensors). A checkpoint of the user's
-own may be any causal LM whose vocabulary holds one token per item: token = item code + `item_offset` of its config.json
-(1 where that is not given), so at least n_items + item_offset tokens.
+An artifact is a standard Hugging Face checkpoint folder (config.json, model.safetensors) with the items' ids beside it
+(items.json). A checkpoint of the user's own may be any causal LM whose vocabulary holds one token per item: that of the
+n-th id of items.json is n + `item_offset` of its config.json (1 where that is not given).
 """
 
 import json
@@ -22,9 +22,11 @@ from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve, curve_of
 from fleetrec.models.llm.checkpoints import (
     causal_architecture,
     hugging_face,
+    places_of_items,
     quiet,
     read_checkpoint,
     require_checkpoint,
+    write_items,
 )
 from fleetrec.models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
 from fleetrec.models.llm.ranking import best_items
@@ -96,15 +98,20 @@ def train_or_load_item_lm(
     threads: int,
     device: str = "cpu",
     progress: Progress | None = None,
+    item_ids: NDArray[Any] | None = None,
 ) -> TrainedItemLm:
     """The item LM of `config`: its checkpoint where one is named, else trained on `data` or taken from the cache.
+
+    `item_ids` [n_items], what the log calls its items: kept beside what is trained, and matched with a checkpoint's.
 
     Raises InputError for an empty training set, a width that heads do not divide evenly, a training that diverges, or
     a checkpoint that cannot be read or does not fit the catalogue.
     """
     if config.checkpoint is not None:
         given = Path(config.checkpoint).expanduser()
-        model, facts = _loaded(given, data.n_items, config.max_length, threads, device)
+        require_checkpoint(given)
+        places = None if item_ids is None else places_of_items(given, item_ids)
+        model, facts = _loaded(given, data.n_items, config.max_length, threads, device, places)
         return TrainedItemLm(lambda: model, facts["architecture"], {}, given, device, facts["content_hash"])
     if config.dim % (2 * config.heads):
         raise InputError(
@@ -117,6 +124,8 @@ def train_or_load_item_lm(
             "use a longer log, a later workload.split.at or a smaller workload.split.last"
         )
     key = _key(config, data, threads, device)
+    if item_ids is not None:
+        key["items"] = content_hash(item_ids)
     folder = store.open(_ARTIFACT, key)
     if folder is None:
         store.check_writable()
@@ -125,6 +134,8 @@ def train_or_load_item_lm(
         with store.creating(_ARTIFACT, key) as temporary:
             with quiet():
                 lm.save_pretrained(temporary)
+            if item_ids is not None:
+                write_items(temporary, item_ids)
             (temporary / _HISTORY).write_text(json.dumps(history, indent=1), encoding="utf-8")
         folder = store.folder(_ARTIFACT, key)
     history = json.loads((folder / _HISTORY).read_text(encoding="utf-8"))
@@ -180,24 +191,35 @@ def _key(config: ItemLmConfig, data: TrainingSet, threads: int, device: str) -> 
     }
 
 
-def _loaded(folder: Path, n_items: int, max_length: int, threads: int, device: str) -> tuple[ItemLm, dict[str, Any]]:
-    """The model of a checkpoint, and its architecture and content hash."""
-    lm = read_checkpoint(hugging_face().AutoModelForCausalLM, require_checkpoint(folder))
+def _loaded(
+    folder: Path,
+    n_items: int,
+    max_length: int,
+    threads: int,
+    device: str,
+    places: NDArray[np.int64] | None = None,
+) -> tuple[ItemLm, dict[str, Any]]:
+    """The model of a checkpoint, and its architecture and content hash. `places`: see ItemLm; None: all in order."""
+    lm = read_checkpoint(hugging_face().AutoModelForCausalLM, folder)
     offset = int(getattr(lm.config, "item_offset", DEFAULT_OFFSET))
     vocabulary = lm.get_output_embeddings().weight.shape[0]
-    if offset < 0 or vocabulary < n_items + offset:
+    needed = (n_items if places is None else int(places.max(initial=-1)) + 1) + offset
+    if offset < 0 or vocabulary < needed:
         raise InputError(
             f"{folder}: its vocabulary of {vocabulary} tokens is too small: the log has {n_items} items and item codes "
-            f"start at token {offset}, so at least {n_items + offset} are needed; use a checkpoint trained on this log"
+            f"start at token {offset}, so at least {needed} are needed; use a checkpoint trained on this log"
         )
     if getattr(lm.get_output_embeddings(), "bias", None) is not None:
         raise InputError(f"{folder}: its output head has a bias, which is not supported; use a head without bias")
     positions = int(getattr(lm.config, "max_position_embeddings", max_length))
     length = even_length(min(max_length, positions))
-    model = ItemLm(lm, n_items, length, offset).eval().requires_grad_(False)
+    if places is not None and np.array_equal(places, np.arange(n_items)):
+        places = None
+    moved = None if places is None else torch.from_numpy(places)
+    model = ItemLm(lm, n_items, length, offset, moved).eval().requires_grad_(False)
     weights = {name: tensor.numpy() for name, tensor in lm.state_dict().items()}
     used = [lm.config.model_type, length, offset, n_items, threads, torch.__version__, arithmetic_of(device)]
-    hashed = content_hash(used, lm.config.to_json_string(), weights)
+    hashed = content_hash(used, lm.config.to_json_string(), weights, *([] if places is None else [places]))
     return model.to(device), {"architecture": causal_architecture(lm), "content_hash": hashed}
 
 

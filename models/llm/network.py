@@ -50,25 +50,35 @@ class ItemLm(StateModel):
 
     kind = "item_lm"
     has_user_state = True
+    places: Tensor | None
 
-    def __init__(self, lm: Any, n_items: int, max_length: int, offset: int = DEFAULT_OFFSET):
-        """`lm`, a PreTrainedModel, has at least n_items + offset tokens and an output head without bias."""
+    def __init__(
+        self, lm: Any, n_items: int, max_length: int, offset: int = DEFAULT_OFFSET, places: Tensor | None = None
+    ):
+        """`lm`, a PreTrainedModel, has at least n_items + offset tokens and an output head without bias. `places`
+        [n_items]: which of the model's items each item is, where they are not the same in the same order."""
         super().__init__(n_items, lm.config.hidden_size, max_length)
         self.lm = lm
         self.embedding = lm.get_input_embeddings()
         self.offset = offset
+        self.register_buffer("places", places, persistent=False)
         self._padding = lm.config.pad_token_id or 0
 
     def states(self, windows: Tensor, since: int = 0) -> Tensor:
         """See StateModel.states. Padding comes last, so a causal model never looks at it."""
-        tokens = torch.where(windows > 0, windows - 1 + self.offset, self._padding)
+        items = windows - 1
+        if self.places is not None:
+            items = self.places[items.clamp(min=0)]
+        tokens = torch.where(windows > 0, items + self.offset, self._padding)
         states: Tensor = self.lm.base_model(input_ids=tokens, use_cache=False).last_hidden_state
         return states[:, since:]
 
     def item_vectors(self) -> Tensor:
         """[n_items, dim]: the items' rows of the output table."""
         table: Tensor = self.lm.get_output_embeddings().weight
-        return table[self.offset : self.offset + self.n_items]
+        return (
+            table[self.offset : self.offset + self.n_items] if self.places is None else table[self.offset + self.places]
+        )
 
 
 class TrainableItemLm(ItemLm):

@@ -1,6 +1,7 @@
 """The P5-style recommender: a T5 trained here on item-id prompts, asked by beam search over the tree of ids.
 
-An artifact is a Hugging Face checkpoint folder with the ids beside it (item_ids.safetensors).
+An artifact is a Hugging Face checkpoint folder with the ids as tokens (item_ids.safetensors) and as the log has them
+(items.json) beside it.
 """
 
 import json
@@ -15,7 +16,15 @@ from safetensors.numpy import load_file, save_file
 
 from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve, curve_of
-from fleetrec.models.llm.checkpoints import checkpoint_source, hugging_face, quiet, read_auto, read_checkpoint
+from fleetrec.models.llm.checkpoints import (
+    checkpoint_source,
+    hugging_face,
+    places_of_items,
+    quiet,
+    read_auto,
+    read_checkpoint,
+    write_items,
+)
 from fleetrec.models.llm.item_ids import ItemIds, item_ids
 from fleetrec.models.llm.p5_network import RESERVED, P5Network, extend, new_t5
 from fleetrec.models.llm.p5_search import BeamSearch
@@ -66,13 +75,16 @@ def train_or_load_p5(
     threads: int,
     device: str = "cpu",
     progress: Progress | None = None,
+    item_ids: NDArray[Any] | None = None,
 ) -> TrainedP5:
     """The P5 of `config`, trained on `data` from a new T5 or its checkpoint, or taken from the cache.
+
+    `item_ids` [n_items], what the log calls its items: kept beside what is trained, and matched with a checkpoint's.
 
     Raises InputError for an empty training set, a training that diverges or finds no memory, or a checkpoint that
     cannot be read, is no T5, or (where it brings ids) has those of another catalogue.
     """
-    start = None if config.checkpoint is None else _read(config.checkpoint, data.n_items)
+    start = None if config.checkpoint is None else _read(config.checkpoint, data.n_items, item_ids)
     if config.epochs and len(training_prompts(data)[0]) == 0:
         raise InputError(
             "llm.candidates: the training set is empty: no user has two interactions to learn from; "
@@ -86,6 +98,8 @@ def train_or_load_p5(
             )
         return _ready(start, start.ids, config, threads, device, {})
     key = _key(config, start, data, threads, device)
+    if item_ids is not None:
+        key["items"] = content_hash(item_ids)
     folder = store.open(_ARTIFACT, key)
     if folder is None:
         store.check_writable()
@@ -97,9 +111,11 @@ def train_or_load_p5(
             with quiet():
                 network.t5.cpu().save_pretrained(temporary)
             _save_ids(network, ids, temporary)
+            if item_ids is not None:
+                write_items(temporary, item_ids)
             (temporary / _HISTORY).write_text(json.dumps(history, indent=1), encoding="utf-8")
         folder = store.folder(_ARTIFACT, key)
-    trained = _read(str(folder), data.n_items)
+    trained = _read(str(folder), data.n_items, None)
     assert trained.ids is not None
     history = json.loads((folder / _HISTORY).read_text(encoding="utf-8"))
     ready = _ready(trained, trained.ids, config, threads, device, dict(history["validation"]))
@@ -125,7 +141,7 @@ class _Start:
     weights_hash: str
 
 
-def _read(name: str, n_items: int) -> _Start:
+def _read(name: str, n_items: int, item_ids: NDArray[Any] | None) -> _Start:
     source = checkpoint_source(name)
     kind = read_auto("AutoConfig", source).model_type
     if kind != "t5":
@@ -136,10 +152,18 @@ def _read(name: str, n_items: int) -> _Start:
     t5 = read_checkpoint(hugging_face().T5ForConditionalGeneration, source)
     weights = content_hash(t5.config.to_json_string(), {k: v.numpy() for k, v in t5.state_dict().items()})
     if not isinstance(source, Path) or not (source / _IDS).is_file():
-        return _Start(t5, None, 0, _instruction(source), weights)
+        instruction = _instruction(source)
+        if max(instruction, default=-1) >= t5.get_input_embeddings().weight.shape[0]:
+            raise InputError(
+                f"llm.candidates.checkpoint: {name} has a tokenizer with the token {max(instruction)} and a model of "
+                "fewer; use a tokenizer and a model that belong together"
+            )
+        return _Start(t5, None, 0, instruction, weights)
     stored = load_file(source / _IDS)
     ids, offset = ItemIds(stored["codes"], int(stored["width"][0])), int(stored["offset"][0])
     vocabulary = t5.get_input_embeddings().weight.shape[0]
+    if item_ids is not None:
+        ids = ItemIds(ids.codes[_places(source, item_ids, ids)], ids.width)
     if ids.n_items != n_items:
         raise InputError(
             f"llm.candidates.checkpoint: {name} has ids of {ids.n_items} items, the log has {n_items}; "
@@ -151,6 +175,16 @@ def _read(name: str, n_items: int) -> _Start:
             f"{offset + ids.n_tokens}; use weights and {_IDS} of the same training"
         )
     return _Start(t5, ids, offset, stored["instruction"].tolist(), weights)
+
+
+def _places(folder: Path, item_ids: NDArray[Any], ids: ItemIds) -> NDArray[np.int64]:
+    places = places_of_items(folder, item_ids)
+    if places.max(initial=-1) >= ids.n_items:
+        raise InputError(
+            f"llm.candidates.checkpoint: {folder} has ids of {ids.n_items} items and names more; use {_IDS} and the "
+            "list of items of the same training"
+        )
+    return places
 
 
 def _instruction(source: Path | str) -> list[int]:

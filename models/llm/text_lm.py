@@ -52,10 +52,17 @@ class TextLm:
         self._tokenizer = read_auto("AutoTokenizer", source)
         lm = read_checkpoint(hugging_face().AutoModelForCausalLM, source)
         vocabulary = lm.get_input_embeddings().weight.shape[0]
-        if len(self._tokenizer) > vocabulary:
+        words = self._tokenizer.get_vocab()
+        if not set(words) - set(self._tokenizer.all_special_tokens):
             raise InputError(
-                f"llm.candidates.checkpoint: {source} has a tokenizer of {len(self._tokenizer)} tokens and a model of "
-                f"{vocabulary}; use a tokenizer and a model that belong together"
+                f"llm.candidates.checkpoint: {source} has no tokenizer, or one of special tokens alone; save the "
+                "model's own there with its save_pretrained"
+            )
+        highest = max(words.values())
+        if highest >= vocabulary:
+            raise InputError(
+                f"llm.candidates.checkpoint: {source} has a tokenizer with the token {highest} and a model of "
+                f"{vocabulary} tokens, counted from 0; use a tokenizer and a model that belong together"
             )
         self.architecture = causal_architecture(lm)
         weights = {name: tensor.numpy() for name, tensor in lm.state_dict().items()}
@@ -73,7 +80,7 @@ class TextLm:
         written = [
             len(self._tokenizer),
             self._tokenizer.chat_template or "",
-            sorted(self._tokenizer.get_vocab().items()),
+            sorted(words.items()),
         ]
         self.content_hash = content_hash("text_lm", machine, written, lm.config.to_json_string(), weights)
         self._lm = lm.to(device).eval().requires_grad_(False)

@@ -19,8 +19,10 @@ WORDS = [f"w{i}" for i in range(28)]
 PROMPTS = ["w1 w2 w3", "w4 " * 70, "w9", "w5 w6 w7 w8 w1", "w2 w2"]
 
 
-def checkpoint(folder: Path, vocabulary: int = 30, positions: int = 160) -> Path:
+def checkpoint(folder: Path, vocabulary: int = 30, positions: int = 160, last: int = 29) -> Path:
+    """`last`: the id of the last word; above 29 the ids have holes."""
     words = {word: place for place, word in enumerate(["<pad>", "<unk>", *WORDS])}
+    words[WORDS[-1]] = last
     tokenizer = Tokenizer(WordLevel(words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>").save_pretrained(folder)
@@ -73,8 +75,20 @@ def test_a_checkpoint_that_cannot_serve_is_refused_in_one_line(folder: Path, tmp
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "config.json").write_bytes((folder / "config.json").read_bytes())
+    holes = checkpoint(tmp_path / "holes", last=57)
+    added = checkpoint(tmp_path / "added")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(added)
+    tokenizer.add_tokens(["<item_1>"])
+    tokenizer.save_pretrained(added)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (alone / name).write_bytes((folder / name).read_bytes())
     cases: list[tuple[Path, dict[str, object], str]] = [
-        (small, {}, "tokenizer of 30 tokens and a model of 10"),
+        (small, {}, "tokenizer with the token 29 and a model of 10 tokens"),
+        (holes, {}, "tokenizer with the token 57 and a model of 30 tokens"),
+        (added, {}, "tokenizer with the token 30 and a model of 30 tokens"),
+        (alone, {}, "has no tokenizer, or one of special tokens alone"),
         (bare, {}, "cannot be loaded"),
         (tmp_path, {}, "no config.json"),
         (folder, {"max_new_tokens": 150}, "no room for a prompt in the 160 positions"),

@@ -40,7 +40,7 @@ class ItemLm(Candidates):
         if self.checkpoint is not None:
             section = self.model_copy(update={"checkpoint": str(resolve_path(self.checkpoint))})
         with enough_memory("item_lm", "llm.candidates.training.batch_size, max_length or dim"):
-            lm = train_or_load_item_lm(section, *inputs.training)
+            lm = train_or_load_item_lm(section, *inputs.training, item_ids=inputs.log.item_ids)
         log = inputs.log
         lists = ItemLmCandidates(lm, log.offsets, log.items, inputs.first, inputs.list_length, inputs.exclude_seen)
         return lists, lm.architecture

@@ -50,7 +50,7 @@ class P5(Candidates):
     def source(self, inputs: "SourceInputs") -> "tuple[CandidateSource, Mapping[str, int] | None]":
         from fleetrec.models.llm.p5 import P5Candidates, train_or_load_p5
 
-        p5 = train_or_load_p5(self, *inputs.training)
+        p5 = train_or_load_p5(self, *inputs.training, item_ids=inputs.log.item_ids)
         how = (inputs.list_length, self.beams, inputs.exclude_seen, self.constrained)
         return P5Candidates(p5, inputs.log.offsets, inputs.log.items, *how), p5.architecture
 
