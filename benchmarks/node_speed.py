@@ -2,13 +2,16 @@
 
     python benchmarks/node_speed.py [--requests 1000000] [--apart]
     python benchmarks/node_speed.py --flat 5 [--requests 100000]
-    python benchmarks/node_speed.py --trace shared/data/llm/azure_2023_conv.csv [--turns 5]
+    python benchmarks/node_speed.py --trace shared/data/llm/azure_2023_conv.csv [--turns 5] [--engine vllm]
+        [--speculation | --router | --pools]
 
 Poisson arrivals with deadlines, prompts of 100 to 1,500 tokens and answers of 20 to 300 on Llama 3.1 8B and H100s, 20 a
 second and replica. `--apart` adds as many nodes of one replica each, one after the other and then at the same simulated
 time. `--flat K` takes all sizes in turns, K times, and prints the median cost of a request: with 20 a second and
 replica, so with 64 times the traffic for 64 replicas, and with 20 a second in all, whatever the number of replicas.
-`--trace` serves a request trace at ten times its rate on four replicas, with and without what `FEATURES` names.
+`--trace` serves a request trace at ten times its rate on four replicas, plain and with all that `FEATURES` names, or
+with drafts, a router that knows prefixes, or pools for prefill and decode alone; in turns, so that what else the
+machine does slows all alike.
 """
 
 import argparse
@@ -34,14 +37,23 @@ from fleetrec.simulator.engine.run import fewer_collections
 from fleetrec.simulator.scenario import sections
 
 RATE_PER_REPLICA = 20.0  # requests a second
-_TWO = sections.Machines(engine=None, replicas=2)
-FEATURES: dict[str, dict[str, Any]] = {
-    "plain": {"replicas": 4},
-    "cached prefixes": {"replicas": 4, "prefix_caching": True},
-    "cached prefixes, prefix_aware": {"replicas": 4, "prefix_caching": True, "router": "prefix_aware"},
-    "two for prefill, two for decode": {"disaggregation": sections.Disaggregation(prefill=_TWO, decode=_TWO)},
+_ACCEPTANCE = (0.8, 0.72, 0.65, 0.6)
+_TWO = {"replicas": 2}
+_PLAIN = "plain"
+FEATURES: dict[str, dict[str, dict[str, Any]]] = {
+    "speculation": {
+        "drafts by n-grams": {"speculation": {"kind": "ngram", "tokens": 4, "acceptance": _ACCEPTANCE}},
+        "drafts of llama-3.2-1b": {
+            "speculation": {"kind": "draft_model", "model": "llama-3.2-1b", "tokens": 4, "acceptance": _ACCEPTANCE}
+        },
+    },
+    "router": {
+        "cached prefixes": {"prefix_caching": True},
+        "cached prefixes, prefix_aware": {"prefix_caching": True, "router": "prefix_aware"},
+    },
+    "pools": {"two for prefill, two for decode": {"disaggregation": {"prefill": _TWO, "decode": _TWO}}},
 }
-"""keys of `cloud`"""
+"""keys of `cloud`, by the option that asks for them"""
 
 
 def begin(env: simpy.Environment, replicas: int, requests: int, rate: float, seed: int = 1) -> LlmNode:
@@ -106,8 +118,11 @@ def flat(sizes: list[int], requests: int, turns: int) -> None:
             )
 
 
-def traced(path: Path, turns: int) -> None:
+def traced(path: Path, turns: int, engine: str | None, features: list[str]) -> None:
     """Prints requests a second of a trace with each of the features: the best of `turns`, which take turns."""
+    cases: dict[str, dict[str, Any]] = {_PLAIN: {}}
+    for feature in features:
+        cases |= FEATURES[feature]
     requests, _ = read_trace(path)
     requests = replace(
         requests.at(requests.arrival_s / 10),
@@ -115,17 +130,26 @@ def traced(path: Path, turns: int) -> None:
         prefix_start=np.zeros(len(requests), dtype=np.int64),
         prefix_tokens=requests.prompt_tokens // 2,
     )
-    model, took = default_catalogue().model("llama-3.1-8b"), dict.fromkeys(FEATURES, math.inf)
+    model, took = default_catalogue().model("llama-3.1-8b"), dict.fromkeys(cases, math.inf)
     for _ in range(turns):
-        for name, keys in FEATURES.items():
-            cloud = sections.Cloud(engine=None, **keys)
+        for name, keys in cases.items():
+            cloud = _cloud(keys, engine)
             pools = pools_of(sections.Llm(), cloud, sections.Tariffs(), model)
             with fewer_collections():
                 started = time.process_time()
                 replay(requests, pools, cloud, Draws(1))
                 took[name] = min(took[name], time.process_time() - started)
     for name, took_s in took.items():
-        print(f"{name:32s} {len(requests) / took_s:7,.0f}/s  {took_s / took['plain']:.2f} times plain")
+        print(f"{name:32s} {len(requests) / took_s:7,.0f}/s  {took_s / took[_PLAIN]:.2f} times plain")
+
+
+def _cloud(keys: dict[str, Any], engine: str | None) -> sections.Cloud:
+    """Four replicas with those keys, of the engine or, without one, of the scenario's default."""
+    served_by = {} if engine is None else {"engine": engine}
+    if "disaggregation" in keys:
+        pools = {part: {**machines, **served_by} for part, machines in keys["disaggregation"].items()}
+        return sections.Cloud.model_validate({"disaggregation": pools})
+    return sections.Cloud.model_validate({"replicas": 4, **keys, **served_by})
 
 
 def main() -> None:
@@ -136,9 +160,13 @@ def main() -> None:
     parser.add_argument("--flat", type=int, metavar="K", help="only the median cost of K turns, at two loads")
     parser.add_argument("--trace", type=Path, help="a request trace instead")
     parser.add_argument("--turns", type=int, default=5, help="over the trace with each feature")
+    parser.add_argument("--engine", help="of the replicas that serve the trace; default: the scenario's")
+    for feature, cases in FEATURES.items():
+        parser.add_argument(f"--{feature}", action="store_true", help=f"only, beside plain: {', '.join(cases)}")
     arguments = parser.parse_args()
     if arguments.trace:
-        traced(arguments.trace, arguments.turns)
+        asked = [feature for feature in FEATURES if getattr(arguments, feature)]
+        traced(arguments.trace, arguments.turns, arguments.engine, asked or list(FEATURES))
         return
     if arguments.flat:
         flat(arguments.replicas, min(arguments.requests, 200_000), arguments.flat)

@@ -46,6 +46,8 @@ class _Lines(NamedTuple):
         """Such steps from there on, with `growth` tokens more in each than in the one before it."""
         compute_s, compute_token_s, memory_s, memory_token_s = self.at(context_tokens)
         run = DecodeRun.of(compute_s, compute_token_s * growth, memory_s, memory_token_s * growth)
+        if not self.bends:
+            return run
         bends = [bend.context for bend in self.bends if bend.context >= context_tokens]
         if not bends:
             return run

@@ -23,22 +23,24 @@ class JobMemory(KvCache):
 
     def admit(self, job: Job) -> bool:
         """Let a job in, with what is cached of it, if its whole prompt fits the free blocks."""
-        needed = self.prefill_blocks(job, job._prefill)
-        shared = own = 0
-        if self.caching:
-            shared, own = self._cached(job)
-            needed -= shared
-            if shared and job.prefix is not None:
-                needed += self.free_among(job.prefix[0], shared)
+        needed = job.blocks_at(job.prompt_tokens + job._generated, self._block)
+        if not self.caching:
+            if needed > self.free:
+                return False
+            job._shared = job._blocks = job._computed = 0
+            return True
+        shared, own = self._cached(job)
+        needed -= shared
+        if shared and job.prefix is not None and needed <= self.free:
+            needed += self.free_among(job.prefix[0], shared)
         if needed > self.free:
             return False
-        if self.caching:
-            if job.prefix is not None:
-                self.hold(job.prefix[0], shared)
-            if job.preemptions:
-                self.claim(job, own)
-            elif shared:
-                job.cached_tokens = shared * self._block
+        if job.prefix is not None:
+            self.hold(job.prefix[0], shared)
+        if job.preemptions:
+            self.claim(job, own)
+        elif shared:
+            job.cached_tokens = shared * self._block
         job._shared, job._blocks = shared, own
         job._computed = (shared + own) * self._block
         return True
@@ -46,13 +48,13 @@ class JobMemory(KvCache):
     def _cached(self, job: Job) -> tuple[int, int]:
         """Blocks of a waiting job's tokens that are in memory: of its prefix's chain, and of its own before preemption.
         At least one token is left to compute."""
-        most = (job._prefill - 1) // self._block
-        prefix = shared = 0
+        prefix = shared = own = 0
         if job.prefix is not None:
-            prefix = min(job.prefix[1], job.prompt_tokens) // self._block
             key, tokens = job.prefix
+            prefix = min(tokens, job.prompt_tokens) // self._block
             shared = self.usable(tokens, job.prompt_tokens, job._prefill, self.resident(key))
-        own = min(most - shared, self.resident(job)) if job.preemptions and shared == prefix else 0
+        if job.preemptions and shared == prefix:
+            own = min((job._prefill - 1) // self._block - shared, self.resident(job))
         return shared, own
 
     def cached_blocks(self, prefix: tuple[Hashable, int], prompt: int) -> int:
@@ -63,6 +65,8 @@ class JobMemory(KvCache):
     def usable(self, prefix: int, prompt: int, prefill: int, resident: int) -> int:
         """How many of a chain's `resident` first blocks a prompt may use that shares `prefix` tokens with it; of the
         `prefill` tokens that it computes without them at least one is left."""
+        if not resident:
+            return 0
         return min(min(prefix, prompt) // self._block, (prefill - 1) // self._block, resident)
 
     def hold_chunk(self, job: Job, end: int) -> None:
@@ -80,8 +84,12 @@ class JobMemory(KvCache):
         """Give back a job's blocks; one that will resume may find its first `resumes_from` tokens again (not beams)."""
         if not self.caching:
             self.free += job._blocks
+        elif not resumes_from:
+            self.give(job._blocks)
+            if job.prefix is not None:
+                self.drop(job.prefix[0], job._shared)
         else:
-            full = resumes_from // self._block - job._shared if resumes_from and job.sequences == 1 else 0
+            full = resumes_from // self._block - job._shared if job.sequences == 1 else 0
             prefix = 0 if job.prefix is None else min(job.prefix[1], job.prompt_tokens) // self._block
             copies = min(max(prefix - job._shared, 0), full)  # of a prefix that others have computed too
             self.give(job._blocks - full)

@@ -47,21 +47,26 @@ class KvCache:
         self.free -= blocks
         if not self.caching:
             return
+        queue = self._queue
         while blocks:
-            segment = self._queue[0]
-            taken = min(blocks, segment.high - segment.low)
-            segment.high -= taken
-            blocks -= taken
-            chain = segment.chain
-            if chain is not None and taken:
-                chain.resident = min(chain.resident, segment.high)
+            segment = queue[0]
+            there, chain = segment.high - segment.low, segment.chain
+            if blocks < there:
+                segment.high -= blocks
+                blocks = 0
+            else:
+                segment.high = segment.low
+                blocks -= there
+                queue.popleft()
+                if not there:
+                    self._emptied -= 1
+                    continue
+            if chain is not None:
+                if segment.high < chain.resident:
+                    chain.resident = segment.high
                 if segment.low == segment.high:
                     chain.free.remove(segment)
                     self._forget(chain)
-            elif not taken:
-                self._emptied -= 1
-            if segment.low == segment.high:
-                self._queue.popleft()
 
     def give(self, blocks: int) -> None:
         """Give back blocks whose content no prompt will ask for."""
@@ -84,7 +89,10 @@ class KvCache:
     def free_among(self, key: Hashable, blocks: int) -> int:
         """How many of the chain's first `blocks` no job holds: using them lowers `free`."""
         chain = self._chains.get(key)
-        return 0 if chain is None else blocks - min(blocks, max(chain.holders, default=0))
+        if chain is None:
+            return 0
+        held = max(chain.holders) if chain.holders else 0
+        return blocks - held if blocks > held else 0
 
     def hold(self, key: Hashable, blocks: int) -> None:
         """A job holds the first `blocks` of the chain, which are resident."""
@@ -92,6 +100,8 @@ class KvCache:
         if chain is None:
             chain = self._chains[key] = _Chain(key)
         chain.holders.append(blocks)
+        if not blocks or not chain.free:
+            return
         for segment in list(chain.free):
             if segment.low < blocks:
                 low = min(blocks, segment.high)
@@ -117,11 +127,13 @@ class KvCache:
     def drop(self, key: Hashable, held: int) -> None:
         """A job that holds `held` blocks of the chain lets go of them."""
         chain = self._chains[key]
-        chain.holders.remove(held)
-        others = max(chain.holders, default=0)
+        holders = chain.holders
+        holders.remove(held)
+        others = max(holders) if holders else 0
         if held > others:
             self._put_back(chain, others, held)
-        self._forget(chain)
+        elif not holders:
+            self._forget(chain)
 
     def claim(self, key: Hashable, blocks: int) -> None:
         """Take the first `blocks` of the chain, with what they hold, for good; the rest of it holds nothing of use."""

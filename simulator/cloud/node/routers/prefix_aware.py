@@ -27,10 +27,12 @@ class PrefixAware(Router):
     )
 
     def choose(self, cluster: ClusterView, request: RequestView) -> int:
-        number = cluster.least_loaded()
+        number, caching = cluster.least_loaded(), cluster.caching(request)
+        if not caching:
+            return number
         least = cluster.replicas[number].load
         best = (0.0, -least, -number)
-        for replica in cluster.caching(request):
+        for replica in caching:
             load = replica.load
             if load <= self.imbalance * (least + 1.0):
                 share = replica.cached_tokens(request) / request.prompt_tokens
