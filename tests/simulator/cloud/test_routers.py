@@ -38,7 +38,7 @@ def _choice(
     for replica in replicas:
         choice.loads.changed(replica)
     for n in cached:
-        choice.route(ASK, n)
+        choice.sent(ASK.prefix[0], n)
     return choice
 
 
