@@ -281,7 +281,7 @@ def test_a_draft_model_takes_memory_for_its_weights_and_for_the_context_of_every
 
 def test_a_prediction_layer_costs_what_one_layer_and_the_output_projection_do():
     model = MODEL.model_copy(update={"mtp_layers": 1})
-    drafter = kind(sections.Mtp(acceptance=0.85), model=model).engine.drafter
+    drafter = kind(sections.Mtp(acceptance=0.85), model=model, engine=None).engine.drafter
     whole = RooflineTiming(model, default_catalogue().gpu("h100")).steps
     head_s = model.head_params * 2 / (default_catalogue().gpu("h100").bandwidth_bytes_per_s * 0.89)
     assert drafter.law.mean == pytest.approx(1.85)
