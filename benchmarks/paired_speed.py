@@ -4,7 +4,7 @@ python benchmarks/paired_speed.py OLD_CHECKOUT NEW_CHECKOUT [--case ratio-0.5] [
 
 Prints microseconds of processor an interaction, and the new over the old: the median over pairs of neighbouring turns,
 which the noise of a shared machine reaches least. Compiled and imported things are warm: each side runs once before.
-The cases are those of `bench --suite`, with at most so many devices.
+The cases are those of `bench --suite` in one piece and without a serving engine, with at most so many devices.
 """
 
 import argparse
@@ -55,12 +55,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("old", type=Path)
     arguments.add_argument("new", type=Path)
-    arguments.add_argument("--case", action="append", help="of the suite; repeatable; all in one piece where none")
+    arguments.add_argument("--case", action="append", help="of the suite; repeatable; all where none")
     arguments.add_argument("--devices", type=int, default=2_000, help="of a case, at most")
     arguments.add_argument("--turns", type=int, default=10)
     given = arguments.parse_args()
     for case in SUITE:
-        if case.shards or case.devices > 10_000 or (given.case and case.name not in given.case):
+        if case.shards or case.engine or case.devices > 10_000 or (given.case and case.name not in given.case):
             continue
         fleet = replace(case, devices=min(case.devices, given.devices))
         kind = [str(word) for word in (fleet.devices, fleet.srm, fleet.dim, fleet.ratio, fleet.list_length)]
