@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from fleetrec.commands.common import AsJson, Quiet, print_json, progress_bars, user_errors
+from fleetrec.commands.common import (
+    AsJson,
+    ExpertParallel,
+    KvCachePrecision,
+    PipelineParallel,
+    Quiet,
+    TensorParallel,
+    WeightPrecision,
+    blaming_options,
+    print_json,
+    progress_bars,
+    user_errors,
+)
 from fleetrec.models.runtime.errors import InputError
 
 app = typer.Typer()
@@ -34,7 +46,11 @@ def replay(
     model: Annotated[str, typer.Option("--model", help="model of the catalogue, or a config.json")],
     gpu: Annotated[str, typer.Option("--gpu", help="GPU of the catalogue")],
     replicas: Annotated[int | None, typer.Option("--replicas", min=1, help="copies of the model; 1 by default")] = None,
-    gpus_per_replica: Annotated[int, typer.Option("--gpus-per-replica", min=1, help="GPUs of one copy")] = 1,
+    tp: TensorParallel = 1,
+    pp: PipelineParallel = 1,
+    ep: ExpertParallel = 1,
+    precision: WeightPrecision = "",
+    kv_cache: KvCachePrecision = "",
     router: Annotated[
         str, typer.Option("--router", help="which replica gets a request, as cloud.router in a scenario")
     ] = "least_outstanding",
@@ -59,12 +75,16 @@ def replay(
         from fleetrec.reports.terminal.cloud import print_replay
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.cloud.capacity.sizing import Plan, size
+        from fleetrec.simulator.cloud.hardware.layout import layout_named
+        from fleetrec.simulator.cloud.prediction.setup import Formats
         from fleetrec.simulator.scenario.sections import Router
 
         chosen = Router.called(router, "--router")
         objectives = ",".join(slo) if slo else None
-        plan = Plan(model, gpu, gpus_per_replica, replicas, chosen, engine, profile, rate_scale, limit, objectives)
-        figures = size(trace, plan, progress_bars(quiet))
+        with blaming_options():
+            layout, formats = layout_named(tp, pp, None, ep, ep), Formats(precision, kv_cache=kv_cache)
+            of = (layout, formats, replicas, chosen, engine, profile, rate_scale, limit, objectives)
+            figures = size(trace, Plan(model, gpu, *of), progress_bars(quiet))
         if as_json:
             print_json(figures)
         elif not quiet:

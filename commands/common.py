@@ -24,6 +24,18 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="seed of the wor
 
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="lose the other finished result in the folder")]
+TensorParallel = Annotated[
+    int, typer.Option("--tp", "--gpus-per-replica", min=1, help="GPUs that divide a sequence's attention")
+]
+PipelineParallel = Annotated[int, typer.Option("--pp", min=1, help="stages of a pipeline")]
+ExpertParallel = Annotated[
+    int,
+    typer.Option("--ep", min=1, help="GPUs among which experts are dealt out; more than --tp: data parallel attention"),
+]
+WeightPrecision = Annotated[
+    str, typer.Option("--precision", help="of weights: fp8, fp4, bf16 and others; none: as published")
+]
+KvCachePrecision = Annotated[str, typer.Option("--kv-cache", help="fp16 or fp8; none: as the engine does")]
 OnDevice = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="where models are trained and run")]
 
 
@@ -56,6 +68,24 @@ def user_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         say("interrupted: finished results and parts already written are kept", aside=True)
         raise typer.Exit(130) from None
+
+
+_OPTIONS = {name: f"--{name}" for name in ("model", "gpu", "engine", "tp", "pp", "ep", "precision", "beams")}
+_OPTIONS |= {"prompt_tokens": "--prompt", "output_tokens": "--output", "concurrency": "--concurrency"}
+_OPTIONS |= {"kv_cache": "--kv-cache", "cloud.gpus_per_replica": "--tp", "cloud.profile": "--profile"}
+_OPTIONS |= {"cloud.engine": "--engine", "cloud.parallel.pipeline": "--pp", "cloud.parallel.expert": "--ep"}
+"""by the columns of a file of set-ups, or the keys of a scenario"""
+
+
+@contextmanager
+def blaming_options() -> Iterator[None]:
+    """A mistake in a serving set-up is said of the options that were typed."""
+    from fleetrec.models.runtime.wording import as_options
+
+    try:
+        yield
+    except InputError as error:
+        raise InputError(as_options(str(error), _OPTIONS)) from None
 
 
 def print_json(value: dict[str, Any]) -> None:

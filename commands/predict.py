@@ -5,15 +5,23 @@ from typing import Annotated
 
 import typer
 
-from fleetrec.commands.common import AsJson, Quiet, print_json, progress_bars, say, user_errors
+from fleetrec.commands.common import (
+    AsJson,
+    ExpertParallel,
+    KvCachePrecision,
+    PipelineParallel,
+    Quiet,
+    TensorParallel,
+    WeightPrecision,
+    blaming_options,
+    print_json,
+    progress_bars,
+    say,
+    user_errors,
+)
 from fleetrec.models.runtime.errors import InputError
 
 app = typer.Typer()
-
-_OPTIONS = {name: f"--{name}" for name in ("model", "gpu", "engine", "tp", "pp", "ep", "precision", "beams")}
-_OPTIONS |= {"kv_cache": "--kv-cache", "prompt_tokens": "--prompt", "output_tokens": "--output"}
-_OPTIONS |= {"concurrency": "--concurrency"}
-"""by the columns of a row"""
 
 
 @app.command()
@@ -28,13 +36,11 @@ def predict(
     engine: Annotated[
         str | None, typer.Option("--engine", help="vllm, sglang, trtllm or generative_recommender")
     ] = None,
-    tp: Annotated[int, typer.Option("--tp", min=1, help="GPUs that divide a sequence's attention")] = 1,
-    pp: Annotated[int, typer.Option("--pp", min=1, help="stages of a pipeline")] = 1,
-    ep: Annotated[
-        int, typer.Option("--ep", min=1, help="GPUs among which experts are dealt out; more than --tp: data parallel")
-    ] = 1,
-    precision: Annotated[str, typer.Option("--precision", help="of weights: fp8, fp4, bf16; none: as published")] = "",
-    kv_cache: Annotated[str, typer.Option("--kv-cache", help="fp16 or fp8; none: as the engine does")] = "",
+    tp: TensorParallel = 1,
+    pp: PipelineParallel = 1,
+    ep: ExpertParallel = 1,
+    precision: WeightPrecision = "",
+    kv_cache: KvCachePrecision = "",
     beams: Annotated[int, typer.Option("--beams", min=1, help="sequences of an answer")] = 1,
     prompt: Annotated[int, typer.Option("--prompt", min=1, help="tokens of a prompt")] = 1024,
     output: Annotated[int, typer.Option("--output", min=1, help="tokens of an answer")] = 128,
@@ -45,7 +51,6 @@ def predict(
     """Predict what a serving set-up gives: latency, throughput, energy, dollars, and the error to expect of them."""
     with user_errors():
         from fleetrec.models.runtime.artifacts import check_file_place
-        from fleetrec.models.runtime.wording import as_options
         from fleetrec.reports.terminal.cloud import print_prediction
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.cloud.prediction.rows import predict_file, predict_row
@@ -79,10 +84,8 @@ def predict(
             "output_tokens": str(output),
             "concurrency": str(concurrency),
         }
-        try:
+        with blaming_options():
             figures = predict_row(row)
-        except InputError as error:
-            raise InputError(as_options(str(error), _OPTIONS)) from None
         if as_json:
             print_json(figures)
         elif not quiet:

@@ -89,7 +89,7 @@ def beam_prediction(engine: str, model: ModelSpec, card: GpuSpec, load: BeamLoad
     them. InputError where it cannot be served, with what would work."""
     name, version = engine_of(engine)
     profile = engine_profile(name)
-    check_width(profile, model, card, layout, load.beams, load.requests > 1, "beams")
+    check_width(profile, model, card, layout, load.beams, load.requests > 1)
     search = profile.searches.get(version, profile.search)
     steps = engine_steps(model, card, layout, profile, search)
     held = load.prompt_tokens + load.beams * load.output_tokens  # engines for this load have pages of a token
@@ -103,22 +103,30 @@ def beam_prediction(engine: str, model: ModelSpec, card: GpuSpec, load: BeamLoad
 
 
 def check_width(
-    profile: EngineProfile, model: ModelSpec, gpu: GpuSpec, layout: Layout, beams: int, together: bool, key: str
+    profile: EngineProfile | None,
+    model: ModelSpec,
+    gpu: GpuSpec,
+    layout: Layout,
+    beams: int,
+    together: bool,
+    keys: tuple[str, str] = ("beams", "beams"),
 ) -> None:
-    """InputError, about `key`, where the engine cannot search with so many beams; `together`: beside other requests."""
+    """InputError where nobody can search with so many beams, or the engine cannot; `together`: beside other requests;
+    `keys`: of the beams, and what is to blame where it is the engine that cannot."""
+    key, of_engine = keys
     if beams > model.vocab:
         raise InputError(
             f"{key}: {beams:,} beams cannot differ in their first token, of which {model.name} has {model.vocab:,}; "
             "set at most so many"
         )
-    limits = profile.beam_limits
-    if limits is None:
+    limits = None if profile is None else profile.beam_limits
+    if profile is None or limits is None:
         return
     more = max(layout.gpus * gpu.memory_bytes / limits.memory, 1.0)
     alone, beside = int(limits.alone * more), int(limits.together * more)
     if beams > (beside if together else alone):
-        others = f", or {alone:,} where requests come one at a time" if alone > beside else ""
+        others = f" ({alone:,} where requests come one at a time)" if alone > beside else ""
         raise InputError(
-            f"{key}: {profile.title} on {layout.gpus} x {gpu.name} fails at {beams:,} beams ({limits.source}); set at "
-            f"most {beside:,}{others}, or the engine sglang or generative_recommender"
+            f"{of_engine}: {profile.title} on {layout.gpus} x {gpu.name} fails at {beams:,} beams ({limits.source}); "
+            f"set {key}: {beside:,} or fewer{others}, or the engine sglang or generative_recommender"
         )

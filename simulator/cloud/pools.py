@@ -14,7 +14,7 @@ from fleetrec.simulator.cloud.drafting import with_drafter
 from fleetrec.simulator.cloud.hardware.beam_steps import beams_of
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_errors import expected_beam_error, expected_error
-from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
+from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
 from fleetrec.simulator.cloud.hardware.layout import Layout, layout_of
@@ -102,8 +102,8 @@ def kind_of(
     if cloud.speculation is None:
         return kind
     layout = layout_of(section, model, key)
-    profile = None if section.engine is None else engine_profile(section.engine)
-    return replace(kind, engine=with_drafter(kind.engine, cloud.speculation, model, gpu, layout, job, profile))
+    drafting = cloud.speculation, model, gpu, layout, job, _engine_of(section)
+    return replace(kind, engine=with_drafter(kind.engine, *drafting))
 
 
 def _modelled_kind(
@@ -111,6 +111,10 @@ def _modelled_kind(
 ) -> Kind:
     """A kind timed by its engine, or by the roofline."""
     layout, block = layout_of(section, model, key), cloud.block_tokens
+    profile, together = _engine_of(section), cloud.max_sequences >= 2 * longest.sequences
+    if longest.sequences > 1:
+        keys = ("llm.beams", f"{key}.engine")
+        check_width(profile, model, gpu, layout, longest.sequences, together, keys)
     window, share = window_of(model)
     engine = Engine(
         1,  # until its memory is known
@@ -124,8 +128,10 @@ def _modelled_kind(
     )
     at_least = _needed_blocks(engine, longest)
     engine = replace(engine, kv_blocks=kv_blocks(model, gpu, layout, block, at_least=at_least, key=key))
-    together = cloud.max_sequences >= 2 * longest.sequences
-    steps = _steps(section, model, gpu, layout, longest.sequences, together, key)
+    if profile is None:
+        steps = RooflineTiming(model, gpu, layout).steps
+    else:
+        steps = engine_steps(model, gpu, layout, profile, profile.search if longest.sequences > 1 else None)
     return Kind(model, steps, _tiered(engine, layout, cloud, model), gpu)
 
 
@@ -135,17 +141,8 @@ def _needed_blocks(engine: Engine, longest: Job) -> int:
     return longest.blocks_at(tokens, engine.block_tokens) + engine.window_blocks(longest)
 
 
-def _steps(
-    section: sections.Machines, model: ModelSpec, gpu: GpuSpec, layout: Layout, beams: int, together: bool, key: str
-) -> StepTime:
-    """Step times of the section's engine, for searches where requests have several beams, or the roofline's."""
-    if section.engine is None:
-        return RooflineTiming(model, gpu, layout).steps
-    profile = engine_profile(section.engine)
-    if beams == 1:
-        return engine_steps(model, gpu, layout, profile)
-    check_width(profile, model, gpu, layout, beams, together, f"{key}.engine")
-    return engine_steps(model, gpu, layout, profile, profile.search)
+def _engine_of(section: sections.Machines) -> EngineProfile | None:
+    return None if section.engine is None else engine_profile(section.engine)
 
 
 def _served(model: ModelSpec, section: sections.Machines, key: str) -> ModelSpec:

@@ -17,10 +17,13 @@ from fleetrec.simulator.cloud.capacity.replay import Replayed, Requests
 from fleetrec.simulator.cloud.capacity.servers import Replicas, without_faults
 from fleetrec.simulator.cloud.capacity.traces import read_trace
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.pools import expected_errors, kind_of
 from fleetrec.simulator.cloud.prediction.rows import engine_named
+from fleetrec.simulator.cloud.prediction.setup import Formats, kv_cache_named, served_on, weights_of
 from fleetrec.simulator.cloud.tokens import RequestTokens
 from fleetrec.simulator.core.costs import HOUR_S, rent_cost
 from fleetrec.simulator.core.notes import data_of, note
@@ -36,7 +39,9 @@ class Plan:
     model: str
     """a catalogue name, or a config.json"""
     gpu: str
-    gpus_per_replica: int = 1
+    layout: Layout = field(default_factory=Layout)
+    """of the GPUs of a replica"""
+    formats: Formats = field(default_factory=Formats)
     replicas: int | None = None
     router: sections.Router = field(default_factory=sections.Router.family.default)
     engine: str | None = None
@@ -59,8 +64,8 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     if not 0 < plan.rate_scale < math.inf:
         raise InputError(f"--rate-scale {plan.rate_scale:g}: expected a number above 0, such as 2 for twice the load")
     objective = None if plan.slo is None else _objective(plan.slo)
-    cloud = without_faults(_cloud(plan))
     model = default_catalogue().model(plan.model, "--model")
+    cloud = without_faults(_cloud(plan, model))
     gpu = default_catalogue().gpu(plan.gpu, "--gpu")
     requests, notes = read_trace(trace, plan.limit)
     lasts_s = float(requests.arrival_s[-1]) / plan.rate_scale
@@ -72,15 +77,14 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     requests = requests.at(requests.arrival_s / plan.rate_scale)
     columns = (requests.prompt_tokens, requests.output_tokens, requests.sequences)
     longest = RequestTokens(*(int(column.max()) for column in columns))
-    try:
+    with served_on(plan.layout):
         kind = kind_of("cloud", cloud, cloud, model, longest)
-    except InputError as error:
-        raise InputError(_as_options(str(error))) from None
     for off in expected_errors(cloud, model.name, longest.sequences):
         notes.append(note("engine_error", "step times of {error}", error=off))
     rent = rent_cost(1.0, gpu.usd_per_hour(sections.Tariffs()))
-    power = ReplicaPower(model, gpu, plan.gpus_per_replica)
-    pool = Pool(kind.replica, gpus_per_replica=plan.gpus_per_replica, rent_usd=rent.usd, power=power)
+    gpus = plan.layout.gpus
+    power = ReplicaPower(kind.model, gpu, gpus)
+    pool = Pool(kind.replica, gpus_per_replica=gpus, rent_usd=rent.usd, power=power)
     replicas = Replicas((pool,), cloud, Draws(seed), objective or ServiceObjective.of(cloud.slo), progress)
     with sections.silent(cloud):
         wanted: int | None = plan.replicas or 1
@@ -90,7 +94,7 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
             if wanted is None:
                 raise InputError(
                     f"--slo {plan.slo}: no number of replicas meets it: on an empty node {found.excess}; "
-                    "relax it, or take a faster GPU, a smaller model or more --gpus-per-replica"
+                    "relax it, or take a faster GPU, a smaller model or a larger --tp"
                 )
             notes.append(note("objective", "the fewest replicas with {objective}", objective=str(objective)))
         assert wanted is not None
@@ -98,7 +102,7 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     served = {
         "model": model.name,
         "gpu": gpu.name,
-        "gpus_per_replica": plan.gpus_per_replica,
+        "gpus_per_replica": gpus,
         "replicas": wanted,
         "router": plan.router.kind,
         "step_times": plan.profile or cloud.engine or "roofline",
@@ -106,8 +110,20 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     return {"served_by": served, **figures, "notes": data_of(*notes)}
 
 
-def _cloud(plan: Plan) -> sections.Cloud:
-    kept = {name: getattr(plan, name) for name in ("gpu", "gpus_per_replica", "router", "profile")}
+def _cloud(plan: Plan, model: ModelSpec) -> sections.Cloud:
+    layout = plan.layout
+    kept: dict[str, Any] = {
+        "gpu": plan.gpu,
+        "gpus_per_replica": layout.gpus,
+        "parallel": sections.Parallel(
+            pipeline=layout.pipeline, attention_data=layout.attention_data, expert=layout.expert
+        ),
+        "precision": sections.Precision(
+            weights=weights_of(plan.formats.weights, model), kv_cache=kv_cache_named(plan.formats.kv_cache)
+        ),
+        "router": plan.router,
+        "profile": plan.profile,
+    }
     if plan.engine is not None:
         kept["engine"] = None if plan.engine == "none" else engine_named(plan.engine, "--engine")
     return sections.Cloud(**kept)
@@ -163,11 +179,3 @@ def _percentiles(values: NDArray[np.float64]) -> dict[str, float | None]:
         return {"mean": None, "p50": None, "p95": None, "p99": None}
     p50, p95, p99 = np.percentile(known, [50, 95, 99]).tolist()
     return {"mean": float(known.mean()), "p50": p50, "p95": p95, "p99": p99}
-
-
-def _as_options(message: str) -> str:
-    """The keys of a scenario in a message as the options of the command."""
-    for key in ("gpus_per_replica", "gpu", "engine", "profile"):
-        option = f"--{key.replace('_', '-')}"
-        message = message.replace(f"cloud.{key}:", f"{option}:").replace(f"cloud.{key} ", f"{option} ")
-    return message

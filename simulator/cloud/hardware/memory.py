@@ -17,6 +17,7 @@ from fleetrec.simulator.cloud.hardware.models import ModelSpec
 MEMORY_UTILIZATION = 0.9  # vLLM's default share of GPU memory that it uses
 RESERVE_BYTES = 1.24e9  # of each GPU: activations, captured graphs, the CUDA context
 MOST_GPUS = 8  # of a server
+_MOST_NAMED = 3  # GPUs that would do, the cheapest ones
 
 
 def window_of(model: ModelSpec) -> tuple[int, float]:
@@ -88,6 +89,7 @@ def _remedies(
         return blocks // layout.attention_data >= at_least
 
     divided = layout.pipeline * math.lcm(layout.attention_data, layout.expert)
-    others = [other.name for other in (catalogue or default_catalogue()).gpus.values() if fits(other, layout.gpus)]
+    others = [other for other in (catalogue or default_catalogue()).gpus.values() if fits(other, layout.gpus)]
+    cheapest = sorted(others, key=lambda other: other.price.typical)[:_MOST_NAMED]
     counts = [n for n in range(layout.gpus + 1, MOST_GPUS + 1) if n % divided == 0 and fits(gpu, n)]
-    return [f"gpu: {name}" for name in others] + [f"gpus_per_replica: {count}" for count in counts[:1]]
+    return [f"gpu: {other.name}" for other in cheapest] + [f"gpus_per_replica: {count}" for count in counts[:1]]

@@ -175,8 +175,8 @@ def _served(model: ModelSpec, gpu: GpuSpec, setup: Setup) -> ModelSpec:
     if model.expert_weights is not None:
         precision = Precision()
     else:
-        weights = _weights(stated.weights, model)
-        experts = _weights(stated.experts, model) if model.experts > 1 else None
+        weights = weights_of(stated.weights, model)
+        experts = weights_of(stated.experts, model) if model.experts > 1 else None
         precision = Precision(weights=weights, experts=experts if experts != weights else None)
     served = model.served_in(precision)
     kv_cache = kv_cache_named(stated.kv_cache)
@@ -200,7 +200,8 @@ _SHORT: dict[str, WeightFormat] = {
 }
 
 
-def _weights(stated: str, model: ModelSpec) -> WeightFormat | None:
+def weights_of(stated: str, model: ModelSpec) -> WeightFormat | None:
+    """The format of a model's weights that files and options call so; None, as published, where they say none."""
     name = stated.lower()
     if not name:
         return None

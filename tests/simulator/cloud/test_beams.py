@@ -156,9 +156,13 @@ def test_engines_are_known_by_version():
 @pytest.mark.parametrize(
     ("engine", "load", "said"),
     [
-        ("vllm", BeamLoad(2465, 5, 1000), r"vLLM on 1 x rtx5090 fails at 1,000 beams .*at most 256, or 512 where"),
-        ("vllm", BeamLoad(2465, 5, 512, 8), "at most 256, or 512 where requests come one at a time"),
-        ("trtllm", BeamLoad(2465, 5, 128), "fails at 128 beams .*max_beam_width.*set at most 50, or the engine sglang"),
+        ("vllm", BeamLoad(2465, 5, 1000), r"vLLM on 1 x rtx5090 fails at 1,000 beams .*set beams: 256 or fewer"),
+        ("vllm", BeamLoad(2465, 5, 512, 8), r"beams: 256 or fewer \(512 where requests come one at a time\)"),
+        (
+            "trtllm",
+            BeamLoad(2465, 5, 128),
+            "fails at 128 beams .*max_beam_width.*set beams: 50 or fewer, or the eng",
+        ),
         ("flashrec", BeamLoad(2465, 5, 200_000), "onerec-1.7b has 176,384; set at most so many"),
     ],
 )
@@ -226,6 +230,6 @@ def test_a_file_of_beams_is_predicted_row_by_row(tmp_path):
     assert batch["predicted_requests_per_s"] == batch["note"] == ""
     assert float(clients["predicted_requests_per_s"]) == pytest.approx(16.56, rel=0.1)
     assert float(clients["predicted_ms"]) == pytest.approx(8e3 / float(clients["predicted_requests_per_s"]), rel=1e-4)
-    assert "at most 256, or 512" in wide["note"]
+    assert "set beams: 256 or fewer (512 where" in wide["note"]
     assert wide["predicted_ms"] == wide["predicted_requests_per_s"] == ""
     assert "no engine 'orca'" in unknown["note"]

@@ -121,6 +121,21 @@ def test_a_request_alone_takes_what_an_idle_replica_takes():
             "^cloud.pools.0.precision.experts: llama-3.1-8b has no experts; set cloud.pools.0.precision.weights",
         ),
         (
+            {"generation": "beam", "beams": 1000},
+            {"gpu": "rtx5090", "engine": "vllm", "precision": Precision(weights="fp8")},
+            r"^cloud.engine: vLLM on 1 x rtx5090 fails at 1,000 beams .*; set llm.beams: 256 or fewer \(512",
+        ),
+        (
+            {"generation": "beam", "beams": 64},
+            {"gpu": "rtx5090", "engine": "tensorrt_llm", "precision": Precision(weights="fp8")},
+            "^cloud.engine: TensorRT-LLM on 1 x rtx5090 fails at 64 beams .*; set llm.beams: 50 or fewer, or the",
+        ),
+        (
+            {"generation": "beam", "beams": 200_000},
+            {"engine": None},
+            "^llm.beams: 200,000 beams cannot differ in their first token, of which llama-3.1-8b has 128,256; set at",
+        ),
+        (
             {},
             {"parallel": Parallel(pipeline=2)},
             "^cloud.parallel.pipeline: 1 GPU cannot be 2 equal groups; set one of 1",

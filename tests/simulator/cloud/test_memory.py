@@ -34,7 +34,7 @@ def test_a_refusal_says_by_how_much_and_what_would_fit():
     # weights 65.524 GB, reserve 1.24 GB, a block 4.2 MB, against 0.9 x 47.66 GB: 23.9 GB short
     assert "cloud.pools.1.gpu: qwen3-32b does not fit 1 x l40s: weights of 65.5 GB" in str(caught.value)
     assert "exceed 42.9 GB (90% of the memory) by 23.9 GB" in str(caught.value)
-    assert "cloud.pools.1.gpu: rtxpro6000 or cloud.pools.1.gpu: a100-pcie or " in str(caught.value)
+    assert "; cloud.pools.1.gpu: rtxpro6000 or cloud.pools.1.gpu: mi300x or " in str(caught.value)
     assert "cloud.pools.1.gpus_per_replica: 2 would fit" in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -17,11 +17,13 @@ from fleetrec.simulator.cloud.capacity.servers import without_faults
 from fleetrec.simulator.cloud.capacity.sizing import Plan, size
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.prediction.setup import Formats
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Cloud
+from tests.commands.typed import one_line, typed
 
 TRACE = "arrival_s,prompt_tokens,output_tokens\n" + "".join(
     f"{i * 0.05},{200 + 13 * (i % 50)},60\n" for i in range(200)
@@ -97,6 +99,42 @@ def test_dollars_are_replicas_times_time_at_the_list_price(trace: Path) -> None:
     assert figures["cost"]["usd"] / figures["cost"]["replica_hours"] == pytest.approx(one["usd"] / one["replica_hours"])
 
 
+MODEL_AND_GPU = ("--model", "qwen3-30b-a3b", "--gpu", "h100")
+
+
+def test_a_replica_is_divided_and_has_formats_as_in_predict(trace: Path) -> None:
+    def figures(*options: str) -> dict[str, Any]:
+        return json.loads(typed("replay", trace, *MODEL_AND_GPU, *options, "--json", "--quiet").stdout)
+
+    plain, eight = figures("--tp", "2"), figures("--tp", "2", "--precision", "fp8", "--kv-cache", "fp8")
+    assert figures("--gpus-per-replica", "2") == plain
+    assert eight["load"]["kv_share_max"] < plain["load"]["kv_share_max"]
+    assert eight["cost"]["joules"] < plain["cost"]["joules"]
+    stages, experts = figures("--pp", "2"), figures("--tp", "2", "--ep", "4")
+    assert [one["served_by"]["gpus_per_replica"] for one in (plain, stages, experts)] == [2, 2, 4]
+    assert len({one["tpot_s"]["mean"] for one in (plain, eight, stages, experts)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--model", "llama-3.1-70b"), "--gpu: llama-3.1-70b does not fit 1 x h100"),
+        (("--model", "llama-3.1-70b"), "; --gpu mi300x or --gpu mi325x or --gpu mi355x or --tp 2 would fit"),
+        (("--model", "llama-3.1-70b", "--gpu", "l4", "--pp", "2"), "or --tp 4 would fit"),
+        (("--precision", "int3"), "--precision: no format 'int3'; known: fp4"),
+        (("--kv-cache", "fp4"), "--kv-cache: no format 'fp4'; known: fp16, fp8"),
+        (("--tp", "2", "--ep", "3"), "--ep: experts on 3 GPUs are no multiple of --tp 2; set one"),
+        (("--ep", "6"), "--ep: qwen3-30b-a3b has 128 experts, not 6 equal groups; set 1"),
+        (("--pp", "64"), "--pp: qwen3-30b-a3b has 48 layers; set at most as many stages"),
+        (("--profile", "nowhere.yaml", "--engine", "vllm"), "--engine: --profile has the step times of its own server"),
+    ],
+)
+def test_a_mistake_in_what_serves_a_trace_is_one_line_about_its_option(
+    trace: Path, options: tuple[str, ...], said: str
+) -> None:
+    assert said in one_line(typed("replay", trace, *MODEL_AND_GPU, *options))
+
+
 def test_a_replay_is_timed_by_vllm_unless_another_engine_or_none_is_named(trace: Path) -> None:
     def sized(engine: str | None) -> dict[str, Any]:
         return size(trace, Plan("llama-3.1-8b", "h100", engine=engine), NullProgress())
@@ -117,11 +155,12 @@ def test_a_replay_is_timed_by_vllm_unless_another_engine_or_none_is_named(trace:
         ({"slo": "p95=1s", "replicas": 2}, "contradict"),
         ({"model": "llama-3.1-80b"}, "--model: the catalogue has no model"),
         ({"gpu": "h1000"}, "did you mean h100"),
-        ({"model": "llama-3.1-70b"}, "--gpus-per-replica: 2"),
+        ({"model": "llama-3.1-70b"}, "or tp: 2 would fit"),
+        ({"formats": Formats("int3")}, "precision: no format 'int3'"),
+        ({"formats": Formats(kv_cache="int3")}, "kv_cache: no format 'int3'"),
         ({"rate_scale": 0.0}, "--rate-scale 0"),
         ({"rate_scale": 1e-300}, "--rate-scale 1e-300: the trace would last"),
         ({"profile": "nowhere.yaml"}, "nowhere.yaml"),
-        ({"profile": "nowhere.yaml", "engine": "vllm"}, "--engine: --profile has the step times of its own server"),
         ({"engine": "vlm"}, "--engine: no engine 'vlm'; known: vllm, sglang"),
     ],
 )
