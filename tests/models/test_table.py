@@ -272,6 +272,10 @@ def test_several_lists_of_one_query_are_not_merged(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 lists hold their ranks more than once, the first that of user a as of 2"):
         source(tmp_path, two)
     assert ask(source(tmp_path, rows(("a", 2, "s p q")).assign(rank=[1, 1, 2])), (0, 2)) == [[0, 3, 1]]  # a tie
+    ties = pd.concat(
+        [rows(("a", at, "s p q r")).assign(rank=rank) for at, rank in enumerate([[1, 1, 2, 2], [1, 2, 2, 3]])]
+    )
+    assert ask(source(tmp_path, ties), (0, 1)) == [[3, 0, 1]]
 
 
 def test_times_need_a_calendar(tmp_path: Path) -> None:

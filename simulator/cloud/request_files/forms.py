@@ -194,7 +194,7 @@ class Reader:
 
     def _moment(self, text: str, where: str) -> float:
         try:
-            moment = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(re.sub(r"\s*UTC$", "Z", text))
         except ValueError:
             raise InputError(f"{where}: expected a date and time, got {text!r}; mend or remove the row") from None
         zoned = moment.tzinfo is not None

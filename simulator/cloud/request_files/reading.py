@@ -21,6 +21,7 @@ from fleetrec.simulator.scenario.text_files import read_rows
 from fleetrec.simulator.scenario.units import DURATION
 
 _POINTER = "version https://git-lfs"
+_FAR_S = 100.0  # between requests: so few need no server
 _SLOW_S, _FAST_S = 5.0, 1e-5  # a token, in the median: no server is so slow, or so fast
 
 
@@ -82,6 +83,10 @@ def read_requests(path: Path, limit: int | None = None) -> RequestFile:
     if failed:
         notes.append(note("requests_failed", "{failed} requests that failed are left out", failed=failed))
     order = np.argsort(arrival, kind="stable")
+    gap_s = float(np.median(np.diff(arrival[order]))) if len(rows) > 1 else 0.0
+    if gap_s > _FAR_S:
+        said = "half of the requests come more than {gap_s:g} s after the one before: are the times milliseconds?"
+        notes.append(note("requests_far_apart", said, gap_s=gap_s))
     table = table[order]
     table[:, [1, 5, 6]] -= arrival.min()
     counts = table[:, [0, 2, 3, 4]].astype(np.int64)

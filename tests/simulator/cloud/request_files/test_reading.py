@@ -218,6 +218,7 @@ def test_requests_with_their_times_are_read_from(text: str, tmp_path: Path) -> N
     [
         AZURE + "2023-11-16 18:15:46.6805900,300,21\r\n2023-11-16 18:15:47.1805900,200,11",
         AZURE + "2024-05-10 00:00:00+00:00,300,21\n2024-05-10 00:00:00.500000+00:00,200,11\n",
+        AZURE + "2024-05-10 00:00:00 UTC,300,21\n2024-05-10 00:00:00.500000 UTC,200,11\n",
         AZURE + "2024-05-10 00:00:00+05:30,300,21\n2024-05-10 00:00:00.500000+05:30,200,11\n",
         "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,ChatGPT,300,21,321,Conversation log\n"
         "5.5,GPT-4,200,11,211,API log\n",
@@ -247,7 +248,7 @@ def test_requests_with_their_times_are_read_from(text: str, tmp_path: Path) -> N
         ),
         "arrived_at,num_prefill_tokens,num_decode_tokens\n3,300,21\n3.5,200,11\n",
     ],
-    ids=["Azure 2023", "Azure 2024", "a zone", "BurstGPT 1", "BurstGPT 3", "Mooncake", "Qwen-Bailian", "Vidur"],
+    ids=["Azure 2023", "Azure 2024", "UTC", "a zone", "BurstGPT 1", "BurstGPT 3", "Mooncake", "Qwen-Bailian", "Vidur"],
 )
 def test_traces_are_read_from(text: str, tmp_path: Path) -> None:
     assert [row[:3] for row in told(read_requests(written(tmp_path, text)))] == WITHOUT_TIMES
@@ -272,6 +273,12 @@ def test_requests_that_failed_are_left_out_and_counted(tmp_path: Path) -> None:
         assert noted(data_of(*read.notes)) == {"requests_failed": {"failed": 1}}
     burst = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,a,300,21,321,x\n6,a,9,0,9,x\n"
     assert len(read_requests(written(tmp_path, burst)).rows) == 1
+
+
+def test_requests_that_come_as_seldom_as_milliseconds_read_as_seconds_are_told(tmp_path: Path) -> None:
+    arrivals = "".join(f"{700 * n},300,20\n" for n in range(4))
+    read = read_requests(written(tmp_path, f"arrival_s,prompt_tokens,output_tokens\n{arrivals}"))
+    assert noted(data_of(*read.notes)) == {"requests_far_apart": {"gap_s": 700.0}}
 
 
 def test_requests_that_were_all_sent_at_once_need_no_times(tmp_path: Path) -> None:
