@@ -24,7 +24,8 @@ def describe(log: InteractionLog) -> dict[str, Any]:
     gaps = np.diff(log.times)[same_user] if log.clock != "none" else np.empty(0)
     popularity = np.sort(np.bincount(log.items, minlength=log.n_items))[::-1]
     head = max(1, log.n_items // 100)
-    pairs = len(np.unique(user * log.n_items + log.items))
+    pairs = np.sort(user * log.n_items + log.items)
+    n_pairs = 1 + int(np.count_nonzero(np.diff(pairs)))
     return {
         "source": log.source,
         "read": _read(log, gaps),
@@ -36,13 +37,13 @@ def describe(log: InteractionLog) -> dict[str, Any]:
         "events_per_user": {**_percentiles(log.lengths), "max": int(log.lengths.max())},
         "gap_s": _percentiles(gaps),
         "zero_gap_share": float((gaps == 0).mean()) if len(gaps) else None,
-        "repeat_share": 1 - pairs / log.n_events,
+        "repeat_share": 1 - n_pairs / log.n_events,
         "share_of_most_popular_1_percent": float(popularity[:head].sum() / log.n_events),
         "items_with_title": sum(map(bool, log.titles)) if log.titles else 0,
         "items_with_attributes": sum(map(bool, log.attributes)) if log.attributes else 0,
         "splits": {section.kind: _usable(log, section) for section in (GlobalTimeSplit(), PerUserSplit())},
         "problems": dict(log.problems),
-        "notes": data_of(*log.notes, *_advice(log, 1 - pairs / log.n_events, gaps)),
+        "notes": data_of(*log.notes, *_advice(log, 1 - n_pairs / log.n_events, gaps)),
         "content_hash": log.content_hash,
     }
 

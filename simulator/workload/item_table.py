@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario.sections.workload import ItemFile
@@ -69,7 +71,7 @@ def read_items(path: Path, form: ItemFile, item_column: str = "") -> ItemTable:
     for place, column in enumerate(attributes, start=1 + (title is not None)):
         for held, more in zip(described, _split(read[f"x{place}"].to_pylist(), column, path, notes), strict=True):
             held.extend(more)
-    return _by_label([ids.labels[code] for code in ids.codes.tolist()], titles, described, notes)
+    return _by_label(ids.texts.take(pa.array(ids.codes)).to_pylist(), titles, described, notes)
 
 
 def _by_label(

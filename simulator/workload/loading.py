@@ -4,7 +4,6 @@ Repeats of the same user, item and time are dropped; rows are sorted by user and
 """
 
 import json
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 from numpy.typing import NDArray
 
@@ -28,11 +28,11 @@ from fleetrec.simulator.workload.log import Clock, InteractionLog, Reading
 from fleetrec.simulator.workload.recipe import with_recipe
 from fleetrec.simulator.workload.tables.files import check_fits, largest_bytes
 from fleetrec.simulator.workload.tables.opening import listed, open_table
-from fleetrec.simulator.workload.tables.table import Reader, Table, reader, told_by
+from fleetrec.simulator.workload.tables.table import Column, Reader, Table, reader, told_by
 from fleetrec.simulator.workload.tables.where import condition
-from fleetrec.simulator.workload.times import ParsedTimes, clock_of, parse_times, why_unusable
+from fleetrec.simulator.workload.times import ParsedTimes, clock_of, plan_times, why_unusable
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -50,9 +50,9 @@ class _Raw:
     path: Path
     users: Labels  # [R]
     items: Labels  # [R]
-    times: Any | None  # pyarrow array [R] of strings or doubles; None: the file has no times
-    times_in_seconds: bool
-    exact: Any | None  # strings [R]: whether a row's time is exact, where the file says so
+    times: ParsedTimes
+    timed: bool  # whether the file has times
+    inexact: Flags  # [R], rows that the file says to have a time that is not exact
     unreadable: list[tuple[int, str]]  # lines that are no rows, and why
 
 
@@ -77,19 +77,20 @@ def load_log(section: LogFile) -> InteractionLog:
         places = log_places(opened, table, section.columns)
         kept = "" if section.where is None else f" WHERE {condition(opened, table, section.where)}"
         raw = _read(opened, table, places, kept, section)
-        parsed = _parsed_times(opened, raw, places, section)
-        bad = raw.users.unusable[raw.users.codes] | raw.items.unusable[raw.items.codes] | np.isnan(parsed.seconds)
+        seconds = raw.times.seconds
+        bad = raw.users.unusable[raw.users.codes] | raw.items.unusable[raw.items.codes] | np.isnan(seconds)
         if section.on_error == "fail" and (raw.unreadable or bad.any()):
-            raise InputError(_first_bad_row(opened, table, kept, raw, bad))
-    notes = [*table.notes, *places.notes, *raw.users.notes, *raw.items.notes, *parsed.notes]
+            raise InputError(_first_bad_row(opened, table, places, kept, raw, bad))
+    notes = [*table.notes, *places.notes, *raw.users.notes, *raw.items.notes, *raw.times.notes]
     if section.where is not None:
         notes.append(note("where", "only rows are read where {where}", where=section.where))
-    problems = dict(parsed.problems)
+    problems = dict(raw.times.problems)
     _count(problems, "rows_skipped", len(raw.unreadable) + int(bad.sum()))
-    events = _Events(raw.users.codes, raw.items.codes, parsed.seconds).kept(~bad)
-    if raw.times is not None:
-        _count(problems, "out_of_order", _falls(events))
-        events = _without_repeats(events, problems)
+    events = _Events(raw.users.codes, raw.items.codes, seconds)
+    if bad.any():
+        events = events.kept(~bad)
+    if raw.timed:
+        events = _in_order(events, problems)
     source = f"{path.parent.name}/{path.name}" if path.parent.name else path.name
     if section.k_core > 1:
         events = _k_core(events, section.k_core, problems, source)
@@ -99,10 +100,8 @@ def load_log(section: LogFile) -> InteractionLog:
         )
     if not len(events.users):
         raise InputError(f"{path} holds no interactions that can be used ({_told(problems)}); give another file")
-    reading = _reading(table, places, raw, parsed)
-    inexact = _inexact(raw)
-    log = _assemble(events, raw, parsed.dated, section, problems, notes, source, places)
-    return replace(log, inexact_times=float(inexact[~bad].mean()), reading=reading)
+    log = _assemble(events, raw, section, problems, notes, source, places)
+    return replace(log, inexact_times=float(raw.inexact[~bad].mean()), reading=_reading(table, places, raw))
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -111,65 +110,58 @@ def load_log(section: LogFile) -> InteractionLog:
 def _read(opened: Reader, table: Table, places: LogPlaces, kept: str, section: LogFile) -> _Raw:
     """The columns in use, read in batches."""
     cells = [id_text(opened, table, places.user), id_text(opened, table, places.item)]
-    time, in_seconds = _time_cell(table, places)
-    cells += [time] if time else []
-    cells += [places.exact.text] if places.exact is not None else []
+    plan = None
+    if places.times:
+        where = f"{table.path}: column {' and '.join(repr(column.name) for column in places.times)}"
+        _check_time_digits(places, where)
+        plan = plan_times(opened, f"(SELECT * FROM {table.source}{kept})", _time_column(places), section.time, where)
+        cells.append(plan.cell)
+    cells += [f"lower({places.exact.text}) IN {_NO}"] if places.exact is not None else []
     chosen = ", ".join(f"{cell} AS x{place}" for place, cell in enumerate(cells))
     largest, size = largest_bytes(), 0
-    batches = []
+    columns: list[list[Any]] = [[] for _ in cells]
     relation = opened.database.sql(f"SELECT {chosen} FROM {table.source}{kept}")
     for batch in relation.to_arrow_reader(_BATCH_ROWS):
         size += batch.nbytes
         check_fits(table.path, size, largest)
-        batches.append(batch)
+        for held, column in zip(columns, batch.columns, strict=True):
+            held.append(column)
     unreadable = table.unreadable()
-    if not sum(batch.num_rows for batch in batches):
+    if not sum(map(len, columns[0])):
         if unreadable and section.on_error == "fail":
             line, why = unreadable[0]
             raise InputError(f"{table.path}, line {line}: {why}; {SKIP_HINT}")
         raise InputError(_nothing_left(opened, table, section))
-    read = pa.Table.from_batches(batches)
-    del batches
-    users = labels_of(
-        read["x0"], "user", f"{table.path}: column {places.user.name!r}", section.columns.user is not None
-    )
-    items = labels_of(
-        read["x1"], "item", f"{table.path}: column {places.item.name!r}", section.columns.item is not None
-    )
-    times = read["x2"].combine_chunks() if time else None
-    exact = read.columns[-1].combine_chunks() if places.exact is not None else None
+    ids: list[Labels] = []
+    for name, column, said in (
+        ("user", places.user, section.columns.user),
+        ("item", places.item, section.columns.item),
+    ):
+        texts = pa.chunked_array(columns[len(ids)])
+        columns[len(ids)] = []
+        ids.append(labels_of(texts, name, f"{table.path}: column {column.name!r}", said is not None))
+    users, items = ids
     _check_one_table(table, places, users, items)
-    return _Raw(table.path, users, items, times, in_seconds, exact, unreadable)
+    rows = len(users.codes)
+    times = ParsedTimes(np.arange(rows, dtype=np.float64), False, read_as="the order of the rows")
+    if plan is not None:
+        times = plan.parsed(_values(columns[2]))
+    inexact = _values(columns[-1]).astype(np.bool_) if places.exact is not None else np.zeros(rows, dtype=np.bool_)
+    return _Raw(table.path, users, items, times, plan is not None, inexact, unreadable)
 
 
-def _time_cell(table: Table, places: LogPlaces) -> tuple[str, bool]:
-    """The expression of the times, "" for none, and whether it gives seconds since 1970."""
-    if not places.times:
-        return "", False
-    if len(places.times) == 2:
-        day, clock = (column.text for column in places.times)
-        padded = f"CASE WHEN regexp_full_match({clock}, '\\d{{1,4}}') THEN lpad({clock}, 4, '0') ELSE {clock} END"
-        return f"regexp_replace({day}, '[T ]00:00:00$', '') || ' ' || {padded}", False
-    column = places.times[0]
-    if "[]" in column.kind or (
-        column.kind.startswith(("STRUCT", "MAP", "BOOLEAN", "TIME", "INTERVAL"))
-        and not column.kind.startswith("TIMESTAMP")
-    ):
-        raise InputError(
-            f"{table.path}: column {column.name!r} holds {column.kind.lower()[:60]}; times must be numbers, ISO "
-            "text or timestamps"
-        )
-    if column.kind == "TIMESTAMP_NS":
-        return f"CAST(epoch_ns({column.cell}) AS DOUBLE) / 1e9", True
-    if column.kind.startswith(("TIMESTAMP", "DATE")):
-        return f"epoch_us(CAST({column.cell} AS TIMESTAMP)) / 1e6", True
-    if (
-        column.kind.startswith(("FLOAT", "DOUBLE", "DECIMAL"))
-        or column.kind.endswith("INT")
-        or column.kind == "INTEGER"
-    ):
-        return f"CAST({column.cell} AS DOUBLE)", False
-    return column.text, False
+def _values(chunks: list[Any]) -> Any:
+    return np.concatenate([np.array(chunk.to_numpy(zero_copy_only=False), dtype=np.float64) for chunk in chunks])
+
+
+def _time_column(places: LogPlaces) -> Column:
+    """The column of times; a date and a clock as one."""
+    if len(places.times) == 1:
+        return places.times[0]
+    day, clock = (column.text for column in places.times)
+    padded = f"CASE WHEN regexp_full_match({clock}, '\\d{{1,4}}') THEN lpad({clock}, 4, '0') ELSE {clock} END"
+    joined = f"(regexp_replace({day}, '[T ]00:00:00$', '') || ' ' || {padded})"
+    return Column(" and ".join(column.name for column in places.times), "VARCHAR", joined)
 
 
 def _nothing_left(opened: Reader, table: Table, section: LogFile) -> str:
@@ -184,22 +176,14 @@ def _nothing_left(opened: Reader, table: Table, section: LogFile) -> str:
 def _check_one_table(table: Table, places: LogPlaces, users: Labels, items: Labels) -> None:
     """InputError where the line of names stands among the rows: two files, one behind the other."""
     names = [places.user.name, places.item.name]
-    if table.named and names[0] in users.labels and names[1] in items.labels:
-        again = (users.codes == users.labels.index(names[0])) & (items.codes == items.labels.index(names[1]))
+    if table.named:
+        again = users.rows_of(names[0]) & items.rows_of(names[1])
         if again.any():
             where = table.place(int(np.argmax(again)))
             raise InputError(
                 f"{table.path}, {where}: the names {', '.join(names)} stand there once more: these are "
                 f"{int(again.sum()) + 1} files in one; give one of them, or take the names out"
             )
-
-
-def _parsed_times(opened: Reader, raw: _Raw, places: LogPlaces, section: LogFile) -> ParsedTimes:
-    if raw.times is None:
-        return ParsedTimes(np.arange(len(raw.users.codes), dtype=np.float64), False, read_as="the order of the rows")
-    where = f"{raw.path}: column {' and '.join(repr(column.name) for column in places.times)}"
-    _check_time_digits(places, where)
-    return parse_times(opened, raw.times, raw.times_in_seconds, section.time, where)
 
 
 def _check_time_digits(places: LogPlaces, where: str) -> None:
@@ -210,14 +194,7 @@ def _check_time_digits(places: LogPlaces, where: str) -> None:
         )
 
 
-def _inexact(raw: _Raw) -> Flags:
-    """Which rows [R] the file says to have a time that is not exact."""
-    if raw.exact is None:
-        return np.zeros(len(raw.users.codes), dtype=np.bool_)
-    return np.array([cell.lower() in _NO for cell in raw.exact.to_pylist()], dtype=np.bool_)
-
-
-def _first_bad_row(opened: Reader, table: Table, kept: str, raw: _Raw, bad: Flags) -> str:
+def _first_bad_row(opened: Reader, table: Table, places: LogPlaces, kept: str, raw: _Raw, bad: Flags) -> str:
     unreadable = [(int(line), why) for line, why in raw.unreadable]
     others = int(bad.sum()) + len(unreadable) - 1
     more = f" ({counted(others, 'more row')} like it or worse)" if others else ""
@@ -230,7 +207,7 @@ def _first_bad_row(opened: Reader, table: Table, kept: str, raw: _Raw, bad: Flag
         return f"{raw.path}, line {unreadable[0][0]}: {unreadable[0][1]}{more}; {SKIP_HINT}"
     for name, ids in (("user", raw.users), ("item", raw.items)):
         if ids.unusable[ids.codes[row]]:
-            label = ids.labels[ids.codes[row]]
+            label = ids.of_row(row)
             share = float(ids.unusable[ids.codes].mean())
             why = f"the {name} id is empty" if not label else f"the {name} id {label!r} is taken as missing"
             why = f"the {name} id {label!r} is negative" if is_negative(label) else why
@@ -241,7 +218,8 @@ def _first_bad_row(opened: Reader, table: Table, kept: str, raw: _Raw, bad: Flag
                 )
             break
     else:
-        why = why_unusable(raw.times, raw.times_in_seconds, row)
+        text = _time_column(places).text
+        why = why_unusable(opened.row(f"SELECT {text} FROM {table.source}{kept} LIMIT 1 OFFSET {row}")[0])
     return f"{raw.path}, {place}: {why}{more}; {SKIP_HINT}"
 
 
@@ -253,12 +231,12 @@ def _row_in_file(opened: Reader, table: Table, kept: str, row: int) -> int:
     return int(opened.row(f"SELECT row_in_file FROM {numbered}{kept} LIMIT 1 OFFSET {row}")[0])
 
 
-def _reading(table: Table, places: LogPlaces, raw: _Raw, parsed: ParsedTimes) -> Reading:
+def _reading(table: Table, places: LogPlaces, raw: _Raw) -> Reading:
     """What was read as what, and how that is known."""
     rows = []
     for row in range(min(_SHOWN_ROWS, len(raw.users.codes))):
-        user, item = (ids.labels[ids.codes[row]] for ids in (raw.users, raw.items))
-        rows.append((user, item, float(parsed.seconds[row])))
+        user, item = raw.users.of_row(row), raw.items.of_row(row)
+        rows.append((user, item, float(raw.times.seconds[row])))
     columns = {"user": places.user.name, "item": places.item.name}
     if places.times:
         columns["time"] = " and ".join(column.name for column in places.times)
@@ -266,9 +244,9 @@ def _reading(table: Table, places: LogPlaces, raw: _Raw, parsed: ParsedTimes) ->
         told=dict(table.told),
         columns=columns,
         known_by=places.known_by,
-        times=parsed.read_as,
-        timed=raw.times is not None,
-        said=_what_says_so(table, places, parsed),
+        times=raw.times.read_as,
+        timed=raw.timed,
+        said=_what_says_so(table, places, raw.times),
         first_rows=tuple(rows),
         rows=len(raw.users.codes),
     )
@@ -290,30 +268,26 @@ def _what_says_so(table: Table, places: LogPlaces, parsed: ParsedTimes) -> str:
 # ------------------------------------------------------------------------------------------ cleaning
 
 
-def _falls(events: _Events) -> int:
-    """Rows that are earlier than the row of the same user before them in the file."""
+def _in_order(events: _Events, problems: dict[str, int]) -> _Events:
+    """The events by user and time, file order breaking ties, without further ones of the same user, item and time."""
     order = np.argsort(events.users, kind="stable")
-    same = np.diff(events.users[order]) == 0
-    return int((same & (np.diff(events.times[order]) < 0)).sum())
-
-
-def _without_repeats(events: _Events, problems: dict[str, int]) -> _Events:
-    """The events without further ones of the same user, item and time."""
-    order = np.lexsort((events.times, events.users))
-    users, times = events.users[order], events.times[order]
-    tied = np.zeros(len(order), dtype=np.bool_)
-    same = (np.diff(users) == 0) & (np.diff(times) == 0)
-    tied[1:] |= same
-    tied[:-1] |= same
-    rows = np.sort(order[tied])
-    frame = pd.DataFrame({"user": events.users[rows], "item": events.items[rows], "time": events.times[rows]})
-    repeats = frame.duplicated().to_numpy()
+    sorted_events = events.kept(order)
+    same_user = np.diff(sorted_events.users) == 0
+    falls = int((same_user & (np.diff(sorted_events.times) < 0)).sum())
+    _count(problems, "out_of_order", falls)
+    if falls:
+        order = np.lexsort((events.times, events.users))
+        sorted_events = events.kept(order)
+    ties = same_user & (np.diff(sorted_events.times) == 0)
+    if not ties.any():
+        return sorted_events
+    tied = np.flatnonzero(np.append(False, ties) | np.append(ties, False))
+    part = sorted_events.kept(tied)
+    repeats = pd.DataFrame({"user": part.users, "item": part.items, "time": part.times}).duplicated().to_numpy()
     _count(problems, "duplicates_dropped", int(repeats.sum()))
     if not repeats.any():
-        return events
-    kept = np.ones(len(order), dtype=np.bool_)
-    kept[rows[repeats]] = False
-    return events.kept(kept)
+        return sorted_events
+    return sorted_events.kept(np.delete(np.arange(len(order)), tied[repeats]))
 
 
 def _k_core(events: _Events, k: int, problems: dict[str, int], source: str) -> _Events:
@@ -337,21 +311,20 @@ def _k_core(events: _Events, k: int, problems: dict[str, int], source: str) -> _
 def _assemble(
     events: _Events,
     raw: _Raw,
-    dated: bool,
     section: LogFile,
     problems: dict[str, int],
     notes: list[Note],
     source: str,
     places: LogPlaces,
 ) -> InteractionLog:
-    users, user_ids = _recode(events.users, raw.users.labels)
-    items, item_ids = _recode(events.items, raw.items.labels)
-    order = np.lexsort((events.times, users))
+    users, user_ids = _recode(events.users, raw.users.texts)
+    items, item_ids = _recode(events.items, raw.items.texts)
+    order = np.argsort(users, kind="stable")
     users, items, times = users[order], items[order], events.times[order]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(user_ids)))]).astype(np.int64)
     clock: Clock = "none"
-    if raw.times is not None:
-        clock = clock_of(times, offsets, dated)
+    if raw.timed:
+        clock = clock_of(times, offsets, raw.times.dated)
         _count(problems, "ties", int(((np.diff(times) == 0) & (np.diff(users) == 0)).sum()))
     else:
         times = (np.arange(len(items)) - offsets[users]).astype(np.float64)
@@ -370,20 +343,20 @@ def _assemble(
         attributes=attributes,
         problems=problems,
         source=source,
-        content_hash=content_hash(offsets, items, times, clock, json.dumps(labels).encode()),
+        content_hash=content_hash(offsets, items.astype(np.int64), times, clock, json.dumps(labels).encode()),
         notes=tuple(notes),
     )
 
 
-def _recode(codes: Ints, labels: list[str]) -> tuple[Ints, NDArray[Any]]:
+def _recode(codes: Ints, texts: Any) -> tuple[Ints, NDArray[Any]]:
     """Codes 0, 1, 2, ... of the labels that occur, in the order of the numbers where all are, else of the text."""
-    present = np.unique(codes)
-    names = [labels[code] for code in present.tolist()]
-    numeric = all(re.fullmatch(r"0|[1-9]\d{0,17}", name) for name in names)
-    order = np.array(sorted(range(len(names)), key=(lambda i: int(names[i])) if numeric else names.__getitem__))
-    place = np.empty(len(labels), dtype=np.int64)
+    present = np.flatnonzero(np.bincount(codes, minlength=len(texts)))
+    names = texts.take(pa.array(present))
+    numeric = pc.all(pc.match_substring_regex(names, r"^(0|[1-9]\d{0,17})$")).as_py()
+    order = pc.sort_indices(pc.cast(names, pa.int64()) if numeric else names).to_numpy()
+    place = np.empty(len(texts), dtype=np.int32)
     place[present[order]] = np.arange(len(present))
-    return place[codes], np.array([names[i] for i in order.tolist()], dtype=object)
+    return place[codes], names.take(pa.array(order)).to_numpy(zero_copy_only=False)
 
 
 def _descriptions(

@@ -126,24 +126,20 @@ def plausible(seconds: Floats) -> NDArray[np.bool_]:
 
 def of_digits(values: Floats, form: str) -> Floats:
     """Seconds since 1970 of whole numbers such as 20200131 [n], NaN where they are no such date."""
-    texts = pd.Series(values).astype("Int64").astype("string")
+    texts = pd.Series(np.where(values == np.floor(values), values, np.nan)).astype("Int64").astype("string")
     return seconds_of(pd.to_datetime(texts, format=form, utc=True, errors="coerce"))
 
 
 def digits_form(known: Floats) -> str | None:
     """The form of digits that makes dates of all numbers but marks for none; None: no form does."""
+    form = DIGITS.get(len(str(int(np.median(known)))))
+    if form is None:
+        return None
     known = known[~np.isin(known, np.array(UNKNOWN_DAYS, dtype=np.float64))]
-    if not len(known) or (known != np.floor(known)).any():
+    probe = of_digits(np.unique(known[:: max(1, len(known) // 1000)]), form)
+    if not len(probe) or np.isnan(probe).any() or not plausible(probe).all():
         return None
-    length = len(str(int(known.max())))
-    form = DIGITS.get(length)
-    if form is None or len(str(int(known.min()))) != length:
-        return None
-    unique = np.unique(known)
-    probe = of_digits(unique[:: max(1, len(unique) // 1000)], form)
-    if np.isnan(probe).any() or not plausible(probe).all():
-        return None
-    return form if not np.isnan(of_digits(unique, form)).any() else None
+    return form if not np.isnan(of_digits(np.unique(known), form)).any() else None
 
 
 def small_readings(known: Floats) -> list[Count]:

@@ -1,11 +1,13 @@
 """Times of a log as seconds: in the form that the user said, or else in the one form that the whole column fits."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import duckdb
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.dates import LAST_DATE_S
@@ -13,7 +15,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario.sections.workload import TimeForm
 from fleetrec.simulator.workload.log import Clock
-from fleetrec.simulator.workload.tables.table import Reader, quoted
+from fleetrec.simulator.workload.tables.table import Column, Reader, quoted
 from fleetrec.simulator.workload.time_forms import (
     COUNTS,
     EPOCH,
@@ -37,6 +39,8 @@ MISSING = (  # what exports write where a value is missing, in lower case
     *("<null>", "[null]", "missing", "#null!", "#value!", "#ref!"),
 )
 _EMPTY_S = 10 * 365.25 * 86400.0  # years without any event, on whose other side a date is implausible
+_MISSING_SQL = ", ".join(map(quoted, MISSING))
+_ISO = r"(regexp_matches({t}, '^\d{{4}}-\d\d?-\d\d?([T ]\d|$)') AND try_cast({t} AS TIMESTAMPTZ) IS NOT NULL)"
 _ZONE = r"(?:\d\s*(?:[Zz]|UTC|GMT)|:\d\d(?:\.\d+)?\s*[+-]\d\d(?::?\d\d)?)$"
 _SAY_UNIT = "time: {unit: s, ms, us, ns, days or a form like %d/%m/%Y} (--time)"
 
@@ -53,26 +57,61 @@ class ParsedTimes:
     unit: str = "s"  # what to write to say it
 
 
-def parse_times(reader: Reader, raw: Any, in_seconds: bool, said: TimeForm, where: str) -> ParsedTimes:
-    """Seconds from a pyarrow array [R] of strings or doubles; `in_seconds`: they are seconds since 1970 already.
+@dataclass(frozen=True)
+class TimePlan:
+    """How a column of times is read: the expression that gives a number for each row, and what makes times of them."""
+
+    cell: str
+    parsed: Callable[[Floats], ParsedTimes]
+
+
+def plan_times(reader: Reader, source: str, column: Column, said: TimeForm, where: str) -> TimePlan:
+    """How the times in a column of a relation are read: as the user said, else in the one form that all of it fits.
 
     `where` names the column in errors: InputError where no form fits, or several do.
     """
-    if in_seconds:
-        return ParsedTimes(_dates(_floats(raw)), True, read_as="moments, by the column's type", unit="auto")
-    if not _is_string(raw.type):
-        return _numbers(_floats(raw), said, where)
-    texts = pc.utf8_trim_whitespace(raw)
-    if said.unit == "auto" or said.unit in COUNTS:
-        numbers = _as_numbers(texts)
-        if said.unit in COUNTS or np.isfinite(numbers).sum() * 2 >= len(numbers) - pc.sum(_missing(texts)).as_py():
-            return _numbers(numbers, said, where)
-    return _texts(reader, texts, said, where)
+    kind, cell = column.kind, column.cell
+    if "[]" in kind or re.match(r"STRUCT|MAP|BOOLEAN|TIME\b(?!STAMP)|INTERVAL", kind):
+        raise InputError(f"{where} holds {kind.lower()[:60]}; times must be numbers, ISO text or timestamps")
+    if kind.startswith(("TIMESTAMP", "DATE")):
+        seconds = f"epoch_us(CAST({cell} AS TIMESTAMP)) / 1e6"
+        seconds = f"CAST(epoch_ns({cell}) AS DOUBLE) / 1e9" if kind == "TIMESTAMP_NS" else seconds
+        return TimePlan(seconds, partial(_moments, notes=(), read_as="moments, by the column's type", unit="auto"))
+    if not column.is_text:
+        return TimePlan(f"CAST({cell} AS DOUBLE)", lambda values: _numbers(values, said, where))
+    text = f"CASE WHEN lower({column.text}) IN ({_MISSING_SQL}) THEN '' ELSE {column.text} END"
+    number = f"try_cast({text} AS DOUBLE)"
+    filled, numbers = reader.row(
+        f"SELECT count(*) FILTER (t <> ''), count(try_cast(t AS DOUBLE)) FROM (SELECT {text} AS t FROM {source})"
+    )
+    iso = 0
+    if numbers < filled or said.unit == "iso":
+        iso = reader.row(f"SELECT count(*) FILTER ({_ISO.format(t='t')}) FROM (SELECT {text} AS t FROM {source})")[0]
+    if said.unit in COUNTS or (said.unit == "auto" and numbers >= max(iso, 1)):
+        return TimePlan(number, lambda values: _numbers(values, said, where))
+    if said.unit not in ("auto", "iso"):
+        return _in_form(reader, source, text, said.unit, said, where, told=False)
+    if said.unit == "auto" and iso * 2 < filled and iso + 2 < filled:
+        fitting = _distinct(reader, source, text, fitting_forms(reader, source, text))
+        if len(fitting) == 1:
+            return _in_form(reader, source, text, fitting[0], said, where, told=True)
+        if fitting:
+            shown = [f"{form}, {_range(reader, source, text, form)}" for form in fitting[:3]]
+            raise InputError(
+                f"{where} holds times such as {_example(reader, source, text)!r}, which may be {' or '.join(shown)}; "
+                f"say which: time: {{unit: {quoted(fitting[0])}}} (--time {quoted(fitting[0])})"
+            )
+        if not iso:
+            raise InputError(
+                f"{where}: all {filled:,} times look like {_example(reader, source, text)!r}: not a number or an ISO "
+                "time (2020-01-31T23:59:59Z), nor a form that is known; say theirs: time: {unit: '%d %b %Y, %H:%M'} "
+                "(--time)"
+            )
+    return _iso(reader, source, text, said)
 
 
-def why_unusable(raw: Any, in_seconds: bool, row: int) -> str:
-    """What is wrong with the time of a row that `parse_times` made NaN."""
-    value = raw[row].as_py()
+def why_unusable(value: Any) -> str:
+    """What is wrong with the time of a row of which no seconds could be made."""
     text = "" if value is None else str(value).strip()
     if text.lower() in MISSING:
         return (
@@ -81,11 +120,10 @@ def why_unusable(raw: Any, in_seconds: bool, row: int) -> str:
     try:
         number = float(text)
     except ValueError:
-        if in_seconds or (text[:1].isdigit() and text[:4].isdigit()):
+        if text[:4].isdigit():
             return (
-                f"the time {text[:40]!r} is no date like the others (not ISO, 2020-01-31T23:59:59Z, or before 1970 "
-                "or ten "
-                "empty years away from the others: a missing date, a mark for an unknown one?)"
+                f"the time {text[:40]!r} is no date like the others (not ISO, 2020-01-31T23:59:59Z, or before 1970 or "
+                "ten empty years away from the others: a missing date, a mark for an unknown one?)"
             )
         return f"the time {text[:40]!r} is not a number or an ISO time (2020-01-31T23:59:59Z) like the others"
     if not np.isfinite(number):
@@ -170,63 +208,42 @@ def _counted(values: Floats, count: Count, known: Floats, told: bool) -> ParsedT
     return ParsedTimes(seconds, True, problems, notes, count.told, count.name)
 
 
-def _as_numbers(texts: Any) -> Floats:
-    """Texts [R] as numbers, NaN where they are none."""
-    try:
-        return _floats(pc.cast(texts, pa.float64()))
-    except pa.ArrowInvalid:
-        is_number = pc.match_substring_regex(texts, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
-        return _floats(pc.cast(pc.if_else(is_number, texts, None), pa.float64()))
-
-
 # ------------------------------------------------------------------------------------------ texts
 
 
-def _texts(reader: Reader, texts: Any, said: TimeForm, where: str) -> ParsedTimes:
-    view = reader.name("times")
-    missing = _missing(texts)
-    reader.database.register(view, pa.table({"t": pc.if_else(missing, "", texts)}))
+def _iso(reader: Reader, source: str, text: str, said: TimeForm) -> TimePlan:
+    zoned = f"regexp_matches({text}, {quoted(_ZONE)})"
+    fits, moment = _ISO.format(t=text), f"try_cast({text} AS TIMESTAMPTZ)"
+    local = reader.row(f"SELECT count(*) FILTER (NOT {zoned}) FROM {source} WHERE {fits}")[0]
+    if said.zone is not None and local:
+        here = f"timezone({quoted(said.zone)}, try_cast({text} AS TIMESTAMP))"
+        moment = f"CASE WHEN {zoned} THEN {moment} ELSE {here} END"
+    seconds = f"CASE WHEN {fits} THEN epoch_us({moment}) / 1e6 END"
+    return TimePlan(seconds, partial(_moments, notes=_zone_notes(local, said), read_as="ISO dates", unit="iso"))
+
+
+def _in_form(reader: Reader, source: str, text: str, form: str, said: TimeForm, where: str, told: bool) -> TimePlan:
+    """Texts in a form as `strptime` writes it."""
+    if "%" not in form:
+        raise InputError(f"time.unit: {form!r} is no unit and no form of times; write {_SAY_UNIT}")
+    moment = f"try_strptime({text}, {quoted(form)})"
     try:
-        if said.unit not in ("auto", "iso"):
-            return _in_form(reader, view, said.unit, said, where, told=False)
-        iso, filled = reader.row(f"SELECT count(*) FILTER ({_ISO}), count(*) FILTER (t <> '') FROM {view}")
-        if said.unit == "iso" or iso * 2 >= max(filled, 1) or (iso and iso + 2 >= filled):
-            return _iso(reader, view, said)
-        fitting = _distinct(reader, view, fitting_forms(reader, view, "t"))
-        if len(fitting) == 1:
-            return _in_form(reader, view, fitting[0], said, where, told=True)
-        if fitting:
-            shown = [f"{form}, {_range(reader, view, form)}" for form in fitting[:3]]
-            raise InputError(
-                f"{where} holds times such as {_example(reader, view)!r}, which may be {' or '.join(shown)}; say "
-                "which: "
-                f"time: {{unit: {quoted(fitting[0])}}} (--time {quoted(fitting[0])})"
-            )
-        if iso:
-            return _iso(reader, view, said)
+        found = reader.row(f"SELECT count({moment}) FROM {source}")[0]
+    except duckdb.InvalidInputException as error:
+        reason = str(error).splitlines()[0].split(":", 1)[-1].strip()
+        raise InputError(f"time.unit: {form!r} is no form of times ({reason}); write {_SAY_UNIT}") from None
+    if not found:
         raise InputError(
-            f"{where}: all {filled:,} times look like {_example(reader, view)!r}: not a number or an ISO time "
-            "(2020-01-31T23:59:59Z), nor a form that is known; say theirs: time: {unit: '%d %b %Y, %H:%M'} (--time)"
+            f"{where}: no time reads as {form!r}: they look like {_example(reader, source, text)!r}; say {_SAY_UNIT}"
         )
-    finally:
-        reader.database.unregister(view)
-
-
-_ISO = r"regexp_matches(t, '^\d{4}-\d\d?-\d\d?([T ]\d|$)') AND try_cast(t AS TIMESTAMPTZ) IS NOT NULL"
-
-
-def _iso(reader: Reader, view: str, said: TimeForm) -> ParsedTimes:
-    zoned = f"regexp_matches(t, {quoted(_ZONE)})"
-    moment = "try_cast(t AS TIMESTAMPTZ)"
-    if said.zone is not None:
-        moment = f"CASE WHEN {zoned} THEN {moment} ELSE timezone({quoted(said.zone)}, try_cast(t AS TIMESTAMP)) END"
-    seconds = _floats(
-        reader.database.sql(
-            f"SELECT CASE WHEN {_ISO} THEN epoch_us({moment}) / 1e6 END AS s FROM {view}"
-        ).to_arrow_table()["s"]
-    )
-    local = reader.row(f"SELECT count(*) FILTER (NOT {zoned}) FROM {view} WHERE {_ISO}")[0]
-    return ParsedTimes(_dates(seconds), True, {}, _zone_notes(local, said), "ISO dates", "iso")
+    zoned = "%z" in form.lower() or form.endswith(("GMT", "UTC", "Z"))
+    if said.zone is not None and not zoned:
+        moment = f"timezone({quoted(said.zone)}, {moment})"
+    notes = () if zoned else _zone_notes(found, said)
+    if told:
+        notes = (note("times_form", "times are read as {form}", form=form), *notes)
+    read_as = f"dates written as {form}"
+    return TimePlan(f"epoch_us({moment}) / 1e6", partial(_moments, notes=notes, read_as=read_as, unit=form))
 
 
 def _zone_notes(local: int, said: TimeForm) -> tuple[Note, ...]:
@@ -237,69 +254,33 @@ def _zone_notes(local: int, said: TimeForm) -> tuple[Note, ...]:
     return (note("times_zone", "{times} times without a zone are those of {zone}", times=local, zone=said.zone),)
 
 
-def _in_form(reader: Reader, view: str, form: str, said: TimeForm, where: str, told: bool) -> ParsedTimes:
-    """Texts in a form as `strptime` writes it."""
-    try:
-        reader.row(f"SELECT strptime('', {quoted(form)})")
-    except Exception as error:  # an empty text never fits: only what the form lacks is looked at
-        if "format specifier" in str(error).lower() and "could not parse" not in str(error).lower():
-            raise InputError(f"time.unit: {form!r} is no unit and no form of times; write {_SAY_UNIT}") from None
-    moment = f"try_strptime(t, {quoted(form)})"
-    zoned = "%z" in form.lower() or form.endswith(("GMT", "UTC", "Z"))
-    if said.zone is not None and not zoned:
-        moment = f"timezone({quoted(said.zone)}, {moment})"
-    seconds = _floats(reader.database.sql(f"SELECT epoch_us({moment}) / 1e6 AS s FROM {view}").to_arrow_table()["s"])
-    if np.isnan(seconds).all():
-        raise InputError(
-            f"{where}: no time reads as {form!r}: they look like {_example(reader, view)!r}; say {_SAY_UNIT}"
-        )
-    notes = () if zoned else _zone_notes(int((~np.isnan(seconds)).sum()), said)
-    if told:
-        notes = (note("times_form", "times are read as {form}", form=form), *notes)
-    return ParsedTimes(_dates(seconds), True, {}, notes, f"dates written as {form}", form)
+def _moments(seconds: Floats, notes: tuple[Note, ...], read_as: str, unit: str) -> ParsedTimes:
+    return ParsedTimes(_dates(seconds), True, {}, notes, read_as, unit)
 
 
-def _distinct(reader: Reader, view: str, forms: list[str]) -> list[str]:
+def _distinct(reader: Reader, source: str, text: str, forms: list[str]) -> list[str]:
     """The forms without those that give the same moments as one before."""
     kept: list[str] = []
     for form in forms:
-        same = [
-            reader.row(
-                f"SELECT count(*) FILTER (try_strptime(t, {quoted(form)}) IS DISTINCT FROM try_strptime(t, "
-                f"{quoted(one)})) "
-                f"FROM {view}"
-            )[0]
-            for one in kept
-        ]
-        if all(same):
+        this = f"try_strptime({text}, {quoted(form)})"
+        others = [f"try_strptime({text}, {quoted(one)})" for one in kept]
+        if all(
+            reader.row(f"SELECT count(*) FILTER ({this} IS DISTINCT FROM {other}) FROM {source}")[0] for other in others
+        ):
             kept.append(form)
     return kept
 
 
-def _range(reader: Reader, view: str, form: str) -> str:
-    moment = f"epoch(try_strptime(t, {quoted(form)}))"
-    return shown_dates(list(reader.row(f"SELECT min({moment}), max({moment}) FROM {view}")))
+def _range(reader: Reader, source: str, text: str, form: str) -> str:
+    moment = f"epoch(try_strptime({text}, {quoted(form)}))"
+    return shown_dates(list(reader.row(f"SELECT min({moment}), max({moment}) FROM {source}")))
 
 
-def _example(reader: Reader, view: str) -> str:
-    return str(reader.row(f"SELECT first(t) FROM {view} WHERE t <> ''")[0])[:40]
+def _example(reader: Reader, source: str, text: str) -> str:
+    return str(reader.row(f"SELECT any_value(nullif({text}, '')) FROM {source}")[0])[:40]
 
 
 # ------------------------------------------------------------------------------------------ both
-
-
-def _missing(texts: Any) -> Any:
-    return pc.is_in(pc.utf8_lower(texts), value_set=pa.array(MISSING))
-
-
-def _is_string(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _floats(array: Any) -> Floats:
-    return np.array(
-        array.to_numpy(zero_copy_only=False) if isinstance(array, pa.Array) else array.to_numpy(), dtype=np.float64
-    )
 
 
 def _dates(seconds: Floats) -> Floats:

@@ -34,8 +34,8 @@ from fleetrec.simulator.scenario.text_files import read_object, read_rows
 from fleetrec.simulator.scenario.units import DURATION, POWER, SIZE
 from fleetrec.simulator.simulation import simulate_prepared
 from fleetrec.simulator.workload.loading import load_log
-from fleetrec.simulator.workload.tables.table import reader
-from fleetrec.simulator.workload.times import parse_times, why_unusable
+from fleetrec.simulator.workload.tables.table import Column, reader
+from fleetrec.simulator.workload.times import ParsedTimes, plan_times, why_unusable
 from tests.simulator.tiny import prepare_tiny, scenario_of, simulate_tiny
 from tests.small import noted
 
@@ -279,18 +279,24 @@ def test_a_table_with_broken_words_of_pandas_is_one_line(log_file: Path, tmp_pat
         check_table(tmp_path / "t.parquet", load_log(LogFile(path=str(log_file))))
 
 
+def times_of(column: pa.Array) -> ParsedTimes:
+    with reader() as opened:
+        opened.database.register("raw", pa.table({"t": column}))
+        kind = "VARCHAR" if pa.types.is_string(column.type) else "DOUBLE"
+        plan = plan_times(opened, "raw", Column("t", kind, "t"), TimeForm(), "here")
+        return plan.parsed(np.array([value for (value,) in opened.rows(f"SELECT {plan.cell} FROM raw")], dtype=float))
+
+
 @pytest.mark.parametrize("mark", ["9999-12-31", "9999-12-31T23:59:59Z", "0001-01-01", "2300-01-01"])
 def test_a_date_of_any_year_is_read_and_one_that_marks_an_unknown_time_is_told(mark: str) -> None:
     raw = pa.array(["2020-01-01", mark, "2020-01-02T00:00:00Z"])
-    with reader() as opened:
-        seconds = parse_times(opened, raw, False, TimeForm(), "here").seconds
+    seconds = times_of(raw).seconds
     assert np.isnan(seconds).tolist() == [False, True, False]
-    assert mark in why_unusable(raw, False, 1)
+    assert mark in why_unusable(mark)
 
 
 def test_days_written_as_numbers_are_days_with_a_mark_for_none_among_them() -> None:
-    with reader() as opened:
-        found = parse_times(opened, pa.array([20200101.0, 99991231.0, 20200103.0]), False, TimeForm(), "here")
+    found = times_of(pa.array([20200101.0, 99991231.0, 20200103.0]))
     assert found.dated
     assert found.seconds[2] - found.seconds[0] == 2 * 86400
     assert np.isnan(found.seconds[1])

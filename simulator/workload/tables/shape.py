@@ -84,11 +84,11 @@ def fitting_separators(lines: Sequence[str]) -> list[str]:
     """Separators that give every one of the lines the same number of cells, and more than one."""
     found: list[str] = []
     for separator in SEPARATORS:
-        widths = {len(cells_of(line, separator, quoted=True)) for line in lines}
-        if separator == "|" and {len(line.split("|")) for line in lines} != widths:
-            continue
-        if len(widths) == 1 and min(widths) > 1:
-            found.append(separator)
+        for quoted in (True, False):
+            widths = {len(cells_of(line, separator, quoted)) for line in lines}
+            if len(widths) == 1 and min(widths) > 1:
+                found.append(separator)
+                break
     return found
 
 

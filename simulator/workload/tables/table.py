@@ -71,6 +71,7 @@ class Reader:
                 "memory_limit": _MEMORY,
                 "temp_directory": str(folder / "spill"),
                 "autoinstall_known_extensions": False,
+                "threads": 1,  # of several, each hands on its rows when it has them: not in the file's order
             }
         )
         self.database.execute("SET TimeZone = 'UTC'")
