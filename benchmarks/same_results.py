@@ -122,6 +122,25 @@ WORLDS: dict[str, tuple[str, ...]] = {
         "llm.prompt.window=blocks",
         "policy.request=always",
     ),
+    "speculation, deadline": (
+        "llm.generation=list",
+        "cloud={gpu: l4, speculation: {kind: ngram, acceptance: 0.5}, admission: deadline, request_timeout: 30s}",
+        "policy.request=always",
+    ),
+    "speculation by a draft model, random_early": (
+        "llm.generation=list",
+        "cloud.speculation={kind: draft_model, model: llama-3.2-1b, acceptance: [0.8, 0.7, 0.6, 0.5]}",
+        "cloud.admission=random_early",
+        "policy.request=always",
+    ),
+    "split prefill, host memory": (
+        "llm.generation=list",
+        "llm.prompt.window=blocks",
+        "cloud={disaggregation: {prefill: {replicas: 2}, decode: {replicas: 2}}, router: prefix_aware, "
+        "prefix_caching: true, kv_offloading: {memory: 1GB}}",
+        "policy.request=always",
+    ),
+    "illegal beams": ("llm.illegal_beams=engine", INCONSISTENCY),
     "order: shortest_prompt": ("cloud.order=shortest_prompt", "cloud.max_sequences=50", "policy.request=always", *LOAD),
     "p5": ("llm.candidates={kind: p5, dim: 16, layers: 1, heads: 2, epochs: 1, prompts_per_epoch: 200}",),
     "table": ("llm.candidates={kind: table, path: answers.parquet, missing: previous}",),

@@ -20,6 +20,7 @@ def test_the_readme_says_the_same() -> None:
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     figures = f"{overall['dense'].tpot:.1%} on dense models and {overall['experts'].tpot:.1%} on mixtures of experts"
     assert figures in readme
+    assert f"wide beams by {held_out_beams().overall.median:.1%}" in readme
 
 
 @pytest.mark.data
