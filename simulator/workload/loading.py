@@ -101,7 +101,7 @@ def load_log(section: LogFile) -> InteractionLog:
     if not len(events.users):
         raise InputError(f"{path} holds no interactions that can be used ({_told(problems)}); give another file")
     log = _assemble(events, raw, section, problems, notes, source, places)
-    return replace(log, inexact_times=float(raw.inexact[~bad].mean()), reading=_reading(table, places, raw))
+    return replace(log, inexact_times=float(raw.inexact[~bad].mean()), reading=_reading(table, places, raw, section))
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -114,7 +114,13 @@ def _read(opened: Reader, table: Table, places: LogPlaces, kept: str, section: L
     if places.times:
         where = f"{table.path}: column {' and '.join(repr(column.name) for column in places.times)}"
         _check_time_digits(places, where)
-        plan = plan_times(opened, f"(SELECT * FROM {table.source}{kept})", _time_column(places), section.time, where)
+        plan = plan_times(
+            opened,
+            f"(SELECT * FROM {table.source}{kept})",
+            _time_column(places, section.time.unit),
+            section.time,
+            where,
+        )
         cells.append(plan.cell)
     cells += [f"lower({places.exact.text}) IN {_NO}"] if places.exact is not None else []
     chosen = ", ".join(f"{cell} AS x{place}" for place, cell in enumerate(cells))
@@ -154,11 +160,14 @@ def _values(chunks: list[Any]) -> Any:
     return np.concatenate([np.array(chunk.to_numpy(zero_copy_only=False), dtype=np.float64) for chunk in chunks])
 
 
-def _time_column(places: LogPlaces) -> Column:
-    """The column of times; a date and a clock as one."""
+def _time_column(places: LogPlaces, unit: str) -> Column:
+    """The column of times; a date and a clock, or milliseconds from its start, as one."""
     if len(places.times) == 1:
         return places.times[0]
     day, clock = (column.text for column in places.times)
+    if unit == "iso+ms":
+        moment = f"(try_cast({day} AS TIMESTAMP) + to_milliseconds(try_cast({clock} AS BIGINT)))"
+        return Column(" and ".join(column.name for column in places.times), "TIMESTAMP", moment)
     padded = f"CASE WHEN regexp_full_match({clock}, '\\d{{1,4}}') THEN lpad({clock}, 4, '0') ELSE {clock} END"
     joined = f"(regexp_replace({day}, '[T ]00:00:00$', '') || ' ' || {padded})"
     return Column(" and ".join(column.name for column in places.times), "VARCHAR", joined)
@@ -218,7 +227,7 @@ def _first_bad_row(opened: Reader, table: Table, places: LogPlaces, kept: str, r
                 )
             break
     else:
-        text = _time_column(places).text
+        text = _time_column(places, "").text
         why = why_unusable(opened.row(f"SELECT {text} FROM {table.source}{kept} LIMIT 1 OFFSET {row}")[0])
     return f"{raw.path}, {place}: {why}{more}; {SKIP_HINT}"
 
@@ -231,7 +240,7 @@ def _row_in_file(opened: Reader, table: Table, kept: str, row: int) -> int:
     return int(opened.row(f"SELECT row_in_file FROM {numbered}{kept} LIMIT 1 OFFSET {row}")[0])
 
 
-def _reading(table: Table, places: LogPlaces, raw: _Raw) -> Reading:
+def _reading(table: Table, places: LogPlaces, raw: _Raw, section: LogFile) -> Reading:
     """What was read as what, and how that is known."""
     rows = []
     for row in range(min(_SHOWN_ROWS, len(raw.users.codes))):
@@ -246,20 +255,22 @@ def _reading(table: Table, places: LogPlaces, raw: _Raw) -> Reading:
         known_by=places.known_by,
         times=raw.times.read_as,
         timed=raw.timed,
-        said=_what_says_so(table, places, raw.times),
+        said=_what_says_so(table, places, raw.times, section),
         first_rows=tuple(rows),
         rows=len(raw.users.codes),
     )
 
 
-def _what_says_so(table: Table, places: LogPlaces, parsed: ParsedTimes) -> str:
+def _what_says_so(table: Table, places: LogPlaces, parsed: ParsedTimes, section: LogFile) -> str:
     """The keys that leave nothing to be told from the file."""
     names = [column.name if table.named else table.columns.index(column) + 1 for column in (places.user, places.item)]
     time: Any = [column.name if table.named else table.columns.index(column) + 1 for column in places.times]
     columns = {"user": names[0], "item": names[1], "time": time[0] if len(time) == 1 else time or "none"}
     said: dict[str, Any] = {"columns": columns, **({} if table.named else {"header": "none"})}
     if places.times:
-        said["time"] = {"unit": parsed.unit}
+        said["time"] = {**section.time.model_dump(exclude_unset=True), "unit": section.time.unit}
+        if section.time.unit == "auto":
+            said["time"]["unit"] = parsed.unit
     return yaml.safe_dump(said, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()[
         1:-1
     ]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -226,6 +227,10 @@ def _in_form(reader: Reader, source: str, text: str, form: str, said: TimeForm, 
     """Texts in a form as `strptime` writes it."""
     if "%" not in form:
         raise InputError(f"time.unit: {form!r} is no unit and no form of times; write {_SAY_UNIT}")
+    if said.year is not None:
+        width = len(datetime(2000, 1, 1).strftime(form))
+        text = f"'{said.year} ' || lpad({text}, {width}, '0')"
+        form = f"%Y {form}"
     moment = f"try_strptime({text}, {quoted(form)})"
     try:
         found = reader.row(f"SELECT count({moment}) FROM {source}")[0]

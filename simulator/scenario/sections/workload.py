@@ -42,8 +42,10 @@ class TimeForm(Section):
 
     unit: str = Field(
         "auto",
-        description="s, ms, us or ns since 1970, `days` of a spreadsheet, iso, or a form such as `%d/%m/%Y %H:%M`",
+        description="s, ms, us or ns since 1970, `days` of a spreadsheet, iso, a form such as `%d/%m/%Y %H:%M`, or "
+        "`iso+ms`: a date, and milliseconds from its start in a second column",
     )
+    year: int | None = Field(None, ge=1970, le=2100, description="of days that name none, such as %m%d")
     zone: str | None = Field(None, description="of times that name none, such as Europe/Paris; UTC where not said")
 
     @field_validator("zone")
@@ -84,6 +86,9 @@ class TableForm(Section):
     separator: str = Field("auto", description="of cells: `,`, `;`, tab, `|`, `::`, blanks, or another mark")
     quotes: Literal["auto", "none", "double"] = Field("auto", description='whether `"` around a cell is part of it')
     part: str | None = Field(None, description="sheet of a workbook, or file of a zip archive, where there are several")
+    group_line: str | None = Field(
+        None, description=r"pattern of lines that hold the first cell of all lines below them, such as `(\d+):`"
+    )
     each: SplitCell | None = Field(None, description="a cell that holds several rows")
 
     @field_validator("format")

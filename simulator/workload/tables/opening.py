@@ -1,8 +1,10 @@
 """From a file to a table: what kind of file it is, told from its first bytes, and how each kind is opened."""
 
+import ast
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from fleetrec.simulator.workload.tables.delimited import Knows, open_delimited
 from fleetrec.simulator.workload.tables.encoding import PlainText, plain_text
 from fleetrec.simulator.workload.tables.files import head_of, is_workbook, unpacked
 from fleetrec.simulator.workload.tables.lines import are_lines, open_lines
+from fleetrec.simulator.workload.tables.shape import separator_said, with_groups
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, identifier, quoted, told_by
 
 _PROBE_OBJECTS = 20_000
@@ -40,10 +43,13 @@ def _opened(reader: Reader, path: Path, data: Path, form: TableForm, knows: Know
     if is_workbook(data) or form.format == "workbook":
         return _workbook(reader, path, data, form, knows)
     text = plain_text(path, data, form.encoding, reader.folder)
+    if form.group_line is not None:
+        mark = "," if form.separator == "auto" else separator_said(form.separator, path)
+        text = with_groups(text, reader.folder, form.group_line, mark)
     with text.plain.open(encoding="utf-8") as file:
         first = next((line for line in islice(file, 1000) if line.strip()), "").lstrip()
     if form.format == "json" or (form.format == "auto" and first[:1] in ("{", "[")):
-        return _json(reader, text, first)
+        return _json(reader, _as_json(text, first, reader), first)
     if form.format == "lines" or (form.format == "auto" and form.separator == "auto" and are_lines(text, knows)):
         return open_lines(reader, text)
     return open_delimited(reader, text, form, knows)
@@ -87,6 +93,22 @@ def _json(reader: Reader, text: PlainText, first: str) -> Table:
     columns = [json_column(key, "json", key) for key in keys]
     told = {"format": "a JSON array" if form == "array" else "JSON lines", "encoding": text.encoding}
     return Table(path, view, tuple(columns), True, told, lambda row: f"object {row + 1}")
+
+
+def _as_json(text: PlainText, first: str, reader: Reader) -> PlainText:
+    """The same text; lines as Python writes dictionaries, {'id': u'x'}, become lines of JSON."""
+    if not re.match(r"\{u?'", first):
+        return text
+    copy = reader.folder / f"json-{len(list(reader.folder.iterdir()))}.txt"
+    with text.plain.open(encoding="utf-8") as file, copy.open("w", encoding="utf-8") as out:
+        for number, line in enumerate(file, start=1):
+            try:
+                out.write(json.dumps(ast.literal_eval(line)) + "\n" if line.strip() else "")
+            except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
+                raise InputError(
+                    f"{text.path}, line {number}: neither JSON nor a dictionary of Python; mend it"
+                ) from error
+    return replace(text, plain=copy)
 
 
 def json_column(name: str, cell: str, *keys: str) -> Column:
