@@ -25,7 +25,7 @@ class LogisticFusion(FittedFusion):
 
     def terms(self, view: "ListView") -> Floats:
         """Log rank and log score [M, N, 6], alone, times age, and times confidence."""
-        rank = -np.log1p(view.lists.llm_rank)
+        rank = -np.log1p(np.maximum(view.lists.llm_rank, 0.0))  # invalid ones before the first valid have rank -1
         score = np.log(np.maximum(view.lists.probabilities, 1e-12))
         age, sure = np.log1p(view.age)[:, None], (1.0 - confidence(view.lists)[0])[:, None]
         return np.stack([rank, score, rank * age, score * age, rank * sure, score * sure], axis=-1)

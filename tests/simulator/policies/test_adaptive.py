@@ -1,6 +1,8 @@
 """Fusion that learns and uncertainty scores, worked by hand on one list of four candidates."""
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +81,15 @@ def test_logistic_fusion_weighs_log_rank_and_log_score() -> None:
     p = np.exp([0.0, 0, 5, 0]) / np.exp([0.0, 0, 5, 0]).sum()
     by_hand = [-2 * math.log(j + 1) + 3 * math.log(p[j]) for j in range(4)]
     assert fusion_of(LogisticFusion(), weights)(view(step=5))[0] == pytest.approx(by_hand, abs=1e-8)
+
+
+def test_logistic_fusion_has_finite_terms_where_a_list_begins_with_an_invalid_item() -> None:
+    lists = ScoredLists.of(np.zeros((1, 4)), np.array([[False, True, True, False]]))
+    here: Any = SimpleNamespace(lists=lists, age=np.array([3.0]))
+    with np.errstate(all="raise"):
+        terms = LogisticFusion().terms(here)
+    assert np.isfinite(terms).all()
+    assert terms[0, 1:3, 0].tolist() == [0.0, -math.log(2)]
 
 
 def test_terms_of_the_inconsistency_add_up_to_both() -> None:
