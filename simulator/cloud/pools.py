@@ -14,7 +14,7 @@ from fleetrec.simulator.cloud.drafting import with_drafter
 from fleetrec.simulator.cloud.hardware.beam_steps import beams_of
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_errors import expected_beam_error, expected_error
-from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, engine_profile
+from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, Scheduling, engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
 from fleetrec.simulator.cloud.hardware.layout import Layout, layout_of
@@ -116,6 +116,7 @@ def _modelled_kind(
         keys = ("llm.beams", f"{key}.engine")
         check_width(profile, model, gpu, layout, longest.sequences, together, keys)
     window, share = window_of(model)
+    scheduling = Scheduling() if profile is None else profile.scheduling
     engine = Engine(
         1,  # until its memory is known
         cloud.max_batched_tokens,
@@ -123,6 +124,8 @@ def _modelled_kind(
         block,
         cloud.prefix_caching,
         cloud.order,
+        separate_prefill=scheduling.separate_prefill,
+        reserve_output=scheduling.reserve_output,
         window_tokens=window,
         window_share=share,
     )
@@ -198,9 +201,10 @@ def kinds_of(llm: sections.Llm, cloud: sections.Cloud, model: ModelSpec) -> list
     (first, prefill), (then, decode) = cloud.machines()
     prompt = RequestTokens(longest.prompt_tokens, 1, 1)
     without = cloud.model_copy(update={"prefix_caching": False, "kv_offloading": None})  # what comes is computed
+    going_on = kind_of(then, decode, without, model, longest)
     return [
         (prefill, kind_of(first, prefill, cloud, model, prompt)),
-        (decode, kind_of(then, decode, without, model, longest)),
+        (decode, replace(going_on, engine=replace(going_on.engine, separate_prefill=False))),
     ]
 
 

@@ -48,6 +48,8 @@ class _Limits(Section):
     prefix_caching: bool
     order: str
     async_scheduling: bool
+    separate_prefill: bool = False
+    reserve_output: bool = False
     window_tokens: int = Field(0, ge=0, le=_MOST_COUNT)
     window_share: float = Field(0.0, ge=0, le=_MOST_COUNT)
 

@@ -21,15 +21,18 @@ Ints = NDArray[np.int64]
 # are indexed in place: a view of a row takes as long as a step.
 TOKENS, MOST, BLOCK, KV_BLOCKS, WINDOW = 0, 1, 2, 3, 4  # its engine's limits, and the tokens that a window holds
 DRAFTS, OWN_S = 5, 6  # that a step verifies of each sequence; whether they are made by a model, which takes time
-FREE, RUNNING, OUTSTANDING = 7, 8, 9  # KV blocks; sequences in the batch; requests that wait or run
-FIRST, LAST = 10, 11  # of its line of waiting requests: numbers, -1 for none
-PARTIAL = 12  # the request whose prompt is cut by the token budget, -1 for none
-STEP, DECODING = 13, 14  # steps taken; sequences that decode
-BATCH, PREFILLS = 15, 16  # how many requests decode, and have a chunk in the step at hand
-NEXT = 17  # the step at which the next one has all its tokens
-SEARCHES, FURTHER, SQUARES, AGAIN = 18, 19, 20, 21  # of those that decode several sequences, as in `Beams`
-CHUNKS, ENDS, READ, PAIRS = 22, 23, 24, 25  # of prompts in the step at hand: tokens, prompts that end, see `Chunks`
-N_INTS = 26
+SEPARATE, RESERVE = 7, 8  # whether prompts go first and alone; whether memory for whole answers is reserved
+N_ENGINE = 9
+FREE, RUNNING, OUTSTANDING = 9, 10, 11  # KV blocks; sequences in the batch; requests that wait or run
+FIRST, LAST = 12, 13  # of its line of waiting requests: numbers, -1 for none
+PARTIAL = 14  # the request whose prompt is cut by the token budget, -1 for none
+STEP, DECODING = 15, 16  # steps taken; sequences that decode
+BATCH, PREFILLS = 17, 18  # how many requests decode, and have a chunk in the step at hand
+NEXT = 19  # the step at which the next one has all its tokens
+SEARCHES, FURTHER, SQUARES, AGAIN = 20, 21, 22, 23  # of those that decode several sequences, as in `Beams`
+CHUNKS, ENDS, READ, PAIRS = 24, 25, 26, 27  # of prompts in the step at hand: tokens, prompts that end, see `Chunks`
+PAUSED, RESERVED = 28, 29  # whether those that decode wait for the step at hand; blocks of the batch's whole answers
+N_INTS = 30
 END_S, BUSY_S = 0, 1  # when the step at hand ends (inf: idle); time spent in steps
 CONTEXT, GROWTH = 2, 3  # tokens of KV cache of those that decode, and how many more each step
 DRAFT, LOOKUP_S, SHARE = ROW, 2 * ROW, 2 * ROW + 1  # of `rows`, behind the step: the draft model's, and see `serve`
@@ -65,7 +68,16 @@ def _window_blocks(jobs: Ints, number: int, block: int, tokens: int, share: floa
 
 
 @compiled
+def _whole(r: int, replica: Ints, jobs: Ints, number: int) -> int:
+    """Blocks that a request comes to hold at most."""
+    output = jobs[number, OUTPUT]
+    tokens = jobs[number, PROMPT] + max(output, 1) - 1 + (replica[r, DRAFTS] if output > 1 else 0)
+    return _blocks_at(jobs, number, tokens, replica[r, BLOCK])
+
+
+@compiled
 def _release(r: int, replica: Ints, jobs: Ints, number: int) -> None:
+    replica[r, RESERVED] -= _whole(r, replica, jobs, number) if replica[r, RESERVE] else 0
     replica[r, FREE] += jobs[number, BLOCKS]
     replica[r, RUNNING] -= jobs[number, SEQUENCES]
     jobs[number, BLOCKS] = 0
@@ -163,10 +175,11 @@ def _complete(
 ) -> None:
     """The step at hand ends."""
     end_s = times[r, END_S]
-    if replica[r, DRAFTS]:
-        opening[r, replica[r, STEP] % opening.shape[1]] = 0
-    replica[r, STEP] += 1
-    times[r, CONTEXT] += times[r, GROWTH]
+    if not replica[r, PAUSED]:
+        if replica[r, DRAFTS]:
+            opening[r, replica[r, STEP] % opening.shape[1]] = 0
+        replica[r, STEP] += 1
+        times[r, CONTEXT] += times[r, GROWTH]
     decoded, kept = replica[r, BATCH], 0
     if replica[r, NEXT] <= replica[r, STEP]:
         replica[r, NEXT] = NEVER
@@ -249,6 +262,9 @@ def _seconds(r: int, replica: Ints, times: Floats, known: Floats, rows: Floats) 
     """Of the step at hand. `known` [R, 2, sequences]: what the LLM's and the draft model's kernels take in a step
     without prompts."""
     n, drafts, had, tokens = replica[r, DECODING], replica[r, DRAFTS], times[r, CONTEXT], replica[r, CHUNKS]
+    paused = replica[r, PAUSED]
+    if paused:
+        n, had = 0, 0.0
     ends, read, pairs = replica[r, ENDS], replica[r, READ], replica[r, PAIRS]
     each = drafts + 1
     decoded = n * each
@@ -259,7 +275,7 @@ def _seconds(r: int, replica: Ints, times: Floats, known: Floats, rows: Floats) 
         if tokens == 0:
             known[r, 0, n] = by_tokens
     host = gpu = 0.0
-    if replica[r, SEARCHES]:
+    if replica[r, SEARCHES] and not paused:
         host, gpu = beams_s(rows, r, replica[r, SEARCHES], replica[r, FURTHER], replica[r, SQUARES], replica[r, AGAIN])
     own_pairs = each * had + decoded * ((each + 1) / 2)
     context = had + decoded + read
@@ -296,9 +312,11 @@ def _begin(
     rows: Floats,
 ) -> None:
     """Compose the next step, and set when it ends."""
-    block, now = replica[r, BLOCK], times[r, END_S]
-    preempted = _make_room(r, replica, times, opening, batch, jobs, following)
-    budget = replica[r, TOKENS] - replica[r, DECODING] * (replica[r, DRAFTS] + 1)
+    block, now, separate, preempted = replica[r, BLOCK], times[r, END_S], replica[r, SEPARATE], False
+    budget = replica[r, TOKENS]
+    if not separate:
+        preempted = _make_room(r, replica, times, opening, batch, jobs, following)
+        budget -= replica[r, DECODING] * (replica[r, DRAFTS] + 1)
     replica[r, CHUNKS] = replica[r, ENDS] = replica[r, READ] = replica[r, PAIRS] = 0
     number = replica[r, PARTIAL]
     while True:
@@ -308,8 +326,12 @@ def _begin(
                 break
             if replica[r, RUNNING] + jobs[number, SEQUENCES] > replica[r, MOST]:
                 break
+            whole = _whole(r, replica, jobs, number) if replica[r, RESERVE] else 0
+            if replica[r, RESERVED] + whole > replica[r, KV_BLOCKS]:
+                break
             if _prefill_blocks(jobs, number, jobs[number, PREFILL], block) > replica[r, FREE]:
                 break
+            replica[r, RESERVED] += whole
             replica[r, FIRST] = following[number]
             if replica[r, FIRST] < 0:
                 replica[r, LAST] = -1
@@ -331,6 +353,10 @@ def _begin(
             prefills[r, replica[r, PREFILLS]] = number
             replica[r, PREFILLS] += 1
         number = -1
+    if separate:
+        replica[r, PAUSED] = replica[r, CHUNKS] > 0
+        if not replica[r, PAUSED]:
+            _make_room(r, replica, times, opening, batch, jobs, following)
     if replica[r, CHUNKS] == 0 and replica[r, DECODING] == 0:
         times[r, END_S] = math.inf
         return
@@ -346,7 +372,7 @@ def serve(
     """When each request [N] started, had its first token and ended, [N x 3], and busy seconds of each replica [R].
 
     `jobs` [N x 11] as above; `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest
-    requests that wait or run over its `speed` [R], the first of several. `engines` [R x 7]: the first integers of each
+    requests that wait or run over its `speed` [R], the first of several. `engines` [R x 9]: the first integers of each
     replica. `rows` [R x (2 ROW + 2)]: the time of its steps and of the draft model's, the host time of drafts for each
     sequence, and the share of a block that a block takes in the layers with a window. `judged` [K x 3]: objectives,
     each a measure (latency, TTFT, TPOT), the bound, and how many requests may miss it; once more have, it is given up.
@@ -363,7 +389,7 @@ def serve(
     batch = np.zeros((replicas, most + 1), dtype=np.int64)
     prefills = np.zeros((replicas, most + 1), dtype=np.int64)
     known = np.full((replicas, 2, most + 1), -1.0)
-    replica[:, : OWN_S + 1] = engines
+    replica[:, :N_ENGINE] = engines
     replica[:, FREE] = engines[:, KV_BLOCKS]
     replica[:, FIRST] = replica[:, LAST] = replica[:, PARTIAL] = -1
     replica[:, NEXT] = NEVER

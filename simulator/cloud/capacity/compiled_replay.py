@@ -73,7 +73,7 @@ def _loaded(folder: str) -> ModuleType:
     settings: Any = import_module("numba").config
     settings.CACHE_DIR = folder
     code = import_module(_LOOP)
-    jobs, engines, rows = np.zeros((0, 11), dtype=np.int64), np.ones((1, 7), dtype=np.int64), np.zeros((1, 1))
+    jobs, engines, rows = np.zeros((0, 11), dtype=np.int64), np.ones((1, 9), dtype=np.int64), np.zeros((1, 1))
     code.serve(np.zeros(0), jobs, np.zeros(0, dtype=np.int64), np.ones(1), engines, rows, _judged(()))
     return code
 
@@ -144,7 +144,7 @@ def _told(code: ModuleType, replica: Replica) -> tuple[Ints, Floats]:
     engine, drafter = replica.engine, replica.engine.drafter
     drafts, draft, lookup_s = (0, None, 0.0) if drafter is None else (drafter.tokens, drafter.steps, drafter.lookup_s)
     limits = [engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks]
-    limits += [engine.window_tokens, drafts, draft is not None]
+    limits += [engine.window_tokens, drafts, draft is not None, engine.separate_prefill, engine.reserve_output]
     row = [*code.step_row(replica.timing), *code.step_row(draft), lookup_s, engine.window_share]
     return np.array(limits, dtype=np.int64), np.array(row, dtype=np.float64)
 

@@ -58,6 +58,14 @@ class Seconds(Section):
     request_stream: float = Field(ge=0, description="more for each answer that is being streamed")
 
 
+class Scheduling(Section):
+    """How steps are composed and memory is given, where it is not as vLLM does."""
+
+    separate_prefill: bool = Field(False, description="prompts go first, in steps of their own, without decoding")
+    reserve_output: bool = Field(False, description="a request waits until its whole answer has memory")
+    source: str = ""
+
+
 class Search(Section):
     """Wide beams over one prompt: what a program, or a version of it, makes of them (`benchmarks/fit_beams.py`)."""
 
@@ -91,6 +99,7 @@ class EngineProfile(Section):
     fitted_to: str = Field(description="versions and rows")
     shares: Shares
     seconds: Seconds
+    scheduling: Scheduling = Scheduling()
     expert_tile: float = Field(ge=0, description="rows that an expert which is met computes beyond its tokens")
     attention_data_exchange: float = Field(gt=0, description="factor of exchanges between attention-data groups")
     sources: str

@@ -111,6 +111,7 @@ def server_of(setup: Setup) -> Server:
     check_layout(layout, model)
     tokens = setup.prompt_tokens + setup.output_tokens
     window, share = window_of(model)
+    scheduling = engine_profile(setup.engine).scheduling
     at_least = -(-tokens // Engine.block_tokens)
     with served_on(layout):
         blocks = kv_blocks(model, gpu, layout, Engine.block_tokens, at_least=at_least)
@@ -118,6 +119,8 @@ def server_of(setup: Setup) -> Server:
         blocks,
         max(protocol_of(setup).max_batched_tokens, setup.concurrency),
         max(Engine.max_sequences, setup.concurrency),
+        separate_prefill=scheduling.separate_prefill,
+        reserve_output=scheduling.reserve_output,
         window_tokens=window,
         window_share=share,
     )

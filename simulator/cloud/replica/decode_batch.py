@@ -70,6 +70,10 @@ class Decoding:
         tokens, ends, read, pairs = chunks
         return self._timing.at(Batch(n + tokens, n + ends, context + read, context + pairs, self.beams))
 
+    def prompts_s(self, chunks: Chunks) -> float:
+        """Seconds of a step of prompt chunks alone."""
+        return self._timing.at(Batch(*chunks))
+
     def run(self) -> Run:
         """The steps that follow, as long as nobody joins or leaves."""
         return self._timing.decoding(self.sequences, self.context + self.sequences, self.beams)

@@ -47,7 +47,7 @@ class TieredMemory(JobMemory):
     __slots__ = ("_block_s", "_brought", "_timing", "host")
 
     def __init__(self, engine: Engine, timing: StepTime):
-        super().__init__(engine.kv_blocks, engine.block_tokens, engine.prefix_caching)
+        super().__init__(engine)
         self.host = HostMemory(engine.host_blocks)
         self._block_s, self._timing = engine.host_block_s, timing
         self._brought = 0  # blocks, by the step at hand

@@ -34,6 +34,11 @@ class Engine:
     """what bringing one of them in takes"""
     drafter: Drafter | None = None
     """who drafts the tokens that each step verifies; None: a step gives a sequence one token"""
+    separate_prefill: bool = False
+    """prompts go first, in steps of their own, in which nobody decodes; not for jobs that come with their prompts
+    computed"""
+    reserve_output: bool = False
+    """a request is let in where memory for its whole answer is free beside what others reserve; none is preempted"""
     window_tokens: int = 0
     """tokens that a request's layers with a window hold at most"""
     window_share: float = 0.0

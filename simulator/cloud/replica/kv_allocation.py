@@ -2,18 +2,21 @@
 
 from collections.abc import Hashable
 
-from fleetrec.simulator.cloud.replica.jobs import Job
+from fleetrec.simulator.cloud.replica.jobs import Engine, Job
 from fleetrec.simulator.cloud.replica.kv_cache import KvCache
 
 
 class JobMemory(KvCache):
     """The blocks that jobs hold: those of their prefix's chain, counted once for all that share them, and their own."""
 
-    __slots__ = ("_block",)
+    __slots__ = ("_answers", "_block", "_drafts", "_reserved")
 
-    def __init__(self, blocks: int, block_tokens: int, caching: bool):
-        super().__init__(blocks, caching)
-        self._block = block_tokens
+    def __init__(self, engine: Engine):
+        super().__init__(engine.kv_blocks, engine.prefix_caching)
+        self._block = engine.block_tokens
+        self._answers = engine.reserve_output  # whole ones are reserved
+        self._drafts = 0 if engine.drafter is None else engine.drafter.tokens
+        self._reserved = 0
 
     def prefill_blocks(self, job: Job, computed: int) -> int:
         """Blocks once `computed` tokens are prefilled; beams get theirs with the last chunk."""
@@ -23,10 +26,14 @@ class JobMemory(KvCache):
 
     def admit(self, job: Job) -> bool:
         """Let a job in, with what is cached of it, if its whole prompt fits the free blocks."""
+        if self._answers and self._reserved + self._whole(job) > self.blocks:
+            return False
         needed = job.blocks_at(job.prompt_tokens + job._generated, self._block)
         if not self.caching:
             if needed > self.free:
                 return False
+            if self._answers:
+                self._reserved += self._whole(job)
             job._shared = job._blocks = job._computed = 0
             return True
         shared, own = self._cached(job)
@@ -35,6 +42,8 @@ class JobMemory(KvCache):
             needed += self.free_among(job.prefix[0], shared)
         if needed > self.free:
             return False
+        if self._answers:
+            self._reserved += self._whole(job)
         if job.prefix is not None:
             self.hold(job.prefix[0], shared)
         if job.preemptions:
@@ -44,6 +53,11 @@ class JobMemory(KvCache):
         job._shared, job._blocks = shared, own
         job._computed = (shared + own) * self._block
         return True
+
+    def _whole(self, job: Job) -> int:
+        """Blocks that a job comes to hold at most; none of its prefix's are taken to be there."""
+        drafts = self._drafts if job.output_tokens > 1 else 0
+        return job.blocks_at(job.prompt_tokens + max(job.output_tokens, 1) - 1 + drafts, self._block)
 
     def _cached(self, job: Job) -> tuple[int, int]:
         """Blocks of a waiting job's tokens that are in memory: of its prefix's chain, and of its own before preemption.
@@ -82,6 +96,8 @@ class JobMemory(KvCache):
 
     def release(self, job: Job, resumes_from: int) -> None:
         """Give back a job's blocks; one that will resume may find its first `resumes_from` tokens again (not beams)."""
+        if self._answers:
+            self._reserved -= self._whole(job)
         if not self.caching:
             self.free += job._blocks
         elif not resumes_from:

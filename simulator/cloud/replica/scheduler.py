@@ -29,9 +29,11 @@ class Batching:
         "_line",
         "_memory",
         "_partial",
+        "_paused",
         "_planned",
         "_prefills",
         "_run",
+        "_separate",
         "_start_s",
         "_steps",
         "busy_s",
@@ -46,6 +48,7 @@ class Batching:
 
     def __init__(self, timing: StepTime, engine: Engine):
         self.timing, self.engine = timing, engine
+        self._separate = engine.separate_prefill
         self.busy_s = 0.0
         self.tokens_computed = 0  # that passed through the weights, recomputation included
         self.preemptions = 0
@@ -58,11 +61,7 @@ class Batching:
         self.outstanding = 0  # jobs that wait or run
         self.waiting = 0
         self.running = 0  # sequences, as `max_sequences` counts them
-        self._memory = (
-            TieredMemory(engine, self.timing)
-            if engine.host_blocks
-            else JobMemory(engine.kv_blocks, engine.block_tokens, engine.prefix_caching)
-        )
+        self._memory = TieredMemory(engine, self.timing) if engine.host_blocks else JobMemory(engine)
         self._line: list[tuple[float, int, Job]] = []  # heap; removed jobs stay until they surface
         self._fresh: list[Job] = []  # added and not yet seen by the scheduler
         self._coming: dict[Job, None] = {}  # expected: their KV cache is on its way
@@ -71,6 +70,7 @@ class Batching:
         else:
             self._decoding = Speculating(self.timing, engine.block_tokens, engine.drafter)
         self._partial: Job | None = None  # the job whose prompt is cut by the token budget
+        self._paused = False  # the step at hand is of prompts alone, and those that decode wait for it
         self._prefills: list[Job] = []  # jobs with a chunk in the step at hand
         self._leaving: list[Job] = []  # running jobs to be dropped at the next boundary
         self._held: list[Job] = []  # asynchronous: finished, memory not yet given back
@@ -111,10 +111,13 @@ class Batching:
             self._release_held()
         if steps:
             decoding = self._decoding
-            if steps > 1:
-                self._memory.take(decoding.blocks_after_first(steps))  # those of the first step are taken
-            decoding.advance(steps)
-            self.tokens_computed += decoding.sequences * decoding.each * steps
+            if self._paused:
+                self._paused = False
+            else:
+                if steps > 1:
+                    self._memory.take(decoding.blocks_after_first(steps))  # those of the first step are taken
+                decoding.advance(steps)
+                self.tokens_computed += decoding.sequences * decoding.each * steps
             if self._prefills:
                 for job in self._prefills:
                     self._chunk_done(job, end)
@@ -210,9 +213,13 @@ class Batching:
         if self._fresh:
             pipelined = self.engine.async_scheduling and self._steps > 0
             self._see(now if not pipelined else self._last_step_s())
-        preempted = self._make_room()
-        batch = self._chunks(admit=not preempted)
-        decoding = self._decoding
+        batch, decoding, preempted = None, self._decoding, False
+        if self._separate:
+            batch = self._chunks(admit=True)
+            self._paused = batch is not None
+        if batch is None:
+            preempted = self._make_room()
+            batch = self._chunks(admit=not preempted)
         if not self._prefills and not decoding.sequences and (self._held or self._fresh):
             self._release_held()  # nothing runs: the scheduler has caught up
             self._see(now)
@@ -223,12 +230,13 @@ class Batching:
             self._steps = 1
             if self._fresh:
                 self._see(now)
-            seconds = decoding.at(batch)
+            seconds = decoding.prompts_s(batch) if self._paused else decoding.at(batch)
             if isinstance(self._memory, TieredMemory):
                 seconds += self._memory.bringing_s()
             self._end_s = now + seconds
             last = self._prefills[-1]
-            if not (self.waiting or self._held or last._computed < last._prefill or self.engine.async_scheduling):
+            joins = not (self.waiting or self._held or last._computed < last._prefill or self.engine.async_scheduling)
+            if joins and not self._paused:
                 self._plan()
         elif decoding.sequences:
             changes = (bool(self._fresh) and self._see(now)) or preempted or bool(self._held)
@@ -285,7 +293,9 @@ class Batching:
         job = self._partial
         if job is None and not (admit and self._line):
             return None
-        budget = self.engine.max_batched_tokens - self._decoding.sequences * self._decoding.each
+        budget = self.engine.max_batched_tokens
+        if not self._separate:
+            budget -= self._decoding.sequences * self._decoding.each
         tokens = ends = context = pairs = 0
         while True:
             if job is None:

@@ -72,6 +72,9 @@ class Speculating(Decoding):
     def at(self, chunks: Chunks) -> float:
         return self._verifying.at(self.sequences, self.context, chunks)
 
+    def prompts_s(self, chunks: Chunks) -> float:
+        return self._verifying.at(0, 0.0, chunks)
+
     def run(self) -> Run:
         return self._verifying.run(self.sequences, self.context, self._growth)
 

@@ -98,6 +98,8 @@ class Stepwise:
         host=0,
         host_block_s=0.0,
         drafter=None,
+        separate=False,
+        reserve=False,
     ):
         """`host`: blocks of host memory behind, whose labels stand in `self.host`, the least recently used first."""
         self.host_blocks, self.host_block_s, self.host, self.brought = host, host_block_s, {}, 0
@@ -108,6 +110,7 @@ class Stepwise:
         self.timing, self.budget, self.limit, self.block = timing, budget, sequences, block
         self.pipelined, self.pool = pipelined, Pool(blocks, caching)
         self.drafter, self.each = drafter, 1 if drafter is None else drafter.tokens + 1
+        self.separate, self.reserve, self.blocks = separate, reserve, blocks
         self.running, self.held, self.steps, self.finished = [], [], [], []
         self.run()
 
@@ -206,8 +209,26 @@ class Stepwise:
             for e in self.running
         }
 
+    def most_blocks(self, entry):
+        """Of its whole answer."""
+        blocks = entry.ask.prompt // self.block
+        drafts = self.each - 1 if entry.ask.output > 1 else 0
+        rest = entry.ask.prompt + max(entry.ask.output, 1) - 1 + drafts - blocks * self.block
+        return blocks + entry.ask.sequences * math.ceil(rest / self.block)
+
     def schedule(self, waiting):
-        """[(entry, tokens)] of the next step."""
+        """Tokens of each running entry in the next step. Prompts that go first leave nothing to those that decode."""
+        if self.separate:
+            prompts = [e for e in self.running if e.state == "prefill"]
+            plan, budget = {}, self.budget
+            for entry in prompts:
+                plan[entry.number] = min(budget, entry.to_prefill - entry.computed)
+                budget -= plan[entry.number]
+                tokens = entry.computed + plan[entry.number]
+                self.grow(entry, tokens, self.whole(entry, plan))
+            self.admit(waiting, plan, budget)
+            if any(plan.values()):
+                return plan
         plan = self.plan()
         preempted = False
 
@@ -224,10 +245,17 @@ class Stepwise:
         for entry in self.running:
             tokens = entry.computed + (self.each if entry.state == "decode" else plan[entry.number])
             self.grow(entry, tokens, self.whole(entry, plan))
-        budget = self.budget - sum(plan.values())
-        for entry in [] if preempted else waiting:
+        self.admit([] if preempted else waiting, plan, self.budget - sum(plan.values()))
+        return plan
+
+    def admit(self, waiting, plan, budget):
+        """Let in those that wait, in order, as far as there is room."""
+        for entry in waiting:
             occupied = sum(e.ask.sequences for e in self.running + self.held)
             if budget <= 0 or occupied + entry.ask.sequences > self.limit:
+                break
+            reserved = sum(self.most_blocks(e) for e in self.running + self.held)
+            if self.reserve and reserved + self.most_blocks(entry) > self.blocks:
                 break
             if entry.ask.received and entry.preemptions == 0:
                 blocks = entry.ask.prompt // self.block
@@ -261,7 +289,6 @@ class Stepwise:
             plan[entry.number] = min(budget, entry.to_prefill - entry.computed)
             budget -= plan[entry.number]
             self.grow(entry, entry.computed + plan[entry.number], self.whole(entry, plan))
-        return plan
 
     def whole(self, entry, plan):
         return entry.state == "decode" or entry.computed + plan[entry.number] == entry.to_prefill
@@ -290,7 +317,8 @@ class Stepwise:
 
     def step(self, now, plan):
         new = sequences = context = pairs = 0
-        searches = [e for e in self.running if e.state == "decode" and e.ask.sequences > 1]
+        decoding = [e for e in self.running if e.state == "decode" and plan.get(e.number)]
+        searches = [e for e in decoding if e.ask.sequences > 1]
         beams = Beams(
             len(searches),
             sum(e.ask.sequences - 1 for e in searches),
@@ -298,7 +326,7 @@ class Stepwise:
             sum((e.ask.sequences - 1) * e.ask.prompt for e in searches),
         )
         for entry in self.running:
-            if entry.state == "decode" and self.drafter is None:
+            if entry in decoding and self.drafter is None:
                 n = entry.ask.sequences
                 new, sequences = new + n, sequences + n
                 context, pairs = context + n * (entry.computed + 1), pairs + n * (entry.computed + 1)
@@ -308,7 +336,7 @@ class Stepwise:
                 pairs += sum(range(start + 1, stop + 1))
                 sequences += stop == entry.to_prefill
         batch = Batch(new, sequences, context, pairs, beams)
-        seconds = self.timing.at(batch) if self.drafter is None else self.verified_s(batch[:4])
+        seconds = self.timing.at(batch) if self.drafter is None else self.verified_s(batch[:4], decoding)
         seconds += self.brought * self.host_block_s
         self.brought = 0
         served = sum(e.ask.sequences for e in self.running)
@@ -330,7 +358,7 @@ class Stepwise:
                 self.set_pace(entry)
                 if entry.generated >= entry.ask.output:
                     done.append((0, entry))
-            else:
+            elif entry in decoding:
                 entry.context += entry.pace
                 came = int(entry.context) - entry.computed
                 entry.generated += came
@@ -359,9 +387,9 @@ class Stepwise:
             entry.pace = Fraction(left, steps)
         entry.context = Fraction(entry.computed)
 
-    def verified_s(self, chunks):
+    def verified_s(self, chunks, decoding):
         """Each sequence has its drafts made one after the other, and then verified in one step with a token more."""
-        contexts = [e.context for e in self.running if e.state == "decode"]
+        contexts = [e.context for e in decoding]
         n, each, read = len(contexts), self.each, sum(contexts)
         pairs = sum(context + i + 1 for context in contexts for i in range(each))
         verified = Batch(n * each, n * each, float(read + n * each), float(pairs))

@@ -164,6 +164,12 @@ def test_the_engine_is_vllm_unless_another_or_none_is_named():
     assert Cloud(profile="server.yaml").engine is None  # it has step times of its own
 
 
+def test_tensorrt_llm_reserves_whole_answers_and_the_others_do_not():
+    for engine in ("vllm", "sglang", "tensorrt_llm", "generative_recommender", None):
+        ((_, kind),) = kinds_of(Llm(), Cloud(engine=engine), default_catalogue().model("llama-3.1-8b"))
+        assert kind.engine.reserve_output == (engine == "tensorrt_llm")
+
+
 def test_prefill_and_decode_have_pools_of_their_own_and_a_link_between_them():
     split = Disaggregation(
         prefill=Machines(replicas=2), decode=Machines(gpu="h200", replicas=3), link=5e9, latency=2e-3

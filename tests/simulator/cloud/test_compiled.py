@@ -78,7 +78,17 @@ def loads(draw: st.DrawFn) -> tuple[Requests, Engine, StepTime, int, str]:
     blocks = math.ceil(longest.max()) + draw(st.integers(0, 3 * math.ceil(longest.max())))
     gaps = rng.exponential(draw(st.sampled_from([0.003, 0.03, 0.3])), n)
     requests = Requests.of(np.cumsum(gaps), prompt, output, sequences, device=rng.integers(0, 9, n))
-    engine = Engine(blocks, tokens, most, block, drafter=drafter, window_tokens=window, window_share=share)
+    engine = Engine(
+        blocks,
+        tokens,
+        most,
+        block,
+        drafter=drafter,
+        separate_prefill=draw(st.booleans()),
+        reserve_output=draw(st.booleans()),
+        window_tokens=window,
+        window_share=share,
+    )
     router = draw(st.sampled_from(["least_outstanding", "round_robin", "random", "device_affine", "prefix_aware"]))
     return requests, engine, timing, draw(st.integers(1, 4)), router
 

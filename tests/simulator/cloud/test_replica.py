@@ -82,7 +82,9 @@ def cases(draw):
     blocks = largest + draw(st.integers(0, 3 * largest))
     block_s = draw(st.sampled_from([0.0, 0.0013, 0.03]))
     order = ORDERS[order]()
-    return asks, Engine(blocks, budget, max_sequences, block, caching, order, draw(st.booleans()), host, block_s)
+    engine = Engine(blocks, budget, max_sequences, block, caching, order, draw(st.booleans()), host, block_s)
+    separate, reserve = not decodes and draw(st.booleans()), draw(st.booleans())
+    return asks, replace(engine, separate_prefill=separate, reserve_output=reserve)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -101,6 +103,8 @@ def test_runs_in_closed_form_equal_single_steps(case, timing):
         engine.prefix_caching,
         engine.host_blocks,
         engine.host_block_s,
+        separate=engine.separate_prefill,
+        reserve=engine.reserve_output,
     )
     for job, entry in zip(jobs, expected.entries, strict=True):
         assert job.completed == entry.completed
@@ -300,3 +304,24 @@ def test_host_memory_holds_what_was_used_last_and_never_more_than_it_has_room_fo
         assert memory.used == len(used) <= blocks
         for other in range(4):
             assert memory.resident(other) == sum(one[0] == other for one in used)
+
+
+def test_prompts_that_go_first_and_alone_make_those_that_decode_wait():
+    asks = [Ask(0.0, 5, 10), Ask(2.5, 7, 2)]
+    for separate, ends in ((False, (10.0, 5.0)), (True, (11.0, 5.0))):
+        jobs, replica, _ = serve(asks, ONE_SECOND, Engine(99, separate_prefill=separate))
+        assert (jobs[0].t_finished_s, jobs[1].t_first_token_s, jobs[1].t_finished_s) == (ends[0], 4.0, ends[1])
+        assert replica.tokens_computed == 5 + 9 + 7 + 1
+
+
+def test_where_whole_answers_are_reserved_a_request_waits_and_none_is_preempted():
+    """Eleven tokens of memory each, the last token's not needed, and sixteen there."""
+    asks = [Ask(0.0, 4, 8), Ask(0.0, 4, 8)]
+    jobs, replica, _ = serve(asks, ONE_SECOND, Engine(16, block_tokens=1))
+    assert replica.preemptions > 0
+    jobs, replica, _ = serve(asks, ONE_SECOND, Engine(16, block_tokens=1, reserve_output=True))
+    assert [job.t_started_s for job in jobs] == [0.0, 8.0]
+    assert [job.t_finished_s for job in jobs] == [8.0, 16.0]
+    assert replica.preemptions == 0
+    _, replica, _ = serve(asks, ONE_SECOND, Engine(22, block_tokens=1, reserve_output=True))
+    assert replica.busy_s == 8.0

@@ -76,9 +76,17 @@ def cases(draw):
     largest = max(-(-(a.prompt + a.output + drafts) // block) for a in asks)
     blocks = largest + draw(st.integers(0, 3 * largest))
     drafter = draw(st.sampled_from([Drafter((0.5,) * drafts), Drafter((0.5,) * drafts, SMALL, 0.00007)]))
-    asynchronous = draw(st.booleans())
+    asynchronous, separate, reserve = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
     return asks, Engine(
-        blocks, budget, max_sequences, block, draw(st.booleans()), async_scheduling=asynchronous, drafter=drafter
+        blocks,
+        budget,
+        max_sequences,
+        block,
+        draw(st.booleans()),
+        async_scheduling=asynchronous,
+        drafter=drafter,
+        separate_prefill=separate,
+        reserve_output=reserve,
     )
 
 
@@ -97,6 +105,8 @@ def test_runs_in_closed_form_equal_single_steps(case):
         engine.async_scheduling,
         engine.prefix_caching,
         drafter=engine.drafter,
+        separate=engine.separate_prefill,
+        reserve=engine.reserve_output,
     )
     for job, entry in zip(jobs, expected.entries, strict=True):
         assert job.completed == entry.completed
