@@ -58,6 +58,7 @@ def _read(log: InteractionLog, gaps: NDArray[np.float64]) -> dict[str, Any] | No
         f"{user} had {item}"
         + (f" on {date_in_words(moment)}" if dated else f" at {moment:g} s" if reading.timed else "")
         for user, item, moment in reading.first_rows
+        if not np.isnan(moment)  # a row that was left out
     ]
     words: dict[str, Any] = {"rows": reading.rows, "first_rows": rows, "times": reading.times}
     if dated:

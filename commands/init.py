@@ -1,0 +1,105 @@
+"""`init`: from a log to a scenario that runs without a flag."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fleetrec.commands.common import Overwrite, say, user_errors
+from fleetrec.commands.log_options import (
+    Columns,
+    Encoding,
+    Format,
+    Header,
+    OnError,
+    Part,
+    Quotes,
+    Separator,
+    TimeUnit,
+    Where,
+    Zone,
+    log_file,
+)
+from fleetrec.models.runtime.program import program
+
+app = typer.Typer()
+
+
+@app.command()
+def init(
+    log: Annotated[str, typer.Argument(help="interaction log")],
+    items: Annotated[str | None, typer.Option("--items", help="table of item_id,title,attributes")] = None,
+    out: Annotated[Path, typer.Option("--out", help="scenario to write")] = Path("fleet.yaml"),
+    yes: Annotated[bool, typer.Option("--yes", help="take what the evidence says, and ask nothing")] = False,
+    log_format: Format = "auto",
+    columns: Columns = None,
+    where: Where = None,
+    unit: TimeUnit = "auto",
+    zone: Zone = None,
+    header: Header = "auto",
+    encoding: Encoding = "auto",
+    separator: Separator = "auto",
+    quotes: Quotes = "auto",
+    part: Part = None,
+    on_error: OnError = "fail",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a scenario for a log: columns, filter, split, arrivals, fleet and tokens, each with what tells it."""
+    with user_errors():
+        from fleetrec import Scenario
+        from fleetrec.models.runtime.errors import InputError
+        from fleetrec.simulator.preparation.input_checks import check_inputs
+        from fleetrec.simulator.workload.starting_scenario import default_name, scenario_text, start
+
+        if out.exists() and not overwrite:
+            raise InputError(f"--out {out}: exists; name another file, or replace it with --overwrite")
+        said = log_file(
+            log,
+            columns,
+            header,
+            unit,
+            zone,
+            format=log_format,
+            where=where,
+            encoding=encoding,
+            separator=separator,
+            quotes=quotes,
+            part=part,
+            on_error=on_error,
+            items=items,
+        )
+        begun = start(said, _asked if _on_a_terminal() and not yes else _first)
+        text = scenario_text(begun, default_name(log), program()).replace("{file}", str(out))
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--out {out}: cannot be written ({error.strerror}); name another file") from None
+        try:
+            Scenario.load(out, [], None, check=check_inputs)
+        except InputError:
+            out.unlink()
+            raise
+        for remark in begun.remarks:
+            say(f"taken: {remark}")
+        say(f"written to {out}; read its comments, then: {program()} simulate {out}")
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _first(question: str, options: Sequence[str]) -> int:
+    say(f"taken: {question.rstrip('?')}: {options[0]}")
+    return 0
+
+
+def _asked(question: str, options: Sequence[str]) -> int:
+    for place, option in enumerate(options, start=1):
+        say(f"  {place}. {option}")
+    chosen = 0
+    while not 1 <= chosen <= len(options):
+        chosen = typer.prompt(question, default=1, type=int)
+    return chosen - 1
