@@ -255,7 +255,7 @@ def _even(length: int) -> int:
 
 
 def _epochs(log: InteractionLog, most: int) -> int:
-    return max(1, min(most, _EVENTS_LEARNT // log.n_events))
+    return max(2, min(most, _EVENTS_LEARNT // log.n_events))
 
 
 def _about_tokens(log: InteractionLog) -> str:

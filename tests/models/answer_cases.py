@@ -474,6 +474,27 @@ LISTS = [
     ),
     Case("lists", chat("---\n" + NUMBERED + "\n---")),
 ]
+MORE = [
+    Case("more", chat("Okay.\n\n" + LINES), THREE, [OPENING]),
+    Case("more", chat("1. Heat | Crime\n2. Casino | Crime\n3. Fargo | Snow"), ["Heat", "Casino", "Fargo"], [NOTE] * 3),
+    Case("more", chat("Heat (1995)|Casino (1995)|Fargo (1996)")),
+    Case("more", chat("1. *Heat (1995)* - a duel\n2. *Casino (1995)* - a house\n3. *Fargo (1996)*"), THREE, [NOTE] * 2),
+    Case("more", chat("- **Title:** Heat (1995)\n- **Title:** Casino (1995)\n- **Title:** Fargo (1996)")),
+    Case(
+        "more",
+        chat("好的，推荐如下：\n1. 《英雄》\n2. 《无间道》\n\n希望您喜欢！"),
+        ["英雄", "无间道"],
+        [OPENING, CLOSING],
+    ),
+    Case("more", chat("・もののけ姫\n・天空の城ラピュタ"), ["もののけ姫", "天空の城ラピュタ"]),
+    Case("more", chat("1. Heat — crime, 1995\n2. Casino — crime, 1995"), ["Heat", "Casino"], [NOTE] * 2),
+    Case("more", chat("🥇 Heat (1995)\n🥈 Casino (1995)\n🥉 Fargo (1996)")),
+    Case("more", chat(NUMBERED + "\n...\n20. Babe"), [*THREE, "Babe"], [NOTE]),
+    Case("more", chat(json.dumps({"recommendations": ", ".join(THREE)}))),
+    Case("more", chat("Item 12: Heat (1995)\nItem 40: Casino (1995)\nItem 7: Fargo (1996)")),
+    Case("more", chat("No recommendations available."), [], [NOTHING]),
+    Case("more", chat("Thinking: they like crime.\n\nFinal answer:\n" + NUMBERED), THREE, [THINKING]),
+]
 TITLES = [
     Case("titles", chat("24: The Movie\n300: Rise of an Empire"), ["24: The Movie", "300: Rise of an Empire"]),
     Case("titles", chat("1. 24: The Movie\n2. 12 Monkeys\n3. 1917"), ["24: The Movie", "12 Monkeys", "1917"]),
@@ -522,7 +543,7 @@ CASES = [
     *LLAMA,
     *COHERE,
 ]
-CASES += [*STREAMS, *FORMS, *LISTS, *TITLES]
+CASES += [*STREAMS, *FORMS, *LISTS, *MORE, *TITLES]
 
 ERRORS: list[tuple[Any, int | None, str]] = [
     ({"error": {"message": "Provider returned error", "code": 429}}, 429, "Provider returned error"),

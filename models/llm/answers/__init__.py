@@ -57,8 +57,8 @@ def _in_block(text: str, known: Callable[[str], bool], cut: bool) -> tuple[list[
     if found is None:
         return titles_of_lines(text, known, cut)
     titles, dropped = found
-    if len(titles) == 1 and len(titles[0].splitlines()) > 1:  # a list in one string
-        within, left = titles_of_lines(titles[0], known, cut)
+    if len(titles) == 1:  # which may be a list in one string
+        within, left = titles_of_lines(titles[0], known, cut=False)  # what was cut off is no whole string
         return within, dropped + left
     whole = [" ".join(title.split()) for title in titles]
     return [title for title in _without_numbers(whole, known) if title], dropped

@@ -8,7 +8,7 @@ _KEYCAP = re.compile(r"(\d)\ufe0f?\u20e3")
 _CIRCLED = str.maketrans({chr(0x2460 + at): f"{at + 1}. " for at in range(20)} | {"🔟": "10. "})
 _LABEL = r"(?:no|nr|item|rank|title|movie|film|book|recommendation|pick|option|第)"
 _NUMBERED = re.compile(
-    rf"^[*_>\s]{{0,6}}(?:{_LABEL}\.?\s*)?[#(\[【]?\s*(?P<number>\d{{1,3}})\s*"
+    rf"^[*_>\s]{{0,6}}(?:(?P<label>{_LABEL})\.?\s*)?[#(\[【]?\s*(?P<number>\d{{1,3}})\s*"
     r"(?P<mark>[.)\]】、．:：]+(?!\d)|位[：:]?|[-–—](?=\s)|\t|\*\*(?=\s))[*_]{0,3}\s*(?P<rest>.*)$",
     re.IGNORECASE,
 )
@@ -17,16 +17,17 @@ _BARE = re.compile(r"^(?P<number>\d{1,3})(?P<mark> )\s*(?P<rest>\S.*)$")
 _ROMAN = re.compile(r"^\(?(?P<number>[ivx]{1,5})(?P<mark>[.)])\s+(?P<rest>.*)$", re.IGNORECASE)
 _LETTERED = re.compile(r"^\(?(?P<number>[a-z])(?P<mark>[.)])\s+(?P<rest>.*)$", re.IGNORECASE)
 _BULLET = re.compile(
-    r"^(?:(?:[-*] \[[ xX]?\]|[-*+•‣▪●○◦·✓✔☑→►▶★☆⭐➤»>–—◆]|\[[ xX]?\])\s+|[•‣▪●○◦►▶➤◆]\s*|-(?=[^\W\d_]))(?=\S)"
+    r"^(?:(?:[-*] \[[ xX]?\]|[-*+•‣▪●○◦·✓✔☑→►▶★☆⭐➤»>–—◆]|\[[ xX]?\])\s+|[•‣▪●○◦►▶➤◆・]\s*|"
+    r"[\U0001f300-\U0001faff]\ufe0f?\s+|-(?=[^\W\d_]))(?=\S)"
 )
 _ROMANS = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split()
 _NAMED = re.compile(
-    r"^(?:title|movie(?: title)?|film|name|item|book|product|track|song|game|titre|titel|t[ií]tulo|タイトル|标题)"
-    r"\s*[:：]\s*",
+    r"^[*_]{0,2}(?:title|movie(?: title)?|film|name|item|book|product|track|song|game|titre|titel|t[ií]tulo|"
+    r"タイトル|标题)\s*[:：][*_]{0,2}\s*",
     re.IGNORECASE,
 )
 _LINK = re.compile(r"!?\[([^\[\]]+)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)")
-_STRONG = re.compile(r"^(\*\*|__)(?P<title>.+?)\1(?P<rest>.*)$")
+_STRONG = re.compile(r"^(\*\*|__|\*)(?P<title>[^*]+?)\1(?P<rest>.*)$")
 _QUOTES = {'"': '"', "“": "”", "«": "»", "「": "」", "『": "』", "《": "》", "„": "“", "‘": "’", "`": "`"}
 _YEAR = re.compile(r"^\s*([(\[]\d{4}[)\]])")
 _SCORE = re.compile(
@@ -37,6 +38,8 @@ _SCORE = re.compile(
 _BREAK = re.compile(r"<br\s*/?>|\s\\$", re.IGNORECASE)
 
 Known = Callable[[str], bool]
+LABELLED = "label"
+"""the mark of a number behind a word: Movie 1: Heat"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def entry(line: str) -> Entry:
             number = _value(kind, found["number"])
             if number is not None:
                 mark = "bare" if kind is _BARE else "letter" if kind in (_ROMAN, _LETTERED) else found["mark"].strip()
+                mark = LABELLED if kind is _NUMBERED and found["label"] else mark
                 return Entry(whole, indent, number, mark, bullet is not None, text, found["rest"].strip())
     return Entry(whole, indent, None, "", bullet is not None, text, text)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from fleetrec.models.llm.answers.entries import Entry, Known, entry, title_of
+from fleetrec.models.llm.answers.entries import LABELLED, Entry, Known, entry, title_of
 from fleetrec.models.llm.answers.reasons import Dropped, Why
 
 _RULE = re.compile(r"^(?:[-*_=~#]\s*){3,}$|^[`~]{3,}\w*$|^\|[-\s|:]+$")
@@ -26,9 +26,10 @@ _CLOSING = re.compile(
     r"these (?:titles|items|movies|films|books|recommend|are|were|should|all|picks|selections)|this list|if you|"
     r"would you like|do you want|happy (?:watching|reading|viewing|shopping|listening)|is there anything|\(?end of|"
     r"that['’]s (?:all|it)|each of these|all of these|have fun|thank|bonne? |viel spa|disfruta|reason(?:ing)?s?\s*:|"
-    r"explanation|why )",
+    r"explanation|why |希望|祝|如果|请告诉|以上|お楽しみ|ぜひ)",
     re.IGNORECASE,
 )
+_ASSENT = re.compile(r"^(?:sure|okay|ok|certainly|of course|absolutely|great|yes|好的|はい)\W*$", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"^(?:i['’]?m sorry|i am sorry|sorry\b[,.!]? (?:but|i)|i apologi[sz]e|i can(?:no|['’])t|i cannot|i can not|"
     r"i(?:['’]m| am) (?:unable|not able)|unfortunately,? i|as an ai\b|i (?:do not|don['’]t) (?:have|feel)|"
@@ -54,7 +55,7 @@ _ARTICLE = re.compile(r"^(?:the|a|an|le|la|les|el|los|las|il|lo|der|die|das)(?: 
 _MOST_STEP = 2  # by which the numbers of a list may rise from line to line
 _LONG_PROSE = 7  # words
 _MOST_PARTS = 8  # of a title that has commas
-_TAIL = re.compile(r"\s+[-–—]\s+|(?<=[^\s:])[:：]\s+|\s+by\s+(?=[A-Z])")
+_TAIL = re.compile(r"\s+[-–—|]\s+|(?<=[^\s:])[:：]\s+|\s+by\s+(?=[A-Z])")
 
 
 def titles_of_lines(text: str, known: Known, cut: bool) -> tuple[list[str], list[Dropped]]:
@@ -103,9 +104,13 @@ def _listed(lines: Sequence[Entry], known: Known) -> list[bool]:
         if mark and not whole:
             continue
         doubtful = len(own) < 3 and min(numbers, default=0) > 1 and all(set(lines[at].mark) <= set(":：") for at in own)
+        labelled = sum(lines[at].mark == LABELLED for at in own) > 1
         for place, at in enumerate(own):
             beside = any(steps[max(place - 1, 0) : place + 1])
-            result[at] = numbers[place] in (0, 1) or (beside and not doubtful)
+            goes_on = place > 1 and result[own[place - 1]] and numbers[place] > numbers[place - 1]
+            goes_on = goes_on and lines[at].mark == lines[own[place - 1]].mark
+            told = labelled and lines[at].mark == LABELLED
+            result[at] = numbers[place] in (0, 1) or (beside and not doubtful) or goes_on or told
     return result
 
 
@@ -160,6 +165,8 @@ def _of_plain(at: int, lines: Sequence[Entry], known: Known) -> Why | None:
         return Why.OPENING if at == 0 else Why.HEADING
     if len(lines) == 1 and _NOTHING.match(text):
         return Why.NOTHING
+    if at == 0 and len(lines) > 1 and _ASSENT.match(text) and ends:
+        return Why.OPENING
     if _OPENING.match(text) and (at == 0 or words >= _LONG_PROSE) and (ends or _ABOUT.search(text)) and words > 1:
         return Why.OPENING if words < 2 * _LONG_PROSE or at == 0 else Why.PROSE
     if at > 0 and _CLOSING.match(text) and (ends or words > 4):
@@ -187,7 +194,7 @@ def _inline(line: str, known: Known) -> list[str]:
         return [line[mark.end() : end].strip(" ,;") for mark, end in zip(marks, ends, strict=True)]
     opening, colon, rest = line.partition(": ")
     body = rest if colon and _OPENING.match(opening) else line
-    for separator in (" | ", "; ", " • ", " / ", "、", ", "):
+    for separator in ("|", "; ", " • ", " / ", "、", ", "):
         parts = _joined([part.strip() for part in body.rstrip(". ").split(separator)], separator, known)
         if len(parts) > 2 and not (_OPENING.match(body) or _REFUSAL.match(body)):
             parts[-1] = re.sub(r"^and\s+", "", parts[-1])
@@ -214,7 +221,7 @@ def _joined(parts: Sequence[str], separator: str, known: Known) -> list[str]:
 def _unexplained(bodies: Sequence[str], known: Known, dropped: list[Dropped]) -> list[str]:
     """Lines without what is said of a title behind it, where most lines say something."""
     strange = [body for body in bodies if not known(body) and not known(title_of(body, known)[0])]
-    for kind in ("dash", "colon", "by"):
+    for kind in ("bar", "dash", "colon", "by"):
         tails = {body: _tail(body, kind) for body in strange}
         told = [body for body in strange if tails[body]]
         if len(told) > 1 and 5 * len(told) >= 3 * len(bodies):
@@ -232,6 +239,10 @@ def _tail(body: str, kind: str) -> int:
         if kind == "by" and mark == "by" and words <= 4 and tail[:1].isupper():
             return found.start()
         told = words > 4 or (words > 2 and bool(_ENDS.search(tail)))
-        if told and ((kind == "dash" and mark in "-–—") or (kind == "colon" and mark in ":：")):
+        if kind == "bar" and mark == "|":
+            return found.start()
+        if (kind == "dash" and (mark in "–—" or (told and mark == "-"))) or (
+            kind == "colon" and told and mark in ":："
+        ):
             return found.start()
     return 0
