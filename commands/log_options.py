@@ -38,7 +38,8 @@ def log_file(path: str, columns: str | None, header: str, unit: str, zone: str |
     from fleetrec.simulator.scenario.sections import LogFile
 
     said: dict[str, Any] = {"path": path, **{key: value for key, value in settings.items() if value is not None}}
-    for option, value in (("format", "auto"), ("encoding", "auto"), ("separator", "auto"), ("quotes", "auto")):
+    defaults = {"format": "auto", "encoding": "auto", "separator": "auto", "quotes": "auto", "on_error": "fail"}
+    for option, value in defaults.items():
         if said.get(option) == value:
             del said[option]  # not said: a recipe's word counts
     if columns is not None:

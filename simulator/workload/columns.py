@@ -12,9 +12,10 @@ from typing import Literal
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.notes import Note, note
-from fleetrec.simulator.scenario.sections.workload import LogColumns
+from fleetrec.simulator.scenario.sections.workload import LogColumns, LogFile
 from fleetrec.simulator.workload.tables.opening import find
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table
+from fleetrec.simulator.workload.tables.where import condition
 from fleetrec.simulator.workload.time_forms import PLAUSIBLE, looks_dated
 
 Role = Literal["user", "item", "time"]
@@ -36,6 +37,7 @@ _NAMES: Mapping[Role, tuple[str, ...]] = {
     ),
 }
 _EXACT = ("timestampisexact", "timeisexact")  # whether a row's time is as it happened, or was filled in later
+_YES = ("true", "1", "1.0", "yes", "t")
 _RATINGS = ("rating", "ratings", "stars", "score", "overall")
 _CLOCKS = ("time", "clock", "hourmin", "timeofday", "hour", "tod")
 _DAYS = ("date", "day", "eventdate")
@@ -94,6 +96,24 @@ class Knowing:
 
     def __call__(self, cells: Sequence[str]) -> bool:
         return any(plain_name(cell) in self.known for cell in cells)
+
+
+def rows_kept(reader: Reader, table: Table, section: LogFile) -> str:
+    """The clause that leaves the rows which count: those of `where`, and of what was shown what was clicked."""
+    conditions = [] if section.where is None else [condition(reader, table, section.where)]
+    if section.columns.clicked is not None:
+        clicked = find(table, section.columns.clicked)
+        conditions.append(is_true(clicked))
+        if not reader.rows(f"SELECT 1 FROM {table.source} WHERE {conditions[-1]} LIMIT 1"):
+            raise InputError(
+                f"{table.path}: in no row column {clicked.name!r} says that an item was clicked (1 or true)"
+            )
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def is_true(column: Column) -> str:
+    """The condition that a cell says yes."""
+    return f"lower({column.text}) IN {_YES}"
 
 
 def log_places(reader: Reader, table: Table, said: LogColumns) -> LogPlaces:

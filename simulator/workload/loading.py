@@ -21,15 +21,14 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario.sections.workload import ItemFile, LogFile
 from fleetrec.simulator.scenario.text_files import locate
-from fleetrec.simulator.workload.columns import LogPlaces, knows_log, log_places
+from fleetrec.simulator.workload.columns import LogPlaces, knows_log, log_places, rows_kept
 from fleetrec.simulator.workload.item_table import read_items
 from fleetrec.simulator.workload.labels import Labels, id_text, is_negative, labels_of
 from fleetrec.simulator.workload.log import Clock, InteractionLog, Reading
-from fleetrec.simulator.workload.recipe import with_recipe
+from fleetrec.simulator.workload.recipe import known
 from fleetrec.simulator.workload.tables.files import check_fits, largest_bytes
 from fleetrec.simulator.workload.tables.opening import listed, open_table
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, reader, told_by
-from fleetrec.simulator.workload.tables.where import condition
 from fleetrec.simulator.workload.times import ParsedTimes, clock_of, plan_times, why_unusable
 
 Ints = NDArray[np.integer[Any]]
@@ -70,12 +69,23 @@ class _Events:
 
 def load_log(section: LogFile) -> InteractionLog:
     """The log that a scenario names. InputError names the file, the row and how to mend it."""
-    section = with_recipe(section)
+    published = known(section)
+    if published is None:
+        return _load(section)
+    try:
+        log = _load(published.read_as(section))
+        published.check(log)
+    except InputError as error:
+        raise published.refused(error) from error
+    return replace(log, reading=replace(log.reading, said=f"format: {section.format}") if log.reading else None)
+
+
+def _load(section: LogFile) -> InteractionLog:
     path = locate(section.path)
     with reader() as opened, told_by(path, "a table of interactions"):
         table = open_table(opened, path, section, knows_log(section.columns))
         places = log_places(opened, table, section.columns)
-        kept = "" if section.where is None else f" WHERE {condition(opened, table, section.where)}"
+        kept = rows_kept(opened, table, section)
         raw = _read(opened, table, places, kept, section)
         seconds = raw.times.seconds
         bad = raw.users.unusable[raw.users.codes] | raw.items.unusable[raw.items.codes] | np.isnan(seconds)

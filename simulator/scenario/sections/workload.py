@@ -1,11 +1,12 @@
 """The `workload` section: which interactions devices replay, what is learnt from and when they happen."""
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
 from fleetrec.simulator.scenario.units import Seconds, Share
@@ -27,6 +28,12 @@ class LogColumns(Section):
     time: Column | list[Column] | Literal["none"] | None = Field(
         None, description="when; a date and a clock in two columns are `[date, clock]`; `none`: take the rows' order"
     )
+    clicked: Column | None = Field(
+        None, description="whether an item that was shown was taken up; rows that say no are no interactions"
+    )
+    shown: Column | None = Field(None, description="of a log of what was shown: whether it was, kept by `data convert`")
+    random: Column | None = Field(None, description="the same: whether it was shown at random")
+    slate: Column | None = Field(None, description="the same: what was shown together")
 
 
 class ItemColumns(Section):
@@ -90,6 +97,21 @@ class TableForm(Section):
         None, description=r"pattern of lines that hold the first cell of all lines below them, such as `(\d+):`"
     )
     each: SplitCell | None = Field(None, description="a cell that holds several rows")
+    line: str | None = Field(
+        None, description=r"pattern of a line, its named groups becoming columns: `(?P<item>\d+),(?P<title>.*)`"
+    )
+
+    @field_validator("line", "group_line")
+    @classmethod
+    def _has_groups(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        example = "(?P<item>\\d+),(?P<title>.*)" if info.field_name == "line" else "(\\d+):"
+        try:
+            found = re.compile(example if pattern is None else pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no pattern ({error}); write one such as {example}") from None
+        if not (found.groupindex if info.field_name == "line" else found.groups):
+            raise ValueError(f"{pattern!r} has no group to take; write one such as {example}")
+        return pattern
 
     @field_validator("format")
     @classmethod

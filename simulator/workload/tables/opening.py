@@ -1,10 +1,8 @@
 """From a file to a table: what kind of file it is, told from its first bytes, and how each kind is opened."""
 
-import ast
 import json
 import re
 from collections import Counter
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from fleetrec.simulator.workload.tables.delimited import Knows, open_delimited
 from fleetrec.simulator.workload.tables.encoding import PlainText, plain_text
 from fleetrec.simulator.workload.tables.files import head_of, is_workbook, unpacked
 from fleetrec.simulator.workload.tables.lines import are_lines, open_lines
-from fleetrec.simulator.workload.tables.shape import separator_said, with_groups
+from fleetrec.simulator.workload.tables.rewriting import by_pattern, from_python, with_groups
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, identifier, quoted, told_by
 
 _PROBE_OBJECTS = 20_000
@@ -43,13 +41,14 @@ def _opened(reader: Reader, path: Path, data: Path, form: TableForm, knows: Know
     if is_workbook(data) or form.format == "workbook":
         return _workbook(reader, path, data, form, knows)
     text = plain_text(path, data, form.encoding, reader.folder)
-    if form.group_line is not None:
-        mark = "," if form.separator == "auto" else separator_said(form.separator, path)
-        text = with_groups(text, reader.folder, form.group_line, mark)
+    if form.line is not None:
+        text, form = by_pattern(text, form, form.line, reader.folder)
+    elif form.group_line is not None:
+        text = with_groups(text, form, form.group_line, reader.folder)
     with text.plain.open(encoding="utf-8") as file:
         first = next((line for line in islice(file, 1000) if line.strip()), "").lstrip()
     if form.format == "json" or (form.format == "auto" and first[:1] in ("{", "[")):
-        return _json(reader, _as_json(text, first, reader), first)
+        return _json(reader, text, first)
     if form.format == "lines" or (form.format == "auto" and form.separator == "auto" and are_lines(text, knows)):
         return open_lines(reader, text)
     return open_delimited(reader, text, form, knows)
@@ -75,6 +74,8 @@ def _parquet(reader: Reader, path: Path, data: Path) -> Table:
 def _json(reader: Reader, text: PlainText, first: str) -> Table:
     """JSON lines, an array of objects, or an object of objects or lists by id."""
     path, view = text.path, reader.name("json")
+    if re.match(r"\{\s*u?'", first):
+        text = from_python(text, reader.folder)
     form = "array" if first.startswith("[") else "newline_delimited"
     if form != "array" and (entries := _one_object(text)) is not None:
         return _by_id(reader, path, entries)
@@ -93,22 +94,6 @@ def _json(reader: Reader, text: PlainText, first: str) -> Table:
     columns = [json_column(key, "json", key) for key in keys]
     told = {"format": "a JSON array" if form == "array" else "JSON lines", "encoding": text.encoding}
     return Table(path, view, tuple(columns), True, told, lambda row: f"object {row + 1}")
-
-
-def _as_json(text: PlainText, first: str, reader: Reader) -> PlainText:
-    """The same text; lines as Python writes dictionaries, {'id': u'x'}, become lines of JSON."""
-    if not re.match(r"\{u?'", first):
-        return text
-    copy = reader.folder / f"json-{len(list(reader.folder.iterdir()))}.txt"
-    with text.plain.open(encoding="utf-8") as file, copy.open("w", encoding="utf-8") as out:
-        for number, line in enumerate(file, start=1):
-            try:
-                out.write(json.dumps(ast.literal_eval(line)) + "\n" if line.strip() else "")
-            except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
-                raise InputError(
-                    f"{text.path}, line {number}: neither JSON nor a dictionary of Python; mend it"
-                ) from error
-    return replace(text, plain=copy)
 
 
 def json_column(name: str, cell: str, *keys: str) -> Column:
@@ -246,7 +231,8 @@ def _unnested(reader: Reader, table: Table) -> Table:
 
 
 def find(table: Table, wanted: str | int) -> Column:
-    """The column of a name, in any case, or of a place from 1; `a.b` is the value b inside of a."""
+    """The column of a name, whatever its case and the marks between its words, or of a place from 1; `a.b` is the value
+    b inside of a."""
     if isinstance(wanted, int):
         if wanted > len(table.columns):
             raise InputError(f"{table.path} has {counted(len(table.columns), 'column')}, no column {wanted}")
@@ -254,7 +240,8 @@ def find(table: Table, wanted: str | int) -> Column:
     plain = wanted.strip().lower()
     exact = [column for column in table.columns if column.name == wanted]
     alike = [column for column in table.columns if column.name.split(":")[0].strip().lower() == plain]
-    for found in (exact, alike):
+    like = [column for column in table.columns if _letters(column.name.split(":")[0]) == _letters(plain) != ""]
+    for found in (exact, alike, like):
         if len(found) > 1:
             raise InputError(f"{table.path}: two columns are called {wanted!r}; rename one, or give its place from 1")
         if found:
@@ -266,6 +253,10 @@ def find(table: Table, wanted: str | int) -> Column:
             return Column(wanted, "VARCHAR", f"json_extract_string(to_json({held.cell}), {quoted('$.' + inner)})")
         return Column(wanted, "VARCHAR", f"({held.cell} ->> {quoted('$.' + inner)})")
     raise InputError(f"{table.path}: no column {wanted!r} among {listed(table.names)}")
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
 
 
 def listed(names: list[str]) -> str:

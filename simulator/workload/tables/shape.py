@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -109,18 +109,6 @@ def with_one_separator(text: PlainText, folder: Path, mark: str, skipped: int) -
         for number, line in enumerate(file):
             out.write(("" if number < skipped else re.sub(r"[ \t]+", mark, line.strip())) + "\n")
     return copy
-
-
-def with_groups(text: PlainText, folder: Path, pattern: str, mark: str) -> PlainText:
-    """A copy of a text in which the value that a line of its own holds is the first cell of the lines below it."""
-    copy, group, line_of_group = folder / f"groups-{len(list(folder.iterdir()))}.txt", "", re.compile(pattern)
-    with text.plain.open(encoding="utf-8") as file, copy.open("w", encoding="utf-8", newline="") as out:
-        for line in file:
-            if match := line_of_group.fullmatch(line.strip()):
-                group = match[1]
-            elif line.strip():
-                out.write(f"{group}{mark}{line.rstrip()}\n")
-    return replace(text, plain=copy, line_end="\n")
 
 
 def records(plain: Path, separator: str, quoted: bool, skipped: int) -> Iterator[tuple[int, list[str]]]:
