@@ -31,6 +31,8 @@ class Recipe:
         for pattern, more in self.files.items():
             said = {**said, **more} if fnmatch(name, pattern) else said
         written = section.model_dump(exclude_unset=True, exclude={"format"})
+        for key in ("columns", "time"):
+            written[key] = {**said.get(key, {}), **written.get(key, {})}
         merged = LogFile.model_validate({"format": "auto", **said, "items": None, **written})
         if isinstance(merged.items, str) and "items" in said:
             return merged.model_copy(update={"items": ItemFile.model_validate({**said["items"], "path": merged.items})})
@@ -59,3 +61,9 @@ def recipe(name: str) -> Recipe:
 def known(section: LogFile) -> Recipe | None:
     """The recipe that a section names; None: its format is a kind of file."""
     return recipe(section.format) if section.format in RECIPES else None
+
+
+def with_recipe(section: LogFile) -> LogFile:
+    """The section with what its format's recipe says wherever the user says nothing."""
+    published = known(section)
+    return section if published is None else published.read_as(section)

@@ -428,6 +428,9 @@ def test_what_the_user_says_comes_before_the_recipe(tmp_path: Path) -> None:
     assert events(load(tmp_path / "events.csv", rows, format="retailrocket", where="event = 'addtocart'")) == [
         ("1", "3", 1433224214.164)
     ]
+    by_event = load(tmp_path / "events.csv", format="retailrocket", columns={"item": "event"})
+    assert by_event.item_ids.tolist() == ["addtocart", "view"]
+    assert by_event.user_ids.tolist() == ["1"]
 
 
 def test_a_recipe_is_what_says_how_the_log_was_read(tmp_path: Path) -> None:
