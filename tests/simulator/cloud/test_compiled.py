@@ -21,12 +21,13 @@ from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime, Windows
 from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.pools import pools_of
 from fleetrec.simulator.cloud.replica.drafter import Drafter
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.scenario.sections import Cloud, EngineName
+from fleetrec.simulator.scenario.sections import Cloud, DraftModel, EngineName, Llm, Ngram, Tariffs
 
 ROOFLINE = StepTime(LinearCost(0.004, 1e-4, 2e-5, 0.0, 1e-8), LinearCost(0.011, 0.0, 3e-5, 2e-7))
 EXPERTS = StepTime(LinearCost(0.004, 1e-4), LinearCost(0.006, 0.0, 3e-5, 2e-7), ExpertWeights(0.02, 0.06), 0.03)
@@ -172,6 +173,27 @@ def test_a_replay_is_given_up_only_where_the_node_too_misses_the_objective(text:
 
 
 @pytest.mark.parametrize(
+    ("model", "cloud"),
+    [
+        ("llama-3.1-8b", Cloud()),
+        ("llama-3.1-8b", Cloud(engine="sglang", router="prefix_aware")),
+        ("gpt-oss-120b", Cloud(gpu="h200", engine="tensorrt_llm", gpus_per_replica=2)),
+        ("llama-3.1-8b", Cloud(gpu="h100", speculation=DraftModel(model="llama-3.2-1b", tokens=3, acceptance=0.7))),
+        ("llama-3.1-8b", Cloud(engine=None, speculation=Ngram(tokens=3, acceptance=0.5))),
+    ],
+)
+def test_accounts_of_engines_windows_and_drafts_are_served_in_compiled_code(model: str, cloud: Cloud) -> None:
+    llm = Llm.model_validate({"generation": "list"})
+    (pool,) = pools_of(llm, cloud, Tariffs(), default_catalogue().model(model))
+    servers = Replicas((pool,), without_faults(cloud), Draws(1), ServiceObjective.parse("p95=20s"))
+    requests = Requests.of(np.arange(40) * 0.3, np.full(40, 700), np.full(40, 60))
+    _, fast, _ = servers.serve(requests, 2)
+    node = servers.replayed(requests, 2).times
+    assert servers.most == 500_000
+    assert fast.latency_s == pytest.approx(node.latency_s, abs=1e-9)
+
+
+@pytest.mark.parametrize(
     "engine",
     [Engine(99, prefix_caching=True), Engine(99, async_scheduling=True), Engine(99, order=Priority())],
 )
@@ -194,7 +216,7 @@ from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.scenario.sections import Cloud, EngineName
+from fleetrec.simulator.scenario.sections import Cloud, DraftModel, EngineName, Llm, Ngram, Tariffs
 pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), Engine(99)))
 servers = Replicas((pool,), without_faults(Cloud()), Draws(1), ServiceObjective.parse("p95=1.5"))
 requests = Requests.of(np.arange(9.0) * 2, np.full(9, 4), np.full(9, 1))
