@@ -154,7 +154,8 @@ def test_a_newcomer_gets_from_a_log_to_a_sentence_in_dollars_a_month(
     write_server_log()
     fitted = json.loads(typed("calibrate server.csv --engine meta.json --out gpu_profile.yaml --json"))
     assert abs(fitted["in_sample"]["latency_mean"]) < 0.02
-    cloud = "--set cloud.gpu=l4 --set cloud.profile=gpu_profile.yaml --set cloud.slo.p95_latency=10s"
+    cloud = "--set cloud.gpu=l4 --set cloud.engine=none --set cloud.profile=gpu_profile.yaml "
+    cloud += "--set cloud.slo.p95_latency=10s"
     printed = typed(f"compare-policies {scenario} {table} {cloud} --out compared")
     sentence = printed.split("Shown for")[0]
     assert sentence.startswith(("Call", "Do not call", "No gain from calling is shown"))

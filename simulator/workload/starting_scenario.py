@@ -180,7 +180,8 @@ llm:
   # {_about_tokens(log)}
   prompt: {{tokens_per_item: {tokens:.1f}, history: {history}}}
 
-cloud: {{gpu: h100, replicas: 1, slo: {{p95_latency: 3s}}}}
+# The stand-in searches with wide beams, so the engine is one for generative recommenders; yours may be vllm.
+cloud: {{gpu: h100, engine: generative_recommender, replicas: 1, slo: {{p95_latency: 3s}}}}
 
 policy:
   request: {{kind: staleness, threshold: 2}}
