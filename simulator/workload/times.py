@@ -241,6 +241,8 @@ def _in_form(reader: Reader, source: str, text: str, form: str, said: TimeForm, 
         raise InputError(
             f"{where}: no time reads as {form!r}: they look like {_example(reader, source, text)!r}; say {_SAY_UNIT}"
         )
+    if not told:
+        _check_order(reader, source, text, form, where)
     zoned = "%z" in form.lower() or form.endswith(("GMT", "UTC", "Z"))
     if said.zone is not None and not zoned:
         moment = f"timezone({quoted(said.zone)}, {moment})"
@@ -249,6 +251,30 @@ def _in_form(reader: Reader, source: str, text: str, form: str, said: TimeForm, 
         notes = (note("times_form", "times are read as {form}", form=form), *notes)
     read_as = f"dates written as {form}"
     return TimePlan(f"epoch_us({moment}) / 1e6", partial(_moments, notes=notes, read_as=read_as, unit=form))
+
+
+def _check_order(reader: Reader, source: str, text: str, form: str, where: str) -> None:
+    """InputError where the rows go back and forth in the form that is said, and never with days and months "
+    "exchanged."""
+    other = form.translate(str.maketrans("dm", "md"))
+    if not {"%d", "%m"} <= {form[i : i + 2] for i in range(len(form))}:
+        return
+    falls = []
+    for one in (form, other):
+        moments = f"SELECT try_strptime({text}, {quoted(one)}) AS m FROM {source}"
+        row = reader.row(
+            "SELECT count(*), count(m), count(*) FILTER (m < before) FROM (SELECT m, lag(m) OVER () AS before "
+            f"FROM ({moments}))"
+        )
+        falls.append(row)
+    (rows, read, said), (_, read_other, exchanged) = falls
+    if read_other > read or (read_other == read == rows and said > rows / 20 and not exchanged):
+        raise InputError(
+            f"{where}: read as {form!r}, {said:,} of {rows:,} times are earlier than the row above and "
+            f"{rows - read:,} are no "
+            f"dates; as {other!r} {exchanged:,} are earlier and {rows - read_other:,} none: is that what they are? "
+            "(--time)"
+        )
 
 
 def _zone_notes(local: int, said: TimeForm) -> tuple[Note, ...]:

@@ -19,6 +19,7 @@ import zstandard
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.notes import data_of
+from fleetrec.simulator.workload.describe import describe
 from tests.simulator.workload.logs import events, load
 from tests.small import noted
 
@@ -506,3 +507,38 @@ def test_rows_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(rows) + "\n")
     log = load(tmp_path / "log.csv")
     assert log.item_ids[log.items].tolist() == [f"i{k}" for k in range(300_000)]
+
+
+# ------------------------------------------------------------------------------------------ what looks wrong
+
+
+@pytest.mark.parametrize("year", ["2610", "1974", "2389"])
+def test_dates_outside_a_logs_life_are_refused_unless_they_are_said(tmp_path: Path, year: str) -> None:
+    text = table([f"{year}-{m:%m-%d %H:%M:%S}" for m in MOMENTS])
+    assert year in refused(tmp_path / "log.csv", text)
+    log = load(tmp_path / "log.csv", text, time={"unit": "iso"})
+    assert year in noted(data_of(*log.notes))["odd_dates"]["around"]
+
+
+def test_days_and_months_that_are_said_the_wrong_way_round_are_told(tmp_path: Path) -> None:
+    days = [f"{pd.Timestamp('2021-01-01') + pd.Timedelta(days=3 * k):%d/%m/%Y}" for k in range(40)]
+    assert "'%d/%m/%Y'" in refused(tmp_path / "log.csv", table(days), time={"unit": "%m/%d/%Y"})
+    rising = [f"{1 + k % 12:02d}/{1 + k // 12:02d}/2021" for k in range(40)]
+    assert "earlier than the row above" in refused(tmp_path / "log.csv", table(rising), time={"unit": "%m/%d/%Y"})
+    assert load(tmp_path / "log.csv", table(rising), time={"unit": "%d/%m/%Y"}).n_events == 40
+
+
+def test_gaps_that_no_person_makes_and_a_user_who_is_everybody_are_noted(tmp_path: Path) -> None:
+    log = load(tmp_path / "log.csv", table([k * 0.0001 for k in range(40)]))
+    assert "odd_gaps" in noted(data_of(*log.notes))
+    rows = "".join(f"{k % 20 if k % 3 == 0 else 0},i{k % 7},{1600000000 + k}\n" for k in range(300))
+    log = load(tmp_path / "log.csv", "user_id,item_id,timestamp\n" + rows)
+    assert noted(data_of(*log.notes))["one_user_has_most"]["user"] == "0"
+
+
+def test_a_description_says_in_words_what_was_read_and_what_says_the_same(tmp_path: Path) -> None:
+    told = describe(load(tmp_path / "log.csv", PLAIN))["read"]
+    assert told["first_rows"][0] == "u0 had i0 on Thursday 4 March 2021, 05:06 UTC"
+    assert told["first"] == "Thursday 4 March 2021, 05:06 UTC"
+    assert told["median_gap"] == "1 day 11 hours"
+    assert told["to_say_so"] == "columns: {user: user_id, item: item_id, time: timestamp}, time: {unit: s}"
