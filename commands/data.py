@@ -81,6 +81,50 @@ def describe(
             print_describe(figures, console_for(False))
 
 
+@data_app.command()
+def convert(
+    path: Annotated[str, typer.Argument(help="interaction log")],
+    out: Annotated[Path, typer.Option("--out", help="folder to write", show_default=False)],
+    log_format: Format = "auto",
+    items: Annotated[str | None, typer.Option("--items", help="table of item_id,title,attributes")] = None,
+    columns: Columns = None,
+    where: Where = None,
+    unit: TimeUnit = "auto",
+    zone: Zone = None,
+    header: Header = "auto",
+    encoding: Encoding = "auto",
+    separator: Separator = "auto",
+    quotes: Quotes = "auto",
+    part: Part = None,
+    on_error: OnError = "fail",
+) -> None:
+    """Write a log as Parquet that reads fast: interactions, items, and of a log of what was shown, all of it."""
+    with user_errors():
+        from fleetrec.simulator.workload.converting import convert as converted
+
+        said = log_file(
+            path,
+            columns,
+            header,
+            unit,
+            zone,
+            format=log_format,
+            where=where,
+            encoding=encoding,
+            separator=separator,
+            quotes=quotes,
+            part=part,
+            on_error=on_error,
+            items=items,
+        )
+        written = converted(said, out)
+        for name, rows in written.items():
+            say(f"{out / name}: {counted(rows, 'row')}")
+        described = f", items: {out / 'items.parquet'}" if "items.parquet" in written else ""
+        say("in a scenario, or after --set:")
+        say(f"  workload.interactions={{path: {out / 'interactions.parquet'}{described}, time: {{unit: s}}}}")
+
+
 @data_app.command("check-table")
 def check_table(
     table: Annotated[Path, typer.Argument(help="Parquet of LLM answers")],
@@ -144,7 +188,7 @@ def check_table(
 
 @data_app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="ml-1m, ml-latest-small or ml-100k")],
+    name: Annotated[str, typer.Argument(help="ml-1m, ml-latest-small, ml-100k, ml-20m, ml-25m or ml-32m")],
     to: Annotated[Path | None, typer.Option("--to", help="folder; the cache where not given")] = None,
     base_url: Annotated[str | None, typer.Option("--base-url", help="a mirror of the publisher's folder")] = None,
 ) -> None:

@@ -1,6 +1,7 @@
 """MovieLens from its publisher: downloaded, checked against the published MD5, unpacked into the cache.
 
 The sums of the stable sets are known; ml-latest-small may change, so its sum is the `.md5` file beside the archive.
+Other publishers give no sum, or ask for an account: for their data sets it is said where they are.
 """
 
 import hashlib
@@ -21,13 +22,14 @@ from fleetrec.models.runtime.printable import printable
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.timed_http import pieces
 from fleetrec.models.runtime.web_address import address_problem
+from fleetrec.simulator.scenario.sections.workload import RECIPES
 from fleetrec.simulator.scenario.text_files import CACHE_PREFIX, datasets_folder
+from fleetrec.simulator.workload.recipe import recipe
 
 PUBLISHER_URL = "https://files.grouplens.org/datasets/movielens/"
 
 _TIMEOUT_S = 60.0
 _LARGEST_SUM_FILE = 4096
-_LARGEST_BYTES = 200_000_000
 _MOST_FILES = 1000
 _RESEARCH = (
     "MovieLens data come from GroupLens, University of Minnesota. In short: free for research; name the source in "
@@ -44,6 +46,12 @@ class PublishedSet:
     interactions: str
     items: str
     terms: str
+    largest_bytes: int = 200_000_000  # of the archive, and of what is in it
+
+
+def _large(name: str, md5: str) -> PublishedSet:
+    terms = _RESEARCH + "pass the data on only under the same terms. The full licence is README.txt in the archive."
+    return PublishedSet(name, md5, "ratings.csv", "movies.csv", terms, 3_000_000_000)
 
 
 _SETS = {
@@ -70,6 +78,9 @@ _SETS = {
             "movies.csv",
             _RESEARCH + "pass the data on only under the same terms. The full licence is README.txt in the archive.",
         ),
+        _large("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3"),
+        _large("ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada"),
+        _large("ml-32m", "d472be332d4daa821edc399621853b57"),
     )
 }
 NAMES = tuple(_SETS)
@@ -125,7 +136,7 @@ def fetch(
             parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=parent) as temporary:
                 archive = Path(temporary) / "archive.zip"
-                _download(url, archive, known, progress or NullProgress())
+                _download(url, archive, known, published.largest_bytes, progress or NullProgress())
                 _unpack(archive, name, Path(temporary), published)
                 os.replace(Path(temporary) / name, folder)
         except OSError as error:
@@ -139,6 +150,13 @@ def fetch(
 
 
 def _published(name: str) -> PublishedSet:
+    if name not in _SETS and name in RECIPES and name != "movielens":
+        there = recipe(name)
+        file = there.reads[0]
+        raise InputError(
+            f"{name} is not fetched, since its publisher gives no checksum or asks for an account; get {file} from "
+            f"{there.source} and name it: workload.interactions={{path: {file}, format: {name}}}"
+        )
     if name not in _SETS:
         raise InputError(f"unknown data set {name!r}; known ones are {', '.join(NAMES)}")
     return _SETS[name]
@@ -173,19 +191,19 @@ def _published_sum(url: str) -> str:
     return found[0]
 
 
-def _download(url: str, archive: Path, md5: str, progress: Progress) -> None:
+def _download(url: str, archive: Path, md5: str, largest: int, progress: Progress) -> None:
     digest = hashlib.md5(usedforsecurity=False)
     try:
         with _open(url) as response, archive.open("wb") as file:
             announced = response.headers.get("Content-Length") or "0"
             total = int(announced) if announced.isdecimal() and len(announced) < 16 else 0
             with progress.task(f"downloading {url.rsplit('/', 1)[-1]}", total) as task:
-                for piece in pieces(response, _LARGEST_BYTES + 1):
+                for piece in pieces(response, largest + 1):
                     file.write(piece)
                     digest.update(piece)
                     task.advance(len(piece))
-                    if file.tell() > _LARGEST_BYTES:
-                        raise InputError(f"{url} is larger than {_LARGEST_BYTES:,} bytes; it is not the data set")
+                    if file.tell() > largest:
+                        raise InputError(f"{url} is larger than {largest:,} bytes; it is not the data set")
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException, ValueError) as error:
         raise _unreachable(url, error) from error
     if digest.hexdigest() != md5:
@@ -200,10 +218,10 @@ def _unpack(archive: Path, name: str, target: Path, published: PublishedSet) -> 
         with zipfile.ZipFile(archive) as packed:
             inside = [member for member in packed.infolist() if member.filename.startswith(f"{name}/")]
             size = sum(member.file_size for member in inside)
-            if size > _LARGEST_BYTES or len(inside) > _MOST_FILES:
+            if size > published.largest_bytes or len(inside) > _MOST_FILES:
                 raise InputError(
                     f"the archive of {name} would unpack to {size:,} bytes in {len(inside):,} files; "
-                    f"more than {_LARGEST_BYTES:,} bytes or {_MOST_FILES} files are not the data set"
+                    f"more than {published.largest_bytes:,} bytes or {_MOST_FILES} files are not the data set"
                 )
             for member in packed.infolist():
                 parts = PurePosixPath(member.filename.replace("\\", "/"))

@@ -45,7 +45,7 @@ _SHORTEST_GAP_S, _LONGEST_GAP_S = 1e-3, 10 * 365.25 * 86400.0
 
 
 @dataclass(frozen=True)
-class _Raw:
+class Rows:
     """The rows of a log as the file has them."""
 
     path: Path
@@ -88,7 +88,7 @@ def _load(section: LogFile) -> InteractionLog:
         table = open_table(opened, path, section, knows_log(section.columns))
         places = log_places(opened, table, section.columns)
         kept = rows_kept(opened, table, section)
-        raw = _read(opened, table, places, kept, section)
+        raw = read_rows(opened, table, places, kept, section)
         seconds = raw.times.seconds
         bad = raw.users.unusable[raw.users.codes] | raw.items.unusable[raw.items.codes] | np.isnan(seconds)
         if section.on_error == "fail" and (raw.unreadable or bad.any()):
@@ -122,7 +122,7 @@ def _load(section: LogFile) -> InteractionLog:
 # ------------------------------------------------------------------------------------------ reading
 
 
-def _read(opened: Reader, table: Table, places: LogPlaces, kept: str, section: LogFile) -> _Raw:
+def read_rows(opened: Reader, table: Table, places: LogPlaces, kept: str, section: LogFile) -> Rows:
     """The columns in use, read in batches."""
     cells = [id_text(opened, table, places.user), id_text(opened, table, places.item)]
     plan = None
@@ -168,7 +168,7 @@ def _read(opened: Reader, table: Table, places: LogPlaces, kept: str, section: L
     if plan is not None:
         times = plan.parsed(_values(columns[2]))
     inexact = _values(columns[-1]).astype(np.bool_) if places.exact is not None else np.zeros(rows, dtype=np.bool_)
-    return _Raw(table.path, users, items, times, plan is not None, inexact, unreadable)
+    return Rows(table.path, users, items, times, plan is not None, inexact, unreadable)
 
 
 def _values(chunks: list[Any]) -> Any:
@@ -218,7 +218,7 @@ def _check_time_digits(places: LogPlaces, where: str) -> None:
         )
 
 
-def _first_bad_row(opened: Reader, table: Table, places: LogPlaces, kept: str, raw: _Raw, bad: Flags) -> str:
+def _first_bad_row(opened: Reader, table: Table, places: LogPlaces, kept: str, raw: Rows, bad: Flags) -> str:
     unreadable = [(int(line), why) for line, why in raw.unreadable]
     others = int(bad.sum()) + len(unreadable) - 1
     more = f" ({counted(others, 'more row')} like it or worse)" if others else ""
@@ -255,7 +255,7 @@ def _row_in_file(opened: Reader, table: Table, kept: str, row: int) -> int:
     return int(opened.row(f"SELECT row_in_file FROM {numbered}{kept} LIMIT 1 OFFSET {row}")[0])
 
 
-def _reading(table: Table, places: LogPlaces, raw: _Raw, section: LogFile) -> Reading:
+def _reading(table: Table, places: LogPlaces, raw: Rows, section: LogFile) -> Reading:
     """What was read as what, and how that is known."""
     rows = []
     for row in range(min(_SHOWN_ROWS, len(raw.users.codes))):
@@ -380,7 +380,7 @@ def _k_core(events: _Events, k: int, problems: dict[str, int], source: str) -> _
 
 def _assemble(
     events: _Events,
-    raw: _Raw,
+    raw: Rows,
     section: LogFile,
     problems: dict[str, int],
     notes: list[Note],

@@ -12,6 +12,7 @@ import pytest
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario.sections import LogFile
+from fleetrec.simulator.scenario.sections.workload import RECIPES
 from fleetrec.simulator.workload.fetch import NAMES, fetch, terms_of
 from fleetrec.simulator.workload.loading import load_log
 
@@ -147,10 +148,22 @@ def test_a_server_that_cannot_be_reached_and_an_unknown_name_say_what_to_do(tmp_
     with pytest.raises(InputError, match="https://"):
         fetch(NAME, tmp_path, "file:///etc")
     with pytest.raises(InputError, match="ml-1m"):
-        fetch("netflix", tmp_path)
+        fetch("no-such-set", tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_terms_are_told_for_every_set(name: str) -> None:
     assert "permission" in terms_of(name)
     assert "README" in terms_of(name)
+
+
+@pytest.mark.parametrize("name", sorted({*RECIPES} - {"movielens"}))
+def test_a_set_without_a_published_sum_is_one_line_that_says_where_it_is(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=rf"get \S+ from https?://\S+ and name it: .*format: {name}}}$") as refused:
+        fetch(name, tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_larger_sets_may_unpack_to_more() -> None:
+    assert {"ml-20m", "ml-25m", "ml-32m"} <= set(NAMES)
+    assert "GroupLens" in terms_of("ml-25m")
