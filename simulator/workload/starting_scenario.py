@@ -152,7 +152,7 @@ def scenario_text(begun: Start, name: str, command: str) -> str:
     list_length = min(50, max(1, log.n_items // 2))
     return f"""\
 # {name}: a first scenario, written by `{command} init` from what the log holds. Each comment says why a value stands
-# there. Next: `{command} simulate {{file}}`, then `{command} decide {{file}}`.
+# there. Next: `{command} simulate {{file}}`, then `{command} compare-policies {{file}}`.
 name: {name}
 description: {_flow(f"{log.source}, {log.n_users:,} users, {log.n_items:,} items, {log.n_events:,} events")}
 seed: 1
