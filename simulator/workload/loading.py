@@ -25,11 +25,11 @@ from fleetrec.simulator.workload.columns import LogPlaces, knows_log, log_places
 from fleetrec.simulator.workload.item_table import read_items
 from fleetrec.simulator.workload.labels import Labels, id_text, is_negative, labels_of
 from fleetrec.simulator.workload.log import Clock, InteractionLog, Reading
+from fleetrec.simulator.workload.oddities import odd_dates, odd_gaps, odd_users
 from fleetrec.simulator.workload.recipe import known
 from fleetrec.simulator.workload.tables.files import check_fits, largest_bytes
 from fleetrec.simulator.workload.tables.opening import listed, open_table
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, reader, told_by
-from fleetrec.simulator.workload.time_forms import date_in_words, in_words, plausible
 from fleetrec.simulator.workload.times import ParsedTimes, clock_of, plan_times, why_unusable
 
 Ints = NDArray[np.integer[Any]]
@@ -40,8 +40,6 @@ SKIP_HINT = "mend the row, or leave such rows out: workload.interactions.on_erro
 _NO = ("false", "0", "no")
 _BATCH_ROWS = 500_000
 _SHOWN_ROWS = 3
-_MANY_USERS = 10
-_SHORTEST_GAP_S, _LONGEST_GAP_S = 1e-3, 10 * 365.25 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -112,10 +110,10 @@ def _load(section: LogFile) -> InteractionLog:
         )
     if not len(events.users):
         raise InputError(f"{path} holds no interactions that can be used ({_told(problems)}); give another file")
-    notes += [*_odd_dates(path, places, raw.times, section), *_odd_users(raw.users)]
+    notes += [*odd_dates(path, places, raw.times, section), *odd_users(raw.users)]
     log = _assemble(events, raw, section, problems, notes, source, places)
     if log.clock != "none":
-        log = replace(log, notes=(*log.notes, *_odd_gaps(log)))
+        log = replace(log, notes=(*log.notes, *odd_gaps(log)))
     return replace(log, inexact_times=float(raw.inexact[~bad].mean()), reading=_reading(table, places, raw, section))
 
 
@@ -289,50 +287,6 @@ def _what_says_so(table: Table, places: LogPlaces, parsed: ParsedTimes, section:
     return yaml.safe_dump(said, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()[
         1:-1
     ]
-
-
-# ------------------------------------------------------------------------------------------ what looks wrong
-
-
-def _odd_dates(path: Path, places: LogPlaces, times: ParsedTimes, section: LogFile) -> list[Note]:
-    """InputError where dates that the file alone tells lie outside a log's life; a note where the user says their "
-    "form."""
-    if not times.dated:
-        return []
-    middle = float(np.nanmedian(times.seconds))
-    if plausible(np.array([middle])).all():
-        return []
-    around = date_in_words(middle)
-    if section.time.unit != "auto":
-        told = "dates lie around {around}: is {unit} what the times are?"
-        return [note("odd_dates", told, around=around, unit=section.time.unit)]
-    columns = " and ".join(repr(column.name) for column in places.times)
-    raise InputError(
-        f"{path}: column {columns} holds dates around {around}, outside of 1995 to next year; if that is right, "
-        "say what "
-        f"they are: time: {{unit: {times.unit}}} (--time {times.unit})"
-    )
-
-
-def _odd_users(users: Labels) -> list[Note]:
-    """A note where one of many users has most of the rows: an id for everybody who is not known."""
-    counts = np.bincount(users.codes)
-    if len(counts) < _MANY_USERS or counts.max() <= len(users.codes) / 2:
-        return []
-    told = "user {user} has {share:.0%} of all rows: does it stand for everybody who is not known? where leaves it out"
-    share = float(counts.max() / len(users.codes))
-    return [note("one_user_has_most", told, user=str(users.texts[int(counts.argmax())]), share=share)]
-
-
-def _odd_gaps(log: InteractionLog) -> list[Note]:
-    """A note where users pause for less than a millisecond, or more than ten years, in the median."""
-    gaps = np.diff(log.times)[np.diff(log.user_of_event) == 0]
-    gaps = gaps[gaps > 0]
-    middle = float(np.median(gaps)) if len(gaps) else 1.0
-    if _SHORTEST_GAP_S <= middle <= _LONGEST_GAP_S:
-        return []
-    told = "the median gap between two events of a user is {gap}: is the unit of the times right? say it: time.unit"
-    return [note("odd_gaps", told, gap=in_words(middle))]
 
 
 # ------------------------------------------------------------------------------------------ cleaning
