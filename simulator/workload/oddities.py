@@ -1,4 +1,4 @@
-"""What looks wrong about a whole log that each row alone does not show: its dates, its pauses, a user who is everybody."""
+"""What looks wrong about a whole log, and in no row alone: its dates, its pauses, a user who is everybody."""
 
 from pathlib import Path
 
