@@ -89,16 +89,23 @@ def text_forms() -> list[str]:
 
 def fitting_forms(reader: Reader, source: str, cell: str) -> list[str]:
     """Forms that make dates of every text of a relation; several where days and months may be either."""
-    forms, values = text_forms(), "probe"
-    probe = f"(SELECT DISTINCT {cell} AS {values} FROM {source} WHERE {cell} <> '' LIMIT 1000)"
-    tried = ", ".join(f"count(try_strptime({values}, {quoted(form)}))" for form in forms)
-    row = reader.row(f"SELECT count(*), {tried} FROM {probe}")
-    survivors = [form for form, count in zip(forms, row[1:], strict=True) if count == row[0] and row[0]]
-    if not survivors:
+    texts = f"SELECT {cell} AS text FROM {source} WHERE {cell} <> ''"
+    forms = text_forms()
+    first = reader.row(f"SELECT bool_and(try_strptime(text, {_listed(forms)}) IS NOT NULL) FROM ({texts} LIMIT 5)")[0]
+    if not first:
         return []
-    tried = ", ".join(f"count(try_strptime({cell}, {quoted(form)}))" for form in survivors)
-    row = reader.row(f"SELECT count(*) FILTER ({cell} <> ''), {tried} FROM {source}")
-    return [form for form, count in zip(survivors, row[1:], strict=True) if count == row[0]]
+    for some in (f"{texts} LIMIT 5", f"SELECT DISTINCT text FROM ({texts}) LIMIT 1000", texts):
+        tried = ", ".join(f"count(try_strptime(text, {quoted(form)}))" for form in forms)
+        filled, *dates = reader.row(f"SELECT count(*), {tried} FROM ({some})")
+        forms = [form for form, count in zip(forms, dates, strict=True) if count == filled]
+        if not forms:
+            break
+    return forms
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """Texts as SQL writes a list of them."""
+    return f"[{', '.join(map(quoted, texts))}]"
 
 
 def looks_dated(reader: Reader, table: Table, column: Column) -> bool:

@@ -61,7 +61,9 @@ def test_no_line_is_wider_than_the_console_and_no_escape_codes_reach_a_file(widt
     console = plain(width)
     print_run_summary(summary_of(headline="long " * 60, notes=[{"key": "any", "text": "a note " * 40}]), console)
     print_policy_comparison(compared(ROW, ROW | {"latency_p95_s": None}), console)
-    print_describe({"users": 6040, "lengths": {"p50": 96.0}, "problems": {}, "values": list(range(200))}, console)
+    print_describe(
+        {"users": 6040, "lengths": {"p50": 96.0}, "problems": {}, "values": list(range(200)), "notes": []}, console
+    )
     text = text_of(console)
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text

@@ -156,6 +156,7 @@ def test_a_run_with_a_model_on_titles_reports_how_many_answers_were_ungrounded(
 
 def test_p5_serves_a_run_and_its_own_size_is_charged(circle: Path) -> None:
     changes = ["llm.candidates={kind: p5, dim: 16, layers: 1, heads: 2, epochs: 1}", "llm.served_as=none"]
+    changes += ["llm.beams=10"]  # of a catalogue of twelve items, each a token
     scenario = Scenario.load(circle, [*changes, "fleet.devices=5", "policy.request=always"])
     result = simulate(scenario, store=ArtifactStore(circle.parent / "store"))
     assert result.summary["requests"]["completed"] > 0

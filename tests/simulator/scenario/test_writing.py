@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from fleetrec.simulator.scenario import Scenario, json_schema, load_scenario, resolved_yaml, sections
 from fleetrec.simulator.scenario.building import Builder
 from fleetrec.simulator.scenario.reading import parse
+from fleetrec.simulator.scenario.sections.workload import TimeForm
 from fleetrec.simulator.scenario.shapes import Plain, Shape, fields_of, kinds_of
 from fleetrec.simulator.scenario.writing import plain_text
 
@@ -65,6 +66,8 @@ def instances(model: type[BaseModel]) -> st.SearchStrategy[Any]:
     if model is sections.Slo:
         objectives = st.sampled_from(["p99=2s", "ttft_p95=200ms", "tpot_p50=30ms"])
         fields["objectives"] = st.lists(objectives, min_size=1, max_size=3).map(tuple)
+    if model is TimeForm:
+        fields["zone"] = st.sampled_from([None, "Europe/Paris", "UTC"])
     return st.builds(model, **fields)
 
 
