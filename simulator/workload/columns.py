@@ -90,7 +90,7 @@ class Knowing:
     def __init__(self, known: Sequence[str], said: Mapping[str, object]):
         self.known = set(known)
         for value in said.values():
-            for name in value if isinstance(value, list) else [value]:
+            for name in value if isinstance(value, tuple) else [value]:
                 if isinstance(name, str) and name != "none":
                     self.known.add(plain_name(name))
 
@@ -207,7 +207,7 @@ def _times(
     if said.time == "none":
         return (), "said: none"
     if said.time is not None:
-        wanted = said.time if isinstance(said.time, list) else [said.time]
+        wanted = said.time if isinstance(said.time, tuple) else [said.time]
         if not 1 <= len(wanted) <= 2:
             raise InputError(f"{table.path}: columns.time names {len(wanted)} columns; name one, or a date and a clock")
         return tuple(find(table, one) for one in wanted), "said"

@@ -46,7 +46,7 @@ def read_items(path: Path, form: ItemFile, item_column: str = "") -> ItemTable:
     known = (plain_name(item_column), *_ITEM, *_TITLE, *_ATTRIBUTES)
     if path.name == "u.item":
         genres = _genres_beside(path)
-        form = form.model_copy(update={"header": [*_ML100K, *genres], "separator": "|", "quotes": "none"})
+        form = form.model_copy(update={"header": (*_ML100K, *genres), "separator": "|", "quotes": "none"})
     with reader() as opened:
         table = open_table(opened, path, form, Knowing(known, form.columns.model_dump()))
         item, title, attributes = _places(table, form, item_column, path)
@@ -100,7 +100,7 @@ def _places(table: Table, form: ItemFile, item_column: str, path: Path) -> tuple
     if said.attributes is None:
         attributes = [column for column in (named(table, _ATTRIBUTES),) if column is not None]
     else:
-        wanted = said.attributes if isinstance(said.attributes, list) else [said.attributes]
+        wanted = said.attributes if isinstance(said.attributes, tuple) else [said.attributes]
         attributes = [find(table, one) for one in wanted]
     if item is None or (title is None and not attributes):
         raise InputError(

@@ -25,7 +25,7 @@ class LogColumns(Section):
 
     user: Column | None = Field(None, description="who")
     item: Column | None = Field(None, description="what")
-    time: Column | list[Column] | Literal["none"] | None = Field(
+    time: Column | tuple[Column, ...] | Literal["none"] | None = Field(
         None, description="when; a date and a clock in two columns are `[date, clock]`; `none`: take the rows' order"
     )
     clicked: Column | None = Field(
@@ -41,7 +41,7 @@ class ItemColumns(Section):
 
     item: Column | None = Field(None, description="the item, as in the log")
     title: Column | None = Field(None, description="what a language model is shown")
-    attributes: Column | list[Column] | None = Field(None, description="genres, tags, categories; several are joined")
+    attributes: Column | tuple[Column, ...] | None = Field(None, description="genres, tags, categories; several are joined")
 
 
 class TimeForm(Section):
@@ -86,7 +86,7 @@ class TableForm(Section):
     where: str | None = Field(
         None, description="which rows count: `event = 'click' and watch_ratio >= 0.5`; all where not said"
     )
-    header: Literal["auto", "first", "none"] | list[str] = Field(
+    header: Literal["auto", "first", "none"] | tuple[str, ...] = Field(
         "auto", description="whether the first line holds names, or the names themselves"
     )
     encoding: str = Field("auto", description="utf-8, cp1252, gb18030 or any other that Python knows")

@@ -73,7 +73,7 @@ def open_delimited(reader: Reader, text: PlainText, form: TableForm, knows: Know
         told["quotes"] = meant
     if meant.startswith("data"):
         notes.append(note("quotes_are_data", "quotation marks are part of the text: {why}", why=meant))
-    return _table(reader, path, layout, told, tuple(notes), has_names or isinstance(form.header, list))
+    return _table(reader, path, layout, told, tuple(notes), has_names or isinstance(form.header, tuple))
 
 
 # ------------------------------------------------------------------------------------------ separators and names
@@ -115,14 +115,14 @@ def _names(
 ) -> tuple[list[str], bool, str]:
     """The columns' names, whether the first line holds them, and how that is known."""
     placed = [f"column{place}" for place in range(1, len(cells) + 1)]
-    if isinstance(form.header, list):
+    if isinstance(form.header, tuple):
         if len(form.header) != len(cells):
             raise InputError(
                 f"{path}: {counted(len(cells), 'column')} in the first line ({', '.join(cells[:8])}) where header "
                 "names "
                 f"{len(form.header)} ({', '.join(form.header)}); name them all"
             )
-        return form.header, False, "said"
+        return list(form.header), False, "said"
     if form.header != "auto":
         return (cells, True, "said") if form.header == "first" else (placed, False, "said: none")
     stripped = [cells[0].lstrip("# "), *cells[1:]]

@@ -153,8 +153,8 @@ def _workbook(reader: Reader, path: Path, data: Path, form: TableForm, knows: Kn
         raise InputError(f"{path} is a workbook that cannot be read ({reason}); save it again, or as CSV") from error
     first = ["" if cell is None else str(cell).strip() for cell in (column[0].as_py() for column in sheet.columns)]
     names, below = first, True
-    if isinstance(form.header, list):
-        names, below = form.header, False
+    if isinstance(form.header, tuple):
+        names, below = list(form.header), False
     elif form.header == "none" or (form.header == "auto" and not knows(first) and re.search(r"\d", "".join(first))):
         names, below = [f"column{place}" for place in range(1, len(first) + 1)], False
     view = reader.name("sheet")

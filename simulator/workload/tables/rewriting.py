@@ -31,7 +31,7 @@ def by_pattern(text: PlainText, form: TableForm, pattern: str, folder: Path) -> 
                 )
             yield "" if found is None else _UNIT.join(found[name] or "" for name in line_of.groupindex)
 
-    said = {"line": None, "separator": _UNIT, "header": list(line_of.groupindex), "quotes": "none"}
+    said = {"line": None, "separator": _UNIT, "header": tuple(line_of.groupindex), "quotes": "none"}
     return _copied(text, folder, cells), form.model_copy(update=said)
 
 

@@ -1,7 +1,7 @@
 """A resolved scenario loads back to itself, and the schema accepts what the loader accepts."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import annotated_types
 import pytest
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from fleetrec.simulator.scenario import Scenario, json_schema, load_scenario, resolved_yaml, sections
 from fleetrec.simulator.scenario.building import Builder
 from fleetrec.simulator.scenario.reading import parse
-from fleetrec.simulator.scenario.sections.workload import TimeForm
+from fleetrec.simulator.scenario.sections.workload import TableForm, TimeForm
 from fleetrec.simulator.scenario.shapes import Plain, Shape, fields_of, kinds_of
 from fleetrec.simulator.scenario.writing import plain_text
 
@@ -23,6 +23,8 @@ def plain_values(part: Plain) -> st.SearchStrategy[Any]:
         return st.sampled_from(part.words)
     if part.type is bool:
         return st.booleans()
+    if get_origin(part.type) is list:
+        return st.lists(st.sampled_from(["a column", "1"]), min_size=1, max_size=3)
     if part.type is str:
         if any(getattr(limit, "pattern", None) for limit in part.limits):
             return st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)
@@ -68,6 +70,10 @@ def instances(model: type[BaseModel]) -> st.SearchStrategy[Any]:
         fields["objectives"] = st.lists(objectives, min_size=1, max_size=3).map(tuple)
     if model is TimeForm:
         fields["zone"] = st.sampled_from([None, "Europe/Paris", "UTC"])
+    if issubclass(model, TableForm):
+        fields["format"] = st.sampled_from(["auto", "csv", "mind"])
+        fields["line"] = st.sampled_from([None, r"(?P<item>\d+),(?P<title>.*)"])
+        fields["group_line"] = st.sampled_from([None, r"(\d+):"])
     return st.builds(model, **fields)
 
 
