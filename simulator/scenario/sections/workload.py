@@ -41,7 +41,9 @@ class ItemColumns(Section):
 
     item: Column | None = Field(None, description="the item, as in the log")
     title: Column | None = Field(None, description="what a language model is shown")
-    attributes: Column | tuple[Column, ...] | None = Field(None, description="genres, tags, categories; several are joined")
+    attributes: Column | tuple[Column, ...] | None = Field(
+        None, description="genres, tags, categories; several are joined"
+    )
 
 
 class TimeForm(Section):
