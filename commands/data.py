@@ -15,20 +15,7 @@ from fleetrec.commands.common import (
     say,
     user_errors,
 )
-from fleetrec.commands.log_options import (
-    Columns,
-    Encoding,
-    Format,
-    Header,
-    OnError,
-    Part,
-    Quotes,
-    Separator,
-    TimeUnit,
-    Where,
-    Zone,
-    log_file,
-)
+from fleetrec.commands.log_options import LogOptions, reads_a_log
 from fleetrec.models.runtime.wording import counted
 
 data_app = typer.Typer(help="Interaction logs and tables of LLM answers.", no_args_is_help=True, rich_markup_mode=None)
@@ -36,20 +23,12 @@ prompts_app = typer.Typer(help="Prompts for a language model of your own.", no_a
 
 
 @data_app.command()
+@reads_a_log
 def describe(
     path: Annotated[str, typer.Argument(help="interaction log")],
-    log_format: Format = "auto",
     items: Annotated[str | None, typer.Option("--items", help="table of item_id,title,attributes")] = None,
-    columns: Columns = None,
-    where: Where = None,
-    unit: TimeUnit = "auto",
-    zone: Zone = None,
-    header: Header = "auto",
-    encoding: Encoding = "auto",
-    separator: Separator = "auto",
-    quotes: Quotes = "auto",
-    part: Part = None,
-    on_error: OnError = "fail",
+    *,
+    reading: LogOptions,
     as_json: AsJson = False,
 ) -> None:
     """What a log holds: users, items, events, lengths, gaps, ties, the share usable per split, problems."""
@@ -59,21 +38,7 @@ def describe(
         from fleetrec.simulator.workload.describe import describe as described
         from fleetrec.simulator.workload.loading import load_log
 
-        said = log_file(
-            path,
-            columns,
-            header,
-            unit,
-            zone,
-            format=log_format,
-            where=where,
-            encoding=encoding,
-            separator=separator,
-            quotes=quotes,
-            part=part,
-            on_error=on_error,
-            items=items,
-        )
+        said = reading.file(path, items)
         figures = described(load_log(said))
         if as_json:
             print_json(figures)
@@ -82,41 +47,19 @@ def describe(
 
 
 @data_app.command()
+@reads_a_log
 def convert(
     path: Annotated[str, typer.Argument(help="interaction log")],
     out: Annotated[Path, typer.Option("--out", help="folder to write", show_default=False)],
-    log_format: Format = "auto",
     items: Annotated[str | None, typer.Option("--items", help="table of item_id,title,attributes")] = None,
-    columns: Columns = None,
-    where: Where = None,
-    unit: TimeUnit = "auto",
-    zone: Zone = None,
-    header: Header = "auto",
-    encoding: Encoding = "auto",
-    separator: Separator = "auto",
-    quotes: Quotes = "auto",
-    part: Part = None,
-    on_error: OnError = "fail",
+    *,
+    reading: LogOptions,
 ) -> None:
     """Write a log as Parquet that reads fast: interactions, items, and of a log of what was shown, all of it."""
     with user_errors():
         from fleetrec.simulator.workload.converting import convert as converted
 
-        said = log_file(
-            path,
-            columns,
-            header,
-            unit,
-            zone,
-            format=log_format,
-            where=where,
-            encoding=encoding,
-            separator=separator,
-            quotes=quotes,
-            part=part,
-            on_error=on_error,
-            items=items,
-        )
+        said = reading.file(path, items)
         written = converted(said, out)
         for name, rows in written.items():
             say(f"{out / name}: {counted(rows, 'row')}")
@@ -126,6 +69,7 @@ def convert(
 
 
 @data_app.command("check-table")
+@reads_a_log
 def check_table(
     table: Annotated[Path, typer.Argument(help="Parquet of LLM answers")],
     log: Annotated[str | None, typer.Argument(help="interaction log that the table belongs to")] = None,
@@ -133,17 +77,8 @@ def check_table(
         Path | None, typer.Option("--scenario", help="instead of a log: also the coverage of what its run will ask")
     ] = None,
     overrides: Overrides = None,
-    log_format: Format = "auto",
-    columns: Columns = None,
-    where: Where = None,
-    unit: TimeUnit = "auto",
-    zone: Zone = None,
-    header: Header = "auto",
-    encoding: Encoding = "auto",
-    separator: Separator = "auto",
-    quotes: Quotes = "auto",
-    part: Part = None,
-    on_error: OnError = "fail",
+    *,
+    reading: LogOptions,
     as_json: AsJson = False,
 ) -> None:
     """A table of LLM answers: coverage, invalid share, recall, and signs of an off-by-one leak."""
@@ -165,20 +100,7 @@ def check_table(
             figures = check_answers(PreparationInputs.of(loaded), table)
         else:
             assert log is not None
-            said = log_file(
-                log,
-                columns,
-                header,
-                unit,
-                zone,
-                format=log_format,
-                where=where,
-                encoding=encoding,
-                separator=separator,
-                quotes=quotes,
-                part=part,
-                on_error=on_error,
-            )
+            said = reading.file(log)
             figures = checked(table, load_log(said))
         if as_json:
             print_json(figures)

@@ -8,42 +8,21 @@ from typing import Annotated
 import typer
 
 from fleetrec.commands.common import Overwrite, say, user_errors
-from fleetrec.commands.log_options import (
-    Columns,
-    Encoding,
-    Format,
-    Header,
-    OnError,
-    Part,
-    Quotes,
-    Separator,
-    TimeUnit,
-    Where,
-    Zone,
-    log_file,
-)
+from fleetrec.commands.log_options import LogOptions, reads_a_log
 from fleetrec.models.runtime.program import program
 
 app = typer.Typer()
 
 
 @app.command()
+@reads_a_log
 def init(
     log: Annotated[str, typer.Argument(help="interaction log")],
     items: Annotated[str | None, typer.Option("--items", help="table of item_id,title,attributes")] = None,
     out: Annotated[Path, typer.Option("--out", help="scenario to write")] = Path("fleet.yaml"),
     yes: Annotated[bool, typer.Option("--yes", help="take what the evidence says, and ask nothing")] = False,
-    log_format: Format = "auto",
-    columns: Columns = None,
-    where: Where = None,
-    unit: TimeUnit = "auto",
-    zone: Zone = None,
-    header: Header = "auto",
-    encoding: Encoding = "auto",
-    separator: Separator = "auto",
-    quotes: Quotes = "auto",
-    part: Part = None,
-    on_error: OnError = "fail",
+    *,
+    reading: LogOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a scenario for a log: columns, filter, split, arrivals, fleet and tokens, each with what tells it."""
@@ -55,21 +34,7 @@ def init(
 
         if out.exists() and not overwrite:
             raise InputError(f"--out {out}: exists; name another file, or replace it with --overwrite")
-        said = log_file(
-            log,
-            columns,
-            header,
-            unit,
-            zone,
-            format=log_format,
-            where=where,
-            encoding=encoding,
-            separator=separator,
-            quotes=quotes,
-            part=part,
-            on_error=on_error,
-            items=items,
-        )
+        said = reading.file(log, items)
         begun = start(said, _asked if _on_a_terminal() and not yes else _first)
         text = scenario_text(begun, default_name(log), program()).replace("{file}", str(out))
         try:

@@ -1,5 +1,9 @@
 """The options of commands that read an interaction log: the keys of `workload.interactions`, as flags."""
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -30,32 +34,79 @@ Quotes = Annotated[
 Part = Annotated[str | None, typer.Option("--part", help="sheet of a workbook, or file of a zip archive")]
 
 
-def log_file(path: str, columns: str | None, header: str, unit: str, zone: str | None, **settings: Any) -> "LogFile":
-    """The log that a command's options say. InputError where they cannot be."""
-    from pydantic import ValidationError
+@dataclass(frozen=True)
+class LogOptions:
+    """How a command's log is read: what its options say."""
 
-    from fleetrec.models.runtime.errors import InputError
-    from fleetrec.simulator.scenario.sections import LogFile
+    log_format: Format = "auto"
+    columns: Columns = None
+    where: Where = None
+    unit: TimeUnit = "auto"
+    zone: Zone = None
+    header: Header = "auto"
+    encoding: Encoding = "auto"
+    separator: Separator = "auto"
+    quotes: Quotes = "auto"
+    part: Part = None
+    on_error: OnError = "fail"
 
-    said: dict[str, Any] = {"path": path, **{key: value for key, value in settings.items() if value is not None}}
-    defaults = {"format": "auto", "encoding": "auto", "separator": "auto", "quotes": "auto", "on_error": "fail"}
-    for option, value in defaults.items():
-        if said.get(option) == value:
-            del said[option]  # not said: a recipe's word counts
-    if columns is not None:
-        said["columns"] = dict(_column(part) for part in columns.split(","))
-    if header != "auto":
-        said["header"] = header if header in ("first", "none") else [name.strip() for name in header.split(",")]
-    time = {"unit": unit} if unit != "auto" else {}
-    time |= {"zone": zone} if zone is not None else {}
-    if time:
-        said["time"] = time
-    try:
-        return LogFile.model_validate(said)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = {"zone": "zone", "unit": "time"}.get(str(first["loc"][-1]), str(first["loc"][0]))
-        raise InputError(f"--{option}: {first['msg'].removeprefix('Value error, ')}") from None
+    def file(self, path: str, items: str | None = None) -> "LogFile":
+        """The log at `path`, with its table of items. InputError where they cannot be."""
+        from pydantic import ValidationError
+
+        from fleetrec.models.runtime.errors import InputError
+        from fleetrec.simulator.scenario.sections import LogFile
+
+        said: dict[str, Any] = {"path": path}
+        for key, value, default in (
+            ("format", self.log_format, "auto"),
+            ("where", self.where, None),
+            ("encoding", self.encoding, "auto"),
+            ("separator", self.separator, "auto"),
+            ("quotes", self.quotes, "auto"),
+            ("part", self.part, None),
+            ("on_error", self.on_error, "fail"),
+            ("items", items, None),
+        ):
+            if value != default:  # else it is not said: a recipe's word counts
+                said[key] = value
+        if self.columns is not None:
+            said["columns"] = dict(_column(part) for part in self.columns.split(","))
+        if self.header != "auto":
+            names = [name.strip() for name in self.header.split(",")]
+            said["header"] = self.header if self.header in ("first", "none") else names
+        time = {"unit": self.unit} if self.unit != "auto" else {}
+        time |= {"zone": self.zone} if self.zone is not None else {}
+        if time:
+            said["time"] = time
+        try:
+            return LogFile.model_validate(said)
+        except ValidationError as error:
+            first = error.errors()[0]
+            option = {"zone": "zone", "unit": "time"}.get(str(first["loc"][-1]), str(first["loc"][0]))
+            raise InputError(f"--{option}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def reads_a_log(command: Callable[..., None]) -> Callable[..., None]:
+    """A command of Typer with each of the log's options in the place of its parameter `reading: LogOptions`."""
+    names = [field.name for field in fields(LogOptions)]
+    own = inspect.signature(command, eval_str=True)
+    each = inspect.signature(LogOptions).parameters
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        parameter.replace(kind=keyword)
+        for mine in own.parameters.values()
+        for parameter in (each.values() if mine.name == "reading" else (mine,))
+    ]
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        reading = LogOptions(**{name: given.pop(name) for name in names})
+        command(**given, reading=reading)
+
+    with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
 
 
 def _column(part: str) -> tuple[str, Any]:
