@@ -344,12 +344,13 @@ class Device(DeviceKnowledge):
         return min(ask, last)
 
     def _skip(self, until_s: float, decides: bool) -> bool:
-        """Come to where interactions up to `until_s` lead at which nothing is decided, nothing is trained and the
-        battery is in charge; False where the next one is not of them."""
+        """Come to where interactions up to `until_s` lead after which nothing is decided, but after the last of them if
+        the device `decides` at that very time, nothing is trained and the battery is in charge; False where the next
+        one is not of them."""
         row, times, profile = self.row, self.times, self.profile
-        if not self.rules.skips or (decides and times[row] == until_s):
+        if not self.rules.skips:
             return False
-        stop = quiet_rows(times, self.next_tie, row, self.end, until_s, decides)
+        stop = quiet_rows(times, self.next_tie, row, self.end, until_s)
         if self.adapter is not None:
             stop = self.adapter.quiet_until(row, stop, self.step)
         n = stop - row
@@ -357,14 +358,18 @@ class Device(DeviceKnowledge):
             return False
         skipped = fast_forward(times, row, stop, profile.compute_s, self.newest_s)
         slate, latency_s = self._on_screen(times[row]), min(self.first_ready_s, times[row]) - self.since_s
-        first = self.recorder.slates.add(self.device, self.as_of, self.step + 1, self.list_time_s, self.used_weights, n)
-        self.recorder.interacted(row, n, slate, self.step, first, -1, latency_s, profile.compute_s)
-        self.row, self.step, self.awaited, self.rankings = stop, self.step + n, -1, self.rankings + n
+        seen_upto, now, request = self.step, skipped.last_s, -1
+        first = self.recorder.slates.add(self.device, self.as_of, seen_upto + 1, self.list_time_s, self.used_weights, n)
+        self.row, self.step, self.awaited, self.rankings = stop, seen_upto + n, -1, self.rankings + n
         if skipped.on_screen >= 0:
             self.shown_slate = first + skipped.on_screen
-        self.last_gap_s, self.since_s, self.newest_s = skipped.gap_s, skipped.last_s, skipped.last_s
+        self.last_gap_s, self.since_s, self.newest_s = skipped.gap_s, now, now
         self.next_slate = first + n - 1
-        self.first_ready_s = self.next_ready_s = skipped.last_s + profile.compute_s
-        if self.rules.at_interaction:
+        self.first_ready_s = self.next_ready_s = now + profile.compute_s
+        if decides and now == until_s:
+            self._pass(n - 1)
+            request = self._decide(now)
+        elif self.rules.at_interaction:
             self._pass(n)
+        self.recorder.interacted(row, n, slate, seen_upto, first, request, latency_s, profile.compute_s)
         return True

@@ -1,4 +1,4 @@
-"""Interactions at which nothing is decided, in one go: what a device would have come to step by step, from arrays.
+"""Interactions between which nothing is decided, in one go: what a device would have come to step by step, from arrays.
 
 Switched off (`engine.sleep: false`), every interaction is stepped through and results are the same bytes.
 """
@@ -35,11 +35,10 @@ def fast_forward(times: Times, row: int, stop: int, compute_s: float, before_s: 
     return Skipped(newest - row - 1, times[last] - (times[last - 1] if last > row else before_s), times[last])
 
 
-def quiet_rows(times: Times, next_tie: Rows, row: int, end: int, until_s: float, decides: bool) -> int:
-    """The row up to which interactions from `row` on may be skipped: they come by `until_s`, before it if the device
-    decides at that time, and share their time with no other."""
-    stop = bisect_left(times, until_s, row, end) if decides else bisect_right(times, until_s, row, end)
-    return min(stop, next_tie[row])
+def quiet_rows(times: Times, next_tie: Rows, row: int, end: int, until_s: float) -> int:
+    """The row up to which interactions from `row` on may be skipped: they come by `until_s` and share their time with
+    no other."""
+    return min(bisect_right(times, until_s, row, end), next_tie[row])
 
 
 def steady_row(
