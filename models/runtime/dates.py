@@ -1,10 +1,12 @@
 """Dates as seconds since 1970, of any year that a file can hold."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LAST_DATE_S = 1e11
 """in the year 5138: what is later marks an unknown time, such as 9999-12-31"""

@@ -11,8 +11,8 @@ from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
+import scipy  # loads special where a normal is drawn: a log is read without
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from fleetrec.models.runtime.ragged import ragged
 
@@ -63,7 +63,7 @@ class Draws:
 
     def normal(self, purpose: str, *keys: ArrayLike) -> NDArray[np.float64]:
         """Standard normals, by inversion of `uniform`."""
-        return np.asarray(ndtri(self.uniform(purpose, *keys)))
+        return np.asarray(scipy.special.ndtri(self.uniform(purpose, *keys)))
 
     def normal_one(self, purpose: str, *keys: int) -> float:
         """A standard normal for scalar keys; equal to `normal` to rounding."""

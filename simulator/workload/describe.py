@@ -78,7 +78,8 @@ def _read(log: InteractionLog, gaps: NDArray[np.float64]) -> dict[str, Any] | No
 def _percentiles(values: NDArray[Any]) -> dict[str, float | None]:
     if not len(values):
         return {"p5": None, "p50": None, "p95": None}
-    return {f"p{q}": float(np.percentile(values, q)) for q in (5, 50, 95)}
+    quantiles = np.percentile(values, (5, 50, 95))
+    return {f"p{q}": float(value) for q, value in zip((5, 50, 95), quantiles, strict=True)}
 
 
 def _span(log: InteractionLog) -> dict[str, Any] | None:

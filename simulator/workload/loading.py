@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
@@ -306,12 +305,13 @@ def _in_order(events: _Events, problems: dict[str, int]) -> _Events:
     if not ties.any():
         return sorted_events
     tied = np.flatnonzero(np.append(False, ties) | np.append(ties, False))
-    part = sorted_events.kept(tied)
-    repeats = pd.DataFrame({"user": part.users, "item": part.items, "time": part.times}).duplicated().to_numpy()
-    _count(problems, "duplicates_dropped", int(repeats.sum()))
-    if not repeats.any():
-        return sorted_events
-    return sorted_events.kept(np.delete(np.arange(len(order)), tied[repeats]))
+    moment = np.cumsum(np.append(True, ~ties))[tied]  # of one user each
+    items = sorted_events.items[tied].astype(np.int64)
+    by_item = np.argsort(moment * (items.max() + 1) + items, kind="stable")
+    same = (np.diff(moment[by_item]) == 0) & (np.diff(items[by_item]) == 0)
+    repeats = tied[by_item[1:][same]]
+    _count(problems, "duplicates_dropped", len(repeats))
+    return sorted_events.kept(np.delete(np.arange(len(order)), repeats)) if len(repeats) else sorted_events
 
 
 def _k_core(events: _Events, k: int, problems: dict[str, int], source: str) -> _Events:

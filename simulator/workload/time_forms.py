@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 from itertools import product
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from fleetrec.models.runtime.dates import seconds_of
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, quoted
 
 Floats = NDArray[np.float64]
@@ -133,8 +131,17 @@ def plausible(seconds: Floats) -> NDArray[np.bool_]:
 
 def of_digits(values: Floats, form: str) -> Floats:
     """Seconds since 1970 of whole numbers such as 20200131 [n], NaN where they are no such date."""
-    texts = pd.Series(np.where(values == np.floor(values), values, np.nan)).astype("Int64").astype("string")
-    return seconds_of(pd.to_datetime(texts, format=form, utc=True, errors="coerce"))
+    width = next(width for width, known in DIGITS.items() if known == form)
+    usable = (values == np.floor(values)) & (values >= 10.0 ** (width - 1)) & (values < 10.0**width)
+    digits = np.where(usable, values, 0).astype(np.int64) * 10 ** (17 - width)  # year to millisecond
+    year, month, day = digits // 10**13, digits // 10**11 % 100, digits // 10**9 % 100
+    hour, minute, second = digits // 10**7 % 100, digits // 10**5 % 100, digits // 1000 % 100
+    months = (year * 12 + month - (1970 * 12 + 1)).astype("datetime64[M]")
+    days = months.astype("datetime64[D]") + (day - 1)
+    usable &= (month >= 1) & (month <= 12) & (day >= 1) & (days.astype("datetime64[M]") == months)
+    usable &= (hour < 24) & (minute < 60) & (second <= 60)  # a leap second, or 59.999 as a double holds it
+    clock = hour * 3600 + minute * 60 + second
+    return np.where(usable, ((days.astype(np.int64) * 86400 + clock) * 1000 + digits % 1000) / 1000, np.nan)
 
 
 def digits_form(known: Floats) -> str | None:

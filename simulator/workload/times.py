@@ -81,10 +81,15 @@ def plan_times(reader: Reader, source: str, column: Column, said: TimeForm, wher
     if not column.is_text:
         return TimePlan(f"CAST({cell} AS DOUBLE)", lambda values: _numbers(values, said, where))
     text = f"CASE WHEN lower({column.text}) IN ({_MISSING_SQL}) THEN '' ELSE {column.text} END"
-    number = f"try_cast({text} AS DOUBLE)"
+    number = f"try_cast({column.text} AS DOUBLE)"  # NULL or NaN of words for none
     filled, numbers = reader.row(
-        f"SELECT count(*) FILTER (t <> ''), count(try_cast(t AS DOUBLE)) FROM (SELECT {text} AS t FROM {source})"
+        "SELECT count(*) FILTER (t <> ''), count(*) FILTER (isfinite(try_cast(t AS DOUBLE))) FROM "
+        f"(SELECT {column.text} AS t FROM {source})"
     )
+    if numbers < filled:  # without words for none, which take long to look for
+        filled, numbers = reader.row(
+            f"SELECT count(*) FILTER (t <> ''), count(try_cast(t AS DOUBLE)) FROM (SELECT {text} AS t FROM {source})"
+        )
     iso = 0
     if numbers < filled or said.unit == "iso":
         iso = reader.row(f"SELECT count(*) FILTER ({_ISO.format(t='t')}) FROM (SELECT {text} AS t FROM {source})")[0]

@@ -35,7 +35,9 @@ class Column:
     @property
     def text(self) -> str:
         """The expression of the cells as text without blanks around it, '' where there is none."""
-        return f"trim(coalesce(CAST({self.cell} AS VARCHAR), ''), e' \\t\\r\\n')"
+        cell = f"coalesce(CAST({self.cell} AS VARCHAR), '')"
+        # to trim costs as much as to read; blanks come before `!`
+        return f"(CASE WHEN {cell} < '!' OR right({cell}, 1) < '!' THEN trim({cell}, e' \\t\\r\\n') ELSE {cell} END)"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Reader:
                 "threads": 1,  # of several, each hands on its rows when it has them: not in the file's order
             }
         )
-        self.database.execute("SET TimeZone = 'UTC'")
+        self.database.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         self._names = 0
 
     def name(self, of: str) -> str:
