@@ -141,6 +141,7 @@ WORLDS: dict[str, tuple[str, ...]] = {
         "policy.request=always",
     ),
     "illegal beams": ("llm.illegal_beams=engine", INCONSISTENCY),
+    "list quality": ("llm.quality={blend: 0.5, knows_next: 0.2}", INCONSISTENCY),
     "order: shortest_prompt": ("cloud.order=shortest_prompt", "cloud.max_sequences=50", "policy.request=always", *LOAD),
     "p5": ("llm.candidates={kind: p5, dim: 16, layers: 1, heads: 2, epochs: 1, prompts_per_epoch: 200}",),
     "table": ("llm.candidates={kind: table, path: answers.parquet, missing: previous}",),

@@ -164,7 +164,7 @@ def evaluate(
 def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = None) -> None:
     """Check a scenario and print it with every default filled in."""
     with user_errors():
-        from fleetrec.simulator.preparation import illegal_beams
+        from fleetrec.simulator.preparation import illegal_beams, list_quality
         from fleetrec.simulator.preparation.input_checks import check_inputs, engine_notes, price_notes
         from fleetrec.simulator.scenario import Scenario, resolved_yaml
         from fleetrec.simulator.scenario.inputs import ListInputs
@@ -172,7 +172,8 @@ def validate(scenario: ScenarioFile, overrides: Overrides = None, seed: Seed = N
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
         print_advice(loaded)
-        clouds, lists = clouds_of(loaded), [note.text for note in illegal_beams.notes(ListInputs.of(loaded))]
+        clouds, made = clouds_of(loaded), ListInputs.of(loaded)
+        lists = [note.text for note in (*illegal_beams.notes(made), *list_quality.notes(made))]
         notes = *price_notes(clouds, loaded.tariffs), *engine_notes(clouds, loaded.llm), *lists
         sys.stdout.write("".join(f"# {line}\n" for line in notes) + resolved_yaml(loaded))
 

@@ -17,6 +17,7 @@ from fleetrec.models.metrics import accuracy
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.simulator.core.notes import data_of, note
+from fleetrec.simulator.preparation import list_quality
 from fleetrec.simulator.preparation.title_answers import answer_figures, answer_notes
 from fleetrec.simulator.preparation.training import (
     candidate_source,
@@ -84,6 +85,7 @@ def evaluate(
     prompt = scenario.llm.candidates.title_prompt()
     if prompt is not None and not scenario.policy.slate.by_cloud_srm:
         notes += answer_notes(answer_figures(source, users, steps - 1), prompt.fill)
+    notes += list_quality.notes(inputs.lists)
     if length < max(ks):
         said = "llm: beyond the length of its lists every item is a miss (llm.list_length: {items})"
         notes.append(note("lists_short", said, items=length))

@@ -23,6 +23,7 @@ from fleetrec.models.srm.updating import MasterWeights
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import fusion_of
 from fleetrec.simulator.preparation.illegal_beams import IllegalBeams, share_of
+from fleetrec.simulator.preparation.list_quality import QualityCandidates
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import UncertaintyScore
 from fleetrec.simulator.ranking.slates import (
@@ -137,6 +138,8 @@ def _of_llm(
     source, architecture = _llm_source(lists, trained, first, device, progress)
     if share := share_of(lists):
         source = IllegalBeams(source, share)
+    if lists.quality != sections.Quality():
+        return QualityCandidates(source, trained.histories, trained.training, trained.store, lists), architecture
     kept = CachedCandidates(source, trained.split.log.offsets, trained.store, lists.candidates.save_every)
     return kept, architecture
 

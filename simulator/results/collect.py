@@ -15,7 +15,7 @@ from fleetrec.simulator.core.costs import carbon_signal, device_cost, network_co
 from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.engine.world import World
 from fleetrec.simulator.fleet.message_sizes import install_bytes
-from fleetrec.simulator.preparation import illegal_beams
+from fleetrec.simulator.preparation import illegal_beams, list_quality
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.title_answers import answer_notes
@@ -94,7 +94,10 @@ def collect(
     )
     answers = list_answers(*shown, prepared, interactions, users)
     prompt = scenario.llm.candidates.title_prompt()
-    of = {"quality_of": quality_of(*shown, scenario.srm.kind), "cost_of": service.cost_label}
+    of = {
+        "quality_of": quality_of(scenario.policy.slate, scenario.llm, scenario.srm.kind),
+        "cost_of": service.cost_label,
+    }
     load = service.load(horizon_s)
     notes = [
         *run_notes(scenario.policy, scenario.workload, of, prepared, base),
@@ -105,6 +108,7 @@ def collect(
         *service.notes(),
         *engine_notes(scenario.policy.slate, scenario.llm, scenario.cloud, service.cost_label),
         *illegal_beams.notes(prepared.inputs.lists),
+        *list_quality.notes(prepared.inputs.lists),
         *tuned.notes,
         *provisioned_notes(scenario.policy.slate, service, provisioned),
         CAVEAT,

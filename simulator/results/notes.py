@@ -32,9 +32,9 @@ Ints = NDArray[np.int64]
 CAVEAT = note(PREDICTION, PREDICTION_TEXT)
 
 
-def quality_of(slate: sections.Slate, candidates: sections.Candidates, srm: str) -> str:
+def quality_of(slate: sections.Slate, llm: sections.Llm, srm: str) -> str:
     """Whose lists a slate shows; `srm`: the kind of small model."""
-    return f"{srm} over the catalogue" if slate.by_cloud_srm else candidates.label()
+    return f"{srm} over the catalogue" if slate.by_cloud_srm else f"{llm.candidates.label()}{llm.quality.label()}"
 
 
 def list_answers(

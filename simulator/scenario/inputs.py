@@ -9,6 +9,8 @@ from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import engines_of
 
+_OWN_QUALITY = sections.Quality()
+
 
 @dataclass(frozen=True)
 class ListInputs:
@@ -21,6 +23,8 @@ class ListInputs:
     hides_seen: bool
     """whether items that a user has had leave the slate"""
     threads: int
+    quality: sections.Quality = _OWN_QUALITY
+    """that lists are handed out at; nothing is trained on any but the LLM's own"""
     illegal_beams: float = 0.0
     """share of the candidates that name no item"""
     searched_by: sections.EngineName | None = None
@@ -31,14 +35,14 @@ class ListInputs:
     def of(cls, scenario: sections.Scenario) -> Self:
         slate, llm, hides_seen = scenario.policy.slate, scenario.llm, scenario.workload.hides_seen
         maker: Literal["llm", "srm", "none"] = "srm" if slate.by_cloud_srm else "llm" if slate.asks else "none"
-        lists = cls(maker, llm.candidates, llm.list_length, hides_seen, scenario.engine.threads)
+        lists = cls(maker, llm.candidates, llm.list_length, hides_seen, scenario.engine.threads, llm.quality)
         if llm.illegal_beams == "engine":
             return replace(lists, searched_by=next(iter(engines_of(scenario))), beams=llm.beams)
         return replace(lists, illegal_beams=llm.illegal_beams)
 
     def legal(self) -> Self:
-        """The same, all of whose candidates name items where the source knows no better."""
-        return replace(self, illegal_beams=0.0, searched_by=None, beams=1)
+        """The LLM's own lists, all of whose candidates name items where the source knows no better."""
+        return replace(self, quality=_OWN_QUALITY, illegal_beams=0.0, searched_by=None, beams=1)
 
     def exact(self) -> Self:
         """The same, of which a list that is missing is missing, whatever else may stand in for it."""

@@ -37,7 +37,7 @@ from fleetrec.simulator.scenario.sections.fleet import (
 )
 from fleetrec.simulator.scenario.sections.fusion import FusionRule
 from fleetrec.simulator.scenario.sections.kinds import Kind
-from fleetrec.simulator.scenario.sections.llm import Llm, Prompt
+from fleetrec.simulator.scenario.sections.llm import Llm, Prompt, Quality
 from fleetrec.simulator.scenario.sections.own_kinds import kind_of_object, own_kinds, silent, with_kind
 from fleetrec.simulator.scenario.sections.policy import Budget, Policy
 from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
@@ -128,6 +128,7 @@ __all__ = [
     "PresetLink",
     "PriceRange",
     "Prompt",
+    "Quality",
     "QueueOrder",
     "Region",
     "ReplayArrivals",

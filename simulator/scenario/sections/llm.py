@@ -20,12 +20,31 @@ class Prompt(Section):
     )
 
 
+class Quality(Section):
+    """Lists that are worse or better than the LLM's own by a known amount, to see what an answer hangs on."""
+
+    blend: Share = Field(
+        1.0,
+        description="chance that a place of a list keeps its item; another holds one drawn at random from the most "
+        "popular (four for each place): 1 is the list itself, 0 a random list of popular items",
+    )
+    knows_next: Share = Field(
+        0.0, description="chance that a list begins with the item that the user has next, which no LLM can know"
+    )
+
+    def label(self) -> str:
+        """What it does to lists, in words that follow the LLM's name; empty where it does nothing."""
+        made = [f" blended {self.blend:.0%}"] if self.blend < 1 else []
+        return " and".join([*made, *([f" knowing {self.knows_next:.0%}"] if self.knows_next else [])])
+
+
 class Llm(Section):
     """The LLM recommender: where its candidate lists come from and what they cost to make."""
 
     candidates: Candidates = Field(
         default_factory=Candidates.family.default, description="the model whose lists are shown"
     )
+    quality: Quality = Quality()
     list_length: int = Field(50, ge=1, le=1000, description="candidates in a list")
     served_as: str | None = Field(
         None, description="catalogue model, or path of a config.json, whose speed is charged; none: the model itself"

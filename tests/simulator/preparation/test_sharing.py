@@ -111,7 +111,7 @@ def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch
     spied: sections.Scenario = Spy(Scenario.load(base, ["policy.update=on_device"]), "", read)  # type: ignore[assignment]
     prepare(spied, "cpu", NullProgress())
     known = ("seed", "duration", "workload.", "fleet.", "srm", "llm.candidates", "llm.list_length", "engine.threads")
-    known += ("llm.illegal_beams", "policy.slate", "policy.update.window", "regions")
+    known += ("llm.illegal_beams", "llm.quality", "policy.slate", "policy.update.window", "regions")
     assert [path for path in sorted(read) if not path.startswith(known)] == []
     assert {"seed", "duration", "llm.list_length", "engine.threads", "policy.slate", "policy.update.window"} <= read
 
