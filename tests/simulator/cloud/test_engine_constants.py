@@ -14,6 +14,7 @@ from benchmarks.engine_constants import (
     figures_of,
     profile_of,
     shipped,
+    write,
     written,
 )
 from fleetrec.simulator.cloud.hardware.engine_errors import ERRORS_FILE
@@ -51,3 +52,14 @@ def test_a_profile_is_written_over_and_all_else_stays():
     assert {key: after[key] for key in ("title", "fitted_to", "sources")} == {
         key: before[key] for key in ("title", "fitted_to", "sources")
     }
+
+
+def test_only_constants_that_have_moved_are_written(tmp_path):
+    profile, errors = tmp_path / "vllm.yaml", tmp_path / "held_out_errors.yaml"
+    profile.write_text("host: 0.00200\n")
+    errors.write_text("tpot: 0.087\n")
+    write({profile: "host: 0.00205\n", errors: "tpot: 0.084\n"})
+    assert profile.read_text() == "host: 0.00200\n"
+    assert errors.read_text() == "tpot: 0.084\n"
+    write({profile: "host: 0.003\n"})
+    assert profile.read_text() == "host: 0.003\n"
