@@ -39,8 +39,9 @@ def with_drafter(
         return replace(engine, drafter=Drafter(acceptance, lookup_s=speculation.lookup))
     of_step = 1.0  # the share of what a step takes whatever it holds
     if isinstance(speculation, sections.Mtp):
-        draft = in_memory = _prediction_layer(model)
-        in_memory = draft.model_copy(update={"vocab": 1, "n_params": draft.body_params})  # the tables are the LLM's
+        draft, layers = _prediction_layer(model), model.mtp_layers  # a draft passes through one, and all are loaded
+        sizes = {"layers": layers, "vocab": 1, "n_params": layers * draft.body_params}  # the tables are the LLM's
+        in_memory = draft.model_copy(update=sizes)
         of_step = 1.0 / model.layers
     else:
         draft = in_memory = _draft_model(speculation, model)

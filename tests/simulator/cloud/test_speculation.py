@@ -311,6 +311,24 @@ def test_deepseeks_prediction_layer_takes_the_memory_of_its_published_parameters
     assert taken == pytest.approx(11.5e9, rel=0.02)
 
 
+def test_all_prediction_layers_are_in_memory_and_a_draft_passes_through_one():
+    """MiniMax-M2.5 has three, each with 256 experts in 8 bits."""
+    model = default_catalogue().model("minimax-m2.5")
+    one = model.model_copy(update={"mtp_layers": 1})
+    mtp = sections.Mtp(acceptance=0.85)
+    plain, with_one, with_three = (
+        kind(drafts, "h200", of, gpus_per_replica=4).engine for drafts, of in ((None, one), (mtp, one), (mtp, model))
+    )
+    block = 16 * model.replica_kv_bytes_per_token(4)
+    taken = [
+        plain.kv_blocks * block - engine.kv_blocks * block * (model.layers + layers) / model.layers
+        for engine, layers in ((with_one, 1), (with_three, 3))
+    ]
+    assert taken[0] > 3 * 256 * model.hidden * model.ffn  # a byte for each parameter of the experts
+    assert taken[1] == pytest.approx(3 * taken[0], rel=1e-3)
+    assert with_one.drafter == with_three.drafter
+
+
 def test_the_engine_that_verifies_serves_the_drafts_too():
     draft, profile = default_catalogue().model("llama-3.2-1b"), engine_profile("sglang")
     gpu = default_catalogue().gpu("h100")
