@@ -30,9 +30,14 @@ from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.cloud.replica.timed_replica import TimedReplica
 from fleetrec.simulator.cloud.tokens import RequestTokens, longest_request
 from fleetrec.simulator.core.costs import energy_cost, rent_cost
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.text_files import resolve_path
 from fleetrec.simulator.scenario.units import SIZE
+
+BEAM_ENGINE: sections.EngineName = "generative_recommender"
+SLOW_BEAMS = 2.0
+"""times what that engine takes for a request, beyond which a run says so"""
 
 
 def expected_errors(cloud: sections.Cloud, model: str, beams: int = 1) -> list[str]:
@@ -50,6 +55,28 @@ def expected_errors(cloud: sections.Cloud, model: str, beams: int = 1) -> list[s
             if section.engine is not None
         )
     )
+
+
+def slow_beams(llm: sections.Llm, cloud: sections.Cloud, model: ModelSpec) -> list[Note]:
+    """Where requests search with beams under an engine that takes much longer for them than the one made for that."""
+    longest, quick, machines = longest_request(llm), BEAM_ENGINE, list(cloud.machines())
+    slow: dict[str, Note] = {}
+    if longest.sequences == 1 or llm.candidates.brings_latency():
+        return []
+    for key, section in machines[-1:] if cloud.disaggregation else machines:
+        if section.engine in (None, quick):
+            continue
+        sections_of = section, section.model_copy(update={"engine": quick})
+        took, would = (kind_of(key, one, cloud, model, longest).alone_s(longest) for one in sections_of)
+        if took > SLOW_BEAMS * would:
+            name = f"{section.engine} on {section.gpu}"
+            said = (
+                "slow beams: {name} takes {took_s:.2g} s for a request of {beams} beams alone, {times:.1f} times the "
+                "{would_s:.2g} s of {quick}; set {setting}: {quick} where your server is made for beams"
+            )
+            figures = {"took_s": took, "would_s": would, "times": took / would, "beams": longest.sequences}
+            slow.setdefault(name, note("slow_beams", said, name=name, setting=f"{key}.engine", quick=quick, **figures))
+    return list(slow.values())
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from fleetrec.simulator.cloud.node.cpu_node import CpuNode
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.node.queueing import Ticket
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
-from fleetrec.simulator.cloud.pools import kinds_of, pools_of
+from fleetrec.simulator.cloud.pools import kinds_of, pools_of, slow_beams
 from fleetrec.simulator.cloud.tokens import RequestTokens, generation_of, history_tokens, history_window
 from fleetrec.simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
 from fleetrec.simulator.core.notes import Note, note
@@ -175,10 +175,11 @@ class LlmService(Service):
     def notes(self) -> list[Note]:
         if not len(self._came):
             return []
+        slow = slow_beams(self._llm, self._cloud, self._model)
         if self._from_table and not self._told_tokens:
             said = "tokens: the table tells none, so llm.prompt and a {how} of llm.list_length items are charged"
-            return [note("tokens_not_told", said, how=generation_of(self._llm))]
-        return self._meter.notes()
+            return [note("tokens_not_told", said, how=generation_of(self._llm)), *slow]
+        return [*self._meter.notes(), *slow]
 
     def answerable(self, device: int, step: int) -> bool:
         if not self._from_table or bool(self._source.lists(*self._place(device, step)).found[0]):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
-from fleetrec.simulator.cloud.pools import check_cloud, expected_errors
+from fleetrec.simulator.cloud.pools import check_cloud, expected_errors, slow_beams
 from fleetrec.simulator.cloud.tokens import longest_request
 from fleetrec.simulator.core.costs import carbon_signal
 from fleetrec.simulator.core.signals import read_bandwidth_trace
@@ -26,9 +26,14 @@ def price_notes(clouds: Iterable[sections.Cloud], tariffs: sections.Tariffs) -> 
 
 
 def engine_notes(clouds: Iterable[sections.Cloud], llm: sections.Llm) -> list[str]:
-    """Which error to expect of the step times, where serving engines time them."""
-    model, beams = llm.served_as or "the candidate model", longest_request(llm).sequences
-    return list(dict.fromkeys(line for cloud in clouds for line in expected_errors(cloud, model, beams)))
+    """Which error to expect of the step times, where serving engines time them, and where another one is much quicker
+    at such requests."""
+    clouds, named, beams = list(clouds), llm.served_as, longest_request(llm).sequences
+    lines = [line for cloud in clouds for line in expected_errors(cloud, named or "the candidate model", beams)]
+    if named is not None:  # else the model is not known before it has been trained
+        model = default_catalogue().model(named)
+        lines += [slow.text for cloud in clouds for slow in slow_beams(llm, cloud, model)]
+    return list(dict.fromkeys(lines))
 
 
 def check_inputs(scenario: sections.Scenario) -> None:

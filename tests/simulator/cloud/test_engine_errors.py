@@ -7,8 +7,8 @@ import pytest
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_errors import expected_error, held_out_errors
 from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
-from fleetrec.simulator.cloud.pools import expected_errors
-from fleetrec.simulator.scenario.sections import Cloud
+from fleetrec.simulator.cloud.pools import expected_errors, slow_beams
+from fleetrec.simulator.scenario.sections import Cloud, Llm
 from tests.commands.typed import scenario_in, typed
 
 
@@ -65,11 +65,29 @@ def test_wide_beams_have_the_errors_of_the_cells_that_were_left_out():
     assert by_default.endswith("its work grows with the width squared, that of generative_recommender does not")
 
 
+def test_beams_that_another_engine_serves_in_less_than_half_the_time_are_told():
+    llm, model = Llm.model_validate({"candidates": {"kind": "item_lm"}}), default_catalogue().model("llama-3.1-8b")
+    (slow,) = slow_beams(llm, Cloud(), model)
+    assert slow.values["times"] == slow.values["took_s"] / slow.values["would_s"] > 5
+    assert slow.text.startswith("slow beams: vllm on h100 takes 0.55 s for a request of 50 beams alone")
+    assert slow.text.endswith("set cloud.engine: generative_recommender where your server is made for beams")
+    pools = [{"name": name, "gpu": "h100", "engine": name} for name in ("vllm", "sglang", "generative_recommender")]
+    (of_pool,) = slow_beams(llm, Cloud.model_validate({"pools": pools}), model)
+    assert of_pool.values["setting"] == "cloud.pools.0.engine"
+    apart = {"prefill": {"gpu": "l4"}, "decode": {"gpu": "h100"}}
+    (of_decode,) = slow_beams(llm, Cloud.model_validate({"disaggregation": apart}), model)
+    assert of_decode.values["setting"] == "cloud.disaggregation.decode.engine"
+    assert not slow_beams(llm.model_copy(update={"generation": "list"}), Cloud(), model)
+    assert not slow_beams(llm, Cloud(engine=None), model)
+
+
 def test_validate_says_which_error_to_expect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = scenario_in(tmp_path, monkeypatch)
     result = typed("validate", path, "--set", "llm.generation=list")
     assert result.exit_code == 0, result.output
     assert "# vllm on h100: expect TPOT within" in result.stdout
-    assert "# vllm on h100: expect requests of 50 beams" in typed("validate", path).stdout
+    of_beams = typed("validate", path).stdout
+    assert "# vllm on h100: expect requests of 50 beams" in of_beams
+    assert "# slow beams: vllm on h100" in of_beams
     for none in ("none", "null"):
         assert "expect" not in typed("validate", path, "--set", f"cloud.engine={none}").stdout
