@@ -1,7 +1,7 @@
 """Constants of the serving engines (simulator/cloud/hardware/engines/), fitted to `llm/measured_serving.csv`.
 
     FLEETREC_DATA=... python benchmarks/fit_engines.py           # fits, and prints the table of errors
-    FLEETREC_DATA=... python benchmarks/fit_engines.py --write   # and writes the held-out errors, and profiles that have moved
+    FLEETREC_DATA=... python benchmarks/fit_engines.py --write   # and writes those errors, and profiles that have moved
     FLEETREC_DATA=... python benchmarks/fit_engines.py --check   # or says whether the shipped ones are these
 
 Each triple of model, GPU and engine is predicted by a fit to all the others, its closed loops simulated as `predict`
