@@ -20,7 +20,10 @@ def init(
     log: Annotated[str, typer.Argument(help="interaction log")],
     items: Annotated[str | None, typer.Option("--items", help="table of item_id,title,attributes")] = None,
     out: Annotated[Path, typer.Option("--out", help="scenario to write")] = Path("fleet.yaml"),
-    yes: Annotated[bool, typer.Option("--yes", help="take what the evidence says, and ask nothing")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="take what the evidence says, ask nothing, and stop where two readings fit alike"),
+    ] = False,
     *,
     reading: LogOptions,
     overwrite: Overwrite = False,
@@ -35,7 +38,7 @@ def init(
         if out.exists() and not overwrite:
             raise InputError(f"--out {out}: exists; name another file, or replace it with --overwrite")
         said = reading.file(log, items)
-        begun = start(said, _asked if _on_a_terminal() and not yes else _first)
+        begun = start(said, _asked, _chosen) if _on_a_terminal() and not yes else start(said, _first)
         text = scenario_text(begun, default_name(log), program()).replace("{file}", str(out))
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -61,10 +64,14 @@ def _first(question: str, options: Sequence[str]) -> int:
     return 0
 
 
-def _asked(question: str, options: Sequence[str]) -> int:
+def _chosen(question: str, options: Sequence[str]) -> int:
+    return _asked(question, options, default=None)
+
+
+def _asked(question: str, options: Sequence[str], default: int | None = 1) -> int:
     for place, option in enumerate(options, start=1):
         say(f"  {place}. {option}")
     chosen = 0
     while not 1 <= chosen <= len(options):
-        chosen = typer.prompt(question, default=1, type=int)
+        chosen = typer.prompt(question, default=default, type=int)
     return chosen - 1

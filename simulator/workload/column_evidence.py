@@ -13,6 +13,7 @@ from fleetrec.simulator.scenario.text_files import locate
 from fleetrec.simulator.workload.columns import Knowing, knows_log, plain_name
 from fleetrec.simulator.workload.recipe import with_recipe
 from fleetrec.simulator.workload.tables.opening import open_table
+from fleetrec.simulator.workload.tables.readings import OpenReading
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, reader, told_by
 from fleetrec.simulator.workload.time_forms import PLAUSIBLE, fitting_forms
 
@@ -113,7 +114,10 @@ def _items(opened: Reader, section: LogFile) -> tuple[Table | None, list[_Seen]]
     path = locate(form.path)
     with told_by(path, "a table of items"):
         known = [*_LIKE["title"], *_LIKE["attributes"], "id", "itemid"]
-        table = open_table(opened, path, form, Knowing(known, form.columns.model_dump()))
+        try:
+            table = open_table(opened, path, form, Knowing(known, form.columns.model_dump()))
+        except OpenReading as error:
+            raise error.of_items() from None
         return table, _seen(opened, table)
 
 

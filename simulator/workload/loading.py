@@ -28,6 +28,7 @@ from fleetrec.simulator.workload.oddities import odd_dates, odd_gaps, odd_users
 from fleetrec.simulator.workload.recipe import known
 from fleetrec.simulator.workload.tables.files import check_fits, largest_bytes
 from fleetrec.simulator.workload.tables.opening import listed, open_table
+from fleetrec.simulator.workload.tables.readings import OpenReading
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, reader, told_by
 from fleetrec.simulator.workload.times import ParsedTimes, clock_of, plan_times, why_unusable
 
@@ -389,7 +390,10 @@ def _descriptions(
     """Titles and attributes of the log's items, None where the table has none at all."""
     form = ItemFile(path=named) if isinstance(named, str) else named
     path = locate(form.path)
-    table = read_items(path, form, item_column)
+    try:
+        table = read_items(path, form, item_column)
+    except OpenReading as error:
+        raise error.of_items() from None
     labels = item_ids.tolist()
     unknown = sum(label not in table.titles for label in labels)
     if unknown == len(labels):

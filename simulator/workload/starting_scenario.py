@@ -1,9 +1,11 @@
 """A first scenario for a log: how it is read, how it is split and replayed, and what the log tells of the rest."""
 
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zoneinfo import available_timezones
 
 import numpy as np
 import yaml
@@ -14,6 +16,7 @@ from fleetrec.simulator.workload.column_evidence import Category, Evidence, Told
 from fleetrec.simulator.workload.describe import describe
 from fleetrec.simulator.workload.loading import load_log
 from fleetrec.simulator.workload.log import InteractionLog
+from fleetrec.simulator.workload.tables.readings import OpenReading
 
 _MOST_DEVICES = 500
 _MOST_REPEATS = 0.2
@@ -22,10 +25,11 @@ _LONGEST_HISTORY = 100
 _CHARACTERS_PER_TOKEN = 4.0
 _NUMBER_TOKENS = 3.0  # of "12. " before a title, and the end of its line
 _EVENTS_LEARNT = 300_000  # in all passes of a training, which then takes a minute or two
+_UTC = ("UTC", "Etc/UTC", "Universal", "Etc/Universal", "Zulu", "Etc/Zulu", "UCT", "Etc/UCT")
 _FEWEST_STREAMED = 10  # users, for a split that leaves fewer is of no use
 
 Ask = Callable[[str, Sequence[str]], int]
-"""asks a question with options, the one that the evidence is for first, and says which is taken"""
+"""asks a question with options, the one that the evidence is for first, if any, and says which is taken"""
 
 
 class Start(NamedTuple):
@@ -37,10 +41,56 @@ class Start(NamedTuple):
     categories: list[Category]
 
 
-def start(section: LogFile, ask: Ask) -> Start:
-    """A log read as the user says, and else as what it holds tells. InputError where it cannot be read at all."""
+def start(section: LogFile, ask: Ask, choose: Ask | None = None) -> Start:
+    """A log read as the user says, and else as what it holds tells; of several readings that fit alike, the one that
+    is chosen. InputError where it cannot be read at all, or several fit and nobody can be asked."""
+    ask = _once(ask)
+    try:
+        begun = _told_by_evidence(section, ask)
+    except OpenReading as error:
+        if choose is None or not error.options:
+            raise
+        chosen = error.options[choose(error.question, [option.told for option in error.options])]
+        return start(_with_keys(section, chosen.keys), ask, choose)
+    here = _zone_here()
+    zoneless = any(one.key == "times_utc" for one in begun.log.notes)
+    if zoneless and here not in (*_UTC, None) and ask("Times name no zone: of which are they?", ("UTC", str(here))):
+        return start(_with_keys(section, {"time": {"zone": here}}), ask, choose)
+    return begun
+
+
+def _once(ask: Ask) -> Ask:
+    """Asks each question once: a log may be read several times before all that it leaves open is known."""
+    answers: dict[str, int] = {}
+
+    def asked(question: str, options: Sequence[str]) -> int:
+        if question not in answers:
+            answers[question] = ask(question, options)
+        return answers[question]
+
+    return asked
+
+
+def _zone_here() -> str | None:
+    """The zone of this machine's clock, where it says so."""
+    named = os.environ.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
+    return named if named in available_timezones() else None
+
+
+def _with_keys(section: LogFile, keys: Mapping[str, Any]) -> LogFile:
+    """The section with further keys said."""
+    said = section.model_dump(exclude_unset=True)
+    if isinstance(said.get("items"), str):
+        said["items"] = {"path": said["items"]}
+    more = {key: {**said.get(key, {}), **value} if isinstance(value, dict) else value for key, value in keys.items()}
+    return LogFile.model_validate(said | more)
+
+
+def _told_by_evidence(section: LogFile, ask: Ask) -> Start:
     try:
         return _checked(section, load_log(section), [], Evidence(), ask)
+    except OpenReading:
+        raise
     except InputError as error:
         first = error
     skipping = section.model_copy(update={"on_error": "skip"})
@@ -58,6 +108,8 @@ def start(section: LogFile, ask: Ask) -> Start:
         for read in (form, form.model_copy(update={"on_error": "skip"})):
             try:
                 log = load_log(read)
+            except OpenReading:
+                raise
             except InputError as error:
                 first = error
                 continue
@@ -70,6 +122,8 @@ def start(section: LogFile, ask: Ask) -> Start:
 def _tried(section: LogFile) -> InteractionLog | None:
     try:
         return load_log(section)
+    except OpenReading:
+        raise
     except InputError:
         return None
 
@@ -95,6 +149,8 @@ def _checked(section: LogFile, log: InteractionLog, remarks: list[str], evidence
 def _evidence(section: LogFile) -> Evidence:
     try:
         return column_evidence(section)
+    except OpenReading:
+        raise
     except InputError:  # what is known by its name needs none
         return Evidence()
 
@@ -160,7 +216,7 @@ seed: 1
 workload:
   # How the file is read:{_span(figures)}
 {remarks.replace("    #", "  #")}  interactions:
-{indented.replace("      ", "    ")}{_filters(begun.categories)}  split: {_flow(split)}  # {why_split}
+{indented.replace("      ", "    ")}{_filters(begun)}  split: {_flow(split)}  # {why_split}
   arrivals: {_flow(arrivals)}  # {why_arrivals}
   exclude_seen: {exclude}  # {repeats:.0%} of events repeat an item of the same user
 
@@ -213,10 +269,11 @@ def _span(figures: dict[str, Any]) -> str:
     return f" {read.get('rows', 0):,} rows;{ends}{gap}" if read else ""
 
 
-def _filters(categories: Sequence[Category]) -> str:
+def _filters(begun: Start) -> str:
     """What rows may be chosen by, as a comment: all count unless the user says otherwise."""
     lines = []
-    for one in categories[:3]:
+    read = begun.log.reading.columns.values() if begun.log.reading is not None else ()
+    for one in [one for one in begun.categories if one.column not in read][:3]:
         shares = ", ".join(f"{value} {share:.0%}" for value, share in one.shares)
         column = one.column if re.fullmatch(r"[A-Za-z_]\w*", one.column) else f'"{one.column}"'
         condition = _flow(f"{column} = '" + one.shares[0][0].replace("'", "''") + "'")

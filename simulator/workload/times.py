@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,11 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario.sections.workload import TimeForm
 from fleetrec.simulator.workload.log import Clock
+from fleetrec.simulator.workload.tables.readings import OpenReading, Option
 from fleetrec.simulator.workload.tables.table import Column, Reader, quoted
 from fleetrec.simulator.workload.time_forms import (
     COUNTS,
+    DIGITS,
     EPOCH,
     OTHER_LARGE,
     PLAUSIBLE,
@@ -78,7 +80,7 @@ def plan_times(reader: Reader, source: str, column: Column, said: TimeForm, wher
         seconds = f"epoch_us(CAST({cell} AS TIMESTAMP)) / 1e6"
         seconds = f"CAST(epoch_ns({cell}) AS DOUBLE) / 1e9" if kind == "TIMESTAMP_NS" else seconds
         return TimePlan(seconds, partial(_moments, notes=(), read_as="moments, by the column's type", unit="auto"))
-    if not column.is_text:
+    if not column.is_text and said.unit in ("auto", *COUNTS, *DIGITS.values()):
         return TimePlan(f"CAST({cell} AS DOUBLE)", lambda values: _numbers(values, said, where))
     text = f"CASE WHEN lower({column.text}) IN ({_MISSING_SQL}) THEN '' ELSE {column.text} END"
     number = f"try_cast({column.text} AS DOUBLE)"  # NULL or NaN of words for none
@@ -103,9 +105,12 @@ def plan_times(reader: Reader, source: str, column: Column, said: TimeForm, wher
             return _in_form(reader, source, text, fitting[0], said, where, told=True)
         if fitting:
             shown = [f"{form}, {_range(reader, source, text, form)}" for form in fitting[:3]]
-            raise InputError(
-                f"{where} holds times such as {_example(reader, source, text)!r}, which may be {' or '.join(shown)}; "
-                f"say which: time: {{unit: {quoted(fitting[0])}}} (--time {quoted(fitting[0])})"
+            example = repr(_example(reader, source, text))
+            raise OpenReading(
+                f"{where} holds times such as {example}, which may be {' or '.join(shown)}; "
+                f"say which: time: {{unit: {quoted(fitting[0])}}} (--time {quoted(fitting[0])})",
+                f"How are times such as {example} written?",
+                [Option(told, {"time": {"unit": form}}) for told, form in zip(shown, fitting, strict=False)],
             )
         if not iso:
             raise InputError(
@@ -182,15 +187,20 @@ def _small(values: Floats, positive: Floats, where: str) -> ParsedTimes:
     fractions = bool((positive != np.floor(positive)).any())
     if others and others[0].name == "days" and fractions:
         return _counted(values, others[0], positive, told=True)
-    readings = [f"{one.told}, {shown_dates(one.seconds(positive).tolist())} (unit: {one.name})" for one in others]
+    readings: list[tuple[str, dict[str, Any]]] = [
+        (f"{one.told}, {shown_dates(one.seconds(positive).tolist())}", {"unit": one.name}) for one in others
+    ]
     if not readings and are_months_and_days(positive):
-        readings = ["months and days without a year (write them as dates)"]
+        year = datetime.now(UTC).year
+        readings = [(f"months and days without a year, such as those of {year}", {"unit": "%m%d", "year": year})]
     if readings:
         span = in_words(float(positive.max() - positive.min()))
-        raise InputError(
-            f"{where} holds numbers such as {positive[0]:g}, which may be {' or '.join(readings)}, or seconds of "
-            "an unknown "
-            f"start, {span} from first to last (unit: s); say which: {_SAY_UNIT}"
+        readings.append((f"seconds of an unknown start, {span} from first to last", {"unit": "s"}))
+        shown = [f"{told} ({', '.join(f'{key}: {value}' for key, value in keys.items())})" for told, keys in readings]
+        raise OpenReading(
+            f"{where} holds numbers such as {positive[0]:g}, which may be {' or '.join(shown)}; say which: {_SAY_UNIT}",
+            f"What are times such as {positive[0]:g}?",
+            [Option(told, {"time": keys}) for told, keys in readings],
         )
     return _relative(values, where)
 

@@ -1,6 +1,9 @@
 """`init`: from a log to a first result, with no flag typed by hand."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from fleetrec.commands import init
 from fleetrec.simulator.workload import starting_scenario
 
 ZONES = (UTC, timezone(timedelta(hours=2)), timezone(timedelta(hours=-5)))
+ROOT = Path(__file__).parents[2]
 JUNK = ("##### rotated #####", ";;;;", "konto 1;;play;2025-03-04T10:00:00Z;0.1", "konto 2;clip-003;play;yesterday;0.5")
 
 
@@ -109,3 +113,37 @@ def test_on_a_terminal_it_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert "1. a (items: b)" in said
     keys = yaml.safe_load(Path("fleet.yaml").read_text(encoding="utf-8"))
     assert keys["workload"]["interactions"]["columns"]["user"] == "b"
+
+
+DAYS_OR_MONTHS = "\n".join(
+    [
+        "user_id,item_id,when",
+        *(f"u{n % 20},i{n % 31},{1 + n % 12:02d}/{1 + n // 60:02d}/2025 10:{n % 60:02d}" for n in range(600)),
+    ]
+)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals on this system")
+def test_a_real_terminal_is_asked_between_two_readings_and_yes_stops(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(DAYS_OR_MONTHS, encoding="utf-8")
+    cli = [sys.executable, str(ROOT / "cli.py"), "init", "log.csv"]
+    master, terminal = os.openpty()
+    os.write(master, b"2\n")
+    try:
+        done = subprocess.run(
+            cli, cwd=tmp_path, stdin=terminal, capture_output=True, text=True, env={**os.environ, "TZ": "UTC"}
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "1. %d/%m/%Y %H:%M, 2025-01-01" in done.stdout
+        keys = yaml.safe_load((tmp_path / "fleet.yaml").read_text(encoding="utf-8"))
+        assert keys["workload"]["interactions"]["time"] == {"unit": "%m/%d/%Y %H:%M"}
+        done = subprocess.run(
+            [*cli, "--yes", "--overwrite"], cwd=tmp_path, stdin=terminal, capture_output=True, text=True
+        )
+    finally:
+        os.close(master)
+        os.close(terminal)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "%d/%m/%Y %H:%M" in line
+    assert "%m/%d/%Y %H:%M" in line

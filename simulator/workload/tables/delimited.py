@@ -10,6 +10,7 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario.sections.workload import TableForm
 from fleetrec.simulator.workload.tables.encoding import PlainText
+from fleetrec.simulator.workload.tables.readings import OpenReading, Option
 from fleetrec.simulator.workload.tables.shape import (
     BLANKS,
     SEPARATORS,
@@ -97,8 +98,10 @@ def _separator(path: Path, lines: Sequence[str], form: TableForm, knows: Knows) 
         return strong[0], agreed
     if len(strong) > 1:
         readings = [f"{SEPARATORS[mark]}: {' / '.join(cells_of(lines[0], mark, quoted=True)[:6])}" for mark in strong]
-        raise InputError(
-            f"{path}: cells may be separated by {' or '.join(readings)}; say which: separator (--separator)"
+        raise OpenReading(
+            f"{path}: cells may be separated by {' or '.join(readings)}; say which: separator (--separator)",
+            f"What separates the cells of {path.name}?",
+            [Option(told, {"separator": mark}) for told, mark in zip(readings, strong, strict=True)],
         )
     usual = usual_separator(lines)
     if usual is not None and (not fitting or knows(cells_of(lines[0], usual, quoted=True))):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.workload.tables.files import PIECE
+from fleetrec.simulator.workload.tables.readings import OpenReading, Option
 
 _MARKS = (  # longer ones first
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -20,7 +21,7 @@ _MARKS = (  # longer ones first
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_OTHERS = ("cp1252", "gb18030", "cp1251", "cp1250", "shift_jis", "euc_kr", "big5")
+_OTHERS = ("cp1252", "cp1251", "cp1250", "cp1253", "gb18030", "shift_jis", "euc_kr", "big5")
 _WESTERN = rb"[\xc0-\xcf\xd1-\xdc\xdf-\xef\xf1-\xfc\xff\x85\x8a\x8e\x91-\x97\x99\x9a\x9e\xa0\xa9\xae\xb0\xb4\xb7]{1,2}"
 """letters and signs of Western languages in cp1252 that no other encoding of one byte has more often"""
 _PROBE = 1 << 16
@@ -150,10 +151,13 @@ def _other(path: Path, sample: bytes) -> tuple[str, str]:
     common = [pair for pair in pairs if re.fullmatch(rb"[\xa1-\xa9\xb0-\xd7][\xa1-\xfe]", pair)]
     if pairs and len(common) >= 0.95 * len(pairs) and all(_decodes(line, "gb18030") for line in lines):
         return "gb18030", "its letters that are not ASCII are pairs of bytes, nearly all of common Chinese (GBK)"
-    readings = [
-        f"{name} {_shown(lines[0].decode(name))}" for name in _OTHERS if all(_decodes(line, name) for line in lines)
-    ]
-    raise InputError(f"{path} is not UTF-8, and may be {' or '.join(readings[:4])}; say its `encoding` (--encoding)")
+    fitting = [name for name in _OTHERS if all(_decodes(line, name) for line in lines)][:6]
+    readings = [f"{name} {_shown(lines[0].decode(name))}" for name in fitting]
+    raise OpenReading(
+        f"{path} is not UTF-8, and may be {' or '.join(readings) or 'no text'}; say its `encoding` (--encoding)",
+        f"In which encoding is {path.name}?",
+        [Option(told, {"encoding": name}) for told, name in zip(readings, fitting, strict=True)],
+    )
 
 
 def _without_ascii_trails(lines: list[bytes]) -> list[bytes]:

@@ -20,6 +20,7 @@ import zstandard
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.machine_memory import available_bytes
 from fleetrec.models.runtime.user_files import check_regular
+from fleetrec.simulator.workload.tables.readings import OpenReading, Option
 
 PIECE = 1 << 23
 _HEAD = 512
@@ -121,9 +122,11 @@ def _member(path: Path, part: str | None, folder: Path) -> Path:
             ]
             chosen = [name for name in names if part in (None, name, name.rsplit("/", 1)[-1])]
             if len(chosen) != 1:
-                raise InputError(
+                raise OpenReading(
                     f"{path} is a zip archive of {len(names)} files ({', '.join(names[:6])}"
-                    f"{', ...' if len(names) > 6 else ''}); say which with `part` (--part)"
+                    f"{', ...' if len(names) > 6 else ''}); say which with `part` (--part)",
+                    f"Which file of {path.name}?",
+                    [Option(name, {"part": name}) for name in names],
                 )
             with archive.open(chosen[0]) as packed:
                 return unpacked(_copied(path, packed, folder), part, folder)[0]

@@ -19,6 +19,7 @@ from fleetrec.simulator.workload.tables.delimited import Knows, open_delimited
 from fleetrec.simulator.workload.tables.encoding import PlainText, plain_text
 from fleetrec.simulator.workload.tables.files import head_of, is_workbook, unpacked
 from fleetrec.simulator.workload.tables.lines import are_lines, open_lines
+from fleetrec.simulator.workload.tables.readings import OpenReading, Option
 from fleetrec.simulator.workload.tables.rewriting import by_pattern, from_python, with_groups
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, identifier, quoted, told_by
 
@@ -144,8 +145,10 @@ def _workbook(reader: Reader, path: Path, data: Path, form: TableForm, knows: Kn
         filled = [name for name in book.sheet_names if book.load_sheet(name, header_row=None, n_rows=1).height]
         chosen = [name for name in filled if form.part in (None, name)]
         if len(chosen) != 1:
-            raise InputError(
-                f"{path} has {counted(len(filled), 'sheet')} ({', '.join(filled[:6])}); say which with `part` (--part)"
+            raise OpenReading(
+                f"{path} has {counted(len(filled), 'sheet')} ({', '.join(filled[:6])}); say which with `part` (--part)",
+                f"Which sheet of {path.name}?",
+                [Option(name, {"part": name}) for name in filled],
             )
         sheet: pa.RecordBatch = book.load_sheet(chosen[0], header_row=None, dtypes="string").to_arrow()
     except fastexcel.FastExcelError as error:

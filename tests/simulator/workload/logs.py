@@ -1,5 +1,7 @@
 """Small logs, in memory and as files, for the tests of the workload."""
 
+import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,3 +46,48 @@ def events(log: InteractionLog) -> list[tuple[str, str, float]]:
     return list(
         zip(log.user_ids[log.user_of_event].tolist(), log.item_ids[log.items].tolist(), log.times.tolist(), strict=True)
     )
+
+
+def workbook(sheets: dict[str, Sequence[Sequence[str | float]]]) -> bytes:
+    """An xlsx of sheets, as small as they are."""
+    packed = io.BytesIO()
+    kind = "http://schemas.openxmlformats.org"
+    with zipfile.ZipFile(packed, "w") as book:
+        entries = [f'<sheet name="{name}" sheetId="{n}" r:id="r{n}"/>' for n, name in enumerate(sheets, start=1)]
+        links = [
+            f'<Relationship Id="r{n}" Type="{kind}/officeDocument/2006/relationships/worksheet" '
+            f'Target="worksheets/sheet{n}.xml"/>'
+            for n in range(1, len(sheets) + 1)
+        ]
+        book.writestr("[Content_Types].xml", f'<Types xmlns="{kind}/package/2006/content-types"/>')
+        start = f'<Relationship Id="r" Type="{kind}/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/>'
+        book.writestr(
+            "_rels/.rels", f'<Relationships xmlns="{kind}/package/2006/relationships">{start}</Relationships>'
+        )
+        book.writestr(
+            "xl/workbook.xml",
+            f'<workbook xmlns="{kind}/spreadsheetml/2006/main" xmlns:r="{kind}/officeDocument/2006/relationships">'
+            f"<sheets>{''.join(entries)}</sheets></workbook>",
+        )
+        book.writestr(
+            "xl/_rels/workbook.xml.rels",
+            f'<Relationships xmlns="{kind}/package/2006/relationships">{"".join(links)}</Relationships>',
+        )
+        for n, rows in enumerate(sheets.values(), start=1):
+            held = "".join(f'<row r="{r}">{_cells(r, row)}</row>' for r, row in enumerate(rows, start=1))
+            sheet = f'<worksheet xmlns="{kind}/spreadsheetml/2006/main"><sheetData>{held}</sheetData></worksheet>'
+            book.writestr(f"xl/worksheets/sheet{n}.xml", sheet)
+    return packed.getvalue()
+
+
+def _cells(row: int, values: Sequence[str | float]) -> str:
+    made = []
+    for place, value in enumerate(values):
+        where = f"{chr(ord('A') + place)}{row}"
+        text = isinstance(value, str)
+        made.append(
+            f'<c r="{where}" t="inlineStr"><is><t>{value}</t></is></c>'
+            if text
+            else f'<c r="{where}"><v>{value}</v></c>'
+        )
+    return "".join(made)

@@ -1,5 +1,7 @@
 """From a log of any names to a scenario: which columns are what, by what they hold, and what is asked."""
 
+import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,10 @@ from fleetrec import Scenario
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario.sections import LogFile
 from fleetrec.simulator.workload.column_evidence import column_evidence
+from fleetrec.simulator.workload.loading import load_log
 from fleetrec.simulator.workload.starting_scenario import Start, default_name, scenario_text, start
+from fleetrec.simulator.workload.tables.readings import OpenReading
+from tests.simulator.workload.logs import workbook
 
 USERS, ITEMS = 30, 25
 
@@ -102,6 +107,89 @@ def test_what_nothing_tells_is_asked_and_the_answer_counts(tmp_path: Path) -> No
     assert asked == ["Which column holds users?"]
     assert (begun.log.n_users, begun.log.n_items) == (ITEMS, USERS)
     assert start(LogFile(path=path), first).log.n_users == USERS
+
+
+def two_readings(kind: str) -> tuple[bytes, str, dict[str, Any]]:
+    """A file of two readings, the question that it leaves open, and what the second answer says."""
+    plain = [[user, item, time] for user, item, _, time, _ in rows("seconds")]
+    days = [
+        [user, item, f"{1 + place % 12:02d}/{1 + place // 60:02d}/2025"] for place, (user, item, _) in enumerate(plain)
+    ]
+    small = [[user, item, str(20_000 + place // 50)] for place, (user, item, _) in enumerate(plain)]
+    text = {
+        "days and months": days,
+        "small numbers": small,
+        "months and days": [
+            [user, item, str((1 + place % 12) * 100 + 1 + place % 28)] for place, (user, item, _) in enumerate(plain)
+        ],
+        "encoding": [[f"Кино {user}", item, time] for user, item, time in plain],
+    }
+    if kind in text:
+        lines = "\n".join(",".join(row) for row in [["user_id", "item_id", "timestamp"], *text[kind]])
+        return {
+            "days and months": (lines.encode(), "How are times", {"time": {"unit": "%m/%d/%Y"}}),
+            "small numbers": (lines.encode(), "What are times", {"time": {"unit": "s"}}),
+            "months and days": (lines.encode(), "What are times", {"time": {"unit": "s"}}),
+            "encoding": (lines.encode("cp1251"), "In which encoding", {"encoding": "cp1251"}),
+        }[kind]
+    if kind == "separator":
+        held = "\n".join(f"{user};{item},{item};{time}" for user, item, time in plain)
+        return held.encode(), "What separates", {"separator": ";"}
+    named = [["user_id", "item_id", "timestamp"], *plain]
+    if kind == "sheets":
+        return workbook({"notes": [["a"], ["b"]], "log": named}), "Which sheet", {"part": "log"}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("read me.txt", "a log")
+        archive.writestr("log.csv", "\n".join(",".join(row) for row in named))
+    return packed.getvalue(), "Which file", {"part": "log.csv"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["days and months", "small numbers", "months and days", "encoding", "separator", "sheets", "parts"]
+)
+def test_of_two_readings_that_fit_alike_one_is_chosen_and_written_down(kind: str, tmp_path: Path) -> None:
+    content, question, keys = two_readings(kind)
+    path = tmp_path / "log.bin"
+    path.write_bytes(content)
+    asked: list[str] = []
+
+    def second(about: str, options: Sequence[str]) -> int:
+        asked.append(about)
+        return 1
+
+    with pytest.raises(OpenReading):
+        start(LogFile(path=str(path)), refuse)
+    begun = start(LogFile(path=str(path)), first, second)
+    assert len(asked) == 1
+    assert asked[0].startswith(question)
+    said = begun.section.model_dump()
+    assert {key: {**said[key], **value} if isinstance(value, dict) else value for key, value in keys.items()} == {
+        key: said[key] for key in keys
+    }
+    scenario, _ = written(begun, tmp_path)
+    assert isinstance(scenario.workload.interactions, LogFile)
+    assert load_log(scenario.workload.interactions).content_hash == begun.log.content_hash
+
+
+def test_two_readings_of_the_table_of_items_are_asked_for_too(tmp_path: Path) -> None:
+    path = log(tmp_path, ["user_id", "item_id", "kind", "timestamp", "share"], rows())
+    described = tmp_path / "items.csv"
+    lines = ["item_id;title", *(f"p{item:03d};Кино {item}" for item in range(ITEMS))]
+    described.write_bytes("\n".join(lines).encode("cp1251"))
+    begun = start(LogFile(path=path, items=str(described)), refuse, lambda question, options: 1)
+    assert begun.log.titles is not None
+    assert begun.log.titles[3] == "Кино 3"
+
+
+def test_times_without_a_zone_may_be_of_this_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [[user, item, kind, time.removesuffix("Z"), share] for user, item, kind, time, share in rows()]
+    path = log(tmp_path, ["user_id", "item_id", "kind", "timestamp", "share"], held)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    begun = start(LogFile(path=path), lambda question, options: options.index("Asia/Tokyo"))
+    assert begun.section.time.zone == "Asia/Tokyo"
+    monkeypatch.setenv("TZ", "UTC")
+    assert begun.log.times.min() == start(LogFile(path=path), refuse).log.times.min() - 9 * 3600
 
 
 def test_two_columns_of_dates_are_asked_for(tmp_path: Path) -> None:
