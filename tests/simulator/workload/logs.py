@@ -60,7 +60,10 @@ def workbook(sheets: dict[str, Sequence[Sequence[str | float]]]) -> bytes:
             for n in range(1, len(sheets) + 1)
         ]
         book.writestr("[Content_Types].xml", f'<Types xmlns="{kind}/package/2006/content-types"/>')
-        start = f'<Relationship Id="r" Type="{kind}/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/>'
+        start = (
+            f'<Relationship Id="r" Type="{kind}/officeDocument/2006/relationships/officeDocument" '
+            'Target="xl/workbook.xml"/>'
+        )
         book.writestr(
             "_rels/.rels", f'<Relationships xmlns="{kind}/package/2006/relationships">{start}</Relationships>'
         )
