@@ -33,7 +33,8 @@ from fleetrec.simulator.simulation import run_prepared
 
 Ints = NDArray[np.int64]
 
-_RATIO = 0.4
+RATIO = 0.4
+"""share of requests that policies are told where the scenario's own is told none"""
 TODAY = {"srm": "SRM alone", "popular": "popular", "markov": "Markov"}
 """baselines that need no cloud, as their rows are named"""
 PROVISIONED = "usd_provisioned_per_1k_interactions"
@@ -63,7 +64,7 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
     scenario's budget is lifted, so that each policy asks as often as it would. Cost is that of the provisioned account,
     or of the marginal one where a policy's objective cannot be met.
     """
-    ratio = getattr(scenario.policy.request, "ratio", None) or _RATIO
+    ratio = getattr(scenario.policy.request, "ratio", None) or RATIO
     if not scenario.policy.slate.asks:
         raise InputError(
             f"policy.slate: {scenario.policy.slate.kind} never asks the cloud, so request policies cannot differ; "

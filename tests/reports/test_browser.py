@@ -13,7 +13,9 @@ from matplotlib.image import imread
 from scipy.ndimage import find_objects, label
 
 from fleetrec.reports.html import write_report
+from fleetrec.reports.html.decision_page import write_decision_page
 from tests.reports.browser import Page, browser, chromium
+from tests.reports.decisions import decided
 from tests.reports.fake_experiments import write_experiment
 from tests.reports.fake_runs import write_run
 
@@ -41,6 +43,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(write_run(tmp_path_factory.mktemp("run"), devices=40))
 
 
+@pytest.fixture(scope="module")
+def decision(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_decision_page(decided(tmp_path_factory.mktemp("decision") / "sweep", HOSTILE))
+
+
 def draw_all(page: Page) -> None:
     """Scroll to every chart, as a reader would; each is drawn when it comes into view."""
     for i in range(int(page.evaluate("document.querySelectorAll('.plot').length"))):
@@ -49,7 +56,7 @@ def draw_all(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (390, False), (390, True)])
-@pytest.mark.parametrize("kind", ["sweep", "run"])
+@pytest.mark.parametrize("kind", ["sweep", "run", "decision"])
 def test_a_report_draws_every_chart_without_an_error_a_request_or_a_page_too_wide(
     page: Page, request: pytest.FixtureRequest, kind: str, width: int, dark: bool
 ) -> None:

@@ -1,7 +1,7 @@
 """Finished runs matched with each other: those of an experiment's folder, or any that lie in folders of their own."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,12 @@ from fleetrec.simulator.records.run_manifest import SUMMARY, is_finished, made_a
 from fleetrec.simulator.scenario.building import suggestion
 
 
-def read_records(path: Path | str, baseline: str | None) -> tuple[ExperimentRecords, str]:
+def read_records(
+    path: Path | str, baseline: str | None, among: Collection[str] | None = None
+) -> tuple[ExperimentRecords, str]:
     """The records of an experiment's folder and the name of the baseline: as given, the manifest's, or the first.
 
+    among: the names of the variants that are read, one or more; none: all, two or more.
     InputError where nothing is finished, where the baseline is not a variant, or where variants cannot be compared.
     """
     folder = ExperimentFolder(path)
@@ -44,6 +47,8 @@ def read_records(path: Path | str, baseline: str | None) -> tuple[ExperimentReco
     variants: list[Variant] = []
     left_out: dict[str, list[str]] = {}
     for variant in manifest.variants:
+        if among is not None and variant.name not in among:
+            continue
         wanted = [(variant.name, seed, training) for seed in seeds for training in trainings]
         missing = next((key for key in wanted if key not in done), None)
         if missing is None:
@@ -59,10 +64,11 @@ def read_records(path: Path | str, baseline: str | None) -> tuple[ExperimentReco
     if unfinished := [seed for seed in manifest.seeds if seed not in seeds]:
         said = "seeds left out, since the baseline did not finish them: {seeds}"
         notes.append(note("seeds_left_out", said, seeds=unfinished))
-    if len(variants) < 2:
+    if among is None and len(variants) < 2:
         raise InputError(f"{path}: fewer than two variants finished seed {seeds[0]}; there is nothing to compare")
     replicates = Replicates(tuple(seeds), tuple(manifest.trainings))
-    kept = results.drop_duplicates(list(PLACE), keep="last")
+    read = {variant.name for variant in variants}
+    kept = results[results["variant"].isin(read)].drop_duplicates(list(PLACE), keep="last")
     notes += made_alike_note(places[key].folder for key in done)
     folders = {key: place.folder for key, place in places.items()}
     return gathered(manifest, variants, replicates, kept, folders, name, notes), name

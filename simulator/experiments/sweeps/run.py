@@ -67,8 +67,10 @@ def run_sweep(
     say: Say,
     resume: bool = False,
     overwrite: Sequence[str] = (),
+    conclude: bool = True,
 ) -> Finished:
-    """Run what is still to be run of `plan` in the folder `out`, then compare. `say` takes a line for the user.
+    """Run what is still to be run of `plan` in the folder `out`, then compare where it is to `conclude`. `say` takes a
+    line for the user.
 
     Raises InputError for a folder that cannot be used (see `opened`) and when the disk is full; what is finished stays.
     """
@@ -99,7 +101,7 @@ def run_sweep(
         failed.sort(key=lambda pair: order[pair[0].folder])
         runs = write_tables(folder)
         say(f"{counted(runs, 'finished run')}: {out / 'results.parquet'}")
-        if runs:
+        if runs and conclude:
             say(_conclusion(out))
         return Finished(out, runs, failed)
 

@@ -1,0 +1,135 @@
+"""The page of a decision: one sentence, one figure, one table, and what it hangs on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fleetrec.models.runtime.wording import counted
+from fleetrec.reports.charts.decision_charts import decision_charts
+from fleetrec.reports.data.decision import DecisionRecords, read_decision
+from fleetrec.reports.data.notes import texts_but
+from fleetrec.reports.html import words
+from fleetrec.reports.html.decision_tables import circumstances_table, policies_table
+from fleetrec.reports.html.render import write_page
+from fleetrec.simulator.core.notes import PREDICTION_TEXT
+from fleetrec.simulator.results.sentences import dollars
+
+PAGE = "decision.html"
+_CALLS = {"yes": "Call the cloud", "no": "Do not call the cloud", "not shown": "Not told apart from chance"}
+
+
+def write_decision_page(folder: Path) -> Path:
+    """Write decision.html of the folder that holds decision.json; InputError names what is missing or damaged."""
+    held = read_decision(folder)
+    decision, summary = held.decision, held.summary
+    charts = decision_charts(decision)
+    page = {
+        "title": held.manifest.question or held.name,
+        "kicker": f"Decision “{held.name}”: {_CALLS[decision['call']].lower()}",
+        "headline": decision["sentence"],
+        "under_headline": [
+            f"{decision['value']['taken'][:1].upper()}{decision['value']['taken'][1:]}.",
+            f"{words.quality_and_cost(summary).capitalize()}.",
+        ],
+        "warnings": [],
+        "choices": [],
+        "hangs_on": [_turn(one) for one in decision["turns"]],
+        "cards": [{"title": "", "cards": _cards(decision)}],
+        "charts": charts,
+        "tables": {
+            "policies": policies_table(decision),
+            "circumstances": circumstances_table(decision) if decision["axes"] else None,
+        },
+        "scenario": held.scenario,
+        "reading": [
+            ("How it is decided", _rule(decision)),
+            ("What is left", _LEFT),
+            ("Circumstances", _CIRCUMSTANCES),
+            ("Cost account", words.account_note(summary)),
+            ("Quality and cost", words.models_note(summary)),
+            ("Split", words.split_note(summary)),
+            ("Prediction, not engagement", words.REPLAYED_CHOICES),
+        ],
+        "notes": [*texts_but(decision), *words.other_notes(summary)],
+        "reproduce": _reproduce(held),
+        "caveat": PREDICTION_TEXT,
+    }
+    data = {"charts": [chart.data for chart in charts]}
+    return write_page(folder / PAGE, "decision.html.j2", page, data)
+
+
+_LEFT = (
+    "A month is 30 days like those simulated, of the fleet that fleet.represents counts. What accuracy is worth is its "
+    "gain over the best that needs no cloud, times its worth, times the interactions of that month; what is left is "
+    "that less the dollars of the cloud and the network. Prices are in US dollars, as tariffs has them."
+)
+_CIRCUMSTANCES = (
+    "The chosen policy was run again, at the same seeds, with one thing changed: nothing is guessed from other runs "
+    "but where the answer turns between two of them, which is drawn straight. Intervals there are each point's own."
+)
+
+
+def _rule(decision: Mapping[str, Any]) -> str:
+    said = (
+        "A policy is called shown where what it adds beats all that makes no request, the SRM alone, popular items and "
+        "the "
+        "other baselines, at 95% for all policies at once: trying more policies makes that harder, so none is named "
+        "because chance favoured it. "
+    )
+    if decision["value"]["worth_usd"] is not None:
+        return said + "Of those that are shown, the one that leaves most dollars is run."
+    if decision["value"]["budget_usd"] is not None:
+        return (
+            said + "Of those that are shown and keep the budget at the end of their interval, the most accurate is run."
+        )
+    return (
+        said + "Of those that are shown, the cheapest is run; whether it is worth its dollars, the table's price says."
+    )
+
+
+def _turn(one: Mapping[str, Any]) -> str:
+    if "at_usd" in one:
+        return (
+            f"Worth of accuracy: the answer turns at {dollars(one['at_usd'])} for 0.01 over 1,000 interactions, "
+            f"{one['factor']:.3g} times what was taken ({one['how']})."
+        )
+    return f"{one['axis']}: the answer turns at {one['at']} ({one['how']})."
+
+
+def _cards(decision: Mapping[str, Any]) -> list[dict[str, Any]]:
+    row = next(one for one in decision["policies"] if one["policy"] == decision["policy"])
+    month, gain = row["usd_per_month"], row["gain_over_srm"] or row["gain_over_best"]
+    cards = [
+        ("Answer", _CALLS[decision["call"]], row["policy"]),
+        ("Dollars a month", dollars(month["mean"]), _ends(month, dollars)),
+        ("Over the SRM alone", f"{gain['mean']:+.4f}", _ends(gain, lambda value: f"{value:+.4f}")),
+    ]
+    if "net_usd_per_month" in row:
+        net = row["net_usd_per_month"]
+        cards.append(("Left a month", dollars(net["mean"]), _ends(net, dollars)))
+    like = len(decision["not_told_apart"])
+    cards.append(("Not told apart from it", counted(like, "policy", "policies"), "in what they leave or add"))
+    if decision["represents"]:
+        cards.append(("Phones", f"{decision['represents']:,}", "represented"))
+    return [{"name": name, "value": value, "note": note} for name, value, note in cards]
+
+
+def _ends(held: Mapping[str, Any], form: Any) -> str:
+    ends = (held.get("low"), held.get("high"))
+    return "" if None in ends else f"95%: {form(ends[0])} to {form(ends[1])}"
+
+
+def _reproduce(held: DecisionRecords) -> dict[str, Any]:
+    value, manifest = held.decision["value"], held.manifest
+    given = [f"--{name} {value[f'{name}_usd']:g}" for name in ("worth", "budget") if value[f"{name}_usd"] is not None]
+    facts = [
+        ("base scenario", manifest.base),
+        ("hash of the base", manifest.base_hash),
+        ("seeds", ", ".join(map(str, manifest.seeds))),
+        *words.versions(manifest.versions),
+    ]
+    return {
+        "words": "From the finished runs of this folder; the same versions give the same bytes.",
+        "command": " ".join(["fleetrec decide .", *given]),
+        "facts": [(name, fact) for name, fact in facts if fact],
+    }

@@ -1,0 +1,68 @@
+"""What `decide` prints: one sentence, a table of policies with their month, and what the answer hangs on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from fleetrec.reports.charts.decision_charts import value_text
+from fleetrec.reports.data.quantities import dollars_text, number_text
+from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
+from fleetrec.reports.terminal.text import escape
+from fleetrec.simulator.results.sentences import dollars, signed
+
+_ENERGY = (
+    ("phones", "device_joules_per_month", "J"),
+    ("GPUs while they serve", "gpu_joules_per_month", "J"),
+    ("carbon", "gco2_per_month", "gCO2"),
+)
+
+
+def print_decision(decision: Mapping[str, Any], console: Console) -> None:
+    """decision: what decision.json holds."""
+    write_line(console, str(decision["sentence"]), "bold")
+    write_line(console, "")
+    worth = decision["value"]["worth_usd"]
+    metric = decision["metric"].removeprefix("accuracy.").upper()
+    last = "left\na month" if worth is not None else "pays from $\nfor 0.01"
+    heads = ("policy", f"{metric} over\nSRM alone, 95%", "a month\n95%", "per 1,000\ninteractions", last)
+    table = new_table(console, heads)
+    for row in decision["policies"]:
+        gain, month, pays = row["gain_over_srm"] or row["gain_over_best"], row["usd_per_month"], row["pays_from_usd"]
+        end = dollars(row["net_usd_per_month"]["mean"]) if worth is not None else _pays(pays)
+        table.add_row(
+            escape(row["policy"]) + (" *" if row["shown"] else ""),
+            f"{signed(gain['mean'])}\n{_ends(gain, signed)}",
+            f"{dollars(month['mean'])}\n{_ends(month, dollars)}",
+            dollars_text(row["usd_per_1k_interactions"]["mean"]),
+            end,
+        )
+    console.print(table)
+    own = next(row for row in decision["policies"] if row["policy"] == decision["policy"])
+    used = [f"{name} {number_text(own[key])} {unit}" for name, key, unit in _ENERGY if own[key] is not None]
+    write_line(console, f"a month of '{own['policy']}': {', '.join(used)}")
+    write_line(console, "")
+    if decision["axes"]:
+        table = new_table(console, ("hangs on", "values tried", "value, from", "to", "turns at"), left=2)
+        for axis in decision["axes"]:
+            values = sorted(point["value"]["mean"] for point in axis["points"])
+            names = [point["name"].removeprefix(f"{axis['base']}, ") for point in axis["points"]]
+            names = [name.split(": ")[-1] for name in names if name != axis["base"]]
+            ends = [value_text(decision, value) for value in (values[0], values[-1])]
+            tried = f"{names[0]} ... {names[-1]}" if len(names) > 2 else ", ".join(names)
+            table.add_row(escape(axis["axis"]), escape(tried), *ends, escape(axis["turns_at"] or "nothing tried"))
+        console.print(table)
+    said = [
+        decision["value"]["taken"],
+        "*: shown to add value to all that needs no cloud, with 95% for all policies at once",
+    ]
+    write_notes(decision, console, said=said)
+
+
+def _pays(pays: Mapping[str, Any] | None) -> str:
+    return "" if pays is None else "never" if pays["mean"] is None else dollars(pays["mean"])
+
+
+def _ends(held: Mapping[str, Any], words: Any) -> str:
+    ends = (held.get("low"), held.get("high"))
+    return "" if None in ends else f"{words(ends[0])} to {words(ends[1])}"

@@ -1,0 +1,72 @@
+"""The decision in one sentence: what to run, what a month of it costs and adds, how sure, and what would turn it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, dollars, fleet, signed
+
+
+def of(decision: Mapping[str, Any]) -> str:
+    """The sentence of a decision, from what decision.json holds of it."""
+    row = next(one for one in decision["policies"] if one["policy"] == decision["policy"])
+    parts = [_run(decision, row), _adds(decision, row), _sure(decision, row), _turn(decision)]
+    return f"{'; '.join(part for part in parts if part)}."
+
+
+def _alone(decision: Mapping[str, Any]) -> str:
+    name = str(decision["nothing"][0]["baseline"])
+    return WITHOUT_CLOUD.get(name, f"'{name}'")
+
+
+def _run(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    month = between(dollars, row["usd_per_month"], "a month")
+    of_fleet = fleet(decision["represents"])
+    if decision["call"] == "yes":
+        return f"Run '{row['policy']}', for {month}{of_fleet}"
+    alone = _alone(decision)
+    if decision["call"] == "no":
+        return f"Do not call the cloud, {alone} is best: '{row['policy']}' would take {month}{of_fleet}"
+    said = "Nothing is told apart from chance, so do not call the cloud yet"
+    return f"{said}: '{row['policy']}' would take {month}{of_fleet}"
+
+
+def _adds(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    metric = decision["metric"].removeprefix("accuracy.").upper()
+    gain = row["gain_over_srm"] or row["gain_over_best"]
+    verb = "adds" if decision["call"] == "yes" else "would add"
+    said = f"it {verb} {metric} {between(signed, gain)} to the SRM alone"
+    best = decision["nothing"][0]["baseline"]
+    if best != "srm":
+        said += f" and {between(signed, row['gain_over_best'])} to {_alone(decision)}, the best that makes no request"
+    net = row.get("net_usd_per_month")
+    if net is None:
+        return said
+    worth = dollars(decision["value"]["worth_usd"])
+    left = f"{between(dollars, net, 'a month')}"
+    return f"{said}, which at {worth} for 0.01 over 1,000 interactions leaves {left}"
+
+
+def _sure(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    if decision["call"] == "yes":
+        said = "shown with 95% over all policies at once"
+        like = len(decision["not_told_apart"])
+        return said + (f", not told apart from {counted(like, 'other')}" if like else "")
+    if decision["call"] == "no":
+        return "shown with 95% over all policies at once"
+    more = decision["more_seeds"]
+    return f"{counted(more, 'more seed')} would show a difference as large as that seen" if more else ""
+
+
+def _turn(decision: Mapping[str, Any]) -> str:
+    turns = decision["turns"]
+    pays = next(one for one in decision["policies"] if one["policy"] == decision["policy"])["pays_from_usd"]
+    said = ""
+    if turns and turns[0]["axis"] != "worth of accuracy":
+        said = f"this turns at {turns[0]['at']}"
+    elif decision["axes"]:
+        said = f"nothing that was tried of {', '.join(axis['axis'] for axis in decision['axes'])} turns this"
+    if pays is None or pays["mean"] is None or pays["mean"] == float("inf"):
+        return said or "no worth of accuracy would turn this"
+    worth = f"it pays from {dollars(pays['mean'])} for 0.01 over 1,000 interactions"
+    return f"{said}, and {worth}" if said else worth

@@ -1,0 +1,50 @@
+"""What accuracy is worth to whom decides: dollars for a hundredth of it, a budget a month, or nothing that is known."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.results.sentences import dollars
+
+POINT = 0.01
+"""of the metric, which `worth_usd` is the worth of"""
+
+
+@dataclass(frozen=True)
+class Value:
+    """What decides. Without a worth the most accurate policy that the budget allows is wanted; without either the
+    cheapest that is shown to add accuracy at all."""
+
+    worth_usd: float | None = None
+    """of a hundredth of the metric over 1,000 interactions"""
+    budget_usd: float | None = None
+    """most dollars a month"""
+
+    def __post_init__(self) -> None:
+        for option, usd in (("--worth", self.worth_usd), ("--budget", self.budget_usd)):
+            if usd is not None and not 0 < usd < math.inf:
+                raise InputError(f"{option} {usd:g}: expected dollars above 0, such as 0.5")
+
+    def of(self, gain: Measure, cost: Measure, weights: Sequence[NDArray[np.uint8]]) -> Measure:
+        """What policies add: net dollars per 1,000 interactions, or accuracy where no worth of it is known."""
+        if self.worth_usd is None:
+            return gain
+        per = self.worth_usd / POINT
+        known = cost.draws is not None or len(cost.replicates) > 1  # else nothing says how the cost varies
+        draws = per * gain.resampled(weights) - cost.resampled(weights) if known else None
+        by_run = per * gain.by_run - cost.by_run
+        return Measure(by_run[..., None], cost.counts, cost.replicates, by_user=False, draws=draws)
+
+    def taken(self, metric: str) -> str:
+        """Which value of accuracy was taken, in words."""
+        most = f", for at most {dollars(self.budget_usd)} a month" if self.budget_usd is not None else ""
+        if self.worth_usd is not None:
+            return f"{POINT:g} of {metric} over 1,000 interactions is taken to be worth {dollars(self.worth_usd)}{most}"
+        if most:
+            return f"the most {metric}{most}; no worth of accuracy was given (--worth)"
+        return f"the cheapest gain in {metric} that is shown; no worth of accuracy was given (--worth, --budget)"
