@@ -79,7 +79,10 @@ class Draws:
 
     def permutation(self, n: int, purpose: str, *keys: int) -> NDArray[np.int64]:
         """A permutation of 0 .. n - 1."""
-        return np.argsort(self.uniform(purpose, *keys, np.arange(n)), kind="stable")
+        drawn = self.uniform(purpose, *keys, np.arange(n))
+        order = np.argsort(drawn)  # in half the time of a stable sort, which differs where two draws are equal alone
+        ordered = drawn[order]
+        return np.argsort(drawn, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
 
     def generator(self, purpose: str, *keys: int) -> np.random.Generator:
         """A NumPy generator of its own for (purpose, keys), for draws that no formula above covers."""

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.simulator.cloud.capacity.compiled_step import ROW, beams_s, by_tokens_s, compiled, step_row, step_s
+from fleetrec.simulator.cloud.capacity.compiled_step import ROW, beams_s, by_tokens_s, compiled, inlined, step_row, step_s
 
 __all__ = ["serve", "step_row"]
 
@@ -44,14 +44,14 @@ STARTED_S, FIRST_S, ENDED_S = 0, 1, 2
 NEVER = 1 << 62
 
 
-@compiled
+@inlined
 def _blocks_at(jobs: Ints, number: int, tokens: int, block: int) -> int:
     """KV blocks at `tokens` of context a sequence: the prompt's full blocks once, the rest once a sequence."""
     shared = min(tokens, jobs[number, PROMPT]) // block
     return int(jobs[number, WINDOWED] + shared - jobs[number, SEQUENCES] * ((shared * block - tokens) // block))
 
 
-@compiled
+@inlined
 def _prefill_blocks(jobs: Ints, number: int, computed: int, block: int) -> int:
     if computed < jobs[number, PREFILL]:
         return -(-computed // block)
@@ -75,7 +75,7 @@ def _whole(r: int, replica: Ints, jobs: Ints, number: int) -> int:
     return _blocks_at(jobs, number, tokens, replica[r, BLOCK])
 
 
-@compiled
+@inlined
 def _release(r: int, replica: Ints, jobs: Ints, number: int) -> None:
     replica[r, RESERVED] -= _whole(r, replica, jobs, number) if replica[r, RESERVE] else 0
     replica[r, FREE] += jobs[number, BLOCKS]
@@ -89,7 +89,7 @@ def _held(context: int, tokens: int, steps: int, done: int, drafts: int) -> int:
     return context + (done - 1) * tokens // steps + drafts + 1 if done else context
 
 
-@compiled
+@inlined
 def _count(
     r: int, replica: Ints, times: Floats, opening: Ints, jobs: Ints, number: int, done: int, steps: int, sign: int
 ) -> None:
@@ -121,7 +121,7 @@ def _count(
         come += block
 
 
-@compiled
+@inlined
 def _join(r: int, replica: Ints, times: Floats, opening: Ints, jobs: Ints, number: int) -> None:
     """A request decodes from the next step on."""
     tokens = jobs[number, OUTPUT] - jobs[number, GENERATED]
@@ -144,7 +144,7 @@ def _leave(r: int, replica: Ints, times: Floats, opening: Ints, jobs: Ints, numb
         times[r, CONTEXT] = times[r, GROWTH] = 0.0
 
 
-@compiled
+@inlined
 def _judge(number: int, jobs: Ints, told: Floats, arrival_s: Floats, judged: Floats, missed: Ints) -> None:
     """A request has ended: which objectives has it missed?"""
     more, arrived_s = jobs[number, OUTPUT] - 1, arrival_s[number]
@@ -159,7 +159,7 @@ def _judge(number: int, jobs: Ints, told: Floats, arrival_s: Floats, judged: Flo
             missed[part] += 1
 
 
-@compiled
+@inlined
 def _complete(
     r: int,
     replica: Ints,
@@ -219,7 +219,7 @@ def _complete(
     replica[r, BATCH], replica[r, PREFILLS] = kept, 0
 
 
-@compiled
+@inlined
 def _make_room(r: int, replica: Ints, times: Floats, opening: Ints, batch: Ints, jobs: Ints, following: Ints) -> bool:
     """Preempt the last in order until the next step's blocks are there; True where any was."""
     preempted, block, drafts = False, replica[r, BLOCK], replica[r, DRAFTS]
@@ -257,7 +257,7 @@ def _make_room(r: int, replica: Ints, times: Floats, opening: Ints, batch: Ints,
     return preempted
 
 
-@compiled
+@inlined
 def _seconds(r: int, replica: Ints, times: Floats, known: Floats, rows: Floats) -> float:
     """Of the step at hand. `known` [R, 2, sequences]: what the LLM's and the draft model's kernels take in a step
     without prompts."""
@@ -297,7 +297,7 @@ def _seconds(r: int, replica: Ints, times: Floats, known: Floats, rows: Floats) 
     return float(seconds)
 
 
-@compiled
+@inlined
 def _begin(
     r: int,
     replica: Ints,
@@ -397,14 +397,15 @@ def serve(
     missed, hopeless = np.zeros(len(judged), dtype=np.int64), False
     for number in range(n + 1):
         now = arrival_s[number] if number < n else math.inf
-        best = 0
+        best, fewest = 0, math.inf
         for r in range(replicas):
             while times[r, END_S] < now:
                 if replica[r, BATCH] or replica[r, PREFILLS]:
                     _complete(r, replica, times, opening, batch, prefills, jobs, told, arrival_s, judged, missed)
                 _begin(r, replica, times, known, opening, batch, prefills, jobs, told, following, rows)
-            if replica[r, OUTSTANDING] / speed[r] < replica[best, OUTSTANDING] / speed[best]:
-                best = r
+            load = replica[r, OUTSTANDING] / speed[r]
+            if load < fewest:
+                best, fewest = r, load
         for part in range(len(judged)):
             hopeless |= missed[part] > judged[part, 2]
         if number == n or hopeless:

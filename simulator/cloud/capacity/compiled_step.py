@@ -20,8 +20,13 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """The same function in machine code, kept on disk."""
-    return cast(Function, njit(cache=True)(function))
+    """The same function in machine code, kept on disk; other threads go on while it runs."""
+    return cast(Function, njit(cache=True, nogil=True)(function))
+
+
+def inlined(function: Function) -> Function:
+    """The same as a part of whatever calls it: a call hands over the shape and strides of every array."""
+    return cast(Function, njit(cache=True, nogil=True, inline="always")(function))
 
 
 # Where the parts of a step's time begin among its numbers; each has its numbers in the order of its class's fields.

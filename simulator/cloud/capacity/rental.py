@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from fleetrec.simulator.scenario import sections
 
@@ -49,11 +49,11 @@ def with_spares(needed: int, accepting: float, may_lack: float) -> int:
     if needed < 1 or accepting >= 1:
         return needed
     low, high = needed - 1, needed
-    while binom.cdf(needed - 1, high, accepting) > may_lack:
+    while bdtr(needed - 1, high, accepting) > may_lack:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if binom.cdf(needed - 1, middle, accepting) > may_lack else (low, middle)
+        low, high = (middle, high) if bdtr(needed - 1, middle, accepting) > may_lack else (low, middle)
     return high
 
 

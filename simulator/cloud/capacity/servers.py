@@ -38,6 +38,10 @@ class Servers(Protocol):
     def most(self) -> int:
         """Requests of one replay, at most."""
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether replays on several threads take less time than one after the other."""
+
     def alone(self, requests: Requests) -> Times:
         """Of each request on an empty node."""
 
@@ -93,6 +97,10 @@ class Replicas:
         if self._code is not None:
             return _MOST
         return _MOST_WITH_CACHES if self.cloud.prefix_caching else _MOST_OF_NODE
+
+    @property
+    def side_by_side(self) -> bool:
+        return self._code is not None
 
     def replayed(self, requests: Requests, replicas: int, watch: Watch | None = None) -> Replayed:
         """What becomes of all requests at the node; see `replay` for `watch`."""
@@ -184,7 +192,7 @@ class _Hopeless:
 class Cores:
     """Cores behind one first-come queue, each request `service_s` seconds on one of them (M/D/c under Poisson load)."""
 
-    group, most = 64, _MOST
+    group, most, side_by_side = 64, _MOST, False
 
     def __init__(self, service_s: float, objective: ServiceObjective):
         self.service_s, self.objective = service_s, objective

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.models.runtime.threads import Ahead
 from fleetrec.simulator.cloud.capacity.clones import Clones
 from fleetrec.simulator.cloud.capacity.peak import PEAK_S, Peak
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served, fewest
@@ -35,6 +36,8 @@ class Capacity:
     def __init__(self, requests: Requests, servers: Servers, draws: Draws):
         self._requests, self._servers, self._draws = requests, servers, draws
         self._known: dict[int, float] = {}
+        self._held: Ahead[tuple[int, float, int], bool] = Ahead(lambda asked: self.holds(*asked), servers.side_by_side)
+        self._units = np.zeros(0)  # seconds at which requests come that come once a second
         self.clones = Clones(requests, draws) if bool((requests.prefix_start >= 0).any()) else None
         self.alone_s = servers.alone(requests).latency_s
         self._each = servers.rates(self.stream(_FEWEST, 1.0)[0])
@@ -47,7 +50,9 @@ class Capacity:
             return self.clones.stream(n, rate)
         order = self._draws.permutation(n, "provisioning.request", n)
         rows = order * len(self._requests) // n
-        units = np.cumsum(self._draws.exponential("provisioning.gap", np.arange(n + 1)))
+        units = self._units
+        if len(units) <= n:
+            self._units = units = np.cumsum(self._draws.exponential("provisioning.gap", np.arange(n + 1 + n // 8)))
         return self._requests.take(rows).at(units[:n] / units[n] * (n / rate)), rows
 
     def holds(self, servers: int, rate: float, most: int) -> bool:
@@ -80,18 +85,27 @@ class Capacity:
 
     def _search(self, servers: int, guess: float, most: int, within: float) -> float:
         """The highest rate that is held, to `within` of it."""
+
+        def held(*rates: float) -> bool:
+            """Whether the first of them is; the others may be asked next."""
+            return self._held.ask(*((servers, rate, most) for rate in rates))
+
+        def between(low: float, high: float) -> float:
+            return math.sqrt(low * high)
+
         stride, low, high = 1.0 + 3 * within, guess, guess
-        if self.holds(servers, guess, most):
-            while self.holds(servers, high * stride, most):
+        if held(guess, guess * stride, between(guess, guess * stride)):
+            while held(high * stride, between(high, high * stride)):
                 high, stride = high * stride, stride**1.5
             low, high = high, high * stride
         else:
-            while not self.holds(servers, low / stride, most):
+            while not held(low / stride, between(low / stride, low)):
                 low, stride = low / stride, stride**1.5
             low, high = low / stride, low
         while high / low > 1 + within:
-            middle = math.sqrt(low * high)
-            low, high = (middle, high) if self.holds(servers, middle, most) else (low, middle)
+            middle = between(low, high)
+            ahead = (between(middle, high), between(low, middle)) if high / middle > 1 + within else ()
+            low, high = (middle, high) if held(middle, *ahead) else (low, middle)
         return low
 
     def busier(self, rate: float) -> float:
