@@ -49,7 +49,7 @@ class Ahead(Generic[Question, Answer]):
             return self._work(question)
         before, self._begun = self._begun, {}
         for one in (question, *likely):
-            self._begun[one] = before.pop(one, None) or self._pool.submit(self._work, one)
+            self._begun[one] = before.pop(one) if one in before else self._pool.submit(self._work, one)
         for stale in before.values():
             stale.cancel()
         return self._begun[question].result()

@@ -10,7 +10,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.simulator.cloud.capacity.compiled_step import ROW, beams_s, by_tokens_s, compiled, inlined, step_row, step_s
+from fleetrec.simulator.cloud.capacity.compiled_step import (
+    ROW,
+    beams_s,
+    by_tokens_s,
+    compiled,
+    inlined,
+    step_row,
+    step_s,
+)
 
 __all__ = ["serve", "step_row"]
 
