@@ -9,8 +9,9 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/python cli.py demo --overwrite
 
+# Both workers, and the processes that tests start, read each module's bytecode, which the environment may forbid to write.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Into build/docs; open build/docs/index.html. A link that leads nowhere ends it.
 docs: $(STAMP)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,15 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Artifacts of tests never meet those of a user; what one test has trained or compiled serves all, whichever of
-    pytest's workers runs them."""
+def _private_cache(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[None]:
+    """Artifacts of tests never meet those of a user; what one test has trained serves all, whichever of pytest's
+    workers runs them. Machine code stays from one session to the next, in pytest's own cache."""
     folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "fleetrec-cache"
+    folder.mkdir(exist_ok=True)
+    if pytestconfig.pluginmanager.has_plugin("cacheprovider"):
+        with suppress(FileExistsError):  # the other worker was faster
+            (folder / "compiled").symlink_to(pytestconfig.cache.mkdir("compiled"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLEETREC_CACHE", str(folder / "fleetrec-cache"))
+        patch.setenv("FLEETREC_CACHE", str(folder))
         yield

@@ -19,6 +19,7 @@ import yaml
 
 from fleetrec import Scenario, cli, simulate
 from fleetrec.commands.common import user_errors
+from fleetrec.models.runtime.artifacts import ArtifactStore
 from tests.commands.typed import one_line, typed
 from tests.small import SMALL, noted
 
@@ -78,8 +79,10 @@ def test_a_second_run_from_cache_gives_the_same_bytes(scenario_file: Path, tmp_p
 
 @pytest.mark.usefixtures("first")
 def test_retraining_from_nothing_gives_the_same_bytes(scenario_file: Path, tmp_path: Path) -> None:
-    nothing = str(tmp_path / "store")
-    done = fleetrec("simulate", scenario_file, "--out", "fresh", "--quiet", cwd=tmp_path, FLEETREC_CACHE=nothing)
+    nothing = tmp_path / "store"
+    nothing.mkdir()
+    (nothing / "compiled").symlink_to(ArtifactStore().root / "compiled")  # which learns nothing
+    done = fleetrec("simulate", scenario_file, "--out", "fresh", "--quiet", cwd=tmp_path, FLEETREC_CACHE=str(nothing))
     assert done.returncode == 0, done.stderr
     run = scenario_file.parent / "runs" / "small-1"
     for file in ("interactions.parquet", "requests.parquet", "summary.json"):
@@ -210,6 +213,7 @@ BAD = {
 }
 
 
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize("what", list(BAD))
 def test_bad_input_is_one_line_and_exit_code_2(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 @pytest.fixture(autouse=True)
-def _beside_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _beside_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_core: None) -> None:
     shutil.copytree(EXAMPLES, tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
 

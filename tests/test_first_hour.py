@@ -14,7 +14,7 @@ from fleetrec.simulator.scenario import advice, load_scenario
 from tests.small import noted
 
 ROOT = Path(__file__).parent.parent
-QUICK = "--set srm.epochs=1 --set llm.candidates.epochs=1 --set fleet.devices=40"
+SMALLER = "--set srm.epochs=1 --set fleet.devices=40 --set fleet.represents=1000"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scenarios").glob("*.yaml")), ids=lambda path: path.stem)
@@ -46,7 +46,7 @@ def test_a_log_and_answers_of_ones_own_run_as_the_readme_says(
     log = f"{ROOT / 'scenarios' / 'own_log.yaml'} --set workload.interactions.path=my_log.csv"
 
     typed(monkeypatch, "data describe my_log.csv")
-    typed(monkeypatch, f"simulate {log} {QUICK} --quiet --out trained")
+    typed(monkeypatch, f"simulate {log} {SMALLER} --set llm.candidates.epochs=1 --quiet --out trained")
     assert json.loads(Path("trained/summary.json").read_text())["interactions"] > 100
 
     typed(monkeypatch, f"prompts export {log} --set fleet.devices=40 --out prompts.parquet")
@@ -63,15 +63,11 @@ def test_a_log_and_answers_of_ones_own_run_as_the_readme_says(
     assert checked["verdict"].startswith("no sign")
     log += " --set workload.interactions.on_error=skip"
     table = "--set llm.candidates='{kind: table, path: my_llm.parquet, missing: previous}'"
-    typed(
-        monkeypatch, f"simulate {log} {table} {QUICK.replace(' --set llm.candidates.epochs=1', '')} --quiet --out mine"
-    )
+    typed(monkeypatch, f"simulate {log} {table} {SMALLER} --quiet --out mine")
     notes = noted(json.loads(Path("mine/summary.json").read_text())["notes"])
     assert notes["quality_and_cost"] == {"quality_of": "table my_llm.parquet", "cost_of": "llama-3.1-8b"}
 
-    asking = (
-        f"{table} --set srm.epochs=1 --set fleet.devices=40 --set policy.request='{{kind: inconsistency, ratio: 0.2}}'"
-    )
+    asking = f"{table} {SMALLER} --set policy.request='{{kind: inconsistency, ratio: 0.2}}'"
     typed(monkeypatch, f"simulate {log} {asking} --quiet --out asking")
     threshold = json.loads(Path("asking/summary.json").read_text())["requests"]["threshold"]
     assert threshold > 0

@@ -12,6 +12,7 @@ from tests.docs.pages import ROOT, blocks_of, command_lines
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_a_tutorial_does_what_it_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -53,8 +53,10 @@ def loop() -> ModuleType | None:
     """The compiled code; None, with one line on standard error, where there is no compiler or it fails."""
     try:
         store, key = ArtifactStore(), _key()
-        with tempfile.TemporaryDirectory() as own:  # the compiler writes where it reads, which a cache may not allow
-            kept = store.open("compiled", key)
+        kept = store.open("compiled", key)
+        alone = store.locked("compiled", key) if kept is None else nullcontext()  # of several processes one compiles
+        with alone, tempfile.TemporaryDirectory() as own:  # it writes where it reads, which a cache may not allow
+            kept = kept or store.open("compiled", key)
             if kept is not None:
                 shutil.copytree(kept, own, dirs_exist_ok=True)
             code = _loaded(own)

@@ -215,6 +215,7 @@ def test_a_built_in_kind_with_user_states_is_one_new_file(
         shapes.fields_of.cache_clear()
 
 
+@pytest.mark.usefixtures("one_core")
 def test_models_of_ones_own_are_evaluated_by_command_and_shared_by_shards(store: ArtifactStore) -> None:
     load(GRU)
     changes = ("--set", f"srm={{kind: 'mine.py:Mine', {KEYS}}}", "--set", "fleet.devices=12")
