@@ -18,6 +18,7 @@ from fleetrec.commands.common import (
     progress_bars,
     user_errors,
 )
+from fleetrec.commands.log_options import TraceOptions, reads_a_log
 from fleetrec.models.runtime.errors import InputError
 
 app = typer.Typer()
@@ -39,6 +40,7 @@ def catalog(as_json: AsJson = False) -> None:
 
 
 @app.command()
+@reads_a_log
 def replay(
     trace: Annotated[
         Path, typer.Argument(help="request trace: Azure, BurstGPT, Mooncake, a load test's result, JSON lines or CSV")
@@ -67,6 +69,8 @@ def replay(
         list[str] | None,
         typer.Option("--slo", help="p95=1s,ttft_p99=200ms: find the fewest replicas that meet all; repeatable"),
     ] = None,
+    *,
+    reading: TraceOptions,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +87,7 @@ def replay(
         objectives = ",".join(slo) if slo else None
         with blaming_options():
             layout, formats = layout_named(tp, pp, None, ep, ep), Formats(precision, kv_cache=kv_cache)
-            of = (layout, formats, replicas, chosen, engine, profile, rate_scale, limit, objectives)
+            of = (layout, formats, replicas, chosen, engine, profile, rate_scale, limit, objectives, reading.said())
             figures = size(trace, Plan(model, gpu, *of), progress_bars(quiet))
         if as_json:
             print_json(figures)
@@ -92,6 +96,7 @@ def replay(
 
 
 @app.command()
+@reads_a_log
 def calibrate(
     log: Annotated[
         Path, typer.Argument(help="a server's request log, or a load test's result: JSON, JSON lines or CSV")
@@ -109,6 +114,8 @@ def calibrate(
     ] = None,
     gpu: Annotated[str | None, typer.Option("--gpu", help="catalogue GPU, instead of the engine file's")] = None,
     figure: Annotated[Path | None, typer.Option("--figure", help="PNG of measured against simulated times")] = None,
+    *,
+    reading: TraceOptions,
     as_json: AsJson = False,
 ) -> None:
     """Fit step times to a server's request log by simulating it; write a profile that `cloud.profile` can name."""
@@ -125,7 +132,7 @@ def calibrate(
                 check_file_place(option, path)
         if figure is not None and figure.suffix != ".png":
             raise InputError(f"--figure {figure}: a PNG is drawn; name a file that ends with .png")
-        found = fit(read_log(log), read_server(engine, model, gpu), fit_first)
+        found = fit(read_log(log, reading.said()), read_server(engine, model, gpu), fit_first)
         if out is not None:
             save_profile(found, out)
         if figure is not None:

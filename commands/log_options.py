@@ -1,14 +1,15 @@
-"""The options of commands that read an interaction log: the keys of `workload.interactions`, as flags."""
+"""The options of commands that read a log of interactions or of requests: how it is read, as flags."""
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from fleetrec.simulator.cloud.request_files.forms import Said
     from fleetrec.simulator.scenario.sections import LogFile
 
 Format = Annotated[str, typer.Option("--format", help="kind of file, or a published data set by name")]
@@ -17,7 +18,13 @@ Columns = Annotated[
     str | None,
     typer.Option(
         "--columns",
-        help="which columns hold what, by name or place: user=account,item=3,time=DATE+CLOCK; time=none: in order",
+        help="which columns hold what, by name or place: user=account,item=3,time=DATE+CLOCK (or none),clicked=yes",
+    ),
+]
+TraceColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns", help="which columns hold what, by name or place: arrival=ts,prompt=3,output=out,first=..,last=.."
     ),
 ]
 Where = Annotated[
@@ -56,6 +63,7 @@ class LogOptions:
 
         from fleetrec.models.runtime.errors import InputError
         from fleetrec.simulator.scenario.sections import LogFile
+        from fleetrec.simulator.scenario.sections.workload import LogColumns
 
         said: dict[str, Any] = {"path": path}
         for key, value, default in (
@@ -71,7 +79,7 @@ class LogOptions:
             if value != default:  # else it is not said: a recipe's word counts
                 said[key] = value
         if self.columns is not None:
-            said["columns"] = dict(_column(part) for part in self.columns.split(","))
+            said["columns"] = _columns(self.columns, tuple(LogColumns.model_fields))
         if self.header != "auto":
             names = [name.strip() for name in self.header.split(",")]
             said["header"] = self.header if self.header in ("first", "none") else names
@@ -87,11 +95,29 @@ class LogOptions:
             raise InputError(f"--{option}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
+@dataclass(frozen=True)
+class TraceOptions:
+    """How a command's request trace is read: what its options say."""
+
+    columns: TraceColumns = None
+    where: Where = None
+    unit: TimeUnit = "auto"
+
+    def said(self) -> "Said":
+        """What they come to. InputError where they cannot be."""
+        from fleetrec.simulator.cloud.request_files.forms import ROLES, Said
+
+        columns = {} if self.columns is None else _columns(self.columns, ROLES)
+        return Said(columns, self.where, None if self.unit == "auto" else self.unit)
+
+
 def reads_a_log(command: Callable[..., None]) -> Callable[..., None]:
-    """A command of Typer with each of the log's options in the place of its parameter `reading: LogOptions`."""
-    names = [field.name for field in fields(LogOptions)]
+    """A command of Typer with each of a log's options in the place of its parameter `reading`, which is
+    `LogOptions` or `TraceOptions`."""
     own = inspect.signature(command, eval_str=True)
-    each = inspect.signature(LogOptions).parameters
+    options = own.parameters["reading"].annotation
+    names = [field.name for field in fields(options)]
+    each = inspect.signature(options).parameters
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         parameter.replace(kind=keyword)
@@ -101,7 +127,7 @@ def reads_a_log(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_options(**given: Any) -> None:
-        reading = LogOptions(**{name: given.pop(name) for name in names})
+        reading = options(**{name: given.pop(name) for name in names})
         command(**given, reading=reading)
 
     with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -109,13 +135,18 @@ def reads_a_log(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
-def _column(part: str) -> tuple[str, Any]:
+def _columns(said: str, roles: Sequence[str]) -> dict[str, Any]:
     from fleetrec.models.runtime.errors import InputError
 
-    role, equals, names = (piece.strip() for piece in part.partition("="))
-    if not equals or role not in ("user", "item", "time") or not names:
-        raise InputError(
-            f"--columns: {part!r} is not user=NAME, item=NAME or time=NAME; write them with commas between"
-        )
-    wanted = [int(name) if name.isdecimal() else name for name in names.split("+")]
-    return role, wanted if len(wanted) > 1 else wanted[0]
+    found: dict[str, Any] = {}
+    for part in said.split(","):
+        role, equals, names = (piece.strip() for piece in part.partition("="))
+        if not equals or role not in roles or not names:
+            raise InputError(
+                f"--columns: {part!r} is not ROLE=NAME with a role of {', '.join(roles)}; commas part several"
+            )
+        if role in found:
+            raise InputError(f"--columns: {role} is said twice; say it once")
+        wanted = [int(name) if name.isdecimal() else name for name in names.split("+")]
+        found[role] = wanted if len(wanted) > 1 else wanted[0]
+    return found

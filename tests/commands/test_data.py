@@ -1,7 +1,9 @@
 """Commands on logs, as they are typed."""
 
+import json
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from tests.commands.typed import one_line, typed
@@ -31,3 +33,18 @@ def test_a_file_of_another_form_is_one_line_of_what_the_format_reads(tmp_path: P
 
 def test_a_set_that_is_not_fetched_is_one_line_of_where_it_is() -> None:
     assert "get UserBehavior.csv from https://tianchi" in one_line(typed("data", "fetch", "taobao_userbehavior"))
+
+
+def test_every_column_that_a_scenario_names_is_named_on_the_command_line(tmp_path: Path) -> None:
+    rows = [f"k{n % 3},p{n % 7},{1_700_000_000 + n},{n % 4 == 0:d},{n % 2:d},s{n // 5}" for n in range(40)]
+    log = tmp_path / "log.csv"
+    log.write_text("\n".join(["wer,was,wann,genommen,zufall,liste", *rows]) + "\n")
+    columns = "user=wer,item=was,time=wann,clicked=genommen,random=zufall,slate=liste"
+    described = typed("data", "describe", log, "--columns", columns, "--json")
+    assert described.exit_code == 0, described.output
+    assert json.loads(described.stdout)["events"] == 10
+    assert typed("data", "convert", log, "--columns", columns, "--out", tmp_path / "out").exit_code == 0
+    shown = pyarrow.parquet.read_table(tmp_path / "out" / "exposures.parquet")
+    assert (shown.num_rows, set(shown.column_names) >= {"clicked", "random", "slate"}) == (40, True)
+    assert "clicked, shown, random, slate" in one_line(typed("data", "describe", log, "--columns", "stars=wer"))
+    assert "user is said twice" in one_line(typed("data", "describe", log, "--columns", "user=wer,user=was"))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.request_files.forms import NOTHING_SAID, Said
 from fleetrec.simulator.cloud.request_files.reading import read_requests
 from fleetrec.simulator.core.notes import Note
 
@@ -29,12 +30,12 @@ class RequestLog:
         return len(self.arrival_s)
 
 
-def read_log(path: Path) -> RequestLog:
-    """The log in file `path`, of any form that `read_requests` reads.
+def read_log(path: Path, said: Said = NOTHING_SAID) -> RequestLog:
+    """The log in file `path`, of any form that `read_requests` reads, read as `said`.
 
     InputError where a request has no time of a token, or no output, and as `read_requests` says.
     """
-    read = read_requests(path)
+    read = read_requests(path, said=said)
     untold = np.isnan(read.first_s) | np.isnan(read.last_s)
     if untold.all():
         raise InputError(

@@ -24,6 +24,7 @@ from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.pools import expected_errors, kind_of
 from fleetrec.simulator.cloud.prediction.rows import engine_named
 from fleetrec.simulator.cloud.prediction.setup import Formats, kv_cache_named, served_on, weights_of
+from fleetrec.simulator.cloud.request_files.forms import NOTHING_SAID, Said
 from fleetrec.simulator.cloud.tokens import RequestTokens
 from fleetrec.simulator.core.costs import HOUR_S, rent_cost
 from fleetrec.simulator.core.notes import data_of, note
@@ -51,6 +52,8 @@ class Plan:
     limit: int | None = None
     slo: str | None = None
     """objectives, with commas between"""
+    said: Said = NOTHING_SAID
+    """of the trace"""
 
 
 def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def size(trace: Path, plan: Plan, progress: Progress, seed: int = 1) -> dict[str
     model = default_catalogue().model(plan.model, "--model")
     cloud = without_faults(_cloud(plan, model))
     gpu = default_catalogue().gpu(plan.gpu, "--gpu")
-    requests, notes = read_trace(trace, plan.limit)
+    requests, notes = read_trace(trace, plan.limit, plan.said)
     lasts_s = float(requests.arrival_s[-1]) / plan.rate_scale
     if lasts_s > DURATION.most:
         raise InputError(

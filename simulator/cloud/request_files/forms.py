@@ -4,9 +4,10 @@ A form is known by its keys alone, whatever their case and signs. A time has the
 says (arrival_ms); a number of no said unit is a time since 1970 of the unit that its size tells, or is refused.
 """
 
+import math
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -15,7 +16,9 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario.text_files import number
 
 TIMES = ("arrival", "first", "last")
+ROLES = ("arrival", "prompt", "output", "sequences", "first", "last")
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+UNITS = (*_SECONDS, "iso")
 _LEAST_DATE_S = 1e9  # in 2001: smaller numbers may be of any clock
 
 
@@ -29,6 +32,18 @@ class Request(NamedTuple):
     sequences: float = 1.0
     first: float = float("nan")
     last: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the user says of a file of requests; what is not said is known by names."""
+
+    columns: Mapping[str, str | int] = field(default_factory=dict)
+    """by role, their names or places"""
+    where: str | None = None
+    """which rows count"""
+    unit: str | None = None
+    """of times: s, ms, us, ns, iso, or a form as strptime reads it"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,7 @@ class Form:
         return lacks + ([self.has] if self.has and self.has not in names else [])
 
 
+NOTHING_SAID = Said()
 _PLAIN = Form(
     "plain columns",
     {
@@ -132,6 +148,9 @@ KNOWN = (
 )
 
 
+SAY = "say which columns they are: --columns arrival=NAME,prompt=NAME,output=NAME"
+
+
 def plain(name: str) -> str:
     """A key without case, blanks and signs."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
@@ -140,13 +159,21 @@ def plain(name: str) -> str:
 class Reader:
     """Reads rows of one form; the keys of the first row say which."""
 
-    def __init__(self, names: Collection[str], where: str):
-        """`names` are plain. InputError where no form has them, or two of them say the same."""
-        self.form = next((form for form in FORMS if not form.lacking(names)), None) or _nearest(names, where)
-        self._keys = self.form.found(names)
-        if self.form is _PLAIN:
-            for role, keys in _PLAIN.keys.items():
-                both = [key for key in keys if key in names]
+    def __init__(self, names: Collection[str], where: str, said: Said = NOTHING_SAID):
+        """`names` are plain, and so are those of `said`. InputError where no form has them, or two of them say the
+        same."""
+        keys = {role: (str(name),) for role, name in said.columns.items()}
+        known = (_PLAIN,) if "arrival" in keys else FORMS  # of another form, times have its unit
+        forms = (
+            [replace(form, keys={**form.keys, **keys}, unit=said.unit or form.unit) for form in known]
+            if keys or said.unit
+            else known
+        )
+        self.form = next((form for form in forms if not form.lacking(names)), None) or _nearest(names, where, forms)
+        self.keys = self.form.found(names)
+        if self.form.name == _PLAIN.name:
+            for role, called in self.form.keys.items():
+                both = [key for key in called if key in names]
                 if len(both) > 1:
                     raise InputError(
                         f"{where}: {both[0]} and {both[1]} both say the {_WORDS[role]}; leave one, or give the other "
@@ -157,7 +184,7 @@ class Reader:
     def read(self, values: Mapping[str, Any], row: int, where: str) -> Request:
         """The request of a row with those values by plain key. InputError where one is missing or no number."""
         read = {}
-        for role, key in self._keys.items():
+        for role, key in self.keys.items():
             value = values.get(key)
             if value is None or value == "":
                 if role in ("first", "last"):
@@ -170,12 +197,14 @@ class Reader:
 
     def _time(self, value: Any, key: str, where: str) -> float:
         """Seconds, of a number or of a date and time; fractions finer than a microsecond are cut."""
-        try:
-            time = float(value)
-        except (TypeError, ValueError):
-            return self._moment(str(value), where)
-        time = number(str(value), f"{where}: {key}")
         unit = self.form.unit or (key.rsplit("_", 1)[-1] if "_" in key else "")
+        try:
+            time = math.nan if "%" in unit else float(value)
+        except (TypeError, ValueError):
+            time = math.nan
+        if math.isnan(time):
+            return self._moment(str(value), unit, where)
+        time = number(str(value), f"{where}: {key}")
         if unit in _SECONDS:
             seconds = time * _SECONDS[unit] if unit != "ns" else time // 10**9 + time % 10**9 / 1e9
             if seconds >= LAST_DATE_S:
@@ -192,11 +221,15 @@ class Reader:
             "is milliseconds"
         )
 
-    def _moment(self, text: str, where: str) -> float:
+    def _moment(self, text: str, unit: str, where: str) -> float:
         try:
-            moment = datetime.fromisoformat(re.sub(r"\s*UTC$", "Z", text))
+            if "%" in unit:
+                moment = datetime.strptime(text, unit)
+            else:
+                moment = datetime.fromisoformat(re.sub(r"\s*UTC$", "Z", text))
         except ValueError:
-            raise InputError(f"{where}: expected a date and time, got {text!r}; mend or remove the row") from None
+            form = f" like {unit}" if "%" in unit else ""
+            raise InputError(f"{where}: expected a date and time{form}, got {text!r}; mend or remove the row") from None
         zoned = moment.tzinfo is not None
         if self._zoned is None:
             self._zoned = (zoned, where)
@@ -216,10 +249,10 @@ _WORDS = {
 }
 
 
-def _nearest(names: Collection[str], where: str) -> Form:
+def _nearest(names: Collection[str], where: str, forms: Sequence[Form]) -> Form:
     """Only ever an InputError: what the form lacks that has most of these names."""
-    lacking = {form.name: form.lacking(names) for form in FORMS if form.has is None or form.has in names}
+    lacking = {form.name: form.lacking(names) for form in forms if form.has is None or form.has in names}
     nearest = min(lacking, key=lambda name: len(lacking[name]))
     if len(lacking[nearest]) > 2:
-        raise InputError(f"{where}: not the head of a request trace ({', '.join(names)[:60]}); known: {KNOWN}")
-    raise InputError(f"{where}: no {' and no '.join(lacking[nearest])}; known: {KNOWN}")
+        raise InputError(f"{where}: not the head of a request trace ({', '.join(names)[:60]}); {SAY}; known: {KNOWN}")
+    raise InputError(f"{where}: no {' and no '.join(lacking[nearest])}; {SAY}; known: {KNOWN}")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,28 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.replica.jobs import MOST_TOKENS
-from fleetrec.simulator.cloud.request_files.forms import KNOWN, Reader, Request, plain
+from fleetrec.simulator.cloud.request_files.forms import (
+    FORMS,
+    KNOWN,
+    NOTHING_SAID,
+    UNITS,
+    Reader,
+    Request,
+    Said,
+    plain,
+)
 from fleetrec.simulator.cloud.request_files.results import Rows, is_line, result_rows
 from fleetrec.simulator.core.notes import Note, note
+from fleetrec.simulator.scenario.sections.workload import TableForm
 from fleetrec.simulator.scenario.text_files import read_rows
 from fleetrec.simulator.scenario.units import DURATION
+from fleetrec.simulator.workload.columns import Knowing, plain_name
+from fleetrec.simulator.workload.tables.opening import find, open_table
+from fleetrec.simulator.workload.tables.table import reader as table_reader
+from fleetrec.simulator.workload.tables.table import told_by
+from fleetrec.simulator.workload.tables.where import condition
 
+_BATCH_ROWS = 100_000
 _POINTER = "version https://git-lfs"
 _FAR_S = 100.0  # between requests: so few need no server
 _SLOW_S, _FAST_S = 5.0, 1e-5  # a token, in the median: no server is so slow, or so fast
@@ -40,13 +56,13 @@ class RequestFile:
     notes: list[Note]
 
 
-def read_requests(path: Path, limit: int | None = None) -> RequestFile:
-    """The first `limit` requests. Rows that are out of order are sorted and counted, failed requests left out and
-    counted. InputError names the row that cannot be used, or the unit that cannot be."""
+def read_requests(path: Path, limit: int | None = None, said: Said = NOTHING_SAID) -> RequestFile:
+    """The first `limit` requests of a file that is read as `said`. Rows that are out of order are sorted and counted,
+    failed requests left out and counted. InputError names the row that cannot be used, or the unit that cannot be."""
     notes: list[Note] = []
     rows: list[Request] = []
     failed = 0
-    for request in _rows(path):
+    for request in _rows(path) if said == NOTHING_SAID else _said_rows(path, said):
         if len(rows) == limit:
             break
         if request is None:
@@ -54,7 +70,8 @@ def read_requests(path: Path, limit: int | None = None) -> RequestFile:
         else:
             rows.append(request)
     if not rows:
-        raise InputError(f"{path}: holds no request; give a trace with at least one row")
+        kept = "" if said.where is None else f" that where keeps ({said.where})"
+        raise InputError(f"{path}: holds no request{kept}; give a trace with at least one row")
     table = np.array(rows, dtype=np.float64)  # [n, 7]
     row, arrival, prompt, output, sequences, _, last = table.T
     for name, values, least in (
@@ -78,15 +95,15 @@ def read_requests(path: Path, limit: int | None = None) -> RequestFile:
     _check_tokens(path, table)
     late = int((np.diff(arrival) < 0).sum())
     if late:
-        said = "the trace is sorted by time, since {late} of its {rows} rows came before the row above"
-        notes.append(note("trace_sorted", said, late=late, rows=len(rows)))
+        told = "the trace is sorted by time, since {late} of its {rows} rows came before the row above"
+        notes.append(note("trace_sorted", told, late=late, rows=len(rows)))
     if failed:
         notes.append(note("requests_failed", "{failed} requests that failed are left out", failed=failed))
     order = np.argsort(arrival, kind="stable")
     gap_s = float(np.median(np.diff(arrival[order]))) if len(rows) > 1 else 0.0
     if gap_s > _FAR_S:
-        said = "half of the requests come more than {gap_s:g} s after the one before: are the times milliseconds?"
-        notes.append(note("requests_far_apart", said, gap_s=gap_s))
+        told = "half of the requests come more than {gap_s:g} s after the one before: are the times milliseconds?"
+        notes.append(note("requests_far_apart", told, gap_s=gap_s))
     table = table[order]
     table[:, [1, 5, 6]] -= arrival.min()
     counts = table[:, [0, 2, 3, 4]].astype(np.int64)
@@ -128,6 +145,33 @@ def _rows(path: Path) -> Rows:
     if begin.startswith(_POINTER):
         raise InputError(f"{path}: is a Git LFS pointer, not the data; run `git lfs pull` where it came from")
     return _json_rows(path) if begin[:1] in ("{", "[") else _csv_rows(path, begin)
+
+
+def _said_rows(path: Path, said: Said) -> Rows:
+    """The rows of a table of any kind that a log may be, whose columns, filter or times the user says."""
+    check_regular(path)
+    if said.unit is not None and "%" not in said.unit and said.unit not in UNITS:
+        raise InputError(
+            f"--time: {said.unit!r} is no unit of a trace's times; write {', '.join(UNITS)} or '%d/%m/%Y %H:%M:%S'"
+        )
+    known = Knowing([plain_name(name) for form in FORMS for keys in form.keys.values() for name in keys], said.columns)
+    with table_reader() as opened, told_by(path, "a request trace"):
+        table = open_table(opened, path, TableForm(path=str(path)), known)
+        told = {role: find(table, name) for role, name in said.columns.items()}
+        columns = {plain(column.name): column for column in (*table.columns, *told.values())}
+        named = replace(said, columns={role: plain(column.name) for role, column in told.items()})
+        reader = Reader(list(columns), str(path), named)
+        kept = "" if said.where is None else f" WHERE {condition(opened, table, said.where)}"
+        used = list(dict.fromkeys(reader.keys.values()))
+        chosen = ", ".join(f"{columns[name].text} AS x{place}" for place, name in enumerate(used))
+        numbered = f"(SELECT row_number() OVER () AS row_of_file, * FROM {table.source})"
+        cursor = opened.database.execute(f"SELECT row_of_file, {chosen} FROM {numbered}{kept}")
+        while batch := cursor.fetchmany(_BATCH_ROWS):
+            for row, *values in batch:
+                request = reader.read(dict(zip(used, values, strict=True)), row, f"{path}: row {row}")
+                yield None if reader.form.failed(request) else request
+        if unreadable := table.unreadable():
+            raise InputError(f"{path}, line {unreadable[0][0]}: {unreadable[0][1]}; mend or remove the row")
 
 
 def _csv_rows(path: Path, begin: str) -> Rows:

@@ -2,11 +2,14 @@
 
 vLLM's `bench serve` and SGLang's `bench_serving` write a list for each thing (with --save-detailed, --output-details),
 guidellm benchmarks with their requests, genai-perf experiments with time stamps of every response, AIPerf a line a
-request. What a tool leaves out (SGLang the times of requests, genai-perf the tokens) cannot be had from its file.
+request. What a tool leaves out (genai-perf the tokens, SGLang when requests of a finite rate were sent) cannot be had
+from its file.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
+from heapq import heapreplace
 from typing import Any
 
 from fleetrec.models.runtime.errors import InputError
@@ -14,7 +17,8 @@ from fleetrec.simulator.cloud.request_files.forms import Request
 from fleetrec.simulator.scenario.text_files import number
 
 _NAN = float("nan")
-_LISTS = ("input_lens", "output_lens", "ttfts", "itls", "start_times")
+_LISTS = ("input_lens", "output_lens", "ttfts", "itls")
+_STARTS = ("start_times", "arrival_times")  # vLLM's, SGLang's
 _SCALES = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 Rows = Iterator[Request | None]
@@ -49,31 +53,50 @@ def _numbered(value: Any, where: str) -> float:
 
 
 def _lists(result: Mapping[str, Any], where: str) -> Rows:
-    """vLLM's and SGLang's: a list for each thing."""
-    lists = {name: result[name] for name in _LISTS if isinstance(result.get(name), list)}
-    if "start_times" not in lists:
-        if result.get("request_rate") != "inf" or result.get("max_concurrency") is not None:
-            raise InputError(
-                f"{where}: does not say when requests were sent (no start_times); vllm bench serve writes them with "
-                "--save-detailed in its newer versions; of SGLang give the server's own request metrics, as JSON lines"
-            )
-        lists["start_times"] = [0.0] * len(lists.get("input_lens", ()))  # all at once
+    """vLLM's and SGLang's: a list for each thing. Requests that are not said to have been sent at a moment were sent at
+    once where the rate has no end, or one as soon as another ends, where so many may run."""
+    told = next((name for name in _STARTS if isinstance(result.get(name), list)), None)
+    lists = {name: result[name] for name in (*_LISTS, *([told] if told else [])) if isinstance(result.get(name), list)}
     lacking = [name for name in _LISTS if name not in lists]
     if lacking or len({len(values) for values in lists.values()}) != 1:
-        told = ", ".join(f"{len(values)} {name}" for name, values in lists.items())
-        told = f"no list {lacking[0]}" if lacking else told
-        raise InputError(f"{where}: holds {told}; give the file as the load test wrote it, with all details")
+        held = ", ".join(f"{len(values)} {name}" for name, values in lists.items())
+        held = f"no list {lacking[0]}" if lacking else held
+        raise InputError(f"{where}: holds {held}; give the file as the load test wrote it, with all details")
     errors = result.get("errors") or []
-    for i, (prompt, output, ttft, itl, start) in enumerate(zip(*(lists[name] for name in _LISTS), strict=True)):
+    failed = [bool(i < len(errors) and errors[i]) or not output for i, output in enumerate(lists["output_lens"])]
+    running = [] if told else _running(result, len(failed), any(failed), where)
+    for i, (prompt, output, ttft, itl) in enumerate(zip(*(lists[name] for name in _LISTS), strict=True)):
         here = f"{where}: request {i + 1}"
-        if (i < len(errors) and errors[i]) or not output:
+        if failed[i]:
             yield None
             continue
-        sent = _numbered(start, f"{here}: start_times")
+        sent = _numbered(lists[told][i], f"{here}: {told}") if told else running[0]
         first = sent + _numbered(ttft, f"{here}: ttfts")
         gaps = [_numbered(gap, f"{here}: itls") for gap in (itl if isinstance(itl, list) else [itl])]
         read, written = _numbered(prompt, f"{here}: input_lens"), _numbered(output, f"{here}: output_lens")
+        if running:
+            heapreplace(running, first + sum(gaps))
         yield Request(i + 1, sent, read, written, first=first, last=first + sum(gaps))
+
+
+def _running(result: Mapping[str, Any], requests: int, failed: bool, where: str) -> list[float]:
+    """When each of the requests that may run at once is over: at first now. InputError where they came at a rate, or
+    one that failed held its place for a time that nobody knows."""
+    most = result.get("max_concurrency")
+    if result.get("request_rate") not in ("inf", math.inf) or not (
+        most is None or (isinstance(most, int) and most > 0)
+    ):
+        raise InputError(
+            f"{where}: does not say when requests were sent (no start_times): vllm bench serve writes them with "
+            "--save-detailed in its newer versions; SGLang's bench_serving does not, so run it with --request-rate "
+            "inf, whose times follow from the answers', or give the server's own request metrics, as JSON lines"
+        )
+    if most is not None and failed:
+        raise InputError(
+            f"{where}: some requests failed, and for how long each of them held a place of max_concurrency {most} is "
+            "not told, so when others were sent is not either; run the load test again"
+        )
+    return [0.0] * (requests if most is None else min(most, requests))
 
 
 def _guidellm(result: Mapping[str, Any], where: str) -> Rows:
