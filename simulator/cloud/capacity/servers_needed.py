@@ -5,7 +5,8 @@ The peak of a larger fleet is many independently shifted copies of the run's own
 """
 
 import math
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,21 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+@dataclass
+class _Bounds:
+    """Requests a second that so many servers hold and do not hold, and how closer ones are found."""
+
+    closer: Iterator[tuple[float, float]]
+    low: float = 0.0
+    high: float = math.inf
+
+
 class Capacity:
     """What rates of such requests numbers of servers hold for half an hour within the objective."""
 
     def __init__(self, requests: Requests, servers: Servers, draws: Draws):
         self._requests, self._servers, self._draws = requests, servers, draws
-        self._known: dict[int, float] = {}
+        self._known: dict[int, _Bounds] = {}
         self._held: Ahead[tuple[int, float, int], bool] = Ahead(lambda asked: self.holds(*asked), servers.side_by_side)
         self._units = np.zeros(0)  # seconds at which requests come that come once a second
         self.clones = Clones(requests, draws) if bool((requests.prefix_start >= 0).any()) else None
@@ -75,16 +85,35 @@ class Capacity:
     def of(self, servers: int) -> float:
         """The most requests a second that so many servers hold. More than a group of them hold in proportion."""
         group = min(servers, self._servers.group)
+        bounds = self._bounds_of(group)
+        for low, high in bounds.closer:
+            bounds.low, bounds.high = low, high
+        return bounds.low * servers / group
+
+    def suffices(self, servers: int, rate: float) -> bool:
+        """Whether so many hold `rate`, which takes fewer replays than to tell how much they hold."""
+        group = min(servers, self._servers.group)
+        bounds = self._bounds_of(group)
+        while bounds.low * servers / group < rate < bounds.high * servers / group:
+            closer = next(bounds.closer, None)
+            if closer is None:
+                break
+            bounds.low, bounds.high = closer
+        return bounds.low * servers / group >= rate
+
+    def _bounds_of(self, group: int) -> "_Bounds":
+        """What is known by now of the rate that so many hold."""
         if group not in self._known:
-            below = self._known.get(group - 1)
+            below = self.of(group - 1) if group - 1 in self._known else None
             most = self._busy(group)
             guess = most if below is None else min(most, group / (group - 1) * below)
-            about = self._search(group, guess, min(_ABOUT, self._servers.most), 0.1)
-            self._known[group] = self._search(group, about, self._servers.most, _WITHIN)
-        return self._known[group] * servers / group
+            *_, (about, _) = self._closer(group, guess, min(_ABOUT, self._servers.most), 0.1)
+            self._known[group] = _Bounds(self._closer(group, about, self._servers.most, _WITHIN))
+        return self._known[group]
 
-    def _search(self, servers: int, guess: float, most: int, within: float) -> float:
-        """The highest rate that is held, to `within` of it."""
+    def _closer(self, servers: int, guess: float, most: int, within: float) -> Iterator[tuple[float, float]]:
+        """Closer and closer bounds of the highest rate that is held: a rate that is and one that is not. The last are
+        as close as `within`, and the lower one is what is found."""
 
         def held(*rates: float) -> bool:
             """Whether the first of them is; the others may be asked next."""
@@ -93,20 +122,27 @@ class Capacity:
         def between(low: float, high: float) -> float:
             return math.sqrt(low * high)
 
-        stride, low, high = 1.0 + 3 * within, guess, guess
+        stride, low, high = 1.0 + 3 * within, 0.0, math.inf
         if held(guess, guess * stride, between(guess, guess * stride)):
-            while held(high * stride, between(high, high * stride)):
-                high, stride = high * stride, stride**1.5
-            low, high = high, high * stride
+            low = guess
+            yield low, high
+            while held(low * stride, between(low, low * stride)):
+                low, stride = low * stride, stride**1.5
+                yield low, high
+            high = low * stride
         else:
-            while not held(low / stride, between(low / stride, low)):
-                low, stride = low / stride, stride**1.5
-            low, high = low / stride, low
+            high = guess
+            yield low, high
+            while not held(high / stride, between(high / stride, high)):
+                high, stride = high / stride, stride**1.5
+                yield low, high
+            low = high / stride
+        yield low, high
         while high / low > 1 + within:
             middle = between(low, high)
             ahead = (between(middle, high), between(low, middle)) if high / middle > 1 + within else ()
             low, high = (middle, high) if held(middle, *ahead) else (low, middle)
-        return low
+            yield low, high
 
     def busier(self, rate: float) -> float:
         """The rate of a half hour that is as busy as one in a thousand by chance, where `rate` is that of the mean."""
@@ -121,11 +157,11 @@ class Capacity:
         busy = self.busier(rate)
         group = self._servers.group
         servers = max(1, min(math.floor(busy / (self._busy(group) / group)), group))
-        while servers < group and self.of(servers) < busy:
+        while servers < group and not self.suffices(servers, busy):
             servers += 1
-        if self.of(servers) < busy:
+        if not self.suffices(servers, busy):
             return math.ceil(group * busy / self.of(group))
-        while servers > 1 and self.of(servers - 1) >= busy:
+        while servers > 1 and self.suffices(servers - 1, busy):
             servers -= 1
         return servers
 
