@@ -20,8 +20,9 @@ from rich.table import Table
 
 from fleetrec.reports.terminal.parts import console_for
 from fleetrec.simulator.cloud.calibration import RequestLog, Server, calibrate, read_log, read_server
-from fleetrec.simulator.cloud.calibration.fitting import MISFIT, Form, as_larger, as_sum
+from fleetrec.simulator.cloud.calibration.fitting import MISFIT
 from fleetrec.simulator.cloud.calibration.outcomes import simulate_log
+from fleetrec.simulator.cloud.calibration.priors import Form, as_larger, as_sum
 
 RUNS = ("RTX4090", "RTXPRO6000")
 BARS = {
@@ -61,11 +62,11 @@ def speeds(folder: Path) -> dict[str, float]:
     best = {}
     for run in RUNS:
         log, server = read_run(folder / f"{run}_Llama-3.1-8B")
-        steps = calibrate(log, server).steps
+        found = calibrate(log, server)
         took = []
         for _ in range(10):
             started = time.process_time()
-            simulate_log(log, steps, server.engine)
+            simulate_log(log, found.steps, found.engine)
             took.append(time.process_time() - started)
         best[run] = len(log) / min(took)
     return best

@@ -103,7 +103,10 @@ def calibrate(
     ],
     engine: Annotated[
         Path | None,
-        typer.Option("--engine", help="the run's meta.json: model, GPU, engine settings; none: --model and --gpu"),
+        typer.Option(
+            "--engine",
+            help="the run's meta.json: model, GPU, engine settings; none: --model and --gpu, or what the log shows",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="profile (YAML) to write", show_default=False)] = None,
     fit_first: Annotated[

@@ -24,7 +24,6 @@ def draw_calibration(found: Calibration, path: Path) -> Path:
     judged = slice(0, found.fitted) if found.held_out is None else slice(found.fitted, None)
     errors = found.in_sample if found.held_out is None else found.held_out
     theirs, ours = (Times.of(found.log, times, judged) for times in (measured(found.log), found.simulated))
-    server = found.server
     with house_style():
         figure = new_figure(_WIDTH_PX, _HEIGHT_PX)
         axes = figure.subplots(2, 2)
@@ -40,7 +39,7 @@ def draw_calibration(found: Calibration, path: Path) -> Path:
         )
         frame(
             figure,
-            f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.name}: measured and simulated",
+            f"{found.server.name}: measured and simulated",
             f"{counted(len(theirs.latency_s), 'request')} of {found.log.name}{held_out}. "
             f"Mean errors: {_percentages(errors, 'mean')}; 99th percentile: {_percentages(errors, 'p99')}",
             [],

@@ -30,9 +30,8 @@ _GPU_HEADS = ("GPU", "memory\nGB", "bandwidth\nGB/s", "TFLOP/s\n16-bit/FP8/FP4",
 
 def print_calibration(found: "Calibration", console: Console) -> None:
     """The server, its coefficients, and the errors on what was fitted and on what was held out."""
-    server = found.server
-    limits = f"{server.engine.kv_blocks:,} KV blocks, at most {counted(server.engine.max_sequences, 'sequence')}"
-    write_line(console, f"{server.model.name} on {server.gpus_per_replica} x {server.gpu.name}: {limits}", "bold")
+    limits = f"{found.engine.kv_blocks:,} KV blocks, at most {counted(found.engine.max_sequences, 'sequence')}"
+    write_line(console, f"{found.server.name}: {limits}", "bold")
     coefficients = new_table(console, ("coefficient", "value"))
     for name, value in found.coefficients._asdict().items():
         coefficients.add_row(name, f"{value:.4g}")

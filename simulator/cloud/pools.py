@@ -203,7 +203,7 @@ def _profiled(
     """A kind as its profile has it: step times and the server's limits; order and prefix caching are the scenario's."""
     profile = load_profile(resolve_path(section.profile or ""))
     profile.check_model(model.name, key)
-    if (profile.gpu, profile.gpus_per_replica) != (gpu.name, section.gpus_per_replica):
+    if profile.gpu is not None and (profile.gpu, profile.gpus_per_replica) != (gpu.name, section.gpus_per_replica):
         raise InputError(
             f"{key}: the profile is of {profile.gpus_per_replica} x {profile.gpu}, these replicas are "
             f"{section.gpus_per_replica} x {gpu.name}; set both alike"

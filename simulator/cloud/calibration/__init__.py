@@ -3,10 +3,12 @@
 from fleetrec.simulator.cloud.calibration.fitting import Calibration, calibrate
 from fleetrec.simulator.cloud.calibration.logs import RequestLog, read_log
 from fleetrec.simulator.cloud.calibration.profile import Profile, load_profile, save_profile
-from fleetrec.simulator.cloud.calibration.servers import Server, read_server
+from fleetrec.simulator.cloud.calibration.servers import UNKNOWN, Machine, Server, read_server
 
 __all__ = [
+    "UNKNOWN",
     "Calibration",
+    "Machine",
     "Profile",
     "RequestLog",
     "Server",

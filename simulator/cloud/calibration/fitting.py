@@ -1,7 +1,7 @@
-"""Step-time coefficients of a server, fitted to its log by simulating the log, with the roofline as the prior.
+"""Step-time coefficients of a server, fitted to its log by simulating the log, with a prior (priors.py).
 
 The weights are read while the tokens are computed; attention and sampling come on top. The fit minimises the mean
-square of the relative misses of all requests' times, plus a price on each coefficient's distance from the roofline: a
+square of the relative misses of all requests' times, plus a price on each coefficient's distance from the prior: a
 log that never shows a small batch says nothing of it, and there the roofline stands.
 """
 
@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import scipy  # loads optimize where it is used: most runs do not
@@ -25,69 +24,31 @@ from fleetrec.simulator.cloud.calibration.outcomes import (
     relative_errors,
     simulate_log,
 )
+from fleetrec.simulator.cloud.calibration.priors import (
+    Coefficients,
+    Form,
+    Prior,
+    as_larger,
+    roofline_of,
+    roofline_prior,
+    weak_prior,
+)
+from fleetrec.simulator.cloud.calibration.scheduler import engine_seen
 from fleetrec.simulator.cloud.calibration.servers import Server
-from fleetrec.simulator.cloud.hardware.layout import Layout
-from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
-from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
-from fleetrec.simulator.core.notes import data_of
+from fleetrec.simulator.cloud.hardware.step_time import StepTime
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.core.notes import Note, data_of, note
 
-PRIOR_SPREAD = 0.25
-"""how far, in log space, a coefficient may well be from the roofline's"""
 MISFIT = 0.005
 """relative miss that is worth as much as one coefficient a `PRIOR_SPREAD` off: what no model of steps explains"""
+_WEAK = (
+    "the server is in no catalogue, so the fit leans on an order of magnitude that the log itself gives: what the log "
+    "does not show (larger batches, longer prompts) is a guess"
+)
 _MOST_STEPS, _LEAST_STEPS = 200.0, 0.05
 """of the roofline's shortest step, what a token may take: a factor of a thousand is a unit"""
 # Half widths of the finite differences, in log space; wide ones first: outcomes jump where a preemption comes or goes.
 _STAGES = (0.05, 0.02, 0.01)
-
-
-class Coefficients(NamedTuple):
-    """Seconds of a step, by what it holds (`steps.Batch`)."""
-
-    fixed_s: float
-    per_token_s: float
-    per_sequence_s: float
-    per_context_token_s: float
-    per_pair_s: float
-
-
-Form = Callable[[Coefficients, StepTime], StepTime]
-"""A step time from coefficients and the roofline that they are a correction of"""
-
-
-def roofline_coefficients(roofline: StepTime) -> Coefficients:
-    """What the fit starts from."""
-    compute, memory = roofline.compute, roofline.memory
-    return Coefficients(
-        fixed_s=memory.fixed_s,
-        per_token_s=compute.per_token_s,
-        per_sequence_s=compute.per_sequence_s,
-        per_context_token_s=memory.per_context_token_s,
-        per_pair_s=compute.per_pair_s,
-    )
-
-
-def as_larger(coefficients: Coefficients, roofline: StepTime) -> StepTime:
-    """Two lines: the step waits for the larger of reading the weights and computing the tokens."""
-    a = coefficients
-    overhead = roofline.compute.fixed_s / roofline.memory.fixed_s * a.fixed_s
-    compute = LinearCost(overhead, a.per_token_s, a.per_sequence_s, a.per_context_token_s, a.per_pair_s)
-    memory = LinearCost(a.fixed_s, 0.0, a.per_sequence_s, a.per_context_token_s)
-    return StepTime(compute, memory, _scaled_experts(a, roofline))
-
-
-def as_sum(coefficients: Coefficients, roofline: StepTime) -> StepTime:
-    """One line: nothing overlaps."""
-    line = LinearCost(*coefficients)
-    return StepTime(line, line, _scaled_experts(coefficients, roofline))
-
-
-def _scaled_experts(coefficients: Coefficients, roofline: StepTime) -> ExpertWeights | None:
-    """A mixture of experts: the expert weights are read at the speed of the others."""
-    experts = roofline.experts
-    if experts is None:
-        return None
-    return ExpertWeights(experts.all_s * coefficients.fixed_s / roofline.memory.fixed_s, experts.routed_share)
 
 
 @dataclass(frozen=True)
@@ -95,6 +56,8 @@ class Calibration:
     """What a fit found. Errors are signed and relative; `held_out` is None where the whole log was fitted."""
 
     server: Server
+    engine: Engine
+    """the server's limits, as it says or as its log shows"""
     log: RequestLog
     fitted: int
     """requests that the coefficients were fitted to, the first of the log"""
@@ -104,6 +67,7 @@ class Calibration:
     in_sample: dict[str, float]
     held_out: dict[str, float] | None
     simulated_requests_per_s: float
+    notes: tuple[Note, ...] = ()
 
     def figures(self) -> dict[str, object]:
         """For one JSON object."""
@@ -112,7 +76,7 @@ class Calibration:
             "in_sample": self.in_sample,
             "held_out": self.held_out,
             "simulated_requests_per_s": self.simulated_requests_per_s,
-            "notes": data_of(*self.log.notes),
+            "notes": data_of(*self.notes),
         }
 
 
@@ -125,18 +89,50 @@ def calibrate(
     requests to be judged, or a request does not fit the server.
     """
     fitted = _fitted_requests(log, fit_first)
-    check_fits(log, server.engine)
-    roofline = RooflineTiming(server.model, server.gpu, Layout(server.gpus_per_replica)).steps
-    _check_unit(log, roofline)
-    prior = np.array(roofline_coefficients(roofline))  # [5]
     part = slice(0, fitted)
     theirs = Times.of(log, measured(log), part)
+    roofline, notes = roofline_of(server), list(log.notes)
+    if roofline is not None:
+        _check_unit(log, roofline)
+        prior = roofline_prior(roofline, form)
+    else:
+        prior = weak_prior(theirs, float(log.prompt_tokens[part].mean()))
+        notes.append(note("weak_prior", _WEAK))
+    engine = server.engine
+    if engine is None:
+        engine, seen = engine_seen(log, part)
+        notes += seen
+    check_fits(log, engine)
+    shift = _fit(log, prior, engine, part, misfit)
+    steps = prior.steps_of(_shifted(prior, shift))
+    started = time.process_time()
+    simulated = simulate_log(log, steps, engine)
+    took_s = max(time.process_time() - started, 1e-9)
+    return Calibration(
+        server=server,
+        engine=engine,
+        log=log,
+        fitted=fitted,
+        coefficients=_shifted(prior, shift),
+        steps=steps,
+        simulated=simulated,
+        in_sample=relative_errors(log, simulated, part),
+        held_out=relative_errors(log, simulated, slice(fitted, None)) if fitted < len(log) else None,
+        simulated_requests_per_s=len(log) / took_s,
+        notes=tuple(notes),
+    )
 
-    def steps_at(shift: NDArray[np.float64]) -> StepTime:
-        return form(Coefficients(*(prior * np.exp(shift)).tolist()), roofline)
+
+def _shifted(prior: Prior, shift: NDArray[np.float64]) -> Coefficients:
+    return Coefficients(*(np.array(prior.coefficients) * np.exp(shift)).tolist())
+
+
+def _fit(log: RequestLog, prior: Prior, engine: Engine, part: slice, misfit: float) -> NDArray[np.float64]:
+    """How far [5], in log space, the coefficients of best fit to a part of the log are from the prior's."""
+    theirs = Times.of(log, measured(log), part)
 
     def misses(shift: NDArray[np.float64]) -> NDArray[np.float64]:
-        ours = Times.of(log, simulate_log(log, steps_at(shift), server.engine), part)
+        ours = Times.of(log, simulate_log(log, prior.steps_of(_shifted(prior, shift)), engine), part)
         by_kind = [
             (a - b) / b.mean() / math.sqrt(len(b))
             for a, b in (
@@ -145,24 +141,9 @@ def calibrate(
                 (ours.latency_s, theirs.latency_s),
             )
         ]
-        return np.concatenate([np.concatenate(by_kind) / math.sqrt(3.0), shift * misfit / PRIOR_SPREAD])
+        return np.concatenate([np.concatenate(by_kind) / math.sqrt(3.0), shift * misfit / prior.spread])
 
-    shift = _least_squares(misses, len(prior))
-    steps = steps_at(shift)
-    started = time.process_time()
-    simulated = simulate_log(log, steps, server.engine)
-    took_s = max(time.process_time() - started, 1e-9)
-    return Calibration(
-        server=server,
-        log=log,
-        fitted=fitted,
-        coefficients=Coefficients(*(prior * np.exp(shift)).tolist()),
-        steps=steps,
-        simulated=simulated,
-        in_sample=relative_errors(log, simulated, part),
-        held_out=relative_errors(log, simulated, slice(fitted, None)) if fitted < len(log) else None,
-        simulated_requests_per_s=len(log) / took_s,
-    )
+    return _least_squares(misses, len(prior.coefficients))
 
 
 def _check_unit(log: RequestLog, roofline: StepTime) -> None:

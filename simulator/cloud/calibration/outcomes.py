@@ -75,7 +75,7 @@ def measured(log: RequestLog) -> Outcomes:
 
 
 def relative_errors(log: RequestLog, simulated: Outcomes, chosen: slice = slice(None)) -> dict[str, float]:
-    """Signed relative errors, simulated over measured less one, of the mean and the 99th percentile of each time."""
+    """Signed relative errors, simulated over measured less one, of the mean and of percentiles of each time."""
     ours, theirs = Times.of(log, simulated, chosen), Times.of(log, measured(log), chosen)
     pairs = {
         "ttft": (ours.ttft_s, theirs.ttft_s),
@@ -83,9 +83,11 @@ def relative_errors(log: RequestLog, simulated: Outcomes, chosen: slice = slice(
         "latency": (ours.latency_s, theirs.latency_s),
     }
     errors = {f"{name}_mean": _relative(a.mean(), b.mean()) for name, (a, b) in pairs.items() if a.size}
-    p99s = {name: (np.percentile(a, 99), np.percentile(b, 99)) for name, (a, b) in pairs.items() if a.size}
-    return errors | {f"{name}_p99": _relative(*p99) for name, p99 in p99s.items()}
+    for p in (50, 95, 99):
+        both = {name: (np.percentile(a, p), np.percentile(b, p)) for name, (a, b) in pairs.items() if a.size}
+        errors |= {f"{name}_p{p}": _relative(*ends) for name, ends in both.items()}
+    return errors
 
 
 def _relative(simulated: np.floating[Any], measured: np.floating[Any]) -> float:
-    return float(simulated / measured) - 1.0
+    return float(simulated / measured) - 1.0 if measured > 0 else math.nan

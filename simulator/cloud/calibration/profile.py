@@ -64,8 +64,8 @@ class _Source(Section):
 class Profile(Section):
     """What a profile file holds."""
 
-    model: str = Field(description="catalogue name")
-    gpu: str = Field(description="catalogue name")
+    model: str | None = Field(description="catalogue name; none: of a server that is in no catalogue, as the next")
+    gpu: str | None = Field(description="catalogue name")
     gpus_per_replica: int = Field(ge=1)
     engine_limits: _Limits
     compute: _Line
@@ -90,8 +90,9 @@ class Profile(Section):
         return Engine(**limits.model_dump() | {"order": orders[limits.order]()})
 
     def check_model(self, name: str, key: str = "cloud.profile") -> None:
-        """InputError unless the profile is of model `name`; `key` is the scenario key to blame."""
-        if name != self.model:
+        """InputError unless the profile is of model `name`, or of one that is in no catalogue, whose speed may be
+        anybody's; `key` is the scenario key to blame."""
+        if self.model is not None and name != self.model:
             raise InputError(
                 f"{key}: the profile is of {self.model}, the scenario charges {name}; set llm.served_as: {self.model}, "
                 f"or calibrate a profile to a log of {name}"
@@ -100,15 +101,15 @@ class Profile(Section):
 
 def save_profile(found: Calibration, path: Path) -> None:
     """Write what a calibration found; the file appears whole or not at all."""
-    steps, server = found.steps, found.server
+    steps, server, engine = found.steps, found.server, found.engine
+    machine = server.machine
     content: dict[str, Any] = {
-        "model": server.model.name,
-        "gpu": server.gpu.name,
+        "model": None if machine is None else machine.model.name,
+        "gpu": None if machine is None else machine.gpu.name,
         "gpus_per_replica": server.gpus_per_replica,
-        "engine_limits": {name: getattr(server.engine, name) for name in _Limits.model_fields}
-        | {"order": server.engine.order.kind},
-        "compute": vars(steps.compute),
-        "memory": vars(steps.memory),
+        "engine_limits": {name: getattr(engine, name) for name in _Limits.model_fields} | {"order": engine.order.kind},
+        "compute": dict(vars(steps.compute)),
+        "memory": dict(vars(steps.memory)),
         "experts": None if steps.experts is None else vars(steps.experts),
         "source": {
             "log": found.log.name,

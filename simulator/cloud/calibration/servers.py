@@ -22,25 +22,49 @@ from fleetrec.simulator.scenario.text_files import read_object
 
 
 @dataclass(frozen=True)
-class Server:
-    """A replica that wrote a log."""
+class Machine:
+    """What the catalogue knows of a replica."""
 
     model: ModelSpec
     gpu: GpuSpec
+
+
+@dataclass(frozen=True)
+class Server:
+    """A replica that wrote a log."""
+
+    machine: Machine | None
+    """None: its model or its machine is in no catalogue"""
     gpus_per_replica: int
-    engine: Engine
+    engine: Engine | None
+    """None: nothing says more of its limits than its log"""
+
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+        if self.machine is None:
+            return "a server that is in no catalogue"
+        return f"{self.machine.model.name} on {self.gpus_per_replica} x {self.machine.gpu.name}"
+
+
+UNKNOWN = Server(None, 1, None)
 
 
 def read_server(path: Path | None, model: str | None = None, gpu: str | None = None) -> Server:
-    """The server that `path` describes; None: nothing says more of it than `model` and `gpu`.
+    """The server that `path` describes; None: nothing says more of it than `model` and `gpu`, or than its log.
 
     `model` (a catalogue name or a config.json) and `gpu` are what the user says; without them the file's model and
     device are looked up in the catalogue, the device also by the folder's name.
 
     InputError where the file cannot be read, holds a setting of the wrong kind, or model or GPU stay unknown.
     """
+    if path is None and model is None and gpu is None:
+        return UNKNOWN
     if path is None and (model is None or gpu is None):
-        raise InputError("what served the log is not said; give --engine the run's meta.json, or --model and --gpu")
+        raise InputError(
+            "what served the log is said in part only; give --engine the run's meta.json, or --model and --gpu, or, of "
+            "a server that is in no catalogue, none of these"
+        )
     settings = _Settings(path)
     spec = _model(settings, model)
     board = _gpu(settings, gpu)
@@ -72,7 +96,7 @@ def read_server(path: Path | None, model: str | None = None, gpu: str | None = N
         window_tokens=window,
         window_share=share,
     )
-    return Server(spec, board, gpus, engine)
+    return Server(Machine(spec, board), gpus, engine)
 
 
 class _Settings:

@@ -12,6 +12,7 @@ from fleetrec.cli import app
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.figures.calibration import draw_calibration
 from fleetrec.simulator.cloud.calibration import (
+    Machine,
     RequestLog,
     Server,
     calibrate,
@@ -20,7 +21,7 @@ from fleetrec.simulator.cloud.calibration import (
     read_server,
     save_profile,
 )
-from fleetrec.simulator.cloud.calibration.fitting import roofline_coefficients
+from fleetrec.simulator.cloud.calibration.priors import roofline_coefficients
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.step_time import Batch, LinearCost, StepTime
 from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
@@ -29,7 +30,7 @@ from fleetrec.simulator.core.randomness import Draws
 from tests.simulator.cloud.stepwise import Ask, Stepwise
 
 MODEL, GPU = default_catalogue().model("llama-3.1-8b"), default_catalogue().gpu("a100")
-SERVER = Server(MODEL, GPU, 1, Engine(kv_blocks=500, max_batched_tokens=512, max_sequences=24))
+SERVER = Server(Machine(MODEL, GPU), 1, Engine(kv_blocks=500, max_batched_tokens=512, max_sequences=24))
 HIDDEN = StepTime(  # of an A100 that computes and reads more slowly than the prior says
     LinearCost(0.0025, 0.000085, 0.00002, 1.0e-7, 2.5e-9), LinearCost(0.0125, 0.0, 0.00002, 1.0e-7)
 )
@@ -65,8 +66,9 @@ def found(log):
 
 
 def test_the_fit_finds_the_server_behind_a_log_also_on_requests_it_has_not_seen(found):
-    assert max(map(abs, found.in_sample.values())) < 0.01
-    assert max(map(abs, found.held_out.values())) < 0.02
+    for errors, bar in ((found.in_sample, 0.01), (found.held_out, 0.02)):
+        assert max(abs(error) for name, error in errors.items() if name.endswith(("mean", "p99"))) < bar
+        assert max(map(abs, errors.values())) < 0.05  # a percentile in the middle of 30 requests is one of them
 
 
 def test_typical_steps_of_the_fit_take_what_those_of_the_server_take(found):
@@ -147,7 +149,7 @@ def test_the_command_prints_one_json_object_and_writes_the_profile(log, tmp_path
     assert list(figures) == ["coefficients", "in_sample", "held_out", "simulated_requests_per_s", "notes"]
     assert figures["held_out"] is None
     assert set(figures["in_sample"]) == {
-        f"{time}_{kind}" for time in ("ttft", "tpot", "latency") for kind in ("mean", "p99")
+        f"{time}_{kind}" for time in ("ttft", "tpot", "latency") for kind in ("mean", "p50", "p95", "p99")
     }
     assert load_profile(tmp_path / "profile.yaml").gpu == "a100"
     engine.write_text("[]")

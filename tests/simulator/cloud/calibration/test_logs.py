@@ -87,7 +87,11 @@ def test_engine_settings_come_from_the_file_and_the_null_block_is_not_used(tmp_p
         resolved_config={"scheduler_config": {"async_scheduling": False, "policy": "priority"}},
     )
     server = read_server(path)
-    assert (server.model.name, server.gpu.name, server.gpus_per_replica) == ("llama-3.1-8b", "rtx4090", 1)
+    assert (server.machine.model.name, server.machine.gpu.name, server.gpus_per_replica) == (
+        "llama-3.1-8b",
+        "rtx4090",
+        1,
+    )
     assert server.engine == Engine(2587, 512, 64, 16, False, Priority(), False)
 
 
@@ -133,14 +137,14 @@ def test_the_folder_of_a_run_names_its_gpu_only_where_a_whole_part_of_it_does(tm
             with pytest.raises(InputError, match="GPU '' is not in the catalogue"):
                 read_server(path)
         else:
-            assert read_server(path).gpu.name == gpu
+            assert read_server(path).machine.gpu.name == gpu
 
 
 def test_a_log_alone_needs_model_and_gpu_and_has_the_defaults_of_vllm() -> None:
     with pytest.raises(InputError, match="or --model and --gpu"):
         read_server(None, model="llama-3.1-8b")
     server = read_server(None, "llama-3.1-8b", "h100")
-    assert (server.model.name, server.gpu.name, server.gpus_per_replica) == ("llama-3.1-8b", "h100", 1)
+    assert (server.machine.model.name, server.machine.gpu.name, server.gpus_per_replica) == ("llama-3.1-8b", "h100", 1)
     assert (server.engine.max_batched_tokens, server.engine.max_sequences) == (2048, 256)
 
 
