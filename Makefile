@@ -4,10 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test docs lint format clean
+.PHONY: demo rehearsal-demo test docs lint format clean
 
 demo: $(STAMP)
 	$(BIN)/python cli.py demo --overwrite
+
+# A real server of a small language model on this CPU, started, rehearsed and stopped (docs/how-to/rehearsal.md).
+rehearsal-demo: $(STAMP)
+	$(BIN)/python benchmarks/rehearsal_demo.py
 
 # Both workers, and the processes that tests start, read each module's bytecode, which the environment may forbid to write.
 test: $(STAMP)

@@ -93,7 +93,9 @@ def compare(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="folder of a run, a sweep, an optimisation or a policy comparison")],
+    folder: Annotated[
+        Path, typer.Argument(help="folder of a run, a sweep, an optimisation, a comparison or a rehearsal")
+    ],
     quiet: Quiet = False,
 ) -> None:
     """Write report.html, and every figure as PNG and SVG, from a folder's files alone."""

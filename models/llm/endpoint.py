@@ -10,7 +10,6 @@ to that host only (redirects are not followed) and stands nowhere else.
 import json
 import math
 import queue
-import re
 import ssl
 import threading
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.llm.answers import parsed
 from fleetrec.models.llm.api_key import read_key
+from fleetrec.models.llm.chat_parameters import ChatParameters
 from fleetrec.models.llm.replies import NoReply, read_reply, said_by
 from fleetrec.models.llm.titles import Answer
 from fleetrec.models.runtime.artifacts import content_hash
@@ -39,10 +39,6 @@ _MOST_SHOWN = 80  # of a body that is no answer
 _NO_ANSWER = "this is no answer of an OpenAI-compatible /chat/completions"
 _FEW = 10  # answers: of fewer, failures are counted as if there were so many
 _OF_ONE_PROMPT = frozenset([400, 406, 413, 415, 422, 451])
-_TOO_LARGE = re.compile(
-    r"too (?:large|long|many|big|high)|maximum|at most|exceed|context|less than|reduce", re.IGNORECASE
-)
-_LIMITS = ("max_tokens", "max_completion_tokens")
 
 Ints = NDArray[np.int64]
 
@@ -100,8 +96,7 @@ class Endpoint:
         self._config, self._progress = config, progress
         self._address = config.url.rstrip("/") + "/chat/completions"
         self._http = TimedHttp()
-        self._parameters: dict[str, float] = {"temperature": 0, _LIMITS[0]: config.max_new_tokens}
-        self._lock = threading.Lock()
+        self._parameters = ChatParameters(config.max_new_tokens)
         self._asked, self._failed = 0, 0
         self.content_hash = content_hash("endpoint", config.url, config.model, config.max_new_tokens)
 
@@ -180,8 +175,7 @@ class Endpoint:
 
     def _ask(self, prompt: str) -> Answer:
         while True:
-            sent = dict(self._parameters)
-            body = {"model": self._config.model, "messages": [{"role": "user", "content": prompt}]} | sent
+            body = self._parameters.body(self._config.model, prompt)
             try:
                 return self._read(self._post(json.dumps(body).encode()))
             except NoReply as error:
@@ -195,25 +189,12 @@ class Endpoint:
                 code, after_s = error.code, _seconds(error.retry_after)
             if code in (408, 409, 429) or code >= 500:
                 raise _Passing(f"HTTP {code} {said}".strip(), after_s) from None
-            if code in _OF_ONE_PROMPT and self._leave_out(said, sent):
+            if code in _OF_ONE_PROMPT and self._parameters.leave_out(said, body):
                 continue
             reason = f"refuses with HTTP {code} {said}".strip()
             if code in _OF_ONE_PROMPT:
                 raise _Failed(reason, "check model, instruction, history and max_new_tokens")
             raise InputError(f"{_KEY}.url: {self._address} {reason}; check url, model and key_variable")
-
-    def _leave_out(self, said: str, sent: dict[str, float]) -> bool:
-        """Whether a refusal is of parameters that are not sent from now on; most tokens go by another name first."""
-        named = [name for name in sent if re.search(rf"\b{name}\b", said)]
-        if not named or _TOO_LARGE.search(said):
-            return False
-        with self._lock:
-            for name in named:
-                if name in self._parameters:
-                    limit = self._parameters.pop(name)
-                    if name == _LIMITS[0]:
-                        self._parameters[_LIMITS[1]] = limit
-        return True
 
     def _post(self, body: bytes) -> bytes:
         headers = {"Content-Type": "application/json"} | self._key.header()

@@ -57,6 +57,15 @@ def read_reply(body: bytes) -> Reply:
         held = held[0]
     if not isinstance(held, Mapping):
         raise NoReply(text, known=False)
+    return _reply(held, text)
+
+
+def read_events(events: Sequence[Mapping[str, Any]]) -> Reply:
+    """The reply that a stream's events make up. Raises NoReply where there is none."""
+    return _reply(_joined(events), json.dumps(events[:1], ensure_ascii=False))
+
+
+def _reply(held: Mapping[str, Any], text: str) -> Reply:
     error = _error(held)
     if error is not None:
         raise error
@@ -137,10 +146,15 @@ def _streamed(text: str) -> Any:
             return None
     if not pieces or not (text.startswith(("data:", "event:", ":")) or len(pieces) > 1):
         return None
+    return _joined(pieces)
+
+
+def _joined(pieces: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The pieces of a stream as one reply, or as the error that is among them."""
     for piece in pieces:
-        if isinstance(piece, Mapping) and piece.get("error"):
+        if piece.get("error"):
             return piece
-    replies = [found for piece in pieces if isinstance(piece, Mapping) and (found := _found(piece))]
+    replies = [found for piece in pieces if (found := _found(piece))]
     usage = next((piece["usage"] for piece in reversed(pieces) if isinstance(piece.get("usage"), Mapping)), None)
     reason = "length" if any(reply.cut for reply in replies) else "stop"
     text = "".join(reply.text for reply in replies)

@@ -3,18 +3,32 @@
 from pathlib import Path
 
 from fleetrec.reports.charts.experiment_charts import experiment_charts, frontier_chart, key_charts
+from fleetrec.reports.charts.rehearsal_charts import rehearsal_charts
 from fleetrec.reports.data.experiment_folder import read_experiment
 from fleetrec.reports.data.folder_kind import folder_kind
+from fleetrec.reports.data.rehearsal_folder import read_rehearsal
 from fleetrec.reports.data.run_folder import figure_footer
 from fleetrec.reports.figures.chart_pictures import draw_chart
 from fleetrec.reports.figures.run_figures import draw_run
+from fleetrec.simulator.experiments.rehearsal.sentences import headline
 from fleetrec.simulator.records.run_manifest import edits_told
 
 
 def draw_figures(folder: Path) -> list[Path]:
-    """Draw every figure of a run or an experiment to `figures/` of its folder; InputError where it is neither."""
+    """Draw every figure of a run, an experiment or a rehearsal to its `figures/`; InputError where it is none."""
     with edits_told(folder):
-        return draw_run(folder, svg=True) if folder_kind(folder) == "run" else draw_experiment(folder)
+        kind = folder_kind(folder)
+        if kind == "rehearsal":
+            return draw_rehearsal(folder)
+        return draw_run(folder, svg=True) if kind == "run" else draw_experiment(folder)
+
+
+def draw_rehearsal(folder: Path) -> list[Path]:
+    """Draw the figures of a rehearsal; their paths."""
+    records = read_rehearsal(folder)
+    title, subtitle = f"{records.summary['scenario']}, rehearsed", headline(records.summary)
+    every = [chart for group in rehearsal_charts(records).values() for chart in group]
+    return [path for chart in every for path in draw_chart(chart, folder / "figures", title, subtitle, [])]
 
 
 def draw_experiment(folder: Path) -> list[Path]:

@@ -27,33 +27,46 @@ STREAM, CALIBRATION = "stream", "calibration"
 _ROWS_AT_ONCE = 10_000
 
 
+class Prompts:
+    """The prompts of a log's users. Items without a title are shown as "item LABEL"."""
+
+    def __init__(self, inputs: PreparationInputs, log: InteractionLog):
+        self._log, self._repeats = log, not inputs.lists.hides_seen
+        self.asked = inputs.lists.candidates.title_prompt() or sections.TitlePrompt()
+        titles = log.titles or ("",) * log.n_items
+        self.names = [title or f"item {label}" for title, label in zip(titles, log.item_ids, strict=True)]
+        """of items, as prompts show them"""
+
+    def of(self, users: Ints, as_of: Ints) -> list[str]:
+        """One for each user [N] whose newest interaction is at as_of [N]."""
+        items, begin = self._log.items, self._log.offsets[users]
+        return [
+            prompt_of(self.asked, self.names, items[first : first + newest + 1].tolist(), self._repeats)
+            for first, newest in zip(begin.tolist(), as_of.tolist(), strict=True)
+        ]
+
+
 def export_prompts(inputs: PreparationInputs, path: Path) -> dict[str, int]:
     """Writes one row for each list that a run may need: user_id, as_of, part, prompt.
 
     user_id is the log's label, as_of the position of the newest interaction that the prompt shows, both as a table of
     answers needs them. part: `stream`, what a device may ask for or come with, or `calibration`, what thresholds, gains
-    and fitted fusions are found on before the stream begins. Items without a title are shown as "item LABEL". Returns
-    the number of rows of each part; InputError for what the user can mend.
+    and fitted fusions are found on before the stream begins. Returns the number of rows of each part; InputError for
+    what the user can mend.
     """
     check_file_place("--out", path)
     log, users, as_of, of_stream = _wanted(inputs)
-    asked = inputs.lists.candidates.title_prompt() or sections.TitlePrompt()
-    titles = log.titles or ("",) * log.n_items
-    names = [title or f"item {label}" for title, label in zip(titles, log.item_ids, strict=True)]
+    prompts = Prompts(inputs, log)
     parts = np.where(of_stream, STREAM, CALIBRATION)
     schema = pa.schema([(name, pa.string()) for name in ("user_id", "part", "prompt")]).insert(
         1, pa.field("as_of", pa.int64())
     )
-    repeats = not inputs.lists.hides_seen
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for at in range(0, len(users), _ROWS_AT_ONCE):
             rows = slice(at, at + _ROWS_AT_ONCE)
-            prompts = [
-                prompt_of(asked, names, log.items[log.offsets[user] : log.offsets[user] + newest + 1].tolist(), repeats)
-                for user, newest in zip(users[rows].tolist(), as_of[rows].tolist(), strict=True)
-            ]
             labels = [str(label) for label in log.user_ids[users[rows]]]
-            writer.write_table(pa.table([labels, as_of[rows], parts[rows].tolist(), prompts], schema=schema))
+            columns = [labels, as_of[rows], parts[rows].tolist(), prompts.of(users[rows], as_of[rows])]
+            writer.write_table(pa.table(columns, schema=schema))
     return {STREAM: int(of_stream.sum()), CALIBRATION: int((~of_stream).sum())}
 
 

@@ -77,7 +77,7 @@ def overrides_load(words: list[str]) -> None:
 
 @pytest.mark.parametrize("block", [b for b in blocks("sh", "console", "") if "tutorials" not in b.page], ids=ids)
 def test_commands_are_taken_by_the_command_line(block: Block) -> None:
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     for words in command_lines(block):
         while "=" in words[0]:
             words = words[1:]

@@ -12,6 +12,8 @@ WHOLE = [
     "engine/world.py: build_world",
     "evaluation.py: evaluate",
     "experiments/policy_comparison.py: compare",
+    "experiments/rehearsal/rehearse.py: check_plan",
+    "experiments/rehearsal/rehearse.py: prepare_rehearsal",
     "preparation/input_checks.py: check_inputs",
     "preparation/prepare.py: prepare",
     "regions/region.py: Region.__init__",

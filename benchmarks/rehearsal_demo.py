@@ -1,0 +1,117 @@
+"""A rehearsal at a real server on this machine's CPU, with no network: `transformers serve` with continuous batching,
+and a small causal language model made here from a configuration, with random weights and a tokenizer made on the spot.
+
+    python benchmarks/rehearsal_demo.py [--scenario FILE] [--out DIR] [OPTION OF `rehearse`]...    # make rehearsal-demo
+
+The server needs fastapi, uvicorn, openai and accelerate, which the extra `dev` brings.
+"""
+
+import argparse
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.trainers import BpeTrainer
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+NEEDED = ("fastapi", "uvicorn", "openai", "accelerate")
+_ROOT = Path(__file__).resolve().parent.parent
+_TEMPLATE = "{% for message in messages %}<|user|>{{ message['content'] }}{% endfor %}<|answer|>"
+_TEXT = ("A user has chosen these items, oldest first: 1. item 17", "Name other items, most likely first. item 203")
+
+
+def lacking() -> list[str]:
+    """What the server needs and is not installed."""
+    return [name for name in NEEDED if importlib.util.find_spec(name) is None]
+
+
+def write_model(folder: Path, hidden: int = 256, layers: int = 6) -> None:
+    """A Llama of a few million random weights, and a byte-level tokenizer with a chat template."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<|end|>", "<|user|>", "<|answer|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        _TEXT, BpeTrainer(special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    )
+    fast: Any = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")  # type: ignore[no-untyped-call]
+    fast.chat_template = _TEMPLATE
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        bos_token_id=None,
+        eos_token_id=fast.eos_token_id,
+        pad_token_id=fast.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    fast.save_pretrained(folder)
+
+
+@contextmanager
+def served(model: Path, log: Path) -> Iterator[str]:
+    """`transformers serve` of a model on a free port of this machine, until the block ends; its --url."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(model), "--continuous-batching"]
+    command += ["--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--cb-block-size", "16", "--cb-num-blocks", "1024", "--cb-max-batch-tokens", "512"]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    with log.open("w") as written:
+        process = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, env=environment)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        while True:
+            try:
+                urlopen(f"{url}/health", timeout=1).close()
+                break
+            except (URLError, OSError):
+                if process.poll() is not None:
+                    raise SystemExit(f"the server has ended: {log.read_text()[-500:]}") from None
+                time.sleep(0.1)
+        yield f"{url}/v1"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def rehearse(scenario: str, url: str, model: Path, out: Path, options: Sequence[str]) -> int:
+    """The command, as a user gives it; its exit code."""
+    command = [sys.executable, str(_ROOT / "cli.py"), "rehearse", scenario, "--url", url, "--model", str(model)]
+    return subprocess.run([*command, "--out", str(out), *options], check=False).returncode
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenario", default=str(_ROOT / "scenarios" / "high_churn.yaml"))
+    parser.add_argument("--out", type=Path, default=Path("runs") / "rehearsal-demo")
+    arguments, options = parser.parse_known_args()
+    if lacking():
+        parser.error(f"{', '.join(lacking())} not installed: pip install 'fleetrec[dev]'")
+    model = arguments.out.parent / "rehearsal-demo-model"
+    write_model(model)
+    options = options or ["--speed", "0.5", "--minutes", "2", "--max-tokens", "24", "--overwrite"]
+    with served(model, model / "server.log") as url:
+        sys.exit(rehearse(arguments.scenario, url, model, arguments.out, options))
+
+
+if __name__ == "__main__":
+    main()

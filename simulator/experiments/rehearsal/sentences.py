@@ -1,0 +1,56 @@
+"""What a rehearsal says, in sentences made of its summary's figures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.results.sentences import dollars, signed
+
+MONTH = "usd_provisioned_per_month"
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """How the server's latency compares with what was simulated, before and after the fit."""
+    part = "second" if "second" in summary["times_s"] else "all"
+    times, errors = summary["times_s"][part], summary["errors"][part]
+    latency = times["measured"]["latency"]
+    said = (
+        f"The server answers in {latency['p50']:.3g} s in the median and {latency['p95']:.3g} s at the 95th percentile"
+    )
+    if "guess" in times:
+        said += f"; the catalogue's {summary['guess']['model']} on {summary['guess']['gpu']} would in "
+        said += f"{times['guess']['latency']['p50']:.3g} s and {times['guess']['latency']['p95']:.3g} s"
+    if "profile" in errors:
+        off, bars = errors["profile"], summary["bars"]
+        verdict = "within" if summary["met"] else "not within"
+        said += (
+            f". A profile fitted to the first {counted(summary['fitted'], 'request')} is off by "
+            f"{off['latency_p50']:+.1%} and {off['latency_p95']:+.1%} on the "
+            f"{summary['requests'] - summary['fitted']:,} that it has not seen, "
+            f"{verdict} the {bars['latency_p50']:.0%} and {bars['latency_p95']:.0%} that are to be expected"
+        )
+    return f"{said}."
+
+
+def effect_text(summary: Mapping[str, Any]) -> str | None:
+    """What the difference does to accuracy and dollars; None where that was not simulated."""
+    effect = summary.get("effect")
+    if not effect:
+        return None
+    moved, month = effect["accuracy_difference"], [effect[name][MONTH] for name in ("guess", "profile")]
+    said = (
+        f"With the server's own speed {effect['metric'].upper()} moves by {signed(moved['mean'])} (95%: "
+        f"{signed(moved['low'])} to {signed(moved['high'])})"
+    )
+    shown = [dollars(value) if value is not None else "no number of replicas" for value in month]
+    return f"{said}, and what the represented fleet needs from {shown[0]} to {shown[1]} a month."
+
+
+def sender_text(summary: Mapping[str, Any]) -> str:
+    """How many were sent and answered, and how well the sender kept its time."""
+    sent = summary["sent"]
+    late = f"{sent['late_share']:.1%}" if sent["late_share"] is not None else "none"
+    return (
+        f"{sent['sent']:,} of {counted(sent['due'], 'request')} sent in {sent['seconds']:.0f} s, {sent['answered']:,} "
+        f"answered; {late} sent more than 20 ms after their moment."
+    )
