@@ -15,7 +15,6 @@ machine does slows all alike.
 """
 
 import argparse
-import math
 import statistics
 import time
 from collections.abc import Callable, Generator
@@ -119,7 +118,8 @@ def flat(sizes: list[int], requests: int, turns: int) -> None:
 
 
 def traced(path: Path, turns: int, engine: str | None, features: list[str]) -> None:
-    """Prints requests a second of a trace with each of the features: the best of `turns`, which take turns."""
+    """Prints requests a second of a trace with each of the features, the best of `turns`, and the median over turns of
+    the time over that of the plain node in the same turn."""
     cases: dict[str, dict[str, Any]] = {_PLAIN: {}}
     for feature in features:
         cases |= FEATURES[feature]
@@ -130,7 +130,8 @@ def traced(path: Path, turns: int, engine: str | None, features: list[str]) -> N
         prefix_start=np.zeros(len(requests), dtype=np.int64),
         prefix_tokens=requests.prompt_tokens // 2,
     )
-    model, took = default_catalogue().model("llama-3.1-8b"), dict.fromkeys(cases, math.inf)
+    model = default_catalogue().model("llama-3.1-8b")
+    took: dict[str, list[float]] = {case: [] for case in cases}
     for _ in range(turns):
         for name, keys in cases.items():
             cloud = _cloud(keys, engine)
@@ -138,9 +139,10 @@ def traced(path: Path, turns: int, engine: str | None, features: list[str]) -> N
             with fewer_collections():
                 started = time.process_time()
                 replay(requests, pools, cloud, Draws(1))
-                took[name] = min(took[name], time.process_time() - started)
-    for name, took_s in took.items():
-        print(f"{name:32s} {len(requests) / took_s:7,.0f}/s  {took_s / took[_PLAIN]:.2f} times plain")
+                took[name].append(time.process_time() - started)
+    for name, turns_s in took.items():
+        times = statistics.median(own / plain for own, plain in zip(turns_s, took[_PLAIN], strict=True))
+        print(f"{name:32s} {len(requests) / min(turns_s):7,.0f}/s  {times:.2f} times plain")
 
 
 def _cloud(keys: dict[str, Any], engine: str | None) -> sections.Cloud:

@@ -36,24 +36,25 @@ class Handover:
     def __init__(self, env: Environment, cluster: Cluster, wakes: Wakes, count: Callable[[Machine], None]):
         """`count` counts anew who waits at a replica."""
         self._env, self._cluster, self._wakes, self._count = env, cluster, wakes, count
+        self._replicas = [cast(Replica, machine.replica) for machine in cluster.machines]  # where prompts are computed
         self._under_way: dict[Transfer, None] = {}
         self.unplaced: dict[int, Transfer] = {}
         """those that no decode replica takes, by the request's number, in order"""
 
-    def begin(self, ticket: LlmTicket, source: Machine) -> None:
+    def begin(self, ticket: LlmTicket, source: Machine, now: float) -> None:
         """A prompt's end: its request goes on elsewhere, where any replica takes it."""
         prompt, answer = ticket.job, ticket.hand_over()
         source.sending += 1
-        self._place(Transfer(ticket, prompt, answer, source))
+        self._place(Transfer(ticket, prompt, answer, source), now)
 
-    def _place(self, transfer: Transfer) -> None:
-        ticket, source, now = transfer.ticket, transfer.source, self._env.now
+    def _place(self, transfer: Transfer, now: float) -> None:
+        ticket, source = transfer.ticket, transfer.source
         choice = self._cluster.decode_choice
         if not choice.accepting:
             self.unplaced[ticket.number] = transfer
             return
         machine = ticket.machine = self._cluster.decoding[choice.least_loaded()]
-        cast(Replica, machine.replica).expect(transfer.answer, now)
+        self._replicas[machine.place].expect(transfer.answer, now)
         self._count(machine)
         link = source.pool.link
         assert link is not None
@@ -67,34 +68,34 @@ class Handover:
         waiting = list(self.unplaced.values())
         self.unplaced.clear()
         for transfer in waiting:
-            self._place(transfer)
+            self._place(transfer, self._env.now)
 
     def _on_arrival(self, event: Event) -> None:
-        transfer = cast(Transfer, event._value)
+        transfer: Transfer = event._value
         if transfer not in self._under_way:  # its source was lost, or the node is closed
             return
         now = self._env.now
         del self._under_way[transfer]
-        self._sent(transfer)
+        self._sent(transfer, now)
         machine = transfer.ticket.machine
         if machine is not None and transfer.ticket.job is transfer.answer:
-            replica = cast(Replica, machine.replica)
+            replica = self._replicas[machine.place]
             replica.arrive(transfer.answer, now)
             next_s = replica.next_s()
             if next_s < math.inf:
                 self._wakes.at(machine, next_s)
 
-    def _sent(self, transfer: Transfer) -> None:
+    def _sent(self, transfer: Transfer, now: float) -> None:
         """Its source need not keep it any longer."""
-        source, now = transfer.source, self._env.now
+        source = transfer.source
         source.sending -= 1
-        if cast(Replica, source.replica).sent(transfer.prompt, now):
+        if self._replicas[source.place].sent(transfer.prompt, now):
             self._wakes.at(source, now)
         self._cluster.emptied(source)
 
     def give_up(self, ticket: LlmTicket) -> None:
         """Nobody wants the answer of a request that no decode replica has taken."""
-        self._sent(self.unplaced.pop(ticket.number))
+        self._sent(self.unplaced.pop(ticket.number), self._env.now)
 
     def lost(self, source: Machine) -> list[LlmTicket]:
         """A prefill replica is lost with the caches that it was sending: whose they were, and who must begin anew."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from simpy import Environment
 
 from fleetrec.simulator.cloud.node.autoscaling import autoscale
-from fleetrec.simulator.cloud.node.choice import Arrival, Ask
 from fleetrec.simulator.cloud.node.cluster import Cluster, Machine, Pool
+from fleetrec.simulator.cloud.node.entrance import Entrance
 from fleetrec.simulator.cloud.node.handover import Handover
 from fleetrec.simulator.cloud.node.queueing import Outcome, Served, Ticket
 from fleetrec.simulator.cloud.node.tickets import Attempt, LlmTicket
@@ -49,10 +49,8 @@ class LlmNode:
         self.retries = 0
         self.submitted = 0
         self._cloud = cloud
-        self._router = cloud.router.start()
         self._law = next((pool.drafter.law for pool in pools if pool.drafter is not None), None)
         self._draws = draws
-        self._admits = None if cloud.admission.limit_alone else cloud.admission.running()
         self._on_late_cost = on_late_cost
         self._tenants = None if tenants is None else tenants.tolist()
         self._open: dict[int, LlmTicket] = {}  # waiting or served
@@ -63,6 +61,7 @@ class LlmNode:
         self._closed_s: float | None = None
         self._timeline = Timeline()
         self._cluster = cluster = Cluster(env, pools, self, draws)
+        self._entrance = Entrance(cloud, cluster)
         self._handover = Handover(env, cluster, self._wakes, self._count)
         self._unplaced = self._handover.unplaced
         self._splits = bool(cluster.decoding)  # prompts from the rest
@@ -110,8 +109,8 @@ class LlmNode:
         elif deadline_s <= now:
             self._tell(ticket, "timed_out", now)
         else:
-            machine = self._choose(ticket)
-            if self._turned_away(ticket, machine, now):
+            machine = self._entrance.choose(ticket)
+            if self._entrance.turns_away(ticket, machine, now, self.queue_length):
                 self._tell(ticket, "rejected", now)
             else:
                 self._open[ticket.number] = ticket
@@ -237,35 +236,6 @@ class LlmNode:
 
     # ------------------------------------------------------------------------------------------ into a replica
 
-    def _choose(self, ticket: LlmTicket) -> Machine | None:
-        """The replica that gets the request; None where none takes requests."""
-        choice = self._cluster.choice
-        if not choice.accepting:
-            return None
-        job = ticket.job
-        prefix, tokens = job.prefix, (job.prompt_tokens, job.output_tokens, job.sequences)
-        number = self._router.choose(choice, Ask(ticket.number, ticket.retries, ticket.device, *tokens, prefix))
-        choice.routed += 1
-        if prefix is not None:
-            choice.sent(prefix[0], number)
-        return self._cluster.machines[number]
-
-    def _turned_away(self, ticket: LlmTicket, machine: Machine | None, now: float) -> bool:
-        """Whether admission refuses it. The length of the queue is no reason where its replica has room for it."""
-        limit, waiting = self._cloud.queue_limit, self.queue_length
-        if machine is None or (waiting < limit and self._admits is None):
-            return waiting >= limit
-        line, job = machine.replica.waiting, ticket.job
-        running = machine.replica.outstanding - line
-        must_wait = line > 0 or (running + 1) * job.sequences > machine.replica.max_sequences
-        if must_wait and waiting >= limit:
-            return True
-        if self._admits is None:
-            return False
-        request = (ticket.number, ticket.device, job.prompt_tokens, job.output_tokens, job.sequences)
-        there = (must_wait, line, running, machine.service_s)
-        return not self._admits(Arrival(*request, ticket.deadline_s - now, *there, waiting, limit, self._cluster.draws))
-
     def _place(self, ticket: LlmTicket, machine: Machine | None, now: float) -> None:
         ticket.machine = machine
         if machine is None:
@@ -284,7 +254,7 @@ class LlmNode:
                 machine.service_s += (seconds - machine.service_s) * (_RECENT if machine.service_s else 1.0)
             if job.role == "prefill" and job.completed:
                 self._bill(ticket)
-                self._handover.begin(ticket, machine)
+                self._handover.begin(ticket, machine, now)
             else:
                 self._settle(ticket, "completed", now)
 
@@ -392,7 +362,7 @@ class LlmNode:
             return
         for number in list(self._ingress):
             ticket = self._ingress.pop(number)
-            self._place(ticket, self._choose(ticket), now)
+            self._place(ticket, self._entrance.choose(ticket), now)
 
     def machine_lost(self, machine: Machine) -> None:
         """See cluster.Listener: what it served starts anew elsewhere, or is lost."""
@@ -411,7 +381,7 @@ class LlmNode:
                 self._bill(ticket)
                 ticket.retry()
                 self.retries += 1
-                self._place(ticket, self._choose(ticket), now)
+                self._place(ticket, self._entrance.choose(ticket), now)
             else:
                 self._settle(ticket, "lost", now)
 

@@ -55,10 +55,11 @@ class Timeline:
             self._service_area += rest * self._in_service
             self._up_area += rest * self._up
             self._store()
-            between = slice(self._bin + 1, target)
-            self._queue_max[between] = self._queue
-            held = np.array([self._busy, self._in_service, self._up])
-            self._areas[between] = held * self._width
+            if target > self._bin + 1:
+                between = slice(self._bin + 1, target)
+                self._queue_max[between] = self._queue
+                held = np.array([self._busy, self._in_service, self._up])
+                self._areas[between] = held * self._width
             self._bin = target
             self._last_s = target * self._width
             self._longest = self._queue

@@ -62,14 +62,12 @@ class JobMemory(KvCache):
     def _cached(self, job: Job) -> tuple[int, int]:
         """Blocks of a waiting job's tokens that are in memory: of its prefix's chain, and of its own before preemption.
         At least one token is left to compute."""
-        prefix = shared = own = 0
-        if job.prefix is not None:
-            key, tokens = job.prefix
-            prefix = min(tokens, job.prompt_tokens) // self._block
-            shared = self.usable(tokens, job.prompt_tokens, job._prefill, self.resident(key))
-        if job.preemptions and shared == prefix:
-            own = min((job._prefill - 1) // self._block - shared, self.resident(job))
-        return shared, own
+        shared, prefix = 0, job.prefix
+        if prefix is not None:
+            shared = self.usable(prefix[1], job.prompt_tokens, job._prefill, self.resident(prefix[0]))
+        if not job.preemptions or (prefix is not None and shared < min(prefix[1], job.prompt_tokens) // self._block):
+            return shared, 0
+        return shared, min((job._prefill - 1) // self._block - shared, self.resident(job))
 
     def cached_blocks(self, prefix: tuple[Hashable, int], prompt: int) -> int:
         """Blocks that a prompt with this prefix need not compute now."""
@@ -81,7 +79,8 @@ class JobMemory(KvCache):
         `prefill` tokens that it computes without them at least one is left."""
         if not resident:
             return 0
-        return min(min(prefix, prompt) // self._block, (prefill - 1) // self._block, resident)
+        block = self._block
+        return min(prefix // block, prompt // block, (prefill - 1) // block, resident)
 
     def hold_chunk(self, job: Job, end: int) -> None:
         """Take the blocks of a prompt chunk up to token `end`."""
