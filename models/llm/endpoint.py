@@ -28,11 +28,11 @@ from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.printable import printable
 from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.runtime.retries import pause_s
 from fleetrec.models.runtime.timed_http import BrokenOff, Refused, TimedHttp, TooLate
 from fleetrec.models.runtime.web_address import address_problem
 
 _KEY = "llm.candidates"
-_LONGEST_PAUSE_S = 60.0
 _MAX_BYTES = 2_000_000
 _MOST_SAID = 2_000
 _MOST_SHOWN = 80  # of a body that is no answer
@@ -168,8 +168,7 @@ class Endpoint:
                         "what was answered is kept: start again later, or raise timeout or retries, or lower parallel",
                     ) from None
                 spread = int(content_hash(prompt, attempt)[:8], 16) / 16**8
-                pause_s = self._config.backoff * 2**attempt * (0.5 + spread)
-                if stopped.wait(min(max(pause_s, failure.after_s), _LONGEST_PAUSE_S)):
+                if stopped.wait(pause_s(self._config.backoff, attempt, spread, failure.after_s)):
                     break
         raise InputError(f"{_KEY}.url: {self._address} is not asked any more")
 
