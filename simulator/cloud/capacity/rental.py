@@ -3,6 +3,7 @@ the day as many as an autoscaler keeps. See docs/how-to/provisioning.md.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.special import bdtr
 
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.core.costs import Cost, energy_cost
 from fleetrec.simulator.scenario import sections
 
 _OF_MISSES = 0.1  # of the misses that an objective allows: what replicas that are lost may cause
@@ -66,6 +69,26 @@ def highest_of_late(rates: Floats, bin_s: float, cooldown_s: float) -> Floats:
     return np.asarray(np.maximum(windows.max(axis=-1), np.interp(at - cooldown_s / bin_s, at, rates)))
 
 
+def paid_for(
+    pools: Sequence[Pool],
+    paid: Floats,
+    horizon_s: float,
+    busy_gpu_s: Sequence[float],
+    busy_joules: float,
+    tariffs: sections.Tariffs,
+    gco2_per_kwh: float,
+) -> Cost:
+    """Rent and energy of `paid` replicas of each kind [K] over `horizon_s`, in which the GPUs of each kind are busy for
+    `busy_gpu_s` [K] in all and draw `busy_joules` then; idle ones draw what idle ones do."""
+    rent, idle_joules = Cost(), 0.0
+    for pool, servers, busy_s in zip(pools, paid.tolist(), busy_gpu_s, strict=True):
+        paid_s, gpus, power = servers * horizon_s, pool.gpus_per_replica, pool.power
+        rent += Cost(usd=paid_s * gpus * pool.rent_usd, gpu_seconds=paid_s * gpus)
+        if power is not None:
+            idle_joules += power.idle_joules(max(paid_s - busy_s / gpus, 0.0))
+    return rent + energy_cost(busy_joules + idle_joules, tariffs, gco2_per_kwh)
+
+
 class Rental:
     """What is rented of each kind [K] for a fleet `scale` times the one whose cloud it is."""
 
@@ -90,7 +113,7 @@ class Rental:
         each = zip(needed.tolist(), self._available, strict=True)
         return np.array([with_spares(n, kind.accepting, self._may_lack) for n, kind in each], dtype=np.int64)
 
-    def paid(self, needed: Ints, per_s: float, day: Floats, bin_s: float, paces: list[float]) -> Floats:
+    def paid(self, needed: Ints, per_s: float, day: Floats, bin_s: float, paces: Sequence[float]) -> Floats:
         """Those that are paid for [K], in the mean over the rates of a day [T] in bins of `bin_s`, where `needed` [K]
         meet the objective at the peak of `per_s`.
 

@@ -5,7 +5,7 @@ The peak of a larger fleet is many independently shifted copies of the run's own
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,12 +44,13 @@ class Capacity:
     """What rates of such requests numbers of servers hold for half an hour within the objective."""
 
     def __init__(self, requests: Requests, servers: Servers, draws: Draws):
-        self._requests, self._servers, self._draws = requests, servers, draws
+        self.requests, self.servers, self._draws = requests, servers, draws
         self._known: dict[int, _Bounds] = {}
+        self._paces: dict[tuple[int, str, float], float] = {}
         self._held: Ahead[tuple[int, float, int], bool] = Ahead(lambda asked: self.holds(*asked), servers.side_by_side)
         self._units = np.zeros(0)  # seconds at which requests come that come once a second
         self.clones = Clones(requests, draws) if bool((requests.prefix_start >= 0).any()) else None
-        self.alone_s = servers.alone(requests).latency_s
+        self.alone = servers.alone(requests)
         self._each = servers.rates(self.stream(_FEWEST, 1.0)[0])
 
     def stream(self, n: int, rate: float) -> tuple[Requests, Ints]:
@@ -59,11 +60,11 @@ class Capacity:
         if self.clones is not None:
             return self.clones.stream(n, rate)
         order = self._draws.permutation(n, "provisioning.request", n)
-        rows = order * len(self._requests) // n
+        rows = order * len(self.requests) // n
         units = self._units
         if len(units) <= n:
             self._units = units = np.cumsum(self._draws.exponential("provisioning.gap", np.arange(n + 1 + n // 8)))
-        return self._requests.take(rows).at(units[:n] / units[n] * (n / rate)), rows
+        return self.requests.take(rows).at(units[:n] / units[n] * (n / rate)), rows
 
     def holds(self, servers: int, rate: float, most: int) -> bool:
         """Whether so many servers hold `rate` requests a second, by a replay of at most so many requests.
@@ -76,15 +77,15 @@ class Capacity:
             return False
         n = min(max(math.ceil(rate * PEAK_S), _FEWEST), most)
         whole = n >= rate * PEAK_S and self.clones is None
-        return self._servers.meet(self.stream(n, rate)[0], servers, 0 if whole else n // 2)
+        return self.servers.meet(self.stream(n, rate)[0], servers, 0 if whole else n // 2)
 
     def _busy(self, servers: int) -> float:
         """Requests a second that so many serve at most."""
-        return float((self._servers.kinds(servers) * self._each).sum())
+        return float((self.servers.kinds(servers) * self._each).sum())
 
     def of(self, servers: int) -> float:
         """The most requests a second that so many servers hold. More than a group of them hold in proportion."""
-        group = min(servers, self._servers.group)
+        group = min(servers, self.servers.group)
         bounds = self._bounds_of(group)
         for low, high in bounds.closer:
             bounds.low, bounds.high = low, high
@@ -92,7 +93,7 @@ class Capacity:
 
     def suffices(self, servers: int, rate: float) -> bool:
         """Whether so many hold `rate`, which takes fewer replays than to tell how much they hold."""
-        group = min(servers, self._servers.group)
+        group = min(servers, self.servers.group)
         bounds = self._bounds_of(group)
         while bounds.low * servers / group < rate < bounds.high * servers / group:
             closer = next(bounds.closer, None)
@@ -107,8 +108,8 @@ class Capacity:
             below = self.of(group - 1) if group - 1 in self._known else None
             most = self._busy(group)
             guess = most if below is None else min(most, group / (group - 1) * below)
-            *_, (about, _) = self._closer(group, guess, min(_ABOUT, self._servers.most), 0.1)
-            self._known[group] = _Bounds(self._closer(group, about, self._servers.most, _WITHIN))
+            *_, (about, _) = self._closer(group, guess, min(_ABOUT, self.servers.most), 0.1)
+            self._known[group] = _Bounds(self._closer(group, about, self.servers.most, _WITHIN))
         return self._known[group]
 
     def _closer(self, servers: int, guess: float, most: int, within: float) -> Iterator[tuple[float, float]]:
@@ -146,8 +147,9 @@ class Capacity:
 
     def busier(self, rate: float) -> float:
         """The rate of a half hour that is as busy as one in a thousand by chance, where `rate` is that of the mean."""
-        mean = max(float(np.nanmean(self.alone_s)), 1e-12)
-        spread = 1.0 + float(np.nanvar(self.alone_s)) / mean**2  # of the work that requests bring, beside their number
+        alone_s = self.alone.latency_s
+        mean = max(float(np.nanmean(alone_s)), 1e-12)
+        spread = 1.0 + float(np.nanvar(alone_s)) / mean**2  # of the work that requests bring, beside their number
         return rate * (1.0 + _BUSIER * math.sqrt(spread / (rate * PEAK_S)))
 
     def needs(self, rate: float) -> int:
@@ -155,7 +157,7 @@ class Capacity:
         if rate <= 0:
             return 0
         busy = self.busier(rate)
-        group = self._servers.group
+        group = self.servers.group
         servers = max(1, min(math.floor(busy / (self._busy(group) / group)), group))
         while servers < group and not self.suffices(servers, busy):
             servers += 1
@@ -167,22 +169,28 @@ class Capacity:
 
     def served(self, servers: int, rate: float) -> Served:
         """What requests meet in a mean half hour at so many servers."""
-        simulated = min(servers, self._servers.group)
+        simulated = min(servers, self.servers.group)
         share = rate * simulated / servers
-        requests, rows = self.stream(min(max(math.ceil(share * PEAK_S), _FEWEST), self._servers.most), share)
-        wait_s, times, utilization = self._servers.serve(requests, simulated)
+        requests, rows = self.stream(min(max(math.ceil(share * PEAK_S), _FEWEST), self.servers.most), share)
+        wait_s, times, utilization = self.servers.serve(requests, simulated)
         counts = slice(0 if self.clones is None else len(rows) // 2, None)
         headroom = self.of(servers) / rate - 1.0
         return Served(rows[counts], wait_s[counts], times.take(counts), utilization, headroom)
 
     def pace(self, servers: int, autoscale: Autoscale) -> float:
         """Requests a second and server at which an autoscaler of so many reads its target; at most what they hold."""
-        group = min(servers, self._servers.group)
+        group = min(servers, self.servers.group)
+        key = group, autoscale.metric, autoscale.target
+        if key not in self._paces:
+            self._paces[key] = self._pace(group, autoscale)
+        return self._paces[key]
+
+    def _pace(self, group: int, autoscale: Autoscale) -> float:
         low, high = 0.0, self.of(group)
         for _ in range(_HALVINGS):
             rate = (low + high) / 2
-            requests, _ = self.stream(min(_ABOUT, self._servers.most), rate)
-            _, times, read = self._servers.serve(requests, group)
+            requests, _ = self.stream(min(_ABOUT, self.servers.most), rate)
+            _, times, read = self.servers.serve(requests, group)
             if autoscale.metric == "queue":
                 read = rate * float(np.mean(times.latency_s)) / group  # Little
             low, high = (rate, high) if read <= autoscale.target else (low, rate)
@@ -198,48 +206,77 @@ def provision_fleet(
     The requests are those of the peak at its rate, no two of one device; but where prefixes are cached, of devices with
     their own gaps, and where such a fleet stands for itself its own, one after the other, made to come as fast.
     """
-    found, capacity = _needed(requests, peak, scale, servers, draws)
+    capacity = capacity_of(requests, peak, servers, draws)
+    found = needed(capacity, peak, scale)
+    if found.servers and capacity is not None:
+        found = replace(found, served=_served(capacity, peak, scale, found.servers))
+    return rented(found, servers, capacity, peak, scale, rental)
+
+
+def capacity_of(requests: Requests, peak: Peak, servers: Servers, draws: Draws) -> Capacity | None:
+    """What servers hold of requests like those of the peak; None where there are none."""
+    return Capacity(requests.take(peak.rows), servers, draws) if len(peak.rows) else None
+
+
+def needed(capacity: Capacity | None, peak: Peak, scale: float) -> Provision:
+    """What takes requests at the peak, for the fleet and where users are resampled."""
+    rates = peak.rates_per_s * scale
+    rate = peak.per_s * scale
+    if capacity is None or rate <= 0:
+        return Provision(0, rates_per_s=rates, servers_of=np.zeros(len(rates), dtype=np.int64))
+    hardest, alone_s = capacity.servers.objective.hardest(capacity.alone)
+    if not alone_s <= hardest.at_most_s:
+        return Provision(None, rate, hardest, alone_s, rates)
+    if scale == 1 and capacity.clones is not None:
+        at = _at_peak(capacity, rate)
+        n = fewest(lambda count: count >= len(at) or capacity.servers.meet(at, count), 1)
+        each = np.ceil(n * rates / rate - 1e-9).astype(np.int64)
+    else:
+        n = capacity.needs(rate)
+        if capacity.clones is None:
+            each = np.array([capacity.needs(float(one)) for one in rates], dtype=np.int64)
+        else:  # the node itself serves, at half a minute a number of replicas
+            busy = np.array([capacity.busier(float(one)) for one in np.maximum(rates, 1e-12)])
+            each = np.ceil(n * busy / capacity.of(n)).astype(np.int64)
+    return Provision(n, rate, hardest, alone_s, rates, each)
+
+
+def rented(
+    found: Provision,
+    servers: Servers,
+    capacity: Capacity | None,
+    peak: Peak,
+    scale: float,
+    rental: Rental | None,
+    paces: Sequence[float] | None = None,
+) -> Provision:
+    """The same with what is paid for: all that `rental` says, or as many as are needed. `paces`, requests a second that
+    a replica of each autoscaler gets, are those at which it reads its target, where they are not given."""
     if found.servers is None or rental is None or rental.plain:
         return found
-    paces = [0.0 if capacity is None else capacity.pace(found.servers, one) for one in rental.autoscales]
-    needed = [servers.kinds(n) for n in (found.servers, *found.servers_of.tolist())]
-    spared = [int(rental.spared(counts).sum()) for counts in needed]
-    of_day = zip(needed, (found.peak_per_s, *found.rates_per_s.tolist()), peak.by_time_per_s * scale, strict=True)
+    n = found.servers
+    if paces is None:
+        paces = [0.0 if not n or capacity is None else capacity.pace(n, one) for one in rental.autoscales]
+    needs = [servers.kinds(n) for n in (found.servers, *found.servers_of.tolist())]
+    spared = [int(rental.spared(counts).sum()) for counts in needs]
+    of_day = zip(needs, (found.peak_per_s, *found.rates_per_s.tolist()), peak.by_time_per_s * scale, strict=True)
     paid = np.array([rental.paid(counts, per_s, day, peak.bin_s, paces) for counts, per_s, day in of_day])
     return replace(found, servers=spared[0], servers_of=np.array(spared[1:]), paid=paid[0], paid_of=paid[1:])
 
 
-def _needed(
-    requests: Requests, peak: Peak, scale: float, servers: Servers, draws: Draws
-) -> tuple[Provision, Capacity | None]:
-    """What takes requests at the peak."""
-    rates = peak.rates_per_s * scale
-    rate = peak.per_s * scale
-    if not len(peak.rows) or rate <= 0:
-        return Provision(0, rates_per_s=rates, servers_of=np.zeros(len(rates), dtype=np.int64)), None
-    like = requests.take(peak.rows)
-    hardest, alone_s = servers.objective.hardest(servers.alone(like))
-    if not alone_s <= hardest.at_most_s:
-        return Provision(None, rate, hardest, alone_s, rates), None
-    capacity = Capacity(like, servers, draws)
-    if scale == 1 and capacity.clones is not None:
-        return replace(_own(like, rate, rates, servers), hardest=hardest, alone_s=alone_s), capacity
-    n = capacity.needs(rate)
-    if capacity.clones is None:
-        each = np.array([capacity.needs(float(one)) for one in rates], dtype=np.int64)
-    else:  # the node itself serves, at half a minute a number of replicas
-        busy = np.array([capacity.busier(float(one)) for one in np.maximum(rates, 1e-12)])
-        each = np.ceil(n * busy / capacity.of(n)).astype(np.int64)
-    served = capacity.served(n, rate)
-    return Provision(n, rate, hardest, alone_s, rates, each, replace(served, row=peak.rows[served.row])), capacity
-
-
-def _own(like: Requests, rate: float, rates: Floats, servers: Servers) -> Provision:
-    """The fewest servers for a fleet's own requests, at the rate of its peak."""
+def _at_peak(capacity: Capacity, rate: float) -> Requests:
+    """A fleet's own requests, one after the other, at the rate of its peak."""
+    like = capacity.requests
     own_s = like.arrival_s - like.arrival_s[0]
-    at = like.at(own_s * (len(like) / max(float(own_s[-1]), 1e-9) / rate))
-    n = fewest(lambda count: count >= len(at) or servers.meet(at, count), 1)
-    wait_s, times, utilization = servers.serve(at, n)
-    each = np.ceil(n * rates / rate - 1e-9).astype(np.int64)
-    served = Served(np.arange(len(like)), wait_s, times, utilization, math.nan)
-    return Provision(n, rate, rates_per_s=rates, servers_of=each, served=served)
+    return like.at(own_s * (len(like) / max(float(own_s[-1]), 1e-9) / rate))
+
+
+def _served(capacity: Capacity, peak: Peak, scale: float, servers: int) -> Served:
+    """What the requests of the peak meet there."""
+    rate = peak.per_s * scale
+    if scale == 1 and capacity.clones is not None:
+        requests = _at_peak(capacity, rate)
+        wait_s, times, utilization = capacity.servers.serve(requests, servers)
+        return Served(peak.rows, wait_s, times, utilization, math.nan)
+    served = capacity.served(servers, rate)
+    return replace(served, row=peak.rows[served.row])
