@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fleetrec import __version__
-from fleetrec.commands import bench, cloud, data, decide, experiments, gallery, init, predict, rehearse, scenarios
+from fleetrec.commands import bench, breakeven, cloud, data, decide, experiments, gallery, init, predict, rehearse, scenarios
 from fleetrec.commands.common import say
 from fleetrec.commands.streams import with_usable_streams
 from fleetrec.models.runtime.program import program
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=program() == "fleetrec",  # a shell completes the words of a program, not of a file that Python runs
     rich_markup_mode=None,
 )
-for theme in (init, scenarios, experiments, decide, bench, cloud, predict, rehearse):
+for theme in (init, scenarios, experiments, breakeven, decide, bench, cloud, predict, rehearse):
     app.add_typer(theme.app)
 app.add_typer(data.data_app, name="data")
 app.add_typer(data.prompts_app, name="prompts")

@@ -11,6 +11,7 @@ WHOLE = [
     "engine/run.py: run",
     "engine/world.py: build_world",
     "evaluation.py: evaluate",
+    "experiments/breakeven/breakeven.py: served_by",
     "experiments/policy_comparison.py: compare",
     "experiments/rehearsal/rehearse.py: check_plan",
     "experiments/rehearsal/rehearse.py: prepare_rehearsal",

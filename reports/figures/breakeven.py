@@ -1,0 +1,67 @@
+"""The break-even figure: dollars a month and per 1,000 interactions against the fleet, a line a way to serve."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.quantities import number_text
+from fleetrec.reports.data.run_folder import read_mapping
+from fleetrec.reports.figures import style
+
+_WIDTH_PX, _ROW_PX, _AROUND_PX = 1400, 440, 190
+_LOOKS = {
+    "gpus": (style.BLUE, "-"),
+    "autoscaled": (style.SKY, "--"),
+    "spot": (style.GREEN, "-"),
+    "api": (style.VERMILION, "-"),
+    "overflow": (style.PURPLE, "-."),
+    "none": (style.GREY, ":"),
+}
+
+
+def draw_breakeven(folder: Path) -> list[Path]:
+    """Draw `figures/breakeven.png` and `.svg` from a folder's `breakeven.json`; InputError where that is not whole."""
+    path = folder / "breakeven.json"
+    found = read_mapping(path)
+    try:
+        policies, ways = found["policies"], found["ways"]
+        subtitle = "; ".join(f"{one['policy']}: {one['sentence']}" for one in policies)
+        with style.house_style():
+            figure = style.new_figure(_WIDTH_PX, _ROW_PX * len(policies) + _AROUND_PX)
+            title = f"{found['scenario']}, seed {found['seed']}: what each way to serve costs"
+            footer = [f"own GPUs: the fewest replicas with {found['objective']}", "bands: 95%, over users"]
+            style.frame(figure, title, subtitle, [*footer, found["api"] or ""])
+            panels = figure.subplots(len(policies), 2, squeeze=False)
+            for row, policy in zip(panels, policies, strict=True):
+                _money(row[0], policy, ways, "usd_per_month", "USD a month")
+                _money(row[1], policy, ways, "usd_per_1k_interactions", "USD per 1,000 interactions")
+            panels[0][0].legend(loc="upper left")
+            return style.save_as(figure, folder / "figures" / "breakeven", run=found["run"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a whole comparison ({error!r}); run breakeven again") from error
+
+
+def _money(axes: Axes, policy: Mapping[str, Any], ways: Mapping[str, str], key: str, label: str) -> None:
+    """A panel on two logarithmic axes; the month has bands."""
+    axes.set_title(f"policy {policy['policy']}")
+    for way, name in ways.items():
+        rows = [one for one in policy["ways"].get(way, []) if one[key]]
+        colour, dashes = _LOOKS[way]
+        fleets = [one["fleet"] for one in rows]
+        axes.plot(fleets, [one[key] for one in rows], color=colour, linestyle=dashes, label=name)
+        if f"{key}_low" in (rows or [{}])[0]:
+            low, high = ([one[f"{key}_{end}"] for one in rows] for end in ("low", "high"))
+            axes.fill_between(fleets, low, high, color=colour, alpha=0.15, linewidth=0)
+    for at in policy["crossings"]:
+        if key == "usd_per_month":
+            axes.axvline(at["fleet"], color=_LOOKS[at["cheaper"]][0], linewidth=0.8, alpha=0.5)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("devices in the fleet")
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number_text(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${number_text(value)}"))

@@ -1,0 +1,173 @@
+"""`breakeven`: dollars a month against the size of the fleet, of each way to serve each request policy's requests.
+
+Each policy is simulated on own GPUs, and with the API's latency where the scenario has an API. The runs tell what users
+get and what is asked; `monthly.py` tells what it costs.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from typing import Any, Literal
+
+import numpy as np
+
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
+from fleetrec.simulator.core.notes import data_of, note
+from fleetrec.simulator.experiments.breakeven.crossings import crossing
+from fleetrec.simulator.experiments.breakeven.monthly import WAYS, Monthly, MonthlyBills, Way
+from fleetrec.simulator.preparation.prepare import prepare
+from fleetrec.simulator.results.run_result import RunResult
+from fleetrec.simulator.results.summary import finite, headline_metric
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.units import COUNT
+from fleetrec.simulator.simulation import run_prepared
+
+PER_DECADE = 8
+"""fleets that are looked at between one and ten times as many"""
+NAMES: dict[Way, str] = {
+    "gpus": "own GPUs",
+    "autoscaled": "own GPUs, autoscaled",
+    "spot": "own GPUs on spot capacity",
+    "api": "hosted API",
+    "overflow": "own GPUs, and the API for peaks",
+    "none": "none: the SRM alone",
+}
+
+Bills = list[dict[Way, Monthly]]
+
+
+def breakeven(
+    scenarios: Mapping[str, sections.Scenario], fleets: Sequence[int], device: str, progress: Progress
+) -> dict[str, Any]:
+    """What `breakeven.json` holds, of one scenario under several policies, by their names; `fleets` rise."""
+    first = next(iter(scenarios.values()))
+    if first.regions:
+        raise InputError("regions: each has a cloud of its own; compare the ways for one of them, without regions")
+    for fleet in fleets:
+        check_fleet(first.fleet, fleet)
+    prepared = prepare(served_by("gpus", first), device, progress)
+    policies = []
+    with progress.task("bills of fleets", len(scenarios) * len(fleets)) as task:
+        for name, scenario in scenarios.items():
+            runs = [run_prepared(served_by("gpus", scenario), prepared, None, device, progress)]
+            if scenario.cloud.api is not None:
+                runs.append(run_prepared(served_by("api", scenario), prepared, None, device, progress))
+            own, api = MonthlyBills.of(runs[0]), MonthlyBills.of(runs[-1])
+            bills: Bills = []
+            for fleet in fleets:
+                of_fleet = own.at(fleet, [way for way in own.ways if way != "api"])
+                bills.append({**of_fleet, **(api.at(fleet, ["api"]) if len(runs) > 1 else {})})
+                task.advance()
+            policies.append(_policy(name, runs, fleets, bills))
+    said = "no hosted API: give cloud.api, or --api with a preset (docs/how-to/hosted_api.md)"
+    without = [] if first.cloud.api is not None else [note("no_api", said)]
+    found = {
+        "scenario": first.name,
+        "seed": first.seed,
+        "fleets": list(fleets),
+        "ways": {way: NAMES[way] for way in WAYS if way in policies[0]["ways"]},
+        "objective": str(ServiceObjective.of(first.cloud.slo)),
+        "api": first.cloud.api.source if first.cloud.api is not None else None,
+        "policies": policies,
+        "notes": data_of(*without),
+    }
+    told: dict[str, Any] = finite(found)
+    return told
+
+
+def served_by(kind: Literal["gpus", "api"], scenario: sections.Scenario) -> sections.Scenario:
+    """The scenario served by its own GPUs alone, or by its hosted API alone."""
+    return scenario.model_copy(update={"cloud": scenario.cloud.model_copy(update={"kind": kind})})
+
+
+def fleets_of(text: str) -> list[int]:
+    """The fleets of `1e4..1e8`, `PER_DECADE` in each decade and both ends, or the one of `200k`."""
+    low, dots, high = text.partition("..")
+    ends = [_fleet(end, text) for end in ((low, high) if dots else (low,))]
+    if ends[0] > ends[-1]:
+        raise InputError(f"--fleet {text}: the range is upside down; write {ends[-1]:g}..{ends[0]:g}")
+    if ends[0] == ends[-1]:
+        return ends[:1]
+    steps = max(math.ceil(math.log10(ends[1] / ends[0]) * PER_DECADE - 1e-9), 1)
+    between = np.geomspace(ends[0], ends[1], steps + 1)[1:-1]
+    return sorted({ends[0], *(round(float(fleet)) for fleet in between), ends[1]})
+
+
+def _fleet(text: str, whole: str) -> int:
+    try:
+        fleet = COUNT.read(text)
+    except ValueError:
+        fleet = math.nan
+    if not (fleet >= 1 and fleet == int(fleet)):
+        raise InputError(f"--fleet {whole}: {text!r} is no number of devices; write 1e6, 200k or a range, 1e4..1e8")
+    return int(fleet)
+
+
+def check_fleet(section: sections.Fleet, fleet: int) -> None:
+    """InputError where a class of devices has none of them."""
+    for number, one in enumerate(section.classes):
+        if 0 < one.share * fleet < 1:
+            raise InputError(
+                f"--fleet {fleet}: {one.share:g} of them (fleet.classes.{number}.share) is not one device; name at "
+                f"least {math.ceil(1 / one.share):,}"
+            )
+
+
+def _policy(name: str, runs: Sequence[RunResult], fleets: Sequence[int], bills: Bills) -> dict[str, Any]:
+    """One policy: what its users get, and what it costs."""
+    ways = [way for way in WAYS if way in bills[0]]
+    metric = headline_metric(runs[0].scenario.metrics.k)
+    sizes = np.array(fleets, dtype=np.float64)
+    usd = {way: np.array([of[way].usd for of in bills]) for way in ways}
+    draws = {way: np.stack([of[way].draws for of in bills], axis=1) for way in ways}
+    found = []
+    for way, other in permutations([way for way in ways if way != "none"], 2):
+        at = crossing(sizes, usd[way], usd[other], draws[way], draws[other])
+        if at is not None:
+            found.append({"cheaper": way, "than": other, **at._asdict()})
+    return {
+        "policy": name,
+        "metric": metric,
+        "accuracy": {run.scenario.cloud.kind: _accuracy(run, metric) for run in runs},
+        "srm_alone": runs[0].summary["baselines"]["srm"][metric],
+        "requests_per_interaction": runs[0].summary["requests"]["asked_ratio"],
+        "ways": {way: [_figures(of[way]) for of in bills] for way in ways},
+        "cheapest": [min((w for w in ways if w != "none"), key=lambda w: _or_last(of[w].usd)) for of in bills],
+        "crossings": found,
+        "sentence": _sentence(fleets, bills),
+    }
+
+
+def _sentence(fleets: Sequence[int], bills: Bills) -> str:
+    """Which way is cheapest, from which fleet on."""
+    stretches: list[tuple[str, Way, float]] = []
+    for fleet, of in zip(fleets, bills, strict=True):
+        way = min((w for w in of if w != "none"), key=lambda w: _or_last(of[w].usd))
+        if not stretches or stretches[-1][1] != way:
+            stretches.append((f"{fleet:,}", way, of[way].usd))
+    first, *others = stretches
+    text = f"cheapest is {NAMES[first[1]]} for {first[0]} devices, at {first[2]:,.0f} USD a month"
+    return text + "".join(f"; from {since} on {NAMES[way]}, at {usd:,.0f}" for since, way, usd in others)
+
+
+def _or_last(usd: float) -> float:
+    return math.inf if math.isnan(usd) else usd
+
+
+def _accuracy(run: RunResult, metric: str) -> dict[str, Any]:
+    return {metric: run.summary["accuracy"][metric], "gain_over_srm": run.summary["gain_over"]["srm"]}
+
+
+def _figures(bill: Monthly) -> dict[str, Any]:
+    return {
+        "fleet": bill.fleet,
+        "usd_per_month": bill.usd,
+        "usd_per_month_low": bill.low,
+        "usd_per_month_high": bill.high,
+        "usd_per_1k_interactions": bill.usd_per_1k_interactions,
+        "replicas": bill.replicas,
+        "gpu_joules_per_month": bill.gpu_joules,
+        "gco2_per_month": bill.gco2,
+    }

@@ -1,0 +1,315 @@
+"""Dollars a month of each way to serve a run's requests, for a fleet of any size.
+
+The run says which requests its devices make. Own GPUs are provisioned for the peak of the fleet by replaying that load,
+as the account of a run is; an API is paid by the token; nobody serves the SRM alone.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.api.price import bill
+from fleetrec.simulator.cloud.api.prompt_cache import PromptCache, prefixes_of
+from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
+from fleetrec.simulator.cloud.capacity.overflow import cheapest_split
+from fleetrec.simulator.cloud.capacity.peak import Peak
+from fleetrec.simulator.cloud.capacity.provisioning import Provision
+from fleetrec.simulator.cloud.capacity.rental import Rental, paid_for
+from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.cloud.capacity.servers import Replicas, without_faults
+from fleetrec.simulator.cloud.capacity.servers_needed import Capacity, capacity_of, needed, rented
+from fleetrec.simulator.cloud.hardware.catalogue import served_model
+from fleetrec.simulator.cloud.hardware.models import ModelSpec
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.pools import pools_of
+from fleetrec.simulator.cloud.tokens import generation_of, history_tokens, history_window
+from fleetrec.simulator.core.costs import Cost, carbon_signal, network_cost
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.resampling import Resampling, interval
+from fleetrec.simulator.results.account import MONTH_S
+from fleetrec.simulator.results.run_result import RunResult
+from fleetrec.simulator.scenario import sections
+
+Way = Literal["gpus", "autoscaled", "spot", "api", "overflow", "none"]
+WAYS: tuple[Way, ...] = get_args(Way)
+"""own GPUs that are always there, as many as the load needs, on spare capacity; a hosted API; own GPUs and the API for
+what they cannot take; nobody: the SRM alone"""
+OF_GPUS: tuple[Way, ...] = ("gpus", "autoscaled", "spot", "overflow")
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Monthly:
+    """What one way costs a fleet in a month of 30 days; intervals are at 95%, over users that are resampled."""
+
+    way: Way
+    fleet: int
+    usd: float
+    """serving, traffic and training; NaN where no number of replicas meets the objective"""
+    low: float
+    high: float
+    usd_per_1k_interactions: float
+    replicas: int | None
+    """own ones; None: no number meets the objective"""
+    gpu_joules: float
+    """of own GPUs; an API does not tell its own"""
+    gco2: float
+    draws: Floats
+    """of the dollars [B], paired over ways, fleets and policies of the same users"""
+
+
+def monthly(run: RunResult, fleet: int) -> dict[Way, Monthly]:
+    """Dollars a month of each way that the run's scenario has, for a fleet of this size."""
+    return MonthlyBills.of(run).at(fleet)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What of a scenario bills depend on."""
+
+    llm: sections.Llm
+    cloud: sections.Cloud
+    tariffs: sections.Tariffs
+    surge: float
+    seed: int
+    pushed: bool
+    """whether the cloud makes the requests, unasked"""
+    horizon_s: float
+    """over which they came"""
+
+
+class MonthlyBills:
+    """The bills of a run's requests; what replicas hold is found once, for fleets of all sizes."""
+
+    def __init__(
+        self, terms: Terms, requests: pd.DataFrame, devices: pd.DataFrame, interactions: Ints, training_usd: float
+    ):
+        """`interactions` are each device's [D]; `training_usd` is what trainings cost the simulated fleet."""
+        if terms.llm.served_as is None:
+            raise InputError("llm.served_as: own GPUs are charged as a model; name one of the catalogue")
+        self._terms, self._training_usd = terms, training_usd
+        self._n, self._users = len(devices), Resampling.of(devices["user"].to_numpy())
+        self._interactions = interactions.astype(np.float64)
+        self._draws = Draws(terms.seed)
+        arrived = requests[np.isfinite(requests["t_arrived_s"]) & (requests["prompt_tokens"] > 0)]
+        self._arrived = arrived.sort_values(["t_arrived_s", "request"], kind="stable")
+        self._asking = np.bincount(requests["device"], requests["usd_network"], minlength=self._n)
+        self._traffic = _traffic(terms.tariffs, devices) - self._asking  # all but that of requests
+        self._gpu_s = np.bincount(requests["device"], requests["gpu_seconds"], minlength=self._n)
+        self._carbon = carbon_signal(terms.tariffs).mean(0.0, terms.horizon_s)
+
+    @classmethod
+    def of(cls, run: RunResult) -> "MonthlyBills":
+        """Those of a finished run, from its tables and summary."""
+        scenario, summary = run.scenario, run.summary
+        pushed = scenario.policy.request.push_period_s() is not None
+        parts = scenario.llm, scenario.cloud, scenario.tariffs, scenario.fleet.surge, scenario.seed, pushed
+        terms = Terms(*parts, summary["simulated_seconds"])
+        interactions = np.bincount(run.interactions["device"], minlength=len(run.devices))
+        return cls(terms, run.requests, run.devices, interactions, summary["cost"]["usd_training"])
+
+    @property
+    def ways(self) -> list[Way]:
+        """Those that the scenario has: without `cloud.api` there is none to call."""
+        return [way for way in WAYS if self._terms.cloud.api is not None or way not in ("api", "overflow")]
+
+    def at(self, fleet: int, ways: Sequence[Way] | None = None) -> dict[Way, Monthly]:
+        """The bills of a fleet of this size."""
+        return {way: self._bill(way, fleet) for way in ways or self.ways}
+
+    # ------------------------------------------------------------------------------------------ one bill
+
+    def _bill(self, way: Way, fleet: int) -> Monthly:
+        """The rest of the bill is in proportion to what devices do: traffic, and tokens of an API."""
+        scale, months, draws = fleet / self._n, MONTH_S / self._terms.horizon_s, self._users.draws
+        asking = self._asking if way != "none" else 0.0
+        by_use = self._api_usd if way == "api" else np.zeros(self._n)
+        each = np.stack([self._traffic + asking + by_use, self._interactions, self._gpu_s], axis=1)
+        own, drawn = each.sum(axis=0) * scale, self._users.means(each) * fleet
+        usd = float(own[0]) + self._training_usd * scale
+        of_draws = drawn[:, 0] + self._training_usd * scale
+        replicas: int | None = 0
+        kept = Cost()
+        if way in OF_GPUS:
+            found = self._provision(way, scale)
+            replicas = found.servers
+            if found.servers is None:
+                nan = math.nan
+                return Monthly(way, fleet, nan, nan, nan, nan, None, nan, nan, np.full(draws, nan))
+            paid = np.array([float(found.servers)]) if found.paid is None else found.paid
+            paid_of = found.servers_of[:, None].astype(np.float64) if found.paid_of is None else found.paid_of
+            times = scale * drawn[:, 2] / own[2] if own[2] > 0 else np.full(draws, scale)
+            kept = self._kept(way, paid, scale)
+            usd += kept.usd + found.by_use_usd
+            of_draws = of_draws + self._kept_usd(way, paid_of, times)
+            of_draws = of_draws + (found.by_use_usd_of if len(found.by_use_usd_of) else 0.0)
+        low, high = interval(of_draws * months)
+        per_1k = 1000 * usd / max(float(own[1]), 1.0)
+        spent = kept.joules * months, kept.gco2 * months
+        return Monthly(way, fleet, usd * months, low, high, per_1k, replicas, *spent, of_draws * months)
+
+    def _kept(self, way: Way, paid: Floats, times: float) -> Cost:
+        """Replicas of each kind [K] that serve so many times what was served here."""
+        gpus = paid * [pool.gpus_per_replica for pool in self._pools(way)]
+        busy_gpu_s = float(self._gpu_s.sum()) * times * gpus / max(float(gpus.sum()), 1e-300)
+        energy = float(self._arrived["joules"].sum()) * times, self._terms.tariffs, self._carbon
+        return paid_for(self._pools(way), paid, self._terms.horizon_s, busy_gpu_s.tolist(), *energy)
+
+    def _kept_usd(self, way: Way, paid_of: Floats, times: Floats) -> Floats:
+        """The dollars of each draw [B]; without a tariff for energy they are rent alone."""
+        if self._terms.tariffs.energy_kwh:
+            return np.array([self._kept(way, row, busy).usd for row, busy in zip(paid_of, times, strict=True)])
+        return paid_of @ [self._terms.horizon_s * pool.gpus_per_replica * pool.rent_usd for pool in self._pools(way)]
+
+    def _provision(self, way: Way, scale: float) -> Provision:
+        """What GPUs are rented, in some way; with an API's bill for what goes over."""
+        found, cloud = self._needed(scale), self._cloud(way)
+        scaled = [machines.autoscale is not None for _, machines in _on_gpus(self._terms.cloud).machines()]
+        rental, paces = Rental(cloud, scale), None
+        if way == "autoscaled" and not any(scaled):  # as many as the objective needs at each moment, one at least
+            rental, paces = Rental(cloud, 1.0), [math.inf] * len(scaled)
+        found = rented(found, self._servers, self._capacity, self._peak, scale, rental, paces)
+        if way != "overflow" or not found.servers or not len(self._arrived):
+            return found
+        whole = np.array([float(found.servers)]) if found.paid is None else found.paid
+        server_usd_s = self._kept(way, whole, 0.0).usd / self._terms.horizon_s / found.servers
+        request_usd = float(self._api_usd.sum()) / len(self._arrived)
+        rates = self._peak.by_time_per_s * (scale / self._terms.surge)
+        servers, spilled = cheapest_split(rates, found.peak_per_s / found.servers, server_usd_s, request_usd)
+        paid, by_use = servers[:, None] / found.servers * whole, spilled * request_usd * self._terms.horizon_s
+        found = replace(found, servers_of=servers[1:], paid_of=paid[1:], by_use_usd_of=by_use[1:])
+        return replace(found, servers=int(servers[0]), paid=paid[0], by_use_usd=float(by_use[0]))
+
+    @cached_property
+    def _needed(self) -> Callable[[float], Provision]:
+        return cache(lambda scale: needed(self._capacity, self._peak, scale))
+
+    # ------------------------------------------------------------------------------------------ what serves
+
+    def _cloud(self, way: Way) -> sections.Cloud:
+        """The scenario's GPUs, rented in some way: with its own autoscaler or spot capacity, where it has them."""
+        return with_rental(self._terms.cloud, way)
+
+    @cached_property
+    def _pools(self) -> Callable[[Way], tuple[Pool, ...]]:
+        llm, tariffs = self._terms.llm, self._terms.tariffs
+        timed = llm.candidates.brings_latency()
+        return cache(lambda way: pools_of(llm, self._cloud(way), tariffs, self._model, timed))
+
+    @cached_property
+    def _model(self) -> ModelSpec:
+        return served_model(self._terms.llm.served_as, None)
+
+    @cached_property
+    def _servers(self) -> Replicas:
+        cloud = self._cloud("gpus")
+        return Replicas(self._pools("gpus"), without_faults(cloud), self._draws, ServiceObjective.of(cloud.slo))
+
+    @cached_property
+    def _peak(self) -> Peak:
+        asked_s = np.where(self._arrived["t_issued_s"] > 0, self._arrived["t_arrived_s"], 0.0)
+        device = self._arrived["device"].to_numpy().astype(np.int64)
+        return Peak.of(asked_s, device, self._terms.horizon_s, self._users).times(self._terms.surge)
+
+    @cached_property
+    def _capacity(self) -> Capacity | None:
+        return capacity_of(self._requests, self._peak, self._servers, self._draws)
+
+    @cached_property
+    def _requests(self) -> Requests:
+        """As they came to the cloud."""
+        table, llm = self._arrived, self._terms.llm
+        sequences = sequences_of(llm)
+        written = table["output_tokens"].to_numpy().astype(np.int64) // sequences
+        took_s = (table["t_finished_s"] - table["t_started_s"]).to_numpy()
+        prefix = self._prefixes if self._terms.cloud.prefix_caching else None
+        return Requests.of(
+            table["t_arrived_s"].to_numpy(),
+            table["prompt_tokens"].to_numpy().astype(np.int64),
+            written,
+            np.full(len(table), sequences),
+            took_s if llm.candidates.brings_latency() else None,
+            table["device"].to_numpy().astype(np.int64),
+            np.full(len(table), float(self._terms.pushed)),
+            None if prefix is None else prefix[:, 0],
+            None if prefix is None else prefix[:, 1],
+        )
+
+    @cached_property
+    def _prefixes(self) -> Ints | None:
+        """Where each prompt's history begins, and the tokens up to its end [N, 2]; None where nobody knows."""
+        llm = self._terms.llm
+        own = llm.candidates.title_prompt() is not None or (llm.candidates.own_tokens and llm.generation is None)
+        if llm.candidates.recorded or own:
+            return None
+        steps = self._arrived["step"].to_numpy().astype(np.int64)
+        known = {
+            n: (history_window(llm.prompt, n)[0], history_tokens(llm.prompt, n)) for n in set((steps + 1).tolist())
+        }
+        return np.array([known[n] for n in (steps + 1).tolist()], dtype=np.int64).reshape(-1, 2)
+
+    @cached_property
+    def _api_usd(self) -> Floats:
+        """What the requests of each device [D] cost at the API, whose cache keeps what they share."""
+        api, table = self._terms.cloud.api, self._arrived
+        if self._terms.cloud.kind == "api":  # it was called
+            return np.bincount(table["device"], table["usd"], minlength=self._n).astype(np.float64)
+        assert api is not None
+        assert api.price is not None
+        cache_of = (
+            PromptCache(api.prompt_cache) if api.prompt_cache is not None and self._prefixes is not None else None
+        )
+        batched = api.price.batch is not None and (self._terms.pushed or api.price.batch.requests == "all")
+        usd = np.zeros(self._n)
+        columns = ("device", "t_arrived_s", "prompt_tokens", "output_tokens")
+        rows = zip(*(table[name].tolist() for name in columns), strict=True)
+        for number, (device, t_s, prompt, output) in enumerate(rows):
+            cached = 0
+            if cache_of is not None and self._prefixes is not None and not batched:
+                start, tokens = self._prefixes[number].tolist()
+                instruction = self._terms.llm.prompt.instruction_tokens
+                cached = cache_of.read(prefixes_of(device, start, tokens, instruction), t_s)
+            usd[device] += bill(api.price, prompt, min(cached, prompt), output, batched).usd
+        return usd
+
+
+def _on_gpus(cloud: sections.Cloud) -> sections.Cloud:
+    return cloud.model_copy(update={"kind": "gpus"})
+
+
+def with_rental(cloud: sections.Cloud, way: Way) -> sections.Cloud:
+    """The GPUs of `cloud` rented in this way: an autoscaler or spot capacity of its own is kept, where that is asked
+    for, and left out elsewhere."""
+
+    def rented_so(machines: sections.Machines) -> dict[str, Any]:
+        spot = (machines.spot or sections.Spot()) if way == "spot" else None
+        autoscale = (machines.autoscale or sections.Autoscale()) if way == "autoscaled" else None
+        return {"spot": spot, "autoscale": autoscale}
+
+    pools = tuple(pool.model_copy(update=rented_so(pool)) for pool in cloud.pools)
+    split = cloud.disaggregation
+    if split is not None:
+        parts = {name: getattr(split, name) for name in ("prefill", "decode")}
+        split = split.model_copy(update={n: part.model_copy(update=rented_so(part)) for n, part in parts.items()})
+    return _on_gpus(cloud).model_copy(update={"pools": pools, "disaggregation": split, **rented_so(cloud)})
+
+
+def sequences_of(llm: sections.Llm) -> int:
+    """Sequences that each request of a scenario generates."""
+    if llm.candidates.own_tokens and llm.generation is None:
+        return getattr(llm.candidates, "beams", None) or llm.list_length
+    return llm.beams if generation_of(llm) == "beam" else 1
+
+
+def _traffic(tariffs: sections.Tariffs, devices: pd.DataFrame) -> Floats:
+    usd = devices["bytes_up"] * network_cost(1.0, 0.0, tariffs).usd
+    return np.asarray(usd + devices["bytes_down"] * network_cost(0.0, 1.0, tariffs).usd)
