@@ -1,10 +1,12 @@
-"""Who answers requests: the LLM node, or for the slate `cloud_srm` CPU cores that run the SRM over the catalogue."""
+"""Who answers requests: own GPUs, or for the slate `cloud_srm` CPU cores that run the SRM over the catalogue.
+
+A hosted API, alone or beside GPUs, is in `api_service.py`.
+"""
 
 import math
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +14,11 @@ import pandas as pd
 import simpy
 from numpy.typing import NDArray
 
-from fleetrec.models.candidates import CandidateSource
+from fleetrec.simulator.cloud.api.node import ApiNode
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.peak import Peak
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, left_out
-from fleetrec.simulator.cloud.capacity.rental import Rental
+from fleetrec.simulator.cloud.capacity.rental import Rental, paid_for
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.capacity.servers import Cores, Replicas, Servers, without_faults
 from fleetrec.simulator.cloud.capacity.servers_needed import provision_fleet
@@ -27,12 +29,14 @@ from fleetrec.simulator.cloud.node.queueing import Ticket
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.cloud.pools import kinds_of, pools_of, slow_beams
 from fleetrec.simulator.cloud.tokens import RequestTokens, generation_of, history_tokens, history_window
+from fleetrec.simulator.cloud.pools import kinds_of, pools_of
+from fleetrec.simulator.cloud.tokens import RequestTokens
 from fleetrec.simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
-from fleetrec.simulator.core.notes import Note, note
+from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling
+from fleetrec.simulator.engine.asked import Asked, RequestReader
 from fleetrec.simulator.preparation.prepare import Prepared
-from fleetrec.simulator.preparation.request_tokens import request_meter
 from fleetrec.simulator.records.schemas import RequestRecord, ServingCost
 from fleetrec.simulator.scenario import sections
 
@@ -54,7 +58,20 @@ class Submitted(NamedTuple):
 class Service(ABC):
     """Takes requests into the cloud's ingress queue and tells what serving them used."""
 
-    node: CpuNode | LlmNode
+    node: CpuNode | LlmNode | ApiNode
+
+    def timeout_s(self, request_timeout_s: float, pushed: bool) -> float:
+        """How long a device, or a push, waits for an answer."""
+        return request_timeout_s
+
+    def close(self, now: float) -> None:
+        """End it at the horizon: what is open is unfinished."""
+        self.node.close(now)
+
+    @property
+    def queue_length(self) -> int:
+        """Requests that wait."""
+        return self.node.queue_length
 
     @abstractmethod
     def submit(self, record: RequestRecord, deadline_s: float) -> Submitted:
@@ -84,6 +101,10 @@ class Service(ABC):
         """What `paid` replicas of each kind [K] (cores) cost in `horizon_s` while they serve `scale` times what was
         served here."""
 
+    def by_use(self, requests: pd.DataFrame) -> Floats:
+        """Dollars of each request [N] that are paid by use, and not for servers."""
+        return np.zeros(len(requests))
+
     def not_provisioned(self) -> list[str]:
         """What of the scenario's cloud the provisioned account leaves out, in words."""
         return []
@@ -100,6 +121,10 @@ class Service(ABC):
     def load(self, horizon_s: float) -> dict[str, Any]:
         """The `cloud` section of a summary."""
 
+    def up_s(self, horizon_s: float) -> float:
+        """Seconds in which its servers could serve, by which the shares of time of several services are weighed."""
+        return 0.0
+
     def timeline(self) -> pd.DataFrame:
         """Queue and busy replicas over time: t_s, queue, busy, in_service, up; a row holds until the next."""
         return pd.DataFrame(self.node.timeline())
@@ -111,7 +136,7 @@ class Service(ABC):
 
 
 class LlmService(Service):
-    """The LLM node. `source` tells which lists exist; a table may bring tokens and latencies of its own."""
+    """The LLM node: own GPUs."""
 
     node: LlmNode
 
@@ -122,7 +147,7 @@ class LlmService(Service):
         cloud: sections.Cloud,
         tariffs: sections.Tariffs,
         prepared: Prepared,
-        source: CandidateSource,
+        reader: RequestReader,
         late_cost: LateCost,
     ):
         self._model = served_model(llm.served_as, prepared.architecture)
@@ -133,37 +158,29 @@ class LlmService(Service):
         self._came = array("d")  # the columns of `Requests`, request after request
         self._issued = array("d")  # when each was issued
         self._llm, self._cloud, self._tariffs = llm, cloud, tariffs
-        self._users, self._memo = prepared.population.users, prepared.memo
-        self._source, self._carbon = source, carbon_signal(tariffs)
-        self._meter = request_meter(llm, prepared, source)
-        self._from_table = llm.candidates.recorded
-        self._caches_prefixes = cloud.prefix_caching and not self._from_table and not self._meter.own
-        self._prefix = cache(lambda n: (history_window(llm.prompt, n)[0], history_tokens(llm.prompt, n)))
-        self._told_tokens = False  # by an answer of the table
-        self._missing_answers = 0  # requests for which the table has no list of its own
+        self._memo = prepared.memo
+        self._carbon = carbon_signal(tariffs)
+        self.reader = reader
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Submitted:
-        prompt, output, sequences = self._meter.of(int(self._users[record.device]), record.step)
-        service_s, as_of = math.nan, record.step
-        if self._from_table:
-            answer = self._source.lists(*self._place(record.device, record.step))
-            as_of = int(answer.as_of[0])
-            self._missing_answers += as_of != record.step
-            self._told_tokens |= answer.output_tokens is not None and bool(np.isfinite(answer.output_tokens[0]))
-            prompt = math.ceil(_given(answer.prompt_tokens, prompt))
-            output = math.ceil(_given(answer.output_tokens, output))
-            alone = self._kind.alone_s(RequestTokens(prompt, output, sequences))
-            service_s = _given(answer.latency_s, alone)
+        return self.serve(record, self.reader.read(record), deadline_s)
+
+    def serve(self, record: RequestRecord, asked: Asked, deadline_s: float) -> Submitted:
+        """Queue a request that has been read."""
+        prompt, output, sequences = asked[:3]
+        service_s = asked.latency_s
+        if self.reader.from_table and math.isnan(service_s):
+            service_s = self._kind.alone_s(RequestTokens(prompt, output, sequences))
         prefix, first, shared = None, -1, 0
-        if self._caches_prefixes:
-            first, shared = self._prefix(record.step + 1)
+        if self._cloud.prefix_caching and asked.prefix_start >= 0:
+            first, shared = asked.prefix_start, asked.prefix_tokens
             prefix = ((record.device, first), shared)
         priority = 1.0 if record.pushed else 0.0
-        asked = (prompt, output, sequences, service_s, record.device, priority, first, shared)
-        self._came.extend((self.node.env.now, *asked))
+        came = (prompt, output, sequences, service_s, record.device, priority, first, shared)
+        self._came.extend((self.node.env.now, *came))
         self._issued.append(record.t_issued_s)
         ticket = self.node.submit(prompt, output, sequences, service_s, deadline_s, record.device, priority, prefix)
-        return Submitted(ticket, as_of, prompt, output * sequences)
+        return Submitted(ticket, asked.as_of, prompt, output * sequences)
 
     def cost_of(self, ticket: Ticket) -> ServingCost:
         assert isinstance(ticket, LlmTicket)
@@ -180,15 +197,10 @@ class LlmService(Service):
             said = "tokens: the table tells none, so llm.prompt and a {how} of llm.list_length items are charged"
             return [note("tokens_not_told", said, how=generation_of(self._llm)), *slow]
         return [*self._meter.notes(), *slow]
+        return self.reader.notes()
 
     def answerable(self, device: int, step: int) -> bool:
-        if not self._from_table or bool(self._source.lists(*self._place(device, step)).found[0]):
-            return True
-        self._missing_answers += 1
-        return False
-
-    def _place(self, device: int, step: int) -> tuple[Ints, Ints]:
-        return self._users[device : device + 1], np.array([step])
+        return self.reader.answerable(device, step)
 
     def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
         sums = {name: float(requests[name].sum()) for name in ("joules", "gco2", "gpu_seconds")}
@@ -212,17 +224,15 @@ class LlmService(Service):
         )
 
     def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
-        rent, idle_joules = Cost(), 0.0
-        for pool, servers, busy_gpu_s in zip(self._pools, paid.tolist(), self.node.busy_gpu_seconds_of, strict=True):
-            paid_s, gpus, power = servers * horizon_s, pool.gpus_per_replica, pool.power
-            rent += Cost(usd=paid_s * gpus * pool.rent_usd, gpu_seconds=paid_s * gpus)
-            if power is not None:
-                idle_joules += power.idle_joules(max(paid_s - scale * busy_gpu_s / gpus, 0.0))
-        joules = scale * self.node.busy_joules + idle_joules
-        return rent + energy_cost(joules, self._tariffs, self._carbon.mean(0.0, horizon_s))
+        busy_gpu_s = [scale * seconds for seconds in self.node.busy_gpu_seconds_of]
+        energy = scale * self.node.busy_joules, self._tariffs, self._carbon.mean(0.0, horizon_s)
+        return paid_for(self._pools, paid, horizon_s, busy_gpu_s, *energy)
 
     def not_provisioned(self) -> list[str]:
         return left_out(self._cloud)
+
+    def up_s(self, horizon_s: float) -> float:
+        return self.node.up_gpu_seconds
 
     def load(self, horizon_s: float) -> dict[str, Any]:
         node = self.node
@@ -233,7 +243,7 @@ class LlmService(Service):
             "output_tokens": node.output_tokens,
             "paid_gpu_seconds": node.paid_gpu_seconds,
             "retries": node.retries,
-            **({"missing_answers": self._missing_answers} if self._from_table else {}),
+            **self.reader.load(),
         }
 
     @property
@@ -285,6 +295,9 @@ class CpuService(Service):
     def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
         return cpu_cost(float(paid.sum()) * horizon_s, self._tariffs)
 
+    def up_s(self, horizon_s: float) -> float:
+        return self.node.replicas * horizon_s
+
     def load(self, horizon_s: float) -> dict[str, Any]:
         return {
             "gpu_seconds": 0.0,
@@ -314,26 +327,3 @@ def _provisioned(
     asked_s = np.where(issued_s > 0, requests.arrival_s, 0.0)
     peak = Peak.of(asked_s, requests.device, horizon_s, users).times(surge)
     return provision_fleet(requests, peak, scale, servers, draws, rental)
-
-
-def _given(values: NDArray[np.float64] | None, otherwise: float) -> float:
-    """The one value of a table's column; `otherwise` where it has none."""
-    if values is None or math.isnan(values[0]):
-        return otherwise
-    return float(values[0])
-
-
-def build_service(
-    env: simpy.Environment,
-    slate: sections.Slate,
-    llm: sections.Llm,
-    cloud: sections.Cloud,
-    tariffs: sections.Tariffs,
-    prepared: Prepared,
-    late_cost: LateCost,
-) -> Service:
-    """The service behind a slate; slates that never ask get cores that stay idle."""
-    source, trained = prepared.source, prepared.trained
-    if source is None or slate.by_cloud_srm:
-        return CpuService(env, cloud, tariffs, trained.srm.flops(trained.histories.n_items), late_cost)
-    return LlmService(env, llm, cloud, tariffs, prepared, source, late_cost)

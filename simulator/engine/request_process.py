@@ -44,7 +44,7 @@ class Requests:
     def process(self, record: RequestRecord, device: Asker, attempt: int) -> Process:
         """From the decision to ask to the one outcome; `attempt` keys the luck of its messages."""
         clock, link, step = self._clock, device.connection, record.step
-        deadline_s = record.t_issued_s + self.timeout_s
+        deadline_s = record.t_issued_s + self._service.timeout_s(self.timeout_s, record.pushed)
         if not link.reachable(clock.now):
             back_s = min(link.next_reachable(clock.now), deadline_s)
             yield clock.after(back_s - clock.now)

@@ -52,7 +52,7 @@ def end(world: World, end_s: float) -> None:
     """The run has come to its end: what devices have not told yet is told, what is open is closed."""
     for device in world.devices:
         device.catch_up(end_s)
-    world.service.node.close(end_s)
+    world.service.close(end_s)
     world.requests.close_all()
 
 
@@ -81,6 +81,6 @@ def _report(world: World, task: Task, end_s: float, k: int) -> Process:
             figures = {
                 "simulated": f"{in_words(world.clock.now)} of {in_words(end_s)}",
                 "requests in flight": f"{len(world.requests.ledger.open):,}",
-                "queue": f"{world.service.node.queue_length:,}",
+                "queue": f"{world.service.queue_length:,}",
             }
             task.show(figures if ndcg is None else figures | {f"NDCG@{k} so far": f"{ndcg:.4f}"})

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fleetrec.simulator.core.clock import Clock
 from fleetrec.simulator.engine.adaptation_setup import own_adapters, own_weights
-from fleetrec.simulator.engine.cloud_service import Service, build_service
+from fleetrec.simulator.engine.cloud_service import Service
 from fleetrec.simulator.engine.context import Profile, Rules
 from fleetrec.simulator.engine.device import Device
 from fleetrec.simulator.engine.interfaces import LearningCloud
@@ -20,6 +20,7 @@ from fleetrec.simulator.engine.request_ledger import RequestLedger
 from fleetrec.simulator.engine.request_process import Requests
 from fleetrec.simulator.engine.retraining import FleetLearning, KeepsWeights
 from fleetrec.simulator.engine.rollout import Rollout
+from fleetrec.simulator.engine.services import build_service
 from fleetrec.simulator.fleet.link import Link
 from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes, messages_of
 from fleetrec.simulator.fleet.population import Population

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.cloud.api.latency import measured_times
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.pools import check_cloud, expected_errors, slow_beams
 from fleetrec.simulator.cloud.tokens import longest_request
 from fleetrec.simulator.core.costs import carbon_signal
-from fleetrec.simulator.core.signals import read_bandwidth_trace
+from fleetrec.simulator.core.signals import DAY_S, read_bandwidth_trace
 from fleetrec.simulator.fleet.presence_trace import read_spans
+from fleetrec.simulator.preparation.api_load import check_load, check_longest
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.file_checks import check_files
 from fleetrec.simulator.scenario.regional import regional
@@ -40,11 +42,13 @@ def check_inputs(scenario: sections.Scenario) -> None:
     """InputError for a file that is missing or a small one that cannot be used (traces, carbon, profiles), and for a
     model or GPU that the catalogue lacks or that do not go together."""
     check_files(scenario)
+    asking = scenario.workload.arrivals, scenario.fleet.devices
     if not scenario.regions:
-        check_cloud(scenario.llm, scenario.cloud)
-    for number in range(len(scenario.regions)):
+        _check_served(scenario.policy, scenario.llm, scenario.cloud, *asking)
+    for number, region in enumerate(scenario.regions):
+        own = regional(scenario, number)
         try:
-            check_cloud(scenario.llm, regional(scenario, number).cloud)
+            _check_served(own.policy, own.llm, own.cloud, asking[0], round(asking[1] * region.share))
         except InputError as error:
             raise InputError(f"regions.{number}.{error}") from None
     churn = scenario.fleet.churn
@@ -54,3 +58,16 @@ def check_inputs(scenario: sections.Scenario) -> None:
         if isinstance(link, sections.TraceLink):
             read_bandwidth_trace(link.path)
     carbon_signal(scenario.tariffs)
+
+
+def _check_served(
+    policy: sections.Policy, llm: sections.Llm, cloud: sections.Cloud, arrivals: sections.Arrivals, devices: int
+) -> None:
+    """Whether a cloud can serve the LLM, and an API's limits let in so many devices."""
+    check_cloud(llm, cloud)
+    check_longest(llm, cloud)
+    if cloud.api is not None and isinstance(cloud.api.latency, sections.MeasuredLatency):
+        measured_times(cloud.api.latency)
+    if not isinstance(arrivals, sections.ReplayArrivals):  # of a replayed log it is known once that has been read
+        events = arrivals.events if isinstance(arrivals, sections.SessionArrivals) else 1.0
+        check_load(policy, llm, cloud, devices * arrivals.per_day * events, DAY_S, 1)

@@ -14,6 +14,7 @@ from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.core.randomness import Draws, RegionDraws
 from fleetrec.simulator.fleet.population import DeviceRange, Population, populate
+from fleetrec.simulator.preparation.api_load import check_load
 from fleetrec.simulator.preparation.input_checks import check_inputs
 from fleetrec.simulator.preparation.training import (
     TrainedModels,
@@ -103,6 +104,9 @@ def prepare(
     draws = RegionDraws(inputs.seed, own.region, own.first) if own is not None else Draws(inputs.seed)
     population = populate(inputs, trained.split, draws, own)
     check_events(policy_clocks(scenario.policy, scenario.cloud, population.n_devices), population.stream.horizon_s)
+    decisions, history = int(population.n_interactions.sum()), trained.split.history[population.users]
+    asking = scenario.policy, scenario.llm, scenario.cloud
+    check_load(*asking, decisions, population.stream.horizon_s, int(history.mean()))
     first = np.maximum(trained.split.history - 1 - max(inputs.lag or 0, inputs.window), 0)
     srm = first_deployed(inputs.item_table, trained)
     scored = np.unique(population.users) if not inputs.regions else population.users[:0]  # regions score their own

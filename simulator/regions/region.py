@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.engine.run import begin, end, end_of, fewer_collections
 from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.held_out import held_out_of
@@ -69,8 +68,7 @@ class Region:
         self._write(OWNERS, pa.table({"user": users}))
         self._write(GAPS, pa.table({"gap_s": gaps_of(prepared.population.stream)}))
         world.recorder.remove_parts()
-        node, horizon_s = world.service.node, prepared.population.stream.horizon_s
-        up_s = node.up_gpu_seconds if isinstance(node, LlmNode) else node.replicas * horizon_s
+        up_s = world.service.up_s(prepared.population.stream.horizon_s)
         return RegionState(summary=result.summary, notes=result.notes, up_s=up_s, peak_rss_bytes=peak_rss_bytes())
 
     def _write(self, name: str, table: pa.Table) -> None:

@@ -150,11 +150,19 @@ def _pooled(figures: list[Figures]) -> Figures:
 def _clouds(regions: list[Figures], up_s: list[float]) -> Figures:
     """Sums over the nodes; utilization is the share of all replicas' time in which they were busy, headroom that of the
     region with the least."""
-    apart = ("utilization", "headroom")
-    total = {name: _sum([one[name] for one in regions]) for name in regions[0] if name not in apart}
-    busy = math.fsum(one["utilization"] * up for one, up in zip(regions, up_s, strict=True))
+    total = _totals([{k: v for k, v in one.items() if k not in ("utilization", "headroom")} for one in regions])
+    busy = math.fsum((one["utilization"] or 0.0) * up for one, up in zip(regions, up_s, strict=True))
     utilization = busy / sum(up_s) if sum(up_s) > 0 else 0.0
     return {**total, "utilization": utilization, "headroom": of_known([one["headroom"] for one in regions], min)}
+
+
+def _totals(sections: list[Figures]) -> Figures:
+    """Sums of figures, and of those in sections below; some may be of some regions alone."""
+    values = {
+        name: [one[name] for one in sections if name in one]
+        for name in dict.fromkeys(n for one in sections for n in one)
+    }
+    return {name: _totals(found) if isinstance(found[0], dict) else _sum(found) for name, found in values.items()}
 
 
 def _costs(

@@ -109,19 +109,21 @@ def account(
     resampled = users.means(of_devices) * represents
     own = of_devices.sum(axis=0) * scale
 
-    def usd(paid: Floats, of_fleet: Floats) -> float:
+    def usd(paid: Floats, of_fleet: Floats, by_use: float) -> float:
         busy = scale * of_fleet[2] / own[2] if own[2] > 0 else scale
-        return service.provisioned(paid, horizon_s, busy).usd + float(of_fleet[0]) + training.usd * scale
+        return service.provisioned(paid, horizon_s, busy).usd + float(of_fleet[0]) + training.usd * scale + by_use
 
+    by_use_of = provision.by_use_usd_of if len(provision.by_use_usd_of) else np.zeros(users.draws)
     servers = np.full(users.draws, math.nan) if provision.servers is None else provision.servers_of.astype(np.float64)
     of_draws = servers[:, None] if provision.paid_of is None else provision.paid_of
     dollars = [
-        math.nan if math.isnan(row[0]) else usd(row, drawn) for row, drawn in zip(of_draws, resampled, strict=True)
+        math.nan if math.isnan(row[0]) else usd(row, drawn, by_use)
+        for row, drawn, by_use in zip(of_draws, resampled, by_use_of.tolist(), strict=True)
     ]
     draws = account_draws(provision.rates_per_s, servers, np.array(dollars), resampled[:, 1], horizon_s)
     n = provision.servers
     paid = np.array([n or 0.0]) if provision.paid is None else provision.paid
-    own_usd = math.nan if n is None else usd(paid, own)
+    own_usd = math.nan if n is None else usd(paid, own, provision.by_use_usd)
     figures = account_figures(provision.peak_per_s, n, own_usd, own[1], horizon_s, represents, draws)
     represented = _represented(requests, represents, provision, objective)
     return Account(figures, represented, draws, scale, objective, provision, failed)

@@ -7,6 +7,7 @@ from datetime import datetime
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.api_checks import api_advice, api_contradictions
 from fleetrec.simulator.scenario.regional import device_bounds, engines_of, regional
 from fleetrec.simulator.scenario.sections.request import SCORES
 from fleetrec.simulator.scenario.update_checks import table_contradictions, update_contradictions
@@ -133,13 +134,14 @@ def _illegal_beams(scenario: sections.Scenario) -> Iterator[Contradiction]:
         yield key, "no beams are searched for these lists; remove it, or set llm.generation: beam"
     elif llm.illegal_beams == "engine":
         engines = engines_of(scenario)
-        if len(engines) > 1 or None in engines:
+        if len(engines) != 1 or None in engines:
             text = "the replicas have several engines" if len(engines) > 1 else "cloud.engine names none"
             yield key, f"engine: {text}; give a share, such as 0.2, or all replicas one engine"
 
 
 def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
     cloud, llm = scenario.cloud, scenario.llm
+    yield from api_contradictions(cloud)
     own = llm.candidates.generation == "beam" and not llm.candidates.own_tokens
     beams = llm.generation == "beam" or (llm.generation is None and own)
     if beams and llm.beams > cloud.max_sequences:
@@ -282,6 +284,7 @@ def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
     if workload.refills and not policy.slate.is_list:
         yield f"workload.exclude_seen: refill has no effect while policy.slate is {slate}"
     cloud = scenario.cloud
+    yield from api_advice(cloud)
     if cloud.pools or cloud.disaggregation is not None:
         others = "pools" if cloud.pools else "disaggregation"
         for key, field in sections.Machines.model_fields.items():

@@ -24,16 +24,18 @@ def named_files(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
         if isinstance(device_class.link, sections.TraceLink):
             yield f"fleet.classes.{i}.link.path", device_class.link.path
     yield from ((f"llm.candidates.{key}", path) for key, path in scenario.llm.candidates.files())
-    yield from _profiles("cloud", scenario.cloud)
+    yield from _of_cloud("cloud", scenario.cloud)
     for i, region in enumerate(scenario.regions):
-        yield from _profiles(f"regions.{i}.cloud", region.cloud)
+        yield from _of_cloud(f"regions.{i}.cloud", region.cloud)
         if isinstance(region.link, sections.TraceLink):
             yield f"regions.{i}.link.path", region.link.path
     if isinstance(scenario.tariffs.carbon, str):
         yield "tariffs.carbon", scenario.tariffs.carbon
 
 
-def _profiles(key: str, cloud: sections.Cloud) -> Iterator[tuple[str, str]]:
+def _of_cloud(key: str, cloud: sections.Cloud) -> Iterator[tuple[str, str]]:
+    if cloud.api is not None and isinstance(cloud.api.latency, sections.MeasuredLatency):
+        yield f"{key}.api.latency.path", cloud.api.latency.path
     for where, machines in cloud.machines(key):
         if machines.profile is not None:
             yield f"{where}.profile", machines.profile

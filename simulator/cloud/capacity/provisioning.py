@@ -77,6 +77,10 @@ class Provision:
     """servers of each kind [K] that are paid for, in the mean over the run's time; none: `servers`, of one kind"""
     paid_of: Floats | None = None
     """the same where users are resampled [B, K]"""
+    by_use_usd: float = 0.0
+    """what is paid by use beside servers, over the run's time: a hosted API"""
+    by_use_usd_of: Floats = field(default_factory=lambda: np.zeros(0))
+    """the same where users are resampled [B]; none: 0"""
 
     @property
     def excess(self) -> str:

@@ -4,6 +4,18 @@
 
 from fleetrec.simulator.scenario.sections.adapt_when import AdaptWhen
 from fleetrec.simulator.scenario.sections.admission import Admission
+from fleetrec.simulator.scenario.sections.api import (
+    Api,
+    ApiDay,
+    ApiLimits,
+    ApiOutages,
+    ApiPrice,
+    ApiPromptCache,
+    ApiRetries,
+    Latency,
+    LogNormalLatency,
+    MeasuredLatency,
+)
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.candidates import Candidates, TitlePrompt
 from fleetrec.simulator.scenario.sections.cloud import (
@@ -82,6 +94,13 @@ __all__ = [
     "Adapter",
     "Admission",
     "AlwaysOn",
+    "Api",
+    "ApiDay",
+    "ApiLimits",
+    "ApiOutages",
+    "ApiPrice",
+    "ApiPromptCache",
+    "ApiRetries",
     "Arrivals",
     "Autoscale",
     "Bias",
@@ -105,13 +124,16 @@ __all__ = [
     "Kind",
     "KvOffloading",
     "LastLayer",
+    "Latency",
     "Link",
     "LinkName",
     "Llm",
     "Log",
     "LogFile",
+    "LogNormalLatency",
     "LowRank",
     "Machines",
+    "MeasuredLatency",
     "Metrics",
     "Mtp",
     "Ngram",

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from fleetrec.simulator.scenario.objectives import Objective
 from fleetrec.simulator.scenario.sections.admission import Admission
+from fleetrec.simulator.scenario.sections.api import Api
 from fleetrec.simulator.scenario.sections.base import Section
 from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.router import Router
@@ -149,8 +150,14 @@ class Pool(Machines):
 
 
 class Cloud(Machines):
-    """The GPUs that serve the LLM: one kind of replicas, or several `pools`."""
+    """What serves the LLM: own GPUs, of one kind or in several `pools`, a hosted API, or both."""
 
+    kind: Literal["gpus", "api", "overflow"] = Field(
+        "gpus",
+        description="who answers: own GPUs; the hosted `api`, where the keys of replicas say nothing; or own GPUs, and "
+        "the API what they turn away (`admission`, `queue_limit`)",
+    )
+    api: Api | None = Field(None, description="a hosted API (docs/how-to/hosted_api.md); none: none is called")
     pools: tuple[Pool, ...] = Field((), description="kinds of replicas; where given, the keys above say nothing")
     disaggregation: Disaggregation | None = Field(
         None, description="none: each replica computes prompts and generates; where given, the keys above say nothing"
@@ -184,7 +191,9 @@ class Cloud(Machines):
 
     def machines(self, key: str = "cloud") -> Iterator[tuple[str, Machines]]:
         """(dotted key, section) of each kind of replicas: the pools, or those for prefill and for decode, or the
-        cloud's own keys where there are none."""
+        cloud's own keys where there are none. A hosted API alone has none."""
+        if self.kind == "api":
+            return
         if self.disaggregation is not None:
             yield f"{key}.disaggregation.prefill", self.disaggregation.prefill
             yield f"{key}.disaggregation.decode", self.disaggregation.decode

@@ -1,0 +1,227 @@
+"""A hosted API as the service of a run, alone or for what own GPUs turn away."""
+
+import math
+from array import array
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fleetrec.simulator.cloud.api.node import ApiNode, ApiTicket, Call
+from fleetrec.simulator.cloud.api.prompt_cache import Prefixes, prefixes_of
+from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective, Times
+from fleetrec.simulator.cloud.capacity.overflow import cheapest_split
+from fleetrec.simulator.cloud.capacity.peak import Peak
+from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served
+from fleetrec.simulator.cloud.node.llm_node import LlmNode
+from fleetrec.simulator.cloud.node.queueing import Ticket
+from fleetrec.simulator.core.clock import Clock
+from fleetrec.simulator.core.costs import Cost
+from fleetrec.simulator.core.notes import Note, note
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.resampling import Resampling
+from fleetrec.simulator.engine.asked import Asked, RequestReader
+from fleetrec.simulator.engine.cloud_service import LlmService, Service, Submitted
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.records.schemas import RequestRecord, ServingCost
+from fleetrec.simulator.scenario import sections
+
+Floats = NDArray[np.float64]
+
+
+class ApiService(Service):
+    """A hosted API, called from the cloud."""
+
+    node: ApiNode
+
+    def __init__(self, env: Clock, api: sections.Api, llm: sections.Llm, prepared: Prepared, reader: RequestReader):
+        assert api.price is not None
+        self.node = ApiNode(env, api, prepared.draws)
+        self.reader, self._batch = reader, api.price.batch
+        self._name = llm.served_as or api.preset or "the API's model"
+        self._instruction_tokens = llm.prompt.instruction_tokens
+        self._device, self._issued, self._output = array("q"), array("d"), array("q")  # of each request
+
+    def timeout_s(self, request_timeout_s: float, pushed: bool) -> float:
+        """A batch has its own time."""
+        return self._batch.window if self._batch is not None and self._batched(pushed) else request_timeout_s
+
+    def _batched(self, pushed: bool) -> bool:
+        return self._batch is not None and (pushed or self._batch.requests == "all")
+
+    def submit(self, record: RequestRecord, deadline_s: float) -> Submitted:
+        return self.serve(record, self.reader.read(record), deadline_s)
+
+    def serve(self, record: RequestRecord, asked: Asked, deadline_s: float) -> Submitted:
+        """Call the API with a request that has been read."""
+        prompt, output, sequences = asked[:3]
+        prefixes: Prefixes = ()
+        if asked.prefix_start >= 0:
+            own = asked.prefix_start, asked.prefix_tokens, self._instruction_tokens
+            prefixes = prefixes_of(record.device, *own)
+        batched = self._batched(record.pushed)
+        call = Call(record.device, record.step, prompt, output, sequences, prefixes, asked.latency_s, batched)
+        self._device.append(record.device)
+        self._issued.append(record.t_issued_s)
+        self._output.append(output)
+        return Submitted(self.node.submit(call, deadline_s), asked.as_of, prompt, output * sequences)
+
+    def cost_of(self, ticket: Ticket) -> ServingCost:
+        assert isinstance(ticket, ApiTicket)
+        return ServingCost(usd=ticket.usd)
+
+    def kept(self, horizon_s: float) -> Cost:
+        return Cost(usd=self.node.bill.usd)
+
+    def provision(
+        self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
+    ) -> Provision:
+        """No server, and the bill; what the represented fleet meets under limits that are wide enough for it."""
+        device, issued_s = np.array(self._device, dtype=np.int64), np.array(self._issued)
+        by_use, by_use_of = self.bills(scale, users)
+        found = Provision(
+            0,
+            rates_per_s=np.zeros(users.draws),
+            servers_of=np.zeros(users.draws, dtype=np.int64),
+            by_use_usd=by_use,
+            by_use_usd_of=by_use_of,
+        )
+        if not len(device):
+            return found
+        peak = Peak.of(issued_s, device, horizon_s, users).times(surge)
+        ttft_s, took_s = np.array(self.node.ttft_s), np.array(self.node.took_s)
+        rows = peak.rows[np.isfinite(took_s[peak.rows])]
+        times = Times.of(took_s, ttft_s, np.array(self._output, dtype=np.int64)).take(rows)
+        hardest, alone_s = objective.hardest(times) if len(rows) else (None, math.nan)
+        served = Served(rows, np.zeros(len(rows)), times, math.nan, math.nan)
+        found = replace(found, peak_per_s=peak.per_s * scale, rates_per_s=peak.rates_per_s * scale)
+        return replace(found, hardest=hardest, alone_s=alone_s, served=served)
+
+    def bills(self, scale: float, users: Resampling) -> tuple[float, Floats]:
+        """What a fleet `scale` times this one pays, and where users are resampled [B]."""
+        devices = len(users.cluster)
+        device, usd = np.array(self._device, dtype=np.int64), np.array(self.node.usd)
+        each = np.bincount(device, usd, minlength=devices).astype(np.float64)
+        return float(each.sum()) * scale, users.means(each) * devices * scale
+
+    def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
+        return Cost()
+
+    def answerable(self, device: int, step: int) -> bool:
+        return self.reader.answerable(device, step)
+
+    def notes(self) -> list[Note]:
+        said = "the API's energy and carbon are its provider's, who does not tell them: they count as none here"
+        return [*self.reader.notes(), note("api_energy_unknown", said)] if self.reader.read_any else []
+
+    def load(self, horizon_s: float) -> dict[str, Any]:
+        node = self.node
+        return {
+            "gpu_seconds": 0.0,
+            "utilization": math.nan,
+            "prompt_tokens": node.prompt_tokens,
+            "output_tokens": node.output_tokens,
+            "retries": node.answers[429] + node.answers[503] - node.outcomes["rejected"],
+            **self.reader.load(),
+            "api": self.used_of_api(),
+        }
+
+    def used_of_api(self) -> dict[str, Any]:
+        """What the API has answered and charged."""
+        node = self.node
+        return {
+            "answered": node.answers[200],
+            "refused_429": node.answers[429],
+            "unavailable_503": node.answers[503],
+            "batched": node.batched,
+            "prompt_tokens": node.prompt_tokens,
+            "cached_tokens": node.cached_tokens,
+            "output_tokens": node.output_tokens,
+            **{f"usd_{name}": value for name, value in node.bill._asdict().items()},
+        }
+
+    @property
+    def cost_label(self) -> str:
+        return f"{self._name} behind a hosted API"
+
+
+class OverflowService(Service):
+    """Own GPUs, and a hosted API for what they turn away."""
+
+    node: LlmNode
+
+    def __init__(self, gpus: LlmService, api: ApiService):
+        self.gpus, self.api, self.node = gpus, api, gpus.node
+        self._device, self._issued, self._usd = array("q"), array("d"), array("d")  # of each request, as the API bills
+
+    def close(self, now: float) -> None:
+        self.node.close(now)
+        self.api.close(now)
+
+    @property
+    def queue_length(self) -> int:
+        return self.node.queue_length + self.api.queue_length
+
+    def submit(self, record: RequestRecord, deadline_s: float) -> Submitted:
+        asked = self.gpus.reader.read(record)
+        self._device.append(record.device)
+        self._issued.append(record.t_issued_s)
+        self._usd.append(self.api.node.bill_of(asked.prompt_tokens, asked.output_tokens * asked.sequences))
+        submitted = self.gpus.serve(record, asked, deadline_s)
+        served = submitted.ticket.served
+        if served is not None and served.outcome == "rejected":
+            return self.api.serve(record, asked, deadline_s)
+        return submitted
+
+    def cost_of(self, ticket: Ticket) -> ServingCost:
+        return self.api.cost_of(ticket) if isinstance(ticket, ApiTicket) else self.gpus.cost_of(ticket)
+
+    def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
+        return self.gpus.used(requests, horizon_s)
+
+    def kept(self, horizon_s: float) -> Cost:
+        return self.gpus.kept(horizon_s) + self.api.kept(horizon_s)
+
+    def provision(
+        self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
+    ) -> Provision:
+        """The replicas that pay, at most those that the whole load needs, and the API's bill for the rest of it."""
+        found = self.gpus.provision(horizon_s, scale, surge, objective, draws, users)
+        device, issued_s, usd = (np.array(values) for values in (self._device, self._issued, self._usd))
+        if not found.servers or not len(usd):
+            return found
+        whole = np.array([float(found.servers)]) if found.paid is None else found.paid
+        server_usd_s = self.gpus.provisioned(whole, horizon_s, 0.0).usd / horizon_s / found.servers
+        rates = Peak.of(issued_s, device, horizon_s, users).by_time_per_s * scale
+        split = rates, found.peak_per_s / found.servers, server_usd_s, float(usd.mean())
+        servers, spilled = cheapest_split(*split)
+        by_use = spilled * float(usd.mean()) * horizon_s
+        paid = servers[:, None] / found.servers * whole
+        found = replace(found, servers_of=servers[1:], paid_of=paid[1:], by_use_usd_of=by_use[1:])
+        return replace(found, servers=int(servers[0]), paid=paid[0], by_use_usd=float(by_use[0]))
+
+    def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
+        return self.gpus.provisioned(paid, horizon_s, scale)
+
+    def not_provisioned(self) -> list[str]:
+        return self.gpus.not_provisioned()
+
+    def answerable(self, device: int, step: int) -> bool:
+        return self.gpus.answerable(device, step)
+
+    def notes(self) -> list[Note]:
+        return self.api.notes()
+
+    def up_s(self, horizon_s: float) -> float:
+        return self.gpus.up_s(horizon_s)
+
+    def load(self, horizon_s: float) -> dict[str, Any]:
+        gpus, api = self.gpus.load(horizon_s), self.api.load(horizon_s)
+        sums = {name: gpus[name] + api[name] for name in ("prompt_tokens", "output_tokens", "retries")}
+        return gpus | sums | {"api": api["api"]}
+
+    @property
+    def cost_label(self) -> str:
+        return f"{self.gpus.cost_label}, and a hosted API for what its GPUs turn away"
