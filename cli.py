@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from fleetrec import __version__
-from fleetrec.commands import bench, breakeven, cloud, data, decide, experiments, gallery, init, predict, rehearse, scenarios
+from fleetrec.commands import (
+    bench,
+    breakeven,
+    cloud,
+    data,
+    decide,
+    experiments,
+    gallery,
+    init,
+    predict,
+    rehearse,
+    scenarios,
+)
 from fleetrec.commands.common import say
 from fleetrec.commands.streams import with_usable_streams
 from fleetrec.models.runtime.program import program

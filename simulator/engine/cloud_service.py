@@ -28,8 +28,6 @@ from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.node.queueing import Ticket
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.cloud.pools import kinds_of, pools_of, slow_beams
-from fleetrec.simulator.cloud.tokens import RequestTokens, generation_of, history_tokens, history_window
-from fleetrec.simulator.cloud.pools import kinds_of, pools_of
 from fleetrec.simulator.cloud.tokens import RequestTokens
 from fleetrec.simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
 from fleetrec.simulator.core.notes import Note
@@ -190,14 +188,8 @@ class LlmService(Service):
         return ServingCost(ticket.gpu_seconds, ticket.usd, ticket.joules, gco2)
 
     def notes(self) -> list[Note]:
-        if not len(self._came):
-            return []
-        slow = slow_beams(self._llm, self._cloud, self._model)
-        if self._from_table and not self._told_tokens:
-            said = "tokens: the table tells none, so llm.prompt and a {how} of llm.list_length items are charged"
-            return [note("tokens_not_told", said, how=generation_of(self._llm)), *slow]
-        return [*self._meter.notes(), *slow]
-        return self.reader.notes()
+        slow = slow_beams(self._llm, self._cloud, self._model) if self.reader.read_any else []
+        return [*self.reader.notes(), *slow]
 
     def answerable(self, device: int, step: int) -> bool:
         return self.reader.answerable(device, step)
