@@ -28,7 +28,14 @@ def _run(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     if decision["call"] == "no":
         return f"Do not call the cloud, {alone} is best: '{row['policy']}' would take {month}{of_fleet}"
     said = "Nothing is told apart from chance, so do not call the cloud yet"
+    if _lost(row):
+        said = f"Do not call the cloud, no policy is shown to add to {alone}, and even the nearest came out below it"
     return f"{said}: '{row['policy']}' would take {month}{of_fleet}"
+
+
+def _lost(row: Mapping[str, Any]) -> bool:
+    """Whether a policy came out below the best that makes no request, by chance or not."""
+    return bool(row["gain_over_best"]["mean"] <= 0)
 
 
 def _adds(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -54,7 +61,7 @@ def _sure(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
         return said + (f", not told apart from {counted(like, 'other')}" if like else "")
     if decision["call"] == "no":
         return "shown with 95% over all policies at once"
-    more = decision["more_seeds"]
+    more = 0 if _lost(row) else decision["more_seeds"]
     return f"{counted(more, 'more seed')} would show a difference as large as that seen" if more else ""
 
 
