@@ -34,12 +34,18 @@ def grouped(id_: str, title: str, names: Sequence[str], parts: Mapping[str, Sequ
 
 
 def accounts(
-    names: Sequence[str], held: Mapping[str, Sequence[Estimate]], looks: Sequence[int], unit: str, note: str = ""
+    names: Sequence[str],
+    held: Mapping[str, Sequence[Estimate]],
+    looks: Sequence[int],
+    unit: str,
+    note: str = "",
+    months: Mapping[str, Sequence[float]] | None = None,
 ) -> Chart:
     """What each policy costs by account, drawn as stated: nothing is taken off one account to show the other.
 
     held: an account's estimates, one a name; NaN where it has none. looks: the number of each policy's colour. The
-    first account has the full colour, the next a paler one; each bar says its value.
+    first account has the full colour, the next a paler one; each bar says its value, and
+    the dollars a month of the fleet beside it (`months`, likewise).
     """
     traces: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
@@ -47,6 +53,8 @@ def accounts(
     for i, ((account, estimates), shade) in enumerate(zip(held.items(), _SHADES, strict=False)):
         for place, e in enumerate(estimates):
             text = dollars_text(e.mean) if math.isfinite(e.mean) else "none"
+            month = math.nan if months is None else months[account][place]
+            text += f" ({dollars_text(month)} a month)" if math.isfinite(month) else ""
             end = max((value for value in (e.mean, e.high) if math.isfinite(value)), default=0.0)
             most = max(most, end)
             spot = {"x": float(f"{end:.5g}"), "y": place + 0.4 * i - 0.2 * (len(held) - 1)}
@@ -71,7 +79,7 @@ def accounts(
         )
     layout = {
         "barmode": "group",
-        "xaxis": {"title": {"text": unit}, "range": [0.0, 1.7 * (most or 1.0)]},
+        "xaxis": {"title": {"text": unit}, "range": [0.0, (1.7 if months is None else 2.1) * (most or 1.0)]},
         "yaxis": named_rows(names),
         "annotations": labels,
     }

@@ -14,6 +14,7 @@ from fleetrec.reports.data import series
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.experiment_folder import COSTS, Experiment
 from fleetrec.reports.data.metric_names import Metric, metric
+from fleetrec.reports.data.months import PER_MONTH
 from fleetrec.reports.data.run_folder import RunRecords, read_run
 from fleetrec.reports.data.settings_text import is_number, value_text
 from fleetrec.simulator.experiments.comparison.sensitivity import LEAST_TOLD
@@ -179,4 +180,7 @@ def _cost_chart(experiment: Experiment) -> Chart:
     names = experiment.shown
     held = {account: [experiment.estimate(name, key) for name in names] for account, key in COSTS.items()}
     looks = [experiment.looks[name] for name in names]
-    return bar_charts.accounts(names, held, looks, "US dollars per 1,000 interactions", ACCOUNTS_NOTE)
+    months = {
+        account: [experiment.estimate(name, PER_MONTH[key]).mean for name in names] for account, key in COSTS.items()
+    }
+    return bar_charts.accounts(names, held, looks, "US dollars per 1,000 interactions", ACCOUNTS_NOTE, months)

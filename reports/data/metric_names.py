@@ -21,6 +21,7 @@ _LABELS = {
     "cost.usd_provisioned_per_month": "USD a month, provisioned",
     "cost.requests_per_s_peak": "requests a second at the peak",
     "cost.usd_marginal_per_1k_interactions": "USD per 1,000 interactions, marginal",
+    "cost.usd_marginal_per_month": "USD a month, marginal",
     "cost.usd_provisioned": "USD, provisioned account",
     "cost.usd_marginal": "USD, marginal account",
     "cost.usd_serving": "USD for computing in the cloud",

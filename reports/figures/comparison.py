@@ -1,10 +1,13 @@
 """The cost-accuracy plot of a policy comparison, from the `comparison.json` that it wrote."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.data.run_folder import figure_footer, read_mapping
 from fleetrec.reports.figures.cost_accuracy import PolicyPoint, cost_accuracy
+from fleetrec.simulator.results.sentences import dollars
 
 _COST_LABELS = {
     "usd_marginal_per_1k_interactions": "USD per 1,000 interactions, marginal account",
@@ -41,7 +44,7 @@ def draw_comparison(folder: Path) -> Path:
         points,
         baselines,
         folder / "figures" / "cost_accuracy.png",
-        _cost_label(cost, comparison.get("represents")),
+        _cost_label(cost, comparison.get("represents"), comparison["policies"]),
         f"{metric.upper()}, with 95% interval",
         front=[str(row["variant"]) for row in comparison.get("frontier") or ()],
         title=f"{comparison.get('scenario', 'fleet')}, seed {comparison.get('seed', '?')}: accuracy against cost",
@@ -50,6 +53,9 @@ def draw_comparison(folder: Path) -> Path:
     )
 
 
-def _cost_label(cost: str, represents: object) -> str:
+def _cost_label(cost: str, represents: object, policies: Sequence[Mapping[str, Any]]) -> str:
     label = _COST_LABELS.get(cost, cost)
-    return f"{label}, fleet of {represents:,}" if "provisioned" in cost and isinstance(represents, int) else label
+    fleet = f", fleet of {represents:,}" if "provisioned" in cost and isinstance(represents, int) else ""
+    rates = [row["usd_per_month"] / row["cost"] for row in policies if row.get("usd_per_month") and row["cost"]]
+    month = f"; $0.01 is {dollars(0.01 * rates[0])} a month" if rates else ""
+    return f"{label}{fleet}{month}"

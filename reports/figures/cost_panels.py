@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fleetrec.models.runtime.wording import counted
+from fleetrec.reports.data.months import of_fleet
 from fleetrec.reports.data.quantities import dollars_text, number_text
 from fleetrec.reports.data.run_folder import ACCOUNTS, RunRecords, setting, stated_cost
 from fleetrec.reports.figures import style
@@ -58,7 +59,8 @@ def _dollars(axes: Axes, run: RunRecords) -> None:
         style.empty_panel(axes, "this run cost nothing")
         return
     named = {"provisioned": f"provisioned\n({_servers(run, number)},\nrepresented fleet)", "marginal": "marginal"}
-    texts = [dollars_text(cost.mean) for cost in known.values()]
+    thousands = len(run.interactions) / 1000 * of_fleet(run.summary)
+    texts = [_with_month(cost.mean, cost.mean * thousands) for cost in known.values()]
     names, values = [named[account] for account in known], [cost.mean for cost in known.values()]
     ends = [cost.high if math.isfinite(cost.high) else cost.mean for cost in known.values()]
     _bars(axes, names, values, [style.BLUE] * len(names), texts, ends)
@@ -68,6 +70,10 @@ def _dollars(axes: Axes, run: RunRecords) -> None:
             axes.errorbar([cost.mean], [y], xerr=bar, color=style.BLACK, capsize=4, linewidth=1.4)
     lacks = "" if "provisioned" in known else "; provisioned: the objective cannot be met"
     axes.set_xlabel(f"US dollars; marginal: of the simulated phones{lacks}")
+
+
+def _with_month(usd: float, month: float) -> str:
+    return f"{dollars_text(usd)} ({dollars_text(month)} a month)" if math.isfinite(month) else dollars_text(usd)
 
 
 def _by_class(run: RunRecords, column: str) -> tuple[list[str], list[float], list[int]]:
@@ -125,7 +131,7 @@ def _servers(run: RunRecords, number: int | None = None) -> str:
 
 
 def _totals(axes: Axes, run: RunRecords) -> None:
-    """A small table: the whole run and a thousand interactions."""
+    """A small table: the whole run, a thousand interactions, a month of the represented fleet."""
     axes.set_title("totals")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -145,14 +151,22 @@ def _totals(axes: Axes, run: RunRecords) -> None:
         ("sent down", _cost(run, "bytes_down"), "B"),
         ("carbon", _cost(run, "gco2"), "gCO2"),
     )
-    heads = ((0.0, "", "left"), (0.70, "whole run", "right"), (1.0, "per 1,000\ninteractions", "right"))
+    heads = (
+        (0.0, "", "left"),
+        (0.56, "whole run", "right"),
+        (0.79, "per 1,000\ninteractions", "right"),
+        (1.0, "a month,\nthe fleet", "right"),
+    )
+    times = of_fleet(run.summary)
     for x, head, side in heads:
         axes.text(x, 0.88, head, transform=axes.transAxes, ha=side, va="bottom", weight="bold")
     for i, (name, total, unit) in enumerate(rows):
         y = 0.80 - i * 0.098
         each = _quantity(total * 1000 / n, unit) if n else "n/a"
-        for x, text, side in ((0.0, name, "left"), (0.70, _quantity(total, unit), "right"), (1.0, each, "right")):
-            axes.text(x, y, text, transform=axes.transAxes, ha=side, va="center")
+        known = math.isfinite(times) and "configured" not in name
+        month = _quantity(total * times, unit) if known else "n/a"
+        for (x, _, side), text in zip(heads, (name, _quantity(total, unit), each, month), strict=True):
+            axes.text(x, y, text, transform=axes.transAxes, ha=side, va="center", fontsize=11)
 
 
 def _quantity(value: float, unit: str) -> str:

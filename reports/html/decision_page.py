@@ -88,11 +88,6 @@ def _rule(decision: Mapping[str, Any]) -> str:
 
 
 def _turn(one: Mapping[str, Any]) -> str:
-    if "at_usd" in one:
-        return (
-            f"Worth of accuracy: the answer turns at {dollars(one['at_usd'])} for 0.01 over 1,000 interactions, "
-            f"{one['factor']:.3g} times what was taken ({one['how']})."
-        )
     return f"{one['axis']}: the answer turns at {one['at']} ({one['how']})."
 
 

@@ -10,6 +10,7 @@ from fleetrec.reports.charts import run_charts
 from fleetrec.reports.charts.experiment_charts import experiment_charts
 from fleetrec.reports.data.experiment_folder import Experiment, read_experiment
 from fleetrec.reports.data.metric_names import WORLDS, Metric, metric, worth_showing
+from fleetrec.reports.data.months import PER_MONTH
 from fleetrec.reports.data.notes import texts_but
 from fleetrec.reports.data.run_folder import read_mapping
 from fleetrec.reports.data.settings_text import value_text
@@ -104,7 +105,8 @@ def write_experiment_page(folder: Path) -> Path:
 
 def main_keys(experiment: Experiment) -> list[str]:
     """The metrics of the question: accuracy and cost first, the experiment's own, then a few that explain them."""
-    wanted = [experiment.accuracy, experiment.cost, *map(full_metric, experiment.manifest.metrics), *_FURTHER]
+    asked = [experiment.accuracy, experiment.cost, *map(full_metric, experiment.manifest.metrics), *_FURTHER]
+    wanted = [key for name in asked for key in (name, PER_MONTH.get(name, name))]
     return [key for key in dict.fromkeys(wanted) if key in experiment.results]
 
 

@@ -15,6 +15,7 @@ from fleetrec.reports.charts.run_charts import Chart
 from fleetrec.reports.data import series
 from fleetrec.reports.data.estimates import Estimate, grouped_shares
 from fleetrec.reports.data.metric_names import metric
+from fleetrec.reports.data.months import month_text, of_fleet
 from fleetrec.reports.data.quantities import seconds_text
 from fleetrec.reports.data.run_folder import (
     ACCOUNTS,
@@ -128,6 +129,14 @@ def _choices(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[Choice]
     return found
 
 
+_MARGINAL = "cost.usd_marginal_per_1k_interactions"
+
+
+def _month(summary: Mapping[str, Any]) -> str:
+    text = month_text(summary, _MARGINAL)
+    return f"{text}, of the represented fleet" if text else ""
+
+
 def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str, Any]]:
     """Key figures in two groups, since a figure is of one world or of the other."""
     summary = run.summary
@@ -150,7 +159,7 @@ def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str,
         card("requests sent an interaction", "requests.ratio", _asked(summary)),
         card("p95 request latency", "latency_s.request.p95"),
         card("staleness of the list", "freshness.mean_staleness", "interactions not seen, in the mean"),
-        cost("USD per 1,000 interactions, marginal", "cost.usd_marginal_per_1k_interactions"),
+        card("USD per 1,000 interactions, marginal", _MARGINAL, _month(summary)),
     ]
     represented = [
         cost("dollars a month", PER_MONTH),
@@ -234,4 +243,6 @@ def _cost_chart(run: RunRecords) -> Chart:
     note = ACCOUNTS_NOTE
     if math.isnan(held["provisioned"][0].mean):
         note += " No number of replicas meets the objective, so there is no provisioned cost."
-    return bar_charts.accounts(["this run"], held, [0], "US dollars per 1,000 interactions", note)
+    thousands = len(run.interactions) / 1000 * of_fleet(run.summary)
+    months = {account: [cost.mean * thousands for cost in costs] for account, costs in held.items()}
+    return bar_charts.accounts(["this run"], held, [0], "US dollars per 1,000 interactions", note, months)

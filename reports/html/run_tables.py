@@ -7,6 +7,7 @@ from typing import Any
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.metric_names import Metric, metric
+from fleetrec.reports.data.months import of_fleet
 from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.data.run_folder import RunRecords, setting, stated_cost
 from fleetrec.reports.html.tables import Cell, Head, Row, Table, heads_of, pairs_table
@@ -101,15 +102,19 @@ def requests_table(run: RunRecords) -> Table:
 
 
 def cost_table(run: RunRecords) -> Table:
-    """Dollars, joules, bytes and carbon of the run."""
+    """Dollars, joules, bytes and carbon: of the run, of 1,000 interactions, of a month of the represented fleet."""
     cost, n = run.summary.get("cost") or {}, len(run.interactions)
+    times = of_fleet(run.summary)
     rows = []
     for name, key in _TOTALS:
         value = cost.get(key)
         if isinstance(value, int | float):
             each = cost.get(f"{key}_per_1k_interactions", value * 1000 / n if n else None)
-            rows.append([name, number_text(float(value)), "n/a" if each is None else number_text(each)])
-    return pairs_table("cost-table", "What the run cost", ["", "whole run", "per 1,000 interactions"], rows)
+            month = math.nan if key == "usd_replicas" else cost.get(f"{key}_per_month", value * times)
+            texts = [number_text(math.nan if one is None else float(one)) for one in (value, each, month)]
+            rows.append([name, *texts])
+    heads = ["", "whole run", "per 1,000 interactions", "a month, represented fleet"]
+    return pairs_table("cost-table", "What the run cost", heads, rows)
 
 
 def class_table(run: RunRecords) -> Table:

@@ -17,6 +17,7 @@ _WORLDS: Mapping[World, str] = {"": "", "simulated": "simulated phones", "repres
 _COSTS = (
     "cost.usd_provisioned_per_month",
     "cost.usd_provisioned_per_1k_interactions",
+    "cost.usd_marginal_per_month",
     "cost.usd_marginal_per_1k_interactions",
     "cost.replicas_provisioned",
     "requests.ratio",

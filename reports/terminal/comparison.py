@@ -8,8 +8,10 @@ import pandas as pd
 from rich.console import Console
 
 from fleetrec.models.runtime.wording import counted
+from fleetrec.reports.data.quantities import dollars_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
+from fleetrec.simulator.experiments.comparison.decision import PER_MONTH
 from fleetrec.simulator.experiments.comparison.sensitivity import LEAST_TOLD
 
 _MOST_ROWS = 30
@@ -33,7 +35,9 @@ def print_comparison(
     if len(shown) > _MOST_ROWS:
         named = {*on_front, answer["baseline"], answer["winner"]}
         shown = [name for name in shown if name in named]
-    heads = ("variant", f"{_name(metric)}\n95%", "difference\n95%", "p\nadjusted", "cost\n95%", "on\nfront")
+    months = table[table["metric"] == PER_MONTH].set_index("variant")["mean"]
+    month = ("USD\na month",) if len(months) and cost != PER_MONTH else ()
+    heads = ("variant", f"{_name(metric)}\n95%", "difference\n95%", "p\nadjusted", "cost\n95%", *month, "on\nfront")
     lines = new_table(console, heads)
     for name in shown:
         own, spent = rows.loc[name], costs.loc[name]
@@ -45,6 +49,7 @@ def print_comparison(
             else _estimate(own["difference"], own["difference_low"], own["difference_high"], "+"),
             "" if name == answer["baseline"] else _p(own["p_adjusted"]),
             _estimate(spent["mean"], spent["low"], spent["high"]),
+            *([dollars_text(months[name])] if month else []),
             f"{on_front[name]:.0%}" if name in on_front else "",
         )
     console.print(lines)

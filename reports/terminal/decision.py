@@ -5,12 +5,14 @@ from typing import Any
 
 from rich.console import Console
 
+from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts.decision_charts import value_text
 from fleetrec.reports.data.quantities import dollars_text, number_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 from fleetrec.simulator.results.sentences import dollars, signed
 
+_MOST = 12
 _ENERGY = (
     ("phones", "device_joules_per_month", "J"),
     ("GPUs while they serve", "gpu_joules_per_month", "J"),
@@ -27,7 +29,8 @@ def print_decision(decision: Mapping[str, Any], console: Console) -> None:
     last = "left\na month" if worth is not None else "pays from $\nfor 0.01"
     heads = ("policy", f"{metric} over\nSRM alone, 95%", "a month\n95%", "per 1,000\ninteractions", last)
     table = new_table(console, heads)
-    for row in decision["policies"]:
+    shown = _most(decision)
+    for row in shown:
         gain, month, pays = row["gain_over_srm"] or row["gain_over_best"], row["usd_per_month"], row["pays_from_usd"]
         end = dollars(row["net_usd_per_month"]["mean"]) if worth is not None else _pays(pays)
         table.add_row(
@@ -38,6 +41,10 @@ def print_decision(decision: Mapping[str, Any], console: Console) -> None:
             end,
         )
     console.print(table)
+    if len(shown) < len(decision["policies"]):
+        write_line(
+            console, f"{counted(len(decision['policies']) - len(shown), 'more policy', 'more policies')}: decision.json"
+        )
     own = next(row for row in decision["policies"] if row["policy"] == decision["policy"])
     used = [f"{name} {number_text(own[key])} {unit}" for name, key, unit in _ENERGY if own[key] is not None]
     write_line(console, f"a month of '{own['policy']}': {', '.join(used)}")
@@ -57,6 +64,16 @@ def print_decision(decision: Mapping[str, Any], console: Console) -> None:
         "*: shown to add value to all that needs no cloud, with 95% for all policies at once",
     ]
     write_notes(decision, console, said=said)
+
+
+def _most(decision: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The policies that fit a screen: the chosen one, and of the others those that leave, or add, most."""
+
+    def rank(row: Mapping[str, Any]) -> tuple[bool, float]:
+        return row["policy"] != decision["policy"], -row.get("net_usd_per_month", row["gain_over_best"])["mean"]
+
+    kept = sorted(decision["policies"], key=rank)[:_MOST]
+    return [row for row in decision["policies"] if row in kept]
 
 
 def _pays(pays: Mapping[str, Any] | None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fleetrec.models.runtime.wording import counted
+from fleetrec.reports.data.months import month_text
 from fleetrec.reports.data.quantities import number_text, seconds_text
 from fleetrec.reports.data.run_folder import setting
 from fleetrec.reports.terminal.parts import WIDTH, cell, new_table, write_line, write_notes
@@ -25,6 +26,7 @@ _COLUMNS = {
     "half_width": "95% ±",
     "hr@10": "HR@10",
     "cost": "USD\nper 1k",
+    "usd_per_month": "USD\na month",
     "realised_ratio": "share\nasked",
     "ratio": "requests\nsent",
     "mean_staleness": "list\nstaleness",
@@ -66,6 +68,7 @@ def _region_table(regions: Mapping[str, Any], console: Console) -> None:
         "cloud\nuse",
         "replicas\nneeded",
         "USD\nper 1k",
+        "USD\na month",
     )
     table = new_table(console, heads)
     for name, own in regions.items():
@@ -77,6 +80,7 @@ def _region_table(regions: Mapping[str, Any], console: Console) -> None:
             "utilization": own["cloud"]["utilization"],
             "replicas_provisioned": own["cost"]["replicas_provisioned"],
             "usd": own["cost"]["usd_provisioned_per_1k_interactions"],
+            "usd_per_month": own["cost"]["usd_provisioned_per_month"],
         }
         table.add_row(escape(name), *(cell(key, value) for key, value in cells.items()))
     write_line(console, "")
@@ -141,6 +145,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         f"{name} {count('requests', name)} ({number_text(value('requests', key))} an interaction)"
         for name, key in (("asked", "asked_ratio"), ("sent", "ratio"), ("answered", "answered_ratio"))
     )
+    month = month_text(summary, "cost.usd_marginal_per_1k_interactions")
     gap_to_response = value("pace", "gap_to_response")
     facts = [
         ("fleet", f"{counted(value('devices'), 'device')}, {counted(value('interactions'), 'interaction')}"),
@@ -157,8 +162,9 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "cost",
-            f"{dollars('usd_marginal')} marginal, {dollars('usd_marginal_per_1k_interactions')} per 1,000 interactions;"
-            f" {server}s, idle or not: {dollars('usd_replicas')}",
+            f"{dollars('usd_marginal')} marginal, {dollars('usd_marginal_per_1k_interactions')} per 1,000 interactions"
+            f"{f', {month} of the represented fleet' if month else ''}; "
+            f"{server}s, idle or not: {dollars('usd_replicas')}",
         ),
         ("provisioned", _provisioned(value, dollars, server)),
         ("represented", _represented(value, server)),

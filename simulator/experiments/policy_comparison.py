@@ -25,6 +25,7 @@ from fleetrec.simulator.policies.request.random import RandomRequest
 from fleetrec.simulator.policies.request.session_start import SessionStartRequest
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.results import summary as parts
+from fleetrec.simulator.results.account import times_a_month
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
 from fleetrec.simulator.results.run_folder import RunFolder, opened
 from fleetrec.simulator.results.run_result import RunResult
@@ -98,10 +99,12 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
         )
     assert result is not None
     account = PROVISIONED if all(point[PROVISIONED] is not None for point in points) else MARGINAL
+    thousands = len(result.interactions) / 1000 * _times_a_month(result)
     points = [
         {**point, **{key: point.get(f"{account}{key.removeprefix('cost')}") for key in _with_ends("cost")}}
         for point in points
     ]
+    points = [{**point, "usd_per_month": point["cost"] * thousands} for point in points]
     answer = compare_runs(folders, points[-1]["policy"], metric, f"cost.{account}").answer
     comparison = {
         "run": out.run,
@@ -125,6 +128,11 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
     return comparison
 
 
+def _times_a_month(result: RunResult) -> float:
+    summary = result.summary
+    return float(times_a_month(summary["devices"], summary["represented"]["devices"], summary["simulated_seconds"]))
+
+
 def _with_ends(name: str) -> tuple[str, str, str]:
     """A figure and the ends of its 95% interval."""
     return name, f"{name}_low", f"{name}_high"
@@ -143,7 +151,15 @@ def today(result: RunResult, prepared: Prepared, metric: str) -> list[dict[str, 
     for name, shown in TODAY.items():
         ranks = result.baselines[name].to_numpy()
         judged = ranks != NOT_EVALUATED
-        rows.append({"policy": shown, **_accuracy(ranks[judged], users[judged], metric), "cost": 0.0, "ratio": 0.0})
+        rows.append(
+            {
+                "policy": shown,
+                **_accuracy(ranks[judged], users[judged], metric),
+                "cost": 0.0,
+                "ratio": 0.0,
+                "usd_per_month": 0.0,
+            }
+        )
     return rows
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served
+from fleetrec.simulator.core.costs import MONTH_S as MONTH_S
 from fleetrec.simulator.core.costs import Cost, network_cost
 from fleetrec.simulator.core.resampling import Resampling, interval
 from fleetrec.simulator.engine.cloud_service import Service
@@ -25,8 +26,6 @@ from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.results.summary import percentiles
 from fleetrec.simulator.scenario import sections
 
-MONTH_S = 30 * 86400.0
-"""a month of a bill"""
 COLUMNS = ("draw", "requests_per_s", "replicas", "usd", "interactions", "usd_per_1k_interactions", "usd_per_month")
 """of `account.parquet`; replicas NaN and with them all dollars where no number meets the objective"""
 FIGURES = {
@@ -48,6 +47,11 @@ _EXPECTED = (InputError, ArithmeticError, ValueError, MemoryError)
 
 Floats = NDArray[np.float64]
 Figures = dict[str, Any]
+
+
+def times_a_month(devices: Any, represents: Any, seconds: Any) -> Any:
+    """By how much a figure of `devices` over so many seconds is multiplied for a month of those that they represent."""
+    return represents / devices * MONTH_S / seconds
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from fleetrec.simulator.cloud.prediction.rows import engine_named
 from fleetrec.simulator.cloud.prediction.setup import Formats, kv_cache_named, served_on, weights_of
 from fleetrec.simulator.cloud.request_files.forms import NOTHING_SAID, Said
 from fleetrec.simulator.cloud.tokens import RequestTokens
-from fleetrec.simulator.core.costs import HOUR_S, rent_cost
+from fleetrec.simulator.core.costs import HOUR_S, MONTH_S, rent_cost
 from fleetrec.simulator.core.notes import data_of, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario import sections
@@ -169,6 +169,7 @@ def _figures(requests: Requests, replayed: Replayed) -> dict[str, Any]:
         "cost": {
             "replica_hours": gpu_hours / gpus,
             "usd": node.paid_usd,
+            "usd_per_month": node.paid_usd * MONTH_S / seconds,
             "usd_per_1k_requests": 1000 * node.paid_usd / len(requests),
             "usd_per_1m_output_tokens": 1e6 * node.paid_usd / generated if generated else None,
             "joules": node.busy_joules + node.idle_joules,

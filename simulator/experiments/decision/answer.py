@@ -16,7 +16,7 @@ from fleetrec.simulator.experiments.comparison.shares import missed_shares
 from fleetrec.simulator.experiments.decision import sentence
 from fleetrec.simulator.experiments.decision.circumstances import choices, elsewhere
 from fleetrec.simulator.experiments.decision.judgement import Judged, judge, nothing
-from fleetrec.simulator.experiments.decision.sensitivity import Axis, axes_of
+from fleetrec.simulator.experiments.decision.sensitivity import Axis, axes_of, priced
 from fleetrec.simulator.experiments.decision.value import Value
 from fleetrec.simulator.experiments.folders import ExperimentFolder, full_metric
 
@@ -58,7 +58,9 @@ def decide(
     done = _finished(folder, records.replicates.worlds)
     variants = [variant for variant in manifest.variants if variant.name in done]
     others = elsewhere(variants, records.variants[chosen], judged.rival)
-    axes = axes_of(folder, judged, chosen, others, records.represents())
+    simulated = axes_of(folder, judged, chosen, others, records.represents())
+    axes = [*simulated, *priced(judged, chosen, [axis.name for axis in simulated])]
+    axes.sort(key=lambda axis: -axis.swing)
     adds, first = judged.chances()
     pays = judged.pays_from()
     rows = [
@@ -86,7 +88,7 @@ def decide(
         "nothing": nothing(judged),
         "axes": [_axis(axis) for axis in axes],
         "marks": dict(marks or {}),
-        "turns": _turning(axes, value, rows[chosen]),
+        "turns": _turning(axes),
         "replicated": records.replicated(),
         "notes": data_of(*records.notes),
     }
@@ -122,12 +124,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
     }
 
 
-def _turning(axes: Sequence[Axis], value: Value, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _turning(axes: Sequence[Axis]) -> list[dict[str, Any]]:
     """The assumptions that would turn the answer, the nearest first: by the share of the way to what was tried."""
     found = [(turn[0], axis.name, turn[1], axis.how) for axis in axes if (turn := axis.turns()) is not None]
-    pays = row["pays_from_usd"]
-    rows = [{"axis": name, "at": at, "how": how} for _, name, at, how in sorted(found)]
-    if value.worth_usd is not None and pays is not None and np.isfinite(pays["mean"]):
-        factor = pays["mean"] / value.worth_usd
-        rows.append({"axis": "worth of accuracy", "at_usd": pays["mean"], "factor": factor, "how": "priced anew"})
-    return rows
+    return [{"axis": name, "at": at, "how": how} for _, name, at, how in sorted(found)]

@@ -185,6 +185,14 @@ class Judged:
             found["net_usd_per_month"] = {end: held * count / 1000 for end, held in net.items()}
         return found
 
+    def at(self, value: Value, price: float, v: int) -> Interval:
+        """Net dollars a month of a policy at another worth, and at `price` times the dollars."""
+        best, count = self.alone[0], self.interactions_per_month(v)
+        draws = None if best.extra.draws is None else best.extra.draws * price
+        extra = replace(best.extra, sums=best.extra.sums * price, draws=draws)
+        net = value.of(best.gain, extra, self.records.weights())
+        return {end: held * count / 1000 for end, held in estimate(net.own(), v).items()}
+
     def more_seeds(self, v: int) -> int | None:
         """How many more seeds would show a value as large as that seen."""
         seeds = len(self.records.replicates.worlds)

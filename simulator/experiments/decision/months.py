@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from fleetrec.simulator.results.account import MONTH_S
+from fleetrec.simulator.results.account import times_a_month
 
 _DEVICES, _REPRESENTED = "devices", "represented.devices"
 
@@ -12,7 +12,8 @@ _DEVICES, _REPRESENTED = "devices", "represented.devices"
 def per_month(runs: pd.DataFrame) -> "pd.Series[float]":
     """By how much a figure of each run's simulated phones is multiplied for a month of the represented fleet."""
     phones = runs[_REPRESENTED].fillna(runs[_DEVICES]) if _REPRESENTED in runs else runs[_DEVICES]
-    return phones / runs[_DEVICES] * MONTH_S / runs["simulated_seconds"]
+    found: pd.Series[float] = times_a_month(runs[_DEVICES], phones, runs["simulated_seconds"])
+    return found
 
 
 def interactions(runs: pd.DataFrame) -> float:

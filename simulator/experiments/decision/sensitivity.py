@@ -1,8 +1,8 @@
 """What a decision hangs on: the chosen policy in other circumstances, and where the answer would turn."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from fleetrec.simulator.experiments.decision.circumstances import Elsewhere
 from fleetrec.simulator.experiments.decision.judgement import Judged, judge
 from fleetrec.simulator.experiments.folders import ExperimentFolder, Variant
 from fleetrec.simulator.records.run_manifest import SUMMARY
+from fleetrec.simulator.results.sentences import dollars
 
 QUALITY = "LLM quality"
 SIMULATED, PRICED = "simulated", "priced anew"
@@ -91,6 +92,9 @@ class Axis:
     def _told(self, at: float) -> str:
         if self.name == QUALITY:
             return f"NDCG@10 {at:.4f} of fresh lists"
+        if self.how == PRICED:
+            worth = self.name == "worth of accuracy"
+            return f"{dollars(at)} for 0.01 over 1,000 interactions" if worth else f"{at:.3g} times the dollars"
         return f"{self.name} {at:,.0f}" if at >= 1000 else f"{self.name} {at:.3g}"
 
 
@@ -120,6 +124,35 @@ def axes_of(
             points.sort(key=lambda point: point.at or 0.0)
         found.append(Axis(name, points, base))
     return sorted(found, key=lambda axis: -axis.swing)
+
+
+def priced(judged: Judged, chosen: int, names: Collection[str]) -> list[Axis]:
+    """The axes that change no run: worth and dollars, at half and at twice as much; those in `names` were simulated.
+
+    Without a worth of accuracy the value of a policy hangs on neither.
+    """
+    value = judged.value
+    if value.worth_usd is None:
+        return []
+    base = judged.row(chosen)
+    found = []
+    for name in ("worth of accuracy", "prices"):
+        if name in names:
+            continue
+        points = []
+        for times in (0.5, 1.0, 2.0):
+            worth = replace(value, worth_usd=value.worth_usd * (times if name == "worth of accuracy" else 1.0))
+            price = 1.0 if name == "worth of accuracy" else times
+            net = judged.at(worth, price, chosen)
+            at = worth.worth_usd if name == "worth of accuracy" else times
+            usd = {end: held * price for end, held in base["usd_per_month"].items()}
+            called = base["policy"] if times == 1.0 else f"{base['policy']}, {name}: {_TIMES[times]}"
+            points.append(Point(called, {}, net, base["gain_over_best"], usd, None, at))
+        found.append(Axis(name, points, points[1], PRICED))
+    return found
+
+
+_TIMES = {0.5: "half", 2.0: "twice"}
 
 
 def _point(

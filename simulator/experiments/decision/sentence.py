@@ -66,14 +66,14 @@ def _sure(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 
 def _turn(decision: Mapping[str, Any]) -> str:
-    turns = decision["turns"]
+    """The nearest assumption that would turn the answer, and the worth from which the policy pays."""
+    turns, axes = decision["turns"], decision["axes"]
     pays = next(one for one in decision["policies"] if one["policy"] == decision["policy"])["pays_from_usd"]
-    said = ""
-    if turns and turns[0]["axis"] != "worth of accuracy":
-        said = f"this turns at {turns[0]['at']}"
-    elif decision["axes"]:
-        said = f"nothing that was tried of {', '.join(axis['axis'] for axis in decision['axes'])} turns this"
-    if pays is None or pays["mean"] is None or pays["mean"] == float("inf"):
-        return said or "no worth of accuracy would turn this"
-    worth = f"it pays from {dollars(pays['mean'])} for 0.01 over 1,000 interactions"
-    return f"{said}, and {worth}" if said else worth
+    said = []
+    if turns:
+        said.append(f"this turns at {turns[0]['at']}")
+    elif axes:
+        said.append(f"nothing that was tried of {', '.join(axis['axis'] for axis in axes)} turns this")
+    if pays is not None and pays["mean"] < float("inf") and not (turns and turns[0]["axis"] == "worth of accuracy"):
+        said.append(f"it pays from {dollars(pays['mean'])} for 0.01 over 1,000 interactions")
+    return ", and ".join(said) or "no worth of accuracy would turn this"

@@ -38,9 +38,8 @@ def test_where_accuracy_is_worth_less_than_it_costs_the_srm_alone_is_best(folder
     found = decide(folder, Value(worth_usd=0.001))
     assert (found["call"], found["run"], found["policy"]) == ("no", None, "some")
     assert "Do not call the cloud" in found["sentence"]
-    turn = found["turns"][0]
-    assert turn["axis"] == "worth of accuracy"
-    assert turn["at_usd"] == pytest.approx(row(found, "some")["pays_from_usd"]["mean"])
+    assert found["turns"] == []
+    assert "it pays from" in found["sentence"]
 
 
 def test_a_policy_pays_from_its_dollars_over_its_gain_on(folder):
@@ -128,7 +127,8 @@ def around(tmp_path_factory):
 
 def test_circumstances_are_no_policies_and_each_axis_is_tried_alone(around):
     assert [one["policy"] for one in around["policies"]] == ["never", "all"]
-    axes = {axis["axis"]: [point["name"] for point in axis["points"]] for axis in around["axes"]}
+    tried = [axis for axis in around["axes"] if axis["how"] == "simulated"]
+    axes = {axis["axis"]: [point["name"] for point in axis["points"]] for axis in tried}
     assert axes == {"LLM quality": ["all, bad", "all", "all, good"], "prices": ["all", "all, dear"]}
     assert around["marks"] == {"mine": 0.3}
 
@@ -146,6 +146,22 @@ def test_the_axis_with_the_widest_swing_comes_first_and_the_nearest_turn_is_told
     assert turns["prices"]["at"] == "all, dear"
     assert around["turns"][0]["axis"] == "LLM quality"
     assert f"this turns at {turns['LLM quality']['at']}" in around["sentence"]
+
+
+def test_worth_and_dollars_are_priced_anew_where_no_run_has_them_and_said_to_be(folder):
+    """At half the worth, or at twice the dollars, what is left is what the same gain and dollars say."""
+    found = decide(folder, Value(worth_usd=0.1))
+    axes = {axis["axis"]: axis for axis in found["axes"]}
+    assert {axis["how"] for axis in axes.values()} == {"priced anew"}
+    gain, usd = row(found, "some")["gain_over_best"]["mean"], row(found, "some")["usd_per_month"]["mean"]
+    worth = [point["value"]["mean"] for point in axes["worth of accuracy"]["points"]]
+    prices = [point["value"]["mean"] for point in axes["prices"]["points"]]
+    assert worth == pytest.approx([THOUSANDS_A_MONTH * gain / 0.01 * one - usd for one in (0.05, 0.1, 0.2)])
+    assert prices == pytest.approx([THOUSANDS_A_MONTH * gain / 0.01 * 0.1 - usd * one for one in (0.5, 1, 2)])
+    assert axes["worth of accuracy"]["turns_at"] is None
+    half = decide(folder, Value(worth_usd=0.3 * row(found, "some")["pays_from_usd"]["mean"] / 0.5))
+    turn = next(axis for axis in half["axes"] if axis["axis"] == "worth of accuracy")["turns_at"]
+    assert turn == f"${row(found, 'some')['pays_from_usd']['mean']:.4f} for 0.01 over 1,000 interactions"
 
 
 @pytest.mark.parametrize(("worth", "budget", "option"), [(0.0, None, "--worth"), (None, -3.0, "--budget")])

@@ -1,0 +1,44 @@
+"""What a month costs the fleet that a run represents, beside what 1,000 interactions cost."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from fleetrec.reports.data.quantities import dollars_text
+from fleetrec.reports.data.run_folder import setting
+from fleetrec.simulator.results.account import times_a_month
+
+PER_MONTH = {
+    "cost.usd_provisioned_per_1k_interactions": "cost.usd_provisioned_per_month",
+    "cost.usd_marginal_per_1k_interactions": "cost.usd_marginal_per_month",
+}
+"""the figure of a month beside each account of 1,000 interactions"""
+_MARGINAL, _USED = "cost.usd_marginal_per_month", "cost.usd_marginal"
+_SIZE = ("devices", "represented.devices", "simulated_seconds")
+
+
+def of_fleet(summary: Mapping[str, Any]) -> float:
+    """By how much a figure of the simulated phones is multiplied for a month of the fleet that they stand for; NaN
+    where the run does not say."""
+    devices, fleet, seconds = (setting(summary, *key.split(".")) for key in _SIZE)
+    if not devices or not seconds:
+        return math.nan
+    return float(times_a_month(devices, fleet or devices, seconds))
+
+
+def month_text(summary: Mapping[str, Any], key: str) -> str:
+    """Dollars a month of the fleet in words, for a figure of 1,000 interactions of the simulated phones; empty where
+    they are not known."""
+    value, interactions = setting(summary, *key.split(".")), setting(summary, "interactions")
+    usd = math.nan if value is None or not interactions else value * interactions / 1000 * of_fleet(summary)
+    return f"{dollars_text(usd)} a month" if math.isfinite(usd) else ""
+
+
+def with_months(results: pd.DataFrame) -> pd.DataFrame:
+    """Results of runs with the marginal account of a month, where they tell what it needs."""
+    if _MARGINAL in results or any(name not in results for name in (_USED, *_SIZE)):
+        return results
+    devices, fleet, seconds = (results[name] for name in _SIZE)
+    return results.assign(**{_MARGINAL: results[_USED] * times_a_month(devices, fleet.fillna(devices), seconds)})
