@@ -61,7 +61,9 @@ def policies(scenario: sections.Scenario) -> dict[str, Settings]:
 
 
 def _said(request: sections.RequestPolicy) -> dict[str, Any]:
-    return {"kind": request.kind, **request.model_dump(mode="json", exclude_defaults=True, exclude={"kind"})}
+    """As a file says it: the hash of the user's own source is no key."""
+    held = request.model_dump(mode="json", exclude_defaults=True)
+    return {"kind": request.kind} | {name: value for name, value in held.items() if name not in ("kind", "source")}
 
 
 def circumstances(scenario: sections.Scenario) -> dict[str, Settings]:
