@@ -10,8 +10,14 @@ import typer
 from fleetrec.commands.common import Overwrite, say, user_errors
 from fleetrec.commands.log_options import LogOptions, reads_a_log
 from fleetrec.models.runtime.program import program
+from fleetrec.models.runtime.wording import counted
 
 app = typer.Typer()
+_NEXT = (
+    ("simulate", "one run and its page"),
+    ("compare-policies", "its policies against each other"),
+    ("decide", "whether phones should call the cloud, and for what a month"),
+)
 
 
 @app.command()
@@ -33,7 +39,7 @@ def init(
         from fleetrec import Scenario
         from fleetrec.models.runtime.errors import InputError
         from fleetrec.simulator.preparation.input_checks import check_inputs
-        from fleetrec.simulator.workload.starting_scenario import default_name, scenario_text, start
+        from fleetrec.simulator.workload.starting_scenario import default_name, scenario_text, stand_in_passes, start
 
         if out.exists() and not overwrite:
             raise InputError(f"--out {out}: exists; name another file, or replace it with --overwrite")
@@ -52,7 +58,13 @@ def init(
             raise
         for remark in begun.remarks:
             say(f"taken: {remark}")
-        say(f"written to {out}; read its comments, then: {program()} simulate {out}")
+        say(f"written to {out}; read its comments, then:")
+        for command, what in _NEXT:
+            say(f"  {program()} {command} {out}  # {what}")
+        say(
+            f"its LLM is a stand-in that learns your log in {counted(stand_in_passes(begun.log), 'pass', 'passes')}: before you "
+            "believe that nobody should call, bring your own model's lists (llm.candidates says how)"
+        )
 
 
 def _on_a_terminal() -> bool:

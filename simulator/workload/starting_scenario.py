@@ -26,6 +26,7 @@ _CHARACTERS_PER_TOKEN = 4.0
 _NUMBER_TOKENS = 3.0  # of "12. " before a title, and the end of its line
 _EVENTS_LEARNT = 300_000  # in all passes of a training, which then takes a minute or two
 _UTC = ("UTC", "Etc/UTC", "Universal", "Etc/Universal", "Zulu", "Etc/Zulu", "UCT", "Etc/UCT")
+_LLM_EPOCHS = 6  # at most, as _EVENTS_LEARNT allows
 _FEWEST_STREAMED = 10  # users, for a split that leaves fewer is of no use
 
 Ask = Callable[[str, Sequence[str]], int]
@@ -208,7 +209,7 @@ def scenario_text(begun: Start, name: str, command: str) -> str:
     list_length = min(50, max(1, log.n_items // 2))
     return f"""\
 # {name}: a first scenario, written by `{command} init` from what the log holds. Each comment says why a value stands
-# there. Next: `{command} simulate {{file}}`, then `{command} compare-policies {{file}}`.
+# there. Next: `{command} simulate {{file}}`, then `{command} decide {{file}}`: should phones call the cloud?
 name: {name}
 description: {_flow(f"{log.source}, {log.n_users:,} users, {log.n_items:,} items, {log.n_events:,} events")}
 seed: 1
@@ -229,8 +230,10 @@ fleet:
 srm: {{kind: gru4rec, dim: 32, layers: 1, max_length: {_even(min(20, length))}, epochs: {_epochs(log, 10)}}}
 
 llm:
-  # A stand-in that is trained on the log; kind: endpoint or table brings your own model's lists.
-  candidates: {{kind: item_lm, dim: 64, max_length: {_even(min(50, history))}, epochs: {_epochs(log, 6)}}}
+  # A stand-in that is trained on the log, in few passes: that it helps nobody says nothing of yours. Bring your own
+  # model's lists: {{kind: endpoint, url: ..., model: ...}}, or {{kind: table, path: ...}} of its answers to the prompts
+  # that `{command} prompts export {{file}} --out prompts.parquet` writes.
+  candidates: {{kind: item_lm, dim: 64, max_length: {_even(min(50, history))}, epochs: {stand_in_passes(log)}}}
   served_as: llama-3.1-8b  # whose time and price are charged
   list_length: {list_length}
   # {_about_tokens(log)}
@@ -310,6 +313,11 @@ def _arrivals(figures: dict[str, Any]) -> tuple[dict[str, Any], str]:
 def _even(length: int) -> int:
     """Of a window, which moves by half of it."""
     return max(4, length - length % 2)
+
+
+def stand_in_passes(log: InteractionLog) -> int:
+    """How many passes over the log train the LLM of its first scenario."""
+    return _epochs(log, _LLM_EPOCHS)
 
 
 def _epochs(log: InteractionLog, most: int) -> int:

@@ -72,7 +72,12 @@ def test_a_scenario_that_is_there_is_not_replaced_unless_one_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_log(tmp_path, 2000, 40)
-    assert typed("init", "clips.csv", "--yes", "--out", "new/shop.yaml")[0] == 0
+    code, said = typed("init", "clips.csv", "--yes", "--out", "new/shop.yaml")
+    assert code == 0
+    assert "its LLM is a stand-in that learns your log in 6 passes" in said
+    for command in ("simulate", "compare-policies", "decide"):
+        assert f" {command} new/shop.yaml" in said
+        assert typed(command, "--help")[0] == 0
     before = Path("new/shop.yaml").read_text(encoding="utf-8")
     code, said = typed("init", "clips.csv", "--out", "new/shop.yaml")
     assert (code, "exists" in said) == (2, True)
