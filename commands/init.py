@@ -62,8 +62,8 @@ def init(
         for command, what in _NEXT:
             say(f"  {program()} {command} {out}  # {what}")
         say(
-            f"its LLM is a stand-in that learns your log in {counted(stand_in_passes(begun.log), 'pass', 'passes')}: before you "
-            "believe that nobody should call, bring your own model's lists (llm.candidates says how)"
+            f"its LLM is a stand-in that learns your log in {counted(stand_in_passes(begun.log), 'pass', 'passes')}: "
+            "before you believe that nobody should call, bring your own model's lists (llm.candidates says how)"
         )
 
 

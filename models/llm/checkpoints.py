@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fleetrec.models.llm.lora import KEY, adapter_in, merge
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import read_json
 
 ITEMS = "items.json"
-_KEY = "llm.candidates.checkpoint"
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "spiece.model", "tokenizer.model", "vocab.json")
 _POINTER = b"version https://git-lfs"
 
 
@@ -28,54 +29,74 @@ def hugging_face() -> Any:
 def checkpoint_source(name: str) -> Path | str:
     """The local folder that `name` is, else `name` itself as an OWNER/MODEL of the Hugging Face hub.
 
-    Raises InputError for a folder that holds no whole model in safetensors, and for what can be neither.
+    Raises InputError for a folder that holds neither a whole model nor an adapter of one in safetensors, and for what
+    can be neither.
     """
     folder = Path(name).expanduser()
     if folder.exists():
-        return require_checkpoint(folder)
+        adapter = adapter_in(folder)
+        if adapter is None:
+            return require_checkpoint(folder)
+        _base_of(folder)
+        return folder
     if len(folder.parts) == 2 and not name.startswith((".", "/", "~")):
         return name
-    raise InputError(f"{_KEY}: {name} is neither a folder here nor an OWNER/MODEL of the Hugging Face hub; mend it")
+    raise InputError(f"{KEY}: {name} is neither a folder here nor an OWNER/MODEL of the Hugging Face hub; mend it")
 
 
 def require_checkpoint(folder: Path) -> Path:
     """`folder`, if it can be a checkpoint: a whole model, its weights there and in safetensors."""
     if folder.suffix == ".gguf" or (folder.is_dir() and any(folder.glob("*.gguf"))):
         raise InputError(
-            f"{_KEY}: {folder} holds GGUF weights, which are not read; name the Hugging Face folder they were made of"
+            f"{KEY}: {folder} holds GGUF weights, which are not read; name the Hugging Face folder they were made of"
         )
-    adapter = folder / "adapter_config.json"
-    if adapter.is_file():
+    if (adapter := adapter_in(folder)) is not None:
         raise InputError(
-            f"{_KEY}: {folder} is an adapter (LoRA) of {_base_of(adapter)}, not a whole model; merge it with peft: "
-            "AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(NEW), and name NEW"
+            f"{KEY}: {folder} is an adapter (LoRA) of {adapter.base}, and a model of items must be whole; merge it by "
+            "peft: AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(NEW)"
         )
     if not (folder / "config.json").is_file():
         below = sorted(path.parent.name for path in folder.glob("*/config.json"))
         where = f"; there is one in {', '.join(below[:3])}: name that folder" if below else ""
         raise InputError(
-            f"{_KEY}: {folder} is not a Hugging Face checkpoint folder (it has no config.json)"
+            f"{KEY}: {folder} is not a Hugging Face checkpoint folder (it has no config.json)"
             f"{where or '; give the folder that save_pretrained wrote'}"
         )
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.open("rb").read(len(_POINTER)) == _POINTER:
             raise InputError(
-                f"{_KEY}: {path} is a Git LFS pointer, not the data; run `git lfs pull` in the repository it is of"
+                f"{KEY}: {path} is a Git LFS pointer, not the data; run `git lfs pull` in the repository it is of"
             )
     if not any(folder.glob("*.safetensors")) and any(folder.glob("*.bin")):
         raise InputError(
-            f"{_KEY}: {folder} holds pickled weights (.bin), which are never loaded; write safetensors: "
+            f"{KEY}: {folder} holds pickled weights (.bin), which are never loaded; write safetensors: "
             "from_pretrained(FOLDER).save_pretrained(NEW), and name NEW"
         )
     return folder
 
 
-def _base_of(adapter: Path) -> str:
+def _base_of(source: Path | str) -> Path | str:
+    """The whole model that a source is, or is an adapter of. InputError where that one is nowhere."""
+    adapter = adapter_in(source) if isinstance(source, Path) else None
+    if adapter is None:
+        return source
     try:
-        told = read_json(adapter)
-    except (OSError, ValueError):
-        told = None
-    return str(told.get("base_model_name_or_path") if isinstance(told, dict) else None)
+        base = checkpoint_source(adapter.base)
+    except InputError as error:
+        reason = str(error).removeprefix(f"{KEY}: ")
+        raise InputError(
+            f"{KEY}: {source} is an adapter (LoRA) of {adapter.base}, which cannot be had ({reason}); name where it is "
+            "in base_model_name_or_path of adapter_config.json"
+        ) from None
+    if isinstance(base, Path) and adapter_in(base) is not None:
+        raise InputError(f"{KEY}: {source} is an adapter of an adapter, {base}; merge that one first, with peft")
+    return base
+
+
+def with_tokenizer(source: Path | str) -> Path | str:
+    """Where a checkpoint's tokenizer is: an adapter may have none but its model's."""
+    own = isinstance(source, Path) and any((source / name).is_file() for name in TOKENIZERS)
+    return source if own else _base_of(source)
 
 
 def write_items(folder: Path, item_ids: NDArray[Any]) -> None:
@@ -92,18 +113,18 @@ def places_of_items(folder: Path, item_ids: NDArray[Any]) -> NDArray[np.int64]:
         told = read_json(folder / ITEMS)
     except FileNotFoundError:
         raise InputError(
-            f"{_KEY}: {folder} does not say which items its tokens are; write their ids into {ITEMS} beside "
+            f"{KEY}: {folder} does not say which items its tokens are; write their ids into {ITEMS} beside "
             "config.json, a JSON list of the log's ids in the order of their tokens"
         ) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{_KEY}: {folder / ITEMS} cannot be read ({type(error).__name__}); write it anew") from None
+        raise InputError(f"{KEY}: {folder / ITEMS} cannot be read ({type(error).__name__}); write it anew") from None
     if not isinstance(told, list) or len(set(map(str, told))) != len(told):
-        raise InputError(f"{_KEY}: {folder / ITEMS} is no list of ids, each once; write a JSON list")
+        raise InputError(f"{KEY}: {folder / ITEMS} is no list of ids, each once; write a JSON list")
     place = {str(label): n for n, label in enumerate(told)}
     lacking = [str(label) for label in item_ids if str(label) not in place]
     if lacking:
         raise InputError(
-            f"{_KEY}: {folder} knows {len(told):,} items, and {len(lacking):,} of the log's {len(item_ids):,} are none "
+            f"{KEY}: {folder} knows {len(told):,} items, and {len(lacking):,} of the log's {len(item_ids):,} are none "
             f"of them, such as {lacking[0]!r}; use a checkpoint trained on this log's items"
         )
     return np.array([place[str(label)] for label in item_ids], dtype=np.int64)
@@ -112,12 +133,18 @@ def places_of_items(folder: Path, item_ids: NDArray[Any]) -> NDArray[np.int64]:
 def read_auto(kind: str, source: Path | str) -> Any:
     """The tokenizer or config (`kind` an Auto class of transformers) of a checkpoint; no code of its own is ever run,
     nor is anyone asked whether it may."""
+    source = with_tokenizer(source) if kind == "AutoTokenizer" else _base_of(source)
     read = getattr(hugging_face(), kind).from_pretrained
     return attempt(lambda: read(source, local_files_only=isinstance(source, Path), trust_remote_code=False), source)
 
 
 def read_checkpoint(model_class: Any, source: Path | str) -> Any:
-    """A model of `model_class` (an AutoModel or a PreTrainedModel) in float32. Only a hub name is ever fetched."""
+    """A model of `model_class` (an AutoModel or a PreTrainedModel) in float32, an adapter merged into it. Only a hub
+    name is ever fetched."""
+    if isinstance(source, Path) and (adapter := adapter_in(source)) is not None:
+        model = read_checkpoint(model_class, _base_of(source))
+        merge(model, adapter)
+        return model
     model, info = attempt(
         lambda: model_class.from_pretrained(
             source,
@@ -132,7 +159,7 @@ def read_checkpoint(model_class: Any, source: Path | str) -> Any:
     lacking = sorted(info["missing_keys"])
     if lacking:
         raise InputError(
-            f"{_KEY}: {source} lacks the weights {lacking[0]} and {len(lacking) - 1} others; "
+            f"{KEY}: {source} lacks the weights {lacking[0]} and {len(lacking) - 1} others; "
             "save the whole model with save_pretrained"
         )
     return model
@@ -145,7 +172,7 @@ def attempt(read: Callable[[], Any], source: Path | str) -> Any:
             return read()
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{_KEY}: {source} cannot be loaded: {reason}") from error
+        raise InputError(f"{KEY}: {source} cannot be loaded: {reason}") from error
 
 
 @contextmanager

@@ -17,12 +17,14 @@ from safetensors.numpy import load_file, save_file
 from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve, curve_of
 from fleetrec.models.llm.checkpoints import (
+    TOKENIZERS,
     checkpoint_source,
     hugging_face,
     places_of_items,
     quiet,
     read_auto,
     read_checkpoint,
+    with_tokenizer,
     write_items,
 )
 from fleetrec.models.llm.item_ids import ItemIds, item_ids
@@ -189,7 +191,8 @@ def _places(folder: Path, item_ids: NDArray[Any], ids: ItemIds) -> NDArray[np.in
 
 def _instruction(source: Path | str) -> list[int]:
     """The instruction in the tokens of the checkpoint's own tokenizer; none where it has no tokenizer."""
-    if isinstance(source, Path) and not any((source / name).is_file() for name in ("tokenizer.json", "spiece.model")):
+    source = with_tokenizer(source)
+    if isinstance(source, Path) and not any((source / name).is_file() for name in TOKENIZERS):
         return []
     tokenizer = read_auto("AutoTokenizer", source)
     return [int(token) for token in tokenizer(INSTRUCTION, add_special_tokens=False).input_ids]
