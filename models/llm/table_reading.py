@@ -25,6 +25,7 @@ from fleetrec.models.runtime.user_files import check_regular
 Ints = NDArray[np.int64]
 
 _LEAST = {"prompt_tokens": 1.0, "output_tokens": 0.0, "latency_s": 1e-6}
+_SCORED_TWICE = 0.2  # of a list's rows
 _MERGED = 0.9  # of the lists that hold a rank twice, those that look like several, where that is what they are
 _MOST = 1e9
 _MOST_VALUE = 2.0**53
@@ -98,6 +99,10 @@ def read_table(path: Path | str, log: LabelledLog) -> AnswerTable:
     order = kept[np.lexsort([key[kept] for key in by])]
     if order_by == "rank":
         _refuse_merged(order, (user, as_of, moment, worse), frame, path)
+    else:
+        _refuse_scored_twice(order, (user, as_of, moment), item, frame, path)
+    for name, values in extras.items():
+        _refuse_two_values(order, (user, as_of, moment), name, values, frame, path)
     user, as_of, moment, item = user[order], as_of[order], moment[order], item[order]
     # Of several lists that see the same events, the one made last stands.
     new_list = _changes(user, as_of, moment)
@@ -137,13 +142,45 @@ def _refuse_merged(order: Ints, by: tuple[NDArray[Any], ...], frame: pd.DataFram
     repeats = np.bincount(lists, times > 1)
     merged = (repeats > 1) & ~rises
     if merged.any() and merged.sum() >= _MERGED * (repeats > 0).sum():
-        row = frame.iloc[order[np.argmax(merged[whose])]]
-        when = row.get("as_of", row.get("as_of_time"))
         raise InputError(
-            f"{path}: {int(merged.sum())} lists hold their ranks more than once, the first that of user "
-            f"{row['user_id']!s} as of {when}: several lists of one query; keep one of them, or give ties ranks of "
-            "their own"
+            f"{path}: {int(merged.sum())} lists hold their ranks more than once, the first "
+            f"{_list_of(frame, order[np.argmax(merged[whose])])}: several lists of one query; keep one of them, or "
+            "give ties ranks of their own"
         )
+
+
+def _refuse_scored_twice(
+    order: Ints, by: tuple[NDArray[Any], ...], item: Ints, frame: pd.DataFrame, path: Path | str
+) -> None:
+    """InputError where most lists score much of what they hold twice, as two lists of one query do."""
+    whose = np.cumsum(_changes(*(key[order] for key in by))) - 1
+    again = np.bincount(whose, _repeats(whose, item[order]))
+    twice = again > _SCORED_TWICE * np.bincount(whose)
+    if len(order) and twice.sum() > len(twice) / 2:
+        raise InputError(
+            f"{path}: {int(twice.sum())} of {len(twice)} lists score items twice, and otherwise, the first "
+            f"{_list_of(frame, order[np.argmax(twice[whose])])}: several lists of one query; keep one of them"
+        )
+
+
+def _refuse_two_values(
+    order: Ints, by: tuple[NDArray[Any], ...], name: str, values: Floats, frame: pd.DataFrame, path: Path | str
+) -> None:
+    """InputError where what speaks of a whole list differs within one."""
+    told = order[~np.isnan(values[order])]
+    differs = ~_changes(*(key[told] for key in by))
+    differs[1:] &= np.diff(values[told]) != 0
+    if differs.any():
+        row = told[np.argmax(differs)]
+        raise InputError(
+            f"{path}: {name} is {values[row]:g} and another number in one list, {_list_of(frame, row)}: it speaks of "
+            "the whole list, so these are several lists of one query, or numbers of items; keep one list, and its sum"
+        )
+
+
+def _list_of(frame: pd.DataFrame, row: int) -> str:
+    found = frame.iloc[row]
+    return f"that of user {found['user_id']!s} as of {found.get('as_of', found.get('as_of_time'))}"
 
 
 def _read(path: Path) -> pd.DataFrame:

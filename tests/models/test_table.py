@@ -278,6 +278,30 @@ def test_several_lists_of_one_query_are_not_merged(tmp_path: Path) -> None:
     assert ask(source(tmp_path, ties), (0, 1)) == [[3, 0, 1]]
 
 
+def scored(*lists: tuple[Any, Any, str], by: int) -> pd.DataFrame:
+    """The same with scores, one list's apart from another's."""
+    table = rows(*lists)
+    return table.assign(score=1.0 / (table["rank"] + by / 10)).drop(columns="rank")
+
+
+def test_several_scored_lists_of_one_query_are_not_merged(tmp_path: Path) -> None:
+    first, again = scored(("a", 2, "s p q"), ("7", 0, "r s"), by=0), scored(("a", 2, "r s p"), ("7", 0, "s p"), by=1)
+    with pytest.raises(InputError, match="2 of 2 lists score items twice, and otherwise, the first that of user"):
+        source(tmp_path, pd.concat([first, again]))
+    some = pd.concat([first, scored(("a", 2, "s"), by=3)])  # one model's answer may name an item twice
+    assert ask(source(tmp_path, some), (0, 2)) == [[3, 0, 1]]
+    assert source(tmp_path, some).table.counts["repeated_items"] == 1
+
+
+@pytest.mark.parametrize("told", ["prompt_tokens", "output_tokens", "latency_s"])
+def test_what_speaks_of_a_whole_list_is_one_number_in_it(told: str, tmp_path: Path) -> None:
+    table = rows(("a", 2, "s p q"), ("7", 0, "r s"))
+    for values in ([5.0, 5, 5, 7, 7], [np.nan, 5, 5, 7, np.nan]):
+        assert ask(source(tmp_path, table.assign(**{told: values})), (0, 2)) == [[3, 0, 1]]
+    with pytest.raises(InputError, match=f"{told} is 6 and another number in one list, that of user a as of 2"):
+        source(tmp_path, table.assign(**{told: [5.0, 5, 6, 7, 7]}))
+
+
 def test_times_need_a_calendar(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"clock is relative; give as_of"):
         source(tmp_path, rows(("a", 5, "s"), as_of="as_of_time"), SmallLog(clock="relative"))
