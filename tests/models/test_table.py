@@ -289,7 +289,7 @@ def test_several_scored_lists_of_one_query_are_not_merged(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="2 of 2 lists score items twice, and otherwise, the first that of user"):
         source(tmp_path, pd.concat([first, again]))
     some = pd.concat([first, scored(("a", 2, "s"), by=3)])  # one model's answer may name an item twice
-    assert ask(source(tmp_path, some), (0, 2)) == [[3, 0, 1]]
+    assert ask(source(tmp_path, some), (0, 2)) == [[3, -1, 0]]
     assert source(tmp_path, some).table.counts["repeated_items"] == 1
 
 
