@@ -86,6 +86,12 @@ AUTOSCALING = ("cloud.autoscale={max: 3, metric: queue, target: 1}", "policy.req
 ROOFLINE = "cloud.engine=none"
 ENGINES = ("sglang", "tensorrt_llm", "generative_recommender")
 """beside vLLM, the default"""
+API = (
+    "{price: {input: 1, cached_input: 0.2, output: 4, per_request: 0.0001}, "
+    "limits: {requests_per_minute: 9, burst: 10s}, "
+    "latency: {kind: log_normal, ttft: 300ms, ttft_spread: 0.4, tpot: 5ms, tpot_spread: 0.2, tail: {share: 0.02}}, "
+    "outages: {every: 4h, length: 5min}, prompt_cache: {least_tokens: 64, block_tokens: 16}, daily: {}}"
+)
 WORLDS: dict[str, tuple[str, ...]] = {
     **{f"request: {name}": (f"policy.request={kind}", "cloud.stores=history") for name, kind in REQUESTS.items()},
     **{f"fusion: {name}": (f"policy.fusion={kind}",) for name, kind in FUSIONS.items()},
@@ -150,6 +156,16 @@ WORLDS: dict[str, tuple[str, ...]] = {
         "regions=[{name: a, share: 0.6}, {name: b, share: 0.4}]",
         "policy.budget={ratio: 0.2, scope: fleet}",
         "policy.update={kind: fleet, every: 6h, min_new: 1}",
+    ),
+    "hosted API": (f"cloud={{kind: api, api: {API}}}", "llm.prompt.window=blocks", "policy.request=always"),
+    "hosted API for overflow": (
+        f"cloud={{kind: overflow, gpu: l4, queue_limit: 0, max_sequences: 50, api: {API}}}",
+        "llm.generation=beam",
+        "policy.request=always",
+    ),
+    "regions, one on an API": (
+        f"regions=[{{name: a, share: 0.6}}, {{name: b, share: 0.4, cloud: {{kind: api, api: {API}}}}}]",
+        "policy.request=always",
     ),
     "steps of one": ("engine={threads: 1, batching: false, sleep: false}", INCONSISTENCY),
 }
