@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.reports.data.quantities import number_text
+from fleetrec.reports.data.quantities import dollars_text
 from fleetrec.reports.data.run_folder import read_mapping
 from fleetrec.reports.figures import style
+from fleetrec.simulator.scenario.units import COUNT
 
 _WIDTH_PX, _ROW_PX, _AROUND_PX = 1400, 440, 190
+_BELOW = 3.0  # times below the cheapest way at which the axis ends
 _LOOKS = {
     "gpus": (style.BLUE, "-"),
     "autoscaled": (style.SKY, "--"),
@@ -39,29 +41,34 @@ def draw_breakeven(folder: Path) -> list[Path]:
             for row, policy in zip(panels, policies, strict=True):
                 _money(row[0], policy, ways, "usd_per_month", "USD a month")
                 _money(row[1], policy, ways, "usd_per_1k_interactions", "USD per 1,000 interactions")
-            panels[0][0].legend(loc="upper left")
+            panels[0][0].legend(loc="upper left", fontsize=9.5)
             return style.save_as(figure, folder / "figures" / "breakeven", run=found["run"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a whole comparison ({error!r}); run breakeven again") from error
 
 
 def _money(axes: Axes, policy: Mapping[str, Any], ways: Mapping[str, str], key: str, label: str) -> None:
-    """A panel on two logarithmic axes; the month has bands."""
+    """A panel on two logarithmic axes; the month has bands. What the SRM alone costs is said where it is far below."""
     axes.set_title(f"policy {policy['policy']}")
+    served = [one[key] for way, rows in policy["ways"].items() if way != "none" for one in rows if one[key]]
+    floor = min(served, default=1.0) / _BELOW
     for way, name in ways.items():
         rows = [one for one in policy["ways"].get(way, []) if one[key]]
         colour, dashes = _LOOKS[way]
-        fleets = [one["fleet"] for one in rows]
-        axes.plot(fleets, [one[key] for one in rows], color=colour, linestyle=dashes, label=name)
-        if f"{key}_low" in (rows or [{}])[0]:
+        fleets, values = [one["fleet"] for one in rows], [one[key] for one in rows]
+        ends = ""
+        if values and min(values) < floor:
+            ends = f", {dollars_text(values[0])} to {dollars_text(values[-1])}"
+            fleets, values = [], []
+        axes.plot(fleets, values, color=colour, linestyle=dashes, label=f"{name}{ends}")
+        if fleets and f"{key}_low" in rows[0]:
             low, high = ([one[f"{key}_{end}"] for one in rows] for end in ("low", "high"))
             axes.fill_between(fleets, low, high, color=colour, alpha=0.15, linewidth=0)
-    for at in policy["crossings"]:
-        if key == "usd_per_month":
-            axes.axvline(at["fleet"], color=_LOOKS[at["cheaper"]][0], linewidth=0.8, alpha=0.5)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.set_ylim(bottom=floor)
     axes.set_xlabel("devices in the fleet")
     axes.set_ylabel(label)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number_text(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${number_text(value)}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: COUNT.show(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: dollars_text(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())

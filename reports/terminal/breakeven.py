@@ -1,6 +1,6 @@
 """What `breakeven` found, in the terminal: a sentence and two tables a policy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +10,14 @@ from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 
 _ROWS = 9  # fleets that are shown, of those that were looked at
+_HEADS = {
+    "gpus": "own GPUs",
+    "autoscaled": "autoscaled",
+    "spot": "spot",
+    "api": "API",
+    "overflow": "both",
+    "none": "none",
+}
 
 
 def print_breakeven(found: Mapping[str, Any], console: Console) -> None:
@@ -18,21 +26,28 @@ def print_breakeven(found: Mapping[str, Any], console: Console) -> None:
     for policy in found["policies"]:
         write_line(console, f"{policy['policy']}: {policy['sentence']}", "bold")
         write_line(console, _gain(policy))
-        table = new_table(console, ["devices", *(ways[way] for way in policy["ways"])], left=0)
-        fleets = found["fleets"]
-        step = max(-(-(len(fleets) - 1) // (_ROWS - 1)), 1)
-        for place in sorted({*range(0, len(fleets), step), len(fleets) - 1}):
-            rows = (rows[place] for rows in policy["ways"].values())
-            table.add_row(f"{fleets[place]:,}", *(escape(_dollars(row)) for row in rows))
-        console.print(table)
-        for at in policy["crossings"]:
-            low, high = at["low"] or None, at["high"]
-            ends = f"{_fleet(low) if low else 'the smallest'} to {_fleet(high) if high else 'beyond the largest'}"
-            cheaper, than = ways[at["cheaper"]], ways[at["than"]]
-            write_line(console, f"{cheaper}: less than {than} from {_fleet(at['fleet'])} devices on (95%: {ends})")
+        for key, unit in (("usd_per_month", "USD a month"), ("usd_per_1k_interactions", "USD per 1,000 interactions")):
+            write_line(console, "")
+            _table(policy, found["fleets"], key, unit, console)
         write_line(console, "")
-    write_line(console, "USD a month, and per 1,000 interactions in brackets", "dim")
+        for at in policy["crossings"]:
+            low = number_text(at["low"]) if at["low"] else "the smallest"
+            high = number_text(at["high"]) if at["high"] else "beyond the largest"
+            cheaper, than = ways[at["cheaper"]], ways[at["than"]]
+            since = f"from {number_text(at['fleet'])} devices on (95%: {low} to {high})"
+            write_line(console, f"{cheaper}: less than {than} {since}")
+        write_line(console, "")
     write_notes(found, console)
+
+
+def _table(policy: Mapping[str, Any], fleets: Sequence[int], key: str, unit: str, console: Console) -> None:
+    """Some of the fleets, each a row."""
+    table = new_table(console, [f"devices, {unit}", *(_HEADS[way] for way in policy["ways"])])
+    step = max(-(-(len(fleets) - 1) // (_ROWS - 1)), 1)
+    for place in sorted({*range(0, len(fleets), step), len(fleets) - 1}):
+        values = (rows[place][key] for rows in policy["ways"].values())
+        table.add_row(f"{fleets[place]:,}", *(escape("n/a" if usd is None else dollars_text(usd)) for usd in values))
+    console.print(table)
 
 
 def _gain(policy: Mapping[str, Any]) -> str:
@@ -45,14 +60,3 @@ def _gain(policy: Mapping[str, Any]) -> str:
             f"{metric.upper()} {accuracy[metric]:.4f} on {kind}, {gain['mean']:+.4f} ({ends}) over the SRM alone"
         )
     return "; ".join(texts)
-
-
-def _dollars(row: Mapping[str, Any]) -> str:
-    usd = row["usd_per_month"]
-    if usd is None:
-        return "n/a"
-    return f"{dollars_text(usd)} ({dollars_text(row['usd_per_1k_interactions'])})"
-
-
-def _fleet(devices: float) -> str:
-    return number_text(devices)

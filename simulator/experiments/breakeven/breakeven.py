@@ -125,7 +125,7 @@ def _policy(name: str, runs: Sequence[RunResult], fleets: Sequence[int], bills: 
     found = []
     for way, other in permutations([way for way in ways if way != "none"], 2):
         at = crossing(sizes, usd[way], usd[other], draws[way], draws[other])
-        if at is not None:
+        if at is not None and (at.low > 0 or at.high < math.inf):  # else chance alone may have made it
             found.append({"cheaper": way, "than": other, **at._asdict()})
     return {
         "policy": name,

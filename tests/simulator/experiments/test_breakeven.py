@@ -17,7 +17,7 @@ from fleetrec.simulator.scenario.sections import Fleet
 from tests.commands.typed import one_line, typed
 from tests.small import SMALL
 
-API = "cloud.api={price: {input: 0.2, output: 0.6}, latency: {kind: log_normal, ttft: 300ms, tpot: 5ms}}"
+API = "cloud.api={price: {input: 2, output: 6}, latency: {kind: log_normal, ttft: 300ms, tpot: 5ms}}"
 SETTINGS = ("cloud={gpu: l4, slo: {p95_latency: 20s}}", "llm.generation=list", "fleet.represents=50000", API)
 
 
@@ -40,7 +40,7 @@ def test_own_gpus_cost_what_the_account_of_the_run_says(run: RunResult) -> None:
 
 def test_an_api_costs_its_tokens_in_proportion_to_the_fleet(run: RunResult) -> None:
     requests = run.requests[run.requests["prompt_tokens"] > 0]
-    usd = (0.2 * requests["prompt_tokens"] + 0.6 * requests["output_tokens"]).sum() / 1e6
+    usd = (2 * requests["prompt_tokens"] + 6 * requests["output_tokens"]).sum() / 1e6
     month = 30 * 86400 / run.summary["simulated_seconds"]
     bills = [MonthlyBills.of(run).at(fleet, ["api", "none"]) for fleet in (60, 60_000)]
     one, thousand = (of["api"].usd - of["none"].usd for of in bills)
