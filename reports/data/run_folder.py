@@ -84,6 +84,11 @@ def setting(mapping: Mapping[str, Any], *keys: str) -> Any:
     return value
 
 
+def on_api(summary: Mapping[str, Any]) -> bool:
+    """Whether a hosted API alone served a run, so that it had no replicas."""
+    return setting(summary, "cloud", "api") is not None and setting(summary, "cloud", "utilization") is None
+
+
 def stated_cost(summary: Mapping[str, Any], key: str) -> Estimate:
     """A figure of the summary's costs with its 95% interval; NaN where it has none."""
     values = (setting(summary, "cost", name) for name in (key, f"{key}_low", f"{key}_high"))

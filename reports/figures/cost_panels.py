@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.months import of_fleet
 from fleetrec.reports.data.quantities import dollars_text, number_text
-from fleetrec.reports.data.run_folder import ACCOUNTS, RunRecords, setting, stated_cost
+from fleetrec.reports.data.run_folder import ACCOUNTS, RunRecords, on_api, setting, stated_cost
 from fleetrec.reports.figures import style
 
 _TINY = 1e-12
@@ -126,6 +126,8 @@ def _bytes(axes: Axes, run: RunRecords) -> None:
 
 def _servers(run: RunRecords, number: int | None = None) -> str:
     """What the cloud of a run consists of; with its number where that is given."""
+    if on_api(run.summary):
+        return "a hosted API"
     kind = "replica" if setting(run.summary, "cloud", "cpu_seconds") is None else "core"
     return f"{kind}s" if number is None else counted(number, kind)
 
@@ -142,7 +144,7 @@ def _totals(axes: Axes, run: RunRecords) -> None:
     gpu_s = float(setting(run.summary, "cloud", "gpu_seconds") or 0.0)
     rows = (
         ("marginal cost, dollars", _cost(run, "usd_marginal"), ""),
-        (f"configured {_servers(run)}, dollars", _cost(run, "usd_replicas"), ""),
+        (f"{'' if on_api(run.summary) else 'configured '}{_servers(run)}, dollars", _cost(run, "usd_replicas"), ""),
         ("network, dollars", _cost(run, "usd_network"), ""),
         ("GPU time used", gpu_s, "GPU s"),
         ("energy of the cloud", _cost(run, "gpu_joules"), "J"),

@@ -20,6 +20,7 @@ from fleetrec.reports.data.quantities import seconds_text
 from fleetrec.reports.data.run_folder import (
     ACCOUNTS,
     RunRecords,
+    on_api,
     read_run,
     setting,
     stated_cost,
@@ -164,15 +165,19 @@ def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str,
     represented = [
         cost("dollars a month", PER_MONTH),
         cost("USD per 1,000 interactions, provisioned", "cost.usd_provisioned_per_1k_interactions"),
-        cost("replicas needed", "cost.replicas_provisioned")
-        if isinstance(replicas, int)
-        else {"name": "replicas needed", "value": "n/a", "note": "the objective cannot be met"},
         card("p95 request latency", "represented.latency_s.p95"),
-        card("busy", "represented.utilization", "share of the time not idle"),
-        card("headroom", "represented.headroom", "load more that would do"),
     ]
+    if not on_api(summary):
+        represented += [
+            cost("replicas needed", "cost.replicas_provisioned")
+            if isinstance(replicas, int)
+            else {"name": "replicas needed", "value": "n/a", "note": "the objective cannot be met"},
+            card("busy", "represented.utilization", "share of the time not idle"),
+            card("headroom", "represented.headroom", "load more that would do"),
+        ]
     devices, interactions = counted(len(run.devices), "device"), counted(len(run.interactions), "interaction")
     fleet = setting(summary, "represented", "devices")
+    where = "a hosted API whose limits are wide enough" if on_api(summary) else "the replicas that it needs"
     of_fleet = f": {counted(fleet, 'device')} in the busiest stretch" if isinstance(fleet, int) else ""
     return [
         {
@@ -180,7 +185,7 @@ def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str,
             f"{seconds_text(run.span_s)}",
             "cards": simulated,
         },
-        {"title": f"The represented fleet, on the replicas that it needs{of_fleet}", "cards": represented},
+        {"title": f"The represented fleet, on {where}{of_fleet}", "cards": represented},
     ]
 
 

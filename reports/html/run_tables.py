@@ -9,7 +9,7 @@ from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.metric_names import Metric, metric
 from fleetrec.reports.data.months import of_fleet
 from fleetrec.reports.data.quantities import number_text
-from fleetrec.reports.data.run_folder import RunRecords, setting, stated_cost
+from fleetrec.reports.data.run_folder import RunRecords, on_api, setting, stated_cost
 from fleetrec.reports.html.tables import Cell, Head, Row, Table, heads_of, pairs_table
 
 _REGION_COSTS = ("cost.usd_provisioned_per_1k_interactions", "cost.usd_provisioned_per_month")
@@ -43,8 +43,9 @@ def worlds_table(run: RunRecords) -> Table | None:
         texts = [of.text(value) if math.isfinite(value) else "" for value in (own, fleet)]
         return Row([Cell(name), *map(Cell, texts)])
 
-    configured = setting(run.scenario, "cloud", "replicas")
-    needed = represented.get("replicas")
+    api, needed = on_api(run.summary), represented.get("replicas")
+    configured = None if api else setting(run.scenario, "cloud", "replicas")
+    served = "on a hosted API" if api else f"on {counted(needed, kind)} that it needs" if needed else "no replicas do"
     rows = [
         Row([Cell("devices"), Cell(f"{len(run.devices):,}"), Cell(f"{represented.get('devices', 0):,}")]),
         Row([Cell(f"{kind}s"), _number_cell(configured), _cost_cell(run, metric("cost.replicas_provisioned"))]),
@@ -66,7 +67,7 @@ def worlds_table(run: RunRecords) -> Table | None:
     heads = [
         Head(""),
         Head("simulated phones", "on the configured cloud"),
-        Head("represented fleet", f"on {counted(needed, kind)} that it needs" if needed else "no replicas do"),
+        Head("represented fleet", served),
     ]
     caption = "Two worlds: what was simulated, and the fleet that it stands for in its busiest stretch; 95% intervals"
     return Table("worlds", caption, heads, rows)

@@ -9,7 +9,7 @@ from rich.console import Console
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.months import month_text
 from fleetrec.reports.data.quantities import number_text, seconds_text
-from fleetrec.reports.data.run_folder import setting
+from fleetrec.reports.data.run_folder import on_api, setting
 from fleetrec.reports.terminal.parts import WIDTH, cell, new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 
@@ -137,7 +137,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     def dollars(key: str) -> str:
         return f"${number_text(value('cost', key))}"
 
-    server = "replica" if setting(summary, "cloud", "cpu_seconds") is None else "core"
+    server, api = "replica" if setting(summary, "cloud", "cpu_seconds") is None else "core", on_api(summary)
     ended = [
         f"{name.replace('_', ' ')} {count('requests', name)}" for name in _OUTCOMES[1:] if value("requests", name) > 0
     ]
@@ -155,6 +155,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("request latency", latency("request")),
         ("queueing", latency("queue")),
         ("list on screen", _freshness(value("freshness", "mean_staleness"), value("freshness", "mean_list_age_s"))),
+        *([("hosted API", _api(value))] if setting(summary, "cloud", "api") else []),
         (
             "cloud",
             f"{number_text(value('cloud', 'gpu_seconds'))} GPU s; busy {cell('share', value('cloud', 'utilization'))} "
@@ -163,11 +164,11 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "cost",
             f"{dollars('usd_marginal')} marginal, {dollars('usd_marginal_per_1k_interactions')} per 1,000 interactions"
-            f"{f', {month} of the represented fleet' if month else ''}; "
-            f"{server}s, idle or not: {dollars('usd_replicas')}",
+            f"{f', {month} of the represented fleet' if month else ''}"
+            + ("" if api else f"; {server}s, idle or not: {dollars('usd_replicas')}"),
         ),
-        ("provisioned", _provisioned(value, dollars, server)),
-        ("represented", _represented(value, server)),
+        ("provisioned", _provisioned(value, dollars, "" if api else server)),
+        ("represented", _represented(value, "" if api else server)),
         (
             "devices",
             f"{number_text(value('cost', 'device_joules'))} J; {number_text(value('cost', 'gco2'))} gCO2 in all",
@@ -176,7 +177,20 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not math.isnan(gap_to_response):
         text = f"the median gap between interactions is {number_text(gap_to_response)} times the median response time"
         facts.insert(7, ("pace", text))
-    return [(name, escape(text)) for name, text in facts]
+    return [(name, escape(text)) for name, text in facts if not (api and name == "cloud")]
+
+
+def _api(value: Callable[..., float]) -> str:
+    """What a hosted API has answered, refused and charged."""
+    counts = ", ".join(
+        f"{name} {value('cloud', 'api', key):,.0f}"
+        for name, key in (("answered", "answered"), ("refused (429)", "refused_429"), ("away (503)", "unavailable_503"))
+    )
+    usd = ", ".join(
+        f"{name} ${number_text(value('cloud', 'api', f'usd_{key}'))}"
+        for name, key in (("prompts", "input"), ("cached", "cached_input"), ("answers", "output"), ("fees", "fee"))
+    )
+    return f"{counts}; {usd}"
 
 
 def _provisioned(value: Callable[..., float], dollars: Callable[[str], str], server: str) -> str:
@@ -184,6 +198,7 @@ def _provisioned(value: Callable[..., float], dollars: Callable[[str], str], ser
     if math.isnan(number):
         return f"no number of {server}s meets the objective"
     each = "" if math.isnan(devices) else f", one for {counted(devices, 'device')}"
+    who = f"with {counted(number, server)}" if server else "paid to a hosted API"
     low, high = (value("cost", f"replicas_provisioned_{end}") for end in ("low", "high"))
     of_replicas = "" if math.isnan(low) or low == high else f" (95%: {low:,.0f} to {high:,.0f})"
 
@@ -195,7 +210,7 @@ def _provisioned(value: Callable[..., float], dollars: Callable[[str], str], ser
     monthly = "usd_provisioned_per_month"
     month = "" if math.isnan(value("cost", monthly)) else f"{sure(monthly)} a month, "
     return (
-        f"{dollars('usd_provisioned')} with {counted(number, server)}{of_replicas}{each}; {month}"
+        f"{dollars('usd_provisioned')} {who}{of_replicas}{each}; {month}"
         f"{sure('usd_provisioned_per_1k_interactions')} per 1,000 interactions"
     )
 
@@ -204,15 +219,15 @@ def _represented(value: Callable[..., float], server: str) -> str:
     """What the represented fleet meets on the servers that it needs; the lines above are of the simulated phones."""
     if math.isnan(value("represented", "replicas")):
         return f"not known: no number of {server}s meets the objective"
-    if not value("represented", "replicas") > 0:
+    if server and not value("represented", "replicas") > 0:
         return "no request of the represented fleet is served"
     latency = ", ".join(f"{p} {seconds_text(value('represented', 'latency_s', p))}" for p in ("p50", "p95", "p99"))
+    where = counted(value("represented", "replicas"), server) if server else "a hosted API whose limits are wide enough"
+    busy = f"; busy {cell('share', value('represented', 'utilization'))} of the time, "
     return (
-        f"{counted(value('represented', 'devices'), 'device')}, all active after the cut, on "
-        f"{counted(value('represented', 'replicas'), server)} at "
-        f"{number_text(value('represented', 'requests_per_s'))} requests/s: request latency {latency}; busy "
-        f"{cell('share', value('represented', 'utilization'))} of the time, "
-        + _headroom(value("represented", "headroom"))
+        f"{counted(value('represented', 'devices'), 'device')}, all active after the cut, on {where} at "
+        f"{number_text(value('represented', 'requests_per_s'))} requests/s: request latency {latency}"
+        + (busy + _headroom(value("represented", "headroom")) if server else "")
     )
 
 

@@ -41,6 +41,7 @@ class ApiService(Service):
         self.node = ApiNode(env, api, prepared.draws)
         self.reader, self._batch = reader, api.price.batch
         self._name = llm.served_as or api.preset or "the API's model"
+        self._source = api.source or "as the scenario says"
         self._instruction_tokens = llm.prompt.instruction_tokens
         self._device, self._issued, self._output = array("q"), array("d"), array("q")  # of each request
 
@@ -113,8 +114,11 @@ class ApiService(Service):
         return self.reader.answerable(device, step)
 
     def notes(self) -> list[Note]:
+        if not self.reader.read_any:
+            return []
         said = "the API's energy and carbon are its provider's, who does not tell them: they count as none here"
-        return [*self.reader.notes(), note("api_energy_unknown", said)] if self.reader.read_any else []
+        terms = note("api_terms", "prices and times of the hosted API: {source}", source=self._source)
+        return [*self.reader.notes(), terms, note("api_energy_unknown", said)]
 
     def load(self, horizon_s: float) -> dict[str, Any]:
         node = self.node

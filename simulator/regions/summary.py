@@ -77,7 +77,7 @@ def fleet_summary(
     summary = {
         **{name: own[0][name] for name in ("schema_version", "scenario", "seed")},
         "headline": "",  # below, of all the rest
-        "notes": data_of(*merged_notes(slate, names, [state.notes for state in states], represents)),
+        "notes": data_of(*merged_notes(slate, scenario.cloud, names, [state.notes for state in states], represents)),
         **{name: own[0][name] for name in ("split", "simulated_seconds", "starts_at")},
         "devices": devices,
         "interactions": n,
@@ -210,7 +210,11 @@ class _Ends:
 
 
 def merged_notes(
-    slate: sections.Slate, names: Sequence[str], regions: Sequence[Sequence[Note]], represents: int
+    slate: sections.Slate,
+    cloud: sections.Cloud,
+    names: Sequence[str],
+    regions: Sequence[Sequence[Note]],
+    represents: int,
 ) -> list[Note]:
     """What all regions note, what some do by name, and what the cost account is.
 
@@ -222,7 +226,7 @@ def merged_notes(
             if one.key not in (CAVEAT.key, COST_ACCOUNT):
                 words = [str(value) for value in one.values.values() if not _is_number(value)]
                 told.setdefault((one.key, one.template, *words), {})[name] = one
-    account = account_note(slate, "each region's objective for its share", represents)
+    account = account_note(slate, cloud, "each region's objective for its share", represents)
     return [*(_merged(who, len(regions)) for who in told.values()), account, CAVEAT]
 
 

@@ -110,7 +110,7 @@ def collect(
         *illegal_beams.notes(prepared.inputs.lists),
         *list_quality.notes(prepared.inputs.lists),
         *tuned.notes,
-        *provisioned_notes(scenario.policy.slate, service, provisioned),
+        *provisioned_notes(scenario.policy.slate, scenario.cloud, service, provisioned),
         CAVEAT,
     ]
     summary: dict[str, Any] = {
@@ -182,7 +182,7 @@ def _servers(slate: sections.Slate, cloud: sections.Cloud) -> int | None:
     if slate.by_cloud_srm:
         return cloud.cpu_cores
     varies = cloud.pools or cloud.disaggregation is not None or cloud.autoscale is not None or cloud.spot is not None
-    return None if varies else cloud.replicas
+    return None if varies or cloud.kind != "gpus" else cloud.replicas
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:

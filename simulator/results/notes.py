@@ -60,21 +60,23 @@ def engine_notes(slate: sections.Slate, llm: sections.Llm, cloud: sections.Cloud
     return [note("engine_error", "step times of {error}", error=error) for error in errors]
 
 
-def account_note(slate: sections.Slate, objective: str, devices: int) -> Note:
+def account_note(slate: sections.Slate, cloud: sections.Cloud, objective: str, devices: int) -> Note:
     """What the two accounts are of, for a fleet of so many devices."""
-    return note(
-        COST_ACCOUNT,
-        "cost account: provisioned, the fewest {servers} with {objective} for a fleet of {devices:,} in its busiest "
-        "half hour; marginal, what the requests used",
-        servers="cores" if slate.by_cloud_srm else "replicas",
-        objective=objective,
-        devices=devices,
-    )
+    servers = "cores" if slate.by_cloud_srm else "replicas"
+    own = {
+        "gpus": "the fewest {servers} with {objective} for a fleet of {devices:,} in its busiest half hour",
+        "api": "what a fleet of {devices:,} pays a hosted API whose limits are wide enough",
+        "overflow": "the {servers} that are worth their rent beside a hosted API, with {objective}, for a fleet of "
+        "{devices:,}, and what the API is paid for the rest",
+    }
+    said = own["gpus" if slate.by_cloud_srm else cloud.kind]
+    text = f"cost account: provisioned, {said}; marginal, what the requests used"
+    return note(COST_ACCOUNT, text, servers=servers, objective=objective, devices=devices)
 
 
-def provisioned_notes(slate: sections.Slate, service: Service, found: Account) -> list[Note]:
+def provisioned_notes(slate: sections.Slate, cloud: sections.Cloud, service: Service, found: Account) -> list[Note]:
     """What the two accounts are; where the second one cannot be had, or leaves something out, why."""
-    notes = [account_note(slate, str(found.objective), found.represented["devices"])]
+    notes = [account_note(slate, cloud, str(found.objective), found.represented["devices"])]
     if found.failed is not None:
         said = "provisioned account: none, since it could not be computed ({error})"
         notes.append(note(PROVISIONED_NONE, said, error=found.failed))
@@ -86,6 +88,9 @@ def provisioned_notes(slate: sections.Slate, service: Service, found: Account) -
         )
         known = alone_s if math.isfinite(alone_s) else None
         notes.append(note(PROVISIONED_NONE, said, excess=found.provision.excess, alone_s=known))
+    elif found.provision.misses:
+        said = "the hosted API does not meet cloud.slo: {excess}"
+        notes.append(note("slo_missed", said, excess=found.provision.excess, alone_s=found.provision.alone_s))
     left_out = service.not_provisioned()
     if left_out:
         notes.append(note(PROVISIONED_LEAVES_OUT, "provisioned account: leaves out {parts}", parts=left_out))

@@ -30,6 +30,10 @@ def api_advice(cloud: sections.Cloud) -> Iterator[str]:
     """Keys that have no effect."""
     if cloud.api is not None and cloud.kind == "gpus":
         yield "cloud.api has no effect while cloud.kind is gpus; `breakeven` compares the two"
+    if cloud.api is not None and cloud.api.prompt_cache is not None:
+        assert cloud.api.price is not None
+        if cloud.api.price.cached_input is None:
+            yield "cloud.api.prompt_cache saves nothing while cloud.api.price.cached_input is none"
     if cloud.kind == "api":
         given = [key for key, field in sections.Machines.model_fields.items() if getattr(cloud, key) != field.default]
         given += [key for key in ("pools", "disaggregation") if getattr(cloud, key)]

@@ -83,6 +83,11 @@ class Provision:
     """the same where users are resampled [B]; none: 0"""
 
     @property
+    def misses(self) -> bool:
+        """Whether what serves, of which no number is looked for, exceeds the objective."""
+        return self.servers == 0 and self.hardest is not None and self.alone_s > self.hardest.late_s
+
+    @property
     def excess(self) -> str:
         """By how much the objective is exceeded on an empty node, in words."""
         assert self.hardest is not None

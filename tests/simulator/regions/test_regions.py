@@ -223,7 +223,9 @@ def test_notes_that_differ_in_numbers_alone_are_one(scenario: Scenario) -> None:
         for lost in (1995, 664, 706)
     ]
     regions[1].append(note("slow", "p95 is {p95_s:g} s", p95_s=3.0))
-    found = merged_notes(scenario.policy.slate, [one.name for one in scenario.regions], regions, 30_000)[:3]
+    found = merged_notes(
+        scenario.policy.slate, scenario.cloud, [one.name for one in scenario.regions], regions, 30_000
+    )[:3]
     assert [one.text for one in found] == [
         "quality of item_lm",
         "each region: lost: 664 to 1,995",
