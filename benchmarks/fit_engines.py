@@ -70,6 +70,7 @@ class Case:
     output: float
     spread: float
     budget: float
+    rounds: int
 
     @property
     def triple(self) -> str:
@@ -84,7 +85,16 @@ def case_of(setup: Setup) -> Case:
     prompt, output = setup.prompt_tokens * mean, setup.output_tokens * mean
     room = server.limits.kv_blocks * server.limits.block_tokens / (prompt + output / 2)
     running = max(min(float(setup.concurrency), room), 1.0)
-    return Case(setup, server, running, prompt, output, protocol.length_spread, float(protocol.max_batched_tokens))
+    return Case(
+        setup,
+        server,
+        running,
+        prompt,
+        output,
+        protocol.length_spread,
+        float(protocol.max_batched_tokens),
+        protocol.rounds,
+    )
 
 
 def estimate(case: Case, profile: EngineProfile) -> tuple[float, float]:
@@ -105,7 +115,7 @@ def estimate(case: Case, profile: EngineProfile) -> tuple[float, float]:
     tpot = decode + share * (mixed - decode)
     first = step(1.0)
     together = max(case.budget / prompt, 1.0)
-    behind = 0.05 * (case.setup.concurrency - 1) * step(together) / together
+    behind = 0.5 / case.rounds * (case.setup.concurrency - 1) * step(together) / together
     wait = 1.2 * first
     if case.spread:
         wait = 0.6 * ((1 - share) * decode**2 + share * mixed**2) / ((1 - share) * decode + share * mixed)

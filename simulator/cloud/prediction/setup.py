@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
-from fleetrec.simulator.cloud.closed_loop import SPREAD, Load, closed_loop
+from fleetrec.simulator.cloud.closed_loop import ROUNDS, SPREAD, Load, closed_loop
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
@@ -26,6 +26,8 @@ from fleetrec.simulator.scenario.sections import EngineName, Precision, Tariffs,
 
 BATCHED_TOKENS = 8192
 """new tokens of a step, where nothing else is said"""
+OWN_REQUESTS = 1000
+"""that TensorRT-LLM's own benchmark sends, at least: what its measured TTFT, by concurrency, is met best with"""
 _BENCHMARKED = (1024, 8192)
 """lengths of InferenceMAX's rows"""
 _BLOCK_SCALED = ("qwen3", "minimax", "deepseek")
@@ -63,6 +65,8 @@ class Protocol(NamedTuple):
 
     length_spread: float
     max_batched_tokens: int
+    rounds: int
+    """requests of a client"""
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,17 @@ class Prediction:
 
 def protocol_of(setup: Setup) -> Protocol:
     """As public benchmarks run: lengths of 80 to 100% of those stated (InferenceMAX). Of TensorRT-LLM the lengths are
-    fixed and a step takes one prompt, as its own benchmark does, but where they are InferenceMAX's."""
-    spread, tokens = SPREAD, max(BATCHED_TOKENS, setup.concurrency)
+    fixed and a step takes one prompt, as its own benchmark does, but where the lengths are InferenceMAX's; where they
+    are other powers of two, as that one's are, as many requests come whatever the concurrency."""
+    spread, tokens, rounds = SPREAD, max(BATCHED_TOKENS, setup.concurrency), ROUNDS
     lengths = (setup.prompt_tokens, setup.output_tokens)
     if setup.engine == "tensorrt_llm" and not all(length in _BENCHMARKED for length in lengths):
         spread, tokens = 0.0, setup.prompt_tokens + setup.concurrency
+        if all(length & (length - 1) == 0 for length in lengths):
+            rounds = max(-(-OWN_REQUESTS // setup.concurrency), ROUNDS)
     if setup.length_spread is not None:
         spread = setup.length_spread
-    return Protocol(spread, setup.max_batched_tokens or tokens)
+    return Protocol(spread, setup.max_batched_tokens or tokens, rounds)
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,9 @@ def served_on(layout: Layout) -> Iterator[None]:
 def predict(setup: Setup, profile: EngineProfile | None = None) -> Prediction:
     """Serve the set-up's load; `profile`: other constants than the engine's own. InputError: see `server_of`."""
     server, profile = server_of(setup), profile or engine_profile(setup.engine)
-    load = Load(setup.prompt_tokens, setup.output_tokens, setup.concurrency, protocol_of(setup).length_spread)
+    protocol = protocol_of(setup)
+    lengths = setup.prompt_tokens, setup.output_tokens
+    load = Load(*lengths, setup.concurrency, protocol.length_spread, protocol.rounds)
     steps = engine_steps(server.model, server.gpu, setup.layout, profile)
     served = closed_loop(steps, server.limits, load, profile.seconds)
     power = ReplicaPower(server.model, server.gpu, setup.layout.gpus)

@@ -9,8 +9,9 @@ from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.memory import kv_blocks
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
+from fleetrec.simulator.cloud.prediction.setup import Setup, protocol_of
 from fleetrec.simulator.cloud.replica.jobs import Engine
-from fleetrec.simulator.scenario.sections import Precision
+from fleetrec.simulator.scenario.sections import EngineName, Precision
 
 SECOND = StepTime(
     LinearCost(1.0), LinearCost(0.0, per_token_s=0.01)
@@ -60,3 +61,19 @@ def test_a_measured_set_up_is_met():
     served = closed_loop(engine_steps(model, gpu, layout, profile), engine, Load(1024, 1024, 32), profile.seconds)
     assert served.ttft_s * 1e3 == pytest.approx(175, rel=0.25)
     assert served.tpot_s * 1e3 == pytest.approx(16.5, rel=0.1)
+
+
+def test_the_benchmark_of_tensorrt_llm_sends_a_thousand_requests_and_no_fewer_than_ten_a_client():
+    def rounds(engine: EngineName, prompt: int, concurrency: int) -> int:
+        return protocol_of(Setup("llama-3.1-8b", "h100", engine, prompt, 512, concurrency)).rounds
+
+    assert [rounds("tensorrt_llm", 2048, clients) for clients in (1, 8, 64, 500)] == [1000, 125, 16, 10]
+    assert rounds("tensorrt_llm", 4000, 8) == rounds("vllm", 2048, 8) == 10
+    in_inferencemax = Setup("llama-3.1-8b", "h100", "tensorrt_llm", 1024, 8192, 8)
+    assert protocol_of(in_inferencemax).rounds == 10
+
+
+def test_the_more_requests_a_client_sends_the_less_its_first_one_counts():
+    """All clients begin at once, so the first prompts wait for each other, and no others do."""
+    few, many = (closed_loop(SECOND, ROOM, Load(8000, 40, 8, spread=0.0, rounds=rounds)) for rounds in (2, 20))
+    assert many.ttft_s < few.ttft_s
