@@ -94,10 +94,9 @@ What stands between these figures and the bars:
   experts takes 11 to 24 ms: kernels that were not tuned for the shape.
 - **gpt-oss-120b on h100, TensorRT-LLM 1.3.0rc1** (too quick): 47 to 59 ms, five times what vLLM takes there.
 - **TTFT of TensorRT-LLM and SGLang.** llama-3.1-8b's (too quick) holds one request's latency over the clients' number
-  at 8 to 16 clients, as if one place stood idle, and at 64 and 128 on four and eight GPUs 0.3 to 2 s that
-  qwen3-32b's has no sign of; gpt-oss-120b's on b200 is a fifth to a third below what its prompts take beside others at
-  64 clients and more. SGLang's is 10 to 14% of the latency at 512 streams, a backlog of the client or of the
-  detokeniser. None is modelled.
+  at 8 to 16 clients, as if one place stood idle, and at 64 and 128 on four and eight GPUs up to 2 s, which no prompts
+  take; gpt-oss-120b's on b200 (too slow) is 10 to 30% below what is simulated even where it is fitted, at most loads.
+  SGLang's is 10 to 14% of the latency at 512 streams, a backlog of the client or of the detokeniser. None is modelled.
 
 Which triples are suspect was judged from their own rows; they weigh 0.3 of what others do in the fit, and count in full
 in the tables above.
