@@ -107,12 +107,13 @@ A row says how many requests are under way, not how they were sent. `predict` ta
 those stated, ten requests a client, all clients beginning at once, and steps of 8,192 new tokens, as InferenceMAX's
 public harness does. Rows of TensorRT-LLM whose lengths are not InferenceMAX's (1,024 and 8,192) have fixed lengths
 and one prompt a step, as its own benchmark sends them; where they are powers of two, as that one's are, as many
-requests whatever the concurrency: a thousand, or ten a client where that is more. (That number is not stated. All clients begin at once, so the first
-prompts wait for each other, and by how much TTFT grows with the clients tells for how much they count. It was chosen on
-every fourth of those rows; with ten a client TTFT was 19.7% in the median of all, 31.1% on qwen3-32b and H100.) Columns
-`length_spread` and `max_batched_tokens` of a file say otherwise. The KV cache has 8 bits under TensorRT-LLM with weights of 8 or 4, and under vLLM on GPUs with FP4
-arithmetic; FP8 weights of Qwen3, MiniMax and DeepSeek have a scale a block, as they are published. Where `attention_dp`
-equals `tp`, the GPUs of one node are their own attention groups.
+requests whatever the concurrency: a thousand, or ten a client where that is more. (That number is not stated. All
+clients begin at once, so the first prompts wait for each other, and by how much TTFT grows with the clients tells
+for how much they count. It was chosen on every fourth of those rows; with ten a client TTFT was 19.7% in the median
+of all, 31.1% on qwen3-32b and H100.) Columns `length_spread` and `max_batched_tokens` of a file say otherwise. The
+KV cache has 8 bits under TensorRT-LLM with weights of 8 or 4, and under vLLM on GPUs with FP4 arithmetic; FP8
+weights of Qwen3, MiniMax and DeepSeek have a scale a block, as they are published. Where `attention_dp` equals
+`tp`, the GPUs of one node are their own attention groups.
 
 ## Beside other simulators
 
