@@ -28,7 +28,6 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 NEEDED = ("fastapi", "uvicorn", "openai", "accelerate")
 _ROOT = Path(__file__).resolve().parent.parent
 _TEMPLATE = "{% for message in messages %}<|user|>{{ message['content'] }}{% endfor %}<|answer|>"
-_TEXT = ("A user has chosen these items, oldest first: 1. item 17", "Name other items, most likely first. item 203")
 
 
 def lacking() -> list[str]:
@@ -36,16 +35,19 @@ def lacking() -> list[str]:
     return [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
 
-def write_model(folder: Path, hidden: int = 256, layers: int = 6) -> None:
-    """A Llama of a few million random weights, and a byte-level tokenizer with a chat template."""
+def write_model(folder: Path, hidden: int = 128, layers: int = 4) -> None:
+    """A Llama of about a million random weights, and a tokenizer of the words in this repository's pages."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    special = ["<|end|>", "<|user|>", "<|answer|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(
-        _TEXT, BpeTrainer(special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = BpeTrainer(
+        vocab_size=2000,
+        special_tokens=["<|end|>", "<|user|>", "<|answer|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
+    pages = sorted((_ROOT / "docs" / "how-to").glob("*.md"))
+    tokenizer.train_from_iterator([page.read_text(encoding="utf-8") for page in pages], trainer)
     fast: Any = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")  # type: ignore[no-untyped-call]
     fast.chat_template = _TEMPLATE
     torch.manual_seed(0)
@@ -108,7 +110,7 @@ def main() -> None:
         parser.error(f"{', '.join(lacking())} not installed: pip install 'fleetrec[dev]'")
     model = arguments.out.parent / "rehearsal-demo-model"
     write_model(model)
-    options = options or ["--speed", "0.5", "--minutes", "2", "--max-tokens", "24", "--overwrite"]
+    options = options or ["--speed", "2", "--minutes", "2", "--max-tokens", "24", "--overwrite"]
     with served(model, model / "server.log") as url:
         sys.exit(rehearse(arguments.scenario, url, model, arguments.out, options))
 

@@ -1,6 +1,7 @@
 """The events of an answer that is streamed as it is written: when its first and its last token came, and its whole."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ _DONE = b"[DONE]"
 
 @dataclass(frozen=True)
 class Streamed:
-    """An answer in pieces; times are of the clock that the pieces have."""
+    """An answer in pieces; times are of the clock that the pieces have, NaN where nothing is written."""
 
     reply: Reply
     first_s: float
@@ -48,10 +49,8 @@ def read_stream(pieces: Sequence[tuple[float, bytes]]) -> Streamed:
     if not events:
         whole = read_reply(b"".join(piece for _, piece in pieces))
         raise NoReply(f"an answer in one piece, though a stream was asked for: {whole.text[:80]}")
-    reply = read_events(events)
-    if not times:
-        raise NoReply("a stream that holds nothing written")
-    return Streamed(reply, times[0], times[-1], len(times), ended, model)
+    first_s, last_s = (times[0], times[-1]) if times else (math.nan, math.nan)
+    return Streamed(read_events(events), first_s, last_s, len(times), ended, model)
 
 
 def _lines(pieces: Sequence[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:

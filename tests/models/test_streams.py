@@ -1,6 +1,7 @@
 """Answers that are streamed: when their tokens came, and whether they had come to an end."""
 
 import json
+import math
 
 import pytest
 
@@ -48,7 +49,6 @@ def test_a_stream_has_ended_where_it_says_so(ending: bytes) -> None:
         (b'{"choices":[{"message":{"content":"a"}}]}', "in one piece"),
         (b"<html>It works</html>", "It works"),
         (b'data: {"error": {"message": "out of memory"}}\n\n', "out of memory"),
-        (event(role="assistant"), "nothing written"),
         (event(content="a")[:30] + b"\n\n", "data|choices|model"),
         (b"", "nothing"),
     ],
@@ -56,3 +56,10 @@ def test_a_stream_has_ended_where_it_says_so(ending: bytes) -> None:
 def test_what_is_no_stream_of_tokens_is_no_answer(body: bytes, said: str) -> None:
     with pytest.raises(NoReply, match=said):
         read_stream([(1.0, body)])
+
+
+def test_a_stream_in_which_nothing_is_written_has_no_first_token() -> None:
+    found = read_stream([(1.0, event(role="assistant")), (2.0, END)])
+    assert found.events == 0
+    assert math.isnan(found.first_s)
+    assert found.ended

@@ -200,7 +200,9 @@ def _read(server: Server, pieces: Sequence[tuple[float, bytes]], sent: Sent) -> 
         else:
             sent.end, sent.why = "no_answer", server.clean(error)
         return
-    if answer.ended:
-        sent.end, sent.answer = "answered", answer
-    else:
+    if not answer.ended:
         sent.end, sent.why = "broken_off", "the stream ended before the answer did"
+    elif not answer.events:
+        sent.end, sent.why = "no_answer", "answers with nothing"
+    else:
+        sent.end, sent.answer = "answered", answer
