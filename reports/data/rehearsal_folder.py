@@ -15,7 +15,7 @@ from fleetrec.models.runtime.user_files import read_json
 
 Floats = NDArray[np.float64]
 
-SOURCES = {"measured": "measured", "guess": "catalogue's guess", "profile": "fitted profile"}
+SOURCES = {"measured": "measured", "guess": "scenario's guess", "profile": "fitted profile"}
 """what times are of, and what a page calls them"""
 
 

@@ -55,7 +55,7 @@ def write_rehearsal_page(folder: Path) -> Path:
         "scenario": records.scenario,
         "reading": [
             ("Measured", "As the client sees it: from when a request is sent to its first token and to its last."),
-            ("Catalogue's guess", _guess_text(records)),
+            ("Scenario's guess", _guess_text(records)),
             (
                 "Fitted profile",
                 "Step times fitted to the first part of the measured requests, simulated on all of them.",
@@ -80,10 +80,9 @@ def write_rehearsal_page(folder: Path) -> Path:
 
 
 def _guess_text(records: RehearsalRecords) -> str:
-    guess = records.summary["guess"]
     return (
-        f"The measured requests, tokens and moments as they were, on one simulated replica of the scenario's cloud: "
-        f"{guess['model']} on {guess['gpu']}."
+        f"The measured requests, tokens and moments as they were, as the scenario's {records.summary['guess']} would "
+        "have answered them (own GPUs: one replica)."
     )
 
 
@@ -136,7 +135,7 @@ def _effect(summary: Mapping[str, Any]) -> Table | None:
         row("USD per 1,000 interactions, marginal", "usd_marginal_per_1k_interactions", dollars_text),
         row("replicas needed", "replicas_provisioned", number_text),
     ]
-    heads = [Head(""), Head("with the catalogue's guess"), Head("with the fitted profile")]
+    heads = [Head(""), Head("with the scenario's guess"), Head("with the fitted profile")]
     caption = (
         "The whole scenario, simulated as it is and with the server's own speed, at the prices of the scenario's GPU."
     )

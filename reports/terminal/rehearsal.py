@@ -11,7 +11,7 @@ from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.simulator.experiments.rehearsal.sentences import effect_text, headline, sender_text
 
 TIMES = (("ttft", "time to first token"), ("tpot", "per output token"), ("latency", "latency"))
-SOURCES = (("guess", "catalogue's guess"), ("profile", "fitted profile"))
+SOURCES = (("guess", "scenario's guess"), ("profile", "fitted profile"))
 
 
 def print_rehearsal(summary: Mapping[str, Any], console: Console) -> None:

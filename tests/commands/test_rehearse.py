@@ -1,6 +1,10 @@
 """`rehearse` from the command line: a small fleet's load at a server that batches by a known law, and at worse ones."""
 
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +136,7 @@ def test_the_page_shows_measured_beside_simulated(held: Held) -> None:
     charts = {chart["id"]: chart for chart in data_of(page)["charts"]}
     assert {"distribution-latency", "over-time-latency", "quantiles-latency", "distribution-ttft"} <= set(charts)
     names = [trace["name"] for trace in charts["quantiles-latency"]["traces"]]
-    assert names == ["as measured", "catalogue's guess", "fitted profile"]
+    assert names == ["as measured", "scenario's guess", "fitted profile"]
     text = read(page).text
     for said in (
         "The server answers in",
@@ -145,12 +149,53 @@ def test_the_page_shows_measured_beside_simulated(held: Held) -> None:
     assert (held.folder / "figures" / "quantiles_latency.png").is_file()
 
 
+def test_of_a_hosted_api_the_measured_times_themselves_take_the_place_of_its_law(
+    scenario: Path, tmp_path: Path
+) -> None:
+    api = "{price: {input: 1, output: 4}, latency: {kind: log_normal, ttft: 5s, tpot: 100ms}}"
+    given = ["--set", "cloud.kind=api", "--set", f"cloud.api={api}", "--speed", "2000", "--minutes", "0.04"]
+    with serving(ChatServer()) as server:
+        result = rehearse(scenario, server, tmp_path / "out", *given)
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "out" / "rehearsal.json").read_text())
+    assert summary["guess"] == "hosted API"
+    assert summary["times_s"]["second"]["guess"]["ttft"]["p50"] == pytest.approx(5.0)
+    assert summary["times_s"]["second"]["profile"]["latency"]["p50"] < 1.0
+    assert "api_law" in noted(summary["notes"])
+    assert not (tmp_path / "out" / "profile.yaml").exists()
+    effect = summary["effect"]
+    assert effect["profile"]["request_latency_p95_s"] < 5.0 < effect["guess"]["request_latency_p95_s"]
+    law = f"{{kind: log, path: {tmp_path / 'out' / 'requests.jsonl'}}}"
+    settings = ["cloud.kind=api", f"cloud.api={api}", f"cloud.api.latency={law}"]
+    again = simulate(Scenario.load(scenario, settings)).summary
+    assert again["latency_s"]["request"]["p95"] == pytest.approx(effect["profile"]["request_latency_p95_s"])
+
+
 def test_what_was_measured_is_not_lost_to_a_second_rehearsal(held: Held) -> None:
     with serving(ChatServer()) as server:
         result = rehearse(held.scenario, server, held.folder)
     assert result.exit_code == 2
     assert "holds what was measured before; name another folder, or --overwrite it" in result.stderr
     assert not server.asked
+
+
+def test_ctrl_c_keeps_and_shows_what_was_measured(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with serving(ChatServer()) as server:
+
+        def interrupt() -> None:
+            while len(server.asked) < 4:
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt, daemon=True).start()
+        result = rehearse(scenario, server, out, "--speed", "100")
+    assert result.exit_code == 130, result.output
+    assert "interrupted" in result.stderr
+    rows, summary = pd.read_parquet(out / "rehearsal.parquet"), json.loads((out / "rehearsal.json").read_text())
+    assert (rows["outcome"] == "answered").sum() >= 3
+    assert noted(summary["notes"])["ended_early"]["sent"] == len(rows)
+    assert (out / "report.html").is_file()
 
 
 def test_an_address_of_another_machine_is_asked_about_before_anything_is_sent(scenario: Path, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """How long a hosted API takes: time to the first token, and for each further one, from a law or a measured log."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.request_files.reading import read_requests
@@ -12,6 +14,7 @@ from fleetrec.simulator.core.signals import Diurnal
 from fleetrec.simulator.scenario.sections import Api, LogNormalLatency, MeasuredLatency
 from fleetrec.simulator.scenario.text_files import resolve_path
 
+Floats = NDArray[np.float64]
 Key = tuple[int, int, int]
 """device, step and attempt: who asks, and which time"""
 
@@ -50,10 +53,10 @@ class LogNormal:
 
 
 class Measured:
-    """The pairs of times of a log's requests."""
+    """The pairs of times of measured requests."""
 
-    def __init__(self, section: MeasuredLatency, draws: Draws):
-        self._times, self._draws = measured_times(section), draws
+    def __init__(self, times: Sequence[Times], draws: Draws):
+        self._times, self._draws = times, draws
 
     def draw(self, key: Key) -> Times:
         return self._times[int(self._draws.uniform_one("api.like", *key) * len(self._times))]
@@ -68,9 +71,14 @@ def measured_times(section: MeasuredLatency) -> list[Times]:
             f"cloud.api.latency.path: {section.path} does not say when first and last tokens came; give a log with "
             "both, or a law (kind: log_normal)"
         )
-    ttft_s = requests.first_s[told] - requests.arrival_s[told]
-    tpot_s = (requests.last_s[told] - requests.first_s[told]) / np.maximum(requests.output_tokens[told] - 1, 1)
-    return [Times(*pair) for pair in zip(ttft_s.tolist(), tpot_s.tolist(), strict=True)]
+    arrival_s, first_s, last_s = (times[told] for times in (requests.arrival_s, requests.first_s, requests.last_s))
+    return times_of(arrival_s, first_s, last_s, requests.output_tokens[told])
+
+
+def times_of(arrival_s: Floats, first_s: Floats, last_s: Floats, output_tokens: NDArray[np.int64]) -> list[Times]:
+    """Those of requests [N] by when they came and had their first and last tokens."""
+    tpot_s = (last_s - first_s) / np.maximum(output_tokens - 1, 1)
+    return [Times(*pair) for pair in zip((first_s - arrival_s).tolist(), tpot_s.tolist(), strict=True)]
 
 
 class ApiLatency:
@@ -80,7 +88,7 @@ class ApiLatency:
         assert api.latency is not None
         self._law: Law
         if isinstance(api.latency, MeasuredLatency):
-            self._law = Measured(api.latency, draws)
+            self._law = Measured(measured_times(api.latency), draws)
         else:
             self._law = LogNormal(api.latency, draws)
         self._day = None if api.daily is None else Diurnal(1.0, api.daily.peak_hour, api.daily.peak_to_mean)

@@ -7,17 +7,10 @@ from typing import Any
 import numpy as np
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud.calibration import UNKNOWN, Calibration, RequestLog, Server, calibrate
-from fleetrec.simulator.cloud.calibration.outcomes import (
-    Outcomes,
-    Times,
-    check_fits,
-    measured,
-    relative_errors,
-    simulate_log,
-)
-from fleetrec.simulator.cloud.pools import Kind
+from fleetrec.simulator.cloud.calibration import RequestLog
+from fleetrec.simulator.cloud.calibration.outcomes import Outcomes, Times, measured, relative_errors
 from fleetrec.simulator.core.notes import Note, note
+from fleetrec.simulator.experiments.rehearsal.clouds import Cloud, Fitted
 
 BARS = {"latency_p50": 0.10, "latency_p95": 0.20}
 """how near a fitted profile should come to requests that it has not seen"""
@@ -32,7 +25,7 @@ class Comparison:
 
     log: RequestLog
     guess: Outcomes | None
-    found: Calibration | None
+    found: Fitted | None
     fitted: int
     notes: tuple[Note, ...]
 
@@ -65,44 +58,29 @@ class Comparison:
     @property
     def met(self) -> bool | None:
         """Whether the fit meets its bars on what it has not seen."""
-        if self.found is None or self.found.held_out is None:
+        if self.found is None:
             return None
         return all(abs(self.found.held_out[name]) <= bar for name, bar in BARS.items())
 
 
-def compared(log: RequestLog, kind: Kind, named: Server | None, fit_first: float) -> Comparison:
-    """Simulate what a log holds on one replica of a kind, and on one that is fitted to the first part of it.
-
-    `named`: the server of the scenario, where the model that was asked is that one; its roofline is the prior unless
-    the times are far from any that it could have.
-    """
+def compared(log: RequestLog, cloud: Cloud, fit_first: float) -> Comparison:
+    """Simulate what a log holds as the cloud was guessed to be, and as it is by what the first part of the log says."""
     notes: list[Note] = []
     guess: Outcomes | None = None
     try:
-        check_fits(log, kind.engine)
-        guess = simulate_log(log, kind.steps, kind.engine)
+        guess = cloud.simulate(log)
     except InputError as error:
         notes.append(note("no_guess", "the scenario's own cloud could not serve what was sent: {why}", why=str(error)))
-    found: Calibration | None = None
+    found: Fitted | None = None
     if len(log) < _FEWEST:
         said = "{requests} requests were answered, and at least {least} are needed to fit and judge a profile"
         notes.append(note("too_few", said, requests=len(log), least=_FEWEST))
     else:
-        found = _fitted(log, named, fit_first, notes)
+        try:
+            found = cloud.fit(log, fit_first, notes)
+        except InputError as error:
+            notes.append(note("no_profile", "no profile could be fitted: {why}", why=str(error)))
     return Comparison(log, guess, found, int(fit_first * len(log)), tuple(notes))
-
-
-def _fitted(log: RequestLog, named: Server | None, fit_first: float, notes: list[Note]) -> Calibration | None:
-    try:
-        if named is not None:
-            try:
-                return calibrate(log, named, fit_first)
-            except InputError as error:
-                notes.append(note("not_as_named", "fitted as a server of no catalogue, for {why}", why=str(error)))
-        return calibrate(log, UNKNOWN, fit_first)
-    except InputError as error:
-        notes.append(note("no_profile", "no profile could be fitted: {why}", why=str(error)))
-        return None
 
 
 def _times(log: RequestLog, outcomes: Outcomes, rows: slice) -> Mapping[str, Mapping[str, float]]:

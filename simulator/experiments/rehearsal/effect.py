@@ -10,6 +10,7 @@ from fleetrec.models.metrics import accuracy_per_query, clustered_mean, headline
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.notes import Note, note
+from fleetrec.simulator.experiments.rehearsal.clouds import Cloud
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.summary import finite
@@ -24,24 +25,17 @@ COSTS = (
 
 
 def effect_of(
-    guess: RunResult, prepared: Prepared, profile: Path, device: str, progress: Progress
+    guess: RunResult, prepared: Prepared, taken_for: Cloud, folder: Path, device: str, progress: Progress
 ) -> tuple[dict[str, Any] | None, list[Note]]:
-    """Accuracy, latency and dollars of the scenario as it is and with the profile in `cloud.profile`, and the paired
-    difference in accuracy; None, with a note of why, where the scenario cannot be served so."""
+    """Accuracy, latency and dollars of the scenario as it is and with what was fitted, and the paired difference in
+    accuracy; None, with a note of why, where the scenario cannot be served so. `folder`: of the rehearsal."""
     scenario = guess.scenario
-    cloud = scenario.cloud
-    if cloud.pools or cloud.disaggregation is not None:
-        said = (
-            "what the profile does to accuracy and dollars is not simulated, for the cloud has pools of its own kinds"
-        )
-        return None, [note("no_effect", said)]
-    served = scenario.model_copy(
-        update={"cloud": cloud.model_copy(update={"profile": str(profile.resolve()), "engine": None})}
-    )
     try:
-        fitted = simulate_prepared(served, prepared, None, device, progress)
+        cloud = taken_for.fitted_section(scenario.cloud, folder)
+        fitted = simulate_prepared(scenario.model_copy(update={"cloud": cloud}), prepared, None, device, progress)
     except InputError as error:
-        return None, [note("no_effect", "the scenario cannot be simulated with the profile: {why}", why=str(error))]
+        said = "the scenario cannot be simulated with what was fitted: {why}"
+        return None, [note("no_effect", said, why=str(error))]
     return finite(_beside(guess, fitted, headline_k(scenario.metrics.k))), []
 
 

@@ -21,9 +21,10 @@ from fleetrec.simulator.cloud.calibration import Machine, read_log, save_profile
 from fleetrec.simulator.cloud.calibration import Server as Served
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue, served_model
 from fleetrec.simulator.cloud.hardware.names import model_called
-from fleetrec.simulator.cloud.pools import Kind, kinds_of
+from fleetrec.simulator.cloud.pools import kinds_of
 from fleetrec.simulator.cloud.tokens import longest_request
 from fleetrec.simulator.core.notes import Note, data_of, note
+from fleetrec.simulator.experiments.rehearsal.clouds import Cloud, HostedApi, OwnGpus
 from fleetrec.simulator.experiments.rehearsal.comparison import Comparison, compared
 from fleetrec.simulator.experiments.rehearsal.effect import effect_of
 from fleetrec.simulator.experiments.rehearsal.folder import (
@@ -81,8 +82,8 @@ class Rehearsal:
     prepared: Prepared
     run: RunResult
     load: Load
-    kind: Kind
-    """the replica that the scenario guesses"""
+    cloud: Cloud
+    """what the scenario takes the server for"""
     server: Server
     device: str
 
@@ -122,12 +123,10 @@ def prepare_rehearsal(plan: Plan, scenario: sections.Scenario, device: str, prog
     titles, sequences = scenario.llm.candidates.title_prompt(), longest_request(scenario.llm).sequences
     limit = plan.limit or (titles.max_new_tokens if titles is not None else None)
     load = load_of(run, prepared, sequences, plan.seconds, plan.speed, plan.most_requests, plan.begin_s, limit)
-    model = served_model(scenario.llm.served_as, prepared.architecture)
-    kind = kinds_of(scenario.llm, scenario.cloud, model)[0][1]
     parameters = ChatParameters(load.due[0].limit, stream=True, stream_options={"include_usage": True})
     key = read_key(plan.key_variable, "--key-variable")
     server = Server(plan.url, plan.model, key, parameters, plan.timeout_s)
-    return Rehearsal(plan, prepared, run, load, kind, server, device)
+    return Rehearsal(plan, prepared, run, load, _cloud(plan, scenario, prepared), server, device)
 
 
 def rehearse(rehearsal: Rehearsal, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -166,13 +165,14 @@ def _concluded(rehearsal: Rehearsal, sending: Sending, folder: Path, progress: P
     """What is made of the measurement."""
     plan, prepared, load = rehearsal.plan, rehearsal.prepared, rehearsal.load
     log = prepared.trained.split.log
-    found = compared(read_log(folder / LOG), rehearsal.kind, _named(rehearsal), plan.fit_first)
+    found = compared(read_log(folder / LOG), rehearsal.cloud, plan.fit_first)
     notes = [*_notes(rehearsal, sending), *found.notes]
     effect = None
     if found.found is not None:
         notes += found.found.notes
-        save_profile(found.found, folder / PROFILE)
-        effect, more = effect_of(rehearsal.run, prepared, folder / PROFILE, rehearsal.device, progress)
+        if found.found.profile is not None:
+            save_profile(found.found.profile, folder / PROFILE)
+        effect, more = effect_of(rehearsal.run, prepared, rehearsal.cloud, folder, rehearsal.device, progress)
         notes += more
     _add_simulated(folder, found)
     answers: dict[str, Any] = dict(
@@ -184,11 +184,11 @@ def _concluded(rehearsal: Rehearsal, sending: Sending, folder: Path, progress: P
         "scenario": rehearsal.run.scenario.name,
         "seed": rehearsal.run.scenario.seed,
         "plan": asdict(plan),
-        "guess": {"model": rehearsal.kind.model.name, "gpu": rehearsal.kind.gpu.name},
+        "guess": rehearsal.cloud.name,
         "sent": _sent(load, sending),
         "tokens": _tokens(folder),
         **found.figures(),
-        "profile": None if found.found is None else found.found.figures() | {"notes": []},
+        "profile": None if found.found is None else dict(found.found.figures),
         "effect": effect,
         "answers": answers,
         "notes": data_of(*notes),
@@ -196,12 +196,17 @@ def _concluded(rehearsal: Rehearsal, sending: Sending, folder: Path, progress: P
     return dict(finite(figures))
 
 
-def _named(rehearsal: Rehearsal) -> Served | None:
-    """The scenario's own replica, where the model that was asked is the one that it charges."""
-    called, kind = model_called(rehearsal.plan.model, default_catalogue().models), rehearsal.kind
-    if called is None or called.name != rehearsal.run.scenario.llm.served_as:
-        return None
-    return Served(Machine(kind.model, kind.gpu), rehearsal.run.scenario.cloud.gpus_per_replica, kind.engine)
+def _cloud(plan: Plan, scenario: sections.Scenario, prepared: Prepared) -> Cloud:
+    """What the scenario takes the server for: its API, or a replica of its first kind."""
+    llm, cloud = scenario.llm, scenario.cloud
+    if cloud.kind == "api":
+        assert cloud.api is not None
+        return HostedApi(cloud.api, prepared.draws)
+    section, kind = kinds_of(llm, cloud, served_model(llm.served_as, prepared.architecture))[0]
+    called = model_called(plan.model, default_catalogue().models)
+    if called is None or called.name != llm.served_as:
+        return OwnGpus(kind, None)
+    return OwnGpus(kind, Served(Machine(kind.model, kind.gpu), section.gpus_per_replica, kind.engine))
 
 
 def _add_simulated(folder: Path, found: Comparison) -> None:
@@ -277,7 +282,7 @@ def _notes(rehearsal: Rehearsal, sending: Sending) -> list[Note]:
         said = "the server does not count its tokens: {characters:g} characters of a prompt, or an event, are one"
         notes.append(note("tokens_not_counted", said, characters=CHARACTERS_PER_TOKEN))
     replicas = rehearsal.run.scenario.cloud.replicas
-    if replicas > 1:
+    if replicas > 1 and isinstance(rehearsal.cloud, OwnGpus):
         said = (
             "the server stands for one replica and got the load of all {replicas}; --speed {speed:.3g} sends its share"
         )

@@ -18,7 +18,7 @@ def headline(summary: Mapping[str, Any]) -> str:
         f"The server answers in {latency['p50']:.3g} s in the median and {latency['p95']:.3g} s at the 95th percentile"
     )
     if "guess" in times:
-        said += f"; the catalogue's {summary['guess']['model']} on {summary['guess']['gpu']} would in "
+        said += f"; the scenario's {summary['guess']} would in "
         said += f"{times['guess']['latency']['p50']:.3g} s and {times['guess']['latency']['p95']:.3g} s"
     if "profile" in errors:
         off, bars = errors["profile"], summary["bars"]
