@@ -33,7 +33,15 @@ def value_label(decision: Mapping[str, Any]) -> str:
     metric = decision["metric"].removeprefix("accuracy.").upper()
     if decision["value"]["worth_usd"] is None:
         return f"{metric} added to the best that needs no cloud"
-    return "US dollars a month, what accuracy is worth less what it costs"
+    return "US dollars left a month"
+
+
+_MONEY = {"tickprefix": "$"}
+
+
+def _value_axis(decision: Mapping[str, Any]) -> dict[str, Any]:
+    money = {} if decision["value"]["worth_usd"] is None else _MONEY
+    return {"title": {"text": value_label(decision)}, **money}
 
 
 def _tornado(decision: Mapping[str, Any], axes: _Rows) -> Chart:
@@ -64,9 +72,9 @@ def _tornado(decision: Mapping[str, Any], axes: _Rows) -> Chart:
     traces.append(_line("as the scenario has it", at, ends_y, {"color": "@ink", "width": 1.5, "dash": "dash"}))
     traces.append(_line("nothing gained by calling", [0.0, 0.0], ends_y, {"color": "@grey", "width": 2}))
     title = f"What the decision on “{plain(decision['policy'])}” hangs on"
-    layout = {"xaxis": {"title": {"text": value_label(decision)}}, "yaxis": named_rows([_tried(axis) for axis in axes])}
+    layout = {"xaxis": _value_axis(decision), "yaxis": named_rows([_tried(axis) for axis in axes])}
     note = (
-        "A bar spans what the policy is worth over the circumstances tried on one axis, all else as in the scenario; "
+        "A bar spans what is left, or added, over the circumstances tried on one axis, all else as in the scenario; "
         "where it crosses the grey line, the answer turns. The table below has each point with its interval."
     )
     return Chart(
@@ -77,7 +85,9 @@ def _tornado(decision: Mapping[str, Any], axes: _Rows) -> Chart:
 def _tried(axis: Mapping[str, Any]) -> str:
     """An axis with what was tried on it."""
     base = axis["base"]
-    names = [p["name"].removeprefix(f"{base}, ").split(": ")[-1] for p in axis["points"] if p["name"] != base]
+    names = [p["name"].removeprefix(f"{base}, ").split(": ", 1)[-1] for p in axis["points"] if p["name"] != base]
+    if axis["how"] == "accounted anew":
+        return str(axis["axis"])
     return f"{axis['axis']}: {names[0]} to {names[-1]}" if len(names) > 1 else f"{axis['axis']}: {names[0]}"
 
 
@@ -115,7 +125,7 @@ def _policies(decision: Mapping[str, Any]) -> Chart:
         _line("the best that needs no cloud", numbers([0.0, most]), [0.0, 0.0], {"color": "@ink", "width": 1.5})
     )
     layout = {
-        "xaxis": {"title": {"text": "US dollars a month of the represented fleet"}, "rangemode": "tozero"},
+        "xaxis": {"title": {"text": "US dollars a month of the represented fleet"}, "rangemode": "tozero", **_MONEY},
         "yaxis": {"title": {"text": f"{metric} added"}},
     }
     title = f"What each policy adds, in {metric}, and costs a month"
@@ -155,7 +165,7 @@ def _quality(decision: Mapping[str, Any], axis: Mapping[str, Any]) -> Chart | No
     traces.append(_line("nothing gained by calling", [x[0], x[-1]], [0.0, 0.0], {"color": "@grey", "width": 2}))
     layout = {
         "xaxis": {"title": {"text": "NDCG@10 of fresh lists in the LLM's own order"}},
-        "yaxis": {"title": {"text": value_label(decision)}},
+        "yaxis": _value_axis(decision),
     }
     title = "From which quality of the LLM on calling pays"
     note = (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fleetrec.reports.charts.run_charts import Chart
 from fleetrec.reports.charts.time_scale import date_ticks
 from fleetrec.reports.data.metric_names import WORLDS
-from fleetrec.reports.data.quantities import share_text
+from fleetrec.reports.data.quantities import dollars_text, share_text
 from fleetrec.reports.figures import style
 
 _COLOURS = {
@@ -198,6 +198,8 @@ def _axis(axes: Axes, name: str, held: Mapping[str, Any]) -> None:
         axis.set_minor_locator(NullLocator())
     if held.get("tickformat") == ".0%":
         axis.set_major_formatter(FuncFormatter(lambda value, _: share_text(value)))
+    if held.get("tickprefix") == "$":
+        axis.set_major_formatter(FuncFormatter(lambda value, _: dollars_text(value)))
     if held.get("range"):
         limits(*(10.0 ** np.array(held["range"]) if held.get("type") == "log" else held["range"]))
     elif held.get("rangemode") == "tozero":

@@ -98,8 +98,8 @@ def save_as(
 
 
 def _lines(text: str, width_px: float, font_size: float) -> list[str]:
-    # DejaVu Sans averages 0.5 em a character in running English text; 0.55 leaves room.
-    characters = max(20, int(width_px / (0.55 * font_size * DPI / 72)))
+    # DejaVu Sans averages 0.5 em a character in running English text, and more where figures abound.
+    characters = max(20, int(width_px / (0.58 * font_size * DPI / 72)))
     return textwrap.wrap(text, characters)
 
 

@@ -9,13 +9,13 @@ from fleetrec.reports.charts.decision_charts import decision_charts
 from fleetrec.reports.data.decision import DecisionRecords, read_decision
 from fleetrec.reports.data.notes import texts_but
 from fleetrec.reports.html import words
-from fleetrec.reports.html.decision_tables import circumstances_table, policies_table
+from fleetrec.reports.html.decision_tables import circumstances_table, policies_table, ways_table
 from fleetrec.reports.html.render import write_page
 from fleetrec.simulator.core.notes import PREDICTION_TEXT
 from fleetrec.simulator.results.sentences import dollars
 
 PAGE = "decision.html"
-_CALLS = {"yes": "Call the cloud", "no": "Do not call the cloud", "not shown": "Not told apart from chance"}
+_CALLS = {"yes": "Call the cloud", "no": "Do not call the cloud", "not shown": "Not shown to pay"}
 
 
 def write_decision_page(folder: Path) -> Path:
@@ -38,6 +38,7 @@ def write_decision_page(folder: Path) -> Path:
         "charts": charts,
         "tables": {
             "policies": policies_table(decision),
+            "ways": ways_table(decision),
             "circumstances": circumstances_table(decision) if decision["axes"] else None,
         },
         "scenario": held.scenario,

@@ -63,6 +63,30 @@ def _nothing(one: _Held, width: int) -> Row:
     return Row([*cells, *([Cell("")] * (width - len(cells)))])
 
 
+def ways_table(decision: _Held) -> Table | None:
+    """A row a way to serve the chosen policy: a month of it in dollars, joules and grams."""
+    if not decision.get("ways"):
+        return None
+    worth = decision["value"]["worth_usd"]
+    heads = [Head("served by"), Head("US dollars a month", "represented fleet, 95%")]
+    heads += [Head("US dollars per 1,000 interactions")]
+    heads += [Head("left a month", f"at {dollars(worth)} for 0.01")] if worth is not None else []
+    heads += [Head("replicas"), Head("energy of the GPUs a month, J", "idle or not"), Head("carbon a month, gCO2")]
+    rows = []
+    for one in decision["ways"]:
+        usd = one["usd_per_month"]
+        if usd["mean"] is None:
+            rows.append(Row([Cell(one["name"]), Cell("none meets the objective"), *([Cell("")] * (len(heads) - 2))]))
+            continue
+        each = usd["mean"] * 1000 / decision["interactions_per_month"]
+        cells = [Cell(one["name"]), _cell(usd, dollars), Cell(dollars_text(each))]
+        cells += [_cell(one["net_usd_per_month"], dollars)] if worth is not None else []
+        cells += [_number(one[name]) for name in ("replicas", "gpu_joules_per_month", "gco2_per_month")]
+        rows.append(Row(cells))
+    caption = f"A month of “{decision['policy']}” by the way it is served; what users get is as it was simulated"
+    return Table("ways", caption, heads, rows)
+
+
 def circumstances_table(decision: _Held) -> Table:
     """A row a circumstance: what the chosen policy adds, costs and is worth there."""
     rows = []

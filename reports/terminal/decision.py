@@ -48,13 +48,17 @@ def print_decision(decision: Mapping[str, Any], console: Console) -> None:
     own = next(row for row in decision["policies"] if row["policy"] == decision["policy"])
     used = [f"{name} {number_text(own[key])} {unit}" for name, key, unit in _ENERGY if own[key] is not None]
     write_line(console, f"a month of '{own['policy']}': {', '.join(used)}")
+    ways = [(one["name"], one["usd_per_month"]["mean"]) for one in decision.get("ways") or ()]
+    if ways:
+        told = [f"{name} {'too slow' if usd is None else dollars(usd)}" for name, usd in ways]
+        write_line(console, f"served by: {', '.join(told)}")
     write_line(console, "")
     if decision["axes"]:
         table = new_table(console, ("hangs on", "values tried", "value, from", "to", "turns at"), left=2)
         for axis in decision["axes"]:
             values = sorted(point["value"]["mean"] for point in axis["points"])
             names = [point["name"].removeprefix(f"{axis['base']}, ") for point in axis["points"]]
-            names = [name.split(": ")[-1] for name in names if name != axis["base"]]
+            names = [name.split(": ", 1)[-1] for name in names if name != axis["base"]]
             ends = [value_text(decision, value) for value in (values[0], values[-1])]
             tried = f"{names[0]} ... {names[-1]}" if len(names) > 2 else ", ".join(names)
             table.add_row(escape(axis["axis"]), escape(tried), *ends, escape(axis["turns_at"] or "nothing tried"))

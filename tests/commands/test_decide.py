@@ -21,7 +21,17 @@ def test_a_scenario_is_decided_by_runs_that_are_kept_and_read_again(scenario):
     found = json.loads(first.stdout)
     assert found == json.loads(Path("out/decision.json").read_text())
     assert found["represents"] == 20000
-    assert {axis["axis"] for axis in found["axes"]} == {"LLM quality", "latency of the links", "prices", "fleet size"}
+    how = {axis["axis"]: axis["how"] for axis in found["axes"]}
+    simulated = ("LLM quality", "latency of the links", "prices", "fleet size")
+    assert how == {
+        **dict.fromkeys(simulated, "simulated"),
+        "worth of accuracy": "priced anew",
+        "way to serve": "accounted anew",
+    }
+    ways = {one["way"]: one["usd_per_month"]["mean"] for one in found["ways"]}
+    own = next(one for one in found["policies"] if one["policy"] == found["policy"])["usd_per_month"]["mean"]
+    assert ways["gpus"] == pytest.approx(own)
+    assert ways["spot"] < ways["gpus"]
     sizes = next(axis for axis in found["axes"] if axis["axis"] == "fleet size")
     assert [point["settings"]["fleet.represents"] for point in sizes["points"]] == [2000, None, 200000]
     dollars = [point["usd_per_month"]["mean"] for point in sizes["points"]]

@@ -18,6 +18,7 @@ from fleetrec.simulator.experiments.decision.circumstances import choices, elsew
 from fleetrec.simulator.experiments.decision.judgement import Judged, judge, nothing
 from fleetrec.simulator.experiments.decision.sensitivity import Axis, axes_of, priced
 from fleetrec.simulator.experiments.decision.value import Value
+from fleetrec.simulator.experiments.decision.ways import axis_of, ways_of
 from fleetrec.simulator.experiments.folders import ExperimentFolder, full_metric
 
 SCHEMA_VERSION = 1
@@ -59,7 +60,9 @@ def decide(
     variants = [variant for variant in manifest.variants if variant.name in done]
     others = elsewhere(variants, records.variants[chosen], judged.rival)
     simulated = axes_of(folder, judged, chosen, others, records.represents())
-    axes = [*simulated, *priced(judged, chosen, [axis.name for axis in simulated])]
+    ways = ways_of(folder, judged, chosen)
+    served = axis_of(judged, chosen, ways)
+    axes = [*simulated, *priced(judged, chosen, [axis.name for axis in simulated]), *([served] if served else [])]
     axes.sort(key=lambda axis: -axis.swing)
     adds, first = judged.chances()
     pays = judged.pays_from()
@@ -85,6 +88,7 @@ def decide(
         "not_told_apart": judged.like(chosen),
         "more_seeds": judged.more_seeds(chosen) if judged.call() == "not shown" else None,
         "policies": rows,
+        "ways": [one.row() for one in ways],
         "nothing": nothing(judged),
         "axes": [_axis(axis) for axis in axes],
         "marks": dict(marks or {}),

@@ -188,9 +188,7 @@ class Judged:
     def at(self, value: Value, price: float, v: int) -> Interval:
         """Net dollars a month of a policy at another worth, and at `price` times the dollars."""
         best, count = self.alone[0], self.interactions_per_month(v)
-        draws = None if best.extra.draws is None else best.extra.draws * price
-        extra = replace(best.extra, sums=best.extra.sums * price, draws=draws)
-        net = value.of(best.gain, extra, self.records.weights())
+        net = value.of(best.gain, scaled(best.extra, price), self.records.weights())
         return {end: held * count / 1000 for end, held in estimate(net.own(), v).items()}
 
     def more_seeds(self, v: int) -> int | None:
@@ -215,25 +213,38 @@ class Judged:
 def judge(records: ExperimentRecords, value: Value, metric: str, cost_name: str) -> Judged:
     """Judge the variants of `records`. InputError where runs keep nothing that they could be judged against."""
     accuracy, cost = records.measure(records.check(metric)), records.measure(records.check(cost_name))
+    month = records.measure(PER_MONTH) if PER_MONTH in records.results else None
+    if month is not None and not np.isfinite(month.by_run).all():
+        month = None
+    spent = cost if month is None else scaled(month, 1000 / _interactions(records))  # as the month has it
     silent = np.broadcast_to(records.without_requests().all(axis=1), len(records.variants))
-    rivals = [Rival(held.name, held.own, held.gain, cost) for held in records.without_cloud(metric)]
+    rivals = [Rival(held.name, held.own, held.gain, spent) for held in records.without_cloud(metric)]
     if not rivals:
         raise InputError(
             f"{metric}: the runs keep no baselines that need no request for it; take an accuracy such as ndcg@10, or "
             "run the experiment again"
         )
-    rivals += [_of_variant(records, accuracy, cost, int(v)) for v in np.flatnonzero(silent)]
+    rivals += [_of_variant(records, accuracy, spent, int(v)) for v in np.flatnonzero(silent)]
     alone = sorted(rivals, key=lambda held: -float(held.own.means.mean()))
     added = [value.of(held.gain, held.extra, records.weights()) for held in alone]
     missed = missed_shares(records.results)
     names = [variant.name for variant in records.variants]
     calls = np.isfinite(cost.means) & np.isfinite(accuracy.means) & ~silent
     calls &= np.array([name not in missed for name in names])
-    month = records.measure(PER_MONTH) if PER_MONTH in records.results else None
-    if month is not None and not np.isfinite(month.by_run).all():
-        month = None
     level = band_level(max(int(calls.sum()), len(alone)))
     return Judged(records, value, metric, cost_name, accuracy, cost, month, alone, added, calls, level)
+
+
+def scaled(held: Measure, times: float) -> Measure:
+    """A measure times so much."""
+    return replace(held, sums=held.sums * times, draws=None if held.draws is None else held.draws * times)
+
+
+def _interactions(records: ExperimentRecords) -> float:
+    """Of the represented fleet in a month; variants evaluate the same."""
+    results = records.results
+    own = (results["variant"] == records.variants[0].name) & results["seed"].isin(records.replicates.worlds)
+    return interactions(results[own])
 
 
 def _of_variant(records: ExperimentRecords, accuracy: Measure, cost: Measure, v: int) -> Rival:

@@ -33,6 +33,8 @@ PRICES = ("low", "high")
 """of the catalogue's range for the GPU"""
 SIZES = (0.1, 10)
 """times as many phones"""
+TIMES = {"half": 0.5, "twice": 2.0}
+"""of the price and the latency of a hosted API"""
 
 Settings = Mapping[str, Any]
 
@@ -74,11 +76,31 @@ def circumstances(scenario: sections.Scenario) -> dict[str, Settings]:
     classes = range(len(scenario.fleet.classes))
     for link in LINKS:
         found[f"links: all {link}"] = {f"fleet.classes.{number}.link": link for number in classes}
-    found |= {f"GPU price: {name}": {"tariffs.gpu_hour": name} for name in PRICES}
+    if scenario.cloud.kind != "api":
+        found |= {f"GPU price: {name}": {"tariffs.gpu_hour": name} for name in PRICES}
+    found |= _of_api(scenario.cloud)
     represents = scenario.fleet.represents or scenario.fleet.devices
     for size in SIZES:
         fleet = max(round(size * represents), 1)
         found[f"fleet of {fleet:,}"] = {"fleet.represents": fleet}
+    return found
+
+
+def _of_api(cloud: sections.Cloud) -> dict[str, Settings]:
+    """Other prices and latencies of the hosted API, where it serves."""
+    if cloud.api is None or cloud.kind == "gpus":
+        return {}
+    price, latency = cloud.api.price, cloud.api.latency
+    found: dict[str, Settings] = {}
+    prices = {name: getattr(price, name) for name in ("input", "output", "cached_input")}
+    for name, times in TIMES.items():
+        found[f"API price: {name}"] = {
+            f"cloud.api.price.{key}": usd * times for key, usd in prices.items() if usd is not None
+        }
+        if isinstance(latency, sections.LogNormalLatency):
+            times_of = {key: getattr(latency, key) * times for key in ("ttft", "tpot")}
+            slower = latency.model_copy(update=times_of).model_dump(mode="json", exclude_none=True)
+            found[f"API latency: {name}"] = {"cloud.api.latency": slower}
     return found
 
 
