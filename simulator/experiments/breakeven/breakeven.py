@@ -35,6 +35,9 @@ NAMES: dict[Way, str] = {
     "none": "none: the SRM alone",
 }
 
+_SIMPLEST: tuple[Way, ...] = ("api", "gpus", "spot", "autoscaled", "overflow")
+_ALIKE = 1.005
+
 Bills = list[dict[Way, Monthly]]
 
 
@@ -134,7 +137,7 @@ def _policy(name: str, runs: Sequence[RunResult], fleets: Sequence[int], bills: 
         "srm_alone": runs[0].summary["baselines"]["srm"][metric],
         "requests_per_interaction": runs[0].summary["requests"]["asked_ratio"],
         "ways": {way: [_figures(of[way]) for of in bills] for way in ways},
-        "cheapest": [min((w for w in ways if w != "none"), key=lambda w: _or_last(of[w].usd)) for of in bills],
+        "cheapest": [_cheapest(of) for of in bills],
         "crossings": found,
         "sentence": _sentence(fleets, bills),
     }
@@ -144,7 +147,7 @@ def _sentence(fleets: Sequence[int], bills: Bills) -> str:
     """Which way is cheapest, from which fleet on."""
     stretches: list[tuple[str, Way, float]] = []
     for fleet, of in zip(fleets, bills, strict=True):
-        way = min((w for w in of if w != "none"), key=lambda w: _or_last(of[w].usd))
+        way = _cheapest(of)
         if not stretches or stretches[-1][1] != way:
             stretches.append((f"{fleet:,}", way, of[way].usd))
     first, *others = stretches
@@ -152,8 +155,11 @@ def _sentence(fleets: Sequence[int], bills: Bills) -> str:
     return text + "".join(f"; from {since} on {NAMES[way]}, at {usd:,.0f}" for since, way, usd in others)
 
 
-def _or_last(usd: float) -> float:
-    return math.inf if math.isnan(usd) else usd
+def _cheapest(of: Mapping[Way, Monthly]) -> Way:
+    """The way that costs least; of those that cost as much but for half of 1% the simplest."""
+    usd: dict[Way, float] = {way: bill.usd for way, bill in of.items() if way != "none" and not math.isnan(bill.usd)}
+    least = min(usd.values(), default=0.0)
+    return next((way for way in _SIMPLEST if usd.get(way, math.inf) <= least * _ALIKE), "none")
 
 
 def _accuracy(run: RunResult, metric: str) -> dict[str, Any]:

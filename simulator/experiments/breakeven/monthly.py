@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -33,9 +34,11 @@ from fleetrec.simulator.cloud.tokens import generation_of, history_tokens, histo
 from fleetrec.simulator.core.costs import Cost, carbon_signal, network_cost
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling, interval
+from fleetrec.simulator.records.run_manifest import check_one_run
 from fleetrec.simulator.results.account import MONTH_S
 from fleetrec.simulator.results.run_result import RunResult
-from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.scenario.text_files import read_object
 
 Way = Literal["gpus", "autoscaled", "spot", "api", "overflow", "none"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -61,7 +64,7 @@ class Monthly:
     replicas: int | None
     """own ones; None: no number meets the objective"""
     gpu_joules: float
-    """of own GPUs; an API does not tell its own"""
+    """of own GPUs; NaN where the run has not served all its requests on them. An API does not tell its own"""
     gco2: float
     draws: Floats
     """of the dollars [B], paired over ways, fleets and policies of the same users"""
@@ -117,6 +120,17 @@ class MonthlyBills:
         interactions = np.bincount(run.interactions["device"], minlength=len(run.devices))
         return cls(terms, run.requests, run.devices, interactions, summary["cost"]["usd_training"])
 
+    @classmethod
+    def read(cls, folder: Path) -> "MonthlyBills":
+        """Those of a finished run's folder. InputError where its files are not of one run."""
+        tables = {name: f"{name}.parquet" for name in ("requests", "devices", "interactions")}
+        check_one_run(folder, tuple(tables.values()))
+        summary = read_object(folder / "summary.json", "summary", "the folder of a finished run")
+        scenario = Scenario.load(folder / "scenario.yaml")
+        return cls.of(
+            RunResult(summary, {name: pd.read_parquet(folder / file) for name, file in tables.items()}, scenario)
+        )
+
     @property
     def ways(self) -> list[Way]:
         """Those that the scenario has: without `cloud.api` there is none to call."""
@@ -154,7 +168,8 @@ class MonthlyBills:
             of_draws = of_draws + (found.by_use_usd_of if len(found.by_use_usd_of) else 0.0)
         low, high = interval(of_draws * months)
         per_1k = 1000 * usd / max(float(own[1]), 1.0)
-        spent = kept.joules * months, kept.gco2 * months
+        known = way not in OF_GPUS or self._terms.cloud.kind == "gpus"
+        spent = (kept.joules * months, kept.gco2 * months) if known else (math.nan, math.nan)
         return Monthly(way, fleet, usd * months, low, high, per_1k, replicas, *spent, of_draws * months)
 
     def _kept(self, way: Way, paid: Floats, times: float) -> Cost:

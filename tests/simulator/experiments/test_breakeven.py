@@ -13,6 +13,7 @@ from fleetrec.simulator.cloud.capacity.overflow import cheapest_split
 from fleetrec.simulator.experiments.breakeven.breakeven import check_fleet, fleets_of
 from fleetrec.simulator.experiments.breakeven.crossings import crossing
 from fleetrec.simulator.experiments.breakeven.monthly import MonthlyBills, monthly
+from fleetrec.simulator.results.run_folder import opened
 from fleetrec.simulator.scenario.sections import Fleet
 from tests.commands.typed import one_line, typed
 from tests.small import SMALL
@@ -38,6 +39,16 @@ def test_own_gpus_cost_what_the_account_of_the_run_says(run: RunResult) -> None:
     assert bill.replicas == cost["replicas_provisioned"]
 
 
+def test_a_run_on_disk_has_the_bills_of_the_one_in_memory(run: RunResult, tmp_path: Path) -> None:
+    with opened(tmp_path / "run", run.scenario) as folder:
+        run.write(folder)
+    kept, held = (
+        bills.at(50_000, ["gpus", "api", "none"])
+        for bills in (MonthlyBills.read(tmp_path / "run"), MonthlyBills.of(run))
+    )
+    assert [bill.usd for bill in kept.values()] == [bill.usd for bill in held.values()]
+
+
 def test_an_api_costs_its_tokens_in_proportion_to_the_fleet(run: RunResult) -> None:
     requests = run.requests[run.requests["prompt_tokens"] > 0]
     usd = (2 * requests["prompt_tokens"] + 6 * requests["output_tokens"]).sum() / 1e6
@@ -51,7 +62,9 @@ def test_an_api_costs_its_tokens_in_proportion_to_the_fleet(run: RunResult) -> N
 def test_the_account_of_an_api_is_its_monthly_bill(run: RunResult) -> None:
     cloud = run.scenario.cloud.model_copy(update={"kind": "api"})
     served = simulate(run.scenario.model_copy(update={"cloud": cloud}))
-    bill, cost = monthly(served, 50_000)["api"], served.summary["cost"]
+    bills, cost = monthly(served, 50_000), served.summary["cost"]
+    bill = bills["api"]
+    assert math.isnan(bills["gpus"].gpu_joules)  # nobody has served them on GPUs
     assert (bill.usd, bill.low, bill.high) == pytest.approx(
         [cost[f"usd_provisioned_per_month{end}"] for end in ("", "_low", "_high")], rel=1e-9
     )
@@ -142,7 +155,7 @@ def test_the_command_writes_a_table_a_figure_and_json(tmp_path: Path, monkeypatc
     file.write_text(SMALL)
     words = [word for setting in SETTINGS for word in ("--set", setting)]
     policies = ("--policy", "always", "--policy", "{kind: random, ratio: 0.1}")
-    done = typed("breakeven", file, "--fleet", "1e4..1e6", "--out", "found", *policies, *words)
+    done = typed("breakeven", file, "--fleet", "1e2..1e5", "--out", "found", *policies, *words)
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "found" / "breakeven.json").read_text())
     assert [policy["policy"] for policy in found["policies"]] == ["always", "{kind: random, ratio: 0.1}"]
@@ -153,6 +166,14 @@ def test_the_command_writes_a_table_a_figure_and_json(tmp_path: Path, monkeypatc
     assert "hosted API" in done.stdout
     for name in ("breakeven.png", "breakeven.svg"):
         assert (tmp_path / "found" / "figures" / name).stat().st_size > 10_000
+
+
+def test_regions_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    said = one_line(typed("breakeven", file, "--set", "regions=[{name: a, share: 0.6}, {name: b, share: 0.4}]"))
+    assert said == "regions: each has a cloud of its own; compare the ways for one of them, without regions"
 
 
 def test_a_broken_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
