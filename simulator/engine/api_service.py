@@ -110,6 +110,18 @@ class ApiService(Service):
     def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
         return Cost()
 
+    def peak_notes(self, per_s: float) -> list[Note]:
+        """The limits that the account needs."""
+        node = self.node
+        billed = node.answers[200]
+        if not billed:
+            return []
+        tokens = (node.prompt_tokens + node.output_tokens) / billed
+        said = (
+            "at its peak the fleet of the account asks for {requests:,.0f} requests and {tokens:,.0f} tokens a minute"
+        )
+        return [note("api_limits_needed", said, requests=per_s * 60.0, tokens=per_s * 60.0 * tokens)]
+
     def answerable(self, device: int, step: int) -> bool:
         return self.reader.answerable(device, step)
 

@@ -103,6 +103,10 @@ class Service(ABC):
         """Dollars of each request [N] that are paid by use, and not for servers."""
         return np.zeros(len(requests))
 
+    def peak_notes(self, per_s: float) -> list[Note]:
+        """What is to be asked for, for a fleet with so many requests a second at its peak."""
+        return []
+
     def not_provisioned(self) -> list[str]:
         """What of the scenario's cloud the provisioned account leaves out, in words."""
         return []

@@ -17,10 +17,12 @@ from fleetrec.simulator.scenario.regional import regional
 
 
 def price_notes(clouds: Iterable[sections.Cloud], tariffs: sections.Tariffs) -> list[str]:
-    """What an hour of each GPU of the clouds costs, and between which prices it can be had."""
+    """What hosted APIs of the clouds charge; what an hour of each GPU costs, and between which prices it can be had."""
+    clouds = list(clouds)
     names = dict.fromkeys(section.gpu for cloud in clouds for _, section in cloud.machines())
     gpus = [default_catalogue().gpu(name) for name in names]
-    return [
+    apis = dict.fromkeys(cloud.api.charges for cloud in clouds if cloud.api is not None and cloud.kind != "gpus")
+    return [*apis] + [
         f"{gpu.name} is charged {gpu.usd_per_hour(tariffs):.2f} USD an hour (tariffs.gpu_hour); "
         f"the catalogue has {gpu.price.low:.2f} to {gpu.price.high:.2f}, typically {gpu.price.typical:.2f}"
         for gpu in gpus

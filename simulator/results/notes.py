@@ -91,6 +91,7 @@ def provisioned_notes(slate: sections.Slate, cloud: sections.Cloud, service: Ser
     elif found.provision.misses:
         said = "the hosted API does not meet cloud.slo: {excess}"
         notes.append(note("slo_missed", said, excess=found.provision.excess, alone_s=found.provision.alone_s))
+    notes += service.peak_notes(found.provision.peak_per_s)
     left_out = service.not_provisioned()
     if left_out:
         notes.append(note(PROVISIONED_LEAVES_OUT, "provisioned account: leaves out {parts}", parts=left_out))

@@ -142,6 +142,8 @@ def _illegal_beams(scenario: sections.Scenario) -> Iterator[Contradiction]:
 def _cloud(scenario: sections.Scenario) -> Iterator[Contradiction]:
     cloud, llm = scenario.cloud, scenario.llm
     yield from api_contradictions(cloud)
+    if cloud.kind == "api":  # has no replicas
+        return
     own = llm.candidates.generation == "beam" and not llm.candidates.own_tokens
     beams = llm.generation == "beam" or (llm.generation is None and own)
     if beams and llm.beams > cloud.max_sequences:

@@ -145,6 +145,14 @@ class Api(Section):
                 raise ValueError(f"'{key}' is missing; give {key}: {example}, or a preset ({', '.join(api_presets())})")
         return self
 
+    @property
+    def charges(self) -> str:
+        """What it charges, in a sentence."""
+        assert self.price is not None
+        text = f"the hosted API charges {self.price.input:g} USD per million tokens of prompts"
+        text += f" and {self.price.output:g} of answers"
+        return f"{text} ({self.source})" if self.source else text
+
 
 @cache
 def api_presets() -> dict[str, dict[str, Any]]:

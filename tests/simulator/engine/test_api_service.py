@@ -71,7 +71,12 @@ def test_every_dollar_of_the_api_joins_the_ledger(store: ArtifactStore) -> None:
     assert cost["usd_provisioned_per_month"] == pytest.approx((cost["usd_marginal"]) * 2000 * month, rel=1e-6)
     assert cost["usd_provisioned_per_month_low"] < cost["usd_provisioned_per_month"]
     assert cost["replicas_provisioned"] == 0
-    assert "api_energy_unknown" in noted(result.summary["notes"])
+    notes = noted(result.summary["notes"])
+    assert {"api_energy_unknown", "api_terms"} <= set(notes)
+    each = (let_in["prompt_tokens"] + let_in["output_tokens"]).mean()
+    needed = notes["api_limits_needed"]
+    assert needed["requests"] == pytest.approx(60 * cost["requests_per_s_peak"])
+    assert needed["tokens"] == pytest.approx(each * needed["requests"])
 
 
 def test_what_the_gpus_turn_away_goes_to_the_api(store: ArtifactStore) -> None:
@@ -106,3 +111,11 @@ def test_pushed_lists_go_by_batch_and_have_its_time(store: ArtifactStore) -> Non
     assert len(completed) > 20
     assert result.summary["cloud"]["api"]["batched"] >= len(completed)
     assert (completed["t_finished_s"] - completed["t_started_s"]).mean() > 60
+
+
+def test_an_api_that_is_slower_than_the_objective_says_so(store: ArtifactStore) -> None:
+    """300 ms and 2 ms for each further of 20 x 8 tokens are 0.62 s: no money makes that half a second."""
+    late, met = (tiny_api(store, slo={"p95_latency": objective}) for objective in ("500ms", "1s"))
+    assert noted(late.summary["notes"])["slo_missed"]["alone_s"] == pytest.approx(0.3 + 0.002 * 159)
+    assert late.summary["cost"]["usd_provisioned_per_month"] is not None
+    assert "slo_missed" not in noted(met.summary["notes"])
