@@ -14,6 +14,7 @@ from fleetrec.commands import (
     data,
     decide,
     experiments,
+    export,
     gallery,
     init,
     predict,
@@ -31,7 +32,7 @@ app = typer.Typer(
     add_completion=program() == "fleetrec",  # a shell completes the words of a program, not of a file that Python runs
     rich_markup_mode=None,
 )
-for theme in (init, scenarios, experiments, breakeven, decide, bench, cloud, predict, rehearse):
+for theme in (init, scenarios, experiments, breakeven, decide, bench, cloud, predict, rehearse, export):
     app.add_typer(theme.app)
 app.add_typer(data.data_app, name="data")
 app.add_typer(data.prompts_app, name="prompts")

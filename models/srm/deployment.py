@@ -117,8 +117,13 @@ def _push_table(
 
 def _as_int8(rows: Tensor) -> Tensor:
     """To the nearest of 255 levels, whose size is the row's own."""
-    scale = rows.abs().amax(dim=-1, keepdim=True).clamp_min(1e-30) / 127
+    scale = row_scale(rows)
     return torch.round(rows / scale) * scale
+
+
+def row_scale(rows: Tensor) -> Tensor:
+    """The size of a level of each row's 8-bit numbers."""
+    return rows.abs().amax(dim=-1, keepdim=True).clamp_min(1e-30) / 127
 
 
 def _apply_delta(weights: Tensor, before: Tensor, sent: Tensor | None = None) -> float:
