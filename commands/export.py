@@ -39,9 +39,13 @@ def export(
         from fleetrec.simulator.preparation.input_checks import check_inputs
         from fleetrec.simulator.preparation.phone_programs import export_srm
         from fleetrec.simulator.results.run_folder import usable_device
+        from fleetrec.simulator.scenario.file_checks import check_files
+        from fleetrec.simulator.scenario.inputs import PreparationInputs
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
-        about = export_srm(loaded, srm, overwrite, usable_device(device), progress_bars(quiet))
+        check_files(loaded)
+        inputs, on = PreparationInputs.of(loaded), usable_device(device)
+        about = export_srm(loaded.name, inputs, srm, overwrite, on, progress_bars(quiet))
         if as_json:
             print_json(about)
         elif not quiet:

@@ -28,7 +28,6 @@ from fleetrec.models.sequences import windows_at
 from fleetrec.models.srm.deployment import Deployed, Precision
 from fleetrec.simulator.preparation.training import TrainedModels, first_deployed, srm_scores, train_models
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.scenario.file_checks import check_files
 from fleetrec.simulator.scenario.inputs import PreparationInputs
 
 Ints = NDArray[np.int64]
@@ -43,14 +42,12 @@ _APART = 1e-3  # scores of a float32 program and the simulator's, in units of th
 
 
 def export_srm(
-    scenario: sections.Scenario, folder: Path, overwrite: bool, device: str, progress: Progress
+    name: str, inputs: PreparationInputs, folder: Path, overwrite: bool, device: str, progress: Progress
 ) -> dict[str, Any]:
-    """Train (or fetch) the SRM and fill `folder`; returns what its `export.json` says. InputError for what the user can
-    mend."""
+    """Train (or fetch) the SRM of the scenario `name` and fill `folder`; returns what its `export.json` says.
+    InputError for what the user can mend."""
     check_installed()
-    check_files(scenario)
-    torch.set_num_threads(scenario.engine.threads)
-    inputs = PreparationInputs.of(scenario)
+    torch.set_num_threads(inputs.training.threads)
     with _filled(folder, overwrite) as made:
         trained = train_models(inputs.training, ArtifactStore(), device, progress)
         srm = first_deployed(inputs.item_table, trained)
@@ -67,13 +64,13 @@ def export_srm(
                 programs.append({"precision": precision} | sizes | reference.differences(onnx, pt2, precision))
                 task.advance()
         about = {
-            "scenario": scenario.name,
+            "scenario": name,
             "srm": srm.model.kind,
             "weights": srm.content_hash,
             "length": srm.model.max_length,
             "items": srm.model.n_items,
             "known_items": int(srm.known.sum()),
-            "list_length": scenario.llm.list_length,
+            "list_length": inputs.lists.length,
             "flops_encode": trained.srm.flops_encode,
             "flops_per_candidate": trained.srm.flops_per_candidate,
             "held_out": {"users": len(reference.users), f"ndcg@{K}": reference.ndcg},

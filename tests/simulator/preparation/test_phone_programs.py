@@ -12,7 +12,7 @@ from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.preparation import phone_programs
 from fleetrec.simulator.preparation.phone_programs import export_srm
 from fleetrec.simulator.preparation.training import train_models
-from fleetrec.simulator.scenario.inputs import TrainingInputs
+from fleetrec.simulator.scenario.inputs import PreparationInputs
 from tests.simulator.experiments.sweeps.files import SCENARIO
 from tests.simulator.preparation.own_srms import STATES, load
 
@@ -25,8 +25,9 @@ def test_accuracy_is_that_of_each_users_first_interaction_of_the_stream(
     monkeypatch.setattr(phone_programs, "PRECISIONS", ("float32",))
     Path("tiny.yaml").write_text(SCENARIO, encoding="utf-8")
     scenario = Scenario.load("tiny.yaml", ["workload.split.min_history=10", "workload.synthetic.events_per_user=17"])
-    about = export_srm(scenario, tmp_path / "phone", False, "cpu", NullProgress())
-    trained = train_models(TrainingInputs.of(scenario), ArtifactStore(), "cpu", NullProgress())
+    inputs = PreparationInputs.of(scenario)
+    about = export_srm("tiny", inputs, tmp_path / "phone", False, "cpu", NullProgress())
+    trained = train_models(inputs.training, ArtifactStore(), "cpu", NullProgress())
     split, log = trained.split, trained.split.log
     session = onnxruntime.InferenceSession(str(tmp_path / "phone" / "srm.float32.onnx"))
     had = {int(item) for user in range(log.n_users) for item in log.items[log.offsets[user] :][: split.history[user]]}
@@ -47,5 +48,5 @@ def test_accuracy_is_that_of_each_users_first_interaction_of_the_stream(
 def test_what_cannot_be_exported_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"^srm: mine\.py:Mine has weights of each user's own"):
-        export_srm(load(STATES), tmp_path / "phone", False, "cpu", NullProgress())
+        export_srm("mine", PreparationInputs.of(load(STATES)), tmp_path / "phone", False, "cpu", NullProgress())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.py", "tiny.yaml"]
