@@ -39,8 +39,10 @@ _NAMES: Mapping[Role, tuple[str, ...]] = {
 _EXACT = ("timestampisexact", "timeisexact")  # whether a row's time is as it happened, or was filled in later
 _YES = ("true", "1", "1.0", "yes", "t")
 _RATINGS = ("rating", "ratings", "stars", "score", "overall")
-_CLOCKS = ("time", "clock", "hourmin", "timeofday", "hour", "tod")
+HOUR = "hour"
+_CLOCKS = ("time", "clock", "hourmin", "timeofday", HOUR, "tod")
 _DAYS = ("date", "day", "eventdate")
+_PIECES = ("year", "month", "day", HOUR, "minute")
 _LISTS = ("itemidlist", "itemlist", "itemids", "items", "history", "sequence", "itemsequence")
 _RATING_VALUES = 20  # a column of no more different small numbers is ratings, or a category
 ITEM_NAMES = _NAMES["item"]
@@ -184,7 +186,9 @@ def _check_lists(reader: Reader, table: Table, item: Column) -> None:
         )
     text = item.text
     lists = (
-        rf"{text} <> '' AND (regexp_full_match({text}, '\[.*,.*\]') OR regexp_full_match({text}, '\d+([ ,|;]\d+)+'))"
+        rf"{text} <> '' AND (regexp_full_match({text}, '[\[({{].*,.*[\])}}]') OR "
+        rf"regexp_full_match({text}, '\d+([ ,|;]\d+)+') OR "
+        rf"regexp_full_match({text}, '[A-Za-z_-]*\d+(( ?(->|[,|;>]) ?| )[A-Za-z_-]*\d+){{2,}}'))"
     )
     some, rows, example = reader.row(
         f"SELECT count(*) FILTER ({lists}), count(*), any_value({text}) FILTER ({lists}) FROM "
@@ -248,7 +252,8 @@ def _is_clock(reader: Reader, table: Table, column: Column) -> bool:
         f"try_cast({text} AS INT) < 2400), count(*) FILTER ({text} <> ''), max(try_cast({text} AS INT)) "
         f"FROM {table.source}"
     )
-    return bool(filled) and (marked == filled or (packed == filled and (high or 0) >= 100))
+    hours = plain_name(column.name) == HOUR and (high or 0) < 24
+    return bool(filled) and (marked == filled or (packed == filled and ((high or 0) >= 100 or hours)))
 
 
 def _is_day(reader: Reader, table: Table, column: Column) -> bool:
@@ -271,6 +276,13 @@ def _times_by_content(
         shown = ", ".join(column.name for column in dated)
         raise InputError(f"{table.path}: {len(dated)} columns hold dates and none is named as the time: {shown}; {SAY}")
     if not dated:
+        plain = {plain_name(column.name): column.name for column in table.columns if column not in taken}
+        if {"year", "month"} <= set(plain):
+            pieces = ", ".join(plain[name] for name in _PIECES if name in plain)
+            raise InputError(
+                f"{table.path}: the date stands in pieces ({pieces}); write it in one column, or say that there are no "
+                "times: columns: {time: none} (--columns time=none)"
+            )
         return (), "none is there"
     notes.append(
         note("time_by_content", "{column} is taken as the time: all its cells are dates", column=dated[0].name)

@@ -20,11 +20,11 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.scenario.sections.workload import ItemFile, LogFile
 from fleetrec.simulator.scenario.text_files import locate
-from fleetrec.simulator.workload.columns import LogPlaces, knows_log, log_places, rows_kept
+from fleetrec.simulator.workload.columns import HOUR, LogPlaces, knows_log, log_places, plain_name, rows_kept
 from fleetrec.simulator.workload.item_table import read_items
 from fleetrec.simulator.workload.labels import Labels, id_text, is_negative, labels_of
 from fleetrec.simulator.workload.log import Clock, InteractionLog, Reading
-from fleetrec.simulator.workload.oddities import odd_dates, odd_gaps, odd_users
+from fleetrec.simulator.workload.oddities import nobody, odd_dates, odd_gaps, odd_users
 from fleetrec.simulator.workload.recipe import known
 from fleetrec.simulator.workload.tables.files import check_fits, largest_bytes
 from fleetrec.simulator.workload.tables.opening import listed, open_table
@@ -110,7 +110,8 @@ def _load(section: LogFile) -> InteractionLog:
         )
     if not len(events.users):
         raise InputError(f"{path} holds no interactions that can be used ({_told(problems)}); give another file")
-    notes += [*odd_dates(path, places, raw.times, section), *odd_users(raw.users)]
+    notes += [*odd_dates(path, places, raw.times, section), *odd_users(raw.users), *nobody(raw.users, "user")]
+    notes += nobody(raw.items, "item")
     log = _assemble(events, raw, section, problems, notes, source, places)
     if log.clock != "none":
         log = replace(log, notes=(*log.notes, *odd_gaps(log)))
@@ -178,6 +179,8 @@ def _time_column(places: LogPlaces, unit: str) -> Column:
     if len(places.times) == 1:
         return places.times[0]
     day, clock = (column.text for column in places.times)
+    if plain_name(places.times[1].name) == HOUR:
+        clock = f"CASE WHEN regexp_full_match({clock}, '\\d{{1,2}}') THEN {clock} || '00' ELSE {clock} END"
     if unit == "iso+ms":
         moment = f"(try_cast({day} AS TIMESTAMP) + to_milliseconds(try_cast({clock} AS BIGINT)))"
         return Column(" and ".join(column.name for column in places.times), "TIMESTAMP", moment)

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.notes import Note, note
@@ -14,6 +16,11 @@ from fleetrec.simulator.workload.time_forms import date_in_words, in_words, plau
 from fleetrec.simulator.workload.times import ParsedTimes
 
 _MANY_USERS = 10
+_MANY_TIMES = 2  # the rows of the next id
+_NOBODY = (
+    *("unknown", "anonymous", "anon", "guest", "notset", "nobody", "default", "empty", "other", "others", "dummy"),
+    *("unbekannt", "inconnu", "desconocido", "test", "xxx", "notavailable", "noid", "visitor"),
+)
 _SHORTEST_GAP_S, _LONGEST_GAP_S = 1e-3, 10 * 365.25 * 86400.0
 
 
@@ -45,6 +52,24 @@ def odd_users(users: Labels) -> list[Note]:
     told = "user {user} has {share:.0%} of all rows: does it stand for everybody who is not known? where leaves it out"
     share = float(counts.max() / len(users.codes))
     return [note("one_user_has_most", told, user=str(users.texts[int(counts.argmax())]), share=share)]
+
+
+def nobody(ids: Labels, role: str) -> list[Note]:
+    """A note where an id is a word for one that is not known, or nought with far more rows than another."""
+    counts = np.bincount(ids.codes, minlength=len(ids.texts))
+    second = int(np.partition(counts, -2)[-2]) if len(counts) > 1 else 0
+    plain = pc.replace_substring_regex(pc.utf8_lower(ids.texts), r"[^\pL\pN]", "")
+    words = pc.is_in(plain, value_set=pa.array(_NOBODY))
+    noughts = pc.match_substring_regex(plain, "^0+$")
+    found = words.to_numpy(zero_copy_only=False)
+    found |= noughts.to_numpy(zero_copy_only=False) & (counts > _MANY_TIMES * second)
+    found &= ~ids.unusable
+    if not found.any():
+        return []
+    told = "{role} {id} has {share:.0%} of all rows: does it stand for those that are not known? where leaves it out"
+    most = int(np.argmax(np.where(found, counts, -1)))
+    share = float(counts[most] / len(ids.codes))
+    return [note("stands_for_nobody", told, role=role, id=str(ids.texts[most]), share=share)]
 
 
 def odd_gaps(log: InteractionLog) -> list[Note]:

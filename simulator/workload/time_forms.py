@@ -70,6 +70,7 @@ _DATES = (
 )
 _CLOCKS = (
     *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M", "T%H:%M:%S", "T%H%M%S"),
+    "T%H:%M:%S,%f",
     *(", %H:%M", ", %H:%M:%S", ", %I:%M %p", ", %I:%M:%S %p", " %H.%M.%S", " %H:%M:%S,%f", " %H%M", " %H%M%S"),
 )
 _ZONES = ("", "Z", " %z", "%z", " GMT", " UTC")
@@ -164,12 +165,29 @@ def small_readings(known: Floats) -> list[Count]:
     return [count for count in OTHER_SMALL if plausible(count.seconds(np.array([known.min(), known.max()]))).all()]
 
 
-def are_months_and_days(known: Floats) -> bool:
-    """Whether all numbers read as a month and a day, like 1111 or 829, and there are enough of them to tell."""
-    if len(known) < 20 or (known != np.floor(known)).any() or known.min() < 101 or known.max() > 1231:
-        return False
-    months, days = known // 100, known % 100
-    return bool(((months >= 1) & (months <= 12) & (days >= 1) & (days <= 31)).all())
+def parts_of_dates(known: Floats) -> list[tuple[str, str]]:
+    """Dates with a part left out, or a year of two digits, that all numbers read as, and there are enough of them to
+    tell: what each is and its form. Months and days, like 1111 or 829, are of an unknown year."""
+    if len(known) < 20 or (known != np.floor(known)).any():
+        return []
+    first, last = (datetime.fromtimestamp(end, UTC).year for end in PLAUSIBLE)
+
+    def between(values: Floats, low: int, high: int) -> bool:
+        return bool(values.min() >= low and values.max() <= high)
+
+    parts = {
+        "months and days without a year": ("%m%d", between(known // 100, 1, 12) and between(known % 100, 1, 31)),
+        "years": ("%Y", between(known, first, last)),
+        "years and months": ("%Y%m", between(known // 100, first, last) and between(known % 100, 1, 12)),
+        "years and days of the year": ("%Y%j", between(known // 1000, first, last) and between(known % 1000, 1, 366)),
+        "years of two digits, months and days": (
+            "%y%m%d",
+            between(known // 10000, 1, last % 100)
+            and between(known // 100 % 100, 1, 12)
+            and between(known % 100, 1, 31),
+        ),
+    }
+    return [(told, form) for told, (form, fits) in parts.items() if fits]
 
 
 def in_words(seconds: float) -> str:

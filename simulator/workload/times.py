@@ -25,11 +25,11 @@ from fleetrec.simulator.workload.time_forms import (
     OTHER_LARGE,
     PLAUSIBLE,
     Count,
-    are_months_and_days,
     digits_form,
     fitting_forms,
     in_words,
     of_digits,
+    parts_of_dates,
     plausible,
     shown_dates,
     small_readings,
@@ -44,7 +44,9 @@ MISSING = (  # what exports write where a value is missing, in lower case
 _EMPTY_S = 10 * 365.25 * 86400.0  # years without any event, on whose other side a date is implausible
 _MISSING_SQL = ", ".join(map(quoted, MISSING))
 _ISO = r"(regexp_matches({t}, '^\d{{4}}-\d\d?-\d\d?([T ]\d|$)') AND try_cast({t} AS TIMESTAMPTZ) IS NOT NULL)"
-_ZONE = r"(?:\d\s*(?:[Zz]|UTC|GMT)|:\d\d(?:\.\d+)?\s*[+-]\d\d(?::?\d\d)?)$"
+_ZONE = r"(?:\d\s*(?:[Zz]|[A-Z]{3,5}|[A-Z]\w+/[\w/+-]+)|:\d\d(?:\.\d+)?\s*[+-]\d\d(?::?\d\d)?)$"
+_ROUNDED = r"^\d(?:\.(\d+))?[eE]\+?(\d+)$"  # numbers as spreadsheets and printed tables shorten them
+_LEAST_S = 10.0  # to which they may be rounded, for nobody's clock is
 _SAY_UNIT = "time: {unit: s, ms, us, ns, days or a form like %d/%m/%Y} (--time)"
 
 
@@ -84,10 +86,12 @@ def plan_times(reader: Reader, source: str, column: Column, said: TimeForm, wher
         return TimePlan(f"CAST({cell} AS DOUBLE)", lambda values: _numbers(values, said, where))
     text = f"CASE WHEN lower({column.text}) IN ({_MISSING_SQL}) THEN '' ELSE {column.text} END"
     number = f"try_cast({column.text} AS DOUBLE)"  # NULL or NaN of words for none
-    filled, numbers = reader.row(
-        "SELECT count(*) FILTER (t <> ''), count(*) FILTER (isfinite(try_cast(t AS DOUBLE))) FROM "
-        f"(SELECT {column.text} AS t FROM {source})"
+    filled, numbers, rounded = reader.row(
+        "SELECT count(*) FILTER (t <> ''), count(*) FILTER (isfinite(try_cast(t AS DOUBLE))), "
+        f"count(*) FILTER (t LIKE '%E+%' OR t LIKE '%e+%') FROM (SELECT {column.text} AS t FROM {source})"
     )
+    if rounded > filled / 2:
+        _check_rounded(reader, source, column.text, where)
     if numbers < filled:  # without words for none, which take long to look for
         filled, numbers = reader.row(
             f"SELECT count(*) FILTER (t <> ''), count(try_cast(t AS DOUBLE)) FROM (SELECT {text} AS t FROM {source})"
@@ -119,6 +123,23 @@ def plan_times(reader: Reader, source: str, column: Column, said: TimeForm, wher
                 "(--time)"
             )
     return _iso(reader, source, text, said)
+
+
+def _check_rounded(reader: Reader, source: str, text: str, where: str) -> None:
+    """InputError where numbers such as 1.70E+09 lost the digits that tell seconds."""
+    decimals, exponent, example = reader.row(
+        f"SELECT max(length(regexp_extract(t, '{_ROUNDED}', 1))), max(CAST(regexp_extract(t, '{_ROUNDED}', 2) AS INT))"
+        f", any_value(t) FROM (SELECT {text} AS t FROM {source}) WHERE regexp_matches(t, '{_ROUNDED}')"
+    )
+    if example is None:
+        return
+    number = np.array([float(example)])
+    unit = next((count for count in (*EPOCH, *OTHER_LARGE) if plausible(count.seconds(number)).all()), EPOCH[0])
+    if 10.0 ** (exponent - decimals) * unit.per_unit_s >= _LEAST_S:
+        raise InputError(
+            f"{where} holds {example!r} and the like, numbers that lost their last digits (a spreadsheet, a printed "
+            "table?); write the times anew, as whole numbers or text"
+        )
 
 
 def why_unusable(value: Any) -> str:
@@ -190,16 +211,17 @@ def _small(values: Floats, positive: Floats, where: str) -> ParsedTimes:
     readings: list[tuple[str, dict[str, Any]]] = [
         (f"{one.told}, {shown_dates(one.seconds(positive).tolist())}", {"unit": one.name}) for one in others
     ]
-    if not readings and are_months_and_days(positive):
-        year = datetime.now(UTC).year
-        readings = [(f"months and days without a year, such as those of {year}", {"unit": "%m%d", "year": year})]
+    year = datetime.now(UTC).year
+    for told, form in parts_of_dates(positive):
+        of_year = {"year": year} if "%y" not in form.lower() else {}
+        readings.append((told + (f", such as those of {year}" if of_year else ""), {"unit": form, **of_year}))
     if readings:
-        span = in_words(float(positive.max() - positive.min()))
+        example, span = f"{positive[0]:.15g}", in_words(float(positive.max() - positive.min()))
         readings.append((f"seconds of an unknown start, {span} from first to last", {"unit": "s"}))
         shown = [f"{told} ({', '.join(f'{key}: {value}' for key, value in keys.items())})" for told, keys in readings]
         raise OpenReading(
-            f"{where} holds numbers such as {positive[0]:g}, which may be {' or '.join(shown)}; say which: {_SAY_UNIT}",
-            f"What are times such as {positive[0]:g}?",
+            f"{where} holds numbers such as {example}, which may be {' or '.join(shown)}; say which: {_SAY_UNIT}",
+            f"What are times such as {example}?",
             [Option(told, {"time": keys}) for told, keys in readings],
         )
     return _relative(values, where)

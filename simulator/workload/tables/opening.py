@@ -24,6 +24,7 @@ from fleetrec.simulator.workload.tables.rewriting import by_pattern, from_python
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, identifier, quoted, told_by
 
 _PROBE_OBJECTS = 20_000
+_WRAPPED = r"""\{"(\$\w+)":(?:"[^"]*"|-?[\d.]+|\{"\$\w+":"[^"]*"\})\}"""
 _MAP = "a JSON object of objects or lists by id"
 
 
@@ -92,9 +93,25 @@ def _json(reader: Reader, text: PlainText, first: str) -> Table:
         ]
     if not keys:
         raise InputError(f"{path} holds no JSON objects of named values; write one object an interaction, or CSV")
-    columns = [json_column(key, "json", key) for key in keys]
+    columns = [_unwrapped(reader, view, key) for key in keys]
     told = {"format": "a JSON array" if form == "array" else "JSON lines", "encoding": text.encoding}
     return Table(path, view, tuple(columns), True, told, lambda row: f"object {row + 1}")
+
+
+def _unwrapped(reader: Reader, view: str, key: str) -> Column:
+    """A column of JSON objects, without what MongoDB puts around dates, ids and long numbers: {"$date": ...}."""
+    column = json_column(key, "json", key)
+    some, wrapped, inside = reader.row(
+        f"SELECT count(*), count(*) FILTER (regexp_full_match(cell, {quoted(_WRAPPED)})), "
+        f"list(DISTINCT regexp_extract(cell, {quoted(_WRAPPED)}, 1)) FROM "
+        f"(SELECT {column.cell} AS cell FROM {view} LIMIT {_PROBE_OBJECTS}) WHERE cell LIKE '{{%'"
+    )
+    if not some or some > wrapped:
+        return column
+    cells = [
+        json_column(key, "json", key, *steps).cell for name in inside for steps in ((name, "$numberLong"), (name,))
+    ]
+    return Column(key, "VARCHAR", f"coalesce({', '.join(cells)}, {column.cell})")
 
 
 def json_column(name: str, cell: str, *keys: str) -> Column:
