@@ -13,7 +13,7 @@ from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.recipe import recipe
 from tests.docs.pages import ROOT
 from tests.simulator.workload.logs import load
-from tests.simulator.workload.test_recipes import ITEMS, PUBLISHED
+from tests.simulator.workload.published_rows import ITEMS, PUBLISHED
 
 PAGE = ROOT / "docs" / "how-to" / "data.md"
 REAL = {"movielens": ("raw/ml-latest-small/ratings.csv", "100,836 | 1996-03-29 to 2018-09-24")}

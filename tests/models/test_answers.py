@@ -8,7 +8,8 @@ import pytest
 
 from fleetrec.models.llm.answers import parsed
 from fleetrec.models.llm.replies import NoReply, read_reply, said_by
-from tests.models.answer_cases import CASES, ERRORS, NO_REPLIES, THREE, Case, chat
+from tests.models.answer_bodies import THREE, Case, chat
+from tests.models.answer_cases import CASES, ERRORS, NO_REPLIES
 
 
 def raw(body: Any) -> bytes:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fleetrec.simulator.core.notes import data_of
+from tests.simulator.workload.field_rows import refused
 from tests.simulator.workload.logs import events, load
-from tests.simulator.workload.test_field_logs import refused
 from tests.small import noted
 
 T = 1_700_000_000
