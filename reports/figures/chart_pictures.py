@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fleetrec.reports.charts.run_charts import Chart
 from fleetrec.reports.charts.time_scale import date_ticks
 from fleetrec.reports.data.metric_names import WORLDS
-from fleetrec.reports.data.quantities import dollars_text, share_text
+from fleetrec.reports.data.quantities import share_text
 from fleetrec.reports.figures import style
 
 _COLOURS = {
@@ -181,6 +181,12 @@ def _bars(axes: Axes, trace: Mapping[str, Any], place: int, of: int) -> None:
     axes.barh(at, x, height=0.8 / of, alpha=marker.get("opacity"), label=_label(trace), **look)
 
 
+def _dollars_tick(usd: float) -> str:
+    """$250k, −$1.5M: short enough to stand side by side."""
+    scale, unit = next(((s, u) for s, u in ((1e9, "B"), (1e6, "M"), (1e3, "k")) if abs(usd) >= s), (1.0, ""))
+    return f"{'−' if usd < 0 else ''}${abs(usd) / scale:.4g}{unit}"
+
+
 def _axis(axes: Axes, name: str, held: Mapping[str, Any]) -> None:
     axis = axes.xaxis if name == "x" else axes.yaxis
     if held.get("type") == "date":
@@ -199,7 +205,7 @@ def _axis(axes: Axes, name: str, held: Mapping[str, Any]) -> None:
     if held.get("tickformat") == ".0%":
         axis.set_major_formatter(FuncFormatter(lambda value, _: share_text(value)))
     if held.get("tickprefix") == "$":
-        axis.set_major_formatter(FuncFormatter(lambda value, _: dollars_text(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _dollars_tick(value)))
     if held.get("range"):
         limits(*(10.0 ** np.array(held["range"]) if held.get("type") == "log" else held["range"]))
     elif held.get("rangemode") == "tozero":

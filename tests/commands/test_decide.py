@@ -53,7 +53,7 @@ def test_a_sweep_is_read_as_it_is(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/**/*")}
     shown = typed("decide", folder, "--worth", "1", "--mark", "mine=0.2")
     assert shown.exit_code == 0, shown.output
-    assert "Run 'all', for $3,010 a month" in " ".join(shown.stdout.split())
+    assert "Run 'all', at $3,010 a month" in " ".join(shown.stdout.split())
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("runs/**/*")} == before
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetrec.models.runtime.wording import counted
-from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, dollars, fleet, signed
+from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, dollars, signed
 
 
 def of(decision: Mapping[str, Any]) -> str:
@@ -21,16 +21,17 @@ def _alone(decision: Mapping[str, Any]) -> str:
 
 def _run(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     month = between(dollars, row["usd_per_month"], "a month")
-    of_fleet = fleet(decision["represents"])
+    phones = decision["represents"]
+    of_fleet = "" if phones is None else f" for {counted(phones, 'phone')}"
     if decision["call"] == "yes":
-        return f"Run '{row['policy']}', for {month}{of_fleet}"
+        return f"Run '{row['policy']}', at {month}{of_fleet}"
     alone = _alone(decision)
     if decision["call"] == "no":
-        return f"Do not call the cloud, {alone} is best: '{row['policy']}' would take {month}{of_fleet}"
+        return f"Do not call the cloud, {alone} is best: '{row['policy']}' would cost {month}{of_fleet}"
     said = "Nothing is told apart from chance, so do not call the cloud yet"
     if _lost(row):
         said = f"Do not call the cloud, no policy is shown to add to {alone}, and even the nearest came out below it"
-    return f"{said}: '{row['policy']}' would take {month}{of_fleet}"
+    return f"{said}: '{row['policy']}' would cost {month}{of_fleet}"
 
 
 def _lost(row: Mapping[str, Any]) -> bool:
