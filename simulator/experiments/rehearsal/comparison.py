@@ -16,6 +16,7 @@ BARS = {"latency_p50": 0.10, "latency_p95": 0.20}
 """how near a fitted profile should come to requests that it has not seen"""
 _FEWEST = 20
 """answered requests, to fit and judge anything"""
+_STRETCHES, _UNSTEADY = 5, 1.25
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,24 @@ def compared(log: RequestLog, cloud: Cloud, fit_first: float) -> Comparison:
             found = cloud.fit(log, fit_first, notes)
         except InputError as error:
             notes.append(note("no_profile", "no profile could be fitted: {why}", why=str(error)))
+    if found is not None and found.profile is not None:
+        notes += _steadiness(log, found.simulated)
     return Comparison(log, guess, found, int(fit_first * len(log)), tuple(notes))
+
+
+def _steadiness(log: RequestLog, simulated: Outcomes) -> list[Note]:
+    """A note where what requests take, over what their load explains, changes from one stretch of a log to another."""
+    off = (log.last_s - log.arrival_s) / np.maximum(simulated.last_s - log.arrival_s, 1e-9)
+    medians = [float(np.median(part)) for part in np.array_split(off, max(min(_STRETCHES, len(off) // _FEWEST), 1))]
+    factor = max(medians) / min(medians)
+    if factor < _UNSTEADY:
+        return []
+    said = (
+        "the server is not steady: what a request takes, over what its load explains, changes by a factor of "
+        "{factor:.2g} from one stretch of the rehearsal to another, which no profile can meet; see whether something "
+        "else uses its machine, or rehearse for longer"
+    )
+    return [note("unsteady", said, factor=factor)]
 
 
 def _times(log: RequestLog, outcomes: Outcomes, rows: slice) -> Mapping[str, Mapping[str, float]]:
