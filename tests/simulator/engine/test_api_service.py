@@ -1,13 +1,16 @@
 """A hosted API behind a fleet: equal to own GPUs where law and price are; and beside GPUs, for what they turn away."""
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from fleetrec import RunResult
 from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.reports.terminal.summary import print_run_summary
 from fleetrec.simulator.cloud.api.price import bill
 from fleetrec.simulator.scenario.sections import ApiPrice
 from tests.simulator.test_table_run import EVERY, run
@@ -119,3 +122,15 @@ def test_an_api_that_is_slower_than_the_objective_says_so(store: ArtifactStore) 
     assert noted(late.summary["notes"])["slo_missed"]["alone_s"] == pytest.approx(0.3 + 0.002 * 159)
     assert late.summary["cost"]["usd_provisioned_per_month"] is not None
     assert "slo_missed" not in noted(met.summary["notes"])
+
+
+def test_what_is_printed_of_a_run_on_an_api_speaks_of_no_replicas(store: ArtifactStore) -> None:
+    console = Console(file=StringIO(), width=2000)
+    print_run_summary(tiny_api(store).summary, console)
+    assert isinstance(console.file, StringIO)
+    said = console.file.getvalue()
+    assert "paid to a hosted API" in said
+    assert "on a hosted API whose limits are wide enough" in said
+    assert "answered 58" in said  # of 589
+    assert "0 replicas" not in said
+    assert "idle or not" not in said
