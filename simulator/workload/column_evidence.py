@@ -11,9 +11,9 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.scenario.sections.workload import ItemFile, LogFile
 from fleetrec.simulator.scenario.text_files import locate
 from fleetrec.simulator.workload.columns import Knowing, knows_log, plain_name
+from fleetrec.simulator.workload.item_table import open_items
 from fleetrec.simulator.workload.recipe import with_recipe
 from fleetrec.simulator.workload.tables.opening import open_table
-from fleetrec.simulator.workload.tables.readings import OpenReading
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, reader, told_by
 from fleetrec.simulator.workload.time_forms import PLAUSIBLE, fitting_forms
 
@@ -114,10 +114,7 @@ def _items(opened: Reader, section: LogFile) -> tuple[Table | None, list[_Seen]]
     path = locate(form.path)
     with told_by(path, "a table of items"):
         known = [*_LIKE["title"], *_LIKE["attributes"], "id", "itemid"]
-        try:
-            table = open_table(opened, path, form, Knowing(known, form.columns.model_dump()))
-        except OpenReading as error:
-            raise error.of_items() from None
+        table = open_items(opened, path, form, Knowing(known, form.columns.model_dump()), section.encoding)
         return table, _seen(opened, table)
 
 

@@ -1,6 +1,7 @@
 """Titles and attributes of items, from a table of any kind that a log may be, and MovieLens's movies.dat and u.item."""
 
 import ast
+import codecs
 import json
 import re
 from collections import Counter
@@ -17,7 +18,8 @@ from fleetrec.simulator.scenario.sections.workload import ItemFile
 from fleetrec.simulator.workload.columns import ITEM_NAMES, Knowing, named, plain_name
 from fleetrec.simulator.workload.labels import id_text, labels_of
 from fleetrec.simulator.workload.tables.opening import find, listed, open_table
-from fleetrec.simulator.workload.tables.table import Column, Table, reader, told_by
+from fleetrec.simulator.workload.tables.readings import OpenReading
+from fleetrec.simulator.workload.tables.table import Column, Reader, Table, reader, told_by
 from fleetrec.simulator.workload.tables.where import condition
 from fleetrec.simulator.workload.times import MISSING
 
@@ -40,15 +42,26 @@ class ItemTable:
     notes: tuple[Note, ...] = ()
 
 
-def read_items(path: Path, form: ItemFile, item_column: str = "") -> ItemTable:
+def open_items(reader: Reader, path: Path, form: ItemFile, knows: Knowing, encoding: str = "auto") -> Table:
+    """The table of items in a file. Where its encoding cannot be told, that which is said of the log counts, if it is
+    one of those that fit."""
+    try:
+        return open_table(reader, path, form, knows)
+    except OpenReading as error:
+        if encoding != "auto" and {"encoding": codecs.lookup(encoding).name} in [keys for _, keys in error.options]:
+            return open_table(reader, path, form.model_copy(update={"encoding": encoding}), knows)
+        raise error.of_items() from None
+
+
+def read_items(path: Path, form: ItemFile, item_column: str = "", encoding: str = "auto") -> ItemTable:
     """The item table in a file. `item_column` is what the log calls its items, which is preferred among names of
-    columns. InputError where it is none, or names no item column."""
+    columns, `encoding` the log's where it is said. InputError where it is none, or names no item column."""
     known = (plain_name(item_column), *_ITEM, *_TITLE, *_ATTRIBUTES)
     if path.name == "u.item":
         genres = _genres_beside(path)
         form = form.model_copy(update={"header": (*_ML100K, *genres), "separator": "|", "quotes": "none"})
     with reader() as opened:
-        table = open_table(opened, path, form, Knowing(known, form.columns.model_dump()))
+        table = open_items(opened, path, form, Knowing(known, form.columns.model_dump()), encoding)
         item, title, attributes = _places(table, form, item_column, path)
         if path.name == "u.item":
             attributes = [Column("genres", "VARCHAR", _held(table.columns[_FLAG_COLUMNS:]))]

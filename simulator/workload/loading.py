@@ -28,7 +28,6 @@ from fleetrec.simulator.workload.oddities import nobody, odd_dates, odd_gaps, od
 from fleetrec.simulator.workload.recipe import known
 from fleetrec.simulator.workload.tables.files import check_fits, largest_bytes
 from fleetrec.simulator.workload.tables.opening import listed, open_table
-from fleetrec.simulator.workload.tables.readings import OpenReading
 from fleetrec.simulator.workload.tables.table import Column, Reader, Table, reader, told_by
 from fleetrec.simulator.workload.times import ParsedTimes, clock_of, plan_times, why_unusable
 
@@ -358,7 +357,7 @@ def _assemble(
         times = (np.arange(len(items)) - offsets[users]).astype(np.float64)
     titles, attributes = None, None
     if section.items is not None:
-        titles, attributes = _descriptions(section.items, item_ids, places.item.name, problems, notes)
+        titles, attributes = _descriptions(section.items, item_ids, places.item.name, section.encoding, problems, notes)
     labels = (user_ids.tolist(), item_ids.tolist(), titles, attributes)
     return InteractionLog(
         user_ids=user_ids,
@@ -388,15 +387,17 @@ def _recode(codes: Ints, texts: Any) -> tuple[Ints, NDArray[Any]]:
 
 
 def _descriptions(
-    named: str | ItemFile, item_ids: NDArray[Any], item_column: str, problems: dict[str, int], notes: list[Note]
+    named: str | ItemFile,
+    item_ids: NDArray[Any],
+    item_column: str,
+    encoding: str,
+    problems: dict[str, int],
+    notes: list[Note],
 ) -> tuple[tuple[str, ...] | None, tuple[tuple[str, ...], ...] | None]:
     """Titles and attributes of the log's items, None where the table has none at all."""
     form = ItemFile(path=named) if isinstance(named, str) else named
     path = locate(form.path)
-    try:
-        table = read_items(path, form, item_column)
-    except OpenReading as error:
-        raise error.of_items() from None
+    table = read_items(path, form, item_column, encoding)
     labels = item_ids.tolist()
     unknown = sum(label not in table.titles for label in labels)
     if unknown == len(labels):

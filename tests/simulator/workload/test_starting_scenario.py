@@ -182,6 +182,29 @@ def test_two_readings_of_the_table_of_items_are_asked_for_too(tmp_path: Path) ->
     assert begun.log.titles[3] == "Кино 3"
 
 
+@pytest.mark.parametrize(
+    ("encoding", "word"),
+    [("cp1250", "Żółw"), ("cp1251", "Кино"), ("cp1253", "Ταινία"), ("shift_jis", "映画"), ("gb18030", "电影")],
+)
+def test_the_encoding_that_is_said_of_a_log_counts_for_its_items_where_theirs_is_open(
+    encoding: str, word: str, tmp_path: Path
+) -> None:
+    held = [[f"{word} {user}", item, kind, time, share] for user, item, kind, time, share in rows()]
+    path = Path(log(tmp_path, ["user_id", "item_id", "kind", "timestamp", "share"], held))
+    path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    described = tmp_path / "items.csv"
+    text = "\n".join(["item_id;title", *(f"p{item:03d};{word} {item}" for item in range(ITEMS))])
+    for written_in in (encoding, "utf-8"):
+        described.write_bytes(text.encode(written_in))
+        begun = start(LogFile(path=str(path), encoding=encoding, items=str(described)), refuse)
+        assert begun.log.titles is not None
+        assert begun.log.titles[3] == f"{word} 3"
+        assert begun.log.user_ids[0].startswith(word)
+        scenario, _ = written(begun, tmp_path)
+        assert isinstance(scenario.workload.interactions, LogFile)
+        assert load_log(scenario.workload.interactions).content_hash == begun.log.content_hash
+
+
 def test_times_without_a_zone_may_be_of_this_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = [[user, item, kind, time.removesuffix("Z"), share] for user, item, kind, time, share in rows()]
     path = log(tmp_path, ["user_id", "item_id", "kind", "timestamp", "share"], held)
