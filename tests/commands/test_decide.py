@@ -48,6 +48,18 @@ def test_a_scenario_is_decided_by_runs_that_are_kept_and_read_again(scenario):
     assert found["sentence"].split(";")[0][:60] in " ".join(again.stdout.split())
 
 
+def test_a_policy_that_cannot_run_is_left_out_and_said_to_be(tmp_path, monkeypatch):
+    """One user holds too few decisions out to find the threshold of a share of inconsistency on."""
+    scenario = scenario_in(tmp_path, monkeypatch)
+    few = ("--set", "workload.split.validation_users=1", "--set", "fleet.devices=10")
+    done = typed("decide", scenario, "--seeds", "1", "--jobs", "1", "--out", "out", "--json", *few)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    out = [note["values"] for note in found["notes"] if note["key"] == "left_out"]
+    assert [held["variants"] for held in out] == [["inconsistency 40%"]]
+    assert "inconsistency 40%" not in {one["policy"] for one in found["policies"]}
+
+
 def test_a_sweep_is_read_as_it_is(tmp_path):
     folder = sweep_of(tmp_path / "sweep", {"never": (0.3, 0.0), "all": (0.5, 1.0)})
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/**/*")}

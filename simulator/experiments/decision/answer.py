@@ -9,7 +9,7 @@ import numpy as np
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.core.notes import data_of, note
+from fleetrec.simulator.core.notes import Note, data_of, note
 from fleetrec.simulator.experiments.comparison.compare import MARGINAL, PROVISIONED, rounded
 from fleetrec.simulator.experiments.comparison.matched_runs import read_records
 from fleetrec.simulator.experiments.comparison.shares import missed_shares
@@ -40,12 +40,16 @@ def judged_of(folder: Path, value: Value, metric: str | None = None) -> Judged:
 
 
 def decide(
-    folder: Path, value: Value, metric: str | None = None, marks: Mapping[str, float] | None = None
+    folder: Path,
+    value: Value,
+    metric: str | None = None,
+    marks: Mapping[str, float] | None = None,
+    notes: Sequence[Note] = (),
 ) -> dict[str, Any]:
     """Decide from the finished runs of an experiment's folder, and write decision.json into it.
 
     metric: an accuracy; none: that of the manifest. marks: NDCG@10 of the lists of other LLMs, by name, to stand on the
-    axis of quality. InputError where runs cannot be read or judged.
+    axis of quality. notes: what else is to be known. InputError where runs cannot be read or judged.
     """
     judged = judged_of(folder, value, metric)
     manifest, records = ExperimentFolder(folder).manifest(), judged.records
@@ -94,7 +98,7 @@ def decide(
         "marks": dict(marks or {}),
         "turns": _turning(axes),
         "replicated": records.replicated(),
-        "notes": data_of(*records.notes),
+        "notes": data_of(*records.notes, *notes),
     }
     found["sentence"] = sentence.of(found)
     found = rounded(found)

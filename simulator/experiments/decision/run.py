@@ -7,6 +7,7 @@ from typing import Any
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.experiments.decision import plan
 from fleetrec.simulator.experiments.decision.answer import decide, judged_of
 from fleetrec.simulator.experiments.decision.value import Value
@@ -32,8 +33,8 @@ def decide_scenario(
 ) -> dict[str, Any]:
     """Simulate what the decision on the scenario in the file `path` needs in the folder `out`, and decide.
 
-    scenario: the file with its `overrides`. Runs that the folder holds already are kept. What decision.json holds;
-    InputError where runs fail.
+    scenario: the file with its `overrides`. Runs that the folder holds already are kept. What fails is
+    left out and noted. What decision.json holds; InputError where every policy fails.
     """
     groups = plan.policies(scenario)
     around = plan.circumstances(scenario)
@@ -43,22 +44,33 @@ def decide_scenario(
         f"{counted(len(around), 'other circumstance')} (and the best that never asks, where that is a policy), each at "
         f"{counted(len(seeds), 'seed')}"
     )
+    if scenario.llm.candidates.dear and not scenario.llm.candidates.recorded:
+        say("each list takes seconds or money, and these policies ask for many: each is asked for once and kept")
     metric = headline_metric(scenario.metrics.k)
 
-    def simulated(named: Mapping[str, plan.Settings], lost: Sequence[str]) -> None:
+    def simulated(named: Mapping[str, plan.Settings], lost: Sequence[str] = ()) -> dict[str, str]:
+        """Why variants failed, by name."""
         planned = plan.plan_of(path, overrides, scenario, seeds, metric, named)
         done = run_sweep(planned, out, executor(), progress, say, True, lost, conclude=False)
-        if done.failed:
-            raise InputError("; ".join(done.failures(1)))
+        return {place.variant.name: why for place, why in done.failed}
 
-    simulated(groups, overwrite)
+    failed = simulated(groups, overwrite)
+    able = {name: settings for name, settings in groups.items() if name not in failed}
+    if failed and not able:
+        raise InputError(next(iter(failed.values())))
+    if failed:
+        simulated(able)  # nothing is left to run: the folder's plan is of these
     judged = judged_of(out, value)
     again = dict.fromkeys([judged.best_name(), judged.rival.name if judged.rival else None])
     more = {
-        f"{policy}, {name}": {**groups[policy], **held}
+        f"{policy}, {name}": {**able[policy], **held}
         for policy in again
         if policy is not None
         for name, held in around.items()
     }
-    simulated({**groups, **more}, ())
-    return decide(out, value, None, marks)
+    failed |= simulated({**able, **more})
+    return decide(out, value, None, marks, [_left_out(name, why) for name, why in failed.items()])
+
+
+def _left_out(name: str, why: str) -> Note:
+    return note("left_out", "left out: {variants!r}, {reason}", variants=[name], reason=f"it failed: {why}")

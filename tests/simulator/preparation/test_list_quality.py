@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fleetrec import Scenario, simulate
@@ -153,3 +154,47 @@ def test_a_run_is_the_better_the_better_its_lists_are_whatever_its_batches(run):
     stepwise = run(*keys, "llm.quality.blend=0", "engine.batching=off", "engine.sleep=off")
     assert stepwise.interactions.equals(runs[0].interactions)
     assert stepwise.requests.equals(runs[0].requests)
+
+
+OWN_SOURCE = """
+import numpy as np
+
+
+class Mine:
+    def candidates(self, histories):
+        return [(history[-1] + 1 + np.arange(histories.list_length)) % histories.n_items for history in histories]
+"""
+
+
+def write_table(path):
+    """A list for every user and place but each third, which the newest older one stands in for."""
+    rows = [
+        (f"u{user}", as_of, f"i{(as_of + place) % 100}", place)
+        for user in range(40)
+        for as_of in range(0, 25, 3)
+        for place in range(20)
+    ]
+    pd.DataFrame(rows, columns=["user_id", "as_of", "item_id", "rank"]).to_parquet(path)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{kind: p5, dim: 16, layers: 1, heads: 2, epochs: 1, prompts_per_epoch: 100}",
+        "{kind: table, path: answers.parquet, missing: previous}",
+        "{kind: 'mine.py:Mine'}",
+    ],
+)
+def test_lists_of_every_kind_of_source_get_better_as_they_are_told_to(folder, source, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "mine.py").write_text(OWN_SOURCE, encoding="utf-8")
+    write_table(folder / "answers.parquet")
+    store = ArtifactStore(folder / "cache")
+    keys = (f"llm.candidates={source}", "policy.request=always", "policy.fusion=llm_only", "fleet.devices=15")
+
+    def reached(*more):
+        return simulate(Scenario.load("small.yaml", [*keys, *more]), store=store).summary["accuracy"]["hr@10"]
+
+    own, knowing = reached(), reached("llm.quality.knows_next=1")
+    assert knowing > own + 0.2
+    assert reached("llm.quality={blend: 0.0, knows_next: 1}") > 0.2
