@@ -4,6 +4,7 @@ Prices are list prices on the dates that their source gives; a scenario's `tarif
 its own.
 """
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -49,7 +50,9 @@ def _read(path: Path, spec: type[_Spec]) -> dict[str, _Spec]:
 def _named(entries: Mapping[str, _Spec], name: str, key: str, what: str) -> _Spec:
     if name in entries:
         return entries[name]
-    near = get_close_matches(name.lower(), entries, n=3, cutoff=0.5)
+    asked = re.sub(r"[^a-z0-9.]+", "-", name.lower())
+    held = sorted((entry for entry in entries if f"-{entry}-" in f"-{asked}-"), key=len, reverse=True)
+    near = list(dict.fromkeys([*held, *get_close_matches(asked, entries, n=3, cutoff=0.5)]))[:3]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(entries)}"
     raise InputError(f"{key}: the catalogue has no {what} {name!r}; {hint}")
 

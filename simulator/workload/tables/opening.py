@@ -255,7 +255,10 @@ def find(table: Table, wanted: str | int) -> Column:
     b inside of a."""
     if isinstance(wanted, int):
         if wanted > len(table.columns):
-            raise InputError(f"{table.path} has {counted(len(table.columns), 'column')}, no column {wanted}")
+            raise InputError(
+                f"{table.path} has {counted(len(table.columns), 'column')}, no column {wanted}: {listed(table.names)}; "
+                "say another place, from 1"
+            )
         return table.columns[wanted - 1]
     plain = wanted.strip().lower()
     exact = [column for column in table.columns if column.name == wanted]

@@ -162,6 +162,10 @@ def test_narrower_numbers_are_faster_and_power_rises_from_idle_to_the_limit(gpu)
     ("ask", "message"),
     [
         (lambda: CATALOGUE.gpu("H-100"), "cloud.gpu: the catalogue has no GPU 'H-100'; did you mean h100"),
+        (lambda: CATALOGUE.gpu("NVIDIA A100-SXM4-80GB"), "did you mean a100 or"),
+        (lambda: CATALOGUE.gpu("A100 40GB SXM"), "did you mean a100-40gb or a100 or"),
+        (lambda: CATALOGUE.gpu("h200-141gb"), "did you mean h200 or"),
+        (lambda: CATALOGUE.model("meta-llama/Llama-3.1-8B-Instruct"), "did you mean llama-3.1-8b"),
         (lambda: CATALOGUE.model("llama3.1-8b"), "llm.served_as: .* did you mean llama-3.1-8b"),
         (lambda: CATALOGUE.gpu("zzz"), "known: t4, a10"),
         (lambda: served_model(None, None), "name the catalogue model whose speed is charged"),
