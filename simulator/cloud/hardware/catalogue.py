@@ -50,8 +50,8 @@ def _read(path: Path, spec: type[_Spec]) -> dict[str, _Spec]:
 def _named(entries: Mapping[str, _Spec], name: str, key: str, what: str) -> _Spec:
     if name in entries:
         return entries[name]
-    asked = re.sub(r"[^a-z0-9.]+", "-", name.lower())
-    held = sorted((entry for entry in entries if f"-{entry}-" in f"-{asked}-"), key=len, reverse=True)
+    asked: str = re.sub(r"[^a-z0-9.]+", "-", name.lower())
+    held: list[str] = sorted((entry for entry in entries if f"-{entry}-" in f"-{asked}-"), key=len, reverse=True)
     near = list(dict.fromkeys([*held, *get_close_matches(asked, entries, n=3, cutoff=0.5)]))[:3]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(entries)}"
     raise InputError(f"{key}: the catalogue has no {what} {name!r}; {hint}")
