@@ -39,7 +39,7 @@ def test_every_program_is_there_and_ranks_as_near_as_it_says(folder: Path) -> No
     whole, half, small = about["programs"]
     assert [program["precision"] for program in about["programs"]] == ["float32", "float16", "int8"]
     assert whole["largest_difference"] < 1e-3 < small["largest_difference"] < 0.1
-    assert whole["same_first_10"] > 0.99
+    assert whole["same_first_10"] > 0.97
     assert half["same_first_10"] >= small["same_first_10"] > 0.8
     for program in about["programs"]:
         assert program["ndcg@10_lost"] == pytest.approx(about["held_out"]["ndcg@10"] - program["ndcg@10"])

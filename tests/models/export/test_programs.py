@@ -19,6 +19,7 @@ CASES: list[tuple[str, Precision]] = [("gru4rec", "int8"), ("sasrec", "float16")
 def test_programs_score_as_the_model_with_the_weights_that_they_hold(
     kind: str, precision: Precision, tmp_path: Path
 ) -> None:
+    torch.manual_seed(1)
     model = Config(kind, loss="bce").network(40, 2).eval()
     ranker = Ranker(model, precision)
     onnx, torch_file = tmp_path / "srm.onnx", tmp_path / "srm.pt2"
