@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -170,8 +171,9 @@ def magenta_squares(pdf: bytes) -> list[tuple[int, int]]:
     return found
 
 
-@pytest.mark.parametrize("width", [390, 1100, 1440])
-@pytest.mark.parametrize("kind", ["sweep", "run"])
+@pytest.mark.parametrize(
+    ("kind", "width"), [*product(("sweep", "run"), (390, 1100, 1440)), ("decision", 390), ("decision", 1440)]
+)
 def test_a_printed_chart_has_all_four_corners_whatever_the_windows_width(
     page: Page, request: pytest.FixtureRequest, kind: str, width: int
 ) -> None:

@@ -39,21 +39,21 @@ TIMES = {"half": 0.5, "twice": 2.0}
 Settings = Mapping[str, Any]
 
 
-def policies(scenario: sections.Scenario) -> dict[str, Settings]:
+def policies(policy: sections.Policy) -> dict[str, Settings]:
     """The settings of each request policy that is looked at, by name; the scenario's own is among them."""
-    if not scenario.policy.slate.asks:
+    if not policy.slate.asks:
         raise InputError(
-            f"policy.slate: {scenario.policy.slate.kind} never asks the cloud, so there is nothing to decide; "
+            f"policy.slate: {policy.slate.kind} never asks the cloud, so there is nothing to decide; "
             "decide with --set policy.slate=llm"
         )
-    own = scenario.policy.request
+    own = policy.request
     found = {
         name: request
         for name, request in request_policies(getattr(own, "ratio", None) or RATIO).items()
-        if scenario.policy.slate.uses_llm or not request.needs_list
+        if policy.slate.uses_llm or not request.needs_list
     }
     unlimited = sections.Budget()
-    lifted = {} if scenario.policy.budget == unlimited else {"policy.budget": unlimited.model_dump()}
+    lifted = {} if policy.budget == unlimited else {"policy.budget": unlimited.model_dump()}
     settings: dict[str, Settings] = {
         name: {"policy.request": _said(request)} | lifted for name, request in found.items()
     }
@@ -68,21 +68,21 @@ def _said(request: sections.RequestPolicy) -> dict[str, Any]:
     return {"kind": request.kind} | {name: value for name, value in held.items() if name not in ("kind", "source")}
 
 
-def circumstances(scenario: sections.Scenario) -> dict[str, Settings]:
+def circumstances(slate: sections.Slate, fleet: sections.Fleet, cloud: sections.Cloud) -> dict[str, Settings]:
     """The settings of each circumstance that the choice is tried in, by name."""
     found: dict[str, Settings] = {}
-    if scenario.policy.slate.uses_llm:
+    if slate.uses_llm:
         found |= {f"LLM quality: {name}": {"llm.quality": dict(held)} for name, held in QUALITIES.items()}
-    classes = range(len(scenario.fleet.classes))
+    classes = range(len(fleet.classes))
     for link in LINKS:
         found[f"links: all {link}"] = {f"fleet.classes.{number}.link": link for number in classes}
-    if scenario.cloud.kind != "api":
+    if cloud.kind != "api":
         found |= {f"GPU price: {name}": {"tariffs.gpu_hour": name} for name in PRICES}
-    found |= _of_api(scenario.cloud)
-    represents = scenario.fleet.represents or scenario.fleet.devices
+    found |= _of_api(cloud)
+    represents = fleet.represents or fleet.devices
     for size in SIZES:
-        fleet = max(round(size * represents), 1)
-        found[f"fleet of {fleet:,}"] = {"fleet.represents": fleet}
+        phones = max(round(size * represents), 1)
+        found[f"fleet of {phones:,}"] = {"fleet.represents": phones}
     return found
 
 
@@ -107,16 +107,15 @@ def _of_api(cloud: sections.Cloud) -> dict[str, Settings]:
 def plan_of(
     base: Path,
     overrides: Sequence[str],
-    scenario: sections.Scenario,
+    name: str,
     seeds: Sequence[int],
     metric: str,
     groups: Mapping[str, Settings],
 ) -> Plan:
-    """The checked plan of variants by name, each of `groups` at every seed."""
+    """The checked plan of the variants `groups` at every seed; `name` is that of the scenario in the file `base`."""
     fixed = dict(setting_of(text) for text in overrides)
-    name = f"{scenario.name}-decision"[:80]
     file = SweepFile(
-        name=name,
+        name=f"{name}-decision"[:80],
         question="Should the phones call the cloud, by which policy, and what does that hang on?",
         base=str(base),
         seeds=tuple(seeds),

@@ -36,8 +36,8 @@ def decide_scenario(
     scenario: the file with its `overrides`. Runs that the folder holds already are kept. What fails is
     left out and noted. What decision.json holds; InputError where every policy fails.
     """
-    groups = plan.policies(scenario)
-    around = plan.circumstances(scenario)
+    groups = plan.policies(scenario.policy)
+    around = plan.circumstances(scenario.policy.slate, scenario.fleet, scenario.cloud)
     least, most = ((len(groups) + times * len(around)) * len(seeds) for times in (1, 2))
     say(
         f"{least} to {counted(most, 'run')}: {counted(len(groups), 'policy', 'policies')}, then the chosen one in "
@@ -50,7 +50,7 @@ def decide_scenario(
 
     def simulated(named: Mapping[str, plan.Settings], lost: Sequence[str] = ()) -> dict[str, str]:
         """Why variants failed, by name."""
-        planned = plan.plan_of(path, overrides, scenario, seeds, metric, named)
+        planned = plan.plan_of(path, overrides, scenario.name, seeds, metric, named)
         done = run_sweep(planned, out, executor(), progress, say, True, lost, conclude=False)
         return {place.variant.name: why for place, why in done.failed}
 

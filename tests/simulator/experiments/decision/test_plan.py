@@ -12,10 +12,13 @@ from tests.docs.pages import ROOT
 def planned(name, *keys):
     path = ROOT / name
     scenario = Scenario.load(path, keys)
-    groups = policies(scenario)
+    groups = policies(scenario.policy)
     own = list(groups)[-1]
-    more = {f"{own}, {name}": {**groups[own], **held} for name, held in circumstances(scenario).items()}
-    return plan_of(path, keys, scenario, [1, 2], "ndcg@10", {**groups, **more}), groups, more
+    more = {
+        f"{own}, {name}": {**groups[own], **held}
+        for name, held in circumstances(scenario.policy.slate, scenario.fleet, scenario.cloud).items()
+    }
+    return plan_of(path, keys, scenario.name, [1, 2], "ndcg@10", {**groups, **more}), groups, more
 
 
 def test_every_circumstance_is_a_scenario_that_differs_in_what_it_names():
