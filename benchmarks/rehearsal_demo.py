@@ -35,7 +35,7 @@ def lacking() -> list[str]:
     return [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
 
-def write_model(folder: Path, hidden: int = 128, layers: int = 4) -> None:
+def write_model(folder: Path, hidden: int = 64, layers: int = 2) -> None:
     """A Llama of about a million random weights, and a tokenizer of the words in this repository's pages."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -110,7 +110,7 @@ def main() -> None:
         parser.error(f"{', '.join(lacking())} not installed: pip install 'fleetrec[dev]'")
     model = arguments.out.parent / "rehearsal-demo-model"
     write_model(model)
-    options = options or ["--speed", "2", "--minutes", "2", "--max-tokens", "24", "--overwrite"]
+    options = options or ["--speed", "2", "--minutes", "2.5", "--max-tokens", "24", "--overwrite"]
     with served(model, model / "server.log") as url:
         sys.exit(rehearse(arguments.scenario, url, model, arguments.out, options))
 

@@ -17,7 +17,7 @@ from tests.small import SMALL, noted
 def test_a_real_server_answers_the_load_of_a_small_fleet_and_is_fitted(tmp_path: Path) -> None:
     scenario, model, out = tmp_path / "small.yaml", tmp_path / "model", tmp_path / "out"
     scenario.write_text(SMALL)
-    write_model(model, hidden=64, layers=2)
+    write_model(model)
     with served(model, tmp_path / "server.log") as url:
         given = ["rehearse", str(scenario), "--url", url, "--model", str(model), "--out", str(out)]
         result = CliRunner().invoke(app, [*given, "--speed", "300", "--minutes", "0.1", "--max-tokens", "6"])

@@ -16,7 +16,7 @@ BARS = {"latency_p50": 0.10, "latency_p95": 0.20}
 """how near a fitted profile should come to requests that it has not seen"""
 _FEWEST = 20
 """answered requests, to fit and judge anything"""
-_STRETCHES, _UNSTEADY = 5, 1.25
+_STRETCHES, _UNSTEADY = 5, 1.4
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _steadiness(log: RequestLog, simulated: Outcomes) -> list[Note]:
         return []
     said = (
         "the server is not steady: what a request takes, over what its load explains, changes by a factor of "
-        "{factor:.2g} from one stretch of the rehearsal to another, which no profile can meet; see whether something "
+        "{factor:.2g} from one stretch of the rehearsal to another, which no profile meets; see whether something "
         "else uses its machine, or rehearse for longer"
     )
     return [note("unsteady", said, factor=factor)]

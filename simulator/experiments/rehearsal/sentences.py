@@ -42,8 +42,12 @@ def effect_text(summary: Mapping[str, Any]) -> str | None:
         f"With the server's own speed {effect['metric'].upper()} moves by {signed(moved['mean'])} (95%: "
         f"{signed(moved['low'])} to {signed(moved['high'])})"
     )
-    shown = [dollars(value) if value is not None else "no number of replicas" for value in month]
-    return f"{said}, and what the represented fleet needs from {shown[0]} to {shown[1]} a month."
+    if None in month:
+        which = " and ".join(
+            name for name, value in zip(("that speed", "the guess"), month[::-1], strict=True) if value is None
+        )
+        return f"{said}; no number of replicas meets the represented fleet's objective at {which}."
+    return f"{said}, and what the represented fleet needs from {dollars(month[0])} to {dollars(month[1])} a month."
 
 
 def sender_text(summary: Mapping[str, Any]) -> str:
