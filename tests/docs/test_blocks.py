@@ -140,6 +140,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "scenarios").mkdir()
     (path / "experiments").mkdir()
     (path / "scenarios" / "high_churn.yaml").write_text(SMALL.replace("name: small", "name: high_churn"))
+    api = "cloud: {kind: api, api: {preset: llama-3.1-8b-2026-07}}"
+    (path / "scenarios" / "hosted_api.yaml").write_text(SMALL.replace("name: small", f"name: hosted_api\n{api}"))
     (path / "experiments" / "policy_sweep.yaml").write_text(_SWEEP)
     simulate(Scenario.load(path / "scenarios" / "high_churn.yaml"), path / "runs" / "high_churn-1")
     pd.DataFrame({"item_id": ["1", "2"], "title": ["The Third Man", "Vertigo"]}).to_csv(path / "items.csv", index=False)

@@ -14,7 +14,6 @@ WHOLE = [
     "experiments/breakeven/breakeven.py: served_by",
     "experiments/decision/run.py: decide_scenario",
     "experiments/policy_comparison.py: compare",
-    "experiments/rehearsal/rehearse.py: _cloud",
     "experiments/rehearsal/rehearse.py: check_plan",
     "experiments/rehearsal/rehearse.py: prepare_rehearsal",
     "preparation/input_checks.py: check_inputs",

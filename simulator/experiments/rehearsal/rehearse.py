@@ -126,7 +126,7 @@ def prepare_rehearsal(plan: Plan, scenario: sections.Scenario, device: str, prog
     parameters = ChatParameters(load.due[0].limit, stream=True, stream_options={"include_usage": True})
     key = read_key(plan.key_variable, "--key-variable")
     server = Server(plan.url, plan.model, key, parameters, plan.timeout_s)
-    return Rehearsal(plan, prepared, run, load, _cloud(plan, scenario, prepared), server, device)
+    return Rehearsal(plan, prepared, run, load, _cloud(plan, scenario.llm, scenario.cloud, prepared), server, device)
 
 
 def rehearse(rehearsal: Rehearsal, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -196,9 +196,8 @@ def _concluded(rehearsal: Rehearsal, sending: Sending, folder: Path, progress: P
     return dict(finite(figures))
 
 
-def _cloud(plan: Plan, scenario: sections.Scenario, prepared: Prepared) -> Cloud:
+def _cloud(plan: Plan, llm: sections.Llm, cloud: sections.Cloud, prepared: Prepared) -> Cloud:
     """What the scenario takes the server for: its API, or a replica of its first kind."""
-    llm, cloud = scenario.llm, scenario.cloud
     if cloud.kind == "api":
         assert cloud.api is not None
         return HostedApi(cloud.api, prepared.draws)
