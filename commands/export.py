@@ -50,15 +50,15 @@ def export(
             print_json(about)
         elif not quiet:
             for program in about["programs"]:
-                say(_line(program, about["held_out"]["users"]))
+                say(_line(program, about["held_out"]))
         if not quiet:
             say(f"written to {srm}", aside=as_json)
 
 
-def _line(program: dict[str, Any], users: int) -> str:
+def _line(program: dict[str, Any], simulated: dict[str, Any]) -> str:
     """What a program is, and what its numbers change."""
     return (
         f"{program['onnx']}: {program['bytes']:,} bytes; of the simulator's first 10 it has "
-        f"{program['same_first_10']:.1%}, all in their order for {program['same_order_10']:.1%} of {users} users; "
-        f"NDCG@10 {program['ndcg@10']:.4f} ({-program['ndcg@10_lost']:+.4f})"
+        f"{program['same_first_10']:.1%}, all in their order for {program['same_order_10']:.1%} of users; "
+        f"NDCG@10 {program['ndcg@10']:.4f}, the simulator's {simulated['ndcg@10']:.4f} ({simulated['users']} users)"
     )

@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("export")
     with pytest.MonkeyPatch.context() as patch:
         scenario_in(folder, patch)
-        done = typed("export", "tiny.yaml", "--srm", "phone", "--json")
+        done = typed("export", "tiny.yaml", "--srm", "phone", "--quiet", "--json")
         assert done.exit_code == 0, done.output
         assert json.loads(done.stdout) == json.loads(Path("phone/export.json").read_text(encoding="utf-8"))
         yield folder
