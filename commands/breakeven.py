@@ -23,6 +23,8 @@ from fleetrec.commands.common import (
 
 app = typer.Typer()
 
+_NAMED = {"--api": "a preset", "--policy": "a request policy, such as always"}
+
 
 @app.command()
 def breakeven(
@@ -46,6 +48,7 @@ def breakeven(
     """Compare own GPUs (provisioned, autoscaled, spot), a hosted API and none by dollars a month and fleet size."""
     with user_errors():
         from fleetrec import Scenario
+        from fleetrec.models.runtime.errors import InputError
         from fleetrec.reports.figures.breakeven import draw_breakeven
         from fleetrec.reports.terminal.breakeven import print_breakeven
         from fleetrec.reports.terminal.parts import console_for
@@ -56,6 +59,9 @@ def breakeven(
         from fleetrec.simulator.results.run_folder import opened, run_folder, usable_device
 
         fleets = fleets_of(fleet)
+        for option, given in [("--api", api), *(("--policy", text) for text in policy or [])]:
+            if given is not None and not given.strip():
+                raise InputError(f"{option}: nothing is named; name {_NAMED[option]}, or drop it")
         settings = [*(overrides or []), *([f"cloud.api={{preset: {api}}}"] if api else [])]
 
         def loaded(*more: str) -> Scenario:

@@ -249,6 +249,8 @@ def test_the_key_is_in_the_environment_and_in_no_file(
         (["--fit-first", "1"], "--fit-first 1: the part to fit"),
         (["--from", "noon"], "--from: expected a duration"),
         (["--from", "300d"], "--from 300d: no request comes"),
+        (["--from", "-1min"], "--from -60s: lies before the simulated run"),
+        (["--model", " "], "--model: nothing is named"),
         (["--key-variable", "NO_SUCH_KEY"], "--key-variable: the environment variable NO_SUCH_KEY is not set"),
         (["--set", "policy.slate=srm"], "asks no LLM, so there is nothing to send"),
     ],

@@ -47,6 +47,7 @@ from fleetrec.simulator.records.parquet import write_table
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.summary import finite
 from fleetrec.simulator.scenario import resolved_yaml, sections
+from fleetrec.simulator.scenario.units import DURATION
 from fleetrec.simulator.simulation import simulate_prepared
 
 _LATE_SHARE = 0.01
@@ -100,6 +101,10 @@ class Rehearsal:
 def check_plan(plan: Plan, scenario: sections.Scenario) -> None:
     """InputError for what can be known to be wrong before anything is simulated or sent."""
     check_address(plan.url)
+    if not plan.model.strip():
+        raise InputError("--model: nothing is named; give the model's name as the server knows it")
+    if plan.begin_s is not None and plan.begin_s < 0:
+        raise InputError(f"--from {DURATION.show(plan.begin_s)}: lies before the simulated run; name a moment of it")
     for option, value in (("--speed", plan.speed), ("--minutes", plan.seconds), ("--timeout", plan.timeout_s)):
         if not 0 < value < math.inf:
             raise InputError(f"{option}: expected a number above 0, got {value:g}")

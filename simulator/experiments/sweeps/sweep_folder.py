@@ -41,8 +41,8 @@ def opened(path: Path, plan: Plan, resume: bool, overwrite: Sequence[str] = ()) 
     """
     folder = ExperimentFolder(path)
     with held_whole(path) as present:
+        lost = named_runs(folder, overwrite)
         if "experiment.json" in present:
-            lost = named_runs(folder, overwrite)
             _check_continues(folder, plan, resume or bool(lost), lost)
             for run in lost:
                 remove_run(run)

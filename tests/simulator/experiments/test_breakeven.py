@@ -182,3 +182,6 @@ def test_a_broken_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     file.write_text(SMALL)
     said = one_line(typed("breakeven", file, "--policy", "sometimes"))
     assert "unknown kind 'sometimes'" in said
+    said = one_line(typed("breakeven", file, "--policy", "always", "--policy", " "))
+    assert said == "--policy: nothing is named; name a request policy, such as always, or drop it"
+    assert one_line(typed("breakeven", file, "--api", "")) == "--api: nothing is named; name a preset, or drop it"

@@ -189,6 +189,11 @@ def test_more_seeds_join_the_finished_ones(plan: Plan, undisturbed: Path, tmp_pa
     assert pd.read_parquet(out / "results.parquet")["seed"].tolist() == [1, 2, 3] * 3
 
 
+def test_a_run_to_lose_is_looked_for_in_a_new_folder_too(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--overwrite nope: .* has no finished run of that name"):
+        run_sweep(plan, tmp_path / "new", executor_for(jobs=1), NullProgress(), lambda line: None, False, ["nope"])
+
+
 def test_a_sweep_with_other_runs_takes_none_of_the_finished_ones_away(
     plan: Plan, undisturbed: Path, tmp_path: Path
 ) -> None:
