@@ -55,6 +55,9 @@ def _gain(policy: Mapping[str, Any]) -> str:
     texts = []
     for kind, accuracy in policy["accuracy"].items():
         gain = accuracy["gain_over_srm"]
+        if accuracy[metric] is None:
+            texts.append(f"no {metric.upper()} on {kind}: there is no interaction")
+            continue
         ends = ", ".join(f"{gain[name]:+.4f}" for name in ("low", "high")) if gain["low"] is not None else "n/a"
         texts.append(
             f"{metric.upper()} {accuracy[metric]:.4f} on {kind}, {gain['mean']:+.4f} ({ends}) over the SRM alone"

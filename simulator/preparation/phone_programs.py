@@ -36,6 +36,7 @@ Floats = NDArray[np.float64]
 ABOUT = "export.json"
 K = 10
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
+_FILES = {ABOUT, "items.csv", *(f"srm.{kind}.{suffix}" for kind in PRECISIONS for suffix in ("onnx", "pt2"))}
 _USERS = 500  # that are ranked for, at most
 _SCORES = 2_000_000  # of all of them, at most; a tenth of it where each pair of history and item is computed
 _APART = 1e-3  # scores of a float32 program and the simulator's, in units of the largest
@@ -153,8 +154,7 @@ def _filled(folder: Path, overwrite: bool) -> Iterator[Path]:
     end."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--srm {folder}: a file is there; name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise InputError(f"--srm {folder}: the folder is not empty; name another, or add --overwrite")
+    _check_free(folder, overwrite)
     made = folder.absolute().with_name(f".{secrets.token_hex(6)}-{folder.name}")
     try:
         made.mkdir(parents=True)
@@ -162,8 +162,18 @@ def _filled(folder: Path, overwrite: bool) -> Iterator[Path]:
         raise InputError(f"--srm {folder}: no folder can be made there: {error.strerror}; name another") from None
     try:
         yield made
+        _check_free(folder, overwrite)  # nobody has filled it meanwhile
         folder.mkdir(exist_ok=True)
         for path in sorted(made.iterdir(), key=lambda path: path.name == ABOUT):
             path.replace(folder / path.name)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    """InputError where files in `folder` would be lost, or stand beside those of an export and are none of its."""
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if present and not overwrite:
+        raise InputError(f"--srm {folder}: the folder is not empty; name another, or add --overwrite")
+    if present - _FILES:
+        raise InputError(f"--srm {folder}: holds files that are not an export's; name a new or an empty folder")

@@ -81,6 +81,13 @@ class Prepared:
     """of what depends on more than this, but not on all of a scenario"""
 
 
+def check_asked(scenario: sections.Scenario, trained: TrainedModels, population: Population) -> None:
+    """InputError where a hosted API never lets in what these devices ask for in the mean."""
+    decisions, history = int(population.n_interactions.sum()), trained.split.history[population.users]
+    asking = scenario.policy, scenario.llm, scenario.cloud
+    check_load(*asking, decisions, population.stream.horizon_s, int(history.mean()))
+
+
 def prepare(
     scenario: sections.Scenario,
     device: str,
@@ -104,9 +111,7 @@ def prepare(
     draws = RegionDraws(inputs.seed, own.region, own.first) if own is not None else Draws(inputs.seed)
     population = populate(inputs, trained.split, draws, own)
     check_events(policy_clocks(scenario.policy, scenario.cloud, population.n_devices), population.stream.horizon_s)
-    decisions, history = int(population.n_interactions.sum()), trained.split.history[population.users]
-    asking = scenario.policy, scenario.llm, scenario.cloud
-    check_load(*asking, decisions, population.stream.horizon_s, int(history.mean()))
+    check_asked(scenario, trained, population)
     first = np.maximum(trained.split.history - 1 - max(inputs.lag or 0, inputs.window), 0)
     srm = first_deployed(inputs.item_table, trained)
     scored = np.unique(population.users) if not inputs.regions else population.users[:0]  # regions score their own

@@ -81,6 +81,8 @@ def test_a_phone_is_measured_with_onnxruntime_alone_and_is_a_class_that_a_fleet_
 def test_bad_input_is_one_line_and_leaves_nothing(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
     assert "the folder is not empty" in one_line(typed("export", "tiny.yaml", "--srm", "phone", "--quiet"))
+    other = one_line(typed("export", "tiny.yaml", "--srm", ".", "--overwrite", "--quiet"))
+    assert other == "--srm .: holds files that are not an export's; name a new or an empty folder"
     assert "a file is there" in one_line(typed("export", "tiny.yaml", "--srm", "tiny.yaml", "--quiet"))
     done = subprocess.run([sys.executable, str(PHONE), "."], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -17,7 +17,8 @@ from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.core.notes import data_of, note
 from fleetrec.simulator.experiments.breakeven.crossings import crossing
 from fleetrec.simulator.experiments.breakeven.monthly import WAYS, Monthly, MonthlyBills, Way
-from fleetrec.simulator.preparation.prepare import prepare
+from fleetrec.simulator.preparation.input_checks import check_inputs
+from fleetrec.simulator.preparation.prepare import check_asked, prepare
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.summary import finite, headline_metric
 from fleetrec.simulator.scenario import sections
@@ -37,6 +38,7 @@ NAMES: dict[Way, str] = {
 
 _SIMPLEST: tuple[Way, ...] = ("api", "gpus", "spot", "autoscaled", "overflow")
 _ALIKE = 1.005
+_NOTHING_ASKED = "no device asks the cloud, so there is nothing to serve, in any way"
 
 Bills = list[dict[Way, Monthly]]
 
@@ -50,7 +52,12 @@ def breakeven(
         raise InputError("regions: each has a cloud of its own; compare the ways for one of them, without regions")
     for fleet in fleets:
         check_fleet(first.fleet, fleet)
+    by_api = [served_by("api", scenario) for scenario in scenarios.values() if scenario.cloud.api is not None]
+    for scenario in by_api:
+        check_inputs(scenario)
     prepared = prepare(served_by("gpus", first), device, progress)
+    for scenario in by_api:
+        check_asked(scenario, prepared.trained, prepared.population)
     policies = []
     with progress.task("bills of fleets", len(scenarios) * len(fleets)) as task:
         for name, scenario in scenarios.items():
@@ -130,6 +137,7 @@ def _policy(name: str, runs: Sequence[RunResult], fleets: Sequence[int], bills: 
         at = crossing(sizes, usd[way], usd[other], draws[way], draws[other])
         if at is not None and (at.low > 0 or at.high < math.inf):  # else chance alone may have made it
             found.append({"cheaper": way, "than": other, **at._asdict()})
+    asked = runs[0].summary["requests"]["asked"]
     return {
         "policy": name,
         "metric": metric,
@@ -137,9 +145,9 @@ def _policy(name: str, runs: Sequence[RunResult], fleets: Sequence[int], bills: 
         "srm_alone": runs[0].summary["baselines"]["srm"][metric],
         "requests_per_interaction": runs[0].summary["requests"]["asked_ratio"],
         "ways": {way: [_figures(of[way]) for of in bills] for way in ways},
-        "cheapest": [_cheapest(of) for of in bills],
+        "cheapest": [_cheapest(of) if asked else "none" for of in bills],
         "crossings": found,
-        "sentence": _sentence(fleets, bills),
+        "sentence": _sentence(fleets, bills) if asked else _NOTHING_ASKED,
     }
 
 

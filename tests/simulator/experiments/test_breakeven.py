@@ -176,6 +176,27 @@ def test_regions_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert said == "regions: each has a cloud of its own; compare the ways for one of them, without regions"
 
 
+@pytest.mark.parametrize("settings", [("workload.arrivals={kind: poisson, per_day: 1}", "duration=1s"), ("policy.request=never",)])
+def test_where_nobody_asks_no_way_is_cheapest(
+    settings: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    done = typed("breakeven", file, "--fleet", "1e5", *(word for text in settings for word in ("--set", text)))
+    assert done.exit_code == 0, done.output
+    assert "no device asks the cloud, so there is nothing to serve" in " ".join(done.stdout.split())
+
+
+def test_limits_that_let_nothing_in_are_no_cheap_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    for limits, key in (("tokens_per_minute: 1", "tokens"), ("requests_per_minute: 0.01, burst: 3h", "requests")):
+        said = one_line(typed("breakeven", file, "--set", API, "--set", f"cloud.api.limits={{{limits}}}"))
+        assert said.removeprefix("--set ").find(f"cloud.api.limits.{key}_per_minute") >= 0, said
+
+
 def test_a_broken_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "small.yaml"
