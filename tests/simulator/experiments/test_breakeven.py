@@ -176,7 +176,9 @@ def test_regions_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert said == "regions: each has a cloud of its own; compare the ways for one of them, without regions"
 
 
-@pytest.mark.parametrize("settings", [("workload.arrivals={kind: poisson, per_day: 1}", "duration=1s"), ("policy.request=never",)])
+@pytest.mark.parametrize(
+    "settings", [("workload.arrivals={kind: poisson, per_day: 1}", "duration=1s"), ("policy.request=never",)]
+)
 def test_where_nobody_asks_no_way_is_cheapest(
     settings: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
