@@ -1,10 +1,12 @@
 """`decide` as it is typed: a scenario simulated as far as needed, a sweep read as it is, and mistakes in one line."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
+from fleetrec.models.runtime.errors import InputError
 from tests.commands.typed import one_line, scenario_in, typed
 from tests.simulator.experiments.decision.worlds import sweep_of
 
@@ -73,6 +75,7 @@ def test_a_sweep_is_read_as_it_is(tmp_path):
     ("words", "said"),
     [
         (("--worth", "-1"), "--worth -1: expected dollars above 0, such as 0.5"),
+        (("--worth", "1e308"), "--worth 1e+308: expected dollars above 0 and at most 1e+15, such as 0.5"),
         (("--budget", "0"), "--budget 0: expected dollars above 0, such as 0.5"),
         (("--mark", "nothing.json"), "--mark nothing.json: no such file; expected NAME=0.21"),
         (("--mark", "mine=7"), "--mark mine=7: no such file; expected NAME=0.21"),
@@ -95,4 +98,8 @@ def test_a_mark_is_what_evaluate_found(tmp_path):
     from fleetrec.simulator.experiments.decision.marks import read_marks
 
     (tmp_path / "e.json").write_text(json.dumps({"llm": {"ndcg@10": 0.25}, "models": {"llm": "item_lm"}}))
+    for ndcg in (math.nan, 7.0):
+        (tmp_path / "none.json").write_text(json.dumps({"llm": {"ndcg@10": ndcg}, "models": {"llm": "item_lm"}}))
+        with pytest.raises(InputError, match=r"expected NAME=0\.21"):
+            read_marks([str(tmp_path / "none.json")])
     assert read_marks([str(tmp_path / "e.json"), "b=0.1"]) == {"item_lm, evaluated": 0.25, "b": 0.1}

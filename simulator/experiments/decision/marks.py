@@ -28,7 +28,10 @@ def _evaluated(path: Path) -> dict[str, float]:
     expected = "expected NAME=0.21, NDCG@10 of an LLM's lists, or the file that `evaluate --json` printed"
     try:
         held = read_json(path)
-        return {f"{held['models']['llm']}, evaluated": float(held["llm"]["ndcg@10"])}
+        found = float(held["llm"]["ndcg@10"])
+        if not 0 <= found <= 1:
+            raise ValueError("no NDCG")
+        return {f"{held['models']['llm']}, evaluated": found}
     except FileNotFoundError:
         raise InputError(f"--mark {path}: no such file; {expected}") from None
     except (OSError, ValueError, KeyError, TypeError):

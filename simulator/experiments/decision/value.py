@@ -1,6 +1,5 @@
 """What accuracy is worth to whom decides: dollars for a hundredth of it, a budget a month, or nothing that is known."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from fleetrec.simulator.results.sentences import dollars
 
 POINT = 0.01
 """of the metric, which `worth_usd` is the worth of"""
+_MOST_USD = 1e15  # beyond which sums would overflow
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Value:
 
     def __post_init__(self) -> None:
         for option, usd in (("--worth", self.worth_usd), ("--budget", self.budget_usd)):
-            if usd is not None and not 0 < usd < math.inf:
-                raise InputError(f"{option} {usd:g}: expected dollars above 0, such as 0.5")
+            if usd is not None and not 0 < usd <= _MOST_USD:
+                most = f" and at most {_MOST_USD:g}" if usd > _MOST_USD else ""
+                raise InputError(f"{option} {usd:g}: expected dollars above 0{most}, such as 0.5")
 
     def of(self, gain: Measure, cost: Measure, weights: Sequence[NDArray[np.uint8]]) -> Measure:
         """What policies add: net dollars per 1,000 interactions, or accuracy where no worth of it is known."""
