@@ -89,9 +89,9 @@ class RunFolder:
         names = [name for name in self._manifest.files if name not in varying]
         hashes = {name: sha256_of(self.path / name) for name in names}
         files = {name: hashes.get(name) for name in self._manifest.files}
+        remove_parts(self.path)  # before, since whoever finds the folder whole leaves it alone
         self._manifest = replace(self._manifest, state="finished", files=files)
         self._manifest.write(self.path)
-        remove_parts(self.path)
 
 
 def made_by(threads: int) -> str:

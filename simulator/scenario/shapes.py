@@ -81,7 +81,7 @@ def kinds_of(model: type[BaseModel]) -> tuple[str, ...]:
 def sections_in(shape: Shape, path: str) -> Iterator[tuple[type[BaseModel], str]]:
     """The section of one class that a key holds, or of which it holds a list, with the beginning of its keys."""
     for part, where in ((shape, path), (shape.item, f"{path}N.")):
-        if part is not None and len(part.sections) == 1 and not kinds_of(part.sections[0]):
+        if part is not None and len(part.sections) == 1 and len(kinds_of(part.sections[0])) != 1:
             yield part.sections[0], where
 
 

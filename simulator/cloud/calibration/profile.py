@@ -1,5 +1,6 @@
 """A profile: the step times and limits of one model on one server, as a YAML file that a scenario can name."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,8 @@ def save_profile(found: Calibration, path: Path) -> None:
             "requests": len(found.log),
             "fitted_first": found.fitted,
         },
-        "in_sample": found.in_sample,
-        "held_out": found.held_out,
+        "in_sample": _finite(found.in_sample),
+        "held_out": None if found.held_out is None else _finite(found.held_out),
     }
     with atomic_path(path) as temporary:
         temporary.write_text(_HEAD + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
@@ -141,3 +142,8 @@ def load_profile(path: Path) -> Profile:
         raise InputError(
             f"{path}: {where}: {problem['msg']}; correct it, or write the profile anew with `{program()} calibrate`"
         ) from None
+
+
+def _finite(errors: dict[str, float]) -> dict[str, float]:
+    """Without those of times that were zero, to which no error is relative."""
+    return {name: error for name, error in errors.items() if math.isfinite(error)}

@@ -104,7 +104,7 @@ class Spy:
 
 
 def test_preparing_reads_nothing_that_its_key_leaves_out(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for check in ("check_inputs", "check_events"):  # they look, and keep nothing
+    for check in ("check_inputs", "check_events", "check_asked"):  # they look, and keep nothing
         monkeypatch.setattr(f"fleetrec.simulator.preparation.prepare.{check}", lambda *values: None)
     monkeypatch.setattr(sections, "silent", lambda *own: nullcontext())
     read: set[str] = set()

@@ -1,5 +1,6 @@
 """A resolved scenario loads back to itself, and the schema accepts what the loader accepts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -68,6 +69,9 @@ def instances(model: type[BaseModel]) -> st.SearchStrategy[Any]:
     if model is sections.Slo:
         objectives = st.sampled_from(["p99=2s", "ttft_p95=200ms", "tpot_p50=30ms"])
         fields["objectives"] = st.lists(objectives, min_size=1, max_size=3).map(tuple)
+    if model is sections.Api:
+        fields["preset"] = st.none()
+        fields |= {name: values(replace(fields_of(model)[name], optional=False)) for name in ("price", "latency")}
     if model is TimeForm:
         fields["zone"] = st.sampled_from([None, "Europe/Paris", "UTC"])
     if issubclass(model, TableForm):
