@@ -71,6 +71,12 @@ class _Loader(SourceFileLoader):
         super().__init__(name, path)
         self._builtins = builtins_of_it
 
+    def get_code(self, fullname: str) -> types.CodeType:
+        """From the source as it is: kept bytecode also passes for that of a file that was changed within the second."""
+        path = self.get_filename(fullname)
+        code: types.CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
     def exec_module(self, module: types.ModuleType) -> None:
         vars(module)["__builtins__"] = self._builtins
         super().exec_module(module)
