@@ -17,6 +17,7 @@ WHOLE = [
     "experiments/rehearsal/rehearse.py: check_plan",
     "experiments/rehearsal/rehearse.py: prepare_rehearsal",
     "preparation/input_checks.py: check_inputs",
+    "preparation/prepare.py: check_asked",
     "preparation/prepare.py: prepare",
     "regions/region.py: Region.__init__",
     "regions/run.py: simulate_regions",
