@@ -65,8 +65,8 @@ def plain_text(value: Any) -> str:
 
 
 def _in_list(value: Any) -> str:
-    """A plain value as one of a list on one line, where commas and brackets must be quoted."""
-    if isinstance(value, str) and any(mark in value for mark in ",[]{}"):
+    """A plain value as one of a list on one line, where commas, brackets and question marks must be quoted."""
+    if isinstance(value, str) and any(mark in value for mark in ",?[]{}"):
         return yaml.safe_dump([value], width=float("inf"), allow_unicode=True, default_flow_style=True)[1:-2]
     return plain_text(value)
 

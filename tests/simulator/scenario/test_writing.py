@@ -7,7 +7,7 @@ from typing import Any, get_origin
 import annotated_types
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -81,7 +81,17 @@ def instances(model: type[BaseModel]) -> st.SearchStrategy[Any]:
     return st.builds(model, **fields)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_list_of_texts_on_one_line_is_read_back() -> None:
+    for text in ("0?", "?(", "a, b", "[x]", "{y}", "what?", "a?b", "plain", "é: ü", "#no", "'"):
+        assert yaml.safe_load(plain_text((text, "1"))) == [text, "1"], text
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink a whole scenario takes minutes
+)
 @given(instances(Scenario))
 def test_any_scenario_written_out_is_read_back_equal(scenario: Scenario) -> None:
     text = resolved_yaml(scenario)
