@@ -8,7 +8,7 @@ import pandas as pd
 
 from fleetrec.reports.data.quantities import dollars_text
 from fleetrec.reports.data.run_folder import setting
-from fleetrec.simulator.results.account import times_a_month
+from fleetrec.simulator.core.months import times_a_month
 
 PER_MONTH = {
     "cost.usd_provisioned_per_1k_interactions": "cost.usd_provisioned_per_month",

@@ -11,8 +11,6 @@ from fleetrec.simulator.scenario.sections import Tariffs
 
 JOULES_PER_KWH = 3.6e6
 HOUR_S = 3600.0
-MONTH_S = 30 * 86400.0
-"""a month of a bill"""
 GB = 1e9
 
 

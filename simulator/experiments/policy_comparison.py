@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fleetrec.models.metrics import accuracy_per_query
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.core.months import times_a_month
 from fleetrec.simulator.core.notes import PROVISIONED_LEAVES_OUT, PROVISIONED_NONE
 from fleetrec.simulator.experiments.comparison.compare import compare_runs
 from fleetrec.simulator.experiments.statistics import Replicates, over_users
@@ -25,7 +26,6 @@ from fleetrec.simulator.policies.request.random import RandomRequest
 from fleetrec.simulator.policies.request.session_start import SessionStartRequest
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.results import summary as parts
-from fleetrec.simulator.results.account import times_a_month
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
 from fleetrec.simulator.results.run_folder import RunFolder, opened
 from fleetrec.simulator.results.run_result import RunResult

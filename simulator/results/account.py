@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served
-from fleetrec.simulator.core.costs import MONTH_S as MONTH_S
 from fleetrec.simulator.core.costs import Cost, network_cost
+from fleetrec.simulator.core.months import MONTH_S
 from fleetrec.simulator.core.resampling import Resampling, interval
 from fleetrec.simulator.engine.cloud_service import Service
 from fleetrec.simulator.preparation.prepare import Prepared
@@ -47,11 +47,6 @@ _EXPECTED = (InputError, ArithmeticError, ValueError, MemoryError)
 
 Floats = NDArray[np.float64]
 Figures = dict[str, Any]
-
-
-def times_a_month(devices: Any, represents: Any, seconds: Any) -> Any:
-    """By how much a figure of `devices` over so many seconds is multiplied for a month of those that they represent."""
-    return represents / devices * MONTH_S / seconds
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,12 @@ def test_processes_beside_a_run_draw_the_same_files_as_the_run_itself(tmp_path: 
         drawing.finish()
     assert drawn(beside) == drawn(here)
     assert len(drawn(here)) == 5
+
+
+@pytest.mark.parametrize("module", ["fleetrec.reports.figures.draw_worker", "fleetrec.simulator.cloud.capacity.sizing"])
+def test_neither_drawing_nor_sizing_a_cloud_loads_pytorch(module: str) -> None:
+    code = f"import sys, {module}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_a_lost_process_was_to_draw_is_drawn_all_the_same(tmp_path: Path) -> None:

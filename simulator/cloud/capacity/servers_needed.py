@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.runtime.threads import Ahead
+from fleetrec.models.runtime.ahead import Ahead
 from fleetrec.simulator.cloud.capacity.clones import Clones
 from fleetrec.simulator.cloud.capacity.peak import PEAK_S, Peak
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served, fewest

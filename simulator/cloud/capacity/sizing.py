@@ -26,7 +26,8 @@ from fleetrec.simulator.cloud.prediction.rows import engine_named
 from fleetrec.simulator.cloud.prediction.setup import Formats, kv_cache_named, served_on, weights_of
 from fleetrec.simulator.cloud.request_files.forms import NOTHING_SAID, Said
 from fleetrec.simulator.cloud.tokens import RequestTokens
-from fleetrec.simulator.core.costs import HOUR_S, MONTH_S, rent_cost
+from fleetrec.simulator.core.costs import HOUR_S, rent_cost
+from fleetrec.simulator.core.months import MONTH_S
 from fleetrec.simulator.core.notes import data_of, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario import sections

@@ -32,10 +32,10 @@ from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.pools import pools_of
 from fleetrec.simulator.cloud.tokens import generation_of, history_tokens, history_window
 from fleetrec.simulator.core.costs import Cost, carbon_signal, network_cost
+from fleetrec.simulator.core.months import MONTH_S
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling, interval
 from fleetrec.simulator.records.run_manifest import check_one_run
-from fleetrec.simulator.results.account import MONTH_S
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import Scenario, sections
 from fleetrec.simulator.scenario.text_files import read_object

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from fleetrec.simulator.results.account import times_a_month
+from fleetrec.simulator.core.months import times_a_month
 
 _DEVICES, _REPRESENTED = "devices", "represented.devices"
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fleetrec.models.runtime.threads import Ahead
+from fleetrec.models.runtime.ahead import Ahead
 
 
 @pytest.mark.parametrize(("threads", "beside"), [("2", True), ("2", False), ("1", True)])

@@ -1,0 +1,32 @@
+"""A second thread that works out what is likely to be asked next."""
+
+import os
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+Question = TypeVar("Question", bound=Hashable)
+Answer = TypeVar("Answer")
+
+
+class Ahead(Generic[Question, Answer]):
+    """Answers to one question after the other: what is likely to be asked next is worked out meanwhile on a second
+    thread, where this process is not one of several workers and the work leaves the interpreter to others."""
+
+    def __init__(self, work: Callable[[Question], Answer], beside: bool):
+        """`work` depends on the question alone; without `beside` nothing is worked out that has not been asked."""
+        self._work = work
+        threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count())  # workers are told to use one
+        self._pool = ThreadPoolExecutor(2) if beside and threads != "1" else None
+        self._begun: dict[Question, Future[Answer]] = {}
+
+    def ask(self, question: Question, *likely: Question) -> Answer:
+        """The answer; `likely` is what may be asked next, the first first."""
+        if self._pool is None:
+            return self._work(question)
+        before, self._begun = self._begun, {}
+        for one in (question, *likely):
+            self._begun[one] = before.pop(one) if one in before else self._pool.submit(self._work, one)
+        for stale in before.values():
+            stale.cancel()
+        return self._begun[question].result()
