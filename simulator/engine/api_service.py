@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fleetrec.simulator.cloud.api.node import ApiNode, ApiTicket, Call
 from fleetrec.simulator.cloud.api.prompt_cache import Prefixes, prefixes_of
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective, Times
-from fleetrec.simulator.cloud.capacity.overflow import cheapest_split
+from fleetrec.simulator.cloud.capacity.overflow import with_overflow
 from fleetrec.simulator.cloud.capacity.peak import Peak
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
@@ -39,7 +39,7 @@ class ApiService(Service):
     def __init__(self, env: Clock, api: sections.Api, llm: sections.Llm, prepared: Prepared, reader: RequestReader):
         assert api.price is not None
         self.node = ApiNode(env, api, prepared.draws)
-        self.reader, self._batch = reader, api.price.batch
+        self.reader, self._price = reader, api.price
         self._name = llm.served_as or api.preset or "the API's model"
         self._source = api.source or "as the scenario says"
         self._instruction_tokens = llm.prompt.instruction_tokens
@@ -47,10 +47,8 @@ class ApiService(Service):
 
     def timeout_s(self, request_timeout_s: float, pushed: bool) -> float:
         """A batch has its own time."""
-        return self._batch.window if self._batch is not None and self._batched(pushed) else request_timeout_s
-
-    def _batched(self, pushed: bool) -> bool:
-        return self._batch is not None and (pushed or self._batch.requests == "all")
+        batch = self._price.batch_of(pushed)
+        return request_timeout_s if batch is None else batch.window
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Submitted:
         return self.serve(record, self.reader.read(record), deadline_s)
@@ -62,7 +60,7 @@ class ApiService(Service):
         if asked.prefix_start >= 0:
             own = asked.prefix_start, asked.prefix_tokens, self._instruction_tokens
             prefixes = prefixes_of(record.device, *own)
-        batched = self._batched(record.pushed)
+        batched = self._price.batch_of(record.pushed) is not None
         call = Call(record.device, record.step, prompt, output, sequences, prefixes, asked.latency_s, batched)
         self._device.append(record.device)
         self._issued.append(record.t_issued_s)
@@ -208,15 +206,11 @@ class OverflowService(Service):
         device, issued_s, usd = (np.array(values) for values in (self._device, self._issued, self._usd))
         if not found.servers or not len(usd):
             return found
-        whole = np.array([float(found.servers)]) if found.paid is None else found.paid
-        server_usd_s = self.gpus.provisioned(whole, horizon_s, 0.0).usd / horizon_s / found.servers
         rates = Peak.of(issued_s, device, horizon_s, users).by_time_per_s * scale
-        split = rates, found.peak_per_s / found.servers, server_usd_s, float(usd.mean())
-        servers, spilled = cheapest_split(*split)
-        by_use = spilled * float(usd.mean()) * horizon_s
-        paid = servers[:, None] / found.servers * whole
-        found = replace(found, servers_of=servers[1:], paid_of=paid[1:], by_use_usd_of=by_use[1:])
-        return replace(found, servers=int(servers[0]), paid=paid[0], by_use_usd=float(by_use[0]))
+        mean_usd = float(usd.mean())
+        return with_overflow(
+            found, rates, lambda paid: self.gpus.provisioned(paid, horizon_s, 0.0).usd, mean_usd, horizon_s
+        )
 
     def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
         return self.gpus.provisioned(paid, horizon_s, scale)

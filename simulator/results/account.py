@@ -114,15 +114,14 @@ def account(
 
     by_use_of = provision.by_use_usd_of if len(provision.by_use_usd_of) else np.zeros(users.draws)
     servers = np.full(users.draws, math.nan) if provision.servers is None else provision.servers_of.astype(np.float64)
-    of_draws = servers[:, None] if provision.paid_of is None else provision.paid_of
+    of_draws = servers[:, None] if provision.servers is None else provision.paid_counts_of
     dollars = [
         math.nan if math.isnan(row[0]) else usd(row, drawn, by_use)
         for row, drawn, by_use in zip(of_draws, resampled, by_use_of.tolist(), strict=True)
     ]
     draws = account_draws(provision.rates_per_s, servers, np.array(dollars), resampled[:, 1], horizon_s)
     n = provision.servers
-    paid = np.array([n or 0.0]) if provision.paid is None else provision.paid
-    own_usd = math.nan if n is None else usd(paid, own, provision.by_use_usd)
+    own_usd = math.nan if n is None else usd(provision.paid_counts, own, provision.by_use_usd)
     figures = account_figures(provision.peak_per_s, n, own_usd, own[1], horizon_s, represents, draws)
     represented = _represented(requests, represents, provision, objective)
     return Account(figures, represented, draws, scale, objective, provision, failed)

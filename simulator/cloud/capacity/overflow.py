@@ -3,8 +3,13 @@
 A further server is worth its rent as long as what it keeps from the API costs more there than the server does.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
+
+from fleetrec.simulator.cloud.capacity.provisioning import Provision
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,3 +39,20 @@ def cheapest_split(rates_per_s: Floats, pace: float, server_usd_s: float, reques
         worth = (kept * request_usd > server_usd_s) & (middle > low)
         low, high = np.where(worth, middle, low), np.where(worth | (middle <= low), high, middle)
     return low, over(low)
+
+
+def with_overflow(
+    found: Provision, rates_per_s: Floats, rent_usd: Callable[[Floats], float], request_usd: float, horizon_s: float
+) -> Provision:
+    """What is rented and paid for where the API takes what the servers of `found` do not, which hold the whole load.
+
+    `rates_per_s` [1 + B, T] are those of the run's time and where users are resampled; `rent_usd` is what servers of
+    each kind [K] cost over `horizon_s`, at which no request is served.
+    """
+    assert found.servers
+    whole = found.paid_counts
+    server_usd_s = rent_usd(whole) / horizon_s / found.servers
+    servers, spilled = cheapest_split(rates_per_s, found.peak_per_s / found.servers, server_usd_s, request_usd)
+    paid, by_use = servers[:, None] / found.servers * whole, spilled * request_usd * horizon_s
+    found = replace(found, servers_of=servers[1:], paid_of=paid[1:], by_use_usd_of=by_use[1:])
+    return replace(found, servers=int(servers[0]), paid=paid[0], by_use_usd=float(by_use[0]))

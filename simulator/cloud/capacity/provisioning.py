@@ -83,6 +83,16 @@ class Provision:
     """the same where users are resampled [B]; none: 0"""
 
     @property
+    def paid_counts(self) -> Floats:
+        """Servers of each kind [K] that are paid for."""
+        return np.array([float(self.servers or 0)]) if self.paid is None else self.paid
+
+    @property
+    def paid_counts_of(self) -> Floats:
+        """The same where users are resampled [B, K]."""
+        return self.servers_of[:, None].astype(np.float64) if self.paid_of is None else self.paid_of
+
+    @property
     def misses(self) -> bool:
         """Whether what serves, of which no number is looked for, exceeds the objective."""
         return self.servers == 0 and self.hardest is not None and self.alone_s > self.hardest.late_s

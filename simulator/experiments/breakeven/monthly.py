@@ -6,7 +6,7 @@ as the account of a run is; an API is paid by the token; nobody serves the SRM a
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,7 +19,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.api.price import bill
 from fleetrec.simulator.cloud.api.prompt_cache import PromptCache, prefixes_of
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
-from fleetrec.simulator.cloud.capacity.overflow import cheapest_split
+from fleetrec.simulator.cloud.capacity.overflow import with_overflow
 from fleetrec.simulator.cloud.capacity.peak import Peak
 from fleetrec.simulator.cloud.capacity.provisioning import Provision
 from fleetrec.simulator.cloud.capacity.rental import Rental, paid_for
@@ -159,12 +159,10 @@ class MonthlyBills:
             if found.servers is None:
                 nan = math.nan
                 return Monthly(way, fleet, nan, nan, nan, nan, None, nan, nan, np.full(draws, nan))
-            paid = np.array([float(found.servers)]) if found.paid is None else found.paid
-            paid_of = found.servers_of[:, None].astype(np.float64) if found.paid_of is None else found.paid_of
             times = scale * drawn[:, 2] / own[2] if own[2] > 0 else np.full(draws, scale)
-            kept = self._kept(way, paid, scale)
+            kept = self._kept(way, found.paid_counts, scale)
             usd += kept.usd + found.by_use_usd
-            of_draws = of_draws + self._kept_usd(way, paid_of, times)
+            of_draws = of_draws + self._kept_usd(way, found.paid_counts_of, times)
             of_draws = of_draws + (found.by_use_usd_of if len(found.by_use_usd_of) else 0.0)
         low, high = interval(of_draws * months)
         per_1k = 1000 * usd / max(float(own[1]), 1.0)
@@ -195,14 +193,10 @@ class MonthlyBills:
         found = rented(found, self._servers, self._capacity, self._peak, scale, rental, paces)
         if way != "overflow" or not found.servers or not len(self._arrived):
             return found
-        whole = np.array([float(found.servers)]) if found.paid is None else found.paid
-        server_usd_s = self._kept(way, whole, 0.0).usd / self._terms.horizon_s / found.servers
         request_usd = float(self._api_usd.sum()) / len(self._arrived)
         rates = self._peak.by_time_per_s * (scale / self._terms.surge)
-        servers, spilled = cheapest_split(rates, found.peak_per_s / found.servers, server_usd_s, request_usd)
-        paid, by_use = servers[:, None] / found.servers * whole, spilled * request_usd * self._terms.horizon_s
-        found = replace(found, servers_of=servers[1:], paid_of=paid[1:], by_use_usd_of=by_use[1:])
-        return replace(found, servers=int(servers[0]), paid=paid[0], by_use_usd=float(by_use[0]))
+        horizon_s = self._terms.horizon_s
+        return with_overflow(found, rates, lambda paid: self._kept(way, paid, 0.0).usd, request_usd, horizon_s)
 
     @cached_property
     def _needed(self) -> Callable[[float], Provision]:
@@ -283,7 +277,7 @@ class MonthlyBills:
         cache_of = (
             PromptCache(api.prompt_cache) if api.prompt_cache is not None and self._prefixes is not None else None
         )
-        batched = api.price.batch is not None and (self._terms.pushed or api.price.batch.requests == "all")
+        batched = api.price.batch_of(self._terms.pushed) is not None
         usd = np.zeros(self._n)
         columns = ("device", "t_arrived_s", "prompt_tokens", "output_tokens")
         rows = zip(*(table[name].tolist() for name in columns), strict=True)

@@ -35,6 +35,10 @@ class ApiPrice(Section):
     per_request: float = Field(0.0, ge=0, description="per request, beside its tokens")
     batch: ApiBatch | None = Field(None, description="none: everything is answered at once")
 
+    def batch_of(self, pushed: bool) -> ApiBatch | None:
+        """The batch that a request goes by; none: it is answered at once."""
+        return self.batch if self.batch is not None and (pushed or self.batch.requests == "all") else None
+
 
 class ApiLimits(Section):
     """What one account may ask for; what exceeds it is refused with 429."""
