@@ -88,6 +88,16 @@ class Terms:
     """whether the cloud makes the requests, unasked"""
     horizon_s: float
     """over which they came"""
+    represents: int
+    """devices of the fleet that the simulated one stands for"""
+
+
+_COLUMNS = {
+    "requests": {"request", "device", "t_arrived_s", "prompt_tokens", "gpu_seconds", "usd_network"},
+    "devices": {"user", "bytes_up", "bytes_down"},
+    "interactions": {"device"},
+}
+"""of the tables that bills are made from"""
 
 
 class MonthlyBills:
@@ -112,24 +122,33 @@ class MonthlyBills:
 
     @classmethod
     def of(cls, run: RunResult) -> "MonthlyBills":
-        """Those of a finished run, from its tables and summary."""
+        """Those of a finished run, from its tables and summary. InputError where its cloud cannot be billed so."""
         scenario, summary = run.scenario, run.summary
+        if scenario.regions or scenario.policy.slate.by_cloud_srm:
+            raise InputError("regions have clouds of their own, and an SRM in the cloud has no GPUs")
         pushed = scenario.policy.request.push_period_s() is not None
         parts = scenario.llm, scenario.cloud, scenario.tariffs, scenario.fleet.surge, scenario.seed, pushed
-        terms = Terms(*parts, summary["simulated_seconds"])
+        terms = Terms(*parts, summary["simulated_seconds"], summary["represented"]["devices"])
         interactions = np.bincount(run.interactions["device"], minlength=len(run.devices))
         return cls(terms, run.requests, run.devices, interactions, summary["cost"]["usd_training"])
 
     @classmethod
     def read(cls, folder: Path) -> "MonthlyBills":
-        """Those of a finished run's folder. InputError where its files are not of one run."""
-        tables = {name: f"{name}.parquet" for name in ("requests", "devices", "interactions")}
-        check_one_run(folder, tuple(tables.values()))
+        """Those of a finished run's folder. InputError where its files are not of one run, or of one that was made
+        before they told what bills are made from."""
+        files = {name: f"{name}.parquet" for name in _COLUMNS}
+        check_one_run(folder, tuple(files.values()))
         summary = read_object(folder / "summary.json", "summary", "the folder of a finished run")
-        scenario = Scenario.load(folder / "scenario.yaml")
-        return cls.of(
-            RunResult(summary, {name: pd.read_parquet(folder / file) for name, file in tables.items()}, scenario)
-        )
+        tables = {name: pd.read_parquet(folder / file) for name, file in files.items()}
+        for name, wanted in _COLUMNS.items():
+            if lacking := wanted - set(tables[name]):
+                raise InputError(f"{folder / files[name]}: has no {min(lacking)}; run it again")
+        return cls.of(RunResult(summary, tables, Scenario.load(folder / "scenario.yaml")))
+
+    @property
+    def represents(self) -> int:
+        """Devices of the fleet that the simulated one stands for."""
+        return self._terms.represents
 
     @property
     def ways(self) -> list[Way]:

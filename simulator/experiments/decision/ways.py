@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.models.runtime.user_files import read_json
 from fleetrec.simulator.experiments.breakeven.breakeven import NAMES
 from fleetrec.simulator.experiments.breakeven.monthly import Monthly, MonthlyBills, Way
 from fleetrec.simulator.experiments.decision.judgement import Interval, Judged, estimate
@@ -21,17 +19,8 @@ from fleetrec.simulator.experiments.decision.sensitivity import Axis, Point
 from fleetrec.simulator.experiments.decision.value import POINT
 from fleetrec.simulator.experiments.folders import ExperimentFolder
 from fleetrec.simulator.experiments.statistics import over_runs
-from fleetrec.simulator.records.run_manifest import SUMMARY
-from fleetrec.simulator.results.run_result import RunResult
-from fleetrec.simulator.scenario import Scenario
 
 ANEW = "accounted anew"
-_COLUMNS = {
-    "requests": {"request", "device", "t_arrived_s", "prompt_tokens", "gpu_seconds", "usd_network"},
-    "devices": {"user", "bytes_up", "bytes_down"},
-    "interactions": {"device"},
-}
-"""of the tables that bills are made from"""
 
 
 @dataclass(frozen=True)
@@ -57,25 +46,11 @@ def ways_of(folder: Path, judged: Judged, v: int) -> list[Served]:
     held = ExperimentFolder(folder)
     places = [held.run_folder(variant, seed, training) for seed, training in judged.records.places]
     try:
-        bills = [_bills(run_of(place)) for place in places]
+        of_runs = [MonthlyBills.read(place) for place in places]
+        bills = [of_run.at(of_run.represents) for of_run in of_runs]
     except InputError:
         return []
     return [_served(judged, v, way, [bill[way] for bill in bills]) for way in bills[0] if way != "none"]
-
-
-def run_of(folder: Path) -> RunResult:
-    """A finished run as bills need it, from its folder. InputError where it was made before they could be."""
-    tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _COLUMNS}
-    for name, wanted in _COLUMNS.items():
-        if lacking := wanted - set(tables[name]):
-            raise InputError(f"{folder / name}.parquet: has no {min(lacking)}; run it again")
-    return RunResult(read_json(folder / SUMMARY), tables, Scenario.load(folder / "scenario.yaml"), folder=folder)
-
-
-def _bills(run: RunResult) -> dict[Way, Monthly]:
-    if run.scenario.regions or run.scenario.policy.slate.by_cloud_srm:
-        raise InputError("regions have clouds of their own, and an SRM in the cloud has no GPUs")
-    return MonthlyBills.of(run).at(run.summary["represented"]["devices"])
 
 
 def _served(judged: Judged, v: int, way: Way, bills: list[Monthly]) -> Served:
