@@ -35,6 +35,12 @@ def history_tokens(prompt: Prompt, n_history: int) -> int:
     return prompt.instruction_tokens + ceil((end - first) * prompt.tokens_per_item)
 
 
+def history_prefix(prompt: Prompt, n_history: int) -> tuple[int, int]:
+    """Where the history in a prompt begins, and the tokens up to its end: prompts of a device that begin alike share
+    that prefix."""
+    return history_window(prompt, n_history)[0], history_tokens(prompt, n_history)
+
+
 def generation_of(llm: Llm) -> Literal["list", "beam", "score"]:
     """How requests are answered: as the scenario says, else as the candidates are made."""
     return llm.generation or llm.candidates.generation

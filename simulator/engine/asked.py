@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateSource
-from fleetrec.simulator.cloud.tokens import generation_of, history_tokens, history_window
+from fleetrec.simulator.cloud.tokens import generation_of, history_prefix
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.request_tokens import request_meter
@@ -43,7 +43,7 @@ class RequestReader:
         self._meter = request_meter(llm, prepared, source)
         self.from_table = llm.candidates.recorded
         self._knows_prefixes = not self.from_table and not self._meter.own
-        self._prefix = cache(lambda n: (history_window(llm.prompt, n)[0], history_tokens(llm.prompt, n)))
+        self._prefix = cache(lambda n: history_prefix(llm.prompt, n))
         self._told_tokens = False  # by an answer of the table
         self.missing_answers = 0
         """requests for which the table has no list of its own"""

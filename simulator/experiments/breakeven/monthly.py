@@ -30,7 +30,7 @@ from fleetrec.simulator.cloud.hardware.catalogue import served_model
 from fleetrec.simulator.cloud.hardware.models import ModelSpec
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.pools import pools_of
-from fleetrec.simulator.cloud.tokens import generation_of, history_tokens, history_window
+from fleetrec.simulator.cloud.tokens import history_prefix, llm_request_tokens
 from fleetrec.simulator.core.costs import Cost, carbon_signal, network_cost
 from fleetrec.simulator.core.months import MONTH_S
 from fleetrec.simulator.core.randomness import Draws
@@ -276,14 +276,11 @@ class MonthlyBills:
     def _prefixes(self) -> Ints | None:
         """Where each prompt's history begins, and the tokens up to its end [N, 2]; None where nobody knows."""
         llm = self._terms.llm
-        own = llm.candidates.title_prompt() is not None or (llm.candidates.own_tokens and llm.generation is None)
-        if llm.candidates.recorded or own:
+        if llm.candidates.recorded or llm.candidates.title_prompt() is not None or _own_tokens(llm):
             return None
+        prefix = cache(lambda n: history_prefix(llm.prompt, n))
         steps = self._arrived["step"].to_numpy().astype(np.int64)
-        known = {
-            n: (history_window(llm.prompt, n)[0], history_tokens(llm.prompt, n)) for n in set((steps + 1).tolist())
-        }
-        return np.array([known[n] for n in (steps + 1).tolist()], dtype=np.int64).reshape(-1, 2)
+        return np.array([prefix(n) for n in (steps + 1).tolist()], dtype=np.int64).reshape(-1, 2)
 
     @cached_property
     def _api_usd(self) -> Floats:
@@ -333,9 +330,14 @@ def with_rental(cloud: sections.Cloud, way: Way) -> sections.Cloud:
 
 def sequences_of(llm: sections.Llm) -> int:
     """Sequences that each request of a scenario generates."""
-    if llm.candidates.own_tokens and llm.generation is None:
+    if _own_tokens(llm):
         return getattr(llm.candidates, "beams", None) or llm.list_length
-    return llm.beams if generation_of(llm) == "beam" else 1
+    return llm_request_tokens(llm, 0).sequences
+
+
+def _own_tokens(llm: sections.Llm) -> bool:
+    """Whether requests have the tokens of the model that makes the lists, not the scenario's."""
+    return llm.candidates.own_tokens and llm.generation is None
 
 
 def _traffic(tariffs: sections.Tariffs, devices: pd.DataFrame) -> Floats:
