@@ -41,6 +41,12 @@ class ApiKey:
         )
         return "".join(shown)
 
+    def one_line(self, said: object, most: int) -> str:
+        """One line of what a server said, of at most so many characters: the key is masked before anything is cut, and
+        what is unseen goes."""
+        line = printable(" ".join(self.masked(str(said)[: 4 * most]).split()))
+        return line if len(line) <= most else f"{line[:most]} ..."
+
 
 def read_key(variable: str | None, option: str) -> ApiKey:
     """The key in an environment variable, without white space around it; an empty one where none is named.

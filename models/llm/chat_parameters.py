@@ -1,4 +1,4 @@
-"""What is sent to an endpoint beside the messages: what its model does not take is left out from then on."""
+"""Where an endpoint is asked, and what is sent beside the messages: what its model does not take is left out then."""
 
 import re
 import threading
@@ -10,6 +10,11 @@ _OTHER_LIMIT = "max_completion_tokens"
 _TOO_LARGE = re.compile(
     r"too (?:large|long|many|big|high)|maximum|at most|exceed|context|less than|reduce", re.IGNORECASE
 )
+
+
+def chat_address(url: str) -> str:
+    """Where the endpoint of an address is asked."""
+    return url.rstrip("/") + "/chat/completions"
 
 
 class ChatParameters:

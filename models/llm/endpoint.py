@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.llm.answers import parsed
 from fleetrec.models.llm.api_key import read_key
-from fleetrec.models.llm.chat_parameters import ChatParameters
+from fleetrec.models.llm.chat_parameters import ChatParameters, chat_address
 from fleetrec.models.llm.replies import NoReply, read_reply, said_by
 from fleetrec.models.llm.titles import Answer
 from fleetrec.models.runtime.artifacts import content_hash
@@ -94,7 +94,7 @@ class Endpoint:
             raise InputError(f"{_KEY}.url: {printable(config.url)[:80]!r} {problem}")
         self._key = read_key(config.key_variable, f"{_KEY}.key_variable")
         self._config, self._progress = config, progress
-        self._address = config.url.rstrip("/") + "/chat/completions"
+        self._address = chat_address(config.url)
         self._http = TimedHttp()
         self._parameters = ChatParameters(config.max_new_tokens)
         self._asked, self._failed = 0, 0
@@ -221,9 +221,7 @@ class Endpoint:
         return Answer(reply.text, reply.prompt_tokens, reply.output_tokens, reply.cut, reply.refused)
 
     def _clean(self, said: object) -> str:
-        """One line of what the server said: the key is masked before anything is cut, and what is unseen goes."""
-        line = printable(" ".join(self._key.masked(str(said)[: 4 * _MOST_SAID]).split()))
-        return line if len(line) <= _MOST_SAID else f"{line[:_MOST_SAID]} ..."
+        return self._key.one_line(said, _MOST_SAID)
 
 
 def _lack_of(answer: Answer | Exception) -> _Failed | None:

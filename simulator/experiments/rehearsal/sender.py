@@ -17,10 +17,9 @@ from typing import Literal
 import aiohttp
 
 from fleetrec.models.llm.api_key import ApiKey
-from fleetrec.models.llm.chat_parameters import ChatParameters
+from fleetrec.models.llm.chat_parameters import ChatParameters, chat_address
 from fleetrec.models.llm.replies import NoReply, said_by
 from fleetrec.models.llm.streams import Streamed, read_stream
-from fleetrec.models.runtime.printable import printable
 
 LATE_S = 0.02
 _MOST_BYTES = 2_000_000
@@ -46,12 +45,11 @@ class Server:
     @property
     def address(self) -> str:
         """Where answers are asked for."""
-        return self.url.rstrip("/") + "/chat/completions"
+        return chat_address(self.url)
 
     def clean(self, said: object) -> str:
         """One line of what the server said, without the key."""
-        line = printable(" ".join(self.key.masked(str(said)[: 4 * _MOST_SAID]).split()))
-        return line if len(line) <= _MOST_SAID else f"{line[:_MOST_SAID]} ..."
+        return self.key.one_line(said, _MOST_SAID)
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,6 @@ class Sent:
     why: str = ""
     """no answer, in the words of the server where it has some"""
     answer: Streamed | None = None
-
-    @property
-    def late(self) -> bool:
-        """Whether it was sent too late, by the sender's own fault."""
-        return self.sent_s - self.due_s > LATE_S
 
 
 @dataclass
