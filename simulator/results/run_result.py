@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
@@ -14,6 +15,12 @@ from fleetrec.simulator.results.run_folder import RunFolder
 from fleetrec.simulator.scenario import resolved_yaml, sections
 
 TABLES = ("interactions", "requests", "devices", "items", "users", "cloud", "updates", "account", "baselines")
+
+
+def asked_of_llm(requests: pd.DataFrame) -> pd.DataFrame:
+    """Those of a run's requests that came to the cloud's LLM, in the order in which they came."""
+    came: pd.DataFrame = requests[np.isfinite(requests["t_arrived_s"]) & (requests["prompt_tokens"] > 0)]
+    return came.sort_values(["t_arrived_s", "request"], kind="stable")
 
 
 @dataclass

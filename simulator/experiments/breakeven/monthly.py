@@ -36,7 +36,7 @@ from fleetrec.simulator.core.months import MONTH_S
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling, interval
 from fleetrec.simulator.records.run_manifest import check_one_run
-from fleetrec.simulator.results.run_result import RunResult
+from fleetrec.simulator.results.run_result import RunResult, asked_of_llm
 from fleetrec.simulator.scenario import Scenario, sections
 from fleetrec.simulator.scenario.text_files import read_object
 
@@ -113,8 +113,7 @@ class MonthlyBills:
         self._n, self._users = len(devices), Resampling.of(devices["user"].to_numpy())
         self._interactions = interactions.astype(np.float64)
         self._draws = Draws(terms.seed)
-        arrived = requests[np.isfinite(requests["t_arrived_s"]) & (requests["prompt_tokens"] > 0)]
-        self._arrived = arrived.sort_values(["t_arrived_s", "request"], kind="stable")
+        self._arrived = asked_of_llm(requests)
         self._asking = np.bincount(requests["device"], requests["usd_network"], minlength=self._n)
         self._traffic = _traffic(terms.tariffs, devices) - self._asking  # all but that of requests
         self._gpu_s = np.bincount(requests["device"], requests["gpu_seconds"], minlength=self._n)

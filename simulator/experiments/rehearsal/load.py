@@ -9,7 +9,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.experiments.rehearsal.sender import Due
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.prompt_export import Prompts
-from fleetrec.simulator.results.run_result import RunResult
+from fleetrec.simulator.results.run_result import RunResult, asked_of_llm
 from fleetrec.simulator.scenario.units import DURATION
 
 Ints = NDArray[np.int64]
@@ -52,9 +52,7 @@ def load_of(
     `sequences` of a request: of beams one is asked for. `limit`: most tokens of an answer; none: what is simulated.
     InputError where there is no request.
     """
-    requests = run.requests
-    came = requests[np.isfinite(requests["t_arrived_s"]) & (requests["prompt_tokens"] > 0)]
-    came = came.sort_values(["t_arrived_s", "request"], kind="stable")
+    came = asked_of_llm(run.requests)
     arrives_s = came["t_arrived_s"].to_numpy(np.float64)
     span_s = seconds * speed
     if not len(came):

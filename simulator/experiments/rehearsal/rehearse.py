@@ -171,7 +171,8 @@ def _concluded(rehearsal: Rehearsal, sending: Sending, folder: Path, progress: P
     plan, prepared, load = rehearsal.plan, rehearsal.prepared, rehearsal.load
     log = prepared.trained.split.log
     found = compared(read_log(folder / LOG), rehearsal.cloud, plan.fit_first)
-    notes = [*_notes(rehearsal, sending), *found.notes]
+    fared = _sent(load, sending)
+    notes = [*_notes(rehearsal, sending, fared), *found.notes]
     effect = None
     if found.found is not None:
         notes += found.found.notes
@@ -179,7 +180,7 @@ def _concluded(rehearsal: Rehearsal, sending: Sending, folder: Path, progress: P
             save_profile(found.found.profile, folder / PROFILE)
         effect, more = effect_of(rehearsal.run, prepared, rehearsal.cloud, folder, rehearsal.device, progress)
         notes += more
-    _add_simulated(folder, found)
+    measured = _add_simulated(folder, found)
     answers: dict[str, Any] = dict(
         write_answers(folder / ANSWERS, load, sending.sent, Prompts(prepared.inputs, log), log)
     )
@@ -190,8 +191,8 @@ def _concluded(rehearsal: Rehearsal, sending: Sending, folder: Path, progress: P
         "seed": rehearsal.run.scenario.seed,
         "plan": asdict(plan),
         "guess": rehearsal.cloud.name,
-        "sent": _sent(load, sending),
-        "tokens": _tokens(folder),
+        "sent": fared,
+        "tokens": _tokens(measured),
         **found.figures(),
         "profile": None if found.found is None else dict(found.found.figures),
         "effect": effect,
@@ -213,8 +214,8 @@ def _cloud(plan: Plan, llm: sections.Llm, cloud: sections.Cloud, prepared: Prepa
     return OwnGpus(kind, Served(Machine(kind.model, kind.gpu), section.gpus_per_replica, kind.engine))
 
 
-def _add_simulated(folder: Path, found: Comparison) -> None:
-    """The simulated times of each answered request beside its measured ones in `rehearsal.parquet`."""
+def _add_simulated(folder: Path, found: Comparison) -> pd.DataFrame:
+    """The simulated times of each answered request beside its measured ones in `rehearsal.parquet`: what it holds."""
     frame = pd.read_parquet(folder / REQUESTS)
     answered = np.flatnonzero(frame["outcome"] == "answered")
     in_order = answered[np.argsort(frame["sent_s"].to_numpy()[answered], kind="stable")]
@@ -230,6 +231,7 @@ def _add_simulated(folder: Path, found: Comparison) -> None:
     if found.found is not None:
         frame.loc[in_order[: found.fitted], "fitted"] = True
     write_table(frame, folder / REQUESTS)
+    return frame
 
 
 def _sent(load: Load, sending: Sending) -> dict[str, Any]:
@@ -250,19 +252,17 @@ def _sent(load: Load, sending: Sending) -> dict[str, Any]:
     }
 
 
-def _tokens(folder: Path) -> dict[str, Any]:
+def _tokens(measured: pd.DataFrame) -> dict[str, Any]:
     """Tokens of answered requests in the mean, as simulated and as the server counts them."""
-    frame = pd.read_parquet(folder / REQUESTS)
-    frame = frame[frame["outcome"] == "answered"]
+    frame = measured[measured["outcome"] == "answered"]
     names = ("prompt_tokens", "output_tokens", "simulated_prompt_tokens", "simulated_output_tokens")
     return {name: float(frame[name].astype("float64").mean()) for name in names}
 
 
-def _notes(rehearsal: Rehearsal, sending: Sending) -> list[Note]:
-    """What bounds what the measurement says."""
+def _notes(rehearsal: Rehearsal, sending: Sending, figures: dict[str, Any]) -> list[Note]:
+    """What bounds what the measurement says; `figures`: how requests fared."""
     notes, load, sent = [], rehearsal.load, sending.sent
     answered = [one for one in sent if one.answer is not None]
-    figures = _sent(load, sending)
     if figures["late"]:
         bound = "so the load was not quite the simulated one" if figures["late_share"] > _LATE_SHARE else "which is few"
         said = (
