@@ -2,7 +2,6 @@
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.tokens import llm_request_tokens, longest_request
-from fleetrec.simulator.policies.request.always import AlwaysRequest
 from fleetrec.simulator.scenario import sections
 
 _KEY = "cloud.api.limits"
@@ -46,5 +45,5 @@ def check_load(
 
 def _share(policy: sections.Policy) -> float | None:
     """The share of decisions at which a policy asks; None where nobody knows before the run."""
-    told = 1.0 if isinstance(policy.request, AlwaysRequest) else policy.request.wanted_share()
-    return None if told is None else min(told, policy.budget.ratio)
+    known = policy.request.known_share()
+    return None if known is None else min(known, policy.budget.ratio)

@@ -12,3 +12,6 @@ class AlwaysRequest(RequestPolicy):
 
     def wants(self, device: DeviceView) -> bool:
         return True
+
+    def known_share(self) -> float:
+        return 1.0

@@ -310,6 +310,10 @@ class RequestPolicy(Kind):
         """The share of decisions at which it is told to ask; None: it is told none."""
         return None
 
+    def known_share(self) -> float | None:
+        """The share of decisions at which it asks, told or not; None: nobody knows before the run."""
+        return self.wanted_share()
+
     def late_s(self) -> float:
         """An answer that takes longer, or never comes, counts as late to the device."""
         return math.inf
