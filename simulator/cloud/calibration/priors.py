@@ -3,7 +3,7 @@ that is in no catalogue, an order of magnitude that its log itself gives."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -70,8 +70,7 @@ def as_larger(coefficients: Coefficients, roofline: StepTime) -> StepTime:
 
 def as_sum(coefficients: Coefficients, roofline: StepTime) -> StepTime:
     """One line: nothing overlaps."""
-    line = LinearCost(*coefficients)
-    return StepTime(line, line, _scaled_experts(coefficients, roofline))
+    return replace(_line(coefficients), experts=_scaled_experts(coefficients, roofline))
 
 
 def _scaled_experts(coefficients: Coefficients, roofline: StepTime) -> ExpertWeights | None:
@@ -107,7 +106,7 @@ def weak_prior(times: Times, prompt_tokens: float) -> Prior:
     found = Coefficients(
         fixed_s, prompt_s / prompt_tokens, small_s, small_s / prompt_tokens, _SMALL * prompt_s / prompt_tokens**2
     )
-    return Prior(found, WEAK_SPREAD, lambda coefficients: _line(coefficients))
+    return Prior(found, WEAK_SPREAD, _line)
 
 
 def _line(coefficients: Coefficients) -> StepTime:
