@@ -20,12 +20,12 @@ def test_a_real_server_answers_the_load_of_a_small_fleet_and_is_fitted(tmp_path:
     write_model(model)
     with served(model, tmp_path / "server.log") as url:
         given = ["rehearse", str(scenario), "--url", url, "--model", str(model), "--out", str(out)]
-        result = CliRunner().invoke(app, [*given, "--speed", "300", "--minutes", "0.1", "--max-tokens", "6"])
+        result = CliRunner().invoke(app, [*given, "--speed", "300", "--minutes", "0.1", "--max-tokens", "24"])
     assert result.exit_code == 0, result.output + (tmp_path / "server.log").read_text()
     rows, summary = pd.read_parquet(out / "rehearsal.parquet"), json.loads((out / "rehearsal.json").read_text())
     assert (rows["outcome"] == "answered").all()
     assert len(rows) > 20
-    assert (rows["output_tokens"] == 6).all()  # of random weights, which never come to an end
+    assert (rows["output_tokens"] == 24).all()  # of random weights, which never come to an end
     assert (rows["first_s"] > rows["sent_s"]).all()
     assert (rows["last_s"] > rows["first_s"]).all()
     assert rows["prompt_tokens"].min() > 100
