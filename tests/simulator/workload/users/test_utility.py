@@ -1,0 +1,21 @@
+"""What users and the engine tell each other."""
+
+import numpy as np
+
+from fleetrec.simulator.workload.users.utility import GRID, Moments, on_grid
+
+
+def test_sums_that_differ_in_their_last_bits_are_worth_the_same() -> None:
+    one, other = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
+    assert one != other
+    rounded = on_grid(np.array([one, other, -np.inf]))
+    assert rounded[0] == rounded[1]
+    assert abs(rounded[0] - one) <= GRID / 2
+    assert rounded[2] == -np.inf
+
+
+def test_moments_are_taken_together() -> None:
+    numbers = np.arange(3)
+    at = Moments(numbers, numbers + 1, numbers + 2, numbers + 0.5, numbers + 1.5).take(np.array([2, 0]))
+    columns = at.user, at.opportunity, at.session, at.t_s, at.away_s
+    assert [column.tolist() for column in columns] == [[2, 0], [3, 1], [4, 2], [2.5, 0.5], [3.5, 1.5]]
