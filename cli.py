@@ -17,6 +17,7 @@ from fleetrec.commands import (
     export,
     gallery,
     init,
+    offpolicy,
     predict,
     rehearse,
     scenarios,
@@ -32,7 +33,7 @@ app = typer.Typer(
     add_completion=program() == "fleetrec",  # a shell completes the words of a program, not of a file that Python runs
     rich_markup_mode=None,
 )
-for theme in (init, scenarios, experiments, breakeven, decide, bench, cloud, predict, rehearse, export):
+for theme in (init, scenarios, experiments, breakeven, decide, bench, cloud, predict, rehearse, offpolicy, export):
     app.add_typer(theme.app)
 app.add_typer(data.data_app, name="data")
 app.add_typer(data.prompts_app, name="prompts")

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,8 @@ from fleetrec.commands.common import (
 )
 from fleetrec.commands.log_options import LogOptions, reads_a_log
 from fleetrec.models.runtime.wording import counted
+
+_MOST_PAIRS = 50_000_000
 
 data_app = typer.Typer(help="Interaction logs and tables of LLM answers.", no_args_is_help=True, rich_markup_mode=None)
 prompts_app = typer.Typer(help="Prompts for a language model of your own.", no_args_is_help=True, rich_markup_mode=None)
@@ -124,6 +126,45 @@ def fetch(
         say(f"{got.folder}: {'there already' if got.md5 is None else f'MD5 {got.md5} as published ({got.md5_from})'}")
         say("in a scenario, or after --set:")
         say(f"  workload.interactions={{path: {got.interactions}, items: {got.items}}}")
+
+
+@data_app.command()
+def exposures(
+    out: Annotated[Path, typer.Option("--out", help="CSV to write", show_default=False)],
+    logging: Annotated[
+        Literal["uniform", "softmax"], typer.Option("--logging", help="how items were shown")
+    ] = "softmax",
+    users: Annotated[int, typer.Option("--users", min=1, help="users of the world")] = 500,
+    items: Annotated[int, typer.Option("--items", min=10, help="items of the world")] = 200,
+    slates: Annotated[int, typer.Option("--slates", min=1, help="slates that each user is shown")] = 10,
+    places: Annotated[int, typer.Option("--places", min=1, max=1000, help="items of a slate")] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="of the world and of what is shown")] = 1,
+) -> None:
+    """Write what was shown and clicked in the built-in world, with propensities, and say the true click rates."""
+    with user_errors():
+        import numpy as np
+        import pyarrow.csv
+
+        from fleetrec.models.runtime.artifacts import atomic_path, check_file_place
+        from fleetrec.models.runtime.errors import InputError
+        from fleetrec.simulator.scenario.sections import SyntheticWorld
+        from fleetrec.simulator.workload.synthetic_exposures import ExposureWorld
+
+        check_file_place("--out", out)
+        if users * items > _MOST_PAIRS:
+            raise InputError(f"--users {users} of --items {items} are more than {_MOST_PAIRS:,} pairs; take fewer")
+        world = ExposureWorld(SyntheticWorld(users=users, items=items, seed=seed), slates, places, logging)
+        table = world.table()
+        with atomic_path(out) as temporary:
+            pyarrow.csv.write_csv(table, temporary)
+        uniform = world.click_rate(np.full_like(world.attraction, 1 / items))
+        own = world.click_rate(world.shown)
+        truth = (
+            f"uniform exposure {uniform:.4f}"
+            if logging == "uniform"
+            else f"softmax exposure {own:.4f}, uniform {uniform:.4f}"
+        )
+        say(f"{counted(table.num_rows, 'row')} written to {out}; true clicks per item shown: {truth}")
 
 
 @prompts_app.command()

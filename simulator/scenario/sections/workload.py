@@ -34,6 +34,8 @@ class LogColumns(Section):
     shown: Column | None = Field(None, description="of a log of what was shown: whether it was, kept by `data convert`")
     random: Column | None = Field(None, description="the same: whether it was shown at random")
     slate: Column | None = Field(None, description="the same: what was shown together")
+    position: Column | None = Field(None, description="the same: at which place, 1 the one that is seen first")
+    propensity: Column | None = Field(None, description="the same: with which probability it was shown there")
 
 
 class ItemColumns(Section):
