@@ -53,26 +53,29 @@ def breakeven(
         from fleetrec.reports.terminal.breakeven import print_breakeven
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.experiments.breakeven.breakeven import breakeven as compare
-        from fleetrec.simulator.experiments.breakeven.breakeven import fleets_of
+        from fleetrec.simulator.experiments.breakeven.breakeven import fleets_of, served_by
         from fleetrec.simulator.preparation.input_checks import check_inputs
         from fleetrec.simulator.records.run_manifest import name_files
         from fleetrec.simulator.results.run_folder import opened, run_folder, usable_device
+        from fleetrec.simulator.scenario.overrides import node_of, to_node
+        from fleetrec.simulator.scenario.reading import Node, Place
 
         fleets = fleets_of(fleet)
         for option, given in [("--api", api), *(("--policy", text) for text in policy or [])]:
             if given is not None and not given.strip():
                 raise InputError(f"{option}: nothing is named; name {_NAMED[option]}, or drop it")
-        settings = [*(overrides or []), *([f"cloud.api={{preset: {api}}}"] if api else [])]
+        hosted = {"cloud.api": to_node({"preset": api}, Place(f"--api {api}"))} if api else {}
 
-        def loaded(*more: str) -> Scenario:
-            return Scenario.load(scenario, [*settings, *more], seed, check=check_inputs)
+        def loaded(more: dict[str, Node]) -> Scenario:
+            return Scenario.load(scenario, overrides or [], seed, hosted | more, check_inputs)
 
-        asked = {text: loaded(f"policy.request={text}") for text in policy or []}
+        asked = {text: loaded({"policy.request": node_of(text, Place(f"--policy {text}"))}) for text in policy or []}
         if not asked:
-            own = loaded()
+            own = loaded({})
             asked = {own.policy.request.kind: own}
         first = next(iter(asked.values()))
-        path, on = run_folder(out, first.name, first.seed, settings, "breakeven"), usable_device(device)
+        labels = [*(overrides or []), *([f"api={api}"] if api else [])]
+        path, on = run_folder(out, first.name, first.seed, labels, "breakeven"), usable_device(device)
         with opened(path, first, overwrite, kind=f"breakeven {fleets} {list(asked)}") as folder:
             found = {"run": folder.run, **compare(asked, fleets, on, progress_bars(quiet))}
             folder.begin()
@@ -80,7 +83,7 @@ def breakeven(
             folder.finish()
             figures = draw_breakeven(path)
             name_files(path, figures)
-        print_advice(first, quiet)
+        print_advice(served_by("overflow", first) if first.cloud.api is not None else first, quiet)
         if as_json:
             print_json(found)
         if not quiet:

@@ -65,6 +65,7 @@ def rehearse(
         from fleetrec.simulator.experiments.rehearsal import rehearse as held
         from fleetrec.simulator.experiments.rehearsal.folder import folder_of
         from fleetrec.simulator.experiments.rehearsal.reaching import is_own
+        from fleetrec.simulator.experiments.rehearsal.sentences import failure_text
         from fleetrec.simulator.preparation.input_checks import check_inputs
         from fleetrec.simulator.results.run_folder import run_folder, usable_device
         from fleetrec.simulator.scenario.units import DURATION
@@ -108,3 +109,6 @@ def rehearse(
             say(f"report: {page}")
         if summary["sent"]["interrupted"]:
             raise KeyboardInterrupt
+        if (failure := failure_text(summary)) is not None:
+            say(f"error: --url {url}: {failure}; what was measured is kept in {path}", aside=True)
+            raise typer.Exit(1)

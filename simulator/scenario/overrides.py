@@ -29,7 +29,12 @@ def setting_of(text: str) -> tuple[str, Node]:
     key, equals, value = text.partition("=")
     if not equals or not all(key.strip().split(".")):
         raise InputError(f"{place}: expected dotted.key=value, such as fleet.devices=500")
-    return key.strip(), Node(parse(value, place.source, lines=False).content, place)
+    return key.strip(), node_of(value, place)
+
+
+def node_of(text: str, place: Place) -> Node:
+    """The tree of YAML that was typed at an option of the command line, the `place`."""
+    return Node(parse(text, place.source, lines=False).content, place)
 
 
 def apply_setting(root: Node, key: str, value: Node, model: type[BaseModel]) -> None:

@@ -87,8 +87,8 @@ def breakeven(
     return told
 
 
-def served_by(kind: Literal["gpus", "api"], scenario: sections.Scenario) -> sections.Scenario:
-    """The scenario served by its own GPUs alone, or by its hosted API alone."""
+def served_by(kind: Literal["gpus", "api", "overflow"], scenario: sections.Scenario) -> sections.Scenario:
+    """The scenario served by its own GPUs alone, by its hosted API alone, or by both."""
     return scenario.model_copy(update={"cloud": scenario.cloud.model_copy(update={"kind": kind})})
 
 

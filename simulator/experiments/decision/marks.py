@@ -16,11 +16,13 @@ def read_marks(texts: Sequence[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for text in texts:
         name, equals, value = text.rpartition("=")
-        number = number_of(value.strip()) if equals else None
-        if number is not None and 0 <= number <= 1 and name.strip():
+        number = number_of(value.strip()) if equals and name.strip() else None
+        if number is None:
+            found |= _evaluated(Path(text))
+        elif 0 <= number <= 1:
             found[name.strip()] = float(number)
         else:
-            found |= _evaluated(Path(text))
+            raise InputError(f"--mark {text}: NDCG@10 lies between 0 and 1; write {name.strip()}=0.21")
     return found
 
 

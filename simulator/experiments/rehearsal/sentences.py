@@ -50,6 +50,14 @@ def effect_text(summary: Mapping[str, Any]) -> str | None:
     return f"{said}, and what the represented fleet needs from {dollars(month[0])} to {dollars(month[1])} a month."
 
 
+def failure_text(summary: Mapping[str, Any]) -> str | None:
+    """That the server did not serve the load, for most of it was not answered; None where it was."""
+    due, answered = summary["sent"]["due"], summary["sent"]["answered"]
+    if 2 * answered >= due:
+        return None
+    return f"{answered:,} of {counted(due, 'request')} came to an answer, so its figures are not those of this load"
+
+
 def sender_text(summary: Mapping[str, Any]) -> str:
     """How many were sent and answered, and how well the sender kept its time."""
     sent = summary["sent"]

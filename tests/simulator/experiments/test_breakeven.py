@@ -164,6 +164,7 @@ def test_the_command_writes_a_table_a_figure_and_json(tmp_path: Path, monkeypatc
     assert seldom["ways"]["api"][-1]["usd_per_month"] < 0.2 * often["ways"]["api"][-1]["usd_per_month"]
     assert any(at["than"] == "api" for at in often["crossings"])
     assert "hosted API" in done.stdout
+    assert "has no effect" not in done.output
     for name in ("breakeven.png", "breakeven.svg"):
         assert (tmp_path / "found" / "figures" / name).stat().st_size > 10_000
 
@@ -204,7 +205,9 @@ def test_a_broken_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     file = tmp_path / "small.yaml"
     file.write_text(SMALL)
     said = one_line(typed("breakeven", file, "--policy", "sometimes"))
-    assert "unknown kind 'sometimes'" in said
+    assert said.startswith("--policy sometimes: policy.request: unknown kind 'sometimes'")
+    said = one_line(typed("breakeven", file, "--api", "none-2020"))
+    assert said.startswith("--api none-2020: cloud.api: no preset 'none-2020'; name one of gpt-4o-mini")
     said = one_line(typed("breakeven", file, "--policy", "always", "--policy", " "))
     assert said == "--policy: nothing is named; name a request policy, such as always, or drop it"
     assert one_line(typed("breakeven", file, "--api", "")) == "--api: nothing is named; name a preset, or drop it"
