@@ -26,7 +26,9 @@ def draw_cost(figure: Figure, run: RunRecords) -> None:
 
 
 def _cost(run: RunRecords, key: str) -> float:
-    return float(setting(run.summary, "cost", key) or 0.0)
+    """NaN where nobody knows it."""
+    value = setting(run.summary, "cost", key)
+    return math.nan if value is None else float(value)
 
 
 def _bars(
@@ -172,6 +174,8 @@ def _totals(axes: Axes, run: RunRecords) -> None:
 
 
 def _quantity(value: float, unit: str) -> str:
+    if math.isnan(value):
+        return "unknown"
     if not unit:
         return dollars_text(value)
     return _si(value, unit) if unit in ("J", "B") else f"{number_text(value)} {unit}"

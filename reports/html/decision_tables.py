@@ -25,8 +25,8 @@ def policies_table(decision: _Held) -> Table:
         Head("pays from", "US dollars for 0.01 over 1,000 interactions"),
         Head("adds something", "chance"),
         Head("energy of the phones a month, J"),
-        Head("energy of the GPUs a month, J", "while they serve"),
-        Head("carbon a month, gCO2"),
+        Head("energy of the cloud a month, J", "of its GPUs idle or not, and of an API"),
+        Head("carbon a month, gCO2", "of both"),
     ]
     rows = [Row([*_policy(row, worth)], strong=row["policy"] == decision["policy"]) for row in decision["policies"]]
     alone = [_nothing(one, len(heads)) for one in decision["nothing"] if not one["policy"]]
@@ -71,7 +71,7 @@ def ways_table(decision: _Held) -> Table | None:
     heads = [Head("served by"), Head("US dollars a month", "represented fleet, 95%")]
     heads += [Head("US dollars per 1,000 interactions")]
     heads += [Head("left a month", f"at {dollars(worth)} for 0.01")] if worth is not None else []
-    heads += [Head("replicas"), Head("energy of the GPUs a month, J", "idle or not"), Head("carbon a month, gCO2")]
+    heads += [Head("replicas"), Head("energy of the cloud a month, J"), Head("its carbon a month, gCO2")]
     rows = []
     for one in decision["ways"]:
         usd = one["usd_per_month"]
@@ -130,4 +130,4 @@ def _interval(held: _Held, words: Any) -> str:
 
 
 def _number(value: float | None) -> Cell:
-    return Cell("" if value is None else number_text(value), value=value)
+    return Cell("unknown" if value is None else number_text(value), value=value)

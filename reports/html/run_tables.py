@@ -19,12 +19,13 @@ _TOTALS = (
     ("provisioned account, USD, for the fleet that this one stands for", "usd_provisioned"),
     ("configured replicas, USD", "usd_replicas"),
     ("network, USD", "usd_network"),
-    ("energy of the GPUs, J", "gpu_joules"),
+    ("energy of the cloud, J", "gpu_joules"),
     ("energy of the devices, J", "device_joules"),
     ("sent up, bytes", "bytes_up"),
     ("sent down, bytes", "bytes_down"),
     ("carbon, gCO2", "gco2"),
 )
+_MAY_BE_UNKNOWN = ("gpu_joules", "gco2")
 
 
 def worlds_table(run: RunRecords) -> Table | None:
@@ -109,6 +110,8 @@ def cost_table(run: RunRecords) -> Table:
     rows = []
     for name, key in _TOTALS:
         value = cost.get(key)
+        if value is None and key in _MAY_BE_UNKNOWN:
+            rows.append([name, *["unknown: the hosted API does not tell"] * 3])
         if isinstance(value, int | float):
             each = cost.get(f"{key}_per_1k_interactions", value * 1000 / n if n else None)
             month = math.nan if key == "usd_replicas" else cost.get(f"{key}_per_month", value * times)

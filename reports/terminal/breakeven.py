@@ -1,6 +1,6 @@
 """What `breakeven` found, in the terminal: a sentence and two tables a policy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -26,9 +26,9 @@ def print_breakeven(found: Mapping[str, Any], console: Console) -> None:
     for policy in found["policies"]:
         write_line(console, f"{policy['policy']}: {policy['sentence']}", "bold")
         write_line(console, _gain(policy))
-        for key, unit in (("usd_per_month", "USD a month"), ("usd_per_1k_interactions", "USD per 1,000 interactions")):
+        for key, unit, words in _TABLES:
             write_line(console, "")
-            _table(policy, found["fleets"], key, unit, console)
+            _table(policy, found["fleets"], key, unit, words, console)
         write_line(console, "")
         for at in policy["crossings"]:
             low = number_text(at["low"]) if at["low"] else "the smallest"
@@ -40,14 +40,36 @@ def print_breakeven(found: Mapping[str, Any], console: Console) -> None:
     write_notes(found, console)
 
 
-def _table(policy: Mapping[str, Any], fleets: Sequence[int], key: str, unit: str, console: Console) -> None:
+def _table(
+    policy: Mapping[str, Any],
+    fleets: Sequence[int],
+    key: str,
+    unit: str,
+    words: Callable[[float | None], str],
+    console: Console,
+) -> None:
     """Some of the fleets, each a row."""
     table = new_table(console, [f"devices, {unit}", *(_HEADS[way] for way in policy["ways"])])
     step = max(-(-(len(fleets) - 1) // (_ROWS - 1)), 1)
     for place in sorted({*range(0, len(fleets), step), len(fleets) - 1}):
         values = (rows[place][key] for rows in policy["ways"].values())
-        table.add_row(f"{fleets[place]:,}", *(escape("n/a" if usd is None else dollars_text(usd)) for usd in values))
+        table.add_row(f"{fleets[place]:,}", *(escape(words(value)) for value in values))
     console.print(table)
+
+
+def _dollars(usd: float | None) -> str:
+    return "n/a" if usd is None else dollars_text(usd)
+
+
+def _megajoules(joules: float | None) -> str:
+    return "unknown" if joules is None else number_text(joules / 1e6)
+
+
+_TABLES: Sequence[tuple[str, str, Callable[[float | None], str]]] = (
+    ("usd_per_month", "USD a month", _dollars),
+    ("usd_per_1k_interactions", "USD per 1,000 interactions", _dollars),
+    ("gpu_joules_per_month", "MJ of the cloud a month", _megajoules),
+)
 
 
 def _gain(policy: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from fleetrec.simulator.results.sentences import dollars, signed
 _MOST = 12
 _ENERGY = (
     ("phones", "device_joules_per_month", "J"),
-    ("GPUs while they serve", "gpu_joules_per_month", "J"),
+    ("cloud, idle or not", "gpu_joules_per_month", "J"),
     ("carbon", "gco2_per_month", "gCO2"),
 )
 
@@ -46,7 +46,9 @@ def print_decision(decision: Mapping[str, Any], console: Console) -> None:
             console, f"{counted(len(decision['policies']) - len(shown), 'more policy', 'more policies')}: decision.json"
         )
     own = next(row for row in decision["policies"] if row["policy"] == decision["policy"])
-    used = [f"{name} {number_text(own[key])} {unit}" for name, key, unit in _ENERGY if own[key] is not None]
+    used = [
+        f"{name} {'unknown' if own[key] is None else f'{number_text(own[key])} {unit}'}" for name, key, unit in _ENERGY
+    ]
     write_line(console, f"a month of '{own['policy']}': {', '.join(used)}")
     ways = [(one["name"], one["usd_per_month"]["mean"]) for one in decision.get("ways") or ()]
     if ways:

@@ -125,6 +125,9 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         found = setting(summary, *keys)
         return math.nan if found is None else float(found)
 
+    def known(key: str) -> str:
+        return "unknown" if math.isnan(value("cost", key)) else number_text(value("cost", key))
+
     def count(*keys: str) -> str:
         found = value(*keys)
         return "n/a" if math.isnan(found) else f"{found:,.0f}"
@@ -170,8 +173,9 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("provisioned", _provisioned(value, dollars, "" if api else server)),
         ("represented", _represented(value, "" if api else server)),
         (
-            "devices",
-            f"{number_text(value('cost', 'device_joules'))} J; {number_text(value('cost', 'gco2'))} gCO2 in all",
+            "energy",
+            f"devices {number_text(value('cost', 'device_joules'))} J; the cloud {known('gpu_joules')} J; "
+            f"{known('gco2')} gCO2 in all",
         ),
     ]
     if not math.isnan(gap_to_response):

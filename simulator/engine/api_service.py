@@ -18,7 +18,7 @@ from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.node.queueing import Ticket
 from fleetrec.simulator.core.clock import Clock
-from fleetrec.simulator.core.costs import Cost
+from fleetrec.simulator.core.costs import Cost, carbon_signal, grams_co2
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling
@@ -36,10 +36,18 @@ class ApiService(Service):
 
     node: ApiNode
 
-    def __init__(self, env: Clock, api: sections.Api, llm: sections.Llm, prepared: Prepared, reader: RequestReader):
+    def __init__(
+        self,
+        env: Clock,
+        api: sections.Api,
+        llm: sections.Llm,
+        tariffs: sections.Tariffs,
+        prepared: Prepared,
+        reader: RequestReader,
+    ):
         assert api.price is not None
         self.node = ApiNode(env, api, prepared.draws)
-        self.reader, self._price = reader, api.price
+        self.reader, self._price, self._energy, self._carbon = reader, api.price, api.energy, carbon_signal(tariffs)
         self._name = llm.served_as or api.preset or "the API's model"
         self._source = api.source or "as the scenario says"
         self._instruction_tokens = llm.prompt.instruction_tokens
@@ -69,10 +77,17 @@ class ApiService(Service):
 
     def cost_of(self, ticket: Ticket) -> ServingCost:
         assert isinstance(ticket, ApiTicket)
-        return ServingCost(usd=ticket.usd)
+        gco2 = 0.0
+        if ticket.joules:
+            gco2 = grams_co2(ticket.joules, self._carbon.at(ticket.t_started_s))  # its end may not have come
+        return ServingCost(usd=ticket.usd, joules=ticket.joules, gco2=gco2)
+
+    def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
+        joules, gco2 = (float(requests[name].sum(skipna=False)) for name in ("joules", "gco2"))
+        return super().used(requests, horizon_s) + Cost(joules=joules, gco2=gco2)
 
     def kept(self, horizon_s: float) -> Cost:
-        return Cost(usd=self.node.bill.usd)
+        return Cost(usd=self.node.bill.usd, joules=self.node.joules)
 
     def provision(
         self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
@@ -108,6 +123,14 @@ class ApiService(Service):
     def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
         return Cost()
 
+    def by_use(self, usd: float, horizon_s: float) -> Cost:
+        billed = self.node.bill.usd
+        return self.drawn(self.node.joules * usd / billed if usd and billed else 0.0, horizon_s)
+
+    def drawn(self, joules: float, horizon_s: float) -> Cost:
+        """That energy, and its carbon in the mean of the run."""
+        return Cost(joules=joules, gco2=grams_co2(joules, self._carbon.mean(0.0, horizon_s)))
+
     def peak_notes(self, per_s: float) -> list[Note]:
         """The limits that the account needs."""
         node = self.node
@@ -126,9 +149,20 @@ class ApiService(Service):
     def notes(self) -> list[Note]:
         if not self.reader.read_any:
             return []
-        said = "the API's energy and carbon are its provider's, who does not tell them: they count as none here"
         terms = note("api_terms", "prices and times of the hosted API: {source}", source=self._source)
-        return [*self.reader.notes(), terms, note("api_energy_unknown", said)]
+        return [*self.reader.notes(), terms, self._energy_note()]
+
+    def _energy_note(self) -> Note:
+        """What its energy is, and how sure; or that nobody knows."""
+        if (energy := self._energy) is None:
+            said = "the API's energy and carbon are unknown, and so are those of the cloud: give cloud.api.energy"
+            return note("api_energy_unknown", said)
+        said = (
+            "the API's energy: {input:g} J per token of prompts and {output:g} J per token of answers ({source}), which"
+            " may be off by a factor of {within:g}: {low:,.3g} to {high:,.3g} J in this run"
+        )
+        ends = {"low": self.node.joules / energy.within, "high": self.node.joules * energy.within}
+        return note("api_energy", said, **energy.model_dump(), **ends)
 
     def load(self, horizon_s: float) -> dict[str, Any]:
         node = self.node
@@ -169,6 +203,7 @@ class OverflowService(Service):
     def __init__(self, gpus: LlmService, api: ApiService):
         self.gpus, self.api, self.node = gpus, api, gpus.node
         self._device, self._issued, self._usd = array("q"), array("d"), array("d")  # of each request, as the API bills
+        self._joules = 0.0  # of all of them there
 
     def close(self, now: float) -> None:
         self.node.close(now)
@@ -182,7 +217,9 @@ class OverflowService(Service):
         asked = self.gpus.reader.read(record)
         self._device.append(record.device)
         self._issued.append(record.t_issued_s)
-        self._usd.append(self.api.node.bill_of(asked.prompt_tokens, asked.output_tokens * asked.sequences))
+        prompt, written = asked.prompt_tokens, asked.output_tokens * asked.sequences
+        self._usd.append(self.api.node.bill_of(prompt, written))
+        self._joules += self.api.node.joules_of(prompt, 0, written)
         submitted = self.gpus.serve(record, asked, deadline_s)
         served = submitted.ticket.served
         if served is not None and served.outcome == "rejected":
@@ -193,7 +230,7 @@ class OverflowService(Service):
         return self.api.cost_of(ticket) if isinstance(ticket, ApiTicket) else self.gpus.cost_of(ticket)
 
     def used(self, requests: pd.DataFrame, horizon_s: float) -> Cost:
-        return self.gpus.used(requests, horizon_s)
+        return self.api.used(requests, horizon_s) + Cost(gpu_seconds=float(requests["gpu_seconds"].sum()))
 
     def kept(self, horizon_s: float) -> Cost:
         return self.gpus.kept(horizon_s) + self.api.kept(horizon_s)
@@ -214,6 +251,10 @@ class OverflowService(Service):
 
     def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
         return self.gpus.provisioned(paid, horizon_s, scale)
+
+    def by_use(self, usd: float, horizon_s: float) -> Cost:
+        billed = sum(self._usd)
+        return self.api.drawn(self._joules * usd / billed if usd and billed else 0.0, horizon_s)
 
     def not_provisioned(self) -> list[str]:
         return self.gpus.not_provisioned()

@@ -99,9 +99,9 @@ class Service(ABC):
         """What `paid` replicas of each kind [K] (cores) cost in `horizon_s` while they serve `scale` times what was
         served here."""
 
-    def by_use(self, requests: pd.DataFrame) -> Floats:
-        """Dollars of each request [N] that are paid by use, and not for servers."""
-        return np.zeros(len(requests))
+    def by_use(self, usd: float, horizon_s: float) -> Cost:
+        """What is drawn for so many dollars that are paid by use, and not for servers."""
+        return Cost()
 
     def peak_notes(self, per_s: float) -> list[Note]:
         """What is to be asked for, for a fleet with so many requests a second at its peak."""

@@ -22,7 +22,11 @@ def build_service(
     if source is None or slate.by_cloud_srm:
         return CpuService(env, cloud, tariffs, trained.srm.flops(trained.histories.n_items), late_cost)
     reader = RequestReader(llm, prepared, source)
-    api = None if cloud.kind == "gpus" or cloud.api is None else ApiService(env, cloud.api, llm, prepared, reader)
+    api = (
+        None
+        if cloud.kind == "gpus" or cloud.api is None
+        else ApiService(env, cloud.api, llm, tariffs, prepared, reader)
+    )
     if api is not None and cloud.kind == "api":
         return api
     gpus = LlmService(env, llm, cloud, tariffs, prepared, reader, late_cost)

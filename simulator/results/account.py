@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served
-from fleetrec.simulator.core.costs import Cost, network_cost
+from fleetrec.simulator.core.costs import Cost, carbon_signal, device_cost, network_cost
 from fleetrec.simulator.core.months import MONTH_S
 from fleetrec.simulator.core.resampling import Resampling, interval
 from fleetrec.simulator.engine.cloud_service import Service
@@ -36,6 +36,9 @@ FIGURES = {
     "usd_per_month": "usd_provisioned_per_month",
 }
 """figures of a summary's `cost` by the columns of `account.parquet` that resample them"""
+ENERGY = ("gpu_joules_provisioned_per_month", "gco2_provisioned_per_month")
+"""what the servers of the account draw, idle or not, and a hosted API: unknown where that does not tell; and the carbon
+of these and of the phones"""
 PROVISIONED = (
     *(f"{name}{end}" for name in FIGURES.values() for end in ("", "_low", "_high")),
     "devices_per_replica",
@@ -123,6 +126,13 @@ def account(
     n = provision.servers
     own_usd = math.nan if n is None else usd(provision.paid_counts, own, provision.by_use_usd)
     figures = account_figures(provision.peak_per_s, n, own_usd, own[1], horizon_s, represents, draws)
+    drawn = Cost(joules=math.nan, gco2=math.nan)
+    if n is not None:
+        drawn = service.provisioned(provision.paid_counts, horizon_s, scale)
+        drawn += service.by_use(provision.by_use_usd, horizon_s)
+    carbon = carbon_signal(tariffs).mean(0.0, horizon_s)
+    grams = drawn.gco2 + device_cost(float(devices["joules"].sum()) * scale, carbon).gco2
+    figures |= dict(zip(ENERGY, (drawn.joules * MONTH_S / horizon_s, grams * MONTH_S / horizon_s), strict=True))
     represented = _represented(requests, represents, provision, objective)
     return Account(figures, represented, draws, scale, objective, provision, failed)
 

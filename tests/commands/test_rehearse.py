@@ -234,7 +234,9 @@ def test_a_server_that_answers_few_did_not_serve_the_load(scenario: Path, tmp_pa
         result = rehearse(scenario, server, out, "--speed", "4000", "--minutes", "0.02")
     assert result.exit_code == 1
     due = json.loads((out / "rehearsal.json").read_text())["sent"]["due"]
-    said = f"error: --url {server.url}: 1 of {due} requests came to an answer, so its figures are not those of this load"
+    said = (
+        f"error: --url {server.url}: 1 of {due} requests came to an answer, so its figures are not those of this load"
+    )
     assert " ".join(result.stderr.splitlines()).endswith(f"{said}; what was measured is kept in {out}")
     assert (out / "report.html").is_file()
 

@@ -56,13 +56,14 @@ class Call:
 
 
 class ApiTicket(Ticket):
-    """A request at the API; `usd` is what it is billed, of all its tries."""
+    """A request at the API; `usd` is what it is billed, of all its tries, and `joules` what it took: NaN where the
+    provider does not tell."""
 
-    __slots__ = ("usd",)
+    __slots__ = ("joules", "usd")
 
     def __init__(self, env: Clock, number: int, t_arrived_s: float, deadline_s: float):
         super().__init__(env, number, (), t_arrived_s, deadline_s)
-        self.usd = 0.0
+        self.usd = self.joules = 0.0
 
 
 class ApiNode:
@@ -76,7 +77,7 @@ class ApiNode:
         """by HTTP status, of every try"""
         self.prompt_tokens = self.cached_tokens = self.output_tokens = self.batched = 0
         """of what was billed"""
-        self.bill = Bill(0.0, 0.0, 0.0, 0.0)
+        self.bill, self.joules = Bill(0.0, 0.0, 0.0, 0.0), 0.0
         self.ttft_s, self.took_s = array("d"), array("d")
         """of each request from the try that was let in, by its number; NaN where none was"""
         self.usd = array("d")
@@ -121,6 +122,11 @@ class ApiNode:
     def bill_of(self, prompt_tokens: int, output_tokens: int) -> float:
         """Dollars of a request with so many tokens, none of them cached."""
         return bill(self._price, prompt_tokens, 0, output_tokens).usd
+
+    def joules_of(self, prompt_tokens: int, cached_tokens: int, output_tokens: int) -> float:
+        """Energy of a request with so many tokens; NaN where nobody tells it."""
+        energy = self._api.energy
+        return math.nan if energy is None else energy.joules(prompt_tokens, cached_tokens, output_tokens)
 
     @property
     def queue_length(self) -> int:
@@ -208,6 +214,8 @@ class ApiNode:
     def _charge(self, ticket: ApiTicket, call: Call, cached: int) -> None:
         billed = bill(self._price, call.prompt_tokens, cached, call.written, call.batched)
         ticket.usd = self.usd[ticket.number] = billed.usd
+        ticket.joules = self.joules_of(call.prompt_tokens, cached, call.written)
+        self.joules += ticket.joules
         self.bill = Bill(*(so_far + more for so_far, more in zip(self.bill, billed, strict=True)))
         self.prompt_tokens += call.prompt_tokens
         self.cached_tokens += cached

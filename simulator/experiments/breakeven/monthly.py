@@ -31,7 +31,7 @@ from fleetrec.simulator.cloud.hardware.models import ModelSpec
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.pools import pools_of
 from fleetrec.simulator.cloud.tokens import history_prefix, llm_request_tokens
-from fleetrec.simulator.core.costs import Cost, carbon_signal, network_cost
+from fleetrec.simulator.core.costs import Cost, carbon_signal, grams_co2, network_cost
 from fleetrec.simulator.core.months import MONTH_S
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling, interval
@@ -64,7 +64,8 @@ class Monthly:
     replicas: int | None
     """own ones; None: no number meets the objective"""
     gpu_joules: float
-    """of own GPUs; NaN where the run has not served all its requests on them. An API does not tell its own"""
+    """of own GPUs, idle or not, and of the API; NaN where the run has not served all its requests on those GPUs, or the
+    API does not tell its own"""
     gco2: float
     draws: Floats
     """of the dollars [B], paired over ways, fleets and policies of the same users"""
@@ -93,7 +94,7 @@ class Terms:
 
 
 _COLUMNS = {
-    "requests": {"request", "device", "t_arrived_s", "prompt_tokens", "gpu_seconds", "usd_network"},
+    "requests": {"request", "device", "t_arrived_s", "prompt_tokens", "gpu_seconds", "joules", "usd_network"},
     "devices": {"user", "bytes_up", "bytes_down"},
     "interactions": {"device"},
 }
@@ -170,7 +171,7 @@ class MonthlyBills:
         usd = float(own[0]) + self._training_usd * scale
         of_draws = drawn[:, 0] + self._training_usd * scale
         replicas: int | None = 0
-        kept = Cost()
+        kept, by_api = Cost(), scale if way == "api" else 0.0
         if way in OF_GPUS:
             found = self._provision(way, scale)
             replicas = found.servers
@@ -180,19 +181,24 @@ class MonthlyBills:
             times = scale * drawn[:, 2] / own[2] if own[2] > 0 else np.full(draws, scale)
             kept = self._kept(way, found.paid_counts, scale)
             usd += kept.usd + found.by_use_usd
+            by_api = found.by_use_usd / float(self._api_usd.sum()) if found.by_use_usd else 0.0
             of_draws = of_draws + self._kept_usd(way, found.paid_counts_of, times)
             of_draws = of_draws + (found.by_use_usd_of if len(found.by_use_usd_of) else 0.0)
         low, high = interval(of_draws * months)
         per_1k = 1000 * usd / max(float(own[1]), 1.0)
-        known = way not in OF_GPUS or self._terms.cloud.kind == "gpus"
-        spent = (kept.joules * months, kept.gco2 * months) if known else (math.nan, math.nan)
-        return Monthly(way, fleet, usd * months, low, high, per_1k, replicas, *spent, of_draws * months)
+        joules = self._api_joules * by_api if by_api else 0.0
+        spent = kept + Cost(joules=joules, gco2=grams_co2(joules, self._carbon))
+        if way in OF_GPUS and self._terms.cloud.kind != "gpus":
+            spent = Cost(joules=math.nan, gco2=math.nan)
+        energy = spent.joules * months, spent.gco2 * months
+        return Monthly(way, fleet, usd * months, low, high, per_1k, replicas, *energy, of_draws * months)
 
     def _kept(self, way: Way, paid: Floats, times: float) -> Cost:
         """Replicas of each kind [K] that serve so many times what was served here."""
         gpus = paid * [pool.gpus_per_replica for pool in self._pools(way)]
         busy_gpu_s = float(self._gpu_s.sum()) * times * gpus / max(float(gpus.sum()), 1e-300)
-        energy = float(self._arrived["joules"].sum()) * times, self._terms.tariffs, self._carbon
+        drawn = self._arrived["joules"][self._arrived["gpu_seconds"] > 0]
+        energy = float(drawn.sum()) * times, self._terms.tariffs, self._carbon
         return paid_for(self._pools(way), paid, self._terms.horizon_s, busy_gpu_s.tolist(), *energy)
 
     def _kept_usd(self, way: Way, paid_of: Floats, times: Floats) -> Floats:
@@ -281,19 +287,29 @@ class MonthlyBills:
         steps = self._arrived["step"].to_numpy().astype(np.int64)
         return np.array([prefix(n) for n in (steps + 1).tolist()], dtype=np.int64).reshape(-1, 2)
 
-    @cached_property
+    @property
     def _api_usd(self) -> Floats:
         """What the requests of each device [D] cost at the API, whose cache keeps what they share."""
+        return self._at_api[0]
+
+    @property
+    def _api_joules(self) -> float:
+        """What they take there; NaN where nobody tells."""
+        return self._at_api[1]
+
+    @cached_property
+    def _at_api(self) -> tuple[Floats, float]:
         api, table = self._terms.cloud.api, self._arrived
         if self._terms.cloud.kind == "api":  # it was called
-            return np.bincount(table["device"], table["usd"], minlength=self._n).astype(np.float64)
+            usd = np.bincount(table["device"], table["usd"], minlength=self._n).astype(np.float64)
+            return usd, float(table["joules"].sum(skipna=False))
         assert api is not None
         assert api.price is not None
         cache_of = (
             PromptCache(api.prompt_cache) if api.prompt_cache is not None and self._prefixes is not None else None
         )
         batched = api.price.batch_of(self._terms.pushed) is not None
-        usd = np.zeros(self._n)
+        usd, joules = np.zeros(self._n), 0.0
         columns = ("device", "t_arrived_s", "prompt_tokens", "output_tokens")
         rows = zip(*(table[name].tolist() for name in columns), strict=True)
         for number, (device, t_s, prompt, output) in enumerate(rows):
@@ -301,9 +317,10 @@ class MonthlyBills:
             if cache_of is not None and self._prefixes is not None and not batched:
                 start, tokens = self._prefixes[number].tolist()
                 instruction = self._terms.llm.prompt.instruction_tokens
-                cached = cache_of.read(prefixes_of(device, start, tokens, instruction), t_s)
-            usd[device] += bill(api.price, prompt, min(cached, prompt), output, batched).usd
-        return usd
+                cached = min(cache_of.read(prefixes_of(device, start, tokens, instruction), t_s), prompt)
+            usd[device] += bill(api.price, prompt, cached, output, batched).usd
+            joules += math.nan if api.energy is None else api.energy.joules(prompt, cached, output)
+        return usd, joules
 
 
 def _on_gpus(cloud: sections.Cloud) -> sections.Cloud:

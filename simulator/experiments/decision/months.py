@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from fleetrec.simulator.core.months import times_a_month
+from fleetrec.simulator.results.account import ENERGY
 
 _DEVICES, _REPRESENTED = "devices", "represented.devices"
 
@@ -22,18 +23,16 @@ def interactions(runs: pd.DataFrame) -> float:
 
 
 def energy(runs: pd.DataFrame) -> dict[str, float | None]:
-    """Joules of phones and of the GPUs that serve them, and grams of CO2, in a month of the fleet.
+    """Joules of phones, and of the provisioned GPUs that serve them, idle or not, and grams of CO2 of both, in a month
+    of the fleet; None where that is unknown: a hosted API seldom tells its own."""
 
-    GPUs are charged for the time in which they serve: idle ones are not, whoever owns them.
-    """
-    times = per_month(runs)
-
-    def mean(name: str) -> float | None:
-        found = float((runs[name] * times).mean()) if name in runs else math.nan
+    def mean(name: str, times: "pd.Series[float] | float" = 1.0) -> float | None:
+        found = float((runs[name] * times).mean(skipna=False)) if name in runs else math.nan
         return found if math.isfinite(found) else None
 
+    gpu_joules, gco2 = (mean(f"cost.{name}") for name in ENERGY)
     return {
-        "device_joules_per_month": mean("cost.device_joules"),
-        "gpu_joules_per_month": mean("cost.gpu_joules"),
-        "gco2_per_month": mean("cost.gco2"),
+        "device_joules_per_month": mean("cost.device_joules", per_month(runs)),
+        "gpu_joules_per_month": gpu_joules,
+        "gco2_per_month": gco2,
     }

@@ -40,6 +40,19 @@ class ApiPrice(Section):
         return self.batch if self.batch is not None and (pushed or self.batch.requests == "all") else None
 
 
+class ApiEnergy(Section):
+    """What the provider's machines draw, as somebody measured or estimated it."""
+
+    input: float = Field(ge=0, description="joules per token of prompts that its cache does not hold")
+    output: float = Field(ge=0, description="joules per generated token")
+    within: float = Field(ge=1, description="how sure that is: so many times as much, or as little, may be true")
+    source: str = Field(min_length=1, description="where it is from, and of when; reports show it")
+
+    def joules(self, prompt_tokens: int, cached_tokens: int, output_tokens: int) -> float:
+        """Of a request with so many tokens, `cached_tokens` of its prompt from the cache."""
+        return (prompt_tokens - cached_tokens) * self.input + output_tokens * self.output
+
+
 class ApiLimits(Section):
     """What one account may ask for; what exceeds it is refused with 429."""
 
@@ -127,6 +140,9 @@ class Api(Section):
     daily: ApiDay | None = Field(None, description="none: it is as fast at all hours")
     outages: ApiOutages | None = Field(None, description="none: it is always there")
     prompt_cache: ApiPromptCache | None = Field(None, description="none: every prompt is paid for in full")
+    energy: ApiEnergy | None = Field(
+        None, description="none: unknown, and with it the joules and the carbon of the cloud, as reports say"
+    )
     source: str = Field("", description="where prices and times are from, and of when; reports show it")
 
     @model_validator(mode="before")

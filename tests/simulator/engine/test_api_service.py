@@ -76,6 +76,8 @@ def test_every_dollar_of_the_api_joins_the_ledger(store: ArtifactStore) -> None:
     assert cost["replicas_provisioned"] == 0
     notes = noted(result.summary["notes"])
     assert {"api_energy_unknown", "api_terms"} <= set(notes)
+    unknown = ("gpu_joules", "gpu_joules_replicas", "gco2", "gpu_joules_provisioned_per_month")
+    assert [cost[name] for name in unknown] == [None] * 4
     each = (let_in["prompt_tokens"] + let_in["output_tokens"]).mean()
     needed = notes["api_limits_needed"]
     assert needed["requests"] == pytest.approx(60 * cost["requests_per_s_peak"])

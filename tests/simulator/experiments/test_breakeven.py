@@ -14,9 +14,11 @@ from fleetrec.simulator.experiments.breakeven.breakeven import check_fleet, flee
 from fleetrec.simulator.experiments.breakeven.crossings import crossing
 from fleetrec.simulator.experiments.breakeven.monthly import MonthlyBills, monthly
 from fleetrec.simulator.results.run_folder import opened
+from fleetrec.simulator.results.run_result import asked_of_llm
 from fleetrec.simulator.scenario.sections import Fleet
+from fleetrec.simulator.scenario.sections.api import ApiEnergy
 from tests.commands.typed import one_line, typed
-from tests.small import SMALL
+from tests.small import SMALL, noted
 
 API = "cloud.api={price: {input: 2, output: 6}, latency: {kind: log_normal, ttft: 300ms, tpot: 5ms}}"
 SETTINGS = ("cloud={gpu: l4, slo: {p95_latency: 20s}}", "llm.generation=list", "fleet.represents=50000", API)
@@ -68,6 +70,28 @@ def test_the_account_of_an_api_is_its_monthly_bill(run: RunResult) -> None:
     assert (bill.usd, bill.low, bill.high) == pytest.approx(
         [cost[f"usd_provisioned_per_month{end}"] for end in ("", "_low", "_high")], rel=1e-9
     )
+
+
+def test_an_api_that_tells_its_energy_draws_by_the_token_and_one_that_does_not_is_unknown(run: RunResult) -> None:
+    month = 30 * 86400 / run.summary["simulated_seconds"]
+    assert run.scenario.cloud.api is not None
+    api = run.scenario.cloud.api.model_copy(
+        update={"energy": ApiEnergy(input=0.1, output=0.5, within=3, source="made up")}
+    )
+    for kind in ("gpus", "api"):
+        cloud = run.scenario.cloud.model_copy(update={"kind": kind, "api": api})
+        told = simulate(run.scenario.model_copy(update={"cloud": cloud}))
+        asked, cost, bills = asked_of_llm(told.requests), told.summary["cost"], monthly(told, 50_000)
+        joules = (0.1 * asked["prompt_tokens"] + 0.5 * asked["output_tokens"]).sum() * month
+        assert bills["api"].gpu_joules == pytest.approx(joules * 50_000 / 60)
+        assert bills["api"].gco2 == pytest.approx(joules * 50_000 / 60 / 3.6e6 * 400)
+        assert cost["gpu_joules_provisioned_per_month"] == pytest.approx(bills[kind].gpu_joules)
+    assert cost["gpu_joules"] * month == pytest.approx(joules)
+    assert noted(told.summary["notes"])["api_energy"]["high"] == pytest.approx(3 * cost["gpu_joules"])
+    unknown = monthly(run, 50_000)
+    assert math.isnan(unknown["api"].gpu_joules)
+    assert math.isnan(unknown["api"].gco2)
+    assert unknown["gpus"].gpu_joules > 0 == unknown["none"].gpu_joules
 
 
 def test_the_smallest_fleet_needs_a_replica_and_none_of_an_api(run: RunResult) -> None:

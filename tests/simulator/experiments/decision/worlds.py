@@ -41,7 +41,12 @@ def sweep_of(
         usd = policies[name][1] * (1 + 0.001 * seed)
         month = usd * N_DEVICES * N_STEPS * (REPRESENTED / N_DEVICES) * 30 / 1000
         return {
-            "cost": {USD_PER_1K: usd, "usd_provisioned_per_month": month, "device_joules": 2.0, "gpu_joules": 5.0},
+            "cost": {
+                USD_PER_1K: usd,
+                "usd_provisioned_per_month": month,
+                "device_joules": 2.0,
+                "gpu_joules_provisioned_per_month": 5.0,
+            },
             "requests": {"ratio": 0.0 if name.startswith("never") else 0.5},
             "represented": {"devices": REPRESENTED},
         }
