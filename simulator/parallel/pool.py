@@ -1,7 +1,8 @@
 """Workers that do jobs for another process: give, wait, take, replace the one that is lost."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -66,14 +67,29 @@ class Pool(ABC, Generic[Handle]):
                 del self.handles[worker]
             yield worker, busy.pop(worker), result
 
-    def each(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any | Lost | Unread]]:
-        """Do the jobs, begun in their order by whoever is idle: (number of a job, what came of it) as each ends."""
-        waiting = iter(enumerate(jobs))
+    def each(self, jobs: Sequence[Any], alike: Sequence[Hashable] = ()) -> Iterator[tuple[int, Any | Lost | Unread]]:
+        """Do the jobs, begun in their order by whoever is idle: (number of a job, what came of it) as each ends.
+
+        What is `alike`, a value a job, is done by one worker, which knows much of the next job from the one before it,
+        as long as there is other work for the others.
+        """
+        waiting: dict[Hashable, deque[int]] = {}
+        for number, group in enumerate(alike or range(len(jobs))):
+            waiting.setdefault(group, deque()).append(number)
+        group_of: dict[int, Hashable] = {}  # each worker's
         numbers: dict[int, int] = {}  # of each worker's job
 
         def next_job(worker: int) -> Any | None:
-            numbers[worker], job = next(waiting, (-1, None))
-            return job
+            if not waiting:
+                return None
+            group = group_of.get(worker)
+            if group not in waiting:
+                taken = set(group_of.values())
+                group = group_of[worker] = next((one for one in waiting if one not in taken), next(iter(waiting)))
+            numbers[worker] = waiting[group].popleft()
+            if not waiting[group]:
+                del waiting[group]
+            return jobs[numbers[worker]]
 
         for worker, _, result in self.results(next_job):
             yield numbers[worker], result

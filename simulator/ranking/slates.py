@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fleetrec.models.baselines import Baseline
 from fleetrec.models.candidates import CandidateSource
+from fleetrec.models.llm.ranking import best_places
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import ListView, UncertaintyScore
@@ -99,10 +101,9 @@ class CatalogueSlates:
         ranked = logits.copy()
         if self._exclude_seen:
             ranked[self._histories.seen_mask(users, steps)] = -np.inf
-        order = np.argsort(-ranked, axis=-1, kind="stable")[:, : self._length]
-        order = np.where(np.isfinite(np.take_along_axis(ranked, order, axis=-1)), order, -1)
-        short = self._length - order.shape[1]
-        return np.pad(order, ((0, 0), (0, short)), constant_values=-1) if short > 0 else order, logits
+        best = best_places(torch.from_numpy(ranked), min(self._length, ranked.shape[1])).numpy()
+        short = self._length - best.shape[1]
+        return np.pad(best, ((0, 0), (0, short)), constant_values=-1) if short > 0 else best, logits
 
 
 class BaselineSlates:

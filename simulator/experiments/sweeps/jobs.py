@@ -30,6 +30,12 @@ class RunJob:
     scenario: sections.Scenario
     folder: Path
 
+    @property
+    def key(self) -> str:
+        """Equal for runs of one preparation that ask the same of the cloud, as far as can be told beforehand: those
+        that differ in fusion or prices alone."""
+        return self.scenario.model_dump_json(exclude={"name": True, "policy": {"fusion"}, "tariffs": True})
+
 
 Job = TrainingJob | RunJob
 

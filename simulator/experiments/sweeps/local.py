@@ -44,7 +44,7 @@ class LocalProcesses(ProcessPool):
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
         """See Executor."""
-        for number, found in self.each(jobs):
+        for number, found in self.each(jobs, [job.key for job in jobs]):
             if isinstance(found, Unread):
                 found = Outcome(found.reason)
             elif isinstance(found, Lost):

@@ -35,7 +35,7 @@ class RayCluster(RayPool):
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
         """See Executor."""
         self.shared = (self.put(self._artifacts),)
-        for number, found in self.each(jobs):
+        for number, found in self.each(jobs, [job.key for job in jobs]):
             if isinstance(found, Unread):
                 found = Outcome(found.reason)
             elif isinstance(found, Lost):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_jsonable_python
 
 from fleetrec.models.early_stopping import TrainingCurve
 from fleetrec.models.llm.cache import CachedCandidates
@@ -50,8 +51,15 @@ def lists_by_age(
     users, steps = shown.users[rows], shown.steps[rows]
     in_its_order = replace(made_of, slate=sections.Slate.family.default(), fusion=LlmOnly())
     llm_only = list_slates(in_its_order, trained, prepared.scores, prepared.source)
-    as_shown = [_rewards(ranks_at_age(slates, trained.histories, users, steps, age)) for age in ages]
-    llm = [_rewards(ranks_at_age(llm_only, trained.histories, users, steps, age)) for age in ages]
+
+    def rewards(of: SlateInputs, made: Slates) -> list[Floats]:
+        """At each age; what runs on the same preparation share, whatever their request policies."""
+        return prepared.memo.get(
+            ["list age", to_jsonable_python(of), list(ages), users, steps],
+            lambda: [_rewards(ranks_at_age(made, trained.histories, users, steps, age)) for age in ages],
+        )
+
+    as_shown, llm = rewards(made_of, slates), rewards(in_its_order, llm_only)
     alone = _rewards(shown.alone[rows])
     curves = {"ages": list(ages), "as_shown": _means(as_shown), "llm_order": _means(llm)}
     values = curves | {"srm_alone": float(alone.mean()), "interactions": len(rows), "users": len(np.unique(users))}

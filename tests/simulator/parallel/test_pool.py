@@ -4,7 +4,7 @@ from collections import deque
 
 from fleetrec.simulator.parallel.pool import Lost, Unread
 from fleetrec.simulator.parallel.processes import ProcessPool
-from tests.simulator.parallel.workers import Unreadable
+from tests.simulator.parallel.workers import Turns, Unreadable
 
 
 def pool_of(workers: int) -> ProcessPool:
@@ -43,3 +43,11 @@ def test_a_pool_does_jobs_as_often_as_it_is_asked() -> None:
         first, second = list(pool.each([1])), list(pool.each([2]))
     assert first[0][1][0] == 2
     assert second[0][1] == (4, first[0][1][1])  # by the same process
+
+
+def test_jobs_that_are_alike_are_done_by_one_worker_while_there_is_other_work() -> None:
+    with Turns(2) as pool:
+        found = [result for _, result in sorted(pool.each("aabbb", "aabbb"))]
+    assert found == [0, 0, 1, 1, 0]  # at the end, nobody is idle while jobs wait
+    with Turns(2) as pool:
+        assert [result for _, result in sorted(pool.each("aabbb"))] == [0, 1, 0, 1, 0]

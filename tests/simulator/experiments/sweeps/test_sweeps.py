@@ -75,6 +75,27 @@ def test_a_run_of_a_sweep_has_the_bytes_of_a_run_of_its_own(plan: Plan, undistur
     assert results_of(tmp_path / "own") == results_of(run.folder)
 
 
+SHARED = """\
+name: shared
+base: tiny.yaml
+axes:
+  policy.request: [{kind: random, ratio: 0.4}, {kind: inconsistency, ratio: 0.4}]
+  policy.fusion.srm_weight: [0.3, 3]
+seeds: [1]
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_runs_of_a_sweep_share_changes_no_byte_of_them(tmp_path: Path, workers: int) -> None:
+    """Runs that differ in fusion share thresholds and what their requests need, those of one fusion its lists by
+    age."""
+    shared = make_plan(read_sweep(write_files(tmp_path, SHARED)))
+    run_sweep(shared, tmp_path / "out", executor_for(jobs=workers), NullProgress(), lambda line: None, conclude=False)
+    for place in ExperimentFolder(tmp_path / "out").runs():
+        simulate(shared.scenario(place.variant.name, 1), tmp_path / "own" / place.variant.folder)
+        assert results_of(tmp_path / "own" / place.variant.folder) == results_of(place.folder)
+
+
 def test_a_sweep_killed_at_work_ends_with_the_same_bytes_when_resumed(
     plan: Plan, undisturbed: Path, tmp_path: Path
 ) -> None:
