@@ -22,6 +22,7 @@ from fleetrec.simulator.experiments.comparison.pareto import Direction, hypervol
 from fleetrec.simulator.experiments.comparison.records import ExperimentRecords
 from fleetrec.simulator.experiments.comparison.savings import LEAST_SHARE, Saving, savings
 from fleetrec.simulator.experiments.comparison.sensitivity import shares_of_variance
+from fleetrec.simulator.experiments.comparison.months import interactions
 from fleetrec.simulator.experiments.comparison.sentence import headline
 from fleetrec.simulator.experiments.comparison.shares import missed_shares
 from fleetrec.simulator.experiments.statistics import N_DRAWS, joint_draws
@@ -66,6 +67,7 @@ def conclude(
     asks = np.broadcast_to(~records.without_requests().all(axis=1), (len(names),))
     decision = decide(plane, signs[0], measures, metric, costs[0], alone, saved, month, asks)
     decision |= {"replicated": records.replicated(), "represents": records.represents()}
+    decision["interactions_per_month"] = interactions(records.results[records.results["variant"] == names[baseline]])
     notes.insert(0, _replicated(decision["replicated"]))
     found = saved[0] if decision["winner_by"] == "saving" else None
     if found is not None:

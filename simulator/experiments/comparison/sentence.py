@@ -1,6 +1,7 @@
 """The answer in plain words and money: first whether to call the cloud at all, then which policy."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleetrec.models.runtime.wording import counted
@@ -58,6 +59,9 @@ def _choosing(
     def reached(v: int) -> str:
         return f"{label(metric)} {sign * plane.reward[v]:.4f} against {sign * plane.reward[b]:.4f}"
 
+    def priced(*values: float) -> str:
+        return price(cost, values, decision["interactions_per_month"])
+
     if len(plane.names) == 1:
         return ""
     if found is not None:
@@ -69,14 +73,14 @@ def _choosing(
         ends = f"with 95% over all variants at least {found.low:.0%}"
         return (
             f"At the {equal} of '{base}' {who} {verb} {found.share:.0%} less ({ends}): "
-            f"{price(cost, found.price, plane.cost[b])}{_a_month(decision, base, found.below is None)}."
+            f"{priced(found.price, plane.cost[b])}{_a_month(decision, base, found.below is None)}."
         )
     if decision["winner"] is not None:
         v = plane.names.index(decision["winner"])
         more = decision["difference"][metric] if decision["runner_up"] == base else None
         ends = "" if more is None else f", {between(signed, more)}"
         first = f"Nothing is as good as '{base}' for less; '{decision['winner']}' is shown to be better"
-        return f"{first}: {reached(v)}{ends}, at {price(cost, plane.cost[v], plane.cost[b])}{_a_month(decision, base)}."
+        return f"{first}: {reached(v)}{ends}, at {priced(plane.cost[v], plane.cost[b])}{_a_month(decision, base)}."
     more = decision["more_seeds"]
     said = f"Nothing is shown to be better than '{base}', or as good for less"
     if len(decision["not_told_apart"]) == sum(name != base for name in plane.names):
@@ -92,7 +96,7 @@ def _choosing(
     if more["of"] == metric:
         return f"{said}; {_seeds(more['seeds'])} would show one of {signed(more['effect'])} ('{more['variant']}')."
     verb, than = "costs" if cost.startswith("cost.") else "takes", "less" if more["effect"] < 0 else "more"
-    moved = f"{verb} {price(cost, abs(more['effect']))} {than}"
+    moved = f"{verb} {priced(abs(more['effect']))} {than}"
     return f"{said}; {_seeds(more['seeds'])} would show that '{more['variant']}' {moved}."
 
 
@@ -116,11 +120,15 @@ def label(metric: str) -> str:
     return metric.removeprefix("accuracy.").upper() if metric.startswith("accuracy.") else metric
 
 
-def price(cost: str, *values: float) -> str:
-    """One cost, or two of which the first is had instead of the second."""
+def price(cost: str, values: Sequence[float], interactions: float) -> str:
+    """One cost, or two of which the first is had instead of the second; of 1,000 interactions also that of the fleet's
+    month, in which there are so many (NaN: nobody knows)."""
+    if not cost.startswith("cost."):
+        return f"{cost} " + " instead of ".join(f"{value:.3g}" for value in values)
+    said = " instead of ".join(map(dollars, values))
     if cost == PER_MONTH:
-        return " instead of ".join(f"{dollars(value)} a month" for value in values)
-    per = " per 1,000 interactions" if cost.endswith("per_1k_interactions") else ""
-    if cost.startswith("cost."):
-        return " instead of ".join(dollars(value) for value in values) + per
-    return f"{cost} " + " instead of ".join(f"{value:.3g}" for value in values)
+        return f"{said} a month"
+    if not cost.endswith("per_1k_interactions"):
+        return said
+    month = " instead of ".join(dollars(value * interactions / 1000) for value in values)
+    return f"{said} per 1,000 interactions" + (f" ({month} a month)" if math.isfinite(interactions) else "")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.data.experiment_folder import read_experiment
 from fleetrec.simulator.experiments.comparison.compare import compare
+from fleetrec.simulator.experiments.comparison.sentence import price
 from fleetrec.simulator.experiments.folders import ExperimentFolder
 from tests.simulator.experiments.made_experiment import N_DEVICES, N_STEPS, STEP_S, make_experiment
 from tests.small import noted
@@ -347,3 +349,11 @@ def test_three_objectives_share_a_front(tmp_path: Path) -> None:
 
     answer = compare(made(tmp_path, figures=timed), third="latency_s.slate.p95").answer
     assert {point["variant"] for point in answer["frontier"]} == {"plain", "better", "cheap"}
+
+
+def test_a_price_of_1000_interactions_has_the_month_of_the_fleet_beside_it() -> None:
+    cost = "cost.usd_provisioned_per_1k_interactions"
+    assert price(cost, (0.5, 1.0), 3e6) == (
+        "$0.500 instead of $1.00 per 1,000 interactions ($1,500 instead of $3,000 a month)"
+    )
+    assert price(cost, (0.5,), math.nan) == "$0.500 per 1,000 interactions"

@@ -18,7 +18,9 @@ def per_month(runs: pd.DataFrame) -> "pd.Series[float]":
 
 
 def interactions(runs: pd.DataFrame) -> float:
-    """Interactions of the fleet in a month."""
+    """Interactions of the fleet in a month; NaN where the runs do not tell."""
+    if not {_DEVICES, "interactions", "simulated_seconds"} <= set(runs):
+        return math.nan
     return float((runs["interactions"] * per_month(runs)).mean())
 
 
