@@ -14,14 +14,16 @@ import numpy as np
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
-from fleetrec.simulator.core.notes import data_of, note
+from fleetrec.simulator.core.notes import Note, data_of, note
+from fleetrec.simulator.experiments.breakeven.bills import bills_of
 from fleetrec.simulator.experiments.breakeven.crossings import crossing
-from fleetrec.simulator.experiments.breakeven.monthly import WAYS, Monthly, MonthlyBills, Way
+from fleetrec.simulator.experiments.breakeven.monthly import WAYS, Monthly, Way
 from fleetrec.simulator.preparation.input_checks import check_inputs
 from fleetrec.simulator.preparation.prepare import check_asked, prepare
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.summary import finite, headline_metric
 from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.scenario.regional import clouds_of
 from fleetrec.simulator.scenario.units import COUNT
 from fleetrec.simulator.simulation import run_prepared
 
@@ -38,9 +40,11 @@ NAMES: dict[Way, str] = {
 
 _SIMPLEST: tuple[Way, ...] = ("api", "gpus", "spot", "autoscaled", "overflow")
 _ALIKE = 1.005
+_REFUSED = 0.001
+"""the share of the requests from which on it is said that limits refuse some"""
 _NOTHING_ASKED = "no device asks the cloud, so there is nothing to serve, in any way"
 
-Bills = list[dict[Way, Monthly]]
+OfFleets = list[dict[Way, Monthly]]
 
 
 def breakeven(
@@ -48,40 +52,40 @@ def breakeven(
 ) -> dict[str, Any]:
     """What `breakeven.json` holds, of one scenario under several policies, by their names; `fleets` rise."""
     first = next(iter(scenarios.values()))
-    if first.regions:
-        raise InputError("regions: each has a cloud of its own; compare the ways for one of them, without regions")
     for fleet in fleets:
-        check_fleet(first.fleet, fleet)
-    by_api = [served_by("api", scenario) for scenario in scenarios.values() if scenario.cloud.api is not None]
+        check_fleet(first.fleet, first.regions, fleet)
+    hosted = all(cloud.api is not None for cloud in clouds_of(first))
+    by_api = [served_by("api", scenario) for scenario in scenarios.values() if hosted]
     for scenario in by_api:
         check_inputs(scenario)
     prepared = prepare(served_by("gpus", first), device, progress)
     for scenario in by_api:
-        check_asked(scenario, prepared.trained, prepared.population)
+        if not scenario.regions:  # each of which looks at what its own devices ask for
+            check_asked(scenario, prepared.trained, prepared.population)
     policies = []
     with progress.task("bills of fleets", len(scenarios) * len(fleets)) as task:
         for name, scenario in scenarios.items():
             runs = [run_prepared(served_by("gpus", scenario), prepared, None, device, progress)]
-            if scenario.cloud.api is not None:
+            if hosted:
                 runs.append(run_prepared(served_by("api", scenario), prepared, None, device, progress))
-            own, api = MonthlyBills.of(runs[0]), MonthlyBills.of(runs[-1])
-            bills: Bills = []
+            own, api = bills_of(runs[0]), bills_of(runs[-1])
+            bills: OfFleets = []
             for fleet in fleets:
                 of_fleet = own.at(fleet, [way for way in own.ways if way != "api"])
                 bills.append({**of_fleet, **(api.at(fleet, ["api"]) if len(runs) > 1 else {})})
                 task.advance()
             policies.append(_policy(name, runs, fleets, bills))
     said = "no hosted API: give cloud.api, or --api with a preset (docs/how-to/hosted_api.md)"
-    without = [] if first.cloud.api is not None else [note("no_api", said)]
+    notes = [*([] if hosted else [note("no_api", said)]), *_refusals(policies, fleets)]
     found = {
         "scenario": first.name,
         "seed": first.seed,
         "fleets": list(fleets),
         "ways": {way: NAMES[way] for way in WAYS if way in policies[0]["ways"]},
-        "objective": str(ServiceObjective.of(first.cloud.slo)),
-        "api": first.cloud.api.source if first.cloud.api is not None else None,
+        "objective": " or ".join(dict.fromkeys(str(ServiceObjective.of(cloud.slo)) for cloud in clouds_of(first))),
+        "api": "; ".join({cloud.api.source: 0 for cloud in clouds_of(first) if cloud.api is not None}) or None,
         "policies": policies,
-        "notes": data_of(*without),
+        "notes": data_of(*notes),
     }
     told: dict[str, Any] = finite(found)
     return told
@@ -89,7 +93,28 @@ def breakeven(
 
 def served_by(kind: Literal["gpus", "api", "overflow"], scenario: sections.Scenario) -> sections.Scenario:
     """The scenario served by its own GPUs alone, by its hosted API alone, or by both."""
-    return scenario.model_copy(update={"cloud": scenario.cloud.model_copy(update={"kind": kind})})
+    regions = tuple(
+        region.model_copy(update={"cloud": region.cloud.model_copy(update={"kind": kind})})
+        for region in scenario.regions
+    )
+    return scenario.model_copy(update={"cloud": scenario.cloud.model_copy(update={"kind": kind}), "regions": regions})
+
+
+def _refusals(policies: Sequence[Mapping[str, Any]], fleets: Sequence[int]) -> list[Note]:
+    """That the bills of an API are under limits that are wide enough, where the scenario's own are not."""
+    found = []
+    for policy in policies:
+        refused = [(row["fleet"], row["refused_share"]) for row in policy["ways"].get("api", ())]
+        binding = [pair for pair in refused if pair[1] >= _REFUSED]
+        if binding:
+            said = (
+                "cloud.api.limits: the bills of the API are those under limits that are wide enough; the scenario's own"
+                " would refuse {share:.0%} of what '{policy}' asks of it at {fleet:,} devices, and some from "
+                "{first:,} on"
+            )
+            values = {"policy": policy["policy"], "fleet": binding[-1][0], "share": binding[-1][1]}
+            found.append(note("api_limits_refuse", said, **values, first=binding[0][0]))
+    return found
 
 
 def fleets_of(text: str) -> list[int]:
@@ -115,17 +140,18 @@ def _fleet(text: str, whole: str) -> int:
     return int(fleet)
 
 
-def check_fleet(section: sections.Fleet, fleet: int) -> None:
-    """InputError where a class of devices has none of them."""
-    for number, one in enumerate(section.classes):
-        if 0 < one.share * fleet < 1:
+def check_fleet(section: sections.Fleet, regions: Sequence[sections.Region], fleet: int) -> None:
+    """InputError where a class of devices or a region has none of them."""
+    shares = {f"fleet.classes.{number}.share": one.share for number, one in enumerate(section.classes)}
+    shares |= {f"regions.{number}.share": one.share for number, one in enumerate(regions)}
+    for key, share in shares.items():
+        if 0 < share * fleet < 1:
             raise InputError(
-                f"--fleet {fleet}: {one.share:g} of them (fleet.classes.{number}.share) is not one device; name at "
-                f"least {math.ceil(1 / one.share):,}"
+                f"--fleet {fleet}: {share:g} of them ({key}) is not one device; name at least {math.ceil(1 / share):,}"
             )
 
 
-def _policy(name: str, runs: Sequence[RunResult], fleets: Sequence[int], bills: Bills) -> dict[str, Any]:
+def _policy(name: str, runs: Sequence[RunResult], fleets: Sequence[int], bills: OfFleets) -> dict[str, Any]:
     """One policy: what its users get, and what it costs."""
     ways = [way for way in WAYS if way in bills[0]]
     metric = headline_metric(runs[0].scenario.metrics.k)
@@ -151,7 +177,7 @@ def _policy(name: str, runs: Sequence[RunResult], fleets: Sequence[int], bills: 
     }
 
 
-def _sentence(fleets: Sequence[int], bills: Bills) -> str:
+def _sentence(fleets: Sequence[int], bills: OfFleets) -> str:
     """Which way is cheapest, from which fleet on."""
     stretches: list[tuple[str, Way, float]] = []
     for fleet, of in zip(fleets, bills, strict=True):
@@ -184,4 +210,5 @@ def _figures(bill: Monthly) -> dict[str, Any]:
         "replicas": bill.replicas,
         "gpu_joules_per_month": bill.gpu_joules,
         "gco2_per_month": bill.gco2,
+        "refused_share": bill.refused,
     }

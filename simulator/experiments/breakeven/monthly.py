@@ -8,8 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -35,10 +34,8 @@ from fleetrec.simulator.core.costs import Cost, carbon_signal, grams_co2, networ
 from fleetrec.simulator.core.months import MONTH_S
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling, interval
-from fleetrec.simulator.records.run_manifest import check_one_run
-from fleetrec.simulator.results.run_result import RunResult, asked_of_llm
-from fleetrec.simulator.scenario import Scenario, sections
-from fleetrec.simulator.scenario.text_files import read_object
+from fleetrec.simulator.results.run_result import asked_of_llm
+from fleetrec.simulator.scenario import sections
 
 Way = Literal["gpus", "autoscaled", "spot", "api", "overflow", "none"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -67,13 +64,17 @@ class Monthly:
     """of own GPUs, idle or not, and of the API; NaN where the run has not served all its requests on those GPUs, or the
     API does not tell its own"""
     gco2: float
+    refused: float
+    """the share of the requests that the API's own limits would refuse at least; the bill is as if they were wide"""
     draws: Floats
     """of the dollars [B], paired over ways, fleets and policies of the same users"""
 
 
-def monthly(run: RunResult, fleet: int) -> dict[Way, Monthly]:
-    """Dollars a month of each way that the run's scenario has, for a fleet of this size."""
-    return MonthlyBills.of(run).at(fleet)
+class Asked(NamedTuple):
+    """What a fleet does in a month."""
+
+    interactions: float
+    requests: float
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,6 @@ class Terms:
     cloud: sections.Cloud
     tariffs: sections.Tariffs
     surge: float
-    seed: int
     pushed: bool
     """whether the cloud makes the requests, unasked"""
     horizon_s: float
@@ -93,57 +93,31 @@ class Terms:
     """devices of the fleet that the simulated one stands for"""
 
 
-_COLUMNS = {
-    "requests": {"request", "device", "t_arrived_s", "prompt_tokens", "gpu_seconds", "joules", "usd_network"},
-    "devices": {"user", "bytes_up", "bytes_down"},
-    "interactions": {"device"},
-}
-"""of the tables that bills are made from"""
-
-
 class MonthlyBills:
     """The bills of a run's requests; what replicas hold is found once, for fleets of all sizes."""
 
     def __init__(
-        self, terms: Terms, requests: pd.DataFrame, devices: pd.DataFrame, interactions: Ints, training_usd: float
+        self,
+        terms: Terms,
+        requests: pd.DataFrame,
+        devices: pd.DataFrame,
+        interactions: Ints,
+        training_usd: float,
+        draws: Draws,
     ):
-        """`interactions` are each device's [D]; `training_usd` is what trainings cost the simulated fleet."""
+        """`interactions` are each device's [D]; `training_usd` is what trainings cost the simulated fleet; `draws` are
+        those of the run."""
         if terms.llm.served_as is None:
             raise InputError("llm.served_as: own GPUs are charged as a model; name one of the catalogue")
         self._terms, self._training_usd = terms, training_usd
         self._n, self._users = len(devices), Resampling.of(devices["user"].to_numpy())
         self._interactions = interactions.astype(np.float64)
-        self._draws = Draws(terms.seed)
+        self._draws = draws
         self._arrived = asked_of_llm(requests)
         self._asking = np.bincount(requests["device"], requests["usd_network"], minlength=self._n)
         self._traffic = _traffic(terms.tariffs, devices) - self._asking  # all but that of requests
         self._gpu_s = np.bincount(requests["device"], requests["gpu_seconds"], minlength=self._n)
         self._carbon = carbon_signal(terms.tariffs).mean(0.0, terms.horizon_s)
-
-    @classmethod
-    def of(cls, run: RunResult) -> "MonthlyBills":
-        """Those of a finished run, from its tables and summary. InputError where its cloud cannot be billed so."""
-        scenario, summary = run.scenario, run.summary
-        if scenario.regions or scenario.policy.slate.by_cloud_srm:
-            raise InputError("regions have clouds of their own, and an SRM in the cloud has no GPUs")
-        pushed = scenario.policy.request.push_period_s() is not None
-        parts = scenario.llm, scenario.cloud, scenario.tariffs, scenario.fleet.surge, scenario.seed, pushed
-        terms = Terms(*parts, summary["simulated_seconds"], summary["represented"]["devices"])
-        interactions = np.bincount(run.interactions["device"], minlength=len(run.devices))
-        return cls(terms, run.requests, run.devices, interactions, summary["cost"]["usd_training"])
-
-    @classmethod
-    def read(cls, folder: Path) -> "MonthlyBills":
-        """Those of a finished run's folder. InputError where its files are not of one run, or of one that was made
-        before they told what bills are made from."""
-        files = {name: f"{name}.parquet" for name in _COLUMNS}
-        check_one_run(folder, tuple(files.values()))
-        summary = read_object(folder / "summary.json", "summary", "the folder of a finished run")
-        tables = {name: pd.read_parquet(folder / file) for name, file in files.items()}
-        for name, wanted in _COLUMNS.items():
-            if lacking := wanted - set(tables[name]):
-                raise InputError(f"{folder / files[name]}: has no {min(lacking)}; run it again")
-        return cls.of(RunResult(summary, tables, Scenario.load(folder / "scenario.yaml")))
 
     @property
     def represents(self) -> int:
@@ -154,6 +128,11 @@ class MonthlyBills:
     def ways(self) -> list[Way]:
         """Those that the scenario has: without `cloud.api` there is none to call."""
         return [way for way in WAYS if self._terms.cloud.api is not None or way not in ("api", "overflow")]
+
+    def asked_per_month(self, fleet: int) -> Asked:
+        """What a fleet of this size does in a month."""
+        times = fleet / self._n * MONTH_S / self._terms.horizon_s
+        return Asked(float(self._interactions.sum()) * times, len(self._arrived) * times)
 
     def at(self, fleet: int, ways: Sequence[Way] | None = None) -> dict[Way, Monthly]:
         """The bills of a fleet of this size."""
@@ -170,14 +149,14 @@ class MonthlyBills:
         own, drawn = each.sum(axis=0) * scale, self._users.means(each) * fleet
         usd = float(own[0]) + self._training_usd * scale
         of_draws = drawn[:, 0] + self._training_usd * scale
-        replicas: int | None = 0
+        replicas = 0
         kept, by_api = Cost(), scale if way == "api" else 0.0
         if way in OF_GPUS:
             found = self._provision(way, scale)
-            replicas = found.servers
             if found.servers is None:
                 nan = math.nan
-                return Monthly(way, fleet, nan, nan, nan, nan, None, nan, nan, np.full(draws, nan))
+                return Monthly(way, fleet, nan, nan, nan, nan, None, nan, nan, 0.0, np.full(draws, nan))
+            replicas = found.servers
             times = scale * drawn[:, 2] / own[2] if own[2] > 0 else np.full(draws, scale)
             kept = self._kept(way, found.paid_counts, scale)
             usd += kept.usd + found.by_use_usd
@@ -191,7 +170,26 @@ class MonthlyBills:
         if way in OF_GPUS and self._terms.cloud.kind != "gpus":
             spent = Cost(joules=math.nan, gco2=math.nan)
         energy = spent.joules * months, spent.gco2 * months
-        return Monthly(way, fleet, usd * months, low, high, per_1k, replicas, *energy, of_draws * months)
+        refused = self._refused(scale, replicas) if way in ("api", "overflow") else 0.0
+        return Monthly(way, fleet, usd * months, low, high, per_1k, replicas, *energy, refused, of_draws * months)
+
+    def _refused(self, scale: float, servers: int) -> float:
+        """The share of the requests beyond what so many own servers take that the API's limits refuse at the least, by
+        the rates of the run's time: calls that come again ask for no less."""
+        api, rates_per_s = self._terms.cloud.api, self._peak.by_time_per_s[0] * (scale / self._terms.surge)
+        assert api is not None
+        assert api.price is not None
+        if not len(self._arrived) or api.price.batch_of(self._terms.pushed) is not None or not rates_per_s.any():
+            return 0.0
+        whole = self._needed(scale) if servers else None
+        taken = servers * whole.peak_per_s / whole.servers if whole is not None and whole.servers else 0.0
+        table, limits = self._arrived, api.limits
+        tokens = float((table["prompt_tokens"] + table["output_tokens"]).mean())
+        took_s = float((table["t_finished_s"] - table["t_started_s"])[table["t_started_s"].notna()].mean())
+        allowed = [math.inf if limits.requests_per_minute is None else limits.requests_per_minute / 60.0]
+        allowed += [] if limits.tokens_per_minute is None else [limits.tokens_per_minute / 60.0 / tokens]
+        allowed += [] if limits.concurrent is None or not took_s > 0 else [limits.concurrent / took_s]
+        return float(np.maximum(rates_per_s - taken - min(allowed), 0.0).sum() / rates_per_s.sum())
 
     def _kept(self, way: Way, paid: Floats, times: float) -> Cost:
         """Replicas of each kind [K] that serve so many times what was served here."""

@@ -18,11 +18,11 @@ from fleetrec.simulator.experiments.comparison.cost_plane import Plane, plane_of
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH, decide
 from fleetrec.simulator.experiments.comparison.families import families
 from fleetrec.simulator.experiments.comparison.metric_values import Measure, kept_without_requests
+from fleetrec.simulator.experiments.comparison.months import interactions
 from fleetrec.simulator.experiments.comparison.pareto import Direction, hypervolume, knee, nondominated
 from fleetrec.simulator.experiments.comparison.records import ExperimentRecords
 from fleetrec.simulator.experiments.comparison.savings import LEAST_SHARE, Saving, savings
 from fleetrec.simulator.experiments.comparison.sensitivity import shares_of_variance
-from fleetrec.simulator.experiments.comparison.months import interactions
 from fleetrec.simulator.experiments.comparison.sentence import headline
 from fleetrec.simulator.experiments.comparison.shares import missed_shares
 from fleetrec.simulator.experiments.statistics import N_DRAWS, joint_draws

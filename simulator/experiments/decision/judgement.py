@@ -16,9 +16,9 @@ from fleetrec.simulator.core.resampling import INTERVAL
 from fleetrec.simulator.experiments.comparison.cost_plane import band_level
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH, hint
 from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.experiments.comparison.months import energy, interactions
 from fleetrec.simulator.experiments.comparison.records import ExperimentRecords
 from fleetrec.simulator.experiments.comparison.shares import missed_shares
-from fleetrec.simulator.experiments.comparison.months import energy, interactions
 from fleetrec.simulator.experiments.decision.value import POINT, Value
 from fleetrec.simulator.experiments.folders import Variant
 from fleetrec.simulator.experiments.statistics import Estimates, joint_draws

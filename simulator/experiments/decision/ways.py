@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.breakeven.bills import read_bills
 from fleetrec.simulator.experiments.breakeven.breakeven import NAMES
-from fleetrec.simulator.experiments.breakeven.monthly import Monthly, MonthlyBills, Way
+from fleetrec.simulator.experiments.breakeven.monthly import Monthly, Way
 from fleetrec.simulator.experiments.decision.judgement import Interval, Judged, estimate
 from fleetrec.simulator.experiments.decision.sensitivity import Axis, Point
 from fleetrec.simulator.experiments.decision.value import POINT
@@ -46,7 +47,7 @@ def ways_of(folder: Path, judged: Judged, v: int) -> list[Served]:
     held = ExperimentFolder(folder)
     places = [held.run_folder(variant, seed, training) for seed, training in judged.records.places]
     try:
-        of_runs = [MonthlyBills.read(place) for place in places]
+        of_runs = [read_bills(place) for place in places]
         bills = [of_run.at(of_run.represents) for of_run in of_runs]
     except InputError:
         return []

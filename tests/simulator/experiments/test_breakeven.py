@@ -1,5 +1,6 @@
 """Break-even: bills of a run are those of its account, ways cross where they should, and mistakes are one line."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -10,13 +11,13 @@ import pytest
 from fleetrec import RunResult, Scenario, simulate
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.overflow import cheapest_split
+from fleetrec.simulator.experiments.breakeven.bills import bills_of, monthly, read_bills
 from fleetrec.simulator.experiments.breakeven.breakeven import check_fleet, fleets_of
 from fleetrec.simulator.experiments.breakeven.crossings import crossing
-from fleetrec.simulator.experiments.breakeven.monthly import MonthlyBills, monthly
 from fleetrec.simulator.results.run_folder import opened
 from fleetrec.simulator.results.run_result import asked_of_llm
 from fleetrec.simulator.scenario.sections import Fleet
-from fleetrec.simulator.scenario.sections.api import ApiEnergy
+from fleetrec.simulator.scenario.sections.api import ApiEnergy, ApiLimits
 from tests.commands.typed import one_line, typed
 from tests.small import SMALL, noted
 
@@ -44,10 +45,7 @@ def test_own_gpus_cost_what_the_account_of_the_run_says(run: RunResult) -> None:
 def test_a_run_on_disk_has_the_bills_of_the_one_in_memory(run: RunResult, tmp_path: Path) -> None:
     with opened(tmp_path / "run", run.scenario) as folder:
         run.write(folder)
-    kept, held = (
-        bills.at(50_000, ["gpus", "api", "none"])
-        for bills in (MonthlyBills.read(tmp_path / "run"), MonthlyBills.of(run))
-    )
+    kept, held = (bills.at(50_000, ["gpus", "api", "none"]) for bills in (read_bills(tmp_path / "run"), bills_of(run)))
     assert [bill.usd for bill in kept.values()] == [bill.usd for bill in held.values()]
 
 
@@ -55,7 +53,7 @@ def test_an_api_costs_its_tokens_in_proportion_to_the_fleet(run: RunResult) -> N
     requests = run.requests[run.requests["prompt_tokens"] > 0]
     usd = (2 * requests["prompt_tokens"] + 6 * requests["output_tokens"]).sum() / 1e6
     month = 30 * 86400 / run.summary["simulated_seconds"]
-    bills = [MonthlyBills.of(run).at(fleet, ["api", "none"]) for fleet in (60, 60_000)]
+    bills = [bills_of(run).at(fleet, ["api", "none"]) for fleet in (60, 60_000)]
     one, thousand = (of["api"].usd - of["none"].usd for of in bills)
     assert one == pytest.approx((usd + run.requests["usd_network"].sum()) * month)
     assert thousand == pytest.approx(1000 * one)
@@ -169,8 +167,8 @@ def test_a_fleet_that_is_none_is_one_line(text: str, says: str) -> None:
 
 def test_a_fleet_that_its_classes_cannot_share_is_one_line() -> None:
     with pytest.raises(InputError, match=r"--fleet 3: 0.3 of them \(fleet.classes.0.share\) is not one device; .* 4$"):
-        check_fleet(Fleet(), 3)
-    check_fleet(Fleet(), 5)
+        check_fleet(Fleet(), (), 3)
+    check_fleet(Fleet(), (), 5)
 
 
 def test_the_command_writes_a_table_a_figure_and_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +177,7 @@ def test_the_command_writes_a_table_a_figure_and_json(tmp_path: Path, monkeypatc
     file.write_text(SMALL)
     words = [word for setting in SETTINGS for word in ("--set", setting)]
     policies = ("--policy", "always", "--policy", "{kind: random, ratio: 0.1}")
-    done = typed("breakeven", file, "--fleet", "1e2..1e5", "--out", "found", *policies, *words)
+    done = typed("breakeven", file, "--fleet", "1e2..1e4", "--out", "found", *policies, *words)
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "found" / "breakeven.json").read_text())
     assert [policy["policy"] for policy in found["policies"]] == ["always", "{kind: random, ratio: 0.1}"]
@@ -193,12 +191,48 @@ def test_the_command_writes_a_table_a_figure_and_json(tmp_path: Path, monkeypatc
         assert (tmp_path / "found" / "figures" / name).stat().st_size > 10_000
 
 
-def test_regions_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+REGIONS = "regions=[{name: a, share: 0.6, cloud: {gpu: l40s}}, {name: b, share: 0.4}]"
+
+
+def test_the_bills_of_regions_add_up_to_the_account_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    regional = simulate(Scenario.load(tmp_path / "small.yaml", [*SETTINGS, REGIONS]))
+    bills, cost = monthly(regional, 50_000), regional.summary["cost"]
+    assert bills["gpus"].replicas == cost["replicas_provisioned"]
+    assert [bills["gpus"].usd, bills["gpus"].low, bills["gpus"].high] == pytest.approx(
+        [cost[f"usd_provisioned_per_month{end}"] for end in ("", "_low", "_high")], rel=1e-9
+    )
+    assert bills["gpus"].usd_per_1k_interactions == pytest.approx(cost["usd_provisioned_per_1k_interactions"])
+    assert bills["gpus"].gpu_joules == pytest.approx(cost["gpu_joules_provisioned_per_month"])
+    assert bills["none"].usd < bills["api"].usd
+
+
+def test_regions_are_compared_like_a_fleet_that_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    file = tmp_path / "small.yaml"
-    file.write_text(SMALL)
-    said = one_line(typed("breakeven", file, "--set", "regions=[{name: a, share: 0.6}, {name: b, share: 0.4}]"))
-    assert said == "regions: each has a cloud of its own; compare the ways for one of them, without regions"
+    (tmp_path / "small.yaml").write_text(SMALL)
+    words = [word for setting in (*SETTINGS, REGIONS) for word in ("--set", setting)]
+    done = typed("breakeven", "small.yaml", "--fleet", "1e5", "--out", "found", *words)
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "found" / "breakeven.json").read_text())
+    assert all(rows[0]["usd_per_month"] > 0 for rows in found["policies"][0]["ways"].values())
+    said = one_line(typed("breakeven", "small.yaml", "--fleet", "2", *words))
+    assert said == "--fleet 2: 0.3 of them (fleet.classes.0.share) is not one device; name at least 4"
+
+
+def test_an_account_that_is_too_narrow_for_the_fleet_is_said_to_refuse(run: RunResult) -> None:
+    """So many times over its limit, an API refuses all but the one part; own GPUs take their part before it."""
+    assert run.scenario.cloud.api is not None
+    free = bills_of(run).at(50_000)["api"]
+    per_minute = 60 * run.summary["cost"]["requests_per_s_peak"]
+    api = run.scenario.cloud.api.model_copy(update={"limits": ApiLimits(requests_per_minute=per_minute)})
+    cloud = run.scenario.cloud.model_copy(update={"api": api})
+    bills = bills_of(dataclasses.replace(run, scenario=run.scenario.model_copy(update={"cloud": cloud})))
+    at_peak, beyond = bills.at(50_000), bills.at(5_000_000)
+    assert free.refused == at_peak["api"].refused == 0
+    assert at_peak["api"].usd == free.usd
+    rates = run.summary["requests"]["asked"] / run.summary["simulated_seconds"] * 5_000_000 / 60
+    assert beyond["api"].refused == pytest.approx(1 - per_minute / 60 / rates, abs=0.01)
+    assert beyond["overflow"].refused < beyond["api"].refused
 
 
 @pytest.mark.parametrize(
