@@ -59,7 +59,7 @@ def fleetrec(
 
 def main() -> None:
     """Run a command; a wrong flag is one line and exit code 2, like every other mistake."""
-    gc.set_threshold(100_000, 20, 100)  # what imports make stays; to look at it again and again takes a fifth of them
+    gc.set_threshold(500_000, 20, 100)  # what imports make stays; to look at it again and again takes a fifth of them
     code = with_usable_streams(_run)
     gc.freeze()  # what is left ends with the process: to look for cycles in it once more takes half a second
     sys.exit(code)

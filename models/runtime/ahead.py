@@ -27,6 +27,5 @@ class Ahead(Generic[Question, Answer]):
         before, self._begun = self._begun, {}
         for one in (question, *likely):
             self._begun[one] = before.pop(one) if one in before else self._pool.submit(self._work, one)
-        for stale in before.values():
-            stale.cancel()
+        self._begun |= {one: work for one, work in before.items() if not work.cancel()}  # may be asked yet
         return self._begun[question].result()

@@ -1,4 +1,4 @@
-"""A run's figures and page, drawn by two processes that load the drawing libraries while the run goes.
+"""A run's figures and page, drawn by two processes, for which a third loads the drawing libraries while the run goes.
 
 On one core the process of the run draws itself, as it does for a drawing process that is lost.
 """
@@ -11,11 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.parallel.processes import WorkerProcess
+from fleetrec.simulator.parallel.processes import WorkerProcess, load_beside
 
 _DRAWER = "fleetrec.reports.figures.draw_worker"  # looked up by those who draw, since it imports Matplotlib
-_BEHIND = 10
-"""niceness of the drawing processes: what they load may not hold up the run"""
 _MANY = 2_000_000
 """interactions that one process at a time reads: each reads all records of a run"""
 
@@ -45,10 +43,8 @@ class Drawing:
         self._pending: list[tuple[WorkerProcess | None, Sheet]] = []
 
     def __enter__(self) -> Self:
-        self._workers = [WorkerProcess(_DRAWER, "Drawer") for _ in range(self._processes)]
-        for worker in self._workers:
-            assert worker.pid is not None
-            os.setpriority(os.PRIO_PROCESS, worker.pid, _BEHIND)
+        if self._processes:
+            load_beside(_DRAWER)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -58,7 +54,8 @@ class Drawing:
 
     def begin(self, folder: Path, interactions: int) -> None:
         """Have the run in `folder`, which has so many interactions, drawn."""
-        workers = self._workers if interactions < _MANY else self._workers[:1]
+        processes = self._processes if interactions < _MANY else min(self._processes, 1)
+        self._workers = workers = [WorkerProcess(_DRAWER, "Drawer", loaded=True) for _ in range(processes)]
         sheets = [
             Sheet(folder, ("accuracy_over_time", "freshness_and_rank")),
             Sheet(folder, ("latency", "cost"), page=True),

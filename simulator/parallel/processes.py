@@ -1,17 +1,19 @@
 """Processes that do jobs for another one on this machine.
 
-A worker is started afresh (spawn), computes on one thread unless it leads others, and ends with the process that
-started it, however that ends.
+A worker is started afresh (spawn) or as a copy of a process that has loaded what it needs (forkserver), computes on one
+thread unless it leads others, and ends with the process that started it, however that ends.
 """
 
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, forkserver, get_context, parent_process
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any, Self
 
 from fleetrec.models.runtime.errors import InputError
@@ -26,15 +28,23 @@ def processor_s() -> float:
     return sum(part.ru_utime + part.ru_stime for part in used)
 
 
+def load_beside(module: str) -> None:
+    """Start a process that loads `module`, whose copies those workers are that are to be `loaded`."""
+    forkserver.set_forkserver_preload(["__main__", module])
+    with _one_thread(), _deaf_to_ctrl_c():
+        forkserver.ensure_running()
+
+
 class WorkerProcess:
     """A process that does one job at a time."""
 
-    def __init__(self, module: str, name: str, leads: bool = False):
+    def __init__(self, module: str, name: str, leads: bool = False, loaded: bool = False):
         """Jobs go to the `do` of an object of the class `name` of `module`, which is looked up in the new process.
 
-        One that `leads` may use several threads and start workers itself.
+        One that `leads` may use several threads and start workers itself. One that is `loaded` is a copy of the process
+        that `load_beside` has started.
         """
-        context = get_context("spawn")
+        context: ForkServerContext | SpawnContext = get_context("forkserver") if loaded else get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, module, name), daemon=not leads)
         with nullcontext() if leads else _one_thread(), _deaf_to_ctrl_c():
@@ -142,9 +152,11 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """The environment of a process that is to compute on one thread: libraries read it when they are loaded."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    """The environment of a process that is to compute on one thread, which libraries read when they are loaded, and to
+    find modules where this one does, before it is told so."""
+    ours = {**dict.fromkeys(_ONE_THREAD, "1"), "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
     try:
         yield
     finally:

@@ -4,6 +4,8 @@ Every event follows the intent with probability `freshness` and the taste otherw
 one step of all their logs at a time. Rules, formulas and keys: docs/background/synthetic_world.md.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import scipy  # loads optimize where it is used: most runs do not
@@ -22,7 +24,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-FORMAT = 2  # of the artifact, the times and the walk: raise it when one changes
+FORMAT = 3  # of the artifact, the times and the walk: raise it when one changes
 START_S = 1_704_067_200.0  # 2024-01-01T00:00:00Z
 _DAY_S = 86_400.0
 _LENGTH_SPREAD = 0.5  # log-normal sigma of a user's number of events
@@ -30,38 +32,29 @@ _GAP_SPREAD = 1.0  # log-normal sigma of pauses inside a session
 _BREAK_S = 2_400.0  # shortest pause between two sessions
 _FULLEST = 0.8  # largest share of the calendar that a user's sessions and the breaks after them take
 _BLOCK_CELLS = 16_000_000  # users x items of one block's table of seen items, in bytes
-_ARTIFACT, _FILE = "synthetic_world", "items.safetensors"
+_ARTIFACT, _FILE = "synthetic_world", "events.safetensors"
 
 
 def synthetic_log(section: SyntheticWorld, store: ArtifactStore | None = None) -> InteractionLog:
     """The log of a world: a pure function of `section` (its seed included), in absolute time from 2024-01-01 UTC.
 
     Users and items are labelled u0.. and i0..; items carry titles and attributes (genre, style, series, part, maker).
-    What the users had is kept in `store`, where one is given.
+    What the users had, and when, is kept in `store`, where one is given.
     """
     draws = Draws(section.seed)
     catalogue = make_catalogue(
         section.items, section.genres, section.styles, section.series_length, section.popularity_exponent, draws
     )
-    users = np.arange(section.users)
-    spread = np.exp(_LENGTH_SPREAD * draws.normal("log length", users) - _LENGTH_SPREAD**2 / 2)
-    lengths = np.maximum(1, np.rint(section.events_per_user * spread)).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    user = np.repeat(users, lengths)
-    step = np.arange(offsets[-1]) - offsets[user]
-    starts = (step == 0) | (draws.uniform("session start", user, step) < 1 / section.session_length)
-    times, starts = _event_times(section, offsets, user, step, starts, draws)
-    del user, step
-
     key = {"format": FORMAT, "world": section.model_dump(mode="json")}
     folder = store.open(_ARTIFACT, key) if store is not None else None
     if folder is not None:
-        items = load_file(folder / _FILE)["items"]
+        events = load_file(folder / _FILE)
     else:
-        items = _walked(section, catalogue, offsets, starts, draws)
+        events = _events(section, catalogue, draws)
         if store is not None:
             with store.creating(_ARTIFACT, key) as temporary:
-                save_file({"items": items}, temporary / _FILE)
+                save_file(events, temporary / _FILE)
+    offsets, items, times = (events[name] for name in ("offsets", "items", "times"))
     attributes = catalogue.attributes()
     return InteractionLog(
         user_ids=np.array([f"u{u}" for u in range(section.users)], dtype=object),
@@ -76,6 +69,20 @@ def synthetic_log(section: SyntheticWorld, store: ArtifactStore | None = None) -
         source="synthetic",
         content_hash=content_hash("synthetic world", offsets, items, times, attributes),
     )
+
+
+def _events(section: SyntheticWorld, catalogue: Catalogue, draws: Draws) -> dict[str, NDArray[Any]]:
+    """Where each user's events begin [U+1], and the item and time of every event [E]."""
+    users = np.arange(section.users)
+    spread = np.exp(_LENGTH_SPREAD * draws.normal("log length", users) - _LENGTH_SPREAD**2 / 2)
+    lengths = np.maximum(1, np.rint(section.events_per_user * spread)).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    user = np.repeat(users, lengths)
+    step = np.arange(offsets[-1]) - offsets[user]
+    starts = (step == 0) | (draws.uniform("session start", user, step) < 1 / section.session_length)
+    times, starts = _event_times(section, offsets, user, step, starts, draws)
+    del user, step
+    return {"offsets": offsets, "items": _walked(section, catalogue, offsets, starts, draws), "times": times}
 
 
 def _walked(

@@ -41,6 +41,21 @@ def test_the_next_answer_is_begun_before_the_first_is_there(monkeypatch: pytest.
     assert [ahead.ask(1, 2), ahead.ask(2)] == [-1, -2]
 
 
+def test_what_was_begun_ahead_is_worked_out_once_though_it_is_asked_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    met, asked = threading.Barrier(2, timeout=30), list[int]()
+
+    def work(question: int) -> int:
+        asked.append(question)
+        if question < 3:
+            met.wait()
+        return -question
+
+    ahead = Ahead(work, beside=True)
+    assert [ahead.ask(1, 2), ahead.ask(3), ahead.ask(2)] == [-1, -3, -2]
+    assert sorted(asked) == [1, 2, 3]
+
+
 def test_what_goes_wrong_is_told_to_the_one_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     ahead = Ahead(lambda question: 1 // question, beside=True)

@@ -40,10 +40,10 @@ def test_neither_drawing_nor_sizing_a_cloud_loads_pytorch(module: str) -> None:
 def test_what_a_lost_process_was_to_draw_is_drawn_all_the_same(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", devices=30)
     with Drawing(processes=1) as drawing:
+        drawing.begin(run, 100)
         pid = drawing._workers[0].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        drawing.begin(run, 100)
         drawing.finish()
     assert len(drawn(run)) == 5
 

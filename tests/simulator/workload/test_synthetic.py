@@ -1,11 +1,14 @@
 """The built-in world: what its keys promise, measured on the logs it makes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import poisson
 
 import fleetrec.simulator.workload.synthetic as synthetic
+from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.scenario.sections import SyntheticWorld
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.synthetic import START_S, synthetic_log
@@ -36,6 +39,17 @@ def test_a_world_is_a_function_of_its_section_alone(monkeypatch: pytest.MonkeyPa
     assert np.array_equal(again.items, log.items)
     assert np.array_equal(again.times, log.times)
     assert world(seed=2).content_hash != log.content_hash
+
+
+def test_a_world_that_was_kept_is_the_same_and_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section, store = SyntheticWorld.model_validate(SMALL), ArtifactStore(tmp_path)
+    made, kept_nowhere = synthetic_log(section, store), synthetic_log(section)
+    monkeypatch.setattr(synthetic, "_events", None)
+    kept = synthetic_log(section, store)
+    assert kept.content_hash == made.content_hash == kept_nowhere.content_hash
+    assert [kept.items.dtype, kept.times.dtype, kept.offsets.dtype] == [np.int32, np.float64, np.int64]
 
 
 def test_times_never_fall_and_stay_in_the_calendar() -> None:
