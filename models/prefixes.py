@@ -71,8 +71,6 @@ def tiled_states(
     tile: int,
 ) -> tuple[Tensor, NDArray[np.int64]]:
     """`prefix_states` for any causal encoder of left-aligned windows [tile, max_length] on `device`."""
-    length = even_length(max_length)
-    half = length // 2
     lengths = np.diff(offsets)
     wanted = np.maximum(lengths - first, 0)
     if users is not None:
@@ -80,19 +78,44 @@ def tiled_states(
         asked[users] = True
         wanted = np.where(asked, wanted, 0)
     row_offsets = np.concatenate(([0], np.cumsum(wanted)))
-    states = torch.empty((int(row_offsets[-1]), dim), device=device)
-
-    # Segments of user u: those of positions first[u] .. length-1; segment k begins at position k * half.
     some = np.flatnonzero(wanted)
-    k_first = window_start(first[some], length) // half
-    counts = window_start(lengths[some] - 1, length) // half - k_first + 1
+    codes = torch.from_numpy(items).to(device)
+    states = segment_states(
+        encode, device, dim, max_length, offsets[some], codes, first[some], lengths[some], some, tile
+    )
+    return states, row_offsets
+
+
+def segment_states(
+    encode: Encoder,
+    device: torch.device,
+    dim: int,
+    max_length: int,
+    begins: NDArray[np.int64],
+    codes: Tensor,
+    first: NDArray[np.int64],
+    until: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    tile: int,
+) -> Tensor:
+    """States float32 [R, d] of histories [M] at their positions `first` to `until` - 1 (one at least), one history
+    after the other. Their items are codes[begins], codes[begins + 1] and so on; `numbers` name their users, by which
+    they have their rows of tiles."""
+    length = even_length(max_length)
+    half = length // 2
+    starts = np.cumsum(until - first) - (until - first)
+    states = torch.empty((int((until - first).sum()), dim), device=device)
+
+    # Segments of a history: those of positions first .. until - 1; segment k begins at position k * half.
+    k_first = window_start(first, length) // half
+    counts = window_start(until - 1, length) // half - k_first + 1
     which, nth = ragged(counts)
-    user, k = some[which], k_first[which] + nth
+    k = k_first[which] + nth
     begin = k * half
-    take_from = np.maximum(np.where(k == 0, 0, begin + half), first[user])  # first position this segment answers for
-    take_to = np.minimum(begin + length, lengths[user])
+    take_from = np.maximum(np.where(k == 0, 0, begin + half), first[which])  # first position it answers for
+    take_to = np.minimum(begin + length, until[which])
     # Kind of tile and row in it depend on (user, segment) alone; segments that share both go to successive tiles.
-    row, later = (user + k * _STRIDE) % tile, k > 0
+    row, later = (numbers[which] + k * _STRIDE) % tile, k > 0
     place = row + tile * later
     order = np.argsort(place, kind="stable")
     nth = np.arange(len(order)) - np.searchsorted(place[order], place[order])
@@ -101,16 +124,15 @@ def tiled_states(
     by_tile = np.argsort(number, kind="stable")
     bounds = np.flatnonzero(np.diff(number[by_tile], prepend=-1, append=-1))
     column = torch.arange(length, device=device)
-    codes = torch.from_numpy(items).to(device)
     segments = np.stack(  # of each: row of its tile, first event, columns that are filled, first one taken, first state
-        [row, offsets[user] + begin, take_to - begin, take_from - begin, row_offsets[user] + begin - first[user]]
+        [row, begins[which] + begin, take_to - begin, take_from - begin, starts[which] + begin - first[which]]
     )
 
     def compute(bound: tuple[int, int]) -> None:
         low, high = bound
-        rows, *starts = torch.from_numpy(segments[:, by_tile[low:high]]).to(device)
-        at, until, since, to = (start[:, None] for start in starts)
-        inside = column < until
+        rows, *at_once = torch.from_numpy(segments[:, by_tile[low:high]]).to(device)
+        at, filled, since, to = (start[:, None] for start in at_once)
+        inside = column < filled
         windows = torch.zeros((tile, length), dtype=torch.int64, device=device)
         windows[rows] = torch.where(inside, codes[torch.where(inside, at + column, 0)].long() + 1, 0)
         begun = half if later[by_tile[low]] else 0
@@ -119,7 +141,7 @@ def tiled_states(
         states[(to + column)[:, begun:][taken]] = rounded(answer[taken], "a user state")
 
     for_each(torch.no_grad()(compute), list(pairwise(bounds.tolist())))
-    return states, row_offsets
+    return states
 
 
 def rounded(values: Tensor, what: str) -> Tensor:

@@ -10,6 +10,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
+from fleetrec.simulator.preparation.closed_loop import grown, lived
 from fleetrec.simulator.preparation.held_out import held_out_of
 from fleetrec.simulator.preparation.memory_estimate import check_memory
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
@@ -111,11 +112,15 @@ def simulate_prepared(
         if tuned is None:
             inputs = SlateInputs.of(scenario)
             tuned = tune(scenario.policy, inputs, prepared, lambda: held_out_of(prepared, device, progress))
-        world = build_world(scenario, prepared, tuned, out.parts if out is not None else None, device)
+        reacts, parts = scenario.workload.users.reacts, out.parts if out is not None else None
+        before, prepared = prepared, grown(prepared, device, progress) if reacts else prepared
+        world = build_world(scenario, prepared, tuned, parts, device, before)
         if tracer is not None:
             tracer.watch(world)
         run(world, scenario, prepared, progress)
         simulated = time.perf_counter()
+        if world.reactions is not None:
+            prepared = lived(before, prepared, world.reactions.streamed)
         result = collect(scenario, prepared, world, tuned, progress)
     result.timing = {
         "prepare_s": prepare_s,

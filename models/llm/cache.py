@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from fleetrec.models.candidates import CandidateLists, CandidateSource, Floats
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
 from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.ragged import ragged
 
 FORMAT = 3  # of the artifact: raise it when it changes
 _ARTIFACT = "candidates"
@@ -125,6 +126,21 @@ class _Lists:
     def take(self, rows: NDArray[np.int64]) -> Columns:
         """Copies of rows."""
         return {name: values[rows] for name, values in self._columns.items()}
+
+
+class GrownCandidates(CachedCandidates):
+    """Lists for histories that arise while a run goes: kept in memory alone, until a history turns out otherwise."""
+
+    def _on_disk(self) -> Columns:
+        return self._lists.take(np.empty(0, dtype=np.int64))
+
+    def save(self) -> None:
+        """Nothing is kept: no later run has these histories."""
+
+    def forget(self, users: NDArray[np.int64], beyond: NDArray[np.int64], until: NDArray[np.int64]) -> None:
+        """What was made as of positions beyond `beyond` [M], up to `until` [M], is of histories that never were."""
+        which, nth = ragged(np.maximum(until - beyond, 0))
+        self._row_of_slot[(self._first_slot[users] + beyond + 1)[which] + nth] = -1
 
 
 def _portions(rows: NDArray[np.int64], size: int | None) -> list[NDArray[np.int64]]:

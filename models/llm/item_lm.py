@@ -30,7 +30,7 @@ from fleetrec.models.llm.checkpoints import (
 )
 from fleetrec.models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
 from fleetrec.models.llm.ranking import best_items
-from fleetrec.models.prefixes import prefix_states, rounded_item_vectors, tile_of
+from fleetrec.models.prefixes import prefix_states, rounded_item_vectors, segment_states, tile_of
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.out_of_memory import enough_memory
@@ -234,11 +234,15 @@ class ItemLmCandidates:
         first: NDArray[np.int64],
         list_length: int,
         exclude_seen: bool,
+        grows: NDArray[np.int64] | None = None,
     ):
         """Lists may be asked for positions first[u] and later; first[u] = length of u for a user nobody asks about.
 
         `exclude_seen`: items that the user had up to as_of are left out of the ranking (the list is still full).
+        `grows` [U]: of a log whose histories grow while lists are asked for, by which number each user has its row of
+        a tile; then nothing is encoded ahead of need.
         """
+        self._grows = grows
         self.name = "item_lm"
         self.list_length, self.validation, self.curve = list_length, trained.validation, trained.curve
         self._block = tile_of(ItemLm, trained.device)
@@ -283,6 +287,11 @@ class ItemLmCandidates:
 
     def _states_at(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> torch.Tensor:
         """States [M, d]. Users are encoded a whole block at a time: their segments then fill the tiles evenly."""
+        if self._grows is not None:
+            model, codes = self._trained.model.eval(), self._codes
+            histories = self._offsets[users], codes, as_of, as_of + 1, self._grows[users]
+            with mixed_precision(self._trained.device):
+                return segment_states(model.states, codes.device, model.dim, model.max_length, *histories, self._block)
         states = torch.empty((len(users), self._trained.model.dim), device=self._trained.device)
         block = users // self._block
         wanted = np.unique(block)

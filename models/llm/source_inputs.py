@@ -32,6 +32,9 @@ class SourceInputs:
     threads: int
     device: str
     progress: Progress
+    grows: NDArray[np.int64] | None = None
+    """[U], of a log whose histories grow while lists are asked for: what each user's number is where batches are laid
+    out by it"""
 
     @property
     def training(self) -> tuple[TrainingSet, ArtifactStore, int, str, Progress]:

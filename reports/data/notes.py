@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fleetrec.simulator.core.notes import ENGAGEMENT, PREDICTION_TEXT
+
 
 def _told(held: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Key and text of each note of a summary or an answer. A folder of before notes had keys holds sentences alone."""
@@ -15,6 +17,11 @@ def _told(held: Mapping[str, Any]) -> list[tuple[str, str]]:
 def texts_of(held: Mapping[str, Any], *keys: str) -> list[str]:
     """What the notes of some keys say."""
     return [text for key, text in _told(held) if key in keys]
+
+
+def caveat_of(held: Mapping[str, Any]) -> str:
+    """What a run's figures are no measure of, or, of users who react, what they are one of."""
+    return next(iter(texts_of(held, ENGAGEMENT)), PREDICTION_TEXT)
 
 
 def texts_but(held: Mapping[str, Any], *keys: str) -> list[str]:

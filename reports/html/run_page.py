@@ -16,6 +16,7 @@ from fleetrec.reports.data import series
 from fleetrec.reports.data.estimates import Estimate, grouped_shares
 from fleetrec.reports.data.metric_names import metric
 from fleetrec.reports.data.months import month_text, of_fleet
+from fleetrec.reports.data.notes import caveat_of
 from fleetrec.reports.data.quantities import seconds_text
 from fleetrec.reports.data.run_folder import (
     ACCOUNTS,
@@ -30,7 +31,6 @@ from fleetrec.reports.html.decision import PER_MONTH, Choice, interval_text, mon
 from fleetrec.reports.html.render import write_page
 from fleetrec.reports.html.run_tables import class_table, cost_table, region_table, requests_table, worlds_table
 from fleetrec.reports.html.tables import run_accuracy_table, run_groups_table
-from fleetrec.simulator.core.notes import PREDICTION_TEXT
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, signed
 from fleetrec.simulator.results.summary import off_share
 
@@ -80,7 +80,7 @@ def write_run_page(folder: Path) -> Path:
             ("Cost account", words.account_note(summary)),
             ("Split", words.split_note(summary)),
             ("Intervals", words.OVER_USERS),
-            ("Prediction, not engagement", words.REPLAYED_CHOICES),
+            words.measured(summary),
         ],
         "notes": words.other_notes(summary),
         "reproduce": {
@@ -88,7 +88,7 @@ def write_run_page(folder: Path) -> Path:
             "command": "fleetrec simulate scenario.yaml --out again",
             "facts": [("seed", str(summary.get("seed"))), *words.versions(summary.get("versions") or {})],
         },
-        "caveat": PREDICTION_TEXT,
+        "caveat": caveat_of(summary),
     }
     data = {"charts": [chart.data for chart in every if chart.traces]}
     return write_page(folder / "report.html", "run.html.j2", page, data)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleetrec.reports.data.notes import texts_but, texts_of
-from fleetrec.simulator.core.notes import COST_ACCOUNT, PREDICTION, QUALITY
+from fleetrec.simulator.core.notes import COST_ACCOUNT, ENGAGEMENT, PREDICTION, QUALITY
 
 ACCOUNTS = (
     "Provisioned: what it costs to own the fewest GPUs that keep the latency objective in the busiest half hour "
@@ -28,6 +28,14 @@ FRONT = (
     "A variant is on the front where no other is at least as good on both axes and better on one. Where intervals "
     "overlap widely, the order may be chance; the probability of being on the front, where given, says how sure it is."
 )
+
+
+def measured(summary: Mapping[str, Any]) -> tuple[str, str]:
+    """What accuracy measures, in a few words and in whole ones."""
+    caveat = next(iter(texts_of(summary, ENGAGEMENT)), None)
+    if caveat is None:
+        return "Prediction, not engagement", REPLAYED_CHOICES
+    return "Engagement, of a model of users", f"{caveat[:1].upper()}{caveat[1:]}."
 
 
 def quality_and_cost(summary: Mapping[str, Any]) -> str:
@@ -58,7 +66,7 @@ def models_note(summary: Mapping[str, Any]) -> str:
 
 def other_notes(summary: Mapping[str, Any]) -> Sequence[str]:
     """Notes of the run that no other part of a report shows."""
-    return texts_but(summary, QUALITY, COST_ACCOUNT, PREDICTION)
+    return texts_but(summary, QUALITY, COST_ACCOUNT, PREDICTION, ENGAGEMENT)
 
 
 def versions(held: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fleetrec.reports.data.notes import texts_but
+from fleetrec.reports.data.notes import caveat_of, texts_but
 from fleetrec.reports.data.quantities import number_text, seconds_text
 from fleetrec.reports.terminal.text import escape
-from fleetrec.simulator.core.notes import PREDICTION, PREDICTION_TEXT
+from fleetrec.simulator.core.notes import ENGAGEMENT, PREDICTION
 
 if TYPE_CHECKING:
     pass
@@ -44,8 +44,8 @@ def new_table(console: Console, heads: Sequence[str], left: int = 1, heads_shown
 
 
 def write_notes(held: Mapping[str, Any], console: Console, caveat: bool = True, said: Sequence[str] = ()) -> None:
-    """What is `said`, then the notes held, a line each; last the caveat that predictions are no engagement."""
-    for text in (*said, *texts_but(held, PREDICTION), *([PREDICTION_TEXT] if caveat else [])):
+    """What is `said`, then the notes held, a line each; last the caveat of what is measured."""
+    for text in (*said, *texts_but(held, PREDICTION, ENGAGEMENT), *([caveat_of(held)] if caveat else [])):
         write_line(console, f"note: {text}", "dim")
 
 

@@ -16,6 +16,10 @@ PREDICTION_TEXT = "logged choices do not react to slates: results measure predic
 """what every report says, also of what has no notes"""
 
 
+ENGAGEMENT = "engagement"
+"""in its place, of users who react"""
+
+
 @dataclass(frozen=True)
 class Note:
     """One thing to be known. Code looks at the key alone; `template`, where there is one, makes the text of values."""

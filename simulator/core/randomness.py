@@ -47,7 +47,7 @@ class Draws:
         """Uniforms in the open interval (0, 1), one per broadcast element of the integer keys."""
         arrays = [np.asarray(key).astype(np.int64).view(np.uint64) for key in keys]
         state = np.asarray(_start(self.seed, purpose), dtype=np.uint64)
-        for mixed in np.broadcast_arrays(*arrays) if len(arrays) > 1 else arrays:
+        for mixed in arrays:  # the first ones are mixed at the size that they have by then, which is often small
             state = _mix_array(state, mixed)
         return ((state >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 

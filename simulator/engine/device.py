@@ -16,6 +16,7 @@ from fleetrec.simulator.engine.device_knowledge import DeviceKnowledge
 from fleetrec.simulator.engine.fast_forward import fast_forward, quiet_rows, steady_row
 from fleetrec.simulator.engine.interfaces import Adapter, LearningCloud
 from fleetrec.simulator.engine.request_process import Requests
+from fleetrec.simulator.engine.users import User
 from fleetrec.simulator.fleet.link import Link
 from fleetrec.simulator.policies.device_scores import DeviceScores
 from fleetrec.simulator.policies.request.budget import Budget
@@ -41,6 +42,7 @@ class Device(DeviceKnowledge):
     """time of each row of the stream"""
     next_tie: "array[int]"
     """first row at or after each that shares its time with the row after it"""
+    user: User
     connection: Link
     policy: RunningRequestPolicy
     budget: Budget
@@ -109,6 +111,7 @@ class Device(DeviceKnowledge):
         self.newest_s = clock.now if clock.now > 0.0 else -math.inf
         self.as_of = profile.preloaded
         self._rank(clock.now)
+        self.user.changed(self.device)
         if profile.decides_joining:
             self._decide(clock.now)
         while True:
@@ -134,14 +137,18 @@ class Device(DeviceKnowledge):
             self._finish_training(self.adapter)
 
     def _interact(self, decides: bool) -> None:
-        """Evaluate the slate on screen, observe, re-rank, decide: all interactions of the next time."""
+        """Evaluate the slate on screen, observe, re-rank, decide: all interactions of the next time, if its user has
+        any."""
         times, row, now, after = self.times, self.row, self.times[self.row], self.row + 1
         while after < self.end and times[after] == now:
             after += 1
         if self.adapter is not None:
             self._adapt_before(self.adapter, now)
         slate, latency_s = self._on_screen(now), min(self.first_ready_s, now) - self.since_s
-        seen_upto, self.step, self.row = self.step, self.step + after - row, after
+        had, self.row = self.user.meet(self, row, after, slate)
+        if not had:
+            return
+        seen_upto, after, self.step = self.step, row + had, self.step + had
         self.last_gap_s, self.since_s, self.newest_s, self.awaited = now - self.newest_s, now, now, -1
         decided, request = NO_SLATE, -1
         if self.exhausted:
@@ -275,6 +282,7 @@ class Device(DeviceKnowledge):
         """The same, where nothing has happened but that the list or the weights are new."""
         finished, first_ready_s = self.next_ready_s < now, self.first_ready_s
         self._rank(now)
+        self.user.changed(self.device)
         if finished:
             self.first_ready_s = first_ready_s
 

@@ -52,6 +52,8 @@ def end(world: World, end_s: float) -> None:
     """The run has come to its end: what devices have not told yet is told, what is open is closed."""
     for device in world.devices:
         device.catch_up(end_s)
+    if world.reactions is not None:
+        world.reactions.finish()
     world.service.close(end_s)
     world.requests.close_all()
 

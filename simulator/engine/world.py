@@ -10,17 +10,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.models.llm.cache import GrownCandidates
 from fleetrec.simulator.core.clock import Clock
 from fleetrec.simulator.engine.adaptation_setup import own_adapters, own_weights
 from fleetrec.simulator.engine.cloud_service import Service
 from fleetrec.simulator.engine.context import Profile, Rules
 from fleetrec.simulator.engine.device import Device
 from fleetrec.simulator.engine.interfaces import LearningCloud
+from fleetrec.simulator.engine.reactions import Reactions
 from fleetrec.simulator.engine.request_ledger import RequestLedger
 from fleetrec.simulator.engine.request_process import Requests
 from fleetrec.simulator.engine.retraining import FleetLearning, KeepsWeights
 from fleetrec.simulator.engine.rollout import Rollout
 from fleetrec.simulator.engine.services import build_service
+from fleetrec.simulator.engine.users import Replay
 from fleetrec.simulator.fleet.link import Link
 from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes, messages_of
 from fleetrec.simulator.fleet.population import Population
@@ -28,18 +31,24 @@ from fleetrec.simulator.policies.device_scores import DeviceScores
 from fleetrec.simulator.policies.request.budget import Budget
 from fleetrec.simulator.policies.request.decision_points import DecisionPoints, next_true
 from fleetrec.simulator.policies.request.share import Share
+from fleetrec.simulator.preparation.closed_loop import opportunities_of, past_of, user_model
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared, decides_joining
 from fleetrec.simulator.preparation.training import TrainedModels, slates_of
+from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.list_view import looks_back
 from fleetrec.simulator.ranking.lookahead import LookAhead, Scorer
 from fleetrec.simulator.ranking.slates import ListSlates, Slates
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
+from fleetrec.simulator.records.opportunities import OpportunityLog
 from fleetrec.simulator.records.recorder import Recorder, Streamed
+from fleetrec.simulator.records.slate_table import NamedSlates
 from fleetrec.simulator.records.update_log import UpdateLog
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.scenario.sections.request import RunningRequestPolicy
+from fleetrec.simulator.workload.user_kinds.choice import ChoiceUsers
+from fleetrec.simulator.workload.users.choosing import Choosing
 
 Ints = NDArray[np.int64]
 
@@ -63,12 +72,20 @@ class World:
     log: UpdateLog
     held_bytes: float
     """what a device must have room for"""
+    reactions: Reactions | None = None
+    """what users choose; None: they have what the log says"""
 
 
 def build_world(
-    scenario: sections.Scenario, prepared: Prepared, tuned: Tuned, folder: Path | None, device: str = "cpu"
+    scenario: sections.Scenario,
+    prepared: Prepared,
+    tuned: Tuned,
+    folder: Path | None,
+    device: str = "cpu",
+    before: Prepared | None = None,
 ) -> World:
-    """The world of one run; its records are written to `folder` in parts where one is given. `device` retrains."""
+    """The world of one run; its records are written to `folder` in parts where one is given. `device` retrains.
+    `before`: of users who react, what was prepared before their histories could grow."""
     policy, cloud, engine, population = scenario.policy, scenario.cloud, scenario.engine, prepared.population
     messages, update = messages_of(scenario.llm, scenario.srm, cloud), policy.update
     installed = install_bytes(policy.slate, scenario.srm.item_table, prepared.srm)
@@ -89,7 +106,10 @@ def build_world(
     )
     ahead = look_ahead_of(policy, scenario.llm.candidates, prepared, slates, tuned)
     scorer = scorer_of(engine, prepared, slates, weights, ahead)
-    recorder = Recorder(scorer, weights, population.users, streamed(prepared), folder)
+    stream, slate_table = streamed(prepared, scenario.workload.users.reacts), None
+    if scenario.workload.users.reacts:
+        slate_table = NamedSlates()
+    recorder = Recorder(scorer, weights, population.users, stream, folder, slate_table)
 
     # What answers.
     ledger = RequestLedger(recorder, lambda ticket: service.cost_of(ticket))
@@ -97,8 +117,15 @@ def build_world(
     stored = prepared.preloaded.tolist() if cloud.stores == "lists" else None
     requests = Requests(clock, service, learns, ledger, messages, cloud.request_timeout, stored)
 
+    # Who chooses.
+    reactions = None
+    if slate_table is not None:
+        told = before or prepared, prepared, scorer, slate_table, stream
+        reactions = reactions_of(scenario.workload, engine.batching, *told)
+    user = reactions or Replay()
+
     # What asks.
-    rules = rules_of(policy, scenario.fleet, scenario.srm, engine, ahead is not None)
+    rules = rules_of(policy, scenario.fleet, scenario.srm, engine, ahead is not None, reactions is not None)
     joining = decides_joining(policy, population) & policy.slate.asks
     flops = ranking_flops(policy, scenario.llm.list_length, scenario.workload.refills, prepared.trained, tuned)
     points, times = decision_points(prepared, scorer, tuned), array("d", population.stream.t_s.tobytes())
@@ -108,7 +135,10 @@ def build_world(
         clock=clock,
         times=times,
         next_tie=next_true(points.ties),
-        policy=running_policy(policy.request, tuned, points, population, joining, rules.at_interaction),
+        user=user,
+        policy=running_policy(
+            policy.request, tuned, points, population, joining, rules.at_interaction, reactions is not None
+        ),
         budget=budget,
         requests=requests,
         scorer=scorer,
@@ -122,16 +152,40 @@ def build_world(
     each = zip(profiles(population, flops, prepared.preloaded, joining), links, adapters, strict=True)
     devices = [make(number, profile, connection=link, adapter=own) for number, (profile, link, own) in enumerate(each)]
     recorder.slates.in_use = lambda: slates_in_use(devices)
-    return World(clock, devices, requests, service, learning, rollout, budget, scorer, recorder, log, held)
+    if reactions is not None:
+        reactions.devices = devices
+    return World(clock, devices, requests, service, learning, rollout, budget, scorer, recorder, log, held, reactions)
 
 
-def streamed(prepared: Prepared) -> Streamed:
-    """The interactions that devices are to have, row for row."""
+def reactions_of(
+    workload: sections.Workload,
+    batching: bool,
+    before: Prepared,
+    prepared: Prepared,
+    scorer: Scorer,
+    slates: NamedSlates,
+    stream: Streamed,
+) -> Reactions:
+    """The users of a workload in which they react, who have had what they had `before`."""
+    users, histories, source = workload.users, prepared.trained.histories, prepared.source
+    assert isinstance(histories, GrowingHistories)
+    assert source is None or isinstance(source, GrownCandidates)
+    times, past = opportunities_of(before.population, users), past_of(before)
+    model = user_model(workload, before, times, past)
+    assert isinstance(users, ChoiceUsers)
+    choosing = Choosing(model, users.laws(model.laws), users.depth(), before.draws, times)
+    own = prepared.population.users, past, histories, scorer, source, slates, stream
+    return Reactions(choosing, *own, OpportunityLog(), workload.hides_seen, batching)
+
+
+def streamed(prepared: Prepared, reacts: bool = False) -> Streamed:
+    """The interactions that devices are to have, row for row; those of users who react are told as they happen."""
     population, stream = prepared.population, prepared.population.stream
     owner = np.repeat(np.arange(population.n_devices), np.diff(stream.device_offsets))
     items = prepared.trained.histories.item_at(population.users[owner], stream.step.astype(np.int64))
     online = population.presence.reachable_at(owner, stream.t_s)
-    return Streamed(owner.astype(np.int32), stream.step, items.astype(np.int32), stream.t_s, online)
+    steps = stream.step.copy() if reacts else stream.step
+    return Streamed(owner.astype(np.int32), steps, items.astype(np.int32), stream.t_s, online, not reacts)
 
 
 def decision_points(prepared: Prepared, scorer: Scorer, tuned: Tuned) -> DecisionPoints:
@@ -166,9 +220,14 @@ def scorer_of(
 
 
 def rules_of(
-    policy: sections.Policy, fleet: sections.Fleet, srm: sections.Srm, engine: sections.Engine, looks_ahead: bool
+    policy: sections.Policy,
+    fleet: sections.Fleet,
+    srm: sections.Srm,
+    engine: sections.Engine,
+    looks_ahead: bool,
+    reacts: bool,
 ) -> Rules:
-    """How devices behave; `looks_ahead`: their policy looks at rankings while the run goes."""
+    """How devices behave; `looks_ahead`: their policy looks at rankings while the run goes; `reacts`: users react."""
     asks = policy.slate.asks
     return Rules(
         at_interaction=policy.decides("interaction") and asks,
@@ -182,7 +241,7 @@ def rules_of(
         vectors_with_list=isinstance(srm.item_table, sections.WithListTable),
         looks_ahead=looks_ahead,
         weights_change=policy.update.learns,
-        skips=engine.sleep and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
+        skips=engine.sleep and not reacts and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
     )
 
 
@@ -213,9 +272,13 @@ def running_policy(
     population: Population,
     joining: NDArray[np.bool_],
     at_interaction: bool,
+    reacts: bool,
 ) -> RunningRequestPolicy:
-    """The policy as it runs; where it was told a share of decisions, the threshold keeps to that as the run goes."""
-    if tuned.threshold is not None:
+    """The policy as it runs; where it was told a share of decisions, the threshold keeps to that as the run goes,
+    unless users react, so that nobody knows beforehand when decisions fall."""
+    if tuned.threshold is not None and reacts:
+        points = replace(points, threshold=Share(tuned.threshold))
+    elif tuned.threshold is not None:
         decided_s = decision_times(population, points.ties, joining, at_interaction)
         share = Share(tuned.threshold, request.wanted_share() or 0.0, tuned.curve, decided_s)
         points = replace(points, threshold=share)
@@ -253,7 +316,8 @@ def look_ahead_of(
     ties = np.append(stream.t_s[1:] == stream.t_s[:-1], False)
     ties[stream.device_offsets[1:] - 1] = False
     first_row = stream.device_offsets[:-1] - prepared.trained.split.history[population.users]
-    lists = not candidates.recorded and policy.budget.ratio >= 1.0 and policy.decides("interaction")
+    grows = isinstance(prepared.trained.histories, GrowingHistories)  # nobody knows what comes
+    lists = not grows and not candidates.recorded and policy.budget.ratio >= 1.0 and policy.decides("interaction")
     first_decision = population.first_step - decides_joining(policy, population)
     return LookAhead(slates, threshold, first_row, first_decision, ties, lists)
 

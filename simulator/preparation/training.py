@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from fleetrec.models.baselines import Baseline, all_baselines
 from fleetrec.models.candidates import CandidateLists, CandidateSource
-from fleetrec.models.llm.cache import CachedCandidates
+from fleetrec.models.llm.cache import CachedCandidates, GrownCandidates
 from fleetrec.models.llm.source_inputs import SourceInputs
 from fleetrec.models.prefixes import pair_logits, prefix_states, rounded_item_vectors
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.out_of_memory import enough_memory
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.sequences import TrainingSet, windows_at
-from fleetrec.models.srm.base import TrainedSrm
+from fleetrec.models.srm.base import StateModel, TrainedSrm
 from fleetrec.models.srm.cooperative import cooperate_or_load
 from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
 from fleetrec.models.srm.training import train_or_load_srm
@@ -24,6 +24,7 @@ from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import fusion_of
 from fleetrec.simulator.preparation.illegal_beams import IllegalBeams, share_of
 from fleetrec.simulator.preparation.list_quality import QualityCandidates
+from fleetrec.simulator.ranking.growing import GrowingHistories, GrowingScores
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import UncertaintyScore
 from fleetrec.simulator.ranking.slates import (
@@ -147,8 +148,30 @@ def _of_llm(
 def _llm_source(
     lists: ListInputs, trained: TrainedModels, first: Ints, device: str, progress: Progress
 ) -> tuple[CandidateSource, Mapping[str, int] | None]:
-    how = (lists.length, lists.hides_seen, trained.store, lists.threads, device, progress)
+    histories = trained.histories
+    grows = histories.numbers if isinstance(histories, GrowingHistories) else None
+    how = (lists.length, lists.hides_seen, trained.store, lists.threads, device, progress, grows)
     return lists.candidates.source(SourceInputs(trained.split.log, trained.training, first, *how))
+
+
+def grown_source(
+    lists: ListInputs,
+    trained: TrainedModels,
+    srm: Deployed,
+    first: Ints,
+    scores: SrmScores,
+    device: str,
+    progress: Progress,
+) -> GrownCandidates:
+    """`candidate_source` for histories that grow while lists are asked for."""
+    source: CandidateSource
+    if lists.maker == "srm":
+        source = SrmCandidates(trained, scores, srm, lists.length, lists.hides_seen)
+    else:
+        source, _ = _llm_source(lists, trained, first, device, progress)
+        if share := share_of(lists):
+            source = IllegalBeams(source, share)
+    return GrownCandidates(source, trained.split.log.offsets, trained.store)
 
 
 def train_llm(lists: ListInputs, trained: TrainedModels, device: str, progress: Progress) -> None:
@@ -168,6 +191,8 @@ def first_deployed(table: sections.ItemTable, trained: TrainedModels) -> Deploye
 def srm_scores(trained: TrainedModels, first: Ints, users: Ints, srm: Deployed) -> SrmScores:
     """The exact logits of `srm` for these users, at positions from `first` [U] on."""
     model, log = srm.model, trained.split.log
+    if isinstance(trained.histories, GrowingHistories):
+        return _growing_scores(trained.histories, first, users, srm)
     if model.has_user_state:
         vectors = rounded_item_vectors(model)
         states, row_offsets = prefix_states(model, log.offsets, log.items, first, users)
@@ -175,6 +200,18 @@ def srm_scores(trained: TrainedModels, first: Ints, users: Ints, srm: Deployed) 
     return WindowScores(
         lambda windows, items, who: pair_logits(model, windows, items, who),
         lambda who, steps: windows_at(log.offsets, log.items, who, steps, model.max_length),
+        srm.known,
+    )
+
+
+def _growing_scores(histories: GrowingHistories, first: Ints, users: Ints, srm: Deployed) -> SrmScores:
+    """The same for histories that grow."""
+    model = srm.model
+    if isinstance(model, StateModel):
+        return GrowingScores(model, histories, first, users, srm.known)
+    return WindowScores(
+        lambda windows, items, who: pair_logits(model, windows, items, histories.numbers[who]),
+        lambda who, steps: windows_at(histories.offsets, histories.items, who, steps, model.max_length),
         srm.known,
     )
 
@@ -187,10 +224,11 @@ class SrmCandidates:
     def __init__(self, trained: TrainedModels, scores: SrmScores, srm: Deployed, list_length: int, exclude_seen: bool):
         self.list_length = list_length
         self.content_hash = content_hash(srm.content_hash, trained.split.log.content_hash, list_length, exclude_seen)
-        self._slates = CatalogueSlates(trained.histories, scores, list_length, exclude_seen)
+        self._scores, self._slates = scores, CatalogueSlates(trained.histories, scores, list_length, exclude_seen)
 
     def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
         items = np.empty((len(users), self.list_length), dtype=np.int32)
+        self._scores.ready(users, as_of)
         for at in range(0, len(users), _LISTS_AT_ONCE):
             some = slice(at, at + _LISTS_AT_ONCE)
             items[some] = self._slates.top(users[some], as_of[some], np.zeros_like(users[some]))[0]

@@ -13,9 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import ListView
-from fleetrec.simulator.ranking.slates import ListSlates, Queries, Slates
+from fleetrec.simulator.ranking.slates import CatalogueSlates, ListSlates, Queries, Slates
 from fleetrec.simulator.ranking.weight_versions import FIRST_WEIGHTS, DeviceWeights
 
 Ints = NDArray[np.int64]
@@ -111,6 +112,7 @@ class Scorer:
         self._postponed: dict[int, tuple[int, ...]] = {}  # list, step and weights to go on with, and where to stop
         self._ranks: dict[int, tuple[int, int, int, list[int]]] = {}  # list, first step, weights and ranks
         self._reach = np.full(len(users), _STEPS_AHEAD if batching and look_ahead and look_ahead.lists else 0)
+        self._grows = isinstance(histories, GrowingHistories)
         self._size = int(histories.lengths.max(initial=0)) + 2
         self._looked = self._asks = 0  # steps that were followed ahead of need, and requests foreseen among them
         self._book: list[tuple[Ints, Ints, Floats]] = []  # keys, ranks and inconsistencies, by the first weights alone
@@ -172,6 +174,15 @@ class Scorer:
             device: (landed, step, FIRST_WEIGHTS) for device, (landed, step) in zip(having.tolist(), lists, strict=True)
         }
 
+    def rewind(self, devices: Ints, users: Ints, lengths: Ints) -> None:
+        """Of histories that grow: what these `users` [M] of `devices` [M] were thought to have beyond their first
+        `lengths` [M] interactions did not happen."""
+        self._weights.rewind(users, lengths)
+        for device in devices.tolist():
+            self._known[device] = None
+            self._expected.pop(device, None)
+            self._postponed.pop(device, None)
+
     def _known_scores(self, device: int, as_of: int, step: int, weights: int) -> _KnownScores | None:
         lists = self._known[device]
         known = lists.get((as_of, weights)) if lists is not None else None
@@ -180,6 +191,12 @@ class Scorer:
         return known
 
     # ------------------------------------------------------------------------------------------ in bulk
+
+    def screens(self, queries: Queries, depth: int) -> Ints:
+        """The items [M, depth] at the first places of the slates, of slates that can tell them."""
+        assert isinstance(self.slates, ListSlates | CatalogueSlates)
+        self._weights.make_ready(queries.user, queries.step, queries.weights)
+        return self.slates.screens(queries, depth)
 
     def next_items(self, users: Ints, steps: Ints) -> Ints:
         """The items that users [M] have after their steps [M]; -1 at the end of a log."""
@@ -289,7 +306,7 @@ class Scorer:
         queries = Queries(user_of, step_of, list_of, self.next_items(user_of, step_of), step_of, weights_of)
         self._weights.make_ready(user_of, step_of, weights_of)
         ranks, gaps, scores = look_ahead.slates.place_and_score(queries)
-        if self._batching:
+        if self._batching and not self._grows:
             kept = weights_of == FIRST_WEIGHTS
             self._book.append((self._keys(user_of[kept], list_of[kept], step_of[kept]), ranks[kept], gaps[kept]))
         high = scores >= self.threshold

@@ -95,6 +95,21 @@ class CatalogueSlates:
         ranks = rank_of(queries.target, logits, shown)
         return np.where(ranks < self._length, ranks, -1)
 
+    def screens(self, queries: Queries, depth: int) -> Ints:
+        """The items [M, depth] at the first places, -1 past the last one: `place` finds each of them where it is."""
+        items = np.empty((len(queries), depth), dtype=np.int64)
+
+        def compute(block: slice) -> None:
+            here = queries.take(block)
+            logits = self._scores.of_catalogue(here.user, here.step, here.weights)
+            shown = np.isfinite(logits)
+            if self._exclude_seen:
+                shown &= ~self._histories.seen_mask(here.user, here.seen_upto)
+            items[block] = best_shown(np.arange(logits.shape[1])[None], logits, shown, min(depth, self._length), depth)
+
+        for_each(compute, _blocks(len(queries), _CATALOGUE_BLOCK))
+        return items
+
     def top(self, users: Ints, steps: Ints, weights: Ints) -> tuple[Ints, Floats]:
         """The slate itself, items [M, length] best first (-1 past its end), and all logits [M, n_items]."""
         logits = self._scores.of_catalogue(users, steps, weights)
@@ -181,6 +196,20 @@ class ListSlates:
         self.look(queries, compute)
         return ranks, disagreement, scores
 
+    def screens(self, queries: Queries, depth: int) -> Ints:
+        """The items [M, depth] at the first places, -1 past the last one: `place` finds each of them where it is."""
+        items = np.full((len(queries), depth), -1, dtype=np.int64)
+        without = np.flatnonzero(queries.as_of < 0)
+        if len(without):
+            assert isinstance(self._fallback, CatalogueSlates)
+            items[without] = self._fallback.screens(queries.take(without), depth)
+
+        def compute(chosen: Ints, view: ListView) -> None:
+            items[chosen] = self._screens(queries.take(chosen), view, depth)
+
+        self.look(queries, compute)
+        return items
+
     def look(self, queries: Queries, work: Callable[[Ints, ListView], None]) -> None:
         """Do `work` for all queries that have a list, in blocks: with their numbers, and what their devices see."""
         having = np.flatnonzero(queries.as_of >= 0)
@@ -258,6 +287,23 @@ class ListSlates:
             ranks[lacks[block]] = self._fused(here, self._refilled(here, view.take(lacks[block])))
         return ranks
 
+    def _screens(self, queries: Queries, view: ListView, depth: int) -> Ints:
+        """The items [M, depth] at the first places of the fused slates."""
+        lacking = self._refill & (view.lists.valid & (view.first <= queries.step[:, None])).any(axis=1)
+        items = np.empty((len(queries), depth), dtype=np.int64)
+        whole, lacks = np.flatnonzero(~lacking), np.flatnonzero(lacking)
+        items[whole] = self._best(queries.take(whole), view.take(whole), depth)
+        for block in _blocks(len(lacks), _CATALOGUE_BLOCK):
+            here = queries.take(lacks[block])
+            items[lacks[block]] = self._best(here, self._refilled(here, view.take(lacks[block])), depth)
+        return items
+
+    def _best(self, queries: Queries, view: ListView, depth: int) -> Ints:
+        shown = view.lists.valid
+        if self._exclude_seen:
+            shown = shown & (view.first > queries.seen_upto[:, None])
+        return best_shown(view.items, self._fusion(view), shown, min(depth, self._source.list_length), depth)
+
     def _fused(self, queries: Queries, view: ListView) -> Ints:
         """0-based rank [M] of each target in the fused slate; -1 where it is not shown. Only those are fused that have
         their target at all."""
@@ -281,6 +327,13 @@ class JoinedSlates(ListSlates):
             here = queries.take(block)
             ranks[block] = self._fused(here, self._joined(here, view.items[block]))
         return np.where(ranks < self._source.list_length, ranks, -1)
+
+    def _screens(self, queries: Queries, view: ListView, depth: int) -> Ints:
+        items = np.empty((len(queries), depth), dtype=np.int64)
+        for block in _blocks(len(queries), _CATALOGUE_BLOCK):
+            here = queries.take(block)
+            items[block] = self._best(here, self._joined(here, view.items[block]), depth)
+        return items
 
     def _joined(self, queries: Queries, named: Ints) -> ListView:
         """The joined lists, items [M, 2N]."""
@@ -312,3 +365,19 @@ class ShownSlates(ListSlates):
             place = np.cumsum(shown, axis=1)[np.arange(len(items)), match.argmax(axis=1)] - 1
             ranks[block] = np.where(match.any(axis=1), place, -1)
         return ranks
+
+    def _screens(self, queries: Queries, view: ListView, depth: int) -> Ints:
+        items = self._show(view, self._fusion(view))
+        shown = items >= 0
+        if self._exclude_seen:
+            shown &= self._histories.first_position(queries.user, items) > queries.seen_upto[:, None]
+        falling = np.broadcast_to(-np.arange(float(items.shape[1])), items.shape)
+        return best_shown(items, falling, shown, depth, depth)
+
+
+def best_shown(items: Ints, scores: Floats, shown: NDArray[np.bool_], count: int, depth: int) -> Ints:
+    """Of items [M or 1, N], the `count` best [M, depth] of those `shown` [M, N]; equal scores go by place, as
+    `rank_of` has them. -1 past the last one."""
+    order = np.argsort(np.where(shown, -scores, np.inf), axis=1, kind="stable")[:, :count]
+    best = np.where(np.take_along_axis(shown, order, axis=1), np.take_along_axis(items, order, axis=1), -1)
+    return np.pad(best, ((0, 0), (0, depth - best.shape[1])), constant_values=-1)

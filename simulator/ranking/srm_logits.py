@@ -31,6 +31,9 @@ class SrmScores(Protocol):
         """Cosine [M] of the user states after `steps` and after `others`, both by `weights` [M]; 1 for an SRM without
         a user state."""
 
+    def ready(self, users: Ints, steps: Ints) -> None:
+        """The logits of these queries [M] will be asked for. To be called by one thread where histories grow."""
+
 
 class StateScores:
     """Logits of an SRM with a user state: dot products of states and item vectors, computed where these lie."""
@@ -47,11 +50,14 @@ class StateScores:
         """States [R, d] of users at positions from `first` [U] on, row_offsets [U+1]; vectors [n_items, d] of the
         items that are `known` [n_items]."""
         self._states, self._device = states, states.device
-        self._row = row_offsets[:-1] - first
+        self._row_offsets, self._row = row_offsets, row_offsets[:-1] - first
         self._vectors = vectors.double()
         self._unknown = np.flatnonzero(~known)
         self.known = known
         self.adapt = adapt
+
+    def ready(self, users: Ints, steps: Ints) -> None:
+        """They are there."""
 
     def states(self, users: Ints, steps: Ints) -> Tensor:
         """The encoder's states, float64 [M, d]."""
@@ -106,6 +112,9 @@ class WindowScores:
         self._logits, self._windows = logits, windows
         self.known = known
         self._catalogue = np.arange(len(known))
+
+    def ready(self, users: Ints, steps: Ints) -> None:
+        """Nothing is computed ahead of need."""
 
     def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
         groups, width = steps.shape

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fleetrec.simulator.ranking.device_adapters import OwnWeights
+from fleetrec.simulator.ranking.growing import GrowingScores
 from fleetrec.simulator.ranking.srm_logits import Floats, Ints, SrmScores, StateScores
 
 MakeScores = Callable[[], SrmScores]
@@ -73,10 +74,11 @@ class DeviceWeights:
     def make_ready(self, users: Ints, steps: Ints, weights: Ints) -> None:
         """Compute what the logits of these queries [M] need; to be called before they are asked for, by one thread."""
         if len(self._version) == 1:
+            self.scores(0).ready(users, steps)
             return
         version, adapted = self.version_of(weights), self.adaptation_of(weights) > 0
         for one in np.unique(version).tolist():
-            self.scores(one)
+            self.scores(one).ready(users[version == one], steps[version == one])
         if self._waiting and adapted.any():
             self._learn()
         if self._own is not None:
@@ -111,6 +113,12 @@ class DeviceWeights:
             scores = self._scores[version] = self._adaptable(version, self._make[version]())
         return scores
 
+    def rewind(self, users: Ints, lengths: Ints) -> None:
+        """Of histories that grow: what these users [M] had beyond their first `lengths` [M] did not happen."""
+        for scores in self._scores:
+            if isinstance(scores, GrowingScores):
+                scores.rewind(users, lengths)
+
     def _adaptable(self, version: int, scores: SrmScores) -> SrmScores:
         """The same scores, which know of adaptations."""
         if self._own is None or not isinstance(scores, StateScores):
@@ -137,6 +145,10 @@ class DeviceWeights:
         for version, part in self._parts(weights):
             logits[part] = self.scores(version).of_lists(users[part], steps[part], items[part], weights[part])
         return logits
+
+    def ready(self, users: Ints, steps: Ints) -> None:
+        """See SrmScores: of the weights of before the stream."""
+        self.scores(0).ready(users, steps)
 
     def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
         """See SrmScores."""

@@ -8,6 +8,7 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,18 @@ class Streamed:
     item: NDArray[np.int32]
     t_s: NDArray[np.float64]
     online: NDArray[np.bool_]
+    known: bool = True
+    """whether all of it will happen, as it stands here; else `happens` says what does"""
+
+    def happens(self, row: int, step: int, item: int) -> None:
+        """An opportunity at the time of this row has come to an interaction."""
+        self.step[row], self.item[row] = step, item
+        self.happened[row] = True
+
+    @cached_property
+    def happened(self) -> NDArray[np.bool_]:
+        """[S], of those that are not known, which rows have come to an interaction."""
+        return np.zeros(len(self.t_s), dtype=bool)
 
 
 class Recorder:
@@ -59,12 +72,13 @@ class Recorder:
         users: NDArray[np.int64],
         stream: Streamed,
         folder: Path | None,
+        slates: SlateTable | None = None,
     ):
         self._scorer, self._users, self._weights = scorer, users, weights
         self._stream = stream
         self._folder = folder
         self._parts: dict[str, list[pa.Table | Path]] = {"interactions": [], "requests": []}
-        self.slates = SlateTable()
+        self.slates = SlateTable() if slates is None else slates
         self.interactions = 0
         self._rank_counts = np.zeros(
             _MOST_RANKS + 1, dtype=np.int64
@@ -202,7 +216,8 @@ class Recorder:
         )
         looked = decided != NO_SLATE
         (gaps[looked],) = self.slates.columns(decided[looked], "inconsistency")
-        other = np.flatnonzero(shown & ((slate_step != step - 1) | (seen != step - 1)))
+        placed = (slate_step == step - 1) & (seen == step - 1) & stream.known
+        other = np.flatnonzero(shown & ~placed)
         if len(other):
             queries = Queries(
                 self._users[device[other]],

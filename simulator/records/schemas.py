@@ -75,6 +75,25 @@ REQUEST_SCHEMA = pa.schema(
 REQUEST_TABLE = REQUEST_SCHEMA.append(pa.field("usd_network", pa.float64()))
 """the finished table: what a request's traffic cost stands beside what serving it did"""
 
+OPPORTUNITY_SCHEMA = pa.schema(
+    [
+        ("device", pa.int32()),
+        ("opportunity", pa.int32()),
+        ("session", pa.int32()),
+        ("t_s", pa.float64()),
+        ("outcome", pa.string()),
+        ("item", pa.int32()),
+        ("place", pa.int32()),
+        ("utility", pa.float64()),
+        ("value", pa.float64()),
+        ("best_value", pa.float64()),
+        ("satisfaction", pa.float64()),
+        ("ends", pa.string()),
+        ("return_s", pa.float64()),
+    ]
+)
+"""of users who react: a row an opportunity that one came to, and one for each session to which one did not come"""
+
 INTERACTION_SCHEMA = pa.schema(
     [
         ("device", pa.int32()),

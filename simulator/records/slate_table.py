@@ -5,7 +5,7 @@ Only a window of them is held: a slate that no device shows or has made last, an
 
 from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,3 +103,35 @@ class SlateTable:
         self._rank, self._inconsistency = self._rank[places], self._inconsistency[places]
         self._gone, self._old = self._made - len(kept), kept
         self._most = max(_FEWEST_HELD, 2 * len(kept))
+
+
+class SlateName(NamedTuple):
+    """What a slate was made of: with a device and what has left it, this says what is on the screen."""
+
+    as_of: int
+    step: int
+    weights: int
+
+
+class NamedSlates(SlateTable):
+    """Slates of which those that may still be shown are known one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: dict[int, SlateName] = {}
+
+    def add(self, device: int, as_of: int, step: int, list_time_s: float, weights: int, n: int = 1) -> int:
+        """See SlateTable; one at a time."""
+        made = super().add(device, as_of, step, list_time_s, weights, n)
+        self._names[made] = SlateName(as_of, step, weights)
+        return made
+
+    def name(self, number: int) -> SlateName:
+        """What a slate that is on screen, or will be next, was made of."""
+        return self._names[number]
+
+    def forget(self) -> None:
+        """See SlateTable."""
+        super().forget()
+        used = set(self.in_use().tolist())
+        self._names = {number: name for number, name in self._names.items() if number in used}

@@ -24,6 +24,7 @@ from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account
 from fleetrec.simulator.results.assumptions import hangs_on
 from fleetrec.simulator.results.baselines import baseline_ranks
+from fleetrec.simulator.results.choices import choice_notes, choices_section
 from fleetrec.simulator.results.notes import (
     CAVEAT,
     engine_notes,
@@ -98,7 +99,8 @@ def collect(
         "quality_of": quality_of(scenario.policy.slate, scenario.llm, scenario.srm.kind),
         "cost_of": service.cost_label,
     }
-    load = service.load(horizon_s)
+    load, kind = service.load(horizon_s), scenario.workload.users.kind
+    chosen = None if world.reactions is None else _to_pandas(world.reactions.table())
     notes = [
         *run_notes(scenario.policy, scenario.workload, of, prepared, base),
         *training_notes(scenario.llm.candidates.kind, prepared),
@@ -111,7 +113,7 @@ def collect(
         *list_quality.notes(prepared.inputs.lists),
         *tuned.notes,
         *provisioned_notes(scenario.policy.slate, scenario.cloud, service, provisioned),
-        CAVEAT,
+        *(choice_notes(kind, tuned.curve is not None) if chosen is not None else [CAVEAT]),
     ]
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
@@ -134,6 +136,7 @@ def collect(
         "baselines": baselines,
         "gain_over": gain,
         "freshness": parts.freshness_section(interactions),
+        **({} if chosen is None else {"choices": choices_section(chosen, population.n_devices, horizon_s)}),
         "requests": {**parts.request_section(requests, len(interactions)), **share, "threshold": tuned.threshold},
         "latency_s": parts.latency_section(interactions, requests),
         "pace": pace(gaps_of(population.stream), requests),
@@ -164,8 +167,10 @@ def collect(
     alone = interactions[["device", "step"]].assign(**{name: held.astype(np.int32) for name, held in base.items()})
     items, owners = _ids(prepared)
     tables = (interactions, requests, devices, items, owners, service.timeline(), updates, provisioned.draws, alone)
-    named = zip(TABLES, map(telling_units, tables), strict=True)
-    return RunResult(parts.finite(summary), dict(named), scenario, notes)
+    named = dict(zip(TABLES, map(telling_units, tables), strict=True))
+    if chosen is not None:
+        named["opportunities"] = telling_units(chosen)
+    return RunResult(parts.finite(summary), named, scenario, notes)
 
 
 def _ids(prepared: Prepared) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.simulator.core.notes import Note
+from fleetrec.simulator.records.schemas import OPPORTUNITY_SCHEMA
 from fleetrec.simulator.results.run_folder import RunFolder
 from fleetrec.simulator.scenario import resolved_yaml, sections
 
@@ -76,6 +77,11 @@ class RunResult:
     def account(self) -> pd.DataFrame:
         """One row a bootstrap draw of users: what the represented fleet costs."""
         return self.tables["account"]
+
+    @property
+    def opportunities(self) -> pd.DataFrame:
+        """One row an opportunity, of users who react; empty where they have what the log says."""
+        return self.tables.get("opportunities", pd.DataFrame(columns=OPPORTUNITY_SCHEMA.names))
 
     @property
     def baselines(self) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from fleetrec.simulator.scenario.api_checks import api_advice, api_contradiction
 from fleetrec.simulator.scenario.regional import device_bounds, engines_of, regional
 from fleetrec.simulator.scenario.sections.request import SCORES
 from fleetrec.simulator.scenario.update_checks import table_contradictions, update_contradictions
+from fleetrec.simulator.scenario.user_checks import user_contradictions
 
 Contradiction = tuple[str, str]
 """(dotted key, what is wrong with it and how to mend it)"""
@@ -251,6 +252,7 @@ def _metrics(scenario: sections.Scenario) -> Iterator[Contradiction]:
 _CHECKS: tuple[Callable[[sections.Scenario], Iterator[Contradiction]], ...] = (
     _basics,
     _split,
+    user_contradictions,
     _fleet,
     _small_model,
     _language_model,

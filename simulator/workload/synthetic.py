@@ -41,10 +41,7 @@ def synthetic_log(section: SyntheticWorld, store: ArtifactStore | None = None) -
     Users and items are labelled u0.. and i0..; items carry titles and attributes (genre, style, series, part, maker).
     What the users had, and when, is kept in `store`, where one is given.
     """
-    draws = Draws(section.seed)
-    catalogue = make_catalogue(
-        section.items, section.genres, section.styles, section.series_length, section.popularity_exponent, draws
-    )
+    draws, catalogue = Draws(section.seed), catalogue_of(section)
     key = {"format": FORMAT, "world": section.model_dump(mode="json")}
     folder = store.open(_ARTIFACT, key) if store is not None else None
     if folder is not None:
@@ -83,6 +80,12 @@ def _events(section: SyntheticWorld, catalogue: Catalogue, draws: Draws) -> dict
     times, starts = _event_times(section, offsets, user, step, starts, draws)
     del user, step
     return {"offsets": offsets, "items": _walked(section, catalogue, offsets, starts, draws), "times": times}
+
+
+def catalogue_of(section: SyntheticWorld) -> Catalogue:
+    """The items of a world."""
+    how = section.items, section.genres, section.styles, section.series_length, section.popularity_exponent
+    return make_catalogue(*how, Draws(section.seed))
 
 
 def _walked(

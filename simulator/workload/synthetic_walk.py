@@ -22,7 +22,7 @@ _TASTE_GENRES = (0.5, 0.3, 0.2)  # shares of a user's genres, before popularity 
 _TASTE_STYLES = (0.45, 0.3)  # shares of a user's two styles; all styles share the rest
 _TURN = 0.6  # chance that the next event belongs to the session's other thread
 _JUMP = 0.5  # chance that a step along a thread passes over one more item, for now
-_BY_MAKER = 0.3  # share of new threads that go through a maker's works instead of a series
+BY_MAKER = 0.3  # share of new threads that go through a maker's works instead of a series
 _LEFT = 6  # threads that a user can come back to
 _TRIES = (4, 32, 256)  # draws of an unseen item at once, before any unseen one is taken
 _TASTE, _ANY = -1, -2  # where to draw an item from, beside the cells 0, 1, ...
@@ -90,7 +90,7 @@ class Walk:
         new, slot = np.concatenate(fresh), np.repeat(np.arange(2), [len(f) for f in fresh])
         off_taste = self.chance[_Choice.OFF_TASTE + slot, new] < self.section.off_taste
         first = self._unseen(new, np.where(off_taste, _ANY, _TASTE), "thread", step, slot)
-        by_maker = self.chance[_Choice.BY_MAKER + slot, new] < _BY_MAKER
+        by_maker = self.chance[_Choice.BY_MAKER + slot, new] < BY_MAKER
         self.thread[new, slot] = self.catalogue.chains_of[first, by_maker.astype(np.int64)]
 
     def _leave(self, rows: Ints, slot: int) -> Ints:
@@ -150,6 +150,14 @@ class Walk:
             if len(left):
                 item[i] = left[np.searchsorted(left, item[i]) % len(left)]
         return item
+
+    def by_taste(self, rows: Ints, uniform: Floats) -> Ints:
+        """An item each [M], had or not, by what users at `rows` of the block like."""
+        catalogue = self.catalogue
+        cell, rest = self._taste_cell(rows, uniform)
+        low, high = self.cell_low[cell], self.cell_high[cell]
+        found = np.searchsorted(catalogue.cumulative, low + rest * (high - low), side="right") - 1
+        return np.asarray(catalogue.by_cell[np.minimum(found, len(catalogue.by_cell) - 1)])
 
     def _taste_cell(self, rows: Ints, uniform: Floats) -> tuple[Ints, Floats]:
         """A cell each by taste, and what is left of the uniform, itself uniform: the cell takes its high digits."""

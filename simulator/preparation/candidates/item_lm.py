@@ -30,6 +30,7 @@ class ItemLm(Candidates):
 
     trains: ClassVar[bool] = True
     cheap: ClassVar[bool] = True
+    follows: ClassVar[bool] = True
     generation: ClassVar[Literal["list", "beam"]] = "beam"
 
     def source(self, inputs: "SourceInputs") -> "tuple[CandidateSource, Mapping[str, int] | None]":
@@ -42,7 +43,8 @@ class ItemLm(Candidates):
         with enough_memory("item_lm", "llm.candidates.training.batch_size, max_length or dim"):
             lm = train_or_load_item_lm(section, *inputs.training, item_ids=inputs.log.item_ids)
         log = inputs.log
-        lists = ItemLmCandidates(lm, log.offsets, log.items, inputs.first, inputs.list_length, inputs.exclude_seen)
+        how = inputs.list_length, inputs.exclude_seen, inputs.grows
+        lists = ItemLmCandidates(lm, log.offsets, log.items, inputs.first, *how)
         return lists, lm.architecture
 
     def files(self) -> Iterator[tuple[str, str]]:

@@ -73,6 +73,7 @@ from fleetrec.simulator.scenario.sections.update import (
     SubModule,
     UpdateSchedule,
 )
+from fleetrec.simulator.scenario.sections.users import Users
 from fleetrec.simulator.scenario.sections.workload import (
     Arrivals,
     DiurnalArrivals,
@@ -178,6 +179,7 @@ __all__ = [
     "TraceLink",
     "Training",
     "UpdateSchedule",
+    "Users",
     "WeightFormat",
     "WithListTable",
     "Workload",

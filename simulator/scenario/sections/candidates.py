@@ -39,6 +39,8 @@ class Candidates(Kind):
     """whether each list takes seconds or money, so that few are asked for before the stream"""
     recorded: ClassVar[bool] = False
     """whether answers were made before: some may be missing, and they may bring tokens and times of their own"""
+    follows: ClassVar[bool] = False
+    """whether lists can be made of histories that arise while a run goes; own ones always are"""
     save_every: ClassVar[int | None] = None
     """lists after which they are kept on disk, so that none that was dear is lost to a crash; none: as a run ends"""
     generation: ClassVar[Literal["list", "beam"]] = "list"

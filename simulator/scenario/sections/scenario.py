@@ -74,7 +74,7 @@ class Scenario(Section):
         description="of devices, arrivals, links and policies; models and the synthetic log have seeds of their own",
     )
     duration: Seconds | None = Field(None, gt=0, description="simulated time; none: until the stream ends")
-    workload: Workload = Workload()
+    workload: Workload = Field(default_factory=Workload)
     fleet: Fleet = Fleet()
     srm: Srm = Field(default_factory=Srm.family.default, description="the small model on each device")
     llm: Llm = Field(default_factory=Llm)

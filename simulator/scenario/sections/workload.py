@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from pydantic import Field, ValidationInfo, field_validator
 
 from fleetrec.simulator.scenario.sections.base import Section, kind_of
+from fleetrec.simulator.scenario.sections.users import Users
 from fleetrec.simulator.scenario.units import Seconds, Share
 
 RECIPE_FOLDER = Path(__file__).parents[2] / "workload" / "recipes"
@@ -245,6 +246,10 @@ class Workload(Log):
     """The interactions that devices replay."""
 
     arrivals: Arrivals = Field(ReplayArrivals(), description="when the streamed interactions happen")
+    users: Users = Field(
+        default_factory=Users.family.default,
+        description="who has them: the log's items whatever is shown, or users who choose at the same moments",
+    )
     exclude_seen: bool | Literal["refill"] = Field(
         True,
         description="items the user has had leave every slate at display, and those behind them in the list move up; "

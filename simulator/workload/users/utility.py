@@ -48,12 +48,10 @@ class Moments:
     """0, 1, 2, ... of its sessions, those that it stayed away from included"""
     t_s: Floats
     """simulated time"""
-    away_s: Floats
-    """since its newest interaction"""
 
     def take(self, index: Any) -> "Moments":
         """The queries at `index`."""
-        columns = self.user, self.opportunity, self.session, self.t_s, self.away_s
+        columns = self.user, self.opportunity, self.session, self.t_s
         return Moments(*(column[index] for column in columns))
 
 

@@ -49,6 +49,7 @@ def test_there_are_these_families() -> None:
         "policy.fusion",
         "policy.slate",
         "policy.update",
+        "workload.users",
     }
 
 

@@ -1,0 +1,344 @@
+"""What users who react do, one device at a time for the story, and computed in bulk ahead of need.
+
+Until a device hears from the cloud its life depends on itself alone: slate, choice, history, state, next slate. So when
+it needs its user's next choice and that is not known, this device and all others that will soon need one are walked
+ahead together. What was foreseen holds for the screen that it was foreseen for; where another one is shown, it and all
+that came of it are taken back. Wrong foresight costs time, never truth. With `batching` off, each opportunity is
+computed by itself when it comes, by the same functions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fleetrec.models.llm.cache import GrownCandidates
+from fleetrec.simulator.engine.users import Screened
+from fleetrec.simulator.ranking.growing import GrowingHistories
+from fleetrec.simulator.ranking.lookahead import Scorer
+from fleetrec.simulator.ranking.slates import Queries
+from fleetrec.simulator.records.opportunities import OpportunityLog
+from fleetrec.simulator.records.recorder import Streamed
+from fleetrec.simulator.records.schemas import NO_SLATE
+from fleetrec.simulator.records.slate_table import NamedSlates, SlateName
+from fleetrec.simulator.workload.users.choosing import Choosing, Chosen, Mood
+from fleetrec.simulator.workload.users.utility import Ints, Moments, Past
+
+_DEVICES_AT_ONCE = 4096
+_ROWS_AHEAD = 64
+_NOBODY = SlateName(-2, -2, -2)
+"""no slate at all"""
+
+
+class _Foreseen(NamedTuple):
+    """What comes of one opportunity, on one screen."""
+
+    row: int
+    screen: SlateName
+    seen_upto: int
+    waits: bool
+    outcome: int
+    item: int
+    place: int
+    utility: float
+    value: float
+    best_value: float
+    satisfaction: float
+    ends: int
+    worn: int
+    next_row: int
+    missed: tuple[int, ...]
+    """first rows of sessions, before `next_row`, to which the user does not come"""
+
+
+@dataclass
+class Reactions:
+    """The users of a fleet, who choose."""
+
+    choosing: Choosing
+    users: Ints
+    """[D] of each device, in the histories"""
+    past: Past
+    histories: GrowingHistories
+    scorer: Scorer
+    source: GrownCandidates | None
+    slates: NamedSlates
+    streamed: Streamed
+    log: OpportunityLog
+    hides_seen: bool
+    batching: bool
+    devices: Sequence[Screened] = ()
+    """to be set before the run"""
+
+    _foreseen: list[list[_Foreseen]] = field(init=False)
+    """of each device, the next one last"""
+
+    def __post_init__(self) -> None:
+        count = len(self.users)
+        self._foreseen = [[] for _ in range(count)]
+        self._mood = Mood(np.zeros(count), np.zeros(count, dtype=np.int64))  # as told
+        self._state = self.choosing.model.initial(self.past)
+        self._stated = self.histories.lengths[self.users]  # [D] interactions that the states know of
+        self._taken: list[list[int]] = [[] for _ in range(count)]  # rows of those that they do not
+        self._expected: dict[int, None] = {}  # devices that will need a choice that is not known
+
+    # ------------------------------------------------------------------------------------------ for one device
+
+    def meet(self, device: Screened, row: int, after: int, slate: int) -> tuple[int, int]:
+        """The user comes to rows `row` to `after` - 1, which share a moment, with a slate on screen: how many items it
+        takes, and the row of its next opportunity."""
+        number, seen_upto, first, had = device.device, device.step, row, 0
+        screen = self.slates.name(slate) if slate != NO_SLATE else _NOBODY
+        now = float(self.choosing.times.t_s[row])
+        waits = slate == NO_SLATE or (device.awaited >= 0 and device.next_ready_s >= now)
+        while row < after:
+            told = self._next(device, row, screen, seen_upto, waits, had)
+            if told.item >= 0:
+                self.streamed.happens(first + had, seen_upto + 1 + had, told.item)
+                self._taken[number].append(row)
+                had += 1
+            self._mood.satisfaction[number], self._mood.worn[number] = told.satisfaction, told.worn
+            self.log.add(row, number, *told[4:12])
+            for missed in told.missed:
+                self.log.stayed_away(missed, number, told.satisfaction)
+            row = told.next_row
+        if not self._foreseen[number] and row < device.end:
+            self._expected[number] = None
+        return had, row
+
+    def changed(self, number: int) -> None:
+        """A device has a new list or new weights: what was foreseen for it is likely to be wrong."""
+        self._expected[number] = None
+
+    def table(self) -> pa.Table:
+        """What came of every opportunity."""
+        return self.log.table(self.choosing.times)
+
+    def finish(self) -> None:
+        """The run is over: what was foreseen and has not happened goes."""
+        for number in range(len(self.users)):
+            self._foreseen[number].clear()
+        steps = np.array([device.step for device in self.devices], dtype=np.int64)
+        self._rewind(np.arange(len(self.users)), steps + 1)
+
+    def _next(self, device: Screened, row: int, screen: SlateName, seen_upto: int, waits: bool, had: int) -> _Foreseen:
+        known = self._foreseen[device.device]
+        if known:
+            ahead = known[-1]
+            if ahead.row == row and ahead.seen_upto == seen_upto and ahead.waits == waits and ahead.screen == screen:
+                return known.pop()
+        self._foresee(device, row, screen, seen_upto, waits, had)
+        return known.pop()
+
+    # ------------------------------------------------------------------------------------------ ahead of need
+
+    def _foresee(self, device: Screened, row: int, screen: SlateName, seen_upto: int, waits: bool, had: int) -> None:
+        """The choices of this device from `row` on, which it needs now, together with all that are expected."""
+        number = device.device
+        self._expected.pop(number, None)
+        others: list[int] = []
+        if self.batching:
+            while self._expected and len(others) < _DEVICES_AT_ONCE:
+                other = self._expected.popitem()[0]
+                if self.devices[other].row < self.devices[other].end:
+                    others.append(other)
+        walk = _Walk.of(self, [device, *(self.devices[other] for other in others)])
+        walk.begin_with(row, screen, seen_upto, waits, had)
+        self._rewind(walk.number, walk.step + 1)
+        walk.state = self._states(walk.number)
+        for other in walk.number.tolist():
+            self._foreseen[other].clear()
+        self._go(walk, _ROWS_AHEAD if self.batching else 1)
+
+    def _rewind(self, numbers: Ints, lengths: Ints) -> None:
+        """Take back what these devices [M] were thought to have beyond their first `lengths` [M] interactions."""
+        users = self.users[numbers]
+        ahead = np.flatnonzero(self.histories.lengths[users] > lengths)
+        if len(ahead):
+            users, lengths = users[ahead], lengths[ahead]
+            if self.source is not None:
+                self.source.forget(users, lengths - 1, self.histories.lengths[users] - 1)
+            self.scorer.rewind(numbers[ahead], users, lengths)
+            self.histories.rewind(users, lengths)
+
+    def _states(self, numbers: Ints) -> NDArray[np.generic]:
+        """The states [M, S] of users by what they have had."""
+        lacking = np.array([len(self._taken[number]) for number in numbers.tolist()])
+        for nth in range(int(lacking.max(initial=0))):
+            some = numbers[lacking > nth]
+            rows = np.array([self._taken[number][nth] for number in some.tolist()])
+            items = self.histories.item_at(self.users[some], self._stated[some] + nth)
+            self._state[some] = self.choosing.model.advance(self._state[some], self._moments(some, rows), items)
+        self._stated[numbers] += lacking
+        for number in numbers[lacking > 0].tolist():
+            self._taken[number].clear()
+        return np.asarray(self._state[numbers])
+
+    def _moments(self, numbers: Ints, rows: Ints) -> Moments:
+        times = self.choosing.times
+        return Moments(numbers, rows - times.first[numbers], times.session[rows], times.t_s[rows])
+
+    def _go(self, walk: "_Walk", rows: int) -> None:
+        """Walk ahead by at most so many opportunities, and note what comes of them."""
+        found: list[tuple[int, _Foreseen]] = []
+        tied = self.choosing.times.same_time_next
+        for _ in range(rows):
+            chosen = self._choose(walk)
+            ahead = self.choosing.follow(walk.number, walk.row, chosen, walk.mood)
+            missed: list[list[int]] = [[] for _ in range(len(walk.row))]
+            for which, at in ahead.missed:
+                for place, session_row in zip(which.tolist(), at.tolist(), strict=True):
+                    missed[place].append(session_row)
+            mood = ahead.mood
+            after = [*chosen, mood.satisfaction, ahead.ends, mood.worn, ahead.row]
+            columns = [walk.row.tolist(), walk.screens(), walk.seen_upto.tolist(), walk.waits.tolist()]
+            told = zip(*columns, *(column.tolist() for column in after), map(tuple, missed), strict=True)
+            found += zip(walk.number.tolist(), map(_Foreseen._make, told), strict=True)
+            walk.advance(chosen, mood, ahead.row, tied[walk.row])
+            walk = walk.going()
+            if not len(walk.row):
+                break
+        for number, foreseen in reversed(found):
+            self._foreseen[number].append(foreseen)
+
+    def _choose(self, walk: "_Walk") -> Chosen:
+        """What every user of a walk does now; the items that they take are appended to their histories."""
+        choosing, at = self.choosing, self._moments(walk.number, walk.row)
+        alone = choosing.alone(at.user, at.opportunity)
+        looks = ~alone & ~walk.waits
+        chosen = choosing.wait(len(alone))
+        for some, does in ((np.flatnonzero(alone), self._find), (np.flatnonzero(looks), self._look)):
+            if len(some):
+                for column, values in zip(chosen, does(walk, some, at.take(some)), strict=True):
+                    column[some] = values
+        takes = np.flatnonzero(chosen.item >= 0)
+        if len(takes):
+            items = chosen.item[takes]
+            self.histories.append(self.users[walk.number[takes]], items)
+            walk.state[takes] = choosing.model.advance(walk.state[takes], at.take(takes), items)
+        return chosen
+
+    def _find(self, walk: "_Walk", some: Ints, at: Moments) -> Chosen:
+        """What some of a walk's users find alone."""
+        return self.choosing.find(walk.state[some], at)
+
+    def _look(self, walk: "_Walk", some: Ints, at: Moments) -> Chosen:
+        """What some of them choose of their screens."""
+        users, seen = self.users[walk.number[some]], walk.seen_upto[some]
+        as_of, step, weights = walk.shown[some].T
+        screens = self.scorer.screens(
+            Queries(users, step, as_of, np.full(len(some), -1), seen, weights), self.choosing.looks
+        )
+        if self.hides_seen:
+            hidden = self.histories.seen_mask(users, seen)
+        else:
+            hidden = np.zeros((len(some), self.choosing.model.n_items), dtype=bool)
+        return self.choosing.look(walk.state[some], at, screens, hidden)
+
+
+@dataclass
+class _Walk:
+    """Devices on their way; arrays [M] by device."""
+
+    reactions: Reactions
+    number: Ints
+    row: Ints
+    end: Ints
+    step: Ints
+    """newest interaction"""
+    shown: Ints
+    """[M, 3] the slate on screen: list, step, weights; as `_NOBODY` where there is none"""
+    following: Ints
+    """[M, 3] the slate after it"""
+    ready_s: NDArray[np.float64]
+    """of that"""
+    lists: Ints
+    """cached"""
+    weights: Ints
+    compute_s: NDArray[np.float64]
+    awaits: NDArray[np.bool_]
+    """whether a blocking screen waits until the next slate is ready"""
+    mood: Mood
+    waits: NDArray[np.bool_]
+    """whether a screen that is not ready is before the user"""
+    seen_upto: Ints
+    """newest interaction before this moment"""
+    state: NDArray[np.generic] = field(default_factory=lambda: np.empty(0))
+
+    @classmethod
+    def of(cls, reactions: Reactions, devices: Sequence[Screened]) -> "_Walk":
+        """Devices as they are, about to come to their next opportunities."""
+        names = reactions.slates
+
+        def named(slate: int) -> SlateName:
+            return names.name(slate) if slate != NO_SLATE else _NOBODY
+
+        def ints(values: list[int]) -> Ints:
+            return np.array(values, dtype=np.int64)
+
+        number = ints([device.device for device in devices])
+        walk = cls(
+            reactions,
+            number,
+            ints([device.row for device in devices]),
+            ints([device.end for device in devices]),
+            ints([device.step for device in devices]),
+            np.array([named(device.shown_slate) for device in devices], dtype=np.int64),
+            np.array([named(device.next_slate) for device in devices], dtype=np.int64),
+            np.array([device.next_ready_s for device in devices]),
+            ints([device.as_of for device in devices]),
+            ints([device.used_weights for device in devices]),
+            np.array([device.profile.compute_s for device in devices]),
+            np.array([device.awaited >= 0 for device in devices]),
+            reactions._mood.take(number),
+            np.zeros(len(number), dtype=bool),
+            ints([device.step for device in devices]),
+        )
+        walk._come(np.ones(len(number), dtype=bool))
+        return walk
+
+    def begin_with(self, row: int, screen: SlateName, seen_upto: int, waits: bool, had: int) -> None:
+        """The first device is in the midst of a moment: at `row`, with this screen, after `had` items."""
+        self.row[0], self.shown[0], self.seen_upto[0], self.waits[0] = row, screen, seen_upto, waits
+        self.step[0] = seen_upto + had
+
+    def _come(self, arrives: NDArray[np.bool_]) -> None:
+        """Those who arrive at a new moment find the newest slate that is ready by then."""
+        t_s = self.reactions.choosing.times.t_s[np.minimum(self.row, len(self.reactions.choosing.times.t_s) - 1)]
+        ready = arrives & (self.ready_s < t_s)
+        self.shown = np.where(ready[:, None], self.following, self.shown)
+        missing = self.shown[:, 0] == _NOBODY.as_of
+        self.waits = np.where(arrives, missing | (self.awaits & ~(self.ready_s < t_s)), self.waits)
+        self.seen_upto = np.where(arrives, self.step, self.seen_upto)
+
+    def screens(self) -> list[SlateName]:
+        """The slates on screen."""
+        return [SlateName(*name) for name in self.shown.tolist()]
+
+    def advance(self, chosen: Chosen, mood: Mood, row: Ints, tied: NDArray[np.bool_]) -> None:
+        """Come to the next opportunities at `row`; devices order their lists anew at the end of a moment in which
+        something was taken. `tied`: whether the row after the present one shares its time."""
+        self.step = self.step + (chosen.item >= 0)
+        leaves = ~tied | (row != self.row + 1)
+        ranks = leaves & (self.step > self.seen_upto)
+        made = np.stack([self.lists, self.step, self.weights], axis=1)
+        t_s = self.reactions.choosing.times.t_s[self.row]
+        self.following = np.where(ranks[:, None], made, self.following)
+        self.ready_s = np.where(ranks, t_s + self.compute_s, self.ready_s)
+        self.awaits = self.awaits & ~ranks
+        self.mood, self.row = mood, row
+        self._come(leaves)
+
+    def going(self) -> "_Walk":
+        """Those with an opportunity ahead."""
+        some = np.flatnonzero(self.row < self.end)
+        if len(some) == len(self.row):
+            return self
+        taken = {name: getattr(self, name)[some] for name in _OF_DEVICES}
+        return replace(self, mood=self.mood.take(some), **taken)
+
+
+_OF_DEVICES = [one.name for one in fields(_Walk) if one.name not in ("reactions", "mood")]

@@ -1,0 +1,44 @@
+"""The user of a device: what it does when it comes to the screen."""
+
+from typing import Protocol
+
+from fleetrec.simulator.engine.context import Profile
+
+
+class Screened(Protocol):
+    """A device, as its user and those who foresee what that will do see it."""
+
+    device: int
+    profile: Profile
+    row: int
+    """of the stream: the next opportunity"""
+    end: int
+    step: int
+    as_of: int
+    used_weights: int
+    shown_slate: int
+    next_slate: int
+    next_ready_s: float
+    awaited: int
+
+
+class User(Protocol):
+    """Who has a device."""
+
+    def meet(self, device: Screened, row: int, after: int, slate: int) -> tuple[int, int]:
+        """The moment of rows `row` to `after` - 1 of the stream has come, with a slate on screen: how many interactions
+        the user has now, and the row of the next moment at which it may have one."""
+
+    def changed(self, number: int) -> None:
+        """The device of this number has begun a new slate though nothing has happened."""
+
+
+class Replay:
+    """Users who have the items of the log, each at its row."""
+
+    def meet(self, device: Screened, row: int, after: int, slate: int) -> tuple[int, int]:
+        """All of them."""
+        return after - row, after
+
+    def changed(self, number: int) -> None:
+        """It changes nothing."""

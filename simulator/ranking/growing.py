@@ -1,0 +1,112 @@
+"""Histories that grow while a run goes, and the SRM's states of them: those of users who choose what they have.
+
+Every device has a user of its own: the log's history of before the run, then a place for each opportunity that its user
+may take. What stands at a position is final once it has happened; what was written ahead of that may be taken back, and
+everything that was computed of it goes with it (`rewind`).
+"""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fleetrec.models.prefixes import rounded_item_vectors, segment_states, tile_of
+from fleetrec.models.srm.base import StateModel
+from fleetrec.simulator.ranking.histories import Histories, Ints
+from fleetrec.simulator.ranking.srm_logits import StateScores
+
+
+class GrowingHistories(Histories):
+    """Histories with room: `items` is -1 where nothing has been had yet."""
+
+    before: Ints
+    """[U] interactions of each user before the run"""
+    numbers: Ints
+    """[U] the place in the log of each"""
+    lengths: Ints
+    """[U] interactions of each user so far, those written ahead included"""
+
+    def __init__(self, offsets: Ints, items: NDArray[np.int32], n_items: int, before: Ints, numbers: Ints):
+        super().__init__(offsets, items, n_items)
+        for name, values in (("before", before), ("numbers", numbers), ("lengths", before.copy())):
+            object.__setattr__(self, name, values)
+
+    def append(self, users: Ints, items: Ints) -> None:
+        """One more item for each of these different users [M]."""
+        self.items[self.offsets[users] + self.lengths[users]] = items
+        self.lengths[users] += 1
+
+    def rewind(self, users: Ints, lengths: Ints) -> None:
+        """What these different users [M] had beyond their first `lengths` [M] did not happen."""
+        self.lengths[users] = lengths
+
+    @cached_property
+    def _first(self) -> tuple[Ints, Ints]:
+        """Of the items of before the run."""
+        owners = np.repeat(np.arange(len(self.before)), self.before)
+        rows = np.arange(len(owners)) - (np.cumsum(self.before) - self.before - self.offsets[:-1])[owners]
+        keys, firsts = np.unique(owners * self.n_items + self.items[rows], return_index=True)
+        return keys, (rows - self.offsets[owners])[firsts]
+
+    def first_position(self, users: Ints, items: Ints) -> Ints:
+        """See Histories."""
+        first = super().first_position(users, items)
+        before, grown = self.before[users], self.lengths[users] - self.before[users]
+        for back in range(int(grown.max(initial=0)) - 1, -1, -1):
+            here = np.where(back < grown, self.items[self.offsets[users] + before + np.minimum(back, grown - 1)], -2)
+            match = items == here[:, None]
+            if match.any():
+                first = np.where(match & (first >= before[:, None]), (before + back)[:, None], first)
+        return np.asarray(first)
+
+
+class GrowingScores(StateScores):
+    """Logits of an SRM with a user state over histories that grow: states are computed as positions come to be."""
+
+    def __init__(
+        self,
+        model: StateModel,
+        histories: GrowingHistories,
+        first: Ints,
+        users: Ints,
+        known: NDArray[np.bool_],
+    ):
+        """States of `users` at positions `first` [U] on, of items that are `known` [n_items]."""
+        rooms = np.zeros(len(first), dtype=np.int64)
+        rooms[users] = np.maximum(np.diff(histories.offsets) - first, 0)[users]
+        row_offsets = np.concatenate(([0], np.cumsum(rooms)))
+        device = model.embedding.weight.device
+        states = torch.empty((int(row_offsets[-1]), model.dim), device=device)
+        super().__init__(states, row_offsets, first, rounded_item_vectors(model), known)
+        self._model, self._histories = model, histories
+        self._upto = first.copy()  # [U] before which there are states
+        self._codes = torch.from_numpy(histories.items).to(device)
+        model.eval()
+
+    def ready(self, users: Ints, steps: Ints) -> None:
+        """See SrmScores."""
+        until = np.zeros(len(self._upto), dtype=np.int64)
+        np.maximum.at(until, users, steps + 1)
+        some = np.flatnonzero(until > self._upto)
+        if not len(some):
+            return
+        first, model = self._upto[some], self._model
+        if self._device.type != "cpu":
+            self._codes = torch.from_numpy(self._histories.items).to(self._device)
+        histories = self._histories.offsets[some], self._codes, first, until[some], self._histories.numbers[some]
+        states = segment_states(
+            model.states, self._device, model.dim, model.max_length, *histories, tile_of(type(model), self._device)
+        )
+        places = np.repeat(self._row[some] + first, until[some] - first)
+        counts = until[some] - first
+        places += np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._states[torch.from_numpy(places).to(self._device)] = states
+        self._upto[some] = until[some]
+
+    def rewind(self, users: Ints, lengths: Ints) -> None:
+        """States of these users [M] beyond their first `lengths` [M] interactions are of histories that never were."""
+        self._upto[users] = np.minimum(self._upto[users], np.maximum(lengths, self._first_of(users)))
+
+    def _first_of(self, users: Ints) -> Ints:
+        return np.asarray(self._row_offsets[users] - self._row[users])

@@ -1,0 +1,1 @@
+"""The kinds of users that a scenario may have, one file each."""

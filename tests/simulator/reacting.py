@@ -1,0 +1,78 @@
+"""A small world whose users choose: a synthetic log, an untrained SRM, lists of a formula."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.engine.run import run as simulate_world
+from fleetrec.simulator.engine.world import build_world
+from fleetrec.simulator.preparation.closed_loop import grown
+from fleetrec.simulator.preparation.held_out import held_out_of
+from fleetrec.simulator.preparation.policy_calibration import tune
+from fleetrec.simulator.preparation.prepare import prepare
+from fleetrec.simulator.results.run_result import RunResult
+from fleetrec.simulator.scenario import Scenario, sections
+from fleetrec.simulator.scenario.inputs import SlateInputs
+from fleetrec.simulator.simulation import simulate
+from tests.simulator.tiny import merged
+
+REACTING: dict[str, Any] = {
+    "name": "reacting",
+    "workload": {
+        "synthetic": {"users": 16, "items": 80, "events_per_user": 40, "days": 2},
+        "split": {"kind": "per_user", "last": 14, "min_history": 5},
+        "arrivals": {"kind": "sessions", "per_day": 20},
+        "users": {"kind": "choice", "looks": 5, "skip": 0.0, "returns": 2.0},
+    },
+    "fleet": {"devices": 16},
+    "srm": {"kind": "gru4rec", "dim": 8, "layers": 1, "max_length": 8, "epochs": 0},
+    "llm": {"list_length": 12, "served_as": "llama-3.1-8b"},
+    "cloud": {"engine": None},
+    "policy": {"request": {"kind": "random", "ratio": 0.4}},
+}
+
+
+class Formula:
+    """Lists that hang on the whole history."""
+
+    def candidates(self, histories: Any) -> Any:
+        """Different items, in an order that every item of the history has a part in."""
+        n = histories.n_items
+        return [(int(h.sum()) * 7 + len(h) + 11 * np.arange(histories.list_length)) % n for h in histories]
+
+
+def reacting(**changes: Any) -> Scenario:
+    """The scenario with changes."""
+    return Scenario.model_validate(merged(REACTING, changes))
+
+
+@cache
+def _store() -> ArtifactStore:
+    return ArtifactStore()
+
+
+def run(scenario: Scenario, **kinds: Any) -> RunResult:
+    """The result of it, by lists of `Formula` where its slates are of lists."""
+    if scenario.policy.slate.uses_llm:
+        kinds["candidates"] = Formula
+    return simulate(scenario, store=_store(), **kinds)
+
+
+def lives(scenario: Scenario, ahead: bool = True) -> dict[str, pd.DataFrame]:
+    """What its devices, users and requests came to, computed `ahead` of need or step by step."""
+    if scenario.policy.slate.uses_llm:
+        scenario = sections.with_kind(scenario, "llm.candidates", Formula)
+    scenario = scenario.model_copy(update={"engine": sections.Engine(batching=ahead)})
+    progress = NullProgress()
+    before = prepare(scenario, "cpu", progress, _store())
+    tuned = tune(scenario.policy, SlateInputs.of(scenario), before, lambda: held_out_of(before, "cpu", progress))
+    prepared = grown(before, "cpu", progress)
+    world = build_world(scenario, prepared, tuned, None, before=before)
+    simulate_world(world, scenario, prepared, progress)
+    assert world.reactions is not None
+    tables = world.recorder.finish() | {"opportunities": world.reactions.table()}
+    return {name: table.to_pandas() for name, table in tables.items()}
