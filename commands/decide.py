@@ -16,9 +16,10 @@ def decide(
         Path, typer.Argument(help="scenario file (YAML), or the folder of a sweep", metavar="SCENARIO|SWEEP")
     ],
     worth: Annotated[
-        float | None, typer.Option("--worth", metavar="USD", help="of 0.01 NDCG over 1,000 interactions")
+        float | None,
+        typer.Option("--worth", metavar="MONEY", help="of 0.01 NDCG over 1,000 interactions"),
     ] = None,
-    budget: Annotated[float | None, typer.Option("--budget", metavar="USD", help="most dollars a month")] = None,
+    budget: Annotated[float | None, typer.Option("--budget", metavar="MONEY", help="most in a month")] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="of a sweep: an accuracy, such as hr@10")] = None,
     mark: Annotated[
         list[str] | None,
@@ -67,12 +68,14 @@ def decide(
             for option, given in (("--seeds", seeds), ("--jobs", jobs), ("--out", out), ("--set", overrides)):
                 if given is not None:
                     raise InputError(f"{option}: a sweep's runs are read as they are; give a scenario, or drop it")
+            value = value.in_usd(answer.currency_of(what))
             folder, found = what, answer.decide(what, value, metric, marks)
         else:
             if metric is not None:
                 raise InputError("--metric: a scenario is decided by NDCG, as its metrics.k has it; drop it")
             loaded = Scenario.load(what, overrides or [], check=check_inputs)
             folder = out or Path("runs") / "-".join(filter(None, (loaded.name, set_label(overrides or []), "decision")))
+            value = value.in_usd(loaded.tariffs.currency)
             worlds = [loaded.seed + more for more in range(3)] if seeds is None else read_seeds(seeds)
             run = (what, overrides or [], loaded, worlds, value, folder, lambda: executor_for("local", jobs))
             found = decide_scenario(*run, progress_bars(quiet), tell, overwrite or [], marks)

@@ -6,7 +6,7 @@ from typing import Any
 
 from fleetrec.reports.charts.run_charts import COLOURS, Chart, named_rows, numbers, plain, rows_height
 from fleetrec.reports.data.estimates import Estimate
-from fleetrec.reports.data.quantities import dollars_text, number_text
+from fleetrec.reports.data.quantities import money_text, number_text
 
 ACCOUNTS_NOTE = (
     "Provisioned: of the represented fleet, on the replicas that it needs. Marginal: of the simulated phones, what "
@@ -52,9 +52,9 @@ def accounts(
     most = 0.0
     for i, ((account, estimates), shade) in enumerate(zip(held.items(), _SHADES, strict=False)):
         for place, e in enumerate(estimates):
-            text = dollars_text(e.mean) if math.isfinite(e.mean) else "none"
+            text = money_text(e.mean) if math.isfinite(e.mean) else "none"
             month = math.nan if months is None else months[account][place]
-            text += f" ({dollars_text(month)} a month)" if math.isfinite(month) else ""
+            text += f" ({money_text(month)} a month)" if math.isfinite(month) else ""
             end = max((value for value in (e.mean, e.high) if math.isfinite(value)), default=0.0)
             most = max(most, end)
             spot = {"x": float(f"{end:.5g}"), "y": place + 0.4 * i - 0.2 * (len(held) - 1)}

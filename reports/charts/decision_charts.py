@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleetrec.reports.charts.run_charts import COLOURS, Chart, named_rows, numbers, plain
-from fleetrec.reports.data.quantities import dollars_text
+from fleetrec.reports.data.quantities import money_text, told
+from fleetrec.simulator.core.money import currency
 
 _Rows = Sequence[Mapping[str, Any]]
 
@@ -25,7 +26,7 @@ def value_text(decision: Mapping[str, Any], value: float) -> str:
     """A value of a policy: dollars a month, or accuracy where no worth of it is known."""
     if decision["value"]["worth_usd"] is None:
         return f"{value:+.4f}".replace("-", "−")
-    return f"{dollars_text(value)} a month"
+    return f"{money_text(value)} a month"
 
 
 def value_label(decision: Mapping[str, Any]) -> str:
@@ -33,22 +34,28 @@ def value_label(decision: Mapping[str, Any]) -> str:
     metric = decision["metric"].removeprefix("accuracy.").upper()
     if decision["value"]["worth_usd"] is None:
         return f"{metric} added to the best that needs no cloud"
-    return "US dollars left a month"
-
-
-_MONEY = {"tickprefix": "$"}
+    return f"{currency().label} left a month"
 
 
 def _value_axis(decision: Mapping[str, Any]) -> dict[str, Any]:
-    money = {} if decision["value"]["worth_usd"] is None else _MONEY
+    money = {} if decision["value"]["worth_usd"] is None else {"tickprefix": currency().sign}
     return {"title": {"text": value_label(decision)}, **money}
+
+
+def _on_axis(decision: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A value of a policy with its interval, as its axis has it."""
+    return value if decision["value"]["worth_usd"] is None else _money(value)
+
+
+def _money(spent: Mapping[str, Any]) -> dict[str, Any]:
+    return {end: None if usd is None else told(usd) for end, usd in spent.items()}
 
 
 def _tornado(decision: Mapping[str, Any], axes: _Rows) -> Chart:
     traces: list[dict[str, Any]] = []
     base = next(point for point in axes[0]["points"] if point["name"] == axes[0]["base"])
     for place, axis in enumerate(axes):
-        values = [point["value"]["mean"] for point in axis["points"]]
+        values = [_on_axis(decision, point["value"])["mean"] for point in axis["points"]]
         ends = numbers([min(values), max(values)])
         traces.append(
             _line(plain(axis["axis"]), ends, [place, place], {"color": COLOURS[place % 7], "width": 14}, False)
@@ -68,7 +75,7 @@ def _tornado(decision: Mapping[str, Any], axes: _Rows) -> Chart:
             }
         )
     ends_y = [-0.6, len(axes) - 0.4]
-    at = numbers([base["value"]["mean"]] * 2)
+    at = numbers([_on_axis(decision, base["value"])["mean"]] * 2)
     traces.append(_line("as the scenario has it", at, ends_y, {"color": "@ink", "width": 1.5, "dash": "dash"}))
     traces.append(_line("nothing gained by calling", [0.0, 0.0], ends_y, {"color": "@grey", "width": 2}))
     title = f"What the decision on “{plain(decision['policy'])}” hangs on"
@@ -96,9 +103,9 @@ def _policies(decision: Mapping[str, Any]) -> Chart:
     traces = []
     for place, row in enumerate(decision["policies"]):
         name = plain(row["policy"]) + ("" if row["calls"] else " (does not count as calling)")
-        spent, gain = row["usd_per_month"], row["gain_over_best"]
+        spent, gain = _money(row["usd_per_month"]), row["gain_over_best"]
         marker = {"color": COLOURS[place % len(COLOURS)], "symbol": "circle", "size": 11}
-        hover = f"{name}: {dollars_text(spent['mean'])} a month, {gain['mean']:+.4f}"
+        hover = f"{name}: {money_text(row['usd_per_month']['mean'])} a month, {gain['mean']:+.4f}"
         traces.append(
             {
                 "type": "scatter",
@@ -113,10 +120,11 @@ def _policies(decision: Mapping[str, Any]) -> Chart:
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
-    most = max(_or(row["usd_per_month"]["high"], row["usd_per_month"]["mean"]) for row in decision["policies"])
+    months = [_money(row["usd_per_month"]) for row in decision["policies"]]
+    most = max(_or(month["high"], month["mean"]) for month in months)
     worth, count = decision["value"]["worth_usd"], decision["interactions_per_month"]
     if worth is not None and most > 0:
-        at = most / (count / 1000) / worth * 0.01
+        at = most / (count / 1000) / told(worth) * 0.01
         line = {"color": "@grey", "width": 1.5, "dash": "dash"}
         traces.append(
             _line("worth what it costs: above this line it pays", numbers([0.0, most]), numbers([0.0, at]), line)
@@ -125,7 +133,11 @@ def _policies(decision: Mapping[str, Any]) -> Chart:
         _line("the best that needs no cloud", numbers([0.0, most]), [0.0, 0.0], {"color": "@ink", "width": 1.5})
     )
     layout = {
-        "xaxis": {"title": {"text": "US dollars a month of the represented fleet"}, "rangemode": "tozero", **_MONEY},
+        "xaxis": {
+            "title": {"text": f"{currency().label} a month of the represented fleet"},
+            "rangemode": "tozero",
+            "tickprefix": currency().sign,
+        },
         "yaxis": {"title": {"text": f"{metric} added"}},
     }
     title = f"What each policy adds, in {metric}, and costs a month"
@@ -138,7 +150,7 @@ def _quality(decision: Mapping[str, Any], axis: Mapping[str, Any]) -> Chart | No
     if len(points) < 2:
         return None
     x = numbers([point["list_ndcg"] for point in points])
-    values = [point["value"] for point in points]
+    values = [_on_axis(decision, point["value"]) for point in points]
     texts = [f"{plain(p['name'])}: {value_text(decision, p['value']['mean'])}" for p in points]
     y = numbers([value["mean"] for value in values])
     traces: list[dict[str, Any]] = [

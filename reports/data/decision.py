@@ -8,9 +8,10 @@ from typing import Any
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.data.run_folder import read_mapping
 from fleetrec.simulator.experiments.folders import ExperimentFolder, Manifest
+from fleetrec.simulator.scenario.sections import Currency
 
 FILE = "decision.json"
-_KEYS = ("sentence", "call", "policy", "metric", "value", "policies", "nothing", "axes", "marks", "turns")
+_KEYS = ("sentence", "call", "policy", "metric", "value", "policies", "nothing", "axes", "marks", "turns", "currency")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class DecisionRecords:
     manifest: Manifest
     summary: Mapping[str, Any]
     scenario: str
+
+    @property
+    def currency(self) -> Currency:
+        """In which money is told."""
+        return Currency(**self.decision["currency"])
 
     @property
     def name(self) -> str:

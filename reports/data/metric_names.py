@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from fleetrec.reports.data.quantities import dollars_text, number_text, seconds_text
+from fleetrec.reports.data.quantities import money_text, number_text, seconds_text
 
 World = Literal["", "simulated", "represented"]
 """whose figures: the simulated phones on the configured cloud, or the represented fleet on the provisioned replicas"""
@@ -107,7 +107,7 @@ class Metric:
         if self.form == "seconds":
             return seconds_text(value)
         if self.form == "dollars":
-            return dollars_text(value)
+            return money_text(value)
         if self.form == "share":
             return f"{value:.1%}" if abs(value) < 10 else f"{value:,.0f} times"
         return number_text(value)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from fleetrec.reports.data.quantities import dollars_text
+from fleetrec.reports.data.quantities import money_text
 from fleetrec.reports.data.run_folder import setting
 from fleetrec.simulator.core.months import times_a_month
 
@@ -33,7 +33,7 @@ def month_text(summary: Mapping[str, Any], key: str) -> str:
     they are not known."""
     value, interactions = setting(summary, *key.split(".")), setting(summary, "interactions")
     usd = math.nan if value is None or not interactions else value * interactions / 1000 * of_fleet(summary)
-    return f"{dollars_text(usd)} a month" if math.isfinite(usd) else ""
+    return f"{money_text(usd)} a month" if math.isfinite(usd) else ""
 
 
 def with_months(results: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Quantities as people read them, in figures, pages and on the terminal; draws nothing."""
 
-from fleetrec.simulator.results.sentences import dollars
+from fleetrec.simulator.core.money import currency
+from fleetrec.simulator.results.sentences import money
 
 
 def time_unit(span_s: float) -> tuple[float, str]:
@@ -44,10 +45,16 @@ def number_text(value: float) -> str:
     return f"{value:.3g}"
 
 
-def dollars_text(value: float) -> str:
+def money_text(usd: float) -> str:
     """An amount to three digits, as sentences say it; what is under a hundredth of a cent is said to be."""
+    value, sign = usd * currency().per_usd, currency().sign
     if 0 < abs(value) < 1e-4:
-        return "under $0.0001"
+        return f"under {sign}0.0001"
     if abs(value) >= 1000:
-        return dollars(value)
-    return f"${number_text(value)}" if not value < 0 else f"−${number_text(-value)}"
+        return money(usd)
+    return f"{sign}{number_text(value)}" if not value < 0 else f"−{sign}{number_text(-value)}"
+
+
+def told(usd: float) -> float:
+    """An amount on an axis, in the currency that is told."""
+    return usd * currency().per_usd

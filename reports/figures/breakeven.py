@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.reports.data.quantities import dollars_text
+from fleetrec.reports.data.quantities import money_text, told
 from fleetrec.reports.data.run_folder import read_mapping
 from fleetrec.reports.figures import style
+from fleetrec.simulator.core.money import told_in
+from fleetrec.simulator.scenario.sections import Currency
 from fleetrec.simulator.scenario.units import COUNT
 
 _WIDTH_PX, _ROW_PX, _AROUND_PX = 1400, 440, 190
@@ -30,17 +32,17 @@ def draw_breakeven(folder: Path) -> list[Path]:
     path = folder / "breakeven.json"
     found = read_mapping(path)
     try:
-        policies, ways = found["policies"], found["ways"]
+        currency, policies, ways = Currency(**found["currency"]), found["policies"], found["ways"]
         subtitle = "; ".join(f"{one['policy']}: {one['sentence']}" for one in policies)
-        with style.house_style():
+        with style.house_style(), told_in(currency):
             figure = style.new_figure(_WIDTH_PX, _ROW_PX * len(policies) + _AROUND_PX)
             title = f"{found['scenario']}, seed {found['seed']}: what each way to serve costs"
             footer = [f"own GPUs: the fewest replicas with {found['objective']}", "bands: 95%, over users"]
             style.frame(figure, title, subtitle, [*footer, found["api"] or ""])
             panels = figure.subplots(len(policies), 2, squeeze=False)
             for row, policy in zip(panels, policies, strict=True):
-                _money(row[0], policy, ways, "usd_per_month", "USD a month")
-                _money(row[1], policy, ways, "usd_per_1k_interactions", "USD per 1,000 interactions")
+                _money(row[0], policy, ways, "usd_per_month", f"{currency.label} a month")
+                _money(row[1], policy, ways, "usd_per_1k_interactions", f"{currency.label} per 1,000 interactions")
             panels[0][0].legend(loc="upper left", fontsize=9.5)
             return style.save_as(figure, folder / "figures" / "breakeven", run=found["run"])
     except (KeyError, TypeError, ValueError) as error:
@@ -58,17 +60,17 @@ def _money(axes: Axes, policy: Mapping[str, Any], ways: Mapping[str, str], key: 
         fleets, values = [one["fleet"] for one in rows], [one[key] for one in rows]
         ends = ""
         if values and min(values) < floor:
-            ends = f", {dollars_text(values[0])} to {dollars_text(values[-1])}"
+            ends = f", {money_text(values[0])} to {money_text(values[-1])}"
             fleets, values = [], []
-        axes.plot(fleets, values, color=colour, linestyle=dashes, label=f"{name}{ends}")
+        axes.plot(fleets, [told(usd) for usd in values], color=colour, linestyle=dashes, label=f"{name}{ends}")
         if fleets and f"{key}_low" in rows[0]:
-            low, high = ([one[f"{key}_{end}"] for one in rows] for end in ("low", "high"))
+            low, high = ([told(one[f"{key}_{end}"]) for one in rows] for end in ("low", "high"))
             axes.fill_between(fleets, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_ylim(bottom=floor)
+    axes.set_ylim(bottom=told(floor))
     axes.set_xlabel("devices in the fleet")
     axes.set_ylabel(label)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: COUNT.show(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: dollars_text(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: money_text(value / told(1.0))))
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -7,7 +7,7 @@ from typing import Any
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.data.run_folder import figure_footer, read_mapping
 from fleetrec.reports.figures.cost_accuracy import PolicyPoint, cost_accuracy
-from fleetrec.simulator.results.sentences import dollars
+from fleetrec.simulator.results.sentences import money
 
 _COST_LABELS = {
     "usd_marginal_per_1k_interactions": "USD per 1,000 interactions, marginal account",
@@ -57,5 +57,5 @@ def _cost_label(cost: str, represents: object, policies: Sequence[Mapping[str, A
     label = _COST_LABELS.get(cost, cost)
     fleet = f", fleet of {represents:,}" if "provisioned" in cost and isinstance(represents, int) else ""
     rates = [row["usd_per_month"] / row["cost"] for row in policies if row.get("usd_per_month") and row["cost"]]
-    month = f"; $0.01 is {dollars(0.01 * rates[0])} a month" if rates else ""
+    month = f"; $0.01 is {money(0.01 * rates[0])} a month" if rates else ""
     return f"{label}{fleet}{month}"

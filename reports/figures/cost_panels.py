@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.months import of_fleet
-from fleetrec.reports.data.quantities import dollars_text, number_text
+from fleetrec.reports.data.quantities import money_text, number_text
 from fleetrec.reports.data.run_folder import ACCOUNTS, RunRecords, on_api, setting, stated_cost
 from fleetrec.reports.figures import style
 
@@ -75,7 +75,7 @@ def _dollars(axes: Axes, run: RunRecords) -> None:
 
 
 def _with_month(usd: float, month: float) -> str:
-    return f"{dollars_text(usd)} ({dollars_text(month)} a month)" if math.isfinite(month) else dollars_text(usd)
+    return f"{money_text(usd)} ({money_text(month)} a month)" if math.isfinite(month) else money_text(usd)
 
 
 def _by_class(run: RunRecords, column: str) -> tuple[list[str], list[float], list[int]]:
@@ -177,7 +177,7 @@ def _quantity(value: float, unit: str) -> str:
     if math.isnan(value):
         return "unknown"
     if not unit:
-        return dollars_text(value)
+        return money_text(value)
     return _si(value, unit) if unit in ("J", "B") else f"{number_text(value)} {unit}"
 
 

@@ -12,7 +12,7 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.experiment_folder import Experiment
 from fleetrec.reports.data.metric_names import Metric, metric
-from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, dollars
+from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, money
 
 PER_MONTH = "cost.usd_provisioned_per_month"
 
@@ -93,8 +93,8 @@ def month_texts(held: Estimate) -> tuple[str, str]:
     """Dollars a month with their interval, rounded as the sentence rounds them."""
     if not math.isfinite(held.mean):
         return "dollars a month: n/a", ""
-    interval = f"95%: {dollars(held.low)} to {dollars(held.high)}" if math.isfinite(held.low + held.high) else ""
-    return f"{dollars(held.mean)} a month", interval
+    interval = f"95%: {money(held.low)} to {money(held.high)}" if math.isfinite(held.low + held.high) else ""
+    return f"{money(held.mean)} a month", interval
 
 
 def interval_text(of: Metric, held: Estimate) -> str:

@@ -8,11 +8,13 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts.decision_charts import decision_charts
 from fleetrec.reports.data.decision import DecisionRecords, read_decision
 from fleetrec.reports.data.notes import texts_but
+from fleetrec.reports.data.quantities import told
 from fleetrec.reports.html import words
 from fleetrec.reports.html.decision_tables import circumstances_table, policies_table, ways_table
 from fleetrec.reports.html.render import write_page
+from fleetrec.simulator.core.money import currency, told_in
 from fleetrec.simulator.core.notes import PREDICTION_TEXT
-from fleetrec.simulator.results.sentences import dollars
+from fleetrec.simulator.results.sentences import money
 
 PAGE = "decision.html"
 _CALLS = {"yes": "Call the cloud", "no": "Do not call the cloud", "not shown": "Not shown to pay"}
@@ -21,6 +23,11 @@ _CALLS = {"yes": "Call the cloud", "no": "Do not call the cloud", "not shown": "
 def write_decision_page(folder: Path) -> Path:
     """Write decision.html of the folder that holds decision.json; InputError names what is missing or damaged."""
     held = read_decision(folder)
+    with told_in(held.currency):
+        return _write(folder, held)
+
+
+def _write(folder: Path, held: DecisionRecords) -> Path:
     decision, summary = held.decision, held.summary
     charts = decision_charts(decision)
     page = {
@@ -44,7 +51,7 @@ def write_decision_page(folder: Path) -> Path:
         "scenario": held.scenario,
         "reading": [
             ("How it is decided", _rule(decision)),
-            ("What is left", _LEFT),
+            ("What is left", f"{_LEFT}{_rate()}."),
             ("Circumstances", _CIRCUMSTANCES),
             ("Cost account", words.account_note(summary)),
             ("Quality and cost", words.models_note(summary)),
@@ -62,12 +69,18 @@ def write_decision_page(folder: Path) -> Path:
 _LEFT = (
     "A month is 30 days like those simulated, of the fleet that fleet.represents counts. What accuracy is worth is its "
     "gain over the best that needs no cloud, times its worth, times the interactions of that month; what is left is "
-    "that less the dollars of the cloud and the network. Prices are in US dollars, as tariffs has them."
+    "that less what the cloud and the network cost. Prices are in US dollars, as tariffs has them"
 )
 _CIRCUMSTANCES = (
     "The chosen policy was run again, at the same seeds, with one thing changed: nothing is guessed from other runs "
     "but where the answer turns between two of them, which is drawn straight. Intervals there are each point's own."
 )
+
+
+def _rate() -> str:
+    """How prices became what is told."""
+    told = currency()
+    return "" if told.code == "USD" else f"; here {told.per_usd:g} {told.code} are told for each"
 
 
 def _rule(decision: Mapping[str, Any]) -> str:
@@ -78,7 +91,7 @@ def _rule(decision: Mapping[str, Any]) -> str:
         "because chance favoured it. "
     )
     if decision["value"]["worth_usd"] is not None:
-        return said + "Of those that are shown, the one that leaves most dollars is run."
+        return said + "Of those that are shown, the one that leaves most is run."
     if decision["value"]["budget_usd"] is not None:
         return (
             said + "Of those that are shown and keep the budget at the end of their interval, the most accurate is run."
@@ -97,12 +110,12 @@ def _cards(decision: Mapping[str, Any]) -> list[dict[str, Any]]:
     month, gain = row["usd_per_month"], row["gain_over_srm"] or row["gain_over_best"]
     cards = [
         ("Answer", _CALLS[decision["call"]], row["policy"]),
-        ("Dollars a month", dollars(month["mean"]), _ends(month, dollars)),
+        (f"{currency().label} a month", money(month["mean"]), _ends(month, money)),
         ("Over the SRM alone", f"{gain['mean']:+.4f}", _ends(gain, lambda value: f"{value:+.4f}")),
     ]
     if "net_usd_per_month" in row:
         net = row["net_usd_per_month"]
-        cards.append(("Left a month", dollars(net["mean"]), _ends(net, dollars)))
+        cards.append(("Left a month", money(net["mean"]), _ends(net, money)))
     like = len(decision["not_told_apart"])
     cards.append(("Not told apart from it", counted(like, "policy", "policies"), "in what they leave or add"))
     if decision["represents"]:
@@ -117,7 +130,8 @@ def _ends(held: Mapping[str, Any], form: Any) -> str:
 
 def _reproduce(held: DecisionRecords) -> dict[str, Any]:
     value, manifest = held.decision["value"], held.manifest
-    given = [f"--{name} {value[f'{name}_usd']:g}" for name in ("worth", "budget") if value[f"{name}_usd"] is not None]
+    usd = {name: value[f"{name}_usd"] for name in ("worth", "budget")}
+    given = [f"--{name} {told(amount):g}" for name, amount in usd.items() if amount is not None]
     facts = [
         ("base scenario", manifest.base),
         ("hash of the base", manifest.base_hash),

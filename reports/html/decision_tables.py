@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetrec.reports.charts.decision_charts import value_text
-from fleetrec.reports.data.quantities import dollars_text, number_text
+from fleetrec.reports.data.quantities import money_text, number_text
 from fleetrec.reports.html.tables import Cell, Head, Row, Table
-from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, dollars, signed
+from fleetrec.simulator.core.money import currency
+from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, money, signed
 
 _Held = Mapping[str, Any]
 
@@ -19,10 +20,10 @@ def policies_table(decision: _Held) -> Table:
     heads = [
         Head("policy"),
         Head(f"{metric} over the SRM alone", "95%"),
-        Head("US dollars a month", "represented fleet, 95%"),
-        Head("US dollars per 1,000 interactions", "95%"),
-        *([Head("left a month", f"at {dollars(worth)} for 0.01")] if worth is not None else []),
-        Head("pays from", "US dollars for 0.01 over 1,000 interactions"),
+        Head(f"{currency().label} a month", "represented fleet, 95%"),
+        Head(f"{currency().label} per 1,000 interactions", "95%"),
+        *([Head("left a month", f"at {money(worth)} for 0.01")] if worth is not None else []),
+        Head("pays from", f"{currency().label} for 0.01 over 1,000 interactions"),
         Head("adds something", "chance"),
         Head("energy of the phones a month, J"),
         Head("energy of the cloud a month, J", "of its GPUs idle or not, and of an API"),
@@ -41,16 +42,16 @@ def _policy(row: _Held, worth: float | None) -> list[Cell]:
     cells = [Cell(row["policy"], tag or ("shown" if row["shown"] else ""))]
     cells += [
         _cell(gain, signed),
-        _cell(row["usd_per_month"], dollars),
-        _cell(row["usd_per_1k_interactions"], dollars_text),
+        _cell(row["usd_per_month"], money),
+        _cell(row["usd_per_1k_interactions"], money_text),
     ]
     if worth is not None:
-        cells.append(_cell(row["net_usd_per_month"], dollars))
+        cells.append(_cell(row["net_usd_per_month"], money))
     if pays is None or pays["mean"] is None:
         cells.append(Cell("never" if row["calls"] else ""))
     else:
-        high = "no end" if pays["high"] is None else dollars(pays["high"])
-        cells.append(Cell(dollars(pays["mean"]), f"{dollars(pays['low'])} to {high}", pays["mean"]))
+        high = "no end" if pays["high"] is None else money(pays["high"])
+        cells.append(Cell(money(pays["mean"]), f"{money(pays['low'])} to {high}", pays["mean"]))
     cells.append(Cell(f"{row['chance_adds']:.0%}" if row["calls"] else ""))
     cells += [_number(row[name]) for name in ("device_joules_per_month", "gpu_joules_per_month", "gco2_per_month")]
     return cells
@@ -59,7 +60,7 @@ def _policy(row: _Held, worth: float | None) -> list[Cell]:
 def _nothing(one: _Held, width: int) -> Row:
     own = one["accuracy"]["mean"]
     name = WITHOUT_CLOUD.get(str(one["baseline"]), str(one["baseline"]))
-    cells = [Cell(f"without a cloud: {name}", f"{own:.4f}"), Cell(""), Cell("$0"), Cell("$0")]
+    cells = [Cell(f"without a cloud: {name}", f"{own:.4f}"), Cell(""), Cell(money(0.0)), Cell(money(0.0))]
     return Row([*cells, *([Cell("")] * (width - len(cells)))])
 
 
@@ -68,9 +69,9 @@ def ways_table(decision: _Held) -> Table | None:
     if not decision.get("ways"):
         return None
     worth = decision["value"]["worth_usd"]
-    heads = [Head("served by"), Head("US dollars a month", "represented fleet, 95%")]
-    heads += [Head("US dollars per 1,000 interactions")]
-    heads += [Head("left a month", f"at {dollars(worth)} for 0.01")] if worth is not None else []
+    heads = [Head("served by"), Head(f"{currency().label} a month", "represented fleet, 95%")]
+    heads += [Head(f"{currency().label} per 1,000 interactions")]
+    heads += [Head("left a month", f"at {money(worth)} for 0.01")] if worth is not None else []
     heads += [Head("replicas"), Head("energy of the cloud a month, J"), Head("its carbon a month, gCO2")]
     rows = []
     for one in decision["ways"]:
@@ -79,8 +80,8 @@ def ways_table(decision: _Held) -> Table | None:
             rows.append(Row([Cell(one["name"]), Cell("none meets the objective"), *([Cell("")] * (len(heads) - 2))]))
             continue
         each = usd["mean"] * 1000 / decision["interactions_per_month"]
-        cells = [Cell(one["name"]), _cell(usd, dollars), Cell(dollars_text(each))]
-        cells += [_cell(one["net_usd_per_month"], dollars)] if worth is not None else []
+        cells = [Cell(one["name"]), _cell(usd, money), Cell(money_text(each))]
+        cells += [_cell(one["net_usd_per_month"], money)] if worth is not None else []
         cells += [_number(one[name]) for name in ("replicas", "gpu_joules_per_month", "gco2_per_month")]
         rows.append(Row(cells))
     caption = f"A month of “{decision['policy']}” by the way it is served; what users get is as it was simulated"
@@ -96,7 +97,7 @@ def circumstances_table(decision: _Held) -> Table:
             name = "as the scenario has it" if own else point["name"].removeprefix(f"{axis['base']}, ")
             lists = "" if point["list_ndcg"] is None else f"{point['list_ndcg']:.4f}"
             cells = [Cell(name, axis["axis"]), _cell(point["gain_over_best"], signed)]
-            cells += [_cell(point["usd_per_month"], dollars), Cell(lists)]
+            cells += [_cell(point["usd_per_month"], money), Cell(lists)]
             value = point["value"]
             cells += [Cell(value_text(decision, value["mean"]), _interval(value, lambda v: value_text(decision, v)))]
             cells += [Cell("turns" if _turns(axis, point) else ""), Cell(axis["how"])]
@@ -104,7 +105,7 @@ def circumstances_table(decision: _Held) -> Table:
     heads = [
         Head("circumstance"),
         Head("added to the best without a cloud", "95%"),
-        Head("US dollars a month", "represented fleet, 95%"),
+        Head(f"{currency().label} a month", "represented fleet, 95%"),
         Head("NDCG@10 of fresh lists"),
         Head("value", "95%"),
         Head("answer"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from fleetrec.reports.charts.rehearsal_charts import rehearsal_charts
 from fleetrec.reports.data.notes import texts_but
-from fleetrec.reports.data.quantities import dollars_text, number_text, seconds_text
+from fleetrec.reports.data.quantities import money_text, number_text, seconds_text
 from fleetrec.reports.data.rehearsal_folder import SOURCES, RehearsalRecords, read_rehearsal
 from fleetrec.reports.html import words
 from fleetrec.reports.html.render import write_page
@@ -130,9 +130,9 @@ def _effect(summary: Mapping[str, Any]) -> Table | None:
         row(effect["metric"].upper(), "accuracy", lambda value: f"{value:.4f}"),
         row("p95 request latency", "request_latency_p95_s", seconds_text),
         row("requests answered an interaction", "answered_ratio", number_text),
-        row("dollars a month, provisioned", "usd_provisioned_per_month", dollars_text),
-        row("USD per 1,000 interactions, provisioned", "usd_provisioned_per_1k_interactions", dollars_text),
-        row("USD per 1,000 interactions, marginal", "usd_marginal_per_1k_interactions", dollars_text),
+        row("dollars a month, provisioned", "usd_provisioned_per_month", money_text),
+        row("USD per 1,000 interactions, provisioned", "usd_provisioned_per_1k_interactions", money_text),
+        row("USD per 1,000 interactions, marginal", "usd_marginal_per_1k_interactions", money_text),
         row("replicas needed", "replicas_provisioned", number_text),
     ]
     heads = [Head(""), Head("with the scenario's guess"), Head("with the fitted profile")]

@@ -5,9 +5,11 @@ from typing import Any
 
 from rich.console import Console
 
-from fleetrec.reports.data.quantities import dollars_text, number_text
+from fleetrec.reports.data.quantities import money_text, number_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
+from fleetrec.simulator.core.money import currency, told_in
+from fleetrec.simulator.scenario.sections import Currency
 
 _ROWS = 9  # fleets that are shown, of those that were looked at
 _HEADS = {
@@ -22,13 +24,18 @@ _HEADS = {
 
 def print_breakeven(found: Mapping[str, Any], console: Console) -> None:
     """Dollars a month by fleet and way, with what 1,000 interactions cost, and where one way comes to cost less."""
+    with told_in(Currency(**found["currency"])):
+        _print(found, console)
+
+
+def _print(found: Mapping[str, Any], console: Console) -> None:
     ways = found["ways"]
     for policy in found["policies"]:
         write_line(console, f"{policy['policy']}: {policy['sentence']}", "bold")
         write_line(console, _gain(policy))
         for key, unit, words in _TABLES:
             write_line(console, "")
-            _table(policy, found["fleets"], key, unit, words, console)
+            _table(policy, found["fleets"], key, unit.format(currency=currency().code), words, console)
         write_line(console, "")
         for at in policy["crossings"]:
             low = number_text(at["low"]) if at["low"] else "the smallest"
@@ -57,8 +64,8 @@ def _table(
     console.print(table)
 
 
-def _dollars(usd: float | None) -> str:
-    return "n/a" if usd is None else dollars_text(usd)
+def _money(usd: float | None) -> str:
+    return "n/a" if usd is None else money_text(usd)
 
 
 def _megajoules(joules: float | None) -> str:
@@ -66,8 +73,8 @@ def _megajoules(joules: float | None) -> str:
 
 
 _TABLES: Sequence[tuple[str, str, Callable[[float | None], str]]] = (
-    ("usd_per_month", "USD a month", _dollars),
-    ("usd_per_1k_interactions", "USD per 1,000 interactions", _dollars),
+    ("usd_per_month", "{currency} a month", _money),
+    ("usd_per_1k_interactions", "{currency} per 1,000 interactions", _money),
     ("gpu_joules_per_month", "MJ of the cloud a month", _megajoules),
 )
 

@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 
 from fleetrec.models.runtime.wording import counted
-from fleetrec.reports.data.quantities import dollars_text
+from fleetrec.reports.data.quantities import money_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH
@@ -49,7 +49,7 @@ def print_comparison(
             else _estimate(own["difference"], own["difference_low"], own["difference_high"], "+"),
             "" if name == answer["baseline"] else _p(own["p_adjusted"]),
             _estimate(spent["mean"], spent["low"], spent["high"]),
-            *([dollars_text(months[name])] if month else []),
+            *([money_text(months[name])] if month else []),
             f"{on_front[name]:.0%}" if name in on_front else "",
         )
     console.print(lines)

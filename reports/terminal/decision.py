@@ -7,10 +7,12 @@ from rich.console import Console
 
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts.decision_charts import value_text
-from fleetrec.reports.data.quantities import dollars_text, number_text
+from fleetrec.reports.data.quantities import money_text, number_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
-from fleetrec.simulator.results.sentences import dollars, signed
+from fleetrec.simulator.core.money import currency, told_in
+from fleetrec.simulator.results.sentences import money, signed
+from fleetrec.simulator.scenario.sections import Currency
 
 _MOST = 12
 _ENERGY = (
@@ -22,22 +24,27 @@ _ENERGY = (
 
 def print_decision(decision: Mapping[str, Any], console: Console) -> None:
     """decision: what decision.json holds."""
+    with told_in(Currency(**decision["currency"])):
+        _print(decision, console)
+
+
+def _print(decision: Mapping[str, Any], console: Console) -> None:
     write_line(console, str(decision["sentence"]), "bold")
     write_line(console, "")
     worth = decision["value"]["worth_usd"]
     metric = decision["metric"].removeprefix("accuracy.").upper()
-    last = "left\na month" if worth is not None else "pays from $\nfor 0.01"
+    last = "left\na month" if worth is not None else f"pays from {currency().sign.strip()}\nfor 0.01"
     heads = ("policy", f"{metric} over\nSRM alone, 95%", "a month\n95%", "per 1,000\ninteractions", last)
     table = new_table(console, heads)
     shown = _most(decision)
     for row in shown:
         gain, month, pays = row["gain_over_srm"] or row["gain_over_best"], row["usd_per_month"], row["pays_from_usd"]
-        end = dollars(row["net_usd_per_month"]["mean"]) if worth is not None else _pays(pays)
+        end = money(row["net_usd_per_month"]["mean"]) if worth is not None else _pays(pays)
         table.add_row(
             escape(row["policy"]) + (" *" if row["shown"] else ""),
             f"{signed(gain['mean'])}\n{_ends(gain, signed)}",
-            f"{dollars(month['mean'])}\n{_ends(month, dollars)}",
-            dollars_text(row["usd_per_1k_interactions"]["mean"]),
+            f"{money(month['mean'])}\n{_ends(month, money)}",
+            money_text(row["usd_per_1k_interactions"]["mean"]),
             end,
         )
     console.print(table)
@@ -52,7 +59,7 @@ def print_decision(decision: Mapping[str, Any], console: Console) -> None:
     write_line(console, f"a month of '{own['policy']}': {', '.join(used)}")
     ways = [(one["name"], one["usd_per_month"]["mean"]) for one in decision.get("ways") or ()]
     if ways:
-        told = [f"{name} {'too slow' if usd is None else dollars(usd)}" for name, usd in ways]
+        told = [f"{name} {'too slow' if usd is None else money(usd)}" for name, usd in ways]
         write_line(console, f"served by: {', '.join(told)}")
     write_line(console, "")
     if decision["axes"]:
@@ -83,7 +90,7 @@ def _most(decision: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _pays(pays: Mapping[str, Any] | None) -> str:
-    return "" if pays is None else "never" if pays["mean"] is None else dollars(pays["mean"])
+    return "" if pays is None else "never" if pays["mean"] is None else money(pays["mean"])
 
 
 def _ends(held: Mapping[str, Any], words: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.core.money import currency
 
 Call = Literal["yes", "no", "not shown"]
 
@@ -36,7 +37,7 @@ def calling(
     name, added = WITHOUT_CLOUD.get(alone, f"'{alone}'"), between(signed, gain)
     spent = ", for dollars a month that are not known: the notes say why"
     if month is not None:
-        spent = f" for {between(dollars, month, 'a month')}{fleet(represents)}"
+        spent = f" for {between(money, month, 'a month')}{fleet(represents)}"
     total = f"{reached + gain['mean']:.4f}"
     if call == "yes":
         return f"Calling adds accuracy: {who} reaches {metric} {total} against {reached:.4f} of {name}, {added}{spent}."
@@ -64,10 +65,11 @@ def signed(value: float) -> str:
     return f"{value:+.4f}".replace("-", "−")
 
 
-def dollars(value: float) -> str:
-    """An amount with three digits that count: $21,600, $3.52, $0.0381."""
+def money(usd: float) -> str:
+    """An amount with three digits that count, in the currency that is told: $21,600, $3.52, €0.0381."""
+    value, sign = usd * currency().per_usd, currency().sign
     if not value or not math.isfinite(value):
-        return f"${value:.0f}"
+        return f"{sign}{value:.0f}"
     places = 2 - math.floor(math.log10(abs(value)))
-    text = f"${abs(round(value, places)):,.{max(places, 2) if places > 0 else 0}f}"
+    text = f"{sign}{abs(round(value, places)):,.{max(places, 2) if places > 0 else 0}f}"
     return f"−{text}" if value < 0 else text

@@ -43,6 +43,9 @@ def _basics(scenario: sections.Scenario) -> Iterator[Contradiction]:
     price = scenario.tariffs.gpu_hour
     if isinstance(price, sections.PriceRange) and (problem := price.problem()):
         yield "tariffs.gpu_hour", problem
+    currency = scenario.tariffs.currency
+    if currency.code == "USD" and currency.per_usd != 1:
+        yield "tariffs.currency.per_usd", f"a US dollar is 1 of USD, not {currency.per_usd:g}; name the currency (code)"
 
 
 def _split(scenario: sections.Scenario) -> Iterator[Contradiction]:

@@ -10,8 +10,12 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.figures.decision import draw_decision
 from fleetrec.reports.html.decision_page import write_decision_page
 from fleetrec.reports.terminal.decision import print_decision
+from fleetrec.simulator.experiments.decision.answer import decide
+from fleetrec.simulator.experiments.decision.value import Value
+from fleetrec.simulator.scenario.sections import Currency
 from tests.reports.decisions import decided
 from tests.reports.pages import HOSTILE, data_of, read
+from tests.simulator.experiments.decision.worlds import sweep_of
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,32 @@ def test_the_page_begins_with_the_sentence_and_holds_the_figure_the_table_and_th
     bars = [trace for trace in charts["decision"]["traces"] if trace.get("line", {}).get("width") == 14]
     ends = [[point["value"]["mean"] for point in axis["points"]] for axis in decision["axes"]]
     assert [bar["x"] for bar in bars] == [pytest.approx([min(end), max(end)], rel=1e-4) for end in ends]
+
+
+def test_money_is_told_in_the_currency_of_the_scenario_and_kept_in_us_dollars(tmp_path, decision):
+    folder = sweep_of(tmp_path / "sweep", {"never": (0.3, 0.0), "all": (0.5, 1.0)})
+    for path in folder.rglob("scenario.yaml"):
+        path.write_text("name: made\ntariffs: {currency: {code: EUR, per_usd: 0.5}}\n")
+    euro, usd = Currency(code="EUR", per_usd=0.5), decide(folder, Value(worth_usd=1.0))
+    assert Value(worth_usd=0.5).in_usd(euro) == Value(worth_usd=1.0)
+    assert usd["policies"][1]["usd_per_month"]["mean"] == pytest.approx(3006)
+    assert "Run 'all', at €1,500 a month" in usd["sentence"]
+    assert "which at €0.500 for 0.01" in usd["sentence"]
+    assert "$" not in usd["sentence"]
+    page = read(write_decision_page(folder))
+    for said in (
+        "EUR a month",
+        "EUR per 1,000 interactions",
+        "here 0.5 EUR are told for each",
+        "fleetrec decide . --worth 0.5",
+    ):
+        assert said in page.text
+    charts = {chart["id"]: chart for chart in data_of(folder / "decision.html")["charts"]}
+    spent = next(trace for trace in charts["policies"]["traces"] if trace["name"] == "all")
+    assert spent["x"] == [pytest.approx(1503)]
+    assert charts["policies"]["layout"]["xaxis"]["tickprefix"] == "€"
+    assert "€1,500" in shown(usd)
+    assert "$" not in shown(usd)
 
 
 def test_every_policy_has_its_month_beside_the_thousand_interactions(folder, decision):

@@ -14,7 +14,7 @@ from fleetrec.simulator.experiments.breakeven.monthly import WAYS, Monthly, Mont
 from fleetrec.simulator.records.run_manifest import check_one_run
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import Scenario, sections
-from fleetrec.simulator.scenario.regional import device_bounds, regional
+from fleetrec.simulator.scenario.regional import clouds_of, device_bounds
 from fleetrec.simulator.scenario.text_files import read_object
 
 _COLUMNS = {
@@ -85,28 +85,25 @@ def bills_of(run: RunResult) -> Bills:
         raise InputError("policy.slate: an SRM in the cloud has no GPUs; take a slate of the LLM's lists")
     horizon_s, training_usd = summary["simulated_seconds"], summary["cost"]["usd_training"]
     requests, devices, of = run.requests, run.devices, run.interactions["device"].to_numpy()
+    pushed, surge = scenario.policy.request.push_period_s() is not None, scenario.fleet.surge
+
+    def terms(cloud: sections.Cloud, represents: int) -> Terms:
+        return Terms(scenario.llm, cloud, scenario.tariffs, surge, pushed, horizon_s, represents)
+
     if not scenario.regions:
         counts, draws = np.bincount(of, minlength=len(devices)), Draws(scenario.seed)
-        terms = _terms(scenario, horizon_s, summary["represented"]["devices"])
-        return MonthlyBills(terms, requests, devices, counts, training_usd, draws)
+        whole = terms(scenario.cloud, summary["represented"]["devices"])
+        return MonthlyBills(whole, requests, devices, counts, training_usd, draws)
     bounds, own = device_bounds(scenario.regions, len(devices)), []
-    for number, region in enumerate(scenario.regions):
-        low, high = bounds[number : number + 2]
-        terms = _terms(
-            regional(scenario, number), horizon_s, summary["by_region"][region.name]["represented"]["devices"]
-        )
+    clouds = zip(scenario.regions, clouds_of(scenario), bounds, bounds[1:], strict=False)
+    for region, cloud, low, high in clouds:
         here = requests[requests["region"] == region.name]
         here = here.assign(device=here["device"] - low)
         counts = np.bincount(of[(of >= low) & (of < high)] - low, minlength=high - low)
+        part = terms(cloud, summary["by_region"][region.name]["represented"]["devices"])
         draws = RegionDraws(scenario.seed, region.name, low)
-        own.append(MonthlyBills(terms, here, devices.iloc[low:high], counts, 0.0, draws))
+        own.append(MonthlyBills(part, here, devices.iloc[low:high], counts, 0.0, draws))
     return RegionalBills(own, scenario.regions, training_usd / len(devices) * MONTH_S / horizon_s)
-
-
-def _terms(scenario: sections.Scenario, horizon_s: float, represents: int) -> Terms:
-    pushed = scenario.policy.request.push_period_s() is not None
-    parts = scenario.llm, scenario.cloud, scenario.tariffs, scenario.fleet.surge, pushed
-    return Terms(*parts, horizon_s, represents)
 
 
 def read_bills(folder: Path) -> Bills:

@@ -14,6 +14,7 @@ import numpy as np
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
+from fleetrec.simulator.core.money import told_in
 from fleetrec.simulator.core.notes import Note, data_of, note
 from fleetrec.simulator.experiments.breakeven.bills import bills_of
 from fleetrec.simulator.experiments.breakeven.crossings import crossing
@@ -21,6 +22,7 @@ from fleetrec.simulator.experiments.breakeven.monthly import WAYS, Monthly, Way
 from fleetrec.simulator.preparation.input_checks import check_inputs
 from fleetrec.simulator.preparation.prepare import check_asked, prepare
 from fleetrec.simulator.results.run_result import RunResult
+from fleetrec.simulator.results.sentences import money
 from fleetrec.simulator.results.summary import finite, headline_metric
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import clouds_of
@@ -74,7 +76,8 @@ def breakeven(
                 of_fleet = own.at(fleet, [way for way in own.ways if way != "api"])
                 bills.append({**of_fleet, **(api.at(fleet, ["api"]) if len(runs) > 1 else {})})
                 task.advance()
-            policies.append(_policy(name, runs, fleets, bills))
+            with told_in(first.tariffs.currency):
+                policies.append(_policy(name, runs, fleets, bills))
     said = "no hosted API: give cloud.api, or --api with a preset (docs/how-to/hosted_api.md)"
     notes = [*([] if hosted else [note("no_api", said)]), *_refusals(policies, fleets)]
     found = {
@@ -84,6 +87,7 @@ def breakeven(
         "ways": {way: NAMES[way] for way in WAYS if way in policies[0]["ways"]},
         "objective": " or ".join(dict.fromkeys(str(ServiceObjective.of(cloud.slo)) for cloud in clouds_of(first))),
         "api": "; ".join({cloud.api.source: 0 for cloud in clouds_of(first) if cloud.api is not None}) or None,
+        "currency": first.tariffs.currency.model_dump(),
         "policies": policies,
         "notes": data_of(*notes),
     }
@@ -185,8 +189,8 @@ def _sentence(fleets: Sequence[int], bills: OfFleets) -> str:
         if not stretches or stretches[-1][1] != way:
             stretches.append((f"{fleet:,}", way, of[way].usd))
     first, *others = stretches
-    text = f"cheapest is {NAMES[first[1]]} for {first[0]} devices, at {first[2]:,.0f} USD a month"
-    return text + "".join(f"; from {since} on {NAMES[way]}, at {usd:,.0f}" for since, way, usd in others)
+    text = f"cheapest is {NAMES[first[1]]} for {first[0]} devices, at {money(first[2])} a month"
+    return text + "".join(f"; from {since} on {NAMES[way]}, at {money(usd)}" for since, way, usd in others)
 
 
 def _cheapest(of: Mapping[Way, Monthly]) -> Way:

@@ -8,7 +8,7 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.experiments.comparison.cost_plane import Plane
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH
 from fleetrec.simulator.experiments.comparison.savings import Saving
-from fleetrec.simulator.results.sentences import between, calling, dollars, signed
+from fleetrec.simulator.results.sentences import between, calling, money, signed
 
 
 def headline(
@@ -110,9 +110,9 @@ def _a_month(decision: Mapping[str, Any], base: str, of_a_run: bool = True) -> s
     if moved is None or decision["runner_up"] != base or not of_a_run:
         return ""
     if moved["mean"] >= 0:
-        return f", {between(dollars, moved, 'a month')} more"
+        return f", {between(money, moved, 'a month')} more"
     less = {"mean": -moved["mean"], "low": -moved["high"], "high": -moved["low"]}
-    return f", {between(dollars, less, 'a month')} less"
+    return f", {between(money, less, 'a month')} less"
 
 
 def label(metric: str) -> str:
@@ -125,10 +125,10 @@ def price(cost: str, values: Sequence[float], interactions: float) -> str:
     month, in which there are so many (NaN: nobody knows)."""
     if not cost.startswith("cost."):
         return f"{cost} " + " instead of ".join(f"{value:.3g}" for value in values)
-    said = " instead of ".join(map(dollars, values))
+    said = " instead of ".join(map(money, values))
     if cost == PER_MONTH:
         return f"{said} a month"
     if not cost.endswith("per_1k_interactions"):
         return said
-    month = " instead of ".join(dollars(value * interactions / 1000) for value in values)
+    month = " instead of ".join(money(value * interactions / 1000) for value in values)
     return f"{said} per 1,000 interactions" + (f" ({month} a month)" if math.isfinite(interactions) else "")

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.money import told_in
 from fleetrec.simulator.core.notes import Note, data_of, note
 from fleetrec.simulator.experiments.comparison.compare import MARGINAL, PROVISIONED, rounded
 from fleetrec.simulator.experiments.comparison.matched_runs import read_records
@@ -20,9 +22,12 @@ from fleetrec.simulator.experiments.decision.sensitivity import Axis, axes_of, p
 from fleetrec.simulator.experiments.decision.value import Value
 from fleetrec.simulator.experiments.decision.ways import axis_of, ways_of
 from fleetrec.simulator.experiments.folders import ExperimentFolder, full_metric
+from fleetrec.simulator.scenario.sections import Currency
 
 SCHEMA_VERSION = 1
 FILE = "decision.json"
+_FEW = 0.5
+"""of the requests: where fewer are answered, it is said"""
 
 
 def judged_of(folder: Path, value: Value, metric: str | None = None) -> Judged:
@@ -39,6 +44,16 @@ def judged_of(folder: Path, value: Value, metric: str | None = None) -> Judged:
     return judge(records, value, wanted, PROVISIONED if held else MARGINAL)
 
 
+def currency_of(folder: Path) -> Currency:
+    """In which an experiment's answer tells money: that of its baseline's runs."""
+    held = ExperimentFolder(folder)
+    manifest = held.manifest()
+    baseline = manifest.baseline or manifest.variants[0].name
+    place = next((one for one in held.runs() if one.variant.name == baseline and one.finished), None)
+    text = "" if place is None else (place.folder / "scenario.yaml").read_text(encoding="utf-8")
+    return Currency(**((yaml.safe_load(text) or {}).get("tariffs") or {}).get("currency") or {})
+
+
 def decide(
     folder: Path,
     value: Value,
@@ -51,6 +66,17 @@ def decide(
     metric: an accuracy; none: that of the manifest. marks: NDCG@10 of the lists of other LLMs, by name, to stand on the
     axis of quality. notes: what else is to be known. InputError where runs cannot be read or judged.
     """
+    currency = currency_of(folder)
+    with told_in(currency):
+        found = _decided(folder, value, metric, marks, notes) | {"currency": currency.model_dump()}
+    with atomic_path(folder / FILE) as path:
+        path.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return found
+
+
+def _decided(
+    folder: Path, value: Value, metric: str | None, marks: Mapping[str, float] | None, notes: Sequence[Note]
+) -> dict[str, Any]:
     judged = judged_of(folder, value, metric)
     manifest, records = ExperimentFolder(folder).manifest(), judged.records
     chosen = judged.chosen()
@@ -98,13 +124,26 @@ def decide(
         "marks": dict(marks or {}),
         "turns": _turning(axes),
         "replicated": records.replicated(),
-        "notes": data_of(*records.notes, *notes),
+        "notes": data_of(*records.notes, *_unanswered(judged, chosen), *notes),
     }
     found["sentence"] = sentence.of(found)
-    found = rounded(found)
-    with atomic_path(folder / FILE) as path:
-        path.write_text(json.dumps(found, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return found
+    told: dict[str, Any] = rounded(found)
+    return told
+
+
+def _unanswered(judged: Judged, v: int) -> list[Note]:
+    """That hardly any request of the policy came to an answer, so that it is no judgement of its lists."""
+    runs, asked = judged.runs(v), "requests.sent"
+    if "requests.answered" not in runs or not runs[asked].sum() > 0:
+        return []
+    share = float(runs["requests.answered"].sum() / runs[asked].sum())
+    if share >= _FEW:
+        return []
+    said = (
+        "of the requests of '{policy}' {share:.0%} were answered, so its lists were hardly seen: look at cloud, "
+        "cloud.request_timeout and links, or at how the requests of a run ended"
+    )
+    return [note("hardly_answered", said, policy=judged.names[v], share=share)]
 
 
 def _label(metric: str) -> str:

@@ -10,7 +10,7 @@ from fleetrec.simulator.experiments.folders import Variant
 _AXES = {
     "llm.quality": "LLM quality",
     "tariffs": "prices",
-    "cloud.api.price": "prices",
+    "cloud.api.price": "prices of the API",
     "cloud.api.latency": "latency of the API",
     "fleet.represents": "fleet size",
     "fleet.classes": "latency of the links",

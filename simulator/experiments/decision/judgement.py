@@ -160,7 +160,7 @@ class Judged:
 
     def interactions_per_month(self, v: int) -> float:
         """Of the represented fleet."""
-        return interactions(self._runs(v))
+        return interactions(self.runs(v))
 
     def row(self, v: int) -> dict[str, Any]:
         """What is said of a policy."""
@@ -175,7 +175,7 @@ class Judged:
             "gain_over_best": estimate(self.alone[0].gain.own(), v),
             "usd_per_1k_interactions": stated(self.cost, v),
             "usd_per_month": self.usd_per_month(v),
-            **energy(self._runs(v)),
+            **energy(self.runs(v)),
             "shown": bool(self.shown[v]),
         }
         if self.value.worth_usd is not None:
@@ -204,7 +204,8 @@ class Judged:
         count = self.interactions_per_month(v)
         return {end: held * count / 1000 for end, held in stated(self.cost, v).items()}
 
-    def _runs(self, v: int) -> Any:
+    def runs(self, v: int) -> Any:
+        """The results of a policy's runs, a row each."""
         results = self.records.results
         seeds = results["seed"].isin(self.records.replicates.worlds)
         return results[seeds & (results["variant"] == self.names[v])]

@@ -58,7 +58,7 @@ def policies(policy: sections.Policy) -> dict[str, Settings]:
         name: {"policy.request": _said(request)} | lifted for name, request in found.items()
     }
     if lifted or own not in found.values():
-        settings[f"{OWN} ({own.kind})"] = {"policy.request": _said(own)}
+        settings[f"{OWN} ({own.kind.rpartition(':')[2]})"] = {"policy.request": _said(own)}
     return settings
 
 

@@ -13,7 +13,7 @@ from fleetrec.simulator.experiments.decision.circumstances import Elsewhere
 from fleetrec.simulator.experiments.decision.judgement import Judged, judge
 from fleetrec.simulator.experiments.folders import ExperimentFolder, Variant
 from fleetrec.simulator.records.run_manifest import SUMMARY
-from fleetrec.simulator.results.sentences import dollars
+from fleetrec.simulator.results.sentences import money
 
 QUALITY = "LLM quality"
 SIMULATED, PRICED = "simulated", "priced anew"
@@ -78,7 +78,7 @@ class Axis:
             if (low.value["mean"] > 0) == (high.value["mean"] > 0):
                 continue
             if low.at is None or high.at is None or side[0].at is None or side[-1].at is None:
-                return 1.0, high.name
+                return 1.0, high.name.removeprefix(f"{self.base.name}, ")
             scale = _SCALES.get(self.name, float)
             share = low.value["mean"] / (low.value["mean"] - high.value["mean"])
             at, first, last = (
@@ -94,7 +94,7 @@ class Axis:
             return f"NDCG@10 {at:.4f} of fresh lists"
         if self.how == PRICED:
             worth = self.name == "worth of accuracy"
-            return f"{dollars(at)} for 0.01 over 1,000 interactions" if worth else f"{at:.3g} times the dollars"
+            return f"{money(at)} for 0.01 over 1,000 interactions" if worth else f"{at:.3g} times the dollars"
         return f"{self.name} {at:,.0f}" if at >= 1000 else f"{self.name} {at:.3g}"
 
 
@@ -137,7 +137,7 @@ def priced(judged: Judged, chosen: int, names: Collection[str]) -> list[Axis]:
     base = judged.row(chosen)
     found = []
     for name in ("worth of accuracy", "prices"):
-        if name in names:
+        if any(held.startswith(name) for held in names):
             continue
         points = []
         for times in (0.5, 1.0, 2.0):

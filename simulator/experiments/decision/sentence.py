@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetrec.models.runtime.wording import counted
-from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, dollars, signed
+from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, money, signed
 
 
 def of(decision: Mapping[str, Any]) -> str:
@@ -20,7 +20,7 @@ def _alone(decision: Mapping[str, Any]) -> str:
 
 
 def _run(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    month = between(dollars, row["usd_per_month"], "a month")
+    month = between(money, row["usd_per_month"], "a month")
     phones = decision["represents"]
     of_fleet = "" if phones is None else f" for {counted(phones, 'phone')}"
     if decision["call"] == "yes":
@@ -50,8 +50,8 @@ def _adds(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     net = row.get("net_usd_per_month")
     if net is None:
         return said
-    worth = dollars(decision["value"]["worth_usd"])
-    left = f"{between(dollars, net, 'a month')}"
+    worth = money(decision["value"]["worth_usd"])
+    left = f"{between(money, net, 'a month')}"
     return f"{said}, which at {worth} for 0.01 over 1,000 interactions leaves {left}"
 
 
@@ -76,5 +76,5 @@ def _turn(decision: Mapping[str, Any]) -> str:
     elif axes:
         said.append(f"nothing that was tried of {', '.join(axis['axis'] for axis in axes)} turns this")
     if pays is not None and pays["mean"] < float("inf") and not (turns and turns[0]["axis"] == "worth of accuracy"):
-        said.append(f"it pays from {dollars(pays['mean'])} for 0.01 over 1,000 interactions")
+        said.append(f"it pays from {money(pays['mean'])} for 0.01 over 1,000 interactions")
     return ", and ".join(said) or "no worth of accuracy would turn this"

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.experiments.comparison.metric_values import Measure
-from fleetrec.simulator.results.sentences import dollars
+from fleetrec.simulator.results.sentences import money
+from fleetrec.simulator.scenario.sections import Currency
 
 POINT = 0.01
 """of the metric, which `worth_usd` is the worth of"""
@@ -31,6 +32,11 @@ class Value:
                 most = f" and at most {_MOST_USD:g}" if usd > _MOST_USD else ""
                 raise InputError(f"{option} {usd:g}: expected dollars above 0{most}, such as 0.5")
 
+    def in_usd(self, currency: Currency) -> "Value":
+        """What was given in a currency."""
+        usd = [None if one is None else one / currency.per_usd for one in (self.worth_usd, self.budget_usd)]
+        return Value(*usd)
+
     def of(self, gain: Measure, cost: Measure, weights: Sequence[NDArray[np.uint8]]) -> Measure:
         """What policies add: net dollars per 1,000 interactions, or accuracy where no worth of it is known."""
         if self.worth_usd is None:
@@ -43,9 +49,9 @@ class Value:
 
     def taken(self, metric: str) -> str:
         """Which value of accuracy was taken, in words."""
-        most = f", for at most {dollars(self.budget_usd)} a month" if self.budget_usd is not None else ""
+        most = f", for at most {money(self.budget_usd)} a month" if self.budget_usd is not None else ""
         if self.worth_usd is not None:
-            return f"{POINT:g} of {metric} over 1,000 interactions is taken to be worth {dollars(self.worth_usd)}{most}"
+            return f"{POINT:g} of {metric} over 1,000 interactions is taken to be worth {money(self.worth_usd)}{most}"
         if most:
             return f"the most {metric}{most}; no worth of accuracy was given (--worth)"
         return f"the cheapest gain in {metric} that is shown; no worth of accuracy was given (--worth, --budget)"

@@ -76,7 +76,7 @@ def axis_of(judged: Judged, v: int, ways: list[Served]) -> Axis | None:
     """The way to serve as an axis of the decision, from the policy as its runs were served; None without a worth."""
     row = judged.row(v)
     known = [one for one in ways if one.net_usd_per_month and math.isfinite(one.usd_per_month["mean"])]
-    if judged.value.worth_usd is None or not known:
+    if judged.value.worth_usd is None or len(known) < 2:  # one is how the runs were served
         return None
     gain, policy = row["gain_over_best"], row["policy"]
     base = Point(policy, {}, row["net_usd_per_month"], gain, row["usd_per_month"], None, None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetrec.models.runtime.wording import counted
-from fleetrec.simulator.results.sentences import dollars, signed
+from fleetrec.simulator.results.sentences import money, signed
 
 MONTH = "usd_provisioned_per_month"
 
@@ -47,7 +47,7 @@ def effect_text(summary: Mapping[str, Any]) -> str | None:
             name for name, value in zip(("that speed", "the guess"), month[::-1], strict=True) if value is None
         )
         return f"{said}; no number of replicas meets the represented fleet's objective at {which}."
-    return f"{said}, and what the represented fleet needs from {dollars(month[0])} to {dollars(month[1])} a month."
+    return f"{said}, and what the represented fleet needs from {money(month[0])} to {money(month[1])} a month."
 
 
 def failure_text(summary: Mapping[str, Any]) -> str | None:

@@ -56,7 +56,7 @@ from fleetrec.simulator.scenario.sections.queue_order import QueueOrder
 from fleetrec.simulator.scenario.sections.regions import CloudChanges, Region
 from fleetrec.simulator.scenario.sections.request import RequestPolicy
 from fleetrec.simulator.scenario.sections.router import ReplicaView, RequestView, Router
-from fleetrec.simulator.scenario.sections.scenario import Engine, Metrics, PriceRange, Scenario, Tariffs
+from fleetrec.simulator.scenario.sections.scenario import Currency, Engine, Metrics, PriceRange, Scenario, Tariffs
 from fleetrec.simulator.scenario.sections.slate import Slate, SlateMaker
 from fleetrec.simulator.scenario.sections.speculation import DraftModel, Mtp, Ngram, Speculation
 from fleetrec.simulator.scenario.sections.srm import ItemTable, OnDeviceTable, Srm, WithListTable
@@ -111,6 +111,7 @@ __all__ = [
     "Cloud",
     "CloudChanges",
     "ConstantLink",
+    "Currency",
     "DeviceClass",
     "Disaggregation",
     "DiurnalArrivals",

@@ -29,6 +29,23 @@ class PriceRange(Section):
         return f"{self.low:g}, {self.typical:g}, {self.high:g} is no range; low, typical and high must rise"
 
 
+class Currency(Section):
+    """In which answers tell money. Prices of a scenario and figures in files are in US dollars all the same."""
+
+    code: str = Field("USD", pattern="^[A-Z]{3}$", description="as ISO 4217 has it: EUR")
+    per_usd: float = Field(1.0, gt=0, description="how many of it are one US dollar; of USD 1")
+
+    @property
+    def sign(self) -> str:
+        """What stands before an amount."""
+        return {"USD": "$", "EUR": "€", "GBP": "£"}.get(self.code, f"{self.code} ")
+
+    @property
+    def label(self) -> str:
+        """Its name on an axis or over a column."""
+        return "US dollars" if self.code == "USD" else self.code
+
+
 class Tariffs(Section):
     """Prices and carbon of what a run uses."""
 
@@ -39,6 +56,7 @@ class Tariffs(Section):
     gb_up: float = Field(0.0, ge=0, description="USD per GB from devices to the cloud")
     gb_down: float = Field(0.08, ge=0, description="USD per GB from the cloud to devices")
     energy_kwh: float = Field(0.0, ge=0, description="USD per kWh, where the GPU price does not include it")
+    currency: Currency = Field(default_factory=Currency, description="in which `decide` and `breakeven` answer")
     carbon: float | str = Field(400.0, description="gCO2 per kWh, or a CSV of time,gCO2/kWh")
 
 

@@ -175,7 +175,8 @@ def test_the_command_writes_a_table_a_figure_and_json(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "small.yaml"
     file.write_text(SMALL)
-    words = [word for setting in SETTINGS for word in ("--set", setting)]
+    settings = (*SETTINGS, "tariffs.currency={code: EUR, per_usd: 0.9}")
+    words = [word for setting in settings for word in ("--set", setting)]
     policies = ("--policy", "always", "--policy", "{kind: random, ratio: 0.1}")
     done = typed("breakeven", file, "--fleet", "1e2..1e4", "--out", "found", *policies, *words)
     assert done.exit_code == 0, done.output
@@ -187,6 +188,8 @@ def test_the_command_writes_a_table_a_figure_and_json(tmp_path: Path, monkeypatc
     assert any(at["than"] == "api" for at in often["crossings"])
     assert "hosted API" in done.stdout
     assert "has no effect" not in done.output
+    assert "$" not in done.stdout
+    assert f"€{0.9 * often['ways']['gpus'][-1]['usd_per_month']:,.0f}"[:3] in done.stdout
     for name in ("breakeven.png", "breakeven.svg"):
         assert (tmp_path / "found" / "figures" / name).stat().st_size > 10_000
 

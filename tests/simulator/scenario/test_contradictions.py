@@ -97,6 +97,10 @@ CONTRADICTIONS = {
         "tariffs: {gpu_hour: {low: 4, typical: 3, high: 5}}",
         "tariffs.gpu_hour: 4, 3, 5 is no range; low, typical and high must rise",
     ),
+    "a dollar that is no dollar": (
+        "tariffs: {currency: {per_usd: 0.9}}",
+        "tariffs.currency.per_usd: a US dollar is 1 of USD, not 0.9; name the currency (code)",
+    ),
     "two pools of one name": (
         "cloud: {pools: [{name: x}, {name: x}]}",
         "cloud.pools.1.name: 'x' is the name of pool 0 too; rename one",

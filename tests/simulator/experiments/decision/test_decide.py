@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.experiments.decision.answer import decide
 from fleetrec.simulator.experiments.decision.value import Value
 from tests.simulator.experiments.decision.worlds import ALONE, sweep_of
+from tests.small import noted
 
 THOUSANDS_A_MONTH = 3_000  # 1,000 interactions a day of 40 phones, 4,000 of them, 30 days
 POLICIES = {"never": (ALONE, 0.0), "some": (0.36, 0.10), "all": (0.40, 1.00)}
@@ -64,6 +66,14 @@ def test_a_budget_allows_what_keeps_it_and_the_most_accurate_of_that(folder):
     none = decide(folder, Value(budget_usd=1.0))
     assert none["run"] is None
     assert none["call"] != "yes"
+
+
+def test_a_policy_whose_requests_hardly_come_back_is_said_to_be_no_judgement_of_its_lists(tmp_path):
+    folder = sweep_of(tmp_path / "sweep", HITS)
+    table = pd.read_parquet(folder / "results.parquet")
+    table.assign(**{"requests.sent": 100, "requests.answered": 3}).to_parquet(folder / "results.parquet")
+    notes = noted(decide(folder, Value())["notes"])
+    assert notes["hardly_answered"]["share"] == pytest.approx(0.03)
 
 
 def test_without_a_worth_the_cheapest_that_adds_anything_is_run_and_says_so(folder):
@@ -144,7 +154,7 @@ def test_the_axis_with_the_widest_swing_comes_first_and_the_nearest_turn_is_told
     assert values["all, bad"] < 0 < values["all"] < values["all, good"]
     share = values["all"] / (values["all"] - values["all, bad"])
     assert turns["LLM quality"]["at"] == f"NDCG@10 {0.4 - share * 0.2:.4f} of fresh lists"
-    assert turns["prices"]["at"] == "all, dear"
+    assert turns["prices"]["at"] == "dear"
     assert around["turns"][0]["axis"] == "LLM quality"
     assert f"this turns at {turns['LLM quality']['at']}" in around["sentence"]
 
