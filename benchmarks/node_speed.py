@@ -1,14 +1,15 @@
 """Cost of a simulated request at the LLM node, from 1 to 64 replicas, in processor time of one core.
 
-    python benchmarks/node_speed.py [--requests 1000000] [--apart]
+    python benchmarks/node_speed.py [--requests 1000000] [--apart | --compiled]
     python benchmarks/node_speed.py --flat 5 [--requests 100000]
     python benchmarks/node_speed.py --trace shared/data/llm/azure_2023_conv.csv [--turns 5] [--engine vllm]
         [--speculation | --router | --pools]
 
 Poisson arrivals with deadlines, prompts of 100 to 1,500 tokens and answers of 20 to 300 on Llama 3.1 8B and H100s, 20 a
-second and replica. `--apart` adds as many nodes of one replica each, one after the other and then at the same simulated
-time. `--flat K` takes all sizes in turns, K times, and prints the median cost of a request: with 20 a second and
-replica, so with 64 times the traffic for 64 replicas, and with 20 a second in all, whatever the number of replicas.
+second and replica. `--compiled` serves them as requests that are known before, in compiled code; what loading that
+takes is not counted. `--apart` adds as many nodes of one replica each, one after the other and then at the same
+simulated time. `--flat K` takes all sizes in turns, K times, and prints the median cost of a request: with 20 a second
+and replica, so with 64 times the traffic for 64 replicas, and with 20 a second in all, whatever the number of replicas.
 `--trace` serves a request trace at ten times its rate on four replicas, plain and with all that `FEATURES` names, or
 with drafts, a router that knows prefixes, or pools for prefill and decode alone; in turns, so that what else the
 machine does slows all alike.
@@ -25,10 +26,13 @@ from typing import Any
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
-from fleetrec.simulator.cloud.capacity.replay import replay
+from fleetrec.simulator.cloud.capacity.replay import Requests, replay
 from fleetrec.simulator.cloud.capacity.traces import read_trace
+from fleetrec.simulator.cloud.compiled.loading import machine_code
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
+from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.pools import pools_of
 from fleetrec.simulator.core.randomness import Draws
@@ -38,7 +42,7 @@ from fleetrec.simulator.scenario import sections
 RATE_PER_REPLICA = 20.0  # requests a second
 _ACCEPTANCE = (0.8, 0.72, 0.65, 0.6)
 _TWO = {"replicas": 2}
-_PLAIN = "plain"
+_PLAIN, _COMPILED = "plain", "plain, compiled"
 FEATURES: dict[str, dict[str, dict[str, Any]]] = {
     "speculation": {
         "drafts by n-grams": {"speculation": {"kind": "ngram", "tokens": 4, "acceptance": _ACCEPTANCE}},
@@ -57,21 +61,39 @@ FEATURES: dict[str, dict[str, dict[str, Any]]] = {
 
 def begin(env: simpy.Environment, replicas: int, requests: int, rate: float, seed: int = 1) -> LlmNode:
     """A node of `replicas` replicas that `requests` requests will come to, `rate` a second."""
-    generator = np.random.default_rng(seed)
-    gaps = generator.exponential(1 / rate, requests).data
-    prompts = generator.integers(100, 1501, requests).data
-    outputs = generator.integers(20, 301, requests).data
-    cloud = sections.Cloud(gpu="h100", engine=None, replicas=replicas)
-    pools = pools_of(sections.Llm(), cloud, sections.Tariffs(), default_catalogue().model("llama-3.1-8b"))
+    cloud, pools = _machines(replicas)
     node = LlmNode(env, pools, cloud, Draws(1))
 
     def arrive() -> Generator[Any, Any, None]:
-        for gap, prompt, output in zip(gaps, prompts, outputs, strict=True):
+        columns = (column.data for column in _load(requests, rate, seed))
+        for gap, prompt, output in zip(*columns, strict=True):
             yield env.timeout(gap)
             node.submit(prompt, output, deadline_s=env.now + 60.0)
 
     env.process(arrive())
     return node
+
+
+def _machines(replicas: int) -> tuple[sections.Cloud, tuple[Pool, ...]]:
+    cloud = sections.Cloud(gpu="h100", engine=None, replicas=replicas)
+    return cloud, pools_of(sections.Llm(), cloud, sections.Tariffs(), default_catalogue().model("llama-3.1-8b"))
+
+
+def _load(requests: int, rate: float, seed: int = 1) -> tuple[NDArray[Any], ...]:
+    """Seconds between arrivals, prompts and answers [N]."""
+    rng = np.random.default_rng(seed)
+    return rng.exponential(1 / rate, requests), rng.integers(100, 1501, requests), rng.integers(20, 301, requests)
+
+
+def run_compiled(replicas: int, requests: int, rate: float) -> tuple[float, LlmNode]:
+    """See `run`; the requests are known before."""
+    cloud, pools = _machines(replicas)
+    gaps, prompts, outputs = _load(requests, rate)
+    load = Requests.of(np.cumsum(gaps), prompts, outputs)
+    code = machine_code()
+    started = time.process_time()
+    done = replay(load, pools, cloud, Draws(1), deadline_s=load.arrival_s + 60.0, code=code)
+    return time.process_time() - started, done.node
 
 
 def seconds(start: Callable[[simpy.Environment], object]) -> float:
@@ -120,7 +142,7 @@ def flat(sizes: list[int], requests: int, turns: int) -> None:
 def traced(path: Path, turns: int, engine: str | None, features: list[str]) -> None:
     """Prints requests a second of a trace with each of the features, the best of `turns`, and the median over turns of
     the time over that of the plain node in the same turn."""
-    cases: dict[str, dict[str, Any]] = {_PLAIN: {}}
+    cases: dict[str, dict[str, Any]] = {_PLAIN: {}, _COMPILED: {}}
     for feature in features:
         cases |= FEATURES[feature]
     requests, _ = read_trace(path)
@@ -132,13 +154,14 @@ def traced(path: Path, turns: int, engine: str | None, features: list[str]) -> N
     )
     model = default_catalogue().model("llama-3.1-8b")
     took: dict[str, list[float]] = {case: [] for case in cases}
+    machine_code()
     for _ in range(turns):
         for name, keys in cases.items():
             cloud = _cloud(keys, engine)
             pools = pools_of(sections.Llm(), cloud, sections.Tariffs(), model)
             with fewer_collections():
                 started = time.process_time()
-                replay(requests, pools, cloud, Draws(1))
+                replay(requests, pools, cloud, Draws(1), code=machine_code() if name == _COMPILED else None)
                 took[name].append(time.process_time() - started)
     for name, turns_s in took.items():
         times = statistics.median(own / plain for own, plain in zip(turns_s, took[_PLAIN], strict=True))
@@ -159,6 +182,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1_000_000, help="requests on the most replicas")
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 4, 16, 64], help="numbers of replicas")
     parser.add_argument("--apart", action="store_true", help="also as many nodes that share nothing")
+    parser.add_argument("--compiled", action="store_true", help="in compiled code")
     parser.add_argument("--flat", type=int, metavar="K", help="only the median cost of K turns, at two loads")
     parser.add_argument("--trace", type=Path, help="a request trace instead")
     parser.add_argument("--turns", type=int, default=5, help="over the trace with each feature")
@@ -176,7 +200,8 @@ def main() -> None:
     most = max(arguments.replicas)
     for replicas in arguments.replicas:
         requests = arguments.requests if replicas == most else min(arguments.requests, 200_000)
-        took_s, node = run(replicas, requests, RATE_PER_REPLICA * replicas)
+        of = run_compiled if arguments.compiled else run
+        took_s, node = of(replicas, requests, RATE_PER_REPLICA * replicas)
         each = f"{1e6 * took_s / requests:6.1f} us each  {requests / took_s:7,.0f}/s"
         apart = ""
         if arguments.apart:

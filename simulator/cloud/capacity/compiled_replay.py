@@ -4,27 +4,16 @@ The compiler is loaded when a replay first asks for it; what it makes is an arti
 written or not at all. What it cannot serve (`plain` says), and any machine without it, is served by the node itself.
 """
 
-import hashlib
-import platform
-import shutil
-import sys
-import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.runtime.artifacts import ArtifactStore
-from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.objectives import Times
 from fleetrec.simulator.cloud.capacity.replay import Requests
+from fleetrec.simulator.cloud.compiled.loading import machine_code
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
@@ -48,53 +37,13 @@ class Run:
     """[R] seconds in which each replica served"""
 
 
-@cache
 def loop() -> ModuleType | None:
-    """The compiled code; None, with one line on standard error, where there is no compiler or it fails."""
-    try:
-        store, key = ArtifactStore(), _key()
-        kept = store.open("compiled", key)
-        alone = store.locked("compiled", key) if kept is None else nullcontext()  # of several processes one compiles
-        with alone, tempfile.TemporaryDirectory() as own:  # it writes where it reads, which a cache may not allow
-            kept = kept or store.open("compiled", key)
-            if kept is not None:
-                shutil.copytree(kept, own, dirs_exist_ok=True)
-            code = _loaded(own)
-            if kept is None:
-                with suppress(InputError), store.creating("compiled", key) as folder:
-                    shutil.copytree(own, folder, dirs_exist_ok=True)
-            return code
-    except Exception as error:  # a missing wheel, a full disk, an interpreter that it does not know
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        print(f"warning: peaks are replayed without compiled code, in less detail: {line}", file=sys.stderr)
-        return None
+    """The compiled code; None where there is no compiler or it fails."""
+    return machine_code(LOOP)
 
 
-def _loaded(folder: str) -> ModuleType:
-    """The loop with the machine code that `folder` holds; where it is empty, what is compiled goes there."""
-    settings: Any = import_module("numba").config
-    settings.CACHE_DIR = folder
-    code = import_module(_LOOP)
-    jobs, engines, rows = np.zeros((0, 11), dtype=np.int64), np.ones((1, 9), dtype=np.int64), np.zeros((1, 1))
-    code.serve(np.zeros(0), jobs, np.zeros(0, dtype=np.int64), np.ones(1), engines, rows, _judged(()))
-    return code
-
-
-def _key() -> dict[str, Any]:
-    """What the machine code depends on. The compiler itself looks for it by the path of the source."""
-    llvm: Any = import_module("llvmlite.binding")
-    sources = [Path(__file__).with_name(f"compiled_{part}.py") for part in ("loop", "step")]
-    return {
-        "path": str(sources[0].absolute().parent),
-        "source": hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest(),
-        "processor": [llvm.get_host_cpu_name(), str(llvm.get_host_cpu_features().flatten())],
-        "versions": [import_module("numba").__version__, platform.python_version()],
-    }
-
-
-_LOOP = (
-    "fleetrec.simulator.cloud.capacity.compiled_loop"  # looked up where it is asked for, since it imports the compiler
-)
+LOOP = "fleetrec.simulator.cloud.capacity.compiled_loop"
+"""looked up where it is asked for, since it imports the compiler"""
 
 
 def plain(pool: Pool, cloud: Cloud) -> Replica | None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, fields, replace
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from simpy import Environment
 
 from fleetrec.simulator.cloud.capacity.objectives import Times
+from fleetrec.simulator.cloud.compiled.serving import CompiledNode, Load, known
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.node.queueing import Served
@@ -127,28 +129,57 @@ Watch = Callable[[int, float, list[LlmTicket]], bool]
 
 
 def replay(
-    requests: Requests, pools: tuple[Pool, ...], cloud: Cloud, draws: Draws, watch: Watch | None = None
+    requests: Requests,
+    pools: tuple[Pool, ...],
+    cloud: Cloud,
+    draws: Draws,
+    watch: Watch | None = None,
+    deadline_s: Floats | None = None,
+    code: ModuleType | None = None,
 ) -> Replayed:
     """Serve `requests` on a node that is empty at the start, until all have ended.
 
     `watch(arrived, now, tickets)` is called at each arrival; True gives the replay up, and later requests never arrive.
+    `deadline_s` [N]: when each client stops waiting. `code` (`machine_code`) serves them, if it knows how, with the
+    same result to the last bit; `watch` is then not called.
     """
+    every = max(1, len(requests) // _LOOKS)
+    deadlines = np.full(len(requests), math.inf) if deadline_s is None else deadline_s
+    if code is not None and len(requests):
+        load = Load(
+            requests.arrival_s,
+            requests.prompt_tokens,
+            requests.output_tokens,
+            requests.sequences,
+            requests.device,
+            requests.priority,
+            deadlines,
+        )
+        kinds = known(pools, cloud, load)
+        if kinds is not None:
+            at_once = CompiledNode(Environment(), pools, cloud, draws)
+            fates = at_once.serve(code, kinds, load, every)
+            at_once.close(fates.end_s)
+            wait_s, ttft_s, latency_s = (
+                times - requests.arrival_s for times in (fates.started_s, fates.first_token_s, fates.ended_s)
+            )
+            counted = (fates.preemptions, fates.joules, fates.kv_shares, fates.end_s)
+            return Replayed(requests, wait_s, ttft_s, latency_s, *counted, at_once)
     env = Environment()
     node = LlmNode(env, pools, cloud, draws)
     tickets: list[LlmTicket] = []
     shares: list[float] = []
-    every = max(1, len(requests) // _LOOKS)
 
     def arrivals() -> Generator[Any, Any, None]:
         columns = [getattr(requests, field.name).tolist() for field in fields(requests)]
+        late_s = deadlines.tolist()
         for number, row in enumerate(zip(*columns, strict=True)):
             arrival_s, prompt, output, sequences, service_s, device, priority, start, shared = row
             if arrival_s > env.now:
                 yield env.timeout(arrival_s - env.now)
             prefix = None if start < 0 else ((device, start), shared)
-            tickets.append(
-                node.submit(prompt, output, sequences, service_s, device=device, priority=priority, prefix=prefix)
-            )
+            work = (prompt, output, sequences, service_s, late_s[number], device, priority, prefix)
+            tickets.append(node.submit(*work))
             if number % every == 0:
                 node.catch_up()
                 shares.append(float(np.mean([machine.replica.kv_share for machine in node.machines])))

@@ -12,6 +12,7 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.capacity.compiled_replay import Allowed, Run, loop, plain, served
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective, Times
 from fleetrec.simulator.cloud.capacity.replay import Floats, Ints, Replayed, Requests, Watch, replay
+from fleetrec.simulator.cloud.compiled.loading import code_for
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.core.randomness import Draws
@@ -80,6 +81,7 @@ class Replicas:
         self.group = min(whole * -(-GROUP // whole), _MOST_OF_GROUP)
         self._split = any(pool.decodes for pool in pools)  # none serves without one of the other kind
         self._plain = [plain(pool, cloud) if fast else None for pool in pools]
+        self._fast = fast
 
     @property
     def _code(self) -> ModuleType | None:
@@ -112,7 +114,8 @@ class Replicas:
 
             counts = zip(self.pools, self.kinds(replicas).tolist(), strict=True)
             pools = tuple(replace(pool, replicas=count) for pool, count in counts if count)
-            return replay(requests, pools, self.cloud, self.draws, arrived)
+            code = code_for(len(requests)) if self._fast and watch is None else None
+            return replay(requests, pools, self.cloud, self.draws, arrived, code=code)
 
     def alone(self, requests: Requests) -> Times:
         if len(self.pools) > 1:  # where they go is the router's choice

@@ -8,13 +8,13 @@ steps of a batch that decodes still grow by the same amount.
 import math
 from dataclasses import dataclass
 
-_SHARPNESS = 4.0
+SHARPNESS = 4.0
 """of the turn from reading to computing: the 4-norm of the two, 19% above either where they are equal"""
 
 
 def _roofline(read_s: float, compute_s: float) -> float:
     high, low = max(read_s, compute_s), min(read_s, compute_s)
-    return high * (1.0 + (low / high) ** _SHARPNESS) ** (1.0 / _SHARPNESS) if high > 0.0 else 0.0
+    return high * (1.0 + (low / high) ** SHARPNESS) ** (1.0 / SHARPNESS) if high > 0.0 else 0.0
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class ReplicaPower:
     gpu: GpuSpec
     gpus: int = 1
 
-    def load(self, busy_s: float, tokens: float) -> float:
+    def load(self, busy_s: Load, tokens: Load) -> Load:
         """Share of the peak FLOP/s where `tokens` pass through the weights in `busy_s` seconds (2 FLOPs each for every
         parameter that a token meets; attention is left out)."""
         return self._flops_per_token * tokens / (busy_s * self._peak_flops)
@@ -52,6 +52,10 @@ class ReplicaPower:
         """
         if busy_s <= 0.0:
             return 0.0
+        return self.drawn_joules(busy_s, tokens)
+
+    def drawn_joules(self, busy_s: Load, tokens: Load) -> Load:
+        """The same where it does serve, for one or for many."""
         return busy_s * self.gpus * busy_watts(self.gpu, self.load(busy_s, tokens))
 
     def idle_joules(self, idle_s: float) -> float:

@@ -80,6 +80,18 @@ class Timeline:
         self._longest = int(self._queue_max[self._bin])
         self._busy_area, self._service_area, self._up_area = map(float, self._areas[self._bin])
 
+    def handed_over(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+        """All that it holds, for compiled code to go on from (compiled/timeline.py says where what is)."""
+        counts = [self._bin, self._longest, self._queue, self._busy, self._in_service, self._up]
+        times = [self._width, self._bin_end, self._last_s, self._busy_area, self._service_area, self._up_area]
+        return np.array(counts), np.array(times), self._queue_max, self._areas
+
+    def taken_back(self, counts: NDArray[np.int64], times: NDArray[np.float64]) -> None:
+        """It goes on from what has become of the first two of these arrays; the others are its own."""
+        self._bin, self._longest, self._queue, self._busy, self._in_service, self._up = counts.tolist()
+        self._width, self._bin_end, self._last_s, *areas = times.tolist()
+        self._busy_area, self._service_area, self._up_area = areas
+
     def rows(self, until_s: float) -> dict[str, NDArray[np.float64]]:
         """Columns t_s (start of the bin), queue, busy, in_service and up, up to `until_s`; a row holds until the next.
 

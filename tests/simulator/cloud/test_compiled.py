@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
-from fleetrec.simulator.cloud.capacity.compiled_replay import _key, loop, plain, served
+from fleetrec.simulator.cloud.capacity.compiled_replay import LOOP, loop, plain, served
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.replay import Requests, replay
 from fleetrec.simulator.cloud.capacity.servers import Replicas, without_faults
+from fleetrec.simulator.cloud.compiled.loading import key_of
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
@@ -227,14 +228,16 @@ print(servers.meet(requests, 1), servers.meet(requests.at(np.zeros(9)), 1), loop
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split() == ["True", "True", "True"]
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("warning: peaks are replayed without compiled code")
+    assert done.stderr.startswith("warning: requests are served without compiled code")
 
 
 def test_damaged_machine_code_is_compiled_again_and_not_run(tmp_path: Path) -> None:
     """The compiler's own cache is pickled and has no sums: a flipped bit would crash, mislead, or end it for good.
     What is damaged is a copy of what this session has compiled."""
     assert loop() is not None
-    shutil.copytree(ArtifactStore().folder("compiled", _key()), ArtifactStore(tmp_path).folder("compiled", _key()))
+    shutil.copytree(
+        ArtifactStore().folder("compiled", key_of(LOOP)), ArtifactStore(tmp_path).folder("compiled", key_of(LOOP))
+    )
     program = """
 from fleetrec.simulator.cloud.capacity.compiled_replay import loop
 print(sum(loop().serve.stats.cache_hits.values()))

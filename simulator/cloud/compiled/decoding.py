@@ -1,0 +1,169 @@
+"""The sequences of a replica that decode, in compiled code: see decode_batch.py.
+
+The requests among them are a heap by the step at which they have all their tokens, then by their number.
+"""
+
+from fleetrec.simulator.cloud.compiled import columns as c
+from fleetrec.simulator.cloud.compiled.columns import Floats, Ints, compiled
+from fleetrec.simulator.cloud.compiled.timing import HAS_BEAMS, set_run
+
+_NUMBERS = 1 << 31
+
+
+@compiled
+def blocks_at(J: Ints, job: int, tokens: int, block: int) -> int:
+    """`Job.blocks_at`"""
+    shared = min(tokens, J[job, c.PROMPT]) // block
+    return int(J[job, c.WINDOWED] + shared + J[job, c.WIDTH] * -((shared * block - tokens) // block))
+
+
+@compiled
+def _sift_up(r: int, S: Ints, place: int) -> None:
+    ends, ending = S[r, c.AT_ENDS], S[r, c.AT_ENDING]
+    key, job = S[r, ends + place], S[r, ending + place]
+    while place:
+        above = (place - 1) // 2
+        if S[r, ends + above] <= key:
+            break
+        S[r, ends + place], S[r, ending + place] = S[r, ends + above], S[r, ending + above]
+        place = above
+    S[r, ends + place], S[r, ending + place] = key, job
+
+
+@compiled
+def _take_out(r: int, S: Ints, place: int) -> None:
+    """The entry at a place leaves the heap."""
+    ends, ending = S[r, c.AT_ENDS], S[r, c.AT_ENDING]
+    S[r, c.DECODING] -= 1
+    n = S[r, c.DECODING]
+    if place == n:
+        return
+    key, job = S[r, ends + n], S[r, ending + n]
+    hole = place
+    while 2 * hole + 1 < n:
+        below = 2 * hole + 1
+        if below + 1 < n and S[r, ends + below + 1] < S[r, ends + below]:
+            below += 1
+        S[r, ends + hole], S[r, ending + hole] = S[r, ends + below], S[r, ending + below]
+        hole = below
+    S[r, ends + hole], S[r, ending + hole] = key, job
+    _sift_up(r, S, hole)
+
+
+@compiled
+def _count(r: int, S: Ints, K: Floats, J: Ints, job: int, context: int, sign: int) -> None:
+    width = J[job, c.WIDTH]
+    S[r, c.SEQUENCES] += sign * width
+    S[r, c.CONTEXT] += sign * width * context
+    S[r, c.PHASES + (S[r, c.STEP] - context) % S[r, c.BLOCK]] += sign * width
+    if width > 1 and K[S[r, c.KIND], HAS_BEAMS]:
+        S[r, c.SEARCHES] += sign
+        S[r, c.FURTHER] += sign * (width - 1)
+        S[r, c.SQUARES] += sign * width * width
+        S[r, c.AGAIN] += sign * (width - 1) * J[job, c.PROMPT]
+
+
+@compiled
+def join(r: int, S: Ints, K: Floats, J: Ints, job: int, generated: int) -> None:
+    """`Decoding.join`"""
+    finish = S[r, c.STEP] + J[job, c.OUTPUT] - generated
+    J[job, c.FINISH] = finish
+    place = S[r, c.DECODING]
+    S[r, S[r, c.AT_ENDS] + place] = finish * _NUMBERS + J[job, c.NUMBER]
+    S[r, S[r, c.AT_ENDING] + place] = job
+    S[r, c.DECODING] += 1
+    _sift_up(r, S, place)
+    _count(r, S, K, J, job, J[job, c.PROMPT] + generated - 1, 1)
+
+
+@compiled
+def leave(r: int, S: Ints, K: Floats, J: Ints, job: int) -> None:
+    """`Decoding.leave`"""
+    place = 0
+    while S[r, S[r, c.AT_ENDING] + place] != job:
+        place += 1
+    _take_out(r, S, place)
+    J[job, c.GENERATED] = J[job, c.OUTPUT] - (J[job, c.FINISH] - S[r, c.STEP])
+    context = J[job, c.PROMPT] + J[job, c.GENERATED] - 1
+    _count(r, S, K, J, job, context, -1)
+    J[job, c.BLOCKS] = blocks_at(J, job, context, S[r, c.BLOCK])
+
+
+@compiled
+def next_end(r: int, S: Ints) -> int:
+    """The step at which the next request has all its tokens. There must be one."""
+    return int(S[r, S[r, c.AT_ENDS]] // _NUMBERS)
+
+
+@compiled
+def next_ending(r: int, S: Ints) -> int:
+    """That request."""
+    return int(S[r, S[r, c.AT_ENDING]])
+
+
+@compiled
+def opened_next(r: int, S: Ints) -> int:
+    """`Decoding.blocks_of_next_step`"""
+    return int(S[r, c.PHASES + S[r, c.STEP] % S[r, c.BLOCK]])
+
+
+@compiled
+def opened_later(r: int, S: Ints, steps: int) -> int:
+    """`Decoding.blocks_after_first`"""
+    block = S[r, c.BLOCK]
+    cycles, rest = (steps - 1) // block, (steps - 1) % block
+    opened = cycles * S[r, c.SEQUENCES]
+    for k in range(rest):
+        opened += S[r, c.PHASES + (S[r, c.STEP] + 1 + k) % block]
+    return int(opened)
+
+
+@compiled
+def _steps_in(r: int, S: Ints, blocks: int) -> int:
+    block = S[r, c.BLOCK]
+    cycles, left = blocks // S[r, c.SEQUENCES], blocks % S[r, c.SEQUENCES]
+    for k in range(block):
+        left -= S[r, c.PHASES + (S[r, c.STEP] + k) % block]
+        if left < 0:
+            return int(cycles * block + k)
+    return int((cycles + 1) * block)
+
+
+@compiled
+def steps_within(r: int, S: Ints, free: int) -> int:
+    """`Decoding.steps_within`"""
+    steps = next_end(r, S) - S[r, c.STEP]
+    if S[r, c.SEQUENCES] * -(-steps // S[r, c.BLOCK]) > free:
+        steps = min(steps, _steps_in(r, S, free + opened_next(r, S)))
+    return int(steps)
+
+
+@compiled
+def run_now(r: int, S: Ints, X: Floats, K: Floats, at: int) -> None:
+    """`Decoding.run`"""
+    beams = (S[r, c.SEARCHES], S[r, c.FURTHER], S[r, c.SQUARES], S[r, c.AGAIN])
+    set_run(r, S, X, K, at, S[r, c.SEQUENCES], S[r, c.CONTEXT] + S[r, c.SEQUENCES], beams)
+
+
+@compiled
+def run_after_joining(r: int, S: Ints, X: Floats, K: Floats, J: Ints, at: int, free: int) -> int:
+    """`Decoding.run_after_joining` of those with a chunk in the step at hand: the steps of the run, 0 for None."""
+    sequences, context = S[r, c.SEQUENCES], S[r, c.CONTEXT] + S[r, c.SEQUENCES]
+    searches, further, squares, again = S[r, c.SEARCHES], S[r, c.FURTHER], S[r, c.SQUARES], S[r, c.AGAIN]
+    first = S[r, c.AT_PREFILLS]
+    steps = next_end(r, S) - S[r, c.STEP] - 1 if sequences else J[S[r, first], c.OUTPUT]
+    for place in range(first, first + S[r, c.PREFILLS]):
+        job = S[r, place]
+        width = J[job, c.WIDTH]
+        sequences += width
+        context += width * (J[job, c.PROMPT] + J[job, c.GENERATED])
+        if width > 1 and K[S[r, c.KIND], HAS_BEAMS]:
+            searches += 1
+            further += width - 1
+            squares += width * width
+            again += (width - 1) * J[job, c.PROMPT]
+        steps = min(steps, J[job, c.OUTPUT] - J[job, c.GENERATED] - 1)
+    if steps <= 0 or sequences * -(-steps // S[r, c.BLOCK]) > free:
+        return 0
+    set_run(r, S, X, K, at, sequences, context + sequences, (searches, further, squares, again))
+    return int(steps)

@@ -1,0 +1,249 @@
+"""A node that serves requests known before, in compiled code: what LlmNode, Wakes and Deadlines do, event by event."""
+
+import math
+
+import numpy as np
+
+from fleetrec.simulator.cloud.compiled import columns as c
+from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled, kept
+from fleetrec.simulator.cloud.compiled.events import longer, longer_ints, pop, push
+from fleetrec.simulator.cloud.compiled.replicas import add, come_to, halt, next_s, remove
+from fleetrec.simulator.cloud.compiled.timeline import change
+from fleetrec.simulator.cloud.compiled.timing import KNOWN, kind_row
+
+__all__ = ["OUTCOMES", "c", "kind_row", "prepare", "serve"]
+
+OPEN, COMPLETED, TIMED_OUT, REJECTED, UNFINISHED = 0, 1, 2, 3, 4
+OUTCOMES = {COMPLETED: "completed", TIMED_OUT: "timed_out", REJECTED: "rejected", UNFINISHED: "unfinished"}
+WAITING, SERVED, BUSY, TOLD, SETTLED, EVENTS, MADE = 0, 1, 2, 3, 4, 5, 6  # a node's integers `N`
+ALARM = -1  # of the kinds of events; others are replicas that wake
+
+
+@compiled
+def _tell(N: Ints, J: Ints, T: Floats, job: int, outcome: int, now: float) -> None:
+    J[job, c.OUTCOME], T[job, c.TOLD_S] = outcome, now
+    N[TOLD] += 1
+
+
+@compiled
+def _settle(N: Ints, J: Ints, T: Floats, order: Ints, job: int, outcome: int, now: float) -> None:
+    J[job, c.SETTLED] = 1
+    order[N[SETTLED]] = job
+    N[SETTLED] += 1
+    if J[job, c.OUTCOME] == OPEN:
+        _tell(N, J, T, job, outcome, now)
+
+
+@compiled
+def _settle_left(r: int, N: Ints, S: Ints, J: Ints, T: Floats, order: Ints, now: float) -> None:
+    """Requests that have left a replica end here."""
+    job = S[r, c.LEFT]
+    S[r, c.LEFT] = NOBODY
+    while job != NOBODY:
+        following = J[job, c.NEXT]
+        _settle(N, J, T, order, job, COMPLETED, now)
+        job = following
+
+
+@compiled
+def _changed(
+    r: int,
+    N: Ints,
+    S: Ints,
+    X: Floats,
+    speed: Floats,
+    loads: Floats,
+    B: Ints,
+    A: Floats,
+    queues: Ints,
+    areas: Floats,
+    now: float,
+) -> float:
+    """`LlmNode._changed`; when the replica must be looked at if no look is due before, inf otherwise."""
+    waiting, outstanding = S[r, c.WAITING], S[r, c.OUTSTANDING]
+    waiting_before, outstanding_before = S[r, c.COUNTED_WAITING], S[r, c.COUNTED]
+    if waiting != waiting_before or outstanding != outstanding_before:
+        served, served_before = outstanding - waiting, outstanding_before - waiting_before
+        N[WAITING] += waiting - waiting_before
+        N[SERVED] += served - served_before
+        N[BUSY] += (1 if served > 0 else 0) - (1 if served_before > 0 else 0)
+        S[r, c.COUNTED_WAITING], S[r, c.COUNTED] = waiting, outstanding
+        loads[r] = outstanding / speed[r]
+    following_s = next_s(r, S, X)
+    if following_s > now:
+        change(B, A, queues, areas, now, N[WAITING], N[BUSY], N[SERVED])
+    return following_s if following_s < X[r, c.ARMED_S] else math.inf
+
+
+@compiled
+def _make(
+    N: Ints, times: Floats, numbers: Ints, what: Ints, value: Floats, time_s: float, kind: int, extra: float
+) -> None:
+    """An event comes at that time: an alarm for the deadline `extra`, or a look at a replica that wakes again then."""
+    what[N[EVENTS]], value[N[EVENTS]] = kind, extra
+    N[EVENTS] = push(times, numbers, what, value, N[EVENTS], time_s, N[MADE])
+    N[MADE] += 1
+
+
+@compiled
+def _turned_away(r: int, N: Ints, S: Ints, J: Ints, job: int, limit: int) -> bool:
+    """`Entrance.turns_away`"""
+    if N[WAITING] < limit:
+        return False
+    line = S[r, c.WAITING]
+    return bool(line > 0 or (S[r, c.OUTSTANDING] - line + 1) * J[job, c.WIDTH] > S[r, c.MOST])
+
+
+@kept
+def serve(
+    assigned: Ints,
+    speed: Floats,
+    limit: int,
+    abort: bool,
+    S: Ints,
+    X: Floats,
+    J: Ints,
+    T: Floats,
+    K: Floats,
+    B: Ints,
+    A: Floats,
+    queues: Ints,
+    areas: Floats,
+    every: int,
+    free: Ints,
+) -> tuple[float, Ints]:
+    """Serves the requests `J` and `T` [N] in order of arrival, on replicas `S` and `X` [R] of the kinds `K`, until all
+    have been told: when that was, and the requests in the order in which they left.
+
+    `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest requests over its `speed` [R];
+    `limit` how many may wait, and `abort` whether one leaves whose client has gone. `B`, `A`, `queues` and `areas` are
+    the node's timeline. At each `every`th arrival the free blocks of all replicas go into a row of `free`.
+    """
+    n, replicas = len(J), len(S)
+    N = np.zeros(8, dtype=np.int64)
+    order = np.zeros(n, dtype=np.int64)
+    loads = np.zeros(replicas)
+    room = 4 * replicas + 64
+    times, numbers = np.zeros(room), np.zeros(room, dtype=np.int64)
+    what, value = np.zeros(room, dtype=np.int64), np.zeros(room)
+    late_s, late = np.zeros(n + 1), np.zeros(n + 1, dtype=np.int64)
+    nothing, none = np.zeros(n + 1, dtype=np.int64), np.zeros(n + 1)
+    lates = seen = 0  # deadlines in the heap; requests whose deadlines have come into it
+    number, now, alarm_s = 0, 0.0, math.inf
+    arrives_s, made = 0.0, -1  # the next arrival, and its place among the events
+    while True:
+        if N[EVENTS] + 4 > room:
+            times, numbers, what, value = longer(times), longer_ints(numbers), longer_ints(what), longer(value)
+            room = len(times)
+        if N[EVENTS] and (times[0] < arrives_s or (times[0] == arrives_s and numbers[0] < made)):
+            if number == n and N[TOLD] == n and times[0] > now:
+                break
+            now, r, extra = times[0], what[0], value[0]
+            N[EVENTS] = pop(times, numbers, what, value, N[EVENTS])
+            if r != ALARM:
+                X[r, c.ARMED_S] = extra
+                wake_s = next_s(r, S, X)
+                if wake_s <= now:
+                    come_to(r, S, X, J, T, K, now, True)
+                    _settle_left(r, N, S, J, T, order, now)
+                    wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
+                if wake_s < X[r, c.ARMED_S]:
+                    _make(N, times, numbers, what, value, wake_s, r, X[r, c.ARMED_S])
+                    X[r, c.ARMED_S] = wake_s
+                continue
+            if extra != alarm_s:
+                continue
+            until_s, alarm_s = alarm_s, math.inf
+            while seen < number:
+                if T[seen, c.DEADLINE_S] < math.inf and J[seen, c.STATE] != c.NEW and not J[seen, c.SETTLED]:
+                    lates = push(late_s, late, nothing, none, lates, T[seen, c.DEADLINE_S], seen)
+                seen += 1
+            while lates:
+                if N[EVENTS] + 4 > room:
+                    times, numbers, what, value = longer(times), longer_ints(numbers), longer_ints(what), longer(value)
+                    room = len(times)
+                job, at_s = late[0], late_s[0]
+                waits = J[job, c.OUTCOME] == OPEN
+                if waits and at_s > until_s:
+                    alarm_s = at_s
+                    _make(N, times, numbers, what, value, now + (at_s - now), ALARM, at_s)
+                    break
+                lates = pop(late_s, late, nothing, none, lates)
+                if not waits:
+                    continue
+                r = J[job, c.MACHINE]
+                come_to(r, S, X, J, T, K, now, True)
+                _settle_left(r, N, S, J, T, order, now)
+                if J[job, c.OUTCOME] == OPEN:
+                    started = not math.isnan(T[job, c.STARTED_S])
+                    if started:
+                        _tell(N, J, T, job, TIMED_OUT, now)
+                    if abort or not started:
+                        remove(r, S, X, J, T, job, now)
+                        come_to(r, S, X, J, T, K, now, True)
+                        _settle_left(r, N, S, J, T, order, now)
+                        if not math.isnan(T[job, c.ENDED_S]) and not J[job, c.SETTLED]:
+                            _settle(N, J, T, order, job, TIMED_OUT, now)
+                wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
+                if wake_s < math.inf:
+                    _make(N, times, numbers, what, value, wake_s, r, X[r, c.ARMED_S])
+                    X[r, c.ARMED_S] = wake_s
+            continue
+        if number == n:
+            break
+        now = max(now, arrives_s)
+        if made < 0 and T[0, c.ARRIVED_S] > now:  # the first comes later than at once
+            arrives_s, made = now + (T[0, c.ARRIVED_S] - now), N[MADE]
+            N[MADE] += 1
+            continue
+        at_s = T[number, c.DEADLINE_S]
+        r = assigned[number]
+        if r < 0:
+            r = 0
+            for other in range(1, replicas):
+                if loads[other] < loads[r]:
+                    r = other
+        if _turned_away(r, N, S, J, number, limit):
+            _tell(N, J, T, number, REJECTED, now)
+        else:
+            J[number, c.MACHINE] = r
+            come_to(r, S, X, J, T, K, now, False)
+            add(r, S, X, J, T, K, number, now)
+            wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
+            if wake_s < math.inf:
+                _make(N, times, numbers, what, value, wake_s, r, X[r, c.ARMED_S])
+                X[r, c.ARMED_S] = wake_s
+            if at_s < alarm_s:
+                alarm_s = at_s
+                _make(N, times, numbers, what, value, now + (at_s - now), ALARM, at_s)
+        if number % every == 0:
+            for r in range(replicas):
+                come_to(r, S, X, J, T, K, now, False)
+                free[number // every, r] = S[r, c.FREE]
+        T[number, c.ARRIVED_S], number = now, number + 1
+        if number == n:
+            arrives_s = math.inf
+        elif T[number, c.ARRIVED_S] > now:
+            arrives_s, made = now + (T[number, c.ARRIVED_S] - now), N[MADE]
+            N[MADE] += 1
+        else:
+            arrives_s, made = now, -1  # no event comes between
+    for r in range(replicas):
+        come_to(r, S, X, J, T, K, now, True)
+        _settle_left(r, N, S, J, T, order, now)
+        halt(r, S, X, J, T, K, now)
+        _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
+    for job in range(n):
+        if J[job, c.STATE] != c.NEW and not J[job, c.SETTLED]:
+            _settle(N, J, T, order, job, UNFINISHED, now)
+    change(B, A, queues, areas, now, N[WAITING], N[BUSY], N[SERVED])
+    return now, order[: N[SETTLED]]
+
+
+def prepare() -> None:
+    """Has it compiled, or loaded."""
+    none, nothing = np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.int64)
+    jobs = np.zeros((0, c.N_JOB), dtype=np.int64), np.zeros((0, c.N_JOB_TIMES))
+    timeline = np.zeros(6, dtype=np.int64), np.ones(6), np.zeros(1, dtype=np.int64), np.zeros((1, 3))
+    replicas = np.zeros((0, c.N_ENGINE), dtype=np.int64), np.zeros((0, c.N_TIMES))
+    serve(none, np.zeros(0), 0, False, *replicas, *jobs, np.zeros((0, KNOWN)), *timeline, 1, nothing)

@@ -1,0 +1,118 @@
+"""Replicas as state machines without a clock, in compiled code: see replica.py.
+
+Each part is compiled with all that it calls, so who calls the others calls `come_to` before.
+"""
+
+import math
+
+import numpy as np
+
+from fleetrec.simulator.cloud.compiled import columns as c
+from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled
+from fleetrec.simulator.cloud.compiled.decoding import leave
+from fleetrec.simulator.cloud.compiled.scheduling import before, begin, complete, head
+from fleetrec.simulator.cloud.compiled.timing import SHARE, run_s, steps_until
+
+
+@compiled
+def next_s(r: int, S: Ints, X: Floats) -> float:
+    """`Replica.next_s`"""
+    return float(X[r, c.PLANNED_END_S] if S[r, c.PLANNED] else X[r, c.END_S])
+
+
+@compiled
+def come_to(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, now: float, through: bool) -> None:
+    """`Replica.catch_up`, or, with what happens at this very moment (`through`), `Replica.advance`."""
+    while X[r, c.END_S] < now or (through and X[r, c.END_S] <= now):
+        complete(r, S, X, J, T, K)
+        begin(r, S, X, J, T, K)
+
+
+@compiled
+def _cut(r: int, S: Ints, X: Floats, now: float) -> None:
+    S[r, c.PLANNED] = 0
+    if S[r, c.STEPS] > 1 and not S[r, c.ALONE]:
+        S[r, c.STEPS] = min(S[r, c.STEPS], steps_until(X, r, c.RUN, now - X[r, c.START_S]))
+        X[r, c.END_S] = X[r, c.START_S] + run_s(X, r, c.RUN, S[r, c.STEPS])
+
+
+@compiled
+def _window_blocks(r: int, S: Ints, J: Ints, job: int, share: float) -> int:
+    """`Engine.window_blocks`"""
+    block, output = S[r, c.BLOCK], J[job, c.OUTPUT]
+    window = -(-S[r, c.WINDOW] // block) + 1
+    first = min(window, -(-(J[job, c.PROMPT] + output) // block))
+    further = min(window, -(-output // block) + 1)
+    return int(np.ceil(share * (first + (J[job, c.WIDTH] - 1) * further)))
+
+
+@compiled
+def add(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, job: int, now: float) -> None:
+    """`Replica.add`; the request fits."""
+    share = K[S[r, c.KIND], SHARE]
+    if share > 0:
+        J[job, c.WINDOWED] = _window_blocks(r, S, J, job, share)
+    J[job, c.STATE], J[job, c.NUMBER] = c.IN_LINE, S[r, c.NUMBERS]
+    S[r, c.NUMBERS] += 1
+    S[r, c.OUTSTANDING] += 1
+    S[r, c.WAITING] += 1
+    T[job, c.ADDED_S], J[job, c.NEXT] = now, NOBODY
+    if S[r, c.FRESH] == NOBODY:
+        S[r, c.FRESH] = job
+    else:
+        J[S[r, c.FRESH_LAST], c.NEXT] = job
+    S[r, c.FRESH_LAST] = job
+    if X[r, c.END_S] == math.inf:
+        X[r, c.START_S] = X[r, c.END_S] = now
+        S[r, c.STEPS] = 0
+    else:
+        first = head(r, S, J, T)
+        if first == NOBODY or before(J, T, job, first):
+            _cut(r, S, X, now)
+
+
+@compiled
+def remove(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, now: float) -> None:
+    """`Replica.remove`"""
+    state = J[job, c.STATE]
+    if state == c.IN_LINE:
+        J[job, c.STATE], T[job, c.ENDED_S] = c.REMOVED, now
+        S[r, c.WAITING] -= 1
+        S[r, c.OUTSTANDING] -= 1
+        _cut(r, S, X, now)
+    elif (state == c.IN_PREFILL or state == c.IN_DECODE) and not J[job, c.LEAVES]:
+        J[job, c.LEAVES] = 1
+        S[r, S[r, c.AT_LEAVING] + S[r, c.LEAVING]] = job
+        S[r, c.LEAVING] += 1
+        _cut(r, S, X, now)
+
+
+@compiled
+def _stop(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, now: float) -> None:
+    T[job, c.SHARE_S] += J[job, c.WIDTH] * (X[r, c.CLOCK] - T[job, c.JOINED_S])
+    J[job, c.STATE], T[job, c.ENDED_S] = c.REMOVED, now
+
+
+@compiled
+def halt(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, now: float) -> None:
+    """`Replica.halt` of a replica at which nobody waits."""
+    if S[r, c.STEPS]:
+        elapsed = now - X[r, c.START_S]
+        X[r, c.BUSY_S] = X[r, c.BUSY_S] + elapsed
+        X[r, c.CLOCK] = X[r, c.CLOCK] + elapsed / (S[r, c.RUNNING] - S[r, c.HELD_WIDTH])
+        if not S[r, c.ALONE] and now > X[r, c.START_S]:
+            S[r, c.STEP] += steps_until(X, r, c.RUN, elapsed) - 1
+    partial = S[r, c.PARTIAL]
+    for place in range(S[r, c.PREFILLS]):
+        job = S[r, S[r, c.AT_PREFILLS] + place]
+        _stop(r, S, X, J, T, job, now)
+        if job == partial:
+            partial = NOBODY
+    if partial != NOBODY:
+        _stop(r, S, X, J, T, partial, now)
+    while S[r, c.DECODING]:
+        job = S[r, S[r, c.AT_ENDING]]
+        _stop(r, S, X, J, T, job, now)
+        leave(r, S, K, J, job)
+    S[r, c.OUTSTANDING] = S[r, c.WAITING] = S[r, c.RUNNING] = S[r, c.STEPS] = 0
+    X[r, c.END_S] = math.inf

@@ -1,0 +1,351 @@
+"""What a replica's next steps hold, in compiled code: see scheduler.py. The line is a skew heap of requests."""
+
+import math
+
+from fleetrec.simulator.cloud.compiled import columns as c
+from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled
+from fleetrec.simulator.cloud.compiled.decoding import (
+    blocks_at,
+    join,
+    leave,
+    next_end,
+    next_ending,
+    opened_later,
+    opened_next,
+    run_after_joining,
+    run_now,
+    steps_within,
+)
+from fleetrec.simulator.cloud.compiled.timing import run_s, step_s
+
+# The line
+
+
+@compiled
+def before(J: Ints, T: Floats, one: int, other: int) -> bool:
+    """Whether a request stands before another in the order."""
+    a, b = T[one, c.KEY], T[other, c.KEY]
+    return bool(a < b or (a == b and J[one, c.NUMBER] < J[other, c.NUMBER]))
+
+
+@compiled
+def _merged(J: Ints, T: Floats, one: int, other: int) -> int:
+    """The root of two heaps in one."""
+    root = hook = NOBODY
+    while one != NOBODY and other != NOBODY:
+        if before(J, T, other, one):
+            one, other = other, one
+        if hook == NOBODY:
+            root = one
+        else:
+            J[hook, c.SMALLER] = one
+        hook, rest = one, J[one, c.LARGER]
+        J[one, c.LARGER] = J[one, c.SMALLER]
+        one = rest
+    rest = other if one == NOBODY else one
+    if hook == NOBODY:
+        return rest
+    J[hook, c.SMALLER] = rest
+    return root
+
+
+@compiled
+def _push(r: int, S: Ints, J: Ints, T: Floats, job: int) -> None:
+    J[job, c.SMALLER] = J[job, c.LARGER] = NOBODY
+    S[r, c.LINE] = _merged(J, T, S[r, c.LINE], job)
+
+
+@compiled
+def _pop(r: int, S: Ints, J: Ints, T: Floats) -> None:
+    root = S[r, c.LINE]
+    S[r, c.LINE] = _merged(J, T, J[root, c.SMALLER], J[root, c.LARGER])
+
+
+@compiled
+def head(r: int, S: Ints, J: Ints, T: Floats) -> int:
+    """`Batching._head`"""
+    while S[r, c.LINE] != NOBODY and J[S[r, c.LINE], c.STATE] != c.IN_LINE:
+        _pop(r, S, J, T)
+    return int(S[r, c.LINE])
+
+
+@compiled
+def _see(r: int, S: Ints, J: Ints, T: Floats, until_s: float) -> bool:
+    seen = False
+    while S[r, c.FRESH] != NOBODY and T[S[r, c.FRESH], c.ADDED_S] <= until_s:
+        job = S[r, c.FRESH]
+        S[r, c.FRESH] = J[job, c.NEXT]
+        if J[job, c.STATE] == c.IN_LINE:
+            _push(r, S, J, T, job)
+            seen = True
+    return seen
+
+
+# Memory
+
+
+@compiled
+def _prefill_blocks(r: int, S: Ints, J: Ints, job: int, computed: int) -> int:
+    block = S[r, c.BLOCK]
+    if computed < J[job, c.PREFILL]:
+        return int(-(-computed // block))
+    return blocks_at(J, job, J[job, c.PROMPT] + J[job, c.GENERATED], block)
+
+
+@compiled
+def _whole(r: int, S: Ints, J: Ints, job: int) -> int:
+    return blocks_at(J, job, J[job, c.PROMPT] + max(J[job, c.OUTPUT], 1) - 1, S[r, c.BLOCK])
+
+
+@compiled
+def _release(r: int, S: Ints, J: Ints, job: int) -> None:
+    if S[r, c.RESERVE]:
+        S[r, c.RESERVED] -= _whole(r, S, J, job)
+    S[r, c.FREE] += J[job, c.BLOCKS]
+    J[job, c.BLOCKS] = 0
+    S[r, c.RUNNING] -= J[job, c.WIDTH]
+
+
+@compiled
+def _release_held(r: int, S: Ints, J: Ints) -> None:
+    first = S[r, c.AT_HELD]
+    for place in range(first, first + S[r, c.HELD]):
+        _release(r, S, J, S[r, place])
+    S[r, c.HELD] = S[r, c.HELD_WIDTH] = 0
+
+
+# The end of a run
+
+
+@compiled
+def leave_batch(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, end_s: float, state: int) -> None:
+    """`Batching._leave_batch`"""
+    if job == S[r, c.PARTIAL]:
+        S[r, c.PARTIAL] = NOBODY
+    T[job, c.SHARE_S] += J[job, c.WIDTH] * (X[r, c.CLOCK] - T[job, c.JOINED_S])
+    J[job, c.STATE] = state
+    if state != c.IN_LINE:
+        T[job, c.ENDED_S] = end_s
+        S[r, c.OUTSTANDING] -= 1
+        J[job, c.NEXT] = NOBODY
+        if S[r, c.LEFT] == NOBODY:
+            S[r, c.LEFT] = job
+        else:
+            J[S[r, c.LEFT_LAST], c.NEXT] = job
+        S[r, c.LEFT_LAST] = job
+
+
+@compiled
+def _finish(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, end_s: float) -> None:
+    leave_batch(r, S, X, J, T, job, end_s, c.FINISHED)
+    S[r, S[r, c.AT_HELD] + S[r, c.HELD]] = job
+    S[r, c.HELD] += 1
+    S[r, c.HELD_WIDTH] += J[job, c.WIDTH]
+
+
+@compiled
+def _chunk_done(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, job: int, end_s: float) -> None:
+    if J[job, c.COMPUTED] < J[job, c.PREFILL]:
+        S[r, c.PARTIAL] = job
+        return
+    if job == S[r, c.PARTIAL]:
+        S[r, c.PARTIAL] = NOBODY
+    if math.isnan(T[job, c.FIRST_S]):
+        T[job, c.FIRST_S] = end_s
+    generated = J[job, c.GENERATED] + 1
+    if generated >= J[job, c.OUTPUT]:
+        _finish(r, S, X, J, T, job, end_s)
+        return
+    J[job, c.STATE] = c.IN_DECODE
+    join(r, S, K, J, job, generated)
+
+
+@compiled
+def _remove_leaving(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, end_s: float) -> None:
+    first = S[r, c.AT_LEAVING]
+    for place in range(first, first + S[r, c.LEAVING]):
+        job = S[r, place]
+        if J[job, c.STATE] == c.IN_DECODE:
+            leave(r, S, K, J, job)
+        elif J[job, c.STATE] != c.IN_PREFILL:
+            continue
+        leave_batch(r, S, X, J, T, job, end_s, c.REMOVED)
+        _release(r, S, J, job)
+    S[r, c.LEAVING] = 0
+
+
+@compiled
+def complete(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats) -> None:
+    """`Batching._complete`"""
+    steps, end_s = S[r, c.STEPS], X[r, c.END_S]
+    if steps:
+        elapsed = end_s - X[r, c.START_S]
+        X[r, c.BUSY_S] += elapsed
+        X[r, c.CLOCK] += elapsed / (S[r, c.RUNNING] - S[r, c.HELD_WIDTH])
+    if S[r, c.HELD]:
+        _release_held(r, S, J)
+    if steps:
+        if S[r, c.PAUSED]:
+            S[r, c.PAUSED] = 0
+        else:
+            if steps > 1:
+                S[r, c.FREE] -= opened_later(r, S, steps)
+            S[r, c.STEP] += steps
+            S[r, c.CONTEXT] += S[r, c.SEQUENCES] * steps
+            S[r, c.PASSED] += S[r, c.SEQUENCES] * steps
+        first = S[r, c.AT_PREFILLS]
+        for place in range(first, first + S[r, c.PREFILLS]):
+            _chunk_done(r, S, X, J, T, K, S[r, place], end_s)
+        S[r, c.PREFILLS] = 0
+        while S[r, c.DECODING] and next_end(r, S) <= S[r, c.STEP]:
+            job = next_ending(r, S)
+            leave(r, S, K, J, job)
+            _finish(r, S, X, J, T, job, end_s)
+    if S[r, c.LEAVING]:
+        _remove_leaving(r, S, X, J, T, K, end_s)
+    if S[r, c.HELD] and not S[r, c.ASYNC]:
+        _release_held(r, S, J)
+
+
+# The start of a run
+
+
+@compiled
+def _make_room(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats) -> bool:
+    preempted = False
+    while S[r, c.SEQUENCES] or S[r, c.PARTIAL] != NOBODY:
+        needed = opened = opened_next(r, S)
+        victim = S[r, c.PARTIAL]
+        if victim != NOBODY:
+            end = min(J[victim, c.PREFILL], J[victim, c.COMPUTED] + S[r, c.TOKENS] - S[r, c.SEQUENCES])
+            needed += _prefill_blocks(r, S, J, victim, end) - J[victim, c.BLOCKS]
+        if needed <= S[r, c.FREE]:
+            S[r, c.FREE] -= opened
+            return preempted
+        first = S[r, c.AT_ENDING]
+        for place in range(first, first + S[r, c.DECODING]):
+            if victim == NOBODY or before(J, T, victim, S[r, place]):
+                victim = S[r, place]
+        if J[victim, c.STATE] == c.IN_DECODE:
+            leave(r, S, K, J, victim)
+        leave_batch(r, S, X, J, T, victim, X[r, c.END_S], c.IN_LINE)
+        _release(r, S, J, victim)
+        J[victim, c.TIMES] += 1
+        J[victim, c.PREFILL] = J[victim, c.PROMPT] + J[victim, c.WIDTH] * J[victim, c.GENERATED]
+        S[r, c.PREEMPTIONS] += 1
+        S[r, c.WAITING] += 1
+        _push(r, S, J, T, victim)
+        preempted = True
+    return preempted
+
+
+@compiled
+def _admit(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int) -> bool:
+    if S[r, c.RUNNING] + J[job, c.WIDTH] > S[r, c.MOST]:
+        return False
+    whole = _whole(r, S, J, job) if S[r, c.RESERVE] else 0
+    if S[r, c.RESERVED] + whole > S[r, c.KV_BLOCKS]:
+        return False
+    if blocks_at(J, job, J[job, c.PROMPT] + J[job, c.GENERATED], S[r, c.BLOCK]) > S[r, c.FREE]:
+        return False
+    S[r, c.RESERVED] += whole
+    J[job, c.BLOCKS] = J[job, c.COMPUTED] = 0
+    _pop(r, S, J, T)
+    S[r, c.WAITING] -= 1
+    S[r, c.RUNNING] += J[job, c.WIDTH]
+    T[job, c.JOINED_S] = X[r, c.CLOCK]
+    J[job, c.STATE] = c.IN_PREFILL
+    if math.isnan(T[job, c.STARTED_S]):
+        T[job, c.STARTED_S] = X[r, c.END_S]
+    return True
+
+
+@compiled
+def _chunks(r: int, S: Ints, X: Floats, J: Ints, T: Floats, admit: bool) -> tuple[int, int, int, int]:
+    """`Batching._chunks`; no tokens: None."""
+    budget = S[r, c.TOKENS]
+    if not S[r, c.SEPARATE]:
+        budget -= S[r, c.SEQUENCES]
+    tokens = ends = context = pairs = 0
+    job = S[r, c.PARTIAL]
+    while True:
+        if job == NOBODY:
+            if not admit or budget <= 0:
+                break
+            job = head(r, S, J, T)
+            if job == NOBODY or not _admit(r, S, X, J, T, job):
+                break
+        start = J[job, c.COMPUTED]
+        end = min(J[job, c.PREFILL], start + budget)
+        if end > start:
+            total = _prefill_blocks(r, S, J, job, end)
+            S[r, c.FREE] -= total - J[job, c.BLOCKS]
+            J[job, c.BLOCKS], J[job, c.COMPUTED] = total, end
+            budget -= end - start
+            tokens += end - start
+            context += end
+            pairs += (end * (end + 1) - start * (start + 1)) // 2
+            ends += end == J[job, c.PREFILL]
+            S[r, S[r, c.AT_PREFILLS] + S[r, c.PREFILLS]] = job
+            S[r, c.PREFILLS] += 1
+        job = NOBODY
+    S[r, c.PASSED] += tokens
+    return tokens, ends, context, pairs
+
+
+@compiled
+def begin(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats) -> None:
+    """`Batching._begin`"""
+    now = X[r, c.END_S]
+    if S[r, c.PLANNED]:
+        S[r, c.FREE] -= opened_next(r, S)
+        X[r, c.START_S], X[r, c.END_S] = now, X[r, c.PLANNED_END_S]
+        for k in range(c.PLAN - c.RUN):
+            X[r, c.RUN + k] = X[r, c.PLAN + k]
+        S[r, c.STEPS], S[r, c.ALONE], S[r, c.PLANNED] = S[r, c.PLANNED], 0, 0
+        return
+    if S[r, c.FRESH] != NOBODY:
+        if S[r, c.ASYNC] and S[r, c.STEPS]:
+            last_s = X[r, c.START_S]
+            _see(r, S, J, T, last_s if S[r, c.ALONE] else last_s + run_s(X, r, c.RUN, S[r, c.STEPS] - 1))
+        else:
+            _see(r, S, J, T, now)
+    preempted, chunks = False, (0, 0, 0, 0)
+    if S[r, c.SEPARATE]:
+        chunks = _chunks(r, S, X, J, T, True)
+        S[r, c.PAUSED] = 1 if chunks[0] else 0
+    if not chunks[0]:
+        preempted = _make_room(r, S, X, J, T, K)
+        chunks = _chunks(r, S, X, J, T, not preempted)
+    if not S[r, c.PREFILLS] and not S[r, c.SEQUENCES] and (S[r, c.HELD] or S[r, c.FRESH] != NOBODY):
+        _release_held(r, S, J)
+        _see(r, S, J, T, now)
+        chunks = _chunks(r, S, X, J, T, True)
+    X[r, c.START_S] = now
+    tokens, ends, read, pairs = chunks
+    n, context = S[r, c.SEQUENCES], S[r, c.CONTEXT] + S[r, c.SEQUENCES]
+    if tokens:
+        S[r, c.ALONE], S[r, c.STEPS] = 1, 1
+        if S[r, c.FRESH] != NOBODY:
+            _see(r, S, J, T, now)
+        if S[r, c.PAUSED]:
+            seconds = step_s(r, S, K, tokens, ends, read, pairs, True)
+        else:
+            seconds = step_s(r, S, K, n + tokens, n + ends, context + read, context + pairs, False)
+        X[r, c.END_S] = now + seconds
+        last = S[r, S[r, c.AT_PREFILLS] + S[r, c.PREFILLS] - 1]
+        waits = S[r, c.WAITING] or S[r, c.HELD] or J[last, c.COMPUTED] < J[last, c.PREFILL]
+        if not (waits or S[r, c.ASYNC] or S[r, c.PAUSED]):
+            steps = run_after_joining(r, S, X, K, J, c.PLAN, S[r, c.FREE])
+            S[r, c.PLANNED] = steps
+            if steps:
+                X[r, c.PLANNED_END_S] = X[r, c.END_S] + run_s(X, r, c.PLAN, steps)
+    elif n:
+        changes = (S[r, c.FRESH] != NOBODY and _see(r, S, J, T, now)) or preempted or S[r, c.HELD] > 0
+        run_now(r, S, X, K, c.RUN)
+        S[r, c.ALONE] = 0
+        S[r, c.STEPS] = 1 if changes and S[r, c.WAITING] else steps_within(r, S, S[r, c.FREE])
+        X[r, c.END_S] = now + run_s(X, r, c.RUN, S[r, c.STEPS])
+    else:
+        S[r, c.STEPS] = 0
+        X[r, c.END_S] = math.inf

@@ -1,0 +1,186 @@
+"""Requests known before, served in compiled code instead of by an LlmNode, with what it would have counted."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.node.llm_node import LlmNode
+from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.scenario.sections import Cloud, QueueOrder
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Load:
+    """Requests in order of arrival; all arrays [N]."""
+
+    arrival_s: Floats
+    prompt_tokens: Ints
+    output_tokens: Ints
+    sequences: Ints
+    device: Ints
+    priority: Floats
+    deadline_s: Floats
+
+
+@dataclass(frozen=True)
+class Fates:
+    """What became of them; arrays [N], NaN where it did not happen."""
+
+    started_s: Floats
+    first_token_s: Floats
+    ended_s: Floats
+    """when those that got all their tokens had them"""
+    preemptions: Ints
+    joules: Floats
+    kv_shares: Floats
+    """share of all KV cache in use at every so-manieth arrival"""
+    end_s: float
+    """when the last was told"""
+
+
+def known(pools: Sequence[Pool], cloud: Cloud, load: Load) -> list[Replica] | None:
+    """One replica of each pool, where compiled code knows all that they do; None where the node itself must serve."""
+    kinds = [pool.replica() for pool in pools]
+    replicas = [kind for kind in kinds if isinstance(kind, Replica) and _known(kind.engine)]
+    if len(replicas) < len(kinds) or not all(_fit(replica.engine, load) for replica in replicas):
+        return None
+    router, admission = cloud.router, cloud.admission
+    by_rules = router.in_bulk and admission.limit_alone and not (router.is_own() or admission.is_own())
+    in_time = bool((load.deadline_s > load.arrival_s * (1 + 1e-9)).all())  # a request that comes late is not routed
+    steady = (
+        in_time
+        and cloud.failures is None
+        and not any(pool.autoscale or pool.spot or pool.link or pool.decodes for pool in pools)
+    )
+    return replicas if by_rules and steady and len({id(type(one.engine.order)) for one in replicas}) == 1 else None
+
+
+def _known(engine: Engine) -> bool:
+    order = engine.order
+    keyed = not order.is_own() and type(order).start is QueueOrder.start
+    return keyed and not (engine.prefix_caching or engine.host_blocks or engine.drafter)
+
+
+def _fit(engine: Engine, load: Load) -> bool:
+    """Whether each request fits the memory and the batch alone; where one does not, the node says so."""
+    block = engine.block_tokens
+    last = load.prompt_tokens + np.maximum(load.output_tokens, 1) - 1
+    shared = np.minimum(last, load.prompt_tokens) // block
+    blocks = shared + load.sequences * -((shared * block - last) // block)
+    if engine.window_share:
+        window = -(-engine.window_tokens // block) + 1
+        first = np.minimum(window, -(-(load.prompt_tokens + load.output_tokens) // block))
+        further = np.minimum(window, -(-load.output_tokens // block) + 1)
+        blocks = blocks + np.ceil(engine.window_share * (first + (load.sequences - 1) * further))
+    return bool((blocks <= engine.kv_blocks).all() and (load.sequences <= engine.max_sequences).all())
+
+
+def _keys(order: QueueOrder, load: Load) -> Floats:
+    """Where each stands in the replicas' order."""
+    n = len(load.arrival_s)
+    if order.by_arrival:
+        return np.zeros(n)
+    columns = zip(load.prompt_tokens, load.output_tokens, load.sequences, load.priority, load.device, strict=True)
+    names = ("prompt_tokens", "output_tokens", "sequences", "priority", "device")
+    seen = (SimpleNamespace(**dict(zip(names, row, strict=True)), tenant=0) for row in columns)
+    return np.fromiter((order.key(one) for one in seen), dtype=np.float64, count=n)
+
+
+class CompiledNode(LlmNode):
+    """A node whose requests are all known when it begins: what an LlmNode does with them one by one, at once."""
+
+    def serve(self, code: ModuleType, kinds: Sequence[Replica], load: Load, every: int) -> Fates:
+        """All requests, until the last has been told; see `known` for `kinds`. Then nothing is open."""
+        c, pools, cloud = code.c, self._cluster.pools, self._cloud
+        counts = [pool.replicas for pool in pools]
+        n, most = len(load.arrival_s), max(kind.engine.max_sequences for kind in kinds)
+        replicas, times = _replicas(c, [kind.engine for kind in kinds], counts, most)
+        rows = np.stack([code.kind_row(kind.timing, kind.engine.window_share, most) for kind in kinds])
+        jobs, job_times = _jobs(c, load, kinds[0].engine.order)
+        assigned = np.asarray(cloud.router.places(load.device, sum(counts), self._draws), dtype=np.int64)
+        speed = np.repeat(np.array([pool.speed for pool in pools], dtype=np.float64), counts)
+        free = np.zeros((-(-n // every), sum(counts)), dtype=np.int64)
+        timeline = self._timeline.handed_over()
+        rules = (assigned, speed, min(cloud.queue_limit, 2**62), cloud.abort_on_timeout)
+        end_s, order = code.serve(*rules, replicas, times, jobs, job_times, rows, *timeline, every, free)
+
+        joules = _joules(c, pools, counts, jobs, job_times)
+        started = ~np.isnan(job_times[:, c.STARTED_S])
+        ends = Counter(jobs[:, c.OUTCOME].tolist())
+        self.outcomes.update({name: ends[number] for number, name in code.OUTCOMES.items() if number in ends})
+        self.submitted = n
+        self.prompt_tokens = int(load.prompt_tokens[started].sum())
+        self.output_tokens = int((load.output_tokens * load.sequences)[started].sum())
+        self.busy_joules = float(np.cumsum(np.append(0.0, joules[order]))[-1])  # one by one, as requests leave
+        self._timeline.taken_back(*timeline[:2])
+        for machine, busy_s, counted in zip(self.machines, times[:, c.BUSY_S].tolist(), replicas, strict=True):
+            replica = cast(Replica, machine.replica)
+            replica.busy_s, replica.preemptions = busy_s, int(counted[c.PREEMPTIONS])
+            replica.tokens_computed = int(counted[c.PASSED])
+        if end_s > self.env.now:
+            self.env.run(until=end_s)
+
+        shares = (replicas[:, c.KV_BLOCKS] - free) / replicas[:, c.KV_BLOCKS]
+        return Fates(
+            job_times[:, c.STARTED_S],
+            np.where(started, job_times[:, c.FIRST_S], math.nan),
+            np.where(jobs[:, c.OUTCOME] == code.COMPLETED, job_times[:, c.TOLD_S], math.nan),
+            jobs[:, c.TIMES],
+            joules,
+            np.array([np.mean(row) for row in shares]),
+            end_s,
+        )
+
+
+def _jobs(c: ModuleType, load: Load, order: QueueOrder) -> tuple[Ints, Floats]:
+    """The rows of requests that have not come."""
+    n = len(load.arrival_s)
+    jobs, times = np.zeros((n, c.N_JOB), dtype=np.int64), np.full((n, c.N_JOB_TIMES), math.nan)
+    jobs[:, c.PROMPT] = jobs[:, c.PREFILL] = load.prompt_tokens
+    jobs[:, c.OUTPUT], jobs[:, c.WIDTH], jobs[:, c.MACHINE] = load.output_tokens, load.sequences, c.NOBODY
+    times[:, c.KEY], times[:, c.ARRIVED_S], times[:, c.DEADLINE_S] = _keys(order, load), load.arrival_s, load.deadline_s
+    times[:, [c.SHARE_S, c.JOINED_S]] = 0.0
+    return jobs, times
+
+
+def _replicas(c: ModuleType, engines: Sequence[Engine], counts: Sequence[int], most: int) -> tuple[Ints, Floats]:
+    """The rows of replicas that are empty, so many of each engine."""
+    lists, width = c.replica_columns(max(engine.block_tokens for engine in engines), most)
+    replicas, times = np.zeros((sum(counts), width), dtype=np.int64), np.zeros((sum(counts), c.N_TIMES))
+    limits = [
+        [
+            *(engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks),
+            *(engine.window_tokens, engine.separate_prefill, engine.reserve_output, engine.async_scheduling, kind),
+        ]
+        for kind, engine in enumerate(engines)
+    ]
+    replicas[:, : c.N_ENGINE] = np.repeat(np.array(limits, dtype=np.int64), counts, axis=0)
+    replicas[:, c.FREE] = replicas[:, c.KV_BLOCKS]
+    replicas[:, [c.LINE, c.FRESH, c.FRESH_LAST, c.PARTIAL, c.LEFT, c.LEFT_LAST]] = c.NOBODY
+    replicas[:, c.AT_ENDS : c.AT_HELD + 1] = lists
+    times[:, [c.END_S, c.ARMED_S]] = math.inf
+    return replicas, times
+
+
+def _joules(c: ModuleType, pools: Sequence[Pool], counts: Sequence[int], jobs: Ints, job_times: Floats) -> Floats:
+    """Joules of each request, as `LlmTicket.bill` has them."""
+    passed = np.maximum(np.minimum(jobs[:, c.COMPUTED], jobs[:, c.PROMPT]), 0)
+    tokens = passed + jobs[:, c.WIDTH] * np.maximum(jobs[:, c.GENERATED] - 1, 0)
+    pool_of, share_s = np.repeat(np.arange(len(pools)), counts)[jobs[:, c.MACHINE]], job_times[:, c.SHARE_S]
+    joules = np.zeros(len(jobs))
+    for number, pool in enumerate(pools):
+        rows = np.flatnonzero((pool_of == number) & (share_s > 0) & (jobs[:, c.MACHINE] >= 0))
+        if pool.power is not None:
+            joules[rows] = pool.power.drawn_joules(share_s[rows], tokens[rows].astype(np.float64))
+    return joules

@@ -1,0 +1,277 @@
+"""How long a step takes, and a run of them, in compiled code: `StepTime` and `DecodeRun` to the last bit.
+
+`kind_row` writes what they hold as a row of numbers `K`, one for each kind of replica. A run is eleven numbers: a
+DecodeRun, the steps after which another one follows (0: none), and that one.
+"""
+
+import math
+from dataclasses import astuple
+
+import numpy as np
+
+from fleetrec.simulator.cloud.compiled.columns import (
+    AGAIN,
+    FURTHER,
+    KIND,
+    SEARCHES,
+    SQUARES,
+    Floats,
+    Ints,
+    compiled,
+)
+from fleetrec.simulator.cloud.hardware.kernels import SHARPNESS, Exchange, Experts
+from fleetrec.simulator.cloud.hardware.step_time import StepTime
+
+# Each part has its numbers in the order of its class's fields; HAS_...: whether there is such a part.
+COMPUTE, MEMORY, EXPERTS, FLOOR_S, WINDOWS, BEAMS, KERNELS = 0, 5, 10, 12, 13, 16, 22
+BODY, HEAD, GROUPED, ATTENTION, FEED_FORWARD, GROUPS = 25, 27, 29, 33, 37, 41
+HAS_EXPERTS, HAS_WINDOWS, HAS_BEAMS, HAS_KERNELS, HAS_GROUPED, HAS_ATTENTION, HAS_FEED_FORWARD = (
+    42,
+    43,
+    44,
+    45,
+    46,
+    47,
+    48,
+)
+SHARP, BLUNT, SHARE = 49, 50, 51  # exponents, which the compiler must not know; what a block with a window takes
+KNOWN = 52  # then by sequences that decode: whether it is known, and what `StepTime._decoding` has
+N_KNOWN = 6
+
+
+def kind_row(steps: StepTime, window_share: float, most: int) -> Floats:
+    """The row of replicas with these steps and at most so many sequences."""
+    row = [*astuple(steps.compute), *astuple(steps.memory)]
+    row += astuple(steps.experts) if steps.experts is not None else [0.0] * 2
+    row.append(steps.prompt_floor_s)
+    row += astuple(steps.windows) if steps.windows is not None else [0.0] * 3
+    row += astuple(steps.beams) if steps.beams is not None else [0.0] * 6
+    kernels = steps.kernels
+    if kernels is None:
+        row += [0.0] * 20
+        parts: list[object] = [None] * 3
+    else:
+        row += [kernels.layers_s, kernels.prompt_layers_s, kernels.sequence_s]
+        row += [*astuple(kernels.body), *astuple(kernels.head)]
+        row += astuple(kernels.experts or Experts(0.0, 0.0, 0.0, 0.0))
+        for exchange in (kernels.attention_exchange, kernels.block_exchange):
+            row += astuple(exchange or Exchange(0.0, 0.0, 0.0, 0.0))
+        row.append(kernels.attention_data)
+        parts = [kernels.experts, kernels.attention_exchange, kernels.block_exchange]
+    there = [steps.experts, steps.windows, steps.beams, kernels, *parts]
+    row += [float(part is not None) for part in there]
+    row += [SHARPNESS, 1.0 / SHARPNESS, window_share]
+    return np.array(row + [0.0] * (N_KNOWN * (most + 2)), dtype=np.float64)
+
+
+@compiled
+def _roofline(K: Floats, k: int, read_s: float, compute_s: float) -> float:
+    high, low = max(read_s, compute_s), min(read_s, compute_s)
+    return high * (1.0 + (low / high) ** K[k, SHARP]) ** K[k, BLUNT] if high > 0.0 else 0.0
+
+
+@compiled
+def _exchange(K: Floats, k: int, at: int, tokens: float) -> float:
+    return float(K[k, at] + min(K[k, at + 1] * tokens, K[k, at + 2] + K[k, at + 3] * tokens))
+
+
+@compiled
+def _by_tokens_s(K: Floats, k: int, new: float, sequences: float) -> float:
+    """`StepTime.by_tokens_s`"""
+    seconds = 0.0
+    if K[k, HAS_EXPERTS]:
+        seconds = K[k, EXPERTS] * (1.0 - (1.0 - K[k, EXPERTS + 1]) ** new)
+    if not K[k, HAS_KERNELS]:
+        return seconds
+    kernels = K[k, KERNELS] + K[k, KERNELS + 2] * sequences
+    kernels = kernels + _roofline(K, k, K[k, BODY], K[k, BODY + 1] * new)
+    kernels = kernels + _roofline(K, k, K[k, HEAD], K[k, HEAD + 1] * sequences)
+    if new > sequences:
+        kernels += K[k, KERNELS + 1]
+    if K[k, HAS_GROUPED]:
+        share = K[k, GROUPED + 2]
+        met = 1.0 - (1.0 - share) ** new
+        kernels += _roofline(K, k, K[k, GROUPED] * met, K[k, GROUPED + 1] * (share * new + K[k, GROUPED + 3] * met))
+    if K[k, HAS_ATTENTION]:
+        kernels += _exchange(K, k, ATTENTION, new / K[k, GROUPS])
+    if K[k, HAS_FEED_FORWARD]:
+        kernels += _exchange(K, k, FEED_FORWARD, new)
+    return float(seconds + kernels)
+
+
+@compiled
+def _line_s(K: Floats, k: int, at: int, new: float, sequences: float, context: float, pairs: float) -> float:
+    """`LinearCost.at`"""
+    return float(
+        K[k, at] + K[k, at + 1] * new + K[k, at + 2] * sequences + K[k, at + 3] * context + K[k, at + 4] * pairs
+    )
+
+
+@compiled
+def _beams_s(K: Floats, k: int, searches: int, further: int, squares: int, again: int) -> tuple[float, float]:
+    """`BeamCost.at`"""
+    if searches == 0:
+        return 0.0, 0.0
+    both = K[k, BEAMS] + K[k, BEAMS + 1] * searches + K[k, BEAMS + 2] * squares
+    gpu = K[k, BEAMS + 4] * further - K[k, BEAMS + 5] * again
+    return both + K[k, BEAMS + 3] * further, both + gpu
+
+
+@compiled
+def step_s(r: int, S: Ints, K: Floats, new: int, sequences: int, context: int, pairs: int, paused: bool) -> float:
+    """`StepTime.at`; of a step of prompts alone, for which those that decode are paused, without their beams."""
+    k = S[r, KIND]
+    a, b, c, d = float(new), float(sequences), float(context), float(pairs)
+    compute_s, memory_s = _line_s(K, k, COMPUTE, a, b, c, d), _line_s(K, k, MEMORY, a, b, c, d)
+    if K[k, HAS_EXPERTS] or K[k, HAS_KERNELS]:
+        memory_s += _by_tokens_s(K, k, a, b)
+    if K[k, HAS_WINDOWS]:
+        window = K[k, WINDOWS]
+        compute_s += K[k, WINDOWS + 2] * min(d, a * window)
+        memory_s += K[k, WINDOWS + 1] * min(c, b * window + max(a - b, 0.0))
+    if K[k, HAS_BEAMS] and not paused:
+        host_s, gpu_s = _beams_s(K, k, S[r, SEARCHES], S[r, FURTHER], S[r, SQUARES], S[r, AGAIN])
+        compute_s, memory_s = compute_s + host_s, memory_s + gpu_s
+    seconds = max(compute_s, memory_s)
+    return max(seconds, K[k, FLOOR_S]) if new > sequences else seconds
+
+
+@compiled
+def _two_lines(
+    X: Floats, r: int, at: int, a_first_s: float, a_growth_s: float, b_first_s: float, b_growth_s: float
+) -> None:
+    """`DecodeRun.of`"""
+    if a_first_s < b_first_s or (a_first_s == b_first_s and a_growth_s < b_growth_s):
+        a_first_s, a_growth_s, b_first_s, b_growth_s = b_first_s, b_growth_s, a_first_s, a_growth_s
+    X[r, at], X[r, at + 1] = a_first_s, a_growth_s
+    if b_growth_s <= a_growth_s:
+        X[r, at + 2], X[r, at + 3], X[r, at + 4] = math.inf, 0.0, 0.0
+    else:
+        X[r, at + 2] = np.ceil((a_first_s - b_first_s) / (b_growth_s - a_growth_s))
+        X[r, at + 3], X[r, at + 4] = b_first_s, b_growth_s
+
+
+@compiled
+def _lines(
+    r: int,
+    S: Ints,
+    X: Floats,
+    K: Floats,
+    at: int,
+    sequences: int,
+    context: int,
+    beams: tuple[int, int, int, int],
+    in_windows: float,
+    grows: int,
+) -> None:
+    """`StepTime._lines`"""
+    k = S[r, KIND]
+    known, n, tokens = KNOWN + N_KNOWN * sequences, float(sequences), float(context)
+    if K[k, known] == 0.0:
+        K[k, known + 1] = _line_s(K, k, COMPUTE, n, n, 0.0, 0.0)
+        K[k, known + 2] = (K[k, COMPUTE + 3] + K[k, COMPUTE + 4]) * n
+        K[k, known + 3] = _line_s(K, k, MEMORY, n, n, 0.0, 0.0)
+        K[k, known + 4] = (K[k, MEMORY + 3] + K[k, MEMORY + 4]) * n
+        K[k, known + 5] = _by_tokens_s(K, k, n, n)
+        K[k, known] = 1.0
+    compute_s, compute_growth_s = K[k, known + 1], K[k, known + 2]
+    memory_s, memory_growth_s = K[k, known + 3], K[k, known + 4]
+    if K[k, HAS_WINDOWS]:
+        per_pair_s, per_token_s = K[k, WINDOWS + 2], K[k, WINDOWS + 1]
+        compute_s = compute_s + per_pair_s * in_windows
+        compute_growth_s = compute_growth_s + per_pair_s * grows * n
+        memory_s = memory_s + per_token_s * in_windows
+        memory_growth_s = memory_growth_s + per_token_s * grows * n
+    if K[k, HAS_BEAMS]:
+        host_s, gpu_s = _beams_s(K, k, beams[0], beams[1], beams[2], beams[3])
+        compute_s, memory_s = compute_s + host_s, memory_s + gpu_s
+    _two_lines(
+        X,
+        r,
+        at,
+        compute_s + K[k, COMPUTE + 3] * tokens + K[k, COMPUTE + 4] * tokens,
+        compute_growth_s,
+        memory_s + K[k, MEMORY + 3] * tokens + K[k, MEMORY + 4] * tokens + K[k, known + 5],
+        memory_growth_s,
+    )
+
+
+@compiled
+def set_run(
+    r: int,
+    S: Ints,
+    X: Floats,
+    K: Floats,
+    at: int,
+    sequences: int,
+    context: int,
+    beams: tuple[int, int, int, int],
+) -> None:
+    """`StepTime.decoding`, written to column `at` of the replica's times."""
+    k = S[r, KIND]
+    X[r, at + 5] = 0.0
+    if not K[k, HAS_WINDOWS]:
+        _lines(r, S, X, K, at, sequences, context, beams, 0.0, 0)
+        return
+    capped = sequences * int(K[k, WINDOWS])
+    steps = 0
+    if context <= capped:
+        steps = int(np.floor((capped - context) / sequences)) + 1
+    if steps == 0:
+        _lines(r, S, X, K, at, sequences, context, beams, float(capped), 0)
+        return
+    _lines(r, S, X, K, at, sequences, context, beams, float(context), 1)
+    _lines(r, S, X, K, at + 6, sequences, context + steps * sequences, beams, float(capped), 0)
+    X[r, at + 5] = steps
+
+
+@compiled
+def _decode_s(X: Floats, r: int, at: int, steps: int) -> float:
+    """`DecodeRun.seconds`"""
+    switch = X[r, at + 2]
+    if steps <= switch:
+        return float(steps * (X[r, at] + 0.5 * X[r, at + 1] * (steps - 1)))
+    before = switch * (X[r, at] + 0.5 * X[r, at + 1] * (switch - 1))
+    more = steps - switch
+    return float(before + more * (X[r, at + 3] + 0.5 * X[r, at + 4] * (steps + switch - 1)))
+
+
+@compiled
+def run_s(X: Floats, r: int, at: int, steps: int) -> float:
+    """`Run.seconds` of the run that is written at column `at`."""
+    first = int(X[r, at + 5])
+    if first == 0 or steps <= first:
+        return _decode_s(X, r, at, steps)
+    return _decode_s(X, r, at, first) + _decode_s(X, r, at + 6, steps - first)
+
+
+@compiled
+def _decode_until(X: Floats, r: int, at: int, elapsed_s: float) -> int:
+    """`DecodeRun.steps_until`"""
+    first, growth, elapsed, done = X[r, at], X[r, at + 1], elapsed_s, 0.0
+    switch = X[r, at + 2]
+    if switch < math.inf:
+        before = _decode_s(X, r, at, int(switch))
+        if before < elapsed_s:
+            first, growth = X[r, at + 3] + switch * X[r, at + 4], X[r, at + 4]
+            elapsed, done = elapsed_s - before, switch
+    linear = first - 0.5 * growth
+    root = 2.0 * elapsed / (linear + math.sqrt(linear * linear + 2.0 * growth * elapsed))
+    steps = max(1, int(np.ceil(done + root)))
+    while steps > 1 and _decode_s(X, r, at, steps - 1) >= elapsed_s:
+        steps -= 1
+    while _decode_s(X, r, at, steps) < elapsed_s:
+        steps += 1
+    return steps
+
+
+@compiled
+def steps_until(X: Floats, r: int, at: int, elapsed_s: float) -> int:
+    """`Run.steps_until` of the run that is written at column `at`."""
+    first = int(X[r, at + 5])
+    if first == 0:
+        return _decode_until(X, r, at, elapsed_s)
+    before = _decode_s(X, r, at, first)
+    if elapsed_s <= before:
+        return _decode_until(X, r, at, elapsed_s)
+    return first + _decode_until(X, r, at + 6, elapsed_s - before)
