@@ -21,6 +21,7 @@ from fleetrec.commands import (
     predict,
     rehearse,
     scenarios,
+    users,
 )
 from fleetrec.commands.common import say
 from fleetrec.commands.streams import with_usable_streams
@@ -33,7 +34,20 @@ app = typer.Typer(
     add_completion=program() == "fleetrec",  # a shell completes the words of a program, not of a file that Python runs
     rich_markup_mode=None,
 )
-for theme in (init, scenarios, experiments, breakeven, decide, bench, cloud, predict, rehearse, offpolicy, export):
+for theme in (
+    init,
+    scenarios,
+    experiments,
+    breakeven,
+    decide,
+    bench,
+    cloud,
+    predict,
+    rehearse,
+    offpolicy,
+    users,
+    export,
+):
     app.add_typer(theme.app)
 app.add_typer(data.data_app, name="data")
 app.add_typer(data.prompts_app, name="prompts")

@@ -70,6 +70,6 @@ def _check_served(
     check_longest(llm, cloud)
     if cloud.api is not None and isinstance(cloud.api.latency, sections.MeasuredLatency):
         measured_times(cloud.api.latency)
-    if not isinstance(arrivals, sections.ReplayArrivals):  # of a replayed log it is known once that has been read
+    if not isinstance(arrivals, sections.ReplayArrivals | sections.EmpiricalArrivals):  # known once a log is read
         events = arrivals.events if isinstance(arrivals, sections.SessionArrivals) else 1.0
         check_load(policy, llm, cloud, devices * arrivals.per_day * events, DAY_S, 1)

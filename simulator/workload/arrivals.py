@@ -18,6 +18,7 @@ from fleetrec.simulator.core.signals import DAY_S, Diurnal
 from fleetrec.simulator.scenario.sections import (
     Arrivals,
     DiurnalArrivals,
+    EmpiricalArrivals,
     PoissonArrivals,
     ReplayArrivals,
     SessionArrivals,
@@ -28,6 +29,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _GAP_SPREAD = 1.0  # log-normal sigma of gaps inside a session
+_DONORS = 20  # users among whom one is drawn to take after
 _DAY_GRID = 1440  # points at which the daily cycle's integral is tabulated
 
 
@@ -90,6 +92,8 @@ def arrival_times(
     elif isinstance(section, DiurnalArrivals):
         arrived = _running_sums(draws.exponential("arrival gap", device, place), device)
         times = _daily_moments(arrived, section)
+    elif isinstance(section, EmpiricalArrivals):
+        times = empirical_times(split, section, users, np.flatnonzero(split.streamed), draws)
     else:
         times = _sessions(section, rows, draws)
     end_s = horizon_s if horizon_s is not None else float(times.max(initial=0.0))
@@ -187,6 +191,48 @@ def _shifted(times: Floats, rows: _Rows, horizon_s: float | None, draws: Draws) 
     room = (horizon_s if horizon_s is not None else float(spans.max(initial=0.0))) - spans
     begin = draws.uniform("replay shift", np.arange(len(present))) * np.maximum(room, 0.0)
     return times - first[rows.device] + begin[rows.device]
+
+
+def empirical_times(split: SplitLog, section: EmpiricalArrivals, users: Ints, others: Ints, draws: Draws) -> Floats:
+    """When devices of these users [D] come, by the pauses of one of `others` each, or by their own."""
+    log, lengths = split.log, split.log.lengths[users] - split.history[users]
+    if log.clock == "none":
+        raise InputError(f"{log.source} has no times to take pauses from; set workload.arrivals={{kind: sessions}}")
+    gaps = _donated_gaps(split, _donors(split, others, lengths, draws), lengths)
+    device, place = ragged(lengths)
+    if section.after == "self":
+        own = (split.history[users] > lengths)[device]
+        newest = (log.offsets[users] + split.history[users] - lengths)[device[own]] + place[own]
+        gaps[own] = log.times[newest] - log.times[newest - 1]
+        first = own & (place == 0)  # of a pause that began before the run
+        gaps[first] *= draws.uniform("arrival begin", device[first])
+    return _running_sums(gaps, device)
+
+
+def _donors(split: SplitLog, users: Ints, lengths: Ints, draws: Draws) -> Ints:
+    """Whom each device [D] that comes `lengths` times takes after: one of the streamed `users`, drawn among those who
+    came as often or little more, so that lengths of sessions, pauses and hours of the day belong together."""
+    has = (split.log.lengths - split.history)[users]
+    order = np.argsort(has, kind="stable")
+    first = np.searchsorted(has[order], lengths, side="left").clip(0, max(len(users) - _DONORS, 0))
+    drawn = draws.uniform("arrival donor", np.arange(len(lengths)))
+    place = first + (drawn * np.minimum(_DONORS, len(users) - first)).astype(np.int64)
+    return np.asarray(users[order[place]])
+
+
+def _donated_gaps(split: SplitLog, donors: Ints, lengths: Ints) -> Floats:
+    """The donors' pauses [S]. The first is that since the cut, where the log has one clock, else none. Where a donor
+    came less often, its pauses come again."""
+    log, history = split.log, split.history[donors]
+    has, begin = log.lengths[donors] - history, log.offsets[donors] + history
+    device, place = ragged(lengths)
+    again = 1 + (place - 1) % np.maximum(has - 1, 1)[device]
+    inside = np.where(place < has[device], place, np.minimum(again, has[device] - 1))
+    at = begin[device] + inside
+    gaps = np.where(inside > 0, log.times[at] - log.times[np.maximum(at - 1, 0)], DAY_S)
+    since = log.times[begin] - split.cut_time if split.cut_time is not None else np.zeros(len(donors))
+    gaps[place == 0] = since[lengths > 0]
+    return np.asarray(gaps)
 
 
 def _running_sums(values: Floats, group: Ints) -> Floats:

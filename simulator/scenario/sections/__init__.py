@@ -77,6 +77,7 @@ from fleetrec.simulator.scenario.sections.users import Users
 from fleetrec.simulator.scenario.sections.workload import (
     Arrivals,
     DiurnalArrivals,
+    EmpiricalArrivals,
     GlobalTimeSplit,
     Log,
     LogFile,
@@ -116,6 +117,7 @@ __all__ = [
     "Disaggregation",
     "DiurnalArrivals",
     "DraftModel",
+    "EmpiricalArrivals",
     "Engine",
     "EngineName",
     "Failures",

@@ -202,6 +202,17 @@ class ReplayArrivals(Section):
     shift: Literal["none", "uniform"] = Field("none", description="uniform: each user starts at a moment of its own")
 
 
+class EmpiricalArrivals(Section):
+    """Pauses of the log in new lives: of another user who came about as often, or of the user's own history."""
+
+    kind: Literal["empirical"] = "empirical"
+    after: Literal["others", "self"] = Field(
+        "self",
+        description="whose pauses, in their order: the newest of the own history where it has enough of them, else "
+        "(and with `others` always) those of a streamed user, drawn by the seed",
+    )
+
+
 class PoissonArrivals(Section):
     """Interactions at random moments; the items keep the log's order."""
 
@@ -229,7 +240,9 @@ class SessionArrivals(Section):
     peak_to_mean: float = Field(2.0, ge=1, le=4, description="rate of sessions at the peak over the day's mean")
 
 
-Arrivals = Annotated[ReplayArrivals | PoissonArrivals | DiurnalArrivals | SessionArrivals, kind_of()]
+Arrivals = Annotated[
+    ReplayArrivals | EmpiricalArrivals | PoissonArrivals | DiurnalArrivals | SessionArrivals, kind_of()
+]
 
 
 class Log(Section):

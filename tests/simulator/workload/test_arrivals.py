@@ -8,6 +8,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import (
     DiurnalArrivals,
+    EmpiricalArrivals,
     GlobalTimeSplit,
     PerUserSplit,
     PoissonArrivals,
@@ -199,3 +200,44 @@ def test_gaps_are_summed_up_within_devices_only() -> None:
 def test_a_log_without_times_cannot_be_replayed() -> None:
     with pytest.raises(InputError, match="kind: sessions"):
         stream_of([range(5)], ReplayArrivals(), "none")
+
+
+def test_own_pauses_come_again_in_their_order() -> None:
+    times = [[DAY_0 + t for t in (0, 10, 30, 1000, 1007, 1500, 5000)]] * 2
+    stream = stream_of(times, EmpiricalArrivals(), split=PerUserSplit(last=3, min_history=1))
+    for device in range(2):
+        first, *later = of_device(stream, device)
+        assert 0 < first < 10  # of the oldest pause of three, which began before the run
+        assert np.diff([first, *later]).tolist() == [20, 970]
+
+
+def test_with_too_short_a_history_another_user_lends_its_pauses() -> None:
+    times = [[DAY_0, *(DAY_0 + 10 + t for t in (0, 5, 5, 90))], [DAY_0, *(DAY_0 + 50 + t for t in (0, 5, 5, 90))]]
+    split = PerUserSplit(last=4, min_history=1)
+    for section in (EmpiricalArrivals(), EmpiricalArrivals(after="others")):
+        stream = stream_of(times, section, split=split)
+        assert of_device(stream, 0) == of_device(stream, 1) == [0, 5, 5, 90]
+
+
+def test_donors_come_about_as_often() -> None:
+    lengths = [4] * 30 + [40] * 30
+    times = [
+        [DAY_0, *(DAY_0 + 10 + n * gap for n in range(n_events))]
+        for n_events, gap in zip(lengths, [7] * 30 + [3] * 30, strict=True)
+    ]
+    stream = stream_of(times, EmpiricalArrivals(after="others"), split=PerUserSplit(last=40, min_history=1))
+    assert np.diff(of_device(stream, 5)).tolist() == [7, 7, 7]
+    assert set(np.diff(of_device(stream, 45)).tolist()) == {3}
+
+
+def test_empirical_moments_do_not_depend_on_the_fleet() -> None:
+    times = [[DAY_0 + t * (u + 1) for t in range(12)] for u in range(6)]
+    for section in (EmpiricalArrivals(), EmpiricalArrivals(after="others")):
+        whole = stream_of(times, section, split=PerUserSplit(last=4, min_history=1))
+        one = stream_of(times, section, split=PerUserSplit(last=4, min_history=1), users=[0])
+        assert of_device(one, 0) == of_device(whole, 0)
+
+
+def test_without_times_there_are_no_pauses_to_take() -> None:
+    with pytest.raises(InputError, match="has no times to take pauses from"):
+        stream_of([range(10)] * 3, EmpiricalArrivals(), "none")

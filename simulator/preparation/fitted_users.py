@@ -1,0 +1,242 @@
+"""Users of a log who can choose: a model fitted on the part of the log that no recommender of a run has learnt from.
+
+Of the users who are streamed, four fifths lend what they did after the cut; what the others did after it is compared
+with what the model does in their place, living on its own choices.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.precision import computed_with
+from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.srm.training import deterministic
+from fleetrec.models.users.choice_model import Histories, train_choice_model
+from fleetrec.simulator.core.notes import data_of, note
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.core.resampling import user_keys
+from fleetrec.simulator.scenario.sections import EmpiricalArrivals
+from fleetrec.simulator.workload.arrivals import empirical_times
+from fleetrec.simulator.workload.splitting import SplitLog
+from fleetrec.simulator.workload.users.fitted import FittedUsers
+from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past
+
+FORMAT = 1
+_ARTIFACT = "users"
+_SEED = 1
+_PARTS, _HELD_OUT, _VALIDATING = 10, (8, 9), (6, 7)
+"""users are dealt out by their ids: the same in every run"""
+_FEWEST = 20
+_SCREEN = 10
+_LAW_USERS = 512
+PAUSE_S = 1800.0
+"""a longer pause begins a new session"""
+
+
+@dataclass(frozen=True)
+class UserRoles:
+    """Which users [U] lend their choices after the cut to what."""
+
+    fitting: NDArray[np.bool_]
+    validating: NDArray[np.bool_]
+    """of those, who say when to stop"""
+    held_out: NDArray[np.bool_]
+
+
+def roles_of(split: SplitLog) -> UserRoles:
+    """InputError where too few users are streamed to fit anything and to hold any out."""
+    part = np.asarray(user_keys(split.log.user_ids) % _PARTS)
+    held = split.streamed & np.isin(part, _HELD_OUT)
+    fitting = split.streamed & ~held
+    validating = fitting & np.isin(part, _VALIDATING)
+    if held.sum() < 2 or validating.sum() < 1 or fitting.sum() < _FEWEST:
+        raise InputError(
+            f"{split.log.source}: {int(split.streamed.sum()):,} users have interactions after the cut, too few to fit "
+            f"users who choose on and to hold some out ({_FEWEST * _PARTS // 8} or more are needed); use a longer log, "
+            "or an earlier workload.split.at"
+        )
+    return UserRoles(fitting, validating, held)
+
+
+def fit_users(split: SplitLog, store: ArtifactStore, threads: int, progress: Progress) -> FittedUsers:
+    """The model of a log's users, from the cache where it has been fitted before."""
+    roles, log = roles_of(split), split.log
+    key = {
+        "format": FORMAT,
+        "log": log.content_hash,
+        "choices": content_hash(split.history, split.streamed),
+        **computed_with(threads, "cpu"),
+    }
+    folder = store.open(_ARTIFACT, key)
+    if folder is not None:
+        told = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
+        return FittedUsers(load_file(folder / "users.safetensors"), Laws(**told["laws"]))
+    store.check_writable()
+    away_s = np.diff(log.times, prepend=0.0)
+    away_s[log.offsets[:-1]] = np.inf
+    data = Histories(log.offsets, log.items.astype(np.int64), away_s, log.n_items)
+    begin, end = np.where(roles.fitting, split.history, 0), np.where(roles.fitting, log.lengths, 0)
+    with deterministic(_SEED, threads, "cpu"):
+        weights, history = train_choice_model(data, _popularity(split), begin, end, roles.validating, _SEED, progress)
+    arrays = {name: values.numpy() for name, values in weights.items()}
+    laws = _laws(split, FittedUsers(arrays, Laws()), np.flatnonzero(roles.fitting)[:_LAW_USERS])
+    with store.creating(_ARTIFACT, key) as temporary:
+        save_file(arrays, temporary / "users.safetensors")
+        (temporary / "fit.json").write_text(json.dumps({"laws": asdict(laws), **history}, indent=1), encoding="utf-8")
+    return FittedUsers(arrays, laws)
+
+
+def _laws(split: SplitLog, model: FittedUsers, users: Ints) -> Laws:
+    """What a log of choices does not tell is set so: of the best screen that there is, users take something half the
+    time; what they chose themselves leaves them as satisfied as they are."""
+    state, at = model.initial(past_of(split, users)), _first_moments(split, users)
+    utility = model.catalogue(state, at)
+    chosen = utility[np.arange(len(users)), split.log.items[split.log.offsets[users] + split.history[users]]]
+    shown = min(_SCREEN, model.n_items)
+    best = -np.sort(-utility, axis=1)[:, :shown] - Laws.examination * np.log(np.arange(1, shown + 1))
+    return Laws(skip=float(np.median(np.log(np.exp(best).sum(axis=1)))), satisfied=float(chosen.mean()))
+
+
+def past_of(split: SplitLog, users: Ints) -> Past:
+    """What users [M] had before what they choose."""
+    log, lengths = split.log, split.history[users]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    at = np.repeat(log.offsets[users] - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return Past(users, offsets, log.items[at].astype(np.int64), log.times[at])
+
+
+def _first_moments(split: SplitLog, users: Ints) -> Moments:
+    nothing = np.zeros(len(users), dtype=np.int64)
+    return Moments(
+        np.arange(len(users)), nothing, nothing, split.log.times[split.log.offsets[users] + split.history[users]]
+    )
+
+
+def live(split: SplitLog, model: FittedUsers, users: Ints, seed: int = 1) -> list[Ints]:
+    """What users choose of the whole catalogue at the log's own moments, living on their own choices: a list a user."""
+    log, draws = split.log, Draws(seed)
+    lengths = (log.lengths - split.history)[users]
+    users = users[order := np.argsort(-lengths, kind="stable")]
+    lengths = lengths[order]
+    state, found = model.initial(past_of(split, users)), [np.empty(n, dtype=np.int64) for n in lengths.tolist()]
+    every = np.arange(model.n_items)
+    for step in range(int(lengths[0])):
+        here = np.arange(int(np.searchsorted(-lengths, -step, side="left")))
+        times = log.times[log.offsets[users[here]] + split.history[users[here]] + step]
+        at = Moments(here, np.full(len(here), step), np.zeros_like(here), times)
+        noise = -np.log(-np.log(draws.uniform("users.check", users[here, None], step, every)))
+        item = (model.catalogue(state[here], at) + noise).argmax(axis=1)
+        for row, one in zip(here.tolist(), item.tolist(), strict=True):
+            found[row][step] = one
+        state[here] = model.advance(state[here], at, item)
+    back = np.empty(len(order), dtype=np.int64)
+    back[order] = np.arange(len(order))
+    return [found[place] for place in back.tolist()]
+
+
+def compare_users(split: SplitLog, model: FittedUsers, seed: int = 1) -> dict[str, Any]:
+    """How what the model does in place of held-out users is distributed beside what they did: KS distances.
+
+    `between_users` is the same distance of what the fitting users did: users differ by so much, whatever the model.
+    """
+    roles = roles_of(split)
+    held, others = np.flatnonzero(roles.held_out), np.flatnonzero(roles.fitting)
+    theirs, fitting = _chosen(split, held), _chosen(split, others)
+    lived = live(split, model, held, seed)
+    rank = np.empty(split.log.n_items)
+    rank[np.argsort(-_popularity(split), kind="stable")] = np.arange(split.log.n_items)
+    of = {
+        "popularity": [rank[np.concatenate(lists)] for lists in (lived, theirs, fitting)],
+        "repeats": [_repeats(split, *one) for one in ((held, lived), (held, theirs), (others, fitting))],
+    }
+    if split.log.clock != "none":
+        device, _ = ragged((split.log.lengths - split.history)[held])
+        logged = [_logged_sessions(split, users) for users in (held, others)]
+        for after in ("others", "self"):
+            drawn = empirical_times(split, EmpiricalArrivals(after=after), held, others, Draws(seed))
+            times = [_sessions(device, drawn), *logged]
+            names = (f"session_length_after_{after}", f"gap_after_{after}")
+            of |= {name: [one[place] for one in times] for place, name in enumerate(names)}
+    rows = [
+        {
+            "what": name,
+            "ks": ks(lived_so, real),
+            "between_users": ks(rest, real),
+            "model_mean": float(lived_so.mean()),
+            "held_out_mean": float(real.mean()),
+        }
+        for name, (lived_so, real, rest) in of.items()
+    ]
+    told = (
+        "the users were fitted on what {fitting:,} of the log's users did after the cut, which no recommender of a run "
+        "has learnt from; what they want is told from what they had, whoever had shown it to them"
+    )
+    assumed = (
+        "no log of choices tells what users leave: taking nothing is worth {skip:.2f}, so that of the best screen "
+        "something is taken half the time, and patience, satisfaction and returns are assumed (workload.users)"
+    )
+    return {
+        "log": split.log.source,
+        "split": split.description,
+        "held_out_users": len(held),
+        "held_out_choices": sum(map(len, theirs)),
+        "compared": rows,
+        "laws": asdict(model.laws),
+        "notes": data_of(
+            note("users_fitted", told, fitting=len(others)), note("users_assumed", assumed, skip=model.laws.skip)
+        ),
+    }
+
+
+def _chosen(split: SplitLog, users: Ints) -> list[Ints]:
+    """What users did after the cut."""
+    log = split.log
+    begin, end = log.offsets[users] + split.history[users], log.offsets[users + 1]
+    return [log.items[first:last].astype(np.int64) for first, last in zip(begin.tolist(), end.tolist(), strict=True)]
+
+
+def _sessions(user: Ints, times: Floats) -> tuple[Floats, Floats]:
+    """Lengths of sessions, and gaps of users' consecutive moments, in order by user [S]."""
+    gaps = np.diff(times)
+    same = np.diff(user) == 0
+    begins = np.append(True, ~same | (gaps > PAUSE_S))
+    return np.diff(np.append(np.flatnonzero(begins), len(times))).astype(np.float64), gaps[same]
+
+
+def _logged_sessions(split: SplitLog, users: Ints) -> tuple[Floats, Floats]:
+    log, lengths = split.log, (split.log.lengths - split.history)[users]
+    device, place = ragged(lengths)
+    return _sessions(device, log.times[(log.offsets[users] + split.history[users])[device] + place])
+
+
+def _popularity(split: SplitLog) -> Floats:
+    """[I]: how often each item was had before the cut."""
+    log, user = split.log, split.log.user_of_event
+    before = np.arange(log.n_events) - log.offsets[user] < split.train_end[user]
+    return np.bincount(log.items[before], minlength=log.n_items).astype(np.float64)
+
+
+def _repeats(split: SplitLog, users: Ints, chosen: list[Ints]) -> Floats:
+    """Whether each choice is of an item that its user has had: 1 or 0."""
+    found = []
+    for user, items in zip(users.tolist(), chosen, strict=True):
+        start, known = split.log.offsets[user], split.history[user]
+        whole = np.concatenate([split.log.items[start : start + known], items])
+        again = np.ones(len(whole))
+        again[np.unique(whole, return_index=True)[1]] = 0.0
+        found.append(again[known:])
+    return np.concatenate(found)
+
+
+def ks(one: Floats, other: Floats) -> float:
+    """The Kolmogorov-Smirnov distance of two samples."""
+    both = np.sort(np.concatenate([one, other]))
+    below = [np.searchsorted(np.sort(sample), both, side="right") / len(sample) for sample in (one, other)]
+    return float(np.abs(below[0] - below[1]).max())

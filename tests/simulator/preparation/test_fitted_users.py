@@ -1,0 +1,86 @@
+"""Users who choose are fitted on what no recommender has learnt from, and live as held-out users do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.preparation.fitted_users import compare_users, fit_users, ks, live, roles_of
+from fleetrec.simulator.scenario.sections import GlobalTimeSplit, SyntheticWorld
+from fleetrec.simulator.workload.splitting import SplitLog, split_log
+from fleetrec.simulator.workload.synthetic import synthetic_log
+from fleetrec.simulator.workload.users.fitted import FittedUsers
+
+WORLD = SyntheticWorld(users=250, items=60, events_per_user=50, repeats=0.3)
+
+
+@pytest.fixture(scope="module")
+def split() -> SplitLog:
+    return split_log(synthetic_log(WORLD), GlobalTimeSplit(at=0.6))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
+    return ArtifactStore(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def fitted(split: SplitLog, store: ArtifactStore) -> FittedUsers:
+    return fit_users(split, store, 1, NullProgress())
+
+
+def test_held_out_users_lend_nothing_to_the_fit(split: SplitLog) -> None:
+    roles = roles_of(split)
+    assert not (roles.held_out & roles.fitting).any()
+    assert (roles.validating <= roles.fitting).all()
+    assert ((roles.held_out | roles.fitting) == split.streamed).all()
+
+
+def test_what_is_learnt_does_not_depend_on_what_held_out_users_did(
+    split: SplitLog, fitted: FittedUsers, tmp_path: Path
+) -> None:
+    log, roles = split.log, roles_of(split)
+    place = np.arange(log.n_events) - log.offsets[log.user_of_event]
+    theirs = roles.held_out[log.user_of_event] & (place >= split.history[log.user_of_event])
+    other = replace(log, items=np.where(theirs, 0, log.items), content_hash="other")
+    again = fit_users(replace(split, log=other), ArtifactStore(tmp_path), 1, NullProgress())
+    assert again.laws == fitted.laws
+
+
+def test_they_are_fitted_once(split: SplitLog, store: ArtifactStore, fitted: FittedUsers) -> None:
+    kept = fit_users(split, store, 1, NullProgress())
+    users = np.flatnonzero(roles_of(split).held_out)[:5]
+    for one, other in zip(live(split, kept, users), live(split, fitted, users), strict=True):
+        assert one.tolist() == other.tolist()
+    assert len(list((store.root / "users").iterdir())) == 1
+
+
+def test_their_choices_are_distributed_as_those_of_held_out_users(split: SplitLog, fitted: FittedUsers) -> None:
+    figures = compare_users(split, fitted)
+    rows = {row["what"]: row for row in figures["compared"]}
+    assert rows["repeats"]["model_mean"] == pytest.approx(rows["repeats"]["held_out_mean"], abs=0.08)
+    for what in ("popularity", "session_length_after_others"):
+        assert rows[what]["ks"] < 0.15, what
+    assert [note["key"] for note in figures["notes"]] == ["users_fitted", "users_assumed"]
+
+
+def test_a_user_lives_alike_in_any_company(split: SplitLog, fitted: FittedUsers) -> None:
+    users = np.flatnonzero(split.streamed)[:6]
+    together, alone = live(split, fitted, users), live(split, fitted, users[:1])
+    assert together[0].tolist() == alone[0].tolist()
+
+
+def test_a_log_of_few_users_is_one_line() -> None:
+    few = split_log(synthetic_log(SyntheticWorld(users=8, items=30)), GlobalTimeSplit())
+    with pytest.raises(InputError, match="too few to fit users who choose on"):
+        roles_of(few)
+
+
+def test_the_distance_of_two_samples_is_the_largest_of_their_shares() -> None:
+    assert ks(np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 3, 4])) == 0
+    assert ks(np.array([1.0, 1, 1, 2]), np.array([1.0, 2, 2, 2])) == 0.5
+    assert ks(np.array([1.0]), np.array([5.0])) == 1
