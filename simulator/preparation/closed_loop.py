@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from fleetrec.models.baselines import all_baselines
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.fleet.population import Population
+from fleetrec.simulator.preparation.fitted_users import fit_users
 from fleetrec.simulator.preparation.prepare import Prepared, preloaded_lists
 from fleetrec.simulator.preparation.training import grown_source, srm_scores
 from fleetrec.simulator.ranking.growing import GrowingHistories
@@ -152,7 +153,10 @@ def opportunities_of(population: Population, users: sections.Users) -> Opportuni
 
 
 def user_model(workload: sections.Workload, before: Prepared, times: Opportunities, past: Past) -> UserModel:
-    """What items are worth to the users of a scenario."""
+    """What items are worth to the users of a scenario: the truth of the built-in world, or what was fitted on a log."""
     if not isinstance(workload.users, ChoiceUsers):
         raise InputError(f"workload.users: {workload.users.kind} is not simulated yet; set it to choice or replay")
+    if workload.interactions != "synthetic":
+        trained, threads = before.trained, before.inputs.training.threads
+        return fit_users(trained.split, trained.store, threads, NullProgress())
     return SyntheticTruth(workload.synthetic, times, before.draws, past)

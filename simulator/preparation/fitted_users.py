@@ -19,7 +19,7 @@ from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.srm.training import deterministic
 from fleetrec.models.users.choice_model import Histories, train_choice_model
-from fleetrec.simulator.core.notes import data_of, note
+from fleetrec.simulator.core.notes import Note, data_of, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import user_keys
 from fleetrec.simulator.scenario.sections import EmpiricalArrivals
@@ -174,14 +174,6 @@ def compare_users(split: SplitLog, model: FittedUsers, seed: int = 1) -> dict[st
         }
         for name, (lived_so, real, rest) in of.items()
     ]
-    told = (
-        "the users were fitted on what {fitting:,} of the log's users did after the cut, which no recommender of a run "
-        "has learnt from; what they want is told from what they had, whoever had shown it to them"
-    )
-    assumed = (
-        "no log of choices tells what users leave: taking nothing is worth {skip:.2f}, so that of the best screen "
-        "something is taken half the time, and patience, satisfaction and returns are assumed (workload.users)"
-    )
     return {
         "log": split.log.source,
         "split": split.description,
@@ -189,10 +181,21 @@ def compare_users(split: SplitLog, model: FittedUsers, seed: int = 1) -> dict[st
         "held_out_choices": sum(map(len, theirs)),
         "compared": rows,
         "laws": asdict(model.laws),
-        "notes": data_of(
-            note("users_fitted", told, fitting=len(others)), note("users_assumed", assumed, skip=model.laws.skip)
-        ),
+        "notes": data_of(*fitted_notes()),
     }
+
+
+def fitted_notes() -> list[Note]:
+    """On what fitted users rest, and what is assumed of them."""
+    told = (
+        "users are of a model that was fitted on what the log's users did after the cut, from which no recommender has "
+        "learnt: what they want is told from what they had, whoever had shown it to them"
+    )
+    assumed = (
+        "no log of choices tells what users leave: unless workload.users says otherwise, of the best screen of ten "
+        "they take something half the time; patience, satisfaction and returns are assumed"
+    )
+    return [note("users_fitted", told), note("users_assumed", assumed)]
 
 
 def _chosen(split: SplitLog, users: Ints) -> list[Ints]:

@@ -16,6 +16,7 @@ from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.engine.world import World
 from fleetrec.simulator.fleet.message_sizes import install_bytes
 from fleetrec.simulator.preparation import illegal_beams, list_quality
+from fleetrec.simulator.preparation.fitted_users import fitted_notes
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.title_answers import answer_notes
@@ -114,6 +115,7 @@ def collect(
         *tuned.notes,
         *provisioned_notes(scenario.policy.slate, scenario.cloud, service, provisioned),
         *(choice_notes(kind, tuned.curve is not None) if chosen is not None else [CAVEAT]),
+        *(fitted_notes() if chosen is not None and scenario.workload.interactions != "synthetic" else []),
     ]
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,

@@ -13,9 +13,6 @@ def user_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, str]
     if not users.reacts:
         return
     yield from ((f"{KEY}.{key}", text) for key, text in users.problems())
-    if users.kind == "choice" and scenario.workload.interactions != "synthetic":
-        text = "choice needs the built-in world, whose truth says what items are worth to whom"
-        yield KEY, f"{text}; set workload.interactions: synthetic, or bring users of your own"
     for key, text in _not_simulated(scenario):
         yield key, f"{text} where users react ({KEY}: {users.kind}); set {KEY}: replay, or change it"
 

@@ -14,6 +14,7 @@ from fleetrec.simulator.scenario.sections import GlobalTimeSplit, SyntheticWorld
 from fleetrec.simulator.workload.splitting import SplitLog, split_log
 from fleetrec.simulator.workload.synthetic import synthetic_log
 from fleetrec.simulator.workload.users.fitted import FittedUsers
+from tests.simulator.reacting import lives, reacting, run
 
 WORLD = SyntheticWorld(users=250, items=60, events_per_user=50, repeats=0.3)
 
@@ -72,6 +73,23 @@ def test_a_user_lives_alike_in_any_company(split: SplitLog, fitted: FittedUsers)
     users = np.flatnonzero(split.streamed)[:6]
     together, alone = live(split, fitted, users), live(split, fitted, users[:1])
     assert together[0].tolist() == alone[0].tolist()
+
+
+def test_users_of_a_log_who_choose_live_one_life_however_it_is_computed(tmp_path: Path) -> None:
+    log = synthetic_log(WORLD.model_copy(update={"users": 40, "events_per_user": 25, "days": 2}))
+    rows = [
+        f"u{user},i{item},{int(time)}" for user, item, time in zip(log.user_of_event, log.items, log.times, strict=True)
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    scenario = reacting(
+        workload={"interactions": {"path": str(tmp_path / "log.csv")}, "users": {"kind": "choice", "organic": 0.3}},
+        fleet={"devices": 6},
+    )
+    ahead, stepped = lives(scenario), lives(scenario, ahead=False)
+    assert all(table.equals(stepped[name]) for name, table in ahead.items())
+    assert {"slate", "organic"} <= set(ahead["opportunities"]["outcome"])
+    keys = {one["key"] for one in run(scenario).summary["notes"]}
+    assert {"users_fitted", "users_assumed"} <= keys
 
 
 def test_a_log_of_few_users_is_one_line() -> None:

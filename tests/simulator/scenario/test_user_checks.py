@@ -18,7 +18,6 @@ from tests.simulator.reacting import reacting
         ({"policy": {"slate": "popular"}}, "policy.slate"),
         ({"fleet": {"fallback": "popular"}}, "fleet.fallback"),
         ({"llm": {"candidates": {"kind": "p5"}}}, "llm.candidates"),
-        ({"workload": {"interactions": {"path": "my_log.csv"}}}, "workload.users"),
         ({"workload": {"users": {"kind": "choice", "organic": 0, "skip": 99}}}, "workload.users.skip"),
     ],
     ids=str,
