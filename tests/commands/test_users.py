@@ -16,7 +16,7 @@ def test_users_are_fitted_and_compared(tmp_path: Path, monkeypatch: pytest.Monke
     told = typed("users", scenario, *SMALL)
     assert told.exit_code == 0, told.output
     assert "share of what they had before" in told.stdout
-    assert "which no recommender of a run has learnt from" in " ".join(told.stdout.split())
+    assert "from which no recommender has learnt" in " ".join(told.stdout.split())
     figures = json.loads(typed("users", scenario, *SMALL, "--json", "--quiet").stdout)
     assert {"popularity", "repeats"} < {row["what"] for row in figures["compared"]}
     few = one_line(typed("users", scenario, "--set", "workload.synthetic={users: 9, items: 40}"))
