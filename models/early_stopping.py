@@ -73,16 +73,18 @@ def train_epochs(
         loss = learn(epoch, fallen)
         now = judge()
         history.append({"loss": loss, **now})
-        task.advance(0, f"epoch {epoch}, loss {loss:.3f}" + (f", {_SELECT} {now[_SELECT]:.4f}" if now else ""))
-        if not now or now[_SELECT] > best[_SELECT]:
-            best, best_weights, best_epoch, waited = now, _copy(model), epoch, 0
+        better = not now or now[_SELECT] > best[_SELECT]
+        if better:
+            best, best_weights, best_epoch = now, _copy(model), epoch
+        waited = 0 if better else waited + 1
+        so_far = f", {_SELECT} {now[_SELECT]:.4f}, best {best[_SELECT]:.4f}" if now else ""
+        task.advance(0, f"epoch {epoch} of at most {epochs}, loss {loss:.3f}{so_far}")
+        if waited < patience:
             continue
-        waited += 1
-        if waited >= patience and fallen == falls:
+        if fallen == falls:
             break
-        if waited >= patience:
-            fallen, waited = fallen + 1, 0
-            model.load_state_dict(best_weights)
+        fallen, waited = fallen + 1, 0
+        model.load_state_dict(best_weights)
     model.load_state_dict(best_weights)
     return {"validation": best, "best_epoch": best_epoch, "epochs": history}
 

@@ -137,17 +137,19 @@ class Lines:
         self._file, self._name, self._total, self._clock = file, name, total, clock
         self._begun_s = self._told_s = clock()
         self._done = 0.0
+        self._note = ""
 
     def advance(self, n: float = 1, note: str = "") -> None:
         """See Task."""
         self._done += n
+        self._note = note or self._note
         now = self._clock()
         if now - self._told_s < LINE_EVERY_S:
             return
         self._told_s = now
         left_s = (self._total - self._done) * (now - self._begun_s) / self._done if self._done else math.inf
         left = f", {in_words(left_s)} left" if math.isfinite(left_s) else ""
-        told = f"{self._name}: {self._done:,.0f}/{self._total:,.0f}{left}{f', {note}' if note else ''}"
+        told = f"{self._name}: {self._done:,.0f}/{self._total:,.0f}{left}{f', {self._note}' if self._note else ''}"
         print(told, file=self._file, flush=True)
 
     def show(self, figures: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from fleetrec.models.srm.base import SmallModel, StateModel
 from fleetrec.models.srm.batches import Batch
 
 _CHUNK_FLOATS = {"cpu": 4_000_000, "cuda": 256_000_000}
-"""logits held at once (16 MB, 1 GB): bounded memory, and a buffer that the allocator reuses"""
+"""logits held at once (16 MB, 1 GB)"""
 
 
 def full_softmax_backward(model: StateModel, batch: Batch) -> Tensor:
@@ -25,10 +25,13 @@ def full_softmax_backward(model: StateModel, batch: Batch) -> Tensor:
     log_likelihood = torch.zeros((), dtype=torch.float64, device=states.device)
     rows = max(1, _CHUNK_FLOATS[states.device.type] // model.n_items)
     with torch.no_grad():
+        # One buffer for all chunks: a new one is given back to the system each time, and its pages come anew.
+        held = states.new_empty((min(rows, len(targets)), model.n_items)) if states.device.type == "cpu" else None
         for at in range(0, len(targets), rows):
             part = slice(at, at + rows)
-            gradients = torch.softmax(states[part] @ vectors.T, dim=1)
             own = targets[part, None]
+            out = None if held is None else held[: len(own)]
+            gradients = torch.softmax(torch.mm(states[part], vectors.T, out=out), dim=1, out=out)
             log_likelihood += gradients.gather(1, own).clamp_min(1e-38).log().sum()
             gradients.scatter_add_(1, own, torch.full_like(own, -1, dtype=gradients.dtype))
             torch.mm(gradients, vectors, out=state_gradients[part])

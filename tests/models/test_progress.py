@@ -4,8 +4,10 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
+from fleetrec.models.early_stopping import train_epochs
 from fleetrec.models.runtime.progress import Lines, LiveView, RichProgress, in_words
 
 
@@ -68,6 +70,27 @@ def test_work_of_minutes_that_nobody_watches_tells_a_line_a_minute() -> None:
     assert file.getvalue().splitlines() == [
         "training item_lm: 120/1,000, 7 min 20 s left, loss 60",  # 2 a second, so 880 more take 440 s
         "training item_lm: 240/1,000, 6 min 20 s left, loss 120",
+    ]
+
+
+def test_a_training_tells_how_good_it_is_so_far_in_every_line_and_after_how_many_epochs_it_ends_at_the_latest() -> None:
+    file, clock = io.StringIO(), Clock()
+    task = Lines(file, "training sasrec", 300, clock)
+    scores = iter([{"ndcg@10": 0.0}, {"ndcg@10": 0.2}, {"ndcg@10": 0.1}, {"ndcg@10": 0.1}])
+
+    def learn(epoch: int, fallen: int) -> float:
+        for _ in range(100):
+            clock.now += 1.0
+            task.advance(1)
+        return 1.5
+
+    train_epochs(torch.nn.Linear(1, 1), 3, 3, learn, lambda: next(scores), task)
+    assert file.getvalue().splitlines() == [
+        "training sasrec: 60/300, 4 min 00 s left",
+        "training sasrec: 120/300, 3 min 00 s left, epoch 1 of at most 3, loss 1.500, ndcg@10 0.2000, best 0.2000",
+        "training sasrec: 180/300, 2 min 00 s left, epoch 1 of at most 3, loss 1.500, ndcg@10 0.2000, best 0.2000",
+        "training sasrec: 240/300, 1 min 00 s left, epoch 2 of at most 3, loss 1.500, ndcg@10 0.1000, best 0.2000",
+        "training sasrec: 300/300, 0 s left, epoch 2 of at most 3, loss 1.500, ndcg@10 0.1000, best 0.2000",
     ]
 
 
