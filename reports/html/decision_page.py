@@ -35,8 +35,8 @@ def _write(folder: Path, held: DecisionRecords) -> Path:
         "kicker": f"Decision “{held.name}”: {_CALLS[decision['call']].lower()}",
         "headline": decision["sentence"],
         "under_headline": [
-            f"{decision['value']['taken'][:1].upper()}{decision['value']['taken'][1:]}.",
-            f"{words.quality_and_cost(summary).capitalize()}.",
+            words.as_sentence(decision["value"]["taken"]),
+            words.as_sentence(words.quality_and_cost(summary)),
         ],
         "warnings": [],
         "choices": [],

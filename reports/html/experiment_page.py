@@ -47,7 +47,7 @@ def write_experiment_page(folder: Path) -> Path:
         "title": experiment.manifest.question or experiment.manifest.name,
         "kicker": f"{_KICKERS[experiment.kind]} “{experiment.manifest.name}”",
         "headline": headline(experiment),
-        "under_headline": [*_saving(answer), words.quality_and_cost(experiment.summary).capitalize() + "."],
+        "under_headline": [*_saving(answer), words.as_sentence(words.quality_and_cost(experiment.summary))],
         "warnings": _warnings(experiment),
         "choices": choices(experiment),
         "hangs_on": words.hangs_on(answer if answer.get("hangs_on") else experiment.summary),

@@ -59,7 +59,7 @@ def write_run_page(folder: Path) -> Path:
         "title": str(run.scenario.get("description") or run.title),
         "kicker": f"Run of {run.title}",
         "headline": str(summary.get("headline") or "no headline"),
-        "under_headline": [words.quality_and_cost(summary).capitalize() + "."],
+        "under_headline": [words.as_sentence(words.quality_and_cost(summary))],
         "warnings": _warnings(summary),
         "choices": _choices(run, intervals),
         "hangs_on": words.hangs_on(summary),

@@ -43,6 +43,11 @@ def quality_and_cost(summary: Mapping[str, Any]) -> str:
     return next(iter(texts_of(summary, QUALITY)), "quality and cost: not stated by the run")
 
 
+def as_sentence(text: str) -> str:
+    """With a capital letter and a full stop; names inside stay as they are."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def account_note(summary: Mapping[str, Any]) -> str:
     """The accounts in plain words, then the objective and fleet as the run states them."""
     return " ".join([ACCOUNTS, *(f"{text[:1].upper()}{text[1:]}." for text in texts_of(summary, COST_ACCOUNT))])

@@ -1,6 +1,7 @@
 """What one key of a scenario means for another: contradictions end a run, `advice` only warns."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
@@ -44,6 +45,8 @@ def _basics(scenario: sections.Scenario) -> Iterator[Contradiction]:
     if isinstance(price, sections.PriceRange) and (problem := price.problem()):
         yield "tariffs.gpu_hour", problem
     currency = scenario.tariffs.currency
+    if not re.fullmatch("[A-Z]{3}", currency.code):
+        yield "tariffs.currency.code", f"expected three capital letters, such as EUR, got {currency.code!r}"
     if currency.code == "USD" and currency.per_usd != 1:
         yield "tariffs.currency.per_usd", f"a US dollar is 1 of USD, not {currency.per_usd:g}; name the currency (code)"
 

@@ -18,6 +18,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.calibration.logs import RequestLog
 from fleetrec.simulator.cloud.calibration.outcomes import (
     Outcomes,
+    Rows,
     Times,
     check_fits,
     measured,
@@ -81,15 +82,21 @@ class Calibration:
 
 
 def calibrate(
-    log: RequestLog, server: Server, fit_first: float = 1.0, form: Form = as_larger, misfit: float = MISFIT
+    log: RequestLog,
+    server: Server,
+    fit_first: float = 1.0,
+    form: Form = as_larger,
+    misfit: float = MISFIT,
+    rows: NDArray[np.bool_] | None = None,
 ) -> Calibration:
-    """Fit the step time of `server` to the first part, `fit_first`, of the log by arrival; judge it on the rest.
+    """Fit the step time of `server` to the first part, `fit_first`, of the log by arrival, or to its `rows` [N]; judge
+    it on the rest.
 
     All requests are simulated either way; `misfit` 0 fits without the prior. InputError where a part holds too few
     requests to be judged, or a request does not fit the server.
     """
-    fitted = _fitted_requests(log, fit_first)
-    part = slice(0, fitted)
+    fitted = _fitted_requests(log, fit_first) if rows is None else int(rows.sum())
+    part, rest = (slice(0, fitted), slice(fitted, None)) if rows is None else (rows, ~rows)
     theirs = Times.of(log, measured(log), part)
     roofline, notes = roofline_of(server), list(log.notes)
     if roofline is not None:
@@ -100,7 +107,7 @@ def calibrate(
         notes.append(note("weak_prior", _WEAK))
     engine = server.engine
     if engine is None:
-        engine, seen = engine_seen(log, part)
+        engine, seen = engine_seen(log, slice(0, fitted) if rows is None else slice(None))  # limits show in a row
         notes += seen
     check_fits(log, engine)
     shift = _fit(log, prior, engine, part, misfit)
@@ -117,7 +124,7 @@ def calibrate(
         steps=steps,
         simulated=simulated,
         in_sample=relative_errors(log, simulated, part),
-        held_out=relative_errors(log, simulated, slice(fitted, None)) if fitted < len(log) else None,
+        held_out=relative_errors(log, simulated, rest) if fitted < len(log) else None,
         simulated_requests_per_s=len(log) / took_s,
         notes=tuple(notes),
     )
@@ -127,7 +134,7 @@ def _shifted(prior: Prior, shift: NDArray[np.float64]) -> Coefficients:
     return Coefficients(*(np.array(prior.coefficients) * np.exp(shift)).tolist())
 
 
-def _fit(log: RequestLog, prior: Prior, engine: Engine, part: slice, misfit: float) -> NDArray[np.float64]:
+def _fit(log: RequestLog, prior: Prior, engine: Engine, part: Rows, misfit: float) -> NDArray[np.float64]:
     """How far [5], in log space, the coefficients of best fit to a part of the log are from the prior's."""
     theirs = Times.of(log, measured(log), part)
 

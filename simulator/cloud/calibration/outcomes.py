@@ -23,6 +23,10 @@ class Outcomes:
     preemptions: int = 0
 
 
+Rows = slice | NDArray[np.bool_]
+"""which requests of a log"""
+
+
 @dataclass(frozen=True)
 class Times:
     """Time to first token, time per further output token (requests of one token have none) and latency, seconds."""
@@ -32,7 +36,7 @@ class Times:
     latency_s: NDArray[np.float64]
 
     @classmethod
-    def of(cls, log: RequestLog, outcomes: Outcomes, chosen: slice = slice(None)) -> "Times":
+    def of(cls, log: RequestLog, outcomes: Outcomes, chosen: Rows = slice(None)) -> "Times":
         """Those of the log's `chosen` requests."""
         arrival, first, last = log.arrival_s[chosen], outcomes.first_s[chosen], outcomes.last_s[chosen]
         further = log.output_tokens[chosen] - 1
@@ -74,7 +78,7 @@ def measured(log: RequestLog) -> Outcomes:
     return Outcomes(log.first_s, log.last_s)
 
 
-def relative_errors(log: RequestLog, simulated: Outcomes, chosen: slice = slice(None)) -> dict[str, float]:
+def relative_errors(log: RequestLog, simulated: Outcomes, chosen: Rows = slice(None)) -> dict[str, float]:
     """Signed relative errors, simulated over measured less one, of the mean and of percentiles of each time."""
     ours, theirs = Times.of(log, simulated, chosen), Times.of(log, measured(log), chosen)
     pairs = {

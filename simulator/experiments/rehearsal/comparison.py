@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.cloud.calibration import RequestLog
+from fleetrec.simulator.cloud.calibration import RequestLog, Server, calibrate
 from fleetrec.simulator.cloud.calibration.outcomes import Outcomes, Times, measured, relative_errors
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.experiments.rehearsal.clouds import Cloud, Fitted
@@ -17,6 +17,8 @@ BARS = {"latency_p50": 0.10, "latency_p95": 0.20}
 _FEWEST = 20
 """answered requests, to fit and judge anything"""
 _STRETCHES, _UNSTEADY = 5, 1.4
+_IN_TURN = 10
+"""stretches that are fitted and judged in turn where the server was not steady"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def compared(log: RequestLog, cloud: Cloud, fit_first: float) -> Comparison:
             notes.append(note("no_profile", "no profile could be fitted: {why}", why=str(error)))
     if found is not None and found.profile is not None:
         notes += _steadiness(log, found.simulated)
+        if notes and notes[-1].key == "unsteady":
+            notes += _in_turn(log, found.profile.server)
     return Comparison(log, guess, found, int(fit_first * len(log)), tuple(notes))
 
 
@@ -99,6 +103,20 @@ def _steadiness(log: RequestLog, simulated: Outcomes) -> list[Note]:
         "else uses its machine, or rehearse for longer"
     )
     return [note("unsteady", said, factor=factor)]
+
+
+def _in_turn(log: RequestLog, server: Server) -> list[Note]:
+    """How near a fit comes that saw the server in all its states: to every other stretch, judged on those between."""
+    rows = (np.arange(len(log)) * _IN_TURN // len(log)) % 2 == 0
+    try:
+        held_out = calibrate(log, server, rows=rows).held_out or {}
+    except InputError:
+        return []
+    said = (
+        "fitted to every other tenth of the rehearsal and judged on those between, which saw the same server, a profile"
+        " is off by {p50:+.1%} in the median latency and {p95:+.1%} at the 95th percentile"
+    )
+    return [note("in_turn", said, p50=held_out["latency_p50"], p95=held_out["latency_p95"])]
 
 
 def _times(log: RequestLog, outcomes: Outcomes, rows: slice) -> Mapping[str, Mapping[str, float]]:

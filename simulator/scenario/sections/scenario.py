@@ -32,7 +32,7 @@ class PriceRange(Section):
 class Currency(Section):
     """In which answers tell money. Prices of a scenario and figures in files are in US dollars all the same."""
 
-    code: str = Field("USD", pattern="^[A-Z]{3}$", description="as ISO 4217 has it: EUR")
+    code: str = Field("USD", description="as ISO 4217 has it: EUR")
     per_usd: float = Field(1.0, gt=0, description="how many of it are one US dollar; of USD 1")
 
     @property

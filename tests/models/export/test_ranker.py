@@ -70,7 +70,7 @@ def test_a_network_of_ones_own_is_traced_as_it_scores(module: nn.Module) -> None
     window, candidates = torch.tensor([4, 2, 9, 0, 0, 0, 0, 0]), torch.arange(20)
     wanted = model.window_logits(window[None], candidates[None], torch.zeros(1, dtype=torch.int64))[0]
     found = traced(Ranker(model, "float32"), model.kind).module()(window, candidates + 1)
-    assert torch.allclose(found, wanted, atol=1e-4)
+    assert torch.allclose(found, wanted, atol=2e-5)  # five times what float32 rounds off in these sums
 
 
 def test_a_table_is_held_narrow_wherever_a_network_has_it() -> None:

@@ -101,6 +101,10 @@ CONTRADICTIONS = {
         "tariffs: {currency: {per_usd: 0.9}}",
         "tariffs.currency.per_usd: a US dollar is 1 of USD, not 0.9; name the currency (code)",
     ),
+    "a currency that is none": (
+        "tariffs: {currency: {code: euro, per_usd: 0.9}}",
+        "tariffs.currency.code: expected three capital letters, such as EUR, got 'euro'",
+    ),
     "two pools of one name": (
         "cloud: {pools: [{name: x}, {name: x}]}",
         "cloud.pools.1.name: 'x' is the name of pool 0 too; rename one",

@@ -60,8 +60,11 @@ def test_a_server_that_grows_slower_by_itself_is_told(log: RequestLog) -> None:
     first[late] += 0.5 * (first[late] - log.arrival_s[late])
     last[late] += 0.5 * (last[late] - log.arrival_s[late])
     found = compared(replace(log, first_s=first, last_s=last), cloud(), 0.5)
+    assert found.found is not None
     assert not found.met
-    assert noted(note.as_data() for note in found.notes)["unsteady"]["factor"] == pytest.approx(1.5, rel=0.1)
+    notes = noted(note.as_data() for note in found.notes)
+    assert notes["unsteady"]["factor"] == pytest.approx(1.5, rel=0.1)
+    assert abs(notes["in_turn"]["p50"]) < 0.1 < abs(found.found.held_out["latency_p50"])
 
 
 def test_what_the_guessed_cloud_could_not_hold_has_no_guess_but_a_profile(log: RequestLog) -> None:
