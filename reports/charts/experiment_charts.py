@@ -15,6 +15,7 @@ from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.experiment_folder import COSTS, Experiment
 from fleetrec.reports.data.metric_names import Metric, metric
 from fleetrec.reports.data.months import PER_MONTH
+from fleetrec.reports.data.quantities import money_text
 from fleetrec.reports.data.run_folder import RunRecords, read_run
 from fleetrec.reports.data.settings_text import is_number, value_text
 from fleetrec.simulator.experiments.comparison.sensitivity import LEAST_TOLD
@@ -85,6 +86,7 @@ def frontier_chart(experiment: Experiment) -> Chart:
         marker = {"color": colour, "symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 10}
         traces.append(_dots(label, [places[name]], marker))
     titles = [f"{m.label}{_BRIEFLY[m.world]}" for m in (x, y)]
+    titles[0] += _month(experiment, x)
     layout: dict[str, Any] = {"xaxis": {"title": {"text": titles[0]}}, "yaxis": {"title": {"text": titles[1]}}}
     for axis, part in (("xaxis", 0), ("yaxis", 1)):
         found = [place[part] for place in places.values() if math.isfinite(place[part].mean)]
@@ -93,6 +95,15 @@ def frontier_chart(experiment: Experiment) -> Chart:
     return Chart(
         "frontier", "What accuracy costs", "Accuracy by cost.", [t for t in traces if t["x"]], layout, height=520
     )
+
+
+def _month(experiment: Experiment, of: Metric) -> str:
+    """What a cent of 1,000 interactions is a month, where the axis has those."""
+    if of.key not in PER_MONTH:
+        return ""
+    held = [[experiment.estimate(v.name, key).mean for key in (PER_MONTH[of.key], of.key)] for v in experiment.variants]
+    rates = [month / each for month, each in held if each > 0 and math.isfinite(month)]
+    return f"; $0.01 is {money_text(0.01 * rates[0])} a month" if rates else ""
 
 
 def _range(estimates: Sequence[Estimate]) -> list[float]:

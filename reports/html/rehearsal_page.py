@@ -123,7 +123,7 @@ def _effect(summary: Mapping[str, Any]) -> Table | None:
         return None
 
     def row(name: str, key: str, text: Any) -> Row:
-        held = [effect[source][key] for source in ("guess", "profile")]
+        held = [effect[source].get(key) for source in ("guess", "profile")]
         return Row([Cell(name), *(Cell("n/a" if value is None else text(value), value=value) for value in held)])
 
     rows = [
@@ -132,6 +132,7 @@ def _effect(summary: Mapping[str, Any]) -> Table | None:
         row("requests answered an interaction", "answered_ratio", number_text),
         row("dollars a month, provisioned", "usd_provisioned_per_month", money_text),
         row("USD per 1,000 interactions, provisioned", "usd_provisioned_per_1k_interactions", money_text),
+        row("dollars a month, marginal", "usd_marginal_per_month", money_text),
         row("USD per 1,000 interactions, marginal", "usd_marginal_per_1k_interactions", money_text),
         row("replicas needed", "replicas_provisioned", number_text),
     ]

@@ -142,6 +142,7 @@ def test_the_page_shows_measured_beside_simulated(held: Held) -> None:
         "The server answers in",
         "With the server's own speed NDCG@10 moves by",
         "dollars a month, provisioned",
+        "dollars a month, marginal",
     ):
         assert said in text
     result = CliRunner().invoke(app, ["report", str(held.folder), "--quiet"])

@@ -217,6 +217,7 @@ def test_winner_runner_up_and_doing_nothing_stand_beside_each_other_with_interva
     results["cost.usd_provisioned_per_month"] = 21600.0 + 100 * (results["seed"] - 2)
     results.to_parquet(folder / "results.parquet", index=False)
     winner, second, nothing = choice_texts(write_report(folder))
+    assert "; $0.01 is $" in frontier_chart(read_experiment(folder)).layout["xaxis"]["title"]["text"]
     # t(0.975, 2) = 4.303 from a table and a deviation of 100 over three seeds give 248, of which three digits are said
     month = "$21,600 a month 95%: $21,400 to $21,800"
     assert winner == f"Winner random 20% NDCG@10 0.1500 95%: 0.1460 to 0.1540 {month} as good for less"

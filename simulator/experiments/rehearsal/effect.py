@@ -1,5 +1,6 @@
 """What it does to a fleet's accuracy and dollars that its cloud is as fast as a measured server, not as was guessed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean, headline_k
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
+from fleetrec.simulator.core.months import times_a_month
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.experiments.rehearsal.clouds import Cloud
 from fleetrec.simulator.preparation.prepare import Prepared
@@ -61,4 +63,9 @@ def _figures(run: RunResult, metric: str) -> dict[str, Any]:
         "request_latency_p95_s": summary["latency_s"]["request"]["p95"],
         "answered_ratio": summary["requests"]["answered_ratio"],
         **{name: summary["cost"].get(name) for name in COSTS},
+        "usd_marginal_per_month": summary["cost"]["usd_marginal"] * times_a_month(*_fleet(summary)),
     }
+
+
+def _fleet(summary: Mapping[str, Any]) -> tuple[float, float, float]:
+    return summary["devices"], summary["represented"]["devices"], summary["simulated_seconds"]
