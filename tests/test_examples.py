@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fleetrec import Scenario, simulate
 from tests.commands.typed import one_line, typed
 
 RANDOM_ORDER = 4.54 / 200
@@ -70,11 +71,12 @@ def test_own_kinds_are_swept_by_one_worker_and_by_two(sweep: str, count: int, wo
 def test_a_policy_and_an_admission_of_ones_own_run_in_regions_on_two_processes_as_in_one() -> None:
     source = "class Even:\n    def admits(self, arrival):\n        return arrival.number % 2 == 0\n"
     Path("admission.py").write_text(source, encoding="utf-8")
-    regions = ("--set", "regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]", "--set", "fleet.devices=20")
-    regions += ("--set", "cloud.admission=admission.py:Even")
-    for name, shards in (("one", ()), ("two", ("--shards", "2"))):
-        result = typed("simulate", "examples/evenings.yaml", *regions, *shards, "--out", name, "--quiet")
-        assert result.exit_code == 0, result.output
+    changes = ["regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]", "fleet.devices=20"]
+    changes += ["cloud.admission=admission.py:Even"]
+    simulate(Scenario.load("examples/evenings.yaml", changes), "one")
+    settings = [word for change in changes for word in ("--set", change)]
+    result = typed("simulate", "examples/evenings.yaml", *settings, "--shards", "2", "--out", "two", "--quiet")
+    assert result.exit_code == 0, result.output
     one, two = (pd.read_parquet(f"{name}/requests.parquet") for name in ("one", "two"))
     rejected = one["outcome"].eq("rejected").groupby(one["region"]).mean()
     assert rejected.between(0.4, 0.6).all()

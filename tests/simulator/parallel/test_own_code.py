@@ -7,6 +7,7 @@ import pytest
 
 from fleetrec import InputError, Scenario
 from fleetrec.simulator.experiments.sweeps import RunJob, executor_for
+from fleetrec.simulator.experiments.sweeps.local import LocalProcesses
 from fleetrec.simulator.regions.executors import LocalShards
 from fleetrec.simulator.regions.messages import RunSpec, Task
 from tests.simulator.experiments.sweeps.files import SCENARIO, results_of
@@ -64,7 +65,7 @@ def error_of(engine: str, scenario: Scenario) -> str | None:
 
 def test_a_worker_says_which_own_file_it_cannot_read(scenario: Scenario) -> None:
     mine = Path("mine.py").absolute()
-    with executor_for("local", 2) as executor:
+    with LocalProcesses(1) as executor:
         mine.unlink()
         ((_, gone),) = executor.outcomes([RunJob(scenario, Path("run").absolute())])
         mine.write_text(OWN + "# a word\n", encoding="utf-8")

@@ -221,10 +221,10 @@ def test_models_of_ones_own_are_evaluated_by_command_and_shared_by_shards(store:
     changes = ("--set", f"srm={{kind: 'mine.py:Mine', {KEYS}}}", "--set", "fleet.devices=12")
     evaluated = typed("evaluate", "tiny.yaml", *changes, "--quiet")
     assert evaluated.exit_code == 0, evaluated.output
-    regions = ("--set", "regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]")
-    for name, shards in (("one", ()), ("two", ("--shards", "2"))):
-        result = typed("simulate", "tiny.yaml", *changes, *regions, *shards, "--out", name, "--quiet")
-        assert result.exit_code == 0, result.output
+    regions = "regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]"
+    simulate(Scenario.load("tiny.yaml", [*changes[1::2], regions]), "one", store=store)
+    result = typed("simulate", "tiny.yaml", *changes, "--set", regions, "--shards", "2", "--out", "two", "--quiet")
+    assert result.exit_code == 0, result.output
     one, two = (pd.read_parquet(f"{name}/interactions.parquet") for name in ("one", "two"))
     pd.testing.assert_frame_equal(one, two)
 

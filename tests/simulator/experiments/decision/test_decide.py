@@ -92,13 +92,13 @@ def test_a_month_is_thirty_days_of_the_represented_fleet(folder):
 
 
 def test_nobody_is_run_where_no_policy_adds_anything(tmp_path):
-    """Of 16 sweeps of six policies that hit as often as the SRM alone, by interactions of their own, one may err."""
+    """Of 8 sweeps of six policies that hit as often as the SRM alone, by interactions of their own, one may err."""
     runs = {f"p{i}": (ALONE, 0.0) for i in range(6)}
     calls = [
         decide(sweep_of(tmp_path / str(chance), runs, chance=chance), Value(worth_usd=1.0))["call"]
-        for chance in range(16)
+        for chance in range(8)
     ]
-    assert calls.count("yes") <= 3
+    assert calls.count("yes") <= 2
 
 
 def test_a_policy_that_never_asks_is_a_rival_to_those_that_do(tmp_path):

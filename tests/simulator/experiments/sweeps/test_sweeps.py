@@ -85,15 +85,18 @@ seeds: [1]
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_runs_of_a_sweep_share_changes_no_byte_of_them(tmp_path: Path, workers: int) -> None:
+def test_what_runs_of_a_sweep_share_changes_no_byte_of_them(tmp_path: Path) -> None:
     """Runs that differ in fusion share thresholds and what their requests need, those of one fusion its lists by
     age."""
     shared = make_plan(read_sweep(write_files(tmp_path, SHARED)))
-    run_sweep(shared, tmp_path / "out", executor_for(jobs=workers), NullProgress(), lambda line: None, conclude=False)
-    for place in ExperimentFolder(tmp_path / "out").runs():
-        simulate(shared.scenario(place.variant.name, 1), tmp_path / "own" / place.variant.folder)
-        assert results_of(tmp_path / "own" / place.variant.folder) == results_of(place.folder)
+    for workers in (1, 2):
+        out, silent = tmp_path / str(workers), lambda line: None
+        run_sweep(shared, out, executor_for(jobs=workers), NullProgress(), silent, conclude=False)
+    for place in ExperimentFolder(tmp_path / "1").runs():
+        own = tmp_path / "own" / place.variant.folder
+        simulate(shared.scenario(place.variant.name, 1), own)
+        assert results_of(own) == results_of(place.folder)
+    assert results_of(tmp_path / "2") == results_of(tmp_path / "1")
 
 
 def test_a_sweep_killed_at_work_ends_with_the_same_bytes_when_resumed(
