@@ -3,7 +3,7 @@
     python benchmarks/node_speed.py [--requests 1000000] [--apart | --compiled]
     python benchmarks/node_speed.py --flat 5 [--requests 100000]
     python benchmarks/node_speed.py --trace shared/data/llm/azure_2023_conv.csv [--turns 5] [--engine vllm]
-        [--speculation | --router | --pools]
+        [--speculation | --router | --pools] [--compiled]
 
 Poisson arrivals with deadlines, prompts of 100 to 1,500 tokens and answers of 20 to 300 on Llama 3.1 8B and H100s, 20 a
 second and replica. `--compiled` serves them as requests that are known before, in compiled code; what loading that
@@ -12,7 +12,7 @@ simulated time. `--flat K` takes all sizes in turns, K times, and prints the med
 and replica, so with 64 times the traffic for 64 replicas, and with 20 a second in all, whatever the number of replicas.
 `--trace` serves a request trace at ten times its rate on four replicas, plain and with all that `FEATURES` names, or
 with drafts, a router that knows prefixes, or pools for prefill and decode alone; in turns, so that what else the
-machine does slows all alike.
+machine does slows all alike; under `--compiled` in compiled code where that knows them, else by the node itself.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from fleetrec.simulator.scenario import sections
 RATE_PER_REPLICA = 20.0  # requests a second
 _ACCEPTANCE = (0.8, 0.72, 0.65, 0.6)
 _TWO = {"replicas": 2}
-_PLAIN, _COMPILED = "plain", "plain, compiled"
+_PLAIN = "plain"
 FEATURES: dict[str, dict[str, dict[str, Any]]] = {
     "speculation": {
         "drafts by n-grams": {"speculation": {"kind": "ngram", "tokens": 4, "acceptance": _ACCEPTANCE}},
@@ -139,10 +139,10 @@ def flat(sizes: list[int], requests: int, turns: int) -> None:
             )
 
 
-def traced(path: Path, turns: int, engine: str | None, features: list[str]) -> None:
+def traced(path: Path, turns: int, engine: str | None, features: list[str], in_compiled_code: bool) -> None:
     """Prints requests a second of a trace with each of the features, the best of `turns`, and the median over turns of
     the time over that of the plain node in the same turn."""
-    cases: dict[str, dict[str, Any]] = {_PLAIN: {}, _COMPILED: {}}
+    cases: dict[str, dict[str, Any]] = {_PLAIN: {}}
     for feature in features:
         cases |= FEATURES[feature]
     requests, _ = read_trace(path)
@@ -154,14 +154,14 @@ def traced(path: Path, turns: int, engine: str | None, features: list[str]) -> N
     )
     model = default_catalogue().model("llama-3.1-8b")
     took: dict[str, list[float]] = {case: [] for case in cases}
-    machine_code()
+    code = machine_code() if in_compiled_code else None
     for _ in range(turns):
         for name, keys in cases.items():
             cloud = _cloud(keys, engine)
             pools = pools_of(sections.Llm(), cloud, sections.Tariffs(), model)
             with fewer_collections():
                 started = time.process_time()
-                replay(requests, pools, cloud, Draws(1), code=machine_code() if name == _COMPILED else None)
+                replay(requests, pools, cloud, Draws(1), code=code)
                 took[name].append(time.process_time() - started)
     for name, turns_s in took.items():
         times = statistics.median(own / plain for own, plain in zip(turns_s, took[_PLAIN], strict=True))
@@ -192,7 +192,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.trace:
         asked = [feature for feature in FEATURES if getattr(arguments, feature)]
-        traced(arguments.trace, arguments.turns, arguments.engine, asked or list(FEATURES))
+        traced(arguments.trace, arguments.turns, arguments.engine, asked or list(FEATURES), arguments.compiled)
         return
     if arguments.flat:
         flat(arguments.replicas, min(arguments.requests, 200_000), arguments.flat)

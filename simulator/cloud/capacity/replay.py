@@ -153,6 +153,8 @@ def replay(
             requests.sequences,
             requests.device,
             requests.priority,
+            requests.prefix_start,
+            requests.prefix_tokens,
             deadlines,
         )
         kinds = known(pools, cloud, load)

@@ -28,20 +28,21 @@ def kept(function: Function) -> Function:
 NOBODY = -1
 
 # A replica's integers `S`. First what its engine allows:
-TOKENS, MOST, BLOCK, KV_BLOCKS, WINDOW, SEPARATE, RESERVE, ASYNC, KIND = 0, 1, 2, 3, 4, 5, 6, 7, 8
-N_ENGINE = 9
+TOKENS, MOST, BLOCK, KV_BLOCKS, WINDOW, SEPARATE, RESERVE, ASYNC, CACHING, KIND = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+N_ENGINE = 10
 # its memory, and those that are here:
-FREE, RESERVED, OUTSTANDING, WAITING, RUNNING, NUMBERS = 9, 10, 11, 12, 13, 14
-PREEMPTIONS, PASSED = 15, 16  # tokens that passed through the weights
-LINE, FRESH, FRESH_LAST = 17, 18, 19  # root of the heap of those that wait; those that it has not seen, as a list
-PARTIAL, PAUSED, PREFILLS, LEAVING, HELD, HELD_WIDTH = 20, 21, 22, 23, 24, 25  # lengths of lists; held sequences
-LEFT, LEFT_LAST = 26, 27  # list of those that have left since this was last asked
-STEPS, ALONE, PLANNED = 28, 29, 30  # of the run at hand; whether it is one step with prompts; steps of the run planned
-STEP, SEQUENCES, CONTEXT, DECODING = 31, 32, 33, 34  # of those that decode; how many requests these are
-SEARCHES, FURTHER, SQUARES, AGAIN = 35, 36, 37, 38  # see Beams
-COUNTED_WAITING, COUNTED = 39, 40  # as the node last counted them
-AT_ENDS, AT_ENDING, AT_PREFILLS, AT_LEAVING, AT_HELD = 41, 42, 43, 44, 45  # columns where lists begin
-PHASES = 46
+FREE, RESERVED, OUTSTANDING, WAITING, RUNNING, NUMBERS = 10, 11, 12, 13, 14, 15
+PREEMPTIONS, PASSED = 16, 17  # tokens that passed through the weights
+LINE, FRESH, FRESH_LAST = 18, 19, 20  # root of the heap of those that wait; those that it has not seen, as a list
+PARTIAL, PAUSED, PREFILLS, LEAVING, HELD, HELD_WIDTH = 21, 22, 23, 24, 25, 26  # lengths of lists; held sequences
+LEFT, LEFT_LAST = 27, 28  # list of those that have left since this was last asked
+STEPS, ALONE, PLANNED = 29, 30, 31  # of the run at hand; whether it is one step with prompts; steps of the run planned
+STEP, SEQUENCES, CONTEXT, DECODING = 32, 33, 34, 35  # of those that decode; how many requests these are
+SEARCHES, FURTHER, SQUARES, AGAIN = 36, 37, 38, 39  # see Beams
+COUNTED_WAITING, COUNTED = 40, 41  # as the node last counted them
+AT_ENDS, AT_ENDING, AT_PREFILLS, AT_LEAVING, AT_HELD = 42, 43, 44, 45, 46  # columns where lists begin
+QUEUE, QUEUE_LAST = 47, 48  # of free blocks, where prefixes are cached (see memory.py)
+PHASES = 49
 # and its times `X`: of the run at hand and of the one planned each a run (see timing.py).
 CLOCK, BUSY_S, START_S, END_S, PLANNED_END_S, ARMED_S = 0, 1, 2, 3, 4, 5
 RUN, PLAN = 6, 17
@@ -51,7 +52,8 @@ N_TIMES = 28
 PROMPT, OUTPUT, WIDTH, STATE, NUMBER, GENERATED, COMPUTED, PREFILL = 0, 1, 2, 3, 4, 5, 6, 7
 BLOCKS, FINISH, WINDOWED, TIMES, SMALLER, LARGER, NEXT, LEAVES = 8, 9, 10, 11, 12, 13, 14, 15  # TIMES: preempted
 MACHINE, OUTCOME, SETTLED = 16, 17, 18
-N_JOB = 19
+SHARED, CACHED, PREFIX, PREFIX_TOKENS, CHAIN, OWN, HOLDER_BEFORE, HOLDER_AFTER = range(19, 27)  # see memory.py
+N_JOB = 27
 NEW, IN_LINE, IN_PREFILL, IN_DECODE, FINISHED, REMOVED = 0, 1, 2, 3, 4, 5
 # and its times `T`.
 KEY, ADDED_S, STARTED_S, FIRST_S, ENDED_S, SHARE_S, JOINED_S, TOLD_S, ARRIVED_S, DEADLINE_S = (

@@ -86,7 +86,7 @@ def leave(r: int, S: Ints, K: Floats, J: Ints, job: int) -> None:
     J[job, c.GENERATED] = J[job, c.OUTPUT] - (J[job, c.FINISH] - S[r, c.STEP])
     context = J[job, c.PROMPT] + J[job, c.GENERATED] - 1
     _count(r, S, K, J, job, context, -1)
-    J[job, c.BLOCKS] = blocks_at(J, job, context, S[r, c.BLOCK])
+    J[job, c.BLOCKS] = blocks_at(J, job, context, S[r, c.BLOCK]) - J[job, c.SHARED]
 
 
 @compiled

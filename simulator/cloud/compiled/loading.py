@@ -5,6 +5,7 @@ written or not at all. Where there is no compiler, or it fails, Python serves.
 """
 
 import hashlib
+import os
 import platform
 import shutil
 import sys
@@ -22,15 +23,27 @@ from fleetrec.models.runtime.errors import InputError
 
 NODE = "fleetrec.simulator.cloud.compiled.node"
 """looked up where it is asked for, since it imports the compiler"""
+SWITCH = "FLEETREC_COMPILED"
+"""set to off, all is served without compiled code"""
 _PAYS = 30_000
 """requests from which on loading machine code takes less than serving them without"""
 _PAYS_TO_COMPILE = 1_000_000
 
 
+def switched_off() -> bool:
+    """Whether the user wants no compiled code. InputError for what is neither on nor off."""
+    said = os.environ.get(SWITCH) or "on"
+    if said not in ("on", "off"):
+        raise InputError(f"{SWITCH}={said}: expected on or off; off serves all requests without compiled code")
+    return said == "off"
+
+
 @cache
 def machine_code(name: str = NODE) -> ModuleType | None:
     """The module of that name with its machine code; None, with one line on standard error, where it cannot be had. It
-    says what it is made of (`SOURCES`, in its folder) and how it is compiled (`prepare`)."""
+    says how it is compiled (`prepare`)."""
+    if switched_off():
+        return None
     try:
         store, key = ArtifactStore(), key_of(name)
         kept = store.open("compiled", key)
@@ -56,7 +69,7 @@ def machine_code(name: str = NODE) -> ModuleType | None:
 def code_for(requests: int) -> ModuleType | None:
     """The machine code of the node, where it takes less time to load, or to make, than to serve so many requests
     without; None: they are served without."""
-    if requests < _PAYS or find_spec("numba") is None:
+    if requests < _PAYS or switched_off() or find_spec("numba") is None:
         return None
     kept = requests >= _PAYS_TO_COMPILE or ArtifactStore().has("compiled", key_of(NODE))
     return machine_code() if kept else None

@@ -7,15 +7,17 @@ import numpy as np
 from fleetrec.simulator.cloud.compiled import columns as c
 from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled, kept
 from fleetrec.simulator.cloud.compiled.events import longer, longer_ints, pop, push
+from fleetrec.simulator.cloud.compiled.memory import REPLICA, ROW, SAME, cached_tokens, chain_at, first_row
 from fleetrec.simulator.cloud.compiled.replicas import add, come_to, halt, next_s, remove
 from fleetrec.simulator.cloud.compiled.timeline import change
 from fleetrec.simulator.cloud.compiled.timing import KNOWN, kind_row
 
-__all__ = ["OUTCOMES", "c", "kind_row", "prepare", "serve"]
+__all__ = ["BY_PREFIX", "OUTCOMES", "ROW", "c", "kind_row", "prepare", "serve"]
 
 OPEN, COMPLETED, TIMED_OUT, REJECTED, UNFINISHED = 0, 1, 2, 3, 4
 OUTCOMES = {COMPLETED: "completed", TIMED_OUT: "timed_out", REJECTED: "rejected", UNFINISHED: "unfinished"}
 WAITING, SERVED, BUSY, TOLD, SETTLED, EVENTS, MADE = 0, 1, 2, 3, 4, 5, 6  # a node's integers `N`
+BY_PREFIX = -2
 ALARM = -1  # of the kinds of events; others are replicas that wake
 
 
@@ -98,6 +100,8 @@ def _turned_away(r: int, N: Ints, S: Ints, J: Ints, job: int, limit: int) -> boo
 def serve(
     assigned: Ints,
     speed: Floats,
+    weight: float,
+    imbalance: float,
     limit: int,
     abort: bool,
     S: Ints,
@@ -105,6 +109,7 @@ def serve(
     J: Ints,
     T: Floats,
     K: Floats,
+    M: Ints,
     B: Ints,
     A: Floats,
     queues: Ints,
@@ -113,9 +118,10 @@ def serve(
     free: Ints,
 ) -> tuple[float, Ints]:
     """Serves the requests `J` and `T` [N] in order of arrival, on replicas `S` and `X` [R] of the kinds `K`, until all
-    have been told: when that was, and the requests in the order in which they left.
+    have been told: when that was, and the requests in the order in which they left. `M` is the memory of prefixes.
 
-    `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest requests over its `speed` [R];
+    `assigned` [N] is the replica that each goes to, -1 for the one with the fewest requests over its `speed` [R], or -2
+    for the one with the highest score by `weight` and `imbalance` (see PrefixAware);
     `limit` how many may wait, and `abort` whether one leaves whose client has gone. `B`, `A`, `queues` and `areas` are
     the node's timeline. At each `every`th arrival the free blocks of all replicas go into a row of `free`.
     """
@@ -129,6 +135,9 @@ def serve(
     late_s, late = np.zeros(n + 1), np.zeros(n + 1, dtype=np.int64)
     nothing, none = np.zeros(n + 1, dtype=np.int64), np.zeros(n + 1)
     lates = seen = 0  # deadlines in the heap; requests whose deadlines have come into it
+    for r in range(replicas):
+        if S[r, c.CACHING]:
+            first_row(r, S, M)
     number, now, alarm_s = 0, 0.0, math.inf
     arrives_s, made = 0.0, -1  # the next arrival, and its place among the events
     while True:
@@ -144,7 +153,7 @@ def serve(
                 X[r, c.ARMED_S] = extra
                 wake_s = next_s(r, S, X)
                 if wake_s <= now:
-                    come_to(r, S, X, J, T, K, now, True)
+                    come_to(r, S, X, J, T, K, M, now, True)
                     _settle_left(r, N, S, J, T, order, now)
                     wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
                 if wake_s < X[r, c.ARMED_S]:
@@ -172,7 +181,7 @@ def serve(
                 if not waits:
                     continue
                 r = J[job, c.MACHINE]
-                come_to(r, S, X, J, T, K, now, True)
+                come_to(r, S, X, J, T, K, M, now, True)
                 _settle_left(r, N, S, J, T, order, now)
                 if J[job, c.OUTCOME] == OPEN:
                     started = not math.isnan(T[job, c.STARTED_S])
@@ -180,7 +189,7 @@ def serve(
                         _tell(N, J, T, job, TIMED_OUT, now)
                     if abort or not started:
                         remove(r, S, X, J, T, job, now)
-                        come_to(r, S, X, J, T, K, now, True)
+                        come_to(r, S, X, J, T, K, M, now, True)
                         _settle_left(r, N, S, J, T, order, now)
                         if not math.isnan(T[job, c.ENDED_S]) and not J[job, c.SETTLED]:
                             _settle(N, J, T, order, job, TIMED_OUT, now)
@@ -199,15 +208,28 @@ def serve(
         at_s = T[number, c.DEADLINE_S]
         r = assigned[number]
         if r < 0:
-            r = 0
+            by_prefix, r = r == BY_PREFIX, 0
             for other in range(1, replicas):
                 if loads[other] < loads[r]:
                     r = other
+            chain = M[J[number, c.PREFIX], 0] if by_prefix and J[number, c.PREFIX] else 0
+            least, best = r, 0.0
+            while chain:  # as PrefixAware scores them; without cached blocks none is above the least loaded
+                other, following = M[chain, REPLICA], M[chain, SAME]
+                if loads[other] <= imbalance * (loads[least] + 1.0):
+                    come_to(other, S, X, J, T, K, M, now, False)
+                    chain = chain_at(other, M, J[number, c.PREFIX])
+                    cached = cached_tokens(other, S, J, M, chain, number) if chain else 0
+                    score = cached / J[number, c.PROMPT] - weight * (loads[other] - loads[least]) / (loads[other] + 1.0)
+                    equal = score == best and (loads[other], other) < (loads[r], r)
+                    if score > best or equal:
+                        r, best = other, score
+                chain = following
         if _turned_away(r, N, S, J, number, limit):
             _tell(N, J, T, number, REJECTED, now)
         else:
             J[number, c.MACHINE] = r
-            come_to(r, S, X, J, T, K, now, False)
+            come_to(r, S, X, J, T, K, M, now, False)
             add(r, S, X, J, T, K, number, now)
             wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
             if wake_s < math.inf:
@@ -218,7 +240,7 @@ def serve(
                 _make(N, times, numbers, what, value, now + (at_s - now), ALARM, at_s)
         if number % every == 0:
             for r in range(replicas):
-                come_to(r, S, X, J, T, K, now, False)
+                come_to(r, S, X, J, T, K, M, now, False)
                 free[number // every, r] = S[r, c.FREE]
         T[number, c.ARRIVED_S], number = now, number + 1
         if number == n:
@@ -229,7 +251,7 @@ def serve(
         else:
             arrives_s, made = now, -1  # no event comes between
     for r in range(replicas):
-        come_to(r, S, X, J, T, K, now, True)
+        come_to(r, S, X, J, T, K, M, now, True)
         _settle_left(r, N, S, J, T, order, now)
         halt(r, S, X, J, T, K, now)
         _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
@@ -246,4 +268,6 @@ def prepare() -> None:
     jobs = np.zeros((0, c.N_JOB), dtype=np.int64), np.zeros((0, c.N_JOB_TIMES))
     timeline = np.zeros(6, dtype=np.int64), np.ones(6), np.zeros(1, dtype=np.int64), np.zeros((1, 3))
     replicas = np.zeros((0, c.N_ENGINE), dtype=np.int64), np.zeros((0, c.N_TIMES))
-    serve(none, np.zeros(0), 0, False, *replicas, *jobs, np.zeros((0, KNOWN)), *timeline, 1, nothing)
+    memory = np.zeros((1, ROW), dtype=np.int64)
+    rules = (none, np.zeros(0), 1.0, 1.0, 0, False)
+    serve(*rules, *replicas, *jobs, np.zeros((0, KNOWN)), memory, *timeline, 1, nothing)

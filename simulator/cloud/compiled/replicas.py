@@ -21,11 +21,11 @@ def next_s(r: int, S: Ints, X: Floats) -> float:
 
 
 @compiled
-def come_to(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, now: float, through: bool) -> None:
+def come_to(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float, through: bool) -> None:
     """`Replica.catch_up`, or, with what happens at this very moment (`through`), `Replica.advance`."""
     while X[r, c.END_S] < now or (through and X[r, c.END_S] <= now):
-        complete(r, S, X, J, T, K)
-        begin(r, S, X, J, T, K)
+        complete(r, S, X, J, T, K, M)
+        begin(r, S, X, J, T, K, M)
 
 
 @compiled

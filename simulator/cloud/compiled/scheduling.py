@@ -5,7 +5,6 @@ import math
 from fleetrec.simulator.cloud.compiled import columns as c
 from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled
 from fleetrec.simulator.cloud.compiled.decoding import (
-    blocks_at,
     join,
     leave,
     next_end,
@@ -16,6 +15,8 @@ from fleetrec.simulator.cloud.compiled.decoding import (
     run_now,
     steps_within,
 )
+from fleetrec.simulator.cloud.compiled.memory import admit as admitted
+from fleetrec.simulator.cloud.compiled.memory import hold_chunk, prefill_blocks, release, take
 from fleetrec.simulator.cloud.compiled.timing import run_s, step_s
 
 # The line
@@ -81,36 +82,11 @@ def _see(r: int, S: Ints, J: Ints, T: Floats, until_s: float) -> bool:
     return seen
 
 
-# Memory
-
-
 @compiled
-def _prefill_blocks(r: int, S: Ints, J: Ints, job: int, computed: int) -> int:
-    block = S[r, c.BLOCK]
-    if computed < J[job, c.PREFILL]:
-        return int(-(-computed // block))
-    return blocks_at(J, job, J[job, c.PROMPT] + J[job, c.GENERATED], block)
-
-
-@compiled
-def _whole(r: int, S: Ints, J: Ints, job: int) -> int:
-    return blocks_at(J, job, J[job, c.PROMPT] + max(J[job, c.OUTPUT], 1) - 1, S[r, c.BLOCK])
-
-
-@compiled
-def _release(r: int, S: Ints, J: Ints, job: int) -> None:
-    if S[r, c.RESERVE]:
-        S[r, c.RESERVED] -= _whole(r, S, J, job)
-    S[r, c.FREE] += J[job, c.BLOCKS]
-    J[job, c.BLOCKS] = 0
-    S[r, c.RUNNING] -= J[job, c.WIDTH]
-
-
-@compiled
-def _release_held(r: int, S: Ints, J: Ints) -> None:
+def _release_held(r: int, S: Ints, J: Ints, M: Ints) -> None:
     first = S[r, c.AT_HELD]
     for place in range(first, first + S[r, c.HELD]):
-        _release(r, S, J, S[r, place])
+        release(r, S, J, M, S[r, place], 0)
     S[r, c.HELD] = S[r, c.HELD_WIDTH] = 0
 
 
@@ -161,7 +137,7 @@ def _chunk_done(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, job: 
 
 
 @compiled
-def _remove_leaving(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, end_s: float) -> None:
+def _remove_leaving(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, end_s: float) -> None:
     first = S[r, c.AT_LEAVING]
     for place in range(first, first + S[r, c.LEAVING]):
         job = S[r, place]
@@ -170,12 +146,12 @@ def _remove_leaving(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, e
         elif J[job, c.STATE] != c.IN_PREFILL:
             continue
         leave_batch(r, S, X, J, T, job, end_s, c.REMOVED)
-        _release(r, S, J, job)
+        release(r, S, J, M, job, 0)
     S[r, c.LEAVING] = 0
 
 
 @compiled
-def complete(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats) -> None:
+def complete(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) -> None:
     """`Batching._complete`"""
     steps, end_s = S[r, c.STEPS], X[r, c.END_S]
     if steps:
@@ -183,13 +159,13 @@ def complete(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats) -> None:
         X[r, c.BUSY_S] += elapsed
         X[r, c.CLOCK] += elapsed / (S[r, c.RUNNING] - S[r, c.HELD_WIDTH])
     if S[r, c.HELD]:
-        _release_held(r, S, J)
+        _release_held(r, S, J, M)
     if steps:
         if S[r, c.PAUSED]:
             S[r, c.PAUSED] = 0
         else:
             if steps > 1:
-                S[r, c.FREE] -= opened_later(r, S, steps)
+                take(r, S, J, M, opened_later(r, S, steps))
             S[r, c.STEP] += steps
             S[r, c.CONTEXT] += S[r, c.SEQUENCES] * steps
             S[r, c.PASSED] += S[r, c.SEQUENCES] * steps
@@ -202,34 +178,36 @@ def complete(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats) -> None:
             leave(r, S, K, J, job)
             _finish(r, S, X, J, T, job, end_s)
     if S[r, c.LEAVING]:
-        _remove_leaving(r, S, X, J, T, K, end_s)
+        _remove_leaving(r, S, X, J, T, K, M, end_s)
     if S[r, c.HELD] and not S[r, c.ASYNC]:
-        _release_held(r, S, J)
+        _release_held(r, S, J, M)
 
 
 # The start of a run
 
 
 @compiled
-def _make_room(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats) -> bool:
+def _make_room(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) -> bool:
     preempted = False
     while S[r, c.SEQUENCES] or S[r, c.PARTIAL] != NOBODY:
         needed = opened = opened_next(r, S)
         victim = S[r, c.PARTIAL]
         if victim != NOBODY:
             end = min(J[victim, c.PREFILL], J[victim, c.COMPUTED] + S[r, c.TOKENS] - S[r, c.SEQUENCES])
-            needed += _prefill_blocks(r, S, J, victim, end) - J[victim, c.BLOCKS]
+            needed += prefill_blocks(r, S, J, victim, end) - J[victim, c.BLOCKS] - J[victim, c.SHARED]
         if needed <= S[r, c.FREE]:
-            S[r, c.FREE] -= opened
+            take(r, S, J, M, opened)
             return preempted
         first = S[r, c.AT_ENDING]
         for place in range(first, first + S[r, c.DECODING]):
             if victim == NOBODY or before(J, T, victim, S[r, place]):
                 victim = S[r, place]
+        resumes_from = J[victim, c.COMPUTED]
         if J[victim, c.STATE] == c.IN_DECODE:
             leave(r, S, K, J, victim)
+            resumes_from = J[victim, c.PROMPT] + J[victim, c.GENERATED] - 1
         leave_batch(r, S, X, J, T, victim, X[r, c.END_S], c.IN_LINE)
-        _release(r, S, J, victim)
+        release(r, S, J, M, victim, resumes_from)
         J[victim, c.TIMES] += 1
         J[victim, c.PREFILL] = J[victim, c.PROMPT] + J[victim, c.WIDTH] * J[victim, c.GENERATED]
         S[r, c.PREEMPTIONS] += 1
@@ -240,16 +218,9 @@ def _make_room(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats) -> boo
 
 
 @compiled
-def _admit(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int) -> bool:
-    if S[r, c.RUNNING] + J[job, c.WIDTH] > S[r, c.MOST]:
+def _admit(r: int, S: Ints, X: Floats, J: Ints, T: Floats, M: Ints, job: int) -> bool:
+    if S[r, c.RUNNING] + J[job, c.WIDTH] > S[r, c.MOST] or not admitted(r, S, J, M, job):
         return False
-    whole = _whole(r, S, J, job) if S[r, c.RESERVE] else 0
-    if S[r, c.RESERVED] + whole > S[r, c.KV_BLOCKS]:
-        return False
-    if blocks_at(J, job, J[job, c.PROMPT] + J[job, c.GENERATED], S[r, c.BLOCK]) > S[r, c.FREE]:
-        return False
-    S[r, c.RESERVED] += whole
-    J[job, c.BLOCKS] = J[job, c.COMPUTED] = 0
     _pop(r, S, J, T)
     S[r, c.WAITING] -= 1
     S[r, c.RUNNING] += J[job, c.WIDTH]
@@ -261,7 +232,7 @@ def _admit(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int) -> bool:
 
 
 @compiled
-def _chunks(r: int, S: Ints, X: Floats, J: Ints, T: Floats, admit: bool) -> tuple[int, int, int, int]:
+def _chunks(r: int, S: Ints, X: Floats, J: Ints, T: Floats, M: Ints, admit: bool) -> tuple[int, int, int, int]:
     """`Batching._chunks`; no tokens: None."""
     budget = S[r, c.TOKENS]
     if not S[r, c.SEPARATE]:
@@ -273,14 +244,12 @@ def _chunks(r: int, S: Ints, X: Floats, J: Ints, T: Floats, admit: bool) -> tupl
             if not admit or budget <= 0:
                 break
             job = head(r, S, J, T)
-            if job == NOBODY or not _admit(r, S, X, J, T, job):
+            if job == NOBODY or not _admit(r, S, X, J, T, M, job):
                 break
         start = J[job, c.COMPUTED]
         end = min(J[job, c.PREFILL], start + budget)
         if end > start:
-            total = _prefill_blocks(r, S, J, job, end)
-            S[r, c.FREE] -= total - J[job, c.BLOCKS]
-            J[job, c.BLOCKS], J[job, c.COMPUTED] = total, end
+            hold_chunk(r, S, J, M, job, end)
             budget -= end - start
             tokens += end - start
             context += end
@@ -294,11 +263,11 @@ def _chunks(r: int, S: Ints, X: Floats, J: Ints, T: Floats, admit: bool) -> tupl
 
 
 @compiled
-def begin(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats) -> None:
+def begin(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) -> None:
     """`Batching._begin`"""
     now = X[r, c.END_S]
     if S[r, c.PLANNED]:
-        S[r, c.FREE] -= opened_next(r, S)
+        take(r, S, J, M, opened_next(r, S))
         X[r, c.START_S], X[r, c.END_S] = now, X[r, c.PLANNED_END_S]
         for k in range(c.PLAN - c.RUN):
             X[r, c.RUN + k] = X[r, c.PLAN + k]
@@ -312,15 +281,15 @@ def begin(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats) -> None:
             _see(r, S, J, T, now)
     preempted, chunks = False, (0, 0, 0, 0)
     if S[r, c.SEPARATE]:
-        chunks = _chunks(r, S, X, J, T, True)
+        chunks = _chunks(r, S, X, J, T, M, True)
         S[r, c.PAUSED] = 1 if chunks[0] else 0
     if not chunks[0]:
-        preempted = _make_room(r, S, X, J, T, K)
-        chunks = _chunks(r, S, X, J, T, not preempted)
+        preempted = _make_room(r, S, X, J, T, K, M)
+        chunks = _chunks(r, S, X, J, T, M, not preempted)
     if not S[r, c.PREFILLS] and not S[r, c.SEQUENCES] and (S[r, c.HELD] or S[r, c.FRESH] != NOBODY):
-        _release_held(r, S, J)
+        _release_held(r, S, J, M)
         _see(r, S, J, T, now)
-        chunks = _chunks(r, S, X, J, T, True)
+        chunks = _chunks(r, S, X, J, T, M, True)
     X[r, c.START_S] = now
     tokens, ends, read, pairs = chunks
     n, context = S[r, c.SEQUENCES], S[r, c.CONTEXT] + S[r, c.SEQUENCES]

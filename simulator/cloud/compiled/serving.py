@@ -1,7 +1,6 @@
 """Requests known before, served in compiled code instead of by an LlmNode, with what it would have counted."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
+from fleetrec.simulator.cloud.node.routers.prefix_aware import PrefixAware
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.scenario.sections import Cloud, QueueOrder
@@ -30,6 +30,8 @@ class Load:
     sequences: Ints
     device: Ints
     priority: Floats
+    prefix_start: Ints
+    prefix_tokens: Ints
     deadline_s: Floats
 
 
@@ -69,7 +71,7 @@ def known(pools: Sequence[Pool], cloud: Cloud, load: Load) -> list[Replica] | No
 def _known(engine: Engine) -> bool:
     order = engine.order
     keyed = not order.is_own() and type(order).start is QueueOrder.start
-    return keyed and not (engine.prefix_caching or engine.host_blocks or engine.drafter)
+    return keyed and not (engine.host_blocks or engine.drafter)
 
 
 def _fit(engine: Engine, load: Load) -> bool:
@@ -108,17 +110,21 @@ class CompiledNode(LlmNode):
         replicas, times = _replicas(c, [kind.engine for kind in kinds], counts, most)
         rows = np.stack([code.kind_row(kind.timing, kind.engine.window_share, most) for kind in kinds])
         jobs, job_times = _jobs(c, load, kinds[0].engine.order)
-        assigned = np.asarray(cloud.router.places(load.device, sum(counts), self._draws), dtype=np.int64)
+        memory = _memory(code, load, jobs, replicas)
+        router, scores = cloud.router, (0.0, 0.0)
+        assigned = np.asarray(router.places(load.device, sum(counts), self._draws), dtype=np.int64)
+        if isinstance(router, PrefixAware):
+            assigned, scores = np.full(n, code.BY_PREFIX), (router.load_weight, router.imbalance)
         speed = np.repeat(np.array([pool.speed for pool in pools], dtype=np.float64), counts)
         free = np.zeros((-(-n // every), sum(counts)), dtype=np.int64)
         timeline = self._timeline.handed_over()
-        rules = (assigned, speed, min(cloud.queue_limit, 2**62), cloud.abort_on_timeout)
-        end_s, order = code.serve(*rules, replicas, times, jobs, job_times, rows, *timeline, every, free)
+        rules = (assigned, speed, *scores, min(cloud.queue_limit, 2**62), cloud.abort_on_timeout)
+        end_s, order = code.serve(*rules, replicas, times, jobs, job_times, rows, memory, *timeline, every, free)
 
         joules = _joules(c, pools, counts, jobs, job_times)
         started = ~np.isnan(job_times[:, c.STARTED_S])
-        ends = Counter(jobs[:, c.OUTCOME].tolist())
-        self.outcomes.update({name: ends[number] for number, name in code.OUTCOMES.items() if number in ends})
+        ends = np.bincount(jobs[:, c.OUTCOME], minlength=1 + len(code.OUTCOMES)).tolist()
+        self.outcomes.update({name: ends[number] for number, name in code.OUTCOMES.items() if ends[number]})
         self.submitted = n
         self.prompt_tokens = int(load.prompt_tokens[started].sum())
         self.output_tokens = int((load.output_tokens * load.sequences)[started].sum())
@@ -138,7 +144,7 @@ class CompiledNode(LlmNode):
             np.where(jobs[:, c.OUTCOME] == code.COMPLETED, job_times[:, c.TOLD_S], math.nan),
             jobs[:, c.TIMES],
             joules,
-            np.array([np.mean(row) for row in shares]),
+            shares.mean(axis=1),
             end_s,
         )
 
@@ -154,6 +160,23 @@ def _jobs(c: ModuleType, load: Load, order: QueueOrder) -> tuple[Ints, Floats]:
     return jobs, times
 
 
+def _memory(code: ModuleType, load: Load, jobs: Ints, replicas: Ints) -> Ints:
+    """The table of prefixes, as large as it may become; only rows that are used take memory. `jobs` get their keys."""
+    c = code.c
+    if not replicas[:, c.CACHING].any():
+        return np.zeros((1, code.ROW), dtype=np.int64)
+    rows = np.flatnonzero(load.prefix_start >= 0)
+    device, start = load.device[rows], load.prefix_start[rows]
+    if device.min(initial=0) < 0 or max(device.max(initial=0), start.max(initial=0)) >= 2**31:
+        device, start = (np.unique(column, return_inverse=True)[1] for column in (device, start))
+    keys, key = np.unique(device * 2**31 + start, return_inverse=True)
+    jobs[rows, c.PREFIX], jobs[rows, c.PREFIX_TOKENS] = 1 + key, load.prefix_tokens[rows]
+    most = 2 * int(replicas[:, c.KV_BLOCKS].sum()) + int(replicas[:, c.MOST].sum()) + len(replicas)
+    memory = np.zeros((1 + len(keys) + most + 1, code.ROW), dtype=np.int64)
+    memory[0, 0] = len(keys)  # the rows behind are free
+    return memory
+
+
 def _replicas(c: ModuleType, engines: Sequence[Engine], counts: Sequence[int], most: int) -> tuple[Ints, Floats]:
     """The rows of replicas that are empty, so many of each engine."""
     lists, width = c.replica_columns(max(engine.block_tokens for engine in engines), most)
@@ -161,7 +184,8 @@ def _replicas(c: ModuleType, engines: Sequence[Engine], counts: Sequence[int], m
     limits = [
         [
             *(engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks),
-            *(engine.window_tokens, engine.separate_prefill, engine.reserve_output, engine.async_scheduling, kind),
+            *(engine.window_tokens, engine.separate_prefill, engine.reserve_output, engine.async_scheduling),
+            *(engine.prefix_caching, kind),
         ]
         for kind, engine in enumerate(engines)
     ]
@@ -175,7 +199,7 @@ def _replicas(c: ModuleType, engines: Sequence[Engine], counts: Sequence[int], m
 
 def _joules(c: ModuleType, pools: Sequence[Pool], counts: Sequence[int], jobs: Ints, job_times: Floats) -> Floats:
     """Joules of each request, as `LlmTicket.bill` has them."""
-    passed = np.maximum(np.minimum(jobs[:, c.COMPUTED], jobs[:, c.PROMPT]), 0)
+    passed = np.maximum(np.minimum(jobs[:, c.COMPUTED], jobs[:, c.PROMPT]) - jobs[:, c.CACHED], 0)
     tokens = passed + jobs[:, c.WIDTH] * np.maximum(jobs[:, c.GENERATED] - 1, 0)
     pool_of, share_s = np.repeat(np.arange(len(pools)), counts)[jobs[:, c.MACHINE]], job_times[:, c.SHARE_S]
     joules = np.zeros(len(jobs))

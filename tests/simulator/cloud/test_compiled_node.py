@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.replay import Replayed, Requests, replay
-from fleetrec.simulator.cloud.compiled.loading import machine_code
+from fleetrec.simulator.cloud.compiled.loading import SWITCH, code_for, machine_code
 from fleetrec.simulator.cloud.compiled.serving import CompiledNode
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
@@ -30,6 +31,7 @@ _rules = st.fixed_dictionaries(
     {
         "abort_on_timeout": st.booleans(),
         "queue_limit": st.sampled_from([0, 3, 10**6]),
+        "caching": st.booleans(),
     }
 )
 
@@ -62,16 +64,29 @@ def test_the_compiled_node_is_the_node(
     pipelined: bool,
     at_once: bool,
 ) -> None:
-    """Deadlines, limits, orders, preemption, beams, windows; `at_once`: many arrive and time out at one moment."""
+    """Deadlines, limits, orders, preemption, beams, windows, cached prefixes; `at_once`: many arrive and time out
+    together."""
     requests, engine, timing, replicas, router = load
     rng = np.random.default_rng(len(requests))
     if at_once:
         requests = requests.at(np.floor(requests.arrival_s * 20) / 20)
     requests = replace(requests, priority=rng.integers(0, 4, len(requests)).astype(np.float64))
     late = requests.arrival_s + patience_s * rng.integers(1, 3, len(requests)) if patience_s < math.inf else None
-    engine = replace(engine, drafter=None, async_scheduling=pipelined, order=QueueOrder.called(order, "order"))
+    if rules["caching"]:  # of a few devices, whose histories begin anew now and then
+        start = rng.integers(-1, 2, len(requests))
+        shared = rng.integers(0, requests.prompt_tokens + 1)
+        requests = replace(requests, device=rng.integers(0, 3, len(requests)), prefix_start=start, prefix_tokens=shared)
+    engine = replace(
+        engine,
+        drafter=None,
+        prefix_caching=bool(rules["caching"]),
+        async_scheduling=pipelined,
+        order=QueueOrder.called(order, "order"),
+    )
     pool = Pool(lambda: Replica(timing, engine), replicas=replicas, power=POWER, rent_usd=0.001)
-    cloud = Cloud(router=router, **rules)
+    cloud = Cloud.model_validate(
+        {"router": router, **{name: rules[name] for name in ("abort_on_timeout", "queue_limit")}}
+    )
     node, compiled = (
         replay(requests, (pool,), cloud, Draws(3), deadline_s=late, code=code) for code in (None, machine_code())
     )
@@ -91,7 +106,7 @@ def test_pools_of_several_kinds_are_served_as_by_the_node() -> None:
 @pytest.mark.parametrize(
     ("pool", "engine", "cloud"),
     [
-        ({}, {"prefix_caching": True}, {}),
+        ({}, {"prefix_caching": True, "host_blocks": 9}, {}),
         ({}, {"order": QueueOrder.called("fair", "order")}, {}),
         ({}, {}, {"router": "least_kv"}),
         ({}, {}, {"admission": "deadline"}),
@@ -109,3 +124,14 @@ def test_what_compiled_code_does_not_know_is_left_to_the_node(
     )
     assert not isinstance(compiled.node, CompiledNode)
     np.testing.assert_array_equal(compiled.latency_s, node.latency_s)
+
+
+def test_compiled_code_is_loaded_where_it_pays_and_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine_code() is not None
+    assert code_for(1000) is None
+    assert code_for(100_000) is machine_code()
+    monkeypatch.setenv(SWITCH, "off")
+    assert code_for(100_000) is None
+    monkeypatch.setenv(SWITCH, "no")
+    with pytest.raises(InputError, match="FLEETREC_COMPILED=no: expected on or off"):
+        code_for(100_000)
