@@ -61,19 +61,25 @@ def _weighed(weights: NDArray[Any], total: int, ks: Sequence[int]) -> dict[str, 
 
 
 def clustered_mean(values: Floats, clusters: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean of `values` [M] and half the width of its 95% interval, with users as clusters (clones are one user).
+    """Mean of `values` [M] and half the width of its 95% interval, with users as clusters (clones are one user)."""
+    return clustered_ratio(values, np.ones(len(values)), clusters)
 
-    The variance is that of a ratio of two sums over clusters (linearisation), with the small-sample factor C/(C-1).
+
+def clustered_ratio(sums: Floats, counts: Floats, clusters: NDArray[np.int64]) -> tuple[float, float]:
+    """Ratio of the totals of sums [M] and counts [M], and half the width of its 95% interval, users being clusters.
+
+    The variance is by linearisation, with the small-sample factor C/(C-1).
     """
-    if not len(values):
+    total = float(counts.sum())
+    if not total:
         return math.nan, math.nan
     _, group = different(clusters)
-    mean = float(values.mean())
-    residual = np.bincount(group, weights=values - mean)
+    mean = float(sums.sum()) / total
+    residual = np.bincount(group, weights=sums - mean * counts)
     count = len(residual)
     if count < 2:
         return mean, math.inf
-    variance = count / (count - 1) * float((residual**2).sum()) / len(values) ** 2
+    variance = count / (count - 1) * float((residual**2).sum()) / total**2
     return mean, _CONFIDENCE_Z * math.sqrt(variance)
 
 

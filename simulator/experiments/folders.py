@@ -21,6 +21,7 @@ from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import read_json
 from fleetrec.simulator.records.run_manifest import is_finished
+from fleetrec.simulator.results.engagement import PREFIX, RATIOS
 from fleetrec.simulator.scenario.text_files import read_object
 
 SCHEMA_VERSION = 1
@@ -149,5 +150,7 @@ def flat_figures(summary: Mapping[str, Any], prefix: str = "") -> dict[str, floa
 
 
 def full_metric(name: str) -> str:
-    """The dotted name of a metric: `ndcg@10` is short for `accuracy.ndcg@10`."""
+    """The dotted name of a metric: `ndcg@10` is short for `accuracy.ndcg@10`, `regret` for `engagement.regret`."""
+    if name in RATIOS:
+        return f"{PREFIX}{name}"
     return f"accuracy.{name}" if name.split("@")[0] in ("hr", "ndcg", "mrr") and "." not in name else name

@@ -16,7 +16,6 @@ from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.engine.world import World
 from fleetrec.simulator.fleet.message_sizes import install_bytes
 from fleetrec.simulator.preparation import illegal_beams, list_quality
-from fleetrec.simulator.preparation.fitted_users import fitted_notes
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.title_answers import answer_notes
@@ -25,7 +24,8 @@ from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account
 from fleetrec.simulator.results.assumptions import hangs_on
 from fleetrec.simulator.results.baselines import baseline_ranks
-from fleetrec.simulator.results.choices import choice_notes, choices_section
+from fleetrec.simulator.results.closed_loop import engaged
+from fleetrec.simulator.results.engagement import engagement_headline
 from fleetrec.simulator.results.notes import (
     CAVEAT,
     engine_notes,
@@ -77,11 +77,15 @@ def collect(
         scenario.workload.hides_seen,
         progress,
     )
+    chosen = None if world.reactions is None else _to_pandas(world.reactions.table())
+    reacting = None if chosen is None else engaged(scenario.workload, chosen, prepared, interactions)
+    judged = np.ones(len(ranks), dtype=bool) if reacting is None else reacting.alone
+    ours, own = users[judged], {name: values[judged] for name, values in base.items()}
     baselines = {
-        name: parts.accuracy_section(values[values >= -1], users[values >= -1], ks) for name, values in base.items()
+        name: parts.accuracy_section(values[values >= -1], ours[values >= -1], ks) for name, values in own.items()
     }
-    accuracy = parts.accuracy_section(ranks, users, ks)
-    gain = parts.gain_section(ranks, base, users, ks)
+    accuracy = parts.accuracy_section(ranks[judged], ours, ks)
+    gain = parts.gain_section(ranks[judged], own, ours, ks)
     share = parts.share_section(scenario.policy, len(requests), int(devices["decisions"].sum()))
     updates = world.log.table()
     training = training_cost(None if of_region else world.learning, scenario.tariffs)
@@ -100,8 +104,7 @@ def collect(
         "quality_of": quality_of(scenario.policy.slate, scenario.llm, scenario.srm.kind),
         "cost_of": service.cost_label,
     }
-    load, kind = service.load(horizon_s), scenario.workload.users.kind
-    chosen = None if world.reactions is None else _to_pandas(world.reactions.table())
+    load = service.load(horizon_s)
     notes = [
         *run_notes(scenario.policy, scenario.workload, of, prepared, base),
         *training_notes(scenario.llm.candidates.kind, prepared),
@@ -114,8 +117,7 @@ def collect(
         *list_quality.notes(prepared.inputs.lists),
         *tuned.notes,
         *provisioned_notes(scenario.policy.slate, scenario.cloud, service, provisioned),
-        *(choice_notes(kind, tuned.curve is not None) if chosen is not None else [CAVEAT]),
-        *(fitted_notes() if chosen is not None and scenario.workload.interactions != "synthetic" else []),
+        *([CAVEAT] if reacting is None else reacting.notes(tuned.curve is not None)),
     ]
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
@@ -134,11 +136,11 @@ def collect(
         "devices": population.n_devices,
         "interactions": len(interactions),
         "accuracy": accuracy,
-        "accuracy_by": _accuracy_by(prepared, interactions, users, steps, ranks, ks),
+        "accuracy_by": _accuracy_by(prepared, interactions[judged], ours, steps[judged], ranks[judged], ks),
         "baselines": baselines,
         "gain_over": gain,
         "freshness": parts.freshness_section(interactions),
-        **({} if chosen is None else {"choices": choices_section(chosen, population.n_devices, horizon_s)}),
+        **({} if reacting is None else reacting.sections()),
         "requests": {**parts.request_section(requests, len(interactions)), **share, "threshold": tuned.threshold},
         "latency_s": parts.latency_section(interactions, requests),
         "pace": pace(gaps_of(population.stream), requests),
@@ -165,7 +167,8 @@ def collect(
         "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}
         | {"python": platform.python_version()},
     }
-    summary["headline"] = parts.headline(scenario.policy, summary)
+    said = parts.headline(scenario.policy, summary) if reacting is None else engagement_headline(summary)
+    summary["headline"] = said
     alone = interactions[["device", "step"]].assign(**{name: held.astype(np.int32) for name, held in base.items()})
     items, owners = _ids(prepared)
     tables = (interactions, requests, devices, items, owners, service.timeline(), updates, provisioned.draws, alone)

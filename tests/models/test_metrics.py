@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fleetrec.models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean
+from fleetrec.models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean, clustered_ratio
 
 
 def test_metrics_of_hand_made_ranks() -> None:
@@ -49,3 +49,14 @@ def test_the_interval_of_a_mean_takes_users_as_clusters() -> None:
     assert half_again == pytest.approx(half)
     assert half == pytest.approx(1.96 * values.std(ddof=1) / math.sqrt(200), rel=0.01)
     assert clustered_mean(values, np.zeros(200, dtype=np.int64))[1] == math.inf
+
+
+def test_a_ratio_of_sums_has_the_interval_of_its_bootstrap_over_users() -> None:
+    rng = np.random.default_rng(3)
+    counts = rng.poisson(6, 300) + 1.0
+    sums = counts * rng.normal(2.0, 0.5, 300)
+    ratio, half = clustered_ratio(sums, counts, np.arange(300))
+    taken = rng.integers(0, 300, (2000, 300))
+    drawn = sums[taken].sum(axis=1) / counts[taken].sum(axis=1)
+    assert ratio == pytest.approx(sums.sum() / counts.sum())
+    assert half == pytest.approx(1.96 * drawn.std(), rel=0.1)

@@ -29,6 +29,7 @@ from fleetrec.simulator.experiments.folders import full_metric
 from fleetrec.simulator.experiments.statistics import holm
 from fleetrec.simulator.records.parquet import write_table
 from fleetrec.simulator.records.run_manifest import edits_told
+from fleetrec.simulator.results.engagement import FIRST, RATIOS
 
 Floats = NDArray[np.float64]
 
@@ -66,10 +67,10 @@ def compare(
     """Compare the finished runs of an experiment's folder and write what was found to it.
 
     metric and cost: dotted names (`ndcg@10` is short for `accuracy.ndcg@10`); where not given, those of the manifest,
-    else NDCG@10 and the provisioned account (the marginal one where a run has no provisioned account). third: another
-    objective of the front; a search for three goals has its own. equal_ratio: also compare families at equal realised
-    request ratios. InputError where runs cannot be compared: none finished, other interactions, no such metric or
-    baseline.
+    else NDCG@10 (of users who react, what they took a day) and the provisioned account (the marginal one where a run
+    has no provisioned account). third: another objective of the front; a search for three goals has its own.
+    equal_ratio: also compare families at equal realised request ratios. InputError where runs cannot be compared: none
+    finished, other interactions, no such metric or baseline.
     """
     with edits_told(Path(folder)):
         records, base = read_records(folder, baseline)
@@ -143,15 +144,16 @@ def _first_metric(records: ExperimentRecords, accuracy: bool) -> str:
     held = [full_metric(name) for name in (*records.manifest.directions, *records.manifest.metrics)]
     wanted = [name for name in held if higher_is_better(name, records.manifest.directions) == accuracy]
     if accuracy:
-        return next(iter(wanted), "accuracy.ndcg@10")
+        return next(iter(wanted), full_metric(FIRST if records.reacts else "ndcg@10"))
     wanted = [name for name in wanted if name.startswith("cost.")] or wanted
     if wanted:
         return wanted[0]
-    held_by_all = PROVISIONED in records.results and bool(np.isfinite(records.measure(PROVISIONED).by_run).all())
+    first = PER_MONTH if records.reacts else PROVISIONED  # users who react do not do the same under every policy
+    held_by_all = first in records.results and bool(np.isfinite(records.measure(first).by_run).all())
     if not held_by_all:
         said = "cost is that of the marginal account: some run has no provisioned one"
         records.notes.append(note("cost_marginal", said))
-    return PROVISIONED if held_by_all else MARGINAL
+    return first if held_by_all else MARGINAL
 
 
 def _third_goal(records: ExperimentRecords, metric: str, cost: str) -> str | None:
@@ -161,11 +163,15 @@ def _third_goal(records: ExperimentRecords, metric: str, cost: str) -> str | Non
 
 
 def _metrics(records: ExperimentRecords, *objectives: str) -> list[str]:
-    """What is compared: the question's own, the manifest's, every accuracy of the summaries, and the usual figures."""
+    """What is compared: the question's own, the manifest's, every accuracy of the summaries, what users did who react,
+    and the usual figures."""
     columns = [str(name) for name in records.results.columns]
     asked = [records.check(name) for name in (*records.manifest.metrics, *records.manifest.limits)]
     accuracies = [name for name in columns if name.startswith("accuracy.") and records.from_ranks(name)]
-    return list(dict.fromkeys([*objectives, *asked, *accuracies, *(name for name in _ALWAYS if name in columns)]))
+    engaged = [name for name in map(full_metric, RATIOS) if records.reacts]
+    told = [name for name in columns if name.startswith("feedback.")]
+    usual = [name for name in _ALWAYS if name in columns]
+    return list(dict.fromkeys([*objectives, *asked, *accuracies, *engaged, *told, *usual]))
 
 
 def _rows(records: ExperimentRecords, baseline: int, metric: str, measure: Measure) -> pd.DataFrame:

@@ -26,19 +26,23 @@ from fleetrec.simulator.experiments.comparison.sensitivity import shares_of_vari
 from fleetrec.simulator.experiments.comparison.sentence import headline
 from fleetrec.simulator.experiments.comparison.shares import missed_shares
 from fleetrec.simulator.experiments.statistics import N_DRAWS, joint_draws
+from fleetrec.simulator.results.engagement import LESS_IS_BETTER, PREFIX
 
 Floats = NDArray[np.float64]
 
 SCHEMA_VERSION = 2
 _SEED = 0
 _PAIRS_DRAWN = 1e8  # pairs of variants that are compared over all draws
-_MORE_IS_BETTER = ("hr@", "ndcg@", "mrr@", "precision@", "devices_per_replica")
+_MORE_IS_BETTER = ("hr@", "ndcg@", "mrr@", "precision@", "devices_per_replica", "feedback.coverage")
 
 
 def higher_is_better(metric: str, directions: Mapping[str, Direction]) -> bool:
-    """Whether more of a metric is better: as the manifest says, else for accuracies and devices a replica."""
+    """Whether more of a metric is better: as the manifest says, else for accuracies, devices a replica, and most that
+    users do who react."""
     if metric in directions:
         return directions[metric] == "maximize"
+    if metric.startswith(PREFIX):
+        return metric.removeprefix(PREFIX) not in LESS_IS_BETTER
     return any(word in metric for word in _MORE_IS_BETTER)
 
 

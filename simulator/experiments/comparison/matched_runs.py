@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pyarrow.lib import ArrowException
 
 from fleetrec.models.runtime.errors import InputError
@@ -134,17 +135,11 @@ def gathered(
             check_same(own, run, baseline, name, seed)
             read[v].append(run)
     first = read[names.index(baseline)]
-    users, codes = np.unique(np.concatenate([run.users for run in first]), return_inverse=True)
-    by_run = np.split(codes.astype(np.int64), np.cumsum([len(run.users) for run in first])[:-1])
-    worlds = [
-        RunWorld(
-            run.interactions["device"].to_numpy(),
-            run.interactions["step"].to_numpy(),
-            run.interactions["t_s"].to_numpy(),
-            user,
-        )
-        for run, user in zip(first, by_run, strict=True)
-    ]
+    reacts = first[0].lives is not None
+    whose = [run.users if run.lives is None else run.lives.users for run in first]
+    users, codes = np.unique(np.concatenate(whose), return_inverse=True)
+    by_run = np.split(codes.astype(np.int64), np.cumsum([len(held) for held in whose])[:-1])
+    worlds = [_world(run, user) for run, user in zip(first, by_run, strict=True)]
     has_alone = all(run.alone for runs in read for run in runs)
     return ExperimentRecords(
         manifest,
@@ -158,7 +153,17 @@ def gathered(
         users,
         [0.0] * len(replicates),
         notes,
+        read if reacts else None,
     )
+
+
+def _world(run: RunRecords, user: NDArray[np.int64]) -> RunWorld:
+    """What is common to all variants of a run, whose interactions (devices, where users react) are of these users."""
+    if run.lives is None:
+        held = run.interactions
+        return RunWorld(held["device"].to_numpy(), held["step"].to_numpy(), held["t_s"].to_numpy(), user)
+    devices = np.arange(len(user))
+    return RunWorld(devices, np.zeros_like(devices), np.full(len(user), run.lives.horizon_s), user)
 
 
 def _results(folder: ExperimentFolder) -> pd.DataFrame:

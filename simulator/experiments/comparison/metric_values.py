@@ -16,7 +16,8 @@ Floats = NDArray[np.float64]
 class Measure:
     """Sums [V, R, U] and counts [R, U] by run and user; where only runs have the metric, U is 1 and counts are 1.
 
-    draws [V, R, B]: the metric of a run under resamples of its users, where the run has kept them.
+    draws [V, R, B]: the metric of a run under resamples of its users, where the run has kept them. least, most: what no
+    mean over users is below or above.
     """
 
     sums: Floats
@@ -24,6 +25,8 @@ class Measure:
     replicates: Replicates
     by_user: bool
     draws: Floats | None = None
+    least: float = 0.0
+    most: float = 1.0
 
     @property
     def by_run(self) -> Floats:
@@ -43,15 +46,16 @@ class Measure:
         """Ends [V] of the 95% intervals of `means`, as table, figure and sentence state them.
 
         Of one run with resampled users they are quantiles of these draws, as its own account states them. None is
-        below nothing where that cannot be: of accuracies, which are not above 1 either, and of what is resampled,
-        requests, replicas and dollars.
+        below nothing where that cannot be: of accuracies and shares, which are not above 1 either, and of what is
+        resampled, requests, replicas and dollars.
         """
         if self.draws is not None and len(self.replicates) == 1:
             low, high = np.quantile(self.draws[:, 0], INTERVAL, axis=-1)
             return low, high
         found = self.own()
-        low = np.maximum(found.low, 0.0) if self.by_user or self.draws is not None else found.low
-        return low, (np.minimum(found.high, 1.0) if self.by_user else found.high)
+        if self.by_user:
+            return np.maximum(found.low, self.least), np.minimum(found.high, self.most)
+        return np.maximum(found.low, 0.0) if self.draws is not None else found.low, found.high
 
     def difference(self, baseline: int) -> Estimates:
         """Paired differences [V] to the variant at place `baseline`."""
@@ -69,6 +73,15 @@ class Measure:
         if self.by_user:
             return resampled(self.sums, self.counts, weights)
         return self.draws if self.draws is not None else np.repeat(self.by_run[..., None], len(weights[0]), axis=-1)
+
+
+def on_common_counts(sums: Floats, counts: Floats, common: Floats) -> Floats:
+    """Sums [V, R, U] whose ratios to `common` counts [R, U] are those of sums [V, R, U] to counts [V, R, U], and which
+    each user moves as much: so ratios of different counts, such as choices a session, are paired as means are."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = sums.sum(axis=-1, keepdims=True) / counts.sum(axis=-1, keepdims=True)
+        scale = common.sum(axis=-1, keepdims=True) / counts.sum(axis=-1, keepdims=True)
+    return np.asarray(means * common + (sums - means * counts) * scale)
 
 
 def of_requests(name: str) -> bool:

@@ -13,12 +13,13 @@ from fleetrec.models.metrics import accuracy_per_query
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.core.resampling import DRAWS, Resampling
-from fleetrec.simulator.experiments.comparison.metric_values import Measure
-from fleetrec.simulator.experiments.comparison.run_records import Ranks
+from fleetrec.simulator.experiments.comparison.metric_values import Measure, on_common_counts
+from fleetrec.simulator.experiments.comparison.run_records import Ranks, RunRecords
 from fleetrec.simulator.experiments.folders import Manifest, Variant, full_metric
 from fleetrec.simulator.experiments.statistics import Replicates
 from fleetrec.simulator.results.account import FIGURES
 from fleetrec.simulator.results.baselines import NOT_EVALUATED
+from fleetrec.simulator.results.engagement import PREFIX, RATIOS, bounds, of_ratio
 from fleetrec.simulator.scenario.building import suggestion
 
 Floats = NDArray[np.float64]
@@ -41,7 +42,9 @@ def training_key(training: int | None) -> int:
 
 @dataclass(frozen=True)
 class RunWorld:
-    """What every variant evaluated in one world (and training), in order of (device, step); over those interactions."""
+    """What every variant evaluated in one world (and training), in order of (device, step); over those interactions.
+
+    Of users who react, who have other interactions under every variant: the devices, to the end of the run."""
 
     device: Ints
     step: Ints
@@ -62,9 +65,9 @@ class WithoutCloud:
 class ExperimentRecords:
     """Variants that finished every run of the baseline, with the ranks of each interaction and the figures of a run.
 
-    ranks[variant][run]: in the order of `worlds`; alone[variant][run]: those of baselines without a cloud, by name;
-    accounts[variant][run]: draws of the provisioned account; both empty where a run has not kept them. cuts_s[run]:
-    where the warm-up ends.
+    ranks[variant][run]: in the order of `worlds`, but for users who react, of whom lived[variant][run] has it;
+    alone[variant][run]: those of baselines without a cloud, by name; accounts[variant][run]: draws of the provisioned
+    account; both empty where a run has not kept them. cuts_s[run]: where the warm-up ends.
     """
 
     manifest: Manifest
@@ -78,6 +81,12 @@ class ExperimentRecords:
     users: NDArray[np.str_]
     cuts_s: list[float]
     notes: list[Note]
+    lived: list[list[RunRecords]] | None = None
+
+    @property
+    def reacts(self) -> bool:
+        """Whether users react to what they are shown."""
+        return self.lived is not None
 
     @property
     def places(self) -> list[tuple[int, int | None]]:
@@ -106,10 +115,11 @@ class ExperimentRecords:
 
     def measure(self, metric: str) -> Measure:
         """A metric of every variant, after the cut: by run and user where ranks give it, else by run."""
+        if self.lived is not None and metric.removeprefix(PREFIX) in RATIOS:
+            return self._engagement(metric.removeprefix(PREFIX), self.lived)
         if not self.from_ranks(metric):
             return self._by_run(metric)
-        sums, counts = self._totals(metric, self.ranks)
-        return Measure(sums, counts[0], self.replicates, by_user=True)
+        return self._over_users(*self._totals(metric, self.ranks))
 
     def without_cloud(self, metric: str) -> list[WithoutCloud]:
         """The baselines of the runs themselves, paired with the variants interaction by interaction."""
@@ -117,20 +127,15 @@ class ExperimentRecords:
         for name in self.alone[0][0] if self.from_ranks(metric) else ():
             theirs = [[run[name] for run in runs] for runs in self.alone]
             own, counts = self._totals(metric, theirs)
-            if not (counts == counts[0]).all() or not counts[0].sum(axis=1).all():
+            same = self.reacts or bool((counts == counts[0]).all())
+            if not same or not counts.sum(axis=-1).all():
                 continue  # evaluated on a sample that differs, or nowhere
             kept = [
                 [np.where(t == NOT_EVALUATED, t, o) for o, t in zip(*pair, strict=True)]
                 for pair in zip(self.ranks, theirs, strict=True)
             ]
             sums, _ = self._totals(metric, kept)
-            found.append(
-                WithoutCloud(
-                    name,
-                    Measure(own, counts[0], self.replicates, by_user=True),
-                    Measure(sums - own, counts[0], self.replicates, by_user=True),
-                )
-            )
+            found.append(WithoutCloud(name, self._over_users(own, counts), self._over_users(sums - own, counts)))
         return found
 
     def replicated(self) -> dict[str, Any]:
@@ -163,6 +168,25 @@ class ExperimentRecords:
             weights.append(taken)
         return weights
 
+    def _over_users(self, sums: Floats, counts: Floats, least: float = 0.0, most: float = 1.0) -> Measure:
+        """A measure of sums and counts [V, R, U]; where users react counts differ."""
+        if not self.reacts:
+            return Measure(sums, counts[0], self.replicates, by_user=True)
+        common = np.stack([np.bincount(world.user, minlength=len(self.users)) for world in self.worlds]).astype(float)
+        held = on_common_counts(sums, counts, common)
+        return Measure(held, common, self.replicates, by_user=True, least=least, most=most)
+
+    def _engagement(self, name: str, lived: Sequence[Sequence[RunRecords]]) -> Measure:
+        """What users did: see `RATIOS`."""
+        shape = (2, len(self.variants), len(self.replicates), len(self.users))
+        found = np.zeros(shape)
+        for v, runs in enumerate(lived):
+            for r, run in enumerate(runs):
+                assert run.lives is not None
+                for part, values in enumerate(of_ratio(run.lives.totals(self.cuts_s[r]), name)):
+                    found[part, v, r] = np.bincount(self.worlds[r].user, values, shape[-1])
+        return self._over_users(found[0], found[1], *bounds(name))
+
     def _by_run(self, metric: str) -> Measure:
         table = self.results.set_index(["variant", "seed", "training"])[metric]
         places = [(seed, training_key(training)) for seed, training in self.places]
@@ -190,10 +214,13 @@ class ExperimentRecords:
         shape = (len(self.variants), len(self.replicates), len(self.users))
         sums, counts = np.zeros(shape), np.zeros(shape)
         for r, world in enumerate(self.worlds):
-            after = world.t_s >= self.cuts_s[r]
             for v, runs in enumerate(ranks):
-                kept = after & (runs[r] != NOT_EVALUATED)
-                user = world.user[kept]
+                t_s, users = world.t_s, world.user
+                if self.lived is not None:
+                    own = self.lived[v][r].interactions
+                    t_s, users = own["t_s"].to_numpy(), world.user[own["device"].to_numpy()]
+                kept = (t_s >= self.cuts_s[r]) & (runs[r] != NOT_EVALUATED)
+                user = users[kept]
                 counts[v, r] = np.bincount(user, minlength=shape[-1])
                 values = rewards[np.minimum(runs[r][kept], k) + 1]
                 sums[v, r] = np.bincount(user, weights=values, minlength=shape[-1])

@@ -1,5 +1,7 @@
-"""What a finished run kept that comparisons need: ranks of each interaction and of baselines, its account's draws."""
+"""What a finished run kept that comparisons need: ranks of each interaction and of baselines, its account's draws, and
+what users did who react."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,24 +12,44 @@ from numpy.typing import NDArray
 from pyarrow.lib import ArrowException
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.simulator.records.run_manifest import check_one_run
+from fleetrec.simulator.records.run_manifest import SUMMARY, check_one_run
+from fleetrec.simulator.results.engagement import device_totals, found_alone
 
 Ranks = NDArray[np.int32]
 
-_FILES = ("interactions.parquet", "devices.parquet", "baselines.parquet", "account.parquet")
+_OPPORTUNITIES = "opportunities.parquet"
+_FILES = ("interactions.parquet", "devices.parquet", "baselines.parquet", "account.parquet", _OPPORTUNITIES)
+
+
+@dataclass(frozen=True)
+class Lives:
+    """What users did who react, and for how long they could."""
+
+    opportunities: pd.DataFrame
+    users: NDArray[np.str_]
+    """[D] of each device"""
+    horizon_s: float
+
+    def totals(self, cut_s: float) -> pd.DataFrame:
+        """Sums [D] of what each device's user did after the cut."""
+        told = self.opportunities
+        return device_totals(told[told["t_s"] >= cut_s], len(self.users), self.horizon_s - cut_s)
 
 
 @dataclass(frozen=True)
 class RunRecords:
     """In order of (device, step): the interactions (device, step, t_s, rank) and the user of each; baselines' ranks.
 
-    alone and account are empty where the run was made before they were kept.
+    alone and account are empty where the run was made before they were kept. Of users who react interactions are those
+    that they found by themselves, whatever the screen showed.
     """
 
     interactions: pd.DataFrame
     users: NDArray[np.str_]
     alone: Mapping[str, Ranks]
     account: pd.DataFrame
+    lives: Lives | None = None
+    """of users who react"""
 
     @property
     def ranks(self) -> Ranks:
@@ -41,13 +63,14 @@ def read_run(folder: Path) -> RunRecords:
     try:
         table = pd.read_parquet(path, columns=["device", "step", "t_s", "rank"])
         owners = pd.read_parquet(folder / "devices.parquet", columns=["device", "user"]).set_index("device")["user"]
-        alone = _optional(folder / "baselines.parquet")
-        account = _optional(folder / "account.parquet")
+        alone, account, told = (
+            _optional(folder / name) for name in ("baselines.parquet", "account.parquet", _OPPORTUNITIES)
+        )
     except (OSError, ValueError, ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be read ({reason}); remove the run's folder and run it again") from error
     check_one_run(folder, tuple(name for name in _FILES if (folder / name).is_file()))
-    if table.empty:
+    if table.empty and told.empty:
         raise InputError(f"{path}: the run evaluated no interaction, so there is nothing to compare")
     order = np.lexsort((table["step"].to_numpy(), table["device"].to_numpy()))
     table = table.iloc[order]
@@ -57,7 +80,15 @@ def read_run(folder: Path) -> RunRecords:
         alone = alone.iloc[np.lexsort((alone["step"].to_numpy(), alone["device"].to_numpy()))]
         names = [name for name in alone.columns if name not in ("device", "step")]
         ranks = {str(name): alone[name].to_numpy(dtype=np.int32) for name in names}
-    return RunRecords(table, users, ranks, account)
+    if told.empty:
+        return RunRecords(table, users, ranks, account)
+    kept = found_alone(table, told)
+    lives = Lives(told, owners.sort_index().to_numpy(dtype=object).astype(str), _horizon_s(folder))
+    return RunRecords(table[kept], users[kept], {name: held[kept] for name, held in ranks.items()}, account, lives)
+
+
+def _horizon_s(folder: Path) -> float:
+    return float(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["simulated_seconds"])
 
 
 def _optional(path: Path) -> pd.DataFrame:
@@ -65,7 +96,20 @@ def _optional(path: Path) -> pd.DataFrame:
 
 
 def check_same(one: RunRecords, other: RunRecords, baseline: str, variant: str, seed: int) -> None:
-    """InputError unless both evaluated the same steps of the same devices and users."""
+    """InputError unless both evaluated the same steps of the same devices and users; of users who react, unless they
+    have the same devices."""
+    if one.lives is not None and other.lives is not None:
+        if one.lives.horizon_s == other.lives.horizon_s and np.array_equal(one.lives.users, other.lives.users):
+            return
+        raise InputError(
+            f"'{variant}' and the baseline '{baseline}' have other users at seed {seed}, so their difference is not "
+            "the policy's; compare variants of one fleet, workload and duration"
+        )
+    if (one.lives is None) != (other.lives is None):
+        raise InputError(
+            f"of '{variant}' and the baseline '{baseline}' one has users who react and one replays a log, so their "
+            "difference is not the policy's; compare runs of the same workload.users"
+        )
     pair, places = (one, other), ["device", "step"]
     if len(one.interactions) == len(other.interactions):
         same = (one.interactions[places].to_numpy() == other.interactions[places].to_numpy()).all()

@@ -8,6 +8,7 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.experiments.comparison.cost_plane import Plane
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH
 from fleetrec.simulator.experiments.comparison.savings import Saving
+from fleetrec.simulator.results.engagement import PREFIX, WORDS
 from fleetrec.simulator.results.sentences import between, calling, money, signed
 
 
@@ -54,7 +55,7 @@ def _choosing(
 ) -> str:
     """Which policy is named, by what it saves or adds against the baseline; else that none is."""
     base, b = plane.names[plane.baseline], plane.baseline
-    equal = "accuracy" if metric.startswith("accuracy.") else metric
+    equal = "accuracy" if metric.startswith("accuracy.") else label(metric)
 
     def reached(v: int) -> str:
         return f"{label(metric)} {sign * plane.reward[v]:.4f} against {sign * plane.reward[b]:.4f}"
@@ -117,6 +118,8 @@ def _a_month(decision: Mapping[str, Any], base: str, of_a_run: bool = True) -> s
 
 def label(metric: str) -> str:
     """A metric's name as it is said."""
+    if metric.startswith(PREFIX):
+        return WORDS.get(metric.removeprefix(PREFIX), metric)
     return metric.removeprefix("accuracy.").upper() if metric.startswith("accuracy.") else metric
 
 

@@ -30,6 +30,8 @@ def cut_warm_up(records: ExperimentRecords, path: Path | str, metric: str) -> No
     asked = records.manifest.warm_up
     if asked is None:
         return
+    if records.reacts and asked == "mser5":
+        raise InputError("warm_up: mser5 needs interactions that variants share, and users react; set seconds")
     for r, ((seed, _), world) in enumerate(zip(records.places, records.worlds, strict=True)):
         if asked == "mser5":
             order = np.lexsort((world.step, world.device, world.t_s))

@@ -1,0 +1,89 @@
+"""Feedback: how what users take moves, over the time of a run in which they choose among what they are shown.
+
+Coverage and Gini hang on how many choices they are of, so a run is cut into stretches of equally many. Tastes are
+places in a space that the training part of the log spans, of which no recommender of the run is told.
+"""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import svds
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+STRETCHES = 8
+_LEAST = 20
+"""choices of a stretch, below which nothing is told"""
+_DIMENSIONS = 16
+_DIGITS = 6
+
+
+def item_vectors(users: Ints, items: Ints, n_items: int) -> Floats:
+    """Unit vectors [n_items, <= 16] of items by who had them: of interactions [E], the leading singular vectors."""
+    _, row = np.unique(users, return_inverse=True)
+    had = sp.csr_matrix((np.ones(len(items)), (row, items)), shape=(int(row.max(initial=-1)) + 1, n_items))
+    had.data[:] = 1.0
+    wide = min(_DIMENSIONS, min(had.shape) - 1)
+    if wide < 1:
+        return np.zeros((n_items, 1))
+    often = np.maximum(np.asarray(had.sum(axis=0)).ravel(), 1.0)
+    weighed = had @ sp.diags(1.0 / np.sqrt(often))  # else the leading one is popularity
+    _, size, vectors = svds(weighed, k=wide, v0=np.ones(min(had.shape)), random_state=0)
+    found = (vectors * size[:, None]).T
+    length = np.sqrt((found**2).sum(axis=1, keepdims=True))
+    return np.asarray(found / np.where(length > 0, length, 1.0))
+
+
+def popularity_of(counts: Ints) -> Floats:
+    """Place [n_items] of each item among all by how often it was had: 0 the least, 1 the most popular, ties alike."""
+    ordered = np.sort(counts)
+    below, upto = np.searchsorted(ordered, counts, side="left"), np.searchsorted(ordered, counts, side="right")
+    return np.asarray((below + upto - 1) / 2 / max(len(counts) - 1, 1))
+
+
+def gini(counts: Ints) -> float:
+    """Of how often each item was taken: 0 where all were alike, towards 1 where one has them all."""
+    ordered, n = np.sort(counts).astype(np.float64), len(counts)
+    total = ordered.sum()
+    return float((2 * np.arange(1, n + 1) - n - 1) @ ordered / (n * total)) if total else float("nan")
+
+
+class Tastes:
+    """What is known of items and of what users had before the run."""
+
+    def __init__(self, vectors: Floats, counts: Ints, owner: Ints, items: Ints, devices: int):
+        """`owner` and `items` [E]: what the devices' users had before; `counts` [n_items] of the training part."""
+        self._vectors, self._popularity, self._n_items = vectors, popularity_of(counts), len(counts)
+        had = np.stack([np.bincount(owner, vectors[items, d], minlength=devices) for d in range(vectors.shape[1])], 1)
+        length = np.sqrt((had**2).sum(axis=1, keepdims=True))
+        self._taste = had / np.where(length > 0, length, 1.0)
+
+    def told(self, owner: Ints, items: Ints) -> dict[str, float]:
+        """Coverage, Gini, popularity and closeness to the users' earlier taste, of choices [M]."""
+        taken = np.bincount(items, minlength=self._n_items)
+        close = (self._vectors[items] * self._taste[owner]).sum(axis=1)
+        found = {
+            "coverage": float((taken > 0).mean()),
+            "gini": gini(taken),
+            "popularity": float(self._popularity[items].mean()),
+            "own_taste": float(close.mean()),
+        }
+        return {name: round(value, _DIGITS) for name, value in found.items()}
+
+
+def feedback_section(tastes: Tastes, owner: Ints, items: Ints, t_s: Floats) -> dict[str, Any] | None:
+    """What users took [M] in all, by stretches of equally many choices, and what moved from the first to the last of
+    them; None where there are too few to tell."""
+    each = len(items) // STRETCHES
+    if each < _LEAST:
+        return None
+    order = np.argsort(t_s, kind="stable")
+    parts = [order[n * each : (n + 1) * each] for n in range(STRETCHES)]
+    told = [tastes.told(owner[part], items[part]) for part in parts]
+    drift = {f"{name}_drift": round(told[-1][name] - told[0][name], _DIGITS) for name in told[0]}
+    series = {name: [one[name] for one in told] for name in told[0]}
+    over_time = {"choices": each, "from_s": [float(t_s[part[0]]) for part in parts], **series}
+    return tastes.told(owner, items) | drift | {"over_time": over_time}

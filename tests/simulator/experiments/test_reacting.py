@@ -1,0 +1,69 @@
+"""Runs whose users react are compared by what these did, paired user by user."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.experiments.comparison.compare import compare_runs
+from fleetrec.simulator.experiments.comparison.conclusion import higher_is_better
+from fleetrec.simulator.experiments.comparison.metric_values import on_common_counts
+from fleetrec.simulator.simulation import simulate
+from tests.simulator.reacting import Formula, _store, reacting
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Of three policies in one world."""
+    folders = {}
+    for name, request in (("never", "never"), ("some", {"kind": "random", "ratio": 0.4}), ("replay", "never")):
+        folders[name] = tmp_path_factory.mktemp("runs") / name
+        users = {"kind": "replay"} if name == "replay" else {}
+        changes = (
+            {"policy": {"request": request}, "workload": {"users": users}}
+            if users
+            else {"policy": {"request": request}}
+        )
+        simulate(reacting(**changes), out=folders[name], store=_store(), candidates=Formula)
+    return folders
+
+
+def test_what_users_take_a_day_is_compared_with_intervals_where_nobody_says_otherwise(runs: dict[str, Path]) -> None:
+    found = compare_runs({name: runs[name] for name in ("never", "some")})
+    assert found.answer["metric"] == "engagement.choices_per_day"
+    assert found.answer["cost"] == "cost.usd_provisioned_per_month"
+    rows = found.table.set_index(["metric", "variant"])
+    for name in ("choices_per_day", "churn_share", "regret", "slate_share"):
+        row = rows.loc[(f"engagement.{name}", "some")]
+        assert row["low"] <= row["mean"] <= row["high"]
+        assert row["difference_low"] <= row["difference"] <= row["difference_high"]
+    assert "items taken a day" in found.answer["headline"] or "Nothing is shown" in found.answer["headline"]
+
+
+def test_a_run_against_itself_differs_in_nothing(runs: dict[str, Path]) -> None:
+    found = compare_runs({"one": runs["some"], "other": runs["some"]}, metric="regret").table
+    told = found[(found["variant"] == "other") & found["metric"].str.startswith(("engagement.", "accuracy."))]
+    assert (told["difference"].dropna() == 0).all()
+    assert (told["difference_high"].dropna() == 0).all()
+
+
+def test_users_who_react_are_not_compared_with_users_who_replay(runs: dict[str, Path]) -> None:
+    with pytest.raises(InputError, match="one has users who react and one replays a log"):
+        compare_runs({name: runs[name] for name in ("never", "replay")})
+
+
+def test_ratios_on_common_counts_are_those_ratios_and_users_move_them_as_much() -> None:
+    rng = np.random.default_rng(1)
+    counts = rng.poisson(5, (2, 1, 50)) + 1.0
+    sums, common = counts * rng.normal(1, 0.2, (2, 1, 50)), np.full((1, 50), 3.0)
+    held = on_common_counts(sums, counts, common)
+    ratio = sums.sum(axis=-1) / counts.sum(axis=-1)
+    assert held.sum(axis=-1) / 150 == pytest.approx(ratio)
+    moved = (held - ratio[..., None] * common) / 150
+    assert moved == pytest.approx((sums - ratio[..., None] * counts) / counts.sum(axis=-1, keepdims=True))
+
+
+def test_less_is_better_of_churn_and_regret_alone() -> None:
+    better = {name: higher_is_better(f"engagement.{name}", {}) for name in ("choices_per_day", "churn_share", "regret")}
+    assert better == {"choices_per_day": True, "churn_share": False, "regret": False}
