@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fleetrec.reports.data.quantities import money_text, number_text, seconds_text
+from fleetrec.simulator.results.engagement import LESS_IS_BETTER, PREFIX, WORDS
 
 World = Literal["", "simulated", "represented"]
 """whose figures: the simulated phones on the configured cloud, or the represented fleet on the provisioned replicas"""
@@ -55,6 +56,14 @@ _LABELS = {
     "represented.replicas": "replicas needed, represented",
     "represented.requests_per_s": "requests a second at the peak, represented",
     "cloud.gpu_seconds": "GPU seconds",
+    "feedback.coverage": "share of the catalogue taken",
+    "feedback.gini": "Gini of what was taken, over the catalogue",
+    "feedback.popularity": "popularity of what was taken (1: the most popular)",
+    "feedback.own_taste": "closeness of what was taken to the user's earlier taste",
+    "feedback.coverage_drift": "coverage, last eighth less the first",
+    "feedback.gini_drift": "Gini, last eighth less the first",
+    "feedback.popularity_drift": "popularity, last eighth less the first",
+    "feedback.own_taste_drift": "closeness to earlier taste, last eighth less the first",
     "interactions": "interactions",
     "devices": "devices",
 }
@@ -68,6 +77,7 @@ _OF_REPRESENTED = {
 _LATENCIES = {"slate": "until a new slate", "request": "of a request", "queue": "in the queue"}
 _UNSHOWN = (
     "accuracy_by.",
+    "engagement_by.",
     "baselines.",
     "gain_over.",
     "models.",
@@ -77,8 +87,8 @@ _UNSHOWN = (
     "schema_version",
     "seed",
 )
-_SIMULATED = ("accuracy.", "latency_s.", "cloud.", "cost.", "requests.", "freshness.")
-_HIGHER = ("accuracy.", "requests.completed", "requests.answered", "cost.devices_per_replica")
+_SIMULATED = ("accuracy.", "latency_s.", "cloud.", "cost.", "requests.", "freshness.", "engagement.", "feedback.")
+_HIGHER = ("accuracy.", "feedback.coverage", "requests.completed", "requests.answered", "cost.devices_per_replica")
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,9 @@ def metric(key: str) -> Metric:
     """What is known of a figure by its dotted name; an unknown one is labelled by its name."""
     name = key.rsplit(".", 1)[-1]
     higher = key.startswith(_HIGHER) or name == "headroom"
+    if key.startswith(PREFIX) and name in WORDS:
+        form_of: Form = "seconds" if name.endswith("_s") else "share" if name.endswith("_share") else "number"
+        return Metric(key, WORDS[name], form_of, name not in LESS_IS_BETTER)
     if "@" in name:
         label = name.upper()
         return Metric(

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from pyarrow.lib import ArrowException
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.data.estimates import Estimate
-from fleetrec.reports.data.notes import texts_of
-from fleetrec.simulator.core.notes import COST_ACCOUNT, NOT_CALENDAR, PREDICTION_TEXT, QUALITY
+from fleetrec.reports.data.notes import caveat_of, texts_of
+from fleetrec.simulator.core.notes import COST_ACCOUNT, NOT_CALENDAR, QUALITY
 from fleetrec.simulator.records.run_manifest import check_one_run
+from fleetrec.simulator.results.engagement import found_alone
 
 ACCOUNTS = {
     "provisioned": "usd_provisioned_per_1k_interactions",
@@ -26,16 +27,18 @@ ACCOUNTS = {
 """the figure of `cost` that holds each account, the one that policies are compared by first"""
 
 _COLUMNS = {
-    "interactions": ("device", "t_s", "rank", "as_of", "staleness", "slate_latency_s"),
+    "interactions": ("device", "step", "t_s", "rank", "as_of", "staleness", "slate_latency_s"),
     "requests": ("t_issued_s", "t_arrived_s", "t_started_s", "t_finished_s", "t_delivered_s", "outcome"),
     "devices": ("device", "user", "class", "joules", "bytes_up", "bytes_down"),
     "cloud": ("t_s", "queue", "busy", "up"),
 }
+_OPPORTUNITY_COLUMNS = ("device", "t_s", "outcome")
 
 
 @dataclass(frozen=True)
 class RunRecords:
-    """What a run wrote. `users` [interactions]: the user of each interaction, so that clones count as one."""
+    """What a run wrote. `users` [interactions]: the user of each interaction, so that clones count as one;
+    `opportunities`: of users who react, else empty."""
 
     summary: Mapping[str, Any]
     scenario: Mapping[str, Any]
@@ -44,6 +47,16 @@ class RunRecords:
     devices: pd.DataFrame
     cloud: pd.DataFrame
     users: NDArray[np.int64]
+    opportunities: pd.DataFrame
+
+    @property
+    def judged(self) -> "RunRecords":
+        """The same with the interactions that predictions are judged on: all, or, of users who react, what they found
+        by themselves."""
+        if self.opportunities.empty:
+            return self
+        alone = found_alone(self.interactions, self.opportunities)
+        return replace(self, interactions=self.interactions[alone], users=self.users[alone])
 
     @property
     def run(self) -> str | None:
@@ -103,7 +116,7 @@ def figure_footer(summary: Mapping[str, Any]) -> list[str]:
     split = summary.get("split") or "not stated"
     if isinstance(split, Mapping):
         split = split.get("description") or split.get("kind") or "not stated"
-    return [*texts_of(summary, QUALITY, COST_ACCOUNT, NOT_CALENDAR), f"split: {split}", PREDICTION_TEXT]
+    return [*texts_of(summary, QUALITY, COST_ACCOUNT, NOT_CALENDAR), f"split: {split}", caveat_of(summary)]
 
 
 def read_mapping(path: Path) -> Mapping[str, Any]:
@@ -126,6 +139,7 @@ def read_run(run_dir: Path) -> RunRecords:
     check_one_run(run_dir, ("summary.json", "scenario.yaml", *(f"{name}.parquet" for name in _COLUMNS)))
     tables = {name: _table(run_dir / f"{name}.parquet", columns) for name, columns in _COLUMNS.items()}
     interactions, devices = tables["interactions"], tables["devices"]
+    told = run_dir / "opportunities.parquet"
     place = pd.Index(devices["device"]).get_indexer(interactions["device"].to_numpy())
     if (place < 0).any():
         device = interactions["device"].to_numpy()[place < 0][0]
@@ -138,6 +152,7 @@ def read_run(run_dir: Path) -> RunRecords:
         devices=devices,
         cloud=tables["cloud"],
         users=pd.factorize(devices["user"])[0].astype(np.int64)[place],
+        opportunities=_table(told, _OPPORTUNITY_COLUMNS) if told.is_file() else pd.DataFrame(),
     )
 
 

@@ -72,6 +72,7 @@ def hits(run: RunRecords) -> NDArray[np.bool_]:
 
 def accuracy_over_time(run: RunRecords) -> AccuracySeries | None:
     """HR@k and NDCG@k in bins that are joined until each holds enough; None where no interaction took place."""
+    run = run.judged
     n = len(run.interactions)
     if n == 0:
         return None
@@ -147,6 +148,7 @@ def request_times_s(run: RunRecords) -> Mapping[str, Floats]:
 
 def hr_by_staleness(run: RunRecords) -> StalenessGroups | None:
     """HR@k by the interactions that the list on screen had not seen; None where no interaction took place."""
+    run = run.judged
     if not len(run.interactions):
         return None
     staleness = run.interactions["staleness"].to_numpy(np.int64)
@@ -161,6 +163,7 @@ def hr_by_staleness(run: RunRecords) -> StalenessGroups | None:
 
 def places(run: RunRecords) -> Places | None:
     """Where in its slate the chosen item stood; None where it never was in one."""
+    run = run.judged
     ranks = run.interactions["rank"].to_numpy(np.int64)
     if not (ranks >= 0).any():
         return None

@@ -7,13 +7,12 @@ from typing import Any
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts.decision_charts import decision_charts
 from fleetrec.reports.data.decision import DecisionRecords, read_decision
-from fleetrec.reports.data.notes import texts_but
+from fleetrec.reports.data.notes import caveat_of, texts_but
 from fleetrec.reports.data.quantities import told
 from fleetrec.reports.html import words
 from fleetrec.reports.html.decision_tables import circumstances_table, policies_table, ways_table
 from fleetrec.reports.html.render import write_page
 from fleetrec.simulator.core.money import currency, told_in
-from fleetrec.simulator.core.notes import PREDICTION_TEXT
 from fleetrec.simulator.results.sentences import money
 
 PAGE = "decision.html"
@@ -56,11 +55,11 @@ def _write(folder: Path, held: DecisionRecords) -> Path:
             ("Cost account", words.account_note(summary)),
             ("Quality and cost", words.models_note(summary)),
             ("Split", words.split_note(summary)),
-            ("Prediction, not engagement", words.REPLAYED_CHOICES),
+            words.measured(summary),
         ],
         "notes": [*texts_but(decision), *words.other_notes(summary)],
         "reproduce": _reproduce(held),
-        "caveat": PREDICTION_TEXT,
+        "caveat": caveat_of(summary),
     }
     data = {"charts": [chart.data for chart in charts]}
     return write_page(folder / PAGE, "decision.html.j2", page, data)

@@ -11,14 +11,13 @@ from fleetrec.reports.charts.experiment_charts import experiment_charts
 from fleetrec.reports.data.experiment_folder import Experiment, read_experiment
 from fleetrec.reports.data.metric_names import WORLDS, Metric, metric, worth_showing
 from fleetrec.reports.data.months import PER_MONTH
-from fleetrec.reports.data.notes import texts_but
+from fleetrec.reports.data.notes import caveat_of, texts_but
 from fleetrec.reports.data.run_folder import read_mapping
 from fleetrec.reports.data.settings_text import value_text
 from fleetrec.reports.html import words
 from fleetrec.reports.html.decision import choices
 from fleetrec.reports.html.render import write_page
 from fleetrec.reports.html.tables import cost_table, differences_table, failures_table, off_shares, variants_table
-from fleetrec.simulator.core.notes import PREDICTION_TEXT
 from fleetrec.simulator.experiments.folders import full_metric
 
 _KICKERS = {"sweep": "Sweep", "optimisation": "Optimisation", "comparison": "Policy comparison"}
@@ -78,11 +77,11 @@ def write_experiment_page(folder: Path) -> Path:
             ("Quality and cost", words.models_note(experiment.summary)),
             ("Cost account", words.account_note(experiment.summary)),
             ("Split", words.split_note(experiment.summary)),
-            ("Prediction, not engagement", words.REPLAYED_CHOICES),
+            words.measured(experiment.summary),
         ],
         "notes": [*texts_but(answer), *words.other_notes(experiment.summary)],
         "reproduce": _reproduce(experiment),
-        "caveat": PREDICTION_TEXT,
+        "caveat": caveat_of(experiment.summary),
     }
     data = {
         "charts": [chart.data for chart in every if chart.traces],

@@ -11,6 +11,7 @@ from fleetrec.models.metrics import accuracy_per_query, clustered_mean
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts import bar_charts, run_charts
 from fleetrec.reports.charts.bar_charts import ACCOUNTS_NOTE
+from fleetrec.reports.charts.engagement_charts import engagement_charts
 from fleetrec.reports.charts.run_charts import Chart
 from fleetrec.reports.data import series
 from fleetrec.reports.data.estimates import Estimate, grouped_shares
@@ -28,9 +29,11 @@ from fleetrec.reports.data.run_folder import (
 )
 from fleetrec.reports.html import words
 from fleetrec.reports.html.decision import PER_MONTH, Choice, interval_text, month_texts
+from fleetrec.reports.html.engagement_tables import engagement_groups_table, engagement_table, stated
 from fleetrec.reports.html.render import write_page
 from fleetrec.reports.html.run_tables import class_table, cost_table, region_table, requests_table, worlds_table
 from fleetrec.reports.html.tables import run_accuracy_table, run_groups_table
+from fleetrec.simulator.results.engagement import PREFIX
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, signed
 from fleetrec.simulator.results.summary import off_share
 
@@ -43,6 +46,7 @@ def write_run_page(folder: Path) -> Path:
     slate = run.interactions["slate_latency_s"].to_numpy(np.float64)
     objectives = series.latency_objectives(run)
     drawn: dict[str, Any] = {
+        "engagement": engagement_charts(run),
         "beside": _beside(run, intervals),
         "time": run_charts.over_time({run.title: run}),
         "latency": [
@@ -52,7 +56,7 @@ def write_run_page(folder: Path) -> Path:
         "lists": [chart for chart in (run_charts.staleness(run), run_charts.places(run)) if chart is not None],
         "cost": _cost_chart(run),
     }
-    every = [drawn["beside"], *drawn["time"], *drawn["latency"], *drawn["lists"], drawn["cost"]]
+    every = [*drawn["engagement"], drawn["beside"], *drawn["time"], *drawn["latency"], *drawn["lists"], drawn["cost"]]
     summary = run.summary
     page = {
         "run": run.run,
@@ -66,6 +70,8 @@ def write_run_page(folder: Path) -> Path:
         "cards": _cards(run, intervals),
         "charts": drawn,
         "tables": {
+            "engagement": engagement_table(summary),
+            "engagement_groups": engagement_groups_table(summary),
             "accuracy": run_accuracy_table(summary, intervals),
             "groups": run_groups_table(summary, run.k),
             "worlds": worlds_table(run),
@@ -101,6 +107,7 @@ def _warnings(summary: Mapping[str, Any]) -> list[str]:
 
 def _intervals(run: RunRecords) -> dict[str, Estimate]:
     """95% intervals of the run's accuracies at every reported k, users being clusters."""
+    run = run.judged
     ranks = run.interactions["rank"].to_numpy(np.int64)
     found: dict[str, Estimate] = {}
     for k in [int(k) for k in setting(run.scenario, "metrics", "k") or (run.k,)]:
@@ -130,6 +137,7 @@ def _choices(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[Choice]
     return found
 
 
+_ENGAGED = ("choices_per_day", "slate_share", "return_share", "churn_share", "regret")
 _MARGINAL = "cost.usd_marginal_per_1k_interactions"
 
 
@@ -155,7 +163,12 @@ def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str,
         of = metric(f"accuracy.{name}")
         accuracy.append(card(name.upper(), of.key, interval_text(of, intervals[name])))
     replicas = setting(summary, "cost", "replicas_provisioned")
+    engaged = []
+    for name in _ENGAGED if "engagement" in summary else ():
+        of, held = metric(f"{PREFIX}{name}"), stated(summary["engagement"], name)
+        engaged.append(card(of.label, of.key, "" if held is None else interval_text(of, held)))
     simulated = [
+        *engaged,
         *accuracy,
         card("requests sent an interaction", "requests.ratio", _asked(summary)),
         card("p95 request latency", "latency_s.request.p95"),

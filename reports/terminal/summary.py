@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fleetrec.models.runtime.wording import counted
+from fleetrec.reports.data.metric_names import metric
 from fleetrec.reports.data.months import month_text
 from fleetrec.reports.data.quantities import number_text, seconds_text
 from fleetrec.reports.data.run_folder import on_api, setting
 from fleetrec.reports.terminal.parts import WIDTH, cell, new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
+from fleetrec.simulator.results.engagement import PREFIX
 
 if TYPE_CHECKING:
     pass
@@ -42,7 +44,7 @@ def print_run_summary(summary: Mapping[str, Any], console: Console) -> None:
     _accuracy_table(summary, console)
     write_line(console, "")
     facts = new_table(console, ("", ""), left=2, heads_shown=False)
-    for name, text in _facts(summary):
+    for name, text in [*_engaged(summary), *_facts(summary)]:
         facts.add_row(name, text)
     console.print(facts)
     if summary.get("by_region"):
@@ -111,7 +113,8 @@ def _half_width(row: Mapping[str, Any]) -> float | None:
 def _accuracy_table(summary: Mapping[str, Any], console: Console) -> None:
     accuracy = summary.get("accuracy") or {}
     keys = [key for key in accuracy if key.startswith(("hr@", "ndcg@"))]
-    table = new_table(console, ["", *(key.upper() for key in keys)])
+    of = "found alone" if "engagement" in summary else ""
+    table = new_table(console, [of, *(key.upper() for key in keys)])
     table.add_row("this run", *(cell(key, accuracy.get(key)) for key in keys))
     baselines = {name: values or {} for name, values in (summary.get("baselines") or {}).items()}
     last = keys[-1] if keys else ""
@@ -182,6 +185,29 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         text = f"the median gap between interactions is {number_text(gap_to_response)} times the median response time"
         facts.insert(7, ("pace", text))
     return [(name, escape(text)) for name, text in facts if not (api and name == "cloud")]
+
+
+def _engaged(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What users did who react, where they do."""
+    held, moved = summary.get("engagement"), summary.get("feedback")
+    if held is None:
+        return []
+
+    def said(*names: str) -> str:
+        found = [metric(f"{PREFIX}{name}") for name in names]
+        return ", ".join(f"{of.label} {of.text(held[name])}" for of, name in zip(found, names, strict=True))
+
+    rows = [
+        ("users took", said("choices_per_day", "choices_per_session", "slate_share", "reciprocal_rank")),
+        ("and else", said("skip_share", "wait_share", "left_early_share")),
+        ("users came", said("sessions_per_day", "session_s", "return_share", "return_s", "churn_share")),
+        ("it was worth", said("utility_per_day", "satisfaction", "screen_value", "regret")),
+    ]
+    if moved is not None:
+        names = ("feedback.coverage", "feedback.gini", "feedback.gini_drift", "feedback.popularity_drift")
+        told = [(metric(name), moved[name.removeprefix("feedback.")]) for name in names]
+        rows.append(("feedback", ", ".join(f"{of.label} {of.text(value)}" for of, value in told)))
+    return [(name, escape(text)) for name, text in rows]
 
 
 def _api(value: Callable[..., float]) -> str:

@@ -159,7 +159,7 @@ def collect(
         )
         | provisioned.figures,
         "represented": provisioned.represented,
-        "hangs_on": hangs_on(*shown_by, prepared, world.scorer.slates, interactions, base["srm"]),
+        "hangs_on": hangs_on(*shown_by, prepared, world.scorer.slates, interactions[judged], own["srm"]),
         "models": {
             "srm": {"kind": scenario.srm.kind, **training_section(trained.srm.validation, trained.srm.curve)},
             "llm": of | llm_training(prepared) | ({"answers": answers} if answers else {}),

@@ -191,9 +191,9 @@ def engagement_headline(summary: Mapping[str, Any]) -> str:
     """The run in one line: what users took, where from, who left, and for what a month."""
     held, cost = summary["engagement"], summary["cost"]
     if not held["sessions"]:
-        return "nobody came to the screen: the stream is empty, or nobody took part in it"
+        return "Nobody came to the screen: the stream is empty, or nobody took part in it"
     name = "usd_provisioned_per_month"
-    said = f"users took {_stated(held, FIRST, '{:.2f}')} items a day each"
+    said = f"Users took {_stated(held, FIRST, '{:.2f}')} items a day each"
     if held["choices"]:
         said += f", {held['slate_share']:.0%} of them from the slate"
     said += f"; {_stated(held, 'churn_share', '{:.1%}')} stopped for good"

@@ -18,4 +18,4 @@ def test_groups_add_up_to_the_run_and_its_note_says_who_its_users_are() -> None:
     told = {note.key: note.text for note in found.notes}
     assert "built-in world" in told["engagement"]
     assert "prediction" not in told
-    assert found.summary["headline"].startswith("users took")
+    assert found.summary["headline"].startswith("Users took")

@@ -1,0 +1,58 @@
+"""Tables of a run's page on what its users did who react."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fleetrec.reports.data.estimates import Estimate
+from fleetrec.reports.data.metric_names import metric
+from fleetrec.reports.data.run_folder import setting
+from fleetrec.reports.html.decision import interval_text
+from fleetrec.reports.html.tables import Cell, Head, Row, Table
+from fleetrec.simulator.results.engagement import PREFIX, RATIOS
+
+_BY_GROUP = ("choices_per_day", "slate_share", "session_s", "return_share", "churn_share", "utility_per_day", "regret")
+_WAYS = {
+    "class": "device class",
+    "activity": "activity before the run",
+    "taste": "taste before the run",
+}
+
+
+def engagement_table(summary: Mapping[str, Any]) -> Table | None:
+    """Every figure of engagement with its interval; None where users do not react."""
+    if "engagement" not in summary:
+        return None
+    rows = []
+    for name in RATIOS:
+        of = metric(f"{PREFIX}{name}")
+        rows.append(Row([Cell(of.label), _cell(summary["engagement"], name)]))
+    caption = "What users did, with 95% intervals over users"
+    return Table("engagement-table", caption, [Head("figure"), Head("this run", "95%")], rows, world="simulated")
+
+
+def engagement_groups_table(summary: Mapping[str, Any]) -> Table | None:
+    """The first of them by device class and kind of user."""
+    if not summary.get("engagement_by"):
+        return None
+    rows = []
+    for way, groups in summary["engagement_by"].items():
+        for group, held in groups.items():
+            cells = [_cell(held, name) for name in _BY_GROUP]
+            rows.append(Row([Cell(f"{_WAYS.get(way, way)}: {group}"), Cell(f"{held['devices']:,}"), *cells]))
+    heads = [Head("group"), Head("devices"), *(Head(metric(f"{PREFIX}{name}").label, "95%") for name in _BY_GROUP)]
+    return Table("engagement-groups", "Who did it", heads, rows, world="simulated")
+
+
+def stated(held: Mapping[str, Any], name: str) -> Estimate | None:
+    """A figure with its interval; None where it is not known."""
+    ends, value = setting(held, "intervals", name), held.get(name)
+    if value is None:
+        return None
+    low, high = ends or (None, None)
+    unknown = float("nan")
+    return Estimate(value, unknown if low is None else low, unknown if high is None else high)
+
+
+def _cell(held: Mapping[str, Any], name: str) -> Cell:
+    of, found = metric(f"{PREFIX}{name}"), stated(held, name)
+    return Cell("n/a") if found is None else Cell(of.text(found.mean), interval_text(of, found), found.mean)
