@@ -20,7 +20,7 @@ def decide(
         typer.Option("--worth", metavar="MONEY", help="of 0.01 NDCG over 1,000 interactions"),
     ] = None,
     budget: Annotated[float | None, typer.Option("--budget", metavar="MONEY", help="most in a month")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="of a sweep: an accuracy, such as hr@10")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="of a sweep, such as hr@10 or choices_per_day")] = None,
     mark: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,7 +72,9 @@ def decide(
             folder, found = what, answer.decide(what, value, metric, marks)
         else:
             if metric is not None:
-                raise InputError("--metric: a scenario is decided by NDCG, as its metrics.k has it; drop it")
+                raise InputError(
+                    "--metric: a scenario is decided by NDCG, or by what its users take who react; drop it"
+                )
             loaded = Scenario.load(what, overrides or [], check=check_inputs)
             folder = out or Path("runs") / "-".join(filter(None, (loaded.name, set_label(overrides or []), "decision")))
             value = value.in_usd(loaded.tariffs.currency)

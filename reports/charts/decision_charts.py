@@ -7,6 +7,7 @@ from typing import Any
 from fleetrec.reports.charts.run_charts import COLOURS, Chart, named_rows, numbers, plain
 from fleetrec.reports.data.quantities import money_text, told
 from fleetrec.simulator.core.money import currency
+from fleetrec.simulator.results.engagement import metric_words
 
 _Rows = Sequence[Mapping[str, Any]]
 
@@ -31,7 +32,7 @@ def value_text(decision: Mapping[str, Any], value: float) -> str:
 
 def value_label(decision: Mapping[str, Any]) -> str:
     """What the value of a policy is."""
-    metric = decision["metric"].removeprefix("accuracy.").upper()
+    metric = metric_words(decision["metric"])
     if decision["value"]["worth_usd"] is None:
         return f"{metric} added to the best that needs no cloud"
     return f"{currency().label} left a month"
@@ -99,7 +100,7 @@ def _tried(axis: Mapping[str, Any]) -> str:
 
 
 def _policies(decision: Mapping[str, Any]) -> Chart:
-    metric = decision["metric"].removeprefix("accuracy.").upper()
+    metric = metric_words(decision["metric"])
     traces = []
     for place, row in enumerate(decision["policies"]):
         name = plain(row["policy"]) + ("" if row["calls"] else " (does not count as calling)")

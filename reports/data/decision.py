@@ -52,3 +52,9 @@ def read_decision(folder: Path) -> DecisionRecords:
     return DecisionRecords(
         decision, manifest, read_mapping(run / "summary.json"), (run / "scenario.yaml").read_text("utf-8")
     )
+
+
+def rival_of(decision: Mapping[str, Any]) -> str:
+    """What the gains that tables tell are over: the SRM alone, or else the best that makes no request."""
+    known = any(row["gain_over_srm"] is not None for row in decision["policies"])
+    return "the SRM alone" if known else f"'{decision['nothing'][0]['baseline']}'"

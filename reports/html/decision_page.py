@@ -6,7 +6,7 @@ from typing import Any
 
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts.decision_charts import decision_charts
-from fleetrec.reports.data.decision import DecisionRecords, read_decision
+from fleetrec.reports.data.decision import DecisionRecords, read_decision, rival_of
 from fleetrec.reports.data.notes import caveat_of, texts_but
 from fleetrec.reports.data.quantities import told
 from fleetrec.reports.html import words
@@ -110,7 +110,7 @@ def _cards(decision: Mapping[str, Any]) -> list[dict[str, Any]]:
     cards = [
         ("Answer", _CALLS[decision["call"]], row["policy"]),
         (f"{currency().label} a month", money(month["mean"]), _ends(month, money)),
-        ("Over the SRM alone", f"{gain['mean']:+.4f}", _ends(gain, lambda value: f"{value:+.4f}")),
+        (f"Over {rival_of(decision)}", f"{gain['mean']:+.4f}", _ends(gain, lambda value: f"{value:+.4f}")),
     ]
     if "net_usd_per_month" in row:
         net = row["net_usd_per_month"]

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetrec.reports.charts.decision_charts import value_text
+from fleetrec.reports.data.decision import rival_of
 from fleetrec.reports.data.quantities import money_text, number_text
 from fleetrec.reports.html.tables import Cell, Head, Row, Table
 from fleetrec.simulator.core.money import currency
+from fleetrec.simulator.results.engagement import metric_words
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, money, signed
 
 _Held = Mapping[str, Any]
@@ -15,11 +17,11 @@ _Held = Mapping[str, Any]
 
 def policies_table(decision: _Held) -> Table:
     """A row a policy: what it adds, what a month and 1,000 interactions cost, what is left, from when on it pays."""
-    metric = decision["metric"].removeprefix("accuracy.").upper()
+    metric = metric_words(decision["metric"])
     worth = decision["value"]["worth_usd"]
     heads = [
         Head("policy"),
-        Head(f"{metric} over the SRM alone", "95%"),
+        Head(f"{metric} over {rival_of(decision)}", "95%"),
         Head(f"{currency().label} a month", "represented fleet, 95%"),
         Head(f"{currency().label} per 1,000 interactions", "95%"),
         *([Head("left a month", f"at {money(worth)} for 0.01")] if worth is not None else []),

@@ -7,10 +7,12 @@ from rich.console import Console
 
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts.decision_charts import value_text
+from fleetrec.reports.data.decision import rival_of
 from fleetrec.reports.data.quantities import money_text, number_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 from fleetrec.simulator.core.money import currency, told_in
+from fleetrec.simulator.results.engagement import metric_words
 from fleetrec.simulator.results.sentences import money, signed
 from fleetrec.simulator.scenario.sections import Currency
 
@@ -32,9 +34,15 @@ def _print(decision: Mapping[str, Any], console: Console) -> None:
     write_line(console, str(decision["sentence"]), "bold")
     write_line(console, "")
     worth = decision["value"]["worth_usd"]
-    metric = decision["metric"].removeprefix("accuracy.").upper()
+    metric, rival = metric_words(decision["metric"]), rival_of(decision).removeprefix("the ")
     last = "left\na month" if worth is not None else f"pays from {currency().sign.strip()}\nfor 0.01"
-    heads = ("policy", f"{metric} over\nSRM alone, 95%", "a month\n95%", "per 1,000\ninteractions", last)
+    heads = (
+        "policy",
+        f"{metric} over\n{rival}, 95%",
+        "a month\n95%",
+        "per 1,000\ninteractions",
+        last,
+    )
     table = new_table(console, heads)
     shown = _most(decision)
     for row in shown:

@@ -72,6 +72,13 @@ FIRST = "choices_per_day"
 _DAY_S = 86_400.0
 
 
+def metric_words(metric: str) -> str:
+    """The dotted name of a metric as it is said."""
+    if metric.startswith("accuracy."):
+        return metric.removeprefix("accuracy.").upper()
+    return WORDS.get(metric.removeprefix(PREFIX), metric)
+
+
 def bounds(name: str) -> tuple[float, float]:
     """What a figure cannot be below or above."""
     return (-math.inf if name in _SIGNED else 0.0), (

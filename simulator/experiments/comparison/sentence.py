@@ -8,7 +8,7 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.experiments.comparison.cost_plane import Plane
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH
 from fleetrec.simulator.experiments.comparison.savings import Saving
-from fleetrec.simulator.results.engagement import PREFIX, WORDS
+from fleetrec.simulator.results.engagement import metric_words
 from fleetrec.simulator.results.sentences import between, calling, money, signed
 
 
@@ -44,7 +44,7 @@ def _calling(decision: Mapping[str, Any], metric: str, represents: int | None) -
     best, who = decision["nothing"][0], f"'{decision['policy']}'"
     month, seen = decision["policy_usd_per_month"], best["gain"]
     gain = {"mean": seen["mean"], "low": seen["mean"] - seen["bound"], "high": seen["mean"] + seen["bound"]}
-    said = calling(decision["call"], label(metric), who, best["baseline"], best["mean"], gain, month, represents)
+    said = calling(decision["call"], metric_words(metric), who, best["baseline"], best["mean"], gain, month, represents)
     if decision["call"] == "not shown" and best["more_seeds"]:
         return f"{said.removesuffix('.')}; {_seeds(best['more_seeds'])} would show such a difference."
     return said
@@ -55,10 +55,10 @@ def _choosing(
 ) -> str:
     """Which policy is named, by what it saves or adds against the baseline; else that none is."""
     base, b = plane.names[plane.baseline], plane.baseline
-    equal = "accuracy" if metric.startswith("accuracy.") else label(metric)
+    equal = "accuracy" if metric.startswith("accuracy.") else metric_words(metric)
 
     def reached(v: int) -> str:
-        return f"{label(metric)} {sign * plane.reward[v]:.4f} against {sign * plane.reward[b]:.4f}"
+        return f"{metric_words(metric)} {sign * plane.reward[v]:.4f} against {sign * plane.reward[b]:.4f}"
 
     def priced(*values: float) -> str:
         return price(cost, values, decision["interactions_per_month"])
@@ -88,7 +88,7 @@ def _choosing(
         said = f"No difference between the {len(plane.names)} variants is shown"
     less = decision["cheaper"]
     if less is not None:
-        moved = f"{label(metric)} {between(signed, less[metric])}"
+        moved = f"{metric_words(metric)} {between(signed, less[metric])}"
         return f"{said}; '{less['variant']}' is shown to cost {less['share_saved']:.0%} less, with {moved}."
     if more is None and len(decision["replicated"]["worlds"]) == 1:
         return f"{said}; one seed does not say how many would show one, five are a start."
@@ -114,13 +114,6 @@ def _a_month(decision: Mapping[str, Any], base: str, of_a_run: bool = True) -> s
         return f", {between(money, moved, 'a month')} more"
     less = {"mean": -moved["mean"], "low": -moved["high"], "high": -moved["low"]}
     return f", {between(money, less, 'a month')} less"
-
-
-def label(metric: str) -> str:
-    """A metric's name as it is said."""
-    if metric.startswith(PREFIX):
-        return WORDS.get(metric.removeprefix(PREFIX), metric)
-    return metric.removeprefix("accuracy.").upper() if metric.startswith("accuracy.") else metric
 
 
 def price(cost: str, values: Sequence[float], interactions: float) -> str:

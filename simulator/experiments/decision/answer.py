@@ -22,6 +22,7 @@ from fleetrec.simulator.experiments.decision.sensitivity import Axis, axes_of, p
 from fleetrec.simulator.experiments.decision.value import Value
 from fleetrec.simulator.experiments.decision.ways import axis_of, ways_of
 from fleetrec.simulator.experiments.folders import ExperimentFolder, full_metric
+from fleetrec.simulator.results.engagement import FIRST, PREFIX, metric_words
 from fleetrec.simulator.scenario.sections import Currency
 
 SCHEMA_VERSION = 1
@@ -36,7 +37,9 @@ def judged_of(folder: Path, value: Value, metric: str | None = None) -> Judged:
     baseline = manifest.baseline or manifest.variants[0].name
     names = {variant.name for variant in choices(manifest.variants, baseline)}
     records, _ = read_records(folder, baseline, names)
-    wanted = full_metric(metric or next((name for name in manifest.metrics if "@" in name), "ndcg@10"))
+    named = [full_metric(name) for name in manifest.metrics]
+    usual = FIRST if records.reacts else "ndcg@10"
+    wanted = full_metric(metric or next((name for name in named if "@" in name or name.startswith(PREFIX)), usual))
     held = PROVISIONED in records.results and bool(np.isfinite(records.measure(PROVISIONED).by_run).all())
     if not held:
         said = "dollars are those of the marginal account: some run has no provisioned one"
@@ -63,8 +66,9 @@ def decide(
 ) -> dict[str, Any]:
     """Decide from the finished runs of an experiment's folder, and write decision.json into it.
 
-    metric: an accuracy; none: that of the manifest. marks: NDCG@10 of the lists of other LLMs, by name, to stand on the
-    axis of quality. notes: what else is to be known. InputError where runs cannot be read or judged.
+    metric: an accuracy or a figure of engagement; none: that of the manifest. marks: NDCG@10 of the lists of other
+    LLMs, by name, to stand on the axis of quality. notes: what else is to be known. InputError where runs cannot be
+    read or judged.
     """
     currency = currency_of(folder)
     with told_in(currency):
@@ -111,7 +115,7 @@ def _decided(
         "value": {
             "worth_usd": value.worth_usd,
             "budget_usd": value.budget_usd,
-            "taken": value.taken(_label(judged.metric)),
+            "taken": value.taken(metric_words(judged.metric)),
         },
         "represents": records.represents(),
         "interactions_per_month": judged.interactions_per_month(chosen),
@@ -144,10 +148,6 @@ def _unanswered(judged: Judged, v: int) -> list[Note]:
         "cloud.request_timeout and links, or at how the requests of a run ended"
     )
     return [note("hardly_answered", said, policy=judged.names[v], share=share)]
-
-
-def _label(metric: str) -> str:
-    return metric.removeprefix("accuracy.").upper()
 
 
 def _finished(folder: Path, seeds: Collection[int]) -> set[str]:

@@ -3,7 +3,7 @@
 Whether a policy adds anything holds with 95% for all policies at once, so that no winner is named by chance.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from fleetrec.simulator.experiments.comparison.shares import missed_shares
 from fleetrec.simulator.experiments.decision.value import POINT, Value
 from fleetrec.simulator.experiments.folders import Variant
 from fleetrec.simulator.experiments.statistics import Estimates, joint_draws
+from fleetrec.simulator.results.engagement import FIRST, LESS_IS_BETTER, PREFIX
 
 Floats = NDArray[np.float64]
 Interval = dict[str, float]
@@ -220,12 +221,14 @@ def judge(records: ExperimentRecords, value: Value, metric: str, cost_name: str)
     spent = cost if month is None else scaled(month, 1000 / _interactions(records))  # as the month has it
     silent = np.broadcast_to(records.without_requests().all(axis=1), len(records.variants))
     rivals = [Rival(held.name, held.own, held.gain, spent) for held in records.without_cloud(metric)]
-    if not rivals:
+    rivals += [_of_variant(records, accuracy, spent, int(v)) for v in np.flatnonzero(silent)]
+    if metric.startswith(PREFIX):
+        _check_engagement(metric.removeprefix(PREFIX), value, rivals)
+    elif not rivals or rivals[0].variant is not None:
         raise InputError(
             f"{metric}: the runs keep no baselines that need no request for it; take an accuracy such as ndcg@10, or "
             "run the experiment again"
         )
-    rivals += [_of_variant(records, accuracy, spent, int(v)) for v in np.flatnonzero(silent)]
     alone = sorted(rivals, key=lambda held: -float(held.own.means.mean()))
     added = [value.of(held.gain, held.extra, records.weights()) for held in alone]
     missed = missed_shares(records.results)
@@ -234,6 +237,16 @@ def judge(records: ExperimentRecords, value: Value, metric: str, cost_name: str)
     calls &= np.array([name not in missed for name in names])
     level = band_level(max(int(calls.sum()), len(alone)))
     return Judged(records, value, metric, cost_name, accuracy, cost, month, alone, added, calls, level)
+
+
+def _check_engagement(name: str, value: Value, rivals: Sequence[Rival]) -> None:
+    """InputError where policies cannot be judged by what users did who react."""
+    if name in LESS_IS_BETTER:
+        raise InputError(f"--metric {name}: less of it is better, and decide asks what is added; take {FIRST}")
+    if value.worth_usd is not None:
+        raise InputError(f"--worth: is of a hundredth of an accuracy, which {name} is not; drop it, or give --budget")
+    if not rivals:
+        raise InputError(f"{name}: no run does without requests, to be judged against; run a variant that never asks")
 
 
 def scaled(held: Measure, times: float) -> Measure:

@@ -68,10 +68,13 @@ def _said(request: sections.RequestPolicy) -> dict[str, Any]:
     return {"kind": request.kind} | {name: value for name, value in held.items() if name not in ("kind", "source")}
 
 
-def circumstances(slate: sections.Slate, fleet: sections.Fleet, cloud: sections.Cloud) -> dict[str, Settings]:
-    """The settings of each circumstance that the choice is tried in, by name."""
+def circumstances(
+    slate: sections.Slate, fleet: sections.Fleet, cloud: sections.Cloud, react: bool = False
+) -> dict[str, Settings]:
+    """The settings of each circumstance that the choice is tried in, by name. Nobody knows what users who `react` take
+    next, by which quality is set."""
     found: dict[str, Settings] = {}
-    if slate.uses_llm:
+    if slate.uses_llm and not react:
         found |= {f"LLM quality: {name}": {"llm.quality": dict(held)} for name, held in QUALITIES.items()}
     classes = range(len(fleet.classes))
     for link in LINKS:

@@ -12,6 +12,7 @@ from fleetrec.simulator.experiments.decision import plan
 from fleetrec.simulator.experiments.decision.answer import decide, judged_of
 from fleetrec.simulator.experiments.decision.value import Value
 from fleetrec.simulator.experiments.sweeps import Executor, run_sweep
+from fleetrec.simulator.results.engagement import FIRST
 from fleetrec.simulator.results.summary import headline_metric
 from fleetrec.simulator.scenario import sections
 
@@ -37,7 +38,7 @@ def decide_scenario(
     left out and noted. What decision.json holds; InputError where every policy fails.
     """
     groups = plan.policies(scenario.policy)
-    around = plan.circumstances(scenario.policy.slate, scenario.fleet, scenario.cloud)
+    around = plan.circumstances(scenario.policy.slate, scenario.fleet, scenario.cloud, scenario.workload.users.reacts)
     least, most = ((len(groups) + times * len(around)) * len(seeds) for times in (1, 2))
     say(
         f"{least} to {counted(most, 'run')}: {counted(len(groups), 'policy', 'policies')}, then the chosen one in "
@@ -46,7 +47,7 @@ def decide_scenario(
     )
     if scenario.llm.candidates.dear and not scenario.llm.candidates.recorded:
         say("each list takes seconds or money, and these policies ask for many: each is asked for once and kept")
-    metric = headline_metric(scenario.metrics.k)
+    metric = FIRST if scenario.workload.users.reacts else headline_metric(scenario.metrics.k)
 
     def simulated(named: Mapping[str, plan.Settings], lost: Sequence[str] = ()) -> dict[str, str]:
         """Why variants failed, by name."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetrec.models.runtime.wording import counted
+from fleetrec.simulator.results.engagement import metric_words
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, money, signed
 
 
@@ -40,12 +41,12 @@ def _lost(row: Mapping[str, Any]) -> bool:
 
 
 def _adds(decision: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    metric = decision["metric"].removeprefix("accuracy.").upper()
-    gain = row["gain_over_srm"] or row["gain_over_best"]
+    metric, best = metric_words(decision["metric"]), decision["nothing"][0]["baseline"]
+    gain = row["gain_over_srm"]
     verb = "adds" if decision["call"] == "yes" else "would add"
-    said = f"it {verb} {metric} {between(signed, gain)} to the SRM alone"
-    best = decision["nothing"][0]["baseline"]
-    if best != "srm":
+    said = f"it {verb} {metric} {between(signed, gain or row['gain_over_best'])} to "
+    said += _alone(decision) if gain is None else "the SRM alone"
+    if best != "srm" and gain is not None:
         said += f" and {between(signed, row['gain_over_best'])} to {_alone(decision)}, the best that makes no request"
     net = row.get("net_usd_per_month")
     if net is None:

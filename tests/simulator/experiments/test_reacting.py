@@ -8,7 +8,11 @@ import pytest
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.experiments.comparison.compare import compare_runs
 from fleetrec.simulator.experiments.comparison.conclusion import higher_is_better
+from fleetrec.simulator.experiments.comparison.matched_runs import read_runs
 from fleetrec.simulator.experiments.comparison.metric_values import on_common_counts
+from fleetrec.simulator.experiments.decision.judgement import judge
+from fleetrec.simulator.experiments.decision.value import Value
+from fleetrec.simulator.experiments.optimise.goals import read_goals
 from fleetrec.simulator.simulation import simulate
 from tests.simulator.reacting import Formula, _store, reacting
 
@@ -67,3 +71,32 @@ def test_ratios_on_common_counts_are_those_ratios_and_users_move_them_as_much() 
 def test_less_is_better_of_churn_and_regret_alone() -> None:
     better = {name: higher_is_better(f"engagement.{name}", {}) for name in ("choices_per_day", "churn_share", "regret")}
     assert better == {"choices_per_day": True, "churn_share": False, "regret": False}
+
+
+def test_a_decision_is_made_by_what_users_take_against_a_policy_that_never_asks(runs: dict[str, Path]) -> None:
+    records, _ = read_runs({name: runs[name] for name in ("never", "some")}, "never")
+    judged = judge(records, Value(), "engagement.choices_per_day", "cost.usd_marginal_per_1k_interactions")
+    assert [rival.name for rival in judged.alone] == ["never"]
+    assert judged.calls.tolist() == [False, True]
+    added = judged.added[0].means
+    taken = records.measure("engagement.choices_per_day").means
+    assert added == pytest.approx(taken - taken[0])
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "said"),
+    [
+        ("regret", Value(), "less of it is better"),
+        ("choices_per_day", Value(worth_usd=1.0), "is of a hundredth of an accuracy"),
+    ],
+)
+def test_what_cannot_be_decided_by_is_one_line(runs: dict[str, Path], metric: str, value: Value, said: str) -> None:
+    records, _ = read_runs({name: runs[name] for name in ("never", "some")}, "never")
+    with pytest.raises(InputError, match=said):
+        judge(records, value, f"engagement.{metric}", "cost.usd_marginal_per_1k_interactions")
+
+
+def test_goals_of_a_search_name_engagement_in_short() -> None:
+    goals = read_goals(["choices_per_day"], ["cost.usd_marginal"], ["churn_share=0.1"])
+    assert list(goals.directions) == ["engagement.choices_per_day", "cost.usd_marginal"]
+    assert goals.limits == {"engagement.churn_share": 0.1}
