@@ -144,6 +144,30 @@ def segment_states(
     return states
 
 
+def carried_states(
+    model: StateModel, items: Tensor, hidden: Tensor, numbers: NDArray[np.int64], segments: NDArray[np.int64], tile: int
+) -> tuple[Tensor, Tensor]:
+    """States float32 [M, d] after one more of `items` [M] (item code) in segments [M] of users' histories, and what is
+    carried on from them, of which `hidden` [M, carried, d] was carried so far. Rows of tiles go by the users' `numbers`
+    [M] and their segments, as in `segment_states`, whose states these are."""
+    row = (numbers + segments * _STRIDE) % tile
+    order = np.argsort(row, kind="stable")
+    nth = np.arange(len(order)) - np.searchsorted(row[order], row[order])
+    states, after = torch.empty((len(row), model.dim), device=hidden.device), torch.empty_like(hidden)
+
+    def compute(number: int) -> None:
+        some = order[nth == number]
+        at, rows = torch.from_numpy(some), torch.from_numpy(row[some])
+        codes = torch.zeros(tile, dtype=torch.int64, device=hidden.device)
+        before = torch.zeros((tile, *hidden.shape[1:]), device=hidden.device)
+        codes[rows], before[rows] = items[at].long() + 1, hidden[at]
+        answer, carried = model.carry(codes, before)
+        states[at], after[at] = rounded(answer[rows], "a user state"), carried[rows]
+
+    for_each(torch.no_grad()(compute), range(int(nth.max(initial=-1)) + 1))
+    return states, after
+
+
 def rounded(values: Tensor, what: str) -> Tensor:
     """Nearest multiples of 2^-16 (exact in float32 below 16). Raises InputError at magnitude 16 or NaN."""
     result = torch.round(values.double() / _STEP) * _STEP

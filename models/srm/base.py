@@ -156,6 +156,15 @@ class StateModel(SmallModel):
     tile = 128
     """windows that are encoded at once on a processor: as many as its cache holds"""
 
+    carried = 0
+    """numbers for each dimension that it carries from one item of a window to the next, from which the state after it
+    follows; 0: the whole window is looked at anew"""
+
+    def carry(self, items: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """States [B, dim] after one more of each window's items [B] (item code + 1), and what is carried on
+        [B, carried, dim], which is zero before the first; equal to `states`. Of a model that carries something."""
+        raise NotImplementedError
+
     @abstractmethod
     def states(self, windows: Tensor, since: int = 0) -> Tensor:
         """[B, T - since, dim]: the state after each item of `windows` [B, T] from column `since` on; columns of padding

@@ -19,7 +19,7 @@ class Gru4Rec(StateModel):
         self.norm_in = nn.LayerNorm(dim)
         self.norm_out = BoundedNorm(dim)
         self.dropout = dropout
-        self.plain = False
+        self.plain, self.carried = False, layers
         self.initialise()
         nn.init.eye_(self.out.weight)
         for name, weight in self.gru.named_parameters():
@@ -37,6 +37,11 @@ class Gru4Rec(StateModel):
         hidden = plain_gru(self.gru, x) if self.plain else self.gru(x)[0]
         hidden = F.dropout(hidden[:, since:], self.dropout, self.training)
         return torch.as_tensor(self.norm_out(self.out(hidden)))
+
+    def carry(self, items: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.norm_in(self.embedding(items[:, None]))
+        top, after = self.gru(x, hidden.transpose(0, 1).contiguous())
+        return torch.as_tensor(self.norm_out(self.out(top))[:, 0]), after.transpose(0, 1)
 
 
 def plain_gru(gru: nn.GRU, x: Tensor) -> Tensor:

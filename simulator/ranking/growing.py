@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fleetrec.models.prefixes import rounded_item_vectors, segment_states, tile_of
+from fleetrec.models.prefixes import carried_states, rounded_item_vectors, segment_states, tile_of
+from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.sequences import window_start
 from fleetrec.models.srm.base import StateModel
 from fleetrec.simulator.ranking.histories import Histories, Ints
 from fleetrec.simulator.ranking.srm_logits import StateScores
@@ -62,7 +64,8 @@ class GrowingHistories(Histories):
 
 
 class GrowingScores(StateScores):
-    """Logits of an SRM with a user state over histories that grow: states are computed as positions come to be."""
+    """Logits of an SRM with a user state over histories that grow: states are computed as positions come to be, from
+    what the model carries on where it does that, else from its window."""
 
     def __init__(
         self,
@@ -79,34 +82,59 @@ class GrowingScores(StateScores):
         device = model.embedding.weight.device
         states = torch.empty((int(row_offsets[-1]), model.dim), device=device)
         super().__init__(states, row_offsets, first, rounded_item_vectors(model), known)
-        self._model, self._histories = model, histories
+        self._model, self._histories, self._first_at = model.eval(), histories, first
         self._upto = first.copy()  # [U] before which there are states
-        self._codes = torch.from_numpy(histories.items).to(device)
-        model.eval()
+        self._carried = torch.empty((len(states), model.carried, model.dim), device=device)
+        self._tile = tile_of(type(model), device)
+
+    @property
+    def _codes(self) -> torch.Tensor:
+        return torch.from_numpy(self._histories.items).to(self._device)
 
     def ready(self, users: Ints, steps: Ints) -> None:
         """See SrmScores."""
         until = np.zeros(len(self._upto), dtype=np.int64)
         np.maximum.at(until, users, steps + 1)
         some = np.flatnonzero(until > self._upto)
-        if not len(some):
-            return
-        first, model = self._upto[some], self._model
-        if self._device.type != "cpu":
-            self._codes = torch.from_numpy(self._histories.items).to(self._device)
-        histories = self._histories.offsets[some], self._codes, first, until[some], self._histories.numbers[some]
-        states = segment_states(
-            model.states, self._device, model.dim, model.max_length, *histories, tile_of(type(model), self._device)
-        )
-        places = np.repeat(self._row[some] + first, until[some] - first)
-        counts = until[some] - first
-        places += np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self._states[torch.from_numpy(places).to(self._device)] = states
-        self._upto[some] = until[some]
+        if len(some):
+            (self._carry_on if self._model.carried else self._look_anew)(some, self._upto[some], until[some])
+            self._upto[some] = until[some]
+
+    def _look_anew(self, users: Ints, first: Ints, until: Ints) -> None:
+        model, numbers = self._model, self._histories.numbers[users]
+        histories = self._histories.offsets[users], self._codes, first, until, numbers
+        states = segment_states(model.states, self._device, model.dim, model.max_length, *histories, self._tile)
+        which, nth = ragged(until - first)
+        self._states[self._at(self._row[users][which] + first[which] + nth)] = states
+
+    def _carry_on(self, users: Ints, first: Ints, until: Ints) -> None:
+        """A position after which nothing was carried, or whose window begins anew, is come to from its window's start.
+        Of every user the next item at once."""
+        length, half, codes = self._model.max_length, self._model.max_length // 2, self._codes
+        which, nth = ragged(until - first)
+        position = first[which] + nth
+        start = window_start(position, length)
+        anew = (position == self._first_at[users][which]) | (start != window_start(position - 1, length))
+        taken, back = ragged(np.where(anew, position - start + 1, 1))  # of each of these positions, the items to take
+        at = np.where(anew, start, position)[taken] + back
+        owner = which[taken]
+        turn = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        by_turn = np.argsort(turn, kind="stable")
+        hidden = torch.zeros((len(users), *self._carried.shape[1:]), device=self._device)
+        going = first > self._first_at[users]  # whose newest state has been carried on from
+        hidden[self._at(np.flatnonzero(going))] = self._carried[self._at((self._row[users] + first - 1)[going])]
+        for step in np.split(by_turn, np.flatnonzero(np.diff(turn[by_turn])) + 1):
+            who, where, place = owner[step], at[step], taken[step]
+            begins = (back[step] == 0) & anew[place]
+            hidden[self._at(who[begins])] = 0.0
+            items = codes[self._at(self._histories.offsets[users[who]] + where)]
+            numbers, segments = self._histories.numbers[users[who]], start[place] // half
+            rows = self._at(who)
+            states, hidden[rows] = carried_states(self._model, items, hidden[rows], numbers, segments, self._tile)
+            done = where == position[place]
+            kept = self._at((self._row[users[who]] + where)[done])
+            self._states[kept], self._carried[kept] = states[self._at(np.flatnonzero(done))], hidden[rows[done]]
 
     def rewind(self, users: Ints, lengths: Ints) -> None:
         """States of these users [M] beyond their first `lengths` [M] interactions are of histories that never were."""
-        self._upto[users] = np.minimum(self._upto[users], np.maximum(lengths, self._first_of(users)))
-
-    def _first_of(self, users: Ints) -> Ints:
-        return np.asarray(self._row_offsets[users] - self._row[users])
+        self._upto[users] = np.minimum(self._upto[users], np.maximum(lengths, self._first_at[users]))

@@ -50,7 +50,7 @@ class StateScores:
         """States [R, d] of users at positions from `first` [U] on, row_offsets [U+1]; vectors [n_items, d] of the
         items that are `known` [n_items]."""
         self._states, self._device = states, states.device
-        self._row_offsets, self._row = row_offsets, row_offsets[:-1] - first
+        self._row = row_offsets[:-1] - first
         self._vectors = vectors.double()
         self._unknown = np.flatnonzero(~known)
         self.known = known
