@@ -147,7 +147,7 @@ def segment_states(
 def carried_states(
     model: StateModel, items: Tensor, hidden: Tensor, numbers: NDArray[np.int64], segments: NDArray[np.int64], tile: int
 ) -> tuple[Tensor, Tensor]:
-    """States float32 [M, d] after one more of `items` [M] (item code) in segments [M] of users' histories, and what is
+    """States float32 [M, d] after the next `items` [M, T] (item code) in segments [M] of users' histories, and what is
     carried on from them, of which `hidden` [M, carried, d] was carried so far. Rows of tiles go by the users' `numbers`
     [M] and their segments, as in `segment_states`, whose states these are."""
     row = (numbers + segments * _STRIDE) % tile
@@ -158,7 +158,7 @@ def carried_states(
     def compute(number: int) -> None:
         some = order[nth == number]
         at, rows = torch.from_numpy(some), torch.from_numpy(row[some])
-        codes = torch.zeros(tile, dtype=torch.int64, device=hidden.device)
+        codes = torch.zeros((tile, items.shape[1]), dtype=torch.int64, device=hidden.device)
         before = torch.zeros((tile, *hidden.shape[1:]), device=hidden.device)
         codes[rows], before[rows] = items[at].long() + 1, hidden[at]
         answer, carried = model.carry(codes, before)

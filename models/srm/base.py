@@ -161,7 +161,7 @@ class StateModel(SmallModel):
     follows; 0: the whole window is looked at anew"""
 
     def carry(self, items: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """States [B, dim] after one more of each window's items [B] (item code + 1), and what is carried on
+        """States [B, dim] after the next items [B, T] of each window (item code + 1), and what is carried on from there
         [B, carried, dim], which is zero before the first; equal to `states`. Of a model that carries something."""
         raise NotImplementedError
 

@@ -39,9 +39,9 @@ class Gru4Rec(StateModel):
         return torch.as_tensor(self.norm_out(self.out(hidden)))
 
     def carry(self, items: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.norm_in(self.embedding(items[:, None]))
+        x = self.norm_in(self.embedding(items))
         top, after = self.gru(x, hidden.transpose(0, 1).contiguous())
-        return torch.as_tensor(self.norm_out(self.out(top))[:, 0]), after.transpose(0, 1)
+        return torch.as_tensor(self.norm_out(self.out(top[:, -1:]))[:, 0]), after.transpose(0, 1)
 
 
 def plain_gru(gru: nn.GRU, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ that came of it are taken back. Wrong foresight costs time, never truth. With `b
 computed by itself when it comes, by the same functions.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
@@ -16,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fleetrec.models.llm.cache import GrownCandidates
+from fleetrec.simulator.engine.context import Rules
 from fleetrec.simulator.engine.users import Screened
 from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.lookahead import Scorer
@@ -24,11 +26,13 @@ from fleetrec.simulator.records.opportunities import OpportunityLog
 from fleetrec.simulator.records.recorder import Streamed
 from fleetrec.simulator.records.schemas import NO_SLATE
 from fleetrec.simulator.records.slate_table import NamedSlates, SlateName
+from fleetrec.simulator.scenario.sections.request import Foreseeable, RunningRequestPolicy
 from fleetrec.simulator.workload.users.choosing import Choosing, Chosen, Mood
 from fleetrec.simulator.workload.users.utility import Ints, Moments, Past
 
 _DEVICES_AT_ONCE = 4096
 _ROWS_AHEAD = 64
+_LATENCY_S = 1.0
 _NOBODY = SlateName(-2, -2, -2)
 """no slate at all"""
 
@@ -68,22 +72,27 @@ class Reactions:
     slates: NamedSlates
     streamed: Streamed
     log: OpportunityLog
+    rules: Rules
     hides_seen: bool
     batching: bool
     devices: Sequence[Screened] = ()
     """to be set before the run"""
+    policy: RunningRequestPolicy | None = None
+    """so is that"""
 
     _foreseen: list[list[_Foreseen]] = field(init=False)
     """of each device, the next one last"""
 
     def __post_init__(self) -> None:
         count = len(self.users)
+        self.tied = self.choosing.times.same_time_next
         self._foreseen = [[] for _ in range(count)]
         self._mood = Mood(np.zeros(count), np.zeros(count, dtype=np.int64))  # as told
         self._state = self.choosing.model.initial(self.past)
         self._stated = self.histories.lengths[self.users]  # [D] interactions that the states know of
         self._taken: list[list[int]] = [[] for _ in range(count)]  # rows of those that they do not
         self._expected: dict[int, None] = {}  # devices that will need a choice that is not known
+        self.latency_s = _LATENCY_S  # of an answer, as it is likely to be
 
     # ------------------------------------------------------------------------------------------ for one device
 
@@ -110,8 +119,12 @@ class Reactions:
         return had, row
 
     def changed(self, number: int) -> None:
-        """A device has a new list or new weights: what was foreseen for it is likely to be wrong."""
-        self._expected[number] = None
+        """A device has begun a new slate though nothing has happened: what was foreseen for it may be wrong."""
+        device, known = self.devices[number], self._foreseen[number]
+        if device.last_response_s < math.inf:
+            self.latency_s += (device.last_response_s - self.latency_s) / 16.0
+        if not known or known[-1].screen != self.slates.name(device.next_slate):
+            self._expected[number] = None
 
     def table(self) -> pa.Table:
         """What came of every opportunity."""
@@ -137,7 +150,7 @@ class Reactions:
 
     def _foresee(self, device: Screened, row: int, screen: SlateName, seen_upto: int, waits: bool, had: int) -> None:
         """The choices of this device from `row` on, which it needs now, together with all that are expected."""
-        number = device.device
+        number, now = device.device, float(self.choosing.times.t_s[row])
         self._expected.pop(number, None)
         others: list[int] = []
         if self.batching:
@@ -145,13 +158,13 @@ class Reactions:
                 other = self._expected.popitem()[0]
                 if self.devices[other].row < self.devices[other].end:
                     others.append(other)
-        walk = _Walk.of(self, [device, *(self.devices[other] for other in others)])
+        walk = _Walk.of(self, [device, *(self.devices[other] for other in others)], now)
         walk.begin_with(row, screen, seen_upto, waits, had)
         self._rewind(walk.number, walk.step + 1)
         walk.state = self._states(walk.number)
         for other in walk.number.tolist():
             self._foreseen[other].clear()
-        self._go(walk, _ROWS_AHEAD if self.batching else 1)
+        self._go(walk, min(max(len(walk.number) // 4, 2), _ROWS_AHEAD) if self.batching else 1)
 
     def _rewind(self, numbers: Ints, lengths: Ints) -> None:
         """Take back what these devices [M] were thought to have beyond their first `lengths` [M] interactions."""
@@ -184,7 +197,7 @@ class Reactions:
     def _go(self, walk: "_Walk", rows: int) -> None:
         """Walk ahead by at most so many opportunities, and note what comes of them."""
         found: list[tuple[int, _Foreseen]] = []
-        tied = self.choosing.times.same_time_next
+        fewest = len(walk.number) // 32
         for _ in range(rows):
             chosen = self._choose(walk)
             ahead = self.choosing.follow(walk.number, walk.row, chosen, walk.mood)
@@ -197,10 +210,12 @@ class Reactions:
             columns = [walk.row.tolist(), walk.screens(), walk.seen_upto.tolist(), walk.waits.tolist()]
             told = zip(*columns, *(column.tolist() for column in after), map(tuple, missed), strict=True)
             found += zip(walk.number.tolist(), map(_Foreseen._make, told), strict=True)
-            walk.advance(chosen, mood, ahead.row, tied[walk.row])
+            walk.advance(chosen, mood, ahead.row)
             walk = walk.going()
-            if not len(walk.row):
+            if len(walk.row) <= fewest:
                 break
+        for number in walk.number.tolist():
+            self._expected[number] = None
         for number, foreseen in reversed(found):
             self._foreseen[number].append(foreseen)
 
@@ -261,6 +276,10 @@ class _Walk:
     compute_s: NDArray[np.float64]
     awaits: NDArray[np.bool_]
     """whether a blocking screen waits until the next slate is ready"""
+    coming: Ints
+    """list that is under way; -1: none"""
+    lands_s: NDArray[np.float64]
+    """when it is likely to land"""
     mood: Mood
     waits: NDArray[np.bool_]
     """whether a screen that is not ready is before the user"""
@@ -269,8 +288,8 @@ class _Walk:
     state: NDArray[np.generic] = field(default_factory=lambda: np.empty(0))
 
     @classmethod
-    def of(cls, reactions: Reactions, devices: Sequence[Screened]) -> "_Walk":
-        """Devices as they are, about to come to their next opportunities."""
+    def of(cls, reactions: Reactions, devices: Sequence[Screened], now: float) -> "_Walk":
+        """Devices as they are now, about to come to their next opportunities."""
         names = reactions.slates
 
         def named(slate: int) -> SlateName:
@@ -293,6 +312,8 @@ class _Walk:
             ints([device.used_weights for device in devices]),
             np.array([device.profile.compute_s for device in devices]),
             np.array([device.awaited >= 0 for device in devices]),
+            ints([device.asked_step if device.in_flight else -1 for device in devices]),
+            np.full(len(number), now + reactions.latency_s),
             reactions._mood.take(number),
             np.zeros(len(number), dtype=bool),
             ints([device.step for device in devices]),
@@ -306,8 +327,19 @@ class _Walk:
         self.step[0] = seen_upto + had
 
     def _come(self, arrives: NDArray[np.bool_]) -> None:
-        """Those who arrive at a new moment find the newest slate that is ready by then."""
-        t_s = self.reactions.choosing.times.t_s[np.minimum(self.row, len(self.reactions.choosing.times.t_s) - 1)]
+        """Those who arrive at a new moment find the newest slate that is ready by then, of a list that has landed."""
+        times = self.reactions.choosing.times
+        t_s = times.t_s[np.minimum(self.row, len(times.t_s) - 1)]
+        lands = arrives & (self.coming >= 0) & (self.lands_s < t_s)
+        if lands.any():
+            before = lands & (self.ready_s < self.lands_s)
+            self.shown = np.where(before[:, None], self.following, self.shown)
+            newer = lands & (self.coming >= self.lists)
+            self.lists = np.where(newer, self.coming, self.lists)
+            made = np.stack([self.lists, self.step, self.weights], axis=1)
+            self.following = np.where(newer[:, None], made, self.following)
+            self.ready_s = np.where(newer, self.lands_s + self.compute_s, self.ready_s)
+            self.coming = np.where(lands, -1, self.coming)
         ready = arrives & (self.ready_s < t_s)
         self.shown = np.where(ready[:, None], self.following, self.shown)
         missing = self.shown[:, 0] == _NOBODY.as_of
@@ -318,17 +350,26 @@ class _Walk:
         """The slates on screen."""
         return [SlateName(*name) for name in self.shown.tolist()]
 
-    def advance(self, chosen: Chosen, mood: Mood, row: Ints, tied: NDArray[np.bool_]) -> None:
+    def advance(self, chosen: Chosen, mood: Mood, row: Ints) -> None:
         """Come to the next opportunities at `row`; devices order their lists anew at the end of a moment in which
-        something was taken. `tied`: whether the row after the present one shares its time."""
+        something was taken, and then ask where their policy is likely to."""
+        reactions = self.reactions
         self.step = self.step + (chosen.item >= 0)
-        leaves = ~tied | (row != self.row + 1)
+        leaves = ~reactions.tied[self.row] | (row != self.row + 1)
         ranks = leaves & (self.step > self.seen_upto)
         made = np.stack([self.lists, self.step, self.weights], axis=1)
-        t_s = self.reactions.choosing.times.t_s[self.row]
+        t_s = reactions.choosing.times.t_s[self.row]
         self.following = np.where(ranks[:, None], made, self.following)
         self.ready_s = np.where(ranks, t_s + self.compute_s, self.ready_s)
         self.awaits = self.awaits & ~ranks
+        if isinstance(reactions.policy, Foreseeable) and reactions.rules.at_interaction:
+            asks = ranks & (self.coming < 0)
+            asks &= reactions.policy.likely(row - 1, self.step, self.lists)
+            self.coming = np.where(asks, self.step, self.coming)
+            self.lands_s = np.where(asks, t_s + reactions.latency_s, self.lands_s)
+            if reactions.rules.blocking:
+                self.awaits |= asks
+                self.ready_s = np.where(asks, np.maximum(self.ready_s, t_s + reactions.rules.patience_s), self.ready_s)
         self.mood, self.row = mood, row
         self._come(leaves)
 

@@ -20,6 +20,10 @@ class Screened(Protocol):
     next_slate: int
     next_ready_s: float
     awaited: int
+    asked_step: int
+    """of its newest request"""
+    in_flight: int
+    last_response_s: float
 
 
 class User(Protocol):

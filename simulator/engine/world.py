@@ -117,18 +117,18 @@ def build_world(
     stored = prepared.preloaded.tolist() if cloud.stores == "lists" else None
     requests = Requests(clock, service, learns, ledger, messages, cloud.request_timeout, stored)
 
-    # Who chooses.
-    reactions = None
-    if slate_table is not None:
-        told = before or prepared, prepared, scorer, slate_table, stream
-        reactions = reactions_of(scenario.workload, engine.batching, *told)
-    user = reactions or Replay()
-
     # What asks.
-    rules = rules_of(policy, scenario.fleet, scenario.srm, engine, ahead is not None, reactions is not None)
+    reacts = slate_table is not None
+    rules = rules_of(policy, scenario.fleet, scenario.srm, engine, ahead is not None, reacts)
     joining = decides_joining(policy, population) & policy.slate.asks
     flops = ranking_flops(policy, scenario.llm.list_length, scenario.workload.refills, prepared.trained, tuned)
     points, times = decision_points(prepared, scorer, tuned), array("d", population.stream.t_s.tobytes())
+    asking = running_policy(policy.request, tuned, points, population, joining, rules.at_interaction, reacts)
+    reactions = None
+    if slate_table is not None:
+        told = before or prepared, prepared, scorer, slate_table, stream
+        reactions = reactions_of(scenario.workload, engine.batching, rules, asking, *told)
+    user = reactions or Replay()
     make = partial(
         Device,
         rules=rules,
@@ -136,9 +136,7 @@ def build_world(
         times=times,
         next_tie=next_true(points.ties),
         user=user,
-        policy=running_policy(
-            policy.request, tuned, points, population, joining, rules.at_interaction, reactions is not None
-        ),
+        policy=asking,
         budget=budget,
         requests=requests,
         scorer=scorer,
@@ -160,6 +158,8 @@ def build_world(
 def reactions_of(
     workload: sections.Workload,
     batching: bool,
+    rules: Rules,
+    policy: RunningRequestPolicy,
     before: Prepared,
     prepared: Prepared,
     scorer: Scorer,
@@ -175,7 +175,7 @@ def reactions_of(
     assert isinstance(users, ChoiceUsers)
     choosing = Choosing(model, users.laws(model.laws), users.depth(), before.draws, times)
     own = prepared.population.users, past, histories, scorer, source, slates, stream
-    return Reactions(choosing, *own, OpportunityLog(), workload.hides_seen, batching)
+    return Reactions(choosing, *own, OpportunityLog(), rules, workload.hides_seen, batching, policy=policy)
 
 
 def streamed(prepared: Prepared, reacts: bool = False) -> Streamed:

@@ -108,32 +108,29 @@ class GrowingScores(StateScores):
         self._states[self._at(self._row[users][which] + first[which] + nth)] = states
 
     def _carry_on(self, users: Ints, first: Ints, until: Ints) -> None:
-        """A position after which nothing was carried, or whose window begins anew, is come to from its window's start.
-        Of every user the next item at once."""
-        length, half, codes = self._model.max_length, self._model.max_length // 2, self._codes
-        which, nth = ragged(until - first)
-        position = first[which] + nth
-        start = window_start(position, length)
-        anew = (position == self._first_at[users][which]) | (start != window_start(position - 1, length))
-        taken, back = ragged(np.where(anew, position - start + 1, 1))  # of each of these positions, the items to take
-        at = np.where(anew, start, position)[taken] + back
-        owner = which[taken]
-        turn = np.arange(len(owner)) - np.searchsorted(owner, owner)
-        by_turn = np.argsort(turn, kind="stable")
+        """Of every user the next position at once. One after which nothing was carried, or whose window begins anew, is
+        come to from its window's start."""
+        length, first_at = self._model.max_length, self._first_at[users]
+        for turn in range(int((until - first).max())):
+            some = np.flatnonzero(first + turn < until)
+            position = first[some] + turn
+            start = window_start(position, length)
+            anew = (position == first_at[some]) | (start != window_start(position - 1, length))
+            begin = np.where(anew, start, position)
+            for count in np.unique(position - begin).tolist():
+                here = np.flatnonzero(position - begin == count)
+                self._carry(users[some[here]], begin[here], position[here], anew[here], start[here])
+
+    def _carry(self, users: Ints, begin: Ints, position: Ints, anew: NDArray[np.bool_], start: Ints) -> None:
+        """States at `position` [M] from the items from `begin` on, as many of each, carried on where not `anew`."""
+        taken = np.arange(int(position[0] - begin[0]) + 1)
+        items = self._codes[self._at((self._histories.offsets[users] + begin)[:, None] + taken)]
         hidden = torch.zeros((len(users), *self._carried.shape[1:]), device=self._device)
-        going = first > self._first_at[users]  # whose newest state has been carried on from
-        hidden[self._at(np.flatnonzero(going))] = self._carried[self._at((self._row[users] + first - 1)[going])]
-        for step in np.split(by_turn, np.flatnonzero(np.diff(turn[by_turn])) + 1):
-            who, where, place = owner[step], at[step], taken[step]
-            begins = (back[step] == 0) & anew[place]
-            hidden[self._at(who[begins])] = 0.0
-            items = codes[self._at(self._histories.offsets[users[who]] + where)]
-            numbers, segments = self._histories.numbers[users[who]], start[place] // half
-            rows = self._at(who)
-            states, hidden[rows] = carried_states(self._model, items, hidden[rows], numbers, segments, self._tile)
-            done = where == position[place]
-            kept = self._at((self._row[users[who]] + where)[done])
-            self._states[kept], self._carried[kept] = states[self._at(np.flatnonzero(done))], hidden[rows[done]]
+        going = np.flatnonzero(~anew)
+        hidden[self._at(going)] = self._carried[self._at((self._row[users] + position - 1)[going])]
+        whose = self._histories.numbers[users], start // (self._model.max_length // 2)
+        places = self._at(self._row[users] + position)
+        self._states[places], self._carried[places] = carried_states(self._model, items, hidden, *whose, self._tile)
 
     def rewind(self, users: Ints, lengths: Ints) -> None:
         """States of these users [M] beyond their first `lengths` [M] interactions are of histories that never were."""

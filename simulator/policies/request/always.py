@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
+import numpy as np
+
+from fleetrec.simulator.scenario.sections.request import Bools, DeviceView, Ints, RequestPolicy
 
 
 class AlwaysRequest(RequestPolicy):
@@ -12,6 +14,10 @@ class AlwaysRequest(RequestPolicy):
 
     def wants(self, device: DeviceView) -> bool:
         return True
+
+    def likely(self, rows: Ints, steps: Ints, as_of: Ints) -> Bools:
+        """See Foreseeable."""
+        return np.ones(len(rows), dtype=bool)
 
     def known_share(self) -> float:
         return 1.0

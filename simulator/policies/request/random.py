@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.request import (
     RATIOS,
+    Bools,
     DeviceView,
+    Ints,
     RequestPolicy,
     RunningRequestPolicy,
     RunStart,
@@ -49,3 +52,6 @@ class _Coins:
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         return self._next[row]
+
+    def likely(self, rows: Ints, steps: Ints, as_of: Ints) -> Bools:
+        return np.frombuffer(self._asks, dtype=bool)[rows]

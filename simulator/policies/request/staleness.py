@@ -5,10 +5,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.request import (
+    Bools,
     DeviceView,
+    Ints,
     RequestPolicy,
     RunningRequestPolicy,
     RunStart,
@@ -42,6 +45,9 @@ class _Old:
 
     def wants(self, device: DeviceView) -> bool:
         return device.step - device.as_of >= self._threshold or device.list_age_s >= self._age_s
+
+    def likely(self, rows: Ints, steps: Ints, as_of: Ints) -> Bools:
+        return np.asarray(steps - as_of >= self._threshold)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         if self._threshold < math.inf:

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections.abc import Iterator
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,15 @@ class RunningRequestPolicy(Protocol):
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         """See `RequestPolicy.next_ask`."""
+
+
+@runtime_checkable
+class Foreseeable(Protocol):
+    """A running policy that can be followed before its devices decide, where users react."""
+
+    def likely(self, rows: Ints, steps: Ints, as_of: Ints) -> Bools:
+        """Which devices [M] are likely to ask after the user's `steps`-th interaction, at or before `rows` of the stream
+        and before the next row that they meet, with lists `as_of` [M]. What it gets wrong costs time alone."""
 
 
 class Threshold(Protocol):
