@@ -151,8 +151,8 @@ class Foreseeable(Protocol):
     """A running policy that can be followed before its devices decide, where users react."""
 
     def likely(self, rows: Ints, steps: Ints, as_of: Ints) -> Bools:
-        """Which devices [M] are likely to ask after the user's `steps`-th interaction, at or before `rows` of the stream
-        and before the next row that they meet, with lists `as_of` [M]. What it gets wrong costs time alone."""
+        """Which devices [M] are likely to ask after their users' `steps`-th interaction with lists `as_of` [M], where
+        `rows` of the stream are those before the next that they meet. What it gets wrong costs time alone."""
 
 
 class Threshold(Protocol):
