@@ -10,7 +10,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
-from fleetrec.simulator.preparation.closed_loop import grown, lived
+from fleetrec.simulator.preparation.closed_loop import fitted_users, grown, lived
 from fleetrec.simulator.preparation.held_out import held_out_of
 from fleetrec.simulator.preparation.memory_estimate import check_memory
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
@@ -113,6 +113,8 @@ def simulate_prepared(
             inputs = SlateInputs.of(scenario)
             tuned = tune(scenario.policy, inputs, prepared, lambda: held_out_of(prepared, device, progress))
         reacts, parts = scenario.workload.users.reacts, out.parts if out is not None else None
+        if reacts and scenario.workload.interactions != "synthetic":
+            fitted_users(prepared, progress)
         before, prepared = prepared, grown(prepared, device, progress) if reacts else prepared
         world = build_world(scenario, prepared, tuned, parts, device, before)
         if tracer is not None:

@@ -28,7 +28,9 @@ def print_off_policy(figures: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     write_line(console, "±: half a 95% interval; rows: as many shown by the policy itself would say as much", "dim")
     examined = ", ".join(f"{value:.2f}" for value in figures["examination"][:20])
-    write_line(console, f"how often positions are examined, from 1 on: {examined}")
+    law = f"; about as position^-{figures['examination_falls_by']:.2f} (workload.users.examination)"
+    several = len(figures["examination"]) > 1
+    write_line(console, f"how often positions are examined, from 1 on: {examined}{law if several else ''}")
     for held in figures["notes"]:
         write_line(console, f"note: {held['text']}", "dim")
 

@@ -152,11 +152,15 @@ def opportunities_of(population: Population, users: sections.Users) -> Opportuni
     return Opportunities.of(population.stream.t_s, population.first_row, population.end_row, users.pause_s())
 
 
+def fitted_users(before: Prepared, progress: Progress) -> UserModel:
+    """The users of a log on disk: fitted, which takes a minute, where the cache does not have them."""
+    return fit_users(before.trained.split, before.trained.store, before.inputs.training.threads, progress)
+
+
 def user_model(workload: sections.Workload, before: Prepared, times: Opportunities, past: Past) -> UserModel:
     """What items are worth to the users of a scenario: the truth of the built-in world, or what was fitted on a log."""
     if not isinstance(workload.users, ChoiceUsers):
         raise InputError(f"workload.users: {workload.users.kind} is not simulated yet; set it to choice or replay")
     if workload.interactions != "synthetic":
-        trained, threads = before.trained, before.inputs.training.threads
-        return fit_users(trained.split, trained.store, threads, NullProgress())
+        return fitted_users(before, NullProgress())
     return SyntheticTruth(workload.synthetic, times, before.draws, past)

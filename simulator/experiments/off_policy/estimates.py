@@ -79,6 +79,7 @@ class OffPolicy:
             "items": len(self.log.item_ids),
             "logged": asdict(self.logged),
             "examination": self.click_model.examination.tolist(),
+            "examination_falls_by": self.click_model.falls_by,
             "policies": told,
             "notes": data_of(assumed, *self.log.notes, *(held for one in self.policies for held in one.notes)),
         }

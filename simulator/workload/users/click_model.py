@@ -29,6 +29,15 @@ class ClickModel:
         """[I, K]: how often an item is clicked at a position."""
         return self.attraction[:, None] * self.examination
 
+    @property
+    def falls_by(self) -> float:
+        """The x for which examination falls as position^-x does, from 1 on; 0 where there is one position."""
+        seen = self.examination > 0
+        if seen.sum() < 2:
+            return 0.0
+        position = np.log(np.arange(1, len(seen) + 1)[seen])
+        return float(-np.polyfit(position, np.log(self.examination[seen]), 1)[0])
+
 
 def fit_click_model(shown: Floats, clicked: Floats) -> ClickModel:
     """The model of how often each item was shown at each position [I, K] and clicked there; positions without a row are

@@ -20,6 +20,13 @@ def test_an_item_at_bad_positions_is_not_taken_for_a_bad_item() -> None:
     assert found.attraction == pytest.approx([0.4, 0.4], abs=1e-3)
 
 
+def test_examination_by_the_inverse_of_the_position_falls_by_1() -> None:
+    shown = np.full((3, 6), 1e6)
+    clicked = shown * np.array([[0.5], [0.2], [0.1]]) / np.arange(1, 7)
+    assert fit_click_model(shown, clicked).falls_by == pytest.approx(1.0, abs=1e-3)
+    assert fit_click_model(shown[:, :1], clicked[:, :1]).falls_by == 0
+
+
 def test_one_click_of_one_showing_is_no_certainty() -> None:
     shown, clicked = np.array([[1.0], [9999.0]]), np.array([[1.0], [999.0]])
     assert fit_click_model(shown, clicked).rates()[0, 0] == pytest.approx(2 / 11, abs=1e-3)  # with 10 of the mean, 0.1
