@@ -6,6 +6,7 @@ included.
 """
 
 import heapq
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,8 @@ class Load:
     concurrency: int
     spread: float = SPREAD
     rounds: int = ROUNDS
+    wait_steps: int = 0
+    """for which prompts are held while others decode, so that more of them share a step (TensorRT-LLM can)"""
     seed: int = 0
 
     def jobs(self) -> list[Job]:
@@ -65,6 +68,8 @@ def closed_loop(steps: StepTime, engine: Engine, load: Load, front_end: Seconds 
     jobs, rng = load.jobs(), np.random.default_rng(load.seed + 1)
     replica, sent = Replica(steps, engine), np.zeros(len(jobs))
     arrivals: list[tuple[float, int]] = []
+    held: list[Job] = []
+    release_s = decoding_s = 0.0
 
     def send(i: int, now: float) -> None:
         sent[i] = now
@@ -77,15 +82,29 @@ def closed_loop(steps: StepTime, engine: Engine, load: Load, front_end: Seconds 
     next_one = min(load.concurrency, len(jobs))
     for i in range(next_one):
         send(i, 0.0)
-    while arrivals or replica.outstanding:
-        if arrivals and arrivals[0][0] <= replica.next_s():
+    while arrivals or held or replica.outstanding:
+        now, arrival_s = replica.next_s(), arrivals[0][0] if arrivals else math.inf
+        if held and release_s <= min(now, arrival_s):
+            now = release_s
+        elif arrival_s <= now:
             now, i = heapq.heappop(arrivals)
-            replica.add(jobs[i], now)
+            held.append(jobs[i])
+            if load.wait_steps:
+                replica.catch_up(now)
+                start, end, run, prompts = replica.current_run
+                decoding_s = (end - start) / run if run and not prompts else decoding_s
+                if run and decoding_s:
+                    release_s = now + load.wait_steps * decoding_s if len(held) == 1 else release_s
+                    continue
+        else:
+            for job in replica.advance(now):
+                if next_one < len(jobs):
+                    send(next_one, job.t_finished_s)
+                    next_one += 1
             continue
-        for job in replica.advance(replica.next_s()):
-            if next_one < len(jobs):
-                send(next_one, job.t_finished_s)
-                next_one += 1
+        for job in held:
+            replica.add(job, now)
+        held.clear()
     first = np.array([job.t_first_token_s for job in jobs])
     last = np.array([job.t_finished_s for job in jobs])
     tokens = np.array([job.output_tokens for job in jobs])

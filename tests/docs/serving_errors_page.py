@@ -29,9 +29,9 @@ The rows are `llm/measured_serving.csv` of `FLEETREC_DATA` (ai-dynamo/aiconfigur
 095f58a: means at a fixed number of requests under way). `python benchmarks/fit_engines.py` fits the constants of
 `simulator/cloud/hardware/engines/` to them, leaves each triple of model, GPU and engine out in turn, simulates its
 closed loops with the constants of all the others, and prints the tables below; then it fits wide beams to
-`llm/beam_serving.csv` (`benchmarks/fit_beams.py`, which does that alone). With `--write` it writes the constants and
-these errors, with `--check` it says whether the shipped ones are what it makes. This page is written by `python -m
-tests.docs.serving_errors_page`.
+`llm/beam_serving.csv` (`benchmarks/fit_beams.py`, which does that alone). With `--write` it writes these errors, and
+the constants of engines whose times have moved, with `--check` it says whether the shipped ones are what it makes.
+This page is written by `python -m tests.docs.serving_errors_page`.
 
 ## Each triple, predicted from all others
 
@@ -83,37 +83,66 @@ of it was never measured.
 
 What stands between these figures and the bars:
 
-- **llama-3.1-8b on h200, vLLM 0.12** (too slow): measured TPOT has no trace of others' prefills. 64 clients with
-  prompts of 8,000 tokens and answers of 100 get a token in 7.5 ms on eight GPUs, where the prompts alone would take 16
-  ms of each token. Prompts that repeat, and so are cached, would look like this; the rows do not say. No law of step
-  times meets both these and qwen3-32b on h100 under the same version.
+- **llama-3.1-8b on h200, vLLM 0.12** (too slow): its prompts were not all computed where the answers were. 64 clients
+  with prompts of 2,000 tokens and answers of 100 are served at a rate at which the prompts alone would take 86% of
+  one GPU's FP8 peak, and eight of the 21 rows would take more than half of it, beside the answers; products of that
+  size are met at 58%. And TPOT has no trace of others' prefills: 64 clients with prompts of 8,000 tokens get a token
+  in 7.5 ms on eight GPUs, where the prompts would take 16 ms of each token. They were cached, or computed elsewhere;
+  the rows do not say, and no law of step times meets both these and qwen3-32b on h100 under the same version.
 - **gpt-oss-120b on h100, vLLM, 512 requests under way** (too slow): TPOT is below that of 64 requests, and TTFT four
   times what a request decodes, so fewer than stated were running.
 - **qwen3-32b on gb200** (too quick): 8, 42, 28 and 42 ms at 1, 2, 8 and 16 requests under way are no function of load.
 - **qwen3-235b-a22b on h200, vLLM 0.12** (too quick): 52 to 55 ms on two GPUs whatever the load, where reading the
   experts takes 11 to 24 ms: kernels that were not tuned for the shape.
 - **gpt-oss-120b on h100, TensorRT-LLM 1.3.0rc1** (too quick): 47 to 59 ms, five times what vLLM takes there.
-- **TTFT of TensorRT-LLM and SGLang.** llama-3.1-8b's (too quick) holds one request's latency over the clients' number
-  at 8 to 16 clients, as if one place stood idle, and at 64 and 128 on four and eight GPUs up to 2 s, which no prompts
-  take; gpt-oss-120b's on b200 (too slow) is 10 to 30% below what is simulated even where it is fitted, at most loads.
-  SGLang's is 10 to 14% of the latency at 512 streams, a backlog of the client or of the detokeniser. None is modelled.
+- **TTFT at many tokens a second.** llama-3.1-8b's under TensorRT-LLM (too quick) grows to 2 s at 64 and 128 clients on
+  four and eight GPUs, which no prompts take: nothing passes 9,300 tokens a second, whatever the GPUs, so the process
+  that writes the answers is full and first tokens wait in it. SGLang's holds 10 to 14% of the latency at 512 streams,
+  above 15,000 tokens a second, for the same reason. At 8 to 16 clients TensorRT-LLM's holds one request's latency over
+  their number, as if one place stood idle, which qwen3-32b's under the same version does not. Each was seen on one
+  triple alone, so what is left out could not be predicted from others: none is modelled, and both are left out of the
+  fit of TTFT.
+- **TTFT of short prompts on many GPUs** hangs on how a server was built. A step of 900 tokens takes about 0.36 ms a
+  layer on gpt-oss-120b and eight H100s, where prompts too run in captured graphs, 0.5 on llama-3.1-70b and eight
+  H100s, 0.8 on eight B200s, whose graphs hold decoding alone, and 1.2 on minimax-m2.5 and eight H200s; one constant
+  stands for all. The 93 rows of minimax-m2.5 on b200 under 0.17 and a nightly build take 20 to 40% longer than those
+  under 0.19.
 
 Which triples are suspect was judged from their own rows; they weigh 0.3 of what others do in the fit, and count in full
 in the tables above.
 
 ## How a row is taken
 
-A row says how many requests are under way, not how they were sent. `predict` takes lengths between 80 and 100% of
-those stated, ten requests a client, all clients beginning at once, and steps of 8,192 new tokens, as InferenceMAX's
-public harness does. Rows of TensorRT-LLM whose lengths are not InferenceMAX's (1,024 and 8,192) have fixed lengths
-and one prompt a step, as its own benchmark sends them; where they are powers of two, as that one's are, as many
-requests whatever the concurrency: a thousand, or ten a client where that is more. (That number is not stated. All
-clients begin at once, so the first prompts wait for each other, and by how much TTFT grows with the clients tells
-for how much they count. It was chosen on every fourth of those rows; with ten a client TTFT was 19.7% in the median
-of all, 31.1% on qwen3-32b and H100.) Columns `length_spread` and `max_batched_tokens` of a file say otherwise. The
-KV cache has 8 bits under TensorRT-LLM with weights of 8 or 4, and under vLLM on GPUs with FP4 arithmetic; FP8
-weights of Qwen3, MiniMax and DeepSeek have a scale a block, as they are published. Where `attention_dp` equals
-`tp`, the GPUs of one node are their own attention groups.
+A row says how many requests are under way, not how they were sent, nor how the server was started. All clients begin
+at once, so the first prompts wait for each other. The rest is taken so:
+
+- **Lengths of 1,024 and 8,192** are InferenceMAX's, whose harness and launch scripts are public: lengths between 80
+  and 100% of those stated, ten requests a client, steps of 8,192 new tokens. So is what is asked of vLLM and SGLang
+  without an `engine_version`.
+- **TensorRT-LLM in InferenceMAX**: steps of 16,384 new tokens; processes of their own write the answers, for which a
+  request takes 0.4 of the way to the scheduler; llama at 1,024 + 1,024 on fewer than eight GPUs holds a prompt for 20
+  steps while others decode, so that more of them share a step (`batch_wait_timeout_iters`), and attention-data groups
+  are kept in balance by waiting ten (`batching_wait_iters`).
+- **Other lengths of TensorRT-LLM**: fixed lengths and one prompt a step, as its own benchmark sends them; where they
+  are powers of two, as that one's are, as many requests whatever the concurrency: a thousand, or ten a client where
+  that is more.
+- **Other lengths of vLLM and SGLang with an `engine_version`**: fixed lengths, one prompt a step, ten requests a
+  client, each a tenth of the way to the scheduler.
+- **A step is composed while one runs** (asynchronous scheduling), so who comes waits for the end of the next one:
+  vLLM since 0.14, and before where no version is stated (InferenceMAX told it to); SGLang; TensorRT-LLM in
+  InferenceMAX. Without it TTFT is 4 to 9% less on InferenceMAX's rows of vLLM.
+
+What launch scripts say is theirs. No source states how the rows of other lengths were sent: it is what they are met
+best with. Fixed lengths bring requests back in the order in which they began, and whether one finds the next step
+still open decides whether it waits for none or for many. Sent as InferenceMAX sends them, TTFT of qwen3-32b on h100
+under vLLM was 24 to 46% too quick at 8 clients with prompts of 4,096 tokens, and 18 to 36% too slow at 64 with short
+answers. The number of requests was chosen on every fourth of TensorRT-LLM's rows, the 0.4 and the tenth on whole
+triples.
+
+Columns `length_spread` and `max_batched_tokens` of a file say otherwise. The KV cache has 8 bits under TensorRT-LLM
+with weights of 8 or 4, and under vLLM on GPUs with FP4 arithmetic; FP8 weights of Qwen3, MiniMax and DeepSeek have a
+scale a block, as they are published. Where `attention_dp` equals `tp`, the GPUs of one node are their own attention
+groups.
 
 ## Beside other simulators
 

@@ -84,6 +84,7 @@ def setup_of(row: Row) -> Setup:
         Formats(weights, row.get("moe_weights") or weights, row.get("kv_cache", "")),
         _share(row, "length_spread"),
         counts.of("max_batched_tokens", 0, least=0) or None,
+        row.get("engine_version") or "",
     )
 
 

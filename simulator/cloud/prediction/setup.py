@@ -28,6 +28,15 @@ BATCHED_TOKENS = 8192
 """new tokens of a step, where nothing else is said"""
 OWN_REQUESTS = 1000
 """that TensorRT-LLM's own benchmark sends, at least: what its measured TTFT, by concurrency, is met best with"""
+WORKERS, NEAR = 0.4, 0.1
+"""of what a request takes from the client to the scheduler: where processes of their own write answers (TensorRT-LLM
+in InferenceMAX), and in aiconfigurator's rows of vLLM and SGLang"""
+WAIT_STEPS, BALANCE_STEPS = 20, 10
+"""that prompts wait for others in InferenceMAX's launch scripts: batch_wait_timeout_iters, and batching_wait_iters of
+attention-data groups that are kept in balance"""
+_VLLM_COMPOSES_AHEAD = (0, 14)
+"""the version since which it composes steps while others run unless told otherwise; of older ones those that were told
+to, as InferenceMAX does, state no version"""
 _BENCHMARKED = (1024, 8192)
 """lengths of InferenceMAX's rows"""
 _BLOCK_SCALED = ("qwen3", "minimax", "deepseek")
@@ -58,6 +67,7 @@ class Setup:
     length_spread: float | None = None
     """how much shorter than stated a prompt or an answer may be; None: as `protocol_of` has it"""
     max_batched_tokens: int | None = None
+    engine_version: str = ""
 
 
 class Protocol(NamedTuple):
@@ -65,8 +75,14 @@ class Protocol(NamedTuple):
 
     length_spread: float
     max_batched_tokens: int
-    rounds: int
+    rounds: int = ROUNDS
     """requests of a client"""
+    async_scheduling: bool = True
+    """the next step is composed while one runs"""
+    front_end: float = 1.0
+    """what a request takes from the client to the scheduler, over what one takes through an engine's HTTP server"""
+    wait_steps: int = 0
+    """for which prompts are held while others decode"""
 
 
 @dataclass(frozen=True)
@@ -86,18 +102,41 @@ class Prediction:
 
 
 def protocol_of(setup: Setup) -> Protocol:
-    """As public benchmarks run: lengths of 80 to 100% of those stated (InferenceMAX). Of TensorRT-LLM the lengths are
-    fixed and a step takes one prompt, as its own benchmark does, but where the lengths are InferenceMAX's; where they
-    are other powers of two, as that one's are, as many requests come whatever the concurrency."""
-    spread, tokens, rounds = SPREAD, max(BATCHED_TOKENS, setup.concurrency), ROUNDS
+    """As public benchmarks run (docs/background/serving_errors.md, "How a row is taken"): as InferenceMAX where the
+    lengths are its, or nothing is known of vLLM and SGLang, else as aiconfigurator's rows are met best."""
     lengths = (setup.prompt_tokens, setup.output_tokens)
-    if setup.engine == "tensorrt_llm" and not all(length in _BENCHMARKED for length in lengths):
-        spread, tokens = 0.0, setup.prompt_tokens + setup.concurrency
-        if all(length & (length - 1) == 0 for length in lengths):
-            rounds = max(-(-OWN_REQUESTS // setup.concurrency), ROUNDS)
+    unknown = setup.engine != "tensorrt_llm" and not setup.engine_version
+    inferencemax = unknown or all(length in _BENCHMARKED for length in lengths)
+    found = _inferencemax(setup) if inferencemax else _aiconfigurator(setup)
+    numbers = re.match(r"(\d+)\.(\d+)", setup.engine_version)
+    if setup.engine == "vllm" and numbers and tuple(map(int, numbers.groups())) < _VLLM_COMPOSES_AHEAD:
+        found = found._replace(async_scheduling=False)
     if setup.length_spread is not None:
-        spread = setup.length_spread
-    return Protocol(spread, setup.max_batched_tokens or tokens, rounds)
+        found = found._replace(length_spread=setup.length_spread)
+    return found._replace(max_batched_tokens=setup.max_batched_tokens or found.max_batched_tokens)
+
+
+def _inferencemax(setup: Setup) -> Protocol:
+    """What its launch scripts of TensorRT-LLM say besides: longer steps, processes of their own that write answers, and
+    prompts that wait for each other."""
+    if setup.engine != "tensorrt_llm":
+        return Protocol(SPREAD, max(BATCHED_TOKENS, setup.concurrency))
+    wait = BALANCE_STEPS if setup.layout.attention_data > 1 else 0
+    short = setup.prompt_tokens == setup.output_tokens == min(_BENCHMARKED)
+    if not wait and short and setup.layout.gpus < 8 and setup.model.startswith("llama"):
+        wait = WAIT_STEPS
+    return Protocol(SPREAD, max(2 * BATCHED_TOKENS, setup.concurrency), front_end=WORKERS, wait_steps=wait)
+
+
+def _aiconfigurator(setup: Setup) -> Protocol:
+    """Fixed lengths, a prompt a step: of TensorRT-LLM as many requests whatever the concurrency, where the lengths are
+    powers of two; of the others a client close to the scheduler."""
+    tokens = setup.prompt_tokens + setup.concurrency
+    if setup.engine != "tensorrt_llm":
+        return Protocol(0.0, tokens, front_end=NEAR)
+    own = all(length & (length - 1) == 0 for length in (setup.prompt_tokens, setup.output_tokens))
+    rounds = max(-(-OWN_REQUESTS // setup.concurrency), ROUNDS) if own else ROUNDS
+    return Protocol(0.0, tokens, rounds, async_scheduling=False)
 
 
 @dataclass(frozen=True)
@@ -126,6 +165,7 @@ def server_of(setup: Setup) -> Server:
         blocks,
         max(protocol_of(setup).max_batched_tokens, setup.concurrency),
         max(Engine.max_sequences, setup.concurrency),
+        async_scheduling=protocol_of(setup).async_scheduling,
         separate_prefill=scheduling.separate_prefill,
         reserve_output=scheduling.reserve_output,
         window_tokens=window,
@@ -159,9 +199,9 @@ def predict(setup: Setup, profile: EngineProfile | None = None) -> Prediction:
     server, profile = server_of(setup), profile or engine_profile(setup.engine)
     protocol = protocol_of(setup)
     lengths = setup.prompt_tokens, setup.output_tokens
-    load = Load(*lengths, setup.concurrency, protocol.length_spread, protocol.rounds)
+    load = Load(*lengths, setup.concurrency, protocol.length_spread, protocol.rounds, protocol.wait_steps)
     steps = engine_steps(server.model, server.gpu, setup.layout, profile)
-    served = closed_loop(steps, server.limits, load, profile.seconds)
+    served = closed_loop(steps, server.limits, load, profile.seconds.front_end(protocol.front_end))
     power = ReplicaPower(server.model, server.gpu, setup.layout.gpus)
     joules = power.busy_joules(served.busy_s, served.passed_tokens)
     joules += power.idle_joules(max(served.seconds - served.busy_s, 0.0))

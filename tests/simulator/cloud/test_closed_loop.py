@@ -6,7 +6,7 @@ from fleetrec.simulator.cloud.closed_loop import Load, closed_loop
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
-from fleetrec.simulator.cloud.hardware.layout import Layout
+from fleetrec.simulator.cloud.hardware.layout import Layout, layout_named
 from fleetrec.simulator.cloud.hardware.memory import kv_blocks
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.prediction.setup import Setup, protocol_of
@@ -71,6 +71,37 @@ def test_the_benchmark_of_tensorrt_llm_sends_a_thousand_requests_and_no_fewer_th
     assert rounds("tensorrt_llm", 4000, 8) == rounds("vllm", 2048, 8) == 10
     in_inferencemax = Setup("llama-3.1-8b", "h100", "tensorrt_llm", 1024, 8192, 8)
     assert protocol_of(in_inferencemax).rounds == 10
+
+
+def test_prompts_wait_for_others_as_launch_scripts_say():
+    def waits(prompt: int, output: int, layout: Layout, model: str = "llama-3.1-70b") -> int:
+        return protocol_of(Setup(model, "h200", "tensorrt_llm", prompt, output, 8, layout)).wait_steps
+
+    groups = layout_named(1, 1, 4, 4, 4)
+    assert groups.attention_data == 4
+    few, many = Layout(4), Layout(8)
+    assert [waits(1024, 1024, layout) for layout in (few, many, groups)] == [20, 0, 10]
+    assert waits(1024, 8192, few) == waits(1024, 1024, few, "gpt-oss-120b") == waits(4000, 1000, groups) == 0
+
+
+def test_steps_are_composed_ahead_but_by_old_versions_of_vllm():
+    def ahead(engine: EngineName, version: str, prompt: int) -> bool:
+        return protocol_of(Setup("qwen3-32b", "h100", engine, prompt, 1024, 8, engine_version=version)).async_scheduling
+
+    assert [ahead("vllm", version, 1024) for version in ("", "0.9.2", "0.12.0", "0.14.1", "1.0", "nightly-5b")] == [
+        *(True, False, False),
+        *(True, True, True),
+    ]
+    assert ahead("sglang", "0.5.6", 4000)
+    assert ahead("tensorrt_llm", "1.0.0rc3", 1024)
+    assert not ahead("tensorrt_llm", "1.0.0rc3", 4000)
+
+
+def test_prompts_that_are_held_wait_for_so_many_steps_while_others_decode():
+    plain, held = (closed_loop(SECOND, ROOM, Load(50, 60, 3, rounds=40, wait_steps=steps)) for steps in (0, 5))
+    assert 3 < held.ttft_s - plain.ttft_s < 5  # less where another one is held already, or nobody decodes
+    alone = closed_loop(SECOND, ROOM, Load(50, 60, 1, wait_steps=5))
+    assert alone.ttft_s == pytest.approx(1.0)
 
 
 def test_the_more_requests_a_client_sends_the_less_its_first_one_counts():
