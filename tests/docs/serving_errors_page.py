@@ -102,6 +102,9 @@ What stands between these figures and the bars:
   their number, as if one place stood idle, which qwen3-32b's under the same version does not. Each was seen on one
   triple alone, so what is left out could not be predicted from others: none is modelled, and both are left out of the
   fit of TTFT.
+- **TTFT of qwen3-32b on h100, TensorRT-LLM** (too slow; 11% off where it is fitted): requests of fixed lengths end
+  shortly after each other, and how many of their successors wait in one line for a step each hangs on the
+  milliseconds that a request takes to the scheduler. InferenceMAX's servers of the other models do not tell those.
 - **TTFT of short prompts on many GPUs** hangs on how a server was built. A step of 900 tokens takes about 0.36 ms a
   layer on gpt-oss-120b and eight H100s, where prompts too run in captured graphs, 0.5 on llama-3.1-70b and eight
   H100s, 0.8 on eight B200s, whose graphs hold decoding alone, and 1.2 on minimax-m2.5 and eight H200s; one constant
