@@ -26,8 +26,8 @@ from fleetrec.simulator.preparation.training import (
     srm_scores,
     train_on,
 )
-from fleetrec.simulator.results.baselines import NOT_EVALUATED, baseline_ranks
-from fleetrec.simulator.results.summary import finite
+from fleetrec.simulator.results.baselines import baseline_ranks
+from fleetrec.simulator.results.summary import NOT_EVALUATED, finite
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.file_checks import check_files
 from fleetrec.simulator.scenario.inputs import PreparationInputs

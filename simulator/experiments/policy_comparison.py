@@ -26,9 +26,9 @@ from fleetrec.simulator.policies.request.random import RandomRequest
 from fleetrec.simulator.policies.request.session_start import SessionStartRequest
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.results import summary as parts
-from fleetrec.simulator.results.baselines import NOT_EVALUATED
 from fleetrec.simulator.results.run_folder import RunFolder, opened
 from fleetrec.simulator.results.run_result import RunResult
+from fleetrec.simulator.results.summary import NOT_EVALUATED
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.simulation import run_prepared
 

@@ -21,9 +21,9 @@ from fleetrec.simulator.regions.messages import RegionState
 from fleetrec.simulator.regions.region import GAPS, OWNERS
 from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account_figures, of_known, worst_of
-from fleetrec.simulator.results.baselines import NOT_EVALUATED
 from fleetrec.simulator.results.collect import pace
 from fleetrec.simulator.results.notes import CAVEAT, account_note
+from fleetrec.simulator.results.summary import NOT_EVALUATED
 from fleetrec.simulator.results.update_summary import training_cost, update_section
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds

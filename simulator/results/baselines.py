@@ -15,13 +15,13 @@ from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.preparation.training import BASELINES, TrainedModels
 from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, Queries, Slates
 from fleetrec.simulator.ranking.srm_logits import SrmScores
+from fleetrec.simulator.results.summary import NOT_EVALUATED
 
 Ints = NDArray[np.int64]
 
 DIN_SAMPLE = 2_000
 """interactions on which an SRM without a user state is ranked over the whole catalogue: each costs a full pass"""
 _QUERIES_PER_CALL = 8_192
-NOT_EVALUATED = -2
 
 
 def baseline_ranks(

@@ -24,7 +24,7 @@ from fleetrec.simulator.engine.cloud_service import Service
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.title_answers import answer_figures
 from fleetrec.simulator.results.account import Account
-from fleetrec.simulator.results.baselines import NOT_EVALUATED
+from fleetrec.simulator.results.summary import NOT_EVALUATED
 from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]

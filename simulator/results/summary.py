@@ -20,6 +20,8 @@ GAPS = ["tie", "<=60s", "<=1h", "longer"]
 TARGETS = ["head", "middle", "tail", "new", "repeat"]
 _SHARE_OFF = 0.1
 """part of the wanted share by which the realised one may differ"""
+NOT_EVALUATED = -2
+"""rank of an item that a baseline has not been asked about"""
 OUTCOMES = ("completed", "timed_out", "rejected", "lost", "abandoned", "unfinished")
 
 Ints = NDArray[np.int64]

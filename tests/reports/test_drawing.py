@@ -31,8 +31,15 @@ def test_processes_beside_a_run_draw_the_same_files_as_the_run_itself(tmp_path: 
     assert len(drawn(here)) == 5
 
 
-@pytest.mark.parametrize("module", ["fleetrec.reports.figures.draw_worker", "fleetrec.simulator.cloud.capacity.sizing"])
-def test_neither_drawing_nor_sizing_a_cloud_loads_pytorch(module: str) -> None:
+@pytest.mark.parametrize(
+    "module",
+    [
+        "fleetrec.reports.figures.draw_worker",
+        "fleetrec.simulator.cloud.capacity.sizing",
+        "fleetrec.simulator.experiments.comparison.compare",
+    ],
+)
+def test_neither_drawing_nor_sizing_a_cloud_nor_comparing_runs_loads_pytorch(module: str) -> None:
     code = f"import sys, {module}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 

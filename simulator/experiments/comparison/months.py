@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from fleetrec.simulator.core.months import times_a_month
-from fleetrec.simulator.results.account import ENERGY
+from fleetrec.simulator.results.account_names import ENERGY
 
 _DEVICES, _REPRESENTED = "devices", "represented.devices"
 

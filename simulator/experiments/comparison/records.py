@@ -17,9 +17,9 @@ from fleetrec.simulator.experiments.comparison.metric_values import Measure, on_
 from fleetrec.simulator.experiments.comparison.run_records import Ranks, RunRecords
 from fleetrec.simulator.experiments.folders import Manifest, Variant, full_metric
 from fleetrec.simulator.experiments.statistics import Replicates
-from fleetrec.simulator.results.account import FIGURES
-from fleetrec.simulator.results.baselines import NOT_EVALUATED
+from fleetrec.simulator.results.account_names import FIGURES
 from fleetrec.simulator.results.engagement import PREFIX, RATIOS, bounds, of_ratio
+from fleetrec.simulator.results.summary import NOT_EVALUATED
 from fleetrec.simulator.scenario.building import suggestion
 
 Floats = NDArray[np.float64]

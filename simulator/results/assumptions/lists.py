@@ -20,7 +20,7 @@ from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_age import ranks_at_age, sample
 from fleetrec.simulator.ranking.slates import ListSlates, Queries, Slates
 from fleetrec.simulator.results.assumptions.shown import Shown
-from fleetrec.simulator.results.baselines import NOT_EVALUATED
+from fleetrec.simulator.results.summary import NOT_EVALUATED
 from fleetrec.simulator.results.training_curves import LATE, curve_of_lists
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import SlateInputs

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
-from fleetrec.simulator.results.account import COLUMNS, PROVISIONED
+from fleetrec.simulator.results.account_names import COLUMNS, PROVISIONED
 from tests.simulator.tiny import scenario_of, simulate_tiny
 from tests.small import noted
 
