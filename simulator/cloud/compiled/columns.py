@@ -42,18 +42,22 @@ SEARCHES, FURTHER, SQUARES, AGAIN = 36, 37, 38, 39  # see Beams
 COUNTED_WAITING, COUNTED = 40, 41  # as the node last counted them
 AT_ENDS, AT_ENDING, AT_PREFILLS, AT_LEAVING, AT_HELD = 42, 43, 44, 45, 46  # columns where lists begin
 QUEUE, QUEUE_LAST = 47, 48  # of free blocks, where prefixes are cached (see memory.py)
-PHASES = 49
+COMING = 49  # requests whose KV cache is on its way
+PHASES = 50
 # and its times `X`: of the run at hand and of the one planned each a run (see timing.py).
 CLOCK, BUSY_S, START_S, END_S, PLANNED_END_S, ARMED_S = 0, 1, 2, 3, 4, 5
-RUN, PLAN = 6, 17
-N_TIMES = 28
+LINK_FREE_S, LINK_TOKEN_S, LINK_LATENCY_S = 6, 7, 8  # of the link that a prefill replica sends over
+RUN, PLAN = 9, 20
+N_TIMES = 31
 
 # A request's integers `J`: what it asks, and how far it has come.
 PROMPT, OUTPUT, WIDTH, STATE, NUMBER, GENERATED, COMPUTED, PREFILL = 0, 1, 2, 3, 4, 5, 6, 7
 BLOCKS, FINISH, WINDOWED, TIMES, SMALLER, LARGER, NEXT, LEAVES = 8, 9, 10, 11, 12, 13, 14, 15  # TIMES: preempted
 MACHINE, OUTCOME, SETTLED = 16, 17, 18
 SHARED, CACHED, PREFIX, PREFIX_TOKENS, CHAIN, OWN, HOLDER_BEFORE, HOLDER_AFTER = range(19, 27)  # see memory.py
-N_JOB = 27
+ROLE, COMES, NEWEST = 27, 28, 29  # whether its KV cache is on its way; the row of its newest job
+N_JOB = 30
+BOTH, PREFILLS_ALONE, DECODES = 0, 1, 2
 NEW, IN_LINE, IN_PREFILL, IN_DECODE, FINISHED, REMOVED = 0, 1, 2, 3, 4, 5
 # and its times `T`.
 KEY, ADDED_S, STARTED_S, FIRST_S, ENDED_S, SHARE_S, JOINED_S, TOLD_S, ARRIVED_S, DEADLINE_S = (

@@ -8,7 +8,16 @@ from fleetrec.simulator.cloud.compiled import columns as c
 from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled, kept
 from fleetrec.simulator.cloud.compiled.events import longer, longer_ints, pop, push
 from fleetrec.simulator.cloud.compiled.memory import REPLICA, ROW, SAME, cached_tokens, chain_at, first_row
-from fleetrec.simulator.cloud.compiled.replicas import add, come_to, halt, next_s, remove
+from fleetrec.simulator.cloud.compiled.replicas import (
+    arrive,
+    come_to,
+    enlist,
+    halt,
+    join_line,
+    next_s,
+    remove,
+    sent,
+)
 from fleetrec.simulator.cloud.compiled.timeline import change
 from fleetrec.simulator.cloud.compiled.timing import KNOWN, kind_row
 
@@ -16,35 +25,66 @@ __all__ = ["BY_PREFIX", "OUTCOMES", "ROW", "c", "kind_row", "prepare", "serve"]
 
 OPEN, COMPLETED, TIMED_OUT, REJECTED, UNFINISHED = 0, 1, 2, 3, 4
 OUTCOMES = {COMPLETED: "completed", TIMED_OUT: "timed_out", REJECTED: "rejected", UNFINISHED: "unfinished"}
-WAITING, SERVED, BUSY, TOLD, SETTLED, EVENTS, MADE = 0, 1, 2, 3, 4, 5, 6  # a node's integers `N`
+WAITING, SERVED, BUSY, TOLD, BILLED, EVENTS, MADE, LEFT = 0, 1, 2, 3, 4, 5, 6, 7  # a node's integers `N`
 BY_PREFIX = -2
-ALARM = -1  # of the kinds of events; others are replicas that wake
+ALARM, ARRIVAL = -1, -2  # of the kinds of events; others are replicas that wake, and below, arrivals of caches
 
 
 @compiled
-def _tell(N: Ints, J: Ints, T: Floats, job: int, outcome: int, now: float) -> None:
-    J[job, c.OUTCOME], T[job, c.TOLD_S] = outcome, now
+def _tell(N: Ints, J: Ints, T: Floats, number: int, outcome: int, now: float) -> None:
+    J[number, c.OUTCOME], T[number, c.TOLD_S] = outcome, now
     N[TOLD] += 1
 
 
 @compiled
-def _settle(N: Ints, J: Ints, T: Floats, order: Ints, job: int, outcome: int, now: float) -> None:
-    J[job, c.SETTLED] = 1
-    order[N[SETTLED]] = job
-    N[SETTLED] += 1
-    if J[job, c.OUTCOME] == OPEN:
-        _tell(N, J, T, job, outcome, now)
+def _settle(N: Ints, J: Ints, T: Floats, order: Ints, number: int, outcome: int, now: float) -> None:
+    J[number, c.SETTLED] = 1
+    order[N[BILLED]] = J[number, c.NEWEST]
+    N[BILLED] += 1
+    if J[number, c.OUTCOME] == OPEN:
+        _tell(N, J, T, number, outcome, now)
 
 
 @compiled
-def _settle_left(r: int, N: Ints, S: Ints, J: Ints, T: Floats, order: Ints, now: float) -> None:
-    """Requests that have left a replica end here."""
-    job = S[r, c.LEFT]
-    S[r, c.LEFT] = NOBODY
-    while job != NOBODY:
-        following = J[job, c.NEXT]
-        _settle(N, J, T, order, job, COMPLETED, now)
-        job = following
+def _make(
+    N: Ints, times: Floats, numbers: Ints, what: Ints, value: Floats, time_s: float, kind: int, extra: float
+) -> None:
+    """An event comes at that time: an alarm for the deadline `extra`, or a look at a replica that wakes again then."""
+    what[N[EVENTS]], value[N[EVENTS]] = kind, extra
+    N[EVENTS] = push(times, numbers, what, value, N[EVENTS], time_s, N[MADE])
+    N[MADE] += 1
+
+
+@compiled
+def _wake(N: Ints, X: Floats, times: Floats, numbers: Ints, what: Ints, value: Floats, r: int, time_s: float) -> None:
+    """`Wakes.at`"""
+    if time_s < X[r, c.ARMED_S]:
+        _make(N, times, numbers, what, value, time_s, r, X[r, c.ARMED_S])
+        X[r, c.ARMED_S] = time_s
+
+
+@compiled
+def _count(r: int, N: Ints, S: Ints, speed: Floats, loads: Floats) -> None:
+    """`LlmNode._count`, where anything has changed."""
+    waiting, outstanding = S[r, c.WAITING], S[r, c.OUTSTANDING]
+    waiting_before, outstanding_before = S[r, c.COUNTED_WAITING], S[r, c.COUNTED]
+    if waiting != waiting_before or outstanding != outstanding_before:
+        served, served_before = outstanding - waiting, outstanding_before - waiting_before
+        N[WAITING] += waiting - waiting_before
+        N[SERVED] += served - served_before
+        N[BUSY] += (1 if served > 0 else 0) - (1 if served_before > 0 else 0)
+        S[r, c.COUNTED_WAITING], S[r, c.COUNTED] = waiting, outstanding
+        loads[r] = outstanding / speed[r]
+
+
+@compiled
+def _least(loads: Floats, first: int, end: int) -> int:
+    """The least loaded of some replicas, the first of several."""
+    least = first
+    for other in range(first + 1, end):
+        if loads[other] < loads[least]:
+            least = other
+    return least
 
 
 @compiled
@@ -61,30 +101,65 @@ def _changed(
     areas: Floats,
     now: float,
 ) -> float:
-    """`LlmNode._changed`; when the replica must be looked at if no look is due before, inf otherwise."""
-    waiting, outstanding = S[r, c.WAITING], S[r, c.OUTSTANDING]
-    waiting_before, outstanding_before = S[r, c.COUNTED_WAITING], S[r, c.COUNTED]
-    if waiting != waiting_before or outstanding != outstanding_before:
-        served, served_before = outstanding - waiting, outstanding_before - waiting_before
-        N[WAITING] += waiting - waiting_before
-        N[SERVED] += served - served_before
-        N[BUSY] += (1 if served > 0 else 0) - (1 if served_before > 0 else 0)
-        S[r, c.COUNTED_WAITING], S[r, c.COUNTED] = waiting, outstanding
-        loads[r] = outstanding / speed[r]
+    """`LlmNode._changed`; when the replica must be looked at."""
+    _count(r, N, S, speed, loads)
     following_s = next_s(r, S, X)
     if following_s > now:
         change(B, A, queues, areas, now, N[WAITING], N[BUSY], N[SERVED])
-    return following_s if following_s < X[r, c.ARMED_S] else math.inf
+    return following_s
 
 
 @compiled
-def _make(
-    N: Ints, times: Floats, numbers: Ints, what: Ints, value: Floats, time_s: float, kind: int, extra: float
+def _hand_over(
+    r: int, N: Ints, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, number: int, m: int, now: float
+) -> float:
+    """`Handover.begin`: a request whose prompt a replica has computed goes on at another; when it has come there."""
+    answer = len(J) // 2 + number
+    J[number, c.NEWEST], T[answer, c.FIRST_S] = answer, T[number, c.FIRST_S]
+    enlist(m, S, J, K, answer)
+    J[answer, c.COMES] = 1
+    S[m, c.COMING] += 1
+    X[r, c.LINK_FREE_S] = max(now, X[r, c.LINK_FREE_S]) + J[number, c.PROMPT] * X[r, c.LINK_TOKEN_S]
+    arrives_s = X[r, c.LINK_FREE_S] + X[r, c.LINK_LATENCY_S]
+    return float(now + (arrives_s - now))
+
+
+@compiled
+def _look(
+    r: int,
+    first: int,
+    N: Ints,
+    S: Ints,
+    X: Floats,
+    J: Ints,
+    T: Floats,
+    K: Floats,
+    M: Ints,
+    speed: Floats,
+    loads: Floats,
+    order: Ints,
+    times: Floats,
+    numbers: Ints,
+    what: Ints,
+    value: Floats,
+    now: float,
 ) -> None:
-    """An event comes at that time: an alarm for the deadline `extra`, or a look at a replica that wakes again then."""
-    what[N[EVENTS]], value[N[EVENTS]] = kind, extra
-    N[EVENTS] = push(times, numbers, what, value, N[EVENTS], time_s, N[MADE])
-    N[MADE] += 1
+    """`LlmNode._look` at a replica that has come to now: requests that have left it end here, or go on elsewhere."""
+    job = S[r, c.LEFT]
+    S[r, c.LEFT] = NOBODY
+    while job != NOBODY:
+        following = J[job, c.NEXT]
+        if J[job, c.ROLE] == c.PREFILLS_ALONE and J[job, c.STATE] == c.FINISHED:
+            order[N[BILLED]] = job
+            N[BILLED] += 1
+            m = _least(loads, first, len(S))
+            come_to(m, S, X, J, T, K, M, now, False)
+            comes_s = _hand_over(r, N, S, X, J, T, K, job, m, now)
+            _count(m, N, S, speed, loads)
+            _make(N, times, numbers, what, value, comes_s, ARRIVAL - job, 0.0)
+        else:
+            _settle(N, J, T, order, job if job < len(J) // 2 or first == len(S) else job - len(J) // 2, COMPLETED, now)
+        job = following
 
 
 @compiled
@@ -116,20 +191,25 @@ def serve(
     areas: Floats,
     every: int,
     free: Ints,
+    first: int,
 ) -> tuple[float, Ints]:
     """Serves the requests `J` and `T` [N] in order of arrival, on replicas `S` and `X` [R] of the kinds `K`, until all
-    have been told: when that was, and the requests in the order in which they left. `M` is the memory of prefixes.
+    have been told: when that was, and the jobs in the order in which they left. `M` is the memory of prefixes. From
+    number `first` on, replicas go on with what those before compute; the second half of `J` is then of these jobs.
 
     `assigned` [N] is the replica that each goes to, -1 for the one with the fewest requests over its `speed` [R], or -2
     for the one with the highest score by `weight` and `imbalance` (see PrefixAware);
     `limit` how many may wait, and `abort` whether one leaves whose client has gone. `B`, `A`, `queues` and `areas` are
     the node's timeline. At each `every`th arrival the free blocks of all replicas go into a row of `free`.
     """
-    n, replicas = len(J), len(S)
+    n, replicas = len(assigned), len(S)
     N = np.zeros(8, dtype=np.int64)
-    order = np.zeros(n, dtype=np.int64)
+    order = np.zeros(len(J), dtype=np.int64)
     loads = np.zeros(replicas)
-    room = 4 * replicas + 64
+    most = 8  # events that one event makes, at most
+    for r in range(replicas):
+        most = max(most, 8 + 2 * S[r, c.MOST])
+    room = 4 * replicas + 2 * most
     times, numbers = np.zeros(room), np.zeros(room, dtype=np.int64)
     what, value = np.zeros(room, dtype=np.int64), np.zeros(room)
     late_s, late = np.zeros(n + 1), np.zeros(n + 1, dtype=np.int64)
@@ -141,7 +221,7 @@ def serve(
     number, now, alarm_s = 0, 0.0, math.inf
     arrives_s, made = 0.0, -1  # the next arrival, and its place among the events
     while True:
-        if N[EVENTS] + 4 > room:
+        if N[EVENTS] + most > room:
             times, numbers, what, value = longer(times), longer_ints(numbers), longer_ints(what), longer(value)
             room = len(times)
         if N[EVENTS] and (times[0] < arrives_s or (times[0] == arrives_s and numbers[0] < made)):
@@ -149,16 +229,24 @@ def serve(
                 break
             now, r, extra = times[0], what[0], value[0]
             N[EVENTS] = pop(times, numbers, what, value, N[EVENTS])
+            if r <= ARRIVAL:  # `Handover._on_arrival`
+                came, r = ARRIVAL - r, J[ARRIVAL - r, c.MACHINE]
+                come_to(r, S, X, J, T, K, M, now, False)
+                if sent(r, S, X, J, M, came, now):
+                    _wake(N, X, times, numbers, what, value, r, now)
+                r = J[n + came, c.MACHINE]
+                come_to(r, S, X, J, T, K, M, now, False)
+                arrive(r, S, X, J, T, n + came, now)
+                _wake(N, X, times, numbers, what, value, r, next_s(r, S, X))
+                continue
             if r != ALARM:
                 X[r, c.ARMED_S] = extra
                 wake_s = next_s(r, S, X)
                 if wake_s <= now:
                     come_to(r, S, X, J, T, K, M, now, True)
-                    _settle_left(r, N, S, J, T, order, now)
+                    _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
                     wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
-                if wake_s < X[r, c.ARMED_S]:
-                    _make(N, times, numbers, what, value, wake_s, r, X[r, c.ARMED_S])
-                    X[r, c.ARMED_S] = wake_s
+                _wake(N, X, times, numbers, what, value, r, wake_s)
                 continue
             if extra != alarm_s:
                 continue
@@ -168,11 +256,11 @@ def serve(
                     lates = push(late_s, late, nothing, none, lates, T[seen, c.DEADLINE_S], seen)
                 seen += 1
             while lates:
-                if N[EVENTS] + 4 > room:
+                if N[EVENTS] + most > room:
                     times, numbers, what, value = longer(times), longer_ints(numbers), longer_ints(what), longer(value)
                     room = len(times)
-                job, at_s = late[0], late_s[0]
-                waits = J[job, c.OUTCOME] == OPEN
+                late_one, at_s = late[0], late_s[0]
+                waits = J[late_one, c.OUTCOME] == OPEN
                 if waits and at_s > until_s:
                     alarm_s = at_s
                     _make(N, times, numbers, what, value, now + (at_s - now), ALARM, at_s)
@@ -180,23 +268,24 @@ def serve(
                 lates = pop(late_s, late, nothing, none, lates)
                 if not waits:
                     continue
-                r = J[job, c.MACHINE]
-                come_to(r, S, X, J, T, K, M, now, True)
-                _settle_left(r, N, S, J, T, order, now)
-                if J[job, c.OUTCOME] == OPEN:
-                    started = not math.isnan(T[job, c.STARTED_S])
-                    if started:
-                        _tell(N, J, T, job, TIMED_OUT, now)
-                    if abort or not started:
-                        remove(r, S, X, J, T, job, now)
-                        come_to(r, S, X, J, T, K, M, now, True)
-                        _settle_left(r, N, S, J, T, order, now)
-                        if not math.isnan(T[job, c.ENDED_S]) and not J[job, c.SETTLED]:
-                            _settle(N, J, T, order, job, TIMED_OUT, now)
-                wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
-                if wake_s < math.inf:
-                    _make(N, times, numbers, what, value, wake_s, r, X[r, c.ARMED_S])
-                    X[r, c.ARMED_S] = wake_s
+                job = NOBODY
+                while job != J[late_one, c.NEWEST]:  # else it was handed over at this very moment
+                    job = J[late_one, c.NEWEST]
+                    r = J[job, c.MACHINE]
+                    come_to(r, S, X, J, T, K, M, now, True)
+                    _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
+                    if J[late_one, c.OUTCOME] == OPEN and job == J[late_one, c.NEWEST]:
+                        started = not math.isnan(T[job, c.STARTED_S])
+                        if started:
+                            _tell(N, J, T, late_one, TIMED_OUT, now)
+                        if abort or not started:
+                            remove(r, S, X, J, T, job, now)
+                            come_to(r, S, X, J, T, K, M, now, True)
+                            _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
+                            if not math.isnan(T[job, c.ENDED_S]) and not J[late_one, c.SETTLED]:
+                                _settle(N, J, T, order, late_one, TIMED_OUT, now)
+                    wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
+                    _wake(N, X, times, numbers, what, value, r, wake_s)
             continue
         if number == n:
             break
@@ -208,15 +297,12 @@ def serve(
         at_s = T[number, c.DEADLINE_S]
         r = assigned[number]
         if r < 0:
-            by_prefix, r = r == BY_PREFIX, 0
-            for other in range(1, replicas):
-                if loads[other] < loads[r]:
-                    r = other
+            by_prefix, r = r == BY_PREFIX, _least(loads, 0, first)
             chain = M[J[number, c.PREFIX], 0] if by_prefix and J[number, c.PREFIX] else 0
             least, best = r, 0.0
             while chain:  # as PrefixAware scores them; without cached blocks none is above the least loaded
                 other, following = M[chain, REPLICA], M[chain, SAME]
-                if loads[other] <= imbalance * (loads[least] + 1.0):
+                if other < first and loads[other] <= imbalance * (loads[least] + 1.0):
                     come_to(other, S, X, J, T, K, M, now, False)
                     chain = chain_at(other, M, J[number, c.PREFIX])
                     cached = cached_tokens(other, S, J, M, chain, number) if chain else 0
@@ -228,13 +314,11 @@ def serve(
         if _turned_away(r, N, S, J, number, limit):
             _tell(N, J, T, number, REJECTED, now)
         else:
-            J[number, c.MACHINE] = r
             come_to(r, S, X, J, T, K, M, now, False)
-            add(r, S, X, J, T, K, number, now)
+            enlist(r, S, J, K, number)
+            join_line(r, S, X, J, T, number, now)
             wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
-            if wake_s < math.inf:
-                _make(N, times, numbers, what, value, wake_s, r, X[r, c.ARMED_S])
-                X[r, c.ARMED_S] = wake_s
+            _wake(N, X, times, numbers, what, value, r, wake_s)
             if at_s < alarm_s:
                 alarm_s = at_s
                 _make(N, times, numbers, what, value, now + (at_s - now), ALARM, at_s)
@@ -252,14 +336,14 @@ def serve(
             arrives_s, made = now, -1  # no event comes between
     for r in range(replicas):
         come_to(r, S, X, J, T, K, M, now, True)
-        _settle_left(r, N, S, J, T, order, now)
+        _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
         halt(r, S, X, J, T, K, now)
         _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
     for job in range(n):
         if J[job, c.STATE] != c.NEW and not J[job, c.SETTLED]:
             _settle(N, J, T, order, job, UNFINISHED, now)
     change(B, A, queues, areas, now, N[WAITING], N[BUSY], N[SERVED])
-    return now, order[: N[SETTLED]]
+    return now, order[: N[BILLED]]
 
 
 def prepare() -> None:
@@ -270,4 +354,4 @@ def prepare() -> None:
     replicas = np.zeros((0, c.N_ENGINE), dtype=np.int64), np.zeros((0, c.N_TIMES))
     memory = np.zeros((1, ROW), dtype=np.int64)
     rules = (none, np.zeros(0), 1.0, 1.0, 0, False)
-    serve(*rules, *replicas, *jobs, np.zeros((0, KNOWN)), memory, *timeline, 1, nothing)
+    serve(*rules, *replicas, *jobs, np.zeros((0, KNOWN)), memory, *timeline, 1, nothing, 0)

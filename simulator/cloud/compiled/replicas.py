@@ -10,6 +10,7 @@ import numpy as np
 from fleetrec.simulator.cloud.compiled import columns as c
 from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled
 from fleetrec.simulator.cloud.compiled.decoding import leave
+from fleetrec.simulator.cloud.compiled.memory import release
 from fleetrec.simulator.cloud.compiled.scheduling import before, begin, complete, head
 from fleetrec.simulator.cloud.compiled.timing import SHARE, run_s, steps_until
 
@@ -47,15 +48,20 @@ def _window_blocks(r: int, S: Ints, J: Ints, job: int, share: float) -> int:
 
 
 @compiled
-def add(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, job: int, now: float) -> None:
-    """`Replica.add`; the request fits."""
+def enlist(r: int, S: Ints, J: Ints, K: Floats, job: int) -> None:
+    """`Replica._enlist`; the request fits."""
     share = K[S[r, c.KIND], SHARE]
     if share > 0:
         J[job, c.WINDOWED] = _window_blocks(r, S, J, job, share)
-    J[job, c.STATE], J[job, c.NUMBER] = c.IN_LINE, S[r, c.NUMBERS]
+    J[job, c.STATE], J[job, c.NUMBER], J[job, c.MACHINE] = c.IN_LINE, S[r, c.NUMBERS], r
     S[r, c.NUMBERS] += 1
     S[r, c.OUTSTANDING] += 1
     S[r, c.WAITING] += 1
+
+
+@compiled
+def join_line(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, now: float) -> None:
+    """`Replica._join`"""
     T[job, c.ADDED_S], J[job, c.NEXT] = now, NOBODY
     if S[r, c.FRESH] == NOBODY:
         S[r, c.FRESH] = job
@@ -72,11 +78,34 @@ def add(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, job: int, now
 
 
 @compiled
+def arrive(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, now: float) -> None:
+    """`Replica.arrive`"""
+    if J[job, c.COMES]:
+        J[job, c.COMES] = 0
+        S[r, c.COMING] -= 1
+        join_line(r, S, X, J, T, job, now)
+
+
+@compiled
+def sent(r: int, S: Ints, X: Floats, J: Ints, M: Ints, job: int, now: float) -> bool:
+    """`Replica.sent`"""
+    S[r, c.RUNNING] += J[job, c.WIDTH]  # it runs no more, and `release` counts it off
+    release(r, S, J, M, job, 0)
+    waited = X[r, c.END_S] == math.inf and S[r, c.WAITING] > 0
+    if waited:
+        X[r, c.START_S] = X[r, c.END_S] = now
+        S[r, c.STEPS] = 0
+    return bool(waited)
+
+
+@compiled
 def remove(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, now: float) -> None:
     """`Replica.remove`"""
     state = J[job, c.STATE]
     if state == c.IN_LINE:
         J[job, c.STATE], T[job, c.ENDED_S] = c.REMOVED, now
+        S[r, c.COMING] -= J[job, c.COMES]
+        J[job, c.COMES] = 0
         S[r, c.WAITING] -= 1
         S[r, c.OUTSTANDING] -= 1
         _cut(r, S, X, now)

@@ -86,7 +86,11 @@ def _see(r: int, S: Ints, J: Ints, T: Floats, until_s: float) -> bool:
 def _release_held(r: int, S: Ints, J: Ints, M: Ints) -> None:
     first = S[r, c.AT_HELD]
     for place in range(first, first + S[r, c.HELD]):
-        release(r, S, J, M, S[r, place], 0)
+        job = S[r, place]
+        if J[job, c.ROLE] == c.PREFILLS_ALONE:
+            S[r, c.RUNNING] -= J[job, c.WIDTH]  # its blocks are held until they are sent
+        else:
+            release(r, S, J, M, job, 0)
     S[r, c.HELD] = S[r, c.HELD_WIDTH] = 0
 
 
@@ -218,8 +222,11 @@ def _make_room(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Int
 
 
 @compiled
-def _admit(r: int, S: Ints, X: Floats, J: Ints, T: Floats, M: Ints, job: int) -> bool:
-    if S[r, c.RUNNING] + J[job, c.WIDTH] > S[r, c.MOST] or not admitted(r, S, J, M, job):
+def _admit(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, job: int, budget: int) -> bool:
+    if S[r, c.RUNNING] + J[job, c.WIDTH] > S[r, c.MOST]:
+        return False
+    decodes = J[job, c.ROLE] == c.DECODES and not J[job, c.TIMES]
+    if (decodes and J[job, c.WIDTH] > budget) or not admitted(r, S, J, M, job):
         return False
     _pop(r, S, J, T)
     S[r, c.WAITING] -= 1
@@ -228,11 +235,17 @@ def _admit(r: int, S: Ints, X: Floats, J: Ints, T: Floats, M: Ints, job: int) ->
     J[job, c.STATE] = c.IN_PREFILL
     if math.isnan(T[job, c.STARTED_S]):
         T[job, c.STARTED_S] = X[r, c.END_S]
+    if decodes:
+        hold_chunk(r, S, J, M, job, J[job, c.PREFILL])
+        J[job, c.STATE] = c.IN_DECODE
+        join(r, S, K, J, job, J[job, c.GENERATED])
     return True
 
 
 @compiled
-def _chunks(r: int, S: Ints, X: Floats, J: Ints, T: Floats, M: Ints, admit: bool) -> tuple[int, int, int, int]:
+def _chunks(
+    r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, admit: bool
+) -> tuple[int, int, int, int]:
     """`Batching._chunks`; no tokens: None."""
     budget = S[r, c.TOKENS]
     if not S[r, c.SEPARATE]:
@@ -244,8 +257,12 @@ def _chunks(r: int, S: Ints, X: Floats, J: Ints, T: Floats, M: Ints, admit: bool
             if not admit or budget <= 0:
                 break
             job = head(r, S, J, T)
-            if job == NOBODY or not _admit(r, S, X, J, T, M, job):
+            if job == NOBODY or not _admit(r, S, X, J, T, K, M, job, budget):
                 break
+            if J[job, c.STATE] == c.IN_DECODE:
+                budget -= J[job, c.WIDTH]
+                job = NOBODY
+                continue
         start = J[job, c.COMPUTED]
         end = min(J[job, c.PREFILL], start + budget)
         if end > start:
@@ -281,15 +298,15 @@ def begin(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) ->
             _see(r, S, J, T, now)
     preempted, chunks = False, (0, 0, 0, 0)
     if S[r, c.SEPARATE]:
-        chunks = _chunks(r, S, X, J, T, M, True)
+        chunks = _chunks(r, S, X, J, T, K, M, True)
         S[r, c.PAUSED] = 1 if chunks[0] else 0
     if not chunks[0]:
         preempted = _make_room(r, S, X, J, T, K, M)
-        chunks = _chunks(r, S, X, J, T, M, not preempted)
+        chunks = _chunks(r, S, X, J, T, K, M, not preempted)
     if not S[r, c.PREFILLS] and not S[r, c.SEQUENCES] and (S[r, c.HELD] or S[r, c.FRESH] != NOBODY):
         _release_held(r, S, J, M)
         _see(r, S, J, T, now)
-        chunks = _chunks(r, S, X, J, T, M, True)
+        chunks = _chunks(r, S, X, J, T, K, M, True)
     X[r, c.START_S] = now
     tokens, ends, read, pairs = chunks
     n, context = S[r, c.SEQUENCES], S[r, c.CONTEXT] + S[r, c.SEQUENCES]
@@ -313,7 +330,7 @@ def begin(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) ->
         changes = (S[r, c.FRESH] != NOBODY and _see(r, S, J, T, now)) or preempted or S[r, c.HELD] > 0
         run_now(r, S, X, K, c.RUN)
         S[r, c.ALONE] = 0
-        S[r, c.STEPS] = 1 if changes and S[r, c.WAITING] else steps_within(r, S, S[r, c.FREE])
+        S[r, c.STEPS] = 1 if changes and S[r, c.WAITING] > S[r, c.COMING] else steps_within(r, S, S[r, c.FREE])
         X[r, c.END_S] = now + run_s(X, r, c.RUN, S[r, c.STEPS])
     else:
         S[r, c.STEPS] = 0

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType, SimpleNamespace
 from typing import cast
 
@@ -55,17 +55,24 @@ def known(pools: Sequence[Pool], cloud: Cloud, load: Load) -> list[Replica] | No
     """One replica of each pool, where compiled code knows all that they do; None where the node itself must serve."""
     kinds = [pool.replica() for pool in pools]
     replicas = [kind for kind in kinds if isinstance(kind, Replica) and _known(kind.engine)]
-    if len(replicas) < len(kinds) or not all(_fit(replica.engine, load) for replica in replicas):
+    splits = any(pool.decodes for pool in pools)
+    if len(replicas) < len(kinds) or any((pool.link is not None) == (pool.decodes or not splits) for pool in pools):
         return None
+    for pool, replica in zip(pools, replicas, strict=True):
+        if not _fit(replica.engine, load if not splits or pool.decodes else _prompts(load)):
+            return None
     router, admission = cloud.router, cloud.admission
     by_rules = router.in_bulk and admission.limit_alone and not (router.is_own() or admission.is_own())
     in_time = bool((load.deadline_s > load.arrival_s * (1 + 1e-9)).all())  # a request that comes late is not routed
-    steady = (
-        in_time
-        and cloud.failures is None
-        and not any(pool.autoscale or pool.spot or pool.link or pool.decodes for pool in pools)
-    )
+    steady = in_time and cloud.failures is None and not any(pool.autoscale or pool.spot for pool in pools)
     return replicas if by_rules and steady and len({id(type(one.engine.order)) for one in replicas}) == 1 else None
+
+
+def _prompts(load: Load) -> Load:
+    """What replicas see of requests whose prompts they compute for others."""
+    apart = load.output_tokens > 1
+    outputs, sequences = np.where(apart, 1, load.output_tokens), np.where(apart, 1, load.sequences)
+    return replace(load, output_tokens=outputs, sequences=sequences)
 
 
 def _known(engine: Engine) -> bool:
@@ -109,25 +116,33 @@ class CompiledNode(LlmNode):
         n, most = len(load.arrival_s), max(kind.engine.max_sequences for kind in kinds)
         replicas, times = _replicas(c, [kind.engine for kind in kinds], counts, most)
         rows = np.stack([code.kind_row(kind.timing, kind.engine.window_share, most) for kind in kinds])
+        first = sum(pool.replicas for pool in pools if not pool.decodes)
+        splits = first < sum(counts)
+        times[:, c.LINK_FREE_S] = -math.inf
+        for column, name in ((c.LINK_TOKEN_S, "token_s"), (c.LINK_LATENCY_S, "latency_s")):
+            times[:, column] = np.repeat([getattr(pool.link, name, 0.0) for pool in pools], counts)
         jobs, job_times = _jobs(c, load, kinds[0].engine.order)
+        if splits:
+            jobs, job_times = _split(c, load, jobs, job_times, kinds[0].engine.order)
         memory = _memory(code, load, jobs, replicas)
         router, scores = cloud.router, (0.0, 0.0)
-        assigned = np.asarray(router.places(load.device, sum(counts), self._draws), dtype=np.int64)
+        assigned = np.asarray(router.places(load.device, first, self._draws), dtype=np.int64)
         if isinstance(router, PrefixAware):
             assigned, scores = np.full(n, code.BY_PREFIX), (router.load_weight, router.imbalance)
         speed = np.repeat(np.array([pool.speed for pool in pools], dtype=np.float64), counts)
         free = np.zeros((-(-n // every), sum(counts)), dtype=np.int64)
         timeline = self._timeline.handed_over()
         rules = (assigned, speed, *scores, min(cloud.queue_limit, 2**62), cloud.abort_on_timeout)
-        end_s, order = code.serve(*rules, replicas, times, jobs, job_times, rows, memory, *timeline, every, free)
+        end_s, order = code.serve(*rules, replicas, times, jobs, job_times, rows, memory, *timeline, every, free, first)
 
         joules = _joules(c, pools, counts, jobs, job_times)
         started = ~np.isnan(job_times[:, c.STARTED_S])
-        ends = np.bincount(jobs[:, c.OUTCOME], minlength=1 + len(code.OUTCOMES)).tolist()
+        decodes = jobs[:, c.ROLE] == c.DECODES
+        ends = np.bincount(jobs[:n, c.OUTCOME], minlength=1 + len(code.OUTCOMES)).tolist()
         self.outcomes.update({name: ends[number] for number, name in code.OUTCOMES.items() if ends[number]})
         self.submitted = n
-        self.prompt_tokens = int(load.prompt_tokens[started].sum())
-        self.output_tokens = int((load.output_tokens * load.sequences)[started].sum())
+        self.prompt_tokens = int(jobs[started & ~decodes, c.PROMPT].sum())
+        self.output_tokens = int((jobs[:, c.OUTPUT] * jobs[:, c.WIDTH] - decodes)[started].sum())
         self.busy_joules = float(np.cumsum(np.append(0.0, joules[order]))[-1])  # one by one, as requests leave
         self._timeline.taken_back(*timeline[:2])
         for machine, busy_s, counted in zip(self.machines, times[:, c.BUSY_S].tolist(), replicas, strict=True):
@@ -139,11 +154,11 @@ class CompiledNode(LlmNode):
 
         shares = (replicas[:, c.KV_BLOCKS] - free) / replicas[:, c.KV_BLOCKS]
         return Fates(
-            job_times[:, c.STARTED_S],
-            np.where(started, job_times[:, c.FIRST_S], math.nan),
-            np.where(jobs[:, c.OUTCOME] == code.COMPLETED, job_times[:, c.TOLD_S], math.nan),
-            jobs[:, c.TIMES],
-            joules,
+            job_times[:n, c.STARTED_S],
+            np.where(started, job_times[:, c.FIRST_S], math.nan)[:n],
+            np.where(jobs[:n, c.OUTCOME] == code.COMPLETED, job_times[:n, c.TOLD_S], math.nan),
+            jobs[jobs[:n, c.NEWEST], c.TIMES],
+            joules[:n] + joules[n:] if splits else joules,
             shares.mean(axis=1),
             end_s,
         )
@@ -157,7 +172,18 @@ def _jobs(c: ModuleType, load: Load, order: QueueOrder) -> tuple[Ints, Floats]:
     jobs[:, c.OUTPUT], jobs[:, c.WIDTH], jobs[:, c.MACHINE] = load.output_tokens, load.sequences, c.NOBODY
     times[:, c.KEY], times[:, c.ARRIVED_S], times[:, c.DEADLINE_S] = _keys(order, load), load.arrival_s, load.deadline_s
     times[:, [c.SHARE_S, c.JOINED_S]] = 0.0
+    jobs[:, c.NEWEST] = np.arange(n)
     return jobs, times
+
+
+def _split(c: ModuleType, load: Load, jobs: Ints, times: Floats, order: QueueOrder) -> tuple[Ints, Floats]:
+    """The rows of jobs where prompts are computed by others than what follows: those, then what goes on from them."""
+    prompts, answers, answer_times = _prompts(load), jobs.copy(), times.copy()
+    jobs[:, c.OUTPUT], jobs[:, c.WIDTH] = prompts.output_tokens, prompts.sequences
+    jobs[load.output_tokens > 1, c.ROLE] = c.PREFILLS_ALONE
+    times[:, c.KEY] = _keys(order, prompts)
+    answers[:, c.ROLE], answers[:, c.GENERATED], answers[:, c.CACHED] = c.DECODES, 1, load.prompt_tokens
+    return np.concatenate([jobs, answers]), np.concatenate([times, answer_times])
 
 
 def _memory(code: ModuleType, load: Load, jobs: Ints, replicas: Ints) -> Ints:
@@ -170,7 +196,8 @@ def _memory(code: ModuleType, load: Load, jobs: Ints, replicas: Ints) -> Ints:
     if device.min(initial=0) < 0 or max(device.max(initial=0), start.max(initial=0)) >= 2**31:
         device, start = (np.unique(column, return_inverse=True)[1] for column in (device, start))
     keys, key = np.unique(device * 2**31 + start, return_inverse=True)
-    jobs[rows, c.PREFIX], jobs[rows, c.PREFIX_TOKENS] = 1 + key, load.prefix_tokens[rows]
+    for half in range(0, len(jobs), len(load.device)):
+        jobs[half + rows, c.PREFIX], jobs[half + rows, c.PREFIX_TOKENS] = 1 + key, load.prefix_tokens[rows]
     most = 2 * int(replicas[:, c.KV_BLOCKS].sum()) + int(replicas[:, c.MOST].sum()) + len(replicas)
     memory = np.zeros((1 + len(keys) + most + 1, code.ROW), dtype=np.int64)
     memory[0, 0] = len(keys)  # the rows behind are free

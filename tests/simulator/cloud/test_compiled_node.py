@@ -15,7 +15,7 @@ from fleetrec.simulator.cloud.compiled.serving import CompiledNode
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.hardware.step_time import StepTime
-from fleetrec.simulator.cloud.node.cluster import Pool
+from fleetrec.simulator.cloud.node.cluster import Link, Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
@@ -32,6 +32,7 @@ _rules = st.fixed_dictionaries(
         "abort_on_timeout": st.booleans(),
         "queue_limit": st.sampled_from([0, 3, 10**6]),
         "caching": st.booleans(),
+        "splits": st.booleans(),
     }
 )
 
@@ -64,8 +65,8 @@ def test_the_compiled_node_is_the_node(
     pipelined: bool,
     at_once: bool,
 ) -> None:
-    """Deadlines, limits, orders, preemption, beams, windows, cached prefixes; `at_once`: many arrive and time out
-    together."""
+    """Deadlines, limits, orders, preemption, beams, windows, cached prefixes, pools; `at_once`: many arrive and
+    time out together."""
     requests, engine, timing, replicas, router = load
     rng = np.random.default_rng(len(requests))
     if at_once:
@@ -87,8 +88,11 @@ def test_the_compiled_node_is_the_node(
     cloud = Cloud.model_validate(
         {"router": router, **{name: rules[name] for name in ("abort_on_timeout", "queue_limit")}}
     )
+    pools = (pool,)
+    if rules["splits"]:
+        pools = (replace(pool, link=Link(1e-4, 0.003)), replace(pool, decodes=True, replicas=2, gpus_per_replica=2))
     node, compiled = (
-        replay(requests, (pool,), cloud, Draws(3), deadline_s=late, code=code) for code in (None, machine_code())
+        replay(requests, pools, cloud, Draws(3), deadline_s=late, code=code) for code in (None, machine_code())
     )
     _assert_same(compiled, node)
 
