@@ -18,6 +18,7 @@ from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import Scenario, sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.simulation import simulate
+from fleetrec.simulator.workload.user_kinds.replay import ReplayUsers
 from tests.simulator.tiny import merged
 
 REACTING: dict[str, Any] = {
@@ -64,15 +65,25 @@ def run(scenario: Scenario, **kinds: Any) -> RunResult:
 
 def lives(scenario: Scenario, ahead: bool = True) -> dict[str, pd.DataFrame]:
     """What its devices, users and requests came to, computed `ahead` of need or step by step."""
+    return _tables(scenario.model_copy(update={"engine": sections.Engine(batching=ahead)}))
+
+
+def replayed(scenario: Scenario) -> dict[str, pd.DataFrame]:
+    """The same of its devices and requests where users do what the log says."""
+    replay = scenario.workload.model_copy(update={"users": ReplayUsers()})
+    return _tables(scenario.model_copy(update={"workload": replay}))
+
+
+def _tables(scenario: Scenario) -> dict[str, pd.DataFrame]:
     if scenario.policy.slate.uses_llm:
         scenario = sections.with_kind(scenario, "llm.candidates", Formula)
-    scenario = scenario.model_copy(update={"engine": sections.Engine(batching=ahead)})
-    progress = NullProgress()
+    progress, reacts = NullProgress(), scenario.workload.users.reacts
     before = prepare(scenario, "cpu", progress, _store())
     tuned = tune(scenario.policy, SlateInputs.of(scenario), before, lambda: held_out_of(before, "cpu", progress))
-    prepared = grown(before, "cpu", progress)
+    prepared = grown(before, "cpu", progress) if reacts else before
     world = build_world(scenario, prepared, tuned, None, before=before)
     simulate_world(world, scenario, prepared, progress)
-    assert world.reactions is not None
-    tables = world.recorder.finish() | {"opportunities": world.reactions.table()}
+    tables = world.recorder.finish()
+    if world.reactions is not None:
+        tables["opportunities"] = world.reactions.table()
     return {name: table.to_pandas() for name, table in tables.items()}

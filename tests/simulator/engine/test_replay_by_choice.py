@@ -1,0 +1,62 @@
+"""A user who chooses, and always takes the log's item, gives the bytes of replay."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fleetrec.simulator.engine import world
+from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.workload.users.opportunities import Opportunities
+from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State
+from tests.simulator.reacting import lives, reacting, replayed
+from tests.simulator.tiny import merged
+
+
+class LogTaker:
+    """Everybody finds the item that the log has at that opportunity, and always comes back."""
+
+    laws = Laws(organic=1.0, returns=800.0, churns=-800.0, returns_by_satisfaction=0.0, churns_by_satisfaction=0.0)
+
+    def __init__(self, before: Prepared, times: Opportunities):
+        split, users = before.trained.split, before.population.users
+        self.n_items = split.log.n_items
+        self._items, self._begin = split.log.items, split.log.offsets[users] + before.population.first_step
+
+    def initial(self, past: Past) -> State:
+        """Nothing is kept."""
+        return np.zeros((len(past.users), 1))
+
+    def advance(self, state: State, at: Moments, items: Ints) -> State:
+        """Nothing changes."""
+        return state
+
+    def of(self, state: State, at: Moments, items: Ints) -> Floats:
+        """No item of a screen is worth anything."""
+        return np.full(items.shape, -np.inf)
+
+    def catalogue(self, state: State, at: Moments) -> Floats:
+        """The log's item alone is worth something."""
+        worth = np.zeros((len(state), self.n_items))
+        worth[np.arange(len(state)), self._items[self._begin[at.user] + at.opportunity]] = 1e6
+        return worth
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"policy": {"request": {"kind": "always"}, "mode": "blocking"}},
+        {"policy": {"slate": "cloud_srm", "request": {"kind": "staleness", "threshold": 2}}},
+        {"policy": {"request": {"kind": "inconsistency", "threshold": 17.5}}, "workload": {"exclude_seen": "refill"}},
+        {"fleet": {"devices": 30}, "workload": {"arrivals": {"kind": "replay"}}},
+    ],
+    ids=str,
+)
+def test_it_records_what_replay_records(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "user_model", lambda workload, before, times, past: LogTaker(before, times))
+    scenario = reacting(**merged({"workload": {"users": {"kind": "choice"}}}, changes))
+    chosen, log = lives(scenario), replayed(scenario)
+    assert len(log["interactions"]) > 150
+    for name, table in log.items():
+        assert table.equals(chosen[name]), name
