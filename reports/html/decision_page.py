@@ -13,6 +13,7 @@ from fleetrec.reports.html import words
 from fleetrec.reports.html.decision_tables import circumstances_table, policies_table, ways_table
 from fleetrec.reports.html.render import write_page
 from fleetrec.simulator.core.money import currency, told_in
+from fleetrec.simulator.core.notes import ENGAGEMENT
 from fleetrec.simulator.results.sentences import money
 
 PAGE = "decision.html"
@@ -57,7 +58,7 @@ def _write(folder: Path, held: DecisionRecords) -> Path:
             ("Split", words.split_note(summary)),
             words.measured(summary),
         ],
-        "notes": [*texts_but(decision), *words.other_notes(summary)],
+        "notes": [*texts_but(decision, ENGAGEMENT), *words.other_notes(summary)],
         "reproduce": _reproduce(held),
         "caveat": caveat_of(summary),
     }

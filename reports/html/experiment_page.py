@@ -18,6 +18,7 @@ from fleetrec.reports.html import words
 from fleetrec.reports.html.decision import choices
 from fleetrec.reports.html.render import write_page
 from fleetrec.reports.html.tables import cost_table, differences_table, failures_table, off_shares, variants_table
+from fleetrec.simulator.core.notes import ENGAGEMENT
 from fleetrec.simulator.experiments.folders import full_metric
 
 _KICKERS = {"sweep": "Sweep", "optimisation": "Optimisation", "comparison": "Policy comparison"}
@@ -79,7 +80,7 @@ def write_experiment_page(folder: Path) -> Path:
             ("Split", words.split_note(experiment.summary)),
             words.measured(experiment.summary),
         ],
-        "notes": [*texts_but(answer), *words.other_notes(experiment.summary)],
+        "notes": [*texts_but(answer, ENGAGEMENT), *words.other_notes(experiment.summary)],
         "reproduce": _reproduce(experiment),
         "caveat": caveat_of(experiment.summary),
     }

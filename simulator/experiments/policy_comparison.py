@@ -71,6 +71,11 @@ def compare(scenario: sections.Scenario, out: RunFolder, device: str, progress: 
             f"policy.slate: {scenario.policy.slate.kind} never asks the cloud, so request policies cannot differ; "
             "compare them with --set policy.slate=llm"
         )
+    if scenario.workload.users.reacts:
+        raise InputError(
+            f"workload.users: {scenario.workload.users.kind} react, and these policies are compared by accuracy on one "
+            "stream; `decide` compares them by what users take, or set workload.users: replay"
+        )
     prepared = prepare(scenario, device, progress)
     overwrite = out.replaces  # the comparison as a whole was to be lost
     if overwrite:

@@ -135,7 +135,8 @@ def gathered(
             check_same(own, run, baseline, name, seed)
             read[v].append(run)
     first = read[names.index(baseline)]
-    reacts = first[0].lives is not None
+    if first[0].lives is not None:
+        notes.append(first[0].lives.measures)
     whose = [run.users if run.lives is None else run.lives.users for run in first]
     users, codes = np.unique(np.concatenate(whose), return_inverse=True)
     by_run = np.split(codes.astype(np.int64), np.cumsum([len(held) for held in whose])[:-1])
@@ -153,7 +154,7 @@ def gathered(
         users,
         [0.0] * len(replicates),
         notes,
-        read if reacts else None,
+        None if first[0].lives is None else read,
     )
 
 

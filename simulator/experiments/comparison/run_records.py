@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyarrow.lib import ArrowException
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.notes import ENGAGEMENT, Note
 from fleetrec.simulator.records.run_manifest import SUMMARY, check_one_run
 from fleetrec.simulator.results.engagement import device_totals, found_alone
 
@@ -29,6 +30,8 @@ class Lives:
     users: NDArray[np.str_]
     """[D] of each device"""
     horizon_s: float
+    measures: Note
+    """what figures of these users are of, as the run says it"""
 
     def totals(self, cut_s: float) -> pd.DataFrame:
         """Sums [D] of what each device's user did after the cut."""
@@ -83,12 +86,11 @@ def read_run(folder: Path) -> RunRecords:
     if told.empty:
         return RunRecords(table, users, ranks, account)
     kept = found_alone(table, told)
-    lives = Lives(told, owners.sort_index().to_numpy(dtype=object).astype(str), _horizon_s(folder))
+    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    said = next(Note(**one) for one in summary["notes"] if one["key"] == ENGAGEMENT)
+    of_devices = owners.sort_index().to_numpy(dtype=object).astype(str)
+    lives = Lives(told, of_devices, float(summary["simulated_seconds"]), said)
     return RunRecords(table[kept], users[kept], {name: held[kept] for name, held in ranks.items()}, account, lives)
-
-
-def _horizon_s(folder: Path) -> float:
-    return float(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["simulated_seconds"])
 
 
 def _optional(path: Path) -> pd.DataFrame:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.reports.data.notes import caveat_of
 from fleetrec.simulator.experiments.comparison.compare import compare_runs
 from fleetrec.simulator.experiments.comparison.conclusion import higher_is_better
 from fleetrec.simulator.experiments.comparison.matched_runs import read_runs
@@ -13,6 +15,8 @@ from fleetrec.simulator.experiments.comparison.metric_values import on_common_co
 from fleetrec.simulator.experiments.decision.judgement import judge
 from fleetrec.simulator.experiments.decision.value import Value
 from fleetrec.simulator.experiments.optimise.goals import read_goals
+from fleetrec.simulator.experiments.policy_comparison import compare
+from fleetrec.simulator.results.run_folder import opened
 from fleetrec.simulator.simulation import simulate
 from tests.simulator.reacting import Formula, _store, reacting
 
@@ -37,6 +41,7 @@ def test_what_users_take_a_day_is_compared_with_intervals_where_nobody_says_othe
     found = compare_runs({name: runs[name] for name in ("never", "some")})
     assert found.answer["metric"] == "engagement.choices_per_day"
     assert found.answer["cost"] == "cost.usd_provisioned_per_month"
+    assert "utilities of the built-in world" in caveat_of(found.answer)
     rows = found.table.set_index(["metric", "variant"])
     for name in ("choices_per_day", "churn_share", "regret", "slate_share"):
         row = rows.loc[(f"engagement.{name}", "some")]
@@ -94,6 +99,12 @@ def test_what_cannot_be_decided_by_is_one_line(runs: dict[str, Path], metric: st
     records, _ = read_runs({name: runs[name] for name in ("never", "some")}, "never")
     with pytest.raises(InputError, match=said):
         judge(records, value, f"engagement.{metric}", "cost.usd_marginal_per_1k_interactions")
+
+
+def test_policies_are_not_compared_by_accuracy_where_users_react(tmp_path: Path) -> None:
+    scenario = reacting()
+    with pytest.raises(InputError, match="workload.users: choice react"), opened(tmp_path / "out", scenario) as folder:
+        compare(scenario, folder, "cpu", NullProgress())
 
 
 def test_goals_of_a_search_name_engagement_in_short() -> None:
