@@ -103,7 +103,10 @@ def test_what_cannot_be_decided_by_is_one_line(runs: dict[str, Path], metric: st
 
 def test_policies_are_not_compared_by_accuracy_where_users_react(tmp_path: Path) -> None:
     scenario = reacting()
-    with pytest.raises(InputError, match="workload.users: choice react"), opened(tmp_path / "out", scenario) as folder:
+    with (
+        pytest.raises(InputError, match="choice react, and these policies"),
+        opened(tmp_path / "out", scenario) as folder,
+    ):
         compare(scenario, folder, "cpu", NullProgress())
 
 
