@@ -79,13 +79,15 @@ def paid_for(
     gco2_per_kwh: float,
 ) -> Cost:
     """Rent and energy of `paid` replicas of each kind [K] over `horizon_s`, in which the GPUs of each kind are busy for
-    `busy_gpu_s` [K] in all and draw `busy_joules` then; idle ones draw what idle ones do."""
+    `busy_gpu_s` [K] in all and draw `busy_joules` then; idle ones draw what idle ones do. Where that is longer than
+    they are paid for, since few phones fill no batch and many do, they draw as much as in the time that is paid."""
     rent, idle_joules = Cost(), 0.0
     for pool, servers, busy_s in zip(pools, paid.tolist(), busy_gpu_s, strict=True):
         paid_s, gpus, power = servers * horizon_s, pool.gpus_per_replica, pool.power
         rent += Cost(usd=paid_s * gpus * pool.rent_usd, gpu_seconds=paid_s * gpus)
         if power is not None:
             idle_joules += power.idle_joules(max(paid_s - busy_s / gpus, 0.0))
+    busy_joules *= min(1.0, rent.gpu_seconds / max(math.fsum(busy_gpu_s), 1e-300))
     return rent + energy_cost(busy_joules + idle_joules, tariffs, gco2_per_kwh)
 
 

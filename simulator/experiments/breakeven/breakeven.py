@@ -113,7 +113,7 @@ def _refusals(policies: Sequence[Mapping[str, Any]], fleets: Sequence[int]) -> l
         if binding:
             said = (
                 "cloud.api.limits: the bills of the API are those under limits that are wide enough; the scenario's own"
-                " would refuse {share:.0%} of what '{policy}' asks of it at {fleet:,} devices, and some from "
+                " would refuse {share:.1%} of what '{policy}' asks of it at {fleet:,} devices, and some from "
                 "{first:,} on"
             )
             values = {"policy": policy["policy"], "fleet": binding[-1][0], "share": binding[-1][1]}

@@ -78,7 +78,7 @@ class Axis:
             if (low.value["mean"] > 0) == (high.value["mean"] > 0):
                 continue
             if low.at is None or high.at is None or side[0].at is None or side[-1].at is None:
-                return 1.0, high.name.removeprefix(f"{self.base.name}, ")
+                return 1.0, f"'{high.name.removeprefix(f'{self.base.name}, ')}'"
             scale = _SCALES.get(self.name, float)
             share = low.value["mean"] / (low.value["mean"] - high.value["mean"])
             at, first, last = (

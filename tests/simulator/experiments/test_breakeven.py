@@ -90,6 +90,9 @@ def test_an_api_that_tells_its_energy_draws_by_the_token_and_one_that_does_not_i
     assert math.isnan(unknown["api"].gpu_joules)
     assert math.isnan(unknown["api"].gco2)
     assert unknown["gpus"].gpu_joules > 0 == unknown["none"].gpu_joules
+    watts = bills_of(run).at(50_000_000)["gpus"]  # a million times the phones fill batches, which these few do not
+    assert watts.replicas is not None
+    assert watts.gpu_joules <= watts.replicas * 72.0 * 30 * 86400  # an L4 draws 72 W at most
 
 
 def test_the_smallest_fleet_needs_a_replica_and_none_of_an_api(run: RunResult) -> None:

@@ -154,7 +154,7 @@ def test_the_axis_with_the_widest_swing_comes_first_and_the_nearest_turn_is_told
     assert values["all, bad"] < 0 < values["all"] < values["all, good"]
     share = values["all"] / (values["all"] - values["all, bad"])
     assert turns["LLM quality"]["at"] == f"NDCG@10 {0.4 - share * 0.2:.4f} of fresh lists"
-    assert turns["prices"]["at"] == "dear"
+    assert turns["prices"]["at"] == "'dear'"
     assert around["turns"][0]["axis"] == "LLM quality"
     assert f"this turns at {turns['LLM quality']['at']}" in around["sentence"]
 
