@@ -44,7 +44,15 @@ from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, engi
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.step_time import Batch
 from fleetrec.simulator.cloud.prediction.rows import setup_of
-from fleetrec.simulator.cloud.prediction.setup import Server, Setup, predict, protocol_of, server_of
+from fleetrec.simulator.cloud.prediction.setup import (
+    Protocol,
+    Server,
+    Setup,
+    front_end_of,
+    predict,
+    protocol_of,
+    server_of,
+)
 from fleetrec.simulator.scenario.sections import EngineName
 
 SUSPECT = ("gpt-oss-120b/h100/tensorrt_llm", "qwen3-32b/gb200/tensorrt_llm", "llama-3.1-8b/h200/vllm")
@@ -73,11 +81,7 @@ class Case:
     """requests that have room"""
     prompt: float
     output: float
-    spread: float
-    budget: float
-    rounds: int
-    ahead: bool
-    front_end: float
+    protocol: Protocol
 
     @property
     def triple(self) -> str:
@@ -92,18 +96,7 @@ def case_of(setup: Setup) -> Case:
     prompt, output = setup.prompt_tokens * mean, setup.output_tokens * mean
     room = server.limits.kv_blocks * server.limits.block_tokens / (prompt + output / 2)
     running = max(min(float(setup.concurrency), room), 1.0)
-    return Case(
-        setup,
-        server,
-        running,
-        prompt,
-        output,
-        protocol.length_spread,
-        float(protocol.max_batched_tokens),
-        protocol.rounds,
-        protocol.async_scheduling,
-        protocol.front_end,
-    )
+    return Case(setup, server, running, prompt, output, protocol)
 
 
 def estimate(case: Case, profile: EngineProfile) -> tuple[float, float]:
@@ -119,18 +112,18 @@ def estimate(case: Case, profile: EngineProfile) -> tuple[float, float]:
 
     decode = steps.at(Batch(running, running, context, context))
     prompts_a_step = (running - 1) / output
-    share = max(1.0 - math.exp(-prompts_a_step * math.ceil(prompt / case.budget)), 1e-9)
+    share = max(1.0 - math.exp(-prompts_a_step * math.ceil(prompt / case.protocol.max_batched_tokens)), 1e-9)
     mixed = step(prompts_a_step / share)
     tpot = decode + share * (mixed - decode)
     first = step(1.0)
-    together = max(case.budget / prompt, 1.0)
-    behind = 0.5 / case.rounds * (case.setup.concurrency - 1) * step(together) / together
+    together = max(case.protocol.max_batched_tokens / prompt, 1.0)
+    behind = 0.5 / case.protocol.rounds * (case.setup.concurrency - 1) * step(together) / together
     wait = 1.2 * first
-    if case.spread:
+    if case.protocol.length_spread:
         wait = 0.6 * ((1 - share) * decode**2 + share * mixed**2) / ((1 - share) * decode + share * mixed)
-    if case.ahead:
+    if case.protocol.async_scheduling:
         wait += (1 - share) * decode + share * mixed
-    front = profile.seconds.front_end(case.front_end)
+    front = front_end_of(case.protocol, profile)
     delay = front.request + front.request_token * prompt + front.request_stream * case.setup.concurrency
     return first + wait + delay + behind, tpot
 

@@ -57,11 +57,6 @@ class Seconds(Section):
     request_token: float = Field(ge=0, description="more for each token of its prompt")
     request_stream: float = Field(ge=0, description="more for each answer that is being streamed")
 
-    def front_end(self, share: float) -> "Seconds":
-        """The same with this share of what a request takes from the client to the scheduler."""
-        names = ("request", "request_token", "request_stream")
-        return self.model_copy(update={name: getattr(self, name) * share for name in names})
-
 
 class Scheduling(Section):
     """How steps are composed and memory is given, where it is not as vLLM does."""

@@ -13,7 +13,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.closed_loop import ROUNDS, SPREAD, Load, closed_loop
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
-from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, engine_profile
+from fleetrec.simulator.cloud.hardware.engine_profile import EngineProfile, Seconds, engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.gpus import GpuSpec
 from fleetrec.simulator.cloud.hardware.layout import Layout
@@ -28,9 +28,10 @@ BATCHED_TOKENS = 8192
 """new tokens of a step, where nothing else is said"""
 OWN_REQUESTS = 1000
 """that TensorRT-LLM's own benchmark sends, at least: what its measured TTFT, by concurrency, is met best with"""
-WORKERS, NEAR = 0.4, 0.1
-"""of what a request takes from the client to the scheduler: where processes of their own write answers (TensorRT-LLM
-in InferenceMAX), and in aiconfigurator's rows of vLLM and SGLang"""
+WORKERS = {"request": 2.5e-3, "request_token": 1.8e-6, "request_stream": 1.6e-4}
+"""seconds from the client to the scheduler where processes of their own write the answers"""
+NEAR = 0.1
+"""of what a request takes from the client to the scheduler: in aiconfigurator's rows of vLLM and SGLang"""
 WAIT_STEPS, BALANCE_STEPS = 20, 10
 """that prompts wait for others in InferenceMAX's launch scripts: batch_wait_timeout_iters, and batching_wait_iters of
 attention-data groups that are kept in balance"""
@@ -81,6 +82,8 @@ class Protocol(NamedTuple):
     """the next step is composed while one runs"""
     front_end: float = 1.0
     """what a request takes from the client to the scheduler, over what one takes through an engine's HTTP server"""
+    workers: bool = False
+    """processes of their own write the answers"""
     wait_steps: int = 0
     """for which prompts are held while others decode"""
 
@@ -116,6 +119,13 @@ def protocol_of(setup: Setup) -> Protocol:
     return found._replace(max_batched_tokens=setup.max_batched_tokens or found.max_batched_tokens)
 
 
+def front_end_of(protocol: Protocol, profile: EngineProfile) -> Seconds:
+    """What a request takes from the client to the scheduler."""
+    seconds, share = profile.seconds, protocol.front_end
+    figures = WORKERS if protocol.workers else {name: getattr(seconds, name) * share for name in WORKERS}
+    return seconds.model_copy(update=figures)
+
+
 def _inferencemax(setup: Setup) -> Protocol:
     """What its launch scripts of TensorRT-LLM say besides: longer steps, processes of their own that write answers, and
     prompts that wait for each other."""
@@ -125,7 +135,7 @@ def _inferencemax(setup: Setup) -> Protocol:
     short = setup.prompt_tokens == setup.output_tokens == min(_BENCHMARKED)
     if not wait and short and setup.layout.gpus < 8 and setup.model.startswith("llama"):
         wait = WAIT_STEPS
-    return Protocol(SPREAD, max(2 * BATCHED_TOKENS, setup.concurrency), front_end=WORKERS, wait_steps=wait)
+    return Protocol(SPREAD, max(2 * BATCHED_TOKENS, setup.concurrency), workers=True, wait_steps=wait)
 
 
 def _aiconfigurator(setup: Setup) -> Protocol:
@@ -201,7 +211,7 @@ def predict(setup: Setup, profile: EngineProfile | None = None) -> Prediction:
     lengths = setup.prompt_tokens, setup.output_tokens
     load = Load(*lengths, setup.concurrency, protocol.length_spread, protocol.rounds, protocol.wait_steps)
     steps = engine_steps(server.model, server.gpu, setup.layout, profile)
-    served = closed_loop(steps, server.limits, load, profile.seconds.front_end(protocol.front_end))
+    served = closed_loop(steps, server.limits, load, front_end_of(protocol, profile))
     power = ReplicaPower(server.model, server.gpu, setup.layout.gpus)
     joules = power.busy_joules(served.busy_s, served.passed_tokens)
     joules += power.idle_joules(max(served.seconds - served.busy_s, 0.0))

@@ -9,7 +9,7 @@ from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
 from fleetrec.simulator.cloud.hardware.layout import Layout, layout_named
 from fleetrec.simulator.cloud.hardware.memory import kv_blocks
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
-from fleetrec.simulator.cloud.prediction.setup import Setup, protocol_of
+from fleetrec.simulator.cloud.prediction.setup import Setup, front_end_of, protocol_of
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.scenario.sections import EngineName, Precision
 
@@ -95,6 +95,18 @@ def test_steps_are_composed_ahead_but_by_old_versions_of_vllm():
     assert ahead("sglang", "0.5.6", 4000)
     assert ahead("tensorrt_llm", "1.0.0rc3", 1024)
     assert not ahead("tensorrt_llm", "1.0.0rc3", 4000)
+
+
+def test_the_way_to_the_scheduler_is_shorter_for_a_near_client_and_where_others_write_the_answers():
+    def request_s(engine: EngineName, version: str, prompt: int) -> float:
+        setup = Setup("llama-3.1-70b", "h200", engine, prompt, 1024, 8, engine_version=version)
+        return front_end_of(protocol_of(setup), engine_profile(engine)).request
+
+    whole = engine_profile("vllm").seconds.request
+    assert request_s("vllm", "", 4000) == request_s("vllm", "0.12.0", 1024) == pytest.approx(whole)
+    assert request_s("vllm", "0.12.0", 4000) == pytest.approx(0.1 * whole)
+    assert request_s("tensorrt_llm", "", 1024) == 2.5e-3
+    assert request_s("tensorrt_llm", "", 4000) == engine_profile("tensorrt_llm").seconds.request
 
 
 def test_prompts_that_are_held_wait_for_so_many_steps_while_others_decode():
