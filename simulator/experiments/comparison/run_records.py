@@ -87,7 +87,7 @@ def read_run(folder: Path) -> RunRecords:
         return RunRecords(table, users, ranks, account)
     kept = found_alone(table, told)
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    said = next(Note(**one) for one in summary["notes"] if one["key"] == ENGAGEMENT)
+    said = next(Note(one["key"], one["text"], one["values"]) for one in summary["notes"] if one["key"] == ENGAGEMENT)
     of_devices = owners.sort_index().to_numpy(dtype=object).astype(str)
     lives = Lives(told, of_devices, float(summary["simulated_seconds"]), said)
     return RunRecords(table[kept], users[kept], {name: held[kept] for name, held in ranks.items()}, account, lives)
