@@ -3,7 +3,7 @@
 A choice is Luce's rule by way of Gumbel noise: among the items that a user sees, weighed by their places, and nothing,
 the one with the highest utility plus noise. All noise is keyed by (user, opportunity, item) and all moods by (user,
 session), so that two runs meet the same users in the same moods though their histories part. See
-docs/background/users.md.
+docs/how-to/users.md.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 A user has the taste that its log was made by. In each session it goes through two threads (chains of items: a series or
 a maker's works), drawn anew whatever it has chosen before; what comes next in one is worth more, and what the user has
-had is worth less. See docs/background/users.md for the formulas.
+had is worth less. See docs/how-to/users.md for the formulas.
 """
 
 import numpy as np
