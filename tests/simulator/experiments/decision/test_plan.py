@@ -47,7 +47,7 @@ def test_a_hosted_api_has_its_own_prices_and_latencies():
 def test_a_policy_of_the_users_own_is_among_those_that_run(monkeypatch):
     monkeypatch.chdir(ROOT)
     plan, groups, _ = planned("examples/evenings.yaml")
-    assert plan.scenarios["as it is (examples/evenings.py:Evenings)"].policy.request.is_own()
+    assert plan.scenarios["as it is (Evenings)"].policy.request.is_own()
     assert len(groups) == 7
 
 
