@@ -13,9 +13,9 @@ demo: $(STAMP)
 rehearsal-demo: $(STAMP)
 	$(BIN)/python benchmarks/rehearsal_demo.py
 
-# Three workers, since some tests wait for a server; they, and the processes that tests start, read each module's bytecode, which the environment may forbid to write.
+# Both workers, and the processes that tests start, read each module's bytecode, which the environment may forbid to write.
 test: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Into build/docs; open build/docs/index.html. A link that leads nowhere ends it.
 docs: $(STAMP)

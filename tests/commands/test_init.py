@@ -48,12 +48,12 @@ def typed(*words: str, **more: Any) -> tuple[int, str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_core")
-def test_from_a_log_of_50_000_rows_to_the_first_result_no_flag_is_typed(
+def test_from_a_log_of_20_000_rows_to_the_first_result_no_flag_is_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(starting_scenario, "_EVENTS_LEARNT", 50_000)  # one pass, for the test's sake
-    write_log(tmp_path, 50_000, 900)
+    monkeypatch.setattr(starting_scenario, "_EVENTS_LEARNT", 20_000)  # one pass, for the test's sake
+    write_log(tmp_path, 20_000, 400)
     code, said = typed("init", "clips.csv", "--items", "titel.csv")
     assert code == 0, said
     assert "cannot be read and are left out" in said

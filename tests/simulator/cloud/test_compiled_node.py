@@ -48,7 +48,7 @@ def _assert_same(compiled: Replayed, node: Replayed) -> None:
         np.testing.assert_array_equal(ours[name], column, err_msg=name)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     loads(),
     _rules,

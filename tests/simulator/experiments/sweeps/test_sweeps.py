@@ -121,14 +121,6 @@ def test_a_sweep_killed_at_work_ends_with_the_same_bytes_when_resumed(
     assert results_of(out) == results_of(undisturbed)
 
 
-def test_ray_gives_the_same_bytes(plan: Plan, undisturbed: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    one_seed = replace(plan, manifest=replace(plan.manifest, seeds=[1]))
-    run_sweep(one_seed, tmp_path / "out", executor_for("ray", 1), NullProgress(), lambda line: None)
-    for run in ExperimentFolder(tmp_path / "out").runs():
-        assert results_of(run.folder) == results_of(undisturbed / run.folder.relative_to(tmp_path / "out"))
-
-
 def test_a_ray_address_where_nothing_answers_is_told_within_seconds() -> None:
     pytest.importorskip("ray")
     with socket.socket() as taken:
