@@ -57,12 +57,6 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scenar
     Path("mine.py").unlink(missing_ok=True)
 
 
-def error_of(engine: str, scenario: Scenario) -> str | None:
-    with executor_for(engine, 1) as executor:  # type: ignore[arg-type]
-        ((_, outcome),) = executor.outcomes([RunJob(scenario, Path("run").absolute())])
-    return outcome.error
-
-
 def test_a_worker_says_which_own_file_it_cannot_read(scenario: Scenario) -> None:
     mine = Path("mine.py").absolute()
     with LocalProcesses(1) as executor:
@@ -85,12 +79,13 @@ def test_ray_workers_run_kinds_of_ones_own_with_the_same_bytes_and_say_what_they
     scenario: Scenario, tmp_path: Path
 ) -> None:
     pytest.importorskip("ray")
-    assert error_of("ray", scenario) is None
-    by_ray = results_of(tmp_path / "run")
-    (tmp_path / "run").rename(tmp_path / "by_ray")
-    with executor_for(jobs=1) as executor:
-        ((_, outcome),) = executor.outcomes([RunJob(scenario, tmp_path / "run")])
-    assert outcome.error is None
-    assert by_ray == results_of(tmp_path / "run")
-    Path("mine.py").write_text(OWN + "# a word\n", encoding="utf-8")
-    assert error_of("ray", scenario) == "mine.py:11: was changed since this began; begin again"
+    with executor_for("ray", 1) as by_ray:
+        ((_, outcome),) = by_ray.outcomes([RunJob(scenario, tmp_path / "by_ray")])
+        assert outcome.error is None
+        with executor_for(jobs=1) as here:
+            ((_, outcome),) = here.outcomes([RunJob(scenario, tmp_path / "run")])
+        assert outcome.error is None
+        assert results_of(tmp_path / "by_ray") == results_of(tmp_path / "run")
+        Path("mine.py").write_text(OWN + "# a word\n", encoding="utf-8")
+        ((_, outcome),) = by_ray.outcomes([RunJob(scenario, tmp_path / "again")])
+    assert outcome.error == "mine.py:11: was changed since this began; begin again"
