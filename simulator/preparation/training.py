@@ -137,8 +137,6 @@ def _of_llm(
     lists: ListInputs, trained: TrainedModels, first: Ints, device: str, progress: Progress
 ) -> tuple[CachedCandidates, Mapping[str, int] | None]:
     source, architecture = _llm_source(lists, trained, first, device, progress)
-    if share := share_of(lists):
-        source = IllegalBeams(source, share)
     if lists.quality != sections.Quality():
         return QualityCandidates(source, trained.histories, trained.training, trained.store, lists), architecture
     kept = CachedCandidates(source, trained.split.log.offsets, trained.store, lists.candidates.save_every)
@@ -148,10 +146,13 @@ def _of_llm(
 def _llm_source(
     lists: ListInputs, trained: TrainedModels, first: Ints, device: str, progress: Progress
 ) -> tuple[CandidateSource, Mapping[str, int] | None]:
+    """What the LLM says, illegal beams and all, with its architecture where that is known."""
     histories = trained.histories
     grows = histories.numbers if isinstance(histories, GrowingHistories) else None
     how = (lists.length, lists.hides_seen, trained.store, lists.threads, device, progress, grows)
-    return lists.candidates.source(SourceInputs(trained.split.log, trained.training, first, *how))
+    source, architecture = lists.candidates.source(SourceInputs(trained.split.log, trained.training, first, *how))
+    share = share_of(lists)
+    return (IllegalBeams(source, share) if share else source), architecture
 
 
 def grown_source(
@@ -169,8 +170,6 @@ def grown_source(
         source = SrmCandidates(trained, scores, srm, lists.length, lists.hides_seen)
     else:
         source, _ = _llm_source(lists, trained, first, device, progress)
-        if share := share_of(lists):
-            source = IllegalBeams(source, share)
     return GrownCandidates(source, trained.split.log.offsets, trained.store)
 
 
