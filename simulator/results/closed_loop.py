@@ -28,7 +28,6 @@ Ints = NDArray[np.int64]
 _ACTIVITY = ("light", "middle", "heavy")
 _TASTE = ("niche", "mixed", "mainstream")
 _DIGITS = 6
-_FITTED = "a model fitted on part of the log that no recommender of the run has learnt from"
 
 
 @dataclass(frozen=True)
@@ -54,17 +53,22 @@ class Engaged:
 
     def notes(self, calibrated: bool) -> list[Note]:
         """What the run measures, and on what its users rest."""
-        fitted = fitted_notes() if _model(self.workload) == _FITTED else []
+        fitted = fitted_notes() if _is_fitted(self.workload) else []
         return [*engagement_notes(self.workload.users.kind, _model(self.workload), calibrated), *fitted]
+
+
+def _is_fitted(workload: sections.Workload) -> bool:
+    """Whether what items are worth to users was learnt from the log."""
+    return not workload.users.is_own() and workload.interactions != "synthetic"
 
 
 def _model(workload: sections.Workload) -> str:
     """Where it is known from what items are worth to users, in words."""
     if workload.users.is_own():
         return "code of your own"
-    if workload.interactions == "synthetic":
-        return "the utilities of the built-in world, which are its own truth and nobody's measurement"
-    return _FITTED
+    if _is_fitted(workload):
+        return "a model fitted on part of the log that no recommender of the run has learnt from"
+    return "the utilities of the built-in world, which are its own truth and nobody's measurement"
 
 
 def engaged(workload: sections.Workload, told: pd.DataFrame, prepared: Prepared, interactions: pd.DataFrame) -> Engaged:
