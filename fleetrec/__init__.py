@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fleetrec.simulator.scenario.sections.slate import Slate
     from fleetrec.simulator.scenario.sections.srm import Srm
     from fleetrec.simulator.scenario.sections.update import UploadsView
+    from fleetrec.simulator.scenario.sections.users import Leave, SlateView, Users
     from fleetrec.simulator.scenario.units import Bytes, Joules, Seconds, Share
     from fleetrec.simulator.simulation import simulate
 
@@ -46,6 +47,7 @@ __all__ = [
     "InputError",
     "Joules",
     "LearningData",
+    "Leave",
     "ListView",
     "QueueOrder",
     "ReplicaView",
@@ -57,8 +59,10 @@ __all__ = [
     "Seconds",
     "Share",
     "Slate",
+    "SlateView",
     "Srm",
     "UploadsView",
+    "Users",
     "WaitingView",
     "__version__",
     "simulate",
@@ -80,6 +84,7 @@ _HOME = {
     "InputError": "fleetrec.models.runtime.errors",
     "Joules": "fleetrec.simulator.scenario.units",
     "LearningData": "fleetrec.models.sequences",
+    "Leave": "fleetrec.simulator.scenario.sections.users",
     "ListView": "fleetrec.simulator.ranking.list_view",
     "QueueOrder": "fleetrec.simulator.scenario.sections.queue_order",
     "ReplicaView": "fleetrec.simulator.scenario.sections.router",
@@ -91,8 +96,10 @@ _HOME = {
     "Seconds": "fleetrec.simulator.scenario.units",
     "Share": "fleetrec.simulator.scenario.units",
     "Slate": "fleetrec.simulator.scenario.sections.slate",
+    "SlateView": "fleetrec.simulator.scenario.sections.users",
     "Srm": "fleetrec.simulator.scenario.sections.srm",
     "UploadsView": "fleetrec.simulator.scenario.sections.update",
+    "Users": "fleetrec.simulator.scenario.sections.users",
     "WaitingView": "fleetrec.simulator.scenario.sections.queue_order",
     "simulate": "fleetrec.simulator.simulation",
 }

@@ -23,6 +23,7 @@ from fleetrec.simulator.results.timeline_trace import Tracer, TraceRequest
 from fleetrec.simulator.scenario import check_scenario, sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.scenario.shapes import families_below
+from fleetrec.simulator.workload.user_kinds.choice import ChoiceUsers
 
 
 def simulate(
@@ -113,7 +114,7 @@ def simulate_prepared(
             inputs = SlateInputs.of(scenario)
             tuned = tune(scenario.policy, inputs, prepared, lambda: held_out_of(prepared, device, progress))
         reacts, parts = scenario.workload.users.reacts, out.parts if out is not None else None
-        if reacts and scenario.workload.interactions != "synthetic":
+        if isinstance(scenario.workload.users, ChoiceUsers) and scenario.workload.interactions != "synthetic":
             fitted_users(prepared, progress)
         before, prepared = prepared, grown(prepared, device, progress) if reacts else prepared
         world = build_world(scenario, prepared, tuned, parts, device, before)

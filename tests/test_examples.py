@@ -57,8 +57,20 @@ def test_a_router_of_ones_own_sends_to_the_dear_replica_only_while_the_cheap_one
         assert ((cheap["t_arrived_s"] <= arrived_s) & (cheap["t_finished_s"] >= arrived_s)).any()
 
 
+def test_users_of_ones_own_run_twice_the_same_and_grow_tired() -> None:
+    result = typed("simulate", "examples/bored.yaml", "--out", "run", "--quiet", "--check")
+    assert result.exit_code == 0, result.output
+    assert "examples/bored.py:Bored" in Path("run/scenario.yaml").read_text(encoding="utf-8")
+    told = pd.read_parquet("run/opportunities.parquet")
+    gaps = told[told["outcome"] != "away"].groupby("device")["t_s"].diff().shift(-1)
+    tired = told["ends"] == "session"
+    assert 20 < tired.sum() < (told["outcome"] == "slate").sum()
+    assert (gaps[tired].dropna() >= 3 * 3600).all()
+
+
 @pytest.mark.parametrize(
-    ("sweep", "count", "workers"), [("evenings", 6, 2), ("product", 3, 1), ("cheapest", 3, 1), ("mamba4rec", 3, 2)]
+    ("sweep", "count", "workers"),
+    [("evenings", 6, 2), ("product", 3, 1), ("cheapest", 3, 1), ("mamba4rec", 3, 2), ("bored", 3, 2)],
 )
 def test_own_kinds_are_swept_by_one_worker_and_by_two(sweep: str, count: int, workers: int) -> None:
     result = typed("sweep", f"examples/{sweep}_sweep.yaml", "--out", "swept", "--jobs", str(workers), "--quiet")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.llm.cache import GrownCandidates
 from fleetrec.simulator.engine.context import Rules
-from fleetrec.simulator.engine.users import Screened
+from fleetrec.simulator.engine.users import Screened, waits
 from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.lookahead import Scorer
 from fleetrec.simulator.ranking.slates import Queries
@@ -101,10 +101,9 @@ class Reactions:
         takes, and the row of its next opportunity."""
         number, seen_upto, first, had = device.device, device.step, row, 0
         screen = self.slates.name(slate) if slate != NO_SLATE else _NOBODY
-        now = float(self.choosing.times.t_s[row])
-        waits = slate == NO_SLATE or (device.awaited >= 0 and device.next_ready_s >= now)
+        waiting = waits(device, slate, float(self.choosing.times.t_s[row]))
         while row < after:
-            told = self._next(device, row, screen, seen_upto, waits, had)
+            told = self._next(device, row, screen, seen_upto, waiting, had)
             if told.item >= 0:
                 self.streamed.happens(first + had, seen_upto + 1 + had, told.item)
                 self._taken[number].append(row)

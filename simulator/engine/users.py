@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from fleetrec.simulator.engine.context import Profile
+from fleetrec.simulator.records.schemas import NO_SLATE
 
 
 class Screened(Protocol):
@@ -19,6 +20,10 @@ class Screened(Protocol):
     shown_slate: int
     next_slate: int
     next_ready_s: float
+    since_s: float
+    """its newest event: an interaction, or that it joined"""
+    first_ready_s: float
+    """when the first slate since then is ready"""
     awaited: int
     asked_step: int
     """of its newest request"""
@@ -35,6 +40,11 @@ class User(Protocol):
 
     def changed(self, number: int) -> None:
         """The device of this number has begun a new slate though nothing has happened."""
+
+
+def waits(device: Screened, slate: int, now: float) -> bool:
+    """Whether what is before the user is a screen that is not ready, `slate` being what it shows otherwise."""
+    return slate == NO_SLATE or (device.awaited >= 0 and device.next_ready_s >= now)
 
 
 class Replay:

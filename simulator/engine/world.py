@@ -17,6 +17,7 @@ from fleetrec.simulator.engine.cloud_service import Service
 from fleetrec.simulator.engine.context import Profile, Rules
 from fleetrec.simulator.engine.device import Device
 from fleetrec.simulator.engine.interfaces import LearningCloud
+from fleetrec.simulator.engine.own_users import AskedUsers, Tastes
 from fleetrec.simulator.engine.reactions import Reactions
 from fleetrec.simulator.engine.request_ledger import RequestLedger
 from fleetrec.simulator.engine.request_process import Requests
@@ -47,6 +48,7 @@ from fleetrec.simulator.records.update_log import UpdateLog
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.scenario.sections.request import RunningRequestPolicy
+from fleetrec.simulator.scenario.sections.users import OwnUsers
 from fleetrec.simulator.workload.user_kinds.choice import ChoiceUsers
 from fleetrec.simulator.workload.users.choosing import Choosing
 
@@ -72,7 +74,7 @@ class World:
     log: UpdateLog
     held_bytes: float
     """what a device must have room for"""
-    reactions: Reactions | None = None
+    reactions: Reactions | AskedUsers | None = None
     """what users choose; None: they have what the log says"""
 
 
@@ -124,10 +126,13 @@ def build_world(
     flops = ranking_flops(policy, scenario.llm.list_length, scenario.workload.refills, prepared.trained, tuned)
     points, times = decision_points(prepared, scorer, tuned), array("d", population.stream.t_s.tobytes())
     asking = running_policy(policy.request, tuned, points, population, joining, rules.at_interaction, reacts)
-    reactions = None
+    reactions: Reactions | AskedUsers | None = None
     if slate_table is not None:
         told = before or prepared, prepared, scorer, slate_table, stream
-        reactions = reactions_of(scenario.workload, engine.batching, rules, asking, *told)
+        if scenario.workload.users.is_own():
+            reactions = asked_users(scenario.workload, scenario.llm.list_length, *told)
+        else:
+            reactions = reactions_of(scenario.workload, engine.batching, rules, asking, *told)
     user = reactions or Replay()
     make = partial(
         Device,
@@ -150,7 +155,7 @@ def build_world(
     each = zip(profiles(population, flops, prepared.preloaded, joining), links, adapters, strict=True)
     devices = [make(number, profile, connection=link, adapter=own) for number, (profile, link, own) in enumerate(each)]
     recorder.slates.in_use = lambda: slates_in_use(devices)
-    if reactions is not None:
+    if isinstance(reactions, Reactions):
         reactions.devices = devices
     return World(clock, devices, requests, service, learning, rollout, budget, scorer, recorder, log, held, reactions)
 
@@ -173,9 +178,28 @@ def reactions_of(
     times, past = opportunities_of(before.population, users), past_of(before)
     model = user_model(workload, before, times, past)
     assert isinstance(users, ChoiceUsers)
-    choosing = Choosing(model, users.laws(model.laws), users.depth(), before.draws, times)
+    choosing = Choosing(model, users.laws(model.laws), users.looks, before.draws, times)
     own = prepared.population.users, past, histories, scorer, source, slates, stream
     return Reactions(choosing, *own, OpportunityLog(), rules, workload.hides_seen, batching, policy=policy)
+
+
+def asked_users(
+    workload: sections.Workload,
+    longest: int,
+    before: Prepared,
+    prepared: Prepared,
+    scorer: Scorer,
+    slates: NamedSlates,
+    stream: Streamed,
+) -> AskedUsers:
+    """The user's own users of a workload, before screens of at most `longest` items."""
+    histories, users = prepared.trained.histories, prepared.population.users
+    assert isinstance(histories, GrowingHistories)
+    times, past = opportunities_of(before.population, workload.users), past_of(before)
+    own = OwnUsers(workload.users, len(users), histories.n_items)
+    tastes = Tastes(lambda: user_model(workload, before, times, past), past, users, histories)
+    words = before.trained.split.log.attributes
+    return AskedUsers(own, times, users, histories, scorer, slates, stream, tastes, before.draws, words, longest)
 
 
 def streamed(prepared: Prepared, reacts: bool = False) -> Streamed:

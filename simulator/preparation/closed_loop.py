@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from fleetrec.models.baselines import all_baselines
 from fleetrec.models.runtime.artifacts import content_hash
-from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.fleet.population import Population
@@ -24,7 +23,6 @@ from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.records.recorder import Streamed
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.workload.log import InteractionLog
-from fleetrec.simulator.workload.user_kinds.choice import ChoiceUsers
 from fleetrec.simulator.workload.users.opportunities import Opportunities
 from fleetrec.simulator.workload.users.truth import SyntheticTruth
 from fleetrec.simulator.workload.users.utility import Past, UserModel
@@ -159,8 +157,6 @@ def fitted_users(before: Prepared, progress: Progress) -> UserModel:
 
 def user_model(workload: sections.Workload, before: Prepared, times: Opportunities, past: Past) -> UserModel:
     """What items are worth to the users of a scenario: the truth of the built-in world, or what was fitted on a log."""
-    if not isinstance(workload.users, ChoiceUsers):
-        raise InputError(f"workload.users: {workload.users.kind} is not simulated yet; set it to choice or replay")
     if workload.interactions != "synthetic":
         return fitted_users(before, NullProgress())
     return SyntheticTruth(workload.synthetic, times, before.draws, past)

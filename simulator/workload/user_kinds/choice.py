@@ -38,9 +38,6 @@ class ChoiceUsers(Users):
     churns: float | None = Field(None, description="log-odds of leaving for good at a session's end, likewise")
     churns_by_satisfaction: float | None = Field(None, description="what a unit of satisfaction adds to them")
 
-    def depth(self) -> int:
-        return self.looks
-
     def pause_s(self) -> float:
         return self.pause
 

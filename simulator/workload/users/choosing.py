@@ -154,9 +154,7 @@ class Choosing:
         return int(min(self.looks, best.shape[1]))
 
     def _noise(self, at: Moments, items: Ints) -> Floats:
-        """Gumbel noise of items [M or 1, K]."""
-        uniform = self.draws.uniform("users.choice", at.user[:, None], at.opportunity[:, None], items)
-        return on_grid(-np.log(-np.log(uniform)))
+        return gumbel_noise(self.draws, at, items)
 
     def _value(self, weighed: Floats) -> Floats:
         """Log of the sum of exponentials [M] of utilities [M, K] and of that of nothing."""
@@ -172,3 +170,9 @@ class Choosing:
     def _happens(self, purpose: str, user: Ints, session: Ints, log_odds: Floats) -> NDArray[np.bool_]:
         uniform = self.draws.uniform(purpose, user, session)
         return np.asarray(on_grid(np.log(uniform) - np.log1p(-uniform)) < log_odds)
+
+
+def gumbel_noise(draws: Draws, at: Moments, items: Ints) -> Floats:
+    """Gumbel noise [M, K] of items [M or 1, K]."""
+    uniform = draws.uniform("users.choice", at.user[:, None], at.opportunity[:, None], items)
+    return on_grid(-np.log(-np.log(uniform)))

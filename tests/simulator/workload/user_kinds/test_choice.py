@@ -10,6 +10,5 @@ def test_a_key_that_is_given_stands_in_for_the_models_and_no_other_does() -> Non
     assert (laws.organic, laws.skip, laws.patience) == (0.0, 3.0, 9.0)
 
 
-def test_users_look_at_as_many_places_as_they_are_told() -> None:
-    assert ChoiceUsers(looks=3).depth() == 3
+def test_sessions_end_after_the_pause_that_the_scenario_names() -> None:
     assert ChoiceUsers(pause=60.0).pause_s() == 60.0
