@@ -55,12 +55,13 @@ class GrowingHistories(Histories):
         """See Histories."""
         first = super().first_position(users, items)
         before, grown = self.before[users], self.lengths[users] - self.before[users]
-        for back in range(int(grown.max(initial=0)) - 1, -1, -1):
-            here = np.where(back < grown, self.items[self.offsets[users] + before + np.minimum(back, grown - 1)], -2)
-            match = items == here[:, None]
-            if match.any():
-                first = np.where(match & (first >= before[:, None]), (before + back)[:, None], first)
-        return np.asarray(first)
+        at = np.arange(int(grown.max(initial=0)))[:, None]
+        inside = at < grown
+        had = np.where(inside, self.items[np.where(inside, (self.offsets[users] + before) + at, 0)], -2)
+        named, since = items.astype(np.int32), np.full(items.shape, len(had), dtype=np.int32)
+        for back in range(len(had) - 1, -1, -1):
+            np.copyto(since, back, where=named == had[back][:, None])
+        return np.where(since < len(had), np.minimum(first, before[:, None] + since), first)
 
 
 class GrowingScores(StateScores):
@@ -85,7 +86,7 @@ class GrowingScores(StateScores):
         self._model, self._histories, self._first_at = model.eval(), histories, first
         self._upto = first.copy()  # [U] before which there are states
         self._carried = torch.empty((len(states), model.carried, model.dim), device=device)
-        self._tile = tile_of(type(model), device)
+        self._tile, self._half = tile_of(type(model), device), model.max_length // 2
 
     @property
     def _codes(self) -> torch.Tensor:
@@ -116,21 +117,30 @@ class GrowingScores(StateScores):
             position = first[some] + turn
             start = window_start(position, length)
             anew = (position == first_at[some]) | (start != window_start(position - 1, length))
-            begin = np.where(anew, start, position)
-            for count in np.unique(position - begin).tolist():
-                here = np.flatnonzero(position - begin == count)
-                self._carry(users[some[here]], begin[here], position[here], anew[here], start[here])
+            for here in (np.flatnonzero(anew), np.flatnonzero(~anew)):
+                if len(here):
+                    self._carry(users[some[here]], position[here], start[here], bool(anew[here[0]]))
 
-    def _carry(self, users: Ints, begin: Ints, position: Ints, anew: NDArray[np.bool_], start: Ints) -> None:
-        """States at `position` [M] from the items from `begin` on, as many of each, carried on where not `anew`."""
-        taken = np.arange(int(position[0] - begin[0]) + 1)
-        items = self._codes[self._at((self._histories.offsets[users] + begin)[:, None] + taken)]
-        hidden = torch.zeros((len(users), *self._carried.shape[1:]), device=self._device)
-        going = np.flatnonzero(~anew)
-        hidden[self._at(going)] = self._carried[self._at((self._row[users] + position - 1)[going])]
-        whose = self._histories.numbers[users], start // (self._model.max_length // 2)
-        places = self._at(self._row[users] + position)
-        self._states[places], self._carried[places] = carried_states(self._model, items, hidden, *whose, self._tile)
+    def _carry(self, users: Ints, position: Ints, start: Ints, anew: bool) -> None:
+        """States at `position` [M], carried on from those before; `anew`: from the starts of windows, for all users
+        as far as each of them goes."""
+        counts = position - start + 1 if anew else np.ones(len(users), dtype=np.int64)
+        begin = self._histories.offsets[users] + position + 1 - counts
+        places, whose = self._row[users] + position, (self._histories.numbers[users], start // self._half)
+        hidden = self._carried[self._at(places - (not anew))]
+        if anew:
+            hidden.zero_()
+        done = 0
+        for upto in np.unique(counts).tolist():
+            going = np.flatnonzero(counts >= upto)
+            at = self._at(going)
+            items = self._codes[self._at(begin[going, None] + np.arange(done, upto))]
+            named, segment = whose[0][going], whose[1][going]
+            states, hidden[at] = carried_states(self._model, items, hidden[at], named, segment, self._tile)
+            ends = np.flatnonzero(counts[going] == upto)
+            to = self._at(places[going[ends]])
+            self._states[to], self._carried[to] = states[self._at(ends)], hidden[self._at(going[ends])]
+            done = upto
 
     def rewind(self, users: Ints, lengths: Ints) -> None:
         """States of these users [M] beyond their first `lengths` [M] interactions are of histories that never were."""
