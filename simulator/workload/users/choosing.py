@@ -24,6 +24,8 @@ ENDS = ("", "session", "life")
 """what ends after it, before its time"""
 STAYS, LEAVES, STOPS = range(3)
 _NOTHING = -1
+_FEW = 32
+"""users whose whole catalogues are looked through at once: more leave the processor's cache"""
 
 
 class Mood(NamedTuple):
@@ -83,11 +85,14 @@ class Choosing:
 
     def find(self, state: State, at: Moments) -> Chosen:
         """What users [M] find alone: the best of the catalogue by utility and noise."""
-        utility = self.model.catalogue(state, at)
-        items = np.arange(utility.shape[1])
-        item = (utility + self._noise(at, items[None])).argmax(axis=1)
+        item, own = np.empty(len(state), dtype=np.int64), np.empty(len(state))
+        every = np.arange(self.model.n_items)[None]
+        for start in range(0, len(state), _FEW):
+            some = slice(start, start + _FEW)
+            utility = self.model.catalogue(state[some], at.take(some))
+            item[some] = (utility + self._noise(at.take(some), every)).argmax(axis=1)
+            own[some] = utility[np.arange(len(utility)), item[some]]
         none = np.full(len(item), np.nan)
-        own = utility[np.arange(len(item)), item]
         return Chosen(np.full(len(item), ORGANIC), item, np.full(len(item), -1), own, none, none)
 
     def look(self, state: State, at: Moments, screens: Ints, hidden: NDArray[np.bool_]) -> Chosen:
@@ -99,15 +104,14 @@ class Choosing:
         every = np.arange(len(place))
         nothing = self.laws.skip + self._noise(at, np.full((len(place), 1), _NOTHING))[:, 0]
         takes = noisy[every, place] > nothing
-        best = np.where(hidden, -np.inf, self.model.catalogue(state, at))
-        best = -np.sort(-np.partition(best, best.shape[1] - self._seen(best), axis=1)[:, -self._seen(best) :], axis=1)
+        best = self.model.best(state, at, hidden, self.looks)
         return Chosen(
             np.where(takes, SLATE, SKIP),
             np.where(takes, screens[every, place], -1),
             np.where(takes, place, -1),
             np.where(takes, utility[every, place], self.laws.skip),
             self._value(weighed),
-            self._value(best + self._examined[: best.shape[1]]),
+            self._value(best + self._examined),
         )
 
     def wait(self, count: int) -> Chosen:
@@ -149,9 +153,6 @@ class Choosing:
     @property
     def _examined(self) -> Floats:
         return on_grid(-self.laws.examination * np.log(np.arange(1.0, self.looks + 1.0)))
-
-    def _seen(self, best: Floats) -> int:
-        return int(min(self.looks, best.shape[1]))
 
     def _noise(self, at: Moments, items: Ints) -> Floats:
         return gumbel_noise(self.draws, at, items)

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.users.choice_model import AGES, CONTEXT, COUNTS, DIM, RECENT, away_class
-from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State, on_grid
+from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State, largest, on_grid
 
 _STEP = 2.0**-12
 """of weights and states: products of two are multiples of 2^-24, and sums of 48 of them fit a float64 whatever their
 order"""
 _LARGEST = 8.0
 _TILE = 1024
+_FEW = 128
+"""whose utilities of the catalogue are looked through at once: more leave the processor's cache"""
 _NEVER = np.int32(-1)
 
 
@@ -116,6 +118,16 @@ class FittedUsers:
             whose = at.take(np.arange(start, start + len(rows))[row])
             worth[row, item] += self._of_had(rows[row], whose, rows["count"][row, item], age[row, item], item)
             found[some] = on_grid(worth)
+        return found
+
+    def best(self, state: State, at: Moments, hidden: NDArray[np.bool_], count: int) -> Floats:
+        """See UserModel."""
+        found = np.empty((len(state), count))
+        for start in range(0, len(state), _FEW):
+            some = slice(start, start + _FEW)
+            worth = self.catalogue(state[some], at.take(some))
+            worth[hidden[some]] = -np.inf
+            found[some] = largest(worth, count)
         return found
 
     # ------------------------------------------------------------------------------------------ parts

@@ -6,13 +6,14 @@ had is worth less. See docs/how-to/users.md for the formulas.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import SyntheticWorld
 from fleetrec.simulator.workload.synthetic import catalogue_of
 from fleetrec.simulator.workload.synthetic_walk import BY_MAKER, Walk
 from fleetrec.simulator.workload.users.opportunities import Opportunities
-from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State, on_grid
+from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State, largest, on_grid
 
 _BASE = 2.0
 """utility of an item of middling popularity in the cell that its user likes best"""
@@ -26,6 +27,10 @@ _DISLIKED = 0.01
 """share of the genres that a user does not like"""
 _EARLIER = 6
 """sessions that a user may go back to"""
+_FAVOURITES = 128
+"""items that a user likes best by taste alone, among which the best ones are looked for first"""
+_FEW = 256
+"""users who are looked at at once: more leave the processor's cache"""
 
 
 class SyntheticTruth:
@@ -52,6 +57,8 @@ class SyntheticTruth:
         walk = Walk(section, catalogue, users, Draws(section.seed))
         self._liking = self._likings(walk)
         self._threads = self._intents(section, walk, times, draws)  # [S, 2]
+        self._favourites = np.full((len(users), min(_FAVOURITES, self.n_items)), -1, dtype=np.int32)  # of whom we met
+        self._liked = np.empty(self._favourites.shape)
 
     def _likings(self, walk: Walk) -> Floats:
         """Weighted log tastes [person, cell], 0 for the cell that each likes best."""
@@ -125,6 +132,53 @@ class SyntheticTruth:
             intent[every, item] = np.maximum(intent[every, item], bonus[:, place])
         liking = self._liking[self._person[at.user]][:, self._catalogue.cell]
         return on_grid(_BASE + liking + self._popular - _HAD * state + intent)
+
+    def best(self, state: State, at: Moments, hidden: NDArray[np.bool_], count: int) -> Floats:
+        """See UserModel. Looked for among favourites and what is on the user's mind: no other item is worth more than
+        the last favourite is by taste alone."""
+        best = np.empty((len(state), count))
+        for start in range(0, len(state), _FEW):
+            some = slice(start, start + _FEW)
+            best[some] = self._best(state[some], at.take(some), hidden[some], count)
+        return best
+
+    def _best(self, state: State, at: Moments, hidden: NDArray[np.bool_], count: int) -> Floats:
+        every = np.arange(len(state))[:, None]
+        person = self._person[at.user]
+        self._meet(np.unique(person[self._favourites[person, 0] < 0]))
+        chain, bonus = self._intent(state, at)
+        # An item of both threads counts once, by the larger bonus.
+        order = np.lexsort((-bonus, chain))
+        chain, bonus = chain[every, order], bonus[every, order]
+        item = np.maximum(chain, 0)
+        minded = self._liking[person[:, None], self._catalogue.cell[item]]
+        minded = on_grid(_BASE + minded + self._popular[item] - _HAD * state[every, item] + bonus)
+        again = np.diff(chain, axis=1, prepend=-1) == 0
+        minded[again | (chain < 0) | hidden[every, item]] = -np.inf
+        left = hidden.copy()
+        row, column = np.nonzero(chain >= 0)
+        left[row, chain[row, column]] = True
+        favourite, liked = self._favourites[person], self._liked[person]
+        liked_now = on_grid(liked - _HAD * state[every, favourite])
+        liked_now[left[every, favourite]] = -np.inf
+        best = largest(np.concatenate([liked_now, minded], axis=1), count)
+        more = np.flatnonzero(best[:, -1] < on_grid(liked[:, -1]))
+        if len(more) and self._liked.shape[1] < self.n_items:
+            worth = np.where(hidden[more], -np.inf, self.catalogue(state[more], at.take(more)))
+            best[more] = largest(worth, count)
+        return best
+
+    def _meet(self, people: Ints) -> None:
+        """Find the favourites of these."""
+        count = self._liked.shape[1]
+        for start in range(0, len(people), _FEW):
+            some = people[start : start + _FEW]
+            worth = _BASE + self._liking[some][:, self._catalogue.cell] + self._popular
+            top = np.argpartition(worth, self.n_items - count, axis=1)[:, -count:]
+            liked = np.take_along_axis(worth, top, axis=1)
+            order = np.argsort(-liked, axis=1)
+            self._favourites[some] = np.take_along_axis(top, order, axis=1)
+            self._liked[some] = np.take_along_axis(liked, order, axis=1)
 
     def _intent(self, state: State, at: Moments) -> tuple[Ints, Floats]:
         """Items [M, 2C] of the threads on each user's mind, -1 for none, and what each is worth for that."""

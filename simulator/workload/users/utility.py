@@ -106,3 +106,15 @@ class UserModel(Protocol):
     def catalogue(self, state: State, at: Moments) -> Floats:
         """Utilities [M, n_items] of all items, equal to those of `of`."""
         ...
+
+    def best(self, state: State, at: Moments, hidden: NDArray[np.bool_], count: int) -> Floats:
+        """Utilities [M, count] of the best items that are not `hidden` [M, n_items], falling; -inf past the last."""
+        ...
+
+
+def largest(utilities: Floats, count: int) -> Floats:
+    """The `count` largest [M, count] of `utilities` [M, K], falling; -inf past the last."""
+    short = count - utilities.shape[1]
+    if short > 0:
+        utilities = np.pad(utilities, ((0, 0), (0, short)), constant_values=-np.inf)
+    return -np.sort(-np.partition(utilities, utilities.shape[1] - count, axis=1)[:, -count:], axis=1)

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.workload.users.choosing import LEAVES, SKIP, SLATE, STAYS, STOPS, WAIT, Choosing, Mood
 from fleetrec.simulator.workload.users.opportunities import Opportunities
-from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State
+from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State, largest
 
 MANY = 60_000
 
@@ -33,6 +34,10 @@ class Fixed:
     def catalogue(self, state: State, at: Moments) -> Floats:
         """See UserModel."""
         return np.tile(self.worth, (len(state), 1))
+
+    def best(self, state: State, at: Moments, hidden: NDArray[np.bool_], count: int) -> Floats:
+        """See UserModel."""
+        return largest(np.where(hidden, -np.inf, self.worth), count)
 
 
 def choosing(model: Fixed, laws: Laws, looks: int = 4, gaps: tuple[float, ...] = ()) -> Choosing:

@@ -6,7 +6,7 @@ import torch
 
 from fleetrec.models.users.choice_model import ChoiceModel, Had, Histories, block
 from fleetrec.simulator.workload.users.fitted import FittedUsers
-from fleetrec.simulator.workload.users.utility import Laws, Moments, Past
+from fleetrec.simulator.workload.users.utility import Laws, Moments, Past, largest
 
 N_ITEMS, USERS = 40, 30
 RNG = np.random.default_rng(1)
@@ -62,6 +62,8 @@ def test_a_utility_is_the_same_in_the_catalogue_and_in_any_company(model: Fitted
         rows = np.array(users)
         assert (model.catalogue(state[rows], at.take(rows)) == whole[rows]).all()
         assert (model.of(state[rows], at.take(rows), items[rows]) == some[rows]).all()
+    hidden = np.random.default_rng(2).random(whole.shape) < 0.4
+    assert (model.best(state, at, hidden, 4) == largest(np.where(hidden, -np.inf, whole), 4)).all()
 
 
 def test_a_history_that_grows_is_one_that_was_there(model: FittedUsers) -> None:

@@ -7,7 +7,7 @@ from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import SyntheticWorld
 from fleetrec.simulator.workload.users.opportunities import Opportunities
 from fleetrec.simulator.workload.users.truth import SyntheticTruth
-from fleetrec.simulator.workload.users.utility import Ints, Moments, Past
+from fleetrec.simulator.workload.users.utility import Ints, Moments, Past, largest
 
 USERS, EACH = 20, 12
 
@@ -71,3 +71,13 @@ def test_a_users_utilities_hang_on_no_company(some: slice) -> None:
     truth, past, at = world()
     state = truth.initial(past)
     assert np.array_equal(truth.catalogue(state[some], at.take(some)), truth.catalogue(state, at)[some])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.97], ids=["none", "some", "nearly all"])
+def test_the_best_of_what_may_be_shown_is_that_of_the_whole_catalogue(share: float) -> None:
+    truth, past, at = world()
+    draw = np.random.default_rng(3)
+    state = truth.initial(past) | (draw.random((USERS, 150)) < share / 2)
+    hidden = draw.random((USERS, 150)) < share
+    expected = largest(np.where(hidden, -np.inf, truth.catalogue(state, at)), 10)
+    assert np.array_equal(truth.best(state, at, hidden, 10), expected)
