@@ -20,8 +20,8 @@ _FIXED_BYTES = 600_000_000
 @dataclass(frozen=True)
 class Case:
     """A fleet to be simulated: how many devices, the SRM and its dimension, requests per interaction, items a list,
-    four regions shared out to so many processes, where not 0, and the serving engine of the cloud, where there is
-    one."""
+    four regions shared out to so many processes, where not 0, the serving engine of the cloud, where there is
+    one, and whether users choose what they are shown."""
 
     name: str
     devices: int = 10_000
@@ -31,6 +31,7 @@ class Case:
     list_length: int = 50
     shards: int = 0
     engine: EngineName | None = None
+    reacts: bool = False
 
     @property
     def needed_bytes(self) -> int:
@@ -52,6 +53,7 @@ SUITE = (
     replace(BASE, name="list-20", list_length=20),
     replace(BASE, name="list-200", list_length=200),
     replace(BASE, name="engine-generative_recommender", engine="generative_recommender"),
+    replace(BASE, name="users-choose", reacts=True),
     replace(BASE, name="shards-1", shards=1),
     replace(BASE, name="shards-2", shards=2),
 )

@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateLists
+from fleetrec.models.llm.cache import GrownCandidates
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
-from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.sequences import windows_at
 from fleetrec.models.srm.base import StateModel
 from fleetrec.simulator.benchmark.adaptation import run_adaptation_bench
@@ -32,6 +33,7 @@ from fleetrec.simulator.policies.request.inconsistency import InconsistencyReque
 from fleetrec.simulator.policies.request.learned import LearnedRequest
 from fleetrec.simulator.policies.request.random import RandomRequest
 from fleetrec.simulator.policies.uncertainty import SCORES
+from fleetrec.simulator.preparation.closed_loop import grown
 from fleetrec.simulator.preparation.held_out import looked_at
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.policy_training import popularity
@@ -41,15 +43,21 @@ from fleetrec.simulator.ranking.list_view import UncertaintyScore
 from fleetrec.simulator.ranking.slates import ListSlates, Queries
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import PreparationInputs
+from fleetrec.simulator.workload.user_kinds.choice import ChoiceUsers
+from fleetrec.simulator.workload.user_kinds.replay import ReplayUsers
 
 Ints = NDArray[np.int64]
 Result = TypeVar("Result")
 
 LIST_LENGTH = 50
+CHOOSING = ChoiceUsers(skip=-4.0, satisfied=-4.0, patience=20.0)
+"""who take an item of a list drawn at random about as often as users take one of a good list, and come back"""
 REQUEST_RATIO = 0.2
 _HISTORY = 60
 _ITEMS = 5_000
 _CALIBRATED_ON = 300
+_STEPPED = 20
+"""devices whose users are computed one interaction at a time"""
 
 
 def bench_scenario(
@@ -60,9 +68,10 @@ def bench_scenario(
     list_length: int = LIST_LENGTH,
     users: int | None = None,
     engine: sections.EngineName | None = None,
+    reacts: bool = False,
 ) -> sections.Scenario:
     """Windows of 50 items, about 30 interactions a device; `users` (as many as devices) have clones where fewer.
-    `engine` times the cloud's steps; none: the roofline."""
+    `engine` times the cloud's steps; none: the roofline. `reacts`: users choose of what they are shown."""
     events = _HISTORY + INTERACTIONS
     loss = "bce" if srm == "din" else "full_softmax"
     return sections.Scenario(
@@ -71,6 +80,7 @@ def bench_scenario(
             synthetic=sections.SyntheticWorld(users=users or devices, items=_ITEMS, events_per_user=events),
             split=sections.PerUserSplit(last=INTERACTIONS, min_history=5),
             arrivals=sections.PoissonArrivals(per_day=INTERACTIONS),
+            users=CHOOSING if reacts else ReplayUsers(),
         ),
         fleet=sections.Fleet(devices=devices),
         srm=sections.Srm.of({"kind": srm, "dim": dim, "max_length": 50, "epochs": 0, "loss": loss}),
@@ -116,6 +126,7 @@ class BenchFleet:
     scenario: sections.Scenario
     drawn: Prepared
     """all but the user states"""
+    lists: RandomLists
 
     @classmethod
     def of(cls, scenario: sections.Scenario, store: ArtifactStore, progress: Progress) -> "BenchFleet":
@@ -127,11 +138,17 @@ class BenchFleet:
         first = np.maximum(trained.split.history - 1, 0)
         source = RandomLists(trained.histories.n_items, inputs.lists.length, draws)
         scores, preloaded = srm_scores(trained, first, first[:0], srm), preloaded_lists(inputs, population, source)
-        return cls(scenario, Prepared(inputs, trained, draws, population, srm, first, scores, source, preloaded))
+        prepared = Prepared(inputs, trained, draws, population, srm, first, scores, source, preloaded)
+        return cls(scenario, prepared, source)
 
     def prepared(self) -> Prepared:
-        """With all user states, computed now."""
+        """With all user states, computed now; those of users who react come with what they choose."""
         drawn = self.drawn
+        if self.scenario.workload.users.reacts:
+            prepared = grown(replace(drawn, source=None), "cpu", NullProgress())
+            source = GrownCandidates(self.lists, prepared.trained.split.log.offsets, drawn.trained.store)
+            preloaded = preloaded_lists(prepared.inputs, prepared.population, source)
+            return replace(prepared, source=source, preloaded=preloaded, memo=Memo())
         scores = srm_scores(drawn.trained, drawn.first, np.unique(drawn.population.users), drawn.srm)
         return replace(drawn, scores=scores, memo=Memo())
 
@@ -152,7 +169,7 @@ class BenchFleet:
             update={"policy": policy.model_copy(update={"request": request or policy.request})}
         )
         prepared = self.prepared()
-        world = build_world(chosen, prepared, tuned or Tuned(), folder)
+        world = build_world(chosen, prepared, tuned or Tuned(), folder, before=self.drawn)
         world.recorder.slates.keeps_all = keeps_all
         run(world, chosen, prepared, progress)
         world.recorder.flush()
@@ -246,6 +263,15 @@ def any_gain_model() -> GainModel:
         linear=generator.normal(size=features),
         bias=np.zeros(1),
     )
+
+
+def step_by_step() -> float:
+    """Interactions a second of users who choose, where each is computed by itself when it comes."""
+    scenario = bench_scenario(_STEPPED, "gru4rec", 32, reacts=True)
+    engine = scenario.engine.model_copy(update={"batching": False, "threads": 1})
+    fleet = BenchFleet.of(scenario.model_copy(update={"engine": engine}), ArtifactStore(), NullProgress())
+    seconds, world = timed(lambda: fleet.run(NullProgress()))
+    return world.recorder.interactions / seconds
 
 
 def naive_loop(fleet: BenchFleet, world: World, interactions: int) -> tuple[float, float]:

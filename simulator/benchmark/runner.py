@@ -13,7 +13,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.benchmark.cases import Case
-from fleetrec.simulator.benchmark.engine_speed import BenchFleet, bench_scenario, naive_loop, timed
+from fleetrec.simulator.benchmark.engine_speed import BenchFleet, bench_scenario, naive_loop, step_by_step, timed
 from fleetrec.simulator.benchmark.record import Figures
 from fleetrec.simulator.parallel.processes import processor_s
 from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
@@ -45,14 +45,15 @@ class Runner:
 def _in_one_piece(case: Case, folder: Path) -> Figures:
     """What `bench` measures, of any case."""
     users = min(case.devices, _MOST_USERS)
-    scenario = bench_scenario(case.devices, case.srm, case.dim, case.ratio, case.list_length, users, case.engine)
+    what = case.srm, case.dim, case.ratio, case.list_length, users, case.engine, case.reacts
+    scenario = bench_scenario(case.devices, *what)
     setup_s, fleet = timed(lambda: BenchFleet.of(scenario, ArtifactStore(folder / "cache"), _SILENT))
-    with_floor, busy_s = case.devices <= _FLOOR_UP_TO, processor_s()
+    with_floor, busy_s = case.devices <= _FLOOR_UP_TO and not case.reacts, processor_s()
     seconds, world = timed(lambda: fleet.run(_SILENT, folder=folder / "parts", keeps_all=with_floor))
     busy_s, peak = processor_s() - busy_s, peak_rss_bytes()
     floor_s = sum(fleet.floor_s(world, _SILENT)) if with_floor else None
     torch.set_num_threads(1)  # one interaction is too little to share out
-    naive_per_s, _ = naive_loop(fleet, world, _NAIVE)
+    naive_per_s = step_by_step() if case.reacts else naive_loop(fleet, world, _NAIVE)[0]
     return Figures(
         interactions=world.recorder.interactions,
         requests=len(world.recorder.finish()["requests"]),
