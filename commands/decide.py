@@ -51,6 +51,7 @@ def decide(
         from fleetrec.simulator.experiments.decision.marks import read_marks
         from fleetrec.simulator.experiments.decision.run import decide_scenario
         from fleetrec.simulator.experiments.decision.value import Value
+        from fleetrec.simulator.experiments.folders import currency_of
         from fleetrec.simulator.experiments.optimise import read_seeds
         from fleetrec.simulator.experiments.sweeps import executor_for
         from fleetrec.simulator.preparation.input_checks import check_inputs
@@ -68,7 +69,7 @@ def decide(
             for option, given in (("--seeds", seeds), ("--jobs", jobs), ("--out", out), ("--set", overrides)):
                 if given is not None:
                     raise InputError(f"{option}: a sweep's runs are read as they are; give a scenario, or drop it")
-            value = value.in_usd(answer.currency_of(what))
+            value = value.in_usd(currency_of(what))
             folder, found = what, answer.decide(what, value, metric, marks)
         else:
             if metric is not None:

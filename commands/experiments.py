@@ -78,8 +78,10 @@ def compare(
     with user_errors():
         from fleetrec.reports.terminal.comparison import print_comparison
         from fleetrec.reports.terminal.parts import console_for
+        from fleetrec.simulator.core.money import told_in
         from fleetrec.simulator.experiments.comparison.compare import compare as compared
         from fleetrec.simulator.experiments.comparison.compare import compare_runs, named_runs
+        from fleetrec.simulator.experiments.folders import currency_of
 
         if len(folders) == 1:
             found = compared(folders[0], baseline, metric, cost, third, equal_ratio)
@@ -88,7 +90,8 @@ def compare(
         if as_json:
             print_json(found.answer)
         else:
-            print_comparison(found.table, found.answer, console_for(False))
+            with told_in(currency_of(folders[0])):
+                print_comparison(found.table, found.answer, console_for(False))
 
 
 @app.command()
@@ -145,6 +148,7 @@ def optimize(
         from fleetrec.reports.html import write_report
         from fleetrec.reports.terminal.comparison import print_comparison
         from fleetrec.reports.terminal.parts import console_for
+        from fleetrec.simulator.core.money import told_in
         from fleetrec.simulator.experiments import optimise as search
         from fleetrec.simulator.experiments.sweeps import executor_for
         from fleetrec.simulator.preparation.input_checks import check_inputs
@@ -163,7 +167,7 @@ def optimize(
         if as_json:
             print_json(found.comparison.answer)
         elif not quiet:
-            print_comparison(
-                found.comparison.table, found.comparison.answer, console_for(False), [one.text for one in found.notes]
-            )
+            with told_in(loaded.tariffs.currency):
+                told = [one.text for one in found.notes]
+                print_comparison(found.comparison.table, found.comparison.answer, console_for(False), told)
             say(f"report: {page}")

@@ -62,6 +62,7 @@ def rehearse(
         from fleetrec.reports.html import write_report
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.reports.terminal.rehearsal import print_rehearsal
+        from fleetrec.simulator.core.money import told_in
         from fleetrec.simulator.experiments.rehearsal import rehearse as held
         from fleetrec.simulator.experiments.rehearsal.folder import folder_of
         from fleetrec.simulator.experiments.rehearsal.reaching import is_own
@@ -105,7 +106,8 @@ def rehearse(
         if as_json:
             print_json(summary)
         elif not quiet:
-            print_rehearsal(summary, console_for(False))
+            with told_in(loaded.tariffs.currency):
+                print_rehearsal(summary, console_for(False))
             say(f"report: {page}")
         if summary["sent"]["interrupted"]:
             raise KeyboardInterrupt

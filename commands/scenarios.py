@@ -57,6 +57,7 @@ def simulate(
             from fleetrec.models.runtime.artifacts import ArtifactStore
             from fleetrec.reports.terminal.parts import console_for
             from fleetrec.reports.terminal.summary import print_run_summary
+            from fleetrec.simulator.core.money import told_in
             from fleetrec.simulator.records.run_manifest import name_files
             from fleetrec.simulator.regions import executor_for
             from fleetrec.simulator.results.run_folder import opened, run_folder, usable_device
@@ -73,7 +74,8 @@ def simulate(
                 if as_json:
                     print_json(result.summary)
                 if not quiet:
-                    print_run_summary(result.summary, console_for(as_json))
+                    with told_in(loaded.tariffs.currency):
+                        print_run_summary(result.summary, console_for(as_json))
                 name_files(path, drawing.finish())
         if not quiet:
             say(f"written to {path}", aside=as_json)
@@ -101,6 +103,7 @@ def compare_policies(
         from fleetrec.reports.html import write_report
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.reports.terminal.summary import print_policy_comparison
+        from fleetrec.simulator.core.money import told_in
         from fleetrec.simulator.experiments.policy_comparison import compare
         from fleetrec.simulator.preparation.input_checks import check_inputs
         from fleetrec.simulator.records.run_manifest import name_files
@@ -117,7 +120,8 @@ def compare_policies(
         if as_json:
             print_json(comparison)
         if not quiet:
-            print_policy_comparison(comparison, console_for(as_json))
+            with told_in(loaded.tariffs.currency):
+                print_policy_comparison(comparison, console_for(as_json))
             say(f"report: {page}", aside=as_json)
             say(f"cost-accuracy plot: {figure}", aside=as_json)
 

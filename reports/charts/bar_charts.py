@@ -6,7 +6,9 @@ from typing import Any
 
 from fleetrec.reports.charts.run_charts import COLOURS, Chart, named_rows, numbers, plain, rows_height
 from fleetrec.reports.data.estimates import Estimate
-from fleetrec.reports.data.quantities import money_text, number_text
+from fleetrec.reports.data.quantities import number_text, told
+from fleetrec.simulator.core.money import currency
+from fleetrec.simulator.results.sentences import money
 
 ACCOUNTS_NOTE = (
     "Provisioned: of the represented fleet, on the replicas that it needs. Marginal: of the simulated phones, what "
@@ -37,9 +39,8 @@ def accounts(
     names: Sequence[str],
     held: Mapping[str, Sequence[Estimate]],
     looks: Sequence[int],
-    unit: str,
-    note: str = "",
-    months: Mapping[str, Sequence[float]] | None = None,
+    note: str,
+    months: Mapping[str, Sequence[float]],
 ) -> Chart:
     """What each policy costs by account, drawn as stated: nothing is taken off one account to show the other.
 
@@ -52,34 +53,37 @@ def accounts(
     most = 0.0
     for i, ((account, estimates), shade) in enumerate(zip(held.items(), _SHADES, strict=False)):
         for place, e in enumerate(estimates):
-            text = money_text(e.mean) if math.isfinite(e.mean) else "none"
-            month = math.nan if months is None else months[account][place]
-            text += f" ({money_text(month)} a month)" if math.isfinite(month) else ""
-            end = max((value for value in (e.mean, e.high) if math.isfinite(value)), default=0.0)
+            month = months[account][place]
+            text = money(e.mean) if math.isfinite(e.mean) else "none"
+            text += f" ({money(month)} a month)" if math.isfinite(month) else ""
+            end = max((told(value) for value in (e.mean, e.high) if math.isfinite(value)), default=0.0)
             most = max(most, end)
             spot = {"x": float(f"{end:.5g}"), "y": place + 0.4 * i - 0.2 * (len(held) - 1)}
             labels.append({**spot, "text": text, "xanchor": "left", "xshift": 8, "showarrow": False})
-        up = [e.high - e.mean for e in estimates]
-        down = [e.mean - e.low for e in estimates]
+        up = [told(e.high - e.mean) for e in estimates]
+        down = [told(e.mean - e.low) for e in estimates]
         traces.append(
             {
                 "type": "bar",
                 "orientation": "h",
                 "name": account,
                 "showlegend": False,
-                "x": numbers([0.0 if math.isnan(e.mean) else e.mean for e in estimates]),
+                "x": numbers([0.0 if math.isnan(e.mean) else told(e.mean) for e in estimates]),
                 "y": list(range(len(names))),
                 "marker": {"color": [COLOURS[place % len(COLOURS)] for place in looks], "opacity": shade},
                 "error_x": {"type": "data", "symmetric": False, "array": _lengths(up), "arrayminus": _lengths(down)}
                 | {"color": "@ink", "thickness": 1.4, "width": 4},
-                "text": [f"{plain(name)}, {account}" for name in names],
+                "text": [
+                    f"{plain(name)}, {account}: {money(e.mean)}" for name, e in zip(names, estimates, strict=True)
+                ],
                 "textposition": "none",
-                "hovertemplate": "%{text}: $%{x:.4g}<extra></extra>",
+                "hovertemplate": "%{text}<extra></extra>",
             }
         )
+    unit = f"{currency().label} per 1,000 interactions"
     layout = {
         "barmode": "group",
-        "xaxis": {"title": {"text": unit}, "range": [0.0, (1.7 if months is None else 2.1) * (most or 1.0)]},
+        "xaxis": {"title": {"text": unit}, "range": [0.0, 2.1 * (most or 1.0)]},
         "yaxis": named_rows(names),
         "annotations": labels,
     }

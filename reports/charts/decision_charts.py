@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleetrec.reports.charts.run_charts import COLOURS, Chart, named_rows, numbers, plain
-from fleetrec.reports.data.quantities import money_text, told
+from fleetrec.reports.data.quantities import money_ticks, told
 from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.results.engagement import metric_words
+from fleetrec.simulator.results.sentences import money
 
 _Rows = Sequence[Mapping[str, Any]]
 
@@ -27,7 +28,7 @@ def value_text(decision: Mapping[str, Any], value: float) -> str:
     """A value of a policy: dollars a month, or accuracy where no worth of it is known."""
     if decision["value"]["worth_usd"] is None:
         return f"{value:+.4f}".replace("-", "−")
-    return f"{money_text(value)} a month"
+    return f"{money(value)} a month"
 
 
 def value_label(decision: Mapping[str, Any]) -> str:
@@ -38,9 +39,9 @@ def value_label(decision: Mapping[str, Any]) -> str:
     return f"{currency().label} left a month"
 
 
-def _value_axis(decision: Mapping[str, Any]) -> dict[str, Any]:
-    money = {} if decision["value"]["worth_usd"] is None else {"tickprefix": currency().sign}
-    return {"title": {"text": value_label(decision)}, **money}
+def _value_axis(decision: Mapping[str, Any], values: Sequence[float]) -> dict[str, Any]:
+    ticks = {} if decision["value"]["worth_usd"] is None else money_ticks(max(map(abs, values)))
+    return {"title": {"text": value_label(decision)}, **ticks}
 
 
 def _on_axis(decision: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -54,9 +55,11 @@ def _money(spent: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tornado(decision: Mapping[str, Any], axes: _Rows) -> Chart:
     traces: list[dict[str, Any]] = []
+    every: list[float] = []
     base = next(point for point in axes[0]["points"] if point["name"] == axes[0]["base"])
     for place, axis in enumerate(axes):
         values = [_on_axis(decision, point["value"])["mean"] for point in axis["points"]]
+        every += values
         ends = numbers([min(values), max(values)])
         traces.append(
             _line(plain(axis["axis"]), ends, [place, place], {"color": COLOURS[place % 7], "width": 14}, False)
@@ -80,7 +83,7 @@ def _tornado(decision: Mapping[str, Any], axes: _Rows) -> Chart:
     traces.append(_line("as the scenario has it", at, ends_y, {"color": "@ink", "width": 1.5, "dash": "dash"}))
     traces.append(_line("nothing gained by calling", [0.0, 0.0], ends_y, {"color": "@grey", "width": 2}))
     title = f"What the decision on “{plain(decision['policy'])}” hangs on"
-    layout = {"xaxis": _value_axis(decision), "yaxis": named_rows([_tried(axis) for axis in axes])}
+    layout = {"xaxis": _value_axis(decision, every), "yaxis": named_rows([_tried(axis) for axis in axes])}
     note = (
         "A bar spans what is left, or added, over the circumstances tried on one axis, all else as in the scenario; "
         "where it crosses the grey line, the answer turns. The table below has each point with its interval."
@@ -106,7 +109,7 @@ def _policies(decision: Mapping[str, Any]) -> Chart:
         name = plain(row["policy"]) + ("" if row["calls"] else " (does not count as calling)")
         spent, gain = _money(row["usd_per_month"]), row["gain_over_best"]
         marker = {"color": COLOURS[place % len(COLOURS)], "symbol": "circle", "size": 11}
-        hover = f"{name}: {money_text(row['usd_per_month']['mean'])} a month, {gain['mean']:+.4f}"
+        hover = f"{name}: {money(row['usd_per_month']['mean'])} a month, {gain['mean']:+.4f}"
         traces.append(
             {
                 "type": "scatter",
@@ -137,7 +140,7 @@ def _policies(decision: Mapping[str, Any]) -> Chart:
         "xaxis": {
             "title": {"text": f"{currency().label} a month of the represented fleet"},
             "rangemode": "tozero",
-            "tickprefix": currency().sign,
+            **money_ticks(most),
         },
         "yaxis": {"title": {"text": f"{metric} added"}},
     }
@@ -178,7 +181,7 @@ def _quality(decision: Mapping[str, Any], axis: Mapping[str, Any]) -> Chart | No
     traces.append(_line("nothing gained by calling", [x[0], x[-1]], [0.0, 0.0], {"color": "@grey", "width": 2}))
     layout = {
         "xaxis": {"title": {"text": "NDCG@10 of fresh lists in the LLM's own order"}},
-        "yaxis": _value_axis(decision),
+        "yaxis": _value_axis(decision, [value["mean"] for value in values]),
     }
     title = "From which quality of the LLM on calling pays"
     note = (

@@ -14,8 +14,8 @@ from fleetrec.reports.data import series
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.experiment_folder import COSTS, Experiment
 from fleetrec.reports.data.metric_names import Metric, metric
-from fleetrec.reports.data.months import PER_MONTH
-from fleetrec.reports.data.quantities import money_text
+from fleetrec.reports.data.months import PER_MONTH, cent_a_month
+from fleetrec.reports.data.quantities import money_ticks
 from fleetrec.reports.data.run_folder import RunRecords, read_run
 from fleetrec.reports.data.settings_text import is_number, value_text
 from fleetrec.simulator.experiments.comparison.sensitivity import LEAST_TOLD
@@ -53,9 +53,7 @@ def experiment_charts(experiment: Experiment) -> ExperimentCharts:
 def frontier_chart(experiment: Experiment) -> Chart:
     """Every variant by cost and accuracy with intervals; those on the front and those that have a colour are named."""
     x, y = metric(experiment.cost), metric(experiment.accuracy)
-    places = {
-        v.name: (experiment.estimate(v.name, x.key), experiment.estimate(v.name, y.key)) for v in experiment.variants
-    }
+    places = {v.name: (charted(experiment, v.name, x), charted(experiment, v.name, y)) for v in experiment.variants}
     front = sorted((name for name in experiment.front if name in places), key=lambda name: places[name][0].mean)
     special = [name for name in (experiment.baseline, (experiment.answer or {}).get("winner")) if name in places]
     named = list(dict.fromkeys([*special, *front, *experiment.looks]))[:_MOST_NAMED]
@@ -86,24 +84,32 @@ def frontier_chart(experiment: Experiment) -> Chart:
         marker = {"color": colour, "symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 10}
         traces.append(_dots(label, [places[name]], marker))
     titles = [f"{m.label}{_BRIEFLY[m.world]}" for m in (x, y)]
-    titles[0] += _month(experiment, x)
+    titles[0] += month_beside(experiment, x)
     layout: dict[str, Any] = {"xaxis": {"title": {"text": titles[0]}}, "yaxis": {"title": {"text": titles[1]}}}
     for axis, part in (("xaxis", 0), ("yaxis", 1)):
         found = [place[part] for place in places.values() if math.isfinite(place[part].mean)]
         if found:
             layout[axis]["range"] = _range(found)
+    if x.form == "money":
+        layout["xaxis"] |= money_ticks(max((abs(end) for end in layout["xaxis"].get("range", ())), default=0.0))
     return Chart(
         "frontier", "What accuracy costs", "Accuracy by cost.", [t for t in traces if t["x"]], layout, height=520
     )
 
 
-def _month(experiment: Experiment, of: Metric) -> str:
-    """What a cent of 1,000 interactions is a month, where the axis has those."""
+def month_beside(experiment: Experiment, of: Metric) -> str:
+    """What a cent of 1,000 interactions is a month, for an axis of those; else nothing."""
     if of.key not in PER_MONTH:
         return ""
     held = [[experiment.estimate(v.name, key).mean for key in (PER_MONTH[of.key], of.key)] for v in experiment.variants]
     rates = [month / each for month, each in held if each > 0 and math.isfinite(month)]
-    return f"; $0.01 is {money_text(0.01 * rates[0])} a month" if rates else ""
+    return f"; {cent_a_month(rates[0])}" if rates else ""
+
+
+def charted(experiment: Experiment, name: str, of: Metric) -> Estimate:
+    """A figure of a variant as charts have it."""
+    held = experiment.estimate(name, of.key)
+    return Estimate(*(of.drawn(end) for end in (held.mean, held.low, held.high)))
 
 
 def _range(estimates: Sequence[Estimate]) -> list[float]:
@@ -194,4 +200,4 @@ def _cost_chart(experiment: Experiment) -> Chart:
     months = {
         account: [experiment.estimate(name, PER_MONTH[key]).mean for name in names] for account, key in COSTS.items()
     }
-    return bar_charts.accounts(names, held, looks, "US dollars per 1,000 interactions", ACCOUNTS_NOTE, months)
+    return bar_charts.accounts(names, held, looks, ACCOUNTS_NOTE, months)

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from fleetrec.reports.data.quantities import money_text, number_text, seconds_text
+from fleetrec.reports.data.quantities import number_text, seconds_text, told
+from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.results.engagement import LESS_IS_BETTER, PREFIX, WORDS
+from fleetrec.simulator.results.sentences import money
 
 World = Literal["", "simulated", "represented"]
 """whose figures: the simulated phones on the configured cloud, or the represented fleet on the provisioned replicas"""
@@ -15,7 +17,7 @@ WORLDS: Mapping[World, str] = {
     "simulated": "of the simulated phones, on the configured cloud",
     "represented": "of the represented fleet, on the replicas that it needs",
 }
-Form = Literal["accuracy", "seconds", "dollars", "share", "number"]
+Form = Literal["accuracy", "seconds", "money", "share", "number"]
 
 _LABELS = {
     "cost.usd_provisioned_per_1k_interactions": "USD per 1,000 interactions, provisioned",
@@ -116,11 +118,15 @@ class Metric:
             return f"{value:.4f}"
         if self.form == "seconds":
             return seconds_text(value)
-        if self.form == "dollars":
-            return money_text(value)
+        if self.form == "money":
+            return money(value)
         if self.form == "share":
             return f"{value:.1%}" if abs(value) < 10 else f"{value:,.0f} times"
         return number_text(value)
+
+    def drawn(self, value: float) -> float:
+        """A value as charts have it: of money, in the currency that is told."""
+        return told(value) if self.form == "money" else value
 
     def change_text(self, value: float | None) -> str:
         """A difference with its sign."""
@@ -150,10 +156,11 @@ def metric(key: str) -> Metric:
     if name.endswith("_s") and not name.endswith("per_s"):
         form = "seconds"
     elif name.startswith("usd"):
-        form = "dollars"
+        form = "money"
     elif name in ("utilization", "headroom") or name.endswith("_share"):
         form = "share"
-    return Metric(key, _LABELS.get(key, key.replace("_", " ").replace(".", ": ")), form, higher)
+    label = _LABELS.get(key, key.replace("_", " ").replace(".", ": "))
+    return Metric(key, label.replace("USD", currency().code), form, higher)
 
 
 def worth_showing(keys: Iterable[str]) -> list[str]:

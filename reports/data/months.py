@@ -6,9 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from fleetrec.reports.data.quantities import money_text
+from fleetrec.reports.data.quantities import told
 from fleetrec.reports.data.run_folder import setting
+from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.core.months import times_a_month
+from fleetrec.simulator.results.sentences import money
 
 PER_MONTH = {
     "cost.usd_provisioned_per_1k_interactions": "cost.usd_provisioned_per_month",
@@ -29,11 +31,17 @@ def of_fleet(summary: Mapping[str, Any]) -> float:
 
 
 def month_text(summary: Mapping[str, Any], key: str) -> str:
-    """Dollars a month of the fleet in words, for a figure of 1,000 interactions of the simulated phones; empty where
-    they are not known."""
+    """What a figure of 1,000 interactions of the simulated phones is a month of the fleet, in words; empty where that
+    is not known."""
     value, interactions = setting(summary, *key.split(".")), setting(summary, "interactions")
     usd = math.nan if value is None or not interactions else value * interactions / 1000 * of_fleet(summary)
-    return f"{money_text(usd)} a month" if math.isfinite(usd) else ""
+    return f"{money(usd)} a month" if math.isfinite(usd) else ""
+
+
+def cent_a_month(months: float) -> str:
+    """What a hundredth of the unit of money over 1,000 interactions is a month, where that is `months` times as much:
+    €0.01 is €9,000 a month."""
+    return f"{currency().sign}0.01 is {money(0.01 * months / told(1.0))} a month"
 
 
 def with_months(results: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """Quantities as people read them, in figures, pages and on the terminal; draws nothing."""
 
 from fleetrec.simulator.core.money import currency
-from fleetrec.simulator.results.sentences import money
 
 
 def time_unit(span_s: float) -> tuple[float, str]:
@@ -45,16 +44,18 @@ def number_text(value: float) -> str:
     return f"{value:.3g}"
 
 
-def money_text(usd: float) -> str:
-    """An amount to three digits, as sentences say it; what is under a hundredth of a cent is said to be."""
-    value, sign = usd * currency().per_usd, currency().sign
-    if 0 < abs(value) < 1e-4:
-        return f"under {sign}0.0001"
-    if abs(value) >= 1000:
-        return money(usd)
-    return f"{sign}{number_text(value)}" if not value < 0 else f"−{sign}{number_text(-value)}"
-
-
 def told(usd: float) -> float:
     """An amount on an axis, in the currency that is told."""
     return usd * currency().per_usd
+
+
+def money_tick(amount: float) -> str:
+    """A tick of such an axis, short enough to stand beside others: $250k, −€1.5M, $0.02."""
+    scale, unit = next(((s, u) for s, u in ((1e9, "B"), (1e6, "M"), (1e3, "k")) if abs(amount) >= s), (1.0, ""))
+    return f"{'−' if amount < 0 else ''}{currency().sign}{abs(amount) / scale:.4g}{unit}"
+
+
+def money_ticks(most: float) -> dict[str, str]:
+    """How the browser writes them, on an axis that goes so far from zero: its SI prefixes are those of money between a
+    thousand and a billion."""
+    return {"tickformat": "$.4~s" if 1e3 <= most < 1e9 else "$,.4~r"}

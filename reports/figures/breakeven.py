@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.reports.data.quantities import money_text, told
+from fleetrec.reports.data.quantities import money_tick, told
 from fleetrec.reports.data.run_folder import read_mapping
 from fleetrec.reports.figures import style
 from fleetrec.simulator.core.money import told_in
+from fleetrec.simulator.results.sentences import money
 from fleetrec.simulator.scenario.sections import Currency
 from fleetrec.simulator.scenario.units import COUNT
 
@@ -60,7 +61,7 @@ def _money(axes: Axes, policy: Mapping[str, Any], ways: Mapping[str, str], key: 
         fleets, values = [one["fleet"] for one in rows], [one[key] for one in rows]
         ends = ""
         if values and min(values) < floor:
-            ends = f", {money_text(values[0])} to {money_text(values[-1])}"
+            ends = f", {money(values[0])} to {money(values[-1])}"
             fleets, values = [], []
         axes.plot(fleets, [told(usd) for usd in values], color=colour, linestyle=dashes, label=f"{name}{ends}")
         if fleets and f"{key}_low" in rows[0]:
@@ -72,5 +73,5 @@ def _money(axes: Axes, policy: Mapping[str, Any], ways: Mapping[str, str], key: 
     axes.set_xlabel("devices in the fleet")
     axes.set_ylabel(label)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: COUNT.show(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: money_text(value / told(1.0))))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: money_tick(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.metric_names import metric
+from fleetrec.reports.data.months import cent_a_month
+from fleetrec.reports.data.quantities import told
 from fleetrec.reports.data.run_folder import figure_footer, read_mapping
 from fleetrec.reports.figures.cost_accuracy import PolicyPoint, cost_accuracy
-from fleetrec.simulator.results.sentences import money
-
-_COST_LABELS = {
-    "usd_marginal_per_1k_interactions": "USD per 1,000 interactions, marginal account",
-    "usd_provisioned_per_1k_interactions": "USD per 1,000 interactions, provisioned account",
-}
+from fleetrec.simulator.core.money import told_in
+from fleetrec.simulator.experiments.folders import currency_of
 
 
 def draw_comparison(folder: Path) -> Path:
@@ -22,18 +21,23 @@ def draw_comparison(folder: Path) -> Path:
     """
     path = folder / "comparison.json"
     comparison = read_mapping(path)
+    with told_in(currency_of(folder)):
+        return _draw(folder, path, comparison)
+
+
+def _draw(folder: Path, path: Path, comparison: Mapping[str, Any]) -> Path:
     try:
         metric, cost = str(comparison["metric"]), str(comparison["cost"])
         points = [
             # An interval has no end where a single user was seen: it is the whole of [0, 1] then.
             PolicyPoint(
                 str(row["policy"]),
-                float(row["cost"]),
+                told(float(row["cost"])),
                 float(row["accuracy"]),
                 low=0.0 if row["low"] is None else max(float(row["low"]), 0.0),
                 high=1.0 if row["high"] is None else min(float(row["high"]), 1.0),
-                cost_low=row.get("cost_low"),
-                cost_high=row.get("cost_high"),
+                cost_low=None if row.get("cost_low") is None else told(row["cost_low"]),
+                cost_high=None if row.get("cost_high") is None else told(row["cost_high"]),
             )
             for row in comparison["policies"]
         ]
@@ -54,8 +58,8 @@ def draw_comparison(folder: Path) -> Path:
 
 
 def _cost_label(cost: str, represents: object, policies: Sequence[Mapping[str, Any]]) -> str:
-    label = _COST_LABELS.get(cost, cost)
+    label = f"{metric(f'cost.{cost}').label} account"
     fleet = f", fleet of {represents:,}" if "provisioned" in cost and isinstance(represents, int) else ""
     rates = [row["usd_per_month"] / row["cost"] for row in policies if row.get("usd_per_month") and row["cost"]]
-    month = f"; $0.01 is {money(0.01 * rates[0])} a month" if rates else ""
+    month = f"; {cent_a_month(rates[0])}" if rates else ""
     return f"{label}{fleet}{month}"

@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.reports.data.quantities import money_tick, number_text
 from fleetrec.reports.figures import style
 from fleetrec.reports.figures.labels import Box, anchor, place_labels, spread
+from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.core.notes import PREDICTION_TEXT
 
 _WIDTH_PX, _HEIGHT_PX = 1200, 800
@@ -123,8 +125,12 @@ def _cap_size(i: int) -> float:
 def _cost_axis(axes: Axes, costs: Sequence[float], most: float, x_label: str) -> float:
     """Scale the axis of costs, which reaches to `most` and a little beyond; returns its end."""
     least = min((cost for cost in costs if cost > 0), default=0.0)
-    money = x_label.lstrip().startswith(("USD", "$", "US dollars"))
-    ticks = FuncFormatter(lambda value, _: _cost_text(value, money))
+    priced = x_label.startswith((currency().code, currency().label))
+
+    def text(value: float) -> str:
+        return money_tick(value) if priced else number_text(value)
+
+    ticks = FuncFormatter(lambda value, _: text(value))
     axes.xaxis.set_major_formatter(ticks)
     if not least:
         axes.set_xlim(-0.06, 1.0)
@@ -149,13 +155,8 @@ def _cost_axis(axes: Axes, costs: Sequence[float], most: float, x_label: str) ->
     end = most * math.pow(most / threshold, 0.12)
     axes.set_xlim(-0.16 * threshold, end)
     axes.axvline(threshold, color=style.GREY, linewidth=1.0, linestyle=(0, (1, 3)), zorder=1)
-    axes.set_xlabel(f"{x_label}   (logarithmic from {_cost_text(threshold, money)} on, linear below)")
+    axes.set_xlabel(f"{x_label}   (logarithmic from {text(threshold)} on, linear below)")
     return end
-
-
-def _cost_text(value: float, money: bool) -> str:
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
-    return f"${text}" if money else text
 
 
 def _accuracy_range(points: Sequence[PolicyPoint], baselines: Mapping[str, float]) -> tuple[float, float]:

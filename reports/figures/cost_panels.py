@@ -1,4 +1,4 @@
-"""The cost figure of a run: dollars, joules and grams of CO2, and what a thousand interactions took."""
+"""The cost figure of a run: money, joules and grams of CO2, and what a thousand interactions took."""
 
 import math
 from collections.abc import Sequence
@@ -9,17 +9,19 @@ from matplotlib.figure import Figure
 
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.months import of_fleet
-from fleetrec.reports.data.quantities import money_text, number_text
+from fleetrec.reports.data.quantities import number_text, told
 from fleetrec.reports.data.run_folder import ACCOUNTS, RunRecords, on_api, setting, stated_cost
 from fleetrec.reports.figures import style
+from fleetrec.simulator.core.money import currency
+from fleetrec.simulator.results.sentences import money
 
 _TINY = 1e-12
 
 
 def draw_cost(figure: Figure, run: RunRecords) -> None:
-    """Four panels: dollars by cause, device energy by class, bytes by class, totals beside per 1,000 interactions."""
+    """Four panels: money by account, device energy by class, bytes by class, totals beside per 1,000 interactions."""
     panels = figure.subplots(2, 2, height_ratios=[1, 1])
-    _dollars(panels[0][0], run)
+    _money_panel(panels[0][0], run)
     _energy(panels[0][1], run)
     _bytes(panels[1][0], run)
     _totals(panels[1][1], run)
@@ -51,11 +53,11 @@ def _bars(
     axes.grid(axis="y", visible=False)
 
 
-def _dollars(axes: Axes, run: RunRecords) -> None:
+def _money_panel(axes: Axes, run: RunRecords) -> None:
     """Each account a bar, as the summary states it, with its interval where it has one."""
     held = {account: stated_cost(run.summary, key) for account, key in ACCOUNTS.items()}
     number = setting(run.summary, "cost", "replicas_provisioned")
-    axes.set_title("dollars per 1,000 interactions, by account")
+    axes.set_title(f"{currency().label} per 1,000 interactions, by account")
     known = {account: cost for account, cost in held.items() if math.isfinite(cost.mean)}
     if not any(cost.mean for cost in known.values()):
         style.empty_panel(axes, "this run cost nothing")
@@ -63,19 +65,19 @@ def _dollars(axes: Axes, run: RunRecords) -> None:
     named = {"provisioned": f"provisioned\n({_servers(run, number)},\nrepresented fleet)", "marginal": "marginal"}
     thousands = len(run.interactions) / 1000 * of_fleet(run.summary)
     texts = [_with_month(cost.mean, cost.mean * thousands) for cost in known.values()]
-    names, values = [named[account] for account in known], [cost.mean for cost in known.values()]
-    ends = [cost.high if math.isfinite(cost.high) else cost.mean for cost in known.values()]
+    names, values = [named[account] for account in known], [told(cost.mean) for cost in known.values()]
+    ends = [told(cost.high if math.isfinite(cost.high) else cost.mean) for cost in known.values()]
     _bars(axes, names, values, [style.BLUE] * len(names), texts, ends)
     for y, cost in zip(np.arange(len(names))[::-1], known.values(), strict=True):
         if math.isfinite(cost.low) and math.isfinite(cost.high):
-            bar = [[cost.mean - cost.low], [cost.high - cost.mean]]
-            axes.errorbar([cost.mean], [y], xerr=bar, color=style.BLACK, capsize=4, linewidth=1.4)
+            bar = [[told(cost.mean - cost.low)], [told(cost.high - cost.mean)]]
+            axes.errorbar([told(cost.mean)], [y], xerr=bar, color=style.BLACK, capsize=4, linewidth=1.4)
     lacks = "" if "provisioned" in known else "; provisioned: the objective cannot be met"
-    axes.set_xlabel(f"US dollars; marginal: of the simulated phones{lacks}")
+    axes.set_xlabel(f"{currency().label}; marginal: of the simulated phones{lacks}")
 
 
 def _with_month(usd: float, month: float) -> str:
-    return f"{money_text(usd)} ({money_text(month)} a month)" if math.isfinite(month) else money_text(usd)
+    return f"{money(usd)} ({money(month)} a month)" if math.isfinite(month) else money(usd)
 
 
 def _by_class(run: RunRecords, column: str) -> tuple[list[str], list[float], list[int]]:
@@ -145,9 +147,9 @@ def _totals(axes: Axes, run: RunRecords) -> None:
     n = len(run.interactions)
     gpu_s = float(setting(run.summary, "cloud", "gpu_seconds") or 0.0)
     rows = (
-        ("marginal cost, dollars", _cost(run, "usd_marginal"), ""),
-        (f"{'' if on_api(run.summary) else 'configured '}{_servers(run)}, dollars", _cost(run, "usd_replicas"), ""),
-        ("network, dollars", _cost(run, "usd_network"), ""),
+        ("marginal cost", _cost(run, "usd_marginal"), ""),
+        (f"{'' if on_api(run.summary) else 'configured '}{_servers(run)}", _cost(run, "usd_replicas"), ""),
+        ("network", _cost(run, "usd_network"), ""),
         ("GPU time used", gpu_s, "GPU s"),
         ("energy of the cloud", _cost(run, "gpu_joules"), "J"),
         ("energy of the devices", _cost(run, "device_joules"), "J"),
@@ -177,7 +179,7 @@ def _quantity(value: float, unit: str) -> str:
     if math.isnan(value):
         return "unknown"
     if not unit:
-        return money_text(value)
+        return money(value)
     return _si(value, unit) if unit in ("J", "B") else f"{number_text(value)} {unit}"
 
 

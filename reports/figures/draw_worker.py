@@ -4,6 +4,8 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.figures.background_drawing import Sheet
 from fleetrec.reports.figures.run_figures import draw_run
 from fleetrec.reports.html import write_report
+from fleetrec.simulator.core.money import told_in
+from fleetrec.simulator.experiments.folders import currency_of
 
 
 class Drawer:
@@ -12,7 +14,8 @@ class Drawer:
     def do(self, sheet: Sheet) -> InputError | OSError | str:
         """What went wrong in a way that a user can mend; an empty text where nothing did."""
         try:
-            draw_run(sheet.folder, names=sheet.figures)
+            with told_in(currency_of(sheet.folder)):
+                draw_run(sheet.folder, names=sheet.figures)
             if sheet.page:
                 write_report(sheet.folder)
         except (InputError, OSError) as error:

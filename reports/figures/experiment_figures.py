@@ -10,13 +10,15 @@ from fleetrec.reports.data.rehearsal_folder import read_rehearsal
 from fleetrec.reports.data.run_folder import figure_footer
 from fleetrec.reports.figures.chart_pictures import draw_chart
 from fleetrec.reports.figures.run_figures import draw_run
+from fleetrec.simulator.core.money import told_in
+from fleetrec.simulator.experiments.folders import currency_of
 from fleetrec.simulator.experiments.rehearsal.sentences import headline
 from fleetrec.simulator.records.run_manifest import edits_told
 
 
 def draw_figures(folder: Path) -> list[Path]:
     """Draw every figure of a run, an experiment or a rehearsal to its `figures/`; InputError where it is none."""
-    with edits_told(folder):
+    with edits_told(folder), told_in(currency_of(folder)):
         kind = folder_kind(folder)
         if kind == "rehearsal":
             return draw_rehearsal(folder)

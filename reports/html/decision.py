@@ -12,6 +12,7 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.experiment_folder import Experiment
 from fleetrec.reports.data.metric_names import Metric, metric
+from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, money
 
 PER_MONTH = "cost.usd_provisioned_per_month"
@@ -73,13 +74,19 @@ def _nothing(decision: Mapping[str, Any], of: Metric) -> list[Choice]:
     name = WITHOUT_CLOUD.get(str(best["baseline"]), str(best["baseline"]))
     shown = {"adds": "calling is shown to add accuracy", "as good alone": "shown to be as good as calling"}
     remark = shown.get(str(best.get("shown")), "not shown to be worse or better than calling")
-    figures = [(f"{of.label} {of.text(own.mean)}", interval_text(of, own)), ("$0 a month", "no request is made")]
+    figures = [
+        (f"{of.label} {of.text(own.mean)}", interval_text(of, own)),
+        (f"{money(0.0)} a month", "no request is made"),
+    ]
     return [Choice("Doing nothing", name, figures, remark)]
 
 
 def _today(row: Mapping[str, Any], of: Metric) -> Choice:
     own = Estimate(*(_number(row.get(key)) for key in ("accuracy", "low", "high")))
-    figures = [(f"{of.label} {of.text(own.mean)}", interval_text(of, own)), ("$0 a month", "no request is made")]
+    figures = [
+        (f"{of.label} {of.text(own.mean)}", interval_text(of, own)),
+        (f"{money(0.0)} a month", "no request is made"),
+    ]
     return Choice("Without a cloud", str(row["policy"]), figures)
 
 
@@ -90,9 +97,9 @@ def _variant(experiment: Experiment, role: str, name: str, of: Metric, remark: s
 
 
 def month_texts(held: Estimate) -> tuple[str, str]:
-    """Dollars a month with their interval, rounded as the sentence rounds them."""
+    """Money a month with its interval, rounded as the sentence rounds them."""
     if not math.isfinite(held.mean):
-        return "dollars a month: n/a", ""
+        return f"{currency().label} a month: n/a", ""
     interval = f"95%: {money(held.low)} to {money(held.high)}" if math.isfinite(held.low + held.high) else ""
     return f"{money(held.mean)} a month", interval
 

@@ -96,9 +96,7 @@ def _rule(decision: Mapping[str, Any]) -> str:
         return (
             said + "Of those that are shown and keep the budget at the end of their interval, the most accurate is run."
         )
-    return (
-        said + "Of those that are shown, the cheapest is run; whether it is worth its dollars, the table's price says."
-    )
+    return said + "Of those that are shown, the cheapest is run; whether it is worth its cost, the table's price says."
 
 
 def _turn(one: Mapping[str, Any]) -> str:

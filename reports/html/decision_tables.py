@@ -6,7 +6,7 @@ from typing import Any
 
 from fleetrec.reports.charts.decision_charts import value_text
 from fleetrec.reports.data.decision import rival_of
-from fleetrec.reports.data.quantities import money_text, number_text
+from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.html.tables import Cell, Head, Row, Table
 from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.results.engagement import metric_words
@@ -45,7 +45,7 @@ def _policy(row: _Held, worth: float | None) -> list[Cell]:
     cells += [
         _cell(gain, signed),
         _cell(row["usd_per_month"], money),
-        _cell(row["usd_per_1k_interactions"], money_text),
+        _cell(row["usd_per_1k_interactions"], money),
     ]
     if worth is not None:
         cells.append(_cell(row["net_usd_per_month"], money))
@@ -82,7 +82,7 @@ def ways_table(decision: _Held) -> Table | None:
             rows.append(Row([Cell(one["name"]), Cell("none meets the objective"), *([Cell("")] * (len(heads) - 2))]))
             continue
         each = usd["mean"] * 1000 / decision["interactions_per_month"]
-        cells = [Cell(one["name"]), _cell(usd, money), Cell(money_text(each))]
+        cells = [Cell(one["name"]), _cell(usd, money), Cell(money(each))]
         cells += [_cell(one["net_usd_per_month"], money)] if worth is not None else []
         cells += [_number(one[name]) for name in ("replicas", "gpu_joules_per_month", "gco2_per_month")]
         rows.append(Row(cells))

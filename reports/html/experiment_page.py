@@ -7,7 +7,7 @@ from typing import Any
 
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts import run_charts
-from fleetrec.reports.charts.experiment_charts import experiment_charts
+from fleetrec.reports.charts.experiment_charts import charted, experiment_charts, month_beside
 from fleetrec.reports.data.experiment_folder import Experiment, read_experiment
 from fleetrec.reports.data.metric_names import WORLDS, Metric, metric, worth_showing
 from fleetrec.reports.data.months import PER_MONTH
@@ -87,7 +87,14 @@ def write_experiment_page(folder: Path) -> Path:
     data = {
         "charts": [chart.data for chart in every if chart.traces],
         "metrics": [
-            {"key": m.key, "label": m.label, "form": m.form, "higher_is_better": m.higher_is_better, "world": m.world}
+            {
+                "key": m.key,
+                "label": m.label,
+                "beside": month_beside(experiment, m),
+                "form": m.form,
+                "higher_is_better": m.higher_is_better,
+                "world": m.world,
+            }
             for m in metrics
         ],
         "variants": _points(experiment, metrics, group_keys),
@@ -235,7 +242,7 @@ def _points(
     counts = experiment.results["variant"].value_counts()
     points = []
     for i, variant in enumerate(experiment.variants):
-        estimates = [experiment.estimate(variant.name, m.key) for m in metrics]
+        estimates = [charted(experiment, variant.name, m) for m in metrics]
         points.append(
             {
                 "name": variant.name,

@@ -6,17 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from fleetrec.reports.charts.rehearsal_charts import rehearsal_charts
+from fleetrec.reports.data.metric_names import metric
 from fleetrec.reports.data.notes import texts_but
-from fleetrec.reports.data.quantities import money_text, number_text, seconds_text
+from fleetrec.reports.data.quantities import number_text, seconds_text
 from fleetrec.reports.data.rehearsal_folder import SOURCES, RehearsalRecords, read_rehearsal
 from fleetrec.reports.html import words
 from fleetrec.reports.html.render import write_page
 from fleetrec.reports.html.tables import Cell, Head, Row, Table
 from fleetrec.simulator.core.notes import PREDICTION_TEXT
 from fleetrec.simulator.experiments.rehearsal.sentences import effect_text, headline, sender_text
+from fleetrec.simulator.results.sentences import money
 
 _TIMES = (("ttft", "time to first token"), ("tpot", "per output token"), ("latency", "latency"))
 _PARTS = {"first": "fitted part", "second": "part that judges", "all": "all"}
+_COSTS = (
+    "usd_provisioned_per_month",
+    "usd_provisioned_per_1k_interactions",
+    "usd_marginal_per_month",
+    "usd_marginal_per_1k_interactions",
+)
 _ENDS = {
     "due": "due",
     "sent": "sent",
@@ -130,10 +138,7 @@ def _effect(summary: Mapping[str, Any]) -> Table | None:
         row(effect["metric"].upper(), "accuracy", lambda value: f"{value:.4f}"),
         row("p95 request latency", "request_latency_p95_s", seconds_text),
         row("requests answered an interaction", "answered_ratio", number_text),
-        row("dollars a month, provisioned", "usd_provisioned_per_month", money_text),
-        row("USD per 1,000 interactions, provisioned", "usd_provisioned_per_1k_interactions", money_text),
-        row("dollars a month, marginal", "usd_marginal_per_month", money_text),
-        row("USD per 1,000 interactions, marginal", "usd_marginal_per_1k_interactions", money_text),
+        *(row(metric(f"cost.{name}").label, name, money) for name in _COSTS),
         row("replicas needed", "replicas_provisioned", number_text),
     ]
     heads = [Head(""), Head("with the scenario's guess"), Head("with the fitted profile")]

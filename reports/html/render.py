@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.reports.data.metric_names import WORLDS
 from fleetrec.reports.html.glossary import GLOSSARY, linked, word_id
+from fleetrec.simulator.core.money import currency
 
 _HERE = Path(__file__).parent / "templates"
 _SCRIPTS = ("drawing", "experiment", "tables", "page")
@@ -45,7 +46,7 @@ def write_page(path: Path, template: str, page: Mapping[str, Any], data: Mapping
         .get_template(template)
         .render(
             **page,
-            data=data,
+            data={**data, "money": currency().sign},
             scripts=scripts,
             script_hashes=hashes,
             styles=Markup((_HERE / "report.css").read_text(encoding="utf-8")),

@@ -33,8 +33,9 @@ from fleetrec.reports.html.engagement_tables import engagement_groups_table, eng
 from fleetrec.reports.html.render import write_page
 from fleetrec.reports.html.run_tables import class_table, cost_table, region_table, requests_table, worlds_table
 from fleetrec.reports.html.tables import run_accuracy_table, run_groups_table
+from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.results.engagement import PREFIX
-from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, signed
+from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, money, signed
 from fleetrec.simulator.results.summary import off_share
 
 
@@ -130,7 +131,7 @@ def _choices(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[Choice]
     found = [Choice("This run", run.title, figures, colour=0)]
     if held:
         best = max(held, key=lambda baseline: held[baseline])
-        alone = [(f"{of.label} {of.text(held[best])}", ""), ("$0 a month", "no request is made")]
+        alone = [(f"{of.label} {of.text(held[best])}", ""), (f"{money(0.0)} a month", "no request is made")]
         added = setting(run.summary, "gain_over", best)
         remark = f"the run adds {between(signed, added)} to it" if added else ""
         found.append(Choice("Doing nothing", WITHOUT_CLOUD.get(best, best), alone, remark))
@@ -139,6 +140,7 @@ def _choices(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[Choice]
 
 _ENGAGED = ("choices_per_day", "slate_share", "return_share", "churn_share", "regret")
 _MARGINAL = "cost.usd_marginal_per_1k_interactions"
+_PROVISIONED = "cost.usd_provisioned_per_1k_interactions"
 
 
 def _month(summary: Mapping[str, Any]) -> str:
@@ -173,11 +175,11 @@ def _cards(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[dict[str,
         card("requests sent an interaction", "requests.ratio", _asked(summary)),
         card("p95 request latency", "latency_s.request.p95"),
         card("staleness of the list", "freshness.mean_staleness", "interactions not seen, in the mean"),
-        card("USD per 1,000 interactions, marginal", _MARGINAL, _month(summary)),
+        card(metric(_MARGINAL).label, _MARGINAL, _month(summary)),
     ]
     represented = [
-        cost("dollars a month", PER_MONTH),
-        cost("USD per 1,000 interactions, provisioned", "cost.usd_provisioned_per_1k_interactions"),
+        cost(f"{currency().label} a month", PER_MONTH),
+        cost(metric(_PROVISIONED).label, _PROVISIONED),
         card("p95 request latency", "represented.latency_s.p95"),
     ]
     if not on_api(summary):
@@ -263,4 +265,4 @@ def _cost_chart(run: RunRecords) -> Chart:
         note += " No number of replicas meets the objective, so there is no provisioned cost."
     thousands = len(run.interactions) / 1000 * of_fleet(run.summary)
     months = {account: [cost.mean * thousands for cost in costs] for account, costs in held.items()}
-    return bar_charts.accounts(["this run"], held, [0], "US dollars per 1,000 interactions", note, months)
+    return bar_charts.accounts(["this run"], held, [0], note, months)

@@ -11,19 +11,20 @@ from fleetrec.reports.data.months import of_fleet
 from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.data.run_folder import RunRecords, on_api, setting, stated_cost
 from fleetrec.reports.html.tables import Cell, Head, Row, Table, heads_of, pairs_table
+from fleetrec.simulator.core.money import currency
 
 _REGION_COSTS = ("cost.usd_provisioned_per_1k_interactions", "cost.usd_provisioned_per_month")
 _PERCENTILES = ("p50", "p95", "p99")
 _TOTALS = (
-    ("marginal account, USD", "usd_marginal"),
-    ("provisioned account, USD, for the fleet that this one stands for", "usd_provisioned"),
-    ("configured replicas, USD", "usd_replicas"),
-    ("network, USD", "usd_network"),
-    ("energy of the cloud, J", "gpu_joules"),
-    ("energy of the devices, J", "device_joules"),
-    ("sent up, bytes", "bytes_up"),
-    ("sent down, bytes", "bytes_down"),
-    ("carbon, gCO2", "gco2"),
+    "usd_marginal",
+    "usd_provisioned",
+    "usd_replicas",
+    "usd_network",
+    "gpu_joules",
+    "device_joules",
+    "bytes_up",
+    "bytes_down",
+    "gco2",
 )
 _MAY_BE_UNKNOWN = ("gpu_joules", "gco2")
 
@@ -63,7 +64,7 @@ def worlds_table(run: RunRecords) -> Table | None:
         ),
         both("busy (share of time not idle)", "cloud.utilization", "represented.utilization"),
         both("headroom (load more that would do)", "cloud.headroom", "represented.headroom"),
-        Row([Cell("dollars a month"), Cell(""), _cost_cell(run, metric("cost.usd_provisioned_per_month"))]),
+        Row([Cell(f"{currency().label} a month"), Cell(""), _cost_cell(run, metric("cost.usd_provisioned_per_month"))]),
     ]
     heads = [
         Head(""),
@@ -104,19 +105,19 @@ def requests_table(run: RunRecords) -> Table:
 
 
 def cost_table(run: RunRecords) -> Table:
-    """Dollars, joules, bytes and carbon: of the run, of 1,000 interactions, of a month of the represented fleet."""
+    """Money, joules, bytes and carbon: of the run, of 1,000 interactions, of a month of the represented fleet."""
     cost, n = run.summary.get("cost") or {}, len(run.interactions)
     times = of_fleet(run.summary)
     rows = []
-    for name, key in _TOTALS:
-        value = cost.get(key)
+    for key in _TOTALS:
+        of, value = metric(f"cost.{key}"), cost.get(key)
+        name = f"{of.label}{', of the fleet that this one stands for' if of.world == 'represented' else ''}"
         if value is None and key in _MAY_BE_UNKNOWN:
             rows.append([name, *["unknown: the hosted API does not tell"] * 3])
         if isinstance(value, int | float):
             each = cost.get(f"{key}_per_1k_interactions", value * 1000 / n if n else None)
             month = math.nan if key == "usd_replicas" else cost.get(f"{key}_per_month", value * times)
-            texts = [number_text(math.nan if one is None else float(one)) for one in (value, each, month)]
-            rows.append([name, *texts])
+            rows.append([name, *map(of.text, (value, each, month))])
     heads = ["", "whole run", "per 1,000 interactions", "a month, represented fleet"]
     return pairs_table("cost-table", "What the run cost", heads, rows)
 

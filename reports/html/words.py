@@ -9,8 +9,8 @@ from fleetrec.simulator.core.notes import COST_ACCOUNT, ENGAGEMENT, PREDICTION, 
 ACCOUNTS = (
     "Provisioned: what it costs to own the fewest GPUs that keep the latency objective in the busiest half hour "
     "of the fleet that this one stands for, paid all the time, idle or not. Marginal: what the requests alone used, "
-    "as if every GPU were rented by the second. A policy that asks less saves marginal dollars at once; it saves "
-    "provisioned dollars only where the peak falls."
+    "as if every GPU were rented by the second. A policy that asks less saves on the marginal account at once, and "
+    "on the provisioned one only where the peak falls."
 )
 REPLAYED_CHOICES = (
     "Logged choices do not react to slates: what users chose is taken from a log, whatever was on their screen. "

@@ -5,10 +5,11 @@ from typing import Any
 
 from rich.console import Console
 
-from fleetrec.reports.data.quantities import money_text, number_text
+from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 from fleetrec.simulator.core.money import currency, told_in
+from fleetrec.simulator.results.sentences import money
 from fleetrec.simulator.scenario.sections import Currency
 
 _ROWS = 9  # fleets that are shown, of those that were looked at
@@ -65,7 +66,7 @@ def _table(
 
 
 def _money(usd: float | None) -> str:
-    return "n/a" if usd is None else money_text(usd)
+    return "n/a" if usd is None else money(usd)
 
 
 def _megajoules(joules: float | None) -> str:

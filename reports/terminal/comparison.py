@@ -8,11 +8,13 @@ import pandas as pd
 from rich.console import Console
 
 from fleetrec.models.runtime.wording import counted
-from fleetrec.reports.data.quantities import money_text
+from fleetrec.reports.data.metric_names import metric as figure
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
+from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH
 from fleetrec.simulator.experiments.comparison.sensitivity import LEAST_TOLD
+from fleetrec.simulator.results.sentences import money
 
 _MOST_ROWS = 30
 _MOST_HINTS = 4
@@ -36,8 +38,10 @@ def print_comparison(
         named = {*on_front, answer["baseline"], answer["winner"]}
         shown = [name for name in shown if name in named]
     months = table[table["metric"] == PER_MONTH].set_index("variant")["mean"]
-    month = ("USD\na month",) if len(months) and cost != PER_MONTH else ()
-    heads = ("variant", f"{_name(metric)}\n95%", "difference\n95%", "p\nadjusted", "cost\n95%", *month, "on\nfront")
+    month = (f"{currency().code}\na month",) if len(months) and cost != PER_MONTH else ()
+    price = figure(cost)
+    unit = f"cost, {currency().code}" if price.form == "money" else "cost"
+    heads = ("variant", f"{_name(metric)}\n95%", "difference\n95%", "p\nadjusted", f"{unit}\n95%", *month, "on\nfront")
     lines = new_table(console, heads)
     for name in shown:
         own, spent = rows.loc[name], costs.loc[name]
@@ -48,8 +52,8 @@ def print_comparison(
             if name == answer["baseline"]
             else _estimate(own["difference"], own["difference_low"], own["difference_high"], "+"),
             "" if name == answer["baseline"] else _p(own["p_adjusted"]),
-            _estimate(spent["mean"], spent["low"], spent["high"]),
-            *([money_text(months[name])] if month else []),
+            _estimate(price.drawn(spent["mean"]), price.drawn(spent["low"]), price.drawn(spent["high"])),
+            *([money(months[name])] if month else []),
             f"{on_front[name]:.0%}" if name in on_front else "",
         )
     console.print(lines)
@@ -83,9 +87,10 @@ def _differences(answer: Mapping[str, Any], console: Console) -> None:
     write_line(console, f"differences to '{answer['baseline']}', with 95% intervals", "bold")
     lines = new_table(console, ("run", "figure", "difference", "95%"))
     for row in answer["differences"]:
-        ends = "" if _unknown(row["low"]) or _unknown(row["high"]) else f"{row['low']:+,.4g} to {row['high']:+,.4g}"
-        moved = "n/a" if _unknown(row["difference"]) else f"{row['difference']:+,.4g}"
-        lines.add_row(escape(row["variant"]), _name(row["metric"]), moved, ends)
+        of, figures = figure(row["metric"]), [row[end] for end in ("difference", "low", "high")]
+        moved, *ends = ["" if _unknown(one) else f"{of.drawn(one):+,.4g}" for one in figures]
+        name = of.label if of.form == "money" else _name(of.key)
+        lines.add_row(escape(row["variant"]), name, moved or "n/a", " to ".join(ends) if all(ends) else "")
     console.print(lines)
 
 

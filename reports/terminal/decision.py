@@ -8,7 +8,7 @@ from rich.console import Console
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts.decision_charts import value_text
 from fleetrec.reports.data.decision import rival_of
-from fleetrec.reports.data.quantities import money_text, number_text
+from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 from fleetrec.simulator.core.money import currency, told_in
@@ -52,7 +52,7 @@ def _print(decision: Mapping[str, Any], console: Console) -> None:
             escape(row["policy"]) + (" *" if row["shown"] else ""),
             f"{signed(gain['mean'])}\n{_ends(gain, signed)}",
             f"{money(month['mean'])}\n{_ends(month, money)}",
-            money_text(row["usd_per_1k_interactions"]["mean"]),
+            money(row["usd_per_1k_interactions"]["mean"]),
             end,
         )
     console.print(table)

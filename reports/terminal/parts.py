@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -12,10 +12,7 @@ from fleetrec.reports.data.notes import caveat_of, texts_but
 from fleetrec.reports.data.quantities import number_text, seconds_text
 from fleetrec.reports.terminal.text import escape
 from fleetrec.simulator.core.notes import ENGAGEMENT, PREDICTION
-
-if TYPE_CHECKING:
-    pass
-
+from fleetrec.simulator.results.sentences import money
 
 WIDTH = 100
 
@@ -68,7 +65,7 @@ def cell(key: str, value: Any) -> str:
     if "@" in key or key in ("accuracy", "half_width"):
         return f"{value:.4f}"
     if key == "cost" or key.startswith("usd"):
-        return f"${number_text(value)}"
+        return money(value)
     return number_text(value)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -13,11 +13,9 @@ from fleetrec.reports.data.quantities import number_text, seconds_text
 from fleetrec.reports.data.run_folder import on_api, setting
 from fleetrec.reports.terminal.parts import WIDTH, cell, new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
+from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.results.engagement import PREFIX
-
-if TYPE_CHECKING:
-    pass
-
+from fleetrec.simulator.results.sentences import money
 
 _MOST_ASSUMPTIONS = 3
 """of what an answer hangs on, those that matter most come first"""
@@ -27,8 +25,8 @@ _COLUMNS = {
     "accuracy": "accuracy",
     "half_width": "95% ±",
     "hr@10": "HR@10",
-    "cost": "USD\nper 1k",
-    "usd_per_month": "USD\na month",
+    "cost": "{currency}\nper 1k",
+    "usd_per_month": "{currency}\na month",
     "realised_ratio": "share\nasked",
     "ratio": "requests\nsent",
     "mean_staleness": "list\nstaleness",
@@ -69,8 +67,8 @@ def _region_table(regions: Mapping[str, Any], console: Console) -> None:
         "p95\nlatency",
         "cloud\nuse",
         "replicas\nneeded",
-        "USD\nper 1k",
-        "USD\na month",
+        f"{currency().code}\nper 1k",
+        f"{currency().code}\na month",
     )
     table = new_table(console, heads)
     for name, own in regions.items():
@@ -97,7 +95,7 @@ def print_policy_comparison(comparison: Mapping[str, Any], console: Console) -> 
     full = [{**row, "half_width": _half_width(row)} for row in (*comparison["today"], *comparison["policies"])]
     wanted = [key for key in _COLUMNS if console.width >= WIDTH or key not in _IF_THERE_IS_ROOM]
     shown = [key for key in wanted if any(row.get(key) is not None for row in full)]
-    table = new_table(console, [_COLUMNS[key] for key in shown])
+    table = new_table(console, [_COLUMNS[key].format(currency=currency().code) for key in shown])
     for row in full:
         table.add_row(*(escape(cell(key, row.get(key))) for key in shown))
     console.print(table)
@@ -141,7 +139,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         return "none" if set(texts) == {"n/a"} else ", ".join(f"{n} {t}" for n, t in zip(names, texts, strict=True))
 
     def dollars(key: str) -> str:
-        return f"${number_text(value('cost', key))}"
+        return money(value("cost", key))
 
     server, api = "replica" if setting(summary, "cloud", "cpu_seconds") is None else "core", on_api(summary)
     ended = [
@@ -217,7 +215,7 @@ def _api(value: Callable[..., float]) -> str:
         for name, key in (("answered", "answered"), ("refused (429)", "refused_429"), ("away (503)", "unavailable_503"))
     )
     usd = ", ".join(
-        f"{name} ${number_text(value('cloud', 'api', f'usd_{key}'))}"
+        f"{name} {money(value('cloud', 'api', f'usd_{key}'))}"
         for name, key in (("prompts", "input"), ("cached", "cached_input"), ("answers", "output"), ("fees", "fee"))
     )
     return f"{counts}; {usd}"

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from fleetrec.models.runtime.artifacts import atomic_path
@@ -22,6 +23,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.user_files import read_json
 from fleetrec.simulator.records.run_manifest import is_finished
 from fleetrec.simulator.results.engagement import PREFIX, RATIOS
+from fleetrec.simulator.scenario.sections import Currency
 from fleetrec.simulator.scenario.text_files import read_object
 
 SCHEMA_VERSION = 1
@@ -136,6 +138,28 @@ class ExperimentFolder:
             for seed in manifest.seeds:
                 for training in trainings:
                     yield RunPlace(variant, seed, self.run_folder(variant, seed, training), training)
+
+
+def currency_of(folder: Path) -> Currency:
+    """In which money is told of what a folder holds: as the scenario of its run has it, or of the baseline's runs."""
+    path = folder / "scenario.yaml"
+    if (folder / "experiment.json").is_file():
+        experiment = ExperimentFolder(folder)
+        manifest = experiment.manifest()
+        baseline = manifest.baseline or manifest.variants[0].name
+        runs = sorted(experiment.runs(manifest), key=lambda one: one.variant.name != baseline)
+        places = (one.folder / "scenario.yaml" for one in runs)
+        path = next((place for place in places if place.is_file()), path)
+    elif not path.is_file():  # of policies compared, each in a folder of its own
+        path = next(iter(sorted(folder.glob("*/scenario.yaml"))), path)
+    if not path.is_file():
+        return Currency()
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return Currency(**(held.get("tariffs") or {}).get("currency") or {})
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: cannot be read ({reason}); run the scenario again") from error
 
 
 def flat_figures(summary: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

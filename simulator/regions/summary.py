@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fleetrec.simulator.core.money import told_in
 from fleetrec.simulator.core.notes import COST_ACCOUNT, Note, data_of, written
 from fleetrec.simulator.engine.retraining import Trainer
 from fleetrec.simulator.records.update_log import UpdateLog
@@ -103,7 +104,8 @@ def fleet_summary(
         },
         "versions": own[0]["versions"],
     }
-    summary["headline"] = parts.headline(scenario.policy, summary)
+    with told_in(scenario.tariffs.currency):
+        summary["headline"] = parts.headline(scenario.policy, summary)
     found: Figures = parts.finite(summary)
     return found
 

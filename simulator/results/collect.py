@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.costs import carbon_signal, device_cost, network_cost
+from fleetrec.simulator.core.money import told_in
 from fleetrec.simulator.core.notes import data_of
 from fleetrec.simulator.engine.world import World
 from fleetrec.simulator.fleet.message_sizes import install_bytes
@@ -167,7 +168,8 @@ def collect(
         "versions": {name: version(name) for name in ("torch", "numpy", "simpy", "transformers")}
         | {"python": platform.python_version()},
     }
-    said = parts.headline(scenario.policy, summary) if reacting is None else engagement_headline(summary)
+    with told_in(scenario.tariffs.currency):
+        said = parts.headline(scenario.policy, summary) if reacting is None else engagement_headline(summary)
     summary["headline"] = said
     alone = interactions[["device", "step"]].assign(**{name: held.astype(np.int32) for name, held in base.items()})
     items, owners = _ids(prepared)

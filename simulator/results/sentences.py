@@ -66,10 +66,12 @@ def signed(value: float) -> str:
 
 
 def money(usd: float) -> str:
-    """An amount with three digits that count, in the currency that is told: $21,600, $3.52, €0.0381."""
+    """An amount with three digits that count, in the currency that is told: $21,600, −$3.52, €0.0381."""
     value, sign = usd * currency().per_usd, currency().sign
-    if not value or not math.isfinite(value):
-        return f"{sign}{value:.0f}"
+    if not math.isfinite(value):
+        return "n/a"
+    if not value:
+        return f"{sign}0"
     places = 2 - math.floor(math.log10(abs(value)))
     text = f"{sign}{abs(round(value, places)):,.{max(places, 2) if places > 0 else 0}f}"
     return f"−{text}" if value < 0 else text

@@ -74,9 +74,9 @@ def test_a_sweep_is_read_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--worth", "-1"), "--worth -1: expected dollars above 0, such as 0.5"),
-        (("--worth", "1e308"), "--worth 1e+308: expected dollars above 0 and at most 1e+15, such as 0.5"),
-        (("--budget", "0"), "--budget 0: expected dollars above 0, such as 0.5"),
+        (("--worth", "-1"), "--worth -1: expected an amount above 0, such as 0.5"),
+        (("--worth", "1e308"), "--worth 1e+308: expected an amount above 0 and at most 1e+15, such as 0.5"),
+        (("--budget", "0"), "--budget 0: expected an amount above 0, such as 0.5"),
         (("--mark", "nothing.json"), "--mark nothing.json: no such file; expected NAME=0.21"),
         (("--mark", "mine=7"), "--mark mine=7: NDCG@10 lies between 0 and 1; write mine=0.21"),
         (("--seeds", "one"), "--seeds one: expected different whole numbers"),

@@ -141,8 +141,8 @@ def test_the_page_shows_measured_beside_simulated(held: Held) -> None:
     for said in (
         "The server answers in",
         "With the server's own speed NDCG@10 moves by",
-        "dollars a month, provisioned",
-        "dollars a month, marginal",
+        "USD a month, provisioned",
+        "USD a month, marginal",
     ):
         assert said in text
     result = CliRunner().invoke(app, ["report", str(held.folder), "--quiet"])

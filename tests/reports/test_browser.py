@@ -85,7 +85,7 @@ def test_pointing_at_a_variant_shows_all_its_figures(page: Page, sweep: Path) ->
     assert "0.1875 (0.1835 to 0.1915)" in text
     assert "policy.fusion.srm_weight1.5" in text
     label = page.evaluate("document.querySelector('#frontier .hoverlayer').textContent")
-    assert "USD per 1,000 interactions, provisioned: $0.04 ($0.039 to $0.041)" in label
+    assert "USD per 1,000 interactions, provisioned: $0.0400 ($0.0390 to $0.0410)" in label
 
 
 def test_filters_take_variants_out_of_plot_and_table(page: Page, sweep: Path) -> None:

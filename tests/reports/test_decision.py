@@ -68,7 +68,7 @@ def test_money_is_told_in_the_currency_of_the_scenario_and_kept_in_us_dollars(tm
     charts = {chart["id"]: chart for chart in data_of(folder / "decision.html")["charts"]}
     spent = next(trace for trace in charts["policies"]["traces"] if trace["name"] == "all")
     assert spent["x"] == [pytest.approx(1503)]
-    assert charts["policies"]["layout"]["xaxis"]["tickprefix"] == "€"
+    assert charts["policies"]["layout"]["xaxis"]["tickformat"][0] == "$"
     assert "€1,500" in shown(usd)
     assert "$" not in shown(usd)
 

@@ -55,7 +55,7 @@ def test_a_run_shows_its_two_worlds_side_by_side_what_it_hangs_on_and_what_becam
         "request latency, p95 2.3 s 520 ms",
         "busy (share of time not idle) 31.0% 93.0%",
         "headroom (load more that would do) 420.0% 12.5%",
-        "dollars a month $21,600 $16,200 to $27,000",
+        "US dollars a month $21,600 $16,200 to $27,000",
         "represented fleet on 8 replicas that it needs",
         "1,200 asked, 1,100 sent, 1,000 answered",
         "A weaker LLM <loses>: .1124 against .1250 of the SRM alone.",

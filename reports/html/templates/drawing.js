@@ -33,6 +33,8 @@ function shaded(value, key) {
 }
 
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+// "$" in the format of a tick is the sign of the money that the page tells, behind the minus.
+const moneyFormat = { locale: "told", locales: { told: { format: { currency: [data.money, ""] } } } };
 const narrow = () => !printing && document.documentElement.clientWidth < 640;
 
 // Lines of at most so many characters, broken at spaces.
@@ -71,7 +73,7 @@ function draw(id, given, look) {
     ...(printing ? { autosize: false, width: paperWidth, height: parseFloat(byId(id).style.height) } : { autosize: true }),
   };
   const full = { ...base, ...shaded(layout), xaxis: axis(shaded(layout.xaxis)), yaxis: axis(shaded(layout.yaxis)) };
-  const config = { responsive: !printing, displaylogo: false, displayModeBar: false, doubleClick: "reset" };
+  const config = { responsive: !printing, displaylogo: false, displayModeBar: false, doubleClick: "reset", ...moneyFormat };
   const drawn = Plotly.react(byId(id), shaded(traces), full, config);
   scaled(byId(id), full.width, full.height);
   return drawn;
@@ -101,11 +103,19 @@ function seconds(value) {
   }
   return size < 172800 ? `${trimmed(value / 3600, 3)} h` : `${trimmed(value / 86400, 3)} days`;
 }
+function money(value) {
+  const size = Math.abs(value);
+  if (!size) return `${data.money}0`;
+  const places = 2 - Math.floor(Math.log10(size));
+  const digits = places > 0 ? Math.max(places, 2) : 0;
+  const text = Number(size.toPrecision(3)).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return `${value < 0 ? "−" : ""}${data.money}${text}`;
+}
 function words(metric, value) {
   if (value === null || value === undefined) return "n/a";
   if (metric.form === "accuracy") return value.toFixed(4);
   if (metric.form === "seconds") return seconds(value);
-  if (metric.form === "dollars") return value > 0 && value < 1e-4 ? "under $0.0001" : `$${number(value)}`;
+  if (metric.form === "money") return money(value);
   return metric.form === "share" ? `${(100 * value).toFixed(1)}%` : number(value);
 }
 function wordsWithInterval(metric, [mean, low, high]) {

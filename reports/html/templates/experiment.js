@@ -37,9 +37,12 @@ function chips() {
   }));
 }
 
-function axisOf(metric) {
-  const form = { accuracy: {}, dollars: { tickprefix: "$" }, share: { tickformat: ".1%" }, seconds: { ticksuffix: " s" } };
-  return { title: { text: plain(metric.label) }, ...(form[metric.form] || {}) };
+function axisOf(metric, range) {
+  const most = Math.max(...range.map(Math.abs));
+  const ticks = { tickformat: most >= 1e3 && most < 1e9 ? "$.4~s" : "$,.4~r" };
+  const form = { accuracy: {}, money: ticks, share: { tickformat: ".1%" }, seconds: { ticksuffix: " s" } };
+  const title = wrapped(plain(metric.label + metric.beside), narrow() ? 44 : 110);
+  return { title: { text: title }, ...(form[metric.form] || {}) };
 }
 
 function errorBars(points, m, colour) {
@@ -150,7 +153,7 @@ function frontier() {
     annotations.push({ x: v.values[x][0], y: v.values[y][0], text: names.join(", "), showarrow: true, ...arrow });
     turn += 1;
   }
-  const [xaxis, yaxis] = [x, y].map((m, i) => ({ ...axisOf(data.metrics[m]), range: ranges[i] }));
+  const [xaxis, yaxis] = [x, y].map((m, i) => ({ ...axisOf(data.metrics[m], ranges[i]), range: ranges[i] }));
   draw("frontier", traces, { xaxis, yaxis, shapes, annotations });
   const names = new Set(shown.map((v) => v.name));
   for (const row of document.querySelectorAll("#variants tbody tr[data-variant]")) row.hidden = !names.has(row.dataset.variant);
@@ -211,5 +214,5 @@ function drawKeys() {
     title: { text: plain(key) }, tickvals: levels.map((_, i) => i), ticktext: levels.map((name) => plain(short(name))),
     range: [-0.5, levels.length - 0.5], showgrid: false,
   };
-  draw("key-plot", levels.length > 12 ? [dots] : [dots, mean], { xaxis, yaxis: axisOf(data.metrics[m]) });
+  draw("key-plot", levels.length > 12 ? [dots] : [dots, mean], { xaxis, yaxis: axisOf(data.metrics[m], points.map((v) => v.values[m][0])) });
 }

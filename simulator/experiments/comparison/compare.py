@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.money import told_in
 from fleetrec.simulator.core.notes import data_of, note
 from fleetrec.simulator.experiments.comparison.conclusion import conclude, higher_is_better
 from fleetrec.simulator.experiments.comparison.cost_plane import LEVEL
@@ -25,7 +26,7 @@ from fleetrec.simulator.experiments.comparison.matched_runs import read_records,
 from fleetrec.simulator.experiments.comparison.metric_values import Measure
 from fleetrec.simulator.experiments.comparison.records import RATIO, ExperimentRecords
 from fleetrec.simulator.experiments.comparison.warm_up import cut_warm_up
-from fleetrec.simulator.experiments.folders import full_metric
+from fleetrec.simulator.experiments.folders import currency_of, full_metric
 from fleetrec.simulator.experiments.statistics import holm
 from fleetrec.simulator.records.parquet import write_table
 from fleetrec.simulator.records.run_manifest import edits_told
@@ -72,7 +73,7 @@ def compare(
     equal_ratio: also compare families at equal realised request ratios. InputError where runs cannot be compared: none
     finished, other interactions, no such metric or baseline.
     """
-    with edits_told(Path(folder)):
+    with edits_told(Path(folder)), told_in(currency_of(Path(folder))):
         records, base = read_records(folder, baseline)
         found = _compared(records, base, metric, cost, third, equal_ratio, Path(folder))
     _write(Path(folder), found)
@@ -92,7 +93,8 @@ def compare_runs(
     finished run, or runs are not of one world: another seed, or other interactions.
     """
     records, base = read_runs(folders, baseline)
-    found = _compared(records, base, metric, cost, third, False, None)
+    with told_in(currency_of(folders[base])):
+        found = _compared(records, base, metric, cost, third, False, None)
     told = found.table.loc[
         found.table["variant"] != base, ["variant", "metric", "difference", "difference_low", "difference_high"]
     ]

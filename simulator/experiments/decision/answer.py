@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
@@ -21,9 +20,8 @@ from fleetrec.simulator.experiments.decision.judgement import Judged, judge, not
 from fleetrec.simulator.experiments.decision.sensitivity import Axis, axes_of, priced
 from fleetrec.simulator.experiments.decision.value import Value
 from fleetrec.simulator.experiments.decision.ways import axis_of, ways_of
-from fleetrec.simulator.experiments.folders import ExperimentFolder, full_metric
+from fleetrec.simulator.experiments.folders import ExperimentFolder, currency_of, full_metric
 from fleetrec.simulator.results.engagement import FIRST, PREFIX, metric_words
-from fleetrec.simulator.scenario.sections import Currency
 
 SCHEMA_VERSION = 1
 FILE = "decision.json"
@@ -42,19 +40,9 @@ def judged_of(folder: Path, value: Value, metric: str | None = None) -> Judged:
     wanted = full_metric(metric or next((name for name in named if "@" in name or name.startswith(PREFIX)), usual))
     held = PROVISIONED in records.results and bool(np.isfinite(records.measure(PROVISIONED).by_run).all())
     if not held:
-        said = "dollars are those of the marginal account: some run has no provisioned one"
+        said = "cost is that of the marginal account: some run has no provisioned one"
         records.notes.append(note("cost_marginal", said))
     return judge(records, value, wanted, PROVISIONED if held else MARGINAL)
-
-
-def currency_of(folder: Path) -> Currency:
-    """In which an experiment's answer tells money: that of its baseline's runs."""
-    held = ExperimentFolder(folder)
-    manifest = held.manifest()
-    baseline = manifest.baseline or manifest.variants[0].name
-    place = next((one for one in held.runs() if one.variant.name == baseline and one.finished), None)
-    text = "" if place is None else (place.folder / "scenario.yaml").read_text(encoding="utf-8")
-    return Currency(**((yaml.safe_load(text) or {}).get("tariffs") or {}).get("currency") or {})
 
 
 def decide(
@@ -88,7 +76,7 @@ def _decided(
         missed = missed_shares(records.results)
         why = f" ({'; '.join(f'{name}: {off}' for name, off in missed.items())})" if missed else ""
         raise InputError(
-            f"{folder}: no policy asks the cloud for dollars that are known, so there is nothing to decide{why}"
+            f"{folder}: no policy asks the cloud at a cost that is known, so there is nothing to decide{why}"
         )
     done = _finished(folder, records.replicates.worlds)
     variants = [variant for variant in manifest.variants if variant.name in done]

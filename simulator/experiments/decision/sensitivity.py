@@ -94,7 +94,7 @@ class Axis:
             return f"NDCG@10 {at:.4f} of fresh lists"
         if self.how == PRICED:
             worth = self.name == "worth of accuracy"
-            return f"{money(at)} for 0.01 over 1,000 interactions" if worth else f"{at:.3g} times the dollars"
+            return f"{money(at)} for 0.01 over 1,000 interactions" if worth else f"{at:.3g} times the price"
         return f"{self.name} {at:,.0f}" if at >= 1000 else f"{self.name} {at:.3g}"
 
 

@@ -30,7 +30,7 @@ class Value:
         for option, usd in (("--worth", self.worth_usd), ("--budget", self.budget_usd)):
             if usd is not None and not 0 < usd <= _MOST_USD:
                 most = f" and at most {_MOST_USD:g}" if usd > _MOST_USD else ""
-                raise InputError(f"{option} {usd:g}: expected dollars above 0{most}, such as 0.5")
+                raise InputError(f"{option} {usd:g}: expected an amount above 0{most}, such as 0.5")
 
     def in_usd(self, currency: Currency) -> "Value":
         """What was given in a currency."""

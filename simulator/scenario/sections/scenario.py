@@ -30,7 +30,7 @@ class PriceRange(Section):
 
 
 class Currency(Section):
-    """In which answers tell money. Prices of a scenario and figures in files are in US dollars all the same."""
+    """In which money is told to people. Prices of a scenario and figures in files are in US dollars all the same."""
 
     code: str = Field("USD", description="as ISO 4217 has it: EUR")
     per_usd: float = Field(1.0, gt=0, description="how many of it are one US dollar; of USD 1")
@@ -56,7 +56,7 @@ class Tariffs(Section):
     gb_up: float = Field(0.0, ge=0, description="USD per GB from devices to the cloud")
     gb_down: float = Field(0.08, ge=0, description="USD per GB from the cloud to devices")
     energy_kwh: float = Field(0.0, ge=0, description="USD per kWh, where the GPU price does not include it")
-    currency: Currency = Field(default_factory=Currency, description="in which `decide` and `breakeven` answer")
+    currency: Currency = Field(default_factory=Currency, description="in which money is told")
     carbon: float | str = Field(400.0, description="gCO2 per kWh, or a CSV of time,gCO2/kWh")
 
 

@@ -177,7 +177,7 @@ def test_worth_and_dollars_are_priced_anew_where_no_run_has_them_and_said_to_be(
 
 @pytest.mark.parametrize(("worth", "budget", "option"), [(0.0, None, "--worth"), (None, -3.0, "--budget")])
 def test_a_value_that_is_none_is_told(worth, budget, option):
-    with pytest.raises(InputError, match=f"{option} .*: expected dollars above 0"):
+    with pytest.raises(InputError, match=f"{option} .*: expected an amount above 0"):
         Value(worth, budget)
 
 
