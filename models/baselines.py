@@ -16,6 +16,7 @@ from fleetrec.models.runtime.ragged import ragged
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 _PAIRS_AT_ONCE = 2_000_000
 
@@ -121,6 +122,10 @@ class Popular:
         slate[: min(length, len(self._order))] = self._order[:length]
         return np.tile(slate, (len(users), 1))
 
+    def worth(self, newest: Int64) -> Floats:
+        """Scores [M, n_items] by which items are ordered after the items `newest` [M] (n_items: after none)."""
+        return np.tile(-self._place.astype(np.float64), (len(newest), 1))
+
     def ranks(self, users: Int64, as_of: Int64, targets: Int64, seen_upto: Int64 | None, length: int) -> Int64:
         """See Baseline.ranks."""
         index = self._index
@@ -169,6 +174,11 @@ class Markov(Popular):
         shape = (index.n_items + 1, index.n_items)
         self._counts = sparse.csr_array((counts, place, self._row_start), shape)
         self._rank_plus_one = sparse.csr_array((rank + 1, place, self._row_start), shape)
+
+    def worth(self, newest: Int64) -> Floats:
+        """See Popular.worth."""
+        counts = self._counts[newest].toarray()[:, self._place]
+        return np.asarray(counts * float(self._index.n_items) + super().worth(newest))
 
     def _rank(self, newest: Int64, place: Int64) -> Int64:
         rank = _entries(self._rank_plus_one, newest, place) - 1

@@ -52,8 +52,9 @@ class Update:
 
 
 def known_data(data: TrainingSet, ends: NDArray[np.int64]) -> TrainingSet:
-    """What models may learn from when the first `ends` [U] interactions of each user are known."""
-    return training_set(data.offsets, data.items, data.n_items, ends, ends)
+    """What models may learn from when the first `ends` [U] interactions of each user are known, and no others there."""
+    offsets = np.concatenate(([0], np.cumsum(ends)))
+    return training_set(offsets, data.items[data.events_before(ends)], data.n_items, ends, ends)
 
 
 def newest_data(known: TrainingSet, since: NDArray[np.int64], context: int) -> TrainingSet:

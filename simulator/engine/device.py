@@ -142,12 +142,15 @@ class Device(DeviceKnowledge):
         times, row, now, after = self.times, self.row, self.times[self.row], self.row + 1
         while after < self.end and times[after] == now:
             after += 1
-        if self.adapter is not None:
-            self._adapt_before(self.adapter, now)
+        adapter = self.adapter
+        if adapter is not None and adapter.ready_s < now:
+            self._finish_training(adapter)
         slate, latency_s = self._on_screen(now), min(self.first_ready_s, now) - self.since_s
         had, self.row = self.user.meet(self, row, after, slate)
         if not had:
             return
+        if adapter is not None and adapter.watches and not self.exhausted:
+            adapter.note(self.scorer.rank(self.device, self.as_of, self.step, self.used_weights))
         seen_upto, after, self.step = self.step, row + had, self.step + had
         self.last_gap_s, self.since_s, self.newest_s, self.awaited = now - self.newest_s, now, now, -1
         decided, request = NO_SLATE, -1
@@ -161,8 +164,8 @@ class Device(DeviceKnowledge):
             elif self.rules.at_interaction:
                 self._pass()
         self.recorder.interacted_together(row, after, slate, seen_upto, decided, request, latency_s)
-        if self.adapter is not None and not self.exhausted:
-            self.other_j += self.adapter.consider(after - 1, self.step, now)
+        if adapter is not None and not self.exhausted:
+            self.other_j += adapter.consider(after - 1, self.step, now)
 
     # ------------------------------------------------------------------------------------------ deciding
 
@@ -324,13 +327,6 @@ class Device(DeviceKnowledge):
         embeddings and encoders of different versions never mix."""
         own = self.as_of < 0 or not self.rules.vectors_with_list
         self.used_weights = self.weights if own else self.list_weights
-
-    def _adapt_before(self, adapter: Adapter, now: float) -> None:
-        """Before an interaction: what was trained by then ranks, and the adapter is told the rank to come."""
-        if adapter.ready_s < now:
-            self._finish_training(adapter)
-        if adapter.watches and not self.exhausted:
-            adapter.note(self.scorer.rank(self.device, self.as_of, self.step, self.used_weights))
 
     def _finish_training(self, adapter: Adapter) -> None:
         now, weights = adapter.finish(self.version, self.weights)

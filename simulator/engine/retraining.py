@@ -22,6 +22,7 @@ from fleetrec.models.srm.validation import catalogue_ranks
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import TrainedModels
+from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import PreparationInputs
 
@@ -92,7 +93,9 @@ class Trainer:
         assert schedule.retraining is not None
         self.section, self._inputs, self._trained, self._device = schedule.retraining, inputs, trained, device
         self._first_srm = srm
-        self._trained_ends = trained.training.valid_end  # [U] what the newest weights have been trained on
+        self._begins = begins_of(trained)
+        self._before = np.maximum(trained.training.valid_end, self._begins)  # [U] known before the stream
+        self._trained_ends = self._before  # [U] what the newest weights have been trained on
         self._decides = schedule.running()
         self._seen_ends = self._trained_ends  # [U] what the check before had seen
         self._best_ndcg = -math.inf
@@ -106,8 +109,7 @@ class Trainer:
 
     def known_ends(self, sent: Ints) -> Ints:
         """How many interactions of each user [U] the cloud has, of which devices have sent `sent` (see `sent_ends`)."""
-        trained_until = self._trained.training.valid_end
-        return np.where(sent < NOBODY, np.maximum(trained_until, sent), trained_until)
+        return np.where(sent < NOBODY, np.maximum(self._before, sent), self._before)
 
     def next_check(self, check: int, now: float) -> int:
         """The number of the check that follows number `check`, which has kept the cloud busy until `now`."""
@@ -118,7 +120,7 @@ class Trainer:
         new, since = int((ends - self._trained_ends).sum()), int((ends - self._seen_ends).sum())
         last_s = self.releases[-1].trained_s if self.releases else -math.inf
         seen = self._seen_ends
-        counts = now, new, since, int(ends.sum()), len(self.releases)
+        counts = now, new, since, int((ends - self._begins).sum()), len(self.releases)
         check = Check(*counts, last_s, self._best_ndcg, lambda: self._ndcg(seen, ends))
         trains = self._decides.should_train(check)
         self._seen_ends, self._best_ndcg = ends, max(self._best_ndcg, check.found_ndcg)
@@ -144,6 +146,8 @@ class Trainer:
             data = newest_data(known, self._trained_ends, srm.max_length)
         elif section.learn_from == "before":
             data = known_data(trained.training, trained.training.valid_end)
+        elif self._begins.any():
+            data = newest_data(known, self._begins, srm.max_length)
         training = srm.training
         if section.learning_rate is not None:
             training = training.model_copy(update={"learning_rate": section.learning_rate})
@@ -156,7 +160,7 @@ class Trainer:
         new = int((ends - self._trained_ends).sum())
         self._master, self._trained_ends = update.master, ends
         on_device = isinstance(table, sections.OnDeviceTable)
-        counts = np.bincount(known.items[known.events_before(ends)], minlength=known.n_items)
+        counts = np.bincount(known.items[~known.events_before(self._begins)], minlength=known.n_items)
         before = self.srm_of(len(self.releases))
         deployed = deploy(
             update.master,
@@ -167,7 +171,8 @@ class Trainer:
             on_device,
         )
         version = len(self.releases) + 1
-        return Release(version, -1, deployed, now, now + gpu_seconds, int(ends.sum()), new, gpu_seconds, update.loss)
+        count = int((ends - self._begins).sum())
+        return Release(version, -1, deployed, now, now + gpu_seconds, count, new, gpu_seconds, update.loss)
 
     def _flops(self, update: Update) -> float:
         """FLOPs of a training: forward and backward passes over every position, scored against what the loss needs."""
@@ -175,6 +180,20 @@ class Trainer:
         scored = trained.histories.n_items if srm.loss == "full_softmax" else 1 + srm.training.negatives
         position = trained.srm.flops_encode / srm.max_length + trained.srm.flops_per_candidate * scored
         return _BACKWARD * position * update.transitions * self.section.epochs
+
+
+def begins_of(trained: TrainedModels) -> Ints:
+    """How many interactions of each user [U] are another one's as well, of whom it is a clone whose histories grow."""
+    histories = trained.histories
+    if not isinstance(histories, GrowingHistories):
+        return np.zeros(trained.training.n_users, dtype=np.int64)
+    clones = histories.numbers != np.arange(len(histories.numbers))
+    if clones.any() and trained.srm.model.user_table is not None:
+        raise InputError(
+            f"policy.update: an SRM of kind {trained.srm.model.kind} knows users by their numbers, and users who react "
+            "are one a device; set fleet.devices to at most the users of the log"
+        )
+    return np.where(clones, histories.before, 0)
 
 
 class FleetLearning(Trainer):
@@ -225,17 +244,19 @@ class FleetLearning(Trainer):
         ends = self.known_ends(self.sent_ends(now))
         return ends if self.should_train(ends, now) else None
 
-    def first_steps(self, now: float) -> Ints:
+    def first_steps(self, now: float, told: Ints) -> Ints:
         """Newest interaction [U] before now, less what an adaptation looks back at: no slate of a version that is
-        released now needs an earlier state, unless the policy looks back as far as a list's history."""
+        released now needs an earlier state, unless the policy looks back as far as a list's history. `told` [D]: the
+        newest that each device has told, which those that sleep lag behind with."""
         if self._looks_back:
             return self._prepared.first
         population, history = self._prepared.population, self._prepared.trained.split.history
-        stream = population.stream
-        owner = np.repeat(np.arange(stream.n_devices), np.diff(stream.device_offsets))
-        past = np.bincount(owner[stream.t_s <= now], minlength=stream.n_devices)
+        newest, stream = told, population.stream
+        if not isinstance(self._prepared.trained.histories, GrowingHistories):
+            owner = np.repeat(np.arange(stream.n_devices), np.diff(stream.device_offsets))
+            newest = self._history - 1 + np.bincount(owner[stream.t_s <= now], minlength=stream.n_devices)
         first = np.full(len(history), np.iinfo(np.int64).max)
-        np.minimum.at(first, population.users, self._history - 1 + past)
+        np.minimum.at(first, population.users, newest)
         return np.where(first < np.iinfo(np.int64).max, np.maximum(first - self._prepared.inputs.window, 0), history)
 
     def superseded(self, device: int, release: Release, now: float) -> bool:

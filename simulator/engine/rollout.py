@@ -88,7 +88,8 @@ class Rollout:
 
     def _publish(self, release: Release, devices: list[Device]) -> None:
         """From now on devices may have it; each will look for it when its stage of the rollout begins."""
-        first, srm = self._learning.first_steps(self._clock.now), release.srm
+        told = np.array([device.step for device in devices], dtype=np.int64)
+        first, srm = self._learning.first_steps(self._clock.now, told), release.srm
         weights = self._weights.add_version(lambda: srm_scores(self._trained, first, self._users, srm))
         release = replace(release, weights=weights)
         self._learning.releases.append(release)

@@ -132,7 +132,8 @@ def build_world(
         if scenario.workload.users.is_own():
             reactions = asked_users(scenario.workload, scenario.llm.list_length, *told)
         else:
-            reactions = reactions_of(scenario.workload, engine.batching, rules, asking, *told)
+            ahead_of_need = engine.batching and not (own is not None and own.inside_encoder)
+            reactions = reactions_of(scenario.workload, ahead_of_need, rules, asking, *told)
     user = reactions or Replay()
     make = partial(
         Device,

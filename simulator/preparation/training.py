@@ -24,6 +24,7 @@ from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import fusion_of
 from fleetrec.simulator.preparation.illegal_beams import IllegalBeams, share_of
 from fleetrec.simulator.preparation.list_quality import QualityCandidates
+from fleetrec.simulator.ranking.baseline_scores import BaselineScores
 from fleetrec.simulator.ranking.growing import GrowingHistories, GrowingScores
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import UncertaintyScore
@@ -247,8 +248,10 @@ class _Maker:
 
     def of_baseline(self, name: str) -> Slates:
         """A baseline's best."""
-        histories = self.trained.histories
-        return BaselineSlates(self.trained.baselines[name], histories.n_items, self.inputs.length, self._exclude_seen)
+        histories, baseline, shown = self.trained.histories, self.trained.baselines[name], self._exclude_seen
+        if isinstance(histories, GrowingHistories):
+            return CatalogueSlates(histories, BaselineScores(baseline, histories), self.inputs.length, shown)
+        return BaselineSlates(baseline, histories.n_items, self.inputs.length, shown)
 
     def of_catalogue(self) -> Slates:
         """The SRM's best of the catalogue."""

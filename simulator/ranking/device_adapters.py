@@ -55,6 +55,11 @@ class OwnWeights:
         self._encoding = Lock()  # steps that a query looks back at are encoded by the thread that needs them
 
     @property
+    def inside_encoder(self) -> bool:
+        """Whether they change states themselves."""
+        return self._form_of(0).inside
+
+    @property
     def parameter_bytes(self) -> int:
         """Memory of all parameters."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self._own.values())
@@ -72,6 +77,8 @@ class OwnWeights:
             rows = tensor[before]
             rows[fresh] = form.initial[name]
             own[name] = rows
+        if not form.inside:
+            scores.ready(self._users[devices], np.maximum(steps - 1, 0))
         settings = self._settings
         examples = self._inside_examples if form.inside else self._state_examples
         trained = train_in_tiles(

@@ -71,10 +71,17 @@ def _blocks(total: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 
-class CatalogueSlates:
-    """The SRM alone over the whole catalogue: its best `length` items that the user has not had."""
+class CatalogueScores(Protocol):
+    """What orders the whole catalogue: `SrmScores`, or a baseline."""
 
-    def __init__(self, histories: Histories, scores: SrmScores, length: int, exclude_seen: bool):
+    def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
+        """See SrmScores."""
+
+
+class CatalogueSlates:
+    """The SRM alone (or a baseline) over the whole catalogue: its best `length` items that the user has not had."""
+
+    def __init__(self, histories: Histories, scores: CatalogueScores, length: int, exclude_seen: bool):
         self._histories, self._scores = histories, scores
         self._length, self._exclude_seen = length, exclude_seen
 

@@ -23,15 +23,7 @@ def _not_simulated(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
     if request.knows_future:
         yield "policy.request", f"{request.kind} knows what the log says comes next, and nobody does"
     if scenario.regions:
-        yield "regions", "are not simulated"
-    if policy.update.adaptation is not None:
-        yield "policy.update", "on-device training is not simulated"
-    elif policy.update.learns:
-        yield "policy.update", f"{policy.update.kind} is not simulated"
-    if not (policy.slate.asks or policy.slate.ranks):
-        yield "policy.slate", f"{policy.slate.kind} tells places of single items, and no screen,"
-    if policy.slate.uses_llm and scenario.fleet.fallback == "popular":
-        yield "fleet.fallback", "popular tells places of single items, and no screen,"
+        yield "regions", "share out the log's interactions, and are not simulated"
     if policy.slate.uses_llm and not (llm.candidates.follows or llm.candidates.is_own()):
         yield "llm.candidates", f"{llm.candidates.kind} makes no lists for histories that nobody knows beforehand"
     if llm.quality != sections.Quality():

@@ -21,6 +21,19 @@ from fleetrec.simulator.simulation import simulate
 from fleetrec.simulator.workload.user_kinds.replay import ReplayUsers
 from tests.simulator.tiny import merged
 
+FLEET = {"every": "2h", "upload": "30min", "learning_rate": 0.01}
+UPDATES: dict[str, dict[str, Any]] = {
+    "fleet": {"kind": "fleet", **FLEET, "weights": "delta", "learn_from": "new"},
+    "drift": {"kind": "fleet", **FLEET, "drift": 0.0},
+    "on device": {"kind": "on_device", "when": {"kind": "every", "n": 3}},
+    "inside the encoder": {
+        "kind": "on_device",
+        "when": {"kind": "every", "n": 3},
+        "adapter": {"kind": "module", "name": "norm_out"},
+    },
+    "both": {"kind": "both", "fleet": FLEET, "on_device": {"when": {"kind": "rank_drop", "window": 2, "drop": 0.1}}},
+}
+"""schedules that learn"""
 REACTING: dict[str, Any] = {
     "name": "reacting",
     "workload": {
@@ -86,4 +99,4 @@ def _tables(scenario: Scenario) -> dict[str, pd.DataFrame]:
     tables = world.recorder.finish()
     if world.reactions is not None:
         tables["opportunities"] = world.reactions.table()
-    return {name: table.to_pandas() for name, table in tables.items()}
+    return {name: table.to_pandas() for name, table in tables.items()} | {"updates": world.log.table()}

@@ -10,7 +10,7 @@ import pytest
 from fleetrec import InputError, Leave
 from fleetrec.simulator.scenario import sections
 from tests.simulator.own_file import own_file
-from tests.simulator.reacting import lives, reacting, run
+from tests.simulator.reacting import UPDATES, lives, reacting, run
 
 TASTE = """\
 from fleetrec import Leave
@@ -140,6 +140,21 @@ def test_worth_is_that_of_users_who_choose() -> None:
     built_in = lives(reacting(workload={"users": {"kind": "choice", **alone}}))["opportunities"]
     assert len(own) > 100
     assert own["item"].tolist() == built_in["item"].tolist()
+
+
+def test_what_users_take_in_this_world_is_what_the_small_model_learns_to_show() -> None:
+    seen: list[tuple[float, int]] = []
+
+    def wants(self: Any, slate: Any, now: float) -> int:
+        seen.append((now, int(slate.items[0])))
+        return 7
+
+    update = UPDATES["drift"] | {"kind": "fleet", "drift": None, "learning_rate": 0.1, "epochs": 5}
+    tables = by(wants, policy={"slate": "srm", "update": update}, workload={"exclude_seen": False})
+    released_s = tables["updates"].query("event == 'released'")["t_s"].iloc[0]
+    before, after = ([item == 7 for t_s, item in seen if (t_s > released_s + 3600) == late] for late in (False, True))
+    assert np.mean(before) < 0.5 < np.mean(after)
+    assert len(after) > 20
 
 
 def test_a_run_tells_what_they_took_and_not_what_it_was_worth(tmp_path: Path) -> None:

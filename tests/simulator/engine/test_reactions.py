@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.simulator.reacting import lives, reacting
+from tests.simulator.reacting import UPDATES, lives, reacting
 
 POLICIES: dict[str, dict[str, Any]] = {
     "random": {},
@@ -22,6 +22,11 @@ POLICIES: dict[str, dict[str, Any]] = {
     "both": {"slate": "both"},
     "cloud srm": {"slate": "cloud_srm", "request": {"kind": "always"}},
     "srm": {"slate": "srm"},
+    "popular": {"slate": "popular"},
+    "markov": {"slate": "markov"},
+    "learnt weight": {"fusion": "online"},
+    "staleness weight": {"fusion": "staleness"},
+    **{f"update {name}": {"update": update} for name, update in UPDATES.items() if name != "inside the encoder"},
 }
 
 
@@ -31,6 +36,8 @@ def test_a_life_that_is_computed_ahead_is_the_one_that_is_lived_step_by_step(pol
     ahead, stepped = lives(scenario), lives(scenario, ahead=False)
     assert all(table.equals(stepped[name]) for name, table in ahead.items())
     assert len(ahead["interactions"]) > 30
+    learns = scenario.policy.update.learns
+    assert (ahead["interactions"][["version", "adaptation"]] > 0).any(axis=None) == learns
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,12 @@ def test_a_life_that_is_computed_ahead_is_the_one_that_is_lived_step_by_step(pol
         {"srm": {"kind": "din", "dim": 8, "max_length": 8, "epochs": 0, "loss": "bce"}},
         {"srm": {"kind": "sasrec", "dim": 8, "layers": 1, "heads": 1, "max_length": 8, "epochs": 0}},
         {"fleet": {"devices": 40}},
+        {"fleet": {"devices": 40}, "policy": {"update": UPDATES["fleet"] | {"learn_from": "all"}}},
+        {"fleet": {"fallback": "popular", "preloaded": False}},
+        {
+            "policy": {"slate": "recent"},
+            "workload": {"exclude_seen": False, "users": {"kind": "choice", "skip": -6, "satisfied": -3}},
+        },
         {"fleet": {"churn": {"kind": "on_off", "online": "20min", "offline": "10min", "leavers": 0.4}}},
         {"workload": {"users": {"kind": "choice", "organic": 0.5, "patience": 1.5, "churns": -1}}},
     ],
@@ -51,6 +64,16 @@ def test_so_it_is_in_other_worlds(changes: dict[str, Any]) -> None:
     ahead, stepped = lives(scenario), lives(scenario, ahead=False)
     assert all(table.equals(stepped[name]) for name, table in ahead.items())
     assert len(ahead["interactions"]) > 20
+
+
+def test_what_clones_of_a_user_had_before_the_run_is_known_and_learnt_from_once() -> None:
+    known = set()
+    for devices in (16, 40):
+        told = lives(reacting(fleet={"devices": devices}, policy={"update": UPDATES["fleet"]}))["updates"]
+        released = told[told["event"] == "released"]
+        assert (released["interactions"].diff() == released["new_interactions"]).iloc[1:].all()
+        known.add(int((released["interactions"] - released["new_interactions"]).iloc[0]))
+    assert len(known) == 1
 
 
 def test_every_interaction_is_an_opportunity_that_was_taken_and_its_rank_is_the_place_taken() -> None:

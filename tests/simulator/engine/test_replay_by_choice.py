@@ -9,8 +9,10 @@ from fleetrec.simulator.engine import world
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.workload.users.opportunities import Opportunities
 from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State
-from tests.simulator.reacting import lives, reacting, replayed
+from tests.simulator.reacting import UPDATES, lives, reacting, replayed
 from tests.simulator.tiny import merged
+
+SASREC = {"srm": {"kind": "sasrec", "dim": 8, "layers": 1, "heads": 1, "max_length": 8, "epochs": 0}}
 
 
 class LogTaker:
@@ -50,6 +52,10 @@ class LogTaker:
         {"policy": {"slate": "cloud_srm", "request": {"kind": "staleness", "threshold": 2}}},
         {"policy": {"request": {"kind": "inconsistency", "threshold": 17.5}}, "workload": {"exclude_seen": "refill"}},
         {"fleet": {"devices": 30}, "workload": {"arrivals": {"kind": "replay"}}},
+        *({"policy": {"update": update}, **SASREC} for update in UPDATES.values()),
+        {"policy": {"slate": "markov"}},
+        {"policy": {"slate": "frequent"}, "workload": {"exclude_seen": False}},
+        {"fleet": {"fallback": "popular", "preloaded": False}},
     ],
     ids=str,
 )
@@ -58,5 +64,6 @@ def test_it_records_what_replay_records(changes: dict[str, Any], monkeypatch: py
     scenario = reacting(**merged({"workload": {"users": {"kind": "choice"}}}, changes))
     chosen, log = lives(scenario), replayed(scenario)
     assert len(log["interactions"]) > 150
+    assert len(log["updates"]) > 5 or not scenario.policy.update.learns
     for name, table in log.items():
         assert table.equals(chosen[name]), name

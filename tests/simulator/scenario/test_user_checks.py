@@ -13,11 +13,7 @@ from tests.simulator.reacting import reacting
     ("changes", "key"),
     [
         ({"policy": {"request": {"kind": "oracle_dp", "ratio": 0.2}}}, "policy.request"),
-        ({"policy": {"update": {"kind": "on_device"}}}, "policy.update"),
-        ({"policy": {"update": {"kind": "fleet", "every": "1h"}}}, "policy.update"),
-        ({"policy": {"slate": "popular"}}, "policy.slate"),
-        ({"fleet": {"fallback": "popular"}}, "fleet.fallback"),
-        ({"llm": {"candidates": {"kind": "p5"}}}, "llm.candidates"),
+        ({"llm": {"candidates": {"kind": "table", "path": "answers.parquet"}}}, "llm.candidates"),
         ({"workload": {"users": {"kind": "choice", "organic": 0, "skip": 99}}}, "workload.users.skip"),
     ],
     ids=str,
