@@ -22,13 +22,14 @@ class Population:
     """Who takes part and when: the same for every policy at one seed."""
 
     fleet: FleetTable
-    users: Ints  # [D] place in the log
+    users: Ints  # [D] place in the histories: in the log, or one of its own where histories grow
     network: Network
     stream: Stream
     presence: Presence
     first_row: Ints  # [D] rows of the stream that happen while the device takes part
     end_row: Ints
     first_step: Ints  # [D] place in its user's log of the first of them
+    owners: Ints  # [D] place in the log of the user that each has; clones share one
 
     @property
     def n_devices(self) -> int:
@@ -72,4 +73,4 @@ def populate(inputs: PreparationInputs, split: SplitLog, draws: Draws, own: Devi
     end_row = np.maximum(stream.device_offsets[:-1] + until, first_row)
     first_step = split.history[users] + before
     network.foresee(first_step - 1, end_row - first_row + 1)  # devices may ask as they join, too
-    return Population(fleet, users, network, stream, presence, first_row, end_row, first_step)
+    return Population(fleet, users, network, stream, presence, first_row, end_row, first_step, users)

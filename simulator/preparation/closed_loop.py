@@ -16,7 +16,7 @@ from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.fleet.population import Population
 from fleetrec.simulator.preparation.fitted_users import fit_users
-from fleetrec.simulator.preparation.prepare import Prepared, preloaded_lists
+from fleetrec.simulator.preparation.prepare import Memo, Prepared, preloaded_lists
 from fleetrec.simulator.preparation.training import grown_source, srm_scores
 from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.histories import Histories
@@ -115,7 +115,7 @@ def lived(before: Prepared, grown: Prepared, streamed: Streamed) -> Prepared:
         baselines=all_baselines(offsets, items, log.n_items, learn_end),
     )
     here = replace(population, stream=lived_stream, first_row=first_row, end_row=begins[1:])
-    return replace(grown, trained=trained, population=here)
+    return replace(grown, trained=trained, population=here, memo=Memo())
 
 
 def _with(

@@ -84,13 +84,12 @@ def engaged(workload: sections.Workload, told: pd.DataFrame, prepared: Prepared,
     past = np.maximum(population.first_step, 1)
     mainstream = np.round(np.bincount(owner, popularity_of(counts)[had], minlength=devices) / past, _DIGITS)
     classes = population.fleet.class_index, population.fleet.class_names
-    _, owners = np.unique(log.user_ids[population.users].astype(str), return_inverse=True)
     device = interactions["device"].to_numpy().astype(np.int64)
     taken, t_s = interactions["item"].to_numpy().astype(np.int64), interactions["t_s"].to_numpy()
     return Engaged(
         workload,
         device_totals(told, devices, population.stream.horizon_s),
-        owners,
+        population.owners,
         {
             "class": classes,
             "activity": (thirds(population.first_step.astype(np.float64)), _ACTIVITY),

@@ -81,7 +81,10 @@ def collect(
     chosen = None if world.reactions is None else _to_pandas(world.reactions.table())
     reacting = None if chosen is None else engaged(scenario.workload, chosen, prepared, interactions)
     judged = np.ones(len(ranks), dtype=bool) if reacting is None else reacting.alone
-    ours, own = users[judged], {name: values[judged] for name, values in base.items()}
+    ours, own = (
+        population.owners[interactions["device"].to_numpy()[judged]],
+        {name: values[judged] for name, values in base.items()},
+    )
     baselines = {
         name: parts.accuracy_section(values[values >= -1], ours[values >= -1], ks) for name, values in own.items()
     }
@@ -137,7 +140,7 @@ def collect(
         "devices": population.n_devices,
         "interactions": len(interactions),
         "accuracy": accuracy,
-        "accuracy_by": _accuracy_by(prepared, interactions[judged], ours, steps[judged], ranks[judged], ks),
+        "accuracy_by": _accuracy_by(prepared, interactions[judged], users[judged], steps[judged], ranks[judged], ks),
         "baselines": baselines,
         "gain_over": gain,
         "freshness": parts.freshness_section(interactions),
@@ -182,7 +185,7 @@ def collect(
 
 def _ids(prepared: Prepared) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the numbers of items and devices mean in the user's own log."""
-    log, users = prepared.trained.split.log, prepared.population.users
+    log, users = prepared.trained.split.log, prepared.population.owners
     items = {"item": np.arange(log.n_items, dtype=np.int32), "item_id": log.item_ids.astype(str)}
     devices = np.arange(len(users), dtype=np.int32)
     owners = {"device": devices, "user": users.astype(np.int32), "user_id": log.user_ids[users].astype(str)}

@@ -111,7 +111,7 @@ def run_notes(
         replayed = workload.arrivals.kind == "replay"
         why = "users are shifted against each other" if replayed else "moments of interactions are drawn"
         notes.append(note(NOT_CALENDAR, "events are not in calendar order: {why}", why=why))
-    devices, users = prepared.population.n_devices, len(np.unique(prepared.population.users))
+    devices, users = prepared.population.n_devices, len(np.unique(prepared.population.owners))
     if devices > users:
         said = "users whose streams {devices:,} devices replay: {users:,}; intervals count users, not devices"
         notes.append(note("users_cloned", said, devices=devices, users=users))

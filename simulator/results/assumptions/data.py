@@ -79,7 +79,8 @@ def represented(phones: int | None, prepared: Prepared) -> Note | None:
     if phones is None:
         return None
     split = prepared.trained.split
-    active, known = int(split.streamed.sum()), split.log.n_users
+    _, places = np.unique(split.log.user_ids.astype(str), return_index=True)  # where users react, clones come after
+    active, known = int(split.streamed[places].sum()), len(places)
     values = {
         "represents": phones,
         "users_in_log": known,

@@ -48,7 +48,7 @@ def lists_by_age(
     if not ages:
         return []
     rows = judged[found]
-    users, steps = shown.users[rows], shown.steps[rows]
+    users, owners, steps = shown.users[rows], shown.owners[rows], shown.steps[rows]
     in_its_order = replace(made_of, slate=sections.Slate.family.default(), fusion=LlmOnly())
     llm_only = list_slates(in_its_order, trained, prepared.scores, prepared.source)
 
@@ -62,10 +62,10 @@ def lists_by_age(
     as_shown, llm = rewards(made_of, slates), rewards(in_its_order, llm_only)
     alone = _rewards(shown.alone[rows])
     curves = {"ages": list(ages), "as_shown": _means(as_shown), "llm_order": _means(llm)}
-    values = curves | {"srm_alone": float(alone.mean()), "interactions": len(rows), "users": len(np.unique(users))}
+    values = curves | {"srm_alone": float(alone.mean()), "interactions": len(rows), "users": len(np.unique(owners))}
     this_run = float(_rewards(shown.ranks[rows]).mean())
     which = prepared.inputs.lists.candidates.described(served_as)
-    quality = _llm_quality(which, curve_of_lists(prepared), as_shown[0], llm[0], alone, users, this_run)
+    quality = _llm_quality(which, curve_of_lists(prepared), as_shown[0], llm[0], alone, owners, this_run)
     return [quality, _list_age(prepared.inputs.training.log, values)]
 
 
@@ -153,7 +153,7 @@ def shrinking(
     short = float(((valid & ~gone).sum(axis=1) < _SCREEN).mean())
     queries = Queries(users, steps - 1, as_of, histories.item_at(users, steps), steps - 1, np.zeros_like(users))
     kept, refilled = (_rewards(slates.with_refill(refill).place(queries)[0]) for refill in (False, True))
-    gain, half = clustered_mean(refilled - kept, users)
+    gain, half = clustered_mean(refilled - kept, shown.owners[rows])
     values = {
         "share_gone": share,
         "share_with_fewer_than_10_left": short,

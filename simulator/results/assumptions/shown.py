@@ -12,7 +12,8 @@ Ints = NDArray[np.int64]
 class Shown:
     """The interactions of a run, and what was on screen."""
 
-    users: Ints  # [M] place in the log
+    users: Ints  # [M] place in the histories
+    owners: Ints  # [M] whose they are, clones being one user
     steps: Ints  # [M]
     as_of: Ints  # [M] newest interaction that the list on screen had seen; -1: none
     ranks: Ints  # [M] rank on screen; -1: absent

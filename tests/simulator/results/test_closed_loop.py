@@ -1,5 +1,10 @@
 """A run whose users react tells what they did, by whom, and judges predictions by what they found alone."""
 
+import pandas as pd
+import pytest
+
+from fleetrec.models.metrics import clustered_ratio
+from fleetrec.simulator.results.engagement import device_totals
 from tests.simulator.reacting import reacting, run
 
 
@@ -8,6 +13,23 @@ def test_a_run_in_which_all_is_found_alone_has_the_accuracy_of_all_it_recorded()
     ranks = found.interactions["rank"]
     assert found.summary["engagement"]["slate_share"] == 0
     assert found.summary["accuracy"]["hr@10"] == ((ranks >= 0) & (ranks < 10)).mean()
+
+
+def test_clones_are_one_user_wherever_users_are_counted() -> None:
+    found = run(reacting(fleet={"devices": 40}, workload={"users": {"kind": "choice", "organic": 0.5}}))
+    users = found.devices["user"].to_numpy()
+    assert len(users) == 40
+    assert len(set(users)) == 16
+    totals = device_totals(found.tables["opportunities"], 40, found.summary["simulated_seconds"])
+    mean, half = clustered_ratio(totals["choices"].to_numpy(), totals["days"].to_numpy(), pd.factorize(users)[0])
+    held = found.summary["engagement"]
+    assert held["intervals"]["choices_per_day"] == pytest.approx([mean - half, mean + half])
+    told = found.tables["opportunities"].query("outcome in ('slate', 'organic')").reset_index(drop=True)
+    lived = found.interactions[(told["outcome"] == "organic").to_numpy()]
+    hits = ((lived["rank"] >= 0) & (lived["rank"] < 10)).groupby(users[lived["device"]]).mean()
+    assert found.summary["accuracy"]["per_user"]["hr@10"] == pytest.approx(hits.mean())
+    assert {note.key: note.values for note in found.notes}["users_cloned"] == {"devices": 40, "users": 16}
+    assert found.tables["users"]["user"].max() == 15
 
 
 def test_groups_add_up_to_the_run_and_its_note_says_who_its_users_are() -> None:
