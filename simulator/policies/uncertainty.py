@@ -40,6 +40,8 @@ class NamedScore:
     of: UncertaintyScore
     flops_per_candidate: float = 0.0
     """beyond a ranking"""
+    of_ranks: bool = False
+    """whether it hangs on how both orders compare and on nothing else"""
 
     def __call__(self, view: ListView) -> Floats:
         return self.of(view)
@@ -48,9 +50,9 @@ class NamedScore:
 SCORES: dict[str, NamedScore] = {
     "entropy": NamedScore(lambda view: on_grid(entropy(view), view), 8.0),
     "closeness": NamedScore(lambda view: on_grid(closeness(view), view), 8.0),
-    "inconsistency": NamedScore(lambda view: inconsistency(view.lists)),
-    "rank_gap": NamedScore(lambda view: inconsistency(view.lists, "rank")),
-    "invalid_penalty": NamedScore(lambda view: inconsistency(view.lists, "invalid")),
+    "inconsistency": NamedScore(lambda view: inconsistency(view.lists), of_ranks=True),
+    "rank_gap": NamedScore(lambda view: inconsistency(view.lists, "rank"), of_ranks=True),
+    "invalid_penalty": NamedScore(lambda view: inconsistency(view.lists, "invalid"), of_ranks=True),
 }
 
 
@@ -60,6 +62,11 @@ class WithCoin:
     that names no invalid item, say, leaves the penalty for them the same everywhere."""
 
     score: UncertaintyScore
+
+    @property
+    def of_ranks(self) -> bool:
+        """See NamedScore."""
+        return isinstance(self.score, NamedScore) and self.score.of_ranks
 
     def __call__(self, view: ListView) -> Floats:
         coin = _COIN * Draws(0).uniform("policy.tie", view.user, view.step)

@@ -15,7 +15,7 @@ import numpy as np
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.policies.counterfactual import Decisions, curve_for, threshold_for
-from fleetrec.simulator.policies.fusion.scores import fusion_of
+from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.policies.gain_model import ExpectedGain, feature_flops
 from fleetrec.simulator.policies.oracle import best_requests
 from fleetrec.simulator.policies.request.oracle_dp import Schedule
@@ -25,8 +25,8 @@ from fleetrec.simulator.preparation.held_out import HeldOut, enough, looked_at, 
 from fleetrec.simulator.preparation.policy_training import expected_gain, fitted_weights
 from fleetrec.simulator.preparation.prepare import Prepared, decides_joining
 from fleetrec.simulator.preparation.training import TrainedModels, list_slates
-from fleetrec.simulator.ranking.list_view import Floats, ListView, UncertaintyScore
-from fleetrec.simulator.ranking.slates import Fusion, ListSlates, Queries
+from fleetrec.simulator.ranking.list_view import Floats, Fusion, ListView, UncertaintyScore
+from fleetrec.simulator.ranking.slates import ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
@@ -152,7 +152,7 @@ class _BeforeStream:
             held_out.source.save()
             return weights
 
-        return fusion_of(rule, self.prepared.memo.get(["logistic fusion", self.inputs.fusion.model_dump()], fit))
+        return RunningFusion(rule, self.prepared.memo.get(["logistic fusion", self.inputs.fusion.model_dump()], fit))
 
 
 class FreshIsBetter:

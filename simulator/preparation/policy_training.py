@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
-from fleetrec.simulator.policies.fusion.scores import fusion_of
+from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.policies.gain_model import (
     FEATURES,
     FORMAT,
@@ -112,7 +112,7 @@ def fitted_weights(rule: FittedFusion, inputs: SlateInputs, prepared: Prepared, 
         hidden = np.where(view.lists.valid[hit], 0.0, -np.inf)
         blocks.append((int(chosen[0]), terms, match[hit].argmax(axis=1), hidden))
 
-    list_slates(inputs, trained, held_out.scores, held_out.source, fusion_of(LlmOnly())).look(queries, look)
+    list_slates(inputs, trained, held_out.scores, held_out.source, RunningFusion(LlmOnly())).look(queries, look)
     blocks.sort(key=lambda block: block[0])  # threads end in any order
     weights = _fit_logistic(
         np.concatenate([b[1] for b in blocks]),

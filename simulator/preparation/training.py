@@ -21,20 +21,18 @@ from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
 from fleetrec.models.srm.training import train_or_load_srm
 from fleetrec.models.srm.updating import MasterWeights
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
-from fleetrec.simulator.policies.fusion.scores import fusion_of
+from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.preparation.illegal_beams import IllegalBeams, share_of
 from fleetrec.simulator.preparation.list_quality import QualityCandidates
 from fleetrec.simulator.ranking.baseline_scores import BaselineScores
 from fleetrec.simulator.ranking.growing import GrowingHistories, GrowingScores
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.list_view import UncertaintyScore
+from fleetrec.simulator.ranking.list_view import Fusion, Show, UncertaintyScore
 from fleetrec.simulator.ranking.slates import (
     BaselineSlates,
     CatalogueSlates,
-    Fusion,
     JoinedSlates,
     ListSlates,
-    Show,
     ShownSlates,
     Slates,
 )
@@ -276,7 +274,7 @@ class _Maker:
         fallback = self.of_baseline("popular") if inputs.fallback == "popular" else self.of_catalogue()
         assert self.source is not None
         rule = LlmOnly() if inputs.slate.by_cloud_srm else inputs.fusion
-        fusion = fusion_of(rule) if self.fusion is None else self.fusion
+        fusion = RunningFusion(rule) if self.fusion is None else self.fusion
         return self.trained.histories, self.scores, self.source, fusion, fallback, self._exclude_seen, self.uncertainty
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,3 +92,19 @@ def looks_back(policy: sections.Policy) -> bool:
 
 UncertaintyScore = Callable[[ListView], Floats]
 """Uncertainty [M] of devices in their lists; infinite for a list without a valid candidate."""
+ByRanks = tuple[Floats, Floats]
+"""what a place in the LLM's order [N] and one in the SRM's [N] give to a candidate's score"""
+
+
+class Fusion(Protocol):
+    """How both orders of lists make slates."""
+
+    def __call__(self, view: ListView) -> Floats:
+        """Scores [M, N] of the candidates, higher is better, on a grid (policies/fusion/scores.py)."""
+
+    def of_ranks(self, n: int) -> ByRanks | None:
+        """What the ranks in lists of `n` give, where a score is the sum of what two ranks give; None: it is another."""
+
+
+Show = Callable[[ListView, Floats], Ints]
+"""Items [M, K] on screens, of lists and their fused scores."""

@@ -5,7 +5,7 @@ number of lists. Equal logits go by LLM rank."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,18 @@ def places_of(order: NDArray[np.int64]) -> NDArray[np.int64]:
     return ranks.reshape(order.shape)
 
 
-def inconsistency(lists: ScoredLists, terms: Literal["both", "rank", "invalid"] = "both") -> Floats:
+class ComparedLists(Protocol):
+    """Lists of which both orders have been compared."""
+
+    @property
+    def rank_gap(self) -> Floats: ...
+    @property
+    def invalid_penalty(self) -> Floats: ...
+    @property
+    def count(self) -> NDArray[np.int64]: ...
+
+
+def inconsistency(lists: ComparedLists, terms: Literal["both", "rank", "invalid"] = "both") -> Floats:
     """How much the two orders of a list disagree, shape [...]: the sum of both terms, or one of them.
 
     Infinite for a list with no valid candidate.
@@ -146,6 +157,14 @@ def rank_of(target: NDArray[np.int64], fused: Floats, shown: Bools) -> NDArray[n
     better &= shown
     present = (target >= 0) & np.take_along_axis(shown, place, axis=-1)[..., 0]
     return np.where(present, better.sum(axis=-1), -1)
+
+
+def best_shown(items: NDArray[np.int64], scores: Floats, shown: Bools, count: int, depth: int) -> NDArray[np.int64]:
+    """Of items [M or 1, N], the `count` best [M, depth] of those `shown` [M, N]; equal scores go by place, as
+    `rank_of` has them. -1 past the last one."""
+    order = np.argsort(np.where(shown, -scores, np.inf), axis=1, kind="stable")[:, :count]
+    best = np.where(np.take_along_axis(shown, order, axis=1), np.take_along_axis(items, order, axis=1), -1)
+    return np.pad(best, ((0, 0), (0, depth - best.shape[1])), constant_values=-1)
 
 
 def confidence(lists: ScoredLists) -> tuple[Floats, Floats, Floats]:

@@ -6,7 +6,7 @@ same result: SRM states and item vectors are multiples of 2^-16 and their produc
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -17,8 +17,16 @@ from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.ranking import best_places
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.list_view import ListView, UncertaintyScore
-from fleetrec.simulator.ranking.scored_lists import ScoredLists, inconsistency, llm_ranks, rank_of, with_floor
+from fleetrec.simulator.ranking.list_view import Fusion, ListView, Show, UncertaintyScore
+from fleetrec.simulator.ranking.one_pass import DEMAND, OnePass
+from fleetrec.simulator.ranking.scored_lists import (
+    ScoredLists,
+    best_shown,
+    inconsistency,
+    llm_ranks,
+    rank_of,
+    with_floor,
+)
 from fleetrec.simulator.ranking.srm_logits import SrmScores
 
 Ints = NDArray[np.int64]
@@ -52,12 +60,6 @@ class Queries:
         """The queries at `index`."""
         columns = (self.user, self.step, self.as_of, self.target, self.seen_upto, self.weights)
         return Queries(*(column[index] for column in columns))
-
-
-Fusion = Callable[[ListView], Floats]
-"""Scores [M, N] of the candidates of lists, higher is better, on a grid (policies/fusion/scores.py)."""
-Show = Callable[[ListView, Floats], Ints]
-"""Items [M, K] on screens, of lists and their fused scores."""
 
 
 class Slates(Protocol):
@@ -192,6 +194,17 @@ class ListSlates:
         without = np.flatnonzero(queries.as_of < 0)
         if len(without):
             ranks[without] = self._fallback.place(queries.take(without))[0]
+        one_pass = self._one_pass(uncertainty)
+        code = DEMAND.code(len(queries)) if one_pass is not None else None
+        if one_pass is not None and code is not None:
+            having = np.flatnonzero(queries.as_of >= 0)
+            here = queries.take(having)
+            asked = here.user, here.step, here.as_of, here.target, here.seen_upto
+            ranks[having], compared = one_pass.place(code, *asked)
+            disagreement[having] = inconsistency(compared)
+            if uncertainty is not None:
+                scores[having] = uncertainty(self._seen_by(here, here.target[:, None], cast(ScoredLists, compared)))
+            return ranks, disagreement, scores
 
         def compute(chosen: Ints, view: ListView) -> None:
             here = queries.take(chosen)
@@ -202,6 +215,14 @@ class ListSlates:
 
         self.look(queries, compute)
         return ranks, disagreement, scores
+
+    def _one_pass(self, uncertainty: UncertaintyScore | None) -> OnePass | None:
+        """What ranks in compiled code; None where that does not know these slates or this score."""
+        by_ranks, states = self._fusion.of_ranks(self._source.list_length), self._scores.plain()
+        plain = type(self) is ListSlates and not self._refill and type(self._histories) is Histories
+        if by_ranks is None or states is None or not (plain and getattr(uncertainty, "of_ranks", uncertainty is None)):
+            return None
+        return OnePass(self._histories, states, self._source, by_ranks, self._exclude_seen)
 
     def screens(self, queries: Queries, depth: int) -> Ints:
         """The items [M, depth] at the first places, -1 past the last one: `place` finds each of them where it is."""
@@ -380,11 +401,3 @@ class ShownSlates(ListSlates):
             shown &= self._histories.first_position(queries.user, items) > queries.seen_upto[:, None]
         falling = np.broadcast_to(-np.arange(float(items.shape[1])), items.shape)
         return best_shown(items, falling, shown, depth, depth)
-
-
-def best_shown(items: Ints, scores: Floats, shown: NDArray[np.bool_], count: int, depth: int) -> Ints:
-    """Of items [M or 1, N], the `count` best [M, depth] of those `shown` [M, N]; equal scores go by place, as
-    `rank_of` has them. -1 past the last one."""
-    order = np.argsort(np.where(shown, -scores, np.inf), axis=1, kind="stable")[:, :count]
-    best = np.where(np.take_along_axis(shown, order, axis=1), np.take_along_axis(items, order, axis=1), -1)
-    return np.pad(best, ((0, 0), (0, depth - best.shape[1])), constant_values=-1)

@@ -4,7 +4,7 @@ States and item vectors are multiples of 2^-16 (models/prefixes.py) and their pr
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +34,10 @@ class SrmScores(Protocol):
     def ready(self, users: Ints, steps: Ints) -> None:
         """The logits of these queries [M] will be asked for. To be called by one thread where histories grow."""
 
+    def plain(self) -> "StateScores | None":
+        """Those from which all logits come, of one set of weights, whose user states are all there and on the CPU; None
+        where others come in."""
+
 
 class StateScores:
     """Logits of an SRM with a user state: dot products of states and item vectors, computed where these lie."""
@@ -51,13 +55,25 @@ class StateScores:
         items that are `known` [n_items]."""
         self._states, self._device = states, states.device
         self._row = row_offsets[:-1] - first
-        self._vectors = vectors.double()
+        self._singles, self._vectors = vectors, vectors.double()
         self._unknown = np.flatnonzero(~known)
         self.known = known
         self.adapt = adapt
 
     def ready(self, users: Ints, steps: Ints) -> None:
         """They are there."""
+
+    def plain(self) -> "StateScores | None":
+        return self if type(self) is StateScores and self.adapt is None and self._device.type == "cpu" else None
+
+    def places(self, users: Ints, steps: Ints) -> Ints:
+        """Rows [M] of the states."""
+        return self._row[users] + steps
+
+    def tables(self, rows: Ints) -> tuple[Any, Ints, Any, NDArray[np.bool_]]:
+        """What compiled code reads: all states float32 [R, d], the rows that are asked for, item vectors float32
+        [n_items, d], and which are known."""
+        return self._states.numpy(), rows, self._singles.numpy(), self.known
 
     def states(self, users: Ints, steps: Ints) -> Tensor:
         """The encoder's states, float64 [M, d]."""
@@ -115,6 +131,9 @@ class WindowScores:
 
     def ready(self, users: Ints, steps: Ints) -> None:
         """Nothing is computed ahead of need."""
+
+    def plain(self) -> StateScores | None:
+        return None
 
     def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
         groups, width = steps.shape

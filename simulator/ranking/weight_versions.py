@@ -150,6 +150,10 @@ class DeviceWeights:
         """See SrmScores: of the weights of before the stream."""
         self.scores(0).ready(users, steps)
 
+    def plain(self) -> StateScores | None:
+        """See SrmScores."""
+        return self.scores(0).plain() if len(self._version) == 1 else None
+
     def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
         """See SrmScores."""
         if len(self._scores) == 1:

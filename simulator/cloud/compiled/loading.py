@@ -24,7 +24,8 @@ from fleetrec.models.runtime.errors import InputError
 NODE = "fleetrec.simulator.cloud.compiled.node"
 """looked up where it is asked for, since it imports the compiler"""
 SWITCH = "FLEETREC_COMPILED"
-"""set to off, all is served without compiled code"""
+"""set to off, all is done without compiled code"""
+_WITHOUT = "requests are served without compiled code, and peaks in less detail"
 _PAYS = 30_000
 """requests from which on loading machine code takes less than serving them without"""
 _PAYS_TO_COMPILE = 1_000_000
@@ -39,9 +40,9 @@ def switched_off() -> bool:
 
 
 @cache
-def machine_code(name: str = NODE) -> ModuleType | None:
-    """The module of that name with its machine code; None, with one line on standard error, where it cannot be had. It
-    says how it is compiled (`prepare`)."""
+def machine_code(name: str = NODE, without: str = _WITHOUT) -> ModuleType | None:
+    """The module of that name with its machine code; None, with one line on standard error that begins with what is
+    done `without`, where it cannot be had. It says how it is compiled (`prepare`)."""
     if switched_off():
         return None
     try:
@@ -62,7 +63,7 @@ def machine_code(name: str = NODE) -> ModuleType | None:
             return code
     except Exception as error:  # a missing wheel, a full disk, an interpreter that it does not know
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        print(f"warning: requests are served without compiled code, and peaks in less detail: {line}", file=sys.stderr)
+        print(f"warning: {without}: {line}", file=sys.stderr)
         return None
 
 

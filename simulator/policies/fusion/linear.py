@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from fleetrec.simulator.policies.fusion.scores import SCORE, SRM_WEIGHTS, lead_of_srm
+from fleetrec.simulator.policies.fusion.scores import SCORE, SRM_WEIGHTS, lead_of_rank, lead_of_srm
 from fleetrec.simulator.scenario.sections.fusion import Floats, FusionRule, Score
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ class LinearFusion(FusionRule):
     score: Score = Field("rank", description=SCORE)
 
     searched: ClassVar[Mapping[str, Any]] = {"srm_weight": SRM_WEIGHTS}
+
+    def of_ranks(self, n: int) -> tuple[Floats, Floats] | None:
+        return (-(np.arange(float(n)) + 1.0) / n, self.srm_weight * lead_of_rank(n)) if self.score == "rank" else None
 
     def fuse(self, view: "ListView") -> Floats:
         lists = view.lists

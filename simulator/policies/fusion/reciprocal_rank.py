@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from fleetrec.simulator.policies.fusion.scores import SRM_WEIGHTS
@@ -20,6 +21,10 @@ class ReciprocalRankFusion(FusionRule):
     constant: float = Field(60, gt=0, description="added to each rank before its reciprocal is taken")
 
     searched: ClassVar[Mapping[str, Any]] = {"srm_weight": SRM_WEIGHTS}
+
+    def of_ranks(self, n: int) -> tuple[Floats, Floats]:
+        rank = self.constant + np.arange(float(n)) + 1.0
+        return 1.0 / rank, self.srm_weight / rank
 
     def fuse(self, view: "ListView") -> Floats:
         fused = 1.0 / (self.constant + view.lists.llm_rank + 1.0)

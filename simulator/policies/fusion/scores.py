@@ -40,9 +40,11 @@ def _zscore(lists: ScoredLists) -> Floats:
 
 
 def _rank(lists: ScoredLists) -> Floats:
-    n = lists.logits.shape[-1]
-    of_rank = 1.0 - (np.arange(n) + 0.5) / n
-    return np.asarray(of_rank.take(lists.srm_rank))
+    return np.asarray(_of_rank(lists.logits.shape[-1]).take(lists.srm_rank))
+
+
+def _of_rank(n: int) -> Floats:
+    return np.asarray(1.0 - (np.arange(n) + 0.5) / n)
 
 
 _PROBABILITY: dict[str, Callable[[ScoredLists], Floats]] = {
@@ -56,6 +58,11 @@ _PROBABILITY: dict[str, Callable[[ScoredLists], Floats]] = {
 def lead_of_srm(score: Score, lists: ScoredLists) -> Floats:
     """The SRM's score of every candidate [..., N] less 0.5: what linear fusion weighs."""
     return _PROBABILITY[score](lists) - 0.5
+
+
+def lead_of_rank(n: int) -> Floats:
+    """The same of the score `rank`, by the SRM's 0-based rank [n] in lists of `n`."""
+    return _of_rank(n) - 0.5
 
 
 def weighed(lists: ScoredLists, score: Score, weight: Floats) -> Floats:
@@ -72,10 +79,20 @@ def rounded(fused: Floats, valid: Bools) -> Floats:
     return scores if valid.all() else np.where(valid, scores, -np.inf)
 
 
-def fusion_of(rule: FusionRule, weights: Floats | None = None) -> Callable[[Any], Floats]:
-    """The rule as it runs: scores [M, N] of what devices see; `weights` are those of one that was fitted."""
-    fuse = _Own(rule) if rule.is_own() else rule.start(weights)
-    return lambda view: rounded(fuse(view), view.lists.valid)
+class RunningFusion:
+    """A rule as it runs: scores [M, N] of what devices see."""
+
+    def __init__(self, rule: FusionRule, weights: Floats | None = None):
+        """`weights` are those of one that was fitted."""
+        self._rule = rule
+        self._fuse: Callable[[Any], Floats] = _Own(rule) if rule.is_own() else rule.start(weights)
+
+    def __call__(self, view: Any) -> Floats:
+        return rounded(self._fuse(view), view.lists.valid)
+
+    def of_ranks(self, n: int) -> tuple[Floats, Floats] | None:
+        """See FusionRule."""
+        return self._rule.of_ranks(n)
 
 
 class _Own:

@@ -34,6 +34,11 @@ class FusionRule(Kind):
         """Scores [M, N] of the candidates of M lists, higher is better. `view`: a ListView (ranking/list_view.py)."""
         raise NotImplementedError
 
+    def of_ranks(self, n: int) -> tuple[Floats, Floats] | None:
+        """Of lists of `n` candidates: what each 0-based rank in the LLM's order [n] and in the SRM's [n] gives, where
+        `fuse` is the sum of both, so that compiled code may fuse; None: more decides."""
+        return None
+
     def fitted(self) -> "FittedFusion | None":
         """The rule, where its weights are fitted on interactions before the stream; None: nothing is fitted."""
         return None

@@ -11,7 +11,7 @@ from fleetrec.simulator.policies.fusion.linear import LinearFusion
 from fleetrec.simulator.policies.fusion.logistic import LogisticFusion
 from fleetrec.simulator.policies.fusion.online import OnlineFusion
 from fleetrec.simulator.policies.fusion.reliability import ReliabilityFusion, reliability
-from fleetrec.simulator.policies.fusion.scores import fusion_of
+from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.policies.fusion.staleness import StalenessFusion
 from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.ranking.histories import Histories
@@ -57,9 +57,9 @@ def test_a_weight_grows_with_every_interaction_that_the_list_has_not_seen() -> N
 
 def test_a_fresh_list_is_fused_as_if_the_weight_were_fixed() -> None:
     fresh = view(step=2)
-    fixed = fusion_of(LinearFusion(srm_weight=1.5))(fresh)
-    assert (fusion_of(StalenessFusion(srm_weight=1.5))(fresh) == fixed).all()
-    assert (fusion_of(ReliabilityFusion(srm_weight=1.5))(fresh) == fixed).all()
+    fixed = RunningFusion(LinearFusion(srm_weight=1.5))(fresh)
+    assert (RunningFusion(StalenessFusion(srm_weight=1.5))(fresh) == fixed).all()
+    assert (RunningFusion(ReliabilityFusion(srm_weight=1.5))(fresh) == fixed).all()
 
 
 def test_trust_is_the_mean_discount_of_the_newest_items_after_perfect_ones() -> None:
@@ -80,7 +80,7 @@ def test_logistic_fusion_weighs_log_rank_and_log_score() -> None:
     weights = np.array([2.0, 3.0, 0, 0, 0, 0])
     p = np.exp([0.0, 0, 5, 0]) / np.exp([0.0, 0, 5, 0]).sum()
     by_hand = [-2 * math.log(j + 1) + 3 * math.log(p[j]) for j in range(4)]
-    assert fusion_of(LogisticFusion(), weights)(view(step=5))[0] == pytest.approx(by_hand, abs=1e-8)
+    assert RunningFusion(LogisticFusion(), weights)(view(step=5))[0] == pytest.approx(by_hand, abs=1e-8)
 
 
 def test_logistic_fusion_has_finite_terms_where_a_list_begins_with_an_invalid_item() -> None:

@@ -13,7 +13,7 @@ from fleetrec.simulator.policies.fusion.gated import GatedFusion
 from fleetrec.simulator.policies.fusion.linear import LinearFusion
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.reciprocal_rank import ReciprocalRankFusion
-from fleetrec.simulator.policies.fusion.scores import fusion_of
+from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.policies.fusion.srm_only import SrmOnly
 from fleetrec.simulator.ranking.scored_lists import ScoredLists, inconsistency, places_of, rank_of, srm_order
 from fleetrec.simulator.scenario import sections
@@ -25,7 +25,7 @@ ALL = np.ones((1, 4), dtype=bool)
 
 def fused_scores(rule: sections.FusionRule, lists: ScoredLists) -> np.ndarray:
     view: Any = SimpleNamespace(lists=lists)
-    return fusion_of(rule)(view)
+    return RunningFusion(rule)(view)
 
 
 def order(rule: sections.FusionRule, logits: np.ndarray = LOGITS) -> list[int]:

@@ -11,7 +11,7 @@ from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
-from fleetrec.simulator.policies.fusion.scores import fusion_of
+from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_age import FEWEST, ranks_at_age, sample
 from fleetrec.simulator.ranking.slates import BaselineSlates, ListSlates
@@ -45,6 +45,9 @@ class NoScores:
     def of_lists(self, users: np.ndarray, steps: np.ndarray, items: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return np.zeros((*steps.shape, items.shape[1]))
 
+    def plain(self) -> None:
+        """It has no states."""
+
 
 def rewards_at(freshness: float, ages: tuple[int, ...]) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """NDCG@10 by age of lists of successors, which are learnt from all but each user's last events."""
@@ -66,7 +69,7 @@ def rewards_at(freshness: float, ages: tuple[int, ...]) -> tuple[dict[int, np.nd
     user, step = np.concatenate(users), np.concatenate(steps)
     source = Successors(histories, counts)
     fallback = BaselineSlates(None, log.n_items, LENGTH, True)  # type: ignore[arg-type]  # every device has a list
-    slates = ListSlates(histories, NoScores(log.n_items), source, fusion_of(LlmOnly()), fallback, True)  # type: ignore[arg-type]
+    slates = ListSlates(histories, NoScores(log.n_items), source, RunningFusion(LlmOnly()), fallback, True)  # type: ignore[arg-type]
     return {
         age: accuracy_per_query(ranks_at_age(slates, histories, user, step, age), (10,))["ndcg@10"] for age in ages
     }, user

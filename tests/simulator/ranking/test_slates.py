@@ -10,7 +10,7 @@ import torch
 from fleetrec.models.baselines import all_baselines
 from fleetrec.models.candidates import CandidateLists
 from fleetrec.simulator.policies.fusion.linear import LinearFusion
-from fleetrec.simulator.policies.fusion.scores import fusion_of
+from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.lookahead import LookAhead, Scorer
@@ -108,7 +108,7 @@ def fused_order(
 
 def list_slates(world: World, exclude_seen: bool = True, refill: bool = False) -> ListSlates:
     fallback = CatalogueSlates(world.histories, world.scores, N, exclude_seen)
-    fusion = fusion_of(LinearFusion())
+    fusion = RunningFusion(LinearFusion())
     uncertainty = SCORES["inconsistency"]
     return ListSlates(world.histories, world.scores, world.source, fusion, fallback, exclude_seen, uncertainty, refill)
 
@@ -168,7 +168,7 @@ def test_the_srm_over_the_catalogue_shows_its_best_unseen_items(world: World) ->
 def test_joined_slates_add_the_srms_own_best_behind_the_llms_list(world: World) -> None:
     queries = some_queries(world, 120)
     fallback = CatalogueSlates(world.histories, world.scores, N, True)
-    joined = JoinedSlates(world.histories, world.scores, world.source, fusion_of(LinearFusion()), fallback, True)
+    joined = JoinedSlates(world.histories, world.scores, world.source, RunningFusion(LinearFusion()), fallback, True)
     ranks, _ = joined.place(queries)
     for i in range(len(queries)):
         user, step = int(queries.user[i]), int(queries.step[i])
