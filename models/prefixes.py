@@ -169,8 +169,10 @@ def carried_states(
 
 
 def rounded(values: Tensor, what: str) -> Tensor:
-    """Nearest multiples of 2^-16 (exact in float32 below 16). Raises InputError at magnitude 16 or NaN."""
-    result = torch.round(values.double() / _STEP) * _STEP
+    """Nearest multiples of 2^-16, float32: of float32 values exactly, since powers of two scale them and there are 2^21
+    multiples below 16. Raises InputError at magnitude 16 or NaN."""
+    exact = values if values.dtype == torch.float64 else values.float()
+    result = torch.round(exact / _STEP) * _STEP
     if not (result.abs() < _LIMIT).all():
         raise InputError(
             f"{what} of the model is not below {_LIMIT:g} in magnitude, so its scores would not be exact; "

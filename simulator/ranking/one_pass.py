@@ -31,8 +31,8 @@ _PAYS = 200_000
 """rankings that save as much as loading the compiler and the machine code takes: 0.5 s"""
 _PAYS_WITH_COMPILER = 50_000
 """the same where the compiler is loaded already"""
-_PAYS_TO_COMPILE = 1_000_000
-"""the same where it has to be made: 3 s"""
+_PAYS_TO_COMPILE = 500_000
+"""the same where it has to be made, which takes 2 to 3 s and is done once for a machine"""
 _RANKINGS_PER_PIECE = 8_192
 
 
