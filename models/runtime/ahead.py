@@ -5,6 +5,8 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from fleetrec.models.runtime.cores import available_cores
+
 Question = TypeVar("Question", bound=Hashable)
 Answer = TypeVar("Answer")
 
@@ -16,7 +18,7 @@ class Ahead(Generic[Question, Answer]):
     def __init__(self, work: Callable[[Question], Answer], beside: bool):
         """`work` depends on the question alone; without `beside` nothing is worked out that has not been asked."""
         self._work = work
-        threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count())  # workers are told to use one
+        threads = os.environ.get("OMP_NUM_THREADS") or str(available_cores())  # workers are told to use one
         self._pool = ThreadPoolExecutor(2) if beside and threads != "1" else None
         self._begun: dict[Question, Future[Answer]] = {}
 

@@ -3,13 +3,13 @@
 On one core the process of the run draws itself, as it does for a drawing process that is lost.
 """
 
-import os
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from fleetrec.models.runtime.cores import available_cores
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.parallel.processes import WorkerProcess, load_beside
 
@@ -38,7 +38,7 @@ class Drawing:
 
     def __init__(self, processes: int | None = None):
         """`processes`: how many draw beside this one; by default two, none on one core."""
-        self._processes = (2 if (os.cpu_count() or 1) > 1 else 0) if processes is None else processes
+        self._processes = (2 if available_cores() > 1 else 0) if processes is None else processes
         self._workers: list[WorkerProcess] = []
         self._pending: list[tuple[WorkerProcess | None, Sheet]] = []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from fleetrec.models.runtime.artifacts import atomic_path
+from fleetrec.models.runtime.cores import available_cores
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.benchmark.cases import SUITE, Case
@@ -139,7 +140,7 @@ def this_machine() -> Machine:
     """The machine that this runs on."""
     return Machine(
         processor=_processor(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=available_cores(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
+from fleetrec.models.runtime.cores import available_cores
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.parallel.pool import Lost, Pool, Unread
 
@@ -44,7 +45,7 @@ class RayPool(Pool[Any]):
         """Jobs go, pickled, to the `do(packed, *shared)` of actors, who tell what they cannot read. `workers` None: as
         many as the cluster has CPUs. Raises InputError where Ray is missing or does not answer."""
         check_ray(address)
-        super().__init__(workers or (os.cpu_count() or 1 if address is None else 0))
+        super().__init__(workers or (available_cores() if address is None else 0))
         self._address, self._actor = address, actor
         self._jobs: dict[Any, Any] = {}  # of each actor, what stands for the result of its job
         self.shared: tuple[Any, ...] = ()

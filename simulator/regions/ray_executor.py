@@ -4,7 +4,6 @@ Nothing is assumed of a shared disk: trained models go to the actors, a region's
 Files that a scenario names must be at the same path everywhere.
 """
 
-import os
 import pickle
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fleetrec.models.runtime.artifacts import ArtifactStore, files_below, place_files
+from fleetrec.models.runtime.cores import available_cores
 from fleetrec.simulator.parallel.ray import RayPool
 from fleetrec.simulator.regions.executors import Shards
 from fleetrec.simulator.regions.messages import RegionJob, RegionState, RunSpec, Task
@@ -28,7 +28,7 @@ class RayShards(RayPool):
     """
 
     def __init__(self, shards: int | None, address: str | None, store: ArtifactStore, regions: int):
-        super().__init__(shards or max(1, min(regions, os.cpu_count() or 1)), address, RegionActor)
+        super().__init__(shards or max(1, min(regions, available_cores())), address, RegionActor)
         self.option = "--engine ray" if shards is None else f"--engine ray --shards {shards}"
         self.workers_here = 1  # where the others are is up to Ray
         self._store = store

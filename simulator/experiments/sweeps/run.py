@@ -1,13 +1,13 @@
 """`run_sweep`: a sweep file from its plan to its tables; `run_all`: any runs on any executor."""
 
 import errno
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fleetrec.models.runtime.cores import available_cores
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.wording import counted
@@ -50,12 +50,12 @@ class Finished:
 def executor_for(
     engine: Literal["local", "ray"] = "local", jobs: int | None = None, address: str | None = None
 ) -> Executor:
-    """The executor of `--engine`, `--jobs` and `--ray-address`. Without `jobs`, as many workers as processors."""
+    """The executor of `--engine`, `--jobs` and `--ray-address`. Without `jobs`, a worker for each core."""
     if engine == "ray":
         return RayCluster(jobs, address)
     if address is not None:
         raise InputError("--ray-address needs --engine ray")
-    workers = jobs or os.cpu_count() or 1
+    workers = jobs or available_cores()
     return ThisProcess() if workers == 1 else LocalProcesses(workers)
 
 
