@@ -4,8 +4,8 @@
 
 Runs small regions one after the other in one worker and beside each other in two, and takes from it, in processor
 seconds, which other work on the machine hardly changes: a worker's start, a region, the leading process's part of it,
-and by how much a worker is slowed by one beside it, by caches and memory bandwidth, which at most `--sharing` cores of a
-larger machine share. Both tables are of schedules simulated from these, with regions handed out as by `--shards`.
+and by how much one worker slows another, by caches and memory bandwidth, which at most `--sharing` cores of a larger
+machine share. Both tables are of schedules simulated from these, with regions handed out as by `--shards`.
 """
 
 import argparse
