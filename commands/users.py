@@ -23,7 +23,8 @@ def users(scenario: ScenarioFile, overrides: Overrides = None, quiet: Quiet = Fa
         from fleetrec.models.runtime.artifacts import ArtifactStore
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.reports.terminal.users import print_users
-        from fleetrec.simulator.preparation.fitted_users import compare_users, fit_users
+        from fleetrec.simulator.core.notes import data_of
+        from fleetrec.simulator.preparation.fitted_users import examined, fit_users, fitted_notes
         from fleetrec.simulator.preparation.training import load_workload
         from fleetrec.simulator.scenario.file_checks import check_files
         from fleetrec.simulator.workload.splitting import split_log
@@ -31,8 +32,10 @@ def users(scenario: ScenarioFile, overrides: Overrides = None, quiet: Quiet = Fa
         loaded = Scenario.load(scenario, overrides or [], check=check_files)
         store = ArtifactStore()
         split = split_log(load_workload(loaded.workload, store), loaded.workload.split)
-        model = fit_users(split, store, loaded.engine.threads, progress_bars(quiet))
-        figures = compare_users(split, model)
+        model = examined(
+            fit_users(split, store, loaded.engine.threads, progress_bars(quiet)), loaded.workload.interactions
+        )
+        figures = {**model.fit, "notes": data_of(*fitted_notes(model.fit))}
         if as_json:
             print_json(figures)
         elif not quiet:

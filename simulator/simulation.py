@@ -11,6 +11,7 @@ from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.closed_loop import fitted_users, grown, lived
+from fleetrec.simulator.preparation.fitted_users import is_fitted
 from fleetrec.simulator.preparation.held_out import held_out_of
 from fleetrec.simulator.preparation.memory_estimate import check_memory
 from fleetrec.simulator.preparation.policy_calibration import Tuned, tune
@@ -23,7 +24,6 @@ from fleetrec.simulator.results.timeline_trace import Tracer, TraceRequest
 from fleetrec.simulator.scenario import check_scenario, sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.scenario.shapes import families_below
-from fleetrec.simulator.workload.user_kinds.choice import ChoiceUsers
 
 
 def simulate(
@@ -114,8 +114,9 @@ def simulate_prepared(
             inputs = SlateInputs.of(scenario)
             tuned = tune(scenario.policy, inputs, prepared, lambda: held_out_of(prepared, device, progress))
         reacts, parts = scenario.workload.users.reacts, out.parts if out is not None else None
-        if isinstance(scenario.workload.users, ChoiceUsers) and scenario.workload.interactions != "synthetic":
-            fitted_users(prepared, progress)
+        fit = None
+        if is_fitted(scenario.workload):
+            fit = fitted_users(scenario.workload, prepared, progress).fit
         before, prepared = prepared, grown(prepared, device, progress) if reacts else prepared
         world = build_world(scenario, prepared, tuned, parts, device, before)
         if tracer is not None:
@@ -124,7 +125,7 @@ def simulate_prepared(
         simulated = time.perf_counter()
         if world.reactions is not None:
             prepared = lived(before, prepared, world.reactions.streamed)
-        result = collect(scenario, prepared, world, tuned, progress)
+        result = collect(scenario, prepared, world, tuned, progress, users_fit=fit)
     result.timing = {
         "prepare_s": prepare_s,
         "simulate_s": simulated - started,

@@ -1,4 +1,4 @@
-"""Charts of users who react: what they did over time, and how what they took moved."""
+"""Charts of users who react: what they did over time, how what they took moved, how fitted ones compare with others."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from fleetrec.reports.charts.run_charts import Chart, numbers, steps
 from fleetrec.reports.charts.time_scale import common_scale
 from fleetrec.reports.data.estimates import time_edges
+from fleetrec.reports.data.metric_names import FIT
 from fleetrec.reports.data.run_folder import RunRecords, setting
 
 _DID = {
@@ -23,6 +24,7 @@ _MOVES = {
     "popularity": ("popularity (1: the most popular)", "@green", "dot"),
     "own_taste": ("closeness to the user's earlier taste", "@purple", "dashdot"),
 }
+_WHOSE = (("held-out users", "held_out", "@grey", "solid"), ("fitted users", "model", "@blue", "dash"))
 _BINS = 48
 
 
@@ -30,7 +32,8 @@ def engagement_charts(run: RunRecords) -> list[Chart]:
     """Of a run whose users react; none of another."""
     if run.opportunities.empty:
         return []
-    return [_did(run), *([_moved(run)] if setting(run.summary, "feedback", "over_time") else [])]
+    moved = [_moved(run)] if setting(run.summary, "feedback", "over_time") else []
+    return [_did(run), *moved, *_fit(run)]
 
 
 def _did(run: RunRecords) -> Chart:
@@ -62,6 +65,35 @@ def _moved(run: RunRecords) -> Chart:
     note = f"Each step is of {held['choices']:,} choices, since Gini and coverage hang on how many they are of."
     alt = "Gini, coverage, popularity and closeness to earlier taste of what users took, by eighths of its choices."
     return Chart("feedback", "How choices moved", alt, traces, layout, note, world="simulated")
+
+
+def _fit(run: RunRecords) -> list[Chart]:
+    """What fitted users did in place of held-out ones: pauses where those of the run are of the log, too."""
+    compared = {row["what"]: row for row in setting(run.summary, "users_fit", "compared") or ()}
+    arrivals = setting(run.scenario, "workload", "arrivals") or {}
+    after = f"_after_{arrivals.get('after')}" if arrivals.get("kind") == "empirical" else " of no run"
+    charts = []
+    for what, row in compared.items():
+        if what == "popularity" or what.endswith(after):
+            charts.append(_compared(what, row))
+    return charts
+
+
+def _compared(what: str, row: Mapping[str, Any]) -> Chart:
+    curve, counts, label = row["curve"], what.startswith("session"), FIT[what]
+    x = numbers(np.array(curve["at"]) + (0 if counts else 1))
+    traces = [
+        _line(name, x, numbers(curve[key]), {"color": colour, "dash": dash, "shape": "hv"})
+        for name, key, colour, dash in _WHOSE
+    ]
+    layout = {
+        "xaxis": {"type": "log", "title": {"text": label if counts else f"{label}, plus 1"}},
+        "yaxis": {"title": {"text": "share that is not above"}, "range": [0, 1.02]},
+    }
+    note = f"KS distance {row['ks']:.3f}; that of other users {row['between_users']:.3f}."
+    return Chart(
+        f"fit-{what}", f"Fitted users: {label}", f"{label}, of fitted and of held-out users.", traces, layout, note
+    )
 
 
 def _line(name: str, x: Any, y: Any, line: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,15 @@ WORLDS: Mapping[World, str] = {
 }
 Form = Literal["accuracy", "seconds", "money", "share", "number"]
 
+FIT: Mapping[str, str] = {
+    "popularity": "popularity rank of what they choose",
+    "repeats": "share of what they had before",
+    "session_length_after_others": "interactions a session, by others' pauses",
+    "gap_after_others": "gap (s), by others' pauses",
+    "session_length_after_self": "interactions a session, by own pauses",
+    "gap_after_self": "gap (s), by own pauses",
+}
+"""what is compared of fitted and held-out users"""
 _LABELS = {
     "cost.usd_provisioned_per_1k_interactions": "USD per 1,000 interactions, provisioned",
     "cost.usd_provisioned_per_month": "USD a month, provisioned",

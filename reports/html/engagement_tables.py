@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetrec.reports.data.estimates import Estimate
-from fleetrec.reports.data.metric_names import metric
+from fleetrec.reports.data.metric_names import FIT, metric
+from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.data.run_folder import setting
 from fleetrec.reports.html.decision import interval_text
 from fleetrec.reports.html.tables import Cell, Head, Row, Table
@@ -41,6 +42,24 @@ def engagement_groups_table(summary: Mapping[str, Any]) -> Table | None:
             rows.append(Row([Cell(f"{_WAYS.get(way, way)}: {group}"), Cell(f"{held['devices']:,}"), *cells]))
     heads = [Head("group"), Head("devices"), *(Head(metric(f"{PREFIX}{name}").label, "95%") for name in _BY_GROUP)]
     return Table("engagement-groups", "Who did it", heads, rows, world="simulated")
+
+
+def fit_table(summary: Mapping[str, Any]) -> Table | None:
+    """How users who were fitted compare with users who were held out; None where they were not fitted."""
+    fit = summary.get("users_fit")
+    if not fit:
+        return None
+    rows = []
+    for row in fit["compared"]:
+        distances = [Cell(f"{row[name]:.3f}", value=row[name]) for name in ("ks", "between_users")]
+        means = [Cell(number_text(row[f"{whose}_mean"])) for whose in ("model", "held_out", "others")]
+        rows.append(Row([Cell(FIT[row["what"]]), *distances, *means]))
+    caption = (
+        f"Fitted users in place of {fit['held_out_users']:,} held-out ones of {fit['log']}, who made "
+        f"{fit['held_out_choices']:,} choices: Kolmogorov-Smirnov (KS) distances, and means"
+    )
+    heads = (Head(text) for text in ("", "KS", "KS of other users", "mean", "of held-out users", "of other users"))
+    return Table("users-fit", caption, list(heads), rows)
 
 
 def stated(held: Mapping[str, Any], name: str) -> Estimate | None:

@@ -15,7 +15,7 @@ from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.fleet.population import Population
-from fleetrec.simulator.preparation.fitted_users import fit_users
+from fleetrec.simulator.preparation.fitted_users import examined, fit_users
 from fleetrec.simulator.preparation.prepare import Memo, Prepared, preloaded_lists
 from fleetrec.simulator.preparation.training import grown_source, srm_scores
 from fleetrec.simulator.ranking.growing import GrowingHistories
@@ -23,6 +23,7 @@ from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.records.recorder import Streamed
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.workload.log import InteractionLog
+from fleetrec.simulator.workload.users.fitted import FittedUsers
 from fleetrec.simulator.workload.users.opportunities import Opportunities
 from fleetrec.simulator.workload.users.truth import SyntheticTruth
 from fleetrec.simulator.workload.users.utility import Past, UserModel
@@ -150,13 +151,14 @@ def opportunities_of(population: Population, users: sections.Users) -> Opportuni
     return Opportunities.of(population.stream.t_s, population.first_row, population.end_row, users.pause_s())
 
 
-def fitted_users(before: Prepared, progress: Progress) -> UserModel:
+def fitted_users(workload: sections.Workload, before: Prepared, progress: Progress) -> FittedUsers:
     """The users of a log on disk: fitted, which takes a minute, where the cache does not have them."""
-    return fit_users(before.trained.split, before.trained.store, before.inputs.training.threads, progress)
+    fitted = fit_users(before.trained.split, before.trained.store, before.inputs.training.threads, progress)
+    return examined(fitted, workload.interactions)
 
 
 def user_model(workload: sections.Workload, before: Prepared, times: Opportunities, past: Past) -> UserModel:
     """What items are worth to the users of a scenario: the truth of the built-in world, or what was fitted on a log."""
     if workload.interactions != "synthetic":
-        return fitted_users(before, NullProgress())
+        return fitted_users(workload, before, NullProgress())
     return SyntheticTruth(workload.synthetic, times, before.draws, past)

@@ -5,8 +5,9 @@ with what the model does in their place, living on its own choices.
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +20,21 @@ from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.srm.training import deterministic
 from fleetrec.models.users.choice_model import Histories, train_choice_model
-from fleetrec.simulator.core.notes import Note, data_of, note
+from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import user_keys
-from fleetrec.simulator.scenario.sections import EmpiricalArrivals
+from fleetrec.simulator.scenario.sections import EmpiricalArrivals, Workload
+from fleetrec.simulator.scenario.sections.workload import LogFile
 from fleetrec.simulator.workload.arrivals import empirical_times
+from fleetrec.simulator.workload.exposures import read_exposures
+from fleetrec.simulator.workload.recipe import with_recipe
 from fleetrec.simulator.workload.splitting import SplitLog
+from fleetrec.simulator.workload.user_kinds.choice import ChoiceUsers
+from fleetrec.simulator.workload.users.click_model import click_model_of
 from fleetrec.simulator.workload.users.fitted import FittedUsers
 from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past
 
-FORMAT = 1
+FORMAT = 2
 _ARTIFACT = "users"
 _SEED = 1
 _PARTS, _HELD_OUT, _VALIDATING = 10, (8, 9), (6, 7)
@@ -36,6 +42,7 @@ _PARTS, _HELD_OUT, _VALIDATING = 10, (8, 9), (6, 7)
 _FEWEST = 20
 _SCREEN = 10
 _LAW_USERS = 512
+_CURVE = 48  # points
 PAUSE_S = 1800.0
 """a longer pause begins a new session"""
 
@@ -48,6 +55,11 @@ class UserRoles:
     validating: NDArray[np.bool_]
     """of those, who say when to stop"""
     held_out: NDArray[np.bool_]
+
+
+def is_fitted(workload: Workload) -> bool:
+    """Whether users of a workload choose by what was learnt from its log."""
+    return isinstance(workload.users, ChoiceUsers) and workload.interactions != "synthetic"
 
 
 def roles_of(split: SplitLog) -> UserRoles:
@@ -77,7 +89,7 @@ def fit_users(split: SplitLog, store: ArtifactStore, threads: int, progress: Pro
     folder = store.open(_ARTIFACT, key)
     if folder is not None:
         told = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
-        return FittedUsers(load_file(folder / "users.safetensors"), Laws(**told["laws"]))
+        return FittedUsers(load_file(folder / "users.safetensors"), Laws(**told["laws"]), told["fit"])
     store.check_writable()
     away_s = np.diff(log.times, prepend=0.0)
     away_s[log.offsets[:-1]] = np.inf
@@ -87,10 +99,23 @@ def fit_users(split: SplitLog, store: ArtifactStore, threads: int, progress: Pro
         weights, history = train_choice_model(data, _popularity(split), begin, end, roles.validating, _SEED, progress)
     arrays = {name: values.numpy() for name, values in weights.items()}
     laws = _laws(split, FittedUsers(arrays, Laws()), np.flatnonzero(roles.fitting)[:_LAW_USERS])
+    fit = compare_users(split, FittedUsers(arrays, laws))
     with store.creating(_ARTIFACT, key) as temporary:
         save_file(arrays, temporary / "users.safetensors")
-        (temporary / "fit.json").write_text(json.dumps({"laws": asdict(laws), **history}, indent=1), encoding="utf-8")
-    return FittedUsers(arrays, laws)
+        told = {"laws": asdict(laws), **history, "fit": fit}
+        (temporary / "fit.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    return FittedUsers(arrays, laws, fit)
+
+
+def examined(model: FittedUsers, interactions: LogFile | Literal["synthetic"]) -> FittedUsers:
+    """The same users, who look down a screen as a log says that names positions of what was shown."""
+    section = None if isinstance(interactions, str) else with_recipe(interactions)
+    if section is None or section.columns.position is None:
+        return model
+    log = read_exposures(section)
+    model.laws = replace(model.laws, examination=max(click_model_of(log).falls_by, 0.0))
+    model.fit = {**model.fit, "laws": asdict(model.laws), "exposures": len(log.user)}
+    return model
 
 
 def _laws(split: SplitLog, model: FittedUsers, users: Ints) -> Laws:
@@ -171,6 +196,8 @@ def compare_users(split: SplitLog, model: FittedUsers, seed: int = 1) -> dict[st
             "between_users": ks(rest, real),
             "model_mean": float(lived_so.mean()),
             "held_out_mean": float(real.mean()),
+            "others_mean": float(rest.mean()),
+            "curve": _curve(lived_so, real),
         }
         for name, (lived_so, real, rest) in of.items()
     ]
@@ -181,12 +208,11 @@ def compare_users(split: SplitLog, model: FittedUsers, seed: int = 1) -> dict[st
         "held_out_choices": sum(map(len, theirs)),
         "compared": rows,
         "laws": asdict(model.laws),
-        "notes": data_of(*fitted_notes()),
     }
 
 
-def fitted_notes() -> list[Note]:
-    """On what fitted users rest, and what is assumed of them."""
+def fitted_notes(fit: Mapping[str, Any]) -> list[Note]:
+    """On what users rest who were fitted (`FittedUsers.fit`), and what is assumed of them."""
     told = (
         "users are of a model that was fitted on what the log's users did after the cut, from which no recommender has "
         "learnt: what they want is told from what they had, whoever had shown it to them"
@@ -195,7 +221,15 @@ def fitted_notes() -> list[Note]:
         "no log of choices tells what users leave: unless workload.users says otherwise, of the best screen of ten "
         "they take something half the time; patience, satisfaction and returns are assumed"
     )
-    return [note("users_fitted", told), note("users_assumed", assumed)]
+    notes = [note("users_fitted", told), note("users_assumed", assumed)]
+    if "exposures" in fit:
+        seen = (
+            "how far down a screen users look is fitted on {rows:,} rows of the log that say what was shown where: an "
+            "item at place j (from 0) is weighed with (j + 1)^-{examination:.2f}, unless workload.users says otherwise"
+        )
+        values = {"rows": fit["exposures"], "examination": fit["laws"]["examination"]}
+        notes.append(note("users_examination", seen, **values))
+    return notes
 
 
 def _chosen(split: SplitLog, users: Ints) -> list[Ints]:
@@ -236,6 +270,14 @@ def _repeats(split: SplitLog, users: Ints, chosen: list[Ints]) -> Floats:
         again[np.unique(whole, return_index=True)[1]] = 0.0
         found.append(again[known:])
     return np.concatenate(found)
+
+
+def _curve(lived: Floats, real: Floats) -> dict[str, list[float]]:
+    """The shares of both samples that are not above some of their values."""
+    at = np.unique(np.quantile(np.concatenate([lived, real]), np.linspace(0, 1, _CURVE), method="inverted_cdf"))
+    of = {"model": lived, "held_out": real}
+    below = {name: np.searchsorted(np.sort(values), at, side="right") / len(values) for name, values in of.items()}
+    return {"at": at.tolist()} | {name: np.round(shares, 4).tolist() for name, shares in below.items()}
 
 
 def ks(one: Floats, other: Floats) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.core.notes import Note
-from fleetrec.simulator.preparation.fitted_users import fitted_notes
+from fleetrec.simulator.preparation.fitted_users import fitted_notes, is_fitted
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.results.engagement import (
     device_totals,
@@ -51,23 +51,18 @@ class Engaged:
             "feedback": self.feedback,
         }
 
-    def notes(self, calibrated: bool) -> list[Note]:
-        """What the run measures, and on what its users rest."""
-        fitted = fitted_notes() if _is_fitted(self.workload) else []
+    def notes(self, calibrated: bool, users_fit: Mapping[str, Any] | None) -> list[Note]:
+        """What the run measures, and on what its users rest; `users_fit` of those who were fitted."""
+        fitted = [] if users_fit is None else fitted_notes(users_fit)
         return [*engagement_notes(self.workload.users.kind, _model(self.workload), calibrated), *fitted]
-
-
-def _is_fitted(workload: sections.Workload) -> bool:
-    """Whether what items are worth to users was learnt from the log."""
-    return not workload.users.is_own() and workload.interactions != "synthetic"
 
 
 def _model(workload: sections.Workload) -> str:
     """Where it is known from what items are worth to users, in words."""
     if workload.users.is_own():
         return "code of your own"
-    if _is_fitted(workload):
-        return "a model fitted on part of the log that no recommender of the run has learnt from"
+    if is_fitted(workload):
+        return "a GRU choice model fitted on part of the log that no recommender of the run has learnt from"
     return "the utilities of the built-in world, which are its own truth and nobody's measurement"
 
 

@@ -2,6 +2,7 @@
 
 import math
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -53,9 +54,10 @@ def collect(
     tuned: Tuned,
     progress: Progress,
     of_region: bool = False,
+    users_fit: Mapping[str, Any] | None = None,
 ) -> RunResult:
     """The result of a world that has been run. Where it is one `of_region`, trainings are the fleet's and cost the
-    region nothing."""
+    region nothing. `users_fit`: how users who choose and were fitted compare with users who were held out."""
     trained, population, service = prepared.trained, prepared.population, world.service
     horizon_s = population.stream.horizon_s
     records = world.recorder.finish()
@@ -121,7 +123,7 @@ def collect(
         *list_quality.notes(prepared.inputs.lists),
         *tuned.notes,
         *provisioned_notes(scenario.policy.slate, scenario.cloud, service, provisioned),
-        *([CAVEAT] if reacting is None else reacting.notes(tuned.curve is not None)),
+        *([CAVEAT] if reacting is None else reacting.notes(tuned.curve is not None, users_fit)),
     ]
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
@@ -145,6 +147,7 @@ def collect(
         "gain_over": gain,
         "freshness": parts.freshness_section(interactions),
         **({} if reacting is None else reacting.sections()),
+        **({} if users_fit is None else {"users_fit": users_fit}),
         "requests": {**parts.request_section(requests, len(interactions)), **share, "threshold": tuned.threshold},
         "latency_s": parts.latency_section(interactions, requests),
         "pace": pace(gaps_of(population.stream), requests),

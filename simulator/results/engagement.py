@@ -198,7 +198,8 @@ def engagement_headline(summary: Mapping[str, Any]) -> str:
     """The run in one line: what users took, where from, who left, and for what a month."""
     held, cost = summary["engagement"], summary["cost"]
     if not held["sessions"]:
-        return "Nobody came to the screen: the stream is empty, or nobody took part in it"
+        within = f"in the {summary['simulated_seconds']:,.0f} s that are simulated"
+        return f"Nobody came to the screen {within}: set a longer duration, or other workload.arrivals or fleet.churn"
     name = "usd_provisioned_per_month"
     said = f"Users took {_stated(held, FIRST, '{:.2f}')} items a day each"
     if held["choices"]:

@@ -1,6 +1,7 @@
 """A report of users who react says so, and tells what they did; no report of users who replay does."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from fleetrec.reports.charts.engagement_charts import engagement_charts
 from fleetrec.reports.data.metric_names import metric
 from fleetrec.reports.data.notes import caveat_of
 from fleetrec.reports.data.run_folder import figure_footer, read_run
-from fleetrec.reports.html.engagement_tables import engagement_groups_table, engagement_table
+from fleetrec.reports.figures.run_figures import draw_run
+from fleetrec.reports.html.engagement_tables import engagement_groups_table, engagement_table, fit_table
 from fleetrec.reports.html.run_page import write_run_page
 from fleetrec.reports.terminal.summary import print_run_summary
 from fleetrec.simulator.core.notes import PREDICTION_TEXT
@@ -56,6 +58,44 @@ def test_tables_and_the_terminal_tell_the_same_figures(folder: Path) -> None:
     assert f"items taken a day {taken}" in told
     assert "do not react" not in told
     assert caveat_of(summary).startswith("users of kind choice react")
+
+
+def test_a_run_to_which_nobody_came_says_how_to_mend_it_and_is_drawn(tmp_path: Path) -> None:
+    simulate(reacting(duration="1s"), out=tmp_path / "empty", store=_store(), candidates=Formula)
+    summary = json.loads((tmp_path / "empty" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["headline"].startswith("Nobody came to the screen in the 1 s that are simulated: set a longer")
+    assert draw_run(tmp_path / "empty", names=["cost"])
+    assert write_run_page(tmp_path / "empty").is_file()
+
+
+FIT = {
+    "log": "log.csv",
+    "held_out_users": 30,
+    "held_out_choices": 400,
+    "compared": [
+        {"what": what, "ks": 0.03, "between_users": 0.05, "model_mean": 9.0, "held_out_mean": 8.0, "others_mean": 7.0}
+        | {"curve": {"at": [0.0, 3.0, 9.0], "model": [0.2, 0.5, 1.0], "held_out": [0.1, 0.6, 1.0]}}
+        for what in ("popularity", "repeats", "gap_after_self", "gap_after_others")
+    ],
+}
+
+
+def test_fitted_users_are_drawn_beside_held_out_ones_by_the_pauses_of_the_run(folder: Path) -> None:
+    run = read_run(folder)
+    empirical = {
+        **run.scenario,
+        "workload": {**run.scenario["workload"], "arrivals": {"kind": "empirical", "after": "self"}},
+    }
+    fitted = replace(run, summary={**run.summary, "users_fit": FIT})
+    assert [chart.id for chart in engagement_charts(fitted)][2:] == ["fit-popularity"]
+    drawn = engagement_charts(replace(fitted, scenario=empirical))[2:]
+    assert [chart.id for chart in drawn] == ["fit-popularity", "fit-gap_after_self"]
+    assert [trace["name"] for trace in drawn[0].traces] == ["held-out users", "fitted users"]
+    assert drawn[0].traces[1]["y"] == [0.2, 0.5, 1.0]
+    table = fit_table(fitted.summary)
+    assert table is not None
+    assert [row.cells[1].text for row in table.rows] == ["0.030"] * 4
+    assert fit_table(run.summary) is None
 
 
 def test_a_run_that_replays_has_none_of_it() -> None:

@@ -18,7 +18,7 @@ from fleetrec.simulator.core.resampling import user_keys
 from fleetrec.simulator.experiments.off_policy.target import Target
 from fleetrec.simulator.experiments.statistics import Replicates, over_users
 from fleetrec.simulator.workload.exposures import Exposures
-from fleetrec.simulator.workload.users.click_model import ClickModel, fit_click_model
+from fleetrec.simulator.workload.users.click_model import ClickModel, fit_click_model, weighed_counts
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -88,12 +88,7 @@ class OffPolicy:
 def off_policy(log: Exposures, targets: Sequence[Target]) -> OffPolicy:
     """The estimates of each target. InputError where the log never showed what it shows."""
     fold = np.asarray(user_keys(log.user_ids) % _FOLDS)[log.user]
-    shape = (len(log.item_ids), log.n_positions)
-    cells = (fold * shape[0] + log.item) * shape[1] + log.position
-    rare = 1 / log.propensity  # as if every item had been shown alike to everybody
-    rare /= rare.mean()
-    shown = np.bincount(cells, rare, minlength=_FOLDS * shape[0] * shape[1]).reshape(_FOLDS, *shape)
-    clicked = np.bincount(cells, rare * log.clicked, minlength=shown.size).reshape(shown.shape)
+    shown, clicked = weighed_counts(log, fold, _FOLDS)
     everything, clicks = shown.sum(axis=0), clicked.sum(axis=0)
     models = [fit_click_model(everything - shown[k], clicks - clicked[k]) for k in range(_FOLDS)]
     found = tuple(_estimated(log, target, fold, models) for target in targets)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.simulator.workload.exposures import Exposures
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -37,6 +39,24 @@ class ClickModel:
             return 0.0
         position = np.log(np.arange(1, len(seen) + 1)[seen])
         return float(-np.polyfit(position, np.log(self.examination[seen]), 1)[0])
+
+
+def weighed_counts(log: Exposures, part: Ints, parts: int) -> tuple[Floats, Floats]:
+    """How often each item stood at each position and was clicked there, [parts, I, K], of the rows of each `part` [R],
+    as if every item had been shown alike to everybody."""
+    shape = (parts, len(log.item_ids), log.n_positions)
+    cells = (part * shape[1] + log.item) * shape[2] + log.position
+    rare = 1 / log.propensity
+    rare /= rare.mean()
+    counts = (np.bincount(cells, rows, minlength=int(np.prod(shape))) for rows in (rare, rare * log.clicked))
+    shown, clicked = (held.reshape(shape).astype(np.float64) for held in counts)
+    return shown, clicked
+
+
+def click_model_of(log: Exposures) -> ClickModel:
+    """The model of a whole log of what was shown."""
+    shown, clicked = weighed_counts(log, np.zeros(len(log.user), dtype=np.int64), 1)
+    return fit_click_model(shown[0], clicked[0])
 
 
 def fit_click_model(shown: Floats, clicked: Floats) -> ClickModel:

@@ -27,8 +27,8 @@ _NEVER = np.int32(-1)
 class FittedUsers:
     """The utilities of one log's users (a UserModel)."""
 
-    def __init__(self, weights: Mapping[str, NDArray[Any]], laws: Laws):
-        """`weights`: of `ChoiceModel.state_dict`, as arrays."""
+    def __init__(self, weights: Mapping[str, NDArray[Any]], laws: Laws, fit: Mapping[str, Any] | None = None):
+        """`weights`: of `ChoiceModel.state_dict`, as arrays. `fit`: how they compare with users that were held out."""
         held = {name: values.astype(np.float64) for name, values in weights.items()}
         into, bias = held["gru.weight_ih_l0"].T, held["gru.bias_ih_l0"]
         self._taken = _rounded(held["taken.weight"] @ into + bias)  # [I, 3 DIM]
@@ -43,7 +43,7 @@ class FittedUsers:
         self._had_by_length = held["had_by_length"].item()
         more = held["had_by_popularity"] * popular + held["had_offset"] - held["new_offset"]
         self._popular_of_had = _rounded(more, 64.0)
-        self.n_items, self.laws = len(self._popular), laws
+        self.n_items, self.laws, self.fit = len(self._popular), laws, fit or {}
         self._kind = np.dtype(
             [
                 ("count", np.uint8, self.n_items),

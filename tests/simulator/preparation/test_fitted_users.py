@@ -66,7 +66,12 @@ def test_their_choices_are_distributed_as_those_of_held_out_users(split: SplitLo
     assert rows["repeats"]["model_mean"] == pytest.approx(rows["repeats"]["held_out_mean"], abs=0.08)
     for what in ("popularity", "session_length_after_others"):
         assert rows[what]["ks"] < 0.15, what
-    assert [note["key"] for note in figures["notes"]] == ["users_fitted", "users_assumed"]
+    assert figures == {**fitted.fit}
+    for row in rows.values():
+        curve = row["curve"]
+        assert curve["model"][-1] == curve["held_out"][-1] == 1
+        apart = np.abs(np.subtract(curve["model"], curve["held_out"])).max()
+        assert row["ks"] - 0.1 <= apart <= row["ks"] + 1e-4
 
 
 def test_a_user_lives_alike_in_any_company(split: SplitLog, fitted: FittedUsers) -> None:
@@ -88,8 +93,9 @@ def test_users_of_a_log_who_choose_live_one_life_however_it_is_computed(tmp_path
     ahead, stepped = lives(scenario), lives(scenario, ahead=False)
     assert all(table.equals(stepped[name]) for name, table in ahead.items())
     assert {"slate", "organic"} <= set(ahead["opportunities"]["outcome"])
-    keys = {one["key"] for one in run(scenario).summary["notes"]}
-    assert {"users_fitted", "users_assumed"} <= keys
+    told = run(scenario).summary
+    assert {"users_fitted", "users_assumed"} <= {one["key"] for one in told["notes"]}
+    assert told["users_fit"]["compared"][0]["what"] == "popularity"
 
 
 def test_a_log_of_few_users_is_one_line() -> None:
