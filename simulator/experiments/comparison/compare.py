@@ -171,7 +171,7 @@ def _metrics(records: ExperimentRecords, *objectives: str) -> list[str]:
     asked = [records.check(name) for name in (*records.manifest.metrics, *records.manifest.limits)]
     accuracies = [name for name in columns if name.startswith("accuracy.") and records.from_ranks(name)]
     engaged = [name for name in map(full_metric, RATIOS) if records.reacts]
-    told = [name for name in columns if name.startswith("feedback.")]
+    told = [name for name in columns if name.startswith("feedback.") and ".over_time." not in name]
     usual = [name for name in _ALWAYS if name in columns]
     return list(dict.fromkeys([*objectives, *asked, *accuracies, *engaged, *told, *usual]))
 

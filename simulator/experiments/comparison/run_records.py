@@ -101,10 +101,15 @@ def check_same(one: RunRecords, other: RunRecords, baseline: str, variant: str, 
     """InputError unless both evaluated the same steps of the same devices and users; of users who react, unless they
     have the same devices."""
     if one.lives is not None and other.lives is not None:
-        if one.lives.horizon_s == other.lives.horizon_s and np.array_equal(one.lives.users, other.lives.users):
+        what = ""
+        if one.lives.horizon_s != other.lives.horizon_s:
+            what = f"another duration ({other.lives.horizon_s:,.0f} s, not {one.lives.horizon_s:,.0f} s)"
+        elif not np.array_equal(one.lives.users, other.lives.users):
+            what = "other users"
+        if not what:
             return
         raise InputError(
-            f"'{variant}' and the baseline '{baseline}' have other users at seed {seed}, so their difference is not "
+            f"'{variant}' and the baseline '{baseline}' have {what} at seed {seed}, so their difference is not "
             "the policy's; compare variants of one fleet, workload and duration"
         )
     if (one.lives is None) != (other.lives is None):

@@ -10,6 +10,9 @@ from fleetrec.simulator.scenario.sections.users import Users
 from fleetrec.simulator.scenario.units import Seconds, Share
 from fleetrec.simulator.workload.users.utility import Laws
 
+_TIRELESS, _SURE = 10_000.0, 50.0
+"""skips that nobody is asked to bear, and log-odds that leave nothing to chance"""
+
 
 class ChoiceUsers(Users):
     """A choice by utility at every opportunity; keys that are not given are as the model of users has them."""
@@ -49,6 +52,10 @@ class ChoiceUsers(Users):
     def problems(self) -> Iterator[tuple[str, str]]:
         if self.organic == 0 and self.skip is not None and self.skip > 50:
             yield "skip", f"a utility of {self.skip:g} for taking nothing: users never choose; set one below 50"
+        tireless = self.patience is not None and self.patience > _TIRELESS
+        if tireless and (self.churns or 0) < -_SURE and (self.returns or 0) > _SURE:
+            said = "never stopping and always coming back: users can never leave; lower patience or returns"
+            yield "patience", f"a mean of {self.patience:g}, {said}"
         for key in ("returns", "churns"):
             value = getattr(self, key)
             if value is not None and abs(value) > 1000:

@@ -62,6 +62,17 @@ def test_users_who_react_are_not_compared_with_users_who_replay(runs: dict[str, 
         compare_runs({name: runs[name] for name in ("never", "replay")})
 
 
+def test_runs_of_other_durations_are_told_apart_by_their_durations(runs: dict[str, Path], tmp_path: Path) -> None:
+    simulate(reacting(duration="4h"), out=tmp_path / "short", store=_store(), candidates=Formula)
+    with pytest.raises(InputError, match=r"another duration \(14,400 s, not [\d,]+ s\) at seed 1"):
+        compare_runs({"some": runs["some"], "short": tmp_path / "short"})
+
+
+def test_counts_of_a_stretch_are_not_compared(runs: dict[str, Path]) -> None:
+    told = set(compare_runs({name: runs[name] for name in ("never", "some")}).table["metric"])
+    assert not [name for name in told if ".over_time." in name]
+
+
 def test_ratios_on_common_counts_are_those_ratios_and_users_move_them_as_much() -> None:
     rng = np.random.default_rng(1)
     counts = rng.poisson(5, (2, 1, 50)) + 1.0

@@ -15,6 +15,10 @@ from tests.simulator.reacting import reacting
         ({"policy": {"request": {"kind": "oracle_dp", "ratio": 0.2}}}, "policy.request"),
         ({"llm": {"candidates": {"kind": "table", "path": "answers.parquet"}}}, "llm.candidates"),
         ({"workload": {"users": {"kind": "choice", "organic": 0, "skip": 99}}}, "workload.users.skip"),
+        (
+            {"workload": {"users": {"kind": "choice", "patience": 1e6, "returns": 99, "churns": -99}}},
+            "workload.users.patience",
+        ),
     ],
     ids=str,
 )
