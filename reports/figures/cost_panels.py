@@ -70,7 +70,7 @@ def _money_panel(axes: Axes, run: RunRecords) -> None:
     _bars(axes, names, values, [style.BLUE] * len(names), texts, ends)
     for y, cost in zip(np.arange(len(names))[::-1], known.values(), strict=True):
         if math.isfinite(cost.low) and math.isfinite(cost.high):
-            off = np.maximum([cost.mean - cost.low, cost.high - cost.mean], 0.0)  # by last bits, of what is but one value
+            off = np.maximum([cost.mean - cost.low, cost.high - cost.mean], 0.0)  # last bits of one value
             bar = [[told(off[0])], [told(off[1])]]
             axes.errorbar([told(cost.mean)], [y], xerr=bar, color=style.BLACK, capsize=4, linewidth=1.4)
     lacks = "" if "provisioned" in known else "; provisioned: the objective cannot be met"
