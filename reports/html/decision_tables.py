@@ -9,7 +9,7 @@ from fleetrec.reports.data.decision import rival_of
 from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.html.tables import Cell, Head, Row, Table
 from fleetrec.simulator.core.money import currency
-from fleetrec.simulator.results.engagement import metric_words
+from fleetrec.simulator.results.engagement import metric_words, priced_in
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, money, signed
 
 _Held = Mapping[str, Any]
@@ -25,7 +25,7 @@ def policies_table(decision: _Held) -> Table:
         Head(f"{currency().label} a month", "represented fleet, 95%"),
         Head(f"{currency().label} per 1,000 interactions", "95%"),
         *([Head("left a month", f"at {money(worth)} for 0.01")] if worth is not None else []),
-        Head("pays from", f"{currency().label} for 0.01 over 1,000 interactions"),
+        Head("pays from", f"{currency().label} for {priced_in(decision['metric'])}"),
         Head("adds something", "chance"),
         Head("energy of the phones a month, J"),
         Head("energy of the cloud a month, J", "of its GPUs idle or not, and of an API"),

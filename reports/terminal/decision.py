@@ -12,7 +12,7 @@ from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 from fleetrec.simulator.core.money import currency, told_in
-from fleetrec.simulator.results.engagement import metric_words
+from fleetrec.simulator.results.engagement import metric_words, priced_in
 from fleetrec.simulator.results.sentences import money, signed
 from fleetrec.simulator.scenario.sections import Currency
 
@@ -35,7 +35,8 @@ def _print(decision: Mapping[str, Any], console: Console) -> None:
     write_line(console, "")
     worth = decision["value"]["worth_usd"]
     metric, rival = metric_words(decision["metric"]), rival_of(decision).removeprefix("the ")
-    last = "left\na month" if worth is not None else f"pays from {currency().sign.strip()}\nfor 0.01"
+    priced = priced_in(decision["metric"]).removesuffix(" over 1,000 interactions")
+    last = "left\na month" if worth is not None else f"pays from {currency().sign.strip()}\nfor {priced}"
     heads = (
         "policy",
         f"{metric} over\n{rival}, 95%",

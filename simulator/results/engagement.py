@@ -70,6 +70,18 @@ LESS_IS_BETTER = frozenset(
 FIRST = "choices_per_day"
 """what a comparison of runs is about where nobody says otherwise"""
 _DAY_S = 86_400.0
+_PRICED = {
+    "choices_per_day": "an item more",
+    "sessions_per_day": "a session more",
+    "utility_per_day": "1 of utility more",
+}
+
+
+def priced_in(metric: str) -> str:
+    """What the price of a gain in a metric is of: a hundredth of an accuracy, or what users do more of."""
+    if not metric.startswith(PREFIX):
+        return "0.01 over 1,000 interactions"
+    return _PRICED.get(metric.removeprefix(PREFIX), "0.01 of a phone over a month")
 
 
 def metric_words(metric: str) -> str:

@@ -103,7 +103,7 @@ def _decided(
         "value": {
             "worth_usd": value.worth_usd,
             "budget_usd": value.budget_usd,
-            "taken": value.taken(metric_words(judged.metric)),
+            "taken": value.taken(metric_words(judged.metric), not judged.metric.startswith(PREFIX)),
         },
         "represents": records.represents(),
         "interactions_per_month": judged.interactions_per_month(chosen),

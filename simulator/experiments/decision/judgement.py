@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.simulator.core.months import MONTH_S
 from fleetrec.simulator.core.resampling import INTERVAL
+from fleetrec.simulator.core.signals import DAY_S
 from fleetrec.simulator.experiments.comparison.cost_plane import band_level
 from fleetrec.simulator.experiments.comparison.decision import PER_MONTH, hint
 from fleetrec.simulator.experiments.comparison.metric_values import Measure
@@ -142,8 +144,8 @@ class Judged:
         return (least > 0).mean(axis=0), np.bincount(first, minlength=least.shape[1]) / len(least)
 
     def pays_from(self) -> list[Interval | None]:
-        """Dollars for a hundredth of the metric over 1,000 interactions from which each policy pays for what it adds
-        to the best that needs no request; infinite where no worth does."""
+        """Dollars for what the metric is `priced_in` from which each policy pays for what it adds to the best that
+        needs no request; infinite where no worth does."""
         best, extra = self.alone[0].gain, self.alone[0].extra
         weights = self.records.weights()
         values = np.concatenate([best.by_run, extra.by_run]).T
@@ -151,13 +153,22 @@ class Judged:
         drawn = joint_draws(values, by_users, self.records.replicates, np.random.default_rng(_SEED))
         gains, costs = np.split(drawn, 2, axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            worths = np.where(gains > 0, np.maximum(costs, 0.0) / gains, np.inf) * POINT
+            worths = np.where(gains > 0, np.maximum(costs, 0.0) / gains, np.inf) * self._unit
         found: list[Interval | None] = []
         for v, (gain, spent) in enumerate(zip(best.means, extra.means, strict=True)):
             low, high = np.quantile(worths[:, v], INTERVAL, method="inverted_cdf")
-            mean = spent / gain * POINT if gain > 0 else np.inf
+            mean = spent / gain * self._unit if gain > 0 else np.inf
             found.append({"mean": float(mean), "low": float(low), "high": float(high)} if self.calls[v] else None)
         return found
+
+    @property
+    def _unit(self) -> float:
+        """What turns dollars per 1,000 interactions for 1 of the metric into those for what it is `priced_in`."""
+        if not self.metric.startswith(PREFIX):
+            return POINT
+        phones = self.records.represents() or float(self.records.results["devices"].mean())
+        of_phone = _interactions(self.records) / 1000 / phones  # dollars a month
+        return of_phone / (MONTH_S / DAY_S) if self.metric.endswith("_per_day") else of_phone * POINT
 
     def interactions_per_month(self, v: int) -> float:
         """Of the represented fleet."""

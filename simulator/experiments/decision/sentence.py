@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetrec.models.runtime.wording import counted
-from fleetrec.simulator.results.engagement import metric_words
+from fleetrec.simulator.results.engagement import metric_words, priced_in
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, money, signed
 
 
@@ -77,5 +77,5 @@ def _turn(decision: Mapping[str, Any]) -> str:
     elif axes:
         said.append(f"nothing that was tried of {', '.join(axis['axis'] for axis in axes)} turns this")
     if pays is not None and pays["mean"] < float("inf") and not (turns and turns[0]["axis"] == "worth of accuracy"):
-        said.append(f"it pays from {money(pays['mean'])} for 0.01 over 1,000 interactions")
-    return ", and ".join(said) or "no worth of accuracy would turn this"
+        said.append(f"it pays from {money(pays['mean'])} for {priced_in(decision['metric'])}")
+    return ", and ".join(said) or f"no worth of {metric_words(decision['metric'])} would turn this"

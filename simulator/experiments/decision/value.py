@@ -47,11 +47,13 @@ class Value:
         by_run = per * gain.by_run - cost.by_run
         return Measure(by_run[..., None], cost.counts, cost.replicates, by_user=False, draws=draws)
 
-    def taken(self, metric: str) -> str:
-        """Which value of accuracy was taken, in words."""
+    def taken(self, metric: str, accuracy: bool = True) -> str:
+        """Which value of a metric was taken, in words; `accuracy`: it is one, so that it may have a worth."""
         most = f", for at most {money(self.budget_usd)} a month" if self.budget_usd is not None else ""
         if self.worth_usd is not None:
             return f"{POINT:g} of {metric} over 1,000 interactions is taken to be worth {money(self.worth_usd)}{most}"
-        if most:
-            return f"the most {metric}{most}; no worth of accuracy was given (--worth)"
-        return f"the cheapest gain in {metric} that is shown; no worth of accuracy was given (--worth, --budget)"
+        options = ["--worth"] * accuracy + ["--budget"] * (not most)
+        lacks = (
+            f"; no {'worth of accuracy' if accuracy else 'budget'} was given ({', '.join(options)})" if options else ""
+        )
+        return f"the most {metric}{most}{lacks}" if most else f"the cheapest gain in {metric} that is shown{lacks}"

@@ -16,6 +16,7 @@ from fleetrec.simulator.experiments.decision.judgement import judge
 from fleetrec.simulator.experiments.decision.value import Value
 from fleetrec.simulator.experiments.optimise.goals import read_goals
 from fleetrec.simulator.experiments.policy_comparison import compare
+from fleetrec.simulator.results.engagement import priced_in
 from fleetrec.simulator.results.run_folder import opened
 from fleetrec.simulator.simulation import simulate
 from tests.simulator.reacting import Formula, _store, reacting
@@ -97,6 +98,12 @@ def test_a_decision_is_made_by_what_users_take_against_a_policy_that_never_asks(
     added = judged.added[0].means
     taken = records.measure("engagement.choices_per_day").means
     assert added == pytest.approx(taken - taken[0])
+    pays, months = judged.pays_from(), records.measure("cost.usd_provisioned_per_month").means
+    assert pays[1] is not None
+    items_a_month = added[1] * 16 * 30  # of 16 phones
+    assert pays[1]["mean"] == pytest.approx((months[1] - months[0]) / items_a_month if added[1] > 0 else np.inf)
+    assert priced_in(judged.metric) == "an item more"
+    assert "(--budget)" in Value().taken("items taken a day", accuracy=False)
 
 
 @pytest.mark.parametrize(
