@@ -23,6 +23,7 @@ def pytest_collection() -> Generator[None]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)  # most of what a test makes is gone by itself
         gc.enable()
 
 

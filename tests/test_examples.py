@@ -1,6 +1,5 @@
 """The examples as their files say they are run."""
 
-import json
 import shutil
 import signal
 import subprocess
@@ -11,7 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fleetrec import Scenario, simulate
+from fleetrec import RunResult, Scenario, simulate
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.progress import NullProgress
+from fleetrec.simulator.experiments.sweeps import Outcome, RunJob, executor_for, make_plan, read_sweep, run_all
+from fleetrec.simulator.regions import executor_for as executor_of_regions
+from fleetrec.simulator.simulation import check_repeatable
 from tests.commands.typed import one_line, typed
 
 RANDOM_ORDER = 4.54 / 200
@@ -30,9 +34,17 @@ def test_an_example_fits_on_a_screen(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 40
 
 
+def run_twice(name: str, own: str) -> RunResult:
+    """The run of an example in the folder `run`, which has the bytes of a second one, and names its own kind."""
+    result = simulate(Scenario.load(f"examples/{name}.yaml"), "run")
+    check_repeatable(result, "cpu", NullProgress(), ArtifactStore())
+    assert f"examples/{own}" in Path("run/scenario.yaml").read_text(encoding="utf-8")
+    return result
+
+
 def test_a_policy_of_ones_own_runs_twice_the_same_and_is_named_in_its_result() -> None:
     result = typed("simulate", "examples/evenings.yaml", "--out", "run", "--quiet", "--check")
-    assert result.exit_code == 0, result.output
+    assert (result.exit_code, result.stdout) == (0, ""), result.output
     assert "examples/evenings.py:Evenings" in Path("run/scenario.yaml").read_text(encoding="utf-8")
     requests = pd.read_parquet("run/requests.parquet")
     assert len(requests) > 20
@@ -40,16 +52,12 @@ def test_a_policy_of_ones_own_runs_twice_the_same_and_is_named_in_its_result() -
 
 
 def test_a_fusion_of_ones_own_runs_twice_the_same() -> None:
-    result = typed("simulate", "examples/product.yaml", "--out", "run", "--quiet", "--check")
-    assert result.exit_code == 0, result.output
-    assert "examples/product.py:Product" in Path("run/scenario.yaml").read_text(encoding="utf-8")
+    run_twice("product", "product.py:Product")
 
 
 def test_a_router_of_ones_own_sends_to_the_dear_replica_only_while_the_cheap_one_is_busy() -> None:
-    result = typed("simulate", "examples/cheapest.yaml", "--out", "run", "--quiet", "--check")
-    assert result.exit_code == 0, result.output
-    assert "examples/cheapest.py:Cheapest" in Path("run/scenario.yaml").read_text(encoding="utf-8")
-    served = pd.read_parquet("run/requests.parquet").query("replica >= 0").sort_values("t_arrived_s")
+    requests = run_twice("cheapest", "cheapest.py:Cheapest").requests
+    served = requests.query("replica >= 0").sort_values("t_arrived_s")
     cheap = served[served["replica"] == 0]
     dear = served[served["replica"] == 1]
     assert 20 < len(dear) < len(cheap)
@@ -58,9 +66,7 @@ def test_a_router_of_ones_own_sends_to_the_dear_replica_only_while_the_cheap_one
 
 
 def test_users_of_ones_own_run_twice_the_same_and_grow_tired() -> None:
-    result = typed("simulate", "examples/bored.yaml", "--out", "run", "--quiet", "--check")
-    assert result.exit_code == 0, result.output
-    assert "examples/bored.py:Bored" in Path("run/scenario.yaml").read_text(encoding="utf-8")
+    run_twice("bored", "bored.py:Bored")
     told = pd.read_parquet("run/opportunities.parquet")
     gaps = told[told["outcome"] != "away"].groupby("device")["t_s"].diff().shift(-1)
     tired = told["ends"] == "session"
@@ -68,32 +74,45 @@ def test_users_of_ones_own_run_twice_the_same_and_grow_tired() -> None:
     assert (gaps[tired].dropna() >= 3 * 3600).all()
 
 
+def runs_of(sweep: str) -> list[RunJob]:
+    """Those of an example's sweep, on fewer phones and of a briefer training than its base has."""
+    base = Path(f"examples/{sweep}.yaml")
+    text = base.read_text(encoding="utf-8").replace("devices: 200", "devices: 40").replace("epochs: 8", "epochs: 1")
+    base.write_text(text, encoding="utf-8")
+    plan = make_plan(read_sweep(Path(f"examples/{sweep}_sweep.yaml")))
+    runs = [(variant, seed) for variant in plan.manifest.variants for seed in plan.manifest.seeds]
+    return [
+        RunJob(plan.scenario(variant.name, seed), Path("swept", sweep, variant.folder, str(seed)).absolute())
+        for variant, seed in runs
+    ]
+
+
 @pytest.mark.parametrize(
-    ("sweep", "count", "workers"),
-    [("evenings", 6, 2), ("product", 3, 1), ("cheapest", 3, 1), ("mamba4rec", 3, 2), ("bored", 3, 2)],
+    ("sweeps", "count", "workers"), [(("evenings", "mamba4rec", "bored"), 12, 2), (("product", "cheapest"), 6, 1)]
 )
-def test_own_kinds_are_swept_by_one_worker_and_by_two(sweep: str, count: int, workers: int) -> None:
-    result = typed("sweep", f"examples/{sweep}_sweep.yaml", "--out", "swept", "--jobs", str(workers), "--quiet")
-    assert result.exit_code == 0, result.output
-    runs = pd.read_parquet("swept/results.parquet")
-    assert len(runs) == count
-    assert not list(Path("swept").rglob("failure.json"))
+def test_own_kinds_are_swept_by_one_worker_and_by_two(sweeps: tuple[str, ...], count: int, workers: int) -> None:
+    jobs = [run for sweep in sweeps for run in runs_of(sweep)]
+    with executor_for(jobs=workers) as executor:
+        outcomes = [outcome for _, outcome in run_all(jobs, executor, NullProgress())]
+    assert outcomes == [Outcome()] * count
+    assert all((job.folder / "summary.json").exists() for job in jobs)
 
 
-def test_a_policy_and_an_admission_of_ones_own_run_in_regions_on_two_processes_as_in_one() -> None:
+def test_a_policy_an_admission_and_a_model_of_ones_own_run_in_regions_on_two_processes_as_in_one() -> None:
     source = "class Even:\n    def admits(self, arrival):\n        return arrival.number % 2 == 0\n"
     Path("admission.py").write_text(source, encoding="utf-8")
     changes = ["regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]", "fleet.devices=20"]
     changes += ["cloud.admission=admission.py:Even"]
-    simulate(Scenario.load("examples/evenings.yaml", changes), "one")
-    settings = [word for change in changes for word in ("--set", change)]
-    result = typed("simulate", "examples/evenings.yaml", *settings, "--shards", "2", "--out", "two", "--quiet")
-    assert result.exit_code == 0, result.output
-    one, two = (pd.read_parquet(f"{name}/requests.parquet") for name in ("one", "two"))
-    rejected = one["outcome"].eq("rejected").groupby(one["region"]).mean()
+    changes += ["srm={kind: 'examples/mamba4rec.py:Mamba4Rec', dim: 16, max_length: 20, epochs: 1}"]
+    scenario, store = Scenario.load("examples/evenings.yaml", changes), ArtifactStore()
+    one = simulate(scenario, store=store)
+    two = simulate(scenario, store=store, executor=executor_of_regions("local", 2, None, 2, store))
+    requests = one.requests
+    rejected = requests["outcome"].eq("rejected").groupby(requests["region"]).mean()
     assert rejected.between(0.4, 0.6).all()
     assert list(rejected.index) == ["a", "b"]
-    pd.testing.assert_frame_equal(one, two)
+    for name, table in one.tables.items():
+        pd.testing.assert_frame_equal(table, two.tables[name])
 
 
 def test_an_admission_of_ones_own_is_swept_over_its_own_key() -> None:
@@ -164,17 +183,12 @@ def test_ctrl_c_ends_a_run_whose_own_code_sleeps() -> None:
 
 def test_a_small_model_of_ones_own_learns_and_runs_twice_the_same() -> None:
     for name, owner in (("mamba4rec", "Mamba4Rec"), ("lightgcn", "LightGcn")):
-        result = typed("simulate", f"examples/{name}.yaml", "--out", name, "--quiet", "--check")
-        assert result.exit_code == 0, result.output
-        assert f"examples/{name}.py:{owner}" in Path(f"{name}/scenario.yaml").read_text(encoding="utf-8")
-        accuracy = json.loads(Path(f"{name}/summary.json").read_text(encoding="utf-8"))["baselines"]["srm"]
+        accuracy = run_twice(name, f"{name}.py:{owner}").summary["baselines"]["srm"]
         assert accuracy["ndcg@10"] > 4 * RANDOM_ORDER
+        shutil.rmtree("run")
 
 
 def test_an_llm_of_ones_own_answers_and_runs_twice_the_same() -> None:
-    result = typed("simulate", "examples/retrieval.yaml", "--out", "run", "--quiet", "--check")
-    assert result.exit_code == 0, result.output
-    assert "examples/retrieval.py:Retrieval" in Path("run/scenario.yaml").read_text(encoding="utf-8")
-    summary = json.loads(Path("run/summary.json").read_text(encoding="utf-8"))
+    summary = run_twice("retrieval", "retrieval.py:Retrieval").summary
     assert summary["accuracy"]["ndcg@10"] > 3 * RANDOM_ORDER
     assert summary["requests"]["answered"] > 100

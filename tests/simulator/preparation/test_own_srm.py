@@ -40,6 +40,12 @@ from tests.simulator.preparation.own_srms import (
 pytestmark = pytest.mark.usefixtures("in_a_folder")
 
 
+@pytest.fixture
+def store() -> ArtifactStore:
+    """The session's: what one test has trained serves all."""
+    return ArtifactStore()
+
+
 @pytest.mark.parametrize("source", [GRU, BUILT, PLAIN], ids=["module", "subclass", "plain class"])
 def test_an_own_network_learns_and_ranks_as_the_built_in_one_of_its_kind(source: str, store: ArtifactStore) -> None:
     own = interactions(load(source, f"{KEYS}, layers: 1", "fleet.devices=12"), store)
@@ -87,7 +93,8 @@ def test_tied_weights_are_kept_as_one(store: ArtifactStore) -> None:
     assert first.encoder_bytes == 4 * 8
 
 
-def test_a_model_is_trained_anew_where_its_source_or_its_keys_have_changed(store: ArtifactStore) -> None:
+def test_a_model_is_trained_anew_where_its_source_or_its_keys_have_changed(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "cache")
     keys = {
         hash_of(TrainingInputs.of(load(source, keys)))
         for source in (GRU, f"{GRU}# more\n")
@@ -215,18 +222,11 @@ def test_a_built_in_kind_with_user_states_is_one_new_file(
         shapes.fields_of.cache_clear()
 
 
-@pytest.mark.usefixtures("one_core")
-def test_models_of_ones_own_are_evaluated_by_command_and_shared_by_shards(store: ArtifactStore) -> None:
+def test_a_model_of_ones_own_is_evaluated_by_command() -> None:
     load(GRU)
     changes = ("--set", f"srm={{kind: 'mine.py:Mine', {KEYS}}}", "--set", "fleet.devices=12")
     evaluated = typed("evaluate", "tiny.yaml", *changes, "--quiet")
     assert evaluated.exit_code == 0, evaluated.output
-    regions = "regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]"
-    simulate(Scenario.load("tiny.yaml", [*changes[1::2], regions]), "one", store=store)
-    result = typed("simulate", "tiny.yaml", *changes, "--set", regions, "--shards", "2", "--out", "two", "--quiet")
-    assert result.exit_code == 0, result.output
-    one, two = (pd.read_parquet(f"{name}/interactions.parquet") for name in ("one", "two"))
-    pd.testing.assert_frame_equal(one, two)
 
 
 def test_part_of_an_own_network_is_adapted_on_a_device(store: ArtifactStore) -> None:
