@@ -159,7 +159,8 @@ class AskedUsers:
             items = self._scorer.screens(Queries(user, step, *rest), self._longest)[0]
             items = items[items >= 0]
         waited_s = min(device.first_ready_s, now) - device.since_s
-        known = histories.item_at(np.repeat(user, histories.lengths[user]), np.arange(histories.lengths[user][0]))
+        begin = histories.offsets[user[0]]
+        known = histories.items[begin : begin + histories.lengths[user[0]]].astype(np.int64)
         own = self._words, histories.n_items, self._tastes, self._draws
         answer = self._own.answer(Screen(at, items, screen is not None, waited_s, known, *own), now)
 

@@ -1,5 +1,6 @@
 """Users of the user's own: what they see, what comes of their answers, and what they may not do."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from fleetrec import InputError, Leave
 from fleetrec.simulator.scenario import sections
+from tests.simulator.asked_user import Asked
 from tests.simulator.own_file import own_file
 from tests.simulator.reacting import UPDATES, lives, reacting, run
 
@@ -32,9 +34,10 @@ class Mine:
 """
 
 
-def by(next_one: Any, **changes: Any) -> dict[str, pd.DataFrame]:
-    """The lives of users who answer so."""
-    return lives(sections.with_kind(reacting(**changes), "workload.users", type("Asked", (), {"next": next_one})))
+def by(does: Callable[[Any, float], Any], **changes: Any) -> dict[str, pd.DataFrame]:
+    """The lives of users who do so."""
+    Asked.does = does  # type: ignore[attr-defined]
+    return lives(sections.with_kind(reacting(**changes), "workload.users", Asked))
 
 
 def named(folder: Path, source: str, **changes: Any) -> sections.Scenario:
@@ -64,7 +67,7 @@ def test_their_lives_are_the_same_whatever_is_computed_in_bulk(changes: dict[str
 def test_what_they_take_is_had_from_the_screen_or_else_found_alone() -> None:
     seen: list[tuple[list[int], list[int], float, float]] = []
 
-    def takes(self: Any, slate: Any, now: float) -> int:
+    def takes(slate: Any, now: float) -> int:
         seen.append((slate.items.tolist(), slate.history.tolist(), now, slate.waited_s))
         return int(slate.items[2]) if slate.opportunity % 2 and len(slate.items) > 2 else 7
 
@@ -82,7 +85,7 @@ def test_what_they_take_is_had_from_the_screen_or_else_found_alone() -> None:
 
 
 def test_leaving_ends_a_session_and_a_user_comes_back_when_it_says_so() -> None:
-    def leaves(self: Any, slate: Any, now: float) -> Any:
+    def leaves(slate: Any, now: float) -> Any:
         return Leave(for_s=4 * 3600.0) if slate.user % 2 else "leave"
 
     told = by(leaves)["opportunities"]
@@ -101,7 +104,7 @@ def test_a_user_who_stops_never_comes_again_and_one_who_waits_sees_nothing() -> 
     slow = {"request": {"kind": "always"}, "mode": "blocking", "patience": "10min"}
     far = {"classes": [{"name": "far", "share": 1, "link": {"kind": "constant", "rtt": "4min"}}]}
 
-    def stops(self: Any, slate: Any, now: float) -> Any:
+    def stops(slate: Any, now: float) -> Any:
         assert len(slate.items) == 0 or slate.ready
         return 3 if slate.opportunity == 0 else None if slate.opportunity < 3 else "stop"
 
@@ -114,7 +117,7 @@ def test_a_user_who_stops_never_comes_again_and_one_who_waits_sees_nothing() -> 
 def test_draws_are_keyed_by_user_and_opportunity_and_noise_by_item_as_well() -> None:
     drawn: dict[tuple[int, int], tuple[float, list[float]]] = {}
 
-    def draws(self: Any, slate: Any, now: float) -> Any:
+    def draws(slate: Any, now: float) -> Any:
         key = slate.user, slate.opportunity
         here = slate.uniform("mine"), slate.gumbel([3, 4]).tolist()
         assert drawn.setdefault(key, here) == here
@@ -131,7 +134,7 @@ def test_draws_are_keyed_by_user_and_opportunity_and_noise_by_item_as_well() -> 
 def test_worth_is_that_of_users_who_choose() -> None:
     """Who takes the best by utility and noise of the whole catalogue does as those do who find all alone."""
 
-    def finds(self: Any, slate: Any, now: float) -> int:
+    def finds(slate: Any, now: float) -> int:
         every = np.arange(slate.n_items)
         return int((slate.utility(every) + slate.gumbel(every)).argmax())
 
@@ -145,7 +148,7 @@ def test_worth_is_that_of_users_who_choose() -> None:
 def test_what_users_take_in_this_world_is_what_the_small_model_learns_to_show() -> None:
     seen: list[tuple[float, int]] = []
 
-    def wants(self: Any, slate: Any, now: float) -> int:
+    def wants(slate: Any, now: float) -> int:
         seen.append((now, int(slate.items[0])))
         return 7
 

@@ -49,6 +49,7 @@ def test_a_life_that_is_computed_ahead_is_the_one_that_is_lived_step_by_step(pol
         {"srm": {"kind": "sasrec", "dim": 8, "layers": 1, "heads": 1, "max_length": 8, "epochs": 0}},
         {"fleet": {"devices": 40}},
         {"fleet": {"devices": 40}, "policy": {"update": UPDATES["fleet"] | {"learn_from": "all"}}},
+        {"srm": {"item_table": {"kind": "with_list"}}, "policy": {"update": UPDATES["drift"]}},
         {"fleet": {"fallback": "popular", "preloaded": False}},
         {
             "policy": {"slate": "recent"},

@@ -53,6 +53,7 @@ class LogTaker:
         {"policy": {"request": {"kind": "inconsistency", "threshold": 17.5}}, "workload": {"exclude_seen": "refill"}},
         {"fleet": {"devices": 30}, "workload": {"arrivals": {"kind": "replay"}}},
         *({"policy": {"update": update}, **SASREC} for update in UPDATES.values()),
+        {"policy": {"update": UPDATES["fleet"]}, "srm": {"kind": "din", "dim": 8, "epochs": 0, "loss": "bce"}},
         {"policy": {"slate": "markov"}},
         {"policy": {"slate": "frequent"}, "workload": {"exclude_seen": False}},
         {"fleet": {"fallback": "popular", "preloaded": False}},
