@@ -9,7 +9,7 @@ computed by itself when it comes, by the same functions.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +17,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fleetrec.models.llm.cache import GrownCandidates
-from fleetrec.simulator.engine.context import Rules
 from fleetrec.simulator.engine.users import Screened, waits
+from fleetrec.simulator.engine.walk import NOBODY, Foresight, Walk
 from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.lookahead import Scorer
 from fleetrec.simulator.ranking.slates import Queries
@@ -26,22 +26,19 @@ from fleetrec.simulator.records.opportunities import OpportunityLog
 from fleetrec.simulator.records.recorder import Streamed
 from fleetrec.simulator.records.schemas import NO_SLATE
 from fleetrec.simulator.records.slate_table import NamedSlates, SlateName
-from fleetrec.simulator.scenario.sections.request import Foreseeable, RunningRequestPolicy
 from fleetrec.simulator.workload.users.choosing import Choosing, Chosen, Mood
 from fleetrec.simulator.workload.users.utility import Ints, Moments, Past
 
 _DEVICES_AT_ONCE = 4096
 _ROWS_AHEAD = 64
-_LATENCY_S = 1.0
-_NOBODY = SlateName(-2, -2, -2)
-"""no slate at all"""
 
 
 class _Foreseen(NamedTuple):
     """What comes of one opportunity, on one screen."""
 
     row: int
-    screen: SlateName
+    screen: tuple[int, ...]
+    """its name (`SlateName`)"""
     seen_upto: int
     waits: bool
     outcome: int
@@ -72,27 +69,24 @@ class Reactions:
     slates: NamedSlates
     streamed: Streamed
     log: OpportunityLog
-    rules: Rules
+    foresight: Foresight
     hides_seen: bool
     batching: bool
     devices: Sequence[Screened] = ()
     """to be set before the run"""
-    policy: RunningRequestPolicy | None = None
-    """so is that"""
 
     _foreseen: list[list[_Foreseen]] = field(init=False)
     """of each device, the next one last"""
 
     def __post_init__(self) -> None:
         count = len(self.users)
-        self.tied = self.choosing.times.same_time_next
         self._foreseen = [[] for _ in range(count)]
         self._mood = Mood(np.zeros(count), np.zeros(count, dtype=np.int64))  # as told
         self._state = self.choosing.model.initial(self.past)
         self._stated = self.histories.lengths[self.users]  # [D] interactions that the states know of
         self._taken: list[list[int]] = [[] for _ in range(count)]  # rows of those that they do not
         self._expected: dict[int, None] = {}  # devices that will need a choice that is not known
-        self.latency_s = _LATENCY_S  # of an answer, as it is likely to be
+        self._until_s = -math.inf  # as far as all are walked ahead
 
     # ------------------------------------------------------------------------------------------ for one device
 
@@ -100,7 +94,7 @@ class Reactions:
         """The user comes to rows `row` to `after` - 1, which share a moment, with a slate on screen: how many items it
         takes, and the row of its next opportunity."""
         number, seen_upto, first, had = device.device, device.step, row, 0
-        screen = self.slates.name(slate) if slate != NO_SLATE else _NOBODY
+        screen = self.slates.name(slate) if slate != NO_SLATE else NOBODY
         waiting = waits(device, slate, float(self.choosing.times.t_s[row]))
         while row < after:
             told = self._next(device, row, screen, seen_upto, waiting, had)
@@ -121,7 +115,7 @@ class Reactions:
         """A device has begun a new slate though nothing has happened: what was foreseen for it may be wrong."""
         device, known = self.devices[number], self._foreseen[number]
         if device.last_response_s < math.inf:
-            self.latency_s += (device.last_response_s - self.latency_s) / 16.0
+            self.foresight.answered(device.last_response_s)
         if not known or known[-1].screen != self.slates.name(device.next_slate):
             self._expected[number] = None
 
@@ -157,7 +151,10 @@ class Reactions:
                 other = self._expected.popitem()[0]
                 if self.devices[other].row < self.devices[other].end:
                     others.append(other)
-        walk = _Walk.of(self, [device, *(self.devices[other] for other in others)], now)
+        if now >= self._until_s:
+            self._until_s = now + self.foresight.window_s
+        walkers = [device, *(self.devices[other] for other in others)]
+        walk = Walk.of(self.foresight, self.slates, walkers, self._mood, now)
         walk.begin_with(row, screen, seen_upto, waits, had)
         self._rewind(walk.number, walk.step + 1)
         walk.state = self._states(walk.number)
@@ -193,7 +190,7 @@ class Reactions:
         times = self.choosing.times
         return Moments(numbers, rows - times.first[numbers], times.session[rows], times.t_s[rows])
 
-    def _go(self, walk: "_Walk", rows: int) -> None:
+    def _go(self, walk: Walk, rows: int) -> None:
         """Walk ahead by at most so many opportunities, and note what comes of them."""
         found: list[tuple[int, _Foreseen]] = []
         fewest = len(walk.number) // 32
@@ -206,19 +203,17 @@ class Reactions:
                     missed[place].append(session_row)
             mood = ahead.mood
             after = [*chosen, mood.satisfaction, ahead.ends, mood.worn, ahead.row]
-            columns = [walk.row.tolist(), walk.screens(), walk.seen_upto.tolist(), walk.waits.tolist()]
+            columns = [walk.row.tolist(), map(tuple, walk.shown.tolist()), walk.seen_upto.tolist(), walk.waits.tolist()]
             told = zip(*columns, *(column.tolist() for column in after), map(tuple, missed), strict=True)
             found += zip(walk.number.tolist(), map(_Foreseen._make, told), strict=True)
             walk.advance(chosen, mood, ahead.row)
-            walk = walk.going()
+            walk = walk.going(self._until_s)
             if len(walk.row) <= fewest:
                 break
-        for number in walk.number.tolist():
-            self._expected[number] = None
         for number, foreseen in reversed(found):
             self._foreseen[number].append(foreseen)
 
-    def _choose(self, walk: "_Walk") -> Chosen:
+    def _choose(self, walk: Walk) -> Chosen:
         """What every user of a walk does now; the items that they take are appended to their histories."""
         choosing, at = self.choosing, self._moments(walk.number, walk.row)
         alone = choosing.alone(at.user, at.opportunity)
@@ -235,11 +230,11 @@ class Reactions:
             walk.state[takes] = choosing.model.advance(walk.state[takes], at.take(takes), items)
         return chosen
 
-    def _find(self, walk: "_Walk", some: Ints, at: Moments) -> Chosen:
+    def _find(self, walk: Walk, some: Ints, at: Moments) -> Chosen:
         """What some of a walk's users find alone."""
         return self.choosing.find(walk.state[some], at)
 
-    def _look(self, walk: "_Walk", some: Ints, at: Moments) -> Chosen:
+    def _look(self, walk: Walk, some: Ints, at: Moments) -> Chosen:
         """What some of them choose of their screens."""
         users, seen = self.users[walk.number[some]], walk.seen_upto[some]
         as_of, step, weights = walk.shown[some].T
@@ -251,134 +246,3 @@ class Reactions:
         else:
             hidden = np.zeros((len(some), self.choosing.model.n_items), dtype=bool)
         return self.choosing.look(walk.state[some], at, screens, hidden)
-
-
-@dataclass
-class _Walk:
-    """Devices on their way; arrays [M] by device."""
-
-    reactions: Reactions
-    number: Ints
-    row: Ints
-    end: Ints
-    step: Ints
-    """newest interaction"""
-    shown: Ints
-    """[M, 3] the slate on screen: list, step, weights; as `_NOBODY` where there is none"""
-    following: Ints
-    """[M, 3] the slate after it"""
-    ready_s: NDArray[np.float64]
-    """of that"""
-    lists: Ints
-    """cached"""
-    weights: Ints
-    compute_s: NDArray[np.float64]
-    awaits: NDArray[np.bool_]
-    """whether a blocking screen waits until the next slate is ready"""
-    coming: Ints
-    """list that is under way; -1: none"""
-    lands_s: NDArray[np.float64]
-    """when it is likely to land"""
-    mood: Mood
-    waits: NDArray[np.bool_]
-    """whether a screen that is not ready is before the user"""
-    seen_upto: Ints
-    """newest interaction before this moment"""
-    state: NDArray[np.generic] = field(default_factory=lambda: np.empty(0))
-
-    @classmethod
-    def of(cls, reactions: Reactions, devices: Sequence[Screened], now: float) -> "_Walk":
-        """Devices as they are now, about to come to their next opportunities."""
-        names = reactions.slates
-
-        def named(slate: int) -> SlateName:
-            return names.name(slate) if slate != NO_SLATE else _NOBODY
-
-        def ints(values: list[int]) -> Ints:
-            return np.array(values, dtype=np.int64)
-
-        number = ints([device.device for device in devices])
-        walk = cls(
-            reactions,
-            number,
-            ints([device.row for device in devices]),
-            ints([device.end for device in devices]),
-            ints([device.step for device in devices]),
-            np.array([named(device.shown_slate) for device in devices], dtype=np.int64),
-            np.array([named(device.next_slate) for device in devices], dtype=np.int64),
-            np.array([device.next_ready_s for device in devices]),
-            ints([device.as_of for device in devices]),
-            ints([device.used_weights for device in devices]),
-            np.array([device.profile.compute_s for device in devices]),
-            np.array([device.awaited >= 0 for device in devices]),
-            ints([device.asked_step if device.in_flight else -1 for device in devices]),
-            np.full(len(number), now + reactions.latency_s),
-            reactions._mood.take(number),
-            np.zeros(len(number), dtype=bool),
-            ints([device.step for device in devices]),
-        )
-        walk._come(np.ones(len(number), dtype=bool))
-        return walk
-
-    def begin_with(self, row: int, screen: SlateName, seen_upto: int, waits: bool, had: int) -> None:
-        """The first device is in the midst of a moment: at `row`, with this screen, after `had` items."""
-        self.row[0], self.shown[0], self.seen_upto[0], self.waits[0] = row, screen, seen_upto, waits
-        self.step[0] = seen_upto + had
-
-    def _come(self, arrives: NDArray[np.bool_]) -> None:
-        """Those who arrive at a new moment find the newest slate that is ready by then, of a list that has landed."""
-        times = self.reactions.choosing.times
-        t_s = times.t_s[np.minimum(self.row, len(times.t_s) - 1)]
-        lands = arrives & (self.coming >= 0) & (self.lands_s < t_s)
-        if lands.any():
-            before = lands & (self.ready_s < self.lands_s)
-            self.shown = np.where(before[:, None], self.following, self.shown)
-            newer = lands & (self.coming >= self.lists)
-            self.lists = np.where(newer, self.coming, self.lists)
-            made = np.stack([self.lists, self.step, self.weights], axis=1)
-            self.following = np.where(newer[:, None], made, self.following)
-            self.ready_s = np.where(newer, self.lands_s + self.compute_s, self.ready_s)
-            self.coming = np.where(lands, -1, self.coming)
-        ready = arrives & (self.ready_s < t_s)
-        self.shown = np.where(ready[:, None], self.following, self.shown)
-        missing = self.shown[:, 0] == _NOBODY.as_of
-        self.waits = np.where(arrives, missing | (self.awaits & ~(self.ready_s < t_s)), self.waits)
-        self.seen_upto = np.where(arrives, self.step, self.seen_upto)
-
-    def screens(self) -> list[SlateName]:
-        """The slates on screen."""
-        return [SlateName(*name) for name in self.shown.tolist()]
-
-    def advance(self, chosen: Chosen, mood: Mood, row: Ints) -> None:
-        """Come to the next opportunities at `row`; devices order their lists anew at the end of a moment in which
-        something was taken, and then ask where their policy is likely to."""
-        reactions = self.reactions
-        self.step = self.step + (chosen.item >= 0)
-        leaves = ~reactions.tied[self.row] | (row != self.row + 1)
-        ranks = leaves & (self.step > self.seen_upto)
-        made = np.stack([self.lists, self.step, self.weights], axis=1)
-        t_s = reactions.choosing.times.t_s[self.row]
-        self.following = np.where(ranks[:, None], made, self.following)
-        self.ready_s = np.where(ranks, t_s + self.compute_s, self.ready_s)
-        self.awaits = self.awaits & ~ranks
-        if isinstance(reactions.policy, Foreseeable) and reactions.rules.at_interaction:
-            asks = ranks & (self.coming < 0)
-            asks &= reactions.policy.likely(row - 1, self.step, self.lists)
-            self.coming = np.where(asks, self.step, self.coming)
-            self.lands_s = np.where(asks, t_s + reactions.latency_s, self.lands_s)
-            if reactions.rules.blocking:
-                self.awaits |= asks
-                self.ready_s = np.where(asks, np.maximum(self.ready_s, t_s + reactions.rules.patience_s), self.ready_s)
-        self.mood, self.row = mood, row
-        self._come(leaves)
-
-    def going(self) -> "_Walk":
-        """Those with an opportunity ahead."""
-        some = np.flatnonzero(self.row < self.end)
-        if len(some) == len(self.row):
-            return self
-        taken = {name: getattr(self, name)[some] for name in _OF_DEVICES}
-        return replace(self, mood=self.mood.take(some), **taken)
-
-
-_OF_DEVICES = [one.name for one in fields(_Walk) if one.name not in ("reactions", "mood")]

@@ -27,6 +27,8 @@ class Screened(Protocol):
     awaited: int
     asked_step: int
     """of its newest request"""
+    again: int
+    """how many have been made again at that step"""
     in_flight: int
     last_response_s: float
 

@@ -25,6 +25,7 @@ from fleetrec.simulator.engine.retraining import FleetLearning, KeepsWeights
 from fleetrec.simulator.engine.rollout import Rollout
 from fleetrec.simulator.engine.services import build_service
 from fleetrec.simulator.engine.users import Replay
+from fleetrec.simulator.engine.walk import Foresight
 from fleetrec.simulator.fleet.link import Link
 from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes, messages_of
 from fleetrec.simulator.fleet.population import Population
@@ -133,7 +134,8 @@ def build_world(
             reactions = asked_users(scenario.workload, scenario.llm.list_length, *told)
         else:
             ahead_of_need = engine.batching and not (own is not None and own.inside_encoder)
-            reactions = reactions_of(scenario.workload, ahead_of_need, rules, asking, *told)
+            timeout_s = cloud.request_timeout
+            reactions = reactions_of(scenario.workload, ahead_of_need, rules, asking, timeout_s, *told)
     user = reactions or Replay()
     make = partial(
         Device,
@@ -166,6 +168,7 @@ def reactions_of(
     batching: bool,
     rules: Rules,
     policy: RunningRequestPolicy,
+    timeout_s: float,
     before: Prepared,
     prepared: Prepared,
     scorer: Scorer,
@@ -180,8 +183,10 @@ def reactions_of(
     model = user_model(workload, before, times, past)
     assert isinstance(users, ChoiceUsers)
     choosing = Choosing(model, users.laws(model.laws), users.looks, before.draws, times)
+    network, presence = prepared.population.network, prepared.population.presence
+    foresight = Foresight(times, stream.online, rules, policy, network, presence, timeout_s)
     own = prepared.population.users, past, histories, scorer, source, slates, stream
-    return Reactions(choosing, *own, OpportunityLog(), rules, workload.hides_seen, batching, policy=policy)
+    return Reactions(choosing, *own, OpportunityLog(), foresight, workload.hides_seen, batching)
 
 
 def asked_users(

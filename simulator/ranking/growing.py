@@ -18,6 +18,9 @@ from fleetrec.models.srm.base import StateModel
 from fleetrec.simulator.ranking.histories import Histories, Ints
 from fleetrec.simulator.ranking.srm_logits import StateScores
 
+_STRIDE = 8
+"""items of a window that is looked at anew that are taken at once"""
+
 
 class GrowingHistories(Histories):
     """Histories with room: `items` is -1 where nothing has been had yet."""
@@ -122,25 +125,32 @@ class GrowingScores(StateScores):
                     self._carry(users[some[here]], position[here], start[here], bool(anew[here[0]]))
 
     def _carry(self, users: Ints, position: Ints, start: Ints, anew: bool) -> None:
-        """States at `position` [M], carried on from those before; `anew`: from the starts of windows, for all users
-        as far as each of them goes."""
+        """States at `position` [M], carried on from those before; `anew`: from the starts of windows, in strides that
+        end together."""
         counts = position - start + 1 if anew else np.ones(len(users), dtype=np.int64)
         begin = self._histories.offsets[users] + position + 1 - counts
-        places, whose = self._row[users] + position, (self._histories.numbers[users], start // self._half)
+        numbers, segments, places = self._histories.numbers[users], start // self._half, self._row[users] + position
         hidden = self._carried[self._at(places - (not anew))]
         if anew:
             hidden.zero_()
-        done = 0
-        for upto in np.unique(counts).tolist():
-            going = np.flatnonzero(counts >= upto)
-            at = self._at(going)
-            items = self._codes[self._at(begin[going, None] + np.arange(done, upto))]
-            named, segment = whose[0][going], whose[1][going]
-            states, hidden[at] = carried_states(self._model, items, hidden[at], named, segment, self._tile)
-            ends = np.flatnonzero(counts[going] == upto)
-            to = self._at(places[going[ends]])
-            self._states[to], self._carried[to] = states[self._at(ends)], hidden[self._at(going[ends])]
-            done = upto
+        states = torch.empty((len(users), self._model.dim), device=self._device)
+
+        def go_on(some: Ints, taken: Ints, count: int) -> None:
+            """`count` items more for `some`, after the first `taken` [some]."""
+            at = self._at(some)
+            items = self._codes[self._at((begin[some] + taken)[:, None] + np.arange(count))]
+            of = numbers[some], segments[some]
+            states[at], hidden[at] = carried_states(self._model, items, hidden[at], *of, tile=self._tile)
+
+        odd = counts % _STRIDE
+        for count in np.unique(odd[odd > 0]).tolist():
+            some = np.flatnonzero(odd == count)
+            go_on(some, np.zeros(len(some), dtype=np.int64), count)
+        for whole in range(int(counts.max()) // _STRIDE):
+            some = np.flatnonzero(counts // _STRIDE > whole)
+            go_on(some, odd[some] + whole * _STRIDE, _STRIDE)
+        to = self._at(places)
+        self._states[to], self._carried[to] = states, hidden
 
     def rewind(self, users: Ints, lengths: Ints) -> None:
         """States of these users [M] beyond their first `lengths` [M] interactions are of histories that never were."""

@@ -148,10 +148,11 @@ class Recorder:
 
     def _queries(self, made: dict[str, NDArray[np.int32]]) -> Queries:
         """The rankings of slates, whose columns device, as_of, step and weights these are. The target of each query is
-        the user's next item."""
+        the user's next item, where that was known beforehand."""
         users = self._users[made["device"]]
         step, as_of, weights = (made[name].astype(np.int64) for name in ("step", "as_of", "weights"))
-        return Queries(users, step, as_of, self._scorer.next_items(users, step), step, weights)
+        target = self._scorer.next_items(users, step) if self._stream.known else np.full(len(users), -1)
+        return Queries(users, step, as_of, target, step, weights)
 
     def finish(self) -> dict[str, pa.Table]:
         """The whole tables; where there is a folder they are written to it and the parts are removed."""

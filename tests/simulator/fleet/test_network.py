@@ -45,6 +45,15 @@ def test_a_link_that_loses_everything_delivers_nothing_and_one_without_loss_ever
     assert all(never.down(0, step, 0, 1, 0.0) is None for step in range(500))
 
 
+def test_whether_a_first_request_is_lost_is_known_before_it_is_sent() -> None:
+    network, _ = network_of(ConstantLink(loss=0.2), n_devices=5)
+    device, step = np.repeat(np.arange(5), 200), np.tile(np.arange(200), 5)
+    sent = zip(device.tolist(), step.tolist(), strict=True)
+    fates = [network.up(*one, 0, 1, 0.0) is None or network.down(*one, 0, 1, 9.0) is None for one in sent]
+    assert network.loses(device, step).tolist() == fates
+    assert 0.3 < np.mean(fates) < 0.42
+
+
 def test_latency_is_log_normal_about_the_devices_own_half_round_trip() -> None:
     network, _ = network_of(PresetLink(kind="lte", loss=0.2))
     times = [network.up(0, step, 0, 0, 0.0) for step in range(20_000)]

@@ -1,0 +1,205 @@
+"""Devices on their way ahead of the clock: what each of them will have on its screen, as far as that can be foreseen.
+
+What a device asks for, what becomes of it and when its answer lands is known where its policy says so and as well as
+its link is known; nothing hangs on it but how much has to be computed anew.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetrec.simulator.engine.context import Rules
+from fleetrec.simulator.engine.users import Screened
+from fleetrec.simulator.fleet.network import Network
+from fleetrec.simulator.fleet.presence import Presence
+from fleetrec.simulator.records.schemas import NO_SLATE
+from fleetrec.simulator.records.slate_table import NamedSlates, SlateName
+from fleetrec.simulator.scenario.sections.request import Foreseeable, RunningRequestPolicy
+from fleetrec.simulator.workload.users.choosing import Chosen, Mood
+from fleetrec.simulator.workload.users.opportunities import Opportunities
+from fleetrec.simulator.workload.users.utility import Floats, Ints
+
+NOBODY = SlateName(-2, -2, -2)
+"""no slate at all"""
+_NOTHING, _LOST = -1, -2
+_ROWS_AHEAD = 64
+
+
+@dataclass
+class Foresight:
+    """What is known of devices before it happens, and what is likely."""
+
+    times: Opportunities
+    online: NDArray[np.bool_]
+    """[S] whether the device is within reach at each row of the stream"""
+    rules: Rules
+    policy: RunningRequestPolicy
+    network: Network
+    presence: Presence
+    timeout_s: float
+    latency_s: float = 1.0
+    """of an answer, as it is likely to be"""
+
+    def __post_init__(self) -> None:
+        self.tied = self.times.same_time_next
+        """[S]"""
+        met = self.times.t_s[self.times.session >= 0]
+        every_s = float(np.ptp(met)) * len(self.times.first) / len(met) if len(met) else 0.0
+        self.window_s = _ROWS_AHEAD * every_s
+        """time in which a user comes to so many opportunities, in the mean"""
+
+    def answered(self, response_s: float) -> None:
+        """A request has taken so long."""
+        self.latency_s += (response_s - self.latency_s) / 16.0
+
+    def asks(self, rows: Ints, nexts: Ints, steps: Ints, lists: Ints) -> NDArray[np.bool_]:
+        """Whether devices [M] are likely to ask after their steps at `rows`, their users coming next at `nexts`."""
+        if not isinstance(self.policy, Foreseeable) or not self.rules.at_interaction:
+            return np.zeros(len(rows), dtype=bool)
+        asks = self.policy.likely(nexts - 1, steps, lists)
+        return asks & self.online[rows] if self.rules.fails_offline else asks
+
+    def ends_s(self, numbers: Ints, from_s: Floats, lost: NDArray[np.bool_], offline: NDArray[np.bool_]) -> Floats:
+        """When requests [M] that are made at `from_s` are likely to end; those `offline` wait first."""
+        ends_s = from_s + np.where(lost, self.timeout_s, self.latency_s)
+        for place in np.flatnonzero(offline).tolist():
+            ends_s[place] = self.presence.next_reachable(int(numbers[place]), float(from_s[place])) + self.latency_s
+        return ends_s
+
+
+@dataclass
+class Walk:
+    """Devices on their way; arrays [M] by device."""
+
+    foresight: Foresight
+    number: Ints
+    row: Ints
+    end: Ints
+    step: Ints
+    """newest interaction"""
+    shown: Ints
+    """[M, 3] the slate on screen: list, step, weights; as `NOBODY` where there is none"""
+    following: Ints
+    """[M, 3] the slate after it"""
+    ready_s: NDArray[np.float64]
+    """of that"""
+    lists: Ints
+    """cached"""
+    weights: Ints
+    compute_s: NDArray[np.float64]
+    awaits: NDArray[np.bool_]
+    """whether a blocking screen waits until the next slate is ready"""
+    coming: Ints
+    """list that is under way; -1: none, -2: its request is lost"""
+    lands_s: NDArray[np.float64]
+    """when it is likely to land, or to be given up"""
+    mood: Mood
+    waits: NDArray[np.bool_]
+    """whether a screen that is not ready is before the user"""
+    seen_upto: Ints
+    """newest interaction before this moment"""
+    state: NDArray[np.generic] = field(default_factory=lambda: np.empty(0))
+
+    @classmethod
+    def of(
+        cls, foresight: Foresight, names: NamedSlates, devices: Sequence[Screened], mood: Mood, now: float
+    ) -> "Walk":
+        """Devices as they are now, about to come to their next opportunities, their users in a `mood` [D]."""
+
+        def named(slate: int) -> SlateName:
+            return names.name(slate) if slate != NO_SLATE else NOBODY
+
+        def ints(values: list[int]) -> Ints:
+            return np.array(values, dtype=np.int64)
+
+        number = ints([device.device for device in devices])
+        coming = ints([device.asked_step if device.in_flight else _NOTHING for device in devices])
+        first = ints([device.again for device in devices]) == 0
+        lost = (coming >= 0) & first & foresight.network.loses(number, coming)
+        offline = np.array(
+            [device.in_flight and not foresight.presence.reachable(device.device, now) for device in devices]
+        )
+        walk = cls(
+            foresight,
+            number,
+            ints([device.row for device in devices]),
+            ints([device.end for device in devices]),
+            ints([device.step for device in devices]),
+            np.array([named(device.shown_slate) for device in devices], dtype=np.int64),
+            np.array([named(device.next_slate) for device in devices], dtype=np.int64),
+            np.array([device.next_ready_s for device in devices]),
+            ints([device.as_of for device in devices]),
+            ints([device.used_weights for device in devices]),
+            np.array([device.profile.compute_s for device in devices]),
+            np.array([device.awaited >= 0 for device in devices]),
+            np.where(lost, _LOST, coming),
+            foresight.ends_s(number, np.full(len(number), now), lost, offline),
+            mood.take(number),
+            np.zeros(len(number), dtype=bool),
+            ints([device.step for device in devices]),
+        )
+        walk._come(np.ones(len(number), dtype=bool))
+        return walk
+
+    def begin_with(self, row: int, screen: SlateName, seen_upto: int, waits: bool, had: int) -> None:
+        """The first device is in the midst of a moment: at `row`, with this screen, after `had` items."""
+        self.row[0], self.shown[0], self.seen_upto[0], self.waits[0] = row, screen, seen_upto, waits
+        self.step[0] = seen_upto + had
+
+    def _come(self, arrives: NDArray[np.bool_]) -> None:
+        """Those who arrive at a new moment find the newest slate that is ready by then, of a list that has landed."""
+        times = self.foresight.times
+        t_s = times.t_s[np.minimum(self.row, len(times.t_s) - 1)]
+        lands = arrives & (self.coming != _NOTHING) & (self.lands_s < t_s)
+        if lands.any():
+            newer = lands & (self.coming >= np.maximum(self.lists, 0))
+            before = newer & (self.ready_s < self.lands_s)
+            self.shown = np.where(before[:, None], self.following, self.shown)
+            self.lists = np.where(newer, self.coming, self.lists)
+            made = np.stack([self.lists, self.step, self.weights], axis=1)
+            self.following = np.where(newer[:, None], made, self.following)
+            self.ready_s = np.where(newer, self.lands_s + self.compute_s, self.ready_s)
+            self.coming = np.where(lands, _NOTHING, self.coming)
+        ready = arrives & (self.ready_s < t_s)
+        self.shown = np.where(ready[:, None], self.following, self.shown)
+        missing = self.shown[:, 0] == NOBODY.as_of
+        self.waits = np.where(arrives, missing | (self.awaits & ~(self.ready_s < t_s)), self.waits)
+        self.seen_upto = np.where(arrives, self.step, self.seen_upto)
+
+    def advance(self, chosen: Chosen, mood: Mood, row: Ints) -> None:
+        """Come to the next opportunities at `row`; devices order their lists anew at the end of a moment in which
+        something was taken, and then ask where their policy is likely to."""
+        foresight, rules = self.foresight, self.foresight.rules
+        self.step = self.step + (chosen.item >= 0)
+        leaves = ~foresight.tied[self.row] | (row != self.row + 1)
+        ranks = leaves & (self.step > self.seen_upto)
+        made = np.stack([self.lists, self.step, self.weights], axis=1)
+        t_s = foresight.times.t_s[self.row]
+        self.following = np.where(ranks[:, None], made, self.following)
+        self.ready_s = np.where(ranks, t_s + self.compute_s, self.ready_s)
+        self.awaits = self.awaits & ~ranks
+        asks = ranks & (self.coming == _NOTHING) & foresight.asks(self.row, row, self.step, self.lists)
+        if asks.any():
+            lost = asks & foresight.network.loses(self.number, self.step)
+            offline = asks & ~foresight.online[self.row]
+            self.coming = np.where(asks, np.where(lost, _LOST, self.step), self.coming)
+            self.lands_s = np.where(asks, foresight.ends_s(self.number, t_s, lost, offline), self.lands_s)
+            if rules.blocking:
+                self.awaits |= asks
+                self.ready_s = np.where(asks, np.maximum(self.ready_s, t_s + rules.patience_s), self.ready_s)
+        self.mood, self.row = mood, row
+        self._come(leaves)
+
+    def going(self, until_s: float) -> "Walk":
+        """Those with an opportunity ahead, before `until_s`."""
+        times = self.foresight.times.t_s
+        some = np.flatnonzero((self.row < self.end) & (times[np.minimum(self.row, len(times) - 1)] < until_s))
+        if len(some) == len(self.row):
+            return self
+        taken = {name: getattr(self, name)[some] for name in _OF_DEVICES}
+        return replace(self, mood=self.mood.take(some), **taken)
+
+
+_OF_DEVICES = [one.name for one in fields(Walk) if one.name not in ("foresight", "mood")]
