@@ -12,6 +12,13 @@ from fleetrec.reports.html.tables import Cell, Head, Row, Table
 from fleetrec.simulator.results.engagement import PREFIX, RATIOS
 
 _BY_GROUP = ("choices_per_day", "slate_share", "session_s", "return_share", "churn_share", "utility_per_day", "regret")
+_TAKEN = {
+    "choices": "choices",
+    "coverage": "share of the catalogue",
+    "gini": "Gini",
+    "popularity": "popularity, 1 the most",
+    "own_taste": "closeness to their earlier taste",
+}
 _WAYS = {
     "class": "device class",
     "activity": "activity before the run",
@@ -42,6 +49,19 @@ def engagement_groups_table(summary: Mapping[str, Any]) -> Table | None:
             rows.append(Row([Cell(f"{_WAYS.get(way, way)}: {group}"), Cell(f"{held['devices']:,}"), *cells]))
     heads = [Head("group"), Head("devices"), *(Head(metric(f"{PREFIX}{name}").label, "95%") for name in _BY_GROUP)]
     return Table("engagement-groups", "Who did it", heads, rows, world="simulated")
+
+
+def feedback_groups_table(summary: Mapping[str, Any]) -> Table | None:
+    """What each of them took; None where users do not react, or took too little."""
+    ways = summary.get("feedback_by") or {}
+    rows = [
+        Row([Cell(f"{_WAYS.get(way, way)}: {group}"), *(Cell(number_text(held[name])) for name in _TAKEN)])
+        for way, groups in ways.items()
+        for group, held in groups.items()
+    ]
+    heads = [Head("group"), *(Head(text) for text in _TAKEN.values())]
+    caption = "What they took; coverage and Gini hang on how many choices they are of"
+    return Table("feedback-groups", caption, heads, rows, world="simulated") if rows else None
 
 
 def fit_table(summary: Mapping[str, Any]) -> Table | None:

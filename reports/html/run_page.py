@@ -29,7 +29,13 @@ from fleetrec.reports.data.run_folder import (
 )
 from fleetrec.reports.html import words
 from fleetrec.reports.html.decision import PER_MONTH, Choice, interval_text, month_texts
-from fleetrec.reports.html.engagement_tables import engagement_groups_table, engagement_table, fit_table, stated
+from fleetrec.reports.html.engagement_tables import (
+    engagement_groups_table,
+    engagement_table,
+    feedback_groups_table,
+    fit_table,
+    stated,
+)
 from fleetrec.reports.html.render import write_page
 from fleetrec.reports.html.run_tables import class_table, cost_table, region_table, requests_table, worlds_table
 from fleetrec.reports.html.tables import run_accuracy_table, run_groups_table
@@ -73,6 +79,7 @@ def write_run_page(folder: Path) -> Path:
         "tables": {
             "engagement": engagement_table(summary),
             "engagement_groups": engagement_groups_table(summary),
+            "feedback_groups": feedback_groups_table(summary),
             "users_fit": fit_table(summary),
             "accuracy": run_accuracy_table(summary, intervals),
             "groups": run_groups_table(summary, run.k),

@@ -20,7 +20,7 @@ from fleetrec.simulator.results.engagement import (
     found_alone,
     thirds,
 )
-from fleetrec.simulator.results.feedback import Tastes, feedback_section, item_vectors, popularity_of
+from fleetrec.simulator.results.feedback import Tastes, feedback_by, feedback_section, item_vectors, popularity_of
 from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
@@ -42,6 +42,7 @@ class Engaged:
     alone: NDArray[np.bool_]
     """[M] which interactions users found by themselves"""
     feedback: dict[str, Any] | None
+    feedback_by: dict[str, Any]
 
     def sections(self) -> dict[str, Any]:
         """Engagement in all and by group, and what users took over time."""
@@ -49,6 +50,7 @@ class Engaged:
             "engagement": engagement_section(self.totals, self.owners),
             "engagement_by": engagement_by(self.totals, self.owners, self.groups),
             "feedback": self.feedback,
+            "feedback_by": self.feedback_by,
         }
 
     def notes(self, calibrated: bool, users_fit: Mapping[str, Any] | None) -> list[Note]:
@@ -81,15 +83,17 @@ def engaged(workload: sections.Workload, told: pd.DataFrame, prepared: Prepared,
     classes = population.fleet.class_index, population.fleet.class_names
     device = interactions["device"].to_numpy().astype(np.int64)
     taken, t_s = interactions["item"].to_numpy().astype(np.int64), interactions["t_s"].to_numpy()
+    groups: dict[str, tuple[Ints, Sequence[str]]] = {
+        "class": classes,
+        "activity": (thirds(population.first_step.astype(np.float64)), _ACTIVITY),
+        "taste": (thirds(mainstream), _TASTE),
+    }
     return Engaged(
         workload,
         device_totals(told, devices, population.stream.horizon_s),
         population.owners,
-        {
-            "class": classes,
-            "activity": (thirds(population.first_step.astype(np.float64)), _ACTIVITY),
-            "taste": (thirds(mainstream), _TASTE),
-        },
+        groups,
         found_alone(interactions, told),
         feedback_section(tastes, device, taken, t_s),
+        feedback_by(tastes, device, taken, groups),
     )

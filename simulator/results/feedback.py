@@ -4,6 +4,7 @@ Coverage and Gini hang on how many choices they are of, so a run is cut into str
 places in a space that the training part of the log spans, of which no recommender of the run is told.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,19 @@ class Tastes:
             "own_taste": float(close.mean()),
         }
         return {name: round(value, _DIGITS) for name, value in found.items()}
+
+
+def feedback_by(
+    tastes: Tastes, owner: Ints, items: Ints, groups: Mapping[str, tuple[Ints, Sequence[str]]]
+) -> dict[str, Any]:
+    """What each group of devices took, of choices [M]: for each way to part them, numbers [D] of names; nothing of a
+    group whose choices are too few to tell."""
+    found: dict[str, Any] = {}
+    for way, (numbers, names) in groups.items():
+        held = {name: np.flatnonzero(numbers[owner] == number) for number, name in enumerate(names)}
+        some = {name: which for name, which in held.items() if len(which) >= _LEAST}
+        found[way] = {name: {"choices": len(of)} | tastes.told(owner[of], items[of]) for name, of in some.items()}
+    return found
 
 
 def feedback_section(tastes: Tastes, owner: Ints, items: Ints, t_s: Floats) -> dict[str, Any] | None:

@@ -12,7 +12,12 @@ from fleetrec.reports.data.metric_names import metric
 from fleetrec.reports.data.notes import caveat_of
 from fleetrec.reports.data.run_folder import figure_footer, read_run
 from fleetrec.reports.figures.run_figures import draw_run
-from fleetrec.reports.html.engagement_tables import engagement_groups_table, engagement_table, fit_table
+from fleetrec.reports.html.engagement_tables import (
+    engagement_groups_table,
+    engagement_table,
+    feedback_groups_table,
+    fit_table,
+)
 from fleetrec.reports.html.run_page import write_run_page
 from fleetrec.reports.terminal.summary import print_run_summary
 from fleetrec.simulator.core.notes import PREDICTION_TEXT
@@ -52,6 +57,9 @@ def test_tables_and_the_terminal_tell_the_same_figures(folder: Path) -> None:
     assert groups is not None
     taken = metric("engagement.choices_per_day").text(summary["engagement"]["choices_per_day"])
     assert table.rows[0].cells[1].text == taken
+    by_group = feedback_groups_table(summary)
+    assert by_group is not None
+    assert {row.cells[0].text for row in by_group.rows} <= {row.cells[0].text for row in groups.rows}
     console = Console(width=100, record=True)
     print_run_summary(summary, console)
     told = console.export_text()

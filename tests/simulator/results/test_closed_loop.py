@@ -37,6 +37,12 @@ def test_groups_add_up_to_the_run_and_its_note_says_who_its_users_are() -> None:
     whole, ways = found.summary["engagement"], found.summary["engagement_by"]
     assert {"class", "activity", "taste"} == set(ways)
     assert all(sum(group["choices"] for group in way.values()) == whole["choices"] > 0 for way in ways.values())
+    taken = found.summary["feedback_by"]
+    assert any(taken.values())
+    for way, groups in taken.items():
+        for name, group in groups.items():
+            assert group["choices"] == ways[way][name]["choices"] >= 20
+            assert 0 <= group["gini"] <= 1 >= group["coverage"] > 0
     told = {note.key: note.text for note in found.notes}
     assert "built-in world" in told["engagement"]
     assert "prediction" not in told
