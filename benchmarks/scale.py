@@ -1,6 +1,6 @@
 """What more cores and a cluster make of a run in regions: its schedule, simulated from costs that are measured here.
 
-    python benchmarks/scale.py [--devices 2000] [--cores 1 2 16 64] [--sharing 8]
+    python benchmarks/scale.py [--devices 1500] [--cores 1 2 16 64] [--sharing 8] [--beside 1.05]
 
 Runs small regions one after the other in one worker and beside each other in two, and takes from it, in processor
 seconds, which other work on the machine hardly changes: a worker's start, a region, the leading process's part of it,
@@ -11,10 +11,12 @@ machine share. Both tables are of schedules simulated from these, with regions h
 import argparse
 import math
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
@@ -41,18 +43,28 @@ class Costs:
     """What a run in regions takes, in processor seconds where nothing else is said."""
 
     start_s: float
-    """of a worker: its imports, models and log"""
+    """of a worker: its imports"""
+    region_s: float
+    """of a region, however small: its part of the log, user states, the search for its replicas"""
     interaction_s: float
     """of a region, for each of its interactions"""
-    leading_s: float
-    """of the leading process for each interaction: merging and summary"""
-    leading_start_s: float
+    leading_region_s: float
+    """of the leading process for each region, and for each interaction: merging and summary"""
+    leading_interaction_s: float
     beside: float
     """times as long as alone that a region takes beside one more worker"""
     written_bytes: float
     """of the run's files, for each interaction"""
     base_bytes: float
     """memory of a worker that holds no region"""
+
+    def regions_s(self, regions: int, interactions: int) -> list[float]:
+        """What each of so many equal regions takes."""
+        return [self.region_s + interactions / regions * self.interaction_s] * regions
+
+    def merging_s(self, regions: int, interactions: int) -> float:
+        """What the leading process takes for all of them."""
+        return regions * self.leading_region_s + interactions * self.leading_interaction_s
 
 
 @dataclass(frozen=True)
@@ -99,24 +111,33 @@ def ran(regions: int, devices: int, shards: int, out: Path) -> Ran:
     return Ran(result.summary["interactions"], processor_s() - everybody_s - own_s, own_s, written, peak)
 
 
+def imports_s() -> float:
+    """Processor seconds of a worker until it can take a job."""
+    before = processor_s()
+    subprocess.run([sys.executable, "-c", "import fleetrec.simulator.regions.worker"], check=True)
+    return processor_s() - before
+
+
 def measured(devices: int) -> Costs:
-    """Costs on this machine, of regions of so many devices."""
+    """Costs on this machine, from four regions of so many devices and from two of three times as many."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ran(2, devices, 1, folder / "warm")  # candidate lists go to the cache
-        two, four = ran(2, devices, 1, folder / "two"), ran(4, devices, 1, folder / "four")
+        few, many = ran(4, devices, 1, folder / "few"), ran(2, 3 * devices, 1, folder / "many")
         beside = ran(4, devices, 2, folder / "beside")
-    more = four.interactions - two.interactions
-    interaction_s, leading_s = (four.workers_s - two.workers_s) / more, (four.leading_s - two.leading_s) / more
-    start_s = max(two.workers_s - two.interactions * interaction_s, 0.0)
+    start_s, more = imports_s(), many.interactions - few.interactions / 2
+    own_s, leading_s = few.workers_s - start_s, few.leading_s
+    interaction_s = (many.workers_s - start_s - own_s / 2) / more
+    leading_interaction_s = (many.leading_s - leading_s / 2) / more
     return Costs(
         start_s,
+        (own_s - few.interactions * interaction_s) / 4,
         interaction_s,
-        leading_s,
-        max(two.leading_s - two.interactions * leading_s, 0.0),
-        max((beside.workers_s - 2 * start_s) / (four.workers_s - start_s), 1.0),
-        four.written_bytes / four.interactions,
-        max(four.peak_bytes - needed_bytes(devices, four.interactions // 4), 0.0),
+        (leading_s - few.interactions * leading_interaction_s) / 4,
+        leading_interaction_s,
+        (beside.workers_s - 2 * start_s) / own_s,
+        few.written_bytes / few.interactions,
+        max(few.peak_bytes - needed_bytes(devices, few.interactions // 4), 0.0),
     )
 
 
@@ -145,16 +166,21 @@ def scheduled_s(regions_s: Sequence[float], workers: int, start_s: float, beside
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--devices", type=int, default=2_000, help="of a region that is measured")
+    parser.add_argument("--devices", type=int, default=1_500, help="of a small region that is measured")
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2, 16, 64])
     parser.add_argument("--sharing", type=int, default=8, help="cores that share a memory's bandwidth")
+    parser.add_argument("--beside", type=float, help="times as long beside one more worker; none: as measured")
     parser.add_argument("--machines", type=int, default=4, help=f"of {MACHINE_CORES} cores, in the cluster")
     parser.add_argument("--usd", type=float, default=0.058, help="of an hour of a core with 4 GB")
     given = parser.parse_args()
     costs = measured(given.devices)
-    print(f"a worker's start {costs.start_s:.1f} s, the leading process's {costs.leading_start_s:.1f} s")
-    print(f"an interaction {1e6 * costs.interaction_s:.1f} us in its region, {1e6 * costs.leading_s:.2f} us in merging")
-    print(f"a region beside another worker: {costs.beside:.3f} times; {costs.written_bytes:.0f} bytes an interaction\n")
+    print(f"a worker's start: {costs.start_s:.2f} s; {costs.base_bytes / 1e9:.2f} GB before its first region")
+    print(f"a region: {costs.region_s:.2f} s and {1e6 * costs.interaction_s:.1f} us an interaction")
+    merging = f"{costs.leading_region_s:.3f} s and {1e6 * costs.leading_interaction_s:.2f} us an interaction"
+    print(f"merging and summary of a region: {merging}; {costs.written_bytes:.0f} bytes an interaction")
+    print(f"a region beside one more worker: {costs.beside:.3f} times as long\n")
+    if given.beside is not None:
+        costs = replace(costs, beside=given.beside)
     print_million(costs, given.cores, given.sharing)
     print_cluster(costs, given.machines, given.sharing, given.usd)
 
@@ -162,15 +188,15 @@ def main() -> None:
 def print_million(costs: Costs, cores: Sequence[int], sharing: int) -> None:
     """A day of a million phones on one machine."""
     interactions = 1_000_000 * PER_DAY
-    merging_s = costs.leading_start_s + interactions * costs.leading_s
     print("| cores | regions | in regions | merging and summary | whole | times one core | share of the cores |")
     print("|---|---|---|---|---|---|---|")
     for count in MILLION_REGIONS:
-        region_s = [interactions / count * costs.interaction_s] * count
-        alone_s = 0.0
+        alone_s, merging_s = 0.0, costs.merging_s(count, interactions)
         for core in cores:
             workers = min(core, count)
-            parallel_s = scheduled_s(region_s, workers, costs.start_s, costs.beside, sharing)
+            parallel_s = scheduled_s(
+                costs.regions_s(count, interactions), workers, costs.start_s, costs.beside, sharing
+            )
             whole_s = parallel_s + merging_s
             alone_s = alone_s or whole_s
             row = f"{parallel_s:.0f} s | {merging_s:.0f} s | {whole_s:.0f} s | {alone_s / whole_s:.2f}"
@@ -182,10 +208,9 @@ def print_cluster(costs: Costs, machines: int, sharing: int, usd: float) -> None
     interactions, room = PHONES * PER_DAY * DAYS, WORKER_GB * 1e9 - costs.base_bytes
     phones = int(room / needed_bytes(1, PER_DAY * DAYS))
     count = math.ceil(PHONES / phones)
-    region_s = [interactions / count * costs.interaction_s] * count
-    workers = machines * MACHINE_CORES
-    parallel_s = scheduled_s(region_s, workers, costs.start_s, costs.beside, sharing)
-    merging_s, written = interactions * costs.leading_s, interactions * costs.written_bytes
+    workers, regions_s = machines * MACHINE_CORES, costs.regions_s(count, interactions)
+    parallel_s = scheduled_s(regions_s, workers, costs.start_s, costs.beside, sharing)
+    merging_s, written = costs.merging_s(count, interactions), interactions * costs.written_bytes
     hours = parallel_s / 3600
     print(f"\n{PHONES:,} phones for {DAYS} days: {interactions / 1e9:.1f} billion interactions")
     print(f"{count:,} regions of {phones:,} phones, which fill {WORKER_GB:g} GB a core each")
