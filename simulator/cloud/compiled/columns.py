@@ -4,7 +4,7 @@ All rows are indexed in place: a view of a row takes as long as a step.
 """
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Function = TypeVar("Function", bound=Callable[..., object])
+_COUNTS_NO_REFERENCES: dict[str, Any] = {"nogil": True, "_nrt": False}
 
 
 def compiled(function: Function) -> Function:
-    """The same function as a part of machine code."""
+    """The same function as a part of machine code. It makes no arrays, so nobody counts who refers to them: at each
+    call that would take longer than most parts."""
+    return cast(Function, njit(**_COUNTS_NO_REFERENCES)(function))
+
+
+def making_arrays(function: Function) -> Function:
+    """The same function as a part of machine code that makes arrays."""
     return cast(Function, njit(nogil=True)(function))
 
 

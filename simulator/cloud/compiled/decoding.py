@@ -111,10 +111,11 @@ def opened_next(r: int, S: Ints) -> int:
 def opened_later(r: int, S: Ints, steps: int) -> int:
     """`Decoding.blocks_after_first`"""
     block = S[r, c.BLOCK]
-    cycles, rest = (steps - 1) // block, (steps - 1) % block
-    opened = cycles * S[r, c.SEQUENCES]
-    for k in range(rest):
-        opened += S[r, c.PHASES + (S[r, c.STEP] + 1 + k) % block]
+    cycles = (steps - 1) // block
+    opened, phase = cycles * S[r, c.SEQUENCES], S[r, c.STEP] % block
+    for _ in range(steps - 1 - cycles * block):
+        phase = phase + 1 if phase + 1 < block else 0
+        opened += S[r, c.PHASES + phase]
     return int(opened)
 
 
@@ -122,10 +123,12 @@ def opened_later(r: int, S: Ints, steps: int) -> int:
 def _steps_in(r: int, S: Ints, blocks: int) -> int:
     block = S[r, c.BLOCK]
     cycles, left = blocks // S[r, c.SEQUENCES], blocks % S[r, c.SEQUENCES]
+    phase = S[r, c.STEP] % block
     for k in range(block):
-        left -= S[r, c.PHASES + (S[r, c.STEP] + k) % block]
+        left -= S[r, c.PHASES + phase]
         if left < 0:
             return int(cycles * block + k)
+        phase = phase + 1 if phase + 1 < block else 0
     return int((cycles + 1) * block)
 
 

@@ -3,7 +3,7 @@ requests. Both are binary heaps of (time, number)."""
 
 import numpy as np
 
-from fleetrec.simulator.cloud.compiled.columns import Floats, Ints, compiled
+from fleetrec.simulator.cloud.compiled.columns import Floats, Ints, compiled, making_arrays
 
 
 @compiled
@@ -44,13 +44,13 @@ def pop(times: Floats, numbers: Ints, what: Ints, value: Floats, n: int) -> int:
     return n
 
 
-@compiled
+@making_arrays
 def longer(values: Floats) -> Floats:
     """The same with twice the room."""
     return np.concatenate((values, np.zeros_like(values)))
 
 
-@compiled
+@making_arrays
 def longer_ints(values: Ints) -> Ints:
     """The same with twice the room."""
     return np.concatenate((values, np.zeros_like(values)))

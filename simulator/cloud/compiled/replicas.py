@@ -23,7 +23,14 @@ def next_s(r: int, S: Ints, X: Floats) -> float:
 
 @compiled
 def come_to(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float, through: bool) -> None:
-    """`Replica.catch_up`, or, with what happens at this very moment (`through`), `Replica.advance`."""
+    """`Replica.catch_up`, or, with what happens at this very moment (`through`), `Replica.advance`. Most often nothing
+    is due, which must take no call."""
+    if X[r, c.END_S] < now or (through and X[r, c.END_S] <= now):
+        _come_on(r, S, X, J, T, K, M, now, through)
+
+
+@compiled
+def _come_on(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float, through: bool) -> None:
     while X[r, c.END_S] < now or (through and X[r, c.END_S] <= now):
         complete(r, S, X, J, T, K, M)
         begin(r, S, X, J, T, K, M)

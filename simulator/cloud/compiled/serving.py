@@ -121,9 +121,7 @@ class CompiledNode(LlmNode):
         times[:, c.LINK_FREE_S] = -math.inf
         for column, name in ((c.LINK_TOKEN_S, "token_s"), (c.LINK_LATENCY_S, "latency_s")):
             times[:, column] = np.repeat([getattr(pool.link, name, 0.0) for pool in pools], counts)
-        jobs, job_times = _jobs(c, load, kinds[0].engine.order)
-        if splits:
-            jobs, job_times = _split(c, load, jobs, job_times, kinds[0].engine.order)
+        jobs, job_times = _jobs(c, load, kinds[0].engine.order, splits)
         memory = _memory(code, load, jobs, replicas)
         router, scores = cloud.router, (0.0, 0.0)
         assigned = np.asarray(router.places(load.device, first, self._draws), dtype=np.int64)
@@ -164,26 +162,26 @@ class CompiledNode(LlmNode):
         )
 
 
-def _jobs(c: ModuleType, load: Load, order: QueueOrder) -> tuple[Ints, Floats]:
-    """The rows of requests that have not come."""
+def _jobs(c: ModuleType, load: Load, order: QueueOrder, splits: bool) -> tuple[Ints, Floats]:
+    """The rows of requests that have not come. Where prompts are computed by others than what follows (`splits`), the
+    rows of what goes on from them stand behind those of the prompts."""
     n = len(load.arrival_s)
-    jobs, times = np.zeros((n, c.N_JOB), dtype=np.int64), np.full((n, c.N_JOB_TIMES), math.nan)
-    jobs[:, c.PROMPT] = jobs[:, c.PREFILL] = load.prompt_tokens
-    jobs[:, c.OUTPUT], jobs[:, c.WIDTH], jobs[:, c.MACHINE] = load.output_tokens, load.sequences, c.NOBODY
-    times[:, c.KEY], times[:, c.ARRIVED_S], times[:, c.DEADLINE_S] = _keys(order, load), load.arrival_s, load.deadline_s
-    times[:, [c.SHARE_S, c.JOINED_S]] = 0.0
-    jobs[:, c.NEWEST] = np.arange(n)
+    rows = 2 * n if splits else n
+    jobs, times = np.zeros((rows, c.N_JOB), dtype=np.int64), np.zeros((rows, c.N_JOB_TIMES))
+    jobs[:n, c.PROMPT] = jobs[:n, c.PREFILL] = load.prompt_tokens
+    jobs[:n, c.OUTPUT], jobs[:n, c.WIDTH], jobs[:n, c.MACHINE] = load.output_tokens, load.sequences, c.NOBODY
+    times[:, [c.STARTED_S, c.FIRST_S, c.ENDED_S, c.TOLD_S]] = math.nan
+    times[:n, c.KEY], times[:n, c.ARRIVED_S] = _keys(order, load), load.arrival_s
+    times[:n, c.DEADLINE_S] = load.deadline_s
+    jobs[:n, c.NEWEST] = np.arange(n)
+    if splits:
+        prompts = _prompts(load)
+        jobs[n:], times[n:] = jobs[:n], times[:n]
+        jobs[n:, c.ROLE], jobs[n:, c.GENERATED], jobs[n:, c.CACHED] = c.DECODES, 1, load.prompt_tokens
+        jobs[:n, c.OUTPUT], jobs[:n, c.WIDTH] = prompts.output_tokens, prompts.sequences
+        jobs[:n, c.ROLE] = np.where(load.output_tokens > 1, c.PREFILLS_ALONE, c.BOTH)
+        times[:n, c.KEY] = _keys(order, prompts)
     return jobs, times
-
-
-def _split(c: ModuleType, load: Load, jobs: Ints, times: Floats, order: QueueOrder) -> tuple[Ints, Floats]:
-    """The rows of jobs where prompts are computed by others than what follows: those, then what goes on from them."""
-    prompts, answers, answer_times = _prompts(load), jobs.copy(), times.copy()
-    jobs[:, c.OUTPUT], jobs[:, c.WIDTH] = prompts.output_tokens, prompts.sequences
-    jobs[load.output_tokens > 1, c.ROLE] = c.PREFILLS_ALONE
-    times[:, c.KEY] = _keys(order, prompts)
-    answers[:, c.ROLE], answers[:, c.GENERATED], answers[:, c.CACHED] = c.DECODES, 1, load.prompt_tokens
-    return np.concatenate([jobs, answers]), np.concatenate([times, answer_times])
 
 
 def _memory(code: ModuleType, load: Load, jobs: Ints, replicas: Ints) -> Ints:

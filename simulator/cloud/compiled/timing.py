@@ -35,8 +35,8 @@ HAS_EXPERTS, HAS_WINDOWS, HAS_BEAMS, HAS_KERNELS, HAS_GROUPED, HAS_ATTENTION, HA
     48,
 )
 SHARP, BLUNT, SHARE = 49, 50, 51  # exponents, which the compiler must not know; what a block with a window takes
-KNOWN = 52  # then by sequences that decode: whether it is known, and what `StepTime._decoding` has
-N_KNOWN = 6
+KNOWN = 52  # then by sequences that decode: whether it is known, what `StepTime._decoding` has, and what the head takes
+N_KNOWN = 7  # the last is 0 where it is not known
 
 
 def kind_row(steps: StepTime, window_share: float, most: int) -> Floats:
@@ -61,7 +61,7 @@ def kind_row(steps: StepTime, window_share: float, most: int) -> Floats:
     there = [steps.experts, steps.windows, steps.beams, kernels, *parts]
     row += [float(part is not None) for part in there]
     row += [SHARPNESS, 1.0 / SHARPNESS, window_share]
-    return np.array(row + [0.0] * (N_KNOWN * (most + 2)), dtype=np.float64)
+    return np.concatenate([row, np.zeros(N_KNOWN * (most + 2))])
 
 
 @compiled
@@ -83,9 +83,12 @@ def _by_tokens_s(K: Floats, k: int, new: float, sequences: float) -> float:
         seconds = K[k, EXPERTS] * (1.0 - (1.0 - K[k, EXPERTS + 1]) ** new)
     if not K[k, HAS_KERNELS]:
         return seconds
+    head = KNOWN + N_KNOWN * int(sequences) + 6
+    if K[k, head] == 0.0:
+        K[k, head] = _roofline(K, k, K[k, HEAD], K[k, HEAD + 1] * sequences)
     kernels = K[k, KERNELS] + K[k, KERNELS + 2] * sequences
     kernels = kernels + _roofline(K, k, K[k, BODY], K[k, BODY + 1] * new)
-    kernels = kernels + _roofline(K, k, K[k, HEAD], K[k, HEAD + 1] * sequences)
+    kernels = kernels + K[k, head]
     if new > sequences:
         kernels += K[k, KERNELS + 1]
     if K[k, HAS_GROUPED]:
