@@ -56,7 +56,8 @@ from fleetrec.simulator.cloud.prediction.setup import (
 from fleetrec.simulator.scenario.sections import EngineName
 
 SUSPECT = ("gpt-oss-120b/h100/tensorrt_llm", "qwen3-32b/gb200/tensorrt_llm", "llama-3.1-8b/h200/vllm")
-"""triples that no law of step times meets beside the others' (docs/background/serving_errors.md)"""
+"""triples that no law of step times meets beside the others', or whose rows hang on how they were sent
+(docs/background/serving_errors.md)"""
 SUSPECT_WEIGHT = 0.3
 BURSTS = ("llama-3.1-8b/h200/sglang", "llama-3.1-8b/h100/tensorrt_llm")
 """triples whose TTFT holds what is none of the server's"""

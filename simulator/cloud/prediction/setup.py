@@ -30,8 +30,11 @@ OWN_REQUESTS = 1000
 """that TensorRT-LLM's own benchmark sends, at least: what its measured TTFT, by concurrency, is met best with"""
 WORKERS = {"request": 2.5e-3, "request_token": 1.8e-6, "request_stream": 1.6e-4}
 """seconds from the client to the scheduler where processes of their own write the answers"""
-NEAR = 0.1
-"""of what a request takes from the client to the scheduler: in aiconfigurator's rows of vLLM and SGLang"""
+NEAR, APART = 0.1, 0.3
+"""of what a request takes from the client to the scheduler: in aiconfigurator's rows of vLLM and SGLang, of lengths
+that are powers of two and of others"""
+PROMPTS = 100
+"""different ones that AIPerf sends in turns, unless it is told otherwise"""
 WAIT_STEPS, BALANCE_STEPS = 20, 10
 """that prompts wait for others in InferenceMAX's launch scripts: batch_wait_timeout_iters, and batching_wait_iters of
 attention-data groups that are kept in balance"""
@@ -86,6 +89,10 @@ class Protocol(NamedTuple):
     """processes of their own write the answers"""
     wait_steps: int = 0
     """for which prompts are held while others decode"""
+    prompts: int | None = None
+    """so many differ, and the server remembers those that it has computed; None: all do"""
+    warm_up: int = 0
+    """requests of a client that are sent before and count in no mean"""
 
 
 @dataclass(frozen=True)
@@ -139,13 +146,15 @@ def _inferencemax(setup: Setup) -> Protocol:
 
 
 def _aiconfigurator(setup: Setup) -> Protocol:
-    """Fixed lengths, a prompt a step: of TensorRT-LLM as many requests whatever the concurrency, where the lengths are
-    powers of two; of the others a client close to the scheduler."""
+    """Fixed lengths, a prompt a step. TensorRT-LLM: as many requests whatever the concurrency, where the lengths are
+    powers of two. The others: a client close to the scheduler; where they are not, one that sends vLLM, which remembers
+    them, a hundred prompts in turns, the first of each client as a warm-up."""
     tokens = setup.prompt_tokens + setup.concurrency
+    powers = all(length & (length - 1) == 0 for length in (setup.prompt_tokens, setup.output_tokens))
     if setup.engine != "tensorrt_llm":
-        return Protocol(0.0, tokens, front_end=NEAR)
-    own = all(length & (length - 1) == 0 for length in (setup.prompt_tokens, setup.output_tokens))
-    rounds = max(-(-OWN_REQUESTS // setup.concurrency), ROUNDS) if own else ROUNDS
+        found = Protocol(0.0, tokens, front_end=NEAR if powers else APART)
+        return found if powers or setup.engine != "vllm" else found._replace(prompts=PROMPTS, warm_up=1)
+    rounds = max(-(-OWN_REQUESTS // setup.concurrency), ROUNDS) if powers else ROUNDS
     return Protocol(0.0, tokens, rounds, async_scheduling=False)
 
 
@@ -175,6 +184,7 @@ def server_of(setup: Setup) -> Server:
         blocks,
         max(protocol_of(setup).max_batched_tokens, setup.concurrency),
         max(Engine.max_sequences, setup.concurrency),
+        prefix_caching=protocol_of(setup).prompts is not None,
         async_scheduling=protocol_of(setup).async_scheduling,
         separate_prefill=scheduling.separate_prefill,
         reserve_output=scheduling.reserve_output,
@@ -208,8 +218,14 @@ def predict(setup: Setup, profile: EngineProfile | None = None) -> Prediction:
     """Serve the set-up's load; `profile`: other constants than the engine's own. InputError: see `server_of`."""
     server, profile = server_of(setup), profile or engine_profile(setup.engine)
     protocol = protocol_of(setup)
-    lengths = setup.prompt_tokens, setup.output_tokens
-    load = Load(*lengths, setup.concurrency, protocol.length_spread, protocol.rounds, protocol.wait_steps)
+    load = Load(
+        *(setup.prompt_tokens, setup.output_tokens, setup.concurrency),
+        spread=protocol.length_spread,
+        rounds=protocol.rounds,
+        wait_steps=protocol.wait_steps,
+        prompts=protocol.prompts,
+        warm_up=protocol.warm_up,
+    )
     steps = engine_steps(server.model, server.gpu, setup.layout, profile)
     served = closed_loop(steps, server.limits, load, front_end_of(protocol, profile))
     power = ReplicaPower(server.model, server.gpu, setup.layout.gpus)

@@ -104,7 +104,8 @@ def test_the_way_to_the_scheduler_is_shorter_for_a_near_client_and_where_others_
 
     whole = engine_profile("vllm").seconds.request
     assert request_s("vllm", "", 4000) == request_s("vllm", "0.12.0", 1024) == pytest.approx(whole)
-    assert request_s("vllm", "0.12.0", 4000) == pytest.approx(0.1 * whole)
+    assert request_s("vllm", "0.12.0", 4096) == pytest.approx(0.1 * whole)
+    assert request_s("vllm", "0.12.0", 4000) == pytest.approx(0.3 * whole)
     assert request_s("tensorrt_llm", "", 1024) == 2.5e-3
     assert request_s("tensorrt_llm", "", 4000) == engine_profile("tensorrt_llm").seconds.request
 
@@ -120,3 +121,40 @@ def test_the_more_requests_a_client_sends_the_less_its_first_one_counts():
     """All clients begin at once, so the first prompts wait for each other, and no others do."""
     few, many = (closed_loop(SECOND, ROOM, Load(8000, 40, 8, spread=0.0, rounds=rounds)) for rounds in (2, 20))
     assert many.ttft_s < few.ttft_s
+
+
+def test_prompts_that_come_again_are_not_computed_again_while_memory_holds_them():
+    """Four clients with eight prompts of 400 tokens in turns: to compute one takes 4 s, and to compute the last block
+    of one that is remembered a step of 1 s."""
+    remembers = Engine(kv_blocks=100_000, max_batched_tokens=8192, prefix_caching=True)
+    forgets = Engine(kv_blocks=4 * 27, max_batched_tokens=8192, prefix_caching=True)
+    again, differ = (Load(400, 11, 4, spread=0.0, rounds=20, prompts=prompts) for prompts in (8, None))
+    known, full, unknown = (
+        closed_loop(SECOND, *case) for case in ((remembers, again), (forgets, again), (ROOM, differ))
+    )
+    assert known.passed_tokens == 8 * 400 + 72 * 16 + 80 * 10
+    assert known.ttft_s < unknown.ttft_s / 4
+    assert (full.ttft_s, full.passed_tokens) == (unknown.ttft_s, unknown.passed_tokens)
+
+
+def test_a_warm_up_counts_in_no_mean_and_what_it_computed_is_remembered():
+    remembers = Engine(kv_blocks=100_000, max_batched_tokens=8192, prefix_caching=True)
+    cold, warm = (closed_loop(SECOND, remembers, Load(400, 11, 4, 0.0, 5, prompts=8, warm_up=n)) for n in (0, 2))
+    assert warm.passed_tokens == 20 * (16 + 10)
+    assert warm.ttft_s == pytest.approx(1.0)
+    assert warm.requests_per_s * warm.latency_s == pytest.approx(4.0)
+    assert warm.ttft_s < cold.ttft_s
+    differ = [closed_loop(SECOND, ROOM, Load(400, 11, 4, 0.0, 5, warm_up=n)) for n in (0, 2)]
+    assert differ[0].ttft_s == pytest.approx(differ[1].ttft_s)
+    assert differ[0].busy_s == pytest.approx(differ[1].busy_s)
+
+
+def test_aiperf_sends_vllm_a_hundred_prompts_in_turns_and_a_request_of_each_client_before():
+    def sent(engine: EngineName, version: str, prompt: int) -> tuple[int | None, int]:
+        found = protocol_of(Setup("llama-3.1-8b", "h200", engine, prompt, 100, 8, engine_version=version))
+        return found.prompts, found.warm_up
+
+    assert sent("vllm", "0.12.0", 4000) == (100, 1)
+    assert sent("sglang", "0.5.6", 4000) == sent("tensorrt_llm", "1.2.0", 4000) == sent("vllm", "", 4000) == (None, 0)
+    in_powers = Setup("qwen3-32b", "h100", "vllm", 4096, 512, 8, engine_version="0.12.0")
+    assert protocol_of(in_powers).prompts is None
