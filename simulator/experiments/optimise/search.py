@@ -4,7 +4,7 @@ Each new point is a variant whose runs are kept like those of a sweep, and compa
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class _State:
     variants: list[Variant] = field(default_factory=list)
     able: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
-    interactions: list[int] = field(default_factory=list)
+    extents: list[str] = field(default_factory=list)
     """that each seed evaluates, alike for all variants"""
 
 
@@ -114,7 +114,7 @@ def _run(problem: Problem, folder: ExperimentFolder, variants: Sequence[Variant]
 
 def _judge(problem: Problem, folder: ExperimentFolder, variant: Variant, state: _State) -> Result:
     """The goals of a variant, as means over its seeds; it fails with the first of its runs that did."""
-    rows, counts = [], []
+    rows, extents = [], []
     for seed in problem.seeds:
         place = folder.run_folder(variant, seed)
         if not is_finished(place):
@@ -125,8 +125,8 @@ def _judge(problem: Problem, folder: ExperimentFolder, variant: Variant, state: 
         if variant.name == BASE:
             problem.goals.check(_names(summary))
         rows.append(flat_figures(summary))
-        counts.append(summary["interactions"])
-    _check_same_world(variant, counts, state)
+        extents.append(_extent(summary))
+    _check_same_world(variant, extents, state)
     missing = problem.goals.missing(rows)
     if missing:
         why = next((note["text"] for note in summary["notes"] if note["key"] == PROVISIONED_NONE), "")
@@ -138,13 +138,20 @@ def _judge(problem: Problem, folder: ExperimentFolder, variant: Variant, state: 
     return Result(tuple(problem.goals.values(means)), tuple(problem.goals.excess(means)))
 
 
-def _check_same_world(variant: Variant, counts: list[int], state: _State) -> None:
+def _extent(summary: Mapping[str, Any]) -> str:
+    """What every point of a space has alike: its interactions; where users react, how many may have some, how long."""
+    if "engagement" in summary:
+        return f"{summary['devices']:,} users for {summary['simulated_seconds']:,.0f} s"
+    return f"{summary['interactions']:,}"
+
+
+def _check_same_world(variant: Variant, extents: list[str], state: _State) -> None:
     """InputError, as soon as it shows, where points of the space cannot be compared."""
-    state.interactions = state.interactions or counts
-    if counts != state.interactions:
+    state.extents = state.extents or extents
+    if extents != state.extents:
         raise InputError(
-            f"search space: {variant.name!r} evaluates other interactions than the points before it ({counts[0]:,} "
-            f"against {state.interactions[0]:,}), so they cannot be compared; keep fleet and workload out of the space"
+            f"search space: {variant.name!r} evaluates other interactions than the points before it ({extents[0]} "
+            f"against {state.extents[0]}), so they cannot be compared; keep fleet and workload out of the space"
         )
 
 
