@@ -9,6 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 
 Handle = TypeVar("Handle")
 Job = TypeVar("Job")
+Alike = tuple[Hashable, Hashable]
 
 
 @dataclass(frozen=True)
@@ -67,25 +68,30 @@ class Pool(ABC, Generic[Handle]):
                 del self.handles[worker]
             yield worker, busy.pop(worker), result
 
-    def each(self, jobs: Sequence[Any], alike: Sequence[Hashable] = ()) -> Iterator[tuple[int, Any | Lost | Unread]]:
+    def each(self, jobs: Sequence[Any], alike: Sequence[Alike] = ()) -> Iterator[tuple[int, Any | Lost | Unread]]:
         """Do the jobs, begun in their order by whoever is idle: (number of a job, what came of it) as each ends.
 
-        What is `alike`, a value a job, is done by one worker, which knows much of the next job from the one before it,
-        as long as there is other work for the others.
+        What is `alike`, two values a job, is done by one worker, which knows much of the next job from the one before
+        it, as long as there is other work for the others; and so, less strictly, is what is alike in the first value.
         """
-        waiting: dict[Hashable, deque[int]] = {}
-        for number, group in enumerate(alike or range(len(jobs))):
+        waiting: dict[Alike, deque[int]] = {}
+        for number, group in enumerate(alike or [(number, number) for number in range(len(jobs))]):
             waiting.setdefault(group, deque()).append(number)
-        group_of: dict[int, Hashable] = {}  # each worker's
+        group_of: dict[int, Alike] = {}  # each worker's
         numbers: dict[int, int] = {}  # of each worker's job
+
+        def next_group(worker: int) -> Alike:
+            own, taken = group_of.get(worker), set(group_of.values())
+            others = {group[0] for other, group in group_of.items() if other != worker}
+            known = None if own is None else own[0]
+            return min(waiting, key=lambda group: (group in taken, group[0] != known, group[0] in others))
 
         def next_job(worker: int) -> Any | None:
             if not waiting:
                 return None
             group = group_of.get(worker)
-            if group not in waiting:
-                taken = set(group_of.values())
-                group = group_of[worker] = next((one for one in waiting if one not in taken), next(iter(waiting)))
+            if group is None or group not in waiting:
+                group = group_of[worker] = next_group(worker)
             numbers[worker] = waiting[group].popleft()
             if not waiting[group]:
                 del waiting[group]

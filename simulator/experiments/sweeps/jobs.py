@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from fleetrec.simulator.scenario import sections
-from fleetrec.simulator.scenario.inputs import TrainingInputs, hash_of
+from fleetrec.simulator.scenario.inputs import PreparationInputs, TrainingInputs, hash_of
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,12 @@ class RunJob:
     scenario: sections.Scenario
     folder: Path
 
-    @property
-    def key(self) -> str:
-        """Equal for runs of one preparation that ask the same of the cloud, as far as can be told beforehand: those
-        that differ in fusion or prices alone."""
-        return self.scenario.model_dump_json(exclude={"name": True, "policy": {"fusion"}, "tariffs": True})
+    @cached_property
+    def key(self) -> tuple[str, str]:
+        """The first part is equal for runs of one preparation, the second for those that ask the same of the cloud, as
+        far as can be told beforehand: those that differ in fusion or prices alone."""
+        asked = self.scenario.model_dump_json(exclude={"name": True, "policy": {"fusion"}, "tariffs": True})
+        return hash_of(PreparationInputs.of(self.scenario)), asked
 
 
 Job = TrainingJob | RunJob

@@ -19,7 +19,6 @@ from fleetrec.simulator.experiments.sweeps.plan import Plan
 from fleetrec.simulator.experiments.sweeps.ray_cluster import RayCluster
 from fleetrec.simulator.experiments.sweeps.sweep_folder import finished_runs, opened, write_failure
 from fleetrec.simulator.experiments.sweeps.tables import write_tables
-from fleetrec.simulator.scenario.inputs import PreparationInputs, hash_of
 from fleetrec.simulator.scenario.text_files import read_object
 
 Say = Callable[[str], None]
@@ -129,8 +128,7 @@ def run_all(jobs: Sequence[RunJob], executor: Executor, progress: Progress) -> I
     yield from ((number, untrained[key]) for number, key in enumerate(key_of) if key in untrained)
     able = [number for number, key in enumerate(key_of) if key not in untrained]
     first: dict[str, int] = {}  # runs on one preparation come one after the other: a worker keeps the last one
-    of_job = {number: hash_of(PreparationInputs.of(jobs[number].scenario)) for number in able}
-    prepared = {number: first.setdefault(key, number) for number, key in of_job.items()}
+    prepared = {number: first.setdefault(jobs[number].key[0], number) for number in able}
     able.sort(key=lambda number: (prepared[number], number))
     failed = 0
     with progress.task("runs", len(able)) as task:

@@ -47,7 +47,14 @@ def test_a_pool_does_jobs_as_often_as_it_is_asked() -> None:
 
 def test_jobs_that_are_alike_are_done_by_one_worker_while_there_is_other_work() -> None:
     with Turns(2) as pool:
-        found = [result for _, result in sorted(pool.each("aabbb", "aabbb"))]
+        found = [result for _, result in sorted(pool.each("aabbb", [(job, job) for job in "aabbb"]))]
     assert found == [0, 0, 1, 1, 0]  # at the end, nobody is idle while jobs wait
     with Turns(2) as pool:
         assert [result for _, result in sorted(pool.each("aabbb"))] == [0, 1, 0, 1, 0]
+
+
+def test_workers_begin_with_what_nobody_else_has_prepared() -> None:
+    jobs = [("p", 1), ("p", 2), ("q", 1), ("q", 2), ("r", 1), ("r", 2)]
+    with Turns(2) as pool:
+        found = [result for _, result in sorted(pool.each(jobs, jobs))]
+    assert found == [0, 0, 1, 1, 0, 1]  # r is shared, so that nobody is idle
