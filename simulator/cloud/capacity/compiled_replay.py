@@ -1,7 +1,6 @@
 """Replays of hundreds of thousands of requests: the plain replicas of a pool in compiled code, where there is any.
 
-The compiler is loaded when a replay first asks for it; what it makes is an artifact like others, loaded as it was
-written or not at all. What it cannot serve (`plain` says), and any machine without it, is served by the node itself.
+What it cannot serve (`plain` says), and any machine without it, is served by the node itself.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from fleetrec.simulator.cloud.capacity.objectives import Times
 from fleetrec.simulator.cloud.capacity.replay import Requests
-from fleetrec.simulator.cloud.compiled.loading import machine_code
+from fleetrec.simulator.cloud.compiled.serving import replica_rows
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
@@ -37,15 +36,6 @@ class Run:
     """[R] seconds in which each replica served"""
 
 
-def loop() -> ModuleType | None:
-    """The compiled code; None where there is no compiler or it fails."""
-    return machine_code(LOOP)
-
-
-LOOP = "fleetrec.simulator.cloud.capacity.compiled_loop"
-"""looked up where it is asked for, since it imports the compiler"""
-
-
 def plain(pool: Pool, cloud: Cloud) -> Replica | None:
     """A replica of the pool, if compiled code can serve it: in order of arrival, without cached prefixes, each step
     composed when it begins, behind a router that can be told beforehand."""
@@ -67,37 +57,22 @@ def served(
 ) -> Run:
     """All requests, served by replicas of some kinds: what each is, its speed for the router, and how many there are.
     It is given up once more than are allowed to have missed an objective."""
-    counts = [number for _, _, number in kinds]
-    told_of = zip(*(_told(code, kind) for kind, _, _ in kinds), strict=True)
-    engines, rows = (np.repeat(np.array(part), counts, axis=0) for part in told_of)
-    speed = np.repeat(np.array([speed for _, speed, _ in kinds], dtype=np.float64), counts)
-    jobs = np.zeros((len(requests), 11), dtype=np.int64)
-    jobs[:, 0], jobs[:, 1], jobs[:, 2] = requests.prompt_tokens, requests.output_tokens, requests.sequences
-    jobs[:, 3] = _decode_steps(requests, kinds, draws)
-    jobs[:, 5] = requests.prompt_tokens
+    replicas, speeds, counts = zip(*kinds, strict=True)
+    drafter = next((kind.engine.drafter for kind in replicas if kind.engine.drafter is not None), None)
+    steps, ring = requests.output_tokens - 1, 0
+    if drafter is not None:
+        steps = drafter.law.draw_all(steps, draws, "cloud.speculation")
+        ring = int(steps.max(initial=0)) + 2
+    asks = np.stack([requests.prompt_tokens, requests.output_tokens, requests.sequences, steps], axis=1)
+    machines, times, rows = replica_rows(code, replicas, counts, ring)
+    n, c = len(requests), code.c
+    jobs, job_times = np.zeros((n, c.N_JOB), dtype=np.int64), np.zeros((n, c.N_JOB_TIMES))
+    speed = np.repeat(np.array(speeds, dtype=np.float64), counts)
     arrival_s = np.ascontiguousarray(requests.arrival_s, dtype=np.float64)
-    told, busy_s = code.serve(
-        arrival_s, jobs, np.asarray(assigned, dtype=np.int64), speed, engines, rows, _judged(allowed)
-    )
+    work = arrival_s, asks.astype(np.int64), np.asarray(assigned, dtype=np.int64), speed, _judged(allowed)
+    told = code.serve(*work, machines, times, jobs, job_times, rows, np.zeros((1, 1), dtype=np.int64))
     wait_s, ttft_s, latency_s = (told - requests.arrival_s[:, None]).T
-    return Run(wait_s, Times.of(latency_s, ttft_s, requests.output_tokens), busy_s)
-
-
-def _decode_steps(requests: Requests, kinds: Sequence[tuple[Replica, float, int]], draws: Draws) -> Ints:
-    """How many steps the tokens after the first take: as many, or as the node draws them where drafts are verified."""
-    further = requests.output_tokens - 1
-    drafter = next((kind.engine.drafter for kind, _, _ in kinds if kind.engine.drafter is not None), None)
-    return further if drafter is None else drafter.law.draw_all(further, draws, "cloud.speculation")
-
-
-def _told(code: ModuleType, replica: Replica) -> tuple[Ints, Floats]:
-    """An engine's limits and the time of its steps, as `serve` takes them."""
-    engine, drafter = replica.engine, replica.engine.drafter
-    drafts, draft, lookup_s = (0, None, 0.0) if drafter is None else (drafter.tokens, drafter.steps, drafter.lookup_s)
-    limits = [engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks]
-    limits += [engine.window_tokens, drafts, draft is not None, engine.separate_prefill, engine.reserve_output]
-    row = [*code.step_row(replica.timing), *code.step_row(draft), lookup_s, engine.window_share]
-    return np.array(limits, dtype=np.int64), np.array(row, dtype=np.float64)
+    return Run(wait_s, Times.of(latency_s, ttft_s, requests.output_tokens), times[:, c.BUSY_S])
 
 
 def _judged(allowed: Allowed) -> Floats:

@@ -9,10 +9,10 @@ import numpy as np
 
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.wording import counted
-from fleetrec.simulator.cloud.capacity.compiled_replay import Allowed, Run, loop, plain, served
+from fleetrec.simulator.cloud.capacity.compiled_replay import Allowed, Run, plain, served
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective, Times
 from fleetrec.simulator.cloud.capacity.replay import Floats, Ints, Replayed, Requests, Watch, replay
-from fleetrec.simulator.cloud.compiled.loading import code_for
+from fleetrec.simulator.cloud.compiled.loading import REPLAY, code_for, machine_code
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.core.randomness import Draws
@@ -85,7 +85,7 @@ class Replicas:
 
     @property
     def _code(self) -> ModuleType | None:
-        return None if None in self._plain else loop()
+        return None if None in self._plain else machine_code(REPLAY)
 
     def kinds(self, servers: int) -> Ints:
         """By largest remainders, the first of several."""
@@ -153,7 +153,7 @@ class Replicas:
         return self.objective.met(times.take(slice(warm_up, None)))
 
     def _run(self, requests: Requests, servers: int, allowed: Allowed = ()) -> Run:
-        code = loop()
+        code = self._code
         assert code is not None
         assigned = self.cloud.router.places(requests.device, servers, self.draws)
         counts = zip(self._plain, self.pools, self.kinds(servers).tolist(), strict=True)

@@ -4,20 +4,22 @@ The requests among them are a heap by the step at which they have all their toke
 """
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import Floats, Ints, compiled
-from fleetrec.simulator.cloud.compiled.timing import HAS_BEAMS, set_run
+from fleetrec.simulator.cloud.compiled import speculation as drafts
+from fleetrec.simulator.cloud.compiled.columns import Floats, Ints, compiled, inlined
+from fleetrec.simulator.cloud.compiled.timing import HAS_BEAMS, set_run, step_s
+from fleetrec.simulator.cloud.compiled.verifying import set_verify_run, verify_s
 
 _NUMBERS = 1 << 31
 
 
-@compiled
+@inlined
 def blocks_at(J: Ints, job: int, tokens: int, block: int) -> int:
     """`Job.blocks_at`"""
     shared = min(tokens, J[job, c.PROMPT]) // block
     return int(J[job, c.WINDOWED] + shared + J[job, c.WIDTH] * -((shared * block - tokens) // block))
 
 
-@compiled
+@inlined
 def _sift_up(r: int, S: Ints, place: int) -> None:
     ends, ending = S[r, c.AT_ENDS], S[r, c.AT_ENDING]
     key, job = S[r, ends + place], S[r, ending + place]
@@ -30,7 +32,7 @@ def _sift_up(r: int, S: Ints, place: int) -> None:
     S[r, ends + place], S[r, ending + place] = key, job
 
 
-@compiled
+@inlined
 def _take_out(r: int, S: Ints, place: int) -> None:
     """The entry at a place leaves the heap."""
     ends, ending = S[r, c.AT_ENDS], S[r, c.AT_ENDING]
@@ -50,7 +52,7 @@ def _take_out(r: int, S: Ints, place: int) -> None:
     _sift_up(r, S, hole)
 
 
-@compiled
+@inlined
 def _count(r: int, S: Ints, K: Floats, J: Ints, job: int, context: int, sign: int) -> None:
     width = J[job, c.WIDTH]
     S[r, c.SEQUENCES] += sign * width
@@ -64,52 +66,73 @@ def _count(r: int, S: Ints, K: Floats, J: Ints, job: int, context: int, sign: in
 
 
 @compiled
-def join(r: int, S: Ints, K: Floats, J: Ints, job: int, generated: int) -> None:
+def join(r: int, S: Ints, X: Floats, K: Floats, J: Ints, job: int, generated: int) -> None:
     """`Decoding.join`"""
-    finish = S[r, c.STEP] + J[job, c.OUTPUT] - generated
+    if S[r, c.EACH] > 1:
+        finish = S[r, c.STEP] + drafts.join(r, S, X, J, job, generated)
+    else:
+        finish = S[r, c.STEP] + J[job, c.OUTPUT] - generated
+        _count(r, S, K, J, job, J[job, c.PROMPT] + generated - 1, 1)
     J[job, c.FINISH] = finish
     place = S[r, c.DECODING]
     S[r, S[r, c.AT_ENDS] + place] = finish * _NUMBERS + J[job, c.NUMBER]
     S[r, S[r, c.AT_ENDING] + place] = job
     S[r, c.DECODING] += 1
     _sift_up(r, S, place)
-    _count(r, S, K, J, job, J[job, c.PROMPT] + generated - 1, 1)
 
 
 @compiled
-def leave(r: int, S: Ints, K: Floats, J: Ints, job: int) -> None:
+def leave(r: int, S: Ints, X: Floats, K: Floats, J: Ints, job: int) -> None:
     """`Decoding.leave`"""
     place = 0
     while S[r, S[r, c.AT_ENDING] + place] != job:
         place += 1
     _take_out(r, S, place)
-    J[job, c.GENERATED] = J[job, c.OUTPUT] - (J[job, c.FINISH] - S[r, c.STEP])
-    context = J[job, c.PROMPT] + J[job, c.GENERATED] - 1
-    _count(r, S, K, J, job, context, -1)
-    J[job, c.BLOCKS] = blocks_at(J, job, context, S[r, c.BLOCK]) - J[job, c.SHARED]
+    if S[r, c.EACH] > 1:
+        held = drafts.leave(r, S, X, J, job)
+    else:
+        J[job, c.GENERATED] = J[job, c.OUTPUT] - (J[job, c.FINISH] - S[r, c.STEP])
+        held = J[job, c.PROMPT] + J[job, c.GENERATED] - 1
+        _count(r, S, K, J, job, held, -1)
+    J[job, c.BLOCKS] = blocks_at(J, job, held, S[r, c.BLOCK]) - J[job, c.SHARED]
 
 
-@compiled
+@inlined
+def advance(r: int, S: Ints, X: Floats, steps: int) -> None:
+    """`Decoding.advance`"""
+    if S[r, c.EACH] > 1:
+        drafts.advance(r, S, X, steps)
+    else:
+        S[r, c.CONTEXT] += S[r, c.SEQUENCES] * steps
+    S[r, c.STEP] += steps
+    S[r, c.PASSED] += S[r, c.SEQUENCES] * S[r, c.EACH] * steps
+
+
+@inlined
 def next_end(r: int, S: Ints) -> int:
     """The step at which the next request has all its tokens. There must be one."""
     return int(S[r, S[r, c.AT_ENDS]] // _NUMBERS)
 
 
-@compiled
+@inlined
 def next_ending(r: int, S: Ints) -> int:
     """That request."""
     return int(S[r, S[r, c.AT_ENDING]])
 
 
-@compiled
+@inlined
 def opened_next(r: int, S: Ints) -> int:
     """`Decoding.blocks_of_next_step`"""
+    if S[r, c.EACH] > 1:
+        return drafts.opened(r, S, 0, 1)
     return int(S[r, c.PHASES + S[r, c.STEP] % S[r, c.BLOCK]])
 
 
-@compiled
+@inlined
 def opened_later(r: int, S: Ints, steps: int) -> int:
     """`Decoding.blocks_after_first`"""
+    if S[r, c.EACH] > 1:
+        return drafts.opened(r, S, 1, steps)
     block = S[r, c.BLOCK]
     cycles = (steps - 1) // block
     opened, phase = cycles * S[r, c.SEQUENCES], S[r, c.STEP] % block
@@ -132,29 +155,51 @@ def _steps_in(r: int, S: Ints, blocks: int) -> int:
     return int((cycles + 1) * block)
 
 
-@compiled
+@inlined
 def steps_within(r: int, S: Ints, free: int) -> int:
     """`Decoding.steps_within`"""
     steps = next_end(r, S) - S[r, c.STEP]
-    if S[r, c.SEQUENCES] * -(-steps // S[r, c.BLOCK]) > free:
-        steps = min(steps, _steps_in(r, S, free + opened_next(r, S)))
-    return int(steps)
+    if S[r, c.SEQUENCES] * -(-steps * S[r, c.EACH] // S[r, c.BLOCK]) <= free:
+        return int(steps)
+    if S[r, c.EACH] > 1:
+        return drafts.steps_within(r, S, steps, free)
+    return int(min(steps, _steps_in(r, S, free + opened_next(r, S))))
 
 
-@compiled
+@inlined
+def chunks_s(
+    r: int, S: Ints, X: Floats, K: Floats, tokens: int, ends: int, read: int, pairs: int, paused: bool
+) -> float:
+    """`Decoding.at`; of a step of prompts alone (`paused`), `Decoding.prompts_s`."""
+    n = 0 if paused else S[r, c.SEQUENCES]
+    if S[r, c.EACH] > 1:
+        return verify_s(r, S, K, n, 0.0 if paused else X[r, c.HAD], tokens, ends, read, pairs)
+    context = 0 if paused else S[r, c.CONTEXT] + n
+    return step_s(r, S, K, n + tokens, n + ends, context + read, context + pairs, paused)
+
+
+@inlined
 def run_now(r: int, S: Ints, X: Floats, K: Floats, at: int) -> None:
     """`Decoding.run`"""
+    if S[r, c.EACH] > 1:
+        set_verify_run(r, S, X, K, at, S[r, c.SEQUENCES], X[r, c.HAD], X[r, c.GROWTH])
+        return
     beams = (S[r, c.SEARCHES], S[r, c.FURTHER], S[r, c.SQUARES], S[r, c.AGAIN])
     set_run(r, S, X, K, at, S[r, c.SEQUENCES], S[r, c.CONTEXT] + S[r, c.SEQUENCES], beams)
 
 
-@compiled
+@inlined
 def run_after_joining(r: int, S: Ints, X: Floats, K: Floats, J: Ints, at: int, free: int) -> int:
     """`Decoding.run_after_joining` of those with a chunk in the step at hand: the steps of the run, 0 for None."""
     sequences, context = S[r, c.SEQUENCES], S[r, c.CONTEXT] + S[r, c.SEQUENCES]
     searches, further, squares, again = S[r, c.SEARCHES], S[r, c.FURTHER], S[r, c.SQUARES], S[r, c.AGAIN]
     first = S[r, c.AT_PREFILLS]
     steps = next_end(r, S) - S[r, c.STEP] - 1 if sequences else J[S[r, first], c.OUTPUT]
+    if S[r, c.EACH] > 1:
+        steps, had, growth = drafts.after_joining(r, S, X, J, steps, free)
+        if steps:
+            set_verify_run(r, S, X, K, at, S[r, c.SEQUENCES] + S[r, c.PREFILLS], had, growth)
+        return int(steps)
     for place in range(first, first + S[r, c.PREFILLS]):
         job = S[r, place]
         width = J[job, c.WIDTH]

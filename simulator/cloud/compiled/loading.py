@@ -22,7 +22,8 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 
 NODE = "fleetrec.simulator.cloud.compiled.node"
-"""looked up where it is asked for, since it imports the compiler"""
+REPLAY = "fleetrec.simulator.cloud.compiled.replay"
+"""looked up where they are asked for, since they import the compiler"""
 SWITCH = "FLEETREC_COMPILED"
 """set to off, all is done without compiled code"""
 _WITHOUT = "requests are served without compiled code, and peaks in less detail"
@@ -81,9 +82,11 @@ def key_of(name: str) -> dict[str, Any]:
     llvm: Any = import_module("llvmlite.binding")
     package, module = name.rpartition(".")[::2]
     place = Path(*import_module(package).__path__)
-    sources = sorted(place.glob("*.py")) if module == "node" else sorted(place.glob("compiled_*.py"))
+    sources = sorted(place.glob("*.py" if place.name == "compiled" else "compiled_*.py"))
+    sources.append(Path(__file__).with_name("columns.py"))  # says how all is compiled
     return {
         "path": str(place.absolute()),
+        "module": module,
         "source": hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest(),
         "processor": [llvm.get_host_cpu_name(), str(llvm.get_host_cpu_features().flatten())],
         "versions": [import_module("numba").__version__, platform.python_version()],

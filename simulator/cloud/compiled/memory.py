@@ -5,7 +5,7 @@ key at several replicas are a list that begins in the key's row; that of a preem
 """
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import Ints, compiled
+from fleetrec.simulator.cloud.compiled.columns import Ints, compiled, inlined
 from fleetrec.simulator.cloud.compiled.decoding import blocks_at
 
 ROW = 8  # numbers of a row
@@ -101,12 +101,16 @@ def _forget(M: Ints, J: Ints, chain: int) -> None:
     _spare(M, chain)
 
 
-@compiled
+@inlined
 def take(r: int, S: Ints, J: Ints, M: Ints, blocks: int) -> None:
     """`KvCache.take`"""
     S[r, c.FREE] -= blocks
-    if not S[r, c.CACHING]:
-        return
+    if S[r, c.CACHING]:
+        _take_cached(r, S, J, M, blocks)
+
+
+@compiled
+def _take_cached(r: int, S: Ints, J: Ints, M: Ints, blocks: int) -> None:
     while blocks:
         segment = S[r, c.QUEUE]
         chain = M[segment, _CHAIN]
@@ -226,7 +230,7 @@ def cached_tokens(r: int, S: Ints, J: Ints, M: Ints, chain: int, job: int) -> in
     return int(_usable(J[job, c.PREFIX_TOKENS], prompt, prompt, M[chain, _RESIDENT], block) * block)
 
 
-@compiled
+@inlined
 def prefill_blocks(r: int, S: Ints, J: Ints, job: int, computed: int) -> int:
     """`JobMemory.prefill_blocks`"""
     block = S[r, c.BLOCK]
@@ -237,23 +241,31 @@ def prefill_blocks(r: int, S: Ints, J: Ints, job: int, computed: int) -> int:
 
 @compiled
 def _whole(r: int, S: Ints, J: Ints, job: int) -> int:
-    return blocks_at(J, job, J[job, c.PROMPT] + max(J[job, c.OUTPUT], 1) - 1, S[r, c.BLOCK])
+    drafts = S[r, c.EACH] - 1 if J[job, c.OUTPUT] > 1 else 0
+    return blocks_at(J, job, J[job, c.PROMPT] + max(J[job, c.OUTPUT], 1) - 1 + drafts, S[r, c.BLOCK])
 
 
-@compiled
+@inlined
 def admit(r: int, S: Ints, J: Ints, M: Ints, job: int) -> bool:
     """`JobMemory.admit`"""
     whole = _whole(r, S, J, job) if S[r, c.RESERVE] else 0
     if S[r, c.RESERVED] + whole > S[r, c.KV_BLOCKS]:
         return False
-    block, prompt, key = S[r, c.BLOCK], J[job, c.PROMPT], J[job, c.PREFIX]
-    needed = blocks_at(J, job, prompt + J[job, c.GENERATED], block)
-    if not S[r, c.CACHING]:
-        if needed > S[r, c.FREE]:
-            return False
+    needed = blocks_at(J, job, J[job, c.PROMPT] + J[job, c.GENERATED], S[r, c.BLOCK])
+    if S[r, c.CACHING]:
+        fits = _admit_cached(r, S, J, M, job, needed)
+    else:
+        fits = needed <= S[r, c.FREE]
+        if fits:
+            J[job, c.BLOCKS] = J[job, c.COMPUTED] = 0
+    if fits:
         S[r, c.RESERVED] += whole
-        J[job, c.BLOCKS] = J[job, c.COMPUTED] = 0
-        return True
+    return fits
+
+
+@compiled
+def _admit_cached(r: int, S: Ints, J: Ints, M: Ints, job: int, needed: int) -> bool:
+    block, prompt, key = S[r, c.BLOCK], J[job, c.PROMPT], J[job, c.PREFIX]
     shared = own = chain = 0
     if key:
         chain = chain_at(r, M, key)
@@ -267,7 +279,6 @@ def admit(r: int, S: Ints, J: Ints, M: Ints, job: int) -> bool:
         needed += max(shared - _most_held(M, J, chain), 0)
     if needed > S[r, c.FREE]:
         return False
-    S[r, c.RESERVED] += whole
     if key:
         _hold(r, S, J, M, job, chain, shared)
     if J[job, c.TIMES]:
@@ -278,7 +289,7 @@ def admit(r: int, S: Ints, J: Ints, M: Ints, job: int) -> bool:
     return True
 
 
-@compiled
+@inlined
 def hold_chunk(r: int, S: Ints, J: Ints, M: Ints, job: int, end: int) -> None:
     """`JobMemory.hold_chunk`"""
     total = prefill_blocks(r, S, J, job, end)
@@ -292,28 +303,33 @@ def hold_chunk(r: int, S: Ints, J: Ints, M: Ints, job: int, end: int) -> None:
     J[job, c.BLOCKS], J[job, c.COMPUTED] = total - J[job, c.SHARED], end
 
 
-@compiled
+@inlined
 def release(r: int, S: Ints, J: Ints, M: Ints, job: int, resumes_from: int) -> None:
     """`Batching._release`"""
     S[r, c.RUNNING] -= J[job, c.WIDTH]
     if S[r, c.RESERVE]:
         S[r, c.RESERVED] -= _whole(r, S, J, job)
-    if not S[r, c.CACHING]:
-        S[r, c.FREE] += J[job, c.BLOCKS]
+    if S[r, c.CACHING]:
+        _release_cached(r, S, J, M, job, resumes_from)
     else:
-        key, block, shared = J[job, c.PREFIX], S[r, c.BLOCK], J[job, c.SHARED]
-        full = copies = 0
-        if resumes_from:
-            full = resumes_from // block - shared if J[job, c.WIDTH] == 1 else 0
-            prefix = min(J[job, c.PREFIX_TOKENS], J[job, c.PROMPT]) // block if key else 0
-            copies = min(max(prefix - shared, 0), full)
-        _give(r, S, M, 0, 0, J[job, c.BLOCKS] - full)
-        if full > copies:
-            chain = _new(M)
-            M[chain, _RESIDENT], M[chain, _OWNER] = full - copies, job
-            J[job, c.OWN] = chain
-            _give(r, S, M, chain, 0, full - copies)
-        _give(r, S, M, 0, 0, copies)
-        if key:
-            _drop(r, S, J, M, job)
+        S[r, c.FREE] += J[job, c.BLOCKS]
     J[job, c.BLOCKS] = J[job, c.SHARED] = 0
+
+
+@compiled
+def _release_cached(r: int, S: Ints, J: Ints, M: Ints, job: int, resumes_from: int) -> None:
+    key, block, shared = J[job, c.PREFIX], S[r, c.BLOCK], J[job, c.SHARED]
+    full = copies = 0
+    if resumes_from:
+        full = resumes_from // block - shared if J[job, c.WIDTH] == 1 else 0
+        prefix = min(J[job, c.PREFIX_TOKENS], J[job, c.PROMPT]) // block if key else 0
+        copies = min(max(prefix - shared, 0), full)
+    _give(r, S, M, 0, 0, J[job, c.BLOCKS] - full)
+    if full > copies:
+        chain = _new(M)
+        M[chain, _RESIDENT], M[chain, _OWNER] = full - copies, job
+        J[job, c.OWN] = chain
+        _give(r, S, M, chain, 0, full - copies)
+    _give(r, S, M, 0, 0, copies)
+    if key:
+        _drop(r, S, J, M, job)

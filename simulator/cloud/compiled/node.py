@@ -10,6 +10,7 @@ from fleetrec.simulator.cloud.compiled.events import longer, longer_ints, pop, p
 from fleetrec.simulator.cloud.compiled.memory import REPLICA, ROW, SAME, cached_tokens, chain_at, first_row
 from fleetrec.simulator.cloud.compiled.replicas import (
     arrive,
+    come_through,
     come_to,
     enlist,
     halt,
@@ -153,7 +154,7 @@ def _look(
             order[N[BILLED]] = job
             N[BILLED] += 1
             m = _least(loads, first, len(S))
-            come_to(m, S, X, J, T, K, M, now, False)
+            come_to(m, S, X, J, T, K, M, now)
             comes_s = _hand_over(r, N, S, X, J, T, K, job, m, now)
             _count(m, N, S, speed, loads)
             _make(N, times, numbers, what, value, comes_s, ARRIVAL - job, 0.0)
@@ -231,11 +232,11 @@ def serve(
             N[EVENTS] = pop(times, numbers, what, value, N[EVENTS])
             if r <= ARRIVAL:  # `Handover._on_arrival`
                 came, r = ARRIVAL - r, J[ARRIVAL - r, c.MACHINE]
-                come_to(r, S, X, J, T, K, M, now, False)
+                come_to(r, S, X, J, T, K, M, now)
                 if sent(r, S, X, J, M, came, now):
                     _wake(N, X, times, numbers, what, value, r, now)
                 r = J[n + came, c.MACHINE]
-                come_to(r, S, X, J, T, K, M, now, False)
+                come_to(r, S, X, J, T, K, M, now)
                 arrive(r, S, X, J, T, n + came, now)
                 _wake(N, X, times, numbers, what, value, r, next_s(r, S, X))
                 continue
@@ -243,7 +244,7 @@ def serve(
                 X[r, c.ARMED_S] = extra
                 wake_s = next_s(r, S, X)
                 if wake_s <= now:
-                    come_to(r, S, X, J, T, K, M, now, True)
+                    come_through(r, S, X, J, T, K, M, now)
                     _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
                     wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
                 _wake(N, X, times, numbers, what, value, r, wake_s)
@@ -272,7 +273,7 @@ def serve(
                 while job != J[late_one, c.NEWEST]:  # else it was handed over at this very moment
                     job = J[late_one, c.NEWEST]
                     r = J[job, c.MACHINE]
-                    come_to(r, S, X, J, T, K, M, now, True)
+                    come_through(r, S, X, J, T, K, M, now)
                     _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
                     if J[late_one, c.OUTCOME] == OPEN and job == J[late_one, c.NEWEST]:
                         started = not math.isnan(T[job, c.STARTED_S])
@@ -280,7 +281,7 @@ def serve(
                             _tell(N, J, T, late_one, TIMED_OUT, now)
                         if abort or not started:
                             remove(r, S, X, J, T, job, now)
-                            come_to(r, S, X, J, T, K, M, now, True)
+                            come_through(r, S, X, J, T, K, M, now)
                             _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
                             if not math.isnan(T[job, c.ENDED_S]) and not J[late_one, c.SETTLED]:
                                 _settle(N, J, T, order, late_one, TIMED_OUT, now)
@@ -303,7 +304,7 @@ def serve(
             while chain:  # as PrefixAware scores them; without cached blocks none is above the least loaded
                 other, following = M[chain, REPLICA], M[chain, SAME]
                 if other < first and loads[other] <= imbalance * (loads[least] + 1.0):
-                    come_to(other, S, X, J, T, K, M, now, False)
+                    come_to(other, S, X, J, T, K, M, now)
                     chain = chain_at(other, M, J[number, c.PREFIX])
                     cached = cached_tokens(other, S, J, M, chain, number) if chain else 0
                     score = cached / J[number, c.PROMPT] - weight * (loads[other] - loads[least]) / (loads[other] + 1.0)
@@ -314,7 +315,8 @@ def serve(
         if _turned_away(r, N, S, J, number, limit):
             _tell(N, J, T, number, REJECTED, now)
         else:
-            come_to(r, S, X, J, T, K, M, now, False)
+            if X[r, c.END_S] < now:  # most often nothing is due, which must take no call
+                come_to(r, S, X, J, T, K, M, now)
             enlist(r, S, J, K, number)
             join_line(r, S, X, J, T, number, now)
             wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
@@ -324,7 +326,7 @@ def serve(
                 _make(N, times, numbers, what, value, now + (at_s - now), ALARM, at_s)
         if number % every == 0:
             for r in range(replicas):
-                come_to(r, S, X, J, T, K, M, now, False)
+                come_to(r, S, X, J, T, K, M, now)
                 free[number // every, r] = S[r, c.FREE]
         T[number, c.ARRIVED_S], number = now, number + 1
         if number == n:
@@ -335,7 +337,7 @@ def serve(
         else:
             arrives_s, made = now, -1  # no event comes between
     for r in range(replicas):
-        come_to(r, S, X, J, T, K, M, now, True)
+        come_through(r, S, X, J, T, K, M, now)
         _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
         halt(r, S, X, J, T, K, now)
         _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)

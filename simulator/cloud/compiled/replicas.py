@@ -1,6 +1,7 @@
 """Replicas as state machines without a clock, in compiled code: see replica.py.
 
-Each part is compiled with all that it calls, so who calls the others calls `come_to` before.
+Each part is compiled with all that it calls, so who calls the others calls `come_to` before. And for each number that
+is written out among its arguments it is compiled anew, so there are none where that would take long.
 """
 
 import math
@@ -8,7 +9,7 @@ import math
 import numpy as np
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled
+from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled, inlined
 from fleetrec.simulator.cloud.compiled.decoding import leave
 from fleetrec.simulator.cloud.compiled.memory import release
 from fleetrec.simulator.cloud.compiled.scheduling import before, begin, complete, head
@@ -22,21 +23,21 @@ def next_s(r: int, S: Ints, X: Floats) -> float:
 
 
 @compiled
-def come_to(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float, through: bool) -> None:
-    """`Replica.catch_up`, or, with what happens at this very moment (`through`), `Replica.advance`. Most often nothing
-    is due, which must take no call."""
-    if X[r, c.END_S] < now or (through and X[r, c.END_S] <= now):
-        _come_on(r, S, X, J, T, K, M, now, through)
-
-
-@compiled
-def _come_on(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float, through: bool) -> None:
-    while X[r, c.END_S] < now or (through and X[r, c.END_S] <= now):
+def come_to(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float) -> None:
+    """`Replica.catch_up`"""
+    while X[r, c.END_S] < now:
         complete(r, S, X, J, T, K, M)
         begin(r, S, X, J, T, K, M)
 
 
 @compiled
+def come_through(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float) -> None:
+    """`Replica.advance`: with what happens at this very moment."""
+    if X[r, c.END_S] <= now:
+        come_to(r, S, X, J, T, K, M, np.nextafter(now, math.inf))
+
+
+@inlined
 def _cut(r: int, S: Ints, X: Floats, now: float) -> None:
     S[r, c.PLANNED] = 0
     if S[r, c.STEPS] > 1 and not S[r, c.ALONE]:
@@ -149,6 +150,6 @@ def halt(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, now: float) 
     while S[r, c.DECODING]:
         job = S[r, S[r, c.AT_ENDING]]
         _stop(r, S, X, J, T, job, now)
-        leave(r, S, K, J, job)
+        leave(r, S, X, K, J, job)
     S[r, c.OUTSTANDING] = S[r, c.WAITING] = S[r, c.RUNNING] = S[r, c.STEPS] = 0
     X[r, c.END_S] = math.inf

@@ -3,8 +3,10 @@
 import math
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled
+from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled, inlined
 from fleetrec.simulator.cloud.compiled.decoding import (
+    advance,
+    chunks_s,
     join,
     leave,
     next_end,
@@ -17,12 +19,12 @@ from fleetrec.simulator.cloud.compiled.decoding import (
 )
 from fleetrec.simulator.cloud.compiled.memory import admit as admitted
 from fleetrec.simulator.cloud.compiled.memory import hold_chunk, prefill_blocks, release, take
-from fleetrec.simulator.cloud.compiled.timing import run_s, step_s
+from fleetrec.simulator.cloud.compiled.timing import RUN_NUMBERS, run_s
 
 # The line
 
 
-@compiled
+@inlined
 def before(J: Ints, T: Floats, one: int, other: int) -> bool:
     """Whether a request stands before another in the order."""
     a, b = T[one, c.KEY], T[other, c.KEY]
@@ -50,19 +52,19 @@ def _merged(J: Ints, T: Floats, one: int, other: int) -> int:
     return root
 
 
-@compiled
+@inlined
 def _push(r: int, S: Ints, J: Ints, T: Floats, job: int) -> None:
     J[job, c.SMALLER] = J[job, c.LARGER] = NOBODY
     S[r, c.LINE] = _merged(J, T, S[r, c.LINE], job)
 
 
-@compiled
+@inlined
 def _pop(r: int, S: Ints, J: Ints, T: Floats) -> None:
     root = S[r, c.LINE]
     S[r, c.LINE] = _merged(J, T, J[root, c.SMALLER], J[root, c.LARGER])
 
 
-@compiled
+@inlined
 def head(r: int, S: Ints, J: Ints, T: Floats) -> int:
     """`Batching._head`"""
     while S[r, c.LINE] != NOBODY and J[S[r, c.LINE], c.STATE] != c.IN_LINE:
@@ -115,7 +117,7 @@ def leave_batch(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, end_s:
         S[r, c.LEFT_LAST] = job
 
 
-@compiled
+@inlined
 def _finish(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, end_s: float) -> None:
     leave_batch(r, S, X, J, T, job, end_s, c.FINISHED)
     S[r, S[r, c.AT_HELD] + S[r, c.HELD]] = job
@@ -123,7 +125,7 @@ def _finish(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, end_s: flo
     S[r, c.HELD_WIDTH] += J[job, c.WIDTH]
 
 
-@compiled
+@inlined
 def _chunk_done(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, job: int, end_s: float) -> None:
     if J[job, c.COMPUTED] < J[job, c.PREFILL]:
         S[r, c.PARTIAL] = job
@@ -137,7 +139,7 @@ def _chunk_done(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, job: 
         _finish(r, S, X, J, T, job, end_s)
         return
     J[job, c.STATE] = c.IN_DECODE
-    join(r, S, K, J, job, generated)
+    join(r, S, X, K, J, job, generated)
 
 
 @compiled
@@ -146,7 +148,7 @@ def _remove_leaving(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M
     for place in range(first, first + S[r, c.LEAVING]):
         job = S[r, place]
         if J[job, c.STATE] == c.IN_DECODE:
-            leave(r, S, K, J, job)
+            leave(r, S, X, K, J, job)
         elif J[job, c.STATE] != c.IN_PREFILL:
             continue
         leave_batch(r, S, X, J, T, job, end_s, c.REMOVED)
@@ -154,7 +156,7 @@ def _remove_leaving(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M
     S[r, c.LEAVING] = 0
 
 
-@compiled
+@inlined
 def complete(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) -> None:
     """`Batching._complete`"""
     steps, end_s = S[r, c.STEPS], X[r, c.END_S]
@@ -170,16 +172,14 @@ def complete(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints)
         else:
             if steps > 1:
                 take(r, S, J, M, opened_later(r, S, steps))
-            S[r, c.STEP] += steps
-            S[r, c.CONTEXT] += S[r, c.SEQUENCES] * steps
-            S[r, c.PASSED] += S[r, c.SEQUENCES] * steps
+            advance(r, S, X, steps)
         first = S[r, c.AT_PREFILLS]
         for place in range(first, first + S[r, c.PREFILLS]):
             _chunk_done(r, S, X, J, T, K, S[r, place], end_s)
         S[r, c.PREFILLS] = 0
         while S[r, c.DECODING] and next_end(r, S) <= S[r, c.STEP]:
             job = next_ending(r, S)
-            leave(r, S, K, J, job)
+            leave(r, S, X, K, J, job)
             _finish(r, S, X, J, T, job, end_s)
     if S[r, c.LEAVING]:
         _remove_leaving(r, S, X, J, T, K, M, end_s)
@@ -190,14 +190,15 @@ def complete(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints)
 # The start of a run
 
 
-@compiled
+@inlined
 def _make_room(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) -> bool:
     preempted = False
     while S[r, c.SEQUENCES] or S[r, c.PARTIAL] != NOBODY:
         needed = opened = opened_next(r, S)
         victim = S[r, c.PARTIAL]
         if victim != NOBODY:
-            end = min(J[victim, c.PREFILL], J[victim, c.COMPUTED] + S[r, c.TOKENS] - S[r, c.SEQUENCES])
+            budget = S[r, c.TOKENS] - S[r, c.SEQUENCES] * S[r, c.EACH]
+            end = min(J[victim, c.PREFILL], J[victim, c.COMPUTED] + budget)
             needed += prefill_blocks(r, S, J, victim, end) - J[victim, c.BLOCKS] - J[victim, c.SHARED]
         if needed <= S[r, c.FREE]:
             take(r, S, J, M, opened)
@@ -208,7 +209,7 @@ def _make_room(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Int
                 victim = S[r, place]
         resumes_from = J[victim, c.COMPUTED]
         if J[victim, c.STATE] == c.IN_DECODE:
-            leave(r, S, K, J, victim)
+            leave(r, S, X, K, J, victim)
             resumes_from = J[victim, c.PROMPT] + J[victim, c.GENERATED] - 1
         leave_batch(r, S, X, J, T, victim, X[r, c.END_S], c.IN_LINE)
         release(r, S, J, M, victim, resumes_from)
@@ -221,7 +222,7 @@ def _make_room(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Int
     return preempted
 
 
-@compiled
+@inlined
 def _admit(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, job: int, budget: int) -> bool:
     if S[r, c.RUNNING] + J[job, c.WIDTH] > S[r, c.MOST]:
         return False
@@ -238,7 +239,7 @@ def _admit(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, j
     if decodes:
         hold_chunk(r, S, J, M, job, J[job, c.PREFILL])
         J[job, c.STATE] = c.IN_DECODE
-        join(r, S, K, J, job, J[job, c.GENERATED])
+        join(r, S, X, K, J, job, J[job, c.GENERATED])
     return True
 
 
@@ -249,7 +250,7 @@ def _chunks(
     """`Batching._chunks`; no tokens: None."""
     budget = S[r, c.TOKENS]
     if not S[r, c.SEPARATE]:
-        budget -= S[r, c.SEQUENCES]
+        budget -= S[r, c.SEQUENCES] * S[r, c.EACH]
     tokens = ends = context = pairs = 0
     job = S[r, c.PARTIAL]
     while True:
@@ -279,14 +280,14 @@ def _chunks(
     return tokens, ends, context, pairs
 
 
-@compiled
+@inlined
 def begin(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) -> None:
     """`Batching._begin`"""
     now = X[r, c.END_S]
     if S[r, c.PLANNED]:
         take(r, S, J, M, opened_next(r, S))
         X[r, c.START_S], X[r, c.END_S] = now, X[r, c.PLANNED_END_S]
-        for k in range(c.PLAN - c.RUN):
+        for k in range(RUN_NUMBERS):
             X[r, c.RUN + k] = X[r, c.PLAN + k]
         S[r, c.STEPS], S[r, c.ALONE], S[r, c.PLANNED] = S[r, c.PLANNED], 0, 0
         return
@@ -298,7 +299,7 @@ def begin(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) ->
             _see(r, S, J, T, now)
     preempted, chunks = False, (0, 0, 0, 0)
     if S[r, c.SEPARATE]:
-        chunks = _chunks(r, S, X, J, T, K, M, True)
+        chunks = _chunks(r, S, X, J, T, K, M, not preempted)
         S[r, c.PAUSED] = 1 if chunks[0] else 0
     if not chunks[0]:
         preempted = _make_room(r, S, X, J, T, K, M)
@@ -306,19 +307,14 @@ def begin(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) ->
     if not S[r, c.PREFILLS] and not S[r, c.SEQUENCES] and (S[r, c.HELD] or S[r, c.FRESH] != NOBODY):
         _release_held(r, S, J, M)
         _see(r, S, J, T, now)
-        chunks = _chunks(r, S, X, J, T, K, M, True)
+        chunks = _chunks(r, S, X, J, T, K, M, not S[r, c.SEQUENCES])
     X[r, c.START_S] = now
     tokens, ends, read, pairs = chunks
-    n, context = S[r, c.SEQUENCES], S[r, c.CONTEXT] + S[r, c.SEQUENCES]
     if tokens:
         S[r, c.ALONE], S[r, c.STEPS] = 1, 1
         if S[r, c.FRESH] != NOBODY:
             _see(r, S, J, T, now)
-        if S[r, c.PAUSED]:
-            seconds = step_s(r, S, K, tokens, ends, read, pairs, True)
-        else:
-            seconds = step_s(r, S, K, n + tokens, n + ends, context + read, context + pairs, False)
-        X[r, c.END_S] = now + seconds
+        X[r, c.END_S] = now + chunks_s(r, S, X, K, tokens, ends, read, pairs, S[r, c.PAUSED] > 0)
         last = S[r, S[r, c.AT_PREFILLS] + S[r, c.PREFILLS] - 1]
         waits = S[r, c.WAITING] or S[r, c.HELD] or J[last, c.COMPUTED] < J[last, c.PREFILL]
         if not (waits or S[r, c.ASYNC] or S[r, c.PAUSED]):
@@ -326,7 +322,7 @@ def begin(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints) ->
             S[r, c.PLANNED] = steps
             if steps:
                 X[r, c.PLANNED_END_S] = X[r, c.END_S] + run_s(X, r, c.PLAN, steps)
-    elif n:
+    elif S[r, c.SEQUENCES]:
         changes = (S[r, c.FRESH] != NOBODY and _see(r, S, J, T, now)) or preempted or S[r, c.HELD] > 0
         run_now(r, S, X, K, c.RUN)
         S[r, c.ALONE] = 0

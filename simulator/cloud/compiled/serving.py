@@ -113,9 +113,8 @@ class CompiledNode(LlmNode):
         """All requests, until the last has been told; see `known` for `kinds`. Then nothing is open."""
         c, pools, cloud = code.c, self._cluster.pools, self._cloud
         counts = [pool.replicas for pool in pools]
-        n, most = len(load.arrival_s), max(kind.engine.max_sequences for kind in kinds)
-        replicas, times = _replicas(c, [kind.engine for kind in kinds], counts, most)
-        rows = np.stack([code.kind_row(kind.timing, kind.engine.window_share, most) for kind in kinds])
+        n = len(load.arrival_s)
+        replicas, times, rows = replica_rows(code, kinds, counts)
         first = sum(pool.replicas for pool in pools if not pool.decodes)
         splits = first < sum(counts)
         times[:, c.LINK_FREE_S] = -math.inf
@@ -202,24 +201,38 @@ def _memory(code: ModuleType, load: Load, jobs: Ints, replicas: Ints) -> Ints:
     return memory
 
 
-def _replicas(c: ModuleType, engines: Sequence[Engine], counts: Sequence[int], most: int) -> tuple[Ints, Floats]:
-    """The rows of replicas that are empty, so many of each engine."""
-    lists, width = c.replica_columns(max(engine.block_tokens for engine in engines), most)
+def replica_rows(
+    code: ModuleType, kinds: Sequence[Replica], counts: Sequence[int], ring: int = 0
+) -> tuple[Ints, Floats, Floats]:
+    """The rows of replicas that are empty, so many of each kind, and of the kinds. `ring`: see columns."""
+    c, engines = code.c, [kind.engine for kind in kinds]
+    most = max(engine.max_sequences for engine in engines)
+    lists, width = c.replica_columns(max(engine.block_tokens for engine in engines), most, ring)
     replicas, times = np.zeros((sum(counts), width), dtype=np.int64), np.zeros((sum(counts), c.N_TIMES))
-    limits = [
-        [
-            *(engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks),
-            *(engine.window_tokens, engine.separate_prefill, engine.reserve_output, engine.async_scheduling),
-            *(engine.prefix_caching, kind),
-        ]
-        for kind, engine in enumerate(engines)
-    ]
+    scored = max(engine.max_sequences * (1 + (engine.drafter.tokens if engine.drafter else 0)) for engine in engines)
+    limits, rows = [], []
+    drafting: list[Floats] = []
+    for kind, (replica, engine) in enumerate(zip(kinds, engines, strict=True)):
+        drafter = engine.drafter
+        drafts = drafter is not None and drafter.steps is not None
+        limits.append(
+            [
+                *(engine.max_batched_tokens, engine.max_sequences, engine.block_tokens, engine.kv_blocks),
+                *(engine.window_tokens, engine.separate_prefill, engine.reserve_output, engine.async_scheduling),
+                *(engine.prefix_caching, kind, 1 if drafter is None else 1 + drafter.tokens),
+                len(kinds) + len(drafting) if drafts else c.NOBODY,
+            ]
+        )
+        lookup_s = 0.0 if drafter is None else drafter.lookup_s
+        rows.append(code.kind_row(replica.timing, engine.window_share, scored, lookup_s))
+        if drafter is not None and drafter.steps is not None:
+            drafting.append(code.kind_row(drafter.steps, 0.0, scored))
     replicas[:, : c.N_ENGINE] = np.repeat(np.array(limits, dtype=np.int64), counts, axis=0)
-    replicas[:, c.FREE] = replicas[:, c.KV_BLOCKS]
+    replicas[:, c.FREE], replicas[:, c.RING] = replicas[:, c.KV_BLOCKS], ring
     replicas[:, [c.LINE, c.FRESH, c.FRESH_LAST, c.PARTIAL, c.LEFT, c.LEFT_LAST]] = c.NOBODY
-    replicas[:, c.AT_ENDS : c.AT_HELD + 1] = lists
+    replicas[:, c.AT_ENDS : c.AT_OPENED + 1] = lists
     times[:, [c.END_S, c.ARMED_S]] = math.inf
-    return replicas, times
+    return replicas, times, np.stack([*rows, *drafting])
 
 
 def _joules(c: ModuleType, pools: Sequence[Pool], counts: Sequence[int], jobs: Ints, job_times: Floats) -> Floats:

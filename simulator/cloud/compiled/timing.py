@@ -1,7 +1,8 @@
 """How long a step takes, and a run of them, in compiled code: `StepTime` and `DecodeRun` to the last bit.
 
-`kind_row` writes what they hold as a row of numbers `K`, one for each kind of replica. A run is eleven numbers: a
-DecodeRun, the steps after which another one follows (0: none), and that one.
+`kind_row` writes what they hold as a row of numbers `K`, one for each kind of replica. A run is up to three parts of
+six numbers each, a DecodeRun and the steps after which the next one follows (0: none); then, where drafts are verified,
+as many of the draft model, and whether there are any (VerifyRun).
 """
 
 import math
@@ -18,6 +19,7 @@ from fleetrec.simulator.cloud.compiled.columns import (
     Floats,
     Ints,
     compiled,
+    inlined,
 )
 from fleetrec.simulator.cloud.hardware.kernels import SHARPNESS, Exchange, Experts
 from fleetrec.simulator.cloud.hardware.step_time import StepTime
@@ -35,12 +37,15 @@ HAS_EXPERTS, HAS_WINDOWS, HAS_BEAMS, HAS_KERNELS, HAS_GROUPED, HAS_ATTENTION, HA
     48,
 )
 SHARP, BLUNT, SHARE = 49, 50, 51  # exponents, which the compiler must not know; what a block with a window takes
-KNOWN = 52  # then by sequences that decode: whether it is known, what `StepTime._decoding` has, and what the head takes
+LOOKUP_S = 52  # host time of drafts, a step and sequence
+KNOWN = 53  # then by sequences that decode: whether it is known, what `StepTime._decoding` has, and what the head takes
 N_KNOWN = 7  # the last is 0 where it is not known
+PART, DRAFTED, RUN_NUMBERS = 6, 18, 37  # of a run
 
 
-def kind_row(steps: StepTime, window_share: float, most: int) -> Floats:
-    """The row of replicas with these steps and at most so many sequences."""
+def kind_row(steps: StepTime, window_share: float, most: int, lookup_s: float = 0.0) -> Floats:
+    """The row of replicas with these steps and at most so many sequences, or tokens that are scored in a step where
+    drafts are verified; or of a model that drafts."""
     row = [*astuple(steps.compute), *astuple(steps.memory)]
     row += astuple(steps.experts) if steps.experts is not None else [0.0] * 2
     row.append(steps.prompt_floor_s)
@@ -60,23 +65,23 @@ def kind_row(steps: StepTime, window_share: float, most: int) -> Floats:
         parts = [kernels.experts, kernels.attention_exchange, kernels.block_exchange]
     there = [steps.experts, steps.windows, steps.beams, kernels, *parts]
     row += [float(part is not None) for part in there]
-    row += [SHARPNESS, 1.0 / SHARPNESS, window_share]
+    row += [SHARPNESS, 1.0 / SHARPNESS, window_share, lookup_s]
     return np.concatenate([row, np.zeros(N_KNOWN * (most + 2))])
 
 
-@compiled
+@inlined
 def _roofline(K: Floats, k: int, read_s: float, compute_s: float) -> float:
     high, low = max(read_s, compute_s), min(read_s, compute_s)
     return high * (1.0 + (low / high) ** K[k, SHARP]) ** K[k, BLUNT] if high > 0.0 else 0.0
 
 
-@compiled
+@inlined
 def _exchange(K: Floats, k: int, at: int, tokens: float) -> float:
     return float(K[k, at] + min(K[k, at + 1] * tokens, K[k, at + 2] + K[k, at + 3] * tokens))
 
 
 @compiled
-def _by_tokens_s(K: Floats, k: int, new: float, sequences: float) -> float:
+def by_tokens_s(K: Floats, k: int, new: float, sequences: float) -> float:
     """`StepTime.by_tokens_s`"""
     seconds = 0.0
     if K[k, HAS_EXPERTS]:
@@ -102,15 +107,15 @@ def _by_tokens_s(K: Floats, k: int, new: float, sequences: float) -> float:
     return float(seconds + kernels)
 
 
-@compiled
-def _line_s(K: Floats, k: int, at: int, new: float, sequences: float, context: float, pairs: float) -> float:
+@inlined
+def line_s(K: Floats, k: int, at: int, new: float, sequences: float, context: float, pairs: float) -> float:
     """`LinearCost.at`"""
     return float(
         K[k, at] + K[k, at + 1] * new + K[k, at + 2] * sequences + K[k, at + 3] * context + K[k, at + 4] * pairs
     )
 
 
-@compiled
+@inlined
 def _beams_s(K: Floats, k: int, searches: int, further: int, squares: int, again: int) -> tuple[float, float]:
     """`BeamCost.at`"""
     if searches == 0:
@@ -121,17 +126,29 @@ def _beams_s(K: Floats, k: int, searches: int, further: int, squares: int, again
 
 
 @compiled
+def lines_s(
+    K: Floats, k: int, new: float, scored: float, context: float, pairs: float, sequences: float
+) -> tuple[float, float]:
+    """The two lines of a step in which so many tokens are scored, of so many sequences, without what searches add."""
+    compute_s = line_s(K, k, COMPUTE, new, scored, context, pairs)
+    memory_s = line_s(K, k, MEMORY, new, scored, context, pairs)
+    if K[k, HAS_EXPERTS] or K[k, HAS_KERNELS]:
+        memory_s += by_tokens_s(K, k, new, scored)
+    if K[k, HAS_KERNELS] and scored > sequences:
+        compute_s -= K[k, COMPUTE + 2] * (scored - sequences)
+    if K[k, HAS_WINDOWS]:
+        window = K[k, WINDOWS]
+        compute_s += K[k, WINDOWS + 2] * min(pairs, new * window)
+        memory_s += K[k, WINDOWS + 1] * min(context, sequences * window + max(new - sequences, 0.0))
+    return compute_s, memory_s
+
+
+@inlined
 def step_s(r: int, S: Ints, K: Floats, new: int, sequences: int, context: int, pairs: int, paused: bool) -> float:
     """`StepTime.at`; of a step of prompts alone, for which those that decode are paused, without their beams."""
     k = S[r, KIND]
     a, b, c, d = float(new), float(sequences), float(context), float(pairs)
-    compute_s, memory_s = _line_s(K, k, COMPUTE, a, b, c, d), _line_s(K, k, MEMORY, a, b, c, d)
-    if K[k, HAS_EXPERTS] or K[k, HAS_KERNELS]:
-        memory_s += _by_tokens_s(K, k, a, b)
-    if K[k, HAS_WINDOWS]:
-        window = K[k, WINDOWS]
-        compute_s += K[k, WINDOWS + 2] * min(d, a * window)
-        memory_s += K[k, WINDOWS + 1] * min(c, b * window + max(a - b, 0.0))
+    compute_s, memory_s = lines_s(K, k, a, b, c, d, b)
     if K[k, HAS_BEAMS] and not paused:
         host_s, gpu_s = _beams_s(K, k, S[r, SEARCHES], S[r, FURTHER], S[r, SQUARES], S[r, AGAIN])
         compute_s, memory_s = compute_s + host_s, memory_s + gpu_s
@@ -139,8 +156,8 @@ def step_s(r: int, S: Ints, K: Floats, new: int, sequences: int, context: int, p
     return max(seconds, K[k, FLOOR_S]) if new > sequences else seconds
 
 
-@compiled
-def _two_lines(
+@inlined
+def set_lines(
     X: Floats, r: int, at: int, a_first_s: float, a_growth_s: float, b_first_s: float, b_growth_s: float
 ) -> None:
     """`DecodeRun.of`"""
@@ -165,17 +182,17 @@ def _lines(
     context: int,
     beams: tuple[int, int, int, int],
     in_windows: float,
-    grows: int,
+    grows: bool,
 ) -> None:
     """`StepTime._lines`"""
     k = S[r, KIND]
     known, n, tokens = KNOWN + N_KNOWN * sequences, float(sequences), float(context)
     if K[k, known] == 0.0:
-        K[k, known + 1] = _line_s(K, k, COMPUTE, n, n, 0.0, 0.0)
+        K[k, known + 1] = line_s(K, k, COMPUTE, n, n, 0.0, 0.0)
         K[k, known + 2] = (K[k, COMPUTE + 3] + K[k, COMPUTE + 4]) * n
-        K[k, known + 3] = _line_s(K, k, MEMORY, n, n, 0.0, 0.0)
+        K[k, known + 3] = line_s(K, k, MEMORY, n, n, 0.0, 0.0)
         K[k, known + 4] = (K[k, MEMORY + 3] + K[k, MEMORY + 4]) * n
-        K[k, known + 5] = _by_tokens_s(K, k, n, n)
+        K[k, known + 5] = by_tokens_s(K, k, n, n)
         K[k, known] = 1.0
     compute_s, compute_growth_s = K[k, known + 1], K[k, known + 2]
     memory_s, memory_growth_s = K[k, known + 3], K[k, known + 4]
@@ -188,7 +205,7 @@ def _lines(
     if K[k, HAS_BEAMS]:
         host_s, gpu_s = _beams_s(K, k, beams[0], beams[1], beams[2], beams[3])
         compute_s, memory_s = compute_s + host_s, memory_s + gpu_s
-    _two_lines(
+    set_lines(
         X,
         r,
         at,
@@ -212,20 +229,14 @@ def set_run(
 ) -> None:
     """`StepTime.decoding`, written to column `at` of the replica's times."""
     k = S[r, KIND]
-    X[r, at + 5] = 0.0
-    if not K[k, HAS_WINDOWS]:
-        _lines(r, S, X, K, at, sequences, context, beams, 0.0, 0)
-        return
     capped = sequences * int(K[k, WINDOWS])
-    steps = 0
-    if context <= capped:
-        steps = int(np.floor((capped - context) / sequences)) + 1
-    if steps == 0:
-        _lines(r, S, X, K, at, sequences, context, beams, float(capped), 0)
-        return
-    _lines(r, S, X, K, at, sequences, context, beams, float(context), 1)
-    _lines(r, S, X, K, at + 6, sequences, context + steps * sequences, beams, float(capped), 0)
+    steps = int(np.floor((capped - context) / sequences)) + 1 if K[k, HAS_WINDOWS] and context <= capped else 0
     X[r, at + 5] = steps
+    grows = steps > 0
+    _lines(r, S, X, K, at, sequences, context, beams, float(context if grows else capped), grows)
+    if grows:
+        later = context + steps * sequences
+        _lines(r, S, X, K, at + PART, sequences, later, beams, float(capped), not grows)
 
 
 @compiled
@@ -240,12 +251,24 @@ def _decode_s(X: Floats, r: int, at: int, steps: int) -> float:
 
 
 @compiled
-def run_s(X: Floats, r: int, at: int, steps: int) -> float:
-    """`Run.seconds` of the run that is written at column `at`."""
+def _parts_s(X: Floats, r: int, at: int, steps: int) -> float:
+    """`WindowedRun.seconds`"""
     first = int(X[r, at + 5])
     if first == 0 or steps <= first:
         return _decode_s(X, r, at, steps)
-    return _decode_s(X, r, at, first) + _decode_s(X, r, at + 6, steps - first)
+    before, more, second = _decode_s(X, r, at, first), steps - first, int(X[r, at + PART + 5])
+    if second == 0 or more <= second:
+        return before + _decode_s(X, r, at + PART, more)
+    return before + (_decode_s(X, r, at + PART, second) + _decode_s(X, r, at + 2 * PART, more - second))
+
+
+@compiled
+def run_s(X: Floats, r: int, at: int, steps: int) -> float:
+    """`Run.seconds` of the run that is written at column `at`."""
+    if X[r, at + 5] == 0.0 and X[r, at + RUN_NUMBERS - 1] == 0.0:
+        return _decode_s(X, r, at, steps)
+    seconds = _parts_s(X, r, at, steps)
+    return seconds + _parts_s(X, r, at + DRAFTED, steps) if X[r, at + RUN_NUMBERS - 1] else seconds
 
 
 @compiled
@@ -269,12 +292,31 @@ def _decode_until(X: Floats, r: int, at: int, elapsed_s: float) -> int:
 
 
 @compiled
+def _parts_until(X: Floats, r: int, at: int, elapsed_s: float) -> int:
+    """`WindowedRun.steps_until`"""
+    steps = 0
+    for part in range(at, at + DRAFTED, PART):
+        first = int(X[r, part + 5])
+        before = _decode_s(X, r, part, first)
+        if first == 0 or elapsed_s <= before:
+            return steps + _decode_until(X, r, part, elapsed_s)
+        steps += first
+        elapsed_s -= before
+    return steps
+
+
+@compiled
 def steps_until(X: Floats, r: int, at: int, elapsed_s: float) -> int:
     """`Run.steps_until` of the run that is written at column `at`."""
-    first = int(X[r, at + 5])
-    if first == 0:
-        return _decode_until(X, r, at, elapsed_s)
-    before = _decode_s(X, r, at, first)
-    if elapsed_s <= before:
-        return _decode_until(X, r, at, elapsed_s)
-    return first + _decode_until(X, r, at + 6, elapsed_s - before)
+    if not X[r, at + RUN_NUMBERS - 1]:
+        return _parts_until(X, r, at, elapsed_s)
+    low, high = 0, max(1, int(np.ceil(elapsed_s / run_s(X, r, at, 1))))
+    while run_s(X, r, at, high) < elapsed_s:
+        high += 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if run_s(X, r, at, middle) < elapsed_s:
+            low = middle
+        else:
+            high = middle
+    return high
