@@ -27,6 +27,11 @@ def pytest_collection() -> Generator[None]:
         gc.enable()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests, which lie beside this file, come first: at the end one would keep a worker alone."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data sets that FLEETREC_DATA names; the test is skipped where it is unset."""
@@ -44,6 +49,13 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine with one core, where a command draws in its own process instead of starting two that load all
     libraries anew."""
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+@pytest.fixture
+def undrawn(one_core: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`simulate` leaves out its figures and its page, for tests that look at neither: they take longer than a small
+    run."""
+    monkeypatch.setattr("fleetrec.reports.figures.background_drawing.Drawing.begin", lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,15 @@ import pytest
 from fleetrec import RunResult, Scenario, simulate
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.experiments.sweeps import Outcome, RunJob, executor_for, make_plan, read_sweep, run_all
+from fleetrec.simulator.experiments.sweeps import (
+    Outcome,
+    RunJob,
+    executor_for,
+    make_plan,
+    read_sweep,
+    run_all,
+    run_sweep,
+)
 from fleetrec.simulator.regions import executor_for as executor_of_regions
 from fleetrec.simulator.simulation import check_repeatable
 from tests.commands.typed import one_line, typed
@@ -124,8 +132,8 @@ def test_an_admission_of_ones_own_is_swept_over_its_own_key() -> None:
         "set: {fleet.devices: 20, cloud.admission.kind: 'admission.py:EachNth'}\n"
         "axes: {cloud.admission.n: [2, 3]}\nseeds: [1]\n"
     )
-    result = typed("sweep", "sweep.yaml", "--out", "swept", "--jobs", "1", "--quiet")
-    assert result.exit_code == 0, result.output
+    plan = make_plan(read_sweep(Path("sweep.yaml")))
+    run_sweep(plan, Path("swept"), executor_for(jobs=1), NullProgress(), lambda line: None, conclude=False)
     runs = pd.read_parquet("swept/results.parquet")
     let_in = runs["requests.answered"] / runs["requests.sent"]
     assert let_in.tolist() == pytest.approx([1 / 2, 1 / 3], abs=0.02)
@@ -148,6 +156,7 @@ NOT_REPEATABLE = {
 """by key, an example, and a method whose answers hang on how often it was asked, in the run before too"""
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("key", NOT_REPEATABLE)
 def test_own_code_that_differs_from_run_to_run_is_told_by_check(key: str) -> None:
     example, method, answer = NOT_REPEATABLE[key]

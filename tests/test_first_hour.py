@@ -33,7 +33,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, command: str, code: int = 0) -> None:
     assert ended.value.code == code
 
 
-@pytest.mark.usefixtures("one_core")
+@pytest.mark.usefixtures("undrawn")
 def test_a_log_and_answers_of_ones_own_run_as_the_readme_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

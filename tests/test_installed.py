@@ -30,15 +30,15 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.experiments.sweeps import make_plan, read_sweep, run_sweep
 from fleetrec.simulator.experiments.sweeps.local import LocalProcesses
-from fleetrec.simulator.regions import executor_for
+from fleetrec.simulator.regions.executors import LocalShards
 
 if __name__ == "__main__":
     store = ArtifactStore()
-    simulate(Scenario.load("regional.yaml"), "regional", store=store, executor=executor_for("local", 2, None, 2, store))
+    simulate(Scenario.load("regional.yaml"), "regional", store=store, executor=LocalShards(1))
     plan = make_plan(read_sweep(Path("sweep.yaml")))
     run_sweep(plan, Path("sweep"), LocalProcesses(1), NullProgress(), print)
 """
-"""a run in regions on two worker processes, as `--shards 2` has them, and a sweep on one, both without figures"""
+"""a run in regions and a sweep, each on a worker process, both without figures"""
 SWEEP = "name: tiny_sweep\nbase: tiny.yaml\naxes: {policy.request: [never, always]}\n"
 
 

@@ -111,7 +111,7 @@ def typed(command: str) -> str:
     return " ".join(result.stdout.split())
 
 
-@pytest.mark.usefixtures("one_core")
+@pytest.mark.usefixtures("undrawn")
 def test_a_newcomer_gets_from_a_log_to_a_sentence_in_dollars_a_month(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:

@@ -47,7 +47,7 @@ def typed(*words: str, **more: Any) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_core")
+@pytest.mark.usefixtures("undrawn")
 def test_from_a_log_of_20_000_rows_to_the_first_result_no_flag_is_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

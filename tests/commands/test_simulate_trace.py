@@ -18,7 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.usefixtures("one_core")
+@pytest.mark.usefixtures("undrawn")
 def test_a_trace_holds_the_devices_and_replicas_that_were_named(folder: Path) -> None:
     chosen = ("--trace", "trace.json", "--trace-devices", "3,5-6", "--trace-replicas", "1")
     done = typed("simulate", "tiny.yaml", "--set", "cloud.replicas=2", "--quiet", *chosen)

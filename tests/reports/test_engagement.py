@@ -22,7 +22,8 @@ from fleetrec.reports.html.run_page import write_run_page
 from fleetrec.reports.terminal.summary import print_run_summary
 from fleetrec.simulator.core.notes import PREDICTION_TEXT
 from fleetrec.simulator.simulation import simulate
-from tests.simulator.reacting import Formula, _store, reacting
+from tests.simulator.handed_over import Formula
+from tests.simulator.reacting import _store, reacting
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from functools import cache
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
@@ -19,6 +18,7 @@ from fleetrec.simulator.scenario import Scenario, sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.simulation import simulate
 from fleetrec.simulator.workload.user_kinds.replay import ReplayUsers
+from tests.simulator.handed_over import Formula
 from tests.simulator.tiny import merged
 
 FLEET = {"every": "2h", "upload": "30min", "learning_rate": 0.01}
@@ -48,15 +48,6 @@ REACTING: dict[str, Any] = {
     "cloud": {"engine": None},
     "policy": {"request": {"kind": "random", "ratio": 0.4}},
 }
-
-
-class Formula:
-    """Lists that hang on the whole history."""
-
-    def candidates(self, histories: Any) -> Any:
-        """Different items, in an order that every item of the history has a part in."""
-        n = histories.n_items
-        return [(int(h.sum()) * 7 + len(h) + 11 * np.arange(histories.list_length)) % n for h in histories]
 
 
 def reacting(**changes: Any) -> Scenario:

@@ -216,6 +216,7 @@ def test_the_bills_of_regions_add_up_to_the_account_of_the_run(tmp_path: Path) -
 def test_regions_are_compared_like_a_fleet_that_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL)
+    monkeypatch.setattr("fleetrec.reports.figures.breakeven.draw_breakeven", lambda folder: [])
     words = [word for setting in (*SETTINGS, REGIONS) for word in ("--set", setting)]
     done = typed("breakeven", "small.yaml", "--fleet", "1e5", "--out", "found", *words)
     assert done.exit_code == 0, done.output

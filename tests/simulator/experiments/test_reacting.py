@@ -19,7 +19,8 @@ from fleetrec.simulator.experiments.policy_comparison import compare
 from fleetrec.simulator.results.engagement import priced_in
 from fleetrec.simulator.results.run_folder import opened
 from fleetrec.simulator.simulation import simulate
-from tests.simulator.reacting import Formula, _store, reacting
+from tests.simulator.handed_over import Formula
+from tests.simulator.reacting import _store, reacting
 
 
 @pytest.fixture(scope="module")

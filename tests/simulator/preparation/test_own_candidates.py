@@ -15,6 +15,7 @@ from fleetrec.simulator.scenario import json_schema
 from fleetrec.simulator.scenario.inputs import TrainingInputs
 from fleetrec.simulator.simulation import check_repeatable
 from tests.simulator.experiments.sweeps.files import SCENARIO
+from tests.simulator.handed_over import Backward
 
 NEXT = """\
 import numpy as np
@@ -110,22 +111,12 @@ def test_what_it_learns_from_ends_before_the_stream(store: ArtifactStore) -> Non
         assert len(own) <= trained.split.history[user]
 
 
-class Backward:
-    """One that is handed over in Python."""
-
-    def __init__(self, first: int = 3):
-        self.first = first
-
-    def candidates(self, histories: object) -> object:
-        return [np.arange(30)[::-1] for _ in histories]  # type: ignore[attr-defined]
-
-
 def test_an_object_or_a_class_is_handed_over_in_python(store: ArtifactStore) -> None:
     Path("tiny.yaml").write_text(SCENARIO, encoding="utf-8")
     scenario = Scenario.load("tiny.yaml", ["fleet.devices=10"])
     for handed in (Backward, Backward()):
         run = simulate(scenario, store=store, candidates=handed)
-        assert run.scenario.llm.candidates.kind == f"{__name__}:Backward"
+        assert run.scenario.llm.candidates.kind == f"{Backward.__module__}:Backward"
 
 
 def test_keys_are_checked_and_stand_in_the_schema() -> None:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
-from torch import nn
 
 from fleetrec import InputError, Scenario, simulate
 from fleetrec.models.runtime.artifacts import ArtifactStore
@@ -23,6 +21,7 @@ from fleetrec.simulator.simulation import check_repeatable
 from tests.commands.typed import typed
 from tests.models.srm_cases import cycle_log
 from tests.simulator.experiments.sweeps.files import SCENARIO
+from tests.simulator.handed_over import Handed
 from tests.simulator.preparation.own_srms import (
     BUILT,
     DIN,
@@ -110,23 +109,11 @@ def test_a_model_is_trained_anew_where_its_source_or_its_keys_have_changed(tmp_p
     assert set(store.root.glob("srm/*")) == before
 
 
-class Handed(nn.Module):
-    """One that is handed over in Python."""
-
-    def __init__(self, n_items: int, dim: int, gain: float = 1.0):
-        super().__init__()
-        self.embedding, self.gain = nn.Embedding(n_items + 1, dim, padding_idx=0), gain
-
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        states: torch.Tensor = self.gain * self.embedding(windows)
-        return states
-
-
 def test_a_class_or_a_partial_of_it_is_handed_over_in_python(store: ArtifactStore) -> None:
     Path("tiny.yaml").write_text(SCENARIO, encoding="utf-8")
     scenario = Scenario.load("tiny.yaml", ["fleet.devices=8"])
     plain = simulate(scenario, store=store, srm=partial(Handed, dim=8, epochs=0, max_length=10))
-    assert plain.scenario.srm.kind == f"{__name__}:Handed"
+    assert plain.scenario.srm.kind == f"{Handed.__module__}:Handed"
     with pytest.raises(
         InputError, match=r"Handed: hand over the class, Handed or functools\.partial\(Handed, key=value\)"
     ):

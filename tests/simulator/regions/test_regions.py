@@ -90,11 +90,6 @@ def summary(alone: Path) -> dict[str, Any]:
     return found
 
 
-def test_two_processes_give_the_same_bytes_as_one(scenario: Scenario, alone: Path, tmp_path: Path) -> None:
-    simulate(scenario, tmp_path / "out", executor=LocalShards(2))
-    assert bytes_of(tmp_path / "out") == bytes_of(alone)
-
-
 class Doomed(LocalShards):
     """Loses a worker on the way to the third barrier."""
 
@@ -111,7 +106,7 @@ class Doomed(LocalShards):
         return super().run_until_barrier(spec, tasks, folders)
 
 
-def test_a_worker_that_is_killed_changes_no_byte_and_is_told_of(
+def test_two_processes_give_the_same_bytes_as_one_and_one_that_is_killed_is_told_of(
     scenario: Scenario, alone: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     simulate(scenario, tmp_path / "out", executor=Doomed(2))

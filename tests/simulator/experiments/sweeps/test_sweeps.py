@@ -85,25 +85,17 @@ seeds: [1]
 """
 
 
-def test_what_runs_of_a_sweep_share_changes_no_byte_of_them(tmp_path: Path) -> None:
+def test_what_runs_of_a_sweep_share_changes_no_byte_of_them_though_its_two_workers_are_killed(tmp_path: Path) -> None:
     """Runs that differ in fusion share thresholds and what their requests need, those of one fusion its lists by
-    age."""
+    age; what two workers have finished before they are killed is what one worker makes of it."""
     shared = make_plan(read_sweep(write_files(tmp_path, SHARED)))
-    for workers in (1, 2):
-        out, silent = tmp_path / str(workers), lambda line: None
-        run_sweep(shared, out, executor_for(jobs=workers), NullProgress(), silent, conclude=False)
-    for place in ExperimentFolder(tmp_path / "1").runs():
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
+    run_sweep(shared, undisturbed, executor_for(jobs=1), NullProgress(), lambda line: None)
+    for place in ExperimentFolder(undisturbed).runs():
         own = tmp_path / "own" / place.variant.folder
         simulate(shared.scenario(place.variant.name, 1), own)
         assert results_of(own) == results_of(place.folder)
-    assert results_of(tmp_path / "2") == results_of(tmp_path / "1")
-
-
-def test_a_sweep_killed_at_work_ends_with_the_same_bytes_when_resumed(
-    plan: Plan, undisturbed: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    command = [sys.executable, "cli.py", "sweep", str(Path(plan.manifest.base).parent / "sweep.yaml"), "--jobs", "2"]
+    command = [sys.executable, "cli.py", "sweep", str(tmp_path / "sweep.yaml"), "--jobs", "2"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([*command, "--out", str(out), "--quiet"], cwd=ROOT, env=environment)
     finished = lambda: len(list(out.glob("runs/*/*/summary.json")))  # noqa: E731
@@ -117,7 +109,7 @@ def test_a_sweep_killed_at_work_ends_with_the_same_bytes_when_resumed(
     time.sleep(0.5)
     assert 2 <= finished() == before
     (out / ".0123456789ab-results.parquet").write_text("half written")
-    again(plan, undisturbed, out)
+    again(shared, undisturbed, out)
     assert results_of(out) == results_of(undisturbed)
 
 
