@@ -27,7 +27,7 @@ from fleetrec.simulator.records.recorder import Streamed
 from fleetrec.simulator.records.schemas import NO_SLATE
 from fleetrec.simulator.records.slate_table import NamedSlates, SlateName
 from fleetrec.simulator.workload.users.choosing import Choosing, Chosen, Mood
-from fleetrec.simulator.workload.users.utility import Ints, Moments, Past
+from fleetrec.simulator.workload.users.utility import Floats, Ints, Moments, Past
 
 _DEVICES_AT_ONCE = 4096
 _ROWS_AHEAD = 64
@@ -36,23 +36,37 @@ _ROWS_AHEAD = 64
 class _Foreseen(NamedTuple):
     """What comes of one opportunity, on one screen."""
 
-    row: int
-    screen: tuple[int, ...]
-    """its name (`SlateName`)"""
-    seen_upto: int
-    waits: bool
-    outcome: int
-    item: int
-    place: int
+    row: float
+    as_of: float
+    step: float
+    weights: float
+    """of the slate on screen (`SlateName`)"""
+    seen_upto: float
+    waits: float
+    outcome: float
+    item: float
+    place: float
     utility: float
     value: float
     best_value: float
     satisfaction: float
-    ends: int
-    worn: int
-    next_row: int
-    missed: tuple[int, ...]
+    ends: float
+    worn: float
+    next_row: float
+    missed: Sequence[int]
     """first rows of sessions, before `next_row`, to which the user does not come"""
+
+
+class _Round(NamedTuple):
+    """One opportunity of each device of a walk."""
+
+    told: Floats
+    """[M, 16] what comes of it (`_Foreseen`)"""
+    missed: dict[int, list[int]]
+
+    def of(self, place: int) -> _Foreseen:
+        """What comes of one of them."""
+        return _Foreseen._make((*self.told[place].tolist(), self.missed.get(place, ())))
 
 
 @dataclass
@@ -75,8 +89,8 @@ class Reactions:
     devices: Sequence[Screened] = ()
     """to be set before the run"""
 
-    _foreseen: list[list[_Foreseen]] = field(init=False)
-    """of each device, the next one last"""
+    _foreseen: list[list[tuple[_Round, int]]] = field(init=False)
+    """of each device, the next one last, and its place in its round"""
 
     def __post_init__(self) -> None:
         count = len(self.users)
@@ -87,6 +101,7 @@ class Reactions:
         self._taken: list[list[int]] = [[] for _ in range(count)]  # rows of those that they do not
         self._expected: dict[int, None] = {}  # devices that will need a choice that is not known
         self._until_s = -math.inf  # as far as all are walked ahead
+        self._hits, self._misses = _ROWS_AHEAD, 1  # opportunities that were foreseen rightly, and wrongly
 
     # ------------------------------------------------------------------------------------------ for one device
 
@@ -99,14 +114,14 @@ class Reactions:
         while row < after:
             told = self._next(device, row, screen, seen_upto, waiting, had)
             if told.item >= 0:
-                self.streamed.happens(first + had, seen_upto + 1 + had, told.item)
+                self.streamed.happens(first + had, seen_upto + 1 + had, int(told.item))
                 self._taken[number].append(row)
                 had += 1
             self._mood.satisfaction[number], self._mood.worn[number] = told.satisfaction, told.worn
-            self.log.add(row, number, *told[4:12])
+            self.log.add(row, number, *told[6:14])
             for missed in told.missed:
                 self.log.stayed_away(missed, number, told.satisfaction)
-            row = told.next_row
+            row = int(told.next_row)
         if not self._foreseen[number] and row < device.end:
             self._expected[number] = None
         return had, row
@@ -116,8 +131,11 @@ class Reactions:
         device, known = self.devices[number], self._foreseen[number]
         if device.last_response_s < math.inf:
             self.foresight.answered(device.last_response_s)
-        if not known or known[-1].screen != self.slates.name(device.next_slate):
-            self._expected[number] = None
+        if known:
+            rounds, place = known[-1]
+            if tuple(rounds.told[place, 1:4]) == self.slates.name(device.next_slate):
+                return
+        self._expected[number] = None
 
     def table(self) -> pa.Table:
         """What came of every opportunity."""
@@ -133,11 +151,15 @@ class Reactions:
     def _next(self, device: Screened, row: int, screen: SlateName, seen_upto: int, waits: bool, had: int) -> _Foreseen:
         known = self._foreseen[device.device]
         if known:
-            ahead = known[-1]
-            if ahead.row == row and ahead.seen_upto == seen_upto and ahead.waits == waits and ahead.screen == screen:
-                return known.pop()
+            rounds, place = known.pop()
+            ahead = rounds.of(place)
+            if ahead[:6] == (row, *screen, seen_upto, waits):
+                self._hits += 1
+                return ahead
+            self._misses += 1
         self._foresee(device, row, screen, seen_upto, waits, had)
-        return known.pop()
+        rounds, place = known.pop()
+        return rounds.of(place)
 
     # ------------------------------------------------------------------------------------------ ahead of need
 
@@ -160,7 +182,9 @@ class Reactions:
         walk.state = self._states(walk.number)
         for other in walk.number.tolist():
             self._foreseen[other].clear()
-        self._go(walk, min(max(len(walk.number) // 4, 2), _ROWS_AHEAD) if self.batching else 1)
+        # Few go a short way, for others to join them; nobody goes much farther than what is foreseen comes true.
+        rows = min(max(len(walk.number) // 4, 2), 1 + 2 * self._hits // self._misses)
+        self._go(walk, rows if self.batching else 1)
 
     def _rewind(self, numbers: Ints, lengths: Ints) -> None:
         """Take back what these devices [M] were thought to have beyond their first `lengths` [M] interactions."""
@@ -192,26 +216,25 @@ class Reactions:
 
     def _go(self, walk: Walk, rows: int) -> None:
         """Walk ahead by at most so many opportunities, and note what comes of them."""
-        found: list[tuple[int, _Foreseen]] = []
-        fewest = len(walk.number) // 32
+        found: list[tuple[Ints, _Round]] = []
         for _ in range(rows):
             chosen = self._choose(walk)
             ahead = self.choosing.follow(walk.number, walk.row, chosen, walk.mood)
-            missed: list[list[int]] = [[] for _ in range(len(walk.row))]
+            missed: dict[int, list[int]] = {}
             for which, at in ahead.missed:
                 for place, session_row in zip(which.tolist(), at.tolist(), strict=True):
-                    missed[place].append(session_row)
+                    missed.setdefault(place, []).append(session_row)
             mood = ahead.mood
-            after = [*chosen, mood.satisfaction, ahead.ends, mood.worn, ahead.row]
-            columns = [walk.row.tolist(), map(tuple, walk.shown.tolist()), walk.seen_upto.tolist(), walk.waits.tolist()]
-            told = zip(*columns, *(column.tolist() for column in after), map(tuple, missed), strict=True)
-            found += zip(walk.number.tolist(), map(_Foreseen._make, told), strict=True)
+            columns = walk.row, *walk.shown.T, walk.seen_upto, walk.waits
+            told = np.stack([*columns, *chosen, mood.satisfaction, ahead.ends, mood.worn, ahead.row], axis=1)
+            found.append((walk.number, _Round(told, missed)))
             walk.advance(chosen, mood, ahead.row)
             walk = walk.going(self._until_s)
-            if len(walk.row) <= fewest:
+            if not len(walk.row):
                 break
-        for number, foreseen in reversed(found):
-            self._foreseen[number].append(foreseen)
+        for numbers, rounds in reversed(found):
+            for place, number in enumerate(numbers.tolist()):
+                self._foreseen[number].append((rounds, place))
 
     def _choose(self, walk: Walk) -> Chosen:
         """What every user of a walk does now; the items that they take are appended to their histories."""

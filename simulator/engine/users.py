@@ -30,6 +30,9 @@ class Screened(Protocol):
     again: int
     """how many have been made again at that step"""
     in_flight: int
+    newest_s: float
+    """when its newest interaction was"""
+    decisions: int
     last_response_s: float
 
 

@@ -14,9 +14,10 @@ from fleetrec.simulator.engine.context import Rules
 from fleetrec.simulator.engine.users import Screened
 from fleetrec.simulator.fleet.network import Network
 from fleetrec.simulator.fleet.presence import Presence
+from fleetrec.simulator.ranking.lookahead import Scorer
 from fleetrec.simulator.records.schemas import NO_SLATE
 from fleetrec.simulator.records.slate_table import NamedSlates, SlateName
-from fleetrec.simulator.scenario.sections.request import Foreseeable, RunningRequestPolicy
+from fleetrec.simulator.scenario.sections.request import DevicesAhead, Foreseeable, RunningRequestPolicy
 from fleetrec.simulator.workload.users.choosing import Chosen, Mood
 from fleetrec.simulator.workload.users.opportunities import Opportunities
 from fleetrec.simulator.workload.users.utility import Floats, Ints
@@ -36,6 +37,7 @@ class Foresight:
     """[S] whether the device is within reach at each row of the stream"""
     rules: Rules
     policy: RunningRequestPolicy
+    scorer: Scorer
     network: Network
     presence: Presence
     timeout_s: float
@@ -53,13 +55,6 @@ class Foresight:
     def answered(self, response_s: float) -> None:
         """A request has taken so long."""
         self.latency_s += (response_s - self.latency_s) / 16.0
-
-    def asks(self, rows: Ints, nexts: Ints, steps: Ints, lists: Ints) -> NDArray[np.bool_]:
-        """Whether devices [M] are likely to ask after their steps at `rows`, their users coming next at `nexts`."""
-        if not isinstance(self.policy, Foreseeable) or not self.rules.at_interaction:
-            return np.zeros(len(rows), dtype=bool)
-        asks = self.policy.likely(nexts - 1, steps, lists)
-        return asks & self.online[rows] if self.rules.fails_offline else asks
 
     def ends_s(self, numbers: Ints, from_s: Floats, lost: NDArray[np.bool_], offline: NDArray[np.bool_]) -> Floats:
         """When requests [M] that are made at `from_s` are likely to end; those `offline` wait first."""
@@ -100,6 +95,10 @@ class Walk:
     """whether a screen that is not ready is before the user"""
     seen_upto: Ints
     """newest interaction before this moment"""
+    newest_s: Floats
+    """when the newest interaction was"""
+    decisions: Ints
+    """taken so far"""
     state: NDArray[np.generic] = field(default_factory=lambda: np.empty(0))
 
     @classmethod
@@ -139,6 +138,8 @@ class Walk:
             mood.take(number),
             np.zeros(len(number), dtype=bool),
             ints([device.step for device in devices]),
+            np.array([device.newest_s for device in devices]),
+            ints([device.decisions for device in devices]),
         )
         walk._come(np.ones(len(number), dtype=bool))
         return walk
@@ -180,7 +181,10 @@ class Walk:
         self.following = np.where(ranks[:, None], made, self.following)
         self.ready_s = np.where(ranks, t_s + self.compute_s, self.ready_s)
         self.awaits = self.awaits & ~ranks
-        asks = ranks & (self.coming == _NOTHING) & foresight.asks(self.row, row, self.step, self.lists)
+        gap_s = t_s - self.newest_s
+        self.newest_s = np.where(ranks, t_s, self.newest_s)
+        asks = self._asks(np.flatnonzero(ranks & (self.coming == _NOTHING)), row, gap_s)
+        self.decisions = self.decisions + ranks
         if asks.any():
             lost = asks & foresight.network.loses(self.number, self.step)
             offline = asks & ~foresight.online[self.row]
@@ -191,6 +195,26 @@ class Walk:
                 self.ready_s = np.where(asks, np.maximum(self.ready_s, t_s + rules.patience_s), self.ready_s)
         self.mood, self.row = mood, row
         self._come(leaves)
+
+    def _asks(self, some: Ints, row: Ints, gap_s: Floats) -> NDArray[np.bool_]:
+        """Which of `some` devices are likely to ask with a request that leaves them, their users coming next at `row`
+        after a gap."""
+        foresight, asks = self.foresight, np.zeros(len(self.number), dtype=bool)
+        if foresight.rules.fails_offline:
+            some = some[foresight.online[self.row[some]]]
+        if isinstance(foresight.policy, Foreseeable) and foresight.rules.at_interaction and len(some):
+            columns = self.number, self.lists, self.step, self.weights
+            now = [column[some] for column in columns]
+            ahead = DevicesAhead(
+                rows=row[some] - 1,
+                steps=self.step[some],
+                as_of=self.lists[some],
+                decisions=self.decisions[some],
+                last_gap_s=gap_s[some],
+                score=lambda: foresight.scorer.foresee(*now),
+            )
+            asks[some] = foresight.policy.likely(ahead)
+        return asks
 
     def going(self, until_s: float) -> "Walk":
         """Those with an opportunity ahead, before `until_s`."""

@@ -184,7 +184,7 @@ def reactions_of(
     assert isinstance(users, ChoiceUsers)
     choosing = Choosing(model, users.laws(model.laws), users.looks, before.draws, times)
     network, presence = prepared.population.network, prepared.population.presence
-    foresight = Foresight(times, stream.online, rules, policy, network, presence, timeout_s)
+    foresight = Foresight(times, stream.online, rules, policy, scorer, network, presence, timeout_s)
     own = prepared.population.users, past, histories, scorer, source, slates, stream
     return Reactions(choosing, *own, OpportunityLog(), foresight, workload.hides_seen, batching)
 

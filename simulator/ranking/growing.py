@@ -19,7 +19,7 @@ from fleetrec.simulator.ranking.histories import Histories, Ints
 from fleetrec.simulator.ranking.srm_logits import StateScores
 
 _STRIDE = 8
-"""items of a window that is looked at anew that are taken at once"""
+"""items of windows that are looked at anew, from starts at different distances, that are taken at once"""
 
 
 class GrowingHistories(Histories):
@@ -142,13 +142,14 @@ class GrowingScores(StateScores):
             of = numbers[some], segments[some]
             states[at], hidden[at] = carried_states(self._model, items, hidden[at], *of, tile=self._tile)
 
-        odd = counts % _STRIDE
+        stride = _STRIDE if len(np.unique(counts)) > _STRIDE // 2 else int(counts.max()) + 1
+        odd = counts % stride
         for count in np.unique(odd[odd > 0]).tolist():
             some = np.flatnonzero(odd == count)
             go_on(some, np.zeros(len(some), dtype=np.int64), count)
-        for whole in range(int(counts.max()) // _STRIDE):
-            some = np.flatnonzero(counts // _STRIDE > whole)
-            go_on(some, odd[some] + whole * _STRIDE, _STRIDE)
+        for whole in range(int(counts.max()) // stride):
+            some = np.flatnonzero(counts // stride > whole)
+            go_on(some, odd[some] + whole * stride, stride)
         to = self._at(places)
         self._states[to], self._carried[to] = states, hidden
 

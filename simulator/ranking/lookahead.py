@@ -174,6 +174,23 @@ class Scorer:
             device: (landed, step, FIRST_WEIGHTS) for device, (landed, step) in zip(having.tolist(), lists, strict=True)
         }
 
+    def foresee(self, devices: Ints, lists: Ints, steps: Ints, weights: Ints) -> Floats:
+        """The uncertainty [M] of devices in lists [M] at steps that are foreseen, each device's one after the other;
+        kept for when they ask. Infinite where there is no list."""
+        scores = np.full(len(devices), np.inf)
+        having = np.flatnonzero(lists >= 0)
+        if len(having):
+            columns = devices[having], lists[having], steps[having], weights[having]
+            each = list(zip(*(column.tolist() for column in columns), strict=True))
+            for device, *_ in each:
+                if self._known[device] is None:
+                    self._known[device] = {}
+            devices, lists, steps, weights = columns
+            self._look(devices, lists, steps, weights, np.ones(len(having), dtype=np.int64))
+            for place, (device, landed, step, used) in zip(having.tolist(), each, strict=True):
+                scores[place] = self.uncertainty(device, landed, step, used)
+        return scores
+
     def rewind(self, devices: Ints, users: Ints, lengths: Ints) -> None:
         """Of histories that grow: what these `users` [M] of `devices` [M] were thought to have beyond their first
         `lengths` [M] interactions did not happen."""

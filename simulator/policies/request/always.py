@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from fleetrec.simulator.scenario.sections.request import Bools, DeviceView, Ints, RequestPolicy
+from fleetrec.simulator.scenario.sections.request import Bools, DevicesAhead, DeviceView, RequestPolicy
 
 
 class AlwaysRequest(RequestPolicy):
@@ -15,9 +15,9 @@ class AlwaysRequest(RequestPolicy):
     def wants(self, device: DeviceView) -> bool:
         return True
 
-    def likely(self, rows: Ints, steps: Ints, as_of: Ints) -> Bools:
+    def likely(self, ahead: DevicesAhead) -> Bools:
         """See Foreseeable."""
-        return np.ones(len(rows), dtype=bool)
+        return np.ones(len(ahead.rows), dtype=bool)
 
     def known_share(self) -> float:
         return 1.0

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
-from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
+from fleetrec.simulator.scenario.sections.request import Bools, DevicesAhead, DeviceView, RequestPolicy
 
 
 class EveryRequest(RequestPolicy):
@@ -15,6 +16,10 @@ class EveryRequest(RequestPolicy):
 
     def wants(self, device: DeviceView) -> bool:
         return device.decisions % self.n == 0
+
+    def likely(self, ahead: DevicesAhead) -> Bools:
+        """See Foreseeable."""
+        return np.asarray(ahead.decisions % self.n == 0)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         return row + -device.decisions % self.n  # a decision has one row at least

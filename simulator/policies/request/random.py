@@ -9,8 +9,8 @@ from pydantic import Field
 from fleetrec.simulator.scenario.sections.request import (
     RATIOS,
     Bools,
+    DevicesAhead,
     DeviceView,
-    Ints,
     RequestPolicy,
     RunningRequestPolicy,
     RunStart,
@@ -53,5 +53,5 @@ class _Coins:
     def next_ask(self, device: DeviceView, row: int) -> int:
         return self._next[row]
 
-    def likely(self, rows: Ints, steps: Ints, as_of: Ints) -> Bools:
-        return np.frombuffer(self._asks, dtype=bool)[rows]
+    def likely(self, ahead: DevicesAhead) -> Bools:
+        return np.frombuffer(self._asks, dtype=bool)[ahead.rows]

@@ -5,7 +5,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy, RunningRequestPolicy, RunStart
+from fleetrec.simulator.scenario.sections.request import (
+    Bools,
+    DevicesAhead,
+    DeviceView,
+    RequestPolicy,
+    RunningRequestPolicy,
+    RunStart,
+)
 from fleetrec.simulator.scenario.units import Seconds
 
 
@@ -30,6 +37,10 @@ class _Pauses:
 
     def wants(self, device: DeviceView) -> bool:
         return device.last_gap_s >= self._gap_s
+
+    def likely(self, ahead: DevicesAhead) -> Bools:
+        """See Foreseeable."""
+        return ahead.last_gap_s >= self._gap_s
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         return self._next[row]

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.request import (
     Bools,
+    DevicesAhead,
     DeviceView,
-    Ints,
     RequestPolicy,
     RunningRequestPolicy,
     RunStart,
@@ -46,8 +46,8 @@ class _Old:
     def wants(self, device: DeviceView) -> bool:
         return device.step - device.as_of >= self._threshold or device.list_age_s >= self._age_s
 
-    def likely(self, rows: Ints, steps: Ints, as_of: Ints) -> Bools:
-        return np.asarray(steps - as_of >= self._threshold)
+    def likely(self, ahead: DevicesAhead) -> Bools:
+        return np.asarray(ahead.steps - ahead.as_of >= self._threshold)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         if self._threshold < math.inf:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from fleetrec.simulator.scenario.sections.request import (
+    Bools,
+    DevicesAhead,
     DeviceView,
     Preparation,
     RequestPolicy,
@@ -66,6 +68,10 @@ class ByThreshold:
         asks = device.score >= threshold
         self._threshold.asked += asks
         return asks
+
+    def likely(self, ahead: DevicesAhead) -> Bools:
+        """See Foreseeable."""
+        return ahead.score() >= self._threshold.at(-math.inf)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         if device.as_of < 0 or row >= device.end:

@@ -2,7 +2,8 @@
 
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -146,13 +147,26 @@ class RunningRequestPolicy(Protocol):
         """See `RequestPolicy.next_ask`."""
 
 
+@dataclass(frozen=True)
+class DevicesAhead:
+    """What is foreseen of devices [M] at a decision."""
+
+    rows: Ints
+    """of the stream: those before the next that their users meet"""
+    steps: Ints
+    as_of: Ints
+    decisions: Ints
+    last_gap_s: Floats
+    score: Callable[[], Floats]
+    """the rest as in `DeviceView`"""
+
+
 @runtime_checkable
 class Foreseeable(Protocol):
     """A running policy that can be followed before its devices decide, where users react."""
 
-    def likely(self, rows: Ints, steps: Ints, as_of: Ints) -> Bools:
-        """Which devices [M] are likely to ask after their users' `steps`-th interaction with lists `as_of` [M], where
-        `rows` of the stream are those before the next that they meet. What it gets wrong costs time alone."""
+    def likely(self, ahead: DevicesAhead) -> Bools:
+        """Which devices [M] are likely to ask. What it gets wrong costs time alone."""
 
 
 class Threshold(Protocol):

@@ -15,6 +15,9 @@ from tests.simulator.reacting import lives, reacting
         {"request": {"kind": "always"}},
         {"request": {"kind": "random", "ratio": 0.4}, "when_offline": "wait"},
         {"request": {"kind": "staleness", "threshold": 2}},
+        {"request": {"kind": "every", "n": 3}},
+        {"request": {"kind": "session_start", "gap": "40min"}},
+        {"request": {"kind": "inconsistency", "threshold": 19.5}},
     ],
     ids=str,
 )
