@@ -6,6 +6,7 @@ with what the model does in their place, living on its own choices.
 
 import json
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -112,7 +113,7 @@ def examined(model: FittedUsers, interactions: LogFile | Literal["synthetic"]) -
     section = None if isinstance(interactions, str) else with_recipe(interactions)
     if section is None or section.columns.position is None:
         return model
-    log = read_exposures(section)
+    log, model = read_exposures(section), copy(model)
     model.laws = replace(model.laws, examination=max(click_model_of(log).falls_by, 0.0))
     model.fit = {**model.fit, "laws": asdict(model.laws), "exposures": len(log.user)}
     return model

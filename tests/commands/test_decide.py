@@ -84,6 +84,7 @@ def test_a_sweep_is_read_as_it_is(tmp_path):
         (("--seeds", "one"), "--seeds one: expected different whole numbers"),
         (("--metric", "hr@10"), "--metric: a scenario is decided by NDCG"),
         (("--set", "policy.slate=srm"), "policy.slate: srm never asks the cloud, so there is nothing to decide"),
+        (("--set", "workload.users=choice", "--worth", "1"), "--worth: is of a hundredth of an accuracy"),
     ],
 )
 def test_a_mistake_is_one_line(scenario, words, said):

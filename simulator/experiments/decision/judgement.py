@@ -254,8 +254,7 @@ def _check_engagement(name: str, value: Value, rivals: Sequence[Rival]) -> None:
     """InputError where policies cannot be judged by what users did who react."""
     if name in LESS_IS_BETTER:
         raise InputError(f"--metric {name}: less of it is better, and decide asks what is added; take {FIRST}")
-    if value.worth_usd is not None:
-        raise InputError(f"--worth: is of a hundredth of an accuracy, which {name} is not; drop it, or give --budget")
+    value.check(f"{PREFIX}{name}")
     if not rivals:
         raise InputError(f"{name}: no run does without requests, to be judged against; run a variant that never asks")
 

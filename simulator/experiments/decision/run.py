@@ -11,6 +11,7 @@ from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.experiments.decision import plan
 from fleetrec.simulator.experiments.decision.answer import decide, judged_of
 from fleetrec.simulator.experiments.decision.value import Value
+from fleetrec.simulator.experiments.folders import full_metric
 from fleetrec.simulator.experiments.sweeps import Executor, run_sweep
 from fleetrec.simulator.results.engagement import FIRST
 from fleetrec.simulator.results.summary import headline_metric
@@ -37,6 +38,8 @@ def decide_scenario(
     scenario: the file with its `overrides`. Runs that the folder holds already are kept. What fails is
     left out and noted. What decision.json holds; InputError where every policy fails.
     """
+    metric = FIRST if scenario.workload.users.reacts else headline_metric(scenario.metrics.k)
+    value.check(full_metric(metric))
     groups = plan.policies(scenario.policy)
     around = plan.circumstances(scenario.policy.slate, scenario.fleet, scenario.cloud, scenario.workload.users.reacts)
     least, most = ((len(groups) + times * len(around)) * len(seeds) for times in (1, 2))
@@ -47,7 +50,6 @@ def decide_scenario(
     )
     if scenario.llm.candidates.dear and not scenario.llm.candidates.recorded:
         say("each list takes seconds or money, and these policies ask for many: each is asked for once and kept")
-    metric = FIRST if scenario.workload.users.reacts else headline_metric(scenario.metrics.k)
 
     def simulated(named: Mapping[str, plan.Settings], lost: Sequence[str] = ()) -> dict[str, str]:
         """Why variants failed, by name."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.results.engagement import PREFIX
 from fleetrec.simulator.results.sentences import money
 from fleetrec.simulator.scenario.sections import Currency
 
@@ -31,6 +32,14 @@ class Value:
             if usd is not None and not 0 < usd <= _MOST_USD:
                 most = f" and at most {_MOST_USD:g}" if usd > _MOST_USD else ""
                 raise InputError(f"{option} {usd:g}: expected an amount above 0{most}, such as 0.5")
+
+    def check(self, metric: str) -> None:
+        """InputError where a worth of accuracy is given for what is none."""
+        if self.worth_usd is not None and metric.startswith(PREFIX):
+            name = metric.removeprefix(PREFIX)
+            raise InputError(
+                f"--worth: is of a hundredth of an accuracy, which {name} is not; drop it, or give --budget"
+            )
 
     def in_usd(self, currency: Currency) -> "Value":
         """What was given in a currency."""
