@@ -5,7 +5,6 @@ ranks, and an uncertainty that hangs on both orders. All else is left to `slates
 """
 
 import math
-import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -28,9 +27,7 @@ Floats = NDArray[np.float64]
 _CODE = "fleetrec.simulator.ranking.compiled_place"
 """looked up where it is asked for, since it imports the compiler"""
 _PAYS = 200_000
-"""rankings that save as much as loading the compiler and the machine code takes: 0.5 s"""
-_PAYS_WITH_COMPILER = 50_000
-"""the same where the compiler is loaded already"""
+"""rankings that save as much as loading the compiler and the machine code takes: 0.4 to 0.6 s"""
 _PAYS_TO_COMPILE = 500_000
 """the same where it has to be made, which takes 2 to 3 s and is done once for a machine"""
 _RANKINGS_PER_PIECE = 8_192
@@ -53,8 +50,7 @@ class Demand:
         return None if switched_off() else self._code
 
     def _found(self) -> ModuleType | None:
-        pays = _PAYS_WITH_COMPILER if "numba" in sys.modules else _PAYS
-        if self.rankings < pays or switched_off() or find_spec("numba") is None:
+        if self.rankings < _PAYS or switched_off() or find_spec("numba") is None:
             return None
         makes = self.rankings >= _PAYS_TO_COMPILE
         self._asks_from = math.inf if makes else _PAYS_TO_COMPILE

@@ -92,5 +92,5 @@ def test_what_compiled_code_does_not_know_is_left_to_the_slates(monkeypatch: pyt
 
 def test_compiled_code_is_loaded_once_it_pays() -> None:
     demand = Demand()
-    assert demand.code(49_999) is None
-    assert demand.code(200_000) is not None
+    assert demand.code(199_999) is None
+    assert demand.code(300_001) is not None
