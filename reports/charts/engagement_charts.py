@@ -81,13 +81,14 @@ def _fit(run: RunRecords) -> list[Chart]:
 
 def _compared(what: str, row: Mapping[str, Any]) -> Chart:
     curve, counts, label = row["curve"], what.startswith("session"), FIT[what]
-    x = numbers(np.array(curve["at"]) + (0 if counts else 1))
+    axis = label if counts else f"{label} (1: the most popular)" if what == "popularity" else f"{label}, plus 1"
+    x = numbers(np.array(curve["at"]) + (0 if counts else 1))  # on a logarithmic axis
     traces = [
         _line(name, x, numbers(curve[key]), {"color": colour, "dash": dash, "shape": "hv"})
         for name, key, colour, dash in _WHOSE
     ]
     layout = {
-        "xaxis": {"type": "log", "title": {"text": label if counts else f"{label}, plus 1"}},
+        "xaxis": {"type": "log", "title": {"text": axis}},
         "yaxis": {"title": {"text": "share that is not above"}, "range": [0, 1.02]},
     }
     note = f"KS distance {row['ks']:.3f}; that of other users {row['between_users']:.3f}."

@@ -3,15 +3,34 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.engine import world
 from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.scenario import Scenario
 from fleetrec.simulator.workload.users.opportunities import Opportunities
 from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State
+from tests.docs.pages import ROOT
 from tests.simulator.reacting import UPDATES, lives, reacting, replayed
 from tests.simulator.tiny import merged
 
+SMALL = (
+    "workload.users=choice",
+    "workload.interactions=synthetic",
+    "workload.synthetic={users: 16, items: 80, events_per_user: 40, days: 2}",
+    "workload.split={kind: per_user, last: 14, min_history: 5}",
+    "fleet.devices=10",
+    "srm={kind: gru4rec, dim: 8, layers: 1, max_length: 8, epochs: 0}",
+    "llm.list_length=12",
+    "llm.served_as=llama-3.1-8b",
+)
+ALSO = {
+    "foursquare_nyc": ["policy.request={kind: inconsistency, threshold: 17.5}"],  # too few decisions to find one on
+    "paper_protocol": ["srm.loss=bce"],
+}
+GALLERY = sorted({path.stem for path in (ROOT / "scenarios").glob("*.yaml")} - {"million", "regions"})
 SASREC = {"srm": {"kind": "sasrec", "dim": 8, "layers": 1, "heads": 1, "max_length": 8, "epochs": 0}}
 
 
@@ -61,10 +80,29 @@ class LogTaker:
     ids=str,
 )
 def test_it_records_what_replay_records(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world, "user_model", lambda workload, before, times, past: LogTaker(before, times))
     scenario = reacting(**merged({"workload": {"users": {"kind": "choice"}}}, changes))
-    chosen, log = lives(scenario), replayed(scenario)
+    log = _recorded_by_both(scenario, monkeypatch)
     assert len(log["interactions"]) > 150
     assert len(log["updates"]) > 5 or not scenario.policy.update.learns
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_so_it_does_in_every_scenario_of_the_gallery(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = Scenario.load(ROOT / "scenarios" / f"{name}.yaml", [*SMALL, *ALSO.get(name, ())])
+    assert len(_recorded_by_both(scenario, monkeypatch)["interactions"]) > 50
+
+
+def test_regions_of_the_gallery_are_refused_and_nothing_else() -> None:
+    for path in (ROOT / "scenarios").glob("*.yaml"):
+        if path.stem not in GALLERY:
+            with pytest.raises(InputError, match=r"regions: .* where users react"):
+                Scenario.load(path, ["workload.users=choice"])
+
+
+def _recorded_by_both(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> dict[str, pd.DataFrame]:
+    """What users of the log leave, and users who choose what it says leave alike."""
+    monkeypatch.setattr(world, "user_model", lambda workload, before, times, past: LogTaker(before, times))
+    chosen, log = lives(scenario), replayed(scenario)
     for name, table in log.items():
         assert table.equals(chosen[name]), name
+    return log
