@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
+from fleetrec.models.llm.cache import GrownCandidates
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.engine.users import Screened, waits
 from fleetrec.simulator.ranking.growing import GrowingHistories
@@ -114,16 +115,21 @@ class AskedUsers:
         scorer: Scorer,
         slates: NamedSlates,
         streamed: Streamed,
+        source: GrownCandidates | None,
         tastes: Tastes,
         draws: Draws,
         words: Sequence[tuple[str, ...]] | None,
         longest: int,
     ):
-        """`users` [D] of the devices; `words` of items, where the log has them; `longest`: places of a screen."""
+        """`users` [D] of the devices; `source` of lists that are made together where users will see them soon, if any;
+        `words` of items, where the log has them; `longest`: places of a screen."""
         self._own, self._times, self._users, self._histories = own, times, users, histories
         self._scorer, self._slates, self.streamed, self._tastes = scorer, slates, streamed, tastes
         self._draws, self._words, self._longest = draws, words, longest
         self._t_s, self._log = array("d", times.t_s.tobytes()), OpportunityLog()
+        self._source = source
+        self.devices: Sequence[Screened] = ()  # to be set before the run
+        self._landed: dict[int, int] = {}  # by device, what its newest list is as of, where nobody has seen that yet
 
     def meet(self, device: Screened, row: int, after: int, slate: int) -> tuple[int, int]:
         """See User."""
@@ -138,6 +144,7 @@ class AskedUsers:
 
     def changed(self, number: int) -> None:
         """See User."""
+        self._landed[number] = self.devices[number].as_of
 
     def finish(self) -> None:
         """The run is over."""
@@ -154,6 +161,7 @@ class AskedUsers:
         at = Moments(np.array([number]), here - times.first[number], times.session[here], times.t_s[here])
         items = np.empty(0, dtype=np.int64)
         if screen is not None:
+            self._make_lists(user, screen.as_of)
             named = (np.array([value]) for value in (screen.step, screen.as_of, -1, seen_upto, screen.weights))
             step, *rest = named
             items = self._scorer.screens(Queries(user, step, *rest), self._longest)[0]
@@ -179,6 +187,16 @@ class AskedUsers:
         values = item, int(place[0]) if len(place) else -1, *[_UNKNOWN] * 4, ends
         self._log.add(row, number, outcome, *values)
         return item, following
+
+    def _make_lists(self, user: Ints, as_of: int) -> None:
+        """Where this list has not been made yet, it is, and all others that have landed since with it."""
+        if self._source is None or as_of < 0 or self._source.knows(user, np.array([as_of]))[0]:
+            return
+        known = {int(user[0]): as_of} | {
+            int(self._users[number]): landed for number, landed in self._landed.items() if landed >= 0
+        }
+        self._landed.clear()
+        self._source.lists(np.array(list(known)), np.array(list(known.values())))
 
     def _back(self, number: int, row: int, from_s: float) -> int:
         """The first opportunity after the session of `row` that is not before a time; sessions that lie between are

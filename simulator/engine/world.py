@@ -131,7 +131,7 @@ def build_world(
     if slate_table is not None:
         told = before or prepared, prepared, scorer, slate_table, stream
         if scenario.workload.users.is_own():
-            reactions = asked_users(scenario.workload, scenario.llm.list_length, *told)
+            reactions = asked_users(scenario.workload, scenario.llm.list_length, engine.batching, *told)
         else:
             ahead_of_need = engine.batching and not (own is not None and own.inside_encoder)
             timeout_s = cloud.request_timeout
@@ -158,7 +158,7 @@ def build_world(
     each = zip(profiles(population, flops, prepared.preloaded, joining), links, adapters, strict=True)
     devices = [make(number, profile, connection=link, adapter=own) for number, (profile, link, own) in enumerate(each)]
     recorder.slates.in_use = lambda: slates_in_use(devices)
-    if isinstance(reactions, Reactions):
+    if reactions is not None:
         reactions.devices = devices
     return World(clock, devices, requests, service, learning, rollout, budget, scorer, recorder, log, held, reactions)
 
@@ -192,6 +192,7 @@ def reactions_of(
 def asked_users(
     workload: sections.Workload,
     longest: int,
+    batching: bool,
     before: Prepared,
     prepared: Prepared,
     scorer: Scorer,
@@ -204,8 +205,10 @@ def asked_users(
     times, past = opportunities_of(before.population, workload.users), past_of(before)
     own = OwnUsers(workload.users, len(users), histories.n_items)
     tastes = Tastes(lambda: user_model(workload, before, times, past), past, users, histories)
-    words = before.trained.split.log.attributes
-    return AskedUsers(own, times, users, histories, scorer, slates, stream, tastes, before.draws, words, longest)
+    source, words = prepared.source if batching else None, before.trained.split.log.attributes
+    assert source is None or isinstance(source, GrownCandidates)
+    own_life = own, times, users, histories, scorer, slates, stream
+    return AskedUsers(*own_life, source, tastes, before.draws, words, longest)
 
 
 def streamed(prepared: Prepared, reacts: bool = False) -> Streamed:
