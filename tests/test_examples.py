@@ -1,5 +1,6 @@
 """The examples as their files say they are run."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -83,9 +84,11 @@ def test_users_of_ones_own_run_twice_the_same_and_grow_tired() -> None:
 
 
 def runs_of(sweep: str) -> list[RunJob]:
-    """Those of an example's sweep, on fewer phones and of a briefer training than its base has."""
+    """Those of an example's sweep, on fewer phones, of a briefer training and with the lists of another example, for
+    which a worker loads no LLM."""
     base = Path(f"examples/{sweep}.yaml")
     text = base.read_text(encoding="utf-8").replace("devices: 200", "devices: 40").replace("epochs: 8", "epochs: 1")
+    text = re.sub("candidates: .*", "candidates: {kind: 'retrieval.py:Retrieval'}", text)
     base.write_text(text, encoding="utf-8")
     plan = make_plan(read_sweep(Path(f"examples/{sweep}_sweep.yaml")))
     runs = [(variant, seed) for variant in plan.manifest.variants for seed in plan.manifest.seeds]
@@ -106,12 +109,13 @@ def test_own_kinds_are_swept_by_one_worker_and_by_two(sweeps: tuple[str, ...], c
     assert all((job.folder / "summary.json").exists() for job in jobs)
 
 
-def test_a_policy_an_admission_and_a_model_of_ones_own_run_in_regions_on_two_processes_as_in_one() -> None:
+def test_kinds_of_ones_own_run_in_regions_on_two_processes_as_in_one() -> None:
     source = "class Even:\n    def admits(self, arrival):\n        return arrival.number % 2 == 0\n"
     Path("admission.py").write_text(source, encoding="utf-8")
     changes = ["regions=[{name: a, share: 0.5}, {name: b, share: 0.5}]", "fleet.devices=20"]
     changes += ["cloud.admission=admission.py:Even"]
     changes += ["srm={kind: 'examples/mamba4rec.py:Mamba4Rec', dim: 16, max_length: 20, epochs: 1}"]
+    changes += ["llm.candidates=examples/retrieval.py:Retrieval"]
     scenario, store = Scenario.load("examples/evenings.yaml", changes), ArtifactStore()
     one = simulate(scenario, store=store)
     two = simulate(scenario, store=store, executor=executor_of_regions("local", 2, None, 2, store))

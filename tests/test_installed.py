@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -20,7 +21,19 @@ from fleetrec.simulator.results.run_identity import run_id
 from tests.simulator.experiments.sweeps.files import SCENARIO
 
 ROOT = Path(__file__).parent.parent
-TINY = SCENARIO + "cloud: {router: least_kv}\n"  # which is replayed without the compiler, whose start takes seconds
+OWN = """\
+import numpy as np
+
+
+class Mine:
+    def candidates(self, histories):
+        return [(history[-1] + 1 + np.arange(histories.list_length)) % histories.n_items for history in histories]
+"""
+TINY = f"""\
+{re.sub("candidates: .*", "candidates: {kind: 'mine.py:Mine'}", SCENARIO).replace("epochs: 1", "epochs: 0")}
+cloud: {{router: least_kv}}
+"""
+"""without a training, transformers and the compiler, whose loading takes seconds in each process"""
 REGIONS = "regions: [{name: north, share: 0.5}, {name: south, share: 0.5}]\n"
 TWO = """
 from pathlib import Path
@@ -135,8 +148,17 @@ def test_the_citation_is_of_this_version() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_installed_simulates_with_workers_among_strangers(installed: Installed) -> None:
-    for name, text in (("tiny.yaml", TINY), ("regional.yaml", TINY + REGIONS), ("sweep.yaml", SWEEP), ("two.py", TWO)):
+def test_what_is_installed_simulates_with_workers_among_strangers(
+    installed: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(installed.folder)
+    for name, text in (
+        ("mine.py", OWN),
+        ("tiny.yaml", TINY),
+        ("regional.yaml", TINY + REGIONS),
+        ("sweep.yaml", SWEEP),
+        ("two.py", TWO),
+    ):
         (installed.folder / name).write_text(text, encoding="utf-8")
     installed.run(installed.python, "two.py")  # Python looks into the script's folder first
     manifest = json.loads((installed.folder / "regional" / "run.json").read_text(encoding="utf-8"))

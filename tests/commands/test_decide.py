@@ -55,6 +55,8 @@ def test_a_scenario_is_decided_by_runs_that_are_kept_and_read_again(scenario, mo
 def test_a_policy_that_cannot_run_is_left_out_and_said_to_be(tmp_path, monkeypatch):
     """One user holds too few decisions out to find the threshold of a share of inconsistency on."""
     scenario = scenario_in(tmp_path, monkeypatch)
+    page = Path("out/decision.html")
+    monkeypatch.setattr("fleetrec.reports.figures.decision.draw_decision", lambda folder: [page])
     few = ("--set", "workload.split.validation_users=1", "--set", "fleet.devices=10")
     done = typed("decide", scenario, "--seeds", "1", "--jobs", "1", "--out", "out", "--json", *few)
     assert done.exit_code == 0, done.output
