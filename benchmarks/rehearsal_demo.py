@@ -109,8 +109,10 @@ def main() -> None:
     if lacking():
         parser.error(f"{', '.join(lacking())} not installed: pip install 'fleetrec[dev]'")
     model = arguments.out.parent / "rehearsal-demo-model"
-    write_model(model)
-    options = options or ["--speed", "2", "--minutes", "2.5", "--max-tokens", "24", "--overwrite"]
+    # A step takes milliseconds and an answer some forty of them, so that what other programs take for an instant is
+    # little of a latency; the server is busy a third of the time, so that requests meet in its batch.
+    write_model(model, hidden=128, layers=4)
+    options = options or ["--speed", "3", "--minutes", "3", "--max-tokens", "40", "--overwrite"]
     with served(model, model / "server.log") as url:
         sys.exit(rehearse(arguments.scenario, url, model, arguments.out, options))
 

@@ -72,6 +72,8 @@ def money(usd: float) -> str:
         return "n/a"
     if not value:
         return f"{sign}0"
+    if abs(value) < 1e-4:
+        return f"under {sign}0.0001"
     places = 2 - math.floor(math.log10(abs(value)))
     text = f"{sign}{abs(round(value, places)):,.{max(places, 2) if places > 0 else 0}f}"
     return f"−{text}" if value < 0 else text

@@ -106,6 +106,7 @@ function seconds(value) {
 function money(value) {
   const size = Math.abs(value);
   if (!size) return `${data.money}0`;
+  if (size < 1e-4) return `under ${data.money}0.0001`;
   const places = 2 - Math.floor(Math.log10(size));
   const digits = places > 0 ? Math.max(places, 2) : 0;
   const text = Number(size.toPrecision(3)).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
