@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -25,7 +26,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from fleetrec.models.llm.api_key import ApiKey
+from fleetrec.models.llm.chat_parameters import ChatParameters
+from fleetrec.simulator.experiments.rehearsal.sender import Due, Server, send
+
 NEEDED = ("fastapi", "uvicorn", "openai", "accelerate")
+_PROMPT = "The Silver River (1994)\n" * 60
+_TOKENS, _BUSY = 64, 1 / 3
 _ROOT = Path(__file__).resolve().parent.parent
 _TEMPLATE = "{% for message in messages %}<|user|>{{ message['content'] }}{% endfor %}<|answer|>"
 
@@ -95,6 +102,18 @@ def served(model: Path, log: Path) -> Iterator[str]:
         process.wait()
 
 
+def speed_of(url: str, model: Path) -> float:
+    """How many times as fast as simulated the load has to come for the server to be busy a third of the time, by how
+    long it takes over one request alone: so often do requests meet in its batch, and a slow machine keeps up.
+
+    At its own speed the built-in scenario asks about every other second.
+    """
+    to = Server(url, str(model), ApiKey(""), ChatParameters(_TOKENS, stream=True), 60.0)
+    due = [Due(2.0 * number, f"{number} {_PROMPT}", _TOKENS) for number in range(6)]
+    took = [one.ended_s - one.sent_s for one in send(to, due, len(due), lambda number, one: None).sent]
+    return min(2 * _BUSY / statistics.median(took[1:]), 4.0)  # the first finds everything cold
+
+
 def rehearse(scenario: str, url: str, model: Path, out: Path, options: Sequence[str]) -> int:
     """The command, as a user gives it; its exit code."""
     command = [sys.executable, str(_ROOT / "cli.py"), "rehearse", scenario, "--url", url, "--model", str(model)]
@@ -109,11 +128,11 @@ def main() -> None:
     if lacking():
         parser.error(f"{', '.join(lacking())} not installed: pip install 'fleetrec[dev]'")
     model = arguments.out.parent / "rehearsal-demo-model"
-    # A step takes milliseconds and an answer some forty of them, so that what other programs take for an instant is
-    # little of a latency; the server is busy a third of the time, so that requests meet in its batch.
     write_model(model, hidden=128, layers=4)
-    options = options or ["--speed", "3", "--minutes", "3", "--max-tokens", "40", "--overwrite"]
     with served(model, model / "server.log") as url:
+        if not options:
+            speed = f"{speed_of(url, model):.2g}"
+            options = ["--speed", speed, "--minutes", "3", "--max-tokens", str(_TOKENS), "--overwrite"]
         sys.exit(rehearse(arguments.scenario, url, model, arguments.out, options))
 
 
