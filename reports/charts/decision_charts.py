@@ -8,7 +8,7 @@ from fleetrec.reports.charts.run_charts import COLOURS, Chart, named_rows, numbe
 from fleetrec.reports.data.quantities import money_ticks, told
 from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.results.engagement import metric_words
-from fleetrec.simulator.results.sentences import money
+from fleetrec.simulator.results.sentences import money, signed
 
 _Rows = Sequence[Mapping[str, Any]]
 
@@ -27,7 +27,7 @@ def decision_charts(decision: Mapping[str, Any]) -> list[Chart]:
 def value_text(decision: Mapping[str, Any], value: float) -> str:
     """A value of a policy: dollars a month, or accuracy where no worth of it is known."""
     if decision["value"]["worth_usd"] is None:
-        return f"{value:+.4f}".replace("-", "−")
+        return signed(value)
     return f"{money(value)} a month"
 
 
@@ -109,7 +109,7 @@ def _policies(decision: Mapping[str, Any]) -> Chart:
         name = plain(row["policy"]) + ("" if row["calls"] else " (does not count as calling)")
         spent, gain = _money(row["usd_per_month"]), row["gain_over_best"]
         marker = {"color": COLOURS[place % len(COLOURS)], "symbol": "circle", "size": 11}
-        hover = f"{name}: {money(row['usd_per_month']['mean'])} a month, {gain['mean']:+.4f}"
+        hover = f"{name}: {money(row['usd_per_month']['mean'])} a month, {signed(gain['mean'])}"
         traces.append(
             {
                 "type": "scatter",

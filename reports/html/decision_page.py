@@ -14,7 +14,7 @@ from fleetrec.reports.html.decision_tables import circumstances_table, policies_
 from fleetrec.reports.html.render import write_page
 from fleetrec.simulator.core.money import currency, told_in
 from fleetrec.simulator.core.notes import ENGAGEMENT
-from fleetrec.simulator.results.sentences import money
+from fleetrec.simulator.results.sentences import money, signed
 
 PAGE = "decision.html"
 _CALLS = {"yes": "Call the cloud", "no": "Do not call the cloud", "not shown": "Not shown to pay"}
@@ -109,7 +109,7 @@ def _cards(decision: Mapping[str, Any]) -> list[dict[str, Any]]:
     cards = [
         ("Answer", _CALLS[decision["call"]], row["policy"]),
         (f"{currency().label} a month", money(month["mean"]), _ends(month, money)),
-        (f"Over {rival_of(decision)}", f"{gain['mean']:+.4f}", _ends(gain, lambda value: f"{value:+.4f}")),
+        (f"Over {rival_of(decision)}", signed(gain["mean"]), _ends(gain, signed)),
     ]
     if "net_usd_per_month" in row:
         net = row["net_usd_per_month"]

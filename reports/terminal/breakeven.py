@@ -9,7 +9,7 @@ from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 from fleetrec.simulator.core.money import currency, told_in
-from fleetrec.simulator.results.sentences import money
+from fleetrec.simulator.results.sentences import money, signed
 from fleetrec.simulator.scenario.sections import Currency
 
 _ROWS = 9  # fleets that are shown, of those that were looked at
@@ -88,8 +88,8 @@ def _gain(policy: Mapping[str, Any]) -> str:
         if accuracy[metric] is None:
             texts.append(f"no {metric.upper()} on {kind}: there is no interaction")
             continue
-        ends = ", ".join(f"{gain[name]:+.4f}" for name in ("low", "high")) if gain["low"] is not None else "n/a"
+        ends = ", ".join(signed(gain[name]) for name in ("low", "high")) if gain["low"] is not None else "n/a"
         texts.append(
-            f"{metric.upper()} {accuracy[metric]:.4f} on {kind}, {gain['mean']:+.4f} ({ends}) over the SRM alone"
+            f"{metric.upper()} {accuracy[metric]:.4f} on {kind}, {signed(gain['mean'])} ({ends}) over the SRM alone"
         )
     return "; ".join(texts)

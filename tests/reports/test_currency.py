@@ -58,7 +58,14 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize(
     ("usd", "told"),
-    [(1e6, "€500,000"), (-8e5, "−€400,000"), (0.004, "€0.00200"), (0.00004, "under €0.0001"), (0.0, "€0"), (float("nan"), "n/a")],
+    [
+        (1e6, "€500,000"),
+        (-8e5, "−€400,000"),
+        (0.004, "€0.00200"),
+        (0.00004, "under €0.0001"),
+        (0.0, "€0"),
+        (float("nan"), "n/a"),
+    ],
 )
 def test_an_amount_has_three_digits_and_its_minus_before_the_sign(usd: float, told: str) -> None:
     with told_in(EURO):
