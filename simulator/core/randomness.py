@@ -31,10 +31,12 @@ def _start(seed: int, purpose: str) -> int:
 
 def _mix_array(state: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:
     with np.errstate(over="ignore"):
-        z = state + (key + np.uint64(1)) * np.uint64(_GOLDEN)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(_M1)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(_M2)
-    return np.asarray(z ^ (z >> np.uint64(31)))
+        z = np.asarray(state + (key + np.uint64(1)) * np.uint64(_GOLDEN))
+        for shift, factor in ((30, _M1), (27, _M2)):  # in place: arrays may be large
+            z ^= z >> np.uint64(shift)
+            z *= np.uint64(factor)
+        z ^= z >> np.uint64(31)
+    return z
 
 
 class Draws:

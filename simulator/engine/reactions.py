@@ -114,7 +114,7 @@ class Reactions:
         while row < after:
             told = self._next(device, row, screen, seen_upto, waiting, had)
             if told.item >= 0:
-                self.streamed.happens(first + had, seen_upto + 1 + had, int(told.item))
+                self.streamed.happens(first + had, seen_upto + 1 + had, int(told.item), int(told.place))
                 self._taken[number].append(row)
                 had += 1
             self._mood.satisfaction[number], self._mood.worn[number] = told.satisfaction, told.worn
@@ -189,13 +189,10 @@ class Reactions:
     def _rewind(self, numbers: Ints, lengths: Ints) -> None:
         """Take back what these devices [M] were thought to have beyond their first `lengths` [M] interactions."""
         users = self.users[numbers]
-        ahead = np.flatnonzero(self.histories.lengths[users] > lengths)
-        if len(ahead):
-            users, lengths = users[ahead], lengths[ahead]
-            if self.source is not None:
-                self.source.forget(users, lengths - 1, self.histories.lengths[users] - 1)
-            self.scorer.rewind(numbers[ahead], users, lengths)
-            self.histories.rewind(users, lengths)
+        if self.source is not None:
+            self.source.forget(users, lengths - 1, self.histories.lengths[users] - 1)
+        self.scorer.rewind(numbers, users, lengths)
+        self.histories.rewind(users, lengths)
 
     def _states(self, numbers: Ints) -> NDArray[np.generic]:
         """The states [M, S] of users by what they have had."""

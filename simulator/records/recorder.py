@@ -51,10 +51,16 @@ class Streamed:
     known: bool = True
     """whether all of it will happen, as it stands here; else `happens` says what does"""
 
-    def happens(self, row: int, step: int, item: int) -> None:
-        """An opportunity at the time of this row has come to an interaction."""
-        self.step[row], self.item[row] = step, item
+    def happens(self, row: int, step: int, item: int, place: int = -1) -> None:
+        """An opportunity at the time of this row has come to an interaction, with an item from this place of the screen
+        (-1: from elsewhere)."""
+        self.step[row], self.item[row], self.place[row] = step, item, place
         self.happened[row] = True
+
+    @cached_property
+    def place(self) -> NDArray[np.int32]:
+        """[S], of those that are not known, from where on the screen the item was taken; -1: from elsewhere."""
+        return np.full(len(self.t_s), -1, dtype=np.int32)
 
     @cached_property
     def happened(self) -> NDArray[np.bool_]:
@@ -218,6 +224,9 @@ class Recorder:
         looked = decided != NO_SLATE
         (gaps[looked],) = self.slates.columns(decided[looked], "inconsistency")
         placed = (slate_step == step - 1) & (seen == step - 1) & stream.known
+        if not stream.known:
+            taken = np.where(shown, stream.place[row], -1)
+            rank[taken >= 0], placed = taken[taken >= 0], taken >= 0
         other = np.flatnonzero(shown & ~placed)
         if len(other):
             queries = Queries(

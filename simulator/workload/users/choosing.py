@@ -175,5 +175,7 @@ class Choosing:
 
 def gumbel_noise(draws: Draws, at: Moments, items: Ints) -> Floats:
     """Gumbel noise [M, K] of items [M or 1, K]."""
-    uniform = draws.uniform("users.choice", at.user[:, None], at.opportunity[:, None], items)
-    return on_grid(-np.log(-np.log(uniform)))
+    noise = draws.uniform("users.choice", at.user[:, None], at.opportunity[:, None], items)
+    for _ in range(2):
+        np.negative(np.log(noise, out=noise), out=noise)
+    return on_grid(noise)

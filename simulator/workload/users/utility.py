@@ -21,7 +21,10 @@ GRID = 2.0**-20
 
 def on_grid(utilities: Floats) -> Floats:
     """The nearest multiples of `GRID`: sums that differ in their last bits become equal. -inf stays."""
-    return np.asarray(np.rint(utilities / GRID) * GRID)
+    scaled = np.asarray(utilities * (1.0 / GRID))  # GRID is a power of two: nothing is rounded but by rint
+    np.rint(scaled, out=scaled)
+    scaled *= GRID
+    return scaled
 
 
 @dataclass(frozen=True)
