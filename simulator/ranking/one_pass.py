@@ -18,7 +18,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.simulator.cloud.compiled.loading import key_of, machine_code, switched_off
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.list_view import ByRanks
+from fleetrec.simulator.ranking.list_view import Fusion
 from fleetrec.simulator.ranking.srm_logits import StateScores
 
 Ints = NDArray[np.int64]
@@ -50,10 +50,12 @@ class Demand:
         return None if switched_off() else self._code
 
     def _found(self) -> ModuleType | None:
-        if self.rankings < _PAYS or switched_off() or find_spec("numba") is None:
+        if self.rankings < _PAYS:
             return None
         makes = self.rankings >= _PAYS_TO_COMPILE
         self._asks_from = math.inf if makes else _PAYS_TO_COMPILE
+        if switched_off() or find_spec("numba") is None:
+            return None
         known = makes or ArtifactStore().has("compiled", key_of(_CODE))
         return machine_code(_CODE, "lists are ranked without compiled code") if known else None
 
@@ -77,7 +79,7 @@ class OnePass:
     histories: Histories
     scores: StateScores
     source: CandidateSource
-    by_ranks: ByRanks
+    fusion: Fusion
     hides_seen: bool
 
     def place(
@@ -96,12 +98,14 @@ class OnePass:
         rows, begins, ends = self.scores.places(users, steps[order]), offsets[users], offsets[users + 1]
         targets, seen_upto = targets[order], seen_upto[order]
         ranks, gaps, counts = (np.empty(len(order), dtype=np.int64) for _ in range(3))
+        by_ranks = self.fusion.of_ranks(n)
+        assert by_ranks is not None
 
         def compute(part: slice) -> None:
             first = list_of[part.start]
             of = lists[first : list_of[part.stop - 1] + 1], list_of[part] - first, log, begins[part], ends[part]
             asked = targets[part], seen_upto[part], self.hides_seen
-            found = code.place(*self.scores.tables(rows[part]), *of, *asked, *self.by_ranks)
+            found = code.place(*self.scores.tables(rows[part]), *of, *asked, *by_ranks)
             for column, values in zip((ranks, gaps, counts), found, strict=True):
                 column[order[part]] = values
 

@@ -166,12 +166,8 @@ class ListSlates:
         refill: bool = False,
     ):
         self._histories, self._scores, self._source = histories, scores, source
-        self._fusion, self._fallback, self._exclude_seen, self._uncertainty = (
-            fusion,
-            fallback,
-            exclude_seen,
-            uncertainty,
-        )
+        self._fusion, self._fallback = fusion, fallback
+        self._exclude_seen, self._uncertainty = exclude_seen, uncertainty
         self._own = CatalogueSlates(histories, scores, source.list_length, exclude_seen)
         self._refill = refill
 
@@ -218,11 +214,11 @@ class ListSlates:
 
     def _one_pass(self, uncertainty: UncertaintyScore | None) -> OnePass | None:
         """What ranks in compiled code; None where that does not know these slates or this score."""
-        by_ranks, states = self._fusion.of_ranks(self._source.list_length), self._scores.plain()
-        plain = type(self) is ListSlates and not self._refill and type(self._histories) is Histories
-        if by_ranks is None or states is None or not (plain and getattr(uncertainty, "of_ranks", uncertainty is None)):
+        of_ranks, states = self._fusion.of_ranks(self._source.list_length) is not None, self._scores.plain()
+        plain = of_ranks and type(self) is ListSlates and not self._refill and type(self._histories) is Histories
+        if states is None or not (plain and getattr(uncertainty, "of_ranks", uncertainty is None)):
             return None
-        return OnePass(self._histories, states, self._source, by_ranks, self._exclude_seen)
+        return OnePass(self._histories, states, self._source, self._fusion, self._exclude_seen)
 
     def screens(self, queries: Queries, depth: int) -> Ints:
         """The items [M, depth] at the first places, -1 past the last one: `place` finds each of them where it is."""

@@ -91,8 +91,8 @@ class RunningFusion:
         return rounded(self._fuse(view), view.lists.valid)
 
     def of_ranks(self, n: int) -> tuple[Floats, Floats] | None:
-        """See FusionRule."""
-        return self._rule.of_ranks(n)
+        """See FusionRule; of a user's own rule nothing is known but `fuse`."""
+        return None if self._rule.is_own() else self._rule.of_ranks(n)
 
 
 class _Own:

@@ -16,6 +16,7 @@ from fleetrec.simulator.policies.fusion.srm_only import SrmOnly
 from fleetrec.simulator.policies.uncertainty import SCORES, WithCoin
 from fleetrec.simulator.ranking import one_pass
 from fleetrec.simulator.ranking.histories import Histories
+from fleetrec.simulator.ranking.list_view import ListView
 from fleetrec.simulator.ranking.one_pass import DEMAND, Demand
 from fleetrec.simulator.ranking.slates import CatalogueSlates, ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import StateScores
@@ -30,6 +31,16 @@ RULES = [
     ReciprocalRankFusion(srm_weight=0.5, constant=7.3),
     LlmOnly(),
 ]
+
+
+class ByThePlaceAlone(LinearFusion):
+    """A rule of somebody's own, which fuses in another way than the one it is made from."""
+
+    kind: str = ""  # type: ignore[assignment]  # its own name is put here
+
+    def fuse(self, view: ListView) -> np.ndarray:
+        """The LLM's order."""
+        return -view.lists.llm_rank
 
 
 def _slates(seed: int, length: int, rule: FusionRule, hides_seen: bool, score: str) -> ListSlates:
@@ -87,6 +98,7 @@ def test_what_compiled_code_does_not_know_is_left_to_the_slates(monkeypatch: pyt
     monkeypatch.setattr(DEMAND, "code", lambda more: pytest.fail("compiled code was asked for"))
     _slates(0, 9, SrmOnly(), True, "rank_gap").place(_queries(1, 50))  # its scores are logits
     _slates(0, 9, LinearFusion(score="list_softmax"), True, "rank_gap").place(_queries(1, 50))
+    _slates(0, 9, ByThePlaceAlone(), True, "rank_gap").place(_queries(1, 50))
     _slates(0, 9, LinearFusion(), True, "entropy").place_and_score(_queries(1, 50))
 
 
