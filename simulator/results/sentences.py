@@ -35,7 +35,7 @@ def calling(
     run `represents`, likewise; None where they are not known.
     """
     name, added = WITHOUT_CLOUD.get(alone, f"'{alone}'"), between(signed, gain)
-    spent = ", for dollars a month that are not known: the notes say why"
+    spent = f", for {currency().label.removeprefix('US ')} a month that are not known: the notes say why"
     if month is not None:
         spent = f" for {between(money, month, 'a month')}{fleet(represents)}"
     total = f"{reached + gain['mean']:.4f}"

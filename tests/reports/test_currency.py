@@ -22,7 +22,7 @@ from fleetrec.reports.terminal.summary import print_run_summary
 from fleetrec.simulator.core.money import told_in
 from fleetrec.simulator.experiments.comparison.compare import compare
 from fleetrec.simulator.experiments.folders import currency_of
-from fleetrec.simulator.results.sentences import money
+from fleetrec.simulator.results.sentences import calling, money
 from fleetrec.simulator.scenario.sections import Currency
 from tests.reports.fake_experiments import COST, write_experiment
 from tests.reports.fake_runs import summary_of, write_run
@@ -70,6 +70,13 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_an_amount_has_three_digits_and_its_minus_before_the_sign(usd: float, told: str) -> None:
     with told_in(EURO):
         assert money(usd) == told
+
+
+def test_a_month_that_nobody_knows_is_of_the_currency_too() -> None:
+    gain = {"mean": 0.01, "low": 0.005, "high": 0.015}
+    with told_in(EURO):
+        said = calling("yes", "NDCG@10", "'all'", "srm", 0.1, gain, None, None)
+    assert said.endswith(", for EUR a month that are not known: the notes say why.")
 
 
 def test_ticks_are_short_and_a_cent_of_the_currency_is_what_it_is_a_month() -> None:
