@@ -36,6 +36,12 @@ class Roomy:
 class Longest:
     def key(self, request):
         return -request.prompt_tokens
+
+
+class Following:
+    def candidates(self, histories):
+        n = histories.n_items
+        return [[(history[-1] + 1 + k) % n for k in range(histories.list_length)] for history in histories]
 """
 KINDS = (
     "policy.request={kind: 'mine.py:Stale', unseen: 2}",
@@ -44,12 +50,14 @@ KINDS = (
     "cloud.order=mine.py:Longest",
     "cloud.replicas=2",
     "duration=12h",
+    "llm.candidates=mine.py:Following",
+    "srm.epochs=0",  # a worker that trains nothing loads less
 )
 
 
 @pytest.fixture
 def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scenario]:
-    """One with four kinds of one's own."""
+    """One with five kinds of one's own."""
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(OWN, encoding="utf-8")
     Path("tiny.yaml").write_text(SCENARIO, encoding="utf-8")
@@ -67,7 +75,7 @@ def test_a_worker_says_which_own_file_it_cannot_read(scenario: Scenario) -> None
     assert gone.error == (
         f"{mine} does not exist; check the path; it could be read when this began: put it back, or begin again"
     )
-    assert changed.error == "mine.py:11: was changed since this began; begin again"
+    assert changed.error == "mine.py:26: was changed since this began; begin again"
     regions = Scenario.load("tiny.yaml", [*KINDS, "regions=[{name: all, share: 1}]"])
     mine.unlink()
     spec = RunSpec(regions, "cpu", 1, None)
@@ -88,4 +96,4 @@ def test_ray_workers_run_kinds_of_ones_own_with_the_same_bytes_and_say_what_they
         assert results_of(tmp_path / "by_ray") == results_of(tmp_path / "run")
         Path("mine.py").write_text(OWN + "# a word\n", encoding="utf-8")
         ((_, outcome),) = by_ray.outcomes([RunJob(scenario, tmp_path / "again")])
-    assert outcome.error == "mine.py:11: was changed since this began; begin again"
+    assert outcome.error == "mine.py:26: was changed since this began; begin again"
