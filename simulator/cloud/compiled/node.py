@@ -315,8 +315,7 @@ def serve(
         if _turned_away(r, N, S, J, number, limit):
             _tell(N, J, T, number, REJECTED, now)
         else:
-            if X[r, c.END_S] < now:  # most often nothing is due, which must take no call
-                come_to(r, S, X, J, T, K, M, now)
+            come_to(r, S, X, J, T, K, M, now)
             enlist(r, S, J, K, number)
             join_line(r, S, X, J, T, number, now)
             wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)

@@ -23,18 +23,24 @@ def next_s(r: int, S: Ints, X: Floats) -> float:
 
 
 @compiled
-def come_to(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float) -> None:
-    """`Replica.catch_up`"""
+def _come_on(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float) -> None:
     while X[r, c.END_S] < now:
         complete(r, S, X, J, T, K, M)
         begin(r, S, X, J, T, K, M)
 
 
-@compiled
+@inlined
+def come_to(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float) -> None:
+    """`Replica.catch_up`; most often nothing is due, which must take no call."""
+    if X[r, c.END_S] < now:
+        _come_on(r, S, X, J, T, K, M, now)
+
+
+@inlined
 def come_through(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Ints, now: float) -> None:
     """`Replica.advance`: with what happens at this very moment."""
     if X[r, c.END_S] <= now:
-        come_to(r, S, X, J, T, K, M, np.nextafter(now, math.inf))
+        _come_on(r, S, X, J, T, K, M, np.nextafter(now, math.inf))
 
 
 @inlined
