@@ -26,6 +26,8 @@ NOBODY = SlateName(-2, -2, -2)
 """no slate at all"""
 _NOTHING, _LOST = -1, -2
 _ROWS_AHEAD = 64
+_MOST_AHEAD = 2_000_000
+"""opportunities of all users that are walked ahead: so many take 0.4 GB"""
 
 
 @dataclass
@@ -49,7 +51,8 @@ class Foresight:
         """[S]"""
         met = self.times.t_s[self.times.session >= 0]
         every_s = float(np.ptp(met)) * len(self.times.first) / len(met) if len(met) else 0.0
-        self.window_s = _ROWS_AHEAD * every_s
+        ahead = min(_ROWS_AHEAD, max(_MOST_AHEAD // max(len(self.times.first), 1), 1))
+        self.window_s = ahead * every_s
         """time in which a user comes to so many opportunities, in the mean"""
 
     def answered(self, response_s: float) -> None:
