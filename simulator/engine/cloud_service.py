@@ -210,7 +210,7 @@ class LlmService(Service):
     def provision(
         self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
-        came, issued_s = np.array(self._came), np.array(self._issued)
+        came, issued_s = np.asarray(self._came), np.asarray(self._issued)  # not copied: they are of millions
         replicas = Replicas(self._pools, without_faults(self._cloud), draws, objective)
         served = [self._llm.model_dump(mode="json"), self._cloud.model_dump(mode="json")]
         args = (issued_s, horizon_s, scale, surge, replicas, draws, users, Rental(self._cloud, scale))
