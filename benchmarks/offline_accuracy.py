@@ -44,6 +44,7 @@ WORLDS: Mapping[str, tuple[Path | None, Sequence[str]]] = {
 }
 """the scenario that each starts from, if not the sweep's own, and what else it sets"""
 NDCG, CHOICES, MONTH = "ndcg@10", "choices_per_day", "cost.usd_provisioned_per_month"
+POPULARITY = "feedback.popularity"
 ONLINE = (CHOICES, "utility_per_day", "sessions_per_day")
 """what users did where they choose, more of which is better"""
 SHARES = ("10%", "30%")
@@ -176,15 +177,27 @@ def _by_measure(worlds: Sequence[World]) -> Iterator[str]:
 
 def _policies(world: World) -> Iterator[str]:
     forms = {NDCG: "{:.4f}", CHOICES: "{:.2f}", "utility_per_day": "{:.1f}", "return_share": "{:.1%}"}
-    forms |= {"churn_share": "{:.1%}", "regret": "{:.2f}", RATIO: "{:.2f}", MONTH: "{:,.0f}"}
+    forms |= {"churn_share": "{:.1%}", POPULARITY: "{:.3f}", "regret": "{:.2f}", RATIO: "{:.2f}", MONTH: "{:,.0f}"}
     held = {metric: world.choice.means(metric) for metric in forms} | {NDCG: world.offline}
     place = np.argsort(np.argsort(-world.offline, kind="stable")) + 1
     rows = []
     for v in np.argsort(-held[CHOICES], kind="stable"):
         cells = [form.format(held[metric][v]) for metric, form in forms.items()]
-        rows.append([world.names[v], cells[0], str(place[v]), *cells[1:]])
+        rows.append(
+            [world.names[v], cells[0], str(place[v]), *("n/a" if cell == "nan" else cell for cell in cells[1:])]
+        )
     heads = ["policy", "NDCG@10, replay", "place on replay", "items a day", "utility a day", "sessions come to"]
-    yield from _table([*heads, "stopped for good", "regret a look", "requests an item", "dollars a month"], rows)
+    yield from _table(
+        [
+            *heads,
+            "stopped for good",
+            "popularity of what they took",
+            "regret a look",
+            "requests an item",
+            "dollars a month",
+        ],
+        rows,
+    )
 
 
 def _disagreements(world: World) -> Iterator[str]:
@@ -220,6 +233,23 @@ def _changes(worlds: Sequence[World]) -> Iterator[str]:
             cells += [_told(first, "{:+.4f}"), _told(then, "{:+.2f}")]
         rows.append(cells)
     yield from _table(heads, rows)
+
+
+def _popularity(worlds: Sequence[World]) -> str:
+    """Whether policies stand by how popular what was taken of them is."""
+    found = []
+    for world in worlds:
+        taken = world.choice.means(POPULARITY)
+        known = np.isfinite(taken)  # where enough was taken to tell
+        orders = (world.offline, world.choice.means(CHOICES))
+        on = [float(kendalltau(taken[known], order[known]).statistic) for order in orders]
+        found.append(f"{on[0]:.2f} and {on[1]:.2f} {_where(world)}")
+    told = "; ".join(found)
+    return (
+        f"Kendall's tau of the popularity of what was taken with NDCG@10 on replay, and with items a day: {told}. "
+        "Where the second is high and the first is not, people take more of what is popular, and replay does not see "
+        "it."
+    )
 
 
 def _requests(worlds: Sequence[World]) -> Iterator[str]:
@@ -325,7 +355,7 @@ def page(worlds: Sequence[World]) -> str:
     ]
     for world in worlds:
         lines += [f"### {world.name}", "", *_disagreements(world)]
-    lines += ["Why, as far as one change at a time tells it:", "", *_changes(worlds)]
+    lines += ["Why, as far as one change at a time tells it:", "", *_changes(worlds), _popularity(worlds), ""]
     lines += ["## Does the paper's inconsistency request pay when users react?", "", *_requests(worlds)]
     lines += [
         "Both policies of a row are to send as many requests. A threshold of inconsistency is calibrated on replay and "
