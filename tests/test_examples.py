@@ -201,7 +201,8 @@ def test_a_small_model_of_ones_own_learns_and_runs_twice_the_same() -> None:
         shutil.rmtree("run")
 
 
-def test_an_llm_of_ones_own_answers_and_runs_twice_the_same() -> None:
+def test_an_llm_of_ones_own_answers_and_runs_twice_the_same_whatever_lists_are_kept() -> None:
+    simulate(Scenario.load("examples/retrieval.yaml", ["policy.request={kind: always}"]))
     summary = run_twice("retrieval", "retrieval.py:Retrieval").summary
     assert summary["accuracy"]["ndcg@10"] > 3 * RANDOM_ORDER
     assert summary["requests"]["answered"] > 100

@@ -4,7 +4,6 @@ held a list that is so many interactions old. The same interactions at every age
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.slates import Queries, Slates
@@ -25,13 +24,12 @@ def ranks_at_age(slates: Slates, histories: Histories, users: Ints, steps: Ints,
     return slates.place(Queries(users, seen, seen - age, items, seen, np.zeros_like(users)))[0]
 
 
-def sample(
-    users: Ints, steps: Ints, first: Ints, source: CachedCandidates | None = None
-) -> tuple[Ints, tuple[int, ...]]:
+def sample(users: Ints, steps: Ints, first: Ints, had: tuple[Ints, Ints] | None = None) -> tuple[Ints, tuple[int, ...]]:
     """Which of the interactions (user [M], step [M]) to rank, and at which ages: a keyed sample of a few hundred users.
 
-    `first` [U]: the oldest list that each user may have. With a `source`, only interactions whose lists it holds
-    already. The ages are those that at least `FEWEST` interactions can have; none where there are fewer at all.
+    `first` [U]: the oldest list that each user may have. Where lists are given that were `had`, of users [L] as of
+    positions [L], only interactions all of whose lists are among them. The ages are those that at least `FEWEST`
+    interactions can have; none where there are fewer at all.
     """
     _, rows = np.unique(np.stack([users, steps]), axis=1, return_index=True)
     chosen = Draws(0).permutation(len(first), "list age users")
@@ -40,11 +38,13 @@ def sample(
     few = np.zeros(len(first), dtype=bool)
     few[chosen[present[chosen]][:_MOST_USERS]] = True
     rows = rows[few[users[rows]]]
+    width = int(steps.max(initial=0)) + 1
+    known = had[0] * width + had[1] if had is not None else None
     kept, ages = rows[:0], 0
     for number, age in enumerate(AGES, start=1):
         rows = rows[steps[rows] - 1 - age >= first[users[rows]]]
-        if source is not None:
-            rows = rows[source.knows(users[rows], steps[rows] - 1 - age)]
+        if known is not None:
+            rows = rows[np.isin(users[rows] * width + steps[rows] - 1 - age, known)]
         if len(rows) < FEWEST:
             break
         kept, ages = rows, number

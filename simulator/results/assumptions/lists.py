@@ -37,14 +37,16 @@ def lists_by_age(
 ) -> list[Note | None]:
     """What lists are worth by their age, and how good the LLM must be; nothing where its lists would have to be paid
     for."""
-    trained, source = prepared.trained, prepared.source
-    only = None
+    trained = prepared.trained
+    had = None
     if not prepared.inputs.lists.candidates.cheap:
-        if not isinstance(source, CachedCandidates):
+        if not isinstance(prepared.source, CachedCandidates):
             return []
-        only = source  # lists that take seconds or money are not asked for here
+        # Lists that take seconds or money are not asked for here: these are of the screens, whatever the cache holds.
+        listed = shown.as_of >= 0
+        had = shown.users[listed], shown.as_of[listed]
     judged = np.flatnonzero(shown.alone != NOT_EVALUATED)
-    found, ages = sample(shown.users[judged], shown.steps[judged], prepared.first, only)
+    found, ages = sample(shown.users[judged], shown.steps[judged], prepared.first, had)
     if not ages:
         return []
     rows = judged[found]

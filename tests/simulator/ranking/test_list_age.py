@@ -1,15 +1,12 @@
 """What lists are worth by their age: known worlds, and which interactions are looked at."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fleetrec.models.candidates import CandidateLists
-from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
-from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.ranking.histories import Histories
@@ -99,14 +96,11 @@ def test_too_few_interactions_give_no_curve() -> None:
     assert (len(rows), ages) == (0, ())
 
 
-def test_of_lists_that_cost_money_only_those_that_are_there_are_looked_at(tmp_path: Path) -> None:
+def test_of_lists_that_cost_money_only_those_that_were_had_are_looked_at() -> None:
     users, steps = np.repeat(np.arange(300), 8), np.tile(np.arange(2, 10), 300)
-    offsets = np.arange(301) * 10
-    histories = Histories(offsets, np.zeros(3000, dtype=np.int32), 1)
-    source = CachedCandidates(Successors(histories, np.zeros((1, 1)), 1), offsets, ArtifactStore(tmp_path))
-    assert sample(users, steps, np.zeros(300, dtype=np.int64), source)[1] == ()
+    first = np.zeros(300, dtype=np.int64)
+    assert sample(users, steps, first, (users[:0], steps[:0]))[1] == ()
     asked = steps % 2 == 0  # no step has both a fresh list and one that is an interaction old
-    source.lists(users[asked], steps[asked] - 1)
-    rows, ages = sample(users, steps, np.zeros(300, dtype=np.int64), source)
+    rows, ages = sample(users, steps, first, (users[asked], steps[asked] - 1))
     assert ages == (0,)
     assert (steps[rows] % 2 == 0).all()
