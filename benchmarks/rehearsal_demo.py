@@ -33,6 +33,8 @@ from fleetrec.simulator.experiments.rehearsal.sender import Due, Server, send
 NEEDED = ("fastapi", "uvicorn", "openai", "accelerate")
 _PROMPT = "The Silver River (1994)\n" * 60
 _TOKENS, _BUSY = 64, 1 / 3
+_WARM_UP = 100
+"""requests before those that are measured: a token takes this server a third longer in its first fifty answers"""
 _ROOT = Path(__file__).resolve().parent.parent
 _TEMPLATE = "{% for message in messages %}<|user|>{{ message['content'] }}{% endfor %}<|answer|>"
 
@@ -104,14 +106,20 @@ def served(model: Path, log: Path) -> Iterator[str]:
 
 def speed_of(url: str, model: Path) -> float:
     """How many times as fast as simulated the load has to come for the server to be busy a third of the time, by how
-    long it takes over one request alone: so often do requests meet in its batch, and a slow machine keeps up.
+    long it takes over one request alone, once it is warm: so often do requests meet in its batch, and a slow machine
+    keeps up.
 
     At its own speed the built-in scenario asks about every other second.
     """
     to = Server(url, str(model), ApiKey(""), ChatParameters(_TOKENS, stream=True), 60.0)
-    due = [Due(2.0 * number, f"{number} {_PROMPT}", _TOKENS) for number in range(6)]
-    took = [one.ended_s - one.sent_s for one in send(to, due, len(due), lambda number, one: None).sent]
-    return min(2 * _BUSY / statistics.median(took[1:]), 4.0)  # the first finds everything cold
+
+    def took(every_s: float, number: int, most: int) -> list[float]:
+        due = [Due(every_s * nth, f"{nth} {_PROMPT}", _TOKENS) for nth in range(number)]
+        return [one.ended_s - one.sent_s for one in send(to, due, most, lambda number, one: None).sent]
+
+    print(f"warming the server up with {_WARM_UP} requests", file=sys.stderr, flush=True)
+    took(0.4, _WARM_UP, most=2)
+    return min(2 * _BUSY / statistics.median(took(2.0, 5, most=5)), 4.0)
 
 
 def rehearse(scenario: str, url: str, model: Path, out: Path, options: Sequence[str]) -> int:
