@@ -1,6 +1,5 @@
 """A run folder read back: the records and the summary that a run wrote, checked for what reports need."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 from pyarrow.lib import ArrowException
 
@@ -17,6 +15,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.notes import caveat_of, texts_of
 from fleetrec.simulator.core.notes import COST_ACCOUNT, NOT_CALENDAR, QUALITY
+from fleetrec.simulator.experiments.folders import read_written
 from fleetrec.simulator.records.run_manifest import check_one_run
 from fleetrec.simulator.results.engagement import found_alone
 
@@ -121,12 +120,7 @@ def figure_footer(summary: Mapping[str, Any]) -> list[str]:
 
 def read_mapping(path: Path) -> Mapping[str, Any]:
     """A JSON or YAML file that a run wrote; an InputError names what cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: cannot be read ({reason}); run the scenario again") from error
+    value = read_written(path, lambda held: held)
     if not isinstance(value, Mapping):
         raise InputError(f"{path}: is not a mapping; run the scenario again")
     return value

@@ -10,10 +10,10 @@ report.html, figures/
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -30,6 +30,7 @@ SCHEMA_VERSION = 1
 FAILURE = "failure.json"
 
 Kind = Literal["sweep", "optimisation"]
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,16 @@ class ExperimentFolder:
                     yield RunPlace(variant, seed, self.run_folder(variant, seed, training), training)
 
 
+def read_written(path: Path, meant: Callable[[Any], Read]) -> Read:
+    """What a JSON or YAML file that a run wrote says, as it is `meant`; an InputError names what cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return meant(json.loads(text) if path.suffix == ".json" else yaml.safe_load(text))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: cannot be read ({reason}); run the scenario again") from error
+
+
 def currency_of(folder: Path) -> Currency:
     """In which money is told of what a folder holds: as the scenario of its run has it, or of the baseline's runs."""
     path = folder / "scenario.yaml"
@@ -154,12 +165,7 @@ def currency_of(folder: Path) -> Currency:
         path = next(iter(sorted(folder.glob("*/scenario.yaml"))), path)
     if not path.is_file():
         return Currency()
-    try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return Currency(**(held.get("tariffs") or {}).get("currency") or {})
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: cannot be read ({reason}); run the scenario again") from error
+    return read_written(path, lambda held: Currency(**((held or {}).get("tariffs") or {}).get("currency") or {}))
 
 
 def flat_figures(summary: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
