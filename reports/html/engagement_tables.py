@@ -10,10 +10,11 @@ from fleetrec.reports.data.run_folder import setting
 from fleetrec.reports.html.decision import interval_text
 from fleetrec.reports.html.tables import Cell, Head, Row, Table
 from fleetrec.simulator.results.engagement import PREFIX, RATIOS
+from fleetrec.simulator.results.feedback import BOUNDS
+from fleetrec.simulator.results.feedback import PREFIX as FEEDBACK
 
 _BY_GROUP = ("choices_per_day", "slate_share", "session_s", "return_share", "churn_share", "utility_per_day", "regret")
 _TAKEN = {
-    "choices": "choices",
     "coverage": "share of the catalogue",
     "gini": "Gini",
     "popularity": "popularity, 1 the most",
@@ -38,6 +39,16 @@ def engagement_table(summary: Mapping[str, Any]) -> Table | None:
     return Table("engagement-table", caption, [Head("figure"), Head("this run", "95%")], rows, world="simulated")
 
 
+def feedback_table(summary: Mapping[str, Any]) -> Table | None:
+    """What users took and how that moved; None where they do not react, or took too little."""
+    held = summary.get("feedback")
+    if not held:
+        return None
+    rows = [Row([Cell(metric(f"{FEEDBACK}{name}").label), _cell(held, name, FEEDBACK)]) for name in BOUNDS]
+    caption = "What they took, with 95% intervals over users; coverage and Gini hang on how many choices they are of"
+    return Table("feedback-table", caption, [Head("figure"), Head("this run", "95%")], rows, world="simulated")
+
+
 def engagement_groups_table(summary: Mapping[str, Any]) -> Table | None:
     """The first of them by device class and kind of user."""
     if not summary.get("engagement_by"):
@@ -55,11 +66,17 @@ def feedback_groups_table(summary: Mapping[str, Any]) -> Table | None:
     """What each of them took; None where users do not react, or took too little."""
     ways = summary.get("feedback_by") or {}
     rows = [
-        Row([Cell(f"{_WAYS.get(way, way)}: {group}"), *(Cell(number_text(held[name])) for name in _TAKEN)])
+        Row(
+            [
+                Cell(f"{_WAYS.get(way, way)}: {group}"),
+                Cell(f"{held['choices']:,}"),
+                *(_cell(held, name, FEEDBACK) for name in _TAKEN),
+            ]
+        )
         for way, groups in ways.items()
         for group, held in groups.items()
     ]
-    heads = [Head("group"), *(Head(text) for text in _TAKEN.values())]
+    heads = [Head("group"), Head("choices"), *(Head(text, "95%") for text in _TAKEN.values())]
     caption = "What they took; coverage and Gini hang on how many choices they are of"
     return Table("feedback-groups", caption, heads, rows, world="simulated") if rows else None
 
@@ -92,6 +109,6 @@ def stated(held: Mapping[str, Any], name: str) -> Estimate | None:
     return Estimate(value, unknown if low is None else low, unknown if high is None else high)
 
 
-def _cell(held: Mapping[str, Any], name: str) -> Cell:
-    of, found = metric(f"{PREFIX}{name}"), stated(held, name)
+def _cell(held: Mapping[str, Any], name: str, prefix: str = PREFIX) -> Cell:
+    of, found = metric(f"{prefix}{name}"), stated(held, name)
     return Cell("n/a") if found is None else Cell(of.text(found.mean), interval_text(of, found), found.mean)

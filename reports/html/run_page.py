@@ -33,6 +33,7 @@ from fleetrec.reports.html.engagement_tables import (
     engagement_groups_table,
     engagement_table,
     feedback_groups_table,
+    feedback_table,
     fit_table,
     stated,
 )
@@ -79,6 +80,7 @@ def write_run_page(folder: Path) -> Path:
         "tables": {
             "engagement": engagement_table(summary),
             "engagement_groups": engagement_groups_table(summary),
+            "feedback": feedback_table(summary),
             "feedback_groups": feedback_groups_table(summary),
             "users_fit": fit_table(summary),
             "accuracy": run_accuracy_table(summary, intervals),

@@ -20,7 +20,15 @@ from fleetrec.simulator.results.engagement import (
     found_alone,
     thirds,
 )
-from fleetrec.simulator.results.feedback import Tastes, feedback_by, feedback_section, item_vectors, popularity_of
+from fleetrec.simulator.results.feedback import (
+    Tastes,
+    feedback_by,
+    feedback_section,
+    feedback_without,
+    intervals_of,
+    item_vectors,
+    popularity_of,
+)
 from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
@@ -43,6 +51,8 @@ class Engaged:
     """[M] which interactions users found by themselves"""
     feedback: dict[str, Any] | None
     feedback_by: dict[str, Any]
+    feedback_without: pd.DataFrame | None
+    """a row a user, by its id: what each figure of feedback would be without it; None where there is none"""
 
     def sections(self) -> dict[str, Any]:
         """Engagement in all and by group, and what users took over time."""
@@ -88,12 +98,20 @@ def engaged(workload: sections.Workload, told: pd.DataFrame, prepared: Prepared,
         "activity": (thirds(population.first_step.astype(np.float64)), _ACTIVITY),
         "taste": (thirds(mainstream), _TASTE),
     }
+    choices = tastes, device, taken
+    feedback, without = feedback_section(*choices, t_s), None
+    if feedback is not None:
+        users = np.unique(population.owners)
+        each = feedback_without(*choices, t_s, population.owners)
+        feedback |= {"intervals": intervals_of(feedback, each)}
+        without = pd.DataFrame({"user": log.user_ids[users].astype(str), **each})
     return Engaged(
         workload,
         device_totals(told, devices, population.stream.horizon_s),
         population.owners,
         groups,
         found_alone(interactions, told),
-        feedback_section(tastes, device, taken, t_s),
-        feedback_by(tastes, device, taken, groups),
+        feedback,
+        feedback_by(*choices, population.owners, groups),
+        without,
     )

@@ -183,6 +183,8 @@ def collect(
     named = dict(zip(TABLES, map(telling_units, tables), strict=True))
     if chosen is not None:
         named["opportunities"] = telling_units(chosen)
+    if reacting is not None and reacting.feedback_without is not None:
+        named["feedback"] = telling_units(reacting.feedback_without)
     return RunResult(parts.finite(summary), named, scenario, notes)
 
 

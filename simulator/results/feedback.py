@@ -12,14 +12,29 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import svds
 
+from fleetrec.simulator.results.left_out import Taken, interval_without
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+PREFIX = "feedback."
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "coverage": (0.0, 1.0),
+    "gini": (0.0, 1.0),
+    "popularity": (0.0, 1.0),
+    "own_taste": (-1.0, 1.0),
+    "coverage_drift": (-1.0, 1.0),
+    "gini_drift": (-1.0, 1.0),
+    "popularity_drift": (-1.0, 1.0),
+    "own_taste_drift": (-2.0, 2.0),
+}
+"""figures, and what none of them can be below or above"""
 STRETCHES = 8
 _LEAST = 20
 """choices of a stretch, below which nothing is told"""
 _DIMENSIONS = 16
-_DIGITS = 6
+_DIGITS, _DIGITS_WITHOUT = 6, 9
+_NOW = ("coverage", "gini", "popularity", "own_taste")
 
 
 def item_vectors(users: Ints, items: Ints, n_items: int) -> Floats:
@@ -65,26 +80,40 @@ class Tastes:
     def told(self, owner: Ints, items: Ints) -> dict[str, float]:
         """Coverage, Gini, popularity and closeness to the users' earlier taste, of choices [M]."""
         taken = np.bincount(items, minlength=self._n_items)
+        popular, close = self._of(owner, items).mean(axis=0).tolist()
+        found = ((taken > 0).mean(), gini(taken), popular, close)
+        return {name: round(float(value), _DIGITS) for name, value in zip(_NOW, found, strict=True)}
+
+    def taken(self, owner: Ints, items: Ints, whose: Ints, among: Ints) -> Taken:
+        """Choices [M] in their order, of the devices that are `among` all; `whose` [D]: the devices' users, clones
+        being one user, in whose order they are told."""
+        users, numbers = np.unique(whose[among], return_inverse=True)
+        number = np.zeros(len(whose), dtype=np.int64)
+        number[among] = numbers
+        return Taken(number[owner], items, self._of(owner, items), len(users), self._n_items)
+
+    def _of(self, owner: Ints, items: Ints) -> Floats:
+        """[M, 2]: how popular items are, and how close to the users' earlier taste."""
         close = (self._vectors[items] * self._taste[owner]).sum(axis=1)
-        found = {
-            "coverage": float((taken > 0).mean()),
-            "gini": gini(taken),
-            "popularity": float(self._popularity[items].mean()),
-            "own_taste": float(close.mean()),
-        }
-        return {name: round(value, _DIGITS) for name, value in found.items()}
+        return np.stack([self._popularity[items], close], axis=1)
 
 
 def feedback_by(
-    tastes: Tastes, owner: Ints, items: Ints, groups: Mapping[str, tuple[Ints, Sequence[str]]]
+    tastes: Tastes, owner: Ints, items: Ints, whose: Ints, groups: Mapping[str, tuple[Ints, Sequence[str]]]
 ) -> dict[str, Any]:
-    """What each group of devices took, of choices [M]: for each way to part them, numbers [D] of names; nothing of a
-    group whose choices are too few to tell."""
+    """What each group of devices took, of choices [M], and the 95% intervals of that: for each way to part them,
+    numbers [D] of names; nothing of a group whose choices are too few to tell. `whose` [D]: the devices' users."""
     found: dict[str, Any] = {}
     for way, (numbers, names) in groups.items():
-        held = {name: np.flatnonzero(numbers[owner] == number) for number, name in enumerate(names)}
-        some = {name: which for name, which in held.items() if len(which) >= _LEAST}
-        found[way] = {name: {"choices": len(of)} | tastes.told(owner[of], items[of]) for name, of in some.items()}
+        found[way] = {}
+        for number, name in enumerate(names):
+            of = np.flatnonzero(numbers[owner] == number)
+            if len(of) < _LEAST:
+                continue
+            told = tastes.told(owner[of], items[of])
+            taken = tastes.taken(owner[of], items[of], whose, np.flatnonzero(numbers == number))
+            without = dict(zip(_NOW, taken.without_each(0, 1).T, strict=True))
+            found[way][name] = {"choices": len(of)} | told | {"intervals": intervals_of(told, without)}
     return found
 
 
@@ -101,3 +130,17 @@ def feedback_section(tastes: Tastes, owner: Ints, items: Ints, t_s: Floats) -> d
     series = {name: [one[name] for one in told] for name in told[0]}
     over_time = {"choices": each, "from_s": [float(t_s[part[0]]) for part in parts], **series}
     return tastes.told(owner, items) | drift | {"over_time": over_time}
+
+
+def feedback_without(tastes: Tastes, owner: Ints, items: Ints, t_s: Floats, whose: Ints) -> dict[str, Floats]:
+    """What every figure of the same would be without each of the users [U]; `whose` [D]: those of the devices."""
+    order = np.argsort(t_s, kind="stable")
+    taken = tastes.taken(owner[order], items[order], whose, np.arange(len(whose)))
+    now, last, first = (taken.without_each(*part) for part in ((0, 1), (STRETCHES - 1, STRETCHES), (0, STRETCHES)))
+    found = np.round(np.concatenate([now, last - first], axis=1), _DIGITS_WITHOUT)
+    return dict(zip(BOUNDS, found.T, strict=True))
+
+
+def intervals_of(told: Mapping[str, Any], without: Mapping[str, Floats]) -> dict[str, list[float]]:
+    """The 95% intervals of figures that are `without` [U] each of the users."""
+    return {name: interval_without(told[name], values, *BOUNDS[name]) for name, values in without.items()}

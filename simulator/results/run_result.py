@@ -12,6 +12,7 @@ import pandas as pd
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.records.schemas import OPPORTUNITY_SCHEMA
+from fleetrec.simulator.results.feedback import BOUNDS
 from fleetrec.simulator.results.run_folder import RunFolder
 from fleetrec.simulator.scenario import resolved_yaml, sections
 
@@ -82,6 +83,12 @@ class RunResult:
     def opportunities(self) -> pd.DataFrame:
         """One row an opportunity, of users who react; empty where they have what the log says."""
         return self.tables.get("opportunities", pd.DataFrame(columns=OPPORTUNITY_SCHEMA.names))
+
+    @property
+    def feedback(self) -> pd.DataFrame:
+        """One row a user, of users who react: what each figure of the summary's `feedback` would be without it; empty
+        where there is none."""
+        return self.tables.get("feedback", pd.DataFrame(columns=["user", *BOUNDS]))
 
     @property
     def baselines(self) -> pd.DataFrame:

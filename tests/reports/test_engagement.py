@@ -16,6 +16,7 @@ from fleetrec.reports.html.engagement_tables import (
     engagement_groups_table,
     engagement_table,
     feedback_groups_table,
+    feedback_table,
     fit_table,
 )
 from fleetrec.reports.html.run_page import write_run_page
@@ -61,6 +62,10 @@ def test_tables_and_the_terminal_tell_the_same_figures(folder: Path) -> None:
     by_group = feedback_groups_table(summary)
     assert by_group is not None
     assert {row.cells[0].text for row in by_group.rows} <= {row.cells[0].text for row in groups.rows}
+    moved = feedback_table(summary)
+    assert moved is not None
+    assert len(moved.rows) == 8
+    assert all(" to " in cell.small for row in (*moved.rows, *by_group.rows) for cell in row.cells[-1:])
     console = Console(width=100, record=True)
     print_run_summary(summary, console)
     told = console.export_text()

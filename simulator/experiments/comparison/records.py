@@ -19,6 +19,9 @@ from fleetrec.simulator.experiments.folders import Manifest, Variant, full_metri
 from fleetrec.simulator.experiments.statistics import Replicates
 from fleetrec.simulator.results.account_names import FIGURES
 from fleetrec.simulator.results.engagement import PREFIX, RATIOS, bounds, of_ratio
+from fleetrec.simulator.results.feedback import BOUNDS
+from fleetrec.simulator.results.feedback import PREFIX as FEEDBACK
+from fleetrec.simulator.results.left_out import moved_by
 from fleetrec.simulator.results.summary import NOT_EVALUATED
 from fleetrec.simulator.scenario.building import suggestion
 
@@ -117,6 +120,8 @@ class ExperimentRecords:
         """A metric of every variant, after the cut: by run and user where ranks give it, else by run."""
         if self.lived is not None and metric.removeprefix(PREFIX) in RATIOS:
             return self._engagement(metric.removeprefix(PREFIX), self.lived)
+        if self.lived is not None and metric.startswith(FEEDBACK) and metric.removeprefix(FEEDBACK) in BOUNDS:
+            return self._feedback(metric, self.lived)
         if not self.from_ranks(metric):
             return self._by_run(metric)
         return self._over_users(*self._totals(metric, self.ranks))
@@ -172,9 +177,13 @@ class ExperimentRecords:
         """A measure of sums and counts [V, R, U]; where users react counts differ."""
         if not self.reacts:
             return Measure(sums, counts[0], self.replicates, by_user=True)
-        common = np.stack([np.bincount(world.user, minlength=len(self.users)) for world in self.worlds]).astype(float)
+        common = self._devices()
         held = on_common_counts(sums, counts, common)
         return Measure(held, common, self.replicates, by_user=True, least=least, most=most)
+
+    def _devices(self) -> Floats:
+        """How many devices each user has in each run [R, U], of users who react."""
+        return np.stack([np.bincount(world.user, minlength=len(self.users)) for world in self.worlds]).astype(float)
 
     def _engagement(self, name: str, lived: Sequence[Sequence[RunRecords]]) -> Measure:
         """What users did: see `RATIOS`."""
@@ -186,6 +195,21 @@ class ExperimentRecords:
                 for part, values in enumerate(of_ratio(run.lives.totals(self.cuts_s[r]), name)):
                     found[part, v, r] = np.bincount(self.worlds[r].user, values, shape[-1])
         return self._over_users(found[0], found[1], *bounds(name))
+
+    def _feedback(self, metric: str, lived: Sequence[Sequence[RunRecords]]) -> Measure:
+        """What users took, of the whole run: each user moves a figure as far as it would be moved without it. By run
+        where one of them has not kept that."""
+        by_run, name, devices = self._by_run(metric), metric.removeprefix(FEEDBACK), self._devices()
+        tables = [[run.lives.feedback for run in runs if run.lives is not None] for runs in lived]
+        if any(name not in table for runs in tables for table in runs):
+            return by_run
+        sums = by_run.by_run[..., None] * devices
+        for v, runs in enumerate(tables):
+            for r, table in enumerate(runs):
+                moved = moved_by(table[name].to_numpy(np.float64))
+                sums[v, r, np.searchsorted(self.users, table.index.to_numpy(str))] += moved * devices[r].sum()
+        least, most = BOUNDS[name]
+        return Measure(sums, devices, self.replicates, by_user=True, least=least, most=most)
 
     def _by_run(self, metric: str) -> Measure:
         table = self.results.set_index(["variant", "seed", "training"])[metric]

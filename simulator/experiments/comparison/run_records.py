@@ -18,8 +18,15 @@ from fleetrec.simulator.results.engagement import device_totals, found_alone
 
 Ranks = NDArray[np.int32]
 
-_OPPORTUNITIES = "opportunities.parquet"
-_FILES = ("interactions.parquet", "devices.parquet", "baselines.parquet", "account.parquet", _OPPORTUNITIES)
+_OPPORTUNITIES, _FEEDBACK = "opportunities.parquet", "feedback.parquet"
+_FILES = (
+    "interactions.parquet",
+    "devices.parquet",
+    "baselines.parquet",
+    "account.parquet",
+    _OPPORTUNITIES,
+    _FEEDBACK,
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class Lives:
     horizon_s: float
     measures: Note
     """what figures of these users are of, as the run says it"""
+    feedback: pd.DataFrame
+    """by user: what figures of feedback would be without it; empty where the run has none"""
 
     def totals(self, cut_s: float) -> pd.DataFrame:
         """Sums [D] of what each device's user did after the cut."""
@@ -66,8 +75,8 @@ def read_run(folder: Path) -> RunRecords:
     try:
         table = pd.read_parquet(path, columns=["device", "step", "t_s", "rank"])
         owners = pd.read_parquet(folder / "devices.parquet", columns=["device", "user"]).set_index("device")["user"]
-        alone, account, told = (
-            _optional(folder / name) for name in ("baselines.parquet", "account.parquet", _OPPORTUNITIES)
+        alone, account, told, feedback = (
+            _optional(folder / name) for name in ("baselines.parquet", "account.parquet", _OPPORTUNITIES, _FEEDBACK)
         )
     except (OSError, ValueError, ArrowException) as error:
         reason = str(error).splitlines()[0]
@@ -89,7 +98,8 @@ def read_run(folder: Path) -> RunRecords:
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     said = next(Note(one["key"], one["text"], one["values"]) for one in summary["notes"] if one["key"] == ENGAGEMENT)
     of_devices = owners.sort_index().to_numpy(dtype=object).astype(str)
-    lives = Lives(told, of_devices, float(summary["simulated_seconds"]), said)
+    feedback = feedback if feedback.empty else feedback.set_index("user")
+    lives = Lives(told, of_devices, float(summary["simulated_seconds"]), said, feedback)
     return RunRecords(table[kept], users[kept], {name: held[kept] for name, held in ranks.items()}, account, lives)
 
 

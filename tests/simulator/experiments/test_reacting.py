@@ -1,5 +1,7 @@
 """Runs whose users react are compared by what these did, paired user by user."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,13 @@ from fleetrec.simulator.experiments.decision.value import Value
 from fleetrec.simulator.experiments.optimise.goals import read_goals
 from fleetrec.simulator.experiments.policy_comparison import compare
 from fleetrec.simulator.results.engagement import priced_in
+from fleetrec.simulator.results.feedback import BOUNDS
 from fleetrec.simulator.results.run_folder import opened
 from fleetrec.simulator.simulation import simulate
 from tests.simulator.handed_over import Formula
 from tests.simulator.reacting import _store, reacting
+
+METRIC = "engagement.choices_per_day"
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +57,42 @@ def test_what_users_take_a_day_is_compared_with_intervals_where_nobody_says_othe
     assert "items taken a day" in found.answer["headline"] or "Nothing is shown" in found.answer["headline"]
 
 
+def test_what_is_taken_is_compared_user_by_user_and_not_where_a_run_has_not_kept_that(
+    tmp_path: Path,
+) -> None:
+    runs = {name: tmp_path / name for name in ("never", "some")}
+    for name, request in (("never", "never"), ("some", {"kind": "random", "ratio": 0.4})):
+        users = {"kind": "choice", "skip": -2.0, "organic": 0.4}
+        changes = {"fleet": {"devices": 30}, "policy": {"request": request}, "workload": {"users": users}}
+        simulate(reacting(**changes), out=runs[name], store=_store(), candidates=Formula)
+    names = [f"feedback.{name}" for name in BOUNDS]
+    rows = compare_runs(runs).table.set_index(["metric", "variant"])
+    summary = json.loads((runs["some"] / "summary.json").read_text())
+
+    def wider(metric: str) -> float:
+        """By how much the comparison's interval, by Student's t, is wider than the run's own."""
+        row, (section, name) = rows.loc[(metric, "some")], metric.split(".")
+        low, high = summary[section]["intervals"][name]  # one of the ends may be at a bound
+        return max(row["high"] - row["mean"], row["mean"] - row["low"]) / max(high - row["mean"], row["mean"] - low)
+
+    for name in names:
+        row = rows.loc[(name, "some")]
+        assert (row["method"], row["generalises_to"]) == ("user clusters", rows.loc[(METRIC, "some"), "generalises_to"])
+        assert row["difference_low"] < row["difference"] < row["difference_high"]
+        assert wider(name) == pytest.approx(wider(METRIC), rel=1e-4)
+    without = shutil.copytree(runs["some"], tmp_path / "older")
+    (without / "feedback.parquet").unlink()
+    older = compare_runs({"never": runs["never"], "older": without}).table.set_index(["metric", "variant"])
+    for name in names:
+        assert older.loc[(name, "older"), "method"] == "none"
+        assert older.loc[(name, "older"), "difference"] == pytest.approx(rows.loc[(name, "some"), "difference"])
+
+
 def test_a_run_against_itself_differs_in_nothing(runs: dict[str, Path]) -> None:
     found = compare_runs({"one": runs["some"], "other": runs["some"]}, metric="regret").table
-    told = found[(found["variant"] == "other") & found["metric"].str.startswith(("engagement.", "accuracy."))]
+    told = found[
+        (found["variant"] == "other") & found["metric"].str.startswith(("engagement.", "accuracy.", "feedback."))
+    ]
     assert (told["difference"].dropna() == 0).all()
     assert (told["difference_high"].dropna() == 0).all()
 
