@@ -35,7 +35,7 @@ from fleetrec.simulator.workload.users.click_model import click_model_of
 from fleetrec.simulator.workload.users.fitted import FittedUsers
 from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past
 
-FORMAT = 2
+FORMAT = 3
 _ARTIFACT = "users"
 _SEED = 1
 _PARTS, _HELD_OUT, _VALIDATING = 10, (8, 9), (6, 7)
@@ -44,6 +44,8 @@ _FEWEST = 20
 _SCREEN = 10
 _LAW_USERS = 512
 _CURVE = 48  # points
+_LIVES = 8
+"""draws of pauses that are put together: what one draws among a few hundred users says little"""
 PAUSE_S = 1800.0
 """a longer pause begins a new session"""
 
@@ -186,8 +188,9 @@ def compare_users(split: SplitLog, model: FittedUsers, seed: int = 1) -> dict[st
         device, _ = ragged((split.log.lengths - split.history)[held])
         logged = [_logged_sessions(split, users) for users in (held, others)]
         for after in ("others", "self"):
-            drawn = empirical_times(split, EmpiricalArrivals(after=after), held, others, Draws(seed))
-            times = [_sessions(device, drawn), *logged]
+            arrivals, lives = EmpiricalArrivals(after=after), range(seed, seed + _LIVES)
+            drawn = [_sessions(device, empirical_times(split, arrivals, held, others, Draws(n))) for n in lives]
+            times = [tuple(map(np.concatenate, zip(*drawn, strict=True))), *logged]
             names = (f"session_length_after_{after}", f"gap_after_{after}")
             of |= {name: [one[place] for one in times] for place, name in enumerate(names)}
     rows = [

@@ -204,9 +204,26 @@ def empirical_times(split: SplitLog, section: EmpiricalArrivals, users: Ints, ot
         own = (split.history[users] > lengths)[device]
         newest = (log.offsets[users] + split.history[users] - lengths)[device[own]] + place[own]
         gaps[own] = log.times[newest] - log.times[newest - 1]
+        long = np.flatnonzero(own & (gaps > DAY_S))
+        if len(pauses := _long_pauses(split, others)):
+            drawn = draws.uniform("arrival long pause", device[long], place[long])
+            gaps[long] = pauses[(drawn * len(pauses)).astype(np.int64)] // DAY_S * DAY_S + gaps[long] % DAY_S
         first = own & (place == 0)  # of a pause that began before the run
         gaps[first] *= draws.uniform("arrival begin", device[first])
     return _running_sums(gaps, device)
+
+
+def _long_pauses(split: SplitLog, users: Ints) -> Floats:
+    """Pauses of a day or more in what these users stream, in order.
+
+    No pause is longer than the part of the log that it is in: what is streamed of a log may be too short for the pauses
+    before it, or have room for such as there could not be before.
+    """
+    log, history = split.log, split.history[users]
+    device, place = ragged(log.lengths[users] - history)
+    at = (log.offsets[users] + history)[device] + place
+    gaps = (log.times[at] - log.times[at - 1])[place > 0]
+    return np.asarray(gaps[gaps >= DAY_S])
 
 
 def _donors(split: SplitLog, users: Ints, lengths: Ints, draws: Draws) -> Ints:

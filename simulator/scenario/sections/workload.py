@@ -208,8 +208,9 @@ class EmpiricalArrivals(Section):
     kind: Literal["empirical"] = "empirical"
     after: Literal["others", "self"] = Field(
         "self",
-        description="whose pauses, in their order: the newest of the own history where it has enough of them, else "
-        "(and with `others` always) those of a streamed user, drawn by the seed",
+        description="whose pauses, in their order: the newest of the own history where it has enough of them (those "
+        "of more than a day as long as such pauses are in the stream), else (and with `others` always) those of a "
+        "streamed user, drawn by the seed",
     )
 
 

@@ -211,6 +211,18 @@ def test_own_pauses_come_again_in_their_order() -> None:
         assert np.diff([first, *later]).tolist() == [20, 970]
 
 
+def test_own_pauses_of_more_than_a_day_are_as_long_as_such_pauses_are_in_the_stream_and_end_at_the_same_hour() -> None:
+    """Before the cut nobody paused for long, since the log had just begun."""
+    gaps = [60.0, 1.5 * DAY, 1.25 * DAY, 60.0, 60.0, 1.25 * DAY, 60.0, 1.5 * DAY, 60.0] + [60.0, 30.3 * DAY] * 4
+    times = [(DAY_0 + np.cumsum(gaps)).tolist()] * 40
+    stream = stream_of(times, EmpiricalArrivals(), split=PerUserSplit(last=8, min_history=1))
+    came = gaps_of(stream)
+    assert (came[came <= DAY] == 60.0).all()
+    assert (came[came > DAY] // DAY == 30).all()
+    assert set(np.round(came[came > DAY] % DAY / DAY, 6)) == {0.25, 0.5}
+    assert (came > DAY).mean() == pytest.approx(3 / 7)  # of the newest eight before the stream, but for the first
+
+
 def test_with_too_short_a_history_another_user_lends_its_pauses() -> None:
     times = [[DAY_0, *(DAY_0 + 10 + t for t in (0, 5, 5, 90))], [DAY_0, *(DAY_0 + 50 + t for t in (0, 5, 5, 90))]]
     split = PerUserSplit(last=4, min_history=1)
