@@ -24,7 +24,7 @@ def users(scenario: ScenarioFile, overrides: Overrides = None, quiet: Quiet = Fa
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.reports.terminal.users import print_users
         from fleetrec.simulator.core.notes import data_of
-        from fleetrec.simulator.preparation.fitted_users import examined, fit_users, fitted_notes
+        from fleetrec.simulator.preparation.fitted_users import exposed, fit_users, fitted_notes
         from fleetrec.simulator.preparation.training import load_workload
         from fleetrec.simulator.scenario.file_checks import check_files
         from fleetrec.simulator.workload.splitting import split_log
@@ -32,9 +32,8 @@ def users(scenario: ScenarioFile, overrides: Overrides = None, quiet: Quiet = Fa
         loaded = Scenario.load(scenario, overrides or [], check=check_files)
         store = ArtifactStore()
         split = split_log(load_workload(loaded.workload, store), loaded.workload.split)
-        model = examined(
-            fit_users(split, store, loaded.engine.threads, progress_bars(quiet)), loaded.workload.interactions
-        )
+        fitted = fit_users(split, store, loaded.engine.threads, progress_bars(quiet))
+        model = exposed(fitted, split, loaded.workload)
         figures = {**model.fit, "notes": data_of(*fitted_notes(model.fit))}
         if as_json:
             print_json(figures)

@@ -26,6 +26,7 @@ FIT: Mapping[str, str] = {
     "gap_after_others": "gap (s), by others' pauses",
     "session_length_after_self": "interactions a session, by own pauses",
     "gap_after_self": "gap (s), by own pauses",
+    "left": "share of screens of which nothing is taken",
 }
 """what is compared of fitted and held-out users"""
 _LABELS = {

@@ -1,6 +1,6 @@
 """What `users` prints: how fitted users compare with held-out ones, and what is assumed of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -21,6 +21,18 @@ def print_users(figures: Mapping[str, Any], console: Console) -> None:
         means = (number_text(row[f"{whose}_mean"]) for whose in ("model", "held_out", "others"))
         table.add_row(FIT[row["what"]], f"{row['ks']:.3f}", f"{row['between_users']:.3f}", *means)
     console.print(table)
+    for row in figures["compared"]:
+        if "by_worth" in row:
+            write_line(console, _by_worth(row["by_worth"]))
     write_line(console, f"split: {figures['split']}")
     for held in figures["notes"]:
         write_line(console, f"note: {held['text']}", "dim")
+
+
+def _by_worth(fifths: Sequence[Mapping[str, float]]) -> str:
+    """How often nothing is taken of screens that are worth little, and of those that are worth much."""
+    model, did = (", ".join(f"{one[whose]:.0%}" for one in fifths) for whose in ("model", "held_out"))
+    return (
+        f"nothing is taken, from the fifth of screens that are worth least to that worth most: {did} by them, {model} "
+        "by the model"
+    )

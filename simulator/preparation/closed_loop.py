@@ -15,7 +15,7 @@ from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.fleet.population import Population
-from fleetrec.simulator.preparation.fitted_users import examined, fit_users
+from fleetrec.simulator.preparation.fitted_users import exposed, fit_users
 from fleetrec.simulator.preparation.prepare import Memo, Prepared, preloaded_lists
 from fleetrec.simulator.preparation.training import grown_source, srm_scores
 from fleetrec.simulator.ranking.growing import GrowingHistories
@@ -154,7 +154,7 @@ def opportunities_of(population: Population, users: sections.Users) -> Opportuni
 def fitted_users(workload: sections.Workload, before: Prepared, progress: Progress) -> FittedUsers:
     """The users of a log on disk: fitted, which takes a minute, where the cache does not have them."""
     fitted = fit_users(before.trained.split, before.trained.store, before.inputs.training.threads, progress)
-    return examined(fitted, workload.interactions)
+    return exposed(fitted, before.trained.split, workload)
 
 
 def user_model(workload: sections.Workload, before: Prepared, times: Opportunities, past: Past) -> UserModel:

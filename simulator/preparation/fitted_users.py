@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,8 @@ from fleetrec.models.users.choice_model import Histories, train_choice_model
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import user_keys
+from fleetrec.simulator.preparation.shown_screens import FEWEST, compared_screens, screens_of, skip_of, worth
 from fleetrec.simulator.scenario.sections import EmpiricalArrivals, Workload
-from fleetrec.simulator.scenario.sections.workload import LogFile
 from fleetrec.simulator.workload.arrivals import empirical_times
 from fleetrec.simulator.workload.exposures import read_exposures
 from fleetrec.simulator.workload.recipe import with_recipe
@@ -110,14 +110,27 @@ def fit_users(split: SplitLog, store: ArtifactStore, threads: int, progress: Pro
     return FittedUsers(arrays, laws, fit)
 
 
-def examined(model: FittedUsers, interactions: LogFile | Literal["synthetic"]) -> FittedUsers:
-    """The same users, who look down a screen as a log says that names positions of what was shown."""
-    section = None if isinstance(interactions, str) else with_recipe(interactions)
-    if section is None or section.columns.position is None:
+def exposed(model: FittedUsers, split: SplitLog, workload: Workload) -> FittedUsers:
+    """The same users, who look down a screen and leave it as a log says that names what was shown: which was clicked,
+    and either how likely each item was or whether it was shown at random."""
+    section = None if isinstance(workload.interactions, str) else with_recipe(workload.interactions)
+    if section is None or section.columns.clicked is None:
         return model
-    log, model = read_exposures(section), copy(model)
-    model.laws = replace(model.laws, examination=max(click_model_of(log).falls_by, 0.0))
-    model.fit = {**model.fit, "laws": asdict(model.laws), "exposures": len(log.user)}
+    if section.columns.propensity is None and section.columns.random is None:
+        return model
+    shown, model = read_exposures(section), copy(model)
+    laws, fit = model.laws, dict(model.fit)
+    if section.columns.position is not None:
+        laws = replace(laws, examination=max(click_model_of(shown).falls_by, 0.0))
+        fit |= {"exposures": len(shown.user)}
+    roles, screens = roles_of(split), screens_of(split, shown)
+    fitted, held = screens.of(roles.fitting), screens.of(roles.held_out)
+    if len(fitted.user) >= FEWEST and len(held.user):
+        said = workload.users.laws(laws) if isinstance(workload.users, ChoiceUsers) else laws
+        values = [worth(split, model, some, said.examination) for some in (fitted, held)]
+        laws = replace(laws, skip=skip_of(values[0], (fitted.left * len(fitted.user) + 0.5) / (len(fitted.user) + 1)))
+        fit["compared"] = [*fit["compared"], compared_screens(fitted, held, values[1], laws.skip)]
+    model.laws, model.fit = laws, {**fit, "laws": asdict(laws)}
     return model
 
 
@@ -221,11 +234,21 @@ def fitted_notes(fit: Mapping[str, Any]) -> list[Note]:
         "users are of a model that was fitted on what the log's users did after the cut, from which no recommender has "
         "learnt: what they want is told from what they had, whoever had shown it to them"
     )
+    left = next((row for row in fit["compared"] if row["what"] == "left"), None)
+    half = "of the best screen of ten they take something half the time; "
     assumed = (
-        "no log of choices tells what users leave: unless workload.users says otherwise, of the best screen of ten "
-        "they take something half the time; patience, satisfaction and returns are assumed"
+        f"no log of choices tells what users leave: unless workload.users says otherwise, {'' if left else half}"
+        "patience, satisfaction and returns are assumed"
     )
     notes = [note("users_fitted", told), note("users_assumed", assumed)]
+    if left is not None:
+        said = (
+            "what taking nothing is worth is fitted on {fitted:,} screens that the log says were shown: nothing was "
+            "taken of {did:.1%} of {held_out:,} that held-out users were shown, and the model takes nothing of "
+            "{model:.1%}; workload.users.skip sets it otherwise"
+        )
+        shares = {"did": left["held_out_mean"], "model": left["model_mean"]}
+        notes.append(note("users_leave", said, **left["screens"], **shares))
     if "exposures" in fit:
         seen = (
             "how far down a screen users look is fitted on {rows:,} rows of the log that say what was shown where: an "

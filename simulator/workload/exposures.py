@@ -53,6 +53,9 @@ class Exposures:
     clicked: NDArray[np.bool_]  # [R]
     propensity: Floats  # [R]
     notes: tuple[Note, ...] = ()
+    screen: Ints | None = None
+    """[R] which rows were shown together: alike of one screen; -1 where some of it do not count"""
+    t_s: Floats | None = None  # [R], where there are times
 
     @property
     def n_positions(self) -> int:
@@ -141,8 +144,11 @@ def read_exposures(section: LogFile) -> Exposures:
         )
     notes, rows = [], table.num_rows
     table = table.filter(table["shown"])
+    screen = _screens(table)
     if "propensity" not in names:
-        table = table.filter(table["random"])
+        random = np.asarray(table["random"], dtype=np.bool_)
+        screen = np.where(np.bincount(screen[~random], minlength=len(random)) > 0, -1, np.arange(len(random)))[screen]
+        table, screen = table.filter(table["random"]), screen[random]
         told = "only what was shown at random counts, {kept:,} of {rows:,} rows"
         notes.append(note("random_exposure", told, kept=table.num_rows, rows=rows))
     if not table.num_rows:
@@ -167,7 +173,20 @@ def read_exposures(section: LogFile) -> Exposures:
     else:
         notes.append(note("one_position", "no column says at which position an item stood: all stood at one"))
     clicked = np.asarray(table["clicked"], dtype=np.bool_)
-    return Exposures(str(path), users, items, user, item, position, clicked, propensity, tuple(notes))
+    times = np.asarray(table["timestamp"], dtype=np.float64) if "timestamp" in names else None
+    return Exposures(str(path), users, items, user, item, position, clicked, propensity, tuple(notes), screen, times)
+
+
+def _screens(table: pa.Table) -> Ints:
+    """[R] numbers of what was shown together: of one user's slate where the log names slates; where it names positions
+    instead, at one time; else each row by itself."""
+    names = table.column_names
+    together = "slate" if "slate" in names else "timestamp" if {"position", "timestamp"} <= set(names) else None
+    if together is None:
+        return np.arange(table.num_rows)
+    _, user = _coded(table["user_id"])
+    _, at = _coded(table[together].fill_null("") if together == "slate" else table[together])
+    return np.asarray(np.unique(user * (int(at.max(initial=0)) + 1) + at, return_inverse=True)[1])
 
 
 def _coded(column: Any) -> tuple[list[str], Ints]:

@@ -12,15 +12,14 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.preparation.fitted_users import (
     compare_users,
-    examined,
+    exposed,
     fit_users,
     fitted_notes,
     ks,
     live,
     roles_of,
 )
-from fleetrec.simulator.scenario.sections import GlobalTimeSplit, SyntheticWorld
-from fleetrec.simulator.scenario.sections.workload import LogColumns, LogFile
+from fleetrec.simulator.scenario.sections import GlobalTimeSplit, SyntheticWorld, Workload
 from fleetrec.simulator.workload.splitting import SplitLog, split_log
 from fleetrec.simulator.workload.synthetic import synthetic_log
 from fleetrec.simulator.workload.synthetic_exposures import ExposureWorld
@@ -110,17 +109,19 @@ def test_users_of_a_log_who_choose_live_one_life_however_it_is_computed(tmp_path
 
 
 def test_how_far_down_they_look_is_that_of_what_was_shown_where_the_log_says_it(
-    fitted: FittedUsers, tmp_path: Path
+    split: SplitLog, fitted: FittedUsers, tmp_path: Path
 ) -> None:
     pa_csv.write_csv(ExposureWorld().table(), tmp_path / "shown.csv")  # clicks fall as 1 / position
     columns = {"clicked": "clicked", "position": "position", "propensity": "propensity"}
-    log = LogFile.model_validate({"path": str(tmp_path / "shown.csv"), "columns": columns})
-    seen = examined(fitted, log)
-    assert seen.laws.examination == pytest.approx(1.0, abs=0.1)
-    assert seen.laws.examination != fitted.laws.examination == 1.0
-    assert [one.key for one in fitted_notes(seen.fit)][-1] == "users_examination"
-    unsaid = log.model_copy(update={"columns": LogColumns()})
-    assert examined(fitted, unsaid) is fitted is examined(fitted, "synthetic")
+
+    def seen(**columns: str) -> FittedUsers:
+        log = {"path": str(tmp_path / "shown.csv"), "columns": columns}
+        return exposed(fitted, split, Workload.model_validate({"interactions": log, "users": {"kind": "choice"}}))
+
+    assert seen(**columns).laws.examination == pytest.approx(1.0, abs=0.1)
+    assert seen(**columns).laws.examination != fitted.laws.examination == 1.0
+    assert "users_examination" in [one.key for one in fitted_notes(seen(**columns).fit)]
+    assert seen() is seen(clicked="clicked") is exposed(fitted, split, Workload()) is fitted
 
 
 def test_a_log_of_few_users_is_one_line() -> None:
