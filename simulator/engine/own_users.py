@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from fleetrec.models.llm.cache import GrownCandidates
+from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.engine.users import Screened, waits
 from fleetrec.simulator.ranking.growing import GrowingHistories
@@ -88,7 +89,12 @@ class Screen:
 
     def attributes(self, item: int) -> tuple[str, ...]:
         """See SlateView."""
-        return self._words[item] if self._words is not None else ()
+        if self._words is None:
+            raise InputError(
+                "workload.users: they ask for words of items, and the log has none; name the column of a table of "
+                "items that has them: workload.interactions.items={path: items.csv, columns: {attributes: genre}}"
+            )
+        return self._words[item]
 
     def utility(self, items: ArrayLike) -> Floats:
         """See SlateView."""

@@ -92,7 +92,8 @@ def fit_users(split: SplitLog, store: ArtifactStore, threads: int, progress: Pro
     folder = store.open(_ARTIFACT, key)
     if folder is not None:
         told = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
-        return FittedUsers(load_file(folder / "users.safetensors"), Laws(**told["laws"]), told["fit"])
+        fit = told["fit"] | {"items": _known_items(split, roles)}
+        return FittedUsers(load_file(folder / "users.safetensors"), Laws(**told["laws"]), fit)
     store.check_writable()
     away_s = np.diff(log.times, prepend=0.0)
     away_s[log.offsets[:-1]] = np.inf
@@ -107,7 +108,7 @@ def fit_users(split: SplitLog, store: ArtifactStore, threads: int, progress: Pro
         save_file(arrays, temporary / "users.safetensors")
         told = {"laws": asdict(laws), **history, "fit": fit}
         (temporary / "fit.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
-    return FittedUsers(arrays, laws, fit)
+    return FittedUsers(arrays, laws, fit | {"items": _known_items(split, roles)})
 
 
 def exposed(model: FittedUsers, split: SplitLog, workload: Workload) -> FittedUsers:
@@ -241,6 +242,12 @@ def fitted_notes(fit: Mapping[str, Any]) -> list[Note]:
         "patience, satisfaction and returns are assumed"
     )
     notes = [note("users_fitted", told), note("users_assumed", assumed)]
+    if fit["items"]["unknown"]:
+        few = (
+            "{unknown:,} of {items:,} items were had neither before the cut nor by the users of the fit: to users who "
+            "choose they are worth what little their popularity says"
+        )
+        notes.append(note("users_unknown_items", few, **fit["items"]))
     if left is not None:
         said = (
             "what taking nothing is worth is fitted on {fitted:,} screens that the log says were shown: nothing was "
@@ -257,6 +264,13 @@ def fitted_notes(fit: Mapping[str, Any]) -> list[Note]:
         values = {"rows": fit["exposures"], "examination": fit["laws"]["examination"]}
         notes.append(note("users_examination", seen, **values))
     return notes
+
+
+def _known_items(split: SplitLog, roles: UserRoles) -> dict[str, int]:
+    """How many items there are, and of how many nothing is known but that nobody had them."""
+    known = _popularity(split) > 0
+    known[np.concatenate(_chosen(split, np.flatnonzero(roles.fitting)))] = True
+    return {"items": len(known), "unknown": int((~known).sum())}
 
 
 def _chosen(split: SplitLog, users: Ints) -> list[Ints]:

@@ -57,7 +57,8 @@ class SlateView(Protocol):
         """Items in the catalogue."""
 
     def attributes(self, item: int) -> tuple[str, ...]:
-        """Words that the log has for an item; none where it has no such column."""
+        """Words that the log has for an item: genres, tags, categories. The run ends with a line where it has none of
+        any item."""
 
     def utility(self, items: ArrayLike) -> Floats:
         """What items [K] are worth to the user now, in the model of users who choose (docs/how-to/users.md): the truth

@@ -10,6 +10,8 @@ from fleetrec.simulator.scenario.sections.users import Users
 from fleetrec.simulator.scenario.units import Seconds, Share
 from fleetrec.simulator.workload.users.utility import Laws
 
+_UNTAKEN = 30.0
+"""a utility of taking nothing that no screen comes near: those of items are hardly ever above 15"""
 _TIRELESS, _SURE = 10_000.0, 50.0
 """skips that nobody is asked to bear, and log-odds that leave nothing to chance"""
 
@@ -50,8 +52,11 @@ class ChoiceUsers(Users):
         return replace(known, **{name: value for name, value in given.items() if value is not None})
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        if self.organic == 0 and self.skip is not None and self.skip > 50:
-            yield "skip", f"a utility of {self.skip:g} for taking nothing: users never choose; set one below 50"
+        if self.organic == 0 and self.skip is not None and self.skip > _UNTAKEN:
+            yield (
+                "skip",
+                f"a utility of {self.skip:g} for taking nothing: users never choose; set one below {_UNTAKEN:g}",
+            )
         tireless = self.patience is not None and self.patience > _TIRELESS
         if tireless and (self.churns or 0) < -_SURE and (self.returns or 0) > _SURE:
             said = "never stopping and always coming back: users can never leave; lower patience or returns"

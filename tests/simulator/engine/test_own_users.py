@@ -45,6 +45,18 @@ def named(folder: Path, source: str, **changes: Any) -> sections.Scenario:
     return reacting(**{**changes, "workload": {**changes.get("workload", {}), "users": users}})
 
 
+def test_who_asks_for_words_of_items_that_the_log_does_not_have_is_told_how_to_give_them(tmp_path: Path) -> None:
+    rows = [f"u{user},i{(user * 7 + n) % 40},{1e9 + 3600 * n:.0f}" for user in range(20) for n in range(20)]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    wordless = {"workload": {"interactions": {"path": str(tmp_path / "log.csv")}}}
+    with pytest.raises(InputError) as told:
+        by(lambda slate, now: slate.attributes(0) and None, **wordless)
+    assert str(told.value).startswith(
+        "workload.users: they ask for words of items, and the log has none; name the column"
+    )
+    assert "\n" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -62,6 +62,21 @@ def test_what_is_learnt_does_not_depend_on_what_held_out_users_did(
     assert again.laws == fitted.laws
 
 
+def test_items_of_which_nothing_is_known_are_told(split: SplitLog, fitted: FittedUsers, tmp_path: Path) -> None:
+    """Two that only held-out users have, and only after the cut."""
+    log, roles = split.log, roles_of(split)
+    place = np.arange(log.n_events) - log.offsets[log.user_of_event]
+    theirs = np.flatnonzero(roles.held_out[log.user_of_event] & (place >= split.history[log.user_of_event]))
+    items = log.items.copy()
+    items[theirs[:2]] = (60, 61)
+    ids = np.array([f"i{n}" for n in range(62)], dtype=object)
+    wider = replace(split, log=replace(log, items=items, item_ids=ids, content_hash="wider"))
+    fit = fit_users(wider, ArtifactStore(tmp_path), 1, NullProgress()).fit
+    told = {one.key: one.values for one in fitted_notes(fit)}
+    assert told["users_unknown_items"] == fit["items"] == {"items": 62, "unknown": 2}
+    assert "users_unknown_items" not in {one.key for one in fitted_notes(fitted.fit)}
+
+
 def test_they_are_fitted_once(split: SplitLog, store: ArtifactStore, fitted: FittedUsers) -> None:
     kept = fit_users(split, store, 1, NullProgress())
     users = np.flatnonzero(roles_of(split).held_out)[:5]
@@ -76,7 +91,7 @@ def test_their_choices_are_distributed_as_those_of_held_out_users(split: SplitLo
     assert rows["repeats"]["model_mean"] == pytest.approx(rows["repeats"]["held_out_mean"], abs=0.08)
     for what in ("popularity", "session_length_after_others"):
         assert rows[what]["ks"] < 0.15, what
-    assert figures == {**fitted.fit}
+    assert figures | {"items": {"items": 60, "unknown": 0}} == {**fitted.fit}
     for row in rows.values():
         curve = row["curve"]
         assert curve["model"][-1] == curve["held_out"][-1] == 1
