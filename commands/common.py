@@ -103,7 +103,7 @@ def print_advice(scenario: Any, quiet: bool = False) -> None:
 
 
 def progress_bars(quiet: bool) -> Any:
-    """Bars on a terminal, a line a minute on standard error otherwise; silence where `quiet`."""
+    """Bars on a terminal, lines on standard error otherwise, one a minute in the end; silence where `quiet`."""
     from fleetrec.models.runtime.progress import NullProgress, RichProgress
 
     return NullProgress() if quiet else RichProgress()

@@ -62,7 +62,7 @@ def train_p5(
     generator = np.random.default_rng(training.seed)
     users, positions = training_prompts(data)
     per_epoch = min(len(users), config.prompts_per_epoch or len(users))
-    with progress.task("training p5", config.epochs * per_epoch) as task:
+    with progress.task("training p5", config.epochs * per_epoch, training.patience < config.epochs) as task:
 
         def learn(epoch: int, _: int) -> float:
             chosen = generator.permutation(len(users))[:per_epoch]

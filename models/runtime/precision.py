@@ -1,14 +1,16 @@
 """The arithmetic of models by where they run.
 
-On a CPU everything is float32. On CUDA, small models rank in float32 too, as the phones that they stand for do;
-training and the LLM are in mixed precision: products in bfloat16 where PyTorch's autocast deems that safe, else in
-TF32, sums and weights in float32.
+On a CPU everything is float32, but for the products of a softmax over the catalogue where a scenario asks for bfloat16.
+On CUDA, small models rank in float32 too, as the phones that they stand for do; training and the LLM are in mixed
+precision: products in bfloat16 where PyTorch's autocast deems that safe, else in TF32, sums and weights in float32.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,15 +20,39 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 torch.backends.cudnn.allow_tf32 = False  # outside `mixed_precision`: PyTorch's own choice for recurrent layers is TF32
 
 
+SoftmaxPrecision = Literal["float32", "bfloat16"]
+
+
 def arithmetic_of(device: str | torch.device) -> str:
     """What training on `device` computes with."""
     kind = torch.device(device).type
     return kind if kind == "cpu" else f"{kind}, bfloat16"
 
 
-def computed_with(threads: int, device: str | torch.device) -> dict[str, Any]:
-    """What decides the last bits of trained weights beside data and configuration, as it stands in their keys."""
-    return {"threads": threads, "torch": torch.__version__, "device": arithmetic_of(device)}
+def computed_with(threads: int, device: str | torch.device, softmax: SoftmaxPrecision = "float32") -> dict[str, Any]:
+    """What decides the last bits of trained weights beside data and configuration, as it stands in their keys.
+    `softmax`: what is asked for of the products of a softmax over the catalogue."""
+    narrow = {"softmax": "bfloat16"} if narrow_softmax(softmax, device) else {}
+    return {"threads": threads, "torch": torch.__version__, "device": arithmetic_of(device), **narrow}
+
+
+def narrow_softmax(asked: SoftmaxPrecision, device: str | torch.device) -> bool:
+    """Whether the products of a softmax over the catalogue are in bfloat16 on a CPU: where that is asked for and the
+    processor has instructions for it; where it has none, float32 takes its place, said once on standard error."""
+    return asked == "bfloat16" and torch.device(device).type == "cpu" and _multiplies_bfloat16()
+
+
+@cache
+def _multiplies_bfloat16() -> bool:
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch before 2.10 does not tell
+    able = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    if not able:
+        print(
+            "warning: training.softmax_precision: this processor has no bfloat16 products that PyTorch tells of, so "
+            "they are in float32, which takes longer",
+            file=sys.stderr,
+        )
+    return able
 
 
 @contextmanager

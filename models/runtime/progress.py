@@ -15,8 +15,11 @@ from rich.text import Text
 
 SHOWN_AFTER_S = 2.0
 """work that is done sooner shows nothing"""
+FIRST_LINE_S = 10.0
+"""where standard error is no terminal, work tells after so long how far it is, then each time it has taken twice as
+long"""
 LINE_EVERY_S = 60.0
-"""where standard error is no terminal, work tells this often how far it is"""
+"""and at least this often"""
 _REFRESHES_PER_S = 2.0
 _BAR_WIDTH = 40
 
@@ -41,8 +44,8 @@ class Task(Protocol):
 class Progress(Protocol):
     """Whoever shows progress."""
 
-    def task(self, name: str, total: float) -> AbstractContextManager[Task]:
-        """A task of `total` units, shown until its block ends."""
+    def task(self, name: str, total: float, at_most: bool = False) -> AbstractContextManager[Task]:
+        """A task of `total` units, shown until its block ends; `at_most`: it may end before."""
         ...
 
 
@@ -60,7 +63,7 @@ class NullProgress:
     """Shows nothing."""
 
     @contextmanager
-    def task(self, name: str, total: float) -> Iterator[Task]:
+    def task(self, name: str, total: float, at_most: bool = False) -> Iterator[Task]:
         yield _SilentTask()
 
 
@@ -71,8 +74,16 @@ class LiveView:
     it was last told; the work itself is never looked at.
     """
 
-    def __init__(self, console: Console, name: str, total: float, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        console: Console,
+        name: str,
+        total: float,
+        clock: Callable[[], float] = time.monotonic,
+        at_most: bool = False,
+    ):
         self._console, self._name, self._total, self._clock = console, name, total, clock
+        self._most = "at most " if at_most else ""
         self._begun_s = clock()
         self._done = 0.0
         self._note = ""
@@ -119,7 +130,7 @@ class LiveView:
         parts = [f"{self._done:,.0f}/{self._total:,.0f}"]
         if self._done:
             parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s")
-            parts.append(f"{in_words((self._total - self._done) / rate)} left")
+            parts.append(f"{self._most}{in_words((self._total - self._done) / rate)} left")
         parts += [self._note] if self._note else []
         bar = ProgressBar(total=max(self._total, 1), completed=min(self._done, self._total), width=_BAR_WIDTH)
         line.add_row(Text(self._name), bar, Text("  ".join(parts)))
@@ -129,13 +140,23 @@ class LiveView:
 
 
 class Lines:
-    """One task where nobody sees a live view: a line a minute of how far it is and how long it takes."""
+    """One task where nobody sees a live view: lines of how far it is and how long it takes, early ones soon, then one a
+    minute."""
 
     watched = False
 
-    def __init__(self, file: IO[str], name: str, total: float, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        file: IO[str],
+        name: str,
+        total: float,
+        clock: Callable[[], float] = time.monotonic,
+        at_most: bool = False,
+    ):
         self._file, self._name, self._total, self._clock = file, name, total, clock
-        self._begun_s = self._told_s = clock()
+        self._most = "at most " if at_most else ""
+        self._begun_s = clock()
+        self._due_s = self._begun_s + FIRST_LINE_S
         self._done = 0.0
         self._note = ""
 
@@ -144,11 +165,11 @@ class Lines:
         self._done += n
         self._note = note or self._note
         now = self._clock()
-        if now - self._told_s < LINE_EVERY_S:
+        if now < self._due_s:
             return
-        self._told_s = now
+        self._due_s = now + min(now - self._begun_s, LINE_EVERY_S)
         left_s = (self._total - self._done) * (now - self._begun_s) / self._done if self._done else math.inf
-        left = f", {in_words(left_s)} left" if math.isfinite(left_s) else ""
+        left = f", {self._most}{in_words(left_s)} left" if math.isfinite(left_s) else ""
         told = f"{self._name}: {self._done:,.0f}/{self._total:,.0f}{left}{f', {self._note}' if self._note else ''}"
         print(told, file=self._file, flush=True)
 
@@ -169,17 +190,17 @@ def in_words(seconds: float) -> str:
 
 
 class RichProgress:
-    """Live views on standard error while it is a terminal; a line a minute otherwise. Tasks do not nest."""
+    """Live views on standard error while it is a terminal; lines otherwise. Tasks do not nest."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(file=sys.stderr)
 
     @contextmanager
-    def task(self, name: str, total: float) -> Iterator[Task]:
+    def task(self, name: str, total: float, at_most: bool = False) -> Iterator[Task]:
         if not self._console.is_terminal:
-            yield Lines(self._console.file, name, total)
+            yield Lines(self._console.file, name, total, at_most=at_most)
             return
-        view = LiveView(self._console, name, total)
+        view = LiveView(self._console, name, total, at_most=at_most)
         try:
             yield view
         finally:

@@ -9,13 +9,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
+from fleetrec.models.runtime.precision import SoftmaxPrecision
 from fleetrec.models.sequences import TrainingSet, even_length
 
 
@@ -36,6 +37,8 @@ class TrainingConfig(Protocol):
     def negatives(self) -> int: ...
     @property
     def patience(self) -> int: ...
+    @property
+    def softmax_precision(self) -> SoftmaxPrecision: ...
 
 
 class NetworkConfig(Protocol):
@@ -68,8 +71,18 @@ class TrainingPlan(Protocol):
     def training(self) -> TrainingConfig: ...
 
 
+class SrmTrainingConfig(TrainingConfig, Protocol):
+    """How a small model is trained before the stream."""
+
+    @property
+    def schedule(self) -> Literal["plateau", "linear"]: ...
+
+
 class SrmConfig(TrainingPlan, Protocol):
     """What determines a small model; the kinds of a scenario's `srm` section are such."""
+
+    @property
+    def training(self) -> SrmTrainingConfig: ...
 
     @property
     def has_user_state(self) -> bool: ...

@@ -4,23 +4,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fleetrec.models.runtime.precision import backward
+from fleetrec.models.runtime.precision import SoftmaxPrecision, backward, narrow_softmax
 from fleetrec.models.srm.base import SmallModel, StateModel
 from fleetrec.models.srm.batches import Batch
 
 _CHUNK_FLOATS = {"cpu": 4_000_000, "cuda": 256_000_000}
 """logits held at once (16 MB, 1 GB)"""
+_NARROW_FLOATS = 1_000_000
+"""in bfloat16: 2 MB, which stay near a core"""
+_ROWS = 32
+"""of bfloat16 logits: their number is a multiple of it, since a product of a new shape is compiled first"""
 
 
-def full_softmax_backward(model: StateModel, batch: Batch) -> Tensor:
+def full_softmax_backward(model: StateModel, batch: Batch, precision: SoftmaxPrecision = "float32") -> Tensor:
     """Adds the gradient of the mean cross-entropy over the whole catalogue; returns that mean, float64 [].
 
     The gradient with respect to the logits is softmax minus one-hot, so it is formed in place of the softmax, chunk by
     chunk of positions: half the passes over memory that autograd would take, and no batch-by-catalogue matrix kept.
+    `precision`: of the products with the item vectors on a CPU; sums over chunks and all else are float32.
     """
     states = torch.cat([windows.of_filled(model.states(windows.inputs)) for windows in batch])
     targets = torch.cat([windows.of_filled(windows.targets) for windows in batch])
     vectors = model.item_vectors()
+    if narrow_softmax(precision, states.device):
+        with torch.no_grad():
+            loss, *gradients_of_both = narrow_gradients(states, vectors, targets)
+        backward((states, vectors), gradients_of_both)
+        return loss
     state_gradients, vector_gradients = torch.empty_like(states), torch.zeros_like(vectors)
     log_likelihood = torch.zeros((), dtype=torch.float64, device=states.device)
     rows = max(1, _CHUNK_FLOATS[states.device.type] // model.n_items)
@@ -40,6 +50,30 @@ def full_softmax_backward(model: StateModel, batch: Batch) -> Tensor:
         vector_gradients /= len(targets)
     backward((states, vectors), (state_gradients, vector_gradients))
     return -log_likelihood / len(targets)
+
+
+def narrow_gradients(states: Tensor, vectors: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean cross-entropy, float64 [], of states [K, d] and targets [K] over item vectors [I, d], and its gradients with
+    respect to states and vectors, by bfloat16 products on a CPU."""
+    count, n_items = len(targets), len(vectors)
+    padded = -(-count // _ROWS) * _ROWS  # states beyond `count` are zero, and add nothing to any gradient
+    rows = max(_ROWS, _NARROW_FLOATS // n_items // _ROWS * _ROWS)
+    left, right = torch.zeros((padded, states.shape[1]), dtype=torch.bfloat16), vectors.bfloat16()
+    left[:count] = states
+    own = F.pad(targets, (0, padded - count))[:, None]
+    likelihood = torch.empty((padded, 1), dtype=torch.bfloat16)
+    state_gradients, vector_gradients = torch.empty_like(left), torch.zeros_like(vectors)
+    held = left.new_empty((min(rows, padded), n_items))
+    for at in range(0, padded, rows):
+        part = slice(at, at + rows)
+        out = held[: len(own[part])]
+        gradients = torch.softmax(torch.mm(left[part], right.T, out=out), dim=1, out=out)
+        torch.gather(gradients, 1, own[part], out=likelihood[part])
+        gradients.scatter_add_(1, own[part], torch.full_like(own[part], -1, dtype=gradients.dtype))
+        torch.mm(gradients, right, out=state_gradients[part])
+        vector_gradients += torch.mm(gradients.T, left[part])
+    log_likelihood = likelihood[:count].double().clamp_min(1e-38).log().sum()
+    return -log_likelihood / count, state_gradients[:count].float() / count, vector_gradients / count
 
 
 def bce_backward(model: SmallModel, batch: Batch, negatives: int, generator: torch.Generator) -> Tensor:

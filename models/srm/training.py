@@ -58,7 +58,8 @@ def train_or_load_srm(
         store.check_writable()
         with deterministic(config.training.seed, threads, device):
             model = config.network(data.n_items, data.n_users).to(device)
-            history = train(model, config, data, progress or NullProgress(), _FALLS)
+            falls = _FALLS if config.training.schedule == "plateau" else 0
+            history = train(model, config, data, progress or NullProgress(), falls)
             # Counted here and kept: the first count of a process loads seconds' worth of PyTorch.
             history["flops"] = dict(zip(("encode", "candidate"), flops_of(model), strict=True))
         with store.creating(_ARTIFACT, key) as temporary:
@@ -84,12 +85,13 @@ def _check(config: SrmConfig, data: TrainingSet) -> None:
 
 def _key(config: SrmConfig, data: TrainingSet, threads: int, device: str) -> dict[str, Any]:
     training = ("seed", "batch_size", "learning_rate", "weight_decay", "dropout", "negatives", "patience")
+    linear = {"schedule": "linear"} if config.training.schedule == "linear" else {}
     return {
         "format": FORMAT,
         "config": config.determinants(),
-        "training": {name: getattr(config.training, name) for name in training},
+        "training": {name: getattr(config.training, name) for name in training} | linear,
         "data": data.content_hash,
-        **computed_with(threads, device),
+        **computed_with(threads, device, config.training.softmax_precision),
     }
 
 
@@ -107,13 +109,15 @@ def train(
         return {"validation": validate(model, data), "best_epoch": 0, "epochs": []}
     generator = torch.Generator().manual_seed(training.seed)
     optimiser = _optimiser(model, config)
-    held = falls > 0 and bool((data.valid_end > data.fit_end).any())
+    judged = bool((data.valid_end > data.fit_end).any())
+    held = falls > 0 and judged
+    may_end = judged and training.patience < config.epochs
 
     def learn(epoch: int, fallen: int) -> float:
         rate = (lambda done: min(1.0, (done + 0.01) / _RISE) * _FALL**fallen) if held else _straight(config)
         return _epoch(model, config, data, optimiser, generator, task, epoch, rate)
 
-    with progress.task(f"training {config.kind}", config.epochs * n_transitions(data)) as task:
+    with progress.task(f"training {config.kind}", config.epochs * n_transitions(data), may_end) as task:
         return train_epochs(
             model, config.epochs, training.patience, learn, lambda: validate(model, data), task, falls if held else 0
         )
@@ -182,7 +186,7 @@ def _epoch(
         here = [windows.to(device) for windows in batch]
         with mixed_precision(device):
             if config.loss == "full_softmax" and isinstance(model, StateModel):
-                loss = full_softmax_backward(model, here)
+                loss = full_softmax_backward(model, here, config.training.softmax_precision)
             else:
                 loss = bce_backward(model, here, config.training.negatives, generator)
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)

@@ -89,7 +89,7 @@ def update_or_load(
             name: getattr(plan.training, name)
             for name in ("seed", "batch_size", "learning_rate", "weight_decay", "dropout", "negatives")
         },
-        **computed_with(threads, device),
+        **computed_with(threads, device, plan.training.softmax_precision),
     }
     folder = store.open(_ARTIFACT, key)
     model = copy.deepcopy(before.model).requires_grad_(True)

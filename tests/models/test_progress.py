@@ -61,21 +61,25 @@ def test_output_that_goes_to_a_file_holds_nothing_of_it() -> None:
     assert written(console) == ""
 
 
-def test_work_of_minutes_that_nobody_watches_tells_a_line_a_minute() -> None:
+def test_work_of_minutes_that_nobody_watches_tells_soon_how_long_it_takes_and_then_a_line_a_minute() -> None:
     file, clock = io.StringIO(), Clock()
     task = Lines(file, "training item_lm", 1000, clock)
-    for second in range(1, 151):
+    for second in range(1, 201):
         clock.now = float(second)
         task.advance(2, f"loss {second}")
     assert file.getvalue().splitlines() == [
-        "training item_lm: 120/1,000, 7 min 20 s left, loss 60",  # 2 a second, so 880 more take 440 s
-        "training item_lm: 240/1,000, 6 min 20 s left, loss 120",
+        "training item_lm: 20/1,000, 8 min 10 s left, loss 10",  # 2 a second, so 980 more take 490 s
+        "training item_lm: 40/1,000, 8 min 00 s left, loss 20",
+        "training item_lm: 80/1,000, 7 min 40 s left, loss 40",
+        "training item_lm: 160/1,000, 7 min 00 s left, loss 80",
+        "training item_lm: 280/1,000, 6 min 00 s left, loss 140",
+        "training item_lm: 400/1,000, 5 min 00 s left, loss 200",
     ]
 
 
 def test_a_training_tells_how_good_it_is_so_far_in_every_line_and_after_how_many_epochs_it_ends_at_the_latest() -> None:
     file, clock = io.StringIO(), Clock()
-    task = Lines(file, "training sasrec", 300, clock)
+    task = Lines(file, "training sasrec", 300, clock, at_most=True)
     scores = iter([{"ndcg@10": 0.0}, {"ndcg@10": 0.2}, {"ndcg@10": 0.1}, {"ndcg@10": 0.1}])
 
     def learn(epoch: int, fallen: int) -> float:
@@ -85,12 +89,15 @@ def test_a_training_tells_how_good_it_is_so_far_in_every_line_and_after_how_many
         return 1.5
 
     train_epochs(torch.nn.Linear(1, 1), 3, 3, learn, lambda: next(scores), task)
+    after_first = "epoch 1 of at most 3, loss 1.500, ndcg@10 0.2000, best 0.2000"
     assert file.getvalue().splitlines() == [
-        "training sasrec: 60/300, 4 min 00 s left",
-        "training sasrec: 120/300, 3 min 00 s left, epoch 1 of at most 3, loss 1.500, ndcg@10 0.2000, best 0.2000",
-        "training sasrec: 180/300, 2 min 00 s left, epoch 1 of at most 3, loss 1.500, ndcg@10 0.2000, best 0.2000",
-        "training sasrec: 240/300, 1 min 00 s left, epoch 2 of at most 3, loss 1.500, ndcg@10 0.1000, best 0.2000",
-        "training sasrec: 300/300, 0 s left, epoch 2 of at most 3, loss 1.500, ndcg@10 0.1000, best 0.2000",
+        "training sasrec: 10/300, at most 4 min 50 s left",
+        "training sasrec: 20/300, at most 4 min 40 s left",
+        "training sasrec: 40/300, at most 4 min 20 s left",
+        "training sasrec: 80/300, at most 3 min 40 s left",
+        f"training sasrec: 140/300, at most 2 min 40 s left, {after_first}",
+        f"training sasrec: 200/300, at most 1 min 40 s left, {after_first}",
+        "training sasrec: 260/300, at most 40 s left, epoch 2 of at most 3, loss 1.500, ndcg@10 0.1000, best 0.2000",
     ]
 
 

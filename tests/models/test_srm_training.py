@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import torch.nn.functional as F
 
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.precision import _multiplies_bfloat16
 from fleetrec.models.sequences import training_set
 from fleetrec.models.srm.base import StateModel, TrainedSrm
 from fleetrec.models.srm.batches import Windows, epoch_batches, training_windows
-from fleetrec.models.srm.losses import full_softmax_backward
+from fleetrec.models.srm.losses import full_softmax_backward, narrow_gradients
 from fleetrec.models.srm.training import train_or_load_srm
 from fleetrec.models.srm.validation import catalogue_ranks, validate
 from fleetrec.simulator.scenario.sections import Srm
@@ -154,6 +156,60 @@ def test_full_softmax_gradients_are_those_of_cross_entropy(monkeypatch: pytest.M
         assert one is not None
         assert parameter.grad is not None
         assert torch.allclose(one, parameter.grad, atol=1e-6)
+
+
+def test_a_softmax_with_narrow_products_has_the_gradients_of_the_exact_one_within_their_rounding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fleetrec.models.srm.losses._NARROW_FLOATS", 64 * 50)  # 100 positions are two chunks
+    torch.manual_seed(3)
+    states, vectors = torch.randn(100, 16), torch.randn(50, 16)
+    targets = torch.randint(50, (100,))
+    found = narrow_gradients(states, vectors, targets)
+    exact = [states.double().requires_grad_(), vectors.double().requires_grad_()]
+    loss = F.cross_entropy(exact[0] @ exact[1].T, targets)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert found[0] == pytest.approx(loss.item(), rel=2**-8)
+    for one, other in zip(found[1:], exact, strict=True):
+        assert other.grad is not None
+        assert (one - other.grad).norm() < 2**-7 * other.grad.norm()  # a bfloat16 has 8 bits
+
+
+def test_a_processor_without_bfloat16_learns_in_float32_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    _multiplies_bfloat16.cache_clear()
+    narrow = changed(KINDS[0], training=Training(softmax_precision="bfloat16"))
+    try:
+        trained = _train(narrow, tmp_path / "narrow"), _train(narrow, tmp_path / "again")
+    finally:
+        _multiplies_bfloat16.cache_clear()
+    assert capsys.readouterr().err.count("this processor has no bfloat16 products") == 1
+    assert {one.content_hash for one in trained} == {_train(KINDS[0], tmp_path / "wide").content_hash}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "patience", "rates"),
+    [
+        ("linear", 4, [0.75, 0.5, 0.25, 0.0]),
+        ("linear", 3, [0.75, 0.5, 0.25]),
+        ("plateau", 1, [1.0, 0.25, 0.0625]),
+    ],
+)
+def test_the_learning_rate_goes_as_its_schedule_says(
+    schedule: str, patience: int, rates: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def nothing_learnt(*given: Any) -> float:
+        *_, epoch, rate = given
+        found.append(rate(epoch))  # as the epoch ends
+        return 1.0
+
+    monkeypatch.setattr("fleetrec.models.srm.training._epoch", nothing_learnt)
+    _train(changed(KINDS[0], epochs=4, training=Training(schedule=schedule, patience=patience)), tmp_path)
+    assert found == rates
 
 
 def test_every_transition_of_the_learning_part_is_learnt_once_an_epoch() -> None:

@@ -19,6 +19,11 @@ class Training(Section):
     dropout: float = Field(0.2, ge=0, lt=1, description="share of activations dropped in training")
     negatives: int = Field(4, ge=1, description="uniform negatives per positive, for bce")
     patience: int = Field(3, ge=1, description="epochs without better validation NDCG@10 before it stops")
+    softmax_precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="of the products of states and item vectors in `full_softmax` on a CPU; bfloat16 gives other "
+        "weights and is quicker on processors that have it (others take float32, and say so)",
+    )
 
 
 class SrmTraining(Training):
@@ -29,6 +34,11 @@ class SrmTraining(Training):
         ge=1,
         description="epochs without better validation NDCG@10 before the learning rate falls to a quarter; the third "
         "time, training ends",
+    )
+    schedule: Literal["plateau", "linear"] = Field(
+        "plateau",
+        description="the learning rate is held and falls as `patience` says; linear: it falls straight to nothing over "
+        "`srm.epochs`, and training ends before that after `patience` epochs without better validation",
     )
     kind: Literal["independent", "cooperative"] = Field(
         "independent", description="on interactions alone; or, after that, on ordering the LLM's lists as well"
