@@ -285,6 +285,8 @@ def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
         yield "policy.patience has no effect while policy.mode is background"
     if _set(workload, "synthetic") and workload.interactions != "synthetic":
         yield "workload.synthetic has no effect while workload.interactions is a file"
+    if _set(scenario.srm.training, "softmax_precision") and scenario.srm.loss == "bce":
+        yield "srm.training.softmax_precision has no effect while srm.loss is bce"
     slate = policy.slate.kind
     if not policy.slate.uses_llm:
         if _set(fleet, "fallback"):

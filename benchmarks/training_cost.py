@@ -1,0 +1,114 @@
+"""What an interaction costs to learn from: processor microseconds of both models of a scenario, and on what they go.
+
+    python benchmarks/training_cost.py scenarios/movielens_1m.yaml [--steps 12] [--turns 5] [--set key=value]
+
+On one thread, with `softmax_precision` float32 and bfloat16 in turns over the same batches: the median turn of each,
+the median ratio of neighbouring turns, and the shares of PyTorch's operations in one more turn that is profiled.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from itertools import islice
+from statistics import median
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from fleetrec import Scenario
+from fleetrec.models.llm.network import TrainableItemLm, new_llama
+from fleetrec.models.runtime.precision import SoftmaxPrecision
+from fleetrec.models.sequences import TrainingSet, even_length
+from fleetrec.models.srm.base import StateModel
+from fleetrec.models.srm.batches import Batch, epoch_batches
+from fleetrec.models.srm.losses import full_softmax_backward
+from fleetrec.models.srm.training import deterministic
+from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
+from fleetrec.simulator.preparation.training import CALIBRATION_TAIL, VALIDATION_SEED, load_workload
+from fleetrec.simulator.scenario import sections
+from fleetrec.simulator.workload.splitting import split_log, training_set
+
+FORMATS: tuple[SoftmaxPrecision, ...] = ("float32", "bfloat16")
+KINDS = {
+    "products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm"),
+    "attention": (
+        "aten::_scaled_dot_product_flash_attention_for_cpu",
+        "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
+    ),
+    "softmax": ("aten::_softmax",),
+    "dropout": ("aten::bernoulli_",),
+}
+"""PyTorch's operations by kind"""
+
+
+def models_of(scenario: sections.Scenario, data: TrainingSet) -> Iterator[tuple[str, StateModel, int, float]]:
+    """Name, untrained model, windows a step and learning rate of those that learn by a full softmax."""
+    srm, llm = scenario.srm, scenario.llm.candidates
+    small = srm.network(data.n_items, data.n_users)
+    if isinstance(small, StateModel) and srm.loss == "full_softmax":
+        yield f"{srm.kind} d={srm.dim}", small, srm.training.batch_size, srm.training.learning_rate
+    if isinstance(llm, ItemLm):
+        length = even_length(llm.max_length)
+        lm = new_llama(data.n_items, llm.dim, llm.layers, llm.heads, length)
+        attributes = data.attributes if llm.item_text else None
+        model = TrainableItemLm(lm, data.n_items, length, llm.training.dropout, attributes)
+        yield f"item LM d={llm.dim}", model, llm.training.batch_size, llm.training.learning_rate
+
+
+class Learner:
+    """A model in training on the same few batches again and again."""
+
+    def __init__(self, model: StateModel, batches: list[Batch], learning_rate: float):
+        self._model, self._batches = model.train(), batches
+        self._optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate)
+        self.count = sum(len(windows.filled) for batch in batches for windows in batch)
+
+    def turn(self, precision: SoftmaxPrecision) -> float:
+        """Processor microseconds an interaction."""
+        begun = time.process_time()
+        for batch in self._batches:
+            self._optimiser.zero_grad(set_to_none=True)
+            full_softmax_backward(self._model, batch, precision)
+            nn.utils.clip_grad_norm_(self._model.parameters(), 5.0)
+            self._optimiser.step()
+        return (time.process_time() - begun) / self.count * 1e6
+
+    def shares(self, precision: SoftmaxPrecision) -> dict[str, float]:
+        """Of the time of PyTorch's operations, by kind."""
+        with profile(activities=[ProfilerActivity.CPU]) as profiled:
+            self.turn(precision)
+        found = dict.fromkeys([*KINDS, "other"], 0.0)
+        for event in profiled.key_averages():
+            kinds = [kind for kind, names in KINDS.items() if event.key in names]
+            found[kinds[0] if kinds else "other"] += event.self_cpu_time_total
+        return {kind: took / sum(found.values()) for kind, took in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenario")
+    parser.add_argument("--set", action="append", default=[], metavar="key=value")
+    parser.add_argument("--steps", type=int, default=12, help="of the optimiser in a turn")
+    parser.add_argument("--turns", type=int, default=5)
+    given = parser.parse_args()
+    scenario = Scenario.load(given.scenario, given.set)
+    split = split_log(load_workload(scenario.workload), scenario.workload.split)
+    validated = scenario.workload.split.validation_users
+    data = training_set(split, VALIDATION_SEED, validated, CALIBRATION_TAIL)
+    with deterministic(1, 1, "cpu"):
+        for name, model, size, rate in models_of(scenario, data):
+            generator = torch.Generator().manual_seed(1)
+            batches = list(islice(epoch_batches(data, model.max_length, size, generator), given.steps))
+            learner = Learner(model, batches, rate)
+            for precision in FORMATS:
+                learner.turn(precision)
+            turns = [[learner.turn(precision) for precision in FORMATS] for _ in range(given.turns)]
+            print(f"{name}: bfloat16 takes {median(new / old for old, new in turns):.2f} of float32")
+            for precision, took in zip(FORMATS, zip(*turns, strict=True), strict=True):
+                shares = "  ".join(f"{kind} {share:.0%}" for kind, share in learner.shares(precision).items())
+                print(f"  {precision:9s} {median(took):6.1f} us an interaction  {shares}")
+
+
+if __name__ == "__main__":
+    main()
