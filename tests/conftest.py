@@ -27,15 +27,20 @@ def pytest_collection() -> Generator[None]:
         gc.enable()
 
 
+_HERE = Path(__file__).parent
+_COMPILED = ("test_compiled.py", "test_compiled_node.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests, which lie beside this file, come first: at the end one would keep a worker alone. The second
-    of two workers begins with the node in machine code, while the first has that of accounts made, for which it would
-    wait."""
-    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
-    node = [item for item in items if item.path.name == "test_compiled_node.py"]
-    others = [item for item in items if item.path.name != "test_compiled_node.py"]
-    half = len(items) // 2
-    items[:] = others[:half] + node + others[half:]
+    """The longest tests, which lie beside this file, come first: at the end one would keep a worker alone. Before them
+    the first of two workers makes all machine code, most of which the two programs share; meanwhile the second one has
+    the tests of models, which do not wait for any."""
+    compiled = [item for item in items if item.path.name in _COMPILED]
+    models = [item for item in items if item.path.is_relative_to(_HERE / "models")]
+    others = [item for item in items if item not in compiled and item not in models]
+    others.sort(key=lambda item: item.path.parent != _HERE)
+    first = max(len(items) // 2 - len(compiled), 0)
+    items[:] = [*compiled, *others[:first], *models, *others[first:]]
 
 
 @pytest.fixture(scope="session")
