@@ -32,14 +32,11 @@ METRIC = "engagement.choices_per_day"
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Of three policies in one world."""
     folders = {}
+    eager = {"kind": "choice", "skip": -2.0, "organic": 0.4}
     for name, request in (("never", "never"), ("some", {"kind": "random", "ratio": 0.4}), ("replay", "never")):
         folders[name] = tmp_path_factory.mktemp("runs") / name
-        users = {"kind": "replay"} if name == "replay" else {}
-        changes = (
-            {"policy": {"request": request}, "workload": {"users": users}}
-            if users
-            else {"policy": {"request": request}}
-        )
+        users = {"kind": "replay"} if name == "replay" else eager
+        changes = {"fleet": {"devices": 30}, "policy": {"request": request}, "workload": {"users": users}}
         simulate(reacting(**changes), out=folders[name], store=_store(), candidates=Formula)
     return folders
 
@@ -58,15 +55,10 @@ def test_what_users_take_a_day_is_compared_with_intervals_where_nobody_says_othe
 
 
 def test_what_is_taken_is_compared_user_by_user_and_not_where_a_run_has_not_kept_that(
-    tmp_path: Path,
+    runs: dict[str, Path], tmp_path: Path
 ) -> None:
-    runs = {name: tmp_path / name for name in ("never", "some")}
-    for name, request in (("never", "never"), ("some", {"kind": "random", "ratio": 0.4})):
-        users = {"kind": "choice", "skip": -2.0, "organic": 0.4}
-        changes = {"fleet": {"devices": 30}, "policy": {"request": request}, "workload": {"users": users}}
-        simulate(reacting(**changes), out=runs[name], store=_store(), candidates=Formula)
     names = [f"feedback.{name}" for name in BOUNDS]
-    rows = compare_runs(runs).table.set_index(["metric", "variant"])
+    rows = compare_runs({name: runs[name] for name in ("never", "some")}).table.set_index(["metric", "variant"])
     summary = json.loads((runs["some"] / "summary.json").read_text())
 
     def wider(metric: str) -> float:
@@ -139,7 +131,7 @@ def test_a_decision_is_made_by_what_users_take_against_a_policy_that_never_asks(
     assert added == pytest.approx(taken - taken[0])
     pays, months = judged.pays_from(), records.measure("cost.usd_provisioned_per_month").means
     assert pays[1] is not None
-    items_a_month = added[1] * 16 * 30  # of 16 phones
+    items_a_month = added[1] * 30 * 30  # of 30 phones
     assert pays[1]["mean"] == pytest.approx((months[1] - months[0]) / items_a_month if added[1] > 0 else np.inf)
     assert priced_in(judged.metric) == "an item more"
     assert "(--budget)" in Value().taken("items taken a day", accuracy=False)

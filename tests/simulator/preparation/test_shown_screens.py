@@ -15,7 +15,6 @@ from fleetrec.simulator.preparation.shown_screens import Screens, leaves, screen
 from fleetrec.simulator.scenario.sections import PerUserSplit, SyntheticWorld, Workload
 from fleetrec.simulator.scenario.sections.workload import LogFile
 from fleetrec.simulator.workload.exposures import Exposures, read_exposures
-from fleetrec.simulator.workload.loading import load_log
 from fleetrec.simulator.workload.splitting import SplitLog, split_log
 from fleetrec.simulator.workload.synthetic import synthetic_log
 from fleetrec.simulator.workload.users.fitted import FittedUsers
@@ -128,15 +127,14 @@ def test_a_log_of_what_was_shown_says_how_often_users_take_nothing(
     read = read_exposures(section)
     assert read.screen is not None
     assert len(np.unique(read.screen)) * PLACES == table["is_rand"].to_pylist().count(1) == len(read.user)
-    whole = split_log(load_log(section), SPLIT)
-    users = fit_users(whole, ArtifactStore(tmp_path / "cache"), 1, NullProgress())
-    seen = exposed(users, whole, Workload(interactions=section, users={"kind": "choice"}))
-    assert seen.laws.examination == users.laws.examination
+    workload = Workload.model_validate({"interactions": section.model_dump(exclude_unset=True), "users": "choice"})
+    seen = exposed(fitted, split, workload)
+    assert seen.laws.examination == fitted.laws.examination
     row = seen.fit["compared"][-1]
     assert row["what"] == "left"
     assert row["held_out_mean"] == pytest.approx(row["others_mean"], abs=0.06)
     assert row["ks"] < 0.06
     assert len(row["by_worth"]) == 5
     assert [one.key for one in fitted_notes(seen.fit)] == ["users_fitted", "users_assumed", "users_leave"]
-    assert "half the time" in fitted_notes(users.fit)[1].text
+    assert "half the time" in fitted_notes(fitted.fit)[1].text
     assert "half the time" not in fitted_notes(seen.fit)[1].text
