@@ -112,7 +112,7 @@ def feedback_by(
                 continue
             told = tastes.told(owner[of], items[of])
             taken = tastes.taken(owner[of], items[of], whose, np.flatnonzero(numbers == number))
-            without = dict(zip(_NOW, taken.without_each(0, 1).T, strict=True))
+            without = dict(zip(_NOW, taken.without_each(0, len(of)).T, strict=True))
             found[way][name] = {"choices": len(of)} | told | {"intervals": intervals_of(told, without)}
     return found
 
@@ -136,7 +136,9 @@ def feedback_without(tastes: Tastes, owner: Ints, items: Ints, t_s: Floats, whos
     """What every figure of the same would be without each of the users [U]; `whose` [D]: those of the devices."""
     order = np.argsort(t_s, kind="stable")
     taken = tastes.taken(owner[order], items[order], whose, np.arange(len(whose)))
-    now, last, first = (taken.without_each(*part) for part in ((0, 1), (STRETCHES - 1, STRETCHES), (0, STRETCHES)))
+    each = len(items) // STRETCHES
+    stretches = ((0, len(items)), ((STRETCHES - 1) * each, STRETCHES * each), (0, each))
+    now, last, first = (taken.without_each(*stretch) for stretch in stretches)
     found = np.round(np.concatenate([now, last - first], axis=1), _DIGITS_WITHOUT)
     return dict(zip(BOUNDS, found.T, strict=True))
 

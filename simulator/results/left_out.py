@@ -29,70 +29,47 @@ class Taken:
     n_users: int
     n_items: int
 
-    def without_each(self, nth: int, of: int) -> Floats:
-        """Coverage, Gini and means [U, 2 + V] of stretch `nth` of `of` stretches of equally many choices each, if each
-        of the users had not been: NaN where nothing would be left of it."""
-        total, many = len(self.item), np.bincount(self.user, minlength=self.n_users)
-        begin, end = nth * (total // of), (nth + 1) * (total // of)
-        counts = np.bincount(self.item[begin:end], minlength=self.n_items)
-        left = (total - many) // of
-        user, place, sign = self._changes(begin, end, left * nth, left * (nth + 1))
-        summed = self.values[begin:end].sum(axis=0) + np.stack(
-            [np.bincount(user, sign * column[place], minlength=self.n_users) for column in self.values.T], axis=1
-        )
-        key, back = np.unique(user * self.n_items + self.item[place], return_inverse=True)
-        change = np.rint(np.bincount(back, sign, minlength=len(key))).astype(np.int64)
-        user, item, change = (held[change != 0] for held in (key // self.n_items, key % self.n_items, change))
-        after = counts[item] + change
-        covered = (after > 0).astype(np.float64) - (counts[item] > 0)
-        known = np.where(left > 0, left, np.nan)
-        coverage = (counts > 0).sum() + np.bincount(user, covered, minlength=self.n_users)
-        unlike = self._unlike(counts, user, counts[item], after)
-        return np.column_stack(
-            [
-                np.where(left > 0, coverage / self.n_items, np.nan),
-                unlike / (self.n_items * known),
-                summed / known[:, None],
-            ]
-        )
+    def without_each(self, begin: int, end: int) -> Floats:
+        """Coverage, Gini and means [U, 2 + V] of the choices from `begin` to `end`, if each of the users had not been:
+        NaN where nothing would be left of them.
 
-    def _changes(self, begin: int, end: int, now_begin: Ints, now_end: Ints) -> tuple[Ints, Ints, Floats]:
-        """What comes to the choices from `begin` to `end`, or goes, where each user in turn is left out and they are
-        those from `now_begin` to `now_end` [U] of the others: users, places of choices, and 1 or -1 [C]."""
-        own = np.arange(begin, end)
-        parts = [(self.user[own], own, np.full(len(own), -1.0))]
-        for old, now, comes in ((begin, now_begin, -1.0), (end, now_end, 1.0)):
-            at = self._place_among_others(now)
-            user, nth = ragged(np.abs(at - old))
-            place = np.minimum(at, old)[user] + nth
-            others = self.user[place] != user
-            parts.append((user[others], place[others], np.where(at > old, comes, -comes)[user[others]]))
-        user, place, sign = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return user, place, sign
-
-    def _place_among_others(self, nth: Ints) -> Ints:
-        """Before how many choices [U] the `nth` [U] of those of all others stands, for each user."""
-        many = np.bincount(self.user, minlength=self.n_users)
-        place = np.argsort(self.user, kind="stable")  # by user, in the order of time
-        _, earlier = ragged(many)
-        before = place - earlier < nth[self.user[place]]
-        return nth + np.bincount(self.user[place][before], minlength=self.n_users)
+        A stretch of a run holds a fixed share of its choices. So of coverage and Gini, which hang on how many choices
+        they are of, it is taken out what a user has in the stretch beyond the stretch's share of all that it took, at
+        what a choice moves them on average: a figure without the user is of as many choices as it would be.
+        """
+        total = end - begin
+        user, item, values = self.user[begin:end], self.item[begin:end], self.values[begin:end]
+        own = np.bincount(user, minlength=self.n_users)
+        beyond = own - np.bincount(self.user, minlength=self.n_users) * (total / len(self.item))
+        left = np.where(total > own, total - own, np.nan)
+        counts = np.bincount(item, minlength=self.n_items)
+        key, times = np.unique(user * self.n_items + item, return_counts=True)
+        user_of, before = key // self.n_items, counts[key % self.n_items]
+        lost = np.bincount(user_of[before == times], minlength=self.n_users)
+        coverage = ((counts > 0).sum() - lost) / self.n_items + beyond * (counts == 1).sum() / (total * self.n_items)
+        unlike = self._unlike(counts, user_of, before, before - times)
+        gini = unlike / (self.n_items * left) - beyond * _gini_by_one(counts)
+        sums = [column.sum() - np.bincount(user, column, minlength=self.n_users) for column in values.T]
+        return np.column_stack([np.where(left > 0, coverage, np.nan), gini, *(column / left for column in sums)])
 
     def _unlike(self, counts: Ints, user: Ints, before: Ints, after: Ints) -> Floats:
-        """Sums [U] of the differences of all pairs of `counts`, if items of a user had been taken `after` times [C] and
-        not `before`: they are that of F(n - F) over levels, F of the n items being at or below the level."""
-        n = len(counts)
-        largest = int(max(counts.max(initial=0), after.max(initial=0)))
-        upto = np.cumsum(np.bincount(counts, minlength=largest + 1))
-        passed, nth = ragged(np.abs(after - before))
-        level = np.minimum(before, after)[passed] + nth
-        sign = np.where(after < before, 1.0, -1.0)[passed]
-        key, back = np.unique(user[passed] * (largest + 1) + level, return_inverse=True)
-        more = np.bincount(back, sign, minlength=len(key))
-        moved = more * (n - 2 * upto[key % (largest + 1)]) - more**2
-        return np.asarray(
-            (upto * (n - upto)).sum() + np.bincount(key // (largest + 1), moved, minlength=self.n_users), np.float64
-        )
+        """Sums [U] of the differences of all pairs of `counts`, if items of a user had been taken only `after` times
+        [C] and not `before`: they are that of F(n - F) over levels, F of the n items being at or below the level."""
+        n, upto = len(counts), np.cumsum(np.bincount(counts))
+        passed, nth = ragged(before - after)
+        key, more = np.unique(user[passed] * len(upto) + after[passed] + nth, return_counts=True)
+        moved = more * (n - 2 * upto[key % len(upto)]) - more**2
+        return np.asarray((upto * (n - upto)).sum() + np.bincount(key // len(upto), moved, minlength=self.n_users))
+
+
+def _gini_by_one(counts: Ints) -> float:
+    """How far Gini moves on average where one choice is taken from `counts`, each of them alike."""
+    n, total, upto = len(counts), int(counts.sum()), np.cumsum(np.bincount(counts))
+    if total < 2:
+        return float("nan")
+    unlike, taken = (upto * (n - upto)).sum(), counts[counts > 0]
+    one_less = unlike + (taken * (n - 2 * upto[taken - 1] - 1)).sum() / total
+    return float(one_less / (n * (total - 1)) - unlike / (n * total))
 
 
 def moved_by(without: Floats) -> Floats:
