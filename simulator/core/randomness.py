@@ -39,6 +39,20 @@ def _mix_array(state: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np
     return z
 
 
+def _order(drawn: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The places of numbers in [0, 1) from the lowest to the highest, of equal ones the first first: in half the time
+    of a sort, by their first 32 bits, and then those few that these do not tell apart."""
+    top = (drawn * 2.0**32).astype(np.uint32)
+    order = np.argsort(top.astype(np.uint16), kind="stable")  # by counting, as NumPy sorts short integers
+    order = order[np.argsort((top >> np.uint32(16)).astype(np.uint16)[order], kind="stable")]
+    ordered = drawn[order]
+    while len(wrong := np.flatnonzero(ordered[1:] < ordered[:-1])):
+        wrong = wrong[np.diff(wrong, prepend=-2) > 1]  # no two of them share a number
+        order[wrong], order[wrong + 1] = order[wrong + 1], order[wrong]
+        ordered[wrong], ordered[wrong + 1] = ordered[wrong + 1], ordered[wrong]
+    return order
+
+
 class Draws:
     """All draws of one seed. `purpose` names what a draw is for; integer keys say for whom and when."""
 
@@ -81,10 +95,7 @@ class Draws:
 
     def permutation(self, n: int, purpose: str, *keys: int) -> NDArray[np.int64]:
         """A permutation of 0 .. n - 1."""
-        drawn = self.uniform(purpose, *keys, np.arange(n))
-        order = np.argsort(drawn)  # in half the time of a stable sort, which differs where two draws are equal alone
-        ordered = drawn[order]
-        return np.argsort(drawn, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
+        return _order(self.uniform(purpose, *keys, np.arange(n)))
 
     def generator(self, purpose: str, *keys: int) -> np.random.Generator:
         """A NumPy generator of its own for (purpose, keys), for draws that no formula above covers."""

@@ -47,16 +47,38 @@ def plain(pool: Pool, cloud: Cloud) -> Replica | None:
     return None if special else replica
 
 
-def served(
+Kinds = Sequence[tuple[Replica, float, int]]
+"""what replicas of each kind are, their speed for the router, and how many there are"""
+
+
+def served(code: ModuleType, requests: Requests, kinds: Kinds, assigned: Ints, draws: Draws) -> Run:
+    """All requests, served by replicas of some kinds."""
+    told = np.full((len(requests), 3), np.nan)
+    times, _ = _replayed(code, requests, kinds, assigned, draws, (), 0, told)
+    wait_s, ttft_s, latency_s = (told - requests.arrival_s[:, None]).T
+    return Run(wait_s, Times.of(latency_s, ttft_s, requests.output_tokens), times[:, code.c.BUSY_S])
+
+
+def met(
+    code: ModuleType, requests: Requests, kinds: Kinds, assigned: Ints, draws: Draws, allowed: Allowed, warm_up: int
+) -> bool:
+    """Whether no more of the requests after the first `warm_up` miss an objective than are allowed to. They are served
+    until that is certain."""
+    _, missed = _replayed(code, requests, kinds, assigned, draws, allowed, warm_up, np.zeros((0, 3)))
+    return all(count <= most for count, (_, most) in zip(missed.tolist(), allowed, strict=True))
+
+
+def _replayed(
     code: ModuleType,
     requests: Requests,
-    kinds: Sequence[tuple[Replica, float, int]],
+    kinds: Kinds,
     assigned: Ints,
     draws: Draws,
-    allowed: Allowed = (),
-) -> Run:
-    """All requests, served by replicas of some kinds: what each is, its speed for the router, and how many there are.
-    It is given up once more than are allowed to have missed an objective."""
+    allowed: Allowed,
+    warm_up: int,
+    told: Floats,
+) -> tuple[Floats, Ints]:
+    """The times of the replicas, and how many requests have missed each objective; see `serve` for `told`."""
     replicas, speeds, counts = zip(*kinds, strict=True)
     drafter = next((kind.engine.drafter for kind in replicas if kind.engine.drafter is not None), None)
     steps, ring = requests.output_tokens - 1, 0
@@ -69,13 +91,14 @@ def served(
     jobs, job_times = np.zeros((n, c.N_JOB), dtype=np.int64), np.zeros((n, c.N_JOB_TIMES))
     speed = np.repeat(np.array(speeds, dtype=np.float64), counts)
     arrival_s = np.ascontiguousarray(requests.arrival_s, dtype=np.float64)
-    work = arrival_s, asks.astype(np.int64), np.asarray(assigned, dtype=np.int64), speed, _judged(allowed)
-    told = code.serve(*work, machines, times, jobs, job_times, rows, np.zeros((1, 1), dtype=np.int64))
-    wait_s, ttft_s, latency_s = (told - requests.arrival_s[:, None]).T
-    return Run(wait_s, Times.of(latency_s, ttft_s, requests.output_tokens), times[:, c.BUSY_S])
-
-
-def _judged(allowed: Allowed) -> Floats:
-    """As `serve` takes them."""
-    rows = [(MEASURES.index(part.measure), part.late_s, most) for part, most in allowed]
-    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+    judged = np.array([(MEASURES.index(part.measure), part.late_s, most) for part, most in allowed], dtype=np.float64)
+    work = (
+        arrival_s,
+        asks.astype(np.int64, copy=False),
+        np.asarray(assigned, dtype=np.int64),
+        speed,
+        judged.reshape(-1, 3),
+    )
+    nothing = np.zeros((1, 1), dtype=np.int64)
+    missed = code.serve(*work, warm_up, told, machines, times, jobs, job_times, rows, nothing)
+    return times, missed

@@ -9,7 +9,7 @@ import numpy as np
 
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.wording import counted
-from fleetrec.simulator.cloud.capacity.compiled_replay import Allowed, Run, plain, served
+from fleetrec.simulator.cloud.capacity.compiled_replay import Allowed, Kinds, met, plain, served
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective, Times
 from fleetrec.simulator.cloud.capacity.replay import Floats, Ints, Replayed, Requests, Watch, replay
 from fleetrec.simulator.cloud.compiled.loading import REPLAY, code_for, machine_code
@@ -146,25 +146,24 @@ class Replicas:
     def meet(self, requests: Requests, servers: int, warm_up: int = 0) -> bool:
         parts, judged = self.objective.parts, len(requests) - warm_up
         allowed = [(part, part.allows(judged)) for part in parts]
-        if self._code is None:
-            times = self.replayed(requests, servers, _Hopeless(allowed, warm_up)).times
-        else:
-            times = self._run(requests, servers, [(part, most + warm_up) for part, most in allowed]).times
+        code = self._code
+        if code is not None:
+            return met(code, requests, *self._serving(requests, servers), self.draws, allowed, warm_up)
+        times = self.replayed(requests, servers, _Hopeless(allowed, warm_up)).times
         return self.objective.met(times.take(slice(warm_up, None)))
 
-    def _run(self, requests: Requests, servers: int, allowed: Allowed = ()) -> Run:
-        code = self._code
-        assert code is not None
-        assigned = self.cloud.router.places(requests.device, servers, self.draws)
+    def _serving(self, requests: Requests, servers: int) -> tuple[Kinds, Ints]:
+        """For compiled code: so many replicas, and to which of them each request goes."""
         counts = zip(self._plain, self.pools, self.kinds(servers).tolist(), strict=True)
         kinds = [(replica, pool.speed, count) for replica, pool, count in counts if replica is not None]
-        return served(code, requests, kinds, assigned, self.draws, allowed)
+        return kinds, self.cloud.router.places(requests.device, servers, self.draws)
 
     def serve(self, requests: Requests, servers: int) -> tuple[Floats, Times, float]:
-        if self._code is None:
+        code = self._code
+        if code is None:
             replayed = self.replayed(requests, servers)
             return replayed.wait_s, replayed.times, replayed.node.utilization()
-        run = self._run(requests, servers)
+        run = served(code, requests, *self._serving(requests, servers), self.draws)
         end_s = float((requests.arrival_s + run.times.latency_s).max(initial=1e-9))
         return run.wait_s, run.times, float(run.busy_s.sum()) / (end_s * servers)
 

@@ -20,13 +20,14 @@ LATENCY, TTFT = 0, 1  # measures of objectives; another one is of tokens after t
 
 
 @compiled
-def _late(told: Floats, number: int, arrived_s: float, further: int, measure: int, bound_s: float) -> bool:
-    """Whether a request that has ended misses an objective."""
+def _late(arrived_s: float, first_s: float, ended_s: float, further: int, measure: int, bound_s: float) -> bool:
+    """Whether a request that has ended misses an objective; see `Times`."""
+    latency_s, ttft_s = ended_s - arrived_s, first_s - arrived_s
     if measure == LATENCY:
-        return bool(told[number, ENDED] - arrived_s > bound_s)
+        return bool(latency_s > bound_s)
     if measure == TTFT:
-        return bool(told[number, FIRST] - arrived_s > bound_s)
-    return bool(further > 0 and (told[number, ENDED] - told[number, FIRST]) / further > bound_s)
+        return bool(ttft_s > bound_s)
+    return bool(further > 0 and (latency_s - ttft_s) / further > bound_s)
 
 
 @kept
@@ -36,25 +37,27 @@ def serve(
     assigned: Ints,
     speed: Floats,
     judged: Floats,
+    warm_up: int,
+    told: Floats,
     S: Ints,
     X: Floats,
     J: Ints,
     T: Floats,
     K: Floats,
     M: Ints,
-) -> Floats:
-    """When each request [N] started, had its first token and ended, [N x 3], on replicas `S` and `X` [R] of the kinds
-    `K`. `J` and `T` [N] are all zeros.
+) -> Ints:
+    """Serves requests [N] on replicas `S` and `X` [R] of the kinds `K`; `J` and `T` [N] are all zeros. `told` [N x 3]
+    gets when each started, had its first token and ended; without rows nothing is told.
 
     `asks` [N x 4]: prompt and output tokens, sequences, and the steps that tokens after the first take where drafts are
     verified. `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest requests that wait or
     run over its `speed` [R], the first of several. `judged` [K x 3]: objectives, each a measure, the bound, and how
-    many requests may miss it; once more have, it is given up.
+    many of the requests from number `warm_up` on may miss it; how many have [K] is what is found. As soon as it is
+    certain that one is missed, or that all will be met, no more is served.
     """
     n, replicas = len(arrival_s), len(speed)
-    told = np.full((n, 3), np.nan)
     request = np.empty(n, dtype=np.int64)  # of each row
-    missed, hopeless = np.zeros(len(judged), dtype=np.int64), False
+    missed, left, certain = np.zeros(len(judged), dtype=np.int64), n - warm_up, False  # left: not judged yet
     spare, used = NOBODY, 0  # the first of those rows that have been given back, each with the next; rows ever in use
     for number in range(n + 1):
         now = arrival_s[number] if number < n else math.inf
@@ -66,19 +69,26 @@ def serve(
                 S[r, c.LEFT] = NOBODY
                 while job != NOBODY:
                     one, following = request[job], J[job, c.NEXT]
-                    told[one, STARTED], told[one, FIRST] = T[job, c.STARTED_S], T[job, c.FIRST_S]
-                    told[one, ENDED] = T[job, c.ENDED_S]
-                    for part in range(len(judged)):
-                        measure, bound_s = int(judged[part, 0]), judged[part, 1]
-                        if _late(told, one, arrival_s[one], J[job, c.OUTPUT] - 1, measure, bound_s):
-                            missed[part] += 1
-                            hopeless |= missed[part] > judged[part, 2]
+                    if len(told):
+                        told[one, STARTED], told[one, FIRST] = T[job, c.STARTED_S], T[job, c.FIRST_S]
+                        told[one, ENDED] = T[job, c.ENDED_S]
+                    if len(judged) and one >= warm_up:
+                        left -= 1
+                        at_most = 0.0  # misses that are left over for the others
+                        for part in range(len(judged)):
+                            came_s, first_s, ended_s = arrival_s[one], T[job, c.FIRST_S], T[job, c.ENDED_S]
+                            measure, bound_s = int(judged[part, 0]), judged[part, 1]
+                            if _late(came_s, first_s, ended_s, J[job, c.OUTPUT] - 1, measure, bound_s):
+                                missed[part] += 1
+                            spared = judged[part, 2] - missed[part]
+                            at_most = spared if part == 0 else min(at_most, spared)
+                        certain |= at_most < 0 or left <= at_most
                     J[job, c.NEXT] = spare
                     spare, job = job, following
             load = S[r, c.OUTSTANDING] / speed[r]
             if load < fewest:
                 best, fewest = r, load
-        if number == n or hopeless:
+        if number == n or certain:
             break
         if spare == NOBODY:
             job, used = used, used + 1
@@ -92,11 +102,11 @@ def serve(
         r = best if assigned[number] < 0 else assigned[number]
         enlist(r, S, J, K, job)
         join_line(r, S, X, J, T, job, now)
-    return told
+    return missed
 
 
 def prepare() -> None:
     """Has it compiled, or loaded."""
     none, nothing = np.zeros(0, dtype=np.int64), np.zeros((0, c.N_JOB), dtype=np.int64)
     times, kinds = np.zeros((0, c.N_TIMES)), np.zeros((0, KNOWN))
-    serve(np.zeros(0), nothing, none, np.zeros(0), times, nothing, times, nothing, times, kinds, nothing)
+    serve(np.zeros(0), nothing, none, np.zeros(0), times, 0, times, nothing, times, nothing, times, kinds, nothing)

@@ -64,6 +64,14 @@ def test_a_permutation_holds_everything_once() -> None:
     assert sorted(Draws(1).permutation(100, "p", 3)) == list(range(100))
 
 
+@pytest.mark.parametrize("n", [0, 1, 2, 1000, 60_000])
+def test_a_permutation_is_the_order_of_its_draws(n: int) -> None:
+    """Of these 60,000 draws, two have the first 32 bits alike."""
+    draws = Draws(8)
+    drawn = draws.uniform("p", 3, np.arange(n))
+    np.testing.assert_array_equal(draws.permutation(n, "p", 3), np.argsort(drawn, kind="stable"))
+
+
 def test_generators_of_different_purposes_differ_and_repeat() -> None:
     assert Draws(1).generator("a", 1).random() == Draws(1).generator("a", 1).random()
     assert Draws(1).generator("a", 1).random() != Draws(1).generator("a", 2).random()
