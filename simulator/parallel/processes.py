@@ -89,17 +89,20 @@ class WorkerProcess:
 class ProcessPool(Pool[WorkerProcess]):
     """Processes of this machine, started all at once."""
 
-    def __init__(self, workers: int, module: str, name: str, option: str):
-        """Jobs go to the `do` of objects of the class `name` of `module`; `option` is what asks for so many workers."""
+    def __init__(self, workers: int, module: str, name: str, option: str, copied: bool = False):
+        """Jobs go to the `do` of objects of the class `name` of `module`; `option` is what asks for so many workers.
+        Where they are `copied`, one process loads the module for all of them."""
         super().__init__(workers)
-        self._module, self._name, self._option = module, name, option
+        self._module, self._name, self._option, self._copied = module, name, option, copied
 
     def __enter__(self) -> Self:
+        if self._copied:
+            load_beside(self._module)
         self.start_all()
         return self
 
     def _start(self) -> WorkerProcess:
-        return WorkerProcess(self._module, self._name)
+        return WorkerProcess(self._module, self._name, loaded=self._copied)
 
     def _give(self, handle: WorkerProcess, job: Any) -> None:
         handle.give(job)

@@ -40,7 +40,7 @@ class LocalProcesses(ProcessPool):
     """Jobs on `workers` processes of this machine, while the `with` block lasts."""
 
     def __init__(self, workers: int):
-        super().__init__(workers, _WORKER, "Worker", "--jobs")
+        super().__init__(workers, _WORKER, "Worker", "--jobs", copied=True)
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
         """See Executor."""

@@ -2,17 +2,20 @@
 
 from collections import deque
 
+import pytest
+
 from fleetrec.simulator.parallel.pool import Lost, Unread
 from fleetrec.simulator.parallel.processes import ProcessPool
 from tests.simulator.parallel.workers import Turns, Unreadable
 
 
-def pool_of(workers: int) -> ProcessPool:
-    return ProcessPool(workers, "tests.simulator.parallel.workers", "Doubler", "--jobs")
+def pool_of(workers: int, copied: bool = False) -> ProcessPool:
+    return ProcessPool(workers, "tests.simulator.parallel.workers", "Doubler", "--jobs", copied)
 
 
-def test_every_job_is_done_once_and_a_lost_worker_takes_its_own_job_alone_along() -> None:
-    with pool_of(2) as pool:
+@pytest.mark.parametrize("copied", [False, True])
+def test_every_job_is_done_once_and_a_lost_worker_takes_its_own_job_alone_along(copied: bool) -> None:
+    with pool_of(2, copied) as pool:
         found = dict(pool.each([1, 2, -3, 4, 5]))
     lost = found.pop(2)
     assert {number: result[0] for number, result in found.items()} == {0: 2, 1: 4, 3: 8, 4: 10}
