@@ -8,6 +8,7 @@ from typing import Any
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress, Progress
+from fleetrec.simulator.engine.retelling import may_be_retold, told
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.closed_loop import fitted_users, grown, lived
@@ -118,10 +119,13 @@ def simulate_prepared(
         if is_fitted(scenario.workload):
             fit = fitted_users(scenario.workload, prepared, progress).fit
         before, prepared = prepared, grown(prepared, device, progress) if reacts else prepared
-        world = build_world(scenario, prepared, tuned, parts, device, before)
-        if tracer is not None:
-            tracer.watch(world)
-        run(world, scenario, prepared, progress)
+        if tracer is None and may_be_retold(scenario):
+            world = told(scenario, prepared, tuned, parts, device, progress)
+        else:
+            world = build_world(scenario, prepared, tuned, parts, device, before)
+            if tracer is not None:
+                tracer.watch(world)
+            run(world, scenario, prepared, progress)
         simulated = time.perf_counter()
         if world.reactions is not None:
             prepared = lived(before, prepared, world.reactions.streamed)

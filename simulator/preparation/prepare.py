@@ -45,6 +45,7 @@ class Memo:
     def __init__(self, most: int = 256):
         self._most = most
         self._known: dict[str, Any] = {}
+        self._newest: dict[str, tuple[str, Any]] = {}  # by kind: its key, and what is kept
 
     def get(self, key: Any, work_out: Callable[[], Found]) -> Found:
         """What is known under `key` (JSON-like values and arrays), worked out where nothing is. Never change it."""
@@ -55,6 +56,20 @@ class Memo:
                 del self._known[next(iter(self._known))]
         found: Found = self._known[name]
         return found
+
+    def newest(self, kind: str, key: str) -> Any | None:
+        """Of things too large to keep more than one of a kind: the one of this key. Any other is forgotten."""
+        if kind in self._newest and self._newest[kind][0] != key:
+            del self._newest[kind]
+        return self._newest[kind][1] if kind in self._newest else None
+
+    def keep_newest(self, kind: str, key: str, value: Any) -> None:
+        """Keep such a thing. Never change it."""
+        self._newest[kind] = key, value
+
+    def forget_newest(self) -> None:
+        """Let go of them: they may hold what holds this."""
+        self._newest.clear()
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,19 @@ class Recorder:
         target = self._scorer.next_items(users, step) if self._stream.known else np.full(len(users), -1)
         return Queries(users, step, as_of, target, step, weights)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that happened is held, and none of it written."""
+        return not any(self._parts.values())
+
+    def again(self, scorer: Scorer, folder: Path | None) -> "Recorder":
+        """The same records, of which all is held, as `scorer` ranks them; to be finished in a folder of its own."""
+        other = Recorder(scorer, self._weights, self._users, self._stream, folder, self.slates.copy())
+        other.interactions, other._outcomes, other._rows = self.interactions, dict(self._outcomes), self._rows
+        other._request_numbers, other._outcome = self._request_numbers[:], self._outcome[:]
+        other._interacted_rows = self._interacted_rows[:]
+        return other
+
     def finish(self) -> dict[str, pa.Table]:
         """The whole tables; where there is a folder they are written to it and the parts are removed."""
         self.flush()

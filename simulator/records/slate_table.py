@@ -5,6 +5,7 @@ Only a window of them is held: a slate that no device shows or has made last, an
 
 from array import array
 from collections.abc import Callable
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +46,12 @@ class SlateTable:
         self._made = first + n
         self._runs.extend((device, as_of, step, list_time_s, weights, n))
         return first
+
+    def copy(self) -> "SlateTable":
+        """Another table of the same slates, which forgets by itself."""
+        other = copy(self)
+        other._runs, other._held = self._runs[:], {name: held[:] for name, held in self._held.items()}
+        return other
 
     def made(self) -> dict[str, NDArray[Any]]:
         """The columns device, as_of, step, list_time_s and weights of those held."""

@@ -8,6 +8,8 @@ from tests.docs.pages import ROOT
 
 WHOLE = [
     "benchmark/engine_speed.py: BenchFleet.of",
+    "engine/retelling.py: may_be_retold",
+    "engine/retelling.py: told",
     "engine/run.py: run",
     "engine/world.py: build_world",
     "evaluation.py: evaluate",

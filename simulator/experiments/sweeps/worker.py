@@ -53,7 +53,8 @@ class Worker:
     def _trained_for(self, inputs: TrainingInputs) -> TrainedModels:
         key = hash_of(inputs)
         if self._trained is None or self._trained[0] != key:
-            self._trained = self._prepared = None  # the old one's memory is free before the new one is made
+            self._forget_prepared()
+            self._trained = None  # the old one's memory is free before the new one is made
             self._trained = key, train_models(inputs, self._store, _DEVICE, NullProgress())
         return self._trained[1]
 
@@ -61,7 +62,13 @@ class Worker:
         inputs = PreparationInputs.of(job.scenario)
         key = hash_of(inputs)
         if self._prepared is None or self._prepared[0] != key:
-            trained, self._prepared = self._trained_for(inputs.training), None
+            trained = self._trained_for(inputs.training)
+            self._forget_prepared()
             prepared = prepare(job.scenario, _DEVICE, NullProgress(), self._store, trained, threads=1)
             self._prepared = key, prepared
         return self._prepared[1]
+
+    def _forget_prepared(self) -> None:
+        if self._prepared is not None:
+            self._prepared[1].memo.forget_newest()
+        self._prepared = None
