@@ -3,18 +3,21 @@
     python benchmarks/training_cost.py scenarios/movielens_1m.yaml [--steps 12] [--turns 5] [--set key=value]
 
 On one thread, with `softmax_precision` float32 and bfloat16 in turns over the same batches: the median turn of each,
-the median ratio of neighbouring turns, and the shares of PyTorch's operations in one more turn that is profiled.
+the median ratio of neighbouring turns, what their products alone would take at the speed of large matrices, and the
+shares of PyTorch's operations in one more turn that is profiled.
 """
 
 import argparse
 import time
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from statistics import median
 
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 from fleetrec import Scenario
 from fleetrec.models.llm.network import TrainableItemLm, new_llama
@@ -29,6 +32,7 @@ from fleetrec.simulator.preparation.training import CALIBRATION_TAIL, VALIDATION
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.workload.splitting import split_log, training_set
 
+SIDE = 1024  # of large matrices
 FORMATS: tuple[SoftmaxPrecision, ...] = ("float32", "bfloat16")
 KINDS = {
     "products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm"),
@@ -74,6 +78,16 @@ class Learner:
             self._optimiser.step()
         return (time.process_time() - begun) / self.count * 1e6
 
+    def products_alone(self, precision: SoftmaxPrecision) -> float:
+        """Microseconds an interaction of its products at the speed of large ones of the same format."""
+        with FlopCounterMode(display=False) as counted, torch.no_grad():
+            for batch in self._batches:
+                for windows in batch:
+                    self._model.states(windows.inputs)
+        softmax = 3 * 2 * self._model.dim * self._model.n_items * self.count
+        others = 3 * counted.get_total_flops()  # each product has two of its size in the way back
+        return (softmax * seconds_per_flop(precision) + others * seconds_per_flop("float32")) / self.count * 1e6
+
     def shares(self, precision: SoftmaxPrecision) -> dict[str, float]:
         """Of the time of PyTorch's operations, by kind."""
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
@@ -83,6 +97,18 @@ class Learner:
             kinds = [kind for kind, names in KINDS.items() if event.key in names]
             found[kinds[0] if kinds else "other"] += event.self_cpu_time_total
         return {kind: took / sum(found.values()) for kind, took in found.items()}
+
+
+@cache
+def seconds_per_flop(precision: SoftmaxPrecision) -> float:
+    """Of large products on one thread, the quickest of five."""
+    left, right = (torch.randn(SIDE, SIDE).to(getattr(torch, precision)) for _ in range(2))
+    took = []
+    for _ in range(5):
+        begun = time.process_time()
+        torch.mm(left, right)
+        took.append(time.process_time() - begun)
+    return min(took) / (2 * SIDE**3)
 
 
 def main() -> None:
@@ -107,7 +133,8 @@ def main() -> None:
             print(f"{name}: bfloat16 takes {median(new / old for old, new in turns):.2f} of float32")
             for precision, took in zip(FORMATS, zip(*turns, strict=True), strict=True):
                 shares = "  ".join(f"{kind} {share:.0%}" for kind, share in learner.shares(precision).items())
-                print(f"  {precision:9s} {median(took):6.1f} us an interaction  {shares}")
+                alone = learner.products_alone(precision)
+                print(f"  {precision:9s} {median(took):6.1f} us an interaction, products alone {alone:.1f};  {shares}")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def train_epochs(
             best, best_weights, best_epoch = now, _copy(model), epoch
         waited = 0 if better else waited + 1
         so_far = f", {_SELECT} {now[_SELECT]:.4f}, best {best[_SELECT]:.4f}" if now else ""
-        task.advance(0, f"epoch {epoch} of at most {epochs}, loss {loss:.3f}{so_far}")
+        task.advance(0, f"after epoch {epoch} of at most {epochs}: loss {loss:.3f}{so_far}")
         if waited < patience:
             continue
         if fallen == falls:

@@ -89,7 +89,8 @@ def test_a_training_tells_how_good_it_is_so_far_in_every_line_and_after_how_many
         return 1.5
 
     train_epochs(torch.nn.Linear(1, 1), 3, 3, learn, lambda: next(scores), task)
-    after_first = "epoch 1 of at most 3, loss 1.500, ndcg@10 0.2000, best 0.2000"
+    after_second = "after epoch 2 of at most 3: loss 1.500, ndcg@10 0.1000, best 0.2000"
+    after_first = "after epoch 1 of at most 3: loss 1.500, ndcg@10 0.2000, best 0.2000"
     assert file.getvalue().splitlines() == [
         "training sasrec: 10/300, at most 4 min 50 s left",
         "training sasrec: 20/300, at most 4 min 40 s left",
@@ -97,7 +98,7 @@ def test_a_training_tells_how_good_it_is_so_far_in_every_line_and_after_how_many
         "training sasrec: 80/300, at most 3 min 40 s left",
         f"training sasrec: 140/300, at most 2 min 40 s left, {after_first}",
         f"training sasrec: 200/300, at most 1 min 40 s left, {after_first}",
-        "training sasrec: 260/300, at most 40 s left, epoch 2 of at most 3, loss 1.500, ndcg@10 0.1000, best 0.2000",
+        f"training sasrec: 260/300, at most 40 s left, {after_second}",
     ]
 
 
