@@ -85,7 +85,7 @@ class Learner:
                 for windows in batch:
                     self._model.states(windows.inputs)
         softmax = 3 * 2 * self._model.dim * self._model.n_items * self.count
-        others = 3 * counted.get_total_flops()  # each product has two of its size in the way back
+        others = 3 * float(counted.get_total_flops())  # each product has two of its size in the way back
         return (softmax * seconds_per_flop(precision) + others * seconds_per_flop("float32")) / self.count * 1e6
 
     def shares(self, precision: SoftmaxPrecision) -> dict[str, float]:
