@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from fleetrec.simulator.cloud.capacity.replay import Requests, replay
 from fleetrec.simulator.cloud.capacity.traces import read_trace
-from fleetrec.simulator.cloud.compiled.loading import machine_code
+from fleetrec.simulator.cloud.compiled.loading import node_code
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
@@ -90,7 +90,7 @@ def run_compiled(replicas: int, requests: int, rate: float) -> tuple[float, LlmN
     cloud, pools = _machines(replicas)
     gaps, prompts, outputs = _load(requests, rate)
     load = Requests.of(np.cumsum(gaps), prompts, outputs)
-    code = machine_code()
+    code = node_code()
     started = time.process_time()
     done = replay(load, pools, cloud, Draws(1), deadline_s=load.arrival_s + 60.0, code=code)
     return time.process_time() - started, done.node
@@ -154,7 +154,7 @@ def traced(path: Path, turns: int, engine: str | None, features: list[str], in_c
     )
     model = default_catalogue().model("llama-3.1-8b")
     took: dict[str, list[float]] = {case: [] for case in cases}
-    code = machine_code() if in_compiled_code else None
+    code = node_code() if in_compiled_code else None
     for _ in range(turns):
         for name, keys in cases.items():
             cloud = _cloud(keys, engine)

@@ -29,10 +29,10 @@ else:  # a checkout of before the package had one name; an installed one must no
     from models.artifacts import ArtifactStore
     from models.progress import NullProgress
 
-devices, srm, dim, ratio, list_length = sys.argv[1:]
-fleet = BenchFleet.of(
-    bench_scenario(int(devices), srm, int(dim), float(ratio), int(list_length)), ArtifactStore(), NullProgress()
-)
+devices, srm, dim, ratio, list_length, reacts = sys.argv[1:]
+fleet = int(devices), srm, int(dim), float(ratio), int(list_length)
+react = {"reacts": True} if reacts == "True" else {}  # versions of before users could react know no such word
+fleet = BenchFleet.of(bench_scenario(*fleet, **react), ArtifactStore(), NullProgress())
 
 
 def turn():
@@ -63,8 +63,8 @@ def main() -> None:
         if case.shards or case.engine or case.devices > 10_000 or (given.case and case.name not in given.case):
             continue
         fleet = replace(case, devices=min(case.devices, given.devices))
-        kind = [str(word) for word in (fleet.devices, fleet.srm, fleet.dim, fleet.ratio, fleet.list_length)]
-        sides = [_side(folder.resolve(), kind) for folder in (given.old, given.new)]
+        kind = fleet.devices, fleet.srm, fleet.dim, fleet.ratio, fleet.list_length, fleet.reacts
+        sides = [_side(folder.resolve(), [str(word) for word in kind]) for folder in (given.old, given.new)]
         turns = [_pair(sides, turn) for turn in range(given.turns)]
         for side in sides:
             side.communicate()

@@ -1,9 +1,9 @@
 """User states after every interaction, in one causal pass per anchored segment; never dependent on who asks.
 
-The last bits of a float sum depend on the shape of a batch and on the row in it. So segments are computed in tiles of
-one fixed shape, each in a row that its user and its place alone determine. Segments that begin a log have tiles of
-their own: of the others only the second half is asked for. States and item vectors are then rounded to multiples of
-2^-16 with magnitude below 16, so that dot products of up to 128 terms are exact in float64.
+The last bits of a float sum depend on the shape of a batch and on the row in it, so segments are computed in tiles
+(tiles.py). Segments that begin a log have tiles of their own: of the others only the second half is asked for. States
+and item vectors are then rounded to multiples of 2^-16 with magnitude below 16, so that dot products of up to 128 terms
+are exact in float64.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.models.sequences import even_length, window_start
 from fleetrec.models.srm.base import PairModel, SmallModel, StateModel
+from fleetrec.models.tiles import Tiles, tile_of
 
 Encoder = Callable[[Tensor, int], Tensor]  # windows int64[tile, L], since -> states float[tile, L - since, d]
 
@@ -27,8 +28,6 @@ _STEP = 2.0**-16
 _LIMIT = 16.0
 _PAIR_STEP = 2.0**-20
 _PAIR_WINDOWS = {"cpu": 128, "cuda": 2048}  # scored at once: hidden layers of more leave the processor's cache
-_STRIDE = 37  # rows between a user's consecutive segments: spreads long users over a tile
-_CUDA_TILE = 4096  # fills a GPU
 
 
 def prefix_states(
@@ -54,11 +53,6 @@ def prefix_states(
         return tiled_states(model.states, device, model.dim, model.max_length, offsets, items, first, users, rows)
 
 
-def tile_of(kind: type[StateModel], device: str | torch.device) -> int:
-    """Windows that models of a kind encode at once on `device`: what fits a processor's cache, or fills a GPU."""
-    return _CUDA_TILE if torch.device(device).type == "cuda" else kind.tile
-
-
 def tiled_states(
     encode: Encoder,
     device: torch.device,
@@ -81,7 +75,7 @@ def tiled_states(
     some = np.flatnonzero(wanted)
     codes = torch.from_numpy(items).to(device)
     states = segment_states(
-        encode, device, dim, max_length, offsets[some], codes, first[some], lengths[some], some, tile
+        encode, device, dim, max_length, offsets[some], codes, first[some], lengths[some], some, Tiles(tile)
     )
     return states, row_offsets
 
@@ -96,7 +90,7 @@ def segment_states(
     first: NDArray[np.int64],
     until: NDArray[np.int64],
     numbers: NDArray[np.int64],
-    tile: int,
+    tiles: Tiles,
 ) -> Tensor:
     """States float32 [R, d] of histories [M] at their positions `first` to `until` - 1 (one at least), one history
     after the other. Their items are codes[begins], codes[begins + 1] and so on; `numbers` name their users, by which
@@ -114,13 +108,8 @@ def segment_states(
     begin = k * half
     take_from = np.maximum(np.where(k == 0, 0, begin + half), first[which])  # first position it answers for
     take_to = np.minimum(begin + length, until[which])
-    # Kind of tile and row in it depend on (user, segment) alone; segments that share both go to successive tiles.
-    row, later = (numbers[which] + k * _STRIDE) % tile, k > 0
-    place = row + tile * later
-    order = np.argsort(place, kind="stable")
-    nth = np.arange(len(order)) - np.searchsorted(place[order], place[order])
-    number = np.empty(len(order), dtype=np.int64)
-    number[order] = 2 * nth + later[order]
+    later = k > 0
+    number, row = tiles.places(numbers[which], k, later.astype(np.int64))
     by_tile = np.argsort(number, kind="stable")
     bounds = np.flatnonzero(np.diff(number[by_tile], prepend=-1, append=-1))
     column = torch.arange(length, device=device)
@@ -133,7 +122,7 @@ def segment_states(
         rows, *at_once = torch.from_numpy(segments[:, by_tile[low:high]]).to(device)
         at, filled, since, to = (start[:, None] for start in at_once)
         inside = column < filled
-        windows = torch.zeros((tile, length), dtype=torch.int64, device=device)
+        windows = torch.zeros((tiles.height(high - low), length), dtype=torch.int64, device=device)
         windows[rows] = torch.where(inside, codes[torch.where(inside, at + column, 0)].long() + 1, 0)
         begun = half if later[by_tile[low]] else 0
         answer = encode(windows, begun)[rows]
@@ -145,26 +134,29 @@ def segment_states(
 
 
 def carried_states(
-    model: StateModel, items: Tensor, hidden: Tensor, numbers: NDArray[np.int64], segments: NDArray[np.int64], tile: int
+    model: StateModel,
+    items: Tensor,
+    hidden: Tensor,
+    numbers: NDArray[np.int64],
+    segments: NDArray[np.int64],
+    tiles: Tiles,
 ) -> tuple[Tensor, Tensor]:
     """States float32 [M, d] after the next `items` [M, T] (item code) in segments [M] of users' histories, and what is
     carried on from them, of which `hidden` [M, carried, d] was carried so far. Rows of tiles go by the users' `numbers`
     [M] and their segments, as in `segment_states`, whose states these are."""
-    row = (numbers + segments * _STRIDE) % tile
-    order = np.argsort(row, kind="stable")
-    nth = np.arange(len(order)) - np.searchsorted(row[order], row[order])
+    tile, row = tiles.places(numbers, segments)
     states, after = torch.empty((len(row), model.dim), device=hidden.device), torch.empty_like(hidden)
 
     def compute(number: int) -> None:
-        some = order[nth == number]
-        at, rows = torch.from_numpy(some), torch.from_numpy(row[some])
-        codes = torch.zeros((tile, items.shape[1]), dtype=torch.int64, device=hidden.device)
-        before = torch.zeros((tile, *hidden.shape[1:]), device=hidden.device)
+        some = np.flatnonzero(tile == number)
+        at, rows, height = torch.from_numpy(some), torch.from_numpy(row[some]), tiles.height(len(some))
+        codes = torch.zeros((height, items.shape[1]), dtype=torch.int64, device=hidden.device)
+        before = torch.zeros((height, *hidden.shape[1:]), device=hidden.device)
         codes[rows], before[rows] = items[at].long() + 1, hidden[at]
         answer, carried = model.carry(codes, before)
         states[at], after[at] = rounded(answer[rows], "a user state"), carried[rows]
 
-    for_each(torch.no_grad()(compute), range(int(nth.max(initial=-1)) + 1))
+    for_each(torch.no_grad()(compute), range(int(tile.max(initial=-1)) + 1))
     return states, after
 
 

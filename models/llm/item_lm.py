@@ -30,7 +30,7 @@ from fleetrec.models.llm.checkpoints import (
 )
 from fleetrec.models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
 from fleetrec.models.llm.ranking import best_items
-from fleetrec.models.prefixes import prefix_states, rounded_item_vectors, segment_states, tile_of
+from fleetrec.models.prefixes import prefix_states, rounded_item_vectors, segment_states
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.out_of_memory import enough_memory
@@ -40,6 +40,7 @@ from fleetrec.models.sequences import TrainingSet, even_length
 from fleetrec.models.srm.base import NetworkConfig, TrainingConfig
 from fleetrec.models.srm.batches import n_transitions
 from fleetrec.models.srm.training import deterministic, train
+from fleetrec.models.tiles import tile_of, tiles_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -291,7 +292,8 @@ class ItemLmCandidates:
             model, codes = self._trained.model.eval(), self._codes
             histories = self._offsets[users], codes, as_of, as_of + 1, self._grows[users]
             with mixed_precision(self._trained.device):
-                return segment_states(model.states, codes.device, model.dim, model.max_length, *histories, self._block)
+                tiles = tiles_of(model)[0]
+                return segment_states(model.states, codes.device, model.dim, model.max_length, *histories, tiles)
         states = torch.empty((len(users), self._trained.model.dim), device=self._trained.device)
         block = users // self._block
         wanted = np.unique(block)

@@ -61,11 +61,15 @@ class Draws:
 
     def uniform(self, purpose: str, *keys: ArrayLike) -> NDArray[np.float64]:
         """Uniforms in the open interval (0, 1), one per broadcast element of the integer keys."""
+        return ((self.mixed(purpose, *keys) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+    def mixed(self, purpose: str, *keys: ArrayLike) -> NDArray[np.uint64]:
+        """What `uniform` makes its numbers of: one more key may be mixed in."""
         arrays = [np.asarray(key).astype(np.int64).view(np.uint64) for key in keys]
         state = np.asarray(_start(self.seed, purpose), dtype=np.uint64)
-        for mixed in arrays:  # the first ones are mixed at the size that they have by then, which is often small
-            state = _mix_array(state, mixed)
-        return ((state >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+        for key in arrays:  # the first ones are mixed at the size that they have by then, which is often small
+            state = _mix_array(state, key)
+        return state
 
     def uniform_one(self, purpose: str, *keys: int) -> float:
         """The same number as `uniform` with scalar keys, several times faster."""
@@ -137,11 +141,11 @@ class RegionDraws(Draws):
         super().__init__(seed)
         self._name, self._first = name, first
 
-    def uniform(self, purpose: str, *keys: ArrayLike) -> NDArray[np.float64]:
+    def mixed(self, purpose: str, *keys: ArrayLike) -> NDArray[np.uint64]:
         """See Draws; of a device's draw the first key is its number in the region."""
         if purpose.startswith(_OF_A_CLOUD):
-            return super().uniform(f"{self._name}: {purpose}", *keys)
-        return super().uniform(purpose, np.asarray(keys[0]) + self._first, *keys[1:])
+            return super().mixed(f"{self._name}: {purpose}", *keys)
+        return super().mixed(purpose, np.asarray(keys[0]) + self._first, *keys[1:])
 
     def uniform_one(self, purpose: str, *keys: int) -> float:
         """See Draws."""

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+FROM_INTERACTION, FROM_PUSH = 0, 1
+"""attempts at a step: the request after its interaction, and the first one that is not; others follow"""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:

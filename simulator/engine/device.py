@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fleetrec.simulator.core.clock import Clock, Process
 from fleetrec.simulator.core.randomness import Draws
-from fleetrec.simulator.engine.context import Profile, Rules
+from fleetrec.simulator.engine.context import FROM_INTERACTION, FROM_PUSH, Profile, Rules
 from fleetrec.simulator.engine.device_knowledge import DeviceKnowledge
 from fleetrec.simulator.engine.fast_forward import fast_forward, quiet_rows, steady_row
 from fleetrec.simulator.engine.interfaces import Adapter, LearningCloud
@@ -26,7 +26,6 @@ from fleetrec.simulator.records.recorder import Recorder
 from fleetrec.simulator.records.schemas import NO_SLATE, RequestRecord
 from fleetrec.simulator.scenario.sections.request import RunningRequestPolicy
 
-_FROM_INTERACTION, _FROM_PUSH = 0, 1
 NO_LIST = -1
 
 
@@ -77,8 +76,14 @@ class Device(DeviceKnowledge):
     in_flight: int = 0
     asked: RequestRecord | None = None
     """decided now, and to be sent"""
+    asked_s: float = -math.inf
+    """when what is in flight was asked for, or pushed"""
+    coming_step: int = -1
+    """which it is of"""
+    attempt: int = 0
+    """which one at its step it is, to key its draws: each has its own luck"""
     asked_step: int = -1
-    """of the newest request"""
+    """of the newest request that was not pushed"""
     again: int = 0
     """how many have been made again at that step"""
     awaited: int = -1
@@ -200,15 +205,18 @@ class Device(DeviceKnowledge):
 
     def _new_request(self, now: float, pushed: bool = False) -> RequestRecord:
         self.in_flight += 1
+        self.asked_s, self.coming_step, self.attempt = now, self.step, FROM_PUSH
+        if not pushed:
+            self.again = self.again + 1 if self.step == self.asked_step else 0
+            self.asked_step = self.step
+            self.attempt = FROM_INTERACTION if self.again == 0 else FROM_PUSH + self.again
         return self.requests.ledger.issue(self.device, self.step, now, self.weights, pushed)
 
     def _take_asked(self) -> tuple[RequestRecord, int]:
-        """The request that was decided, and which one at its step it is, to key its draws: each has its own luck."""
+        """The request that was decided, and its attempt."""
         record, self.asked = self.asked, None
         assert record is not None
-        self.again = self.again + 1 if record.step == self.asked_step else 0
-        self.asked_step = record.step
-        return record, _FROM_INTERACTION if self.again == 0 else _FROM_PUSH + self.again
+        return record, self.attempt
 
     def _request(self, record: RequestRecord, attempt: int) -> Process:
         """A request to its end; then what the device asks for as its list lands, if anything."""
@@ -226,7 +234,7 @@ class Device(DeviceKnowledge):
             yield clock.after(max(t_s - clock.now, 0.0))
             self.catch_up(clock.now)
             if self.connection.reachable(clock.now) and not self.in_flight and self.step > self.as_of:
-                yield from self._request(self._new_request(clock.now, pushed=True), _FROM_PUSH)
+                yield from self._request(self._new_request(clock.now, pushed=True), FROM_PUSH)
 
     def _conclude(self, record: RequestRecord) -> None:
         """The device learns now what became of its request."""

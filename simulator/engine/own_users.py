@@ -58,13 +58,12 @@ class Tastes:
     def of(self, at: Moments, items: Ints) -> Floats:
         """Utilities [K] of items [K] to one user."""
         number = at.user
-        state, user = self._states[number], self._users[number]
+        user = self._users[number]
         begin = self._histories.lengths[user] - len(self.taken[number[0]])
         for nth, then in enumerate(self.taken[number[0]]):
-            state = self._model.advance(state, then, self._histories.item_at(user, begin + nth))
-        self._states[number] = state
+            self._model.advance(self._states, number, then, self._histories.item_at(user, begin + nth))
         self.taken[number[0]].clear()
-        return np.asarray(self._model.of(state, at, items[None])[0])
+        return np.asarray(self._model.of(self._states[number], at, items[None])[0])
 
 
 class Screen:

@@ -201,7 +201,7 @@ class Reactions:
             some = numbers[lacking > nth]
             rows = np.array([self._taken[number][nth] for number in some.tolist()])
             items = self.histories.item_at(self.users[some], self._stated[some] + nth)
-            self._state[some] = self.choosing.model.advance(self._state[some], self._moments(some, rows), items)
+            self.choosing.model.advance(self._state, some, self._moments(some, rows), items)
         self._stated[numbers] += lacking
         for number in numbers[lacking > 0].tolist():
             self._taken[number].clear()
@@ -247,7 +247,7 @@ class Reactions:
         if len(takes):
             items = chosen.item[takes]
             self.histories.append(self.users[walk.number[takes]], items)
-            walk.state[takes] = choosing.model.advance(walk.state[takes], at.take(takes), items)
+            choosing.model.advance(walk.state, takes, at.take(takes), items)
         return chosen
 
     def _find(self, walk: Walk, some: Ints, at: Moments) -> Chosen:

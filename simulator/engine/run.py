@@ -4,8 +4,6 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from fleetrec.models.metrics import headline_k
 from fleetrec.models.runtime.progress import Progress, Task, in_words
 from fleetrec.simulator.core.clock import Process
@@ -19,7 +17,7 @@ _PROGRESS_STEPS = 400
 def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress: Progress) -> None:
     """Let every device live until the horizon; then every request that is open is closed."""
     end_s = end_of(prepared.population.stream.horizon_s)
-    begin(world, scenario.policy.request, prepared, progress)
+    begin(world, prepared, progress)
     total = prepared.population.n_interactions.sum()
     with progress.task("simulating interactions", total) as task, fewer_collections():
         world.clock.start(_report(world, task, end_s, headline_k(scenario.metrics.k)))
@@ -32,19 +30,16 @@ def end_of(horizon_s: float) -> float:
     return horizon_s * (1 + 1e-12) + 1e-9
 
 
-def begin(world: World, request: sections.RequestPolicy, prepared: Prepared, progress: Progress) -> None:
+def begin(world: World, prepared: Prepared, progress: Progress) -> None:
     """Start all that devices and the cloud will do, in a world whose clock has not begun."""
-    clock, devices = world.clock, world.devices
-    presence, horizon_s = prepared.population.presence, prepared.population.stream.horizon_s
+    clock, devices, horizon_s = world.clock, world.devices, prepared.population.stream.horizon_s
     for device in devices:
         if device.profile.joins_s <= horizon_s:
             clock.start(device.live())
     if world.rollout is not None:
         world.rollout.start(devices, progress)
-    if request.push_period_s() is not None:
-        until_s = np.minimum(presence.left_s, horizon_s)
-        pushes = request.push_times(presence.joined_s, until_s, horizon_s, prepared.draws)
-        for device, times_s in zip(devices, pushes, strict=True):
+    if world.pushes:
+        for device, times_s in zip(devices, world.pushes, strict=True):
             clock.start(device.pushes(times_s))
 
 

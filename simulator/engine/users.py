@@ -24,15 +24,19 @@ class Screened(Protocol):
     """its newest event: an interaction, or that it joined"""
     first_ready_s: float
     """when the first slate since then is ready"""
+    list_time_s: float
     awaited: int
-    asked_step: int
-    """of its newest request"""
-    again: int
-    """how many have been made again at that step"""
+    asked_s: float
+    """when what is in flight was asked for, or pushed"""
+    coming_step: int
+    """which it is of"""
+    attempt: int
+    """which one at that step it is, by which its messages draw their luck"""
     in_flight: int
     newest_s: float
     """when its newest interaction was"""
     decisions: int
+    late_answers: int
     last_response_s: float
 
 

@@ -75,6 +75,8 @@ class World:
     log: UpdateLog
     held_bytes: float
     """what a device must have room for"""
+    pushes: list[list[float]]
+    """[D] when the cloud refreshes each device's list unasked; none: it never does"""
     reactions: Reactions | AskedUsers | None = None
     """what users choose; None: they have what the log says"""
 
@@ -126,6 +128,7 @@ def build_world(
     joining = decides_joining(policy, population) & policy.slate.asks
     flops = ranking_flops(policy, scenario.llm.list_length, scenario.workload.refills, prepared.trained, tuned)
     points, times = decision_points(prepared, scorer, tuned), array("d", population.stream.t_s.tobytes())
+    pushes = pushes_of(policy.request, prepared)
     asking = running_policy(policy.request, tuned, points, population, joining, rules.at_interaction, reacts)
     reactions: Reactions | AskedUsers | None = None
     if slate_table is not None:
@@ -135,7 +138,7 @@ def build_world(
         else:
             ahead_of_need = engine.batching and not (own is not None and own.inside_encoder)
             timeout_s = cloud.request_timeout
-            reactions = reactions_of(scenario.workload, ahead_of_need, rules, asking, timeout_s, *told)
+            reactions = reactions_of(scenario.workload, ahead_of_need, rules, asking, timeout_s, pushes, *told)
     user = reactions or Replay()
     make = partial(
         Device,
@@ -160,7 +163,8 @@ def build_world(
     recorder.slates.in_use = lambda: slates_in_use(devices)
     if reactions is not None:
         reactions.devices = devices
-    return World(clock, devices, requests, service, learning, rollout, budget, scorer, recorder, log, held, reactions)
+    asks = devices, requests, service, learning, rollout
+    return World(clock, *asks, budget, scorer, recorder, log, held, pushes, reactions)
 
 
 def reactions_of(
@@ -169,6 +173,7 @@ def reactions_of(
     rules: Rules,
     policy: RunningRequestPolicy,
     timeout_s: float,
+    pushes: list[list[float]],
     before: Prepared,
     prepared: Prepared,
     scorer: Scorer,
@@ -184,7 +189,7 @@ def reactions_of(
     assert isinstance(users, ChoiceUsers)
     choosing = Choosing(model, users.laws(model.laws), users.looks, before.draws, times)
     network, presence = prepared.population.network, prepared.population.presence
-    foresight = Foresight(times, stream.online, rules, policy, scorer, network, presence, timeout_s)
+    foresight = Foresight(times, stream.online, rules, policy, scorer, network, presence, timeout_s, pushes)
     own = prepared.population.users, past, histories, scorer, source, slates, stream
     return Reactions(choosing, *own, OpportunityLog(), foresight, workload.hides_seen, batching)
 
@@ -276,6 +281,15 @@ def rules_of(
         weights_change=policy.update.learns,
         skips=engine.sleep and not reacts and (policy.budget.scope == "device" or policy.budget.ratio >= 1.0),
     )
+
+
+def pushes_of(request: sections.RequestPolicy, prepared: Prepared) -> list[list[float]]:
+    """When the cloud refreshes the list of each device [D] unasked; none where it never does."""
+    if request.push_period_s() is None:
+        return []
+    presence, horizon_s = prepared.population.presence, prepared.population.stream.horizon_s
+    until_s = np.minimum(presence.left_s, horizon_s)
+    return request.push_times(presence.joined_s, until_s, horizon_s, prepared.draws)
 
 
 def profiles(population: Population, flops: float, preloaded: Ints, joining: NDArray[np.bool_]) -> list[Profile]:

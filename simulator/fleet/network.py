@@ -151,9 +151,12 @@ class Network:
             return latency_s + self._traces[device].seconds(nbytes * 8, t_s)
         return latency_s + nbytes * self._down_s_per_byte[device]
 
-    def loses(self, devices: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether a message of the first request of devices [M] at their steps is lost, to the cloud or from it."""
-        draws = [self._draws.uniform(purpose, devices, steps, 0) for purpose in ("link.up", "link.down")]
+    def loses(
+        self, devices: NDArray[np.int64], steps: NDArray[np.int64], attempts: NDArray[np.int64] | int
+    ) -> NDArray[np.bool_]:
+        """Whether a message of a request of devices [M] at their steps is lost, to the cloud or from it, of these
+        attempts [M] or of one."""
+        draws = [self._draws.uniform(purpose, devices, steps, attempts) for purpose in ("link.up", "link.down")]
         return np.asarray(np.maximum(*draws) >= 1 - self.loss[devices])
 
     def _latency(self, device: int, draw: float) -> float | None:

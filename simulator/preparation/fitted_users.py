@@ -177,7 +177,7 @@ def live(split: SplitLog, model: FittedUsers, users: Ints, seed: int = 1) -> lis
         item = (model.catalogue(state[here], at) + noise).argmax(axis=1)
         for row, one in zip(here.tolist(), item.tolist(), strict=True):
             found[row][step] = one
-        state[here] = model.advance(state[here], at, item)
+        model.advance(state, here, at, item)
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
     return [found[place] for place in back.tolist()]

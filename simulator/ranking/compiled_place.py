@@ -1,7 +1,7 @@
-"""Places of items in fused lists, in compiled code: logits, both orders, fused scores and places, a list at a time.
+"""Fused lists in compiled code: logits, both orders, fused scores, places of items and screens, a list at a time.
 
-The same numbers as `ListSlates.place`, to the last bit: dot products are exact in any order (srm_logits.py), and fused
-scores are sums of what each of two ranks gives. A test drives both.
+The same numbers as `ListSlates.place` and `screens`, to the last bit: dot products are exact in any order
+(srm_logits.py), and fused scores are sums of what each of two ranks gives. A test drives both.
 """
 
 import math
@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from fleetrec.simulator.cloud.compiled.columns import Floats, Ints, compiled, kept
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled, kept
 
 Singles = NDArray[np.float32]
 Codes = NDArray[np.int32]
@@ -131,8 +131,65 @@ def place(
     return ranks, gaps, valid
 
 
+@compiled
+def _show_best(items: Codes, fused: Floats, shown: Bools, screen: Ints) -> None:
+    """The candidates that are `shown` with the highest scores, the first of equal ones first; -1 past the last."""
+    depth, taken = min(len(screen), len(items)), 0
+    for place in range(len(screen)):
+        screen[place] = -1
+    for i in range(len(items)):
+        if shown[i] and (taken < depth or fused[i] > fused[screen[depth - 1]]):
+            place = min(taken, depth - 1)
+            while place > 0 and fused[screen[place - 1]] < fused[i]:
+                screen[place] = screen[place - 1]
+                place -= 1
+            screen[place], taken = i, min(taken + 1, depth)
+    for place in range(taken):
+        screen[place] = items[screen[place]]
+
+
+@kept
+def screens(
+    states: Singles,
+    rows: Ints,
+    vectors: Singles,
+    known: Bools,
+    lists: Codes,
+    list_of: Ints,
+    log: Codes,
+    begins: Ints,
+    ends: Ints,
+    seen_upto: Ints,
+    hides_seen: bool,
+    by_llm: Floats,
+    by_srm: Floats,
+    depth: int,
+) -> Ints:
+    """The items [M, depth] at the first places of the slates of `place`, -1 past the last one."""
+    count, n = len(rows), lists.shape[1]
+    found = np.empty((count, depth), dtype=np.int64)
+    logits, keys, fused = np.zeros(n), np.empty(n, dtype=np.int64), np.empty(n)
+    srm_rank, shown = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.bool_)
+    user_of = np.full(len(known), -1)
+    for m in range(count):
+        items, candidates = lists[list_of[m]], 0
+        _logits(states, rows[m], vectors, known, items, logits)
+        _srm_ranks(items, logits, keys, srm_rank)
+        if hides_seen:
+            for place in range(min(seen_upto[m] + 1, ends[m] - begins[m])):
+                user_of[log[begins[m] + place]] = m
+        for i in range(n):
+            shown[i] = items[i] >= 0 and not (hides_seen and user_of[items[i]] == m)
+            fused[i] = np.rint((by_llm[candidates] + by_srm[srm_rank[i]]) * _GRID)
+            candidates += items[i] >= 0
+        _show_best(items, fused, shown, found[m])
+    return found
+
+
 def prepare() -> None:
     """Has it compiled, or loaded."""
     none, nothing, codes = np.zeros(0, dtype=np.int64), np.zeros((0, 1), dtype=np.float32), np.zeros((0, 1), np.int32)
-    log = none, codes[:, 0].copy(), none, none, none, none, True, np.zeros(1), np.zeros(1)
-    place(nothing, none, nothing, np.zeros(0, dtype=np.bool_), codes, *log)
+    lists = nothing, none, nothing, np.zeros(0, dtype=np.bool_), codes, none, codes[:, 0].copy(), none, none
+    by_ranks = True, np.zeros(1), np.zeros(1)
+    place(*lists, none, none, *by_ranks)
+    screens(*lists, none, *by_ranks, 1)

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fleetrec.models.prefixes import carried_states, rounded_item_vectors, segment_states, tile_of
+from fleetrec.models.prefixes import carried_states, rounded_item_vectors, segment_states
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.sequences import window_start
 from fleetrec.models.srm.base import StateModel
+from fleetrec.models.tiles import tiles_of
 from fleetrec.simulator.ranking.histories import Histories, Ints
 from fleetrec.simulator.ranking.srm_logits import StateScores
 
@@ -89,7 +90,8 @@ class GrowingScores(StateScores):
         self._model, self._histories, self._first_at = model.eval(), histories, first
         self._upto = first.copy()  # [U] before which there are states
         self._carried = torch.empty((len(states), model.carried, model.dim), device=device)
-        self._tile, self._half = tile_of(type(model), device), model.max_length // 2
+        self._tiles, self._carries_in = tiles_of(self._model)
+        self._half = model.max_length // 2
 
     @property
     def _codes(self) -> torch.Tensor:
@@ -104,10 +106,14 @@ class GrowingScores(StateScores):
             (self._carry_on if self._model.carried else self._look_anew)(some, self._upto[some], until[some])
             self._upto[some] = until[some]
 
+    def plain(self) -> StateScores | None:
+        """See SrmScores; they are there once they have been made ready."""
+        return self if self.adapt is None and self._device.type == "cpu" else None
+
     def _look_anew(self, users: Ints, first: Ints, until: Ints) -> None:
         model, numbers = self._model, self._histories.numbers[users]
         histories = self._histories.offsets[users], self._codes, first, until, numbers
-        states = segment_states(model.states, self._device, model.dim, model.max_length, *histories, self._tile)
+        states = segment_states(model.states, self._device, model.dim, model.max_length, *histories, self._tiles)
         which, nth = ragged(until - first)
         self._states[self._at(self._row[users][which] + first[which] + nth)] = states
 
@@ -140,7 +146,7 @@ class GrowingScores(StateScores):
             at = self._at(some)
             items = self._codes[self._at((begin[some] + taken)[:, None] + np.arange(count))]
             of = numbers[some], segments[some]
-            states[at], hidden[at] = carried_states(self._model, items, hidden[at], *of, tile=self._tile)
+            states[at], hidden[at] = carried_states(self._model, items, hidden[at], *of, self._carries_in)
 
         stride = _STRIDE if len(np.unique(counts)) > _STRIDE // 2 else int(counts.max()) + 1
         odd = counts % stride

@@ -215,7 +215,7 @@ class ListSlates:
     def _one_pass(self, uncertainty: UncertaintyScore | None) -> OnePass | None:
         """What ranks in compiled code; None where that does not know these slates or this score."""
         of_ranks, states = self._fusion.of_ranks(self._source.list_length) is not None, self._scores.plain()
-        plain = of_ranks and type(self) is ListSlates and not self._refill and type(self._histories) is Histories
+        plain = of_ranks and type(self) is ListSlates and not self._refill
         if states is None or not (plain and getattr(uncertainty, "of_ranks", uncertainty is None)):
             return None
         return OnePass(self._histories, states, self._source, self._fusion, self._exclude_seen)
@@ -227,6 +227,13 @@ class ListSlates:
         if len(without):
             assert isinstance(self._fallback, CatalogueSlates)
             items[without] = self._fallback.screens(queries.take(without), depth)
+        one_pass = self._one_pass(None)
+        code = DEMAND.code(len(queries)) if one_pass is not None else None
+        if one_pass is not None and code is not None:
+            having = np.flatnonzero(queries.as_of >= 0)
+            here = queries.take(having)
+            items[having] = one_pass.screens(code, here.user, here.step, here.as_of, here.seen_upto, depth)
+            return items
 
         def compute(chosen: Ints, view: ListView) -> None:
             items[chosen] = self._screens(queries.take(chosen), view, depth)

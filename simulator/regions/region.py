@@ -40,7 +40,7 @@ class Region:
         self._world = build_world(scenario, prepared, self._tuned, folder / "parts", device)
         if self._world.learning is not None:
             self._world.learning.orders = deque()
-        begin(self._world, scenario.policy.request, prepared, self._progress)
+        begin(self._world, prepared, self._progress)
 
     def do(self, task: Task) -> RegionState:
         """Hear the update and go on; how the region stands then."""

@@ -140,7 +140,7 @@ def replay(
     """Serve `requests` on a node that is empty at the start, until all have ended.
 
     `watch(arrived, now, tickets)` is called at each arrival; True gives the replay up, and later requests never arrive.
-    `deadline_s` [N]: when each client stops waiting. `code` (`machine_code`) serves them, if it knows how, with the
+    `deadline_s` [N]: when each client stops waiting. `code` (`node_code`) serves them, if it knows how, with the
     same result to the last bit; `watch` is then not called.
     """
     every = max(1, len(requests) // _LOOKS)

@@ -12,7 +12,7 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.cloud.capacity.compiled_replay import Allowed, Kinds, met, plain, served
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective, Times
 from fleetrec.simulator.cloud.capacity.replay import Floats, Ints, Replayed, Requests, Watch, replay
-from fleetrec.simulator.cloud.compiled.loading import REPLAY, code_for, machine_code
+from fleetrec.simulator.cloud.compiled.loading import REPLAY, code_for, node_code
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.core.randomness import Draws
@@ -85,7 +85,7 @@ class Replicas:
 
     @property
     def _code(self) -> ModuleType | None:
-        return None if None in self._plain else machine_code(REPLAY)
+        return None if None in self._plain else node_code(REPLAY)
 
     def kinds(self, servers: int) -> Ints:
         """By largest remainders, the first of several."""

@@ -5,9 +5,9 @@ The requests among them are a heap by the step at which they have all their toke
 
 from fleetrec.simulator.cloud.compiled import columns as c
 from fleetrec.simulator.cloud.compiled import speculation as drafts
-from fleetrec.simulator.cloud.compiled.columns import Floats, Ints, compiled, inlined
 from fleetrec.simulator.cloud.compiled.timing import HAS_BEAMS, set_run, step_s
 from fleetrec.simulator.cloud.compiled.verifying import set_verify_run, verify_s
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled, inlined
 
 _NUMBERS = 1 << 31
 

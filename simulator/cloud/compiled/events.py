@@ -3,7 +3,7 @@ requests. Both are binary heaps of (time, number)."""
 
 import numpy as np
 
-from fleetrec.simulator.cloud.compiled.columns import Floats, Ints, compiled, making_arrays
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled, making_arrays
 
 
 @compiled

@@ -5,8 +5,8 @@ key at several replicas are a list that begins in the key's row; that of a preem
 """
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import Ints, compiled, inlined
 from fleetrec.simulator.cloud.compiled.decoding import blocks_at
+from fleetrec.simulator.core.compiling import Ints, compiled, inlined
 
 ROW = 8  # numbers of a row
 _USED, _SPARE = 0, 1  # of row 0: rows that have been used; the first of those given back, each with the next

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled, kept
+from fleetrec.simulator.cloud.compiled.columns import NOBODY
 from fleetrec.simulator.cloud.compiled.events import longer, longer_ints, pop, push
 from fleetrec.simulator.cloud.compiled.memory import REPLICA, ROW, SAME, cached_tokens, chain_at, first_row
 from fleetrec.simulator.cloud.compiled.replicas import (
@@ -21,6 +21,7 @@ from fleetrec.simulator.cloud.compiled.replicas import (
 )
 from fleetrec.simulator.cloud.compiled.timeline import change
 from fleetrec.simulator.cloud.compiled.timing import KNOWN, kind_row
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled, kept
 
 __all__ = ["BY_PREFIX", "OUTCOMES", "ROW", "c", "kind_row", "prepare", "serve"]
 

@@ -9,9 +9,10 @@ import math
 import numpy as np
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled, kept
+from fleetrec.simulator.cloud.compiled.columns import NOBODY
 from fleetrec.simulator.cloud.compiled.replicas import come_to, enlist, join_line
 from fleetrec.simulator.cloud.compiled.timing import KNOWN, kind_row
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled, kept
 
 __all__ = ["c", "kind_row", "prepare", "serve"]
 

@@ -9,11 +9,12 @@ import math
 import numpy as np
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled, inlined
+from fleetrec.simulator.cloud.compiled.columns import NOBODY
 from fleetrec.simulator.cloud.compiled.decoding import leave
 from fleetrec.simulator.cloud.compiled.memory import release
 from fleetrec.simulator.cloud.compiled.scheduling import before, begin, complete, head
 from fleetrec.simulator.cloud.compiled.timing import SHARE, run_s, steps_until
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled, inlined
 
 
 @compiled

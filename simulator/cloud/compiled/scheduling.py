@@ -3,7 +3,7 @@
 import math
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled, inlined
+from fleetrec.simulator.cloud.compiled.columns import NOBODY
 from fleetrec.simulator.cloud.compiled.decoding import (
     advance,
     chunks_s,
@@ -20,6 +20,7 @@ from fleetrec.simulator.cloud.compiled.decoding import (
 from fleetrec.simulator.cloud.compiled.memory import admit as admitted
 from fleetrec.simulator.cloud.compiled.memory import hold_chunk, prefill_blocks, release, take
 from fleetrec.simulator.cloud.compiled.timing import RUN_NUMBERS, run_s
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled, inlined
 
 # The line
 

@@ -4,7 +4,7 @@ Blocks that steps open are counted round a ring, by the number of the step.
 """
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import Floats, Ints, compiled
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled
 
 
 @compiled

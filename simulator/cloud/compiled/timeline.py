@@ -1,6 +1,6 @@
 """Queue and load over time, in compiled code: see node/timeline.py."""
 
-from fleetrec.simulator.cloud.compiled.columns import Floats, Ints, compiled
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled
 
 BIN, LONGEST, QUEUE, BUSY, SERVED, UP = 0, 1, 2, 3, 4, 5  # a timeline's integers `B`
 WIDTH_S, END_S, LAST_S, BUSY_AREA, SERVED_AREA, UP_AREA = 0, 1, 2, 3, 4, 5  # and its times `A`

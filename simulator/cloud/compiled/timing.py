@@ -10,19 +10,10 @@ from dataclasses import astuple
 
 import numpy as np
 
-from fleetrec.simulator.cloud.compiled.columns import (
-    AGAIN,
-    FURTHER,
-    KIND,
-    SEARCHES,
-    SQUARES,
-    Floats,
-    Ints,
-    compiled,
-    inlined,
-)
+from fleetrec.simulator.cloud.compiled.columns import AGAIN, FURTHER, KIND, SEARCHES, SQUARES
 from fleetrec.simulator.cloud.hardware.kernels import SHARPNESS, Exchange, Experts
 from fleetrec.simulator.cloud.hardware.step_time import StepTime
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled, inlined
 
 # Each part has its numbers in the order of its class's fields; HAS_...: whether there is such a part.
 COMPUTE, MEMORY, EXPERTS, FLOOR_S, WINDOWS, BEAMS, KERNELS = 0, 5, 10, 12, 13, 16, 22

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fleetrec.simulator.cloud.compiled import columns as c
-from fleetrec.simulator.cloud.compiled.columns import NOBODY, Floats, Ints, compiled
+from fleetrec.simulator.cloud.compiled.columns import NOBODY
 from fleetrec.simulator.cloud.compiled.timing import (
     COMPUTE,
     DRAFTED,
@@ -19,6 +19,7 @@ from fleetrec.simulator.cloud.compiled.timing import (
     lines_s,
     set_lines,
 )
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled
 
 
 @compiled

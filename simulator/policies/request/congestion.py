@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
-from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
+from fleetrec.simulator.scenario.sections.request import Bools, DevicesAhead, DeviceView, RequestPolicy
 from fleetrec.simulator.scenario.units import Seconds
 
 
@@ -27,18 +28,24 @@ class CongestionRequest(RequestPolicy):
             text = f"{self.longest} is below 'threshold' {self.threshold}, which grows"
             yield "longest", f"{text}; set at least {self.threshold}"
 
-    def _enough(self, device: DeviceView) -> int:
+    def _enough(self, late_answers: int) -> int:
         if self.backoff == 1.0:
             return min(self.threshold, self.longest)
         most = math.log(self.longest / self.threshold) / math.log(self.backoff)
-        if device.late_answers >= most:
+        if late_answers >= most:
             return self.longest
-        return math.ceil(self.threshold * self.backoff**device.late_answers)
+        return math.ceil(self.threshold * self.backoff**late_answers)
 
     def wants(self, device: DeviceView) -> bool:
-        return device.as_of < 0 or device.step - device.as_of >= self._enough(device)
+        return device.as_of < 0 or device.step - device.as_of >= self._enough(device.late_answers)
+
+    def likely(self, ahead: DevicesAhead) -> Bools:
+        """See Foreseeable."""
+        late, of = np.unique(ahead.late_answers, return_inverse=True)
+        enough = np.array([self._enough(answers) for answers in late.tolist()], dtype=np.int64)[of]
+        return np.asarray((ahead.as_of < 0) | (ahead.steps - ahead.as_of >= enough))
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         if device.as_of < 0:
             return row
-        return row + max(device.as_of + self._enough(device) - device.step - 1, 0)
+        return row + max(device.as_of + self._enough(device.late_answers) - device.step - 1, 0)

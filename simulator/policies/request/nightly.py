@@ -5,7 +5,14 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy, RunningRequestPolicy, RunStart
+from fleetrec.simulator.scenario.sections.request import (
+    Bools,
+    DevicesAhead,
+    DeviceView,
+    RequestPolicy,
+    RunningRequestPolicy,
+    RunStart,
+)
 from fleetrec.simulator.scenario.units import Seconds
 
 _DAY_S = 86400.0
@@ -30,7 +37,7 @@ class _Nights:
     def __init__(self, policy: NightlyRequest, run: RunStart):
         self._at_s, self._window_s = policy.at, policy.window
         allowed = np.array([link in policy.links for link in run.links], dtype=bool)
-        self._allowed: list[bool] = allowed.tolist()
+        self._allowed, self._on_allowed = allowed.tolist(), allowed
         night = (run.t_s - self._at_s) % _DAY_S < self._window_s
         self._next = run.next_of(night & allowed[run.device])
 
@@ -38,6 +45,12 @@ class _Nights:
         into_s = (device.since_s - self._at_s) % _DAY_S
         before = device.as_of < 0 or device.list_time_s < device.since_s - into_s
         return self._allowed[device.device] and into_s < self._window_s and before
+
+    def likely(self, ahead: DevicesAhead) -> Bools:
+        """See Foreseeable."""
+        into_s = (ahead.since_s - self._at_s) % _DAY_S
+        before = (ahead.as_of < 0) | (ahead.list_time_s < ahead.since_s - into_s)
+        return np.asarray(self._on_allowed[ahead.device] & (into_s < self._window_s) & before)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         return self._next[row]

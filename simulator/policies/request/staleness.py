@@ -47,7 +47,9 @@ class _Old:
         return device.step - device.as_of >= self._threshold or device.list_age_s >= self._age_s
 
     def likely(self, ahead: DevicesAhead) -> Bools:
-        return np.asarray(ahead.steps - ahead.as_of >= self._threshold)
+        """See Foreseeable."""
+        age_s = np.where(ahead.as_of >= 0, ahead.since_s - ahead.list_time_s, math.inf)
+        return np.asarray((ahead.steps - ahead.as_of >= self._threshold) | (age_s >= self._age_s))
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         if self._threshold < math.inf:

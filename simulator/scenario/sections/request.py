@@ -151,12 +151,16 @@ class RunningRequestPolicy(Protocol):
 class DevicesAhead:
     """What is foreseen of devices [M] at a decision."""
 
+    device: Ints
     rows: Ints
     """of the stream: those before the next that their users meet"""
     steps: Ints
     as_of: Ints
+    list_time_s: Floats
+    since_s: Floats
     decisions: Ints
     last_gap_s: Floats
+    late_answers: Ints
     score: Callable[[], Floats]
     """the rest as in `DeviceView`"""
 

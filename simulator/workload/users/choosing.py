@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.workload.users.opportunities import Opportunities
-from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, State, UserModel, on_grid
+from fleetrec.simulator.workload.users.utility import CHOICES, Floats, Ints, Laws, Moments, State, UserModel, on_grid
 
 OUTCOMES = ("slate", "organic", "skip", "wait", "away")
 """what an opportunity comes to: an item of the screen, one found alone, nothing, a screen that was not ready, or a user
@@ -24,6 +24,7 @@ ENDS = ("", "session", "life")
 """what ends after it, before its time"""
 STAYS, LEAVES, STOPS = range(3)
 _NOTHING = -1
+_NOISE = "users.choice"
 _FEW = 32
 """users whose whole catalogues are looked through at once: more leave the processor's cache"""
 
@@ -86,11 +87,10 @@ class Choosing:
     def find(self, state: State, at: Moments) -> Chosen:
         """What users [M] find alone: the best of the catalogue by utility and noise."""
         item, own = np.empty(len(state), dtype=np.int64), np.empty(len(state))
-        every = np.arange(self.model.n_items)[None]
         for start in range(0, len(state), _FEW):
             some = slice(start, start + _FEW)
             utility = self.model.catalogue(state[some], at.take(some))
-            item[some] = (utility + self._noise(at.take(some), every)).argmax(axis=1)
+            item[some] = self._loudest(utility, at.take(some))
             own[some] = utility[np.arange(len(utility)), item[some]]
         none = np.full(len(item), np.nan)
         return Chosen(np.full(len(item), ORGANIC), item, np.full(len(item), -1), own, none, none)
@@ -157,6 +157,17 @@ class Choosing:
     def _noise(self, at: Moments, items: Ints) -> Floats:
         return gumbel_noise(self.draws, at, items)
 
+    def _loudest(self, utility: Floats, at: Moments) -> Ints:
+        """The items [M] that are worth most, noise included, of the whole catalogue [M, n_items]."""
+        code, every = CHOICES.code(len(utility)), np.arange(self.model.n_items)[None]
+        if code is None:
+            return np.asarray((utility + self._noise(at, every)).argmax(axis=1))
+        item: Ints = code.loudest(utility, self.draws.mixed(_NOISE, at.user, at.opportunity))
+        for close in np.flatnonzero(item < 0).tolist():
+            some = slice(close, close + 1)
+            item[some] = (utility[some] + self._noise(at.take(some), every)).argmax(axis=1)
+        return item
+
     def _value(self, weighed: Floats) -> Floats:
         """Log of the sum of exponentials [M] of utilities [M, K] and of that of nothing."""
         top = np.maximum(weighed.max(axis=1, initial=-np.inf), self.laws.skip)
@@ -175,7 +186,7 @@ class Choosing:
 
 def gumbel_noise(draws: Draws, at: Moments, items: Ints) -> Floats:
     """Gumbel noise [M, K] of items [M or 1, K]."""
-    noise = draws.uniform("users.choice", at.user[:, None], at.opportunity[:, None], items)
+    noise = draws.uniform(_NOISE, at.user[:, None], at.opportunity[:, None], items)
     for _ in range(2):
         np.negative(np.log(noise, out=noise), out=noise)
     return on_grid(noise)

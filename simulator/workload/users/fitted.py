@@ -79,17 +79,16 @@ class FittedUsers:
             rows["state"][here] = self._stepped(rows["state"][here], past.items[at], past.times[at] - before)
         return state
 
-    def advance(self, state: State, at: Moments, items: Ints) -> State:
+    def advance(self, state: State, some: Ints, at: Moments, items: Ints) -> None:
         """See UserModel."""
-        after = state.copy()
-        rows, every = after[:, 0], np.arange(len(items))
+        rows, every = state[some, 0], np.arange(len(items))
         rows["state"] = self._stepped(rows["state"], items, at.t_s - rows["last_s"])
         rows["count"][every, items] = np.minimum(rows["count"][every, items].astype(np.int64) + 1, 255)
         rows["recent"][:, 1:] = rows["recent"][:, :-1].copy()
         rows["recent"][:, 0] = items
         rows["length"] += 1
         rows["last_s"] = at.t_s
-        return after
+        state[some, 0] = rows
 
     def of(self, state: State, at: Moments, items: Ints) -> Floats:
         """See UserModel."""

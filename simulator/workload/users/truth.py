@@ -5,6 +5,8 @@ a maker's works), drawn anew whatever it has chosen before; what comes next in o
 had is worth less. See docs/how-to/users.md for the formulas.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,17 @@ from fleetrec.simulator.scenario.sections import SyntheticWorld
 from fleetrec.simulator.workload.synthetic import catalogue_of
 from fleetrec.simulator.workload.synthetic_walk import BY_MAKER, Walk
 from fleetrec.simulator.workload.users.opportunities import Opportunities
-from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State, largest, on_grid
+from fleetrec.simulator.workload.users.utility import (
+    CHOICES,
+    Floats,
+    Ints,
+    Laws,
+    Moments,
+    Past,
+    State,
+    largest,
+    on_grid,
+)
 
 _BASE = 2.0
 """utility of an item of middling popularity in the cell that its user likes best"""
@@ -105,14 +117,15 @@ class SyntheticTruth:
         had[np.repeat(np.arange(len(past.users)), np.diff(past.offsets)), past.items] = True
         return had
 
-    def advance(self, state: State, at: Moments, items: Ints) -> State:
+    def advance(self, state: State, some: Ints, at: Moments, items: Ints) -> None:
         """See UserModel."""
-        had = state.copy()
-        had[np.arange(len(items)), items] = True
-        return had
+        state[some, items] = True
 
     def of(self, state: State, at: Moments, items: Ints) -> Floats:
         """See UserModel."""
+        code = CHOICES.code(0)
+        if code is not None:
+            return np.asarray(code.of(*self._told(state, at), items))
         named = np.maximum(items, 0)
         person, cell = self._person[at.user][:, None], self._catalogue.cell[named]
         had = state[np.arange(len(items))[:, None], named]
@@ -136,6 +149,10 @@ class SyntheticTruth:
     def best(self, state: State, at: Moments, hidden: NDArray[np.bool_], count: int) -> Floats:
         """See UserModel. Looked for among favourites and what is on the user's mind: no other item is worth more than
         the last favourite is by taste alone."""
+        code = CHOICES.code(len(state))
+        if code is not None:
+            self._meet(self._person[at.user])
+            return np.asarray(code.best(*self._told(state, at), hidden, self._favourites, self._liked, count))
         best = np.empty((len(state), count))
         for start in range(0, len(state), _FEW):
             some = slice(start, start + _FEW)
@@ -145,7 +162,7 @@ class SyntheticTruth:
     def _best(self, state: State, at: Moments, hidden: NDArray[np.bool_], count: int) -> Floats:
         every = np.arange(len(state))[:, None]
         person = self._person[at.user]
-        self._meet(np.unique(person[self._favourites[person, 0] < 0]))
+        self._meet(person)
         chain, bonus = self._intent(state, at)
         # An item of both threads counts once, by the larger bonus.
         order = np.lexsort((-bonus, chain))
@@ -168,9 +185,15 @@ class SyntheticTruth:
             best[more] = largest(worth, count)
         return best
 
+    def _told(self, state: State, at: Moments) -> tuple[Any, ...]:
+        """What compiled code reads of users and the world."""
+        threads = self._threads[self._first[at.user] + at.opportunity]
+        world = self._liking, self._catalogue.cell, self._popular, self._chains
+        return state, self._person[at.user], *world, threads, self._bonus, _BASE, _HAD
+
     def _meet(self, people: Ints) -> None:
-        """Find the favourites of these."""
-        count = self._liked.shape[1]
+        """Find the favourites of these, where they are not known."""
+        people, count = np.unique(people[self._favourites[people, 0] < 0]), self._liked.shape[1]
         for start in range(0, len(people), _FEW):
             some = people[start : start + _FEW]
             worth = _BASE + self._liking[some][:, self._catalogue.cell] + self._popular

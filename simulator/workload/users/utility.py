@@ -11,12 +11,24 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.simulator.core.machine_code import Demand
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 State = NDArray[Any]
 """[M, S], a row for each user, of any one type: what a model keeps of a history that grows"""
 
 GRID = 2.0**-20
+_PAYS = 15_000
+"""screens that take as much longer without compiled code as it takes to load, with the compiler: 0.4 s"""
+_PAYS_TO_COMPILE = 100_000
+CHOICES = Demand(
+    "fleetrec.simulator.workload.users.compiled_choices",
+    "users choose without compiled code",
+    _PAYS,
+    _PAYS_TO_COMPILE,
+)
+"""screens that users have looked at"""
 
 
 def on_grid(utilities: Floats) -> Floats:
@@ -98,8 +110,8 @@ class UserModel(Protocol):
         """States [M, S] of users after their past."""
         ...
 
-    def advance(self, state: State, at: Moments, items: Ints) -> State:
-        """States [M, S] after users of these states [M, S] have each taken one more item [M]; the old ones stay."""
+    def advance(self, state: State, some: Ints, at: Moments, items: Ints) -> None:
+        """`some` [M] of these users' states [U, S] become those after each has taken one more item [M]."""
         ...
 
     def of(self, state: State, at: Moments, items: Ints) -> Floats:

@@ -16,7 +16,7 @@ from fleetrec.simulator.cloud.capacity.compiled_replay import Run, plain, served
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.replay import Replayed, Requests, replay
 from fleetrec.simulator.cloud.capacity.servers import Replicas, without_faults
-from fleetrec.simulator.cloud.compiled.loading import REPLAY, key_of, machine_code
+from fleetrec.simulator.cloud.compiled.loading import REPLAY, node_code
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile
 from fleetrec.simulator.cloud.hardware.engine_timing import engine_steps
@@ -28,6 +28,7 @@ from fleetrec.simulator.cloud.replica.drafter import Drafter
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.queue_orders.priority import Priority
 from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.core.machine_code import key_of
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Cloud, DraftModel, EngineName, Llm, Ngram, Tariffs
 
@@ -108,7 +109,7 @@ def _assert_same(run: Run, node: Replayed) -> None:
 def test_compiled_replays_are_the_nodes(load: tuple[Requests, Engine, StepTime, int, str]) -> None:
     requests, engine, timing, replicas, router = load
     pool = Pool(lambda: Replica(timing, engine), replicas=replicas, drafter=engine.drafter)
-    cloud, code = without_faults(Cloud(router=router)), machine_code(REPLAY)
+    cloud, code = without_faults(Cloud(router=router)), node_code(REPLAY)
     replica = plain(pool, cloud)
     assert code is not None
     assert replica is not None
@@ -123,7 +124,7 @@ def test_replays_that_crowd_the_memory_preempt_as_the_node_does() -> None:
     n = 16
     requests = Requests.of(0.001 * np.arange(n), np.full(n, 40), np.full(n, 60), np.full(n, 2))
     pool, cloud = Pool(lambda: Replica(ROOFLINE, Engine(60, 64, 32, 4))), without_faults(Cloud())
-    code, replica = machine_code(REPLAY), plain(pool, cloud)
+    code, replica = node_code(REPLAY), plain(pool, cloud)
     assert code is not None
     assert replica is not None
     node = replay(requests, (pool,), cloud, Draws(1))
@@ -146,7 +147,7 @@ def test_compiled_replays_of_several_kinds_are_the_nodes(
         Pool(lambda: Replica(timing, engine), replicas=replicas, drafter=drafter),
         Pool(lambda: Replica(slower, limits), replicas=others, speed=speed, drafter=drafter, name="slower"),
     )
-    cloud, code = without_faults(Cloud(router=router)), machine_code(REPLAY)
+    cloud, code = without_faults(Cloud(router=router)), node_code(REPLAY)
     assert code is not None
     node = replay(requests, pools, cloud, Draws(3))
     kinds = [(replica, pool.speed, pool.replicas) for pool in pools if (replica := plain(pool, cloud)) is not None]
@@ -210,7 +211,7 @@ def test_without_a_compiler_the_node_serves_and_one_line_says_so() -> None:
 import sys
 sys.modules["numba"] = None
 import numpy as np
-from fleetrec.simulator.cloud.compiled.loading import REPLAY, machine_code
+from fleetrec.simulator.cloud.compiled.loading import REPLAY, node_code
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
@@ -223,7 +224,7 @@ from fleetrec.simulator.scenario.sections import Cloud, DraftModel, EngineName, 
 pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), Engine(99)))
 servers = Replicas((pool,), without_faults(Cloud()), Draws(1), ServiceObjective.parse("p95=1.5"))
 requests = Requests.of(np.arange(9.0) * 2, np.full(9, 4), np.full(9, 1))
-print(servers.meet(requests, 1), servers.meet(requests.at(np.zeros(9)), 1), machine_code(REPLAY) is None)
+print(servers.meet(requests, 1), servers.meet(requests.at(np.zeros(9)), 1), node_code(REPLAY) is None)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split() == ["True", "True", "True"]
@@ -236,7 +237,7 @@ def test_damaged_machine_code_is_not_run_and_one_line_says_so(
 ) -> None:
     """The compiler's own cache is pickled and has no sums: a flipped bit would crash, mislead, or end it for good.
     What is damaged is a copy of what this session has compiled; where nothing is left it is compiled."""
-    assert machine_code(REPLAY) is not None
+    assert node_code(REPLAY) is not None
     kept, copied = (store.folder("compiled", key_of(REPLAY)) for store in (ArtifactStore(), ArtifactStore(tmp_path)))
     shutil.copytree(kept, copied)
     assert ArtifactStore(tmp_path).open("compiled", key_of(REPLAY)) == copied

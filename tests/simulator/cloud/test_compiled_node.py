@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.replay import Replayed, Requests, replay
-from fleetrec.simulator.cloud.compiled.loading import SWITCH, code_for, machine_code
+from fleetrec.simulator.cloud.compiled.loading import code_for, node_code
 from fleetrec.simulator.cloud.compiled.serving import CompiledNode
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.power import ReplicaPower
@@ -18,6 +18,7 @@ from fleetrec.simulator.cloud.hardware.step_time import StepTime
 from fleetrec.simulator.cloud.node.cluster import Link, Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine
 from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.core.machine_code import SWITCH
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Autoscale, Cloud, QueueOrder, Spot
 from tests.simulator.cloud.test_compiled import GPU, ROOFLINE, loads
@@ -92,7 +93,7 @@ def test_the_compiled_node_is_the_node(
     if rules["splits"]:
         pools = (replace(pool, link=Link(1e-4, 0.003)), replace(pool, decodes=True, replicas=2, gpus_per_replica=2))
     node, compiled = (
-        replay(requests, pools, cloud, Draws(3), deadline_s=late, code=code) for code in (None, machine_code())
+        replay(requests, pools, cloud, Draws(3), deadline_s=late, code=code) for code in (None, node_code())
     )
     _assert_same(compiled, node)
 
@@ -102,7 +103,7 @@ def test_pools_of_several_kinds_are_served_as_by_the_node() -> None:
     requests = Requests.of(np.cumsum(rng.exponential(0.02, n)), rng.integers(1, 300, n), rng.integers(1, 40, n))
     fast = Pool(lambda: Replica(ROOFLINE, Engine(300, 256, 16)), replicas=2, power=POWER)
     slow = Pool(lambda: Replica(ROOFLINE, Engine(200, 64, 8, 4)), speed=0.5, gpus_per_replica=2, name="slow")
-    node, compiled = (replay(requests, (fast, slow), Cloud(), Draws(1), code=code) for code in (None, machine_code()))
+    node, compiled = (replay(requests, (fast, slow), Cloud(), Draws(1), code=code) for code in (None, node_code()))
     assert node.preemptions.sum() > 0
     _assert_same(compiled, node)
 
@@ -124,16 +125,16 @@ def test_what_compiled_code_does_not_know_is_left_to_the_node(
     requests = Requests.of(np.arange(5) * 0.1, np.full(5, 9), np.full(5, 3))
     pools = (Pool(lambda: Replica(ROOFLINE, Engine(99, **engine)), **pool),)  # type: ignore[arg-type]
     node, compiled = (
-        replay(requests, pools, Cloud.model_validate(cloud), Draws(1), code=code) for code in (None, machine_code())
+        replay(requests, pools, Cloud.model_validate(cloud), Draws(1), code=code) for code in (None, node_code())
     )
     assert not isinstance(compiled.node, CompiledNode)
     np.testing.assert_array_equal(compiled.latency_s, node.latency_s)
 
 
 def test_compiled_code_is_loaded_where_it_pays_and_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert machine_code() is not None
+    assert node_code() is not None
     assert code_for(1000) is None
-    assert code_for(100_000) is machine_code()
+    assert code_for(100_000) is node_code()
     monkeypatch.setenv(SWITCH, "off")
     assert code_for(100_000) is None
     monkeypatch.setenv(SWITCH, "no")

@@ -48,9 +48,8 @@ class LogTaker:
         """Nothing is kept."""
         return np.zeros((len(past.users), 1))
 
-    def advance(self, state: State, at: Moments, items: Ints) -> State:
+    def advance(self, state: State, some: Ints, at: Moments, items: Ints) -> None:
         """Nothing changes."""
-        return state
 
     def of(self, state: State, at: Moments, items: Ints) -> Floats:
         """No item of a screen is worth anything."""

@@ -18,6 +18,10 @@ from tests.simulator.reacting import lives, reacting
         {"request": {"kind": "every", "n": 3}},
         {"request": {"kind": "session_start", "gap": "40min"}},
         {"request": {"kind": "inconsistency", "threshold": 19.5}},
+        {"request": {"kind": "staleness", "age": "50min"}},
+        {"request": {"kind": "congestion", "late": "500ms"}},
+        {"request": {"kind": "nightly_on_wifi", "at": "1h", "window": "20h", "links": ["constant"]}},
+        {"request": {"kind": "cloud_push", "every": "1h", "at": "1min", "window": "30min"}},
     ],
     ids=str,
 )

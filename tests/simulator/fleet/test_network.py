@@ -50,7 +50,7 @@ def test_whether_a_first_request_is_lost_is_known_before_it_is_sent() -> None:
     device, step = np.repeat(np.arange(5), 200), np.tile(np.arange(200), 5)
     sent = zip(device.tolist(), step.tolist(), strict=True)
     fates = [network.up(*one, 0, 1, 0.0) is None or network.down(*one, 0, 1, 9.0) is None for one in sent]
-    assert network.loses(device, step).tolist() == fates
+    assert network.loses(device, step, 0).tolist() == fates
     assert 0.3 < np.mean(fates) < 0.42
 
 

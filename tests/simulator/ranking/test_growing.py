@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fleetrec.models import tiles
 from fleetrec.models.prefixes import prefix_states
 from fleetrec.models.srm.base import StateModel
 from fleetrec.models.srm.gru4rec import Gru4Rec
@@ -41,8 +42,15 @@ def grow(histories: GrowingHistories, users: list[int]) -> None:
     histories.append(who, whole()[OFFSETS[who] + histories.lengths[who]])
 
 
+@pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("kind", ["gru", "sasrec"])
-def test_states_that_are_carried_on_are_those_of_the_whole_history(kind: str) -> None:
+def test_states_that_are_carried_on_are_those_of_the_whole_history(
+    kind: str, alike: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On this machine, and as on one whose library treats no two rows alike."""
+    monkeypatch.setattr(tiles, "_TRIED", {})
+    if not alike:
+        monkeypatch.setattr(tiles, "_rows_are_alike", lambda *_: False)
     first = BEFORE - 1
     states, rows = prefix_states(model(kind), OFFSETS, whole(), first)
     histories = begun()

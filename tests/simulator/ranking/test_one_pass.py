@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetrec.simulator.cloud.compiled.loading import SWITCH, machine_code
+from fleetrec.simulator.core.machine_code import SWITCH, Demand, machine_code
 from fleetrec.simulator.policies.fusion.gated import GatedFusion
 from fleetrec.simulator.policies.fusion.linear import LinearFusion
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
@@ -15,9 +15,10 @@ from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.policies.fusion.srm_only import SrmOnly
 from fleetrec.simulator.policies.uncertainty import SCORES, WithCoin
 from fleetrec.simulator.ranking import one_pass
+from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import ListView
-from fleetrec.simulator.ranking.one_pass import DEMAND, Demand
+from fleetrec.simulator.ranking.one_pass import DEMAND
 from fleetrec.simulator.ranking.slates import CatalogueSlates, ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import StateScores
 from fleetrec.simulator.scenario.sections.fusion import FusionRule
@@ -43,7 +44,7 @@ class ByThePlaceAlone(LinearFusion):
         return -view.lists.llm_rank
 
 
-def _slates(seed: int, length: int, rule: FusionRule, hides_seen: bool, score: str) -> ListSlates:
+def _slates(seed: int, length: int, rule: FusionRule, hides_seen: bool, score: str, grows: bool = False) -> ListSlates:
     """Coarse numbers, so that logits and scores tie; short logs, some of them empty; items that the SRM does not know,
     places of lists without an item, and items that stand in a list twice."""
     generator = np.random.default_rng(seed)
@@ -58,6 +59,10 @@ def _slates(seed: int, length: int, rule: FusionRule, hides_seen: bool, score: s
         torch.from_numpy(states), rows, np.zeros(USERS, dtype=np.int64), torch.from_numpy(vectors), known
     )
     histories = Histories(offsets, log, ITEMS)
+    if grows:  # half of each log has been written so far
+        before = lengths // 4
+        histories = GrowingHistories(offsets, log, ITEMS, before, np.arange(USERS))
+        histories.lengths[:] = lengths // 2
     fallback, uncertainty = CatalogueSlates(histories, scores, length, hides_seen), WithCoin(SCORES[score])
     source = FixedLists(lists, length)
     return ListSlates(histories, scores, source, RunningFusion(rule), fallback, hides_seen, uncertainty)
@@ -79,17 +84,19 @@ def _queries(seed: int, count: int) -> Queries:
     st.sampled_from(RULES),
     st.booleans(),
     st.sampled_from(["inconsistency", "rank_gap", "invalid_penalty"]),
+    st.booleans(),
+    st.integers(1, 20),
 )
-def test_compiled_rankings_are_those_of_the_slates(
-    seed: int, length: int, count: int, rule: FusionRule, hides_seen: bool, score: str
+def test_compiled_rankings_and_screens_are_those_of_the_slates(
+    seed: int, length: int, count: int, rule: FusionRule, hides_seen: bool, score: str, grows: bool, depth: int
 ) -> None:
-    slates, queries = _slates(seed, length, rule, hides_seen, score), _queries(seed + 1, count)
+    slates, queries = _slates(seed, length, rule, hides_seen, score, grows), _queries(seed + 1, count)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DEMAND, "_code", machine_code(one_pass._CODE))
+        patch.setattr(DEMAND, "_code", machine_code(one_pass._CODE, ""))
         patch.setattr(one_pass, "_RANKINGS_PER_PIECE", 40)
-        compiled = slates.place_and_score(queries)
+        compiled = *slates.place_and_score(queries), slates.screens(queries, depth)
         patch.setenv(SWITCH, "off")
-        plain = slates.place_and_score(queries)
+        plain = *slates.place_and_score(queries), slates.screens(queries, depth)
     for ours, theirs in zip(compiled, plain, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -103,6 +110,6 @@ def test_what_compiled_code_does_not_know_is_left_to_the_slates(monkeypatch: pyt
 
 
 def test_compiled_code_is_loaded_once_it_pays() -> None:
-    demand = Demand()
-    assert demand.code(199_999) is None
-    assert demand.code(300_001) is not None
+    demand = Demand(one_pass._CODE, "", 1_000, 3_000)
+    assert demand.code(999) is None
+    assert demand.code(2_001) is not None

@@ -24,9 +24,8 @@ class Fixed:
         """Nothing is kept."""
         return np.zeros((len(past.users), 1))
 
-    def advance(self, state: State, at: Moments, items: Ints) -> State:
+    def advance(self, state: State, some: Ints, at: Moments, items: Ints) -> None:
         """Nothing changes."""
-        return state
 
     def of(self, state: State, at: Moments, items: Ints) -> Floats:
         """See UserModel."""

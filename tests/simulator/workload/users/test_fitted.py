@@ -72,11 +72,13 @@ def test_a_history_that_grows_is_one_that_was_there(model: FittedUsers) -> None:
     kept = [np.arange(OFFSETS[u], OFFSETS[u + 1] - 1) for u in users]
     at = np.concatenate(kept)
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in kept])])
-    before = model.initial(Past(users, offsets, ITEMS[at], TIMES[at]))
-    nothing = np.zeros_like(users)
-    grown = model.advance(before, Moments(users, nothing, nothing, TIMES[ends - 1]), ITEMS[ends - 1])
-    assert (grown == model.initial(PAST)[users]).all()
-    assert (before != grown).all()  # the old one stays
+    state = model.initial(Past(users, offsets, ITEMS[at], TIMES[at]))
+    before, some, nothing = state.copy(), np.arange(1, len(users)), np.zeros(len(users) - 1, dtype=np.int64)
+    at_ends = Moments(users[1:], nothing, nothing, TIMES[ends - 1][1:])
+    model.advance(state, some, at_ends, ITEMS[ends - 1][1:])
+    assert (state[some] == model.initial(PAST)[users[some]]).all()
+    assert (state[some] != before[some]).all()
+    assert (state[0] == before[0]).all()
 
 
 def test_users_without_a_past_want_what_is_popular(network: ChoiceModel, model: FittedUsers) -> None:
