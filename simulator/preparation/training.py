@@ -28,12 +28,11 @@ from fleetrec.simulator.ranking.baseline_scores import BaselineScores
 from fleetrec.simulator.ranking.growing import GrowingHistories, GrowingScores
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import Fusion, Show, UncertaintyScore
+from fleetrec.simulator.ranking.other_slates import JoinedSlates, ShownSlates
 from fleetrec.simulator.ranking.slates import (
     BaselineSlates,
     CatalogueSlates,
-    JoinedSlates,
     ListSlates,
-    ShownSlates,
     Slates,
 )
 from fleetrec.simulator.ranking.srm_logits import SrmScores, StateScores, WindowScores

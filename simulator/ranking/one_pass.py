@@ -28,7 +28,7 @@ _PAYS = 200_000
 """rankings that save as much as loading the compiler and the machine code takes: 0.4 to 0.6 s"""
 _PAYS_TO_COMPILE = 500_000
 """the same where it has to be made, which takes 2 to 3 s and is done once for a machine"""
-_RANKINGS_PER_PIECE = 8_192
+_RANKINGS_PER_PIECE = 1_024
 
 DEMAND = Demand(_CODE, "lists are ranked without compiled code", _PAYS, _PAYS_TO_COMPILE)
 

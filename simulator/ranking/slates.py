@@ -6,7 +6,8 @@ same result: SRM states and item vectors are multiples of 2^-16 and their produc
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from types import ModuleType
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -16,14 +17,14 @@ from fleetrec.models.baselines import Baseline
 from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.llm.ranking import best_places
 from fleetrec.models.runtime.threads import for_each
+from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.list_view import Fusion, ListView, Show, UncertaintyScore
+from fleetrec.simulator.ranking.list_view import Fusion, ListView, UncertaintyScore
 from fleetrec.simulator.ranking.one_pass import DEMAND, OnePass
 from fleetrec.simulator.ranking.scored_lists import (
     ScoredLists,
     best_shown,
     inconsistency,
-    llm_ranks,
     rank_of,
     with_floor,
 )
@@ -34,7 +35,10 @@ Floats = NDArray[np.float64]
 
 _STEPS_PER_LIST = 8
 _LISTS_PER_BLOCK = 128
-_CATALOGUE_BLOCK = 256
+CATALOGUE_BLOCK = 256
+_GROWING = 4
+"""rankings of histories that were always so long that take as much time, without compiled code, as one of those that
+grow"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Slates(Protocol):
         """0-based rank of each target (-1: absent) and the inconsistency of each list (NaN: no list), both [M]."""
 
 
-def _blocks(total: int, size: int) -> list[slice]:
+def blocks(total: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 
@@ -93,7 +97,7 @@ class CatalogueSlates:
         def compute(block: slice) -> None:
             ranks[block] = self._place(queries.take(block))
 
-        for_each(compute, _blocks(len(queries), _CATALOGUE_BLOCK))
+        for_each(compute, blocks(len(queries), CATALOGUE_BLOCK))
         return ranks, np.full(len(queries), np.nan)
 
     def _place(self, queries: Queries) -> Ints:
@@ -116,7 +120,7 @@ class CatalogueSlates:
                 shown &= ~self._histories.seen_mask(here.user, here.seen_upto)
             items[block] = best_shown(np.arange(logits.shape[1])[None], logits, shown, min(depth, self._length), depth)
 
-        for_each(compute, _blocks(len(queries), _CATALOGUE_BLOCK))
+        for_each(compute, blocks(len(queries), CATALOGUE_BLOCK))
         return items
 
     def top(self, users: Ints, steps: Ints, weights: Ints) -> tuple[Ints, Floats]:
@@ -191,7 +195,7 @@ class ListSlates:
         if len(without):
             ranks[without] = self._fallback.place(queries.take(without))[0]
         one_pass = self._one_pass(uncertainty)
-        code = DEMAND.code(len(queries)) if one_pass is not None else None
+        code = self._code(len(queries)) if one_pass is not None else None
         if one_pass is not None and code is not None:
             having = np.flatnonzero(queries.as_of >= 0)
             here = queries.take(having)
@@ -220,6 +224,10 @@ class ListSlates:
             return None
         return OnePass(self._histories, states, self._source, self._fusion, self._exclude_seen)
 
+    def _code(self, rankings: int) -> ModuleType | None:
+        grows = isinstance(self._histories, GrowingHistories)
+        return DEMAND.code(rankings * _GROWING if grows else rankings)
+
     def screens(self, queries: Queries, depth: int) -> Ints:
         """The items [M, depth] at the first places, -1 past the last one: `place` finds each of them where it is."""
         items = np.full((len(queries), depth), -1, dtype=np.int64)
@@ -228,7 +236,7 @@ class ListSlates:
             assert isinstance(self._fallback, CatalogueSlates)
             items[without] = self._fallback.screens(queries.take(without), depth)
         one_pass = self._one_pass(None)
-        code = DEMAND.code(len(queries)) if one_pass is not None else None
+        code = self._code(len(queries)) if one_pass is not None else None
         if one_pass is not None and code is not None:
             having = np.flatnonzero(queries.as_of >= 0)
             here = queries.take(having)
@@ -265,7 +273,7 @@ class ListSlates:
             items = lists[block].astype(np.int64)
             work(chosen, self._view(queries.take(chosen), items, group[low:high] - block.start, slot[low:high]))
 
-        for_each(compute, _blocks(len(leader), _LISTS_PER_BLOCK))
+        for_each(compute, blocks(len(leader), _LISTS_PER_BLOCK))
 
     def _view(self, queries: Queries, items: Ints, group: Ints, slot: Ints) -> ListView:
         """Queries that share lists `items` [G, N] and weights; `group` [M] numbers the list, `slot` [M] the step."""
@@ -313,7 +321,7 @@ class ListSlates:
         lacking = (view.lists.valid & (view.first <= queries.step[:, None])).any(axis=1)
         whole, lacks = np.flatnonzero(~lacking), np.flatnonzero(lacking)
         ranks[whole] = self._fused(queries.take(whole), view.take(whole))
-        for block in _blocks(len(lacks), _CATALOGUE_BLOCK):
+        for block in blocks(len(lacks), CATALOGUE_BLOCK):
             here = queries.take(lacks[block])
             ranks[lacks[block]] = self._fused(here, self._refilled(here, view.take(lacks[block])))
         return ranks
@@ -324,7 +332,7 @@ class ListSlates:
         items = np.empty((len(queries), depth), dtype=np.int64)
         whole, lacks = np.flatnonzero(~lacking), np.flatnonzero(lacking)
         items[whole] = self._best(queries.take(whole), view.take(whole), depth)
-        for block in _blocks(len(lacks), _CATALOGUE_BLOCK):
+        for block in blocks(len(lacks), CATALOGUE_BLOCK):
             here = queries.take(lacks[block])
             items[lacks[block]] = self._best(here, self._refilled(here, view.take(lacks[block])), depth)
         return items
@@ -347,60 +355,3 @@ class ListSlates:
             shown = shown & (here.first > queries.seen_upto[having, None])
         ranks[having] = rank_of(place, self._fusion(here), shown)
         return ranks
-
-
-class JoinedSlates(ListSlates):
-    """The LLM's list joined with the SRM's own best over the catalogue; what the LLM did not name has LLM rank N."""
-
-    def _ranks(self, queries: Queries, view: ListView) -> Ints:
-        ranks = np.empty(len(queries), dtype=np.int64)
-        for block in _blocks(len(queries), _CATALOGUE_BLOCK):
-            here = queries.take(block)
-            ranks[block] = self._fused(here, self._joined(here, view.items[block]))
-        return np.where(ranks < self._source.list_length, ranks, -1)
-
-    def _screens(self, queries: Queries, view: ListView, depth: int) -> Ints:
-        items = np.empty((len(queries), depth), dtype=np.int64)
-        for block in _blocks(len(queries), _CATALOGUE_BLOCK):
-            here = queries.take(block)
-            items[block] = self._best(here, self._joined(here, view.items[block]), depth)
-        return items
-
-    def _joined(self, queries: Queries, named: Ints) -> ListView:
-        """The joined lists, items [M, 2N]."""
-        own, catalogue = self._own_best(queries, named)
-        items = np.concatenate([named, own], axis=1)
-        valid = items >= 0
-        logits = with_floor(np.take_along_axis(catalogue, np.maximum(items, 0), axis=1), valid)
-        n = self._source.list_length
-        llm_rank = np.concatenate([llm_ranks(valid[:, :n]), np.full((len(queries), n), float(n))], axis=1)
-        return self._seen_by(queries, items, ScoredLists(logits, valid, llm_rank))
-
-
-class ShownSlates(ListSlates):
-    """What a function of lists and their fused scores puts on screens: items [M, K], best first, -1 for none."""
-
-    def __init__(self, *parts: Any, show: Show):
-        super().__init__(*parts)
-        self._show = show
-
-    def _ranks(self, queries: Queries, view: ListView) -> Ints:
-        ranks = np.empty(len(queries), dtype=np.int64)
-        for block in _blocks(len(queries), _CATALOGUE_BLOCK):
-            here, seen = queries.take(block), view.take(np.arange(len(queries))[block])
-            items = self._show(seen, self._fusion(seen))
-            shown = items >= 0
-            if self._exclude_seen:
-                shown &= self._histories.first_position(here.user, items) > here.seen_upto[:, None]
-            match = shown & (items == here.target[:, None])
-            place = np.cumsum(shown, axis=1)[np.arange(len(items)), match.argmax(axis=1)] - 1
-            ranks[block] = np.where(match.any(axis=1), place, -1)
-        return ranks
-
-    def _screens(self, queries: Queries, view: ListView, depth: int) -> Ints:
-        items = self._show(view, self._fusion(view))
-        shown = items >= 0
-        if self._exclude_seen:
-            shown &= self._histories.first_position(queries.user, items) > queries.seen_upto[:, None]
-        falling = np.broadcast_to(-np.arange(float(items.shape[1])), items.shape)
-        return best_shown(items, falling, shown, depth, depth)

@@ -7,11 +7,13 @@ docs/how-to/users.md.
 """
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.models.runtime.threads import for_each
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.workload.users.opportunities import Opportunities
 from fleetrec.simulator.workload.users.utility import CHOICES, Floats, Ints, Laws, Moments, State, UserModel, on_grid
@@ -87,11 +89,14 @@ class Choosing:
     def find(self, state: State, at: Moments) -> Chosen:
         """What users [M] find alone: the best of the catalogue by utility and noise."""
         item, own = np.empty(len(state), dtype=np.int64), np.empty(len(state))
-        for start in range(0, len(state), _FEW):
-            some = slice(start, start + _FEW)
+        code = CHOICES.code(len(state))
+
+        def compute(some: slice) -> None:
             utility = self.model.catalogue(state[some], at.take(some))
-            item[some] = self._loudest(utility, at.take(some))
+            item[some] = self._loudest(code, utility, at.take(some))
             own[some] = utility[np.arange(len(utility)), item[some]]
+
+        for_each(compute, [slice(start, start + _FEW) for start in range(0, len(state), _FEW)])
         none = np.full(len(item), np.nan)
         return Chosen(np.full(len(item), ORGANIC), item, np.full(len(item), -1), own, none, none)
 
@@ -157,9 +162,9 @@ class Choosing:
     def _noise(self, at: Moments, items: Ints) -> Floats:
         return gumbel_noise(self.draws, at, items)
 
-    def _loudest(self, utility: Floats, at: Moments) -> Ints:
+    def _loudest(self, code: ModuleType | None, utility: Floats, at: Moments) -> Ints:
         """The items [M] that are worth most, noise included, of the whole catalogue [M, n_items]."""
-        code, every = CHOICES.code(len(utility)), np.arange(self.model.n_items)[None]
+        every = np.arange(self.model.n_items)[None]
         if code is None:
             return np.asarray((utility + self._noise(at, every)).argmax(axis=1))
         item: Ints = code.loudest(utility, self.draws.mixed(_NOISE, at.user, at.opportunity))

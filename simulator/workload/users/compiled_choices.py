@@ -87,6 +87,55 @@ def of(
     return worth
 
 
+@kept
+def catalogue(
+    had: Bools,
+    person: Ints,
+    liking: Floats,
+    cell: Ints,
+    popular: Floats,
+    chains: Ints,
+    threads: Ints,
+    bonus: Floats,
+    base: float,
+    cost: float,
+) -> Floats:
+    """`SyntheticTruth.catalogue`: utilities [M, n_items] of all items."""
+    worth = np.empty(had.shape)
+    slots = np.full(len(cell), -1, dtype=np.int32)
+    minded, more = np.empty(2 * chains.shape[1], dtype=np.int64), np.empty(2 * chains.shape[1])
+    for m in range(len(person)):
+        who = person[m]
+        for item in range(len(cell)):
+            worth[m, item] = base + liking[who, cell[item]] + popular[item] - cost * had[m, item]
+        for place in range(_mind(had, chains, threads, bonus, m, slots, minded, more)):
+            worth[m, minded[place]] += more[place]
+            slots[minded[place]] = -1
+        for item in range(len(cell)):
+            worth[m, item] = _on_grid(worth[m, item])
+    return worth
+
+
+@kept
+def meet(
+    people: Ints, liking: Floats, cell: Ints, popular: Floats, base: float, favourites: Codes, liked: Floats
+) -> None:
+    """`SyntheticTruth._meet`: fills the rows of `people` [P] in their `favourites` and how much these are `liked`."""
+    most = favourites.shape[1]
+    for who in people:
+        taken = 0
+        for item in range(len(cell)):
+            worth = base + liking[who, cell[item]] + popular[item]
+            if taken == most and worth <= liked[who, most - 1]:
+                continue
+            place = min(taken, most - 1)
+            while place > 0 and liked[who, place - 1] < worth:
+                liked[who, place], favourites[who, place] = liked[who, place - 1], favourites[who, place - 1]
+                place -= 1
+            liked[who, place], favourites[who, place] = worth, item
+            taken = min(taken + 1, most)
+
+
 @compiled
 def _keep(best: Floats, m: int, worth: float) -> None:
     """`worth` among the best, which fall, if it is of them."""
@@ -176,13 +225,12 @@ def loudest(utility: Floats, mixed: States) -> Ints:
             z = (z ^ (z >> np.uint64(27))) * np.uint64(_M2)
             z = z ^ (z >> np.uint64(31))
             uniform[item] = (np.float64(z >> np.uint64(12)) + 0.5) * 2.0**-52
-        dear, loud = 0, 0
+        dear, loud, top, highest = 0, 0, -math.inf, 0.0
         for item in range(n_items):
-            if utility[m, item] > utility[m, dear]:
-                dear = item
-            if uniform[item] > uniform[loud]:
-                loud = item
-        top = utility[m, dear]
+            if utility[m, item] > top:
+                dear, top = item, utility[m, item]
+            if uniform[item] > highest:
+                loud, highest = item, uniform[item]
         if not -math.inf < top < math.inf:
             continue
         bound = max(_noisy(utility, uniform, m, dear), _noisy(utility, uniform, m, loud))
@@ -206,5 +254,7 @@ def prepare() -> None:
     items, flags = np.zeros((0, 2), dtype=np.int64), np.zeros((0, 1), dtype=np.bool_)
     users = flags, none, nothing, none, nothing[:, 0].copy(), items, items, nothing[:, 0].copy(), 0.0, 0.0
     of(*users, items)
+    catalogue(*users)
+    meet(none, *users[2:5], 0.0, np.zeros((0, 1), dtype=np.int32), nothing)
     best(*users, flags, np.zeros((0, 1), dtype=np.int32), nothing, 1)
     loudest(nothing, np.zeros(0, dtype=np.uint64))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetrec.models.runtime.threads import for_each
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import SyntheticWorld
 from fleetrec.simulator.workload.synthetic import catalogue_of
@@ -137,6 +138,9 @@ class SyntheticTruth:
 
     def catalogue(self, state: State, at: Moments) -> Floats:
         """See UserModel."""
+        code = CHOICES.code(0)
+        if code is not None:
+            return np.asarray(code.catalogue(*self._told(state, at)))
         intent = np.zeros((len(state), self.n_items))
         chain, bonus = self._intent(state, at)
         every = np.arange(len(state))
@@ -149,20 +153,22 @@ class SyntheticTruth:
     def best(self, state: State, at: Moments, hidden: NDArray[np.bool_], count: int) -> Floats:
         """See UserModel. Looked for among favourites and what is on the user's mind: no other item is worth more than
         the last favourite is by taste alone."""
-        code = CHOICES.code(len(state))
-        if code is not None:
-            self._meet(self._person[at.user])
-            return np.asarray(code.best(*self._told(state, at), hidden, self._favourites, self._liked, count))
-        best = np.empty((len(state), count))
-        for start in range(0, len(state), _FEW):
-            some = slice(start, start + _FEW)
-            best[some] = self._best(state[some], at.take(some), hidden[some], count)
+        code, best = CHOICES.code(len(state)), np.empty((len(state), count))
+        self._meet(self._person[at.user])
+
+        def compute(some: slice) -> None:
+            own = state[some], at.take(some)
+            if code is None:
+                best[some] = self._best(*own, hidden[some], count)
+            else:
+                best[some] = code.best(*self._told(*own), hidden[some], self._favourites, self._liked, count)
+
+        for_each(compute, [slice(start, start + _FEW) for start in range(0, len(state), _FEW)])
         return best
 
     def _best(self, state: State, at: Moments, hidden: NDArray[np.bool_], count: int) -> Floats:
         every = np.arange(len(state))[:, None]
         person = self._person[at.user]
-        self._meet(person)
         chain, bonus = self._intent(state, at)
         # An item of both threads counts once, by the larger bonus.
         order = np.lexsort((-bonus, chain))
@@ -194,6 +200,11 @@ class SyntheticTruth:
     def _meet(self, people: Ints) -> None:
         """Find the favourites of these, where they are not known."""
         people, count = np.unique(people[self._favourites[people, 0] < 0]), self._liked.shape[1]
+        code = CHOICES.code(0)
+        if code is not None:
+            world = self._liking, self._catalogue.cell, self._popular, _BASE
+            code.meet(people, *world, self._favourites, self._liked)
+            return
         for start in range(0, len(people), _FEW):
             some = people[start : start + _FEW]
             worth = _BASE + self._liking[some][:, self._catalogue.cell] + self._popular

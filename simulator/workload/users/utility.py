@@ -19,9 +19,9 @@ State = NDArray[Any]
 """[M, S], a row for each user, of any one type: what a model keeps of a history that grows"""
 
 GRID = 2.0**-20
-_PAYS = 15_000
+_PAYS = 25_000
 """screens that take as much longer without compiled code as it takes to load, with the compiler: 0.4 s"""
-_PAYS_TO_COMPILE = 100_000
+_PAYS_TO_COMPILE = 200_000
 CHOICES = Demand(
     "fleetrec.simulator.workload.users.compiled_choices",
     "users choose without compiled code",

@@ -14,7 +14,8 @@ from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.lookahead import LookAhead, Scorer
-from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, JoinedSlates, ListSlates, Queries
+from fleetrec.simulator.ranking.other_slates import JoinedSlates
+from fleetrec.simulator.ranking.slates import BaselineSlates, CatalogueSlates, ListSlates, Queries
 from fleetrec.simulator.ranking.srm_logits import StateScores
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 

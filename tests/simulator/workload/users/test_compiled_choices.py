@@ -48,17 +48,22 @@ def test_items_are_worth_the_same(
     times = Opportunities.of(np.tile(np.arange(EACH) * 700.0, USERS), first, first + EACH, 1000.0)
     nobody = Past(np.arange(USERS), np.zeros(USERS + 1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
     section = SyntheticWorld(users=USERS, items=ITEMS, freshness=freshness, seed=seed % 7)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(truth, "_FAVOURITES", 25)
-        users = SyntheticTruth(section, times, Draws(seed), nobody)
+
+    def met() -> SyntheticTruth:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(truth, "_FAVOURITES", 25)
+            return SyntheticTruth(section, times, Draws(seed), nobody)
+
+    users = met()
     moment = draw.integers(EACH, size=USERS)
     rows = first + moment
     at = Moments(np.arange(USERS), moment, times.session[rows], times.t_s[rows])
     state, screens = draw.random((USERS, ITEMS)) < had, draw.integers(-1, ITEMS, size=(USERS, 9))
     not_shown = draw.random((USERS, ITEMS)) < hidden
     np.testing.assert_array_equal(*both(lambda: users.of(state, at, screens)))
-    np.testing.assert_array_equal(*both(lambda: users.best(state, at, not_shown, count)))
-    assert [len(one.signatures) for one in (code.of, code.best)] == [1, 1]  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(*both(lambda: users.catalogue(state, at)))
+    np.testing.assert_array_equal(*both(lambda: met().best(state, at, not_shown, count)))
+    assert {len(one.signatures) for one in (code.of, code.best, code.catalogue, code.meet)} == {1}
 
 
 class Written:
