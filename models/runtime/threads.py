@@ -4,20 +4,46 @@ Pieces are small, so an operator that splits itself over threads waits more than
 piece computes does not depend on the number of threads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import torch
 
 Piece = TypeVar("Piece")
 
+_at_once: list[int] = []
+"""pieces that may be done at once, where operators are not divided; the last one holds"""
 
-def for_each(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
-    """Do `work` for every piece; pieces must not write to the same place. The first exception is raised."""
-    threads = torch.get_num_threads()
+
+@contextmanager
+def _undivided(pieces_at_once: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    _at_once.append(pieces_at_once)
     torch.set_num_threads(1)
     try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        _at_once.pop()
+
+
+def _threads() -> int:
+    return _at_once[-1] if _at_once else torch.get_num_threads()
+
+
+def operators_undivided() -> AbstractContextManager[None]:
+    """Meanwhile no operator splits itself: the threads that one was split over wait busily for the next, on cores that
+    others need. `for_each` has as many threads as before."""
+    return _undivided(_threads())
+
+
+def for_each(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
+    """Do `work` for every piece; pieces must not write to the same place, and those of a piece stay on its thread. The
+    first exception is raised."""
+    threads = _threads()
+    with _undivided(1):
         if threads == 1 or len(pieces) < 2:
             for piece in pieces:
                 work(piece)
@@ -25,5 +51,3 @@ def for_each(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
             with ThreadPoolExecutor(threads) as pool:
                 for _ in pool.map(work, pieces):
                     pass
-    finally:
-        torch.set_num_threads(threads)

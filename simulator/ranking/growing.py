@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.prefixes import carried_states, rounded_item_vectors, segment_states
 from fleetrec.models.runtime.ragged import ragged
+from fleetrec.models.runtime.threads import operators_undivided
 from fleetrec.models.sequences import window_start
 from fleetrec.models.srm.base import StateModel
 from fleetrec.models.tiles import tiles_of
@@ -103,7 +104,8 @@ class GrowingScores(StateScores):
         np.maximum.at(until, users, steps + 1)
         some = np.flatnonzero(until > self._upto)
         if len(some):
-            (self._carry_on if self._model.carried else self._look_anew)(some, self._upto[some], until[some])
+            with operators_undivided():  # copies between tiles, of a size that would be split
+                (self._carry_on if self._model.carried else self._look_anew)(some, self._upto[some], until[some])
             self._upto[some] = until[some]
 
     def plain(self) -> StateScores | None:
