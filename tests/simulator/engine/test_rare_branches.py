@@ -312,7 +312,7 @@ def test_a_download_that_is_lost_or_breaks_is_begun_anew_until_one_is_whole(
     prepared = prepare_tiny(scenario, store)
     presence = prepared.population.presence
     world = built(scenario, prepared)
-    begin(world, scenario.policy.request, prepared, NullProgress())
+    begin(world, prepared, NullProgress())
     world.clock.advance(8000.0)
     assert world.learning is not None
     push_bytes = world.learning.releases[0].srm.push_bytes
@@ -352,7 +352,7 @@ def test_a_version_that_lands_after_a_newer_one_is_not_installed(store: Artifact
     assert world.learning is not None
     history = prepared.trained.split.history
     world.learning.orders = deque([history, history + 1, *[None] * 1000])
-    begin(world, scenario.policy.request, prepared, NullProgress())
+    begin(world, prepared, NullProgress())
     world.clock.advance(8.0)
     first, second = world.learning.releases
     assert second.released_s - first.released_s < 0.05
