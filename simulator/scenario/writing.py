@@ -1,7 +1,7 @@
 """A scenario as text again: the resolved YAML of a run, and the JSON Schema for editors."""
 
 from collections.abc import Iterator, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 from typing import Annotated, Any
 
@@ -58,8 +58,18 @@ def plain_text(value: Any) -> str:
         return f"[{', '.join(_in_list(item) for item in value)}]"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return _word(value) if value is None or isinstance(value, str | int) else _dumped(value)
+
+
+@lru_cache(4096, typed=True)
+def _word(value: str | int | None) -> str:
+    """The same words stand in each scenario of a sweep, and YAML takes longest over them."""
     if isinstance(value, str) and (number_of(value) is not None or value.lower() in NONE_WORDS):
         return f"'{value}'"
+    return _dumped(value)
+
+
+def _dumped(value: Any) -> str:
     text = yaml.safe_dump(value, width=float("inf"), allow_unicode=True, default_flow_style=True)
     return text.removesuffix("\n").removesuffix("\n...")
 

@@ -86,7 +86,10 @@ def test_a_limit_without_a_value_is_one_line(folder: Path) -> None:
     assert "expected a figure's name" in one_line(typed("optimize", "tiny.yaml", *GOALS, "--limit", "requests.ratio"))
 
 
-def test_users_who_react_are_searched_for_though_they_have_other_interactions_under_every_policy(folder: Path) -> None:
+def test_users_who_react_are_searched_for_though_they_have_other_interactions_under_every_policy(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetrec.reports.figures.experiment_figures.draw_figures", lambda folder: [folder / "figures"])
     goals = ("--maximize", "choices_per_day", *GOALS, "--trials", "3", "--out", "react", "--json", "--quiet")
     done = typed("optimize", "tiny.yaml", *goals, "--set", "workload.users={kind: choice, looks: 3}")
     assert done.exit_code == 0, done.output

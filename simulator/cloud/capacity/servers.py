@@ -15,6 +15,7 @@ from fleetrec.simulator.cloud.capacity.replay import Floats, Ints, Replayed, Req
 from fleetrec.simulator.cloud.compiled.loading import REPLAY, code_for, node_code
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
+from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario import sections
 
@@ -135,13 +136,21 @@ class Replicas:
             few_s, many_s = (self.replayed(one.at(np.zeros(len(one))), self.group).end_s for one in (few, many))
             more = (len(many) - len(few)) / max(many_s - few_s, 1e-9) if len(many) > len(few) else len(few) / few_s
             return np.full(len(self.pools), more / self.group)
-        ends_s = np.array([[self._end_s(burst, pool) for pool in self.pools] for burst in (few, many)])
+        kinds = list(zip(self.pools, self._plain, strict=True))
+        ends_s = np.array([[self._end_s(burst, pool, replica) for pool, replica in kinds] for burst in (few, many)])
         if len(many) == len(few):
             return np.asarray(len(few) / ends_s[0])
         return np.asarray((len(many) - len(few)) / np.maximum(ends_s[1] - ends_s[0], 1e-9))
 
-    def _end_s(self, burst: Requests, pool: Pool) -> float:
-        return replay(burst.at(np.zeros(len(burst))), (replace(pool, replicas=1),), self.cloud, self.draws).end_s
+    def _end_s(self, burst: Requests, pool: Pool, replica: Replica | None) -> float:
+        """When one replica of the pool has served them all, which come at once; `replica` is a plain one."""
+        at_once, code = burst.at(np.zeros(len(burst))), self._code
+        if code is None or replica is None:
+            latency_s = replay(at_once, (replace(pool, replicas=1),), self.cloud, self.draws).latency_s
+        else:
+            assigned = self.cloud.router.places(at_once.device, 1, self.draws)
+            latency_s = served(code, at_once, [(replica, pool.speed, 1)], assigned, self.draws).times.latency_s
+        return float(latency_s.max())
 
     def meet(self, requests: Requests, servers: int, warm_up: int = 0) -> bool:
         parts, judged = self.objective.parts, len(requests) - warm_up

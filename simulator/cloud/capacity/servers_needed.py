@@ -7,6 +7,7 @@ The peak of a larger fleet is many independently shifted copies of the run's own
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ class Capacity:
     def __init__(self, requests: Requests, servers: Servers, draws: Draws):
         self.requests, self.servers, self._draws = requests, servers, draws
         self._known: dict[int, _Bounds] = {}
+        self._most: dict[int, float] = {}
         self._paces: dict[tuple[int, str, float], float] = {}
         self._held: Ahead[tuple[int, float, int], bool] = Ahead(lambda asked: self.holds(*asked), servers.side_by_side)
         self._units = np.zeros(0)  # seconds at which requests come that come once a second
@@ -81,7 +83,9 @@ class Capacity:
 
     def _busy(self, servers: int) -> float:
         """Requests a second that so many serve at most."""
-        return float((self.servers.kinds(servers) * self._each).sum())
+        if servers not in self._most:
+            self._most[servers] = float((self.servers.kinds(servers) * self._each).sum())
+        return self._most[servers]
 
     def of(self, servers: int) -> float:
         """The most requests a second that so many servers hold. More than a group of them hold in proportion."""
@@ -147,10 +151,14 @@ class Capacity:
 
     def busier(self, rate: float) -> float:
         """The rate of a half hour that is as busy as one in a thousand by chance, where `rate` is that of the mean."""
+        return rate * (1.0 + _BUSIER * math.sqrt(self._spread / (rate * PEAK_S)))
+
+    @cached_property
+    def _spread(self) -> float:
+        """Of the work that requests bring, beside their number."""
         alone_s = self.alone.latency_s
         mean = max(float(np.nanmean(alone_s)), 1e-12)
-        spread = 1.0 + float(np.nanvar(alone_s)) / mean**2  # of the work that requests bring, beside their number
-        return rate * (1.0 + _BUSIER * math.sqrt(spread / (rate * PEAK_S)))
+        return 1.0 + float(np.nanvar(alone_s)) / mean**2
 
     def needs(self, rate: float) -> int:
         """The fewest servers for a peak of `rate` requests a second in the mean."""

@@ -189,8 +189,10 @@ def test_a_replay_is_given_up_only_where_the_node_too_misses_the_objective(text:
 def test_accounts_of_engines_windows_and_drafts_are_served_in_compiled_code(model: str, cloud: Cloud) -> None:
     llm = Llm.model_validate({"generation": "list"})
     (pool,) = pools_of(llm, cloud, Tariffs(), default_catalogue().model(model))
-    servers = Replicas((pool,), without_faults(cloud), Draws(1), ServiceObjective.parse("p95=20s"))
+    judged = (without_faults(cloud), Draws(1), ServiceObjective.parse("p95=20s"))
+    servers, slow = (Replicas((pool,), *judged, fast=fast) for fast in (True, False))
     requests = Requests.of(np.arange(40) * 0.3, np.full(40, 700), np.full(40, 60))
+    assert servers.rates(requests) == slow.rates(requests)
     _, fast, _ = servers.serve(requests, 2)
     node = servers.replayed(requests, 2).times
     assert servers.most == 500_000

@@ -18,7 +18,7 @@ GIB = 1 << 30
 
 def test_devices_and_interactions_take_no_more_than_is_reckoned_with(tmp_path: Path) -> None:
     taken = {}
-    for devices in (100, 400):
+    for devices in (60, 240):
         scenario, store = scenario_of(fleet={"devices": devices}), ArtifactStore(tmp_path)
         prepare_tiny(scenario, store)
         gc.collect()
@@ -26,8 +26,8 @@ def test_devices_and_interactions_take_no_more_than_is_reckoned_with(tmp_path: P
         run = simulate_tiny(scenario, store, tmp_path / str(devices))
         taken[devices] = tracemalloc.get_traced_memory()[1], len(run.interactions)
         tracemalloc.stop()
-    more = taken[400][1] - taken[100][1]
-    assert taken[400][0] - taken[100][0] <= 300 * DEVICE_BYTES + more * INTERACTION_BYTES
+    more = taken[240][1] - taken[60][1]
+    assert taken[240][0] - taken[60][0] <= 180 * DEVICE_BYTES + more * INTERACTION_BYTES
 
 
 def test_a_fleet_that_does_not_fit_is_refused_before_it_is_simulated(
