@@ -32,6 +32,8 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 STRETCHES = 8
 _LEAST = 20
 """choices of a stretch, below which nothing is told"""
+FEWEST = STRETCHES * _LEAST
+"""choices of a run, below which no feedback is told"""
 _DIMENSIONS = 16
 _DIGITS, _DIGITS_WITHOUT = 6, 9
 _NOW = ("coverage", "gini", "popularity", "own_taste")

@@ -19,7 +19,7 @@ from fleetrec.simulator.experiments.folders import Manifest, Variant, full_metri
 from fleetrec.simulator.experiments.statistics import Replicates
 from fleetrec.simulator.results.account_names import FIGURES
 from fleetrec.simulator.results.engagement import PREFIX, RATIOS, bounds, of_ratio
-from fleetrec.simulator.results.feedback import BOUNDS
+from fleetrec.simulator.results.feedback import BOUNDS, FEWEST
 from fleetrec.simulator.results.feedback import PREFIX as FEEDBACK
 from fleetrec.simulator.results.left_out import moved_by
 from fleetrec.simulator.results.summary import NOT_EVALUATED
@@ -111,6 +111,11 @@ class ExperimentRecords:
         name = full_metric(metric)
         if self.from_ranks(name) or (name in self.results and pd.api.types.is_numeric_dtype(self.results[name])):
             return name
+        if self.reacts and name.startswith(FEEDBACK) and name.removeprefix(FEEDBACK) in BOUNDS:
+            raise InputError(
+                f"metric {metric!r}: users took fewer than {FEWEST} items in every run, too few to tell it; simulate "
+                "more devices or a longer duration"
+            )
         known = [column for column in self.results.columns if column not in ("variant", "seed", "training")]
         hint = suggestion(name, known)
         hint = hint if "did you mean" in hint else ": take ndcg@10, or a column of results.parquet"

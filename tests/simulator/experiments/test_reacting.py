@@ -100,6 +100,12 @@ def test_runs_of_other_durations_are_told_apart_by_their_durations(runs: dict[st
         compare_runs({"some": runs["some"], "short": tmp_path / "short"})
 
 
+def test_feedback_of_too_few_choices_is_one_line(tmp_path: Path) -> None:
+    simulate(reacting(), out=tmp_path / "few", store=_store(), candidates=Formula)
+    with pytest.raises(InputError, match=r"users took fewer than 160 items in every run"):
+        compare_runs({"one": tmp_path / "few", "other": tmp_path / "few"}, metric="feedback.gini")
+
+
 def test_counts_of_a_stretch_are_not_compared(runs: dict[str, Path]) -> None:
     told = set(compare_runs({name: runs[name] for name in ("never", "some")}).table["metric"])
     assert not [name for name in told if ".over_time." in name]
