@@ -9,6 +9,11 @@ def counted(number: float, thing: str, things: str | None = None) -> str:
     return f"{number:,.0f} {thing if number == 1 else things or thing + 's'}"
 
 
+def with_minus(figure: str) -> str:
+    """A figure that is written out, below zero with the sign for it: −5.5%."""
+    return figure.replace("-", "−")
+
+
 def as_options(message: str, options: Mapping[str, str]) -> str:
     """A message that blames a key first and recommends others ("gpu: b200 would fit"), with the options of a command
     in their places; keys with a dot in them wherever they stand."""

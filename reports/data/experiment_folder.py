@@ -17,8 +17,8 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.reports.data.answer_shape import checked_answer
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.metric_names import metric
-from fleetrec.reports.data.months import with_months
 from fleetrec.reports.data.run_folder import ACCOUNTS, read_mapping, setting
+from fleetrec.simulator.experiments.comparison.months import with_marginal_month
 from fleetrec.simulator.experiments.folders import ExperimentFolder, Manifest, Variant, flat_figures, full_metric
 from fleetrec.simulator.records.run_manifest import check_one_run
 
@@ -205,7 +205,7 @@ def read_experiment(folder: Path) -> Experiment:
     results = _table(folder / "results.parquet", ("variant", "seed"))
     if results.empty:
         raise InputError(f"{folder / 'results.parquet'}: holds no finished run; run the experiment with --resume")
-    results = with_months(results.assign(variant=results["variant"].astype(str)))
+    results = with_marginal_month(results.assign(variant=results["variant"].astype(str)))
     unknown = sorted(set(results["variant"]) - {variant.name for variant in manifest.variants})
     if unknown:
         raise InputError(f"{folder / 'results.parquet'}: variant {unknown[0]!r} is not in experiment.json; run again")
@@ -297,7 +297,15 @@ def _read_comparison(folder: Path) -> Experiment:
     }
     checked_answer(answer, path, "run the comparison again")
     return Experiment(
-        folder, "comparison", manifest, with_months(pd.DataFrame(results)), comparisons, answer, [], [], summaries[0]
+        folder,
+        "comparison",
+        manifest,
+        with_marginal_month(pd.DataFrame(results)),
+        comparisons,
+        answer,
+        [],
+        [],
+        summaries[0],
     )
 
 

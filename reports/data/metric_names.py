@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from fleetrec.models.runtime.wording import with_minus
 from fleetrec.reports.data.quantities import number_text, seconds_text, told
 from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.results.engagement import LESS_IS_BETTER, PREFIX, WORDS
@@ -141,7 +142,7 @@ class Metric:
     def change_text(self, value: float | None) -> str:
         """A difference with its sign."""
         text = self.text(value)
-        return f"+{text}" if value is not None and value > 0 else text.replace("-", "−")
+        return f"+{text}" if value is not None and value > 0 else with_minus(text)
 
 
 def metric(key: str) -> Metric:

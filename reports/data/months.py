@@ -4,20 +4,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from fleetrec.reports.data.quantities import told
 from fleetrec.reports.data.run_folder import setting
 from fleetrec.simulator.core.money import currency
 from fleetrec.simulator.core.months import times_a_month
+from fleetrec.simulator.experiments.comparison.months import MARGINAL_PER_MONTH
 from fleetrec.simulator.results.sentences import money
 
 PER_MONTH = {
     "cost.usd_provisioned_per_1k_interactions": "cost.usd_provisioned_per_month",
-    "cost.usd_marginal_per_1k_interactions": "cost.usd_marginal_per_month",
+    "cost.usd_marginal_per_1k_interactions": MARGINAL_PER_MONTH,
 }
 """the figure of a month beside each account of 1,000 interactions"""
-_MARGINAL, _USED = "cost.usd_marginal_per_month", "cost.usd_marginal"
 _SIZE = ("devices", "represented.devices", "simulated_seconds")
 
 
@@ -42,11 +40,3 @@ def cent_a_month(months: float) -> str:
     """What a hundredth of the unit of money over 1,000 interactions is a month, where that is `months` times as much:
     €0.01 is €9,000 a month."""
     return f"{currency().sign}0.01 is {money(0.01 * months / told(1.0))} a month"
-
-
-def with_months(results: pd.DataFrame) -> pd.DataFrame:
-    """Results of runs with the marginal account of a month, where they tell what it needs."""
-    if _MARGINAL in results or any(name not in results for name in (_USED, *_SIZE)):
-        return results
-    devices, fleet, seconds = (results[name] for name in _SIZE)
-    return results.assign(**{_MARGINAL: results[_USED] * times_a_month(devices, fleet.fillna(devices), seconds)})

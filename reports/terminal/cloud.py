@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from fleetrec.models.runtime.wording import counted
+from fleetrec.models.runtime.wording import counted, with_minus
 from fleetrec.reports.data.quantities import number_text, seconds_text
 from fleetrec.reports.data.run_folder import setting
 from fleetrec.reports.terminal.parts import cell, new_table, print_tree, write_line, write_notes
@@ -39,8 +39,8 @@ def print_calibration(found: "Calibration", console: Console) -> None:
     write_line(console, "errors, simulated over measured", "bold")
     errors = new_table(console, ("time", "fitted", "held out") if found.held_out else ("time", "fitted"))
     for name, error in found.in_sample.items():
-        held_out = [f"{found.held_out[name]:+.2%}"] if found.held_out else []
-        errors.add_row(escape(name.replace("_", " ")), f"{error:+.2%}", *held_out)
+        held_out = [with_minus(f"{found.held_out[name]:+.2%}")] if found.held_out else []
+        errors.add_row(escape(name.replace("_", " ")), with_minus(f"{error:+.2%}"), *held_out)
     console.print(errors)
     preempted = counted(found.simulated.preemptions, "preemption")
     write_line(console, f"{found.fitted} of {counted(len(found.log), 'request')} fitted; {preempted}")

@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from fleetrec.models.runtime.wording import counted
+from fleetrec.models.runtime.wording import counted, with_minus
 from fleetrec.reports.data.metric_names import metric as figure
+from fleetrec.reports.data.months import PER_MONTH
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.reports.terminal.text import escape
 from fleetrec.simulator.core.money import currency
-from fleetrec.simulator.experiments.comparison.decision import PER_MONTH
+from fleetrec.simulator.experiments.comparison.decision import PER_MONTH as PROVISIONED_PER_MONTH
 from fleetrec.simulator.experiments.comparison.sensitivity import LEAST_TOLD
 from fleetrec.simulator.results.sentences import money
 
@@ -37,8 +38,9 @@ def print_comparison(
     if len(shown) > _MOST_ROWS:
         named = {*on_front, answer["baseline"], answer["winner"]}
         shown = [name for name in shown if name in named]
-    months = table[table["metric"] == PER_MONTH].set_index("variant")["mean"]
-    month = (f"{currency().code}\na month",) if len(months) and cost != PER_MONTH else ()
+    a_month = PER_MONTH.get(cost, PROVISIONED_PER_MONTH)
+    months = table[table["metric"] == a_month].set_index("variant")["mean"]
+    month = (f"{currency().code}\na month",) if len(months) and cost not in PER_MONTH.values() else ()
     price = figure(cost)
     unit = f"cost, {currency().code}" if price.form == "money" else "cost"
     heads = ("variant", f"{_name(metric)}\n95%", "difference\n95%", "p\nadjusted", f"{unit}\n95%", *month, "on\nfront")
@@ -88,7 +90,7 @@ def _differences(answer: Mapping[str, Any], console: Console) -> None:
     lines = new_table(console, ("run", "figure", "difference", "95%"))
     for row in answer["differences"]:
         of, figures = figure(row["metric"]), [row[end] for end in ("difference", "low", "high")]
-        moved, *ends = ["" if _unknown(one) else f"{of.drawn(one):+,.4g}" for one in figures]
+        moved, *ends = ["" if _unknown(one) else of.change_text(one) for one in figures]
         name = of.label if of.form == "money" else _name(of.key)
         lines.add_row(escape(row["variant"]), name, moved or "n/a", " to ".join(ends) if all(ends) else "")
     console.print(lines)
@@ -154,11 +156,11 @@ def _estimate(mean: float, low: float, high: float, sign: str = "") -> str:
     if _unknown(mean):
         return "n/a"
     places = 4 if abs(mean) < 10 else max(4 - len(f"{abs(mean):.0f}"), 0)
-    text = f"{mean:{sign},.{places}f}"
+    text, *ends = (with_minus(f"{value:{sign},.{places}f}") for value in (mean, low, high))
     if _unknown(low) or _unknown(high):
         return text
     up, down = f"{high - mean:,.{places}f}", f"{mean - low:,.{places}f}"
-    return f"{text} ±{up}" if up == down else f"{text} ({low:{sign},.{places}f} to {high:{sign},.{places}f})"
+    return f"{text} ±{up}" if up == down else f"{text} ({ends[0]} to {ends[1]})"
 
 
 def _p(value: float) -> str:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from fleetrec.reports.terminal.parts import new_table, write_line
 from fleetrec.reports.terminal.text import escape
+from fleetrec.simulator.results.sentences import signed
 
 _HEADS = ("clicks per item shown", "ips", "snips", "dr", "click model", "support", "rows")
 
@@ -17,7 +18,7 @@ def print_off_policy(figures: Mapping[str, Any], console: Console) -> None:
     write_line(console, f"{figures['log']}: {rows} rows shown, {users} users, {items} items", "bold")
     for one in figures["policies"]:
         gain = one["gain"]
-        told = f"{gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}) clicks per item shown"
+        told = f"{signed(gain['value'])} ({signed(gain['low'])} to {signed(gain['high'])}) clicks per item shown"
         write_line(console, f"{one['policy']}: {told} against the log's own policy, doubly robust")
     table = new_table(console, _HEADS)
     table.add_row("the log's own policy", *[_estimate(figures["logged"])] * 3, "", "", rows)

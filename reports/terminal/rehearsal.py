@@ -9,6 +9,7 @@ from rich.console import Console
 from fleetrec.reports.data.quantities import seconds_text
 from fleetrec.reports.terminal.parts import new_table, write_line, write_notes
 from fleetrec.simulator.experiments.rehearsal.sentences import effect_text, headline, sender_text
+from fleetrec.simulator.results.sentences import signed_share
 
 TIMES = (("ttft", "time to first token"), ("tpot", "per output token"), ("latency", "latency"))
 SOURCES = (("guess", "scenario's guess"), ("profile", "fitted profile"))
@@ -38,4 +39,4 @@ def print_rehearsal(summary: Mapping[str, Any], console: Console) -> None:
 
 
 def _off(errors: Mapping[str, float], name: str) -> str:
-    return f"({errors[name]:+.0%})" if errors.get(name) is not None else ""
+    return f"({signed_share(errors[name])})" if errors.get(name) is not None else ""

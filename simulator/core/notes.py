@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any
+
+from fleetrec.models.runtime.wording import with_minus
 
 _MOST_LISTED = 8
 
@@ -40,8 +43,17 @@ def note(key: str, template: str, **values: Any) -> Note:
 
 
 def written(template: str, values: Mapping[str, Any]) -> str:
-    """The template with the values in their places."""
-    return template.format(**{name: _written(value) for name, value in values.items()})
+    """The template with the values in their places; of what is written with a sign, one below zero has a minus."""
+    return _SIGNED.format(template, **{name: _written(value) for name, value in values.items()})
+
+
+class _Signed(Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        text: str = super().format_field(value, format_spec)
+        return with_minus(text) if format_spec.startswith("+") else text
+
+
+_SIGNED = _Signed()
 
 
 class _Listed:

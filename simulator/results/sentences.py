@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from fleetrec.models.runtime.wording import counted
+from fleetrec.models.runtime.wording import counted, with_minus
 from fleetrec.simulator.core.money import currency
 
 Call = Literal["yes", "no", "not shown"]
@@ -62,7 +62,12 @@ def fleet(represents: int | None) -> str:
 
 def signed(value: float) -> str:
     """A difference with its sign."""
-    return f"{value:+.4f}".replace("-", "−")
+    return with_minus(f"{value:+.4f}")
+
+
+def signed_share(value: float) -> str:
+    """A relative difference as a percentage with its sign."""
+    return with_minus(f"{value:+.1%}")
 
 
 def money(usd: float) -> str:

@@ -24,6 +24,7 @@ from fleetrec.simulator.experiments.comparison.decision import PER_MONTH, hint
 from fleetrec.simulator.experiments.comparison.families import at_equal_ratio
 from fleetrec.simulator.experiments.comparison.matched_runs import read_records, read_runs
 from fleetrec.simulator.experiments.comparison.metric_values import Measure
+from fleetrec.simulator.experiments.comparison.months import MARGINAL_PER_MONTH
 from fleetrec.simulator.experiments.comparison.records import RATIO, ExperimentRecords
 from fleetrec.simulator.experiments.comparison.warm_up import cut_warm_up
 from fleetrec.simulator.experiments.folders import currency_of, full_metric
@@ -45,6 +46,7 @@ _ALWAYS = (
     PER_MONTH,
     "cost.replicas_provisioned",
     MARGINAL,
+    MARGINAL_PER_MONTH,
 )
 _DIGITS = 10
 

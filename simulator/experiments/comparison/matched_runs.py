@@ -12,6 +12,7 @@ from pyarrow.lib import ArrowException
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.notes import Note, note
+from fleetrec.simulator.experiments.comparison.months import with_marginal_month
 from fleetrec.simulator.experiments.comparison.records import (
     NO_TRAINING,
     PLACE,
@@ -146,7 +147,7 @@ def gathered(
         manifest,
         variants,
         replicates,
-        results,
+        with_marginal_month(results),
         worlds,
         [[run.ranks for run in runs] for runs in read],
         [[run.alone if has_alone else {} for run in runs] for runs in read],

@@ -7,19 +7,27 @@ import pandas as pd
 from fleetrec.simulator.core.months import times_a_month
 from fleetrec.simulator.results.account_names import ENERGY
 
-_DEVICES, _REPRESENTED = "devices", "represented.devices"
+MARGINAL_PER_MONTH = "cost.usd_marginal_per_month"
+_DEVICES, _REPRESENTED, _SECONDS, _USED = "devices", "represented.devices", "simulated_seconds", "cost.usd_marginal"
 
 
 def per_month(runs: pd.DataFrame) -> "pd.Series[float]":
     """By how much a figure of each run's simulated phones is multiplied for a month of the represented fleet."""
     phones = runs[_REPRESENTED].fillna(runs[_DEVICES]) if _REPRESENTED in runs else runs[_DEVICES]
-    found: pd.Series[float] = times_a_month(runs[_DEVICES], phones, runs["simulated_seconds"])
+    found: pd.Series[float] = times_a_month(runs[_DEVICES], phones, runs[_SECONDS])
     return found
+
+
+def with_marginal_month(runs: pd.DataFrame) -> pd.DataFrame:
+    """Figures of runs with the marginal account of a month of the fleet, where they tell what it needs."""
+    if MARGINAL_PER_MONTH in runs or any(name not in runs for name in (_USED, _DEVICES, _SECONDS)):
+        return runs
+    return runs.assign(**{MARGINAL_PER_MONTH: runs[_USED] * per_month(runs)})
 
 
 def interactions(runs: pd.DataFrame) -> float:
     """Interactions of the fleet in a month; NaN where the runs do not tell."""
-    if not {_DEVICES, "interactions", "simulated_seconds"} <= set(runs):
+    if not {_DEVICES, "interactions", _SECONDS} <= set(runs):
         return math.nan
     return float((runs["interactions"] * per_month(runs)).mean())
 

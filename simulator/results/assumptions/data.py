@@ -7,6 +7,7 @@ import numpy as np
 from fleetrec.models.early_stopping import TrainingCurve
 from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.results.sentences import signed
 from fleetrec.simulator.results.training_curves import LATE, curve_section
 from fleetrec.simulator.scenario import sections
 
@@ -21,7 +22,7 @@ def srm_training(kind: str, curve: TrainingCurve) -> Note | None:
     taken, gain = len(curve.values), curve.gain_since(LATE)
     values = {**curve_section(curve), "gain_in_last_quarter": gain}
     text = f"The SRM ({kind}) reached NDCG@10 {max(curve.values):.4f} on validation, in epoch "
-    text += f"{curve.best_epoch} of {taken}; the last quarter of its epochs gave {gain:+.4f}. "
+    text += f"{curve.best_epoch} of {taken}; the last quarter of its epochs gave {signed(gain)}. "
     if curve.converged:
         text += "Training ended because it got no better."
     elif curve.still_rising:

@@ -20,6 +20,7 @@ from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_age import ranks_at_age, sample
 from fleetrec.simulator.ranking.slates import ListSlates, Queries, Slates
 from fleetrec.simulator.results.assumptions.shown import Shown
+from fleetrec.simulator.results.sentences import signed
 from fleetrec.simulator.results.summary import NOT_EVALUATED
 from fleetrec.simulator.results.training_curves import LATE, curve_of_lists
 from fleetrec.simulator.scenario import sections
@@ -93,8 +94,8 @@ def _llm_quality(
     text = (
         f"The LLM is {which}. On {counted(len(users), 'interaction')} of this run, lists that are always "
         f"fresh would reach NDCG@10 {ours:.4f} on screen "
-        f"({float(llm.mean()):.4f} in the LLM's own order), the SRM alone {theirs:.4f}: a lead of {lead:+.4f} "
-        f"(95%: {lead - half:+.4f} to {lead + half:+.4f}); the lists that the run had, {this_run:.4f}."
+        f"({float(llm.mean()):.4f} in the LLM's own order), the SRM alone {theirs:.4f}: a lead of {signed(lead)} "
+        f"(95%: {signed(lead - half)} to {signed(lead + half)}); the lists that the run had, {this_run:.4f}."
     )
     if ours > 0 and lead > 0:
         text += f" With an LLM that is {1 - ratio:.0%} worse not even fresh lists would be better than the SRM alone"
@@ -105,7 +106,7 @@ def _llm_quality(
         text += f" Asking can pay only with an LLM that is {ratio - 1:.0%} better or more."
     if curve.still_rising:
         gain = curve.gain_since(LATE)
-        text += f" Its validation still rose when training ended ({gain:+.4f} in the last quarter of its epochs)."
+        text += f" Its validation still rose when training ended ({signed(gain)} in the last quarter of its epochs)."
     return Note("llm_quality", text, values)
 
 
@@ -171,8 +172,8 @@ def shrinking(
     text = (
         f"Items that a user has had leave the list and {then}: {share:.1%} of a list is gone when it is on screen, and "
         f"{short:.1%} of lists have fewer than {_SCREEN} left. On {counted(len(rows), 'slate')} refilling "
-        f"(workload.exclude_seen: refill) moves NDCG@10 from {float(kept.mean()):.4f} by {gain:+.4f} "
-        f"(95%: {gain - half:+.4f} to {gain + half:+.4f})."
+        f"(workload.exclude_seen: refill) moves NDCG@10 from {float(kept.mean()):.4f} by {signed(gain)} "
+        f"(95%: {signed(gain - half)} to {signed(gain + half)})."
     )
     return Note("lists_shrink", text, values)
 

@@ -89,6 +89,31 @@ def test_runs_of_one_world_are_compared_where_they_lie(tmp_path: Path) -> None:
     assert answer["headline"].endswith("Shown for new users in the world of seed 2 alone.")
 
 
+def test_the_marginal_account_of_runs_has_its_month_beside_it(tmp_path: Path) -> None:
+    """Two dollars and one for 40 phones over a day, which stand for 4,000: $6,000 and $3,000 a month."""
+
+    def spent(variant: str, _: int) -> Mapping[str, Any]:
+        usd = {"dear": 2.0, "cheap": 1.0}[variant]
+        cost = {"usd_marginal": usd, "usd_marginal_per_1k_interactions": usd}
+        return {"cost": cost, "size": {}} | {"represented": {"devices": 4000}}
+
+    folder = make_experiment(
+        tmp_path / "e", {"dear": {}, "cheap": {}}, lambda *held: (held[2] > 0.3).astype(int) - 1, spent, seeds=(1,)
+    )
+    runs = [str(folder.path / "runs" / name / "1") for name in ("v0", "v1")]
+    for run in runs:
+        summary = json.loads((Path(run) / "summary.json").read_text())
+        (Path(run) / "summary.json").write_text(json.dumps(summary | {"devices": 40, "simulated_seconds": 86400.0}))
+    answer = json.loads(CliRunner().invoke(app, ["compare", *runs, "--json"]).stdout)
+    told = {row["metric"]: row["difference"] for row in answer["differences"]}
+    assert told["cost.usd_marginal_per_1k_interactions"] == pytest.approx(-1.0)
+    assert told["cost.usd_marginal_per_month"] == pytest.approx(-3000.0)
+    printed = CliRunner().invoke(app, ["compare", *runs], env={"COLUMNS": "200"}).output
+    assert "USD a month, marginal" in printed
+    for amount in ("−$3,000", "−$1.00", "$6,000"):
+        assert amount in printed
+
+
 @pytest.mark.parametrize(
     ("runs", "said"),
     [
