@@ -17,19 +17,33 @@ class Streamed:
     """An answer in pieces; times are of the clock that the pieces have, NaN where nothing is written."""
 
     reply: Reply
-    first_s: float
-    last_s: float
-    events: int
-    """that brought something written, thinking included: as many tokens, where the server does not count them"""
+    written_s: tuple[float, ...]
+    """when each event came that brought something written, thinking included"""
     ended: bool
     """whether the model had come to an end, and not only the connection"""
     model: str
     """that the server says it is"""
 
+    @property
+    def first_s(self) -> float:
+        """When its first token came."""
+        return self.written_s[0] if self.written_s else math.nan
+
+    @property
+    def last_s(self) -> float:
+        """When its last token came."""
+        return self.written_s[-1] if self.written_s else math.nan
+
+    @property
+    def events(self) -> int:
+        """Events that brought something written: as many tokens, where the server does not count them."""
+        return len(self.written_s)
+
 
 def read_stream(pieces: Sequence[tuple[float, bytes]]) -> Streamed:
     """The answer in pieces [(when each came, what it held)]. NoReply where there is none, or where it is no stream."""
-    times, events, ended, model = [], [], False, ""
+    times: list[float] = []
+    events, ended, model = [], False, ""
     for came_s, line in _lines(pieces):
         data = line.removeprefix(b"data:").strip()
         ended |= data == _DONE
@@ -49,8 +63,7 @@ def read_stream(pieces: Sequence[tuple[float, bytes]]) -> Streamed:
     if not events:
         whole = read_reply(b"".join(piece for _, piece in pieces))
         raise NoReply(f"an answer in one piece, though a stream was asked for: {whole.text[:80]}")
-    first_s, last_s = (times[0], times[-1]) if times else (math.nan, math.nan)
-    return Streamed(read_events(events), first_s, last_s, len(times), ended, model)
+    return Streamed(read_events(events), tuple(times), ended, model)
 
 
 def _lines(pieces: Sequence[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:

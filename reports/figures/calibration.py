@@ -11,6 +11,7 @@ from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.figures.style import BLACK, BLUE, GREY, ORANGE, frame, house_style, new_figure, save
 from fleetrec.simulator.cloud.calibration.fitting import Calibration
 from fleetrec.simulator.cloud.calibration.outcomes import Times, measured
+from fleetrec.simulator.results.sentences import signed_share
 
 _WIDTH_PX, _HEIGHT_PX = 1000, 760
 
@@ -30,7 +31,8 @@ def draw_calibration(found: Calibration, path: Path) -> Path:
         _distributions(axes[0, 0], (theirs.ttft_s, ours.ttft_s), "Time to first token", "seconds")
         _distributions(axes[0, 1], (1e3 * theirs.tpot_s, 1e3 * ours.tpot_s), "Time per output token", "milliseconds")
         _distributions(axes[1, 0], (theirs.latency_s, ours.latency_s), "Latency", "seconds")
-        _scatter(axes[1, 1], theirs.latency_s, ours.latency_s)
+        one = Times.of(found.log, found.simulated.one, judged)
+        _scatter(axes[1, 1], theirs.latency_s, one.latency_s)
         axes[0, 0].legend(loc="lower right")
         held_out = (
             ""
@@ -49,7 +51,7 @@ def draw_calibration(found: Calibration, path: Path) -> Path:
 
 def _percentages(errors: dict[str, float], kind: str) -> str:
     names = {"ttft": "first token", "tpot": "per token", "latency": "latency"}
-    return ", ".join(f"{title} {100 * errors[f'{name}_{kind}']:+.1f}%" for name, title in names.items())
+    return ", ".join(f"{title} {signed_share(errors[f'{name}_{kind}'])}" for name, title in names.items())
 
 
 def _distributions(axes: Axes, samples: Sequence[NDArray[np.float64]], title: str, unit: str) -> None:

@@ -14,8 +14,8 @@ from fleetrec.reports.html import words
 from fleetrec.reports.html.render import write_page
 from fleetrec.reports.html.tables import Cell, Head, Row, Table
 from fleetrec.simulator.core.notes import PREDICTION_TEXT
-from fleetrec.simulator.experiments.rehearsal.sentences import effect_text, headline, sender_text
-from fleetrec.simulator.results.sentences import money
+from fleetrec.simulator.experiments.rehearsal.sentences import effect_text, headline, off_text, sender_text
+from fleetrec.simulator.results.sentences import money, signed_share
 
 _TIMES = (("ttft", "time to first token"), ("tpot", "per output token"), ("latency", "latency"))
 _PARTS = {"first": "fitted part", "second": "part that judges", "all": "all"}
@@ -66,11 +66,13 @@ def write_rehearsal_page(folder: Path) -> Path:
             ("Scenario's guess", _guess_text(records)),
             (
                 "Fitted profile",
-                "Step times fitted to the first part of the measured requests, simulated on all of them.",
+                "Step times, and how its speed spreads around them, fitted to the first part of the measured requests "
+                "and simulated on all of them: percentiles are of several draws of that speed, curves of one.",
             ),
             (
                 "Errors",
-                "Simulated over measured, less one. Those of the part that was not fitted are the ones that count.",
+                "Simulated over measured, less one. Those of the part that was not fitted are the ones that count; "
+                "intervals hold 95% of the errors to resamples of its measured requests, neighbours drawn together.",
             ),
             ("Cost account", words.ACCOUNTS),
         ],
@@ -122,7 +124,10 @@ def _times(summary: Mapping[str, Any]) -> Table:
 def _time(summary: Mapping[str, Any], part: str, source: str, key: str, at: str) -> Cell:
     value = summary["times_s"][part].get(source, {}).get(key, {}).get(at)
     error = summary["errors"][part].get(source, {}).get(f"{key}_{at}")
-    return Cell(seconds_text(math.nan if value is None else value), "" if error is None else f"{error:+.1%}", value)
+    told = "" if error is None else signed_share(error)
+    if source == "profile" and error is not None:
+        told = off_text(summary, part, f"{key}_{at}")
+    return Cell(seconds_text(math.nan if value is None else value), told, value)
 
 
 def _effect(summary: Mapping[str, Any]) -> Table | None:

@@ -26,6 +26,7 @@ from fleetrec.simulator.cloud.hardware.timing import RooflineTiming
 from fleetrec.simulator.cloud.hardware.verify_time import VerifyTime
 from fleetrec.simulator.cloud.node.cluster import Link, Pool
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
+from fleetrec.simulator.cloud.replica.pace import PaceLaw
 from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.cloud.replica.timed_replica import TimedReplica
 from fleetrec.simulator.cloud.tokens import RequestTokens, longest_request
@@ -88,6 +89,8 @@ class Kind:
     steps: StepTime
     engine: Engine
     gpu: GpuSpec
+    pace: PaceLaw | None = None
+    """how its speed spreads; None: a step always takes what `steps` says"""
 
     def replica(self) -> Replica:
         """An empty replica."""
@@ -217,7 +220,7 @@ def _profiled(
             f"{longest.sequences}; shorten it, or calibrate a larger server"
         )
     layout = Layout(section.gpus_per_replica)
-    return Kind(model, profile.steps, _tiered(engine, layout, cloud, model), gpu)
+    return Kind(model, profile.steps, _tiered(engine, layout, cloud, model), gpu, profile.pace_law)
 
 
 def kinds_of(llm: sections.Llm, cloud: sections.Cloud, model: ModelSpec) -> list[tuple[sections.Machines, Kind]]:
@@ -256,6 +259,7 @@ def pools_of(
                 power=ReplicaPower(kind.model, kind.gpu, section.gpus_per_replica),
                 usd_per_joule=energy_cost(1.0, tariffs, 0.0).usd,
                 drafter=None if timed else kind.engine.drafter,
+                pace=None if timed else kind.pace,
                 name=section.name if isinstance(section, sections.Pool) else "",
                 cold_start_s=section.cold_start,
                 autoscale=section.autoscale,

@@ -8,7 +8,7 @@ log that never shows a small batch says nothing of it, and there the roofline st
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy  # loads optimize where it is used: most runs do not
@@ -32,12 +32,15 @@ from fleetrec.simulator.cloud.calibration.priors import (
     as_larger,
     roofline_of,
     roofline_prior,
+    told_prior,
     weak_prior,
 )
 from fleetrec.simulator.cloud.calibration.scheduler import engine_seen
 from fleetrec.simulator.cloud.calibration.servers import Server
+from fleetrec.simulator.cloud.calibration.spread import pace_of
 from fleetrec.simulator.cloud.hardware.step_time import StepTime
 from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.pace import PaceLaw
 from fleetrec.simulator.core.notes import Note, data_of, note
 
 MISFIT = 0.005
@@ -46,6 +49,11 @@ _WEAK = (
     "the server is in no catalogue, so the fit leans on an order of magnitude that the log itself gives: what the log "
     "does not show (larger batches, longer prompts) is a guess"
 )
+_SPREADS = (
+    "the server's speed spreads around what its step times say by {spread:.0%} from one {stretch_s:.2g} s to another, "
+    "by when its tokens came; the profile has that as its pace"
+)
+_LEVELLINGS = 2
 _MOST_STEPS, _LEAST_STEPS = 200.0, 0.05
 """of the roofline's shortest step, what a token may take: a factor of a thousand is a unit"""
 # Half widths of the finite differences, in log space; wide ones first: outcomes jump where a preemption comes or goes.
@@ -64,6 +72,8 @@ class Calibration:
     """requests that the coefficients were fitted to, the first of the log"""
     coefficients: Coefficients
     steps: StepTime
+    pace: PaceLaw | None
+    """how the server's speed spreads around its steps; None where the log does not tell when tokens came"""
     simulated: Outcomes
     in_sample: dict[str, float]
     held_out: dict[str, float] | None
@@ -74,6 +84,7 @@ class Calibration:
         """For one JSON object."""
         return {
             "coefficients": self.coefficients._asdict(),
+            "speed_spread": None if self.pace is None else self.pace.spread,
             "in_sample": self.in_sample,
             "held_out": self.held_out,
             "simulated_requests_per_s": self.simulated_requests_per_s,
@@ -97,6 +108,8 @@ def calibrate(
     """
     fitted = _fitted_requests(log, fit_first) if rows is None else int(rows.sum())
     part, rest = (slice(0, fitted), slice(fitted, None)) if rows is None else (rows, ~rows)
+    chosen = np.zeros(len(log), dtype=bool)
+    chosen[part] = True
     theirs = Times.of(log, measured(log), part)
     roofline, notes = roofline_of(server), list(log.notes)
     if roofline is not None:
@@ -104,6 +117,8 @@ def calibrate(
         prior = roofline_prior(roofline, form)
     else:
         prior = weak_prior(theirs, float(log.prompt_tokens[part].mean()))
+        if log.gaps_s:
+            prior = told_prior(log, chosen, prior)
         notes.append(note("weak_prior", _WEAK))
     engine = server.engine
     if engine is None:
@@ -112,9 +127,13 @@ def calibrate(
     check_fits(log, engine)
     shift = _fit(log, prior, engine, part, misfit)
     steps = prior.steps_of(_shifted(prior, shift))
+    pace = pace_of(log, steps, chosen)
+    if pace is not None:
+        pace = _levelled(log, steps, engine, pace, part)
+        notes.append(note("pace_seen", _SPREADS, spread=pace.spread, stretch_s=pace.stretch_s))
     started = time.process_time()
-    simulated = simulate_log(log, steps, engine)
-    took_s = max(time.process_time() - started, 1e-9)
+    simulated = simulate_log(log, steps, engine, pace)
+    took_s = max(time.process_time() - started, 1e-9) / len(np.atleast_2d(simulated.first_s))
     return Calibration(
         server=server,
         engine=engine,
@@ -122,12 +141,23 @@ def calibrate(
         fitted=fitted,
         coefficients=_shifted(prior, shift),
         steps=steps,
+        pace=pace,
         simulated=simulated,
         in_sample=relative_errors(log, simulated, part),
         held_out=relative_errors(log, simulated, rest) if fitted < len(log) else None,
         simulated_requests_per_s=len(log) / took_s,
         notes=tuple(notes),
     )
+
+
+def _levelled(log: RequestLog, steps: StepTime, engine: Engine, pace: PaceLaw, part: Rows) -> PaceLaw:
+    """The law with speeds at which the median latency of a part of the log is the measured one: the step times are
+    fitted without it, and what is slow for a while costs more than what is as much quicker saves."""
+    theirs_s = np.median(Times.of(log, measured(log), part).latency_s)
+    for _ in range(_LEVELLINGS):
+        ours_s = np.median(Times.of(log, simulate_log(log, steps, engine, pace), part).latency_s)
+        pace = replace(pace, speeds=tuple(speed * float(ours_s / theirs_s) for speed in pace.speeds))
+    return pace
 
 
 def _shifted(prior: Prior, shift: NDArray[np.float64]) -> Coefficients:
@@ -150,6 +180,9 @@ def _fit(log: RequestLog, prior: Prior, engine: Engine, part: Rows, misfit: floa
         ]
         return np.concatenate([np.concatenate(by_kind) / math.sqrt(3.0), shift * misfit / prior.spread])
 
+    if log.gaps_s:  # whose steps are uneven: so much is chance in what requests take
+        data = misses(np.zeros(len(prior.coefficients)))[: -len(prior.coefficients)]
+        misfit = max(misfit, float(np.linalg.norm(data)) / math.sqrt(len(theirs.latency_s)))
     return _least_squares(misses, len(prior.coefficients))
 
 

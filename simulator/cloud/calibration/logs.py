@@ -25,6 +25,8 @@ class RequestLog:
     first_s: NDArray[np.float64]
     last_s: NDArray[np.float64]
     notes: tuple[Note, ...] = ()
+    gaps_s: tuple[tuple[float, ...], ...] = ()
+    """of each request, seconds between the events that brought its tokens after the first, where the log tells them"""
 
     def __len__(self) -> int:
         return len(self.arrival_s)
@@ -56,4 +58,5 @@ def read_log(path: Path, said: Said = NOTHING_SAID) -> RequestLog:
         first_s=read.first_s,
         last_s=read.last_s,
         notes=tuple(read.notes),
+        gaps_s=read.gaps_s if any(read.gaps_s) else (),
     )

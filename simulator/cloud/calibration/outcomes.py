@@ -11,16 +11,33 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.calibration.logs import RequestLog
 from fleetrec.simulator.cloud.hardware.step_time import StepTime
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
+from fleetrec.simulator.cloud.replica.pace import Pace, PaceLaw
 from fleetrec.simulator.cloud.replica.replica import Replica
+from fleetrec.simulator.core.randomness import Draws
+
+_SEED = 0
+_DRAWN, _FEWEST_DRAWS, _MOST_DRAWS = 8000, 4, 32
+"""requests to simulate in all, where a speed is drawn, and how often a log at least and at most"""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """When each request of a log got its first and its last token, seconds since the first arrival; arrays [n]."""
+    """When each request of a log got its first and its last token, seconds since the first arrival; arrays [n], or, of
+    several draws of a server whose speed spreads, [d, n]."""
 
     first_s: NDArray[np.float64]
     last_s: NDArray[np.float64]
     preemptions: int = 0
+
+    @property
+    def one(self) -> "Outcomes":
+        """The first draw, arrays [n]."""
+        return Outcomes(np.atleast_2d(self.first_s)[0], np.atleast_2d(self.last_s)[0], self.preemptions)
+
+    @property
+    def typical_last_s(self) -> NDArray[np.float64]:
+        """When each request [n] got its last token, in the median over draws."""
+        return np.asarray(np.median(np.atleast_2d(self.last_s), axis=0))
 
 
 Rows = slice | NDArray[np.bool_]
@@ -29,7 +46,8 @@ Rows = slice | NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Times:
-    """Time to first token, time per further output token (requests of one token have none) and latency, seconds."""
+    """Time to first token, time per further output token (requests of one token have none) and latency, seconds; of
+    several draws, of all of them."""
 
     ttft_s: NDArray[np.float64]
     tpot_s: NDArray[np.float64]
@@ -38,10 +56,11 @@ class Times:
     @classmethod
     def of(cls, log: RequestLog, outcomes: Outcomes, chosen: Rows = slice(None)) -> "Times":
         """Those of the log's `chosen` requests."""
-        arrival, first, last = log.arrival_s[chosen], outcomes.first_s[chosen], outcomes.last_s[chosen]
+        arrival, first, last = log.arrival_s[chosen], outcomes.first_s[..., chosen], outcomes.last_s[..., chosen]
         further = log.output_tokens[chosen] - 1
         several = further > 0
-        return cls(first - arrival, (last - first)[several] / further[several], last - arrival)
+        tpot_s = (last - first)[..., several] / further[several]
+        return cls((first - arrival).ravel(), tpot_s.ravel(), (last - arrival).ravel())
 
 
 def check_fits(log: RequestLog, engine: Engine) -> None:
@@ -55,9 +74,20 @@ def check_fits(log: RequestLog, engine: Engine) -> None:
             )
 
 
-def simulate_log(log: RequestLog, timing: StepTime, engine: Engine) -> Outcomes:
-    """The log's requests at their times on one replica."""
+def simulate_log(log: RequestLog, timing: StepTime, engine: Engine, pace: PaceLaw | None = None) -> Outcomes:
+    """The log's requests at their times on one replica; where its speed spreads, several draws of what becomes of them:
+    a percentile of a few hundred requests hangs on the draw."""
+    if pace is None:
+        return _simulated(log, timing, engine, None)
+    draws, many = Draws(_SEED), max(_DRAWN // len(log), _FEWEST_DRAWS)
+    found = [_simulated(log, timing, engine, Pace(pace, draws, place)) for place in range(min(many, _MOST_DRAWS))]
+    first_s, last_s = (np.stack([getattr(one, name) for one in found]) for name in ("first_s", "last_s"))
+    return Outcomes(first_s, last_s, found[0].preemptions)
+
+
+def _simulated(log: RequestLog, timing: StepTime, engine: Engine, pace: Pace | None) -> Outcomes:
     replica = Replica(timing, engine)
+    replica.pace = pace
     jobs = []
     for at, prompt, output in zip(
         log.arrival_s.tolist(), log.prompt_tokens.tolist(), log.output_tokens.tolist(), strict=True

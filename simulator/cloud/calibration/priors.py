@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fleetrec.simulator.cloud.calibration.logs import RequestLog
 from fleetrec.simulator.cloud.calibration.outcomes import Times
+from fleetrec.simulator.cloud.calibration.progress import step_by_batch
 from fleetrec.simulator.cloud.calibration.servers import Server
 from fleetrec.simulator.cloud.hardware.layout import Layout
 from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
@@ -20,6 +23,8 @@ WEAK_SPREAD = math.log(10.0)
 """the same where no roofline is known"""
 _QUICK = 10.0
 """percentile of times at which a server is taken to be all but idle"""
+_FEWEST_STEPS = 100
+"""of a batch of several, to tell what one more takes"""
 _SMALL = 0.01
 """of a step, what a sequence or a context as long as the log's may take by a weak prior"""
 
@@ -107,6 +112,28 @@ def weak_prior(times: Times, prompt_tokens: float) -> Prior:
         fixed_s, prompt_s / prompt_tokens, small_s, small_s / prompt_tokens, _SMALL * prompt_s / prompt_tokens**2
     )
     return Prior(found, WEAK_SPREAD, _line)
+
+
+def told_prior(log: RequestLog, chosen: NDArray[np.bool_], weak: Prior) -> Prior:
+    """The weak prior with what the moments of a log's tokens tell of a step: what it takes by how many decode, and what
+    the prompts take, in the median, besides. As it is where they do not tell."""
+    batch, step_s, steps = step_by_batch(log, chosen)
+    if steps.sum() < _FEWEST_STEPS:
+        return weak
+    told = weak.coefficients
+    each_s = _SMALL * told.fixed_s
+    if steps[batch > 1].sum() >= _FEWEST_STEPS:
+        slope_s, _ = np.polyfit(batch, step_s, 1, w=np.sqrt(steps))
+        each_s = max(float(slope_s), each_s)
+    alone_s = float(np.average(step_s - each_s * batch, weights=steps))
+    fixed_s = max(alone_s, _SMALL * float(step_s.mean()))
+    prompt = float(log.prompt_tokens[chosen].mean())
+    prompt_s = max(float(np.median((log.first_s - log.arrival_s)[chosen])) - fixed_s - each_s, _SMALL * fixed_s)
+    per_token_s = prompt_s / prompt
+    found = told._replace(
+        fixed_s=fixed_s, per_token_s=per_token_s, per_sequence_s=max(each_s - per_token_s, _SMALL * each_s)
+    )
+    return Prior(found, PRIOR_SPREAD, _line)
 
 
 def _line(coefficients: Coefficients) -> StepTime:

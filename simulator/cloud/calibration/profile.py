@@ -2,10 +2,10 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.errors import InputError
@@ -14,18 +14,22 @@ from fleetrec.models.runtime.user_files import check_regular
 from fleetrec.simulator.cloud.calibration.fitting import Calibration
 from fleetrec.simulator.cloud.hardware.step_time import ExpertWeights, LinearCost, StepTime
 from fleetrec.simulator.cloud.replica.jobs import Engine
+from fleetrec.simulator.cloud.replica.pace import PaceLaw
 from fleetrec.simulator.scenario.sections import QueueOrder, Section
 
 _HEAD = """\
 # Step times of a server, fitted to its log by `fleetrec calibrate`. A step takes the larger of compute and memory:
 # fixed_s + per_token_s x new tokens + per_sequence_s x sequences + per_context_token_s x KV tokens read
 # + per_pair_s x pairs of a new token and one that it attends to. Errors are simulated over measured, less one.
+# pace: how its speed spreads around that, none where the log does not tell. Speeds (0.5: steps take twice as long) hold
+# for stretch_s each; a replica goes through `run` of them as they follow one another, then on from a place drawn anew.
 """
 
 
 _MOST_S = 1e4
 """of a part of a step: with more, sums of them are no times any more"""
 _MOST_COUNT = 10**12
+_LEAST_SPEED, _MOST_SPEED, _MOST_SPEEDS = 0.01, 100.0, 100_000
 
 
 class _Line(Section):
@@ -39,6 +43,19 @@ class _Line(Section):
 class _Experts(Section):
     all_s: float = Field(ge=0, le=_MOST_S)
     routed_share: float = Field(gt=0, le=1)
+
+
+class _Pace(Section):
+    stretch_s: float = Field(gt=0, le=_MOST_S)
+    run: int = Field(ge=1, le=_MOST_SPEEDS)
+    speeds: tuple[Annotated[float, Field(ge=0, le=_MOST_SPEED)], ...] = Field(min_length=1, max_length=_MOST_SPEEDS)
+
+    @field_validator("speeds")
+    @classmethod
+    def _goes_on(cls, speeds: tuple[float, ...]) -> tuple[float, ...]:
+        if sum(speeds) < _LEAST_SPEED * len(speeds):
+            raise ValueError(f"their mean is below {_LEAST_SPEED:g}, so that next to nothing is ever done; raise some")
+        return speeds
 
 
 class _Limits(Section):
@@ -72,6 +89,7 @@ class Profile(Section):
     compute: _Line
     memory: _Line
     experts: _Experts | None = None
+    pace: _Pace | None = None
     source: _Source
     in_sample: dict[str, float]
     held_out: dict[str, float] | None = None
@@ -81,6 +99,11 @@ class Profile(Section):
         """How long a step takes."""
         experts = None if self.experts is None else ExpertWeights(**self.experts.model_dump())
         return StepTime(LinearCost(**self.compute.model_dump()), LinearCost(**self.memory.model_dump()), experts)
+
+    @property
+    def pace_law(self) -> PaceLaw | None:
+        """How its speed spreads; None: it does not."""
+        return None if self.pace is None else PaceLaw(**self.pace.model_dump())
 
     @property
     def engine(self) -> Engine:
@@ -112,6 +135,7 @@ def save_profile(found: Calibration, path: Path) -> None:
         "compute": dict(vars(steps.compute)),
         "memory": dict(vars(steps.memory)),
         "experts": None if steps.experts is None else vars(steps.experts),
+        "pace": None if found.pace is None else {**vars(found.pace), "speeds": list(found.pace.speeds)},
         "source": {
             "log": found.log.name,
             "sha256": found.log.sha256,

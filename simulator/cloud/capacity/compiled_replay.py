@@ -38,9 +38,11 @@ class Run:
 
 def plain(pool: Pool, cloud: Cloud) -> Replica | None:
     """A replica of the pool, if compiled code can serve it: in order of arrival, without cached prefixes, each step
-    composed when it begins, behind a router that can be told beforehand."""
+    composed when it begins and as long as it always is, behind a router that can be told beforehand."""
     replica = pool.replica()
     if not isinstance(replica, Replica) or not cloud.router.in_bulk or pool.link is not None or pool.decodes:
+        return None
+    if pool.pace is not None:
         return None
     engine = replica.engine
     special = engine.prefix_caching or engine.async_scheduling or not engine.order.by_arrival

@@ -56,6 +56,8 @@ def known(pools: Sequence[Pool], cloud: Cloud, load: Load) -> list[Replica] | No
     kinds = [pool.replica() for pool in pools]
     replicas = [kind for kind in kinds if isinstance(kind, Replica) and _known(kind.engine)]
     splits = any(pool.decodes for pool in pools)
+    if any(pool.pace is not None for pool in pools):
+        return None
     if len(replicas) < len(kinds) or any((pool.link is not None) == (pool.decodes or not splits) for pool in pools):
         return None
     for pool, replica in zip(pools, replicas, strict=True):

@@ -14,6 +14,8 @@ from fleetrec.simulator.cloud.hardware.power import ReplicaPower
 from fleetrec.simulator.cloud.node.choice import Choice
 from fleetrec.simulator.cloud.node.faults import Outage, failures, spot_preemptions
 from fleetrec.simulator.cloud.replica.drafter import Drafter
+from fleetrec.simulator.cloud.replica.pace import Pace, PaceLaw
+from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.cloud.replica.timed_replica import Serving
 from fleetrec.simulator.core.costs import HOUR_S
 from fleetrec.simulator.core.randomness import Draws
@@ -50,6 +52,8 @@ class Pool:
     usd_per_joule: float = 0.0
     drafter: Drafter | None = None
     """who drafts the tokens that its replicas verify"""
+    pace: PaceLaw | None = None
+    """how the speed of its replicas spreads, each by draws of its own; None: their steps always take as long"""
     name: str = ""
     """of several"""
     cold_start_s: float = 0.0
@@ -96,12 +100,14 @@ class Machine:
     choice: Choice
     """one of which it is"""
 
-    def __init__(self, number: int, place: int, pool: Pool, env: Environment):
+    def __init__(self, number: int, place: int, pool: Pool, env: Environment, draws: Draws):
         self.number = number  # among those of its `choice`
         self.place = place  # among all machines of the node
         self.env = env
         self.pool = pool
         self.replica = pool.replica()
+        if pool.pace is not None and isinstance(self.replica, Replica):
+            self.replica.pace = Pace(pool.pace, draws, place)
         self.state: State = "off"
         self.wanted = False  # by whoever sets how many replicas there are
         self.broken = 0  # reasons for which it is gone
@@ -190,7 +196,9 @@ class Cluster:
         self._listener = listener
         owners = [pool for pool in pools for _ in range(pool.places)]
         first = sum(not pool.decodes for pool in owners)  # of those that decode alone
-        self.machines = [Machine(n - first if pool.decodes else n, n, pool, env) for n, pool in enumerate(owners)]
+        self.machines = [
+            Machine(n - first if pool.decodes else n, n, pool, env, draws) for n, pool in enumerate(owners)
+        ]
         self.decoding = self.machines[first:]
         self.choice, self.decode_choice = Choice(self.machines[:first], draws), Choice(self.decoding, draws)
         for machine in self.machines:

@@ -179,7 +179,7 @@ class Replica(Batching):
         waiting = [job for _, _, job in self._line if job._state == "waiting"]
         waiting += [job for job in (*self._fresh, *self._coming) if job._state == "waiting"]
         if self._steps and self._run is not None and now > self._start_s:
-            self._decoding.advance(self._run.steps_until(now - self._start_s) - 1)  # the last was not finished
+            self._decoding.advance(self._run.steps_until(self._worked_s(now)) - 1)  # the last was not finished
         for job in running:
             job.busy_share_s += job.sequences * (self._clock - job._clock)
             if job._state == "decode":
@@ -203,5 +203,7 @@ class Replica(Batching):
         """Let the run at hand end at the first boundary at or after `now`."""
         self._planned = None
         if self._steps > 1 and self._run is not None:
-            self._steps = min(self._steps, self._run.steps_until(now - self._start_s))
-            self._end_s = self._start_s + self._run.seconds(self._steps)
+            self._steps = min(self._steps, self._run.steps_until(self._worked_s(now)))
+            self._end_s = self._done_s(self._start_s, self._run.seconds(self._steps))
+            if self.pace is not None:  # whose sums are rounded
+                self._end_s = max(self._end_s, now)

@@ -11,6 +11,7 @@ from fleetrec.simulator.cloud.replica.decode_batch import Chunks, Decoding
 from fleetrec.simulator.cloud.replica.host_tier import TieredMemory
 from fleetrec.simulator.cloud.replica.jobs import Engine, Job
 from fleetrec.simulator.cloud.replica.kv_allocation import JobMemory
+from fleetrec.simulator.cloud.replica.pace import Pace
 from fleetrec.simulator.cloud.replica.speculation import Speculating
 
 
@@ -39,6 +40,7 @@ class Batching:
         "busy_s",
         "engine",
         "outstanding",
+        "pace",
         "preemptions",
         "running",
         "timing",
@@ -48,6 +50,7 @@ class Batching:
 
     def __init__(self, timing: StepTime, engine: Engine):
         self.timing, self.engine = timing, engine
+        self.pace: Pace | None = None  # how fast it is from moment to moment; None: always as `timing` says
         self._separate = engine.separate_prefill
         self.busy_s = 0.0
         self.tokens_computed = 0  # that passed through the weights, recomputation included
@@ -233,7 +236,7 @@ class Batching:
             seconds = decoding.prompts_s(batch) if self._paused else decoding.at(batch)
             if isinstance(self._memory, TieredMemory):
                 seconds += self._memory.bringing_s()
-            self._end_s = now + seconds
+            self._end_s = self._done_s(now, seconds)
             last = self._prefills[-1]
             joins = not (self.waiting or self._held or last._computed < last._prefill or self.engine.async_scheduling)
             if joins and not self._paused:
@@ -243,14 +246,22 @@ class Batching:
             self._run = decoding.run()
             joining = self.waiting > len(self._coming)
             self._steps = 1 if changes and joining else decoding.steps_within(self._memory.free)
-            self._end_s = now + self._run.seconds(self._steps)
+            self._end_s = self._done_s(now, self._run.seconds(self._steps))
         else:
             self._steps = 0
             self._end_s = math.inf
 
     def _last_step_s(self) -> float:
         """When the last step of the run that has ended began: asynchronous engines composed the next step then."""
-        return self._start_s if self._run is None else self._start_s + self._run.seconds(self._steps - 1)
+        return self._start_s if self._run is None else self._done_s(self._start_s, self._run.seconds(self._steps - 1))
+
+    def _done_s(self, start_s: float, seconds: float) -> float:
+        """When steps that take so many seconds are done, if they begin then."""
+        return start_s + seconds if self.pace is None else self.pace.end_s(start_s, seconds)
+
+    def _worked_s(self, now: float) -> float:
+        """Seconds of the run of steps at hand that are over, as its step times count them."""
+        return now - self._start_s if self.pace is None else self.pace.work_s(self._start_s, now)
 
     def _plan(self) -> None:
         """A step of whole prompts runs, and nothing waits: see whether all of them decode next, with the others, until
@@ -258,7 +269,7 @@ class Batching:
         follows = self._decoding.run_after_joining(self._prefills, self._memory.free)
         if follows is not None:
             run, steps = follows
-            self._planned = run, steps, self._end_s + run.seconds(steps)
+            self._planned = run, steps, self._done_s(self._end_s, run.seconds(steps))
 
     def _make_room(self) -> bool:
         """Preempt the last in order until the next step's blocks are there; True where any was."""

@@ -32,6 +32,8 @@ class Request(NamedTuple):
     sequences: float = 1.0
     first: float = float("nan")
     last: float = float("nan")
+    gaps: tuple[float, ...] = ()
+    """from the first token to the last: seconds between the events that brought them; none where they are not told"""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ _PLAIN = Form(
         "sequences": ("sequences",),
         "first": tuple(f"first_token{name}{end}" for name in ("", "_time") for end in ("_s", "_ms", "_us", "_ns", "")),
         "last": tuple(f"last_token{name}{end}" for name in ("", "_time") for end in ("_s", "_ms", "_us", "_ns", "")),
+        "gaps": ("gaps_s",),
     },
 )
 
@@ -183,9 +186,12 @@ class Reader:
 
     def read(self, values: Mapping[str, Any], row: int, where: str) -> Request:
         """The request of a row with those values by plain key. InputError where one is missing or no number."""
-        read = {}
+        read: dict[str, Any] = {}
         for role, key in self.keys.items():
             value = values.get(key)
+            if role == "gaps":
+                read[role] = _gaps(value, f"{where}: {key}")
+                continue
             if value is None or value == "":
                 if role in ("first", "last"):
                     continue
@@ -239,6 +245,16 @@ class Reader:
         return (moment if zoned else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def _gaps(value: Any, where: str) -> tuple[float, ...]:
+    """Seconds between the events of an answer. InputError for what is no list of such."""
+    if value is None:
+        return ()
+    gaps = value if isinstance(value, list) else [value]
+    if any(isinstance(gap, bool) or not isinstance(gap, int | float) or not 0 <= gap < math.inf for gap in gaps):
+        raise InputError(f"{where}: expected a list of seconds from 0 on; mend or remove the row")
+    return tuple(map(float, gaps))
+
+
 _WORDS = {
     "arrival": "arrival",
     "prompt": "prompt tokens",
@@ -246,6 +262,7 @@ _WORDS = {
     "sequences": "sequences",
     "first": "time of the first token",
     "last": "time of the last token",
+    "gaps": "seconds between tokens",
 }
 
 

@@ -1,7 +1,7 @@
 """A file of requests as arrays, whoever wrote it: CSV, JSON lines, or one JSON document."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -36,8 +36,11 @@ from fleetrec.simulator.workload.tables.table import told_by
 from fleetrec.simulator.workload.tables.where import condition
 
 _BATCH_ROWS = 100_000
+_NUMBERS = 7
+"""of a request, beside the list of its gaps"""
 _POINTER = "version https://git-lfs"
 _FAR_S = 100.0  # between requests: so few need no server
+_OFF, _ROUNDED_S = 0.01, 1e-4  # what gaps that are rounded may miss of the whole, as a share and at least
 _SLOW_S, _FAST_S = 5.0, 1e-5  # a token, in the median: no server is so slow, or so fast
 
 
@@ -53,6 +56,8 @@ class RequestFile:
     sequences: NDArray[np.int64]
     first_s: NDArray[np.float64]
     last_s: NDArray[np.float64]
+    gaps_s: tuple[tuple[float, ...], ...]
+    """of each, seconds between the events that brought its tokens after the first; none where they are not told"""
     notes: list[Note]
 
 
@@ -72,7 +77,7 @@ def read_requests(path: Path, limit: int | None = None, said: Said = NOTHING_SAI
     if not rows:
         kept = "" if said.where is None else f" that where keeps ({said.where})"
         raise InputError(f"{path}: holds no request{kept}; give a trace with at least one row")
-    table = np.array(rows, dtype=np.float64)  # [n, 7]
+    table = np.array([request[:_NUMBERS] for request in rows], dtype=np.float64)  # [n, 7]
     row, arrival, prompt, output, sequences, _, last = table.T
     for name, values, least in (
         ("prompt tokens", prompt, 1),
@@ -92,7 +97,7 @@ def read_requests(path: Path, limit: int | None = None, said: Said = NOTHING_SAI
             f"{path}: row {row[far[0]]:.0f}: arrives or ends more than {DURATION.most:g} s after the first request; "
             "mend or remove the row"
         )
-    _check_tokens(path, table)
+    _check_tokens(path, table, rows)
     late = int((np.diff(arrival) < 0).sum())
     if late:
         told = "the trace is sorted by time, since {late} of its {rows} rows came before the row above"
@@ -107,12 +112,11 @@ def read_requests(path: Path, limit: int | None = None, said: Said = NOTHING_SAI
     table = table[order]
     table[:, [1, 5, 6]] -= arrival.min()
     counts = table[:, [0, 2, 3, 4]].astype(np.int64)
-    return RequestFile(
-        counts[:, 0], table[:, 1], counts[:, 1], counts[:, 2], counts[:, 3], table[:, 5], table[:, 6], notes
-    )
+    times = table[:, 1], counts[:, 1], counts[:, 2], counts[:, 3], table[:, 5], table[:, 6]
+    return RequestFile(counts[:, 0], *times, tuple(rows[place].gaps for place in order), notes)
 
 
-def _check_tokens(path: Path, table: NDArray[np.float64]) -> None:
+def _check_tokens(path: Path, table: NDArray[np.float64], requests: Sequence[Request]) -> None:
     """InputError where times of tokens run backwards or are of another unit, by what no server could do."""
     row, arrival, _, output, _, first, last = table.T
     backwards = np.flatnonzero((first < arrival) | (last < first))
@@ -123,6 +127,13 @@ def _check_tokens(path: Path, table: NDArray[np.float64]) -> None:
             f"{path}: row {row[at]:.0f}: arrival {arrival[at]:.6f}, first token {first[at]:.6f} and last token "
             f"{last[at]:.6f} run backwards{hint}; mend or remove the row"
         )
+    for request in requests:
+        told_s, took_s = sum(request.gaps), request.last - request.first
+        if request.gaps and abs(told_s - took_s) > max(_OFF * took_s, _ROUNDED_S):
+            raise InputError(
+                f"{path}: row {request.row}: its gaps add up to {told_s:.6f} s, and its last token came {took_s:.6f} s "
+                "after its first; mend or remove the row"
+            )
     several = output > 1
     gaps = (last - first)[several] / (output[several] - 1)
     gaps = gaps[gaps > 0]

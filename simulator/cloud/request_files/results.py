@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from heapq import heapreplace
+from itertools import pairwise
 from typing import Any
 
 from fleetrec.models.runtime.errors import InputError
@@ -76,7 +77,7 @@ def _lists(result: Mapping[str, Any], where: str) -> Rows:
         read, written = _numbered(prompt, f"{here}: input_lens"), _numbered(output, f"{here}: output_lens")
         if running:
             heapreplace(running, first + sum(gaps))
-        yield Request(i + 1, sent, read, written, first=first, last=first + sum(gaps))
+        yield Request(i + 1, sent, read, written, first=first, last=first + sum(gaps), gaps=tuple(gaps))
 
 
 def _running(result: Mapping[str, Any], requests: int, failed: bool, where: str) -> list[float]:
@@ -165,8 +166,9 @@ def _genai_perf(result: Mapping[str, Any], where: str) -> Rows:
             read, written = (
                 _numbered(usage.get(key), f"{here}: {key}") for key in ("prompt_tokens", "completion_tokens")
             )
-            sent, first, last = (_nanoseconds(time, here) for time in (request.get("timestamp"), times[0], times[-1]))
-            yield Request(row, sent, read, written, first=first, last=last)
+            sent, *came = (_nanoseconds(time, here) for time in (request.get("timestamp"), *times))
+            gaps = tuple(then - before for before, then in pairwise(came))
+            yield Request(row, sent, read, written, first=came[0], last=came[-1], gaps=gaps)
 
 
 def _usage(responses: Any) -> Mapping[str, Any] | None:

@@ -1,5 +1,6 @@
 """Measured times beside simulated ones: of the catalogue's guess, and of a profile fitted to the first part."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.calibration import RequestLog, Server, calibrate
 from fleetrec.simulator.cloud.calibration.outcomes import Outcomes, Times, measured, relative_errors
 from fleetrec.simulator.core.notes import Note, note
+from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.experiments.rehearsal.clouds import Cloud, Fitted
 
 BARS = {"latency_p50": 0.10, "latency_p95": 0.20}
@@ -17,6 +19,7 @@ BARS = {"latency_p50": 0.10, "latency_p95": 0.20}
 _FEWEST = 20
 """answered requests, to fit and judge anything"""
 _STRETCHES, _UNSTEADY = 5, 1.4
+_RESAMPLES, _SEED = 1000, 0
 _IN_TURN = 10
 """stretches that are fitted and judged in turn where the server was not steady"""
 
@@ -54,6 +57,7 @@ class Comparison:
                 }
                 for part, rows in parts.items()
             },
+            "errors_95": None if self.found is None else _intervals(self.log, self.found.simulated, parts["second"]),
             "bars": BARS,
             "met": self.met,
         }
@@ -92,7 +96,7 @@ def compared(log: RequestLog, cloud: Cloud, fit_first: float) -> Comparison:
 
 def _steadiness(log: RequestLog, simulated: Outcomes) -> list[Note]:
     """A note where what requests take, over what their load explains, changes from one stretch of a log to another."""
-    off = (log.last_s - log.arrival_s) / np.maximum(simulated.last_s - log.arrival_s, 1e-9)
+    off = (log.last_s - log.arrival_s) / np.maximum(simulated.typical_last_s - log.arrival_s, 1e-9)
     medians = [float(np.median(part)) for part in np.array_split(off, max(min(_STRETCHES, len(off) // _FEWEST), 1))]
     factor = max(medians) / min(medians)
     if factor < _UNSTEADY:
@@ -117,6 +121,24 @@ def _in_turn(log: RequestLog, server: Server) -> list[Note]:
         " is off by {p50:+.1%} in the median latency and {p95:+.1%} at the 95th percentile"
     )
     return [note("in_turn", said, p50=held_out["latency_p50"], p95=held_out["latency_p95"])]
+
+
+def _intervals(log: RequestLog, simulated: Outcomes, rows: slice) -> dict[str, tuple[float, float]]:
+    """Between which a fit's errors come by chance: 95% of those to resamples of the measured requests, neighbours drawn
+    together, for what slows one slows the next."""
+    ours, theirs = (Times.of(log, of, rows).latency_s for of in (simulated, measured(log)))
+    n = len(theirs)
+    length = math.ceil(math.sqrt(n))
+    begins = Draws(_SEED).integers(n, "rehearsal.resample", *np.ogrid[:_RESAMPLES, : math.ceil(n / length)])
+    rows_of = (begins[..., None] + np.arange(length)) % n
+    drawn = theirs[rows_of.reshape(_RESAMPLES, -1)[:, :n]]
+    found = {}
+    for name in BARS:
+        p = float(name.removeprefix("latency_p"))
+        errors = np.percentile(ours, p) / np.percentile(drawn, p, axis=1) - 1.0
+        low, high = np.percentile(errors, (2.5, 97.5))
+        found[name] = float(low), float(high)
+    return found
 
 
 def _times(log: RequestLog, outcomes: Outcomes, rows: slice) -> Mapping[str, Mapping[str, float]]:

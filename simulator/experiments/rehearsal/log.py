@@ -20,6 +20,9 @@ from fleetrec.simulator.preparation.request_tokens import CHARACTERS_PER_TOKEN
 from fleetrec.simulator.records.parquet import write_table
 from fleetrec.simulator.workload.log import InteractionLog
 
+_DIGITS = 6
+"""of seconds between tokens: a microsecond is finer than any loop sees"""
+
 
 class LogFile:
     """`requests.jsonl` as answers come: what is answered is on disk, whatever happens then."""
@@ -60,6 +63,7 @@ def _row(load: Load, number: int, sent: Sent) -> dict[str, Any] | None:
         "output_tokens": output,
         "first_token_s": sent.answer.first_s,
         "last_token_s": sent.answer.last_s,
+        "gaps_s": np.diff(sent.answer.written_s).round(_DIGITS).tolist(),
     }
 
 

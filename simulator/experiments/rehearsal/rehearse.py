@@ -225,7 +225,7 @@ def _add_simulated(folder: Path, found: Comparison) -> pd.DataFrame:
         for column in ("first_s", "last_s"):
             times = np.full(len(frame), np.nan)
             if outcomes is not None:
-                times[in_order] = getattr(outcomes, column) + begin_s
+                times[in_order] = getattr(outcomes.one, column) + begin_s
             frame[f"{name}_{column}"] = times
     frame["fitted"] = False
     if found.found is not None:

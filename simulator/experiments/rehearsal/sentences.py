@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetrec.models.runtime.wording import counted
-from fleetrec.simulator.results.sentences import money, signed
+from fleetrec.simulator.results.sentences import money, signed, signed_share
 
 MONTH = "usd_provisioned_per_month"
 
@@ -21,15 +21,22 @@ def headline(summary: Mapping[str, Any]) -> str:
         said += f"; the scenario's {summary['guess']} would in "
         said += f"{times['guess']['latency']['p50']:.3g} s and {times['guess']['latency']['p95']:.3g} s"
     if "profile" in errors:
-        off, bars = errors["profile"], summary["bars"]
+        bars = summary["bars"]
         verdict = "within" if summary["met"] else "not within"
         said += (
             f". A profile fitted to the first {counted(summary['fitted'], 'request')} is off by "
-            f"{off['latency_p50']:+.1%} and {off['latency_p95']:+.1%} on the "
+            f"{off_text(summary, 'second', 'latency_p50')} and {off_text(summary, 'second', 'latency_p95')} on the "
             f"{summary['requests'] - summary['fitted']:,} that it has not seen, "
             f"{verdict} the {bars['latency_p50']:.0%} and {bars['latency_p95']:.0%} that are to be expected"
         )
     return f"{said}."
+
+
+def off_text(summary: Mapping[str, Any], part: str, name: str) -> str:
+    """How far the fitted profile is off, and, on what it has not seen, between which so few answers may have it off."""
+    error = signed_share(summary["errors"][part]["profile"][name])
+    ends = (summary.get("errors_95") or {}).get(name) if part == "second" else None
+    return error if ends is None else f"{error} (95%: {signed_share(ends[0])} to {signed_share(ends[1])})"
 
 
 def effect_text(summary: Mapping[str, Any]) -> str | None:

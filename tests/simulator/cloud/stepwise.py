@@ -100,8 +100,11 @@ class Stepwise:
         drafter=None,
         separate=False,
         reserve=False,
+        clock=None,
     ):
-        """`host`: blocks of host memory behind, whose labels stand in `self.host`, the least recently used first."""
+        """`host`: blocks of host memory behind, whose labels stand in `self.host`, the least recently used first.
+        `clock`: when a step ends that begins then and would take so long at full speed."""
+        self.clock = clock
         self.host_blocks, self.host_block_s, self.host, self.brought = host, host_block_s, {}, 0
         self.entries = [Entry(number, ask) for number, ask in enumerate(asks)]
         for entry in self.entries:
@@ -339,6 +342,8 @@ class Stepwise:
         seconds = self.timing.at(batch) if self.drafter is None else self.verified_s(batch[:4], decoding)
         seconds += self.brought * self.host_block_s
         self.brought = 0
+        if self.clock is not None:
+            seconds = self.clock(now, seconds) - now
         served = sum(e.ask.sequences for e in self.running)
         for entry in self.running:
             entry.share += seconds * entry.ask.sequences / served
