@@ -32,21 +32,18 @@ _ALIKE = 64
 
 def pace_of(log: RequestLog, steps: StepTime, chosen: NDArray[np.bool_]) -> PaceLaw | None:
     """How a server's speed spreads, by the requests of a log that are `chosen` [N]: its speed from one stretch to the
-    next, where nothing is served that of the nearest in which something is. None where the log does not tell when
-    tokens came, or tells of too few."""
+    next in which something is served. None where the log does not tell when tokens came, or tells of too few."""
     gaps = [gap for gaps, of in zip(log.gaps_s, chosen.tolist(), strict=False) if of for gap in gaps if gap > 0]
     if not gaps:
         return None
     stretch_s = _STEPS * float(np.median(gaps))
-    number, speed = speeds_of(log, steps, chosen, stretch_s)
+    _, speed = speeds_of(log, steps, chosen, stretch_s)
     if len(speed) < _FEWEST or speed.mean() <= 0:
         return None
-    every = np.arange(number[0], number[-1] + 1)
-    middle = (number[1:] + number[:-1]) / 2
-    filled = speed[np.searchsorted(middle, every)][:_MOST]
+    speed = speed[:_MOST]
     latency_s = float(np.median((log.last_s - log.arrival_s)[chosen]))
-    run = int(np.clip(_RUN_S * latency_s / stretch_s, 1, len(filled)))
-    return PaceLaw(stretch_s, run, tuple((filled / filled.mean()).round(_DIGITS).tolist()))
+    run = int(np.clip(_RUN_S * latency_s / stretch_s, 1, len(speed)))
+    return PaceLaw(stretch_s, run, tuple((speed / speed.mean()).round(_DIGITS).tolist()))
 
 
 def speeds_of(
@@ -115,5 +112,5 @@ def _prompts(
             begin_s = max(came_s, float(at_s[place])) if place >= 0 else came_s
         if begin_s < first_s:
             found.append((begin_s, first_s, work_s / (first_s - begin_s)))
-    first, last, more = np.array(found).T
+    first, last, more = np.array(found).reshape(-1, 3).T
     return first, last, more
