@@ -65,5 +65,5 @@ def step_by_batch(log: RequestLog, chosen: NDArray[np.bool_]) -> tuple[Floats, F
     known = (of.writers[:-1] > 0) & ~reads
     took_s, steps = (end_s - begin_s)[known], (of.steps_per_s[:-1] * (end_s - begin_s))[known]
     batch, place = np.unique(of.sequences[:-1][known], return_inverse=True)
-    many = np.bincount(place, steps, len(batch))
+    many = np.bincount(place, steps, len(batch)).astype(np.float64)
     return batch, np.bincount(place, took_s, len(batch)) / np.maximum(many, 1e-9), many

@@ -118,7 +118,9 @@ class Machines(Section):
         "default where a `profile` has step times of its own",
     )
     profile: str | None = Field(
-        None, description="step times and memory calibrated from a server's log (`fleetrec calibrate`); none: `engine`"
+        None,
+        description="step times, how the speed spreads around them, and memory, calibrated from a server's log "
+        "(`fleetrec calibrate`); none: `engine`",
     )
     cold_start: Seconds = Field(120.0, description="from the decision for another replica until it serves")
     autoscale: Autoscale | None = Field(None, description="none: `replicas` all the time")
