@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,11 +87,12 @@ def compared(log: RequestLog, cloud: Cloud, fit_first: float) -> Comparison:
             found = cloud.fit(log, fit_first, notes)
         except InputError as error:
             notes.append(note("no_profile", "no profile could be fitted: {why}", why=str(error)))
-    if found is not None and found.profile is not None:
-        notes += _steadiness(log, found.simulated)
-        if notes and notes[-1].key == "unsteady":
-            notes += _in_turn(log, found.profile.server)
-    return Comparison(log, guess, found, int(fit_first * len(log)), tuple(notes))
+    comparison = Comparison(log, guess, found, int(fit_first * len(log)), tuple(notes))
+    if found is None or found.profile is None:
+        return comparison
+    unsteady = _steadiness(log, found.simulated)
+    in_turn = _in_turn(log, found.profile.server) if unsteady or not comparison.met else []
+    return replace(comparison, notes=(*notes, *unsteady, *in_turn))
 
 
 def _steadiness(log: RequestLog, simulated: Outcomes) -> list[Note]:
