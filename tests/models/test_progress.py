@@ -40,7 +40,7 @@ def test_work_that_ends_within_two_seconds_shows_nothing() -> None:
 
 def test_longer_work_shows_how_far_it_is_how_fast_and_how_long_it_takes() -> None:
     console, clock = terminal(), Clock()
-    view = LiveView(console, "simulating", 1000, clock)
+    view = LiveView(console, "simulating", 1000, clock, at_most=True)
     clock.now = 10.0
     view.advance(250, "1 failed")
     view.show({"queue": "3", "NDCG@10 so far": "0.1234"})
@@ -48,7 +48,15 @@ def test_longer_work_shows_how_far_it_is_how_fast_and_how_long_it_takes() -> Non
         console.print(view)
     view.end()
     text = shown.get()
-    for part in ("simulating", "250/1,000", "25/s", "30 s left", "1 failed", "queue 3", "NDCG@10 so far 0.1234"):
+    for part in (
+        "simulating",
+        "250/1,000",
+        "25/s",
+        "at most 30 s left",
+        "1 failed",
+        "queue 3",
+        "NDCG@10 so far 0.1234",
+    ):
         assert part in text  # 250 in 10 s: 25 a second, so 750 more take 30 s
 
 
