@@ -119,7 +119,7 @@ class Replicas:
             return replay(requests, pools, self.cloud, self.draws, arrived, code=code)
 
     def alone(self, requests: Requests) -> Times:
-        if len(self.pools) > 1:  # where they go is the router's choice
+        if len(self.pools) > 1 or self.pools[0].pace is not None:  # the router's choice, or the moment's, decides
             some = requests.take(np.linspace(0, len(requests) - 1, min(len(requests), _SOME)).astype(np.int64))
             far_apart = 1e5 * np.arange(len(some), dtype=np.float64)
             return self.replayed(some.without_prefix_sharing().at(far_apart), self.group).times

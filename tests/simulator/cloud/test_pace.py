@@ -5,7 +5,9 @@ import pytest
 from simpy import Environment
 
 from fleetrec.simulator.cloud.capacity.compiled_replay import plain
+from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.replay import Requests, replay
+from fleetrec.simulator.cloud.capacity.servers import Replicas
 from fleetrec.simulator.cloud.compiled.serving import Load, known
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.node.cluster import Pool
@@ -131,3 +133,20 @@ def test_a_replica_that_is_lost_has_done_what_its_speed_let_it_do() -> None:
     steady.advance(0.2)
     steady.halt(0.2)
     assert job._generated == same._generated > 3
+
+
+def test_what_a_request_takes_alone_is_of_many_moments_where_the_speed_spreads() -> None:
+    """Equal requests, half of them at half the speed."""
+    n = 200
+    requests = Requests.of(np.arange(n) * 1.0, np.full(n, 50), np.full(n, 20))
+    objective = ServiceObjective.of(Cloud().slo)
+    law = PaceLaw(1e4, 1, (0.5, 1.0))
+    steady, uneven = (
+        Replicas((Pool(replica=lambda: Replica(STEPS, ENGINE), pace=pace),), Cloud(), Draws(1), objective)
+        .alone(requests)
+        .latency_s
+        for pace in (None, law)
+    )
+    assert len(set(steady.round(9).tolist())) == 1
+    assert sorted(set(uneven.round(6).tolist())) == pytest.approx([steady[0], 2 * steady[0]], rel=1e-4)
+    assert np.mean(uneven > 1.5 * steady[0]) == pytest.approx(0.5, abs=0.15)
