@@ -50,7 +50,7 @@ Ints = NDArray[np.int64]
 Result = TypeVar("Result")
 
 LIST_LENGTH = 50
-CHOOSING = ChoiceUsers(skip=-4.0, satisfied=-4.0, patience=20.0)
+CHOOSING = ChoiceUsers(skip=-4.0, satisfied=-4.0, unmet=0.0, patience=20.0)
 """who take an item of a list drawn at random about as often as users take one of a good list, and come back"""
 REQUEST_RATIO = 0.2
 _HISTORY = 60

@@ -37,6 +37,10 @@ class ChoiceUsers(Users):
     satisfied: float | None = Field(
         None, description="utility of what was taken at which satisfaction neither rises nor falls"
     )
+    unmet: float | None = Field(
+        None,
+        description="what a skip or a wait does to satisfaction, as a choice does of a utility so far from satisfied",
+    )
     memory: Share | None = Field(None, description="share of its satisfaction that a user keeps at an opportunity")
     returns: float | None = Field(None, description="log-odds of coming to a session, at a satisfaction of 0")
     returns_by_satisfaction: float | None = Field(None, description="what a unit of satisfaction adds to them")

@@ -129,8 +129,10 @@ class Choosing:
         """How users [M] are after opportunity `row` of the stream [M], and when their next one is."""
         laws, times = self.laws, self.times
         kept = laws.memory * mood.satisfaction
-        satisfaction = on_grid(kept + (1.0 - laws.memory) * (chosen.utility - laws.satisfied))
-        worn = mood.worn + ((chosen.outcome == SKIP) | (chosen.outcome == WAIT))
+        nothing = (chosen.outcome == SKIP) | (chosen.outcome == WAIT)
+        pleased = np.where(nothing, laws.unmet, chosen.utility - laws.satisfied)
+        satisfaction = on_grid(kept + (1.0 - laws.memory) * pleased)
+        worn = mood.worn + nothing
         session, following, end = times.session[row], times.following[row], times.end[user]
         tired = worn >= self._patience(user, session)
         over = tired | (row + 1 == following)

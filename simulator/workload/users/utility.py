@@ -84,6 +84,8 @@ class Laws:
     """skips and waits in a session after which one leaves it, in the mean"""
     satisfied: float = 4.0
     """utility of what was taken at which satisfaction neither rises nor falls"""
+    unmet: float = -2.0
+    """what a skip or a wait does to satisfaction, as a choice does whose utility is so far from `satisfied`"""
     memory: float = 0.8
     """share of its satisfaction that a user keeps from one opportunity to the next"""
     returns: float = 1.0

@@ -106,6 +106,16 @@ def test_skips_and_waits_wear_patience_out_and_the_rest_of_the_session_falls_awa
     assert users.wait(1).outcome[0] == WAIT != SKIP
 
 
+def test_to_find_nothing_pleases_nobody_whatever_it_is_worth_beside_what_they_chose() -> None:
+    """Users of a log: nothing is worth what the best of screens are, and so more than most of what they chose."""
+    users = choosing(Fixed(0.0), replace(Laws(), skip=7.0, satisfied=3.0), gaps=(10.0,))
+    rested = Mood(np.zeros(1), np.zeros(1, np.int64))
+    for outcome in (SKIP, WAIT):
+        found = users.wait(1)._replace(outcome=np.array([outcome]))
+        after = users.follow(np.array([0]), np.array([0]), found, rested).mood.satisfaction[0]
+        assert after == pytest.approx(0.2 * -2.0, abs=1e-6)
+
+
 def test_who_is_never_pleased_stops_or_stays_away_for_ever() -> None:
     sad = Mood(np.full(1, -1.0), np.zeros(1, np.int64))
     gaps = (4000.0,) * 4
