@@ -64,9 +64,10 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def undrawn(one_core: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`simulate` leaves out its figures and its page, for tests that look at neither: they take longer than a small
-    run."""
+    """Commands leave out a run's figures and its page, and an experiment's figures, for tests that look at none of
+    them: they take longer than a small run."""
     monkeypatch.setattr("fleetrec.reports.figures.background_drawing.Drawing.begin", lambda *_: None)
+    monkeypatch.setattr("fleetrec.reports.figures.experiment_figures.draw_figures", lambda folder: [folder])
 
 
 @pytest.fixture(scope="session", autouse=True)

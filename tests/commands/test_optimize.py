@@ -41,10 +41,8 @@ def test_the_points_are_run_and_those_over_the_limit_are_not_on_the_front(folder
     assert {path.name for path in Path("four/figures").glob("frontier.*")} == {"frontier.png", "frontier.svg"}
 
 
-def test_a_search_is_resumed_with_more_trials_and_its_folder_is_compared_like_a_sweeps(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fleetrec.reports.figures.experiment_figures.draw_figures", lambda folder: [folder / "figures"])
+@pytest.mark.usefixtures("undrawn")
+def test_a_search_is_resumed_with_more_trials_and_its_folder_is_compared_like_a_sweeps(folder: Path) -> None:
     again = ("optimize", "tiny.yaml", *GOALS, "--limit", "requests.ratio=0.7", "--out", "four", "--trials", "6")
     assert "add --resume" in one_line(typed(*again))
     resumed = typed(*again, "--resume", "--json")
@@ -86,10 +84,8 @@ def test_a_limit_without_a_value_is_one_line(folder: Path) -> None:
     assert "expected a figure's name" in one_line(typed("optimize", "tiny.yaml", *GOALS, "--limit", "requests.ratio"))
 
 
-def test_users_who_react_are_searched_for_though_they_have_other_interactions_under_every_policy(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fleetrec.reports.figures.experiment_figures.draw_figures", lambda folder: [folder / "figures"])
+@pytest.mark.usefixtures("undrawn")
+def test_users_who_react_are_searched_for_though_they_have_other_interactions_under_every_policy(folder: Path) -> None:
     goals = ("--maximize", "choices_per_day", *GOALS, "--trials", "3", "--out", "react", "--json", "--quiet")
     done = typed("optimize", "tiny.yaml", *goals, "--set", "workload.users={kind: choice, looks: 3}")
     assert done.exit_code == 0, done.output
