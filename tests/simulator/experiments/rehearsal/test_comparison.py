@@ -1,16 +1,20 @@
 """Measured beside simulated: what is fitted, what cannot be, and whether the server was the same all the time."""
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fleetrec.simulator.cloud.calibration import Machine, RequestLog, Server
+from fleetrec.simulator.cloud.calibration.outcomes import Outcomes
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.cloud.hardware.step_time import LinearCost, StepTime
 from fleetrec.simulator.cloud.pools import Kind
 from fleetrec.simulator.cloud.replica.jobs import Engine
-from fleetrec.simulator.experiments.rehearsal.clouds import OwnGpus
-from fleetrec.simulator.experiments.rehearsal.comparison import compared
+from fleetrec.simulator.core.randomness import Draws
+from fleetrec.simulator.experiments.rehearsal.clouds import Fitted, OwnGpus
+from fleetrec.simulator.experiments.rehearsal.comparison import BARS, Comparison, compared
 from tests.simulator.cloud.calibration.test_unknown_server import SLOW, log_of
 from tests.small import noted
 
@@ -65,6 +69,19 @@ def test_a_server_that_grows_slower_by_itself_is_told(log: RequestLog) -> None:
     notes = noted(note.as_data() for note in found.notes)
     assert notes["unsteady"]["factor"] == pytest.approx(1.5, rel=0.1)
     assert abs(notes["in_turn"]["p50"]) < 0.1 < abs(found.found.held_out["latency_p50"])
+
+
+def test_the_interval_of_an_error_is_as_wide_as_the_sampling_of_the_median() -> None:
+    """Independent log-normal latencies: a median of n has a standard error of 1.2533 sigma over the root of n."""
+    n, fitted, sigma = 1000, 200, 0.3
+    latency = np.exp(sigma * Draws(3).normal("latency", np.arange(n)))
+    at, ones = 100.0 * np.arange(n), np.ones(n, dtype=np.int64)
+    log = RequestLog("drawn", "", at, 10 * ones, 2 * ones, at + latency / 2, at + latency)
+    found = Fitted(Outcomes(at + 0.5, at + 1.0), dict.fromkeys(BARS, 0.0))
+    figures = Comparison(log, None, found, fitted, ()).figures()
+    low, high = figures["errors_95"]["latency_p50"]
+    assert low < figures["errors"]["second"]["profile"]["latency_p50"] < high
+    assert high - low == pytest.approx(2 * 1.96 * 1.2533 * sigma / math.sqrt(n - fitted), rel=0.3)
 
 
 def test_what_the_guessed_cloud_could_not_hold_has_no_guess_but_a_profile(log: RequestLog) -> None:
