@@ -167,6 +167,13 @@ WORLDS: dict[str, tuple[str, ...]] = {
         f"regions=[{{name: a, share: 0.6}}, {{name: b, share: 0.4, cloud: {{kind: api, api: {API}}}}}]",
         "policy.request=always",
     ),
+    "users who choose": ("workload.users=choice", INCONSISTENCY),
+    "users who choose, list quality": ("workload.users=choice", "llm.quality.blend=0.5", "policy.request=always"),
+    "users who choose, table": (
+        "workload.users=choice",
+        "llm.candidates={kind: table, path: answers.parquet, missing: previous}",
+        "policy.request=always",
+    ),
     "steps of one": ("engine={threads: 1, batching: false, sleep: false}", INCONSISTENCY),
 }
 USERS, ITEMS, LENGTH = 60, 80, 20

@@ -3,7 +3,7 @@
 Lists are a pure function of (user, as_of), so what the cache holds changes the time a run takes and nothing else.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from safetensors.numpy import load_file, save_file
 
 from fleetrec.models.candidates import CandidateLists, CandidateSource, Floats
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
-from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.llm.titles import Answerer
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.ragged import ragged
 
 FORMAT = 3  # of the artifact: raise it when it changes
@@ -19,6 +20,17 @@ _ARTIFACT = "candidates"
 _FILE = "lists.safetensors"
 
 Columns = dict[str, NDArray[Any]]
+
+
+class HandedOut(Protocol):
+    """What is handed out in the place of lists as they were made, and are kept: a function of each list alone."""
+
+    @property
+    def content_hash(self) -> str: ...
+
+    def lists(self, users: NDArray[np.int64], found: CandidateLists) -> CandidateLists:
+        """Other lists for those of users [M]."""
+        ...
 
 
 class CachedCandidates:
@@ -30,16 +42,21 @@ class CachedCandidates:
         offsets: NDArray[np.int64],
         store: ArtifactStore,
         save_every: int | None = None,
+        handed_out: HandedOut | None = None,
     ):
         """`offsets` int64[U+1] of the log that the source speaks of; reads what `store` holds of this source.
 
         `save_every`: a source whose lists are dear is asked for so many at a time, and they are saved at once.
+        `handed_out`: what lists are handed out as; None: as they were made.
         """
-        self._save_every = save_every
+        self._save_every, self._handed_out = save_every, handed_out
         self.validation: dict[str, float] = dict(getattr(source, "validation", {}))  # of a model that was trained here
         self.curve: TrainingCurve = getattr(source, "curve", UNTRAINED)
         self.id_tokens = getattr(source, "id_tokens", None)  # of a model that writes ids
+        self.answerer: Answerer | None = getattr(source, "answerer", None)  # of one that writes titles
         self.name, self.list_length, self.content_hash = source.name, source.list_length, source.content_hash
+        if handed_out is not None:
+            self.content_hash = content_hash(source.content_hash, handed_out.content_hash)
         self._source, self._store = source, store
         # The list of (user, as_of) has slot offsets[user] + user + as_of + 1; its row is -1 where it is not known.
         self._first_slot: NDArray[np.int64] = offsets[:-1] + np.arange(len(offsets) - 1) + 1
@@ -47,7 +64,7 @@ class CachedCandidates:
         self._lists = _Lists(self.list_length)
         self._key = {
             "format": FORMAT,
-            "source": self.content_hash,
+            "source": source.content_hash,
             "list_length": self.list_length,
             "slots": len(self._row_of_slot),
         }
@@ -67,7 +84,8 @@ class CachedCandidates:
                     self.save()
         got = self._lists.take(self._row_of_slot[slots])
         del got["slot"]
-        return CandidateLists(**got)
+        found = CandidateLists(**got)
+        return found if self._handed_out is None else self._handed_out.lists(users, found)
 
     def knows(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which lists [M] have been asked for before, here or in an earlier run."""

@@ -12,12 +12,9 @@ import math
 import queue
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from http.client import HTTPException
 from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fleetrec.models.llm.answers import parsed
 from fleetrec.models.llm.api_key import read_key
@@ -39,8 +36,6 @@ _MOST_SHOWN = 80  # of a body that is no answer
 _NO_ANSWER = "this is no answer of an OpenAI-compatible /chat/completions"
 _FEW = 10  # answers: of fewer, failures are counted as if there were so many
 _OF_ONE_PROMPT = frozenset([400, 406, 413, 415, 422, 451])
-
-Ints = NDArray[np.int64]
 
 
 class EndpointConfig(Protocol):
@@ -100,7 +95,7 @@ class Endpoint:
         self._asked, self._failed = 0, 0
         self.content_hash = content_hash("endpoint", config.url, config.model, config.max_new_tokens)
 
-    def answers(self, prompts: Sequence[str], users: Ints, as_of: Ints) -> list[Answer]:
+    def answers(self, prompts: Sequence[str]) -> Iterator[tuple[int, Answer]]:
         """See Answerer.answers, as far as the endpoint is deterministic. InputError where it does not answer."""
         waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
         done: queue.SimpleQueue[tuple[int, Answer | Exception]] = queue.SimpleQueue()
@@ -118,26 +113,26 @@ class Endpoint:
                     done.put((number, self._answer(prompts[number], stopped)))
                 except Exception as error:  # told to who waits
                     done.put((number, error))
+                    if not isinstance(error, _Failed):
+                        stopped.set()
 
-        result: dict[int, Answer] = {}
         before, self._asked = self._asked, self._asked + len(prompts)
         with self._progress.task("asking the endpoint", len(prompts)) as task:
             for _ in range(min(self._config.parallel, len(prompts))):
                 threading.Thread(target=work, daemon=True).start()  # none of them holds up an interrupt
             try:
-                while len(result) < len(prompts):
+                for answered in range(1, len(prompts) + 1):
                     number, answer = done.get()
                     if isinstance(answer, Exception) and not isinstance(answer, _Failed):
                         raise answer
                     lack = _lack_of(answer)
-                    result[number] = Answer("", lack=str(answer)) if isinstance(answer, _Failed) else answer
                     if lack is not None:
                         self._failed += 1
-                        self._check(lack, before + len(result), min(self._config.parallel, len(prompts)))
+                        self._check(lack, before + answered, min(self._config.parallel, len(prompts)))
                     task.advance()
+                    yield number, Answer("", lack=str(answer)) if isinstance(answer, _Failed) else answer
             finally:
                 stopped.set()
-        return [result[number] for number in range(len(prompts))]
 
     def _check(self, last: _Failed, answered: int, first: int) -> None:
         """InputError where too many answers have failed, or each of the `first` that were asked for at once."""

@@ -1,10 +1,10 @@
-"""Any Hugging Face causal LM as an answerer of prompts: greedy, in tiles whose shape and rows the query determines.
+"""Any Hugging Face causal LM as an answerer of prompts: greedy, in tiles whose shape and rows a prompt determines.
 
 A checkpoint is a local folder, or a model of the hub where the user names one. Its chat template is used where its
 tokenizer has one; else the answer begins on a new line of the prompt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +26,6 @@ from fleetrec.models.runtime.out_of_memory import enough_memory
 from fleetrec.models.runtime.progress import Progress
 
 _TILE = {"cpu": 4, "cuda": 32}
-_STRIDE = 37  # rows between a user's consecutive queries
 _ROUND = 64  # tokens; prompts are padded to a multiple of this
 
 Ints = NDArray[np.int64]
@@ -82,27 +81,26 @@ class TextLm:
             self._tokenizer.chat_template or "",
             sorted(words.items()),
         ]
-        self.content_hash = content_hash("text_lm", machine, written, lm.config.to_json_string(), weights)
+        self.content_hash = content_hash(
+            "text_lm, rows by prompt", machine, written, lm.config.to_json_string(), weights
+        )
         self._lm = lm.to(device).eval().requires_grad_(False)
 
-    def answers(self, prompts: Sequence[str], users: Ints, as_of: Ints) -> list[Answer]:
+    def answers(self, prompts: Sequence[str]) -> Iterator[tuple[int, Answer]]:
         """See Answerer.answers. A prompt too long for the model loses its beginning."""
         tokens = [self._tokens(prompt) for prompt in prompts]
         padded = np.array([min(-(-len(one) // _ROUND) * _ROUND, self._longest) for one in tokens], dtype=np.int64)
-        row = (users + as_of * _STRIDE) % self._tile
+        row = np.array([int(content_hash(prompt)[:8], 16) % self._tile for prompt in prompts], dtype=np.int64)
         tiles: dict[tuple[int, int], list[int]] = {}
         nth: dict[tuple[int, int], int] = {}
         for query in range(len(tokens)):
             place = (int(padded[query]), int(row[query]))
             nth[place] = nth.get(place, -1) + 1
             tiles.setdefault((place[0], nth[place]), []).append(query)
-        texts: list[Answer | None] = [None] * len(tokens)
         with self._progress.task("asking the language model", len(tokens)) as task:
             for (length, _), queries in tiles.items():
-                for query, answer in zip(queries, self._generate(tokens, queries, row, length), strict=True):
-                    texts[query] = answer
+                yield from zip(queries, self._generate(tokens, queries, row, length), strict=True)
                 task.advance(len(queries))
-        return [answer for answer in texts if answer is not None]
 
     def _tokens(self, prompt: str) -> list[int]:
         if self._tokenizer.chat_template:

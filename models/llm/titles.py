@@ -5,7 +5,7 @@ same and lives here. Answers that no item of the catalogue is near are counted, 
 filled with popular items, or left missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, Protocol
@@ -92,8 +92,8 @@ class Answerer(Protocol):
         """Of everything that determines its answers."""
         ...
 
-    def answers(self, prompts: Sequence[str], users: Ints, as_of: Ints) -> list[Answer]:
-        """An answer to each prompt; each is a function of its own prompt and (user, as_of)."""
+    def answers(self, prompts: Sequence[str]) -> Iterator[tuple[int, Answer]]:
+        """The answer to each prompt, with the prompt's number, as they come: each a function of its prompt alone."""
         ...
 
 
@@ -132,8 +132,8 @@ class TitleCandidates:
                 "llm.candidates: the log has no titles to show to a language model; give workload.interactions.items, "
                 "a CSV of item_id,title, or use kind item_lm or p5"
             )
-        self.name, self.list_length = answerer.name, list_length
-        self._answerer, self._config, self._titles = answerer, config, log.titles
+        self.name, self.list_length, self.answerer = answerer.name, list_length, answerer
+        self._config, self._titles = config, log.titles
         self._offsets, self._items, self._popular = log.offsets, log.items, popular
         self._exclude_seen = exclude_seen
         self._grounding = Grounding(log.titles, config.min_similarity)
@@ -155,8 +155,8 @@ class TitleCandidates:
         ]
         repeats = not self._exclude_seen
         prompts = [prompt_of(self._config, self._titles, history, repeats) for history in histories]
-        answered = self._answerer.answers(prompts, users[rows], as_of[rows])
-        for row, history, answer in zip(rows.tolist(), histories, answered, strict=True):
+        for number, answer in self.answerer.answers(prompts):
+            row, history = rows[number], histories[number]
             found = parsed(answer.text, self._config.titles, self._grounding.knows, answer.cut)
             titles = found.titles
             grounded = self._grounding.find(titles)

@@ -181,7 +181,7 @@ class AskedUsers:
         outcome, following, ends = SKIP if screen is not None else WAIT, row + 1, STAYS
         if isinstance(answer, int):
             outcome = SLATE if len(place) else ORGANIC
-            histories.append(user, np.array([answer]))
+            histories.append(user, np.array([answer]), at.opportunity)
             self._tastes.taken[number].append(at)
         elif isinstance(answer, Leave):
             ends = LEAVES if row + 1 < times.following[row] else STAYS

@@ -178,6 +178,7 @@ class Reactions:
         walkers = [device, *(self.devices[other] for other in others)]
         walk = Walk.of(self.foresight, self.slates, walkers, self._mood, now)
         walk.begin_with(row, screen, seen_upto, waits, had)
+        walk = walk.setting_out()
         self._rewind(walk.number, walk.step + 1)
         walk.state = self._states(walk.number)
         for other in walk.number.tolist():
@@ -246,7 +247,7 @@ class Reactions:
         takes = np.flatnonzero(chosen.item >= 0)
         if len(takes):
             items = chosen.item[takes]
-            self.histories.append(self.users[walk.number[takes]], items)
+            self.histories.append(self.users[walk.number[takes]], items, at.opportunity[takes])
             choosing.model.advance(walk.state, takes, at.take(takes), items)
         return chosen
 

@@ -44,6 +44,8 @@ class Foresight:
     network: Network
     presence: Presence
     timeout_s: float
+    lists_ahead: float
+    """new lists through whose landing a device is followed: few where a list that was foreseen in vain is dear"""
     pushes: Sequence[Sequence[float]] = ()
     """[D] when the cloud refreshes each device's list unasked; none: it never does"""
     latency_s: float = 1.0
@@ -121,6 +123,8 @@ class Walk:
     """when the newest interaction was"""
     decisions: Ints
     """taken so far"""
+    landed: Ints
+    """how many lists have since they set out"""
     state: NDArray[np.generic] = field(default_factory=lambda: np.empty(0))
 
     @classmethod
@@ -167,6 +171,7 @@ class Walk:
             ints([device.step for device in devices]),
             np.array([device.newest_s for device in devices]),
             ints([device.decisions for device in devices]),
+            np.zeros(len(number), dtype=np.int64),
         )
         walk._come(np.ones(len(number), dtype=bool))
         return walk
@@ -197,7 +202,7 @@ class Walk:
         newer = lands & (self.coming >= np.maximum(self.lists, 0))
         before = newer & (self.ready_s < self.lands_s)
         self.shown = np.where(before[:, None], self.following, self.shown)
-        self.lists = np.where(newer, self.coming, self.lists)
+        self.lists, self.landed = np.where(newer, self.coming, self.lists), self.landed + newer
         self.list_time_s = np.where(newer, self.asked_s, self.list_time_s)
         made = np.stack([self.lists, self.step, self.weights], axis=1)
         self.following = np.where(newer[:, None], made, self.following)
@@ -274,13 +279,25 @@ class Walk:
             asks[some] = foresight.policy.likely(ahead)
         return asks
 
+    def setting_out(self) -> "Walk":
+        """The first device, which is where it is, and of the others those whose lists may be made."""
+        return self._of(np.append(True, self._can_list()[1:]))
+
     def going(self, until_s: float) -> "Walk":
-        """Those with an opportunity ahead, before `until_s`."""
+        """Those with an opportunity ahead, before `until_s`, and a list that may be made."""
         times = self.foresight.times.t_s
-        some = np.flatnonzero((self.row < self.end) & (times[np.minimum(self.row, len(times) - 1)] < until_s))
+        ahead = (self.row < self.end) & (times[np.minimum(self.row, len(times) - 1)] < until_s)
+        return self._of(ahead & self._can_list())
+
+    def _can_list(self) -> NDArray[np.bool_]:
+        return np.asarray(self.landed <= self.foresight.lists_ahead)
+
+    def _of(self, chosen: NDArray[np.bool_]) -> "Walk":
+        some = np.flatnonzero(chosen)
         if len(some) == len(self.row):
             return self
-        taken = {name: getattr(self, name)[some] for name in _OF_DEVICES}
+        held = {name: getattr(self, name) for name in _OF_DEVICES}
+        taken = {name: values[some] for name, values in held.items() if len(values)}  # `state` may be yet to come
         return replace(self, mood=self.mood.take(some), **taken)
 
 

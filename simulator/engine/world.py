@@ -188,8 +188,10 @@ def reactions_of(
     model = user_model(workload, before, times, past)
     assert isinstance(users, ChoiceUsers)
     choosing = Choosing(model, users.laws(model.laws), users.looks, before.draws, times)
-    network, presence = prepared.population.network, prepared.population.presence
-    foresight = Foresight(times, stream.online, rules, policy, scorer, network, presence, timeout_s, pushes)
+    network, presence, lists = prepared.population.network, prepared.population.presence, prepared.inputs.lists
+    lists_ahead = lists.candidates.lists_ahead if lists.maker == "llm" else math.inf
+    about = network, presence, timeout_s, lists_ahead, pushes
+    foresight = Foresight(times, stream.online, rules, policy, scorer, *about)
     own = prepared.population.users, past, histories, scorer, source, slates, stream
     return Reactions(choosing, *own, OpportunityLog(), foresight, workload.hides_seen, batching)
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.baselines import all_baselines
+from fleetrec.models.llm.cache import CachedCandidates
+from fleetrec.models.llm.source_inputs import Grown
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.runtime.ragged import ragged
@@ -77,7 +79,11 @@ def grown(prepared: Prepared, device: str, progress: Progress) -> Prepared:
     population = replace(population, users=users)
     source = None
     if prepared.source is not None:
-        source = grown_source(prepared.inputs.lists, trained, prepared.srm, first, scores, device, progress)
+        reached = histories.reached if population.stream.zero_s is not None else None
+        answerer = prepared.source.answerer if isinstance(prepared.source, CachedCandidates) else None
+        grown_from = Grown(log, numbers, reached, answerer)
+        lists = prepared.inputs.lists
+        source = grown_source(lists, trained, prepared.srm, first, scores, device, progress, grown_from)
     prepared = replace(prepared, trained=trained, population=population, first=first, scores=scores, source=source)
     return replace(prepared, preloaded=preloaded_lists(prepared.inputs, population, source))
 

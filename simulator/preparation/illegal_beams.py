@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateLists, CandidateSource
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
+from fleetrec.models.llm.titles import Answerer
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.simulator.cloud.hardware.engine_profile import engine_profile, illegal_share
 from fleetrec.simulator.core.notes import Note, note
@@ -37,14 +38,18 @@ class IllegalBeams:
     Draws are keyed by list and place, the same for any share: where it is smaller, fewer of the same are invalid.
     """
 
-    def __init__(self, source: CandidateSource, share: float):
+    def __init__(self, source: CandidateSource, share: float, numbers: NDArray[np.int64] | None = None):
+        """`numbers` [U]: what each user's draws are keyed by; None: its own number."""
+        self._numbers = numbers
         self.name, self.list_length, self._source, self._share = source.name, source.list_length, source, share
         self.content_hash = content_hash({"of": source.content_hash, "illegal_beams": share})
         self.validation: dict[str, float] = getattr(source, "validation", {})
         self.curve: TrainingCurve = getattr(source, "curve", UNTRAINED)
+        self.answerer: Answerer | None = getattr(source, "answerer", None)
 
     def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:
         """See CandidateSource.lists."""
         found = self._source.lists(users, as_of)
-        drawn = Draws(0).uniform("illegal beams", users[:, None], as_of[:, None], np.arange(self.list_length)[None, :])
+        keys = (users if self._numbers is None else self._numbers[users])[:, None], as_of[:, None]
+        drawn = Draws(0).uniform("illegal beams", *keys, np.arange(self.list_length)[None, :])
         return replace(found, items=np.where(drawn < self._share, np.int32(-1), found.items))

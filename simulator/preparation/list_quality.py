@@ -1,7 +1,7 @@
 """Lists that are worse or better than the LLM's, by a known amount: `llm.quality`.
 
-The LLM's own lists are made and kept once, at whatever quality they are handed out. Draws are keyed by list and place
-or item, the same for any quality: a higher one keeps what a lower one kept.
+The LLM's own lists are made and kept once, at whatever quality they are handed out. Draws are keyed by the user's place
+in the log, the list's age and the place or item, the same for any quality: a higher one keeps what a lower one kept.
 """
 
 from dataclasses import dataclass, replace
@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.candidates import CandidateLists, CandidateSource
-from fleetrec.models.llm.cache import CachedCandidates
+from fleetrec.models.candidates import CandidateLists
 from fleetrec.models.llm.titles import popular_items
-from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.sequences import TrainingSet
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.core.randomness import Draws
@@ -51,6 +50,11 @@ class QualityMaker:
     exclude_seen: bool
     """whether replacements that the user has had come last"""
 
+    @property
+    def content_hash(self) -> str:
+        """Of the quality."""
+        return content_hash("quality", self.quality.model_dump())
+
     def lists(self, users: Ints, found: CandidateLists) -> CandidateLists:
         """The same lists of users [M] with other items. Places that named no item name none still."""
         items = found.items.copy()
@@ -66,9 +70,10 @@ class QualityMaker:
         """Each place [M, N] keeps its item with chance `blend`; others take items of the pool in a random order."""
         rows = np.arange(len(users))[:, None]
         places = np.arange(items.shape[1])[None, :]
-        kept = Draws(0).uniform("list quality place", users[:, None], as_of[:, None], places) < self.quality.blend
+        numbers = self.histories.numbers[users][:, None]
+        kept = Draws(0).uniform("list quality place", numbers, as_of[:, None], places) < self.quality.blend
         pool = np.broadcast_to(self.popular, (len(users), len(self.popular)))
-        order = Draws(0).uniform("list quality item", users[:, None], as_of[:, None], pool)
+        order = Draws(0).uniform("list quality item", numbers, as_of[:, None], pool)
         if self.exclude_seen:
             order = order + (self.histories.first_position(users, pool) <= as_of[:, None])
         place_in_pool = np.full(self.histories.n_items, -1)
@@ -97,22 +102,8 @@ class QualityMaker:
         return items
 
 
-class QualityCandidates(CachedCandidates):
-    """The lists of `source`, kept as they are and handed out at another quality."""
-
-    def __init__(
-        self,
-        source: CandidateSource,
-        histories: Histories,
-        data: TrainingSet,
-        store: ArtifactStore,
-        lists: ListInputs,
-    ):
-        super().__init__(source, histories.offsets, store, lists.candidates.save_every)
-        pool = popular_items(data)[: POOL * lists.length]
-        self._maker = QualityMaker(lists.quality, histories, pool, lists.hides_seen)
-        self.content_hash = content_hash({"of": source.content_hash, "quality": lists.quality.model_dump()})
-
-    def lists(self, users: Ints, as_of: Ints) -> CandidateLists:
-        """See CandidateSource.lists."""
-        return self._maker.lists(users, super().lists(users, as_of))
+def quality_maker(lists: ListInputs, histories: Histories, data: TrainingSet) -> QualityMaker | None:
+    """What hands out the LLM's lists at the quality that the scenario names; None where that is their own."""
+    if lists.maker != "llm" or lists.quality == sections.Quality():
+        return None
+    return QualityMaker(lists.quality, histories, popular_items(data)[: POOL * lists.length], lists.hides_seen)

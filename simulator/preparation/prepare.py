@@ -136,7 +136,7 @@ def prepare(
         source, architecture = shared.source, shared.architecture
     elif inputs.lists.maker != "none":
         source, architecture = candidate_source(inputs.lists, trained, srm, first, scores, device, progress)
-    preloaded = preloaded_lists(inputs, population, source)
+    preloaded = preloaded_lists(inputs, population, source if not inputs.reacts else None)
     memo = shared.memo if shared is not None else Memo()
     return Prepared(inputs, trained, draws, population, srm, first, scores, source, preloaded, architecture, memo)
 

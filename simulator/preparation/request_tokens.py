@@ -56,6 +56,7 @@ def request_meter(llm: sections.Llm, prepared: Prepared, source: CandidateSource
 
 def _of_titles(section: sections.TitlePrompt, prepared: Prepared, source: CandidateSource) -> RequestMeter:
     log, repeats = prepared.trained.split.log, not prepared.inputs.lists.hides_seen
+    numbers = prepared.trained.histories.numbers
     titles = log.titles or ()
 
     def characters(user: int, step: int) -> int:
@@ -66,9 +67,9 @@ def _of_titles(section: sections.TitlePrompt, prepared: Prepared, source: Candid
     def sample() -> tuple[float, Ints, Note]:
         """Tokens a character of prompts, tokens of answers, and where both come from."""
         population = prepared.population
-        users, device = np.unique(population.users, return_index=True)
-        some = np.sort(Draws(0).permutation(len(users), "llm.tokens.sample")[:SAMPLE])
-        users, as_of = users[some], np.maximum(population.first_step[device[some]] - 1, 0)
+        _, device = np.unique(numbers[population.users], return_index=True)
+        some = device[np.sort(Draws(0).permutation(len(device), "llm.tokens.sample")[:SAMPLE])]
+        users, as_of = population.users[some], np.maximum(population.first_step[some] - 1, 0)
         lists = source.lists(users, as_of)
         assert lists.prompt_tokens is not None
         assert lists.output_tokens is not None
@@ -92,7 +93,7 @@ def _of_titles(section: sections.TitlePrompt, prepared: Prepared, source: Candid
 
     def of(user: int, step: int) -> RequestTokens:
         rate, answers, _ = sample()
-        drawn = int(Draws(0).uniform_one("llm.tokens", user, step) * len(answers))
+        drawn = int(Draws(0).uniform_one("llm.tokens", int(numbers[user]), step) * len(answers))
         return RequestTokens(ceil(characters(user, step) * rate), int(answers[drawn]), 1)
 
     return RequestMeter(of, True, lambda: [sample()[2]])

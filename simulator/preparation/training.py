@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fleetrec.models.baselines import Baseline, all_baselines
 from fleetrec.models.candidates import CandidateLists, CandidateSource
 from fleetrec.models.llm.cache import CachedCandidates, GrownCandidates
-from fleetrec.models.llm.source_inputs import SourceInputs
+from fleetrec.models.llm.source_inputs import Grown, SourceInputs
 from fleetrec.models.prefixes import pair_logits, prefix_states, rounded_item_vectors
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.out_of_memory import enough_memory
@@ -23,7 +23,7 @@ from fleetrec.models.srm.updating import MasterWeights
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.preparation.illegal_beams import IllegalBeams, share_of
-from fleetrec.simulator.preparation.list_quality import QualityCandidates
+from fleetrec.simulator.preparation.list_quality import quality_maker
 from fleetrec.simulator.ranking.baseline_scores import BaselineScores
 from fleetrec.simulator.ranking.growing import GrowingHistories, GrowingScores
 from fleetrec.simulator.ranking.histories import Histories
@@ -135,22 +135,24 @@ def _of_llm(
     lists: ListInputs, trained: TrainedModels, first: Ints, device: str, progress: Progress
 ) -> tuple[CachedCandidates, Mapping[str, int] | None]:
     source, architecture = _llm_source(lists, trained, first, device, progress)
-    if lists.quality != sections.Quality():
-        return QualityCandidates(source, trained.histories, trained.training, trained.store, lists), architecture
-    kept = CachedCandidates(source, trained.split.log.offsets, trained.store, lists.candidates.save_every)
-    return kept, architecture
+    quality, save_every = quality_maker(lists, trained.histories, trained.training), lists.candidates.save_every
+    return CachedCandidates(source, trained.split.log.offsets, trained.store, save_every, quality), architecture
 
 
 def _llm_source(
-    lists: ListInputs, trained: TrainedModels, first: Ints, device: str, progress: Progress
+    lists: ListInputs,
+    trained: TrainedModels,
+    first: Ints,
+    device: str,
+    progress: Progress,
+    grown: Grown | None = None,
 ) -> tuple[CandidateSource, Mapping[str, int] | None]:
     """What the LLM says, illegal beams and all, with its architecture where that is known."""
-    histories = trained.histories
-    grows = histories.numbers if isinstance(histories, GrowingHistories) else None
-    how = (lists.length, lists.hides_seen, trained.store, lists.threads, device, progress, grows)
+    how = (lists.length, lists.hides_seen, trained.store, lists.threads, device, progress, grown)
     source, architecture = lists.candidates.source(SourceInputs(trained.split.log, trained.training, first, *how))
     share = share_of(lists)
-    return (IllegalBeams(source, share) if share else source), architecture
+    numbers = grown.numbers if grown is not None else None
+    return (IllegalBeams(source, share, numbers) if share else source), architecture
 
 
 def grown_source(
@@ -161,14 +163,16 @@ def grown_source(
     scores: SrmScores,
     device: str,
     progress: Progress,
+    grown: Grown,
 ) -> GrownCandidates:
-    """`candidate_source` for histories that grow while lists are asked for."""
+    """`candidate_source` for histories that have `grown` and grow while lists are asked for."""
     source: CandidateSource
     if lists.maker == "srm":
         source = SrmCandidates(trained, scores, srm, lists.length, lists.hides_seen)
     else:
-        source, _ = _llm_source(lists, trained, first, device, progress)
-    return GrownCandidates(source, trained.split.log.offsets, trained.store)
+        source, _ = _llm_source(lists, trained, first, device, progress, grown)
+    quality = quality_maker(lists, trained.histories, trained.training)
+    return GrownCandidates(source, trained.split.log.offsets, trained.store, handed_out=quality)
 
 
 def train_llm(lists: ListInputs, trained: TrainedModels, device: str, progress: Progress) -> None:

@@ -33,15 +33,20 @@ class GrowingHistories(Histories):
     """[U] the place in the log of each"""
     lengths: Ints
     """[U] interactions of each user so far, those written ahead included"""
+    reached: NDArray[np.int32]
+    """[E] beside the items: which interaction of its user the log has where each was had"""
 
     def __init__(self, offsets: Ints, items: NDArray[np.int32], n_items: int, before: Ints, numbers: Ints):
         super().__init__(offsets, items, n_items)
-        for name, values in (("before", before), ("numbers", numbers), ("lengths", before.copy())):
+        reached = (np.arange(len(items)) - np.repeat(offsets[:-1], np.diff(offsets))).astype(np.int32)
+        own = {"before": before, "numbers": numbers, "lengths": before.copy(), "reached": reached}
+        for name, values in own.items():
             object.__setattr__(self, name, values)
 
-    def append(self, users: Ints, items: Ints) -> None:
-        """One more item for each of these different users [M]."""
-        self.items[self.offsets[users] + self.lengths[users]] = items
+    def append(self, users: Ints, items: Ints, opportunities: Ints) -> None:
+        """One more item for each of these different users [M], had at an opportunity [M] of theirs, from 0."""
+        at = self.offsets[users] + self.lengths[users]
+        self.items[at], self.reached[at] = items, self.before[users] + opportunities
         self.lengths[users] += 1
 
     def rewind(self, users: Ints, lengths: Ints) -> None:

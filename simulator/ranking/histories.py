@@ -26,6 +26,11 @@ class Histories:
     def lengths(self) -> Ints:
         return np.diff(self.offsets)
 
+    @cached_property
+    def numbers(self) -> Ints:
+        """[U] the place in the log of each user, by which its draws are keyed."""
+        return np.arange(len(self.offsets) - 1)
+
     def item_at(self, users: Ints, positions: Ints) -> Ints:
         """Items at positions [M]; -1 past the end of a user's log."""
         inside = positions < self.lengths[users]

@@ -116,7 +116,7 @@ def collect(
         *training_notes(scenario.llm.candidates.kind, prepared),
         *parts.request_notes(requests, population.presence.joined_s),
         *(answer_notes(answers, prompt.fill) if answers and prompt else []),
-        *missing_note(scenario.llm.candidates, load),
+        *missing_note(scenario.llm.candidates, load, reacting is not None),
         *service.notes(),
         *engine_notes(scenario.policy.slate, scenario.llm, scenario.cloud, service.cost_label),
         *illegal_beams.notes(prepared.inputs.lists),

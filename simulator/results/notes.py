@@ -47,9 +47,9 @@ def list_answers(
     return answer_figures(prepared.source, users[as_of >= 0], as_of[as_of >= 0])
 
 
-def missing_note(candidates: sections.Candidates, load: dict[str, Any]) -> list[Note]:
+def missing_note(candidates: sections.Candidates, load: dict[str, Any], reacts: bool) -> list[Note]:
     """How often the user's own table had no answer."""
-    missing, then = load.get("missing_answers", 0), candidates.when_missing()
+    missing, then = load.get("missing_answers", 0), candidates.when_missing(reacts)
     said = "requests that the table has no list for, {then}: {requests:,}"
     return [note("missing_answers", said, then=then, requests=missing)] if missing and then is not None else []
 

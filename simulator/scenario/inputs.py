@@ -80,13 +80,16 @@ class PreparationInputs:
     lists: ListInputs
     window: int
     """newest interactions that a device adapts on; 0: none adapts"""
+    reacts: bool
+    """whether histories grow as users choose; what devices come with is then found of those"""
 
     @classmethod
     def of(cls, scenario: sections.Scenario) -> Self:
         fleet, adaptation = scenario.fleet, scenario.policy.update.adaptation
         when = scenario.seed, scenario.duration, scenario.workload.arrivals
         window = adaptation.window if adaptation is not None else 0
-        return cls(TrainingInputs.of(scenario), *when, fleet, scenario.regions, ListInputs.of(scenario), window)
+        reacts = scenario.workload.users.reacts
+        return cls(TrainingInputs.of(scenario), *when, fleet, scenario.regions, ListInputs.of(scenario), window, reacts)
 
     @property
     def lag(self) -> int | None:

@@ -19,12 +19,14 @@ def user_contradictions(scenario: sections.Scenario) -> Iterator[tuple[str, str]
 
 def _not_simulated(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
     """What cannot be had in a closed loop, or not yet."""
-    policy, llm, request = scenario.policy, scenario.llm, scenario.policy.request
+    request = scenario.policy.request
     if request.knows_future:
         yield "policy.request", f"{request.kind} knows what the log says comes next, and nobody does"
     if scenario.regions:
         yield "regions", "share out the log's interactions, and are not simulated"
-    if policy.slate.uses_llm and not (llm.candidates.follows or llm.candidates.is_own()):
-        yield "llm.candidates", f"{llm.candidates.kind} makes no lists for histories that nobody knows beforehand"
-    if llm.quality != sections.Quality():
-        yield "llm.quality", "is set by the item that comes next, which nobody knows"
+    if scenario.llm.quality.knows_next:
+        yield (
+            "llm.quality.knows_next",
+            "is the chance of the item that comes next, which would be what a user is going to choose from a screen "
+            "that nobody has made yet, and nobody knows (blend does without)",
+        )

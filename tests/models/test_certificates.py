@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fleetrec.models.llm.endpoint import Endpoint
@@ -55,8 +54,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
         monkeypatch.setenv("SSL_CERT_FILE", trusted)
         url = f"https://127.0.0.1:{server.server_port}/v1"
         given = {"url": url, "model": "m", "key_variable": "MY_KEY", "timeout": 5, "retries": 5, "backoff": 60}
-        nobody = np.zeros(1, dtype=np.int64)
-        return Endpoint(Section.model_validate(given), NullProgress()).answers(["hello"], nobody, nobody)[0].text
+        return next(Endpoint(Section.model_validate(given), NullProgress()).answers(["hello"]))[1].text
 
     yield asked
     server.shutdown()

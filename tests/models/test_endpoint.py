@@ -87,8 +87,7 @@ def endpoint(server: Server, **changes: Any) -> Endpoint:
 
 
 def ask(source: Endpoint, *prompts: str) -> list[str]:
-    nobody = np.zeros(len(prompts), dtype=np.int64)
-    return [answer.text for answer in source.answers(prompts, nobody, nobody)]
+    return [answer.text for _, answer in sorted(source.answers(prompts), key=lambda told: told[0])]
 
 
 def refused(source: Endpoint) -> str:
@@ -105,8 +104,7 @@ def test_an_answer_comes_with_its_tokens_and_the_key_goes_in_the_header_alone(
     monkeypatch.setenv("MY_KEY", KEY)
     server = serve(ok("Heat", prompt_tokens=12, completion_tokens=3))
     source = endpoint(server, key_variable="MY_KEY")
-    nobody = np.zeros(1, dtype=np.int64)
-    (answer,) = source.answers(["hello"], nobody, nobody)
+    ((_, answer),) = source.answers(["hello"])
     assert (answer.text, answer.prompt_tokens, answer.output_tokens) == ("Heat", 12, 3)
     headers, body = server.asked[0]
     assert headers["Authorization"] == f"Bearer {KEY}"

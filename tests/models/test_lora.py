@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Llam
 
 from fleetrec.models.llm.checkpoints import checkpoint_source, read_checkpoint, require_checkpoint
 from fleetrec.models.runtime.errors import InputError
-from tests.models.test_text_lm import PROMPTS, checkpoint, text_lm
+from tests.models.test_text_lm import answered, checkpoint, text_lm
 
 RANK, ALPHA = 4, 8
 TOKENS = torch.arange(12).reshape(2, 6)
@@ -119,12 +119,9 @@ def test_a_module_that_was_trained_whole_is_replaced(tmp_path: Path) -> None:
 def test_a_text_lm_with_an_adapter_writes_with_its_models_tokenizer(tmp_path: Path) -> None:
     base = checkpoint(tmp_path / "base")
     folder = adapter(tmp_path / "adapter", base, ["transformer.h.0.mlp.c_fc"], fan_in_fan_out=True)
-    nobody = torch.zeros(5, dtype=torch.int64).numpy()
-    answers = text_lm(folder).answers(PROMPTS, nobody, nobody)
+    answers = answered(text_lm(folder))
     assert text_lm(folder).content_hash != text_lm(base).content_hash
-    assert [one.prompt_tokens for one in answers] == [
-        one.prompt_tokens for one in text_lm(base).answers(PROMPTS, nobody, nobody)
-    ]
+    assert [one.prompt_tokens for one in answers] == [one.prompt_tokens for one in answered(text_lm(base))]
 
 
 def spoilt(folder: Path, **config: Any) -> None:

@@ -77,9 +77,8 @@ def url() -> Iterator[str]:
 
 def ask(url: str, **changes: object) -> list[tuple[str, float, float]]:
     base = {"url": url, "model": "m", "key_variable": "MY_KEY", "timeout": 0.3, "retries": 1, "backoff": 0.01}
-    nobody = np.zeros(1, dtype=np.int64)
-    found = Endpoint(Section.model_validate(base | changes), NullProgress()).answers(["p"], nobody, nobody)
-    return [(one.text, one.prompt_tokens, one.output_tokens) for one in found]
+    found = list(Endpoint(Section.model_validate(base | changes), NullProgress()).answers(["p"]))
+    return [(one.text, one.prompt_tokens, one.output_tokens) for _, one in found]
 
 
 def longest_shown(text: str) -> int:
@@ -151,7 +150,7 @@ def test_an_interrupt_acts_though_a_server_is_silent() -> None:
         "import sys\n"
         "section = Section.model_validate({'url': sys.argv[1], 'model': 'm', 'timeout': 60})\n"
         "print('ready', flush=True)\n"
-        "Endpoint(section, NullProgress()).answers(['p'] * 9, np.zeros(9, int), np.zeros(9, int))\n"
+        "list(Endpoint(section, NullProgress()).answers(['p'] * 9))\n"
     )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -11,6 +10,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from fleetrec.models.llm.text_lm import TextLm
+from fleetrec.models.llm.titles import Answer
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.preparation.candidates.text_lm import TextLm as Section
@@ -42,10 +42,15 @@ def text_lm(folder: Path, **changes: object) -> TextLm:
     return TextLm(section, 1, "cpu", NullProgress())
 
 
+def answered(source: TextLm, *prompts: str) -> list[Answer]:
+    """The answers to the prompts, those above unless some are given, in their order."""
+    return [answer for _, answer in sorted(source.answers(prompts or PROMPTS), key=lambda told: told[0])]
+
+
 def test_answers_are_what_plain_greedy_generation_writes(folder: Path) -> None:
     lm = GPT2LMHeadModel.from_pretrained(folder).eval()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    answers = text_lm(folder).answers(PROMPTS, np.arange(5), np.arange(5))
+    answers = answered(text_lm(folder))
     for prompt, answer in zip(PROMPTS, answers, strict=True):
         inputs = tokenizer(prompt, return_tensors="pt").input_ids
         written = lm.generate(inputs, max_new_tokens=12, do_sample=False, pad_token_id=0)[0, inputs.shape[1] :]
@@ -56,18 +61,19 @@ def test_answers_are_what_plain_greedy_generation_writes(folder: Path) -> None:
 
 def test_an_answer_does_not_depend_on_what_else_is_asked(folder: Path) -> None:
     source = text_lm(folder)
-    users, as_of = np.array([0, 3, 8, 4, 0]), np.array([5, 1, 2, 2, 6])
-    together = source.answers(PROMPTS, users, as_of)
-    for i in range(5):
-        assert source.answers(PROMPTS[i : i + 1], users[i : i + 1], as_of[i : i + 1]) == [together[i]]
+    together = answered(source)
+    for prompt, answer in zip(PROMPTS, together, strict=True):
+        assert answered(source, prompt) == [answer]
 
 
 def test_a_prompt_longer_than_the_model_loses_its_beginning(folder: Path) -> None:
     source = text_lm(folder)
     long = " ".join(WORDS[i % 28] for i in range(400))
     end = " ".join(long.split()[-148:])
-    nobody = np.zeros(1, dtype=np.int64)
-    assert source.answers([long], nobody, nobody) == source.answers([end], nobody, nobody)
+    lm, tokenizer = GPT2LMHeadModel.from_pretrained(folder).eval(), PreTrainedTokenizerFast.from_pretrained(folder)
+    inputs = tokenizer(end, return_tensors="pt").input_ids
+    new = lm.generate(inputs, max_new_tokens=12, do_sample=False, pad_token_id=0)[0, inputs.shape[1] :]
+    assert answered(source, long)[0].text == tokenizer.decode(new, skip_special_tokens=True)
 
 
 def test_a_checkpoint_that_cannot_serve_is_refused_in_one_line(folder: Path, tmp_path: Path) -> None:

@@ -67,22 +67,23 @@ def run(scenario: Scenario, **kinds: Any) -> RunResult:
     return simulate(scenario, store=_store(), **kinds)
 
 
-def lives(scenario: Scenario, ahead: bool = True) -> dict[str, pd.DataFrame]:
-    """What its devices, users and requests came to, computed `ahead` of need or step by step."""
-    return _tables(scenario.model_copy(update={"engine": sections.Engine(batching=ahead)}))
+def lives(scenario: Scenario, ahead: bool = True, store: ArtifactStore | None = None) -> dict[str, pd.DataFrame]:
+    """What its devices, users and requests came to, computed `ahead` of need or step by step, by lists of `Formula`,
+    or its own, where these have a `store`."""
+    return _tables(scenario.model_copy(update={"engine": sections.Engine(batching=ahead)}), store)
 
 
-def replayed(scenario: Scenario) -> dict[str, pd.DataFrame]:
+def replayed(scenario: Scenario, store: ArtifactStore | None = None) -> dict[str, pd.DataFrame]:
     """The same of its devices and requests where users do what the log says."""
     replay = scenario.workload.model_copy(update={"users": ReplayUsers()})
-    return _tables(scenario.model_copy(update={"workload": replay}))
+    return _tables(scenario.model_copy(update={"workload": replay}), store)
 
 
-def _tables(scenario: Scenario) -> dict[str, pd.DataFrame]:
-    if scenario.policy.slate.uses_llm:
+def _tables(scenario: Scenario, store: ArtifactStore | None) -> dict[str, pd.DataFrame]:
+    if scenario.policy.slate.uses_llm and store is None:
         scenario = sections.with_kind(scenario, "llm.candidates", Formula)
     progress, reacts = NullProgress(), scenario.workload.users.reacts
-    before = prepare(scenario, "cpu", progress, _store())
+    before = prepare(scenario, "cpu", progress, store or _store())
     tuned = tune(scenario.policy, SlateInputs.of(scenario), before, lambda: held_out_of(before, "cpu", progress))
     prepared = grown(before, "cpu", progress) if reacts else before
     world = build_world(scenario, prepared, tuned, None, before=before)

@@ -72,10 +72,11 @@ def circumstances(
     slate: sections.Slate, fleet: sections.Fleet, cloud: sections.Cloud, react: bool = False
 ) -> dict[str, Settings]:
     """The settings of each circumstance that the choice is tried in, by name. Nobody knows what users who `react` take
-    next, by which quality is set."""
+    next, so no LLM is tried that does."""
     found: dict[str, Settings] = {}
-    if slate.uses_llm and not react:
-        found |= {f"LLM quality: {name}": {"llm.quality": dict(held)} for name, held in QUALITIES.items()}
+    if slate.uses_llm:
+        tried = {name: held for name, held in QUALITIES.items() if not (react and held["knows_next"])}
+        found |= {f"LLM quality: {name}": {"llm.quality": dict(held)} for name, held in tried.items()}
     classes = range(len(fleet.classes))
     for link in LINKS:
         found[f"links: all {link}"] = {f"fleet.classes.{number}.link": link for number in classes}

@@ -38,7 +38,7 @@ class Endpoint(TitlePrompt):
     def source(self, inputs: "SourceInputs") -> "tuple[CandidateSource, Mapping[str, int] | None]":
         from fleetrec.models.llm.endpoint import Endpoint as Model
 
-        return inputs.titles_of(Model(self, inputs.progress), self), None
+        return inputs.titles_of(lambda: Model(self, inputs.progress), self, self.save_every), None
 
     def described(self, served_as: str | None) -> str:
         return "the one behind the endpoint"

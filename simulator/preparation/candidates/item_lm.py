@@ -30,7 +30,6 @@ class ItemLm(Candidates):
 
     trains: ClassVar[bool] = True
     cheap: ClassVar[bool] = True
-    follows: ClassVar[bool] = True
     generation: ClassVar[Literal["list", "beam"]] = "beam"
 
     def source(self, inputs: "SourceInputs") -> "tuple[CandidateSource, Mapping[str, int] | None]":
@@ -43,7 +42,7 @@ class ItemLm(Candidates):
         with enough_memory("item_lm", "llm.candidates.training.batch_size, max_length or dim"):
             lm = train_or_load_item_lm(section, *inputs.training, item_ids=inputs.log.item_ids)
         log = inputs.log
-        how = inputs.list_length, inputs.exclude_seen, inputs.grows
+        how = inputs.list_length, inputs.exclude_seen, inputs.grown.numbers if inputs.grown is not None else None
         lists = ItemLmCandidates(lm, log.offsets, log.items, inputs.first, *how)
         return lists, lm.architecture
 

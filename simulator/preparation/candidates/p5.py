@@ -43,7 +43,6 @@ class P5(Candidates):
     training: Training = Training(batch_size=64, dropout=0.1)
 
     trains: ClassVar[bool] = True
-    follows: ClassVar[bool] = True
     save_every: ClassVar[int | None] = 16_384
     generation: ClassVar[Literal["list", "beam"]] = "beam"
     own_tokens: ClassVar[bool] = True

@@ -22,18 +22,26 @@ class CandidateTable(Candidates):
     path: str = Field(description="the Parquet file; `${VARIABLE}` and `~` are expanded")
     missing: Literal["error", "previous", "fail_request"] = Field(
         "error",
-        description="no list for (user, as_of): the run ends, the newest older list serves, or the request fails",
+        description="no list for (user, as_of): the run ends, the newest older list serves, or the request fails; of "
+        "users who react, no list so far: the run ends, or (both others) the request fails",
     )
     max_invalid: Share = Field(0.05, description="share of unknown items above which the table is refused")
 
     dear: ClassVar[bool] = True
     recorded: ClassVar[bool] = True
+    lists_ahead: ClassVar[float] = 0  # which one it will be is not known
 
     def source(self, inputs: "SourceInputs") -> "tuple[CandidateSource, Mapping[str, int] | None]":
+        from fleetrec.models.llm.latest_of_table import LatestOfTable
         from fleetrec.models.llm.table import TableCandidates
 
         found = self.model_copy(update={"path": str(resolve_path(self.path))})
-        return TableCandidates(found, inputs.log, inputs.list_length), None
+        if inputs.grown is None:
+            return TableCandidates(found, inputs.log, inputs.list_length), None
+        older = found.model_copy(update={"missing": "previous"})
+        table = TableCandidates(older, inputs.grown.log, inputs.list_length)
+        own = inputs.grown, inputs.log.offsets, found.path, self.missing == "error"
+        return LatestOfTable(table, *own), None
 
     def exact(self) -> Self:
         return self.model_copy(update={"missing": "fail_request"})
@@ -52,5 +60,9 @@ class CandidateTable(Candidates):
     def described(self, served_as: str | None) -> str:
         return "the table's"
 
-    def when_missing(self) -> str:
-        return "rejected" if self.missing == "fail_request" else "given the user's newest older list, if any"
+    def when_missing(self, reacts: bool) -> str:
+        return (
+            "rejected"
+            if self.missing == "fail_request" and not reacts
+            else "given the user's newest older list, if any"
+        )

@@ -23,8 +23,9 @@ class TextLm(TitlePrompt):
     def source(self, inputs: "SourceInputs") -> "tuple[CandidateSource, Mapping[str, int] | None]":
         from fleetrec.models.llm.text_lm import TextLm as Model
 
-        model = Model(self, inputs.threads, inputs.device, inputs.progress)
-        return inputs.titles_of(model, self), model.architecture
+        how = inputs.threads, inputs.device, inputs.progress
+        lists = inputs.titles_of(lambda: Model(self, *how), self, self.save_every)
+        return lists, getattr(lists.answerer, "architecture", None)
 
     def described(self, served_as: str | None) -> str:
         return f"a stand-in, a text LM run here{charged_as(served_as)}"

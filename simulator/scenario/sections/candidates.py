@@ -1,5 +1,6 @@
 """What a candidate source is: where the LLM's lists come from. Its kinds: simulator/preparation/candidates/."""
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -39,8 +40,8 @@ class Candidates(Kind):
     """whether each list takes seconds or money, so that few are asked for before the stream"""
     recorded: ClassVar[bool] = False
     """whether answers were made before: some may be missing, and they may bring tokens and times of their own"""
-    follows: ClassVar[bool] = False
-    """whether lists can be made of histories that arise while a run goes; own ones always are"""
+    lists_ahead: ClassVar[float] = math.inf
+    """of users who react: new lists through whose landing a device is followed before they have landed"""
     save_every: ClassVar[int | None] = None
     """lists after which they are kept on disk, so that none that was dear is lost to a crash; none: as a run ends"""
     generation: ClassVar[Literal["list", "beam"]] = "list"
@@ -86,8 +87,9 @@ class Candidates(Kind):
         """Which LLM it is, in words that follow "The LLM is"."""
         return f"one of your own ({self.kind}){charged_as(served_as)}"
 
-    def when_missing(self) -> str | None:
-        """What becomes of requests that it has no list for, in words; None where it has all lists."""
+    def when_missing(self, reacts: bool) -> str | None:
+        """What becomes of requests that it has no list for, in words; None where it has all lists. `reacts`: of users
+        whose histories nobody knew."""
         return None
 
     def problems(self, served_as: str | None, generation: str | None, asked: bool) -> Iterator[tuple[str, str]]:
@@ -132,6 +134,7 @@ class TitlePrompt(Candidates):
     max_new_tokens: int = Field(400, ge=1, description="most tokens that an answer may have")
 
     dear: ClassVar[bool] = True
+    lists_ahead: ClassVar[float] = 1  # the history of the next one is known but for what happens to the request
 
     def title_prompt(self) -> "TitlePrompt":
         return self

@@ -39,7 +39,8 @@ def model(kind: str) -> StateModel:
 def grow(histories: GrowingHistories, users: list[int]) -> None:
     """One more item each."""
     who = np.array(users)
-    histories.append(who, whole()[OFFSETS[who] + histories.lengths[who]])
+    nth = histories.lengths[who]
+    histories.append(who, whole()[OFFSETS[who] + nth], nth - BEFORE[who])
 
 
 @pytest.mark.parametrize("alike", [True, False])

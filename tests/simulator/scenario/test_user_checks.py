@@ -13,7 +13,7 @@ from tests.simulator.reacting import reacting
     ("changes", "key"),
     [
         ({"policy": {"request": {"kind": "oracle_dp", "ratio": 0.2}}}, "policy.request"),
-        ({"llm": {"candidates": {"kind": "table", "path": "answers.parquet"}}}, "llm.candidates"),
+        ({"llm": {"quality": {"blend": 0.5, "knows_next": 0.1}}}, "llm.quality.knows_next"),
         ({"workload": {"users": {"kind": "choice", "organic": 0, "skip": 99}}}, "workload.users.skip"),
         (
             {"workload": {"users": {"kind": "choice", "patience": 1e6, "returns": 99, "churns": -99}}},
@@ -29,5 +29,16 @@ def test_it_is_refused_with_the_key_that_says_it(changes: dict[str, Any], key: s
     assert "\n" not in str(told.value)
 
 
-def test_the_world_itself_is_fine() -> None:
-    check_scenario(reacting())
+@pytest.mark.parametrize(
+    "llm",
+    [
+        {},
+        {"quality": {"blend": 0.5}},
+        {"candidates": {"kind": "table", "path": "answers.parquet"}},
+        {"candidates": {"kind": "text_lm", "checkpoint": "gpt2"}},
+        {"candidates": {"kind": "endpoint", "url": "http://localhost:8000/v1", "model": "m"}},
+    ],
+    ids=str,
+)
+def test_lists_of_every_kind_are_fine(llm: dict[str, Any]) -> None:
+    check_scenario(reacting(llm=llm))

@@ -16,7 +16,9 @@ def planned(name, *keys):
     own = list(groups)[-1]
     more = {
         f"{own}, {name}": {**groups[own], **held}
-        for name, held in circumstances(scenario.policy.slate, scenario.fleet, scenario.cloud).items()
+        for name, held in circumstances(
+            scenario.policy.slate, scenario.fleet, scenario.cloud, scenario.workload.users.reacts
+        ).items()
     }
     return plan_of(path, keys, scenario.name, [1, 2], "ndcg@10", {**groups, **more}), groups, more
 
@@ -32,6 +34,13 @@ def test_every_circumstance_is_a_scenario_that_differs_in_what_it_names():
     assert {one.link.kind for one in held["links: all 3g"].fleet.classes} == {"3g"}
     assert held["fleet of 5,000"].fleet.represents == 5000
     assert held["GPU price: high"].tariffs.gpu_hour == "high"
+
+
+def test_before_users_who_react_no_llm_is_tried_that_knows_what_comes_next():
+    plan, _, more = planned("scenarios/closed_loop.yaml")
+    tried = [name.split(", ", 1)[1] for name in more if "LLM quality" in name]
+    assert tried == ["LLM quality: half blended", "LLM quality: blended 80%"]
+    assert plan.scenarios[next(name for name in more if name.endswith("blended 80%"))].llm.quality.blend == 0.8
 
 
 def test_a_hosted_api_has_its_own_prices_and_latencies():
