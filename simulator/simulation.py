@@ -117,7 +117,7 @@ def simulate_prepared(
         reacts, parts = scenario.workload.users.reacts, out.parts if out is not None else None
         fit = None
         if is_fitted(scenario.workload):
-            fit = fitted_users(scenario.workload, prepared, progress).fit
+            fit = fitted_users(scenario.workload, prepared.trained, scenario.engine.threads, progress).fit
         before, prepared = prepared, grown(prepared, device, progress) if reacts else prepared
         if tracer is None and may_be_retold(scenario):
             world = told(scenario, prepared, tuned, parts, device, progress)

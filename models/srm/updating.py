@@ -6,13 +6,17 @@ which they are kept; so runs and policies that uploaded the same share one train
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.precision import computed_with
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.sequences import TrainingSet, training_set
@@ -21,7 +25,7 @@ from fleetrec.models.srm.batches import n_transitions
 from fleetrec.models.srm.training import deterministic, fine_tune
 
 FORMAT = 1  # of the artifact and of the procedure: raise it when either changes
-_ARTIFACT = "srm_update"
+_ARTIFACT, _MODEL, _HISTORY = "srm_update", "model.safetensors", "history.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Update:
     """The model after an update, and what the training was."""
 
     master: MasterWeights
+    key: Mapping[str, Any]  # under which the store keeps the weights
     transitions: int  # (history, next item) pairs of one epoch
     loss: float
 
@@ -92,15 +97,29 @@ def update_or_load(
         **computed_with(threads, device, plan.training.softmax_precision),
     }
     folder = store.open(_ARTIFACT, key)
+    if folder is not None:
+        loss = float(json.loads((folder / _HISTORY).read_text(encoding="utf-8"))["loss"])
+        return Update(_loaded(before, key, folder), key, n_transitions(data), loss)
     model = copy.deepcopy(before.model).requires_grad_(True)
-    if folder is None:
-        with deterministic(plan.training.seed, threads, device):
-            loss = fine_tune(model, plan, data, progress)
-        with store.creating(_ARTIFACT, key) as temporary:
-            save_file(model.weights(), temporary / "model.safetensors")
-            (temporary / "history.json").write_text(json.dumps({"loss": loss}), encoding="utf-8")
-    else:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-        loss = float(json.loads((folder / "history.json").read_text(encoding="utf-8"))["loss"])
+    with deterministic(plan.training.seed, threads, device):
+        loss = fine_tune(model, plan, data, progress)
+    with store.creating(_ARTIFACT, key) as temporary:
+        save_file(model.weights(), temporary / _MODEL)
+        (temporary / _HISTORY).write_text(json.dumps({"loss": loss}), encoding="utf-8")
     model.eval().requires_grad_(False)
-    return Update(MasterWeights(model, content_hash(key)), n_transitions(data), loss)
+    return Update(MasterWeights(model, content_hash(key)), key, n_transitions(data), loss)
+
+
+def updated_weights(before: MasterWeights, key: Mapping[str, Any], store: ArtifactStore) -> MasterWeights:
+    """The weights that an update of `before` has left in the store under `key`; InputError where they are not there."""
+    folder = store.open(_ARTIFACT, key)
+    if folder is None:
+        raise InputError(f"{store.folder(_ARTIFACT, key)}: weights that this run has trained are gone; run it again")
+    return _loaded(before, key, folder)
+
+
+def _loaded(before: MasterWeights, key: Mapping[str, Any], folder: Path) -> MasterWeights:
+    model = copy.deepcopy(before.model)
+    model.load_state_dict(load_file(folder / _MODEL))
+    model.eval().requires_grad_(False)
+    return MasterWeights(model, content_hash(key))

@@ -24,6 +24,7 @@ _WAYS = {
     "class": "device class",
     "activity": "activity before the run",
     "taste": "taste before the run",
+    "region": "region",
 }
 
 
@@ -50,11 +51,11 @@ def feedback_table(summary: Mapping[str, Any]) -> Table | None:
 
 
 def engagement_groups_table(summary: Mapping[str, Any]) -> Table | None:
-    """The first of them by device class and kind of user."""
+    """The first of them by device class, kind of user and region."""
     if not summary.get("engagement_by"):
         return None
-    rows = []
-    for way, groups in summary["engagement_by"].items():
+    rows, regions = [], {name: own["engagement"] | {"devices": own["devices"]} for name, own in _regions(summary)}
+    for way, groups in {**summary["engagement_by"], "region": regions}.items():
         for group, held in groups.items():
             cells = [_cell(held, name) for name in _BY_GROUP]
             rows.append(Row([Cell(f"{_WAYS.get(way, way)}: {group}"), Cell(f"{held['devices']:,}"), *cells]))
@@ -64,7 +65,12 @@ def engagement_groups_table(summary: Mapping[str, Any]) -> Table | None:
 
 def feedback_groups_table(summary: Mapping[str, Any]) -> Table | None:
     """What each of them took; None where users do not react, or took too little."""
-    ways = summary.get("feedback_by") or {}
+    regions = {
+        name: own["feedback"] | {"choices": own["engagement"]["choices"]}
+        for name, own in _regions(summary)
+        if own["feedback"]
+    }
+    ways = {**(summary.get("feedback_by") or {}), "region": regions}
     rows = [
         Row(
             [
@@ -79,6 +85,11 @@ def feedback_groups_table(summary: Mapping[str, Any]) -> Table | None:
     heads = [Head("group"), Head("choices"), *(Head(text, "95%") for text in _TAKEN.values())]
     caption = "What they took; coverage and Gini hang on how many choices they are of"
     return Table("feedback-groups", caption, heads, rows, world="simulated") if rows else None
+
+
+def _regions(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Those in which users react, by name."""
+    return [(name, own) for name, own in (summary.get("by_region") or {}).items() if "engagement" in own]
 
 
 def fit_table(summary: Mapping[str, Any]) -> Table | None:

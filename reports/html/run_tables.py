@@ -12,7 +12,9 @@ from fleetrec.reports.data.quantities import number_text
 from fleetrec.reports.data.run_folder import RunRecords, on_api, setting, stated_cost
 from fleetrec.reports.html.tables import Cell, Head, Row, Table, heads_of, pairs_table
 from fleetrec.simulator.core.money import currency
+from fleetrec.simulator.results.engagement import PREFIX
 
+_REGION_LIVES = ("choices_per_day", "slate_share", "churn_share")
 _REGION_COSTS = ("cost.usd_provisioned_per_1k_interactions", "cost.usd_provisioned_per_month")
 _PERCENTILES = ("p50", "p95", "p99")
 _TOTALS = (
@@ -142,7 +144,8 @@ def region_table(run: RunRecords) -> Table | None:
     regions = setting(run.summary, "by_region")
     if not regions:
         return None
-    keys = [f"accuracy.ndcg@{run.k}", "requests.ratio", "latency_s.request.p95", "represented.latency_s.p95"]
+    keys = [f"{PREFIX}{name}" for name in _REGION_LIVES]
+    keys += [f"accuracy.ndcg@{run.k}", "requests.ratio", "latency_s.request.p95", "represented.latency_s.p95"]
     keys += ["cloud.utilization", "represented.utilization", "cost.replicas_provisioned", *_REGION_COSTS]
     metrics = [metric(key) for key in keys if any(_known(own, key) for own in regions.values())]
     rows = []

@@ -32,6 +32,7 @@ _COLUMNS = {
     "mean_staleness": "list\nstaleness",
     "latency_p95_s": "p95\nlatency",
 }
+_REGION_LIVES = {"choices_per_day": "items\na day", "churn_share": "stopped"}
 _IF_THERE_IS_ROOM = ("realised_ratio", "hr@10", "mean_staleness")
 
 
@@ -56,13 +57,18 @@ def print_run_summary(summary: Mapping[str, Any], console: Console) -> None:
 
 
 def _region_table(regions: Mapping[str, Any], console: Console) -> None:
-    """One line a region: its size, accuracy, latency, the use of its cloud and what it costs."""
-    accuracy = next(iter(regions.values()))["accuracy"]
-    metric = "ndcg@10" if "ndcg@10" in accuracy else next(name for name in accuracy if name.startswith("ndcg@"))
+    """One line a region: its size, accuracy, or what users did who react, latency, the use of its cloud and what it
+    costs."""
+    first = next(iter(regions.values()))
+    accuracy = first["accuracy"]
+    ndcg = "ndcg@10" if "ndcg@10" in accuracy else next(name for name in accuracy if name.startswith("ndcg@"))
+    told = {f"accuracy.{ndcg}": ndcg.upper()}
+    if "engagement" in first:
+        told = {f"{PREFIX}{name}": text for name, text in _REGION_LIVES.items()}
     heads = (
         "region",
         "devices",
-        metric.upper(),
+        *told.values(),
         "requests",
         "p95\nlatency",
         "cloud\nuse",
@@ -74,7 +80,7 @@ def _region_table(regions: Mapping[str, Any], console: Console) -> None:
     for name, own in regions.items():
         cells = {
             "devices": own["devices"],
-            metric: own["accuracy"][metric],
+            **{key: setting(own, *key.split(".")) for key in told},
             "asked": own["requests"]["asked"],
             "latency_s": own["latency_s"]["request"]["p95"],
             "utilization": own["cloud"]["utilization"],

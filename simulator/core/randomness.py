@@ -56,6 +56,9 @@ def _order(drawn: NDArray[np.float64]) -> NDArray[np.int64]:
 class Draws:
     """All draws of one seed. `purpose` names what a draw is for; integer keys say for whom and when."""
 
+    first_device = 0
+    """number in the fleet of the device that has number 0 here"""
+
     def __init__(self, seed: int):
         self.seed = seed
 
@@ -139,16 +142,16 @@ class RegionDraws(Draws):
 
     def __init__(self, seed: int, name: str, first: int):
         super().__init__(seed)
-        self._name, self._first = name, first
+        self._name, self.first_device = name, first
 
     def mixed(self, purpose: str, *keys: ArrayLike) -> NDArray[np.uint64]:
         """See Draws; of a device's draw the first key is its number in the region."""
         if purpose.startswith(_OF_A_CLOUD):
             return super().mixed(f"{self._name}: {purpose}", *keys)
-        return super().mixed(purpose, np.asarray(keys[0]) + self._first, *keys[1:])
+        return super().mixed(purpose, np.asarray(keys[0]) + self.first_device, *keys[1:])
 
     def uniform_one(self, purpose: str, *keys: int) -> float:
         """See Draws."""
         if purpose.startswith(_OF_A_CLOUD):
             return super().uniform_one(f"{self._name}: {purpose}", *keys)
-        return super().uniform_one(purpose, keys[0] + self._first, *keys[1:])
+        return super().uniform_one(purpose, keys[0] + self.first_device, *keys[1:])

@@ -83,7 +83,8 @@ class Screen:
     ):
         self._at, self._words, self._tastes, self._draws = at, words, tastes, draws
         self.items, self.ready, self.waited_s, self.history, self.n_items = items, ready, waited_s, history, n_items
-        self.user, self.opportunity, self.session = int(at.user[0]), int(at.opportunity[0]), int(at.session[0])
+        self._user, self.opportunity, self.session = int(at.user[0]), int(at.opportunity[0]), int(at.session[0])
+        self.user = draws.first_device + self._user
         self.time_of_day_s = float(at.t_s[0]) % _DAY_S
 
     def attributes(self, item: int) -> tuple[str, ...]:
@@ -105,7 +106,7 @@ class Screen:
 
     def uniform(self, purpose: str) -> float:
         """See SlateView."""
-        return self._draws.uniform_one(f"users.own.{purpose}", self.user, self.opportunity)
+        return self._draws.uniform_one(f"users.own.{purpose}", self._user, self.opportunity)
 
 
 class AskedUsers:

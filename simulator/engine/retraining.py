@@ -6,8 +6,9 @@ it takes the time of its FLOPs on the schedule's GPU.
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,15 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
-from fleetrec.models.srm.updating import MasterWeights, Plan, Update, known_data, newest_data, update_or_load
+from fleetrec.models.srm.updating import (
+    MasterWeights,
+    Plan,
+    Update,
+    known_data,
+    newest_data,
+    update_or_load,
+    updated_weights,
+)
 from fleetrec.models.srm.validation import catalogue_ranks
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.preparation.prepare import Prepared
@@ -34,15 +43,15 @@ _BACKWARD = 3.0  # FLOPs of a training pass, in forward passes
 
 
 @dataclass(frozen=True)
-class Release:
-    """A version of the fleet's weights."""
+class Training:
+    """What a training has come to, in plain values: its weights are in the artifact store."""
 
-    version: int
-    weights: int
-    """its number in DeviceWeights"""
-    srm: Deployed
+    key: Mapping[str, Any]
+    """under which they are there"""
+    known: NDArray[np.bool_]
+    """[n_items] items that devices are sent vectors of"""
     trained_s: float
-    """when training began: it knew what had been uploaded by then"""
+    """when it began: it knew what had been uploaded by then"""
     released_s: float
     interactions: int
     """known to the cloud by then"""
@@ -50,6 +59,23 @@ class Release:
     """of them, not known to the training before"""
     gpu_seconds: float
     loss: float
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version of the fleet's weights."""
+
+    version: int
+    weights: int
+    """its number in DeviceWeights"""
+    srm: Deployed
+    training: Training
+    """that it is of"""
+
+    @property
+    def released_s(self) -> float:
+        """When devices may have it."""
+        return self.training.released_s
 
 
 @dataclass
@@ -118,7 +144,7 @@ class Trainer:
     def should_train(self, ends: Ints, now: float) -> bool:
         """Whether the schedule trains at a check that finds `ends` [U] interactions of each user in the cloud."""
         new, since = int((ends - self._trained_ends).sum()), int((ends - self._seen_ends).sum())
-        last_s = self.releases[-1].trained_s if self.releases else -math.inf
+        last_s = self.releases[-1].training.trained_s if self.releases else -math.inf
         seen = self._seen_ends
         counts = now, new, since, int((ends - self._begins).sum()), len(self.releases)
         check = Check(*counts, last_s, self._best_ndcg, lambda: self._ndcg(seen, ends))
@@ -158,21 +184,23 @@ class Trainer:
         )
         gpu_seconds = section.start + self._flops(update) / (self.gpu.flops_32bit * section.mfu)
         new = int((ends - self._trained_ends).sum())
-        self._master, self._trained_ends = update.master, ends
-        on_device = isinstance(table, sections.OnDeviceTable)
+        self._trained_ends = ends
         counts = np.bincount(known.items[~known.events_before(self._begins)], minlength=known.n_items)
-        before = self.srm_of(len(self.releases))
-        deployed = deploy(
-            update.master,
-            most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None),
-            table.precision,
-            section.weights,
-            before,
-            on_device,
-        )
-        version = len(self.releases) + 1
+        held = most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None)
         count = int((ends - self._begins).sum())
-        return Release(version, -1, deployed, now, now + gpu_seconds, count, new, gpu_seconds, update.loss)
+        told = Training(update.key, held, now, now + gpu_seconds, count, new, gpu_seconds, update.loss)
+        return self._next_version(update.master, told)
+
+    def follow(self, training: Training) -> Release:
+        """The version that somebody else's training has come to: that of the cloud which regions share."""
+        return self._next_version(updated_weights(self._master, training.key, self._trained.store), training)
+
+    def _next_version(self, master: MasterWeights, training: Training) -> Release:
+        """The version of newest weights."""
+        self._master, table, version = master, self._inputs.item_table, len(self.releases) + 1
+        travels = isinstance(table, sections.OnDeviceTable)
+        how = table.precision, self.section.weights, self.srm_of(version - 1), travels
+        return Release(version, -1, deploy(master, training.known, *how), training)
 
     def _flops(self, update: Update) -> float:
         """FLOPs of a training: forward and backward passes over every position, scored against what the loss needs."""
@@ -204,8 +232,8 @@ class FleetLearning(Trainer):
         super().__init__(schedule, gpu, prepared.inputs, prepared.trained, prepared.srm, device)
         self._prepared, self._looks_back, section = prepared, looks_back, self.section
         self.uploads_s = section.upload
-        self.orders: deque[Ints | None] | None = None
-        """of a region: what to train on at each check, as it was told (None: not at all); None: it decides by itself"""
+        self.told: deque[Training | None] | None = None
+        """of a region: what each check has led to, as it was told (None: no training); None: it decides by itself"""
         trained, population = prepared.trained, prepared.population
         self._history = trained.split.history[population.users]  # [D] interactions known before the stream
         self._newest = np.maximum(self._history - 1, prepared.preloaded)  # [D] interaction that the cloud has
@@ -237,12 +265,13 @@ class FleetLearning(Trainer):
         np.minimum.at(sent, population.users, np.where(joined, self._newest + 1, self._history))
         return sent
 
-    def to_learn_from(self, now: float) -> Ints | None:
-        """What a check finds to train on: how many interactions of each user [U]; None: there is no training."""
-        if self.orders is not None:
-            return self.orders.popleft()
+    def check(self, now: float, progress: Progress) -> Release | None:
+        """The version that a check leads to; None: there is no training."""
+        if self.told is not None:
+            training = self.told.popleft()
+            return None if training is None else self.follow(training)
         ends = self.known_ends(self.sent_ends(now))
-        return ends if self.should_train(ends, now) else None
+        return self.train(ends, now, progress) if self.should_train(ends, now) else None
 
     def first_steps(self, now: float, told: Ints) -> Ints:
         """Newest interaction [U] before now, less what an adaptation looks back at: no slate of a version that is

@@ -77,9 +77,8 @@ class Rollout:
         check = 1
         while True:
             yield clock.until(check * period_s, len(devices))
-            ends = learning.to_learn_from(clock.now)
-            if ends is not None:
-                release = learning.train(ends, clock.now, progress)
+            release = learning.check(clock.now, progress)
+            if release is not None:
                 learning.no_release_before_s = release.released_s
                 yield clock.timeout(release.released_s - clock.now)
                 self._publish(release, devices)
@@ -93,7 +92,8 @@ class Rollout:
         weights = self._weights.add_version(lambda: srm_scores(self._trained, first, self._users, srm))
         release = replace(release, weights=weights)
         self._learning.releases.append(release)
-        made = release.interactions, release.new, release.gpu_seconds, srm.push_bytes, release.loss
+        of = release.training
+        made = of.interactions, of.new, of.gpu_seconds, srm.push_bytes, of.loss
         self._log.released(release.released_s, release.version, *made)
         stages = self._section.stages
         for device, stage in zip(devices, self._learning.stage, strict=True):

@@ -210,7 +210,7 @@ def asked_users(
     histories, users = prepared.trained.histories, prepared.population.users
     assert isinstance(histories, GrowingHistories)
     times, past = opportunities_of(before.population, workload.users), past_of(before)
-    own = OwnUsers(workload.users, len(users), histories.n_items)
+    own = OwnUsers(workload.users, before.draws.first_device, len(users), histories.n_items)
     tastes = Tastes(lambda: user_model(workload, before, times, past), past, users, histories)
     source, words = prepared.source if batching else None, before.trained.split.log.attributes
     assert source is None or isinstance(source, GrownCandidates)

@@ -19,7 +19,7 @@ from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.fleet.population import Population
 from fleetrec.simulator.preparation.fitted_users import exposed, fit_users
 from fleetrec.simulator.preparation.prepare import Memo, Prepared, preloaded_lists
-from fleetrec.simulator.preparation.training import grown_source, srm_scores
+from fleetrec.simulator.preparation.training import TrainedModels, grown_source, srm_scores
 from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.records.recorder import Streamed
@@ -33,10 +33,10 @@ from fleetrec.simulator.workload.users.utility import Past, UserModel
 Ints = NDArray[np.int64]
 
 
-def grown(prepared: Prepared, device: str, progress: Progress) -> Prepared:
-    """What was prepared, for users whose histories grow as they choose."""
-    trained, population = prepared.trained, prepared.population
-    split, places = trained.split, population.users
+def grown_models(trained: TrainedModels, places: Ints, first_step: Ints, rooms: Ints) -> tuple[TrainedModels, Ints]:
+    """What was trained, for devices [D] whose users have `places` in the log: of each the interactions before
+    `first_step` have happened, and there is room for `rooms` more. With it where each user's history is [D]."""
+    split = trained.split
     log = split.log
     _, first_device = np.unique(places, return_index=True)
     others = np.setdiff1d(np.arange(len(places)), first_device)
@@ -46,10 +46,10 @@ def grown(prepared: Prepared, device: str, progress: Progress) -> Prepared:
 
     # Of each user, how many of the log's interactions it has had, and how many it may have.
     before = log.lengths[numbers].copy()
-    before[users] = population.first_step
-    rooms = before.copy()
-    rooms[users] += population.n_interactions
-    offsets = np.concatenate(([0], np.cumsum(rooms)))
+    before[users] = first_step
+    may_have = before.copy()
+    may_have[users] += rooms
+    offsets = np.concatenate(([0], np.cumsum(may_have)))
     items = np.full(int(offsets[-1]), -1, dtype=np.int32)
     who, nth = ragged(before)
     items[offsets[who] + nth] = log.items[log.offsets[numbers[who]] + nth]
@@ -73,15 +73,23 @@ def grown(prepared: Prepared, device: str, progress: Progress) -> Prepared:
         train_end=of_all(split.train_end, nothing),
         streamed=np.concatenate([split.streamed, np.ones(len(others), dtype=bool)]),
     )
-    trained = replace(trained, split=now, training=training, histories=histories)
-    first = prepared.first[numbers]
+    return replace(trained, split=now, training=training, histories=histories), users
+
+
+def grown(prepared: Prepared, device: str, progress: Progress) -> Prepared:
+    """What was prepared, for users whose histories grow as they choose."""
+    population = prepared.population
+    trained, users = grown_models(prepared.trained, population.users, population.first_step, population.n_interactions)
+    histories, log = trained.histories, prepared.trained.split.log
+    assert isinstance(histories, GrowingHistories)
+    first = prepared.first[histories.numbers]
     scores = srm_scores(trained, first, users, prepared.srm)
     population = replace(population, users=users)
     source = None
     if prepared.source is not None:
         reached = histories.reached if population.stream.zero_s is not None else None
         answerer = prepared.source.answerer if isinstance(prepared.source, CachedCandidates) else None
-        grown_from = Grown(log, numbers, reached, answerer)
+        grown_from = Grown(log, histories.numbers, reached, answerer)
         lists = prepared.inputs.lists
         source = grown_source(lists, trained, prepared.srm, first, scores, device, progress, grown_from)
     prepared = replace(prepared, trained=trained, population=population, first=first, scores=scores, source=source)
@@ -157,14 +165,14 @@ def opportunities_of(population: Population, users: sections.Users) -> Opportuni
     return Opportunities.of(population.stream.t_s, population.first_row, population.end_row, users.pause_s())
 
 
-def fitted_users(workload: sections.Workload, before: Prepared, progress: Progress) -> FittedUsers:
-    """The users of a log on disk: fitted, which takes a minute, where the cache does not have them."""
-    fitted = fit_users(before.trained.split, before.trained.store, before.inputs.training.threads, progress)
-    return exposed(fitted, before.trained.split, workload)
+def fitted_users(workload: sections.Workload, trained: TrainedModels, threads: int, progress: Progress) -> FittedUsers:
+    """The users of a log on disk: fitted on so many threads, which takes a minute, where the cache does not have
+    them."""
+    return exposed(fit_users(trained.split, trained.store, threads, progress), trained.split, workload)
 
 
 def user_model(workload: sections.Workload, before: Prepared, times: Opportunities, past: Past) -> UserModel:
     """What items are worth to the users of a scenario: the truth of the built-in world, or what was fitted on a log."""
     if workload.interactions != "synthetic":
-        return fitted_users(workload, before, NullProgress())
+        return fitted_users(workload, before.trained, before.inputs.training.threads, NullProgress())
     return SyntheticTruth(workload.synthetic, times, before.draws, past)

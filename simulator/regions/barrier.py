@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from functools import reduce
-
-import numpy as np
 
 from fleetrec.models.runtime.progress import Progress
-from fleetrec.simulator.engine.retraining import Trainer
+from fleetrec.simulator.engine.retraining import Trainer, Training
 from fleetrec.simulator.engine.run import end_of
 from fleetrec.simulator.regions.messages import BarrierUpdate, Ints, RegionState
+from fleetrec.simulator.regions.uploads import Uploads
 from fleetrec.simulator.scenario import sections
 
 DEALT_EVERY_S = 3600.0
@@ -20,11 +18,21 @@ class Barriers:
     """The barriers of a run, one after the other, and what regions are told at each."""
 
     def __init__(
-        self, duration_s: float, sizes: Ints, budget: sections.Budget, trainer: Trainer | None, progress: Progress
+        self,
+        duration_s: float,
+        sizes: Ints,
+        budget: sections.Budget,
+        shared: tuple[Trainer, Uploads] | None,
+        progress: Progress,
     ):
-        """`sizes` [R]: devices of the regions. `trainer`: of the cloud that they share; None: it keeps its weights."""
-        self._end_s, self._sizes, self.trainer, self._progress = end_of(duration_s), sizes, trainer, progress
-        self._check, self._check_s = 1, math.inf if trainer is None else trainer.section.every
+        """`sizes` [R]: devices of the regions. `shared`: the cloud that they share, and what it is sent; None: it keeps
+        its weights."""
+        self._end_s, self._sizes, self._progress = end_of(duration_s), sizes, progress
+        self.trainer: Trainer | None = None
+        self._uploads: Uploads | None = None
+        if shared is not None:
+            self.trainer, self._uploads = shared
+        self._check, self._check_s = 1, math.inf if self.trainer is None else self.trainer.section.every
         self._deal, self._deal_s = 1, math.inf
         if budget.scope == "fleet" and budget.ratio < 1.0:
             self._deal_s = DEALT_EVERY_S
@@ -38,28 +46,29 @@ class Barriers:
     def reached(self, states: Sequence[RegionState]) -> list[BarrierUpdate]:
         """What each region is told at the barrier that is next, and was reached with these states."""
         now = self.next_s
-        checked, ends = now == self._check_s, None
+        checked, training = now == self._check_s, None
         tokens: list[float | None] = [None] * len(states)
-        if checked:
-            ends = self._train([state.sent for state in states if state.sent is not None])
+        if self._uploads is not None:
+            sent = self._uploads.take([state.sent for state in states if state.sent is not None])
+            training = self._train(sent) if checked else None
         if now == self._deal_s:
             tokens = self._dealt([state.tokens or 0.0 for state in states])
-        return [BarrierUpdate(checked, ends, own) for own in tokens]
+        return [BarrierUpdate(checked, training, own) for own in tokens]
 
-    def _train(self, sent: list[Ints]) -> Ints | None:
-        """Train if the schedule says so: on how many interactions of each user [U]."""
+    def _train(self, sent: Ints) -> Training | None:
+        """Train if the schedule says so, on what each user's [U] devices have sent."""
         trainer, now = self.trainer, self._check_s
         assert trainer is not None
-        ends = trainer.known_ends(reduce(np.minimum, sent))
-        busy_until_s, learns = now, trainer.should_train(ends, now)
-        if learns:
+        ends = trainer.known_ends(sent)
+        busy_until_s, training = now, None
+        if trainer.should_train(ends, now):
             release = trainer.train(ends, now, self._progress)
-            busy_until_s = release.released_s
+            busy_until_s, training = release.released_s, release.training
             if busy_until_s < self._end_s:
                 trainer.releases.append(release)
         self._check = trainer.next_check(self._check, busy_until_s)
         self._check_s = self._check * trainer.section.every
-        return ends if learns else None
+        return training
 
     def _dealt(self, tokens: list[float]) -> list[float | None]:
         """All that is left, by the regions' numbers of devices."""

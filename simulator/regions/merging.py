@@ -12,16 +12,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from fleetrec.simulator.preparation.training import TrainedModels
 from fleetrec.simulator.records.column_units import telling_units, with_units
 from fleetrec.simulator.records.run_manifest import with_run
+from fleetrec.simulator.regions.region import LIVES, OWNERS
 from fleetrec.simulator.results.account import summed_draws
+from fleetrec.simulator.results.closed_loop import popularity_of_items
+from fleetrec.simulator.results.lives import OF_CHOICES, Lives, Told
 from fleetrec.simulator.results.run_folder import RunFolder
 from fleetrec.simulator.results.run_result import TABLES
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds
 
 BY_REGION = "cloud_by_region"
+_REACTING = OPPORTUNITIES, FEEDBACK = "opportunities", "feedback"
+"""tables where users react"""
+_BY_ROW = ("interactions", "requests", "devices", "users", "baselines", OPPORTUNITIES)
 _WITH_REGION = ("devices", "requests")
 
 
@@ -30,17 +38,18 @@ class FolderTables(Mapping[str, pd.DataFrame]):
 
     def __init__(self, folder: Path):
         self._folder = folder
+        self._names = *TABLES, *(name for name in _REACTING if (folder / f"{name}.parquet").is_file())
 
     def __getitem__(self, name: str) -> pd.DataFrame:
-        if name not in TABLES:
+        if name not in self._names:
             raise KeyError(name)
         return telling_units(pd.read_parquet(self._folder / f"{name}.parquet"))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(TABLES)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(TABLES)
+        return len(self._names)
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -61,7 +70,9 @@ def merge_tables(
     first_device = device_bounds(regions, fleet.devices)[:-1]
     issued = [pq.read_metadata(part / "requests.parquet").num_rows for part in parts]
     first_request = np.concatenate([[0], np.cumsum(issued)])[:-1].tolist()
-    for name in ("interactions", "requests", "devices", "users", "baselines"):
+    for name in _BY_ROW:
+        if name == OPPORTUNITIES and not (parts[0] / f"{name}.parquet").is_file():
+            continue
         with folder.file(f"{name}.parquet") as path, _Writer(path, folder.run) as writer:
             for number, part in enumerate(parts):
                 region = regions[number].name if name in _WITH_REGION else None
@@ -78,6 +89,22 @@ def merge_tables(
     accounts = [pd.read_parquet(part / "account.parquet") for part in parts]
     scale = (fleet.represents or fleet.devices) / fleet.devices
     folder.write_table("account", summed_draws(accounts, training_usd * scale, duration_s))
+
+
+def merge_lives(
+    fleet: sections.Fleet, trained: TrainedModels, parts: list[Path], folder: RunFolder
+) -> tuple[Told, NDArray[np.bool_]]:
+    """What users did who react in all regions, whose tables are merged in `folder`, and which interactions [M] they
+    found by themselves. What figures of feedback would be without each of them is written."""
+    devices = pd.concat([pd.read_parquet(part / f"{LIVES}.parquet") for part in parts], ignore_index=True)
+    of_regions = [pd.read_parquet(part / f"{OWNERS}.parquet", columns=list(OF_CHOICES)) for part in parts]
+    recorded = pd.read_parquet(folder.path / "interactions.parquet", columns=["device", "item", "t_s"])
+    lives = Lives(devices, pd.concat([recorded, pd.concat(of_regions, ignore_index=True)], axis=1))
+    popularity, ids = popularity_of_items(trained.training), trained.split.log.user_ids
+    told = lives.told([one.name for one in fleet.classes], popularity, ids)
+    if told.feedback_without is not None:
+        folder.write_table(FEEDBACK, told.feedback_without)
+    return told, lives.alone
 
 
 class _Writer:

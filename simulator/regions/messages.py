@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.simulator.core.notes import Note
+from fleetrec.simulator.engine.retraining import Training
+from fleetrec.simulator.regions.uploads import Sent
 from fleetrec.simulator.scenario import sections
 
 Ints = NDArray[np.int64]
@@ -20,8 +22,8 @@ class BarrierUpdate:
 
     checked: bool = False
     """whether the cloud has checked what all regions' devices had sent"""
-    ends: Ints | None = None
-    """interactions of each user [U] on which a new version is trained then; None: none is"""
+    training: Training | None = None
+    """what was trained then; None: nothing was"""
     tokens: float | None = None
     """what the region's part of the fleet's bucket holds from now on; None: what it held"""
 
@@ -67,8 +69,8 @@ class RegionState:
     error: str | None = None
     details: str = ""
     """where in the code it failed, for what is not a user's mistake"""
-    sent: Ints | None = None
-    """how many interactions of each user [U] its devices have sent"""
+    sent: Sent | None = None
+    """what its devices have sent to a cloud that trains"""
     tokens: float | None = None
     """what its part of the fleet's bucket holds"""
     summary: dict[str, Any] | None = None

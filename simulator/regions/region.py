@@ -10,21 +10,32 @@ from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.engine.run import begin, end, end_of, fewer_collections
 from fleetrec.simulator.engine.world import build_world
+from fleetrec.simulator.preparation.closed_loop import fitted_users, grown, lived
+from fleetrec.simulator.preparation.fitted_users import is_fitted
 from fleetrec.simulator.preparation.held_out import held_out_of
 from fleetrec.simulator.preparation.policy_calibration import tune
 from fleetrec.simulator.preparation.prepare import Prepared
+from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.records.parquet import write_table
-from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, REQUEST_TABLE
+from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, OPPORTUNITY_SCHEMA, REQUEST_TABLE
 from fleetrec.simulator.records.update_log import UPDATE_SCHEMA
 from fleetrec.simulator.regions.messages import RegionState, Task
+from fleetrec.simulator.regions.uploads import RegionUploads
 from fleetrec.simulator.results.collect import collect
+from fleetrec.simulator.results.lives import OF_CHOICES
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.workload.arrivals import gaps_of
 
-_SCHEMAS = {"interactions": INTERACTION_SCHEMA, "requests": REQUEST_TABLE, "updates": UPDATE_SCHEMA}
-OWNERS, GAPS = "owners", "gaps"
-"""files beside the tables: of each interaction its user; pauses between interactions"""
+_SCHEMAS = {
+    "interactions": INTERACTION_SCHEMA,
+    "requests": REQUEST_TABLE,
+    "updates": UPDATE_SCHEMA,
+    "opportunities": OPPORTUNITY_SCHEMA,
+}
+OWNERS, GAPS, LIVES = "owners", "gaps", "lives"
+"""files beside the tables: of each interaction its user, and what else is known of it where users react; pauses between
+interactions; what each device's user did who reacts"""
 
 
 class Region:
@@ -37,35 +48,50 @@ class Region:
         shutil.rmtree(folder, ignore_errors=True)  # what a worker that was lost has left
         inputs = SlateInputs.of(scenario)
         self._tuned = tune(scenario.policy, inputs, prepared, lambda: held_out_of(prepared, device, self._progress))
-        self._world = build_world(scenario, prepared, self._tuned, folder / "parts", device)
+        self._before, histories = prepared, None
+        if scenario.workload.users.reacts:
+            self._prepared = prepared = grown(prepared, device, self._progress)
+            assert isinstance(prepared.trained.histories, GrowingHistories)
+            histories = prepared.trained.histories
+        self._world = build_world(scenario, prepared, self._tuned, folder / "parts", device, self._before)
+        self._uploads: RegionUploads | None = None
         if self._world.learning is not None:
-            self._world.learning.orders = deque()
+            self._world.learning.told = deque()
+            self._uploads = RegionUploads(self._world.learning, prepared.population, histories)
         begin(self._world, prepared, self._progress)
 
     def do(self, task: Task) -> RegionState:
         """Hear the update and go on; how the region stands then."""
         world, update = self._world, task.update
-        if world.learning is not None and world.learning.orders is not None and update.checked:
-            world.learning.orders.append(update.ends)
+        if world.learning is not None and world.learning.told is not None and update.checked:
+            world.learning.told.append(update.training)
         if update.tokens is not None:
             world.budget.deal(update.tokens)
         with fewer_collections():
             world.clock.advance(self._end_s if task.until_s is None else task.until_s)
         if task.until_s is None:
             return self._finish()
-        sent = world.learning.sent_ends(task.until_s) if world.learning is not None else None
+        sent = self._uploads.by(task.until_s) if self._uploads is not None else None
         return RegionState(sent=sent, tokens=world.budget.kept)
 
     def _finish(self) -> RegionState:
-        world, prepared = self._world, self._prepared
+        scenario, world, prepared, fit = self._scenario, self._world, self._prepared, None
         end(world, self._end_s)
-        result = collect(self._scenario, prepared, world, self._tuned, self._progress, of_region=True)
+        if world.reactions is not None:
+            prepared = lived(self._before, prepared, world.reactions.streamed)
+        if is_fitted(scenario.workload):
+            threads = prepared.inputs.training.threads
+            fit = fitted_users(scenario.workload, self._before.trained, threads, self._progress).fit
+        result = collect(scenario, prepared, world, self._tuned, self._progress, of_region=True, users_fit=fit)
         if prepared.source is not None:
             prepared.source.save()
         for name, frame in result.tables.items():
             self._write(name, pa.Table.from_pandas(frame, _SCHEMAS.get(name), preserve_index=False))
-        users = prepared.population.users[result.interactions["device"].to_numpy()]
-        self._write(OWNERS, pa.table({"user": users}))
+        owners = prepared.population.owners[result.interactions["device"].to_numpy()]
+        choices = {} if result.lives is None else {name: result.lives.choices[name] for name in OF_CHOICES}
+        self._write(OWNERS, pa.table({"user": owners} | choices))
+        if result.lives is not None:
+            self._write(LIVES, pa.Table.from_pandas(result.lives.devices, preserve_index=False))
         self._write(GAPS, pa.table({"gap_s": gaps_of(prepared.population.stream)}))
         world.recorder.remove_parts()
         up_s = world.service.up_s(prepared.population.stream.horizon_s)

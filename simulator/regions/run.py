@@ -3,7 +3,7 @@
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
@@ -17,19 +17,23 @@ from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.randomness import Draws, RegionDraws
 from fleetrec.simulator.engine.retraining import Trainer
 from fleetrec.simulator.fleet.devices import build_fleet
+from fleetrec.simulator.fleet.population import DeviceRange, Population, populate
+from fleetrec.simulator.preparation.closed_loop import fitted_users
+from fleetrec.simulator.preparation.fitted_users import is_fitted
 from fleetrec.simulator.preparation.input_checks import check_inputs
 from fleetrec.simulator.preparation.training import TrainedModels, first_deployed, train_llm, train_models
 from fleetrec.simulator.regions.barrier import Barriers
 from fleetrec.simulator.regions.executors import Executor, ThisProcess
-from fleetrec.simulator.regions.merging import FolderTables, merge_tables, read_tables
+from fleetrec.simulator.regions.merging import FolderTables, merge_lives, merge_tables, read_tables
 from fleetrec.simulator.regions.messages import RegionState, RunSpec, Task
 from fleetrec.simulator.regions.summary import fleet_summary
+from fleetrec.simulator.regions.uploads import ChosenUploads, ReplayedUploads
 from fleetrec.simulator.results.run_folder import RunFolder, disk_full_told, opened
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.results.update_summary import training_cost
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import ListInputs, PreparationInputs, TrainingInputs
-from fleetrec.simulator.scenario.regional import arrivals_of, device_bounds
+from fleetrec.simulator.scenario.regional import arrivals_of, device_bounds, regional
 from fleetrec.simulator.workload.arrivals import arrival_times
 from fleetrec.simulator.workload.splitting import SplitLog
 
@@ -56,6 +60,10 @@ def simulate_regions(
         trained = trained or train_models(TrainingInputs.of(scenario), store, device, progress)
         if scenario.policy.slate.uses_llm:
             train_llm(ListInputs.of(scenario), trained, device, progress)
+        if is_fitted(scenario.workload):
+            fitted_users(
+                scenario.workload, trained, scenario.engine.threads, progress
+            )  # workers find them in the store
         who = executor or ThisProcess(store, trained)
         duration_s, fleet, regions = scenario.duration, scenario.fleet, scenario.regions
         if duration_s is None:
@@ -69,7 +77,10 @@ def simulate_regions(
         training = training_cost(barriers.trainer, scenario.tariffs)
         folder.begin()
         merge_tables(regions, fleet, duration_s, parts, folder, training.usd)
-        summary = fleet_summary(scenario, parts, folder.path, states, barriers.trainer)
+        lived, alone = None, None
+        if scenario.workload.users.reacts:
+            lived, alone = merge_lives(fleet, trained, parts, folder)
+        summary = fleet_summary(scenario, parts, folder.path, states, barriers.trainer, lived, alone)
         tables = FolderTables(folder.path) if out is not None else read_tables(folder.path)
         result = RunResult(summary, tables, scenario)
         result.timing = {
@@ -91,13 +102,15 @@ def _run(
     """All regions to the end of the run: how they stand, and the wall time [R] that each took."""
     scenario, duration_s = spec.scenario, spec.scenario.duration
     assert duration_s is not None
-    schedule, trainer = scenario.policy.update, None
+    schedule, shared = scenario.policy.update, None
     if schedule.retraining is not None:
-        inputs = PreparationInputs.of(scenario)
+        inputs, reacts = PreparationInputs.of(scenario), scenario.workload.users.reacts
         srm = first_deployed(inputs.item_table, trained)
-        trainer = Trainer(schedule, scenario.cloud.gpu, inputs, trained, srm, spec.device)
+        uploads = ChosenUploads(trained, _populations(spec, trained.split)) if reacts else ReplayedUploads(trained)
+        trainer = Trainer(schedule, scenario.cloud.gpu, inputs, uploads.trained, srm, spec.device)
+        shared = trainer, uploads
     sizes = np.diff(device_bounds(scenario.regions, scenario.fleet.devices))
-    barriers = Barriers(duration_s, sizes, scenario.policy.budget, trainer, progress)
+    barriers = Barriers(duration_s, sizes, scenario.policy.budget, shared, progress)
     held = 1 if barriers.next_s is None else math.ceil(len(folders) / executor.workers)  # by a worker at a time
     spec = replace(spec, at_once=held * executor.workers_here)
     tasks: list[list[Task]] = [[Task(until_s=barriers.next_s)] for _ in folders]
@@ -113,6 +126,15 @@ def _run(
             done_s = until_s
             for own, update in zip(tasks, barriers.reached(states), strict=True):
                 own.append(Task(update, barriers.next_s))
+
+
+def _populations(spec: RunSpec, split: SplitLog) -> Iterator[Population]:
+    """Those of the regions, as they are drawn where these are simulated."""
+    scenario = spec.scenario
+    bounds = pairwise(device_bounds(scenario.regions, scenario.fleet.devices))
+    for number, (region, (low, high)) in enumerate(zip(scenario.regions, bounds, strict=True)):
+        draws, own = RegionDraws(scenario.seed, region.name, low), DeviceRange(region.name, low, high)
+        yield populate(PreparationInputs.of(regional(scenario, number)), split, draws, own)
 
 
 def _sound(state: RegionState) -> RegionState:

@@ -23,42 +23,63 @@ from fleetrec.simulator.regions.region import GAPS, OWNERS
 from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account_figures, of_known, worst_of
 from fleetrec.simulator.results.collect import pace
+from fleetrec.simulator.results.engagement import engagement_headline
+from fleetrec.simulator.results.lives import Told
 from fleetrec.simulator.results.notes import CAVEAT, account_note
 from fleetrec.simulator.results.summary import NOT_EVALUATED
 from fleetrec.simulator.results.update_summary import training_cost, update_section
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds
 
-_OF_A_REGION = ("interactions", "accuracy", "requests", "latency_s", "freshness", "cloud", "cost", "represented")
+_OF_A_REGION = (
+    "interactions",
+    "accuracy",
+    "engagement",
+    "feedback",
+    "requests",
+    "latency_s",
+    "freshness",
+    "cloud",
+    "cost",
+    "represented",
+)
 
 Figures = dict[str, Any]
 
 
 def fleet_summary(
-    scenario: sections.Scenario, folders: list[Path], folder: Path, states: list[RegionState], trainer: Trainer | None
+    scenario: sections.Scenario,
+    folders: list[Path],
+    folder: Path,
+    states: list[RegionState],
+    trainer: Trainer | None,
+    lived: Told | None,
+    alone: NDArray[np.bool_] | None,
 ) -> Figures:
-    """The summary of a run whose merged tables are in `folder`, from those and how the regions stand at the end."""
+    """The summary of a run whose merged tables are in `folder`, from those and how the regions stand at the end.
+    Where users react: what is told of them, and which interactions [M] they found by themselves."""
     own = [state.summary for state in states if state.summary is not None]
     columns = _Columns(folder, folders)
     ranks, users, ks = columns.of("interactions", "rank"), columns.of_regions(OWNERS, "user"), scenario.metrics.k
     n = len(ranks)
+    judged = slice(None) if alone is None else alone
+    ranks, users = ranks[judged], users[judged]
     accuracy = parts.accuracy_section(ranks, users, ks)
-    baselines = {}
-    for name in own[0]["baselines"]:
-        values = columns.of_regions("baselines", name)
-        kept = values > NOT_EVALUATED
-        baselines[name] = parts.accuracy_section(values[kept], users[kept], ks)
-    base = {name: columns.of_regions("baselines", name) for name in baselines}
+    base = {name: columns.of_regions("baselines", name)[judged] for name in own[0]["baselines"]}
+    kept = {name: values > NOT_EVALUATED for name, values in base.items()}
+    baselines = {
+        name: parts.accuracy_section(values[kept[name]], users[kept[name]], ks) for name, values in base.items()
+    }
     gain = parts.gain_section(ranks, base, users, ks)
-    del ranks, users, base
+    del ranks, users, base, kept
     seen = columns.frame("interactions", ["as_of", "staleness", "list_age_s"])
     requests = columns.frame(
         "requests", ["outcome", "bytes_up", "t_issued_s", "t_arrived_s", "t_started_s", "t_delivered_s"]
     )
     updates, horizon_s = columns.frame("updates"), own[0]["simulated_seconds"]
-    training = training_cost(trainer, scenario.tariffs)
+    trainings = training_cost(trainer, scenario.tariffs)
     devices = scenario.fleet.devices
-    pushes = update_section(scenario.policy.update.kind, UpdateLog(0), updates, training, devices, horizon_s)
+    pushes = update_section(scenario.policy.update.kind, UpdateLog(0), updates, trainings, devices, horizon_s)
     for name in ("bytes_pushed", "bytes_uploaded"):
         pushes[name] = math.fsum(one["updates"][name] for one in own)
     latencies = columns.frame("interactions", ["slate_latency_s"])
@@ -71,7 +92,7 @@ def fleet_summary(
         n,
         represents,
         represents / devices,
-        training.usd,
+        trainings.usd,
         columns.frame("account"),
         horizon_s,
     )
@@ -89,6 +110,8 @@ def fleet_summary(
         "baselines": baselines,
         "gain_over": gain,
         "freshness": parts.freshness_section(seen),
+        **({} if lived is None else lived.sections),
+        **{name: own[0][name] for name in ("users_fit",) if name in own[0]},
         "requests": {**parts.request_section(requests, n), **share, "threshold": threshold},
         "latency_s": parts.latency_section(latencies, requests),
         "pace": pace(columns.of_regions(GAPS, "gap_s"), requests),
@@ -99,15 +122,22 @@ def fleet_summary(
         "hangs_on": own[0]["hangs_on"],
         "models": own[0]["models"],
         "by_region": {
-            region.name: {"devices": high - low, "share": region.share, **{name: one[name] for name in _OF_A_REGION}}
+            region.name: {"devices": high - low, "share": region.share, **_of_a_region(one)}
             for region, low, high, one in zip(scenario.regions, bounds, bounds[1:], own, strict=False)
         },
         "versions": own[0]["versions"],
     }
     with told_in(scenario.tariffs.currency):
-        summary["headline"] = parts.headline(scenario.policy, summary)
+        summary["headline"] = (
+            parts.headline(scenario.policy, summary) if lived is None else engagement_headline(summary)
+        )
     found: Figures = parts.finite(summary)
     return found
+
+
+def _of_a_region(own: Figures) -> Figures:
+    """What is told of one."""
+    return {name: own[name] for name in _OF_A_REGION if name in own}
 
 
 class _Columns:
@@ -229,7 +259,8 @@ def merged_notes(
                 words = [str(value) for value in one.values.values() if not _is_number(value)]
                 told.setdefault((one.key, one.template, *words), {})[name] = one
     account = account_note(slate, cloud, "each region's objective for its share", represents)
-    return [*(_merged(who, len(regions)) for who in told.values()), account, CAVEAT]
+    replayed = [CAVEAT] if any(one.key == CAVEAT.key for own in regions for one in own) else []
+    return [*(_merged(who, len(regions)) for who in told.values()), account, *replayed]
 
 
 def _is_number(value: object) -> bool:

@@ -19,6 +19,7 @@ from fleetrec.simulator.results.summary import NOT_EVALUATED
 
 Ints = NDArray[np.int64]
 
+FORMAT = 2  # of the artifact and of what is computed: raise it when either changes
 DIN_SAMPLE = 2_000
 """interactions on which an SRM without a user state is ranked over the whole catalogue: each costs a full pass"""
 _QUERIES_PER_CALL = 8_192
@@ -40,6 +41,7 @@ def baseline_ranks(
     """
     pairs, back = different_pairs(users, steps)
     key = {
+        "format": FORMAT,
         "pairs": content_hash(pairs),
         "log": trained.split.log.content_hash,
         "training": trained.training.content_hash,

@@ -26,7 +26,7 @@ from fleetrec.simulator.results import summary as parts
 from fleetrec.simulator.results.account import account
 from fleetrec.simulator.results.assumptions import hangs_on
 from fleetrec.simulator.results.baselines import baseline_ranks
-from fleetrec.simulator.results.closed_loop import engaged
+from fleetrec.simulator.results.closed_loop import lives_notes, lives_of, popularity_of_items
 from fleetrec.simulator.results.engagement import engagement_headline
 from fleetrec.simulator.results.notes import (
     CAVEAT,
@@ -70,6 +70,7 @@ def collect(
     steps = interactions["step"].to_numpy().astype(np.int64)
     ranks = interactions["rank"].to_numpy().astype(np.int64)
     ks = scenario.metrics.k
+    prepared.scores.ready(users, steps - 1)  # of histories that have grown, also the states that no slate was made of
     base = baseline_ranks(
         trained,
         prepared.srm,
@@ -81,8 +82,10 @@ def collect(
         progress,
     )
     chosen = None if world.reactions is None else _to_pandas(world.reactions.table())
-    reacting = None if chosen is None else engaged(scenario.workload, chosen, prepared, interactions)
-    judged = np.ones(len(ranks), dtype=bool) if reacting is None else reacting.alone
+    lives = None if chosen is None else lives_of(chosen, prepared, interactions)
+    known = population.fleet.class_names, popularity_of_items(trained.training), trained.split.log.user_ids
+    told = None if lives is None else lives.told(*known)
+    judged = np.ones(len(ranks), dtype=bool) if lives is None else lives.alone
     ours, own = (
         population.owners[interactions["device"].to_numpy()[judged]],
         {name: values[judged] for name, values in base.items()},
@@ -116,14 +119,14 @@ def collect(
         *training_notes(scenario.llm.candidates.kind, prepared),
         *parts.request_notes(requests, population.presence.joined_s),
         *(answer_notes(answers, prompt.fill) if answers and prompt else []),
-        *missing_note(scenario.llm.candidates, load, reacting is not None),
+        *missing_note(scenario.llm.candidates, load, lives is not None),
         *service.notes(),
         *engine_notes(scenario.policy.slate, scenario.llm, scenario.cloud, service.cost_label),
         *illegal_beams.notes(prepared.inputs.lists),
         *list_quality.notes(prepared.inputs.lists),
         *tuned.notes,
         *provisioned_notes(scenario.policy.slate, scenario.cloud, service, provisioned),
-        *([CAVEAT] if reacting is None else reacting.notes(tuned.curve is not None, users_fit)),
+        *([CAVEAT] if lives is None else lives_notes(scenario.workload, tuned.curve is not None, users_fit)),
     ]
     summary: dict[str, Any] = {
         "schema_version": parts.SCHEMA_VERSION,
@@ -146,7 +149,7 @@ def collect(
         "baselines": baselines,
         "gain_over": gain,
         "freshness": parts.freshness_section(interactions),
-        **({} if reacting is None else reacting.sections()),
+        **({} if told is None else told.sections),
         **({} if users_fit is None else {"users_fit": users_fit}),
         "requests": {**parts.request_section(requests, len(interactions)), **share, "threshold": tuned.threshold},
         "latency_s": parts.latency_section(interactions, requests),
@@ -175,7 +178,7 @@ def collect(
         | {"python": platform.python_version()},
     }
     with told_in(scenario.tariffs.currency):
-        said = parts.headline(scenario.policy, summary) if reacting is None else engagement_headline(summary)
+        said = parts.headline(scenario.policy, summary) if lives is None else engagement_headline(summary)
     summary["headline"] = said
     alone = interactions[["device", "step"]].assign(**{name: held.astype(np.int32) for name, held in base.items()})
     items, owners = _ids(prepared)
@@ -183,9 +186,9 @@ def collect(
     named = dict(zip(TABLES, map(telling_units, tables), strict=True))
     if chosen is not None:
         named["opportunities"] = telling_units(chosen)
-    if reacting is not None and reacting.feedback_without is not None:
-        named["feedback"] = telling_units(reacting.feedback_without)
-    return RunResult(parts.finite(summary), named, scenario, notes)
+    if told is not None and told.feedback_without is not None:
+        named["feedback"] = telling_units(told.feedback_without)
+    return RunResult(parts.finite(summary), named, scenario, notes, lives=lives)
 
 
 def _ids(prepared: Prepared) -> tuple[pd.DataFrame, pd.DataFrame]:

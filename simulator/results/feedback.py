@@ -5,6 +5,7 @@ places in a space that the training part of the log spans, of which no recommend
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -69,77 +70,89 @@ def gini(counts: Ints) -> float:
     return float((2 * np.arange(1, n + 1) - n - 1) @ ordered / (n * total)) if total else float("nan")
 
 
-class Tastes:
-    """What is known of items and of what users had before the run."""
+@dataclass(frozen=True)
+class Choices:
+    """What the users of devices [D] took [M], of a catalogue whose items are so popular."""
 
-    def __init__(self, vectors: Floats, counts: Ints, owner: Ints, items: Ints, devices: int):
-        """`owner` and `items` [E]: what the devices' users had before; `counts` [n_items] of the training part."""
-        self._vectors, self._popularity, self._n_items = vectors, popularity_of(counts), len(counts)
-        had = np.stack([np.bincount(owner, vectors[items, d], minlength=devices) for d in range(vectors.shape[1])], 1)
-        length = np.sqrt((had**2).sum(axis=1, keepdims=True))
-        self._taste = had / np.where(length > 0, length, 1.0)
+    device: Ints
+    item: Ints
+    t_s: Floats
+    own_taste: Floats
+    """closeness of each to its user's earlier taste (`closeness`)"""
+    popularity: Floats
+    """[n_items] (`popularity_of`)"""
+    owners: Ints
+    """[D] the devices' users, clones being one user, in whose order they are told"""
 
-    def told(self, owner: Ints, items: Ints) -> dict[str, float]:
-        """Coverage, Gini, popularity and closeness to the users' earlier taste, of choices [M]."""
-        taken = np.bincount(items, minlength=self._n_items)
-        popular, close = self._of(owner, items).mean(axis=0).tolist()
+    def told(self, some: Ints) -> dict[str, float]:
+        """Coverage, Gini, popularity and closeness to the users' earlier taste, of `some` of them."""
+        taken = np.bincount(self.item[some], minlength=len(self.popularity))
+        popular, close = self._of(some).mean(axis=0).tolist()
         found = ((taken > 0).mean(), gini(taken), popular, close)
         return {name: round(float(value), _DIGITS) for name, value in zip(_NOW, found, strict=True)}
 
-    def taken(self, owner: Ints, items: Ints, whose: Ints, among: Ints) -> Taken:
-        """Choices [M] in their order, of the devices that are `among` all; `whose` [D]: the devices' users, clones
-        being one user, in whose order they are told."""
-        users, numbers = np.unique(whose[among], return_inverse=True)
-        number = np.zeros(len(whose), dtype=np.int64)
+    def taken(self, some: Ints, among: Ints) -> Taken:
+        """Those of `some`, in their order, of the devices that are `among` all."""
+        users, numbers = np.unique(self.owners[among], return_inverse=True)
+        number = np.zeros(len(self.owners), dtype=np.int64)
         number[among] = numbers
-        return Taken(number[owner], items, self._of(owner, items), len(users), self._n_items)
+        whose = number[self.device[some]]
+        return Taken(whose, self.item[some], self._of(some), len(users), len(self.popularity))
 
-    def _of(self, owner: Ints, items: Ints) -> Floats:
+    @property
+    def in_time(self) -> Ints:
+        """[M] all of them in the order of time."""
+        return np.argsort(self.t_s, kind="stable")
+
+    def _of(self, some: Ints) -> Floats:
         """[M, 2]: how popular items are, and how close to the users' earlier taste."""
-        close = (self._vectors[items] * self._taste[owner]).sum(axis=1)
-        return np.stack([self._popularity[items], close], axis=1)
+        return np.stack([self.popularity[self.item[some]], self.own_taste[some]], axis=1)
 
 
-def feedback_by(
-    tastes: Tastes, owner: Ints, items: Ints, whose: Ints, groups: Mapping[str, tuple[Ints, Sequence[str]]]
-) -> dict[str, Any]:
-    """What each group of devices took, of choices [M], and the 95% intervals of that: for each way to part them,
-    numbers [D] of names; nothing of a group whose choices are too few to tell. `whose` [D]: the devices' users."""
+def closeness(vectors: Floats, owner: Ints, had: Ints, devices: int, device: Ints, item: Ints) -> Floats:
+    """How close each item [M] that a device's user took is to what that one had before: of devices whose users are
+    `owner` [E] of the items `had` [E]; `vectors` of items (`item_vectors`)."""
+    past = np.stack([np.bincount(owner, vectors[had, d], minlength=devices) for d in range(vectors.shape[1])], 1)
+    length = np.sqrt((past**2).sum(axis=1, keepdims=True))
+    taste = past / np.where(length > 0, length, 1.0)
+    return np.asarray((vectors[item] * taste[device]).sum(axis=1))
+
+
+def feedback_by(choices: Choices, groups: Mapping[str, tuple[Ints, Sequence[str]]]) -> dict[str, Any]:
+    """What each group of devices took, and the 95% intervals of that: for each way to part them, numbers [D] of names;
+    nothing of a group whose choices are too few to tell."""
     found: dict[str, Any] = {}
     for way, (numbers, names) in groups.items():
         found[way] = {}
         for number, name in enumerate(names):
-            of = np.flatnonzero(numbers[owner] == number)
+            of = np.flatnonzero(numbers[choices.device] == number)
             if len(of) < _LEAST:
                 continue
-            told = tastes.told(owner[of], items[of])
-            taken = tastes.taken(owner[of], items[of], whose, np.flatnonzero(numbers == number))
+            told, taken = choices.told(of), choices.taken(of, np.flatnonzero(numbers == number))
             without = dict(zip(_NOW, taken.without_each(0, len(of)).T, strict=True))
             found[way][name] = {"choices": len(of)} | told | {"intervals": intervals_of(told, without)}
     return found
 
 
-def feedback_section(tastes: Tastes, owner: Ints, items: Ints, t_s: Floats) -> dict[str, Any] | None:
-    """What users took [M] in all, by stretches of equally many choices, and what moved from the first to the last of
-    them; None where there are too few to tell."""
-    each = len(items) // STRETCHES
+def feedback_section(choices: Choices) -> dict[str, Any] | None:
+    """What users took in all, by stretches of equally many choices, and what moved from the first to the last of them;
+    None where there are too few to tell."""
+    each, order = len(choices.item) // STRETCHES, choices.in_time
     if each < _LEAST:
         return None
-    order = np.argsort(t_s, kind="stable")
     parts = [order[n * each : (n + 1) * each] for n in range(STRETCHES)]
-    told = [tastes.told(owner[part], items[part]) for part in parts]
+    told = [choices.told(part) for part in parts]
     drift = {f"{name}_drift": round(told[-1][name] - told[0][name], _DIGITS) for name in told[0]}
     series = {name: [one[name] for one in told] for name in told[0]}
-    over_time = {"choices": each, "from_s": [float(t_s[part[0]]) for part in parts], **series}
-    return tastes.told(owner, items) | drift | {"over_time": over_time}
+    over_time = {"choices": each, "from_s": [float(choices.t_s[part[0]]) for part in parts], **series}
+    return choices.told(np.arange(len(order))) | drift | {"over_time": over_time}
 
 
-def feedback_without(tastes: Tastes, owner: Ints, items: Ints, t_s: Floats, whose: Ints) -> dict[str, Floats]:
-    """What every figure of the same would be without each of the users [U]; `whose` [D]: those of the devices."""
-    order = np.argsort(t_s, kind="stable")
-    taken = tastes.taken(owner[order], items[order], whose, np.arange(len(whose)))
-    each = len(items) // STRETCHES
-    stretches = ((0, len(items)), ((STRETCHES - 1) * each, STRETCHES * each), (0, each))
+def feedback_without(choices: Choices) -> dict[str, Floats]:
+    """What every figure of the same would be without each of the users [U]."""
+    taken, total = choices.taken(choices.in_time, np.arange(len(choices.owners))), len(choices.item)
+    each = total // STRETCHES
+    stretches = ((0, total), ((STRETCHES - 1) * each, STRETCHES * each), (0, each))
     now, last, first = (taken.without_each(*stretch) for stretch in stretches)
     found = np.round(np.concatenate([now, last - first], axis=1), _DIGITS_WITHOUT)
     return dict(zip(BOUNDS, found.T, strict=True))

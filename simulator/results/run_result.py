@@ -13,6 +13,7 @@ from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.records.schemas import OPPORTUNITY_SCHEMA
 from fleetrec.simulator.results.feedback import BOUNDS
+from fleetrec.simulator.results.lives import Lives
 from fleetrec.simulator.results.run_folder import RunFolder
 from fleetrec.simulator.scenario import resolved_yaml, sections
 
@@ -38,6 +39,8 @@ class RunResult:
     """those of the summary"""
     timing: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    lives: Lives | None = None
+    """of users who react, as they have been collected; none of a run in regions"""
 
     @property
     def interactions(self) -> pd.DataFrame:

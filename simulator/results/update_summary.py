@@ -17,7 +17,8 @@ def training_cost(learning: Trainer | None, tariffs: sections.Tariffs) -> Cost:
     """What the GPU that retrains costs, by its time."""
     if learning is None:
         return Cost()
-    return rent_cost(sum(release.gpu_seconds for release in learning.releases), learning.gpu.usd_per_hour(tariffs))
+    busy_s = sum(release.training.gpu_seconds for release in learning.releases)
+    return rent_cost(busy_s, learning.gpu.usd_per_hour(tariffs))
 
 
 def update_section(

@@ -22,8 +22,6 @@ def _not_simulated(scenario: sections.Scenario) -> Iterator[tuple[str, str]]:
     request = scenario.policy.request
     if request.knows_future:
         yield "policy.request", f"{request.kind} knows what the log says comes next, and nobody does"
-    if scenario.regions:
-        yield "regions", "share out the log's interactions, and are not simulated"
     if scenario.llm.quality.knows_next:
         yield (
             "llm.quality.knows_next",

@@ -82,6 +82,8 @@ def replayed(scenario: Scenario, store: ArtifactStore | None = None) -> dict[str
 def _tables(scenario: Scenario, store: ArtifactStore | None) -> dict[str, pd.DataFrame]:
     if scenario.policy.slate.uses_llm and store is None:
         scenario = sections.with_kind(scenario, "llm.candidates", Formula)
+    if scenario.regions:
+        return dict(simulate(scenario, store=_store()).tables)
     progress, reacts = NullProgress(), scenario.workload.users.reacts
     before = prepare(scenario, "cpu", progress, store or _store())
     tuned = tune(scenario.policy, SlateInputs.of(scenario), before, lambda: held_out_of(before, "cpu", progress))

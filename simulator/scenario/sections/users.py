@@ -118,14 +118,15 @@ class Users(Kind):
 class OwnUsers:
     """A fleet of users of the user's own in a run, an object each: what they answer is checked."""
 
-    def __init__(self, users: Users, count: int, n_items: int):
+    def __init__(self, users: Users, first: int, count: int, n_items: int):
+        """Of the devices `first` to `first` + `count` - 1 of the fleet."""
         made = [users.own_behaviour() for _ in range(count)]
         self._each = [own.model_copy() if own is users else own for own in made]
-        self._next, self._n_items = OwnMethod(users, "next", self), n_items
+        self._next, self._first, self._n_items = OwnMethod(users, "next", self), first, n_items
 
     def next(self, slate: Any, now: float) -> Any:
         """Asks whose screen it is."""
-        return self._each[slate.user].next(slate, now)
+        return self._each[slate.user - self._first].next(slate, now)
 
     def answer(self, slate: SlateView, now: float) -> Answer:
         """See `Users.next`."""

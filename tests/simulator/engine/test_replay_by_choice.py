@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.engine import world
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.scenario import Scenario
@@ -29,8 +28,10 @@ SMALL = (
 ALSO = {
     "foursquare_nyc": ["policy.request={kind: inconsistency, threshold: 17.5}"],  # too few decisions to find one on
     "paper_protocol": ["srm.loss=bce"],
+    "regions": ["cloud.slo={}", "fleet.represents=none"],  # what is provided for phones takes far longer than they do
+    "million": ["cloud.slo={}", "fleet.represents=none"],
 }
-GALLERY = sorted({path.stem for path in (ROOT / "scenarios").glob("*.yaml")} - {"million", "regions"})
+GALLERY = sorted(path.stem for path in (ROOT / "scenarios").glob("*.yaml"))
 SASREC = {"srm": {"kind": "sasrec", "dim": 8, "layers": 1, "heads": 1, "max_length": 8, "epochs": 0}}
 
 
@@ -89,13 +90,6 @@ def test_it_records_what_replay_records(changes: dict[str, Any], monkeypatch: py
 def test_so_it_does_in_every_scenario_of_the_gallery(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = Scenario.load(ROOT / "scenarios" / f"{name}.yaml", [*SMALL, *ALSO.get(name, ())])
     assert len(_recorded_by_both(scenario, monkeypatch)["interactions"]) > 50
-
-
-def test_regions_of_the_gallery_are_refused_and_nothing_else() -> None:
-    for path in (ROOT / "scenarios").glob("*.yaml"):
-        if path.stem not in GALLERY:
-            with pytest.raises(InputError, match=r"regions: .* where users react"):
-                Scenario.load(path, ["workload.users=choice"])
 
 
 def _recorded_by_both(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> dict[str, pd.DataFrame]:

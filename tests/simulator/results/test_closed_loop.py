@@ -1,11 +1,18 @@
 """A run whose users react tells what they did, by whom, and judges predictions by what they found alone."""
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import pytest
 
 from fleetrec.models.metrics import clustered_ratio
+from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.simulator.ranking.growing import GrowingScores
 from fleetrec.simulator.results.engagement import device_totals
-from tests.simulator.reacting import reacting, run
+from fleetrec.simulator.simulation import simulate
+from tests.simulator.handed_over import Formula
+from tests.simulator.reacting import UPDATES, reacting, run
 
 
 def test_a_run_in_which_all_is_found_alone_has_the_accuracy_of_all_it_recorded() -> None:
@@ -47,3 +54,19 @@ def test_groups_add_up_to_the_run_and_its_note_says_who_its_users_are() -> None:
     assert "built-in world" in told["engagement"]
     assert "prediction" not in told
     assert found.summary["headline"].startswith("Users took")
+
+
+def test_baselines_rest_on_no_state_that_nobody_computed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scenario = reacting(fleet={"devices": 40}, policy={"request": {"kind": "never"}, "update": UPDATES["fleet"]})
+    found, made = [], GrowingScores.__init__
+    for value in (0.0, 7.0):
+
+        def begin(self: Any, *given: Any, left_there: float = value) -> None:
+            made(self, *given)
+            self._states.fill_(left_there)
+
+        monkeypatch.setattr(GrowingScores, "__init__", begin)
+        found.append(simulate(scenario, store=ArtifactStore(tmp_path / f"{value}"), candidates=Formula))
+    one, other = found
+    assert one.summary["hangs_on"] == other.summary["hangs_on"]
+    assert one.baselines.equals(other.baselines)

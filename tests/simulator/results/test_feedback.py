@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from fleetrec.simulator.results.feedback import STRETCHES, Tastes, feedback_section, gini, item_vectors, popularity_of
+from fleetrec.simulator.results.feedback import (
+    STRETCHES,
+    Choices,
+    closeness,
+    feedback_section,
+    gini,
+    item_vectors,
+    popularity_of,
+)
 
 ITEMS, USERS = 40, 60
 
@@ -18,8 +26,11 @@ def log() -> tuple[np.ndarray, np.ndarray]:
 def section(items: np.ndarray, owner: np.ndarray) -> dict[str, float]:
     """Of choices in the order of time."""
     users, had = log()
-    tastes = Tastes(item_vectors(users, had, ITEMS), np.bincount(had, minlength=ITEMS), users, had, USERS)
-    found = feedback_section(tastes, owner, items, np.arange(len(items), dtype=np.float64))
+    close = closeness(item_vectors(users, had, ITEMS), users, had, USERS, owner, items)
+    popularity = popularity_of(np.bincount(had, minlength=ITEMS))
+    found = feedback_section(
+        Choices(owner, items, np.arange(len(items), dtype=np.float64), close, popularity, np.arange(USERS))
+    )
     assert found is not None
     return found
 
@@ -55,6 +66,5 @@ def test_choices_that_narrow_are_told_by_gini_and_coverage() -> None:
 
 
 def test_of_a_handful_of_choices_nothing_is_told() -> None:
-    tastes = Tastes(np.zeros((ITEMS, 1)), np.ones(ITEMS, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64), 1)
     few = np.zeros(30, np.int64)
-    assert feedback_section(tastes, few, few, np.arange(30.0)) is None
+    assert feedback_section(Choices(few, few, np.arange(30.0), np.zeros(30), np.ones(ITEMS), few[:1])) is None
