@@ -123,7 +123,7 @@ def told_prior(log: RequestLog, chosen: NDArray[np.bool_], weak: Prior) -> Prior
     told = weak.coefficients
     each_s = _SMALL * told.fixed_s
     if steps[batch > 1].sum() >= _FEWEST_STEPS:
-        slope_s, _ = np.polyfit(batch, step_s, 1, w=np.sqrt(steps))
+        slope_s, _ = np.polyfit(batch, step_s, 1, w=steps**0.25)  # batches of many are few, and the slow answers'
         each_s = max(float(slope_s), each_s)
     alone_s = float(np.average(step_s - each_s * batch, weights=steps))
     fixed_s = max(alone_s, _SMALL * float(step_s.mean()))
