@@ -157,6 +157,13 @@ WORLDS: dict[str, tuple[str, ...]] = {
         "policy.budget={ratio: 0.2, scope: fleet}",
         "policy.update={kind: fleet, every: 6h, min_new: 1}",
     ),
+    "regions, users who choose": (
+        "regions=[{name: a, share: 0.6}, {name: b, share: 0.4}]",
+        "fleet.devices=70",
+        "workload.users={kind: choice, looks: 5}",
+        "policy.budget={ratio: 0.5, scope: fleet}",
+        "policy.update={kind: both, fleet: {every: 6h, min_new: 1}}",
+    ),
     "hosted API": (f"cloud={{kind: api, api: {API}}}", "llm.prompt.window=blocks", "policy.request=always"),
     "hosted API for overflow": (
         f"cloud={{kind: overflow, gpu: l4, queue_limit: 0, max_sequences: 50, api: {API}}}",
