@@ -1,6 +1,6 @@
 """Grounding and title lists against hand-made catalogues and a language model that says what it is told to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,9 +34,9 @@ class Parrot:
         self.text = text
         self.asked: list[str] = []
 
-    def answers(self, prompts: Sequence[str], users: object, as_of: object) -> list[Answer]:
+    def answers(self, prompts: Sequence[str]) -> Iterator[tuple[int, Answer]]:
         self.asked += prompts
-        return [Answer(self.text, 7.0, 3.0) for _ in prompts]
+        return enumerate([Answer(self.text, 7.0, 3.0) for _ in prompts])
 
 
 def candidates(text: str, exclude_seen: bool = False, length: int = 4, **changes: Any) -> TitleCandidates:
@@ -175,7 +175,7 @@ def test_seen_items_that_were_written_stay_until_display_and_none_is_filled_in()
 def test_the_prompt_holds_nothing_later_than_as_of() -> None:
     source = candidates("Heat")
     source.lists(np.array([1, 1]), np.array([0, 2]))
-    asked = source._answerer.asked  # type: ignore[attr-defined]
+    asked = source.answerer.asked  # type: ignore[attr-defined]
     assert "Toy Story 2" not in asked[0]
     assert "Toy Story 2" in asked[1]
     assert "Jumanji" not in asked[1]
@@ -209,7 +209,7 @@ def test_how_an_answer_ended_is_kept_and_one_without_titles_is_filled(text: str,
 )
 def test_what_a_server_says_of_an_answer_is_kept(answer: Answer, outcome: Outcome) -> None:
     source = candidates("")
-    source._answerer.answers = lambda *_: [answer]  # type: ignore[method-assign]
+    source.answerer.answers = lambda prompts: enumerate([answer])  # type: ignore[method-assign]
     lists = source.lists(np.array([0]), np.array([0]))
     assert lists.outcome is not None
     assert lists.outcome[0] == outcome

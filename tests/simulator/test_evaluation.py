@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -131,9 +131,10 @@ class Oracle:
     def __init__(self, *_: Any):
         """Takes what an endpoint takes."""
 
-    def answers(self, prompts: Sequence[str], users: object, as_of: object) -> list[Answer]:
+    def answers(self, prompts: Sequence[str]) -> Iterator[tuple[int, Answer]]:
         newest = [int(prompt.split("\n\n")[0].split("Film ")[-1]) for prompt in prompts]
-        return [Answer(f"1. film {(n + 1) % ITEMS}\n2. The Unknown Masterpiece", 50.0, 9.0) for n in newest]
+        texts = [f"1. film {(n + 1) % ITEMS}\n2. The Unknown Masterpiece" for n in newest]
+        return enumerate([Answer(text, 50.0, 9.0) for text in texts])
 
 
 def test_a_run_with_a_model_on_titles_reports_how_many_answers_were_ungrounded(

@@ -265,15 +265,15 @@ def test_a_training_on_what_came_before_the_stream_is_the_same_whatever_was_uplo
     scenario = scenario_of(policy={"update": update})
     prepared = prepare_tiny(scenario, store)
     history = prepared.trained.split.history
-    releases = []
+    trainings = []
     for more in (1, 6):
         learning = built(scenario, prepared).learning
         assert learning is not None
         ends = learning.known_ends(np.where(prepared.trained.split.streamed, history + more, 0))
-        releases.append(learning.train(ends, 2400.0, NullProgress()))
-    few, many = releases
+        trainings.append(learning.train(ends, 2400.0, NullProgress()).training)
+    few, many = trainings
     assert many.interactions > few.interactions
-    told = [(release.loss, release.gpu_seconds) for release in releases]
+    told = [(training.loss, training.gpu_seconds) for training in trainings]
     assert (told[0] == told[1]) == (learn_from == "before")
 
 
@@ -348,10 +348,14 @@ def test_a_version_that_lands_after_a_newer_one_is_not_installed(store: Artifact
     classes = [{"name": "only", "share": 1, "link": {"kind": "3g", "loss": 0.0}}]
     scenario = scenario_of(fleet={"classes": classes}, policy={"request": {"kind": "never"}, "update": update})
     prepared = prepare_tiny(scenario, store)
+    history, cloud, trainings = prepared.trained.split.history, built(scenario, prepared).learning, []
+    assert cloud is not None
+    for check in (1, 2):
+        cloud.releases.append(cloud.train(history + check - 1, 0.01 * check, NullProgress()))
+        trainings.append(cloud.releases[-1].training)
     world = built(scenario, prepared)
     assert world.learning is not None
-    history = prepared.trained.split.history
-    world.learning.orders = deque([history, history + 1, *[None] * 1000])
+    world.learning.told = deque([*trainings, *[None] * 1000])
     begin(world, prepared, NullProgress())
     world.clock.advance(8.0)
     first, second = world.learning.releases

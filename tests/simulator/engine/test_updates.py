@@ -79,8 +79,8 @@ def test_what_a_schedule_knew_contains_no_later_interaction(update: dict[str, An
     pd.testing.assert_frame_equal(told[past], other[other["t_s"] <= after_s])
     assert (told["rank"] != other["rank"]).any()
     if first.learning is not None and second.learning is not None and "drift" not in update:
-        trained = [(r.trained_s, r.srm.content_hash) for r in first.learning.releases]
-        again = [(r.trained_s, r.srm.content_hash) for r in second.learning.releases]
+        trained = [(r.training.trained_s, r.srm.content_hash) for r in first.learning.releases]
+        again = [(r.training.trained_s, r.srm.content_hash) for r in second.learning.releases]
         assert len([t for t, _ in trained if t <= after_s]) == 3
         assert [r for r in trained if r[0] <= after_s] == [r for r in again if r[0] <= after_s]
         assert trained != again

@@ -3,17 +3,31 @@
 import numpy as np
 import pytest
 
-from fleetrec.simulator.results.feedback import BOUNDS, Tastes, feedback_section, feedback_without
+from fleetrec.simulator.results.feedback import (
+    BOUNDS,
+    Choices,
+    closeness,
+    feedback_section,
+    feedback_without,
+    popularity_of,
+)
 from fleetrec.simulator.results.left_out import Taken, interval_without, moved_by
 
 ITEMS, USERS = 30, 24
 
 
-def tastes(rng: np.random.Generator, devices: int, items: int = ITEMS) -> Tastes:
-    vectors = rng.normal(size=(items, 3))
-    vectors /= np.sqrt((vectors**2).sum(axis=1, keepdims=True))
-    owner, had = np.repeat(np.arange(devices), 5), rng.integers(0, items, 5 * devices)
-    return Tastes(vectors, np.bincount(had, minlength=items), owner, had, devices)
+class Known:
+    """What was known of so many devices' users before, of which the tastes of theirs are told."""
+
+    def __init__(self, rng: np.random.Generator, devices: int, items: int = ITEMS):
+        vectors = rng.normal(size=(items, 3))
+        self.vectors = vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+        self.owner, self.had = np.repeat(np.arange(devices), 5), rng.integers(0, items, 5 * devices)
+        self.popularity = popularity_of(np.bincount(self.had, minlength=items))
+
+    def choices(self, device: np.ndarray, item: np.ndarray, t_s: np.ndarray, whose: np.ndarray) -> Choices:
+        close = closeness(self.vectors, self.owner, self.had, len(whose), device, item)
+        return Choices(device, item, t_s, close, self.popularity, whose)
 
 
 def test_each_figure_without_a_user_is_that_of_the_same_choices_without_it() -> None:
@@ -21,11 +35,10 @@ def test_each_figure_without_a_user_is_that_of_the_same_choices_without_it() -> 
     whose = np.concatenate([np.arange(USERS), [3, 3, 7]])  # clones
     owner = rng.choice(len(whose), 400, p=rng.dirichlet(np.full(len(whose), 0.7)))
     items, t_s = (ITEMS * rng.random(400) ** 2).astype(np.int64), rng.random(400).round(2)
-    known = tastes(rng, len(whose))
-    found = feedback_without(known, owner, items, t_s, whose)
+    choices = Known(rng, len(whose)).choices(owner, items, t_s, whose)
+    found = feedback_without(choices)
     for user in range(USERS):
-        kept = whose[owner] != user
-        told = known.told(owner[kept], items[kept])
+        told = choices.told(np.flatnonzero(whose[owner] != user))
         assert {name: found[name][user] for name in told} == pytest.approx(told, abs=1e-6)
 
 
@@ -48,7 +61,7 @@ def test_intervals_of_coverage_and_gini_are_not_too_narrow_and_those_of_means_ho
     mean: in all, and from the first eighth of the choices to the last."""
     rng = np.random.default_rng(3)
     devices, items, runs = 120, 200, 300
-    known = tastes(rng, devices, items)
+    known = Known(rng, devices, items)
     seen = []
     for _ in range(runs):
         many = rng.poisson(10, devices)
@@ -56,9 +69,10 @@ def test_intervals_of_coverage_and_gini_are_not_too_narrow_and_those_of_means_ho
         t_s = rng.beta(*np.repeat(rng.uniform(0.5, 2.0, (2, devices)), many, axis=1))  # some come early, some late
         centre = items * rng.random(devices) ** 2
         taken = np.clip(centre[owner] + rng.normal(0, 30 - 20 * t_s), 0, items - 1).astype(np.int64)
-        told = feedback_section(known, owner, taken, t_s)
+        choices = known.choices(owner, taken, t_s, np.arange(devices))
+        told = feedback_section(choices)
         assert told is not None
-        without = feedback_without(known, owner, taken, t_s, np.arange(devices))
+        without = feedback_without(choices)
         seen.append([(told[name], *interval_without(told[name], without[name], -9.0, 9.0)) for name in BOUNDS])
     value, low, high = np.array(seen).transpose(2, 0, 1)
     truth = value.mean(axis=0)
