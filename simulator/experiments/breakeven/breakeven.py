@@ -15,7 +15,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.core.money import told_in
-from fleetrec.simulator.core.notes import Note, data_of, note
+from fleetrec.simulator.core.notes import ENGAGEMENT, Note, data_of, note
 from fleetrec.simulator.experiments.breakeven.bills import bills_of
 from fleetrec.simulator.experiments.breakeven.crossings import crossing
 from fleetrec.simulator.experiments.breakeven.monthly import WAYS, Monthly, Way
@@ -64,12 +64,13 @@ def breakeven(
     for scenario in by_api:
         if not scenario.regions:  # each of which looks at what its own devices ask for
             check_asked(scenario, prepared.trained, prepared.population)
-    policies = []
+    policies, of_users = [], []
     with progress.task("bills of fleets", len(scenarios) * len(fleets)) as task:
         for name, scenario in scenarios.items():
             runs = [run_prepared(served_by("gpus", scenario), prepared, None, device, progress)]
             if hosted:
                 runs.append(run_prepared(served_by("api", scenario), prepared, None, device, progress))
+            of_users = [one for one in runs[0].summary["notes"] if one["key"] == ENGAGEMENT]
             own, api = bills_of(runs[0]), bills_of(runs[-1])
             bills: OfFleets = []
             for fleet in fleets:
@@ -89,7 +90,7 @@ def breakeven(
         "api": "; ".join({cloud.api.source: 0 for cloud in clouds_of(first) if cloud.api is not None}) or None,
         "currency": first.tariffs.currency.model_dump(),
         "policies": policies,
-        "notes": data_of(*notes),
+        "notes": [*data_of(*notes), *of_users],
     }
     told: dict[str, Any] = finite(found)
     return told

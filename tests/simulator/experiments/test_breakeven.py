@@ -243,7 +243,12 @@ def test_an_account_that_is_too_narrow_for_the_fleet_is_said_to_refuse(run: RunR
 
 
 @pytest.mark.parametrize(
-    "settings", [("workload.arrivals={kind: poisson, per_day: 1}", "duration=1s"), ("policy.request=never",)]
+    "settings",
+    [
+        ("workload.arrivals={kind: poisson, per_day: 1}", "duration=1s"),
+        ("policy.request=never",),
+        ("policy.request=never", "workload.users=choice"),
+    ],
 )
 def test_where_nobody_asks_no_way_is_cheapest(
     settings: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -253,7 +258,9 @@ def test_where_nobody_asks_no_way_is_cheapest(
     file.write_text(SMALL)
     done = typed("breakeven", file, "--fleet", "1e5", *(word for text in settings for word in ("--set", text)))
     assert done.exit_code == 0, done.output
-    assert "no device asks the cloud, so there is nothing to serve" in " ".join(done.stdout.split())
+    said = " ".join(done.stdout.split())
+    assert "no device asks the cloud, so there is nothing to serve" in said
+    assert ("results measure engagement in this model of users" in said) == ("workload.users=choice" in settings)
 
 
 def test_limits_that_let_nothing_in_are_no_cheap_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
