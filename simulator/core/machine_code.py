@@ -78,6 +78,14 @@ def key_of(name: str) -> dict[str, Any]:
     }
 
 
+def code_at_hand(name: str, without: str, makes: bool) -> ModuleType | None:
+    """`machine_code` that this machine has, or `makes`; None, without a word, where there is none or no compiler."""
+    if switched_off() or find_spec("numba") is None:
+        return None
+    known = makes or ArtifactStore().has("compiled", key_of(name))
+    return machine_code(name, without) if known else None
+
+
 class Demand:
     """How much this process has asked of one module of machine code, and that code once it pays."""
 
@@ -101,7 +109,4 @@ class Demand:
     def _found(self) -> ModuleType | None:
         makes = self._asked >= self._pays_to_compile
         self._looks_from = math.inf if makes else self._pays_to_compile
-        if switched_off() or find_spec("numba") is None:
-            return None
-        known = makes or ArtifactStore().has("compiled", key_of(self._name))
-        return machine_code(self._name, self._without) if known else None
+        return code_at_hand(self._name, self._without, makes)

@@ -111,7 +111,7 @@ def fleet_summary(
         "gain_over": gain,
         "freshness": parts.freshness_section(seen),
         **({} if lived is None else lived.sections),
-        **{name: own[0][name] for name in ("users_fit",) if name in own[0]},
+        **({"users_fit": own[0]["users_fit"]} if "users_fit" in own[0] else {}),
         "requests": {**parts.request_section(requests, n), **share, "threshold": threshold},
         "latency_s": parts.latency_section(latencies, requests),
         "pace": pace(columns.of_regions(GAPS, "gap_s"), requests),

@@ -1,10 +1,8 @@
 """The machine code of the LLM node, where there are enough requests to serve."""
 
-from importlib.util import find_spec
 from types import ModuleType
 
-from fleetrec.models.runtime.artifacts import ArtifactStore
-from fleetrec.simulator.core.machine_code import key_of, machine_code, switched_off
+from fleetrec.simulator.core.machine_code import code_at_hand, machine_code
 
 NODE = "fleetrec.simulator.cloud.compiled.node"
 REPLAY = "fleetrec.simulator.cloud.compiled.replay"
@@ -23,7 +21,4 @@ def node_code(name: str = NODE) -> ModuleType | None:
 def code_for(requests: int) -> ModuleType | None:
     """The machine code of the node, where it takes less time to load, or to make, than to serve so many requests
     without; None: they are served without."""
-    if requests < _PAYS or switched_off() or find_spec("numba") is None:
-        return None
-    kept = requests >= _PAYS_TO_COMPILE or ArtifactStore().has("compiled", key_of(NODE))
-    return node_code() if kept else None
+    return None if requests < _PAYS else code_at_hand(NODE, _WITHOUT, makes=requests >= _PAYS_TO_COMPILE)
