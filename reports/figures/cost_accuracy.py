@@ -155,7 +155,7 @@ def _cost_axis(axes: Axes, costs: Sequence[float], most: float, x_label: str) ->
     end = most * math.pow(most / threshold, 0.12)
     axes.set_xlim(-0.16 * threshold, end)
     axes.axvline(threshold, color=style.GREY, linewidth=1.0, linestyle=(0, (1, 3)), zorder=1)
-    axes.set_xlabel(f"{x_label}   (logarithmic from {text(threshold)} on, linear below)")
+    axes.set_xlabel(f"{x_label}\n(logarithmic from {text(threshold)} on, linear below)")
     return end
 
 

@@ -151,7 +151,7 @@ def _totals(axes: Axes, run: RunRecords) -> None:
         ("marginal cost", _cost(run, "usd_marginal"), ""),
         (f"{'' if on_api(run.summary) else 'configured '}{_servers(run)}", _cost(run, "usd_replicas"), ""),
         ("network", _cost(run, "usd_network"), ""),
-        ("GPU time used", gpu_s, "GPU s"),
+        ("GPU time used", gpu_s, "s"),
         ("energy of the cloud", _cost(run, "gpu_joules"), "J"),
         ("energy of the devices", _cost(run, "device_joules"), "J"),
         ("sent up", _cost(run, "bytes_up"), "B"),
@@ -159,21 +159,21 @@ def _totals(axes: Axes, run: RunRecords) -> None:
         ("carbon", _cost(run, "gco2"), "gCO2"),
     )
     heads = (
-        (0.0, "", "left"),
-        (0.56, "whole run", "right"),
-        (0.79, "per 1,000\ninteractions", "right"),
-        (1.0, "a month,\nthe fleet", "right"),
+        (-0.42, "", "left"),  # where panels with bars have their names
+        (0.3, "whole run", "right"),
+        (0.68, "per 1,000\ninteractions", "right"),
+        (1.08, "a month,\nthe fleet", "right"),
     )
     times = of_fleet(run.summary)
     for x, head, side in heads:
-        axes.text(x, 0.88, head, transform=axes.transAxes, ha=side, va="bottom", weight="bold")
+        axes.text(x, 0.88, head, transform=axes.transAxes, ha=side, va="bottom", weight="bold", fontsize=10)
     for i, (name, total, unit) in enumerate(rows):
         y = 0.80 - i * 0.098
         each = _quantity(total * 1000 / n, unit) if n else "n/a"
         known = math.isfinite(times) and "configured" not in name
         month = _quantity(total * times, unit) if known else "n/a"
         for (x, _, side), text in zip(heads, (name, _quantity(total, unit), each, month), strict=True):
-            axes.text(x, y, text, transform=axes.transAxes, ha=side, va="center", fontsize=11)
+            axes.text(x, y, text, transform=axes.transAxes, ha=side, va="center", fontsize=10)
 
 
 def _quantity(value: float, unit: str) -> str:
