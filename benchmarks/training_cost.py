@@ -2,9 +2,10 @@
 
     python benchmarks/training_cost.py scenarios/movielens_1m.yaml [--steps 12] [--turns 5] [--set key=value]
 
-On one thread, with `softmax_precision` float32 and bfloat16 in turns over the same batches: the median turn of each,
-the median ratio of neighbouring turns, what their products alone would take at the speed of large matrices, and the
-shares of PyTorch's operations in one more turn that is profiled.
+On one thread, all in float32, the softmax in bfloat16 (`softmax_precision`), and the encoder too (`encoder_precision`),
+in turns over the same batches: the median turn of each, the median ratio to the turn of float32 beside it, what their
+products alone would take at the speed of large matrices, and the shares of PyTorch's operations in one more turn, which
+is profiled.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fleetrec import Scenario
 from fleetrec.models.llm.network import TrainableItemLm, new_llama
-from fleetrec.models.runtime.precision import SoftmaxPrecision
+from fleetrec.models.runtime.precision import Precision
 from fleetrec.models.sequences import TrainingSet, even_length
 from fleetrec.models.srm.base import StateModel
 from fleetrec.models.srm.batches import Batch, epoch_batches
@@ -33,7 +34,12 @@ from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.workload.splitting import split_log, training_set
 
 SIDE = 1024  # of large matrices
-FORMATS: tuple[SoftmaxPrecision, ...] = ("float32", "bfloat16")
+WAYS: dict[str, tuple[Precision, Precision]] = {
+    "float32": ("float32", "float32"),
+    "softmax in bfloat16": ("bfloat16", "float32"),
+    "all in bfloat16": ("bfloat16", "bfloat16"),
+}
+"""precisions of the softmax and of the encoder"""
 KINDS = {
     "products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm"),
     "attention": (
@@ -41,7 +47,7 @@ KINDS = {
         "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
     ),
     "softmax": ("aten::_softmax",),
-    "dropout": ("aten::bernoulli_",),
+    "dropout": ("aten::bernoulli_", "aten::random_"),
 }
 """PyTorch's operations by kind"""
 
@@ -65,33 +71,36 @@ class Learner:
 
     def __init__(self, model: StateModel, batches: list[Batch], learning_rate: float):
         self._model, self._batches = model.train(), batches
-        self._optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate)
+        self._optimiser = {
+            encoder: torch.optim.AdamW(model.parameters(), lr=learning_rate, fused=encoder == "bfloat16" or None)
+            for encoder in ("float32", "bfloat16")
+        }
         self.count = sum(len(windows.filled) for batch in batches for windows in batch)
 
-    def turn(self, precision: SoftmaxPrecision) -> float:
+    def turn(self, softmax: Precision, encoder: Precision) -> float:
         """Processor microseconds an interaction."""
         begun = time.process_time()
         for batch in self._batches:
-            self._optimiser.zero_grad(set_to_none=True)
-            full_softmax_backward(self._model, batch, precision)
+            self._optimiser[encoder].zero_grad(set_to_none=True)
+            full_softmax_backward(self._model, batch, softmax, encoder)
             nn.utils.clip_grad_norm_(self._model.parameters(), 5.0)
-            self._optimiser.step()
+            self._optimiser[encoder].step()
         return (time.process_time() - begun) / self.count * 1e6
 
-    def products_alone(self, precision: SoftmaxPrecision) -> float:
-        """Microseconds an interaction of its products at the speed of large ones of the same format."""
+    def products_alone(self, softmax: Precision, encoder: Precision) -> float:
+        """Microseconds an interaction of its products at the speed of large ones of the same formats."""
         with FlopCounterMode(display=False) as counted, torch.no_grad():
             for batch in self._batches:
                 for windows in batch:
                     self._model.states(windows.inputs)
-        softmax = 3 * 2 * self._model.dim * self._model.n_items * self.count
+        last = 3 * 2 * self._model.dim * self._model.n_items * self.count
         others = 3 * float(counted.get_total_flops())  # each product has two of its size in the way back
-        return (softmax * seconds_per_flop(precision) + others * seconds_per_flop("float32")) / self.count * 1e6
+        return (last * seconds_per_flop(softmax) + others * seconds_per_flop(encoder)) / self.count * 1e6
 
-    def shares(self, precision: SoftmaxPrecision) -> dict[str, float]:
+    def shares(self, softmax: Precision, encoder: Precision) -> dict[str, float]:
         """Of the time of PyTorch's operations, by kind."""
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
-            self.turn(precision)
+            self.turn(softmax, encoder)
         found = dict.fromkeys([*KINDS, "other"], 0.0)
         for event in profiled.key_averages():
             kinds = [kind for kind, names in KINDS.items() if event.key in names]
@@ -100,7 +109,7 @@ class Learner:
 
 
 @cache
-def seconds_per_flop(precision: SoftmaxPrecision) -> float:
+def seconds_per_flop(precision: Precision) -> float:
     """Of large products on one thread, the quickest of five."""
     left, right = (torch.randn(SIDE, SIDE).to(getattr(torch, precision)) for _ in range(2))
     took = []
@@ -127,14 +136,16 @@ def main() -> None:
             generator = torch.Generator().manual_seed(1)
             batches = list(islice(epoch_batches(data, model.max_length, size, generator), given.steps))
             learner = Learner(model, batches, rate)
-            for precision in FORMATS:
-                learner.turn(precision)
-            turns = [[learner.turn(precision) for precision in FORMATS] for _ in range(given.turns)]
-            print(f"{name}: bfloat16 takes {median(new / old for old, new in turns):.2f} of float32")
-            for precision, took in zip(FORMATS, zip(*turns, strict=True), strict=True):
-                shares = "  ".join(f"{kind} {share:.0%}" for kind, share in learner.shares(precision).items())
-                alone = learner.products_alone(precision)
-                print(f"  {precision:9s} {median(took):6.1f} us an interaction, products alone {alone:.1f};  {shares}")
+            for way in WAYS.values():
+                learner.turn(*way)
+            turns = [[learner.turn(*way) for way in WAYS.values()] for _ in range(given.turns)]
+            print(name)
+            for (said, way), took in zip(WAYS.items(), zip(*turns, strict=True), strict=True):
+                ratio = median(one / turn[0] for one, turn in zip(took, turns, strict=True))
+                shares = "  ".join(f"{kind} {share:.0%}" for kind, share in learner.shares(*way).items())
+                alone = learner.products_alone(*way)
+                print(f"  {said:20s}{median(took):6.1f} us an interaction, {ratio:.2f} of float32's; ", end="")
+                print(f"products alone {alone:.1f};  {shares}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ state after each of its interactions. Event (u, p) of the flat arrays is at offs
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,13 @@ class TrainingSet:
     def user_of_event(self) -> NDArray[np.int64]:
         """[E]: whose event each one is."""
         return np.repeat(np.arange(self.n_users), np.diff(self.offsets))
+
+    @cached_property
+    def repeat_share(self) -> float:
+        """Share of the learning part's events that are of an item which their user had before."""
+        trained = self.events_before(self.fit_end)
+        pairs = np.sort(self.user_of_event[trained] * self.n_items + self.items[trained])
+        return np.count_nonzero(pairs[1:] == pairs[:-1]) / max(1, len(pairs))
 
     def events_before(self, end: NDArray[np.int64]) -> NDArray[np.bool_]:
         """[E]: whether an event's position is below its user's `end` [U]."""

@@ -188,7 +188,7 @@ def _key(config: ItemLmConfig, data: TrainingSet, threads: int, device: str) -> 
         "config": {name: getattr(config, name) for name in names},
         "training": {name: getattr(config.training, name) for name in training},
         "data": data.content_hash,
-        **computed_with(threads, device, config.training.softmax_precision),
+        **computed_with(threads, device, config.training.softmax_precision, config.training.encoder_precision),
     }
 
 

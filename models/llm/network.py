@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fleetrec.models.llm.checkpoints import hugging_face
+from fleetrec.models.llm.llama_rows import llama_states
 from fleetrec.models.sequences import Attributes
 from fleetrec.models.srm.base import StateModel
+from fleetrec.models.srm.rows import Rows, dropped
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -85,6 +87,8 @@ class TrainableItemLm(ItemLm):
     """An item LM in training: dropout on embeddings and states; an item's embedding is its own plus the mean of its
     attributes' embeddings, so rare items share what their attributes know. `fold` leaves a plain checkpoint."""
 
+    by_rows = True
+
     def __init__(self, lm: Any, n_items: int, max_length: int, dropout: float, attributes: Attributes | None):
         super().__init__(lm, n_items, max_length)
         self.dropout = dropout
@@ -111,6 +115,11 @@ class TrainableItemLm(ItemLm):
         embedded = F.dropout(embedded, self.dropout, self.training)
         states: Tensor = self.lm.base_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
         return F.dropout(states[:, since:], self.dropout, self.training)
+
+    def row_states(self, rows: Rows) -> Tensor:
+        embedded = F.embedding(rows.items - 1, self.item_vectors())
+        states = llama_states(self.lm.base_model, dropped(embedded, self.dropout), rows)
+        return dropped(states[: rows.count], self.dropout)
 
     def item_vectors(self) -> Tensor:
         own = super().item_vectors()

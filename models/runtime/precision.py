@@ -1,6 +1,7 @@
 """The arithmetic of models by where they run.
 
-On a CPU everything is float32, but for the products of a softmax over the catalogue where a scenario asks for bfloat16.
+On a CPU everything is float32, but for products in training where a scenario asks for bfloat16: those of a softmax over
+the catalogue, and those of an encoder.
 On CUDA, small models rank in float32 too, as the phones that they stand for do; training and the LLM are in mixed
 precision: products in bfloat16 where PyTorch's autocast deems that safe, else in TF32, sums and weights in float32.
 """
@@ -20,7 +21,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 torch.backends.cudnn.allow_tf32 = False  # outside `mixed_precision`: PyTorch's own choice for recurrent layers is TF32
 
 
-SoftmaxPrecision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16"]
 
 
 def arithmetic_of(device: str | torch.device) -> str:
@@ -29,16 +30,22 @@ def arithmetic_of(device: str | torch.device) -> str:
     return kind if kind == "cpu" else f"{kind}, bfloat16"
 
 
-def computed_with(threads: int, device: str | torch.device, softmax: SoftmaxPrecision = "float32") -> dict[str, Any]:
+def computed_with(
+    threads: int, device: str | torch.device, softmax: Precision = "float32", encoder: Precision = "float32"
+) -> dict[str, Any]:
     """What decides the last bits of trained weights beside data and configuration, as it stands in their keys.
-    `softmax`: what is asked for of the products of a softmax over the catalogue."""
-    narrow = {"softmax": "bfloat16"} if narrow_softmax(softmax, device) else {}
+    `softmax`, `encoder`: what is asked for of the products of a softmax over the catalogue, and of an encoder."""
+    narrow = {
+        name: "bfloat16"
+        for name, asked in (("softmax", softmax), ("encoder", encoder))
+        if narrow_products(asked, device)
+    }
     return {"threads": threads, "torch": torch.__version__, "device": arithmetic_of(device), **narrow}
 
 
-def narrow_softmax(asked: SoftmaxPrecision, device: str | torch.device) -> bool:
-    """Whether the products of a softmax over the catalogue are in bfloat16 on a CPU: where that is asked for and the
-    processor has instructions for it; where it has none, float32 takes its place, said once on standard error."""
+def narrow_products(asked: Precision, device: str | torch.device) -> bool:
+    """Whether products in training are in bfloat16 on a CPU: where that is asked for and the processor has instructions
+    for it; where it has none, float32 takes its place, said once on standard error."""
     return asked == "bfloat16" and torch.device(device).type == "cpu" and _multiplies_bfloat16()
 
 
@@ -48,8 +55,8 @@ def _multiplies_bfloat16() -> bool:
     able = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
     if not able:
         print(
-            "warning: training.softmax_precision: this processor has no bfloat16 products that PyTorch tells of, so "
-            "they are in float32, which takes longer",
+            "warning: training.softmax_precision, training.encoder_precision: this processor has no bfloat16 products "
+            "that PyTorch tells of, so they are in float32, which takes longer",
             file=sys.stderr,
         )
     return able

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
-from fleetrec.models.runtime.precision import SoftmaxPrecision
+from fleetrec.models.runtime.precision import Precision
 from fleetrec.models.sequences import TrainingSet, even_length
+from fleetrec.models.srm.rows import Rows
 
 
 class TrainingConfig(Protocol):
@@ -38,7 +39,9 @@ class TrainingConfig(Protocol):
     @property
     def patience(self) -> int: ...
     @property
-    def softmax_precision(self) -> SoftmaxPrecision: ...
+    def softmax_precision(self) -> Precision: ...
+    @property
+    def encoder_precision(self) -> Precision: ...
 
 
 class NetworkConfig(Protocol):
@@ -182,6 +185,14 @@ class StateModel(SmallModel):
     def states(self, windows: Tensor, since: int = 0) -> Tensor:
         """[B, T - since, dim]: the state after each item of `windows` [B, T] from column `since` on; columns of padding
         hold nothing of use."""
+
+    by_rows = False
+    """whether it has `row_states`"""
+
+    def row_states(self, rows: Rows) -> Tensor:
+        """States float32 [count, dim] of a mini-batch's rows, in training: `states` in fewer passes, products in the
+        format of the rows."""
+        raise NotImplementedError
 
     def written_out(self) -> None:
         """From now on, compute in operations that torch.func knows."""

@@ -4,9 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fleetrec.models.runtime.precision import SoftmaxPrecision, backward, narrow_softmax
+from fleetrec.models.runtime.precision import Precision, backward, narrow_products
 from fleetrec.models.srm.base import SmallModel, StateModel
 from fleetrec.models.srm.batches import Batch
+from fleetrec.models.srm.rows import rows_of
 
 _CHUNK_FLOATS = {"cpu": 4_000_000, "cuda": 256_000_000}
 """logits held at once (16 MB, 1 GB)"""
@@ -16,17 +17,23 @@ _ROWS = 32
 """of bfloat16 logits: their number is a multiple of it, since a product of a new shape is compiled first"""
 
 
-def full_softmax_backward(model: StateModel, batch: Batch, precision: SoftmaxPrecision = "float32") -> Tensor:
+def full_softmax_backward(
+    model: StateModel, batch: Batch, precision: Precision = "float32", encoder: Precision = "float32"
+) -> Tensor:
     """Adds the gradient of the mean cross-entropy over the whole catalogue; returns that mean, float64 [].
 
     The gradient with respect to the logits is softmax minus one-hot, so it is formed in place of the softmax, chunk by
     chunk of positions: half the passes over memory that autograd would take, and no batch-by-catalogue matrix kept.
-    `precision`: of the products with the item vectors on a CPU; sums over chunks and all else are float32.
+    On a CPU, `precision` is that of the products with the item vectors and `encoder` that of a model that computes by
+    rows; sums over chunks and all else are float32.
     """
-    states = torch.cat([windows.of_filled(model.states(windows.inputs)) for windows in batch])
+    if model.by_rows and narrow_products(encoder, batch[0].inputs.device):
+        states = model.row_states(rows_of(batch))
+    else:
+        states = torch.cat([windows.of_filled(model.states(windows.inputs)) for windows in batch])
     targets = torch.cat([windows.of_filled(windows.targets) for windows in batch])
     vectors = model.item_vectors()
-    if narrow_softmax(precision, states.device):
+    if narrow_products(precision, states.device):
         with torch.no_grad():
             loss, *gradients_of_both = narrow_gradients(states, vectors, targets)
         backward((states, vectors), gradients_of_both)
@@ -64,12 +71,15 @@ def narrow_gradients(states: Tensor, vectors: Tensor, targets: Tensor) -> tuple[
     likelihood = torch.empty((padded, 1), dtype=torch.bfloat16)
     state_gradients, vector_gradients = torch.empty_like(left), torch.zeros_like(vectors)
     held = left.new_empty((min(rows, padded), n_items))
+    first = torch.arange(len(held)) * n_items
     for at in range(0, padded, rows):
         part = slice(at, at + rows)
         out = held[: len(own[part])]
         gradients = torch.softmax(torch.mm(left[part], right.T, out=out), dim=1, out=out)
         torch.gather(gradients, 1, own[part], out=likelihood[part])
-        gradients.scatter_add_(1, own[part], torch.full_like(own[part], -1, dtype=gradients.dtype))
+        # Copied into the flat logits: PyTorch's deterministic scatter would copy all of them.
+        place = own[part, 0] + first[: len(out)]
+        gradients.view(-1).index_copy_(0, place, likelihood[part, 0] - 1)
         torch.mm(gradients, right, out=state_gradients[part])
         vector_gradients += torch.mm(gradients.T, left[part])
     log_likelihood = likelihood[:count].double().clamp_min(1e-38).log().sum()

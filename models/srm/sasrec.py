@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.srm.base import BoundedNorm, StateModel
+from fleetrec.models.srm.rows import Rows, attended, dropped, multiplied
 
 
 class _Block(nn.Module):
@@ -40,6 +41,17 @@ class _Block(nn.Module):
         x = x + self._drop(self.out(mixed.transpose(1, 2).reshape(x.shape)))
         return x + self._drop(self.feed_out(F.gelu(self.feed_in(self.norm_feed(x)))))
 
+    def over_rows(self, x: Tensor, rows: Rows) -> Tensor:
+        """The same of rows [K, d] without padding, in training."""
+        read = self.norm_attention(x).to(rows.number)
+        mixed = multiplied(read, self.query_key_value.weight, self.query_key_value.bias)
+        query, key, value = mixed.view(len(x), 3, self.heads, -1).unbind(1)
+        mixed = attended(query, key, value, rows, self.dropout)
+        x = x + dropped(multiplied(mixed, self.out.weight, self.out.bias), self.dropout)
+        read = self.norm_feed(x).to(rows.number)
+        fed = F.gelu(multiplied(read, self.feed_in.weight, self.feed_in.bias))
+        return x + dropped(multiplied(fed, self.feed_out.weight, self.feed_out.bias), self.dropout)
+
     def _by_head(self, x: Tensor, parts: int) -> Tensor:
         """x [B, T, parts * d] as [parts, B, heads, T, d / heads]."""
         return x.view(*x.shape[:2], parts, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -53,6 +65,7 @@ class SasRec(StateModel):
 
     kind = "sasrec"
     tile = 64
+    by_rows = True
 
     def __init__(self, n_items: int, dim: int, max_length: int, layers: int, heads: int, dropout: float):
         super().__init__(n_items, dim, max_length)
@@ -75,3 +88,11 @@ class SasRec(StateModel):
             x = block(x)
         x = last(x, since)
         return torch.as_tensor(self.norm_out(x))
+
+    def row_states(self, rows: Rows) -> Tensor:
+        x = self.embedding(rows.items) * math.sqrt(self.dim) + self.positions(rows.columns)
+        x = dropped(self.norm_in(x), self.dropout)
+        for block in self.blocks:
+            assert isinstance(block, _Block)
+            x = block.over_rows(x, rows)
+        return torch.as_tensor(self.norm_out(x[: rows.count]))

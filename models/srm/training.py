@@ -19,7 +19,7 @@ from torch import nn
 from fleetrec.models.early_stopping import curve_of, train_epochs
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.models.runtime.precision import computed_with, mixed_precision
+from fleetrec.models.runtime.precision import computed_with, mixed_precision, narrow_products
 from fleetrec.models.runtime.progress import NullProgress, Progress, Task
 from fleetrec.models.sequences import TrainingSet
 from fleetrec.models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm, TrainingPlan
@@ -91,7 +91,7 @@ def _key(config: SrmConfig, data: TrainingSet, threads: int, device: str) -> dic
         "config": config.determinants(),
         "training": {name: getattr(config.training, name) for name in training} | linear,
         "data": data.content_hash,
-        **computed_with(threads, device, config.training.softmax_precision),
+        **computed_with(threads, device, config.training.softmax_precision, config.training.encoder_precision),
     }
 
 
@@ -152,12 +152,14 @@ def _fit(model: SmallModel, config: TrainingPlan, data: TrainingSet, progress: P
 
 
 def _optimiser(model: SmallModel, config: TrainingPlan) -> torch.optim.Optimizer:
-    training = config.training
+    training, weights = config.training, model.embedding.weight
+    # In one pass on a CPU too, but where all is float32: last bits would be others there than they always were.
+    fused = weights.is_cuda or narrow_products(training.encoder_precision, weights.device)
     return torch.optim.AdamW(
         _parameter_groups(model, training.weight_decay),
         lr=training.learning_rate,
         betas=(0.9, 0.98),
-        fused=True if model.embedding.weight.is_cuda else None,
+        fused=fused or None,
     )
 
 
@@ -186,7 +188,8 @@ def _epoch(
         here = [windows.to(device) for windows in batch]
         with mixed_precision(device):
             if config.loss == "full_softmax" and isinstance(model, StateModel):
-                loss = full_softmax_backward(model, here, config.training.softmax_precision)
+                precisions = config.training.softmax_precision, config.training.encoder_precision
+                loss = full_softmax_backward(model, here, *precisions)
             else:
                 loss = bce_backward(model, here, config.training.negatives, generator)
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)

@@ -94,7 +94,7 @@ def update_or_load(
             name: getattr(plan.training, name)
             for name in ("seed", "batch_size", "learning_rate", "weight_decay", "dropout", "negatives")
         },
-        **computed_with(threads, device, plan.training.softmax_precision),
+        **computed_with(threads, device, plan.training.softmax_precision, plan.training.encoder_precision),
     }
     folder = store.open(_ARTIFACT, key)
     if folder is not None:

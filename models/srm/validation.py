@@ -40,15 +40,8 @@ def validate(model: SmallModel, data: TrainingSet, ks: tuple[int, ...] = (5, 10,
     users, positions = validation_targets(data, model)
     if len(users) == 0:
         return {}
-    exclude_seen = repeat_share(data) < _RARE
+    exclude_seen = data.repeat_share < _RARE
     return accuracy(catalogue_ranks(model, data.offsets, data.items, users, positions, exclude_seen), ks)
-
-
-def repeat_share(data: TrainingSet) -> float:
-    """Share of the learning part's events that are of an item which their user had before."""
-    trained = data.events_before(data.fit_end)
-    pairs = data.user_of_event[trained] * data.n_items + data.items[trained]
-    return 1.0 - len(np.unique(pairs)) / max(1, len(pairs))
 
 
 @torch.no_grad()

@@ -287,6 +287,11 @@ def _idle_settings(scenario: sections.Scenario) -> Iterator[str]:
         yield "workload.synthetic has no effect while workload.interactions is a file"
     if _set(scenario.srm.training, "softmax_precision") and scenario.srm.loss == "bce":
         yield "srm.training.softmax_precision has no effect while srm.loss is bce"
+    if _set(scenario.srm.training, "encoder_precision"):
+        if scenario.srm.loss == "bce":
+            yield "srm.training.encoder_precision has no effect while srm.loss is bce"
+        elif scenario.srm.kind != "sasrec":
+            yield f"srm.training.encoder_precision has no effect while srm.kind is {scenario.srm.kind}"
     slate = policy.slate.kind
     if not policy.slate.uses_llm:
         if _set(fleet, "fallback"):

@@ -180,7 +180,7 @@ def test_a_processor_without_bfloat16_learns_in_float32_and_says_so_once(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     _multiplies_bfloat16.cache_clear()
-    narrow = changed(KINDS[0], training=Training(softmax_precision="bfloat16"))
+    narrow = changed(KINDS[0], training=Training(softmax_precision="bfloat16", encoder_precision="bfloat16"))
     try:
         trained = _train(narrow, tmp_path / "narrow"), _train(narrow, tmp_path / "again")
     finally:

@@ -24,6 +24,11 @@ class Training(Section):
         description="of the products of states and item vectors in `full_softmax` on a CPU; bfloat16 gives other "
         "weights and is quicker on processors that have it (others take float32, and say so)",
     )
+    encoder_precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="of all other products of sasrec and of the item LM in `full_softmax` on a CPU; bfloat16 gives "
+        "other weights and is quicker: windows lose their padding, and `dropout` is taken in steps of 1/256",
+    )
 
 
 class SrmTraining(Training):

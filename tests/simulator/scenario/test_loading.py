@@ -112,6 +112,8 @@ def test_settings_without_effect_are_told_and_others_are_not(tmp_path: Path) -> 
     ]
     paired = load(tmp_path, "name: a\nsrm: {loss: bce, training: {softmax_precision: bfloat16}}\n")
     assert advice(paired) == ["srm.training.softmax_precision has no effect while srm.loss is bce"]
+    other = load(tmp_path, "name: a\nsrm: {kind: gru4rec, training: {encoder_precision: bfloat16}}\n")
+    assert advice(other) == ["srm.training.encoder_precision has no effect while srm.kind is gru4rec"]
     capped = load(tmp_path, "name: a\npolicy: {request: {kind: random, ratio: 0.4}, budget: {ratio: 0.1}}\n")
     assert advice(capped) == ["policy.request.ratio 0.4 is capped by policy.budget.ratio 0.1"]
     empty = load(tmp_path, "name: a\npolicy: {slate: recent}\n")
