@@ -69,7 +69,7 @@ def simulate(
             path, on = run_folder(out, loaded.name, loaded.seed, overrides or []), usable_device(device)
             with opened(path, loaded, overwrite) as folder:
                 result = run(loaded, folder, on, progress_bars(quiet), store, tracing, executor)
-                drawing.begin(path, result.summary["interactions"])
+                drawing.begin(path)
                 print_advice(loaded, quiet)
                 if as_json:
                     print_json(result.summary)

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fleetrec.models.runtime.pieces import counts_by, pieces, sums_by
 from fleetrec.models.runtime.unique import different
 
 Floats = NDArray[np.float64]
 
-_CONFIDENCE_Z = 1.959964
+CONFIDENCE_Z = 1.959964
+"""standard errors on either side of a 95% interval"""
 
 
 def accuracy_per_query(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, Floats]:
@@ -30,10 +32,27 @@ def accuracy_per_query(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, Floats]
     return result
 
 
+class Gains:
+    """What one metric of `accuracy_per_query` gives ranks, by a table of them."""
+
+    def __init__(self, metric: str):
+        """`metric`: "ndcg@10", say."""
+        self._k = int(metric.split("@")[1])
+        self._of = accuracy_per_query(np.arange(-1, self._k + 1), (self._k,))[metric]
+
+    def __call__(self, ranks: NDArray[np.integer[Any]]) -> Floats:
+        """Of each rank [M], -1 or more."""
+        gained: Floats = self._of[np.clip(ranks, -1, self._k) + 1]
+        return gained
+
+
 def accuracy(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
     """Means over queries; NaN where there is no query."""
-    places = _places(ranks, ks)
-    return _weighed(np.bincount(places, minlength=max(ks) + 1), len(places), ks)
+    rank = np.asarray(ranks)
+    counts = np.zeros(max(ks) + 1, dtype=np.int64)
+    for piece in pieces(len(rank)):
+        counts += np.bincount(_places(rank[piece], ks), minlength=max(ks) + 1)
+    return _weighed(counts, len(rank), ks)
 
 
 def accuracy_per_user(ranks: ArrayLike, users: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
@@ -41,15 +60,19 @@ def accuracy_per_user(ranks: ArrayLike, users: ArrayLike, ks: Sequence[int]) -> 
 
     `users` int[M]: whose query each one is, any whole numbers. NaN where there is no query.
     """
-    found, group = different(np.asarray(users, dtype=np.int64))
-    share = 1.0 / np.bincount(group)
-    return _weighed(np.bincount(_places(ranks, ks), share[group], max(ks) + 1), len(found), ks)
+    rank = np.asarray(ranks)
+    found, group = different(np.asarray(users))
+    share = 1.0 / counts_by(group, len(found))
+    weights: NDArray[Any] = np.zeros(max(ks) + 1)
+    for piece in pieces(len(rank)):
+        places = np.append(np.arange(len(weights)), _places(rank[piece], ks))
+        weights = np.bincount(places, np.append(weights, share[group[piece]]), len(weights))
+    return _weighed(weights, len(found), ks)
 
 
-def _places(ranks: ArrayLike, ks: Sequence[int]) -> NDArray[np.int64]:
+def _places(rank: NDArray[Any], ks: Sequence[int]) -> NDArray[np.int64]:
     """Ranks [M] of which all that miss every k are the largest k."""
-    rank = np.asarray(ranks, dtype=np.int64)
-    return np.where((rank >= 0) & (rank < max(ks)), rank, max(ks))
+    return np.where((rank >= 0) & (rank < max(ks)), rank, max(ks)).astype(np.int64)
 
 
 def _weighed(weights: NDArray[Any], total: int, ks: Sequence[int]) -> dict[str, float]:
@@ -60,9 +83,13 @@ def _weighed(weights: NDArray[Any], total: int, ks: Sequence[int]) -> dict[str, 
     return {name: float(values @ weights[: max(ks)]) / total for name, values in told.items()}
 
 
-def clustered_mean(values: Floats, clusters: NDArray[np.int64]) -> tuple[float, float]:
+def clustered_mean(values: Floats, clusters: NDArray[np.integer[Any]]) -> tuple[float, float]:
     """Mean of `values` [M] and half the width of its 95% interval, with users as clusters (clones are one user)."""
-    return clustered_ratio(values, np.ones(len(values)), clusters)
+    if not len(values):
+        return math.nan, math.nan
+    found, group = different(clusters)
+    mean = float(values.sum()) / len(values)
+    return mean, _half(sums_by(group, lambda piece: values[piece] - mean, len(found)), len(values))
 
 
 def clustered_ratio(sums: Floats, counts: Floats, clusters: NDArray[np.int64]) -> tuple[float, float]:
@@ -75,12 +102,16 @@ def clustered_ratio(sums: Floats, counts: Floats, clusters: NDArray[np.int64]) -
         return math.nan, math.nan
     _, group = different(clusters)
     mean = float(sums.sum()) / total
-    residual = np.bincount(group, weights=sums - mean * counts)
+    return mean, _half(np.bincount(group, weights=sums - mean * counts), total)
+
+
+def _half(residual: NDArray[Any], total: float) -> float:
+    """Half the width of an interval, from what each cluster [C] is off."""
     count = len(residual)
     if count < 2:
-        return mean, math.inf
+        return math.inf
     variance = count / (count - 1) * float((residual**2).sum()) / total**2
-    return mean, _CONFIDENCE_Z * math.sqrt(variance)
+    return CONFIDENCE_Z * math.sqrt(variance)
 
 
 def headline_k(ks: tuple[int, ...]) -> int:

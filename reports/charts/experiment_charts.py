@@ -11,7 +11,7 @@ from fleetrec.reports.charts import bar_charts, run_charts
 from fleetrec.reports.charts.bar_charts import ACCOUNTS_NOTE
 from fleetrec.reports.charts.run_charts import Chart
 from fleetrec.reports.data import series
-from fleetrec.reports.data.estimates import Estimate
+from fleetrec.reports.data.estimates import Ecdf, Estimate
 from fleetrec.reports.data.experiment_folder import COSTS, Experiment
 from fleetrec.reports.data.metric_names import Metric, metric
 from fleetrec.reports.data.months import PER_MONTH, cent_a_month
@@ -168,10 +168,10 @@ def _key_chart(experiment: Experiment, key: str, of: Metric, number: int) -> Cha
     return Chart(f"key_{number + 1}", title, f"{title}.", traces, layout, height=400)
 
 
-def _end_to_end(records: Mapping[str, RunRecords]) -> dict[str, Any]:
+def _end_to_end(records: Mapping[str, RunRecords]) -> dict[str, Ecdf]:
     """Seconds from issue to delivery by variant, for those with a completed request."""
-    times = {name: series.request_times_s(run)["end to end"] for name, run in records.items()}
-    return {name: sample for name, sample in times.items() if np.isfinite(sample).any()}
+    times = {name: series.request_times(run, "end to end") for name, run in records.items()}
+    return {name: curve for name, curve in times.items() if curve is not None}
 
 
 def _sensitivity(answer: Mapping[str, Any]) -> Chart | None:

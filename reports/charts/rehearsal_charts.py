@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 
 from fleetrec.reports.charts.run_charts import Chart, latency, line_look, numbers
+from fleetrec.reports.data.estimates import ecdf
 from fleetrec.reports.data.rehearsal_folder import SOURCES, RehearsalRecords
+from fleetrec.reports.data.series import SHORTEST_S
 
 _QUANTILES = np.linspace(0.01, 0.99, 99)
 _AROUND = 15
@@ -25,7 +27,7 @@ def rehearsal_charts(records: RehearsalRecords) -> dict[str, list[Chart]]:
 
 def _distribution(records: RehearsalRecords, what: str) -> Chart:
     rows = records.judged
-    curves = {SOURCES[name]: records.times_s(name, what)[rows] for name in records.sources()}
+    curves = {SOURCES[name]: ecdf(records.times_s(name, what)[rows], SHORTEST_S) for name in records.sources()}
     looks = {SOURCES[name]: look for name, look in _LOOKS.items()}
     chart = latency(curves, f"distribution-{what}", f"{_WORDS[what]} of the requests that judge", looks=looks)
     return Chart(chart.id, chart.title, chart.alt, chart.traces, chart.layout, chart.note, chart.height)

@@ -14,17 +14,16 @@ import numpy as np
 
 from fleetrec.reports.charts.time_scale import TimeScale, common_scale
 from fleetrec.reports.data import series
-from fleetrec.reports.data.estimates import time_edges
+from fleetrec.reports.data.estimates import QUANTILES, Ecdf, time_edges
 from fleetrec.reports.data.metric_names import World
 from fleetrec.reports.data.quantities import seconds_text
 from fleetrec.reports.data.run_folder import RunRecords, setting
+from fleetrec.reports.data.series import SHORTEST_S
 from fleetrec.simulator.scenario.objectives import Objective
 
 COLOURS = ("@blue", "@vermilion", "@green", "@purple", "@orange", "@ink", "@sky")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid", "dash")
-_SHORTEST_S = 1e-4
 _FEW = 20  # a group of fewer interactions has an interval from floor to ceiling
-_QUANTILES = np.concatenate([np.linspace(0, 0.99, 100), [0.992, 0.994, 0.996, 0.998, 1.0]])
 
 
 @dataclass(frozen=True)
@@ -163,31 +162,29 @@ def _cloud(runs: Mapping[str, RunRecords], scale: TimeScale, looks: Mapping[str,
 
 
 def latency(
-    curves: Mapping[str, Any],
+    curves: Mapping[str, Ecdf | None],
     id_: str,
     title: str,
     objectives: Sequence[Objective] = (),
     looks: Mapping[str, int] | None = None,
 ) -> Chart:
-    """Distributions of times by name (samples in seconds, NaN left out) on a logarithmic axis, with p50, p95, p99.
+    """Distributions of times by name (in seconds; None where there is none) on a logarithmic axis, with p50, p95, p99.
 
     looks: the number of each curve's colour and dashes; by default they are numbered as they come.
     """
-    traces, longest, shortest = [], _SHORTEST_S * 10, math.inf
-    for i, (name, sample) in enumerate(curves.items()):
-        held = np.asarray(sample, np.float64)
-        held = held[np.isfinite(held)]
-        if not len(held):
+    traces, longest, shortest = [], SHORTEST_S * 10, math.inf
+    for i, (name, curve) in enumerate(curves.items()):
+        if curve is None:
             continue
-        value = np.maximum(np.quantile(held, _QUANTILES), _SHORTEST_S)
+        value = np.maximum(curve.at_shares, SHORTEST_S)
         longest, shortest = max(longest, float(value[-1])), min(shortest, float(value[0]))
-        named = " / ".join(seconds_text(float(q)) for q in np.quantile(held, (0.5, 0.95, 0.99)))
+        named = " / ".join(map(seconds_text, curve.quantiles.values()))
         hover = [
-            f"{share:.1%} took at most {seconds_text(float(v))}" for share, v in zip(_QUANTILES, value, strict=True)
+            f"{share:.1%} took at most {seconds_text(float(v))}" for share, v in zip(QUANTILES, value, strict=True)
         ]
         look = line_look(looks[name] if looks else i)
         label = f"{plain(name)}: {named}"
-        traces.append(_line(label, numbers(value), numbers(_QUANTILES), look, text=hover, hovertemplate="%{text}"))
+        traces.append(_line(label, numbers(value), numbers(QUANTILES), look, text=hover, hovertemplate="%{text}"))
     marks = _log_marks(min(shortest, longest), longest)
     ticks = {"tickvals": marks, "ticktext": [seconds_text(mark) for mark in marks]}
     layout: dict[str, Any] = {
@@ -199,7 +196,7 @@ def latency(
         },
         "yaxis": {"title": {"text": "share that took at most so long"}, "range": [0, 1.02], "tickformat": ".0%"},
     }
-    note = f"In the legend: p50 / p95 / p99. What took {seconds_text(_SHORTEST_S)} or less stands there."
+    note = f"In the legend: p50 / p95 / p99. What took {seconds_text(SHORTEST_S)} or less stands there."
     for objective in objectives if traces else ():
         label = f"objective: p{100 * objective.share:g} of at most {seconds_text(objective.at_most_s)}"
         marker = {"symbol": "triangle-down", "size": 12, "color": "@vermilion"}

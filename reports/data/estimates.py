@@ -5,15 +5,21 @@ users as clusters. It is Wilson's interval (1927) at the effective sample size t
 cluster mean gives, with Student's t for few clusters; so it stays in [0, 1] and is not empty at 0 or 1.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from fleetrec.models.runtime.pieces import at_shares, pieces
 from fleetrec.models.runtime.unique import different_pairs
 
+Ints = NDArray[np.int64]
+
+PERCENTILES = (50, 95, 99)
+QUANTILES = np.concatenate([np.linspace(0, 0.99, 100), [0.992, 0.994, 0.996, 0.998, 1.0]])
+"""shares at which a distribution is drawn on a page"""
 _ROUND_WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
@@ -37,21 +43,18 @@ class GroupedShares:
 
 
 def grouped_shares(
-    hits: NDArray[np.bool_], groups: NDArray[np.int64], clusters: NDArray[np.int64], n_groups: int
+    hits: NDArray[np.bool_], groups: NDArray[np.integer[Any]], clusters: NDArray[np.integer[Any]], n_groups: int
 ) -> GroupedShares:
     """Share of hits in each group with its 95% interval.
 
-    hits, groups and clusters: [M], one element an interaction; groups are 0 .. n_groups - 1, -1 is left out.
+    hits, groups and clusters: [M], one element an interaction; groups are 0 .. n_groups - 1, -1 is left out; clusters
+    are at least 0.
     """
-    kept = groups >= 0
-    hit, group, cluster = hits[kept].astype(np.float64), groups[kept], clusters[kept]
-    count = np.bincount(group, minlength=n_groups)
+    cell_group, cell_count, cell_hits = _cells(hits, groups, clusters, n_groups)
+    count = np.bincount(cell_group, cell_count, n_groups).astype(np.int64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.bincount(group, hit, n_groups) / count
-        (cell_group, _), cell = different_pairs(group, cluster)
-        n_cells = len(cell_group)
-        cell_count = np.bincount(cell, minlength=n_cells)
-        residual = np.bincount(cell, hit, n_cells) - share[cell_group] * cell_count
+        share = np.bincount(cell_group, cell_hits, n_groups) / count
+        residual = cell_hits - share[cell_group] * cell_count
         n_clusters = np.bincount(cell_group, minlength=n_groups)
         variance = np.bincount(cell_group, residual**2, n_groups) / count**2 * n_clusters / (n_clusters - 1)
         effective = share * (1 - share) / variance
@@ -65,7 +68,39 @@ def grouped_shares(
     empty = count == 0
     low = np.where(empty, np.nan, np.minimum(np.maximum(centre - half, 0.0), share))
     high = np.where(empty, np.nan, np.maximum(np.minimum(centre + half, 1.0), share))
-    return GroupedShares(np.where(empty, np.nan, share), low, high, count.astype(np.int64))
+    return GroupedShares(np.where(empty, np.nan, share), low, high, count)
+
+
+def _cells(
+    hits: NDArray[np.bool_], groups: NDArray[np.integer[Any]], clusters: NDArray[np.integer[Any]], n_groups: int
+) -> tuple[Ints, Ints, Ints]:
+    """What each cluster has in each group where it has anything, by group and then by cluster: the group, how many, and
+    how many hits."""
+    width = int(clusters.max(initial=0)) + 1
+    if (n_groups + 1) * width > 4 * len(hits) + 1_000:
+        kept = groups >= 0
+        (cell_group, _), cell = different_pairs(groups[kept].astype(np.int64), clusters[kept].astype(np.int64))
+        return (
+            cell_group,
+            np.bincount(cell, minlength=len(cell_group)),
+            np.bincount(cell[hits[kept]], minlength=len(cell_group)),
+        )
+    count = np.zeros((2, (n_groups + 1) * width), dtype=np.int64)  # the first group is of those that are left out
+    for piece in pieces(len(hits)):
+        place = (groups[piece].astype(np.int64) + 1) * width + clusters[piece]
+        for of, rows in zip(count, (place, place[hits[piece]]), strict=True):
+            of += np.bincount(rows, minlength=len(of))
+    cell = np.flatnonzero(count[0, width:]) + width
+    return cell // width - 1, count[0, cell], count[1, cell]
+
+
+def bins_of(times_s: NDArray[np.float64], edges_s: NDArray[np.float64]) -> NDArray[np.int16]:
+    """The bin of `time_edges` [T + 1] that each time [M] falls into, those beyond the ends into the outermost."""
+    found = np.empty(len(times_s), dtype=np.int16)
+    inner = edges_s[1:-1]
+    for piece in pieces(len(times_s)):
+        found[piece] = np.searchsorted(inner, times_s[piece], side="right")
+    return found
 
 
 def time_edges(span_s: float, most_bins: int) -> NDArray[np.float64]:
@@ -121,23 +156,28 @@ def binned_steps(
 
 @dataclass(frozen=True)
 class Ecdf:
-    """An empirical distribution: share[i] of the sample is at most value[i]; quantiles by name (p50, p95, p99)."""
+    """An empirical distribution: share[i] of the sample is at most value[i]; quantiles by name (p50, p95, p99), and
+    those at the shares `QUANTILES`."""
 
     value: NDArray[np.float64]
     share: NDArray[np.float64]
     quantiles: dict[str, float]
+    at_shares: NDArray[np.float64]
     count: int
 
 
-def ecdf(sample: NDArray[np.float64], floor: float, percentiles: Sequence[int] = (50, 95, 99)) -> Ecdf | None:
+def ecdf(sample: NDArray[np.floating[Any]], floor: float) -> Ecdf | None:
     """The distribution of the finite values of `sample`, in at most 2,000 steps; None where there is no value.
 
     Values under `floor` are drawn at `floor` (a logarithmic axis has no zero); the quantiles are of the true values.
     """
-    ordered = np.sort(sample[np.isfinite(sample)])
+    ordered = sample[np.isfinite(sample)]
+    ordered.sort()
     n = len(ordered)
     if n == 0:
         return None
     places = np.unique(np.linspace(0, n - 1, min(n, 2000)).astype(np.int64))
-    quantiles = {f"p{p}": float(np.quantile(ordered, p / 100, method="linear")) for p in percentiles}
-    return Ecdf(np.maximum(ordered[places], floor), (places + 1) / n, quantiles, n)
+    quantiles = at_shares(ordered, np.array(PERCENTILES) / 100).tolist()
+    named = {f"p{p}": value for p, value in zip(PERCENTILES, quantiles, strict=True)}
+    value = np.maximum(ordered[places].astype(np.float64), floor)
+    return Ecdf(value, (places + 1) / n, named, at_shares(ordered, QUANTILES), n)

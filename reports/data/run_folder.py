@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.notes import caveat_of, texts_of
 from fleetrec.simulator.core.notes import COST_ACCOUNT, NOT_CALENDAR, QUALITY
 from fleetrec.simulator.experiments.folders import read_written
+from fleetrec.simulator.records.columns import Columns
 from fleetrec.simulator.records.run_manifest import check_one_run
 from fleetrec.simulator.results.engagement import found_alone
 
@@ -25,9 +26,11 @@ ACCOUNTS = {
 }
 """the figure of `cost` that holds each account, the one that policies are compared by first"""
 
-_COLUMNS = {
+_RECORDS = {
     "interactions": ("device", "step", "t_s", "rank", "as_of", "staleness", "slate_latency_s"),
     "requests": ("t_issued_s", "t_arrived_s", "t_started_s", "t_finished_s", "t_delivered_s", "outcome"),
+}
+_COLUMNS = {
     "devices": ("device", "user", "class", "joules", "bytes_up", "bytes_down"),
     "cloud": ("t_s", "queue", "busy", "up"),
 }
@@ -36,17 +39,33 @@ _OPPORTUNITY_COLUMNS = ("device", "t_s", "outcome")
 
 @dataclass(frozen=True)
 class RunRecords:
-    """What a run wrote. `users` [interactions]: the user of each interaction, so that clones count as one;
+    """What a run wrote to its folder. Interactions and requests are columns that are read when they are asked for;
     `opportunities`: of users who react, else empty."""
 
+    folder: Path
     summary: Mapping[str, Any]
     scenario: Mapping[str, Any]
-    interactions: pd.DataFrame
-    requests: pd.DataFrame
+    interactions: Columns
+    requests: Columns
     devices: pd.DataFrame
     cloud: pd.DataFrame
-    users: NDArray[np.int64]
     opportunities: pd.DataFrame
+    known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """what has been computed of them, once for all that show it (`series`)"""
+
+    @property
+    def users(self) -> NDArray[np.int32]:
+        """The user of each interaction [interactions], so that clones count as one. InputError where there is an
+        interaction of a device that is not among `devices`."""
+        known = self.devices["device"].to_numpy()
+        user_of = np.full(int(known.max(initial=-1)) + 2, -1, dtype=np.int32)  # the last: of any other device
+        user_of[known] = pd.factorize(self.devices["user"])[0]
+        device = self.interactions["device"]
+        users: NDArray[np.int32] = user_of[np.minimum(device, len(user_of) - 1)]
+        if (users < 0).any():
+            path = self.folder / "interactions.parquet"
+            raise InputError(f"{path}: device {device[users < 0][0]} is not in devices.parquet; run again")
+        return users
 
     @property
     def judged(self) -> "RunRecords":
@@ -54,8 +73,8 @@ class RunRecords:
         by themselves."""
         if self.opportunities.empty:
             return self
-        alone = found_alone(self.interactions, self.opportunities)
-        return replace(self, interactions=self.interactions[alone], users=self.users[alone])
+        places = pd.DataFrame({name: self.interactions[name] for name in ("device", "step")})
+        return replace(self, interactions=self.interactions.having(found_alone(places, self.opportunities)))
 
     @property
     def run(self) -> str | None:
@@ -66,8 +85,9 @@ class RunRecords:
     def span_s(self) -> float:
         """Simulated time, in seconds."""
         stated = self.summary.get("simulated_seconds")
-        seen = self.interactions["t_s"].max() if len(self.interactions) else 0.0
-        return float(max(stated or 0.0, seen))
+        if "last_s" not in self.known:
+            self.known["last_s"] = float(self.interactions["t_s"].max()) if len(self.interactions) else 0.0
+        return float(max(stated or 0.0, self.known["last_s"]))
 
     @property
     def k(self) -> int:
@@ -130,22 +150,18 @@ def read_run(run_dir: Path) -> RunRecords:
     """Read a run folder. A missing or damaged file is an InputError that names it."""
     if not run_dir.is_dir():
         raise InputError(f"{run_dir}: not a run folder; give the folder that `simulate` wrote")
-    check_one_run(run_dir, ("summary.json", "scenario.yaml", *(f"{name}.parquet" for name in _COLUMNS)))
+    check_one_run(run_dir, ("summary.json", "scenario.yaml", *(f"{name}.parquet" for name in _RECORDS | _COLUMNS)))
     tables = {name: _table(run_dir / f"{name}.parquet", columns) for name, columns in _COLUMNS.items()}
-    interactions, devices = tables["interactions"], tables["devices"]
+    records = {name: Columns(run_dir / f"{name}.parquet", columns) for name, columns in _RECORDS.items()}
     told = run_dir / "opportunities.parquet"
-    place = pd.Index(devices["device"]).get_indexer(interactions["device"].to_numpy())
-    if (place < 0).any():
-        device = interactions["device"].to_numpy()[place < 0][0]
-        raise InputError(f"{run_dir / 'interactions.parquet'}: device {device} is not in devices.parquet; run again")
     return RunRecords(
+        folder=run_dir,
         summary=read_mapping(run_dir / "summary.json"),
         scenario=read_mapping(run_dir / "scenario.yaml"),
-        interactions=interactions,
-        requests=tables["requests"],
-        devices=devices,
+        interactions=records["interactions"],
+        requests=records["requests"],
+        devices=tables["devices"],
         cloud=tables["cloud"],
-        users=pd.factorize(devices["user"])[0].astype(np.int64)[place],
         opportunities=_table(told, _OPPORTUNITY_COLUMNS) if told.is_file() else pd.DataFrame(),
     )
 

@@ -1,19 +1,38 @@
 """What a run's figures show, computed from its records: the numbers behind the pictures and behind the HTML report."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import update_wrapper
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.metrics import accuracy_per_query
-from fleetrec.reports.data.estimates import GroupedShares, binned_steps, grouped_shares, merged_bins, time_edges
+from fleetrec.models.metrics import CONFIDENCE_Z, Gains, accuracy_per_query
+from fleetrec.models.runtime.pieces import counts_by, pieces, sums_by
+from fleetrec.reports.data.estimates import (
+    Ecdf,
+    Estimate,
+    GroupedShares,
+    binned_steps,
+    bins_of,
+    ecdf,
+    grouped_shares,
+    merged_bins,
+    time_edges,
+)
 from fleetrec.reports.data.run_folder import RunRecords, setting
 from fleetrec.simulator.scenario.objectives import Objective
 from fleetrec.simulator.scenario.sections import Slo
 
 Floats = NDArray[np.float64]
+Keys = ParamSpec("Keys")
+Found = TypeVar("Found")
 
+SHORTEST_S = 1e-4
+"""the least time that a logarithmic axis shows"""
+REQUEST_TIMES = ("end to end", "network up", "queue", "service", "network down")
 _LEAST_PER_BIN = 200
 _STALENESS_FROM = (0, 1, 2, 3, 5, 9, 17, 33, 65)
 _PLACES_FROM = (1, 2, 3, 4, 6, 11, 21, 51, 101, 201, 501)
@@ -64,38 +83,103 @@ class Places:
     absent: float
 
 
-def hits(run: RunRecords) -> NDArray[np.bool_]:
-    """Whether the chosen item was among the first k of the slate, [interactions]."""
-    ranks = run.interactions["rank"].to_numpy(np.int64)
-    return (ranks >= 0) & (ranks < run.k)
+def once(
+    compute: Callable[Concatenate[RunRecords, Keys], Found],
+) -> Callable[Concatenate[RunRecords, Keys], Found]:
+    """What is computed of a run for all that show it, once for the same keys."""
+
+    def known(run: RunRecords, /, *keys: Keys.args, **named: Keys.kwargs) -> Found:
+        place = compute.__name__, *keys
+        if place not in run.known:
+            run.known[place] = compute(run, *keys, **named)
+        found: Found = run.known[place]
+        return found
+
+    return update_wrapper(known, compute)
 
 
+@once
 def accuracy_over_time(run: RunRecords) -> AccuracySeries | None:
     """HR@k and NDCG@k in bins that are joined until each holds enough; None where no interaction took place."""
-    run = run.judged
-    n = len(run.interactions)
+    judged = run.judged
+    n = len(judged.interactions)
     if n == 0:
         return None
-    times = run.interactions["t_s"].to_numpy(np.float64)
+    times = judged.interactions["t_s"]
     fine = time_edges(run.span_s, 40)
-    place = np.clip(np.searchsorted(fine, times, side="right") - 1, 0, len(fine) - 2)
-    joined = merged_bins(np.bincount(place, minlength=len(fine) - 1), min(_LEAST_PER_BIN, max(n // 10, 20)))
-    groups = joined[place]
+    groups = bins_of(times, fine)
+    joined = merged_bins(counts_by(groups, len(fine) - 1), min(_LEAST_PER_BIN, max(n // 10, 20))).astype(np.int16)
+    for piece in pieces(n):
+        groups[piece] = joined[groups[piece]]
     n_groups = int(joined.max()) + 1
-    hr = grouped_shares(hits(run), groups, run.users, n_groups)
-    gains = accuracy_per_query(run.interactions["rank"], (run.k,))[f"ndcg@{run.k}"]
+    sums_s = sums_by(groups, lambda piece: times[piece], n_groups)
+    ranks = judged.interactions["rank"]
+    gain_of = Gains(f"ndcg@{run.k}")
+    gains = sums_by(groups, lambda piece: gain_of(ranks[piece]), n_groups)
+    hr = grouped_shares(_hits(ranks, run.k), groups, judged.users, n_groups)
     with np.errstate(invalid="ignore"):
-        centre_s = np.bincount(groups, times, n_groups) / hr.count
-        ndcg = np.bincount(groups, gains, n_groups) / hr.count
-    return AccuracySeries(centre_s, hr, ndcg)
+        return AccuracySeries(sums_s / hr.count, hr, gains / hr.count)
+
+
+def _hits(ranks: NDArray[np.int32], k: int) -> NDArray[np.bool_]:
+    """Whether the chosen item was among the first k of the slate, [interactions]."""
+    return (ranks >= 0) & (ranks < k)
+
+
+@once
+def accuracy_intervals(run: RunRecords) -> dict[str, Estimate]:
+    """Accuracy at every reported k with its 95% interval, users being clusters."""
+    judged = run.judged
+    ks = [int(k) for k in setting(run.scenario, "metrics", "k") or (run.k,)]
+    ranks, users = judged.interactions["rank"], judged.users
+    n, n_users, deepest = len(ranks), int(users.max(initial=-1)) + 1, max(ks)
+    at_rank = np.zeros((n_users, deepest + 1), dtype=np.int64)  # of each user's, how many; all that miss in the last
+    for piece in pieces(n):
+        rank = ranks[piece]
+        place = np.where(_hits(rank, deepest), rank, deepest)
+        at_rank += np.bincount(users[piece] * np.int64(deepest + 1) + place, minlength=at_rank.size).reshape(
+            at_rank.shape
+        )
+    at_rank = at_rank[at_rank.any(axis=1)]
+    found: dict[str, Estimate] = {}
+    for k in ks:
+        hit = grouped_shares(_hits(ranks, k), np.zeros(n, dtype=np.int8), users, 1)
+        found[f"hr@{k}"] = Estimate(float(hit.share[0]), float(hit.low[0]), float(hit.high[0]))
+        of_rank = accuracy_per_query(np.append(np.arange(deepest), -1), (k,))
+        for name in (f"ndcg@{k}", f"mrr@{k}"):
+            mean, half = _mean_ofcounts_by(at_rank, of_rank[name])
+            found[name] = Estimate(mean, max(mean - half, 0.0), min(mean + half, 1.0))
+    return found
+
+
+def _mean_ofcounts_by(at_rank: NDArray[np.int64], gains: Floats) -> tuple[float, float]:
+    """Mean of the gains [K] that users [U] have had so often [U, K], and half its 95% interval, users being clusters
+    (`clustered_mean`)."""
+    each, of_user = at_rank.sum(axis=1), at_rank @ gains
+    total, users = int(each.sum()), len(at_rank)
+    if not total:
+        return math.nan, math.nan
+    mean = float(of_user.sum()) / total
+    if users < 2:
+        return mean, math.inf
+    variance = users / (users - 1) * float(((of_user - mean * each) ** 2).sum()) / total**2
+    return mean, CONFIDENCE_Z * math.sqrt(variance)
 
 
 def load_over_time(run: RunRecords, edges_s: Floats) -> LoadSeries:
     """Rates by time bin; the last bin may reach beyond the end of the run and counts only up to it."""
     width_s = np.maximum(np.minimum(edges_s[1:], max(run.span_s, 1.0)) - edges_s[:-1], 1e-9)
-    interactions = np.histogram(run.interactions["t_s"].to_numpy(np.float64), edges_s)[0]
-    requests = np.histogram(run.requests["t_issued_s"].to_numpy(np.float64), edges_s)[0]
-    return LoadSeries(interactions / width_s, requests / width_s)
+    counted = [_counted(run, table, name, tuple(edges_s.tolist())) for table, name in _HAPPENED]
+    return LoadSeries(*(counts / width_s for counts in counted))
+
+
+_HAPPENED = (("interactions", "t_s"), ("requests", "t_issued_s"))
+
+
+@once
+def _counted(run: RunRecords, table: str, name: str, edges_s: tuple[float, ...]) -> NDArray[np.int64]:
+    held = {"interactions": run.interactions, "requests": run.requests}[table]
+    return counts_by(bins_of(held[name], np.array(edges_s)), len(edges_s) - 1)
 
 
 def rate_unit(rates_per_s: Floats) -> tuple[float, str]:
@@ -132,43 +216,67 @@ def latency_objectives(run: RunRecords) -> list[Objective]:
     return [part for part in slo.parts if part.measure == "latency"]
 
 
-def request_times_s(run: RunRecords) -> Mapping[str, Floats]:
-    """Seconds from issue to delivery of completed requests, and its parts, each [requests]; NaN where not reached."""
-    r = {name: run.requests[name].to_numpy(np.float64) for name in run.requests.columns if name.startswith("t_")}
-    completed = (run.requests["outcome"] == "completed").to_numpy()
-    delivered = np.where(completed, r["t_delivered_s"], np.nan)
-    return {
-        "end to end": delivered - r["t_issued_s"],
-        "network up": r["t_arrived_s"] - r["t_issued_s"],
-        "queue": r["t_started_s"] - r["t_arrived_s"],
-        "service": r["t_finished_s"] - r["t_started_s"],
-        "network down": delivered - r["t_finished_s"],
-    }
+@once
+def request_times(run: RunRecords, name: str) -> Ecdf | None:
+    """How long requests took from issue to delivery, where they were completed, or a part of that (`REQUEST_TIMES`);
+    None where none came so far."""
+    if name in ("end to end", "network down"):
+        outcomes, which = run.requests.coded("outcome")
+        done = which == (outcomes.index("completed") if "completed" in outcomes else -1)
+        begun = run.requests["t_issued_s" if name == "end to end" else "t_finished_s"][done]
+        return ecdf(run.requests["t_delivered_s"][done] - begun, SHORTEST_S)
+    parts = {"network up": ("issued", "arrived"), "queue": ("arrived", "started"), "service": ("started", "finished")}
+    begin, end = parts[name]
+    return ecdf(run.requests[f"t_{end}_s"] - run.requests[f"t_{begin}_s"], SHORTEST_S)
 
 
+@once
+def slate_times(run: RunRecords) -> Ecdf | None:
+    """How long it took until a new slate was on screen; None where none was renewed."""
+    return ecdf(run.interactions["slate_latency_s"], SHORTEST_S)
+
+
+@once
+def outcomes(run: RunRecords) -> dict[str, int]:
+    """How many requests had each outcome."""
+    names, which = run.requests.coded("outcome")
+    return dict(zip(names, counts_by(which, len(names)).tolist(), strict=True))
+
+
+@once
+def hr_of_all(run: RunRecords) -> float:
+    """HR@k over all interactions."""
+    return float(_hits(run.interactions["rank"], run.k).mean())
+
+
+@once
 def hr_by_staleness(run: RunRecords) -> StalenessGroups | None:
     """HR@k by the interactions that the list on screen had not seen; None where no interaction took place."""
-    run = run.judged
-    if not len(run.interactions):
+    judged = run.judged
+    if not len(judged.interactions):
         return None
-    staleness = run.interactions["staleness"].to_numpy(np.int64)
+    staleness = judged.interactions["staleness"]
     last = int(np.searchsorted(_STALENESS_FROM, staleness.max(), side="right"))
     starts = _STALENESS_FROM[:last]
     ends = [*(s - 1 for s in starts[1:]), None if last == len(_STALENESS_FROM) else int(staleness.max())]
     names = [f"{a}+" if b is None else str(a) if b <= a else f"{a}–{b}" for a, b in zip(starts, ends, strict=False)]
     no_list = len(names)
-    groups = np.where(staleness >= 0, np.searchsorted(starts, staleness, side="right") - 1, no_list)
-    return StalenessGroups([*names, "no list"], grouped_shares(hits(run), groups, run.users, no_list + 1))
+    groups = np.empty(len(staleness), dtype=np.int8)
+    for piece in pieces(len(groups)):
+        own = staleness[piece]
+        groups[piece] = np.where(own >= 0, np.searchsorted(starts, own, side="right") - 1, no_list)
+    hits = _hits(judged.interactions["rank"], run.k)
+    return StalenessGroups([*names, "no list"], grouped_shares(hits, groups, judged.users, no_list + 1))
 
 
+@once
 def places(run: RunRecords) -> Places | None:
     """Where in its slate the chosen item stood; None where it never was in one."""
-    run = run.judged
-    ranks = run.interactions["rank"].to_numpy(np.int64)
+    ranks = run.judged.interactions["rank"]
     if not (ranks >= 0).any():
         return None
     deepest = max(int(ranks.max()) + 1, run.k, 10)
-    at_place = np.bincount(ranks[ranks >= 0], minlength=deepest) / len(ranks)
+    at_place = counts_by(ranks + 1, deepest + 1)[1:] / len(ranks)
     starts = [s for s in _PLACES_FROM if s <= deepest]
     ends = [*(s - 1 for s in starts[1:]), deepest]
     names = [str(a) if a == b else f"{a}–{b}" for a, b in zip(starts, ends, strict=True)]

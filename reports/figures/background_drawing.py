@@ -14,8 +14,6 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.parallel.processes import WorkerProcess, load_beside
 
 _DRAWER = "fleetrec.reports.figures.draw_worker"  # looked up by those who draw, since it imports Matplotlib
-_MANY = 2_000_000
-"""interactions that one process at a time reads: each reads all records of a run"""
 
 
 @dataclass(frozen=True)
@@ -52,10 +50,9 @@ class Drawing:
             worker.end()
         self._workers = []
 
-    def begin(self, folder: Path, interactions: int) -> None:
-        """Have the run in `folder`, which has so many interactions, drawn."""
-        processes = self._processes if interactions < _MANY else min(self._processes, 1)
-        self._workers = workers = [WorkerProcess(_DRAWER, "Drawer", loaded=True) for _ in range(processes)]
+    def begin(self, folder: Path) -> None:
+        """Have the run in `folder` drawn."""
+        self._workers = workers = [WorkerProcess(_DRAWER, "Drawer", loaded=True) for _ in range(self._processes)]
         sheets = [
             Sheet(folder, ("accuracy_over_time", "freshness_and_rank")),
             Sheet(folder, ("latency", "cost"), page=True),

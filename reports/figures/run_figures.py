@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from fleetrec.reports.charts.time_scale import TimeScale, common_scale
 from fleetrec.reports.data import series
-from fleetrec.reports.data.estimates import GroupedShares, ecdf, time_edges
+from fleetrec.reports.data.estimates import Ecdf, GroupedShares, time_edges
 from fleetrec.reports.data.quantities import number_text, seconds_text, share_text
 from fleetrec.reports.data.run_folder import RunRecords, figure_footer, read_run, setting
+from fleetrec.reports.data.series import SHORTEST_S
 from fleetrec.reports.figures import style
 from fleetrec.reports.figures.cost_panels import draw_cost
 from fleetrec.reports.figures.labels import spread
@@ -26,16 +27,15 @@ from fleetrec.reports.figures.labels import spread
 RUN_FIGURES = ("accuracy_over_time", "latency", "freshness_and_rank", "cost")
 
 _FEW = 20  # groups of fewer interactions are drawn pale and do not set an axis
-_SHORTEST_S = 1e-4
 
 
-def draw_run(run_dir: Path, svg: bool = False, names: Sequence[str] = RUN_FIGURES) -> list[Path]:
+def draw_run(of: Path | RunRecords, svg: bool = False, names: Sequence[str] = RUN_FIGURES) -> list[Path]:
     """Draw a run's figures into `figures/` of its folder, PNG and, if asked, SVG. Paths: docs/reference/figures.md.
 
-    InputError where the folder is not a whole run. A run without interactions, requests or lists gives panels that
-    say so.
+    `of`: the folder, or what was read of it. InputError where it is not a whole run. A run without interactions,
+    requests or lists gives panels that say so.
     """
-    run = read_run(run_dir)
+    run = read_run(of) if isinstance(of, Path) else of
     drawings: Mapping[str, tuple[str, int, Callable[[Figure, RunRecords], None]]] = {
         "accuracy_over_time": ("accuracy beside load and queue of the simulated phones", 1080, _accuracy_over_time),
         "latency": ("latency of the simulated phones", 800, _latency),
@@ -50,7 +50,9 @@ def draw_run(run_dir: Path, svg: bool = False, names: Sequence[str] = RUN_FIGURE
             headline = str(run.summary.get("headline") or "")
             style.frame(figure, f"{run.title}: {subject}", headline, figure_footer(run.summary))
             draw(figure, run)
-            paths += style.save_as(figure, run_dir / "figures" / name, (".png", ".svg") if svg else (".png",), run.run)
+            paths += style.save_as(
+                figure, run.folder / "figures" / name, (".png", ".svg") if svg else (".png",), run.run
+            )
     return paths
 
 
@@ -172,7 +174,7 @@ def _note(axes: Axes, reason: str) -> None:
 def _latency(figure: Figure, run: RunRecords) -> None:
     left, right = figure.subplots(1, 2)
     left.set_title("until a new slate is on screen")
-    slates = run.interactions["slate_latency_s"].to_numpy(np.float64)
+    slates = series.slate_times(run)
     _distributions(left, {"slate": (slates, style.BLUE, "-")}, "no slate was renewed in this run")
     right.set_title("a request, from issue to delivery")
     looks: Mapping[str, tuple[str, Any]] = {
@@ -182,7 +184,7 @@ def _latency(figure: Figure, run: RunRecords) -> None:
         "service": (style.GREEN, "-."),
         "network down": (style.PURPLE, (0, (1, 1))),
     }
-    parts = {name: (sample, *looks[name]) for name, sample in series.request_times_s(run).items()}
+    parts = {name: (series.request_times(run, name), *looks[name]) for name in series.REQUEST_TIMES}
     nothing = "no request came to an answer" if len(run.requests) else "no request was issued"
     if _distributions(right, parts, nothing):
         for objective in series.latency_objectives(run):
@@ -193,28 +195,26 @@ def _latency(figure: Figure, run: RunRecords) -> None:
         _percentile_legend(right)
 
 
-def _distributions(axes: Axes, samples: Mapping[str, tuple[NDArray[np.float64], str, Any]], nothing: str) -> bool:
+def _distributions(axes: Axes, samples: Mapping[str, tuple[Ecdf | None, str, Any]], nothing: str) -> bool:
     """One distribution a sample with its percentiles marked and named; False where all samples are empty."""
-    curves = {name: ecdf(sample, _SHORTEST_S) for name, (sample, _, _) in samples.items()}
-    if not any(curves.values()):
+    if not any(curve for curve, _, _ in samples.values()):
         style.empty_panel(axes, nothing)
         return False
-    longest, shortest = _SHORTEST_S * 10, math.inf
-    for name, curve in curves.items():
+    longest, shortest = SHORTEST_S * 10, math.inf
+    for name, (curve, colour, line) in samples.items():
         if curve is None:
             continue
-        _, colour, line = samples[name]
         value, share = np.concatenate([curve.value[:1], curve.value]), np.concatenate([[0.0], curve.share])
         named = " / ".join(seconds_text(q) for q in curve.quantiles.values())
         label = f"{name}: {named}  (n = {curve.count:,})"
         axes.plot(value, share, drawstyle="steps-post", color=colour, linestyle=line, label=label)
-        marks = [max(q, _SHORTEST_S) for q in curve.quantiles.values()]
+        marks = [max(q, SHORTEST_S) for q in curve.quantiles.values()]
         heights = [int(p[1:]) / 100 for p in curve.quantiles]
         axes.plot(marks, heights, marker="o", markersize=6, color=colour, linestyle="none", zorder=4)
         longest, shortest = max(longest, float(curve.value[-1])), min(shortest, float(curve.value[0]))
-    cut = shortest <= _SHORTEST_S
+    cut = shortest <= SHORTEST_S
     axes.set_xscale("log")
-    axes.set_xlim(_SHORTEST_S * 0.8 if cut else shortest / 2, longest * 1.5)
+    axes.set_xlim(SHORTEST_S * 0.8 if cut else shortest / 2, longest * 1.5)
     low, high = axes.get_xlim()
     axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5) if high < 100 * low else (1,), numticks=12))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds_text(value)))
@@ -224,7 +224,7 @@ def _distributions(axes: Axes, samples: Mapping[str, tuple[NDArray[np.float64], 
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: share_text(value)))
     axes.set_yticks([0, 0.25, 0.5, 0.75, 0.95, 1.0])
     axes.set_ylabel("share that took at most so long")
-    edge = f"; at the left edge: {seconds_text(_SHORTEST_S)} or less" if cut else ""
+    edge = f"; at the left edge: {seconds_text(SHORTEST_S)} or less" if cut else ""
     axes.set_xlabel(f"time (logarithmic{edge})")
     _percentile_legend(axes)
     return True
@@ -254,7 +254,7 @@ def _staleness_panels(above: Axes, below: Axes, run: RunRecords) -> None:
         for axes in (above, below):
             style.empty_panel(axes, "no interaction took place")
         return
-    overall = float(series.hits(run).mean())
+    overall = series.hr_of_all(run)
     above.set_title(f"HR@{run.k} by staleness of the list (dashed: all, {overall:.3f})")
     names, estimates, no_list = groups.names, groups.shares, len(groups.names) - 1
     x = np.arange(no_list + 1)

@@ -5,16 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fleetrec.models.metrics import accuracy_per_query, clustered_mean
 from fleetrec.models.runtime.wording import counted
 from fleetrec.reports.charts import bar_charts, run_charts
 from fleetrec.reports.charts.bar_charts import ACCOUNTS_NOTE
 from fleetrec.reports.charts.engagement_charts import engagement_charts
 from fleetrec.reports.charts.run_charts import Chart
 from fleetrec.reports.data import series
-from fleetrec.reports.data.estimates import Estimate, grouped_shares
+from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.metric_names import metric
 from fleetrec.reports.data.months import month_text, of_fleet
 from fleetrec.reports.data.notes import caveat_of
@@ -46,12 +43,12 @@ from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, between, money, 
 from fleetrec.simulator.results.summary import off_share
 
 
-def write_run_page(folder: Path) -> Path:
-    """Write report.html of a run's folder; InputError where the folder is not a whole run."""
-    run = read_run(folder)
-    intervals = _intervals(run)
-    times = series.request_times_s(run)
-    slate = run.interactions["slate_latency_s"].to_numpy(np.float64)
+def write_run_page(of: Path | RunRecords) -> Path:
+    """Write report.html of a run's folder, or of what was read of one; InputError where it is not a whole run."""
+    run = read_run(of) if isinstance(of, Path) else of
+    intervals = series.accuracy_intervals(run)
+    times = {name: series.request_times(run, name) for name in series.REQUEST_TIMES}
+    slate = series.slate_times(run)
     objectives = series.latency_objectives(run)
     drawn: dict[str, Any] = {
         "engagement": engagement_charts(run),
@@ -91,7 +88,7 @@ def write_run_page(folder: Path) -> Path:
             "classes": class_table(run),
             "regions": region_table(run),
         },
-        "scenario": (folder / "scenario.yaml").read_text(encoding="utf-8"),
+        "scenario": (run.folder / "scenario.yaml").read_text(encoding="utf-8"),
         "reading": [
             ("Quality and cost", words.models_note(summary)),
             ("Cost account", words.account_note(summary)),
@@ -108,27 +105,12 @@ def write_run_page(folder: Path) -> Path:
         "caveat": caveat_of(summary),
     }
     data = {"charts": [chart.data for chart in every if chart.traces]}
-    return write_page(folder / "report.html", "run.html.j2", page, data)
+    return write_page(run.folder / "report.html", "run.html.j2", page, data)
 
 
 def _warnings(summary: Mapping[str, Any]) -> list[str]:
     off = off_share(summary.get("requests") or {})
     return [] if off is None else [f"The policy did not ask at the share that it was told: {off}."]
-
-
-def _intervals(run: RunRecords) -> dict[str, Estimate]:
-    """95% intervals of the run's accuracies at every reported k, users being clusters."""
-    run = run.judged
-    ranks = run.interactions["rank"].to_numpy(np.int64)
-    found: dict[str, Estimate] = {}
-    for k in [int(k) for k in setting(run.scenario, "metrics", "k") or (run.k,)]:
-        per_query = accuracy_per_query(ranks, (k,))
-        hit = grouped_shares(per_query[f"hr@{k}"] > 0, np.zeros(len(ranks), np.int64), run.users, 1)
-        found[f"hr@{k}"] = Estimate(float(hit.share[0]), float(hit.low[0]), float(hit.high[0]))
-        for name in (f"ndcg@{k}", f"mrr@{k}"):
-            mean, half = clustered_mean(per_query[name], run.users)
-            found[name] = Estimate(mean, max(mean - half, 0.0), min(mean + half, 1.0))
-    return found
 
 
 def _choices(run: RunRecords, intervals: Mapping[str, Estimate]) -> list[Choice]:

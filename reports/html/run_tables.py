@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetrec.models.runtime.wording import counted
+from fleetrec.reports.data import series
 from fleetrec.reports.data.estimates import Estimate
 from fleetrec.reports.data.metric_names import Metric, metric
 from fleetrec.reports.data.months import of_fleet
@@ -94,10 +95,10 @@ def _cost_cell(run: RunRecords, of: Metric) -> Cell:
 
 def requests_table(run: RunRecords) -> Table:
     """Requests by how they ended, and how many of those asked for were sent and answered."""
-    counts = run.requests["outcome"].value_counts()
+    counts = series.outcomes(run)
     total = max(len(run.requests), 1)
     rows = [
-        [str(name).replace("_", " "), f"{int(n):,}", f"{n / total:.1%}"]
+        [name.replace("_", " "), f"{n:,}", f"{n / total:.1%}"]
         for name, n in sorted(counts.items(), key=lambda item: -item[1])
     ]
     steps = [(name, setting(run.summary, "requests", name)) for name in ("asked", "sent", "answered")]

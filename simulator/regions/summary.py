@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fleetrec.simulator.core.money import told_in
 from fleetrec.simulator.core.notes import COST_ACCOUNT, Note, data_of, written
 from fleetrec.simulator.engine.retraining import Trainer
+from fleetrec.simulator.records.columns import Columns
 from fleetrec.simulator.records.update_log import UpdateLog
 from fleetrec.simulator.regions.messages import RegionState
 from fleetrec.simulator.regions.region import GAPS, OWNERS
@@ -26,7 +25,6 @@ from fleetrec.simulator.results.collect import pace
 from fleetrec.simulator.results.engagement import engagement_headline
 from fleetrec.simulator.results.lives import Told
 from fleetrec.simulator.results.notes import CAVEAT, account_note
-from fleetrec.simulator.results.summary import NOT_EVALUATED
 from fleetrec.simulator.results.update_summary import training_cost, update_section
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.regional import device_bounds
@@ -65,14 +63,14 @@ def fleet_summary(
     judged = slice(None) if alone is None else alone
     ranks, users = ranks[judged], users[judged]
     accuracy = parts.accuracy_section(ranks, users, ks)
-    base = {name: columns.of_regions("baselines", name)[judged] for name in own[0]["baselines"]}
-    kept = {name: values > NOT_EVALUATED for name, values in base.items()}
-    baselines = {
-        name: parts.accuracy_section(values[kept[name]], users[kept[name]], ks) for name, values in base.items()
-    }
-    gain = parts.gain_section(ranks, base, users, ks)
-    del ranks, users, base, kept
-    seen = columns.frame("interactions", ["as_of", "staleness", "list_age_s"])
+    baselines: Figures = {}
+    gain: Figures = {}
+    for name in own[0]["baselines"]:  # one after the other: each is of all interactions
+        values = columns.of_regions("baselines", name)[judged]
+        baselines[name] = parts.baseline_section(values, users, ks)
+        gain |= parts.gain_section(ranks, {name: values}, users, ks)
+    del ranks, users, values
+    seen = Columns(folder / "interactions.parquet", ("as_of", "staleness", "list_age_s", "slate_latency_s"))
     requests = columns.frame(
         "requests", ["outcome", "bytes_up", "t_issued_s", "t_arrived_s", "t_started_s", "t_delivered_s"]
     )
@@ -82,7 +80,6 @@ def fleet_summary(
     pushes = update_section(scenario.policy.update.kind, UpdateLog(0), updates, trainings, devices, horizon_s)
     for name in ("bytes_pushed", "bytes_uploaded"):
         pushes[name] = math.fsum(one["updates"][name] for one in own)
-    latencies = columns.frame("interactions", ["slate_latency_s"])
     represents = scenario.fleet.represents or devices
     threshold, bounds = own[0]["requests"]["threshold"], device_bounds(scenario.regions, devices)
     slate, names = scenario.policy.slate, [region.name for region in scenario.regions]
@@ -113,7 +110,7 @@ def fleet_summary(
         **({} if lived is None else lived.sections),
         **({"users_fit": own[0]["users_fit"]} if "users_fit" in own[0] else {}),
         "requests": {**parts.request_section(requests, n), **share, "threshold": threshold},
-        "latency_s": parts.latency_section(latencies, requests),
+        "latency_s": parts.latency_section(seen, requests),
         "pace": pace(columns.of_regions(GAPS, "gap_s"), requests),
         "cloud": _clouds([one["cloud"] for one in own], [state.up_s for state in states]),
         "updates": pushes,
@@ -149,15 +146,11 @@ class _Columns:
     def frame(self, table: str, names: list[str] | None = None) -> pd.DataFrame:
         return pd.read_parquet(self._folder / f"{table}.parquet", columns=names)
 
-    def of(self, table: str, name: str) -> NDArray[np.int64]:
-        column = pq.read_table(self._folder / f"{table}.parquet", columns=[name]).column(0)
-        return np.asarray(column.to_numpy()).astype(np.int64)
+    def of(self, table: str, name: str) -> NDArray[Any]:
+        return Columns(self._folder / f"{table}.parquet", (name,))[name]
 
     def of_regions(self, file: str, name: str) -> NDArray[Any]:
-        read = [pq.read_table(folder / f"{file}.parquet", columns=[name]).column(0) for folder in self._folders]
-        return np.asarray(
-            pa.chunked_array([chunk for column in read for chunk in column.chunks], read[0].type).to_numpy()
-        )
+        return np.concatenate([Columns(folder / f"{file}.parquet", (name,))[name] for folder in self._folders])
 
 
 def _pooled_groups(regions: list[Figures]) -> Figures:

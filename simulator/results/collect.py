@@ -90,9 +90,7 @@ def collect(
         population.owners[interactions["device"].to_numpy()[judged]],
         {name: values[judged] for name, values in base.items()},
     )
-    baselines = {
-        name: parts.accuracy_section(values[values >= -1], ours[values >= -1], ks) for name, values in own.items()
-    }
+    baselines = {name: parts.baseline_section(values, ours, ks) for name, values in own.items()}
     accuracy = parts.accuracy_section(ranks[judged], ours, ks)
     gain = parts.gain_section(ranks[judged], own, ours, ks)
     share = parts.share_section(scenario.policy, len(requests), int(devices["decisions"].sum()))

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fleetrec.models.metrics import accuracy, accuracy_per_query, accuracy_per_user, clustered_mean, headline_k
+from fleetrec.models.metrics import Gains, accuracy, accuracy_per_user, clustered_mean, headline_k
+from fleetrec.models.runtime.pieces import at_shares, pieces
 from fleetrec.simulator.core.costs import NOTHING, Cost
 from fleetrec.simulator.core.notes import Note, note
+from fleetrec.simulator.records.columns import Columns
 from fleetrec.simulator.results.sentences import WITHOUT_CLOUD, Call, between, calling, signed
 from fleetrec.simulator.scenario import sections
 
@@ -24,7 +26,7 @@ NOT_EVALUATED = -2
 """rank of an item that a baseline has not been asked about"""
 OUTCOMES = ("completed", "timed_out", "rejected", "lost", "abandoned", "unfinished")
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer[Any]]
 
 
 def date_text(seconds: float | None) -> str | None:
@@ -32,18 +34,26 @@ def date_text(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def percentiles(values: "pd.Series[float] | NDArray[np.float64]") -> dict[str, float | None]:
+def percentiles(values: "pd.Series[float] | NDArray[np.floating[Any]]") -> dict[str, float | None]:
     """p50, p95 and p99 of the finite values; None where there is none."""
-    finite = np.asarray(values, dtype=np.float64)
-    finite = finite[np.isfinite(finite)]
+    held = np.asarray(values)
+    finite = held[np.isfinite(held)]
     if not len(finite):
         return {"p50": None, "p95": None, "p99": None}
-    return dict(zip(("p50", "p95", "p99"), np.percentile(finite, [50, 95, 99]).tolist(), strict=True))
+    finite.sort()
+    found = at_shares(finite, np.array([50, 95, 99]) / 100)
+    return dict(zip(("p50", "p95", "p99"), found.tolist(), strict=True))
 
 
 def accuracy_section(ranks: Ints, users: Ints, ks: tuple[int, ...]) -> dict[str, Any]:
     """HR, NDCG and MRR at each k over interactions, and as means of users' means."""
     return {**_kept(accuracy(ranks, ks)), "per_user": _kept(accuracy_per_user(ranks, users, ks))}
+
+
+def baseline_section(ranks: Ints, users: Ints, ks: tuple[int, ...]) -> dict[str, Any]:
+    """The same of a baseline, over the interactions that it was asked about."""
+    kept = ranks > NOT_EVALUATED
+    return accuracy_section(ranks, users, ks) if kept.all() else accuracy_section(ranks[kept], users[kept], ks)
 
 
 def _kept(figures: dict[str, float]) -> dict[str, float]:
@@ -144,7 +154,7 @@ def request_notes(requests: pd.DataFrame, joined_s: NDArray[np.float64]) -> list
     return notes
 
 
-def latency_section(interactions: pd.DataFrame, requests: pd.DataFrame) -> dict[str, Any]:
+def latency_section(interactions: pd.DataFrame | Columns, requests: pd.DataFrame) -> dict[str, Any]:
     """Percentiles of what users and requests waited for, in seconds."""
     done = requests[requests["outcome"] == "completed"]
     return {
@@ -165,12 +175,14 @@ def gain_section(ranks: Ints, base: Mapping[str, Ints], users: Ints, ks: tuple[i
     ranks, users [M]; base: ranks [M] by baseline, under -1 where it was not evaluated. Intervals are at 95%.
     """
     metric = headline_metric(ks)
-    k = int(metric.split("@")[1])
-    own, found = accuracy_per_query(ranks, (k,))[metric], {}
+    gain_of, found = Gains(metric), {}
     for name, values in base.items():
-        kept = values >= -1
-        added = own[kept] - accuracy_per_query(values[kept], (k,))[metric]
-        mean, half = clustered_mean(added, users[kept])
+        kept = values > NOT_EVALUATED
+        ours, theirs, whose = (ranks, values, users) if kept.all() else (ranks[kept], values[kept], users[kept])
+        added = np.empty(len(theirs))
+        for piece in pieces(len(added)):
+            added[piece] = gain_of(ours[piece]) - gain_of(theirs[piece])
+        mean, half = clustered_mean(added, whose)
         found[name] = {"metric": metric, "mean": mean, "low": mean - half, "high": mean + half}
     return found
 
@@ -210,12 +222,16 @@ def _or_zero(value: float) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def freshness_section(interactions: pd.DataFrame) -> dict[str, Any]:
+def freshness_section(interactions: pd.DataFrame | Columns) -> dict[str, Any]:
     """How old the lists on screen were, over interactions that had one."""
-    listed = interactions["as_of"] >= 0
+    listed = np.asarray(interactions["as_of"]) >= 0
+
+    def mean(name: str) -> float:
+        return float(pd.Series(np.asarray(interactions[name])[listed]).mean())
+
     return {
-        "mean_staleness": float(interactions.loc[listed, "staleness"].mean()),
-        "mean_list_age_s": float(interactions.loc[listed, "list_age_s"].mean()),
+        "mean_staleness": mean("staleness"),
+        "mean_list_age_s": mean("list_age_s"),
         "without_list": int((~listed).sum()),
     }
 

@@ -25,7 +25,7 @@ def test_processes_beside_a_run_draw_the_same_files_as_the_run_itself(tmp_path: 
     draw_run(here)
     write_report(here)
     with Drawing(processes=2) as drawing:
-        drawing.begin(beside, 100)
+        drawing.begin(beside)
         drawing.finish()
     assert drawn(beside) == drawn(here)
     assert len(drawn(here)) == 5
@@ -47,7 +47,7 @@ def test_neither_drawing_nor_sizing_a_cloud_nor_comparing_runs_loads_pytorch(mod
 def test_what_a_lost_process_was_to_draw_is_drawn_all_the_same(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", devices=30)
     with Drawing(processes=1) as drawing:
-        drawing.begin(run, 100)
+        drawing.begin(run)
         pid = drawing._workers[0].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -60,6 +60,6 @@ def test_a_damaged_run_is_the_same_mistake_whoever_draws(tmp_path: Path, process
     run = write_run(tmp_path / "run", devices=5)
     (run / "requests.parquet").write_bytes(b"junk")
     with Drawing(processes) as drawing:
-        drawing.begin(run, 100)
+        drawing.begin(run)
         with pytest.raises(InputError, match=r"requests\.parquet"):
             drawing.finish()
